@@ -25,8 +25,8 @@ from benchmarks.parts.cut_channels import Channel, Shown
 from benchmarks.parts.cut_plant import CUT, LINE, cut_plant
 from benchmarks.parts.cut_site import Place, line_site, tcp_site, watched
 from benchmarks.parts.farm import farm
-from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.alarms.grouping import SITE
+from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from ledger_client.formats.record import Event
 
 LOOK_S, WITHIN_S = 0.05, 60.0

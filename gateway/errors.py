@@ -19,23 +19,53 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.messages.message import Message
+from ledger_client import messages
 from ledger_client.formats.record import Event
 
 
 class GatewayError(Exception):
-    """Anything that the gateway tells its user instead of doing what was asked: what, where, the way out."""
+    """Anything that the gateway tells its user instead of doing what was asked: what, where, the way out.
 
-    def __init__(self, problem: str, way_out: str = "") -> None:
-        super().__init__(f"{problem}\n  way out: {way_out}" if way_out else problem)
-        self.problem, self.way_out = problem, way_out
+    Made of a message, or of finished English text. ``message`` (None for a text) is what another message quotes and
+    what the pages show; ``problem`` and ``way_out`` are its English.
+    """
+
+    def __init__(self, message: messages.Message | str, way_out: str = "") -> None:
+        super().__init__(message, way_out)
+        self.message = message if isinstance(message, messages.Message) else None
+        self._text, self._way_out = message, way_out
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, and where, in English."""
+        return self._text if isinstance(self._text, str) else self._text.problem
+
+    @property
+    def way_out(self) -> str:
+        """What to do about it, in English; ``""`` where nothing is known to help."""
+        return (self.message.way_out if self.message else "") or self._way_out
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n  way out: {self.way_out}" if self.way_out else self.problem
 
 
 class ConfigError(GatewayError):
-    """A configuration that cannot run: the file, the key in it, what is wrong, and the way out."""
+    """A configuration that cannot run: the file, the key in it, what is wrong, and the way out. ``what`` is the
+    mistake without its place."""
 
-    def __init__(self, file: Path | str, key: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
-        self.file, self.key = str(file), key
+    def __init__(self, file: Path | str, key: str, what: messages.Message | str, way_out: str = "") -> None:
+        super().__init__(placed(str(file), key, what), way_out)
+        self.file, self.key, self.what = str(file), key, what
+
+
+def placed(file: str, key: str, what: messages.Message | str) -> messages.Message | str:
+    """What is wrong with a key of a file, with its place in front; ``key`` is ``""`` for the whole file."""
+    if isinstance(what, str):
+        return f"{file}: {key}: {what}" if key else f"{file}: {what}"
+    if key:
+        return Message("config-at", file=file, key=key, what=what)
+    return Message("config-at-file", file=file, what=what)
 
 
 class Superseded(GatewayError):
@@ -68,8 +98,10 @@ class StartAgain(StoreError):
     ``waiting``: (meter, event) of all that happened and is not in it; the next start is to write them.
     """
 
-    def __init__(self, problem: str, way_out: str, waiting: Sequence[tuple[str, Event]] = ()) -> None:
-        super().__init__(problem, way_out)
+    def __init__(
+        self, message: messages.Message | str, way_out: str = "", waiting: Sequence[tuple[str, Event]] = ()
+    ) -> None:
+        super().__init__(message, way_out)
         self.waiting = list(waiting)
 
 
@@ -79,3 +111,12 @@ class Declined(GatewayError):
 
 class NotYet(Declined):
     """What was asked for does not exist yet, but will without anyone's help."""
+
+
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first exception in a group, at any depth: of a TaskGroup the one that cancelled the other tasks."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)
+    return error

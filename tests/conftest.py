@@ -7,11 +7,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from ledger_client.messages import Catalogue
 from tests.support.processes import RUNNING
 
 # a run says the same as the last one of the same code, however busy the machine is
 settings.register_profile("seeded", derandomize=True, deadline=None, database=None)
 settings.load_profile("seeded")
+
+# a message that cannot be said is a mistake; in the field its code and its facts are shown
+Catalogue.strict = True
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.alarm_kinds import KINDS
+from gateway.messages.alarm_kinds import KINDS
 from tests.gateway.dashboard.pages_site import Browser, events
 from tests.gateway.feeds.rig import Heard
 from tests.gateway.feeds.sparkplug_host import Host

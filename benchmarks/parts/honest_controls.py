@@ -338,7 +338,7 @@ async def goes_on(loaded: Config) -> None:
     async with running(loaded, opened) as epoch:
         await until(lambda: epoch.site.recorder.health()["sealing"] is None)
         await asyncio.wrap_future(epoch.site.recorder.call(lambda _: epoch.site.recorder._journal.cut()))
-        await until(lambda: look.settled() == look.batches() and not look(lambda store: store.cuts()))
+        await until(lambda: look.settled() == look.batches() and not look(lambda store: store.batches.cuts()))
 
 
 Control = Callable[[Place], dict[str, Any]]

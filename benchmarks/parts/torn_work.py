@@ -127,7 +127,12 @@ class Life:
             return lambda: None
         trust = ledger_drivers.trust_of(self._loaded)
         asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.anchors.conflicts())
-        return lambda: asyncio.run(asked.compare(ledger))
+
+        def compare() -> None:
+            if broken_off := asyncio.run(asked.compare(ledger)).broken_off:
+                raise broken_off
+
+        return compare
 
     def feed(self, rounds: int) -> None:
         """So many polls of every meter fall due and are answered."""

@@ -8,26 +8,25 @@ each block whether to read it once more at once; the second answer then stands i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from gateway.acquisition import validation
+from gateway.acquisition.block_contents import BlockContents, BlockDecoder
 from gateway.acquisition.counters import Look, Stand, doubtful
 from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
 from gateway.acquisition.validation import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.clock import STEP_MS, Clock
 from gateway.config.model import Meter
-from gateway.devices.decode import Content, Decoder
-from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
-from gateway.devices.read_plan import Block
+from gateway.devices.decode import Content
+from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile
 from gateway.fieldbus.specs import BlockAnswer, Poll
 from gateway.records import PollResult, Timestamp
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Columns, Number, Quality, Reading, Value
 
 _EXCHANGED = int(Quality.METER_EXCHANGED)
-MOST_DECODERS = 256  # variants of a meter's blocks
 
 
 class Poller:
@@ -65,6 +64,7 @@ class Poller:
     def poll(self, poll: Poll) -> None:
         """Take one finished poll: a reading if at least one block answered, else its reason."""
         if not poll.answers:
+            self._meters[poll.meter].missed()
             self._put(PollResult(poll.meter, poll.due_ms, None, Timestamp.now(self._clock), poll.missed or "timeout"))
             return
         now = Timestamp.now(self._clock)
@@ -88,38 +88,45 @@ class Poller:
 
 
 @dataclass(slots=True)
-class _Form:
-    """How one block's values become those of a reading."""
+class _DecodedPoll:
+    """One poll, decoded: its blocks in the order of their answers, and what all or some of their values bear."""
 
-    decoder: Decoder
-    names: tuple[str, ...]
-    rows: tuple[tuple[Point, bool], ...]
-    """Each point, and whether it can earn flags of its own."""
-    counters: tuple[tuple[int, Point], ...]
-    raising: tuple[Point, ...]
-    units: tuple[str | None, ...]
-    plain: bool
-    """All of its values are recorded, and none can earn flags of its own or raise any."""
+    blocks: list[BlockContents]
+    seconds: dict[str, Look]
+    """What the second answers of blocks that were read twice say of their counters."""
+    faulty: list[str]
+    """Points whose signal no sound sensor sends."""
+    flags: int = 0
+    """Of all values."""
+    raised: dict[str, int] = field(default_factory=dict)
+    """Flags of single values, raised by others."""
+
+    @property
+    def time_ms(self) -> int:
+        """When the first block was complete."""
+        return self.blocks[0].completed_ms
+
+    def is_plain(self, block: BlockContents) -> bool:
+        """Every point of the block has a value, and none has a flag that the poll does not give to all."""
+        return block.form.plain and not self.raised and None not in block.contents
 
 
 class _Meter:
     """One meter's memory."""
 
     def __init__(self, meter: Meter, profile: Profile | None, ahead_ms: int, flags: int = 0) -> None:
-        self._factors: Mapping[str, Ratio] = meter.factors
         self._period_ms, self._profile, self._ahead_ms = meter.every, profile, ahead_ms
+        self._frozen_after_ms = profile.frozen_after_ms if profile else FROZEN_AFTER_MS
         self._witness_name = profile.freshness if profile else None
         self._hidden = {self._witness_name} - {p.name for p in profile.points if p.record} if profile else set()
         if meter.points:
             self._hidden = {self._witness_name} - set(meter.points)
-        self._forms: dict[int, tuple[Block, _Form]] = {}
-        self._ids: dict[Block, int] = {}
+        self._blocks = BlockDecoder(meter.factors, self._hidden)
         self._past: dict[str, Past] = {}
         self._witness: Still | None = None
         self._new: set[str] = set()
         self._once = flags  # of the next reading
         self._ratios = Ratios(profile.points if profile else ())
-        self._faulty: list[str] = []
 
     @property
     def ratio_changes(self) -> dict[str, dict[str, str]]:
@@ -127,16 +134,18 @@ class _Meter:
         return self._ratios.changes
 
     def doubts(self, answer: BlockAnswer) -> bool:
-        form = self._form(answer.block)
-        if not form.counters:
+        block = self._blocks.look(answer, self._ratios.scales)
+        if block is None:
             return False
-        split = form.decoder.split(answer.registers)
-        contents = form.decoder.values(split, {**self._ratios.scales, **form.decoder.scales(split)})
-        looks = ((point, _number(contents[n])) for n, point in form.counters)
+        contents, at_ms = block.contents, block.completed_ms
         return any(
-            doubtful(point, self._past.get(point.name, NOTHING).stand, Look(value, answer.completed_ms))
-            for point, value in looks
+            doubtful(point, self._past.get(point.name, NOTHING).stand, Look(_number(contents[n]), at_ms))
+            for n, point in block.form.counters
         )
+
+    def missed(self) -> None:
+        """A poll ended without a reading."""
+        self._blocks.forget()
 
     def go_on_from(self, before: _Meter) -> None:
         stands = {name: before._past.get(name, NOTHING).stand for name in self._counters()}
@@ -161,57 +170,37 @@ class _Meter:
     def reading(self, poll: Poll, now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
         if poll.flags & _EXCHANGED:
             self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
-        answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
-        time_ms = answers[0].completed_ms
-        looks, seconds = self._looks(answers)
-        flags, self._once = int(poll.flags) | self._poll_flags(looks, now, ahead_ms, doubted) | self._once, 0
-        raised = self._raised(looks)
-        if len(looks) == 1 and not poll.failures and not self._new:
-            form, contents, _ = looks[0]
-            if form.plain and not raised and None not in contents:
-                return Reading(time_ms, Columns(form.names, tuple(contents), form.units, flags))
+        decoded = self._decoded(poll.answers)
+        decoded.flags = int(poll.flags) | self._poll_flags(decoded.blocks, now, ahead_ms, doubted) | self._once
+        decoded.raised, self._once = self._raised(decoded), 0
+        if len(decoded.blocks) == 1 and not poll.failures and not self._new and decoded.is_plain(decoded.blocks[0]):
+            return self._columns(decoded)
         values: list[Value] = []
-        for form, contents, completed_ms in looks:
-            offset_ms = completed_ms - time_ms
-            if form.plain and not raised and None not in contents:
-                values += [
-                    Value(point.name, content, point.unit, flags, offset_ms)
-                    for (point, _), content in zip(form.rows, contents, strict=True)
-                ]
-            else:
-                values += self._values(form, contents, completed_ms, time_ms, flags, raised, seconds)
+        for block in decoded.blocks:
+            values += (self._plain_values if decoded.is_plain(block) else self._judged_values)(block, decoded)
         if poll.failures:
-            values += self._absent(poll, flags, {name for form, _, _ in looks for name in form.names})
-        return Reading(time_ms, tuple(self._exchanged(poll, values)))
+            values += self._absent_values(poll, decoded)
+        return Reading(decoded.time_ms, tuple(self._exchanged(poll, values)))
 
-    def _looks(self, answers: Sequence[BlockAnswer]) -> tuple[list[tuple[_Form, list[Content], int]], dict[str, Look]]:
-        """Each block's values and when it was complete; and what the counters of blocks that were read twice said."""
-        parts = [(answer, form := self._form(answer.block), form.decoder.split(answer.registers)) for answer in answers]
-        scales = {key: scale for _, form, split in parts for key, scale in form.decoder.scales(split).items()}
-        self._ratios.see(scales, answers[0].completed_ms)
-        self._faulty = []
-        looks: list[tuple[_Form, list[Content], int]] = []
-        seconds: dict[str, Look] = {}
+    def _decoded(self, answers: Iterable[BlockAnswer]) -> _DecodedPoll:
+        found, scales = self._blocks.decode(sorted(answers, key=lambda answer: answer.completed_ms))
+        self._ratios.see(scales, found[0].completed_ms)
+        decoded = _DecodedPoll([], {}, [])
         seen: set[str] = set()
-        for answer, form, split in parts:
-            own = form.decoder.scales(split) if scales and len(parts) > 1 else None
-            contents = form.decoder.values(split, scales | own if own else scales)
+        for block in found:
+            form = block.form
             if form.decoder.lines:
-                self._faulty += form.decoder.faults(split, scales)
+                decoded.faulty += form.decoder.faults(block.split, scales)
             if seen.isdisjoint(form.names):
                 seen.update(form.names)
-                looks.append((form, contents, answer.completed_ms))
+                decoded.blocks.append(block)
                 continue
             for n, point in form.counters:
-                seconds[point.name] = Look(_number(contents[n]), answer.completed_ms)
-        return looks, seconds
+                decoded.seconds[point.name] = Look(_number(block.contents[n]), block.completed_ms)
+        return decoded
 
     def _poll_flags(
-        self,
-        looks: Sequence[tuple[_Form, list[Content], int]],
-        now: Timestamp,
-        ahead_ms: int,
-        doubted: Callable[[], bool],
+        self, blocks: Sequence[BlockContents], now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]
     ) -> int:
         """What the clock and the concentrator's freshness say of all values of this poll. A step that is ``doubted``
         stays one."""
@@ -221,71 +210,81 @@ class _Meter:
         flags = validation.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
         if self._profile is None:
             return flags
-        for form, contents, completed_ms in looks:
-            if self._witness_name in form.names:
-                content = contents[form.names.index(self._witness_name)]
-                before = self._witness
-                self._witness = before.next(content, completed_ms) if before else Still(content, completed_ms)
-        return flags | validation.freshness(self._profile, self._witness, looks[-1][2])
+        for block in blocks:
+            if self._witness_name in block.form.names:
+                content = block.contents[block.form.names.index(self._witness_name)]
+                before, at_ms = self._witness, block.completed_ms
+                self._witness = before.next(content, at_ms) if before else Still(content, at_ms)
+        return flags | validation.freshness(self._profile, self._witness, blocks[-1].completed_ms)
 
-    def _raised(self, looks: Sequence[tuple[_Form, list[Content], int]]) -> dict[str, int]:
+    def _raised(self, decoded: _DecodedPoll) -> dict[str, int]:
         """What values are flagged with by others: a status, a broken signal, a ratio that has changed."""
-        points = [point for form, _, _ in looks for point in form.raising]
-        values = (
-            {n: v for form, contents, _ in looks for n, v in zip(form.names, contents, strict=True)} if points else {}
-        )
-        raised = validation.raised(points, values) if points else {}
-        if not self._faulty and not self._ratios.affected:
+        points = [point for block in decoded.blocks for point in block.form.raising]
+        raised: dict[str, int] = {}
+        if points:
+            values = {n: v for b in decoded.blocks for n, v in zip(b.form.names, b.contents, strict=True)}
+            raised = validation.raised(points, values)
+        if not decoded.faulty and not self._ratios.affected:
             return raised
-        for names, flag in ((self._faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
+        for names, flag in ((decoded.faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
             for name in names:
                 raised[name] = raised.get(name, 0) | int(flag)
         return raised
 
-    def _values(
-        self,
-        form: _Form,
-        contents: Sequence[Content],
-        completed_ms: int,
-        time_ms: int,
-        flags: int,
-        raised: Mapping[str, int],
-        seconds: Mapping[str, Look],
-    ) -> Iterable[Value]:
+    def _columns(self, decoded: _DecodedPoll) -> Reading:
+        """The reading of one plain block, without an object for each of its values."""
+        (block,) = decoded.blocks
+        form = block.form
+        return Reading(decoded.time_ms, Columns(form.names, tuple(block.contents), form.units, decoded.flags))
+
+    def _plain_values(self, block: BlockContents, decoded: _DecodedPoll) -> Iterable[Value]:
+        """The values of a plain block beside other blocks."""
+        flags, offset_ms = decoded.flags, block.completed_ms - decoded.time_ms
+        return [
+            Value(point.name, content, point.unit, flags, offset_ms)
+            for (point, _), content in zip(block.form.rows, block.contents, strict=True)
+        ]
+
+    def _judged_values(self, block: BlockContents, decoded: _DecodedPoll) -> Iterable[Value]:
         """A block's values one by one, each with what it earns itself."""
-        for (point, earns), content in zip(form.rows, contents, strict=True):
+        time_ms, at_ms, flags, raised = decoded.time_ms, block.completed_ms, decoded.flags, decoded.raised
+        for (point, earns), content in zip(block.form.rows, block.contents, strict=True):
             name, own = point.name, flags | raised.get(point.name, 0)
             if name in self._hidden:
                 continue
             if not earns:
                 absent = validation.none_flag(point, own) if content is None else 0
-                yield Value(name, content, point.unit, own | absent, completed_ms - time_ms)
+                yield Value(name, content, point.unit, own | absent, at_ms - time_ms)
                 continue
-            judged = self._judged(point, content, completed_ms, seconds.get(name), own)
+            judged = self._judged(point, content, at_ms, decoded.seconds.get(name), own)
             yield Value(name, judged.value, point.unit, judged.flags, judged.time_ms - time_ms)
             if judged.other is not None:
                 end, other = (FIRST if judged.second_booked else SECOND), judged.other
                 yield Value(name + end, other.value, point.unit, judged.other_flags, other.time_ms - time_ms)
 
-    def _absent(self, poll: Poll, flags: int, answered: set[str]) -> Iterable[Value]:
+    def _judged(self, point: Point, content: Content, time_ms: int, second: Look | None, flags: int) -> Judged:
+        judged = validation.judge(
+            point,
+            content,
+            time_ms,
+            self._past.get(point.name, NOTHING),
+            second=second,
+            flags=flags,
+            frozen_after_ms=self._frozen_after_ms,
+        )
+        self._past[point.name] = judged.past
+        return judged
+
+    def _absent_values(self, poll: Poll, decoded: _DecodedPoll) -> Iterable[Value]:
         """The values of blocks that failed; of one that was read twice, a second answer may be there all the same. No
         point is told of twice."""
-        told = answered | self._hidden
+        told = self._hidden.union(*(block.form.names for block in decoded.blocks))
         for failure in poll.failures:
             for point, _ in failure.block.points:
                 if point.kind not in UNRECORDED and point.name not in told:
                     told.add(point.name)
                     failed = validation.failure_flags(failure.exception_code, asked=failure.asked)
-                    yield Value(point.name, None, point.unit, failed | flags)
-
-    def _judged(self, point: Point, content: Content, time_ms: int, second: Look | None, flags: int) -> Judged:
-        past = self._past.get(point.name, NOTHING)
-        frozen_after_ms = self._profile.frozen_after_ms if self._profile else FROZEN_AFTER_MS
-        judged = validation.judge(
-            point, content, time_ms, past, second=second, flags=flags, frozen_after_ms=frozen_after_ms
-        )
-        self._past[point.name] = judged.past
-        return judged
+                    yield Value(point.name, None, point.unit, failed | decoded.flags)
 
     def _exchanged(self, poll: Poll, values: list[Value]) -> list[Value]:
         """The first value of every point of another meter bears METER_EXCHANGED, even if it comes in a later poll."""
@@ -296,29 +295,6 @@ class _Meter:
             values = [v._replace(quality=v.quality | _EXCHANGED) if v.name in first else v for v in values]
             self._new -= first
         return values
-
-    def _form(self, block: Block) -> _Form:
-        """The block's form, prepared when it is first met; an equal block of a later plan takes it over."""
-        if known := self._forms.get(id(block)):
-            return known[1]
-        if len(self._forms) >= MOST_DECODERS:
-            self._forms.clear()
-            self._ids.clear()
-        before = self._ids.pop(block, None)  # equal blocks are found by a hash of all their points: once a plan only
-        form = self._prepare(block) if before is None else self._forms.pop(before)[1]
-        self._ids[block] = id(block)
-        self._forms[id(block)] = block, form  # the block is kept with it, so that its id stays its own
-        return form
-
-    def _prepare(self, block: Block) -> _Form:
-        decoder = Decoder(block.points, self._factors)
-        names = tuple(point.name for point in decoder.points)
-        rows = tuple((point, validation.earns(point)) for point in decoder.points)
-        counters = tuple((n, point) for n, point in enumerate(decoder.points) if point.kind == "counter")
-        raising = tuple(point for point in decoder.points if point.raises)
-        units = tuple(point.unit for point in decoder.points)
-        plain = self._hidden.isdisjoint(names) and not raising and not any(earns for _, earns in rows)
-        return _Form(decoder, names, rows, counters, raising, units, plain)
 
 
 def _number(content: Any) -> Number | None:

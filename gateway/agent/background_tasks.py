@@ -17,7 +17,7 @@ from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
 from gateway.runtime.alarm_inputs import AlarmSources
 from gateway.runtime.context import GatewayContext
-from gateway.runtime.loop_lag import LoopLag
+from gateway.runtime.loop_lag import LoopHealth, LoopLag
 from gateway.runtime.watchdog import Watchdog
 
 log = logging.getLogger("meterseal.agent")
@@ -35,18 +35,19 @@ class Wanted:
     make: Callable[[], BackgroundTask]
 
 
-def wanted(site: GatewayContext) -> list[Wanted]:
-    """All companions of a site, by its configuration as it is now."""
+def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
+    """All background tasks that the configuration in force asks for."""
+    watched = (loops.heartbeats, site.recorder, site.live, site.lines)
     found = [
         Wanted("alarms", None, lambda: site.board),
         Wanted("alarm sources", None, partial(AlarmSources, site)),
-        Wanted("watch", None, lambda: Watchdog(site, Manager())),
-        Wanted("lag", None, partial(LoopLag, site)),
+        Wanted("watch", None, lambda: Watchdog(Manager(), *watched)),
+        Wanted("lag", None, partial(LoopLag, loops.lag)),
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),
     ]
     found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
     if (web := site.config.document.web) is not None:
-        found.append(Wanted("pages", web, partial(PagesServer, site, web)))
+        found.append(Wanted("pages", web, partial(PagesServer, site, loops, web)))
     return found
 
 

@@ -12,10 +12,10 @@ import secrets
 import signal
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from gateway.acquisition.line_use import forget
 from gateway.agent.background_tasks import TaskSet, keep, wanted
+from gateway.agent.database_check import check_database, open_database
 from gateway.agent.lines import LineSet, asleep, host
 from gateway.agent.meters import MeterSet
 from gateway.agent.orders import Orders
@@ -23,38 +23,30 @@ from gateway.agent.reload import Reload
 from gateway.agent.renewal import InForce, Renewal
 from gateway.agent.task_group import EpochTaskGroup
 from gateway.agent.uplinks import UplinkSet
-from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.board import AlarmBoard
 from gateway.alarms.grouping import lines_of
-from gateway.anchoring.ledger_alarms import Events
 from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
-from gateway.errors import GatewayError, StoreError
+from gateway.errors import GatewayError
 from gateway.fieldbus.line import Line
 from gateway.process import control_socket
-from gateway.process.heartbeats import Heartbeats
 from gateway.process.sd_notify import Manager
-from gateway.process.threads import in_thread
 from gateway.recording.commits import Rules
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
-from gateway.records import ALARM, GATEWAY
 from gateway.runtime.context import FeedStates, GatewayContext
+from gateway.runtime.loop_lag import LoopHealth
 from gateway.storage.database import Database
-from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")
-
-RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
-"""So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
 
 
 class Epoch:
     """The parts of one epoch; ``run`` begins it, works until ``stop`` is set, and ends it.
 
-    ``site`` is what its companions look at. What a change of configuration renews, and in which order, stands in
-    agent/renewal.py.
+    ``site`` is what its companions look at, ``loops`` what its watchdog looks at. What a change of configuration
+    renews, and in which order, stands in agent/renewal.py.
     """
 
     def __init__(self, ready: Ready, store: Database) -> None:
@@ -62,9 +54,10 @@ class Epoch:
         self._in_force = in_force = InForce(ready)
         clock, epoch = Clock(not_before_ms=store.records.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(ready.config), clock, epoch)
-        pulses, hub, feeds = Heartbeats(), Hub(), FeedStates()
-        pulses.ask("recorder", recorder.stuck)
-        self._group = group = EpochTaskGroup(pulses)
+        hub, feeds = Hub(), FeedStates()
+        self.loops = loops = LoopHealth()
+        loops.heartbeats.ask("recorder", recorder.stuck)
+        self._group = group = EpochTaskGroup(loops.heartbeats)
         self._meters = meters = MeterSet(ready.config, store, recorder, clock)
         hub.listeners += (meters.live.hear, meters.power.hear)
         recorder.on_news.append(hub.tell)
@@ -73,22 +66,21 @@ class Epoch:
         board = AlarmBoard(store, recorder, clock, meters.live, specs, partial(asleep, by_name), partial(host, by_name))
         self.lines = lines = LineSet(by_name, ready, meters, board, recorder, clock, group)
         self._uplinks = uplinks = UplinkSet(ready, store.anchors.conflicts(), recorder, clock, board, group)
-        self._tasks = tasks = TaskSet(lambda: wanted(self.site), group)
+        self._tasks = tasks = TaskSet(lambda: wanted(self.site, loops), group)
         renewal = Renewal(in_force, recorder, board, meters, lines, uplinks, tasks)
         self._reload = reload = Reload(in_force, renewal, by_name, meters.live, board, clock)
         self.site = GatewayContext(
-            in_force.config,
-            clock,
-            recorder,
-            hub,
-            meters.live,
-            board,
-            by_name,
-            uplinks.by_name,
-            feeds,
-            Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload),
-            reload.state,
-            pulses,
+            in_force=in_force.config,
+            clock=clock,
+            recorder=recorder,
+            hub=hub,
+            live=meters.live,
+            board=board,
+            lines=by_name,
+            uplinks=uplinks.by_name,
+            feeds=feeds,
+            orders=Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload),
+            reload_state=reload.state,
         )
         tasks.make()
 
@@ -150,10 +142,7 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     """
     config = ready.config
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
-    size = config.database.stat().st_size if config.database.exists() else 0
-    patience_s = RECOVERY_S + size / RECOVERY_BYTES_A_S
-    with Manager().patient("opening the database; one that is damaged is recovered first", within_s=patience_s):
-        store = open_store(config, ready.keys, ready.trust)
+    store = open_database(ready)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
@@ -161,21 +150,6 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     except GatewayError:
         store.close()
         raise
-
-
-async def check_database(path: Path, events: Events) -> None:
-    """SQLite's own check of a database that was too large to be kept waiting for before the start."""
-    try:
-        checked = await in_thread(lambda: check_large(path), "check of the database")
-    except StoreError as error:
-        log.warning("the database cannot be checked: %s", error)
-        return
-    if checked.flaws:
-        note_flaws(path, checked.flaws)
-        text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
-        events.happened(
-            GATEWAY, Event(ALARM, {"code": AlarmCode.DATABASE_DAMAGED, "line": "store", "text": text, "raised": True})
-        )
 
 
 async def _until_ended(recorder: Recorder) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from gateway.agent.config_diff import Difference, difference
 from gateway.agent.renewal import InForce, Renewal
-from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.commissioning import line_plan
@@ -23,6 +22,7 @@ from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import LineSpec
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import Live, MeterNow
 from gateway.records import GATEWAY

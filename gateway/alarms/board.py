@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, kind_of
 from gateway.alarms import grouping
 from gateway.alarms.events import AlarmEvents
 from gateway.alarms.grouping import GroupChange, GroupContinues, GroupEnds, Grouping, GroupRaised, Lines
@@ -22,6 +21,7 @@ from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.alarms.store import AlarmStore, EventSink
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm
+from gateway.messages.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, kind_of
 from gateway.process.background import BackgroundTask
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live

@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
 from gateway.config.feed import FeedEntry
 from gateway.config.ledger import LedgerEntry
 from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.errors import ConfigError, StoreError
+from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from gateway.recording.key_match import unlisted
 from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.storage.capacity.forecast import horizon

@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.alarm_kinds import AlarmCode, kind_of
 from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.fieldbus.specs import LineSpec
+from gateway.messages.alarm_kinds import AlarmCode, kind_of
 from gateway.records import GATEWAY
 
 LEAST_MEMBERS = 3

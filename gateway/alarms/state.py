@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.alarm_kinds import AlarmCode, Kind
+from gateway.messages.alarm_kinds import AlarmCode, Kind
 from gateway.storage.alarm_tables import AlarmRow
 
 COLLECT_MS = 2_000

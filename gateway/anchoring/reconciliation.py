@@ -6,14 +6,12 @@ one must stop. ``comparison`` says what an answer means; here it is fetched, and
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import TypeVar
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import (
     Ahead,
@@ -34,9 +32,10 @@ from gateway.anchoring.ledger_comparison import (
 )
 from gateway.clock import Clock
 from gateway.config.model import Config
+from gateway.errors import StoreError
 from gateway.evidence.sealing import Before
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.failpoints import failpoint
-from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.recording.writer import Recorder
 from gateway.records import EQUIVOCATION, GATEWAY, ROLLBACK
@@ -44,7 +43,8 @@ from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Conflict, Known
-from ledger_client.errors import Refused, Unsupported
+from gateway.storage.writer import in_turn
+from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats.record import Event
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.interface import Ledger
@@ -52,6 +52,18 @@ from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.reconcile")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison has done at a ledger.
+
+    ``given_again``: batches that it had lost and was given again. ``broken_off``: the failure of ledger or database
+    because of which not all of them were; then the ledger counts as not compared yet.
+    """
+
+    given_again: int = 0
+    broken_off: LedgerUnavailable | StoreError | None = None
 
 
 class Reconciliation:
@@ -77,8 +89,6 @@ class Reconciliation:
             frozenset(entry.name for entry in entries if entry.policy == "required"),
             frozenset(entry.name for entry in entries if entry.policy == "optional"),
         )
-        self.given_again = 0
-        """Batches that ledgers have been given a second time, having lost them."""
         self._odd: dict[str, str] = {}
         self._alarms = alarms or LedgerAlarms(recorder)
         self._held: str | None = ""  # not known yet: another one may have held the seals before a reload
@@ -95,15 +105,21 @@ class Reconciliation:
         """Two gateways seal under this one's name: nothing may be sealed or anchored here."""
         return self._conflict is not None
 
-    async def compare(self, ledger: Ledger) -> None:
+    async def compare(self, ledger: Ledger) -> Comparison:
         """Ask a ledger what it holds, and do what follows from it.
 
-        Raises ``LedgerUnavailable`` when it does not answer, ``Odd`` when its answer cannot be built on, StoreError.
+        Raises:
+            LedgerUnavailable: it does not answer.
+            Odd: its answer cannot be built on.
+            StoreError: the database cannot be read or written.
         """
         name = ledger.name
+        found: Comparison | None = None
         try:
-            while not await self._compared(ledger):
-                pass
+            while found is None:
+                found = await self._compared(ledger)
+            if found.broken_off is not None:
+                return found
             self._waiting.compared.add(name)
         except Unsupported:
             await self._ask(_never_seal_lost_batches)
@@ -120,6 +136,7 @@ class Reconciliation:
         finally:
             self._waiting.asked.add(name)
             self._hold()
+        return found or Comparison()
 
     def _hold(self) -> None:
         whom = self._waiting.for_whom()
@@ -128,8 +145,8 @@ class Reconciliation:
             self._held = why
             self._recorder.hold_seals(why)
 
-    async def _compared(self, ledger: Ledger) -> bool:
-        """One comparison; False when the database went on meanwhile, so that it has to be made again."""
+    async def _compared(self, ledger: Ledger) -> Comparison | None:
+        """One comparison; None when the database went on meanwhile, so that it has to be made again."""
         answer = await in_thread(lambda: ledger.last(self._gateway), f"compare {ledger.name}")
         last = LedgerHead(*answer) if answer else None
 
@@ -146,12 +163,13 @@ class Reconciliation:
         if isinstance(finding, Another):
             await self._equivocation(ledger, finding)
         elif isinstance(finding, Lost):
-            await self._give_again(ledger, finding)
+            return await self._give_again(ledger, finding)
         elif isinstance(finding, Ahead):
-            return await self._older(ledger, here, finding.last)
+            if not await self._older(ledger, here, finding.last):
+                return None
         else:
             await self._ask(partial(_drop_notes, ledger.name))
-        return True
+        return Comparison()
 
     async def _older(self, ledger: Ledger, here: Before, last: LedgerHead) -> bool:
         """The ledger holds what comes after all that is known here."""
@@ -267,7 +285,7 @@ class Reconciliation:
 
         await self._ask(write)
 
-    async def _give_again(self, ledger: Ledger, found: Lost) -> None:
+    async def _give_again(self, ledger: Ledger, found: Lost) -> Comparison:
         """Offer a ledger again what it gave receipts for and does not hold: the same statements, so nothing is twice.
 
         What pruning has taken cannot be offered; then it refuses the next batch as well, and says so.
@@ -275,24 +293,25 @@ class Reconciliation:
         holds = f"holds nothing above batch {found.batch}" if found.batch >= 0 else "holds nothing"
         text = f"ledger {ledger.name} has lost data: it gave receipts up to batch {found.settled} and {holds}"
         self._alarms.raise_(AlarmCode.LEDGER_LOST, ledger.name, f"{text}; what is kept here is given to it again")
-        after = found.batch
-        while batch := await self._ask(partial(_next_settled, ledger.name, after)):
-            try:
-                await in_thread(partial(ledger.submit, batch.entry), f"give again {ledger.name}")
-            except Refused as error:
-                log.error("ledger %s does not take batch %d again: %s", ledger.name, batch.batch, error)
-                return
-            after = batch.batch
-            self.given_again += 1
+        after, given = found.batch, 0
+        try:
+            while batch := await self._ask(partial(_next_settled, ledger.name, after)):
+                try:
+                    await in_thread(partial(ledger.submit, batch.entry), f"give again {ledger.name}")
+                except Refused as error:
+                    log.error("ledger %s does not take batch %d again: %s", ledger.name, batch.batch, error)
+                    break
+                after = batch.batch
+                given += 1
+        except (LedgerUnavailable, StoreError) as error:
+            return Comparison(given, error)
+        return Comparison(given)
 
     def _text(self, conflict: Conflict) -> str:
         return conflict_text(self._gateway, conflict, self._database)
 
     async def _ask(self, function: Callable[[Database], T]) -> T:
-        beat(inf)  # whether the writer turns is told by itself
-        answer = await asyncio.wrap_future(self._recorder.call(function))
-        beat()
-        return answer
+        return await in_turn(self._recorder, function)
 
 
 def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Database) -> list[Hole] | None:

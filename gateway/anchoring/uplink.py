@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeVar
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring import refusals
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import Odd
@@ -26,12 +25,13 @@ from gateway.clock import Clock
 from gateway.config.ledger import Contract
 from gateway.errors import GatewayError, StoreError
 from gateway.evidence.settlement import NotOurs, demand_settled
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.storage.database import Database
 from gateway.storage.rows import Batch
-from gateway.storage.writer import Writer
+from gateway.storage.writer import Writer, in_turn
 from ledger_client.backoff import growing_s
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.interface import Ledger, Pending
@@ -153,37 +153,33 @@ class Uplink:
 
     async def _compare_first(self) -> None:
         while not self._stopped:
-            pause = await self._compare()
+            pause, _ = await self._compare()
             if pause is None:
                 return
             beat(pause)
             await asyncio.sleep(pause)
 
-    async def _compare(self) -> float | None:
-        """One comparison. Returns how long to wait before the next try, None when it is done."""
+    async def _compare(self) -> tuple[float | None, int]:
+        """One comparison: how long to wait before the next try, None when it is done; and how many batches that the
+        ledger had lost it was given again."""
+        given_again = 0
         if self._reconciliation is None:
-            return None
+            return None, given_again
         try:
-            await self._reconciliation.compare(self._ledger)
+            comparison = await self._reconciliation.compare(self._ledger)
+            given_again = comparison.given_again
+            if comparison.broken_off is not None:
+                raise comparison.broken_off
         except LedgerUnavailable as error:
-            return self._unreachable(error)
+            return self._unreachable(error), given_again
         except Odd as error:
             self._log.error("ledger %s: %s", self._ledger.name, error)
-            return refusals.FIRST_PAUSE_S
+            return refusals.FIRST_PAUSE_S, given_again
         except StoreError as error:
             self._log.error("ledger %s waits for the database: %s", self._ledger.name, error)
-            return self._next_pause()
+            return self._next_pause(), given_again
         self._answers()
-        return None
-
-    async def _has_lost_some(self) -> bool:
-        """Compare with a ledger that refuses: it may hold another batch of this number, or have lost the one before.
-        True if it was given something again."""
-        if self._reconciliation is None:
-            return False
-        before = self._reconciliation.given_again
-        await self._compare()
-        return self._reconciliation.given_again > before
+        return None, given_again
 
     # — batch by batch —
 
@@ -268,7 +264,9 @@ class Uplink:
         detail = f"refused: {error}; way out: {way_out(error.title)}"
         before, flight.held = flight.held, error.more.get("held")
         await self._refuse(batch, flight, detail, refusals.pause_s(error, flight.refusals))
-        if await self._has_lost_some():
+        # it may hold another batch of this number, or have lost the one before
+        _, given_again = await self._compare()
+        if given_again:
             flight.due_s = _now_s() + refusals.doubt_s(flight.refusals)
         elif self._reconciliation is not None and flight.held and self._reconciliation.cannot_ask(self._ledger.name):
             if before != flight.held:  # once is not believed: no one has signed it
@@ -332,10 +330,7 @@ class Uplink:
     # — what becomes durable —
 
     async def _ask(self, function: Callable[[Database], T]) -> T:
-        beat(inf)  # whether the writer turns is told by itself
-        answer = await asyncio.wrap_future(self._writer.call(function))
-        beat()
-        return answer
+        return await in_turn(self._writer, function)
 
     def _note(self, batch: Batch, flight: _Flight, state: str, **more: Any) -> None:
         """Move a batch to a state, durable with the next ``_write``: before anything else is done for the ledger."""

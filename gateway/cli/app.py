@@ -17,7 +17,7 @@ from gateway.cli import clear_shared, keys, maintenance, read, readings, reload,
 from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms, duration_text
 from gateway.config.load import load_config
-from gateway.errors import Damaged, Declined, GatewayError
+from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
 from gateway.status import collect
@@ -53,14 +53,7 @@ class _Commands(Grouped):
             ours, others = group.split((GatewayError, LedgerClientError))
             if others is not None or ours is None:
                 raise
-            fail(_first(ours))
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    error: Exception = group
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
+            fail(first_error(ours))
 
 
 @click.group(cls=_Commands, context_settings=HELP)

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.commissioning.line_plan import LinePlan, PlannedMeter
 from gateway.config.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
+from gateway.messages.alarm_kinds import AlarmCode
 
 
 def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[LinePlan]:

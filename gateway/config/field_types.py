@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from ledger_client import text_file
+from ledger_client import message_formats, text_file
 from ledger_client.formats.checks import NAME
+from ledger_client.messages import Message
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)")
 _UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -29,11 +30,15 @@ _MEANT = {
 
 
 class Unfit(ValueError):
-    """A value that cannot be, with the way out where one is plain."""
+    """A value that cannot be, with the way out where one is plain. ``key``: which it is about, within the table."""
 
-    def __init__(self, problem: str, way_out: str) -> None:
-        super().__init__(f"{problem}; {way_out}")
-        self.problem, self.way_out = problem, way_out
+    def __init__(self, what: Message | str, way_out: str = "", *, key: str = "") -> None:
+        super().__init__(what, way_out)
+        self.what, self.key, self.problem = what, key, what if isinstance(what, str) else what.problem
+        self.way_out = way_out if isinstance(what, str) else what.way_out
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.way_out}" if self.way_out else self.problem
 
 
 def duration_ms(text: object) -> int:
@@ -56,8 +61,7 @@ def _no_duration(text: object, problem: str) -> ValueError:
 
 def duration_text(ms: int) -> str:
     """The same the other way round, in the largest unit that gives a whole number: 10000 → ``10s``."""
-    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if ms % _UNIT_MS[unit] == 0)
-    return f"{ms // _UNIT_MS[unit]}{unit}"
+    return message_formats.setting(ms)
 
 
 def size_bytes(text: object) -> int:

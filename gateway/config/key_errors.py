@@ -53,7 +53,7 @@ def explain(
 
 def _unfit(path: Path, key: str, text: str, error: object) -> ConfigError:
     if isinstance(error, Unfit):
-        return ConfigError(path, key, error.problem, error.way_out)
+        return ConfigError(path, ", ".join(filter(None, (key, error.key))), error.what, error.way_out)
     inner, found, problem = text.partition(": ")
     if found and re.fullmatch(r"[a-z0-9_]+( '[^']*')?(, [a-z0-9_]+( '[^']*')?)*", inner):
         key, text = (f"{key}, {inner}" if key else inner), problem

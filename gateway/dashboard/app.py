@@ -29,6 +29,7 @@ from gateway.dashboard.render.html import THEMES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
 from gateway.runtime.context import GatewayContext
 from ledger_client.http_server.token_bucket import Buckets, client_of
+from ledger_client.messages import Message
 
 log = logging.getLogger("meterseal.pages")
 
@@ -44,12 +45,12 @@ However many are open, such pages are made one at a time, each with a pause as l
 _LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/._~%-]*(\?[A-Za-z0-9/._~%=&+:-]*)?")
 
 
-class Problem(Exception):
+class Problem(GatewayError):
     """An answer that is not what was asked for: HTTP status, what, and the way out."""
 
-    def __init__(self, status: int, problem: str, way_out: str = "") -> None:
-        super().__init__(problem)
-        self.status, self.problem, self.way_out = status, problem, way_out
+    def __init__(self, status: int, message: Message | str, way_out: str = "") -> None:
+        super().__init__(message, way_out)
+        self.status = status
 
 
 class App:
@@ -60,7 +61,7 @@ class App:
     ) -> None:
         self._site, self._pages, self._readers, self._users = site, pages, readers, users
         self._sessions, self._visitors, self._logins = Sessions(), Visitors(), Logins(users)
-        self.stream = Stream(site, pages.source, readers, self._watches)
+        self.stream = Stream(pages.source, readers, self._watches)
         self._rate, self._turn = Buckets(ADDRESS_RATE), asyncio.Lock()
         self.asgi: ASGIApp = Guard(self._limited, names)
         self._router = Router(self._routes())
@@ -89,10 +90,10 @@ class App:
             try:
                 response = await endpoint(request)
             except Problem as problem:
-                response = self._problem(request, problem.status, problem.problem, problem.way_out)
+                response = self._problem(request, problem.status, problem.message or problem.problem, problem.way_out)
             except GatewayError as error:
                 status = 503 if isinstance(error, StoreError | Busy) else 404 if isinstance(error, NotFound) else 409
-                response = self._problem(request, status, error.problem, error.way_out)
+                response = self._problem(request, status, error.message or error.problem, error.way_out)
             except Exception:
                 log.exception("%s %s has failed", request.method, request.url.path)
                 response = self._problem(request, 500, "a fault of this gateway; its log has the details", "")
@@ -175,7 +176,7 @@ class App:
             return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
 
         async def made() -> Response:
-            return _response(await self._readers.call(view(self._site, self._asked(request, session))))
+            return _response(await self._readers.call(view(self._asked(request, session))))
 
         if WATCHING not in request.headers:
             return await made()
@@ -212,7 +213,7 @@ class App:
     async def _login_page(self, request: Request) -> Response:
         return self._chosen(request) or self._show_login(request, "")
 
-    def _show_login(self, request: Request, problem: str, status: int = 200) -> Response:
+    def _show_login(self, request: Request, problem: Message | str, status: int = 200) -> Response:
         visitor = request.cookies.get(self._cookie(request, "visitor")) or self._visitors.cookie()
         query = {"next": _local(request.query_params.get("next"))}
         asked = replace(self._asked(request, None), form=self._visitors.form(visitor), query=query)
@@ -229,7 +230,7 @@ class App:
         try:
             user = await self._logins.attempt(client, form.get("user", ""), form.get("password", ""))
         except TooOften as error:
-            return self._show_login(request, error.problem, 429)
+            return self._show_login(request, error.message or error.problem, 429)
         except ConfigError as error:
             log.error("nobody can log in to the pages: %s", error)
             return self._show_login(request, "nobody can log in now; the gateway's log says why", 503)
@@ -284,7 +285,7 @@ class App:
         else:
             await self.stream.serve(session, scope, receive, send)
 
-    def _problem(self, request: Request, status: int, problem: str, way_out: str) -> Response:
+    def _problem(self, request: Request, status: int, problem: Message | str, way_out: str) -> Response:
         asked = self._asked(request, self._session(request))
         return _response(self._pages.problem(asked, status, problem, way_out), status)
 

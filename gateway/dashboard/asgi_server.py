@@ -22,6 +22,7 @@ from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.render import html
 from gateway.dashboard.routes import contents
 from gateway.runtime.context import GatewayContext
+from gateway.runtime.loop_lag import LoopHealth
 from ledger_client.http_server.connection import Connection, Turnstile
 from ledger_client.http_server.log_limiter import Quiet
 from ledger_client.http_server.tls_reload import Certificates
@@ -53,13 +54,13 @@ class Serving:
             gc.freeze()  # what was loaded does: a collection need not walk over it, a tenth of a second each time
         logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
 
-    async def run(self, site: GatewayContext, listener: socket.socket) -> None:
+    async def run(self, site: GatewayContext, loops: LoopHealth, listener: socket.socket) -> None:
         """Serve until cancelled."""
         users = Users(users_file(self._config))
         with closing(Readers(self._config.database)) as readers:
             pages = contents(site)
             app = App(site, pages, readers, users, exposure.names(self._web))
-            app.mount(metrics_endpoint.routes(site, self._token, loopback=self._web.loopback))
+            app.mount(metrics_endpoint.routes(site, loops, self._token, loopback=self._web.loopback))
             try:
                 await self.serve(app, listener)
             finally:

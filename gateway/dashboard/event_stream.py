@@ -20,7 +20,6 @@ from gateway.dashboard.auth.sessions import Session
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.pages.page import Document, Source
 from gateway.errors import GatewayError
-from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.http_server.connection import Connection
 
@@ -72,11 +71,9 @@ class Stream:
 
     every_s, send_s = EVERY_S, SEND_S
 
-    def __init__(
-        self, site: GatewayContext, source: Source, readers: Readers, watches: Callable[[Session], bool]
-    ) -> None:
+    def __init__(self, source: Source, readers: Readers, watches: Callable[[Session], bool]) -> None:
         """``watches``: whether who has this session may still look."""
-        self._site, self._source, self._readers, self._watches = site, source, readers, watches
+        self._source, self._readers, self._watches = source, readers, watches
         self._clients: set[Client] = set()
         self._wanted = asyncio.Event()
         self._before: Document | None = None
@@ -118,7 +115,7 @@ class Stream:
         fresh = any(client.fresh for client in self._clients)
         before, self._number = self._before, self._number + 1
         try:
-            rest = self._source(self._site)
+            rest = self._source()
             document, whole, change = await self._readers.call(
                 lambda store: _told(rest, store, before, fresh, self._number)
             )

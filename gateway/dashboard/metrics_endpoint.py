@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.process.histogram import Durations
 from gateway.runtime.context import GatewayContext
+from gateway.runtime.loop_lag import LoopHealth
 from gateway.status.exposition import CONTENT_TYPE, exposition
 from ledger_client.transport.access import AccessError
 
@@ -25,8 +27,8 @@ FRESH_S = 0.5
 class Sheet:
     """The figures as they are, or were a moment ago: whoever asks all the time costs the gateway no more than that."""
 
-    def __init__(self, site: GatewayContext) -> None:
-        self._site, self._turn = site, asyncio.Lock()
+    def __init__(self, site: GatewayContext, lag: Durations) -> None:
+        self._site, self._lag, self._turn = site, lag, asyncio.Lock()
         self._text, self._until = b"", -math.inf
 
     async def text(self) -> bytes:
@@ -34,26 +36,26 @@ class Sheet:
         loop = asyncio.get_running_loop()
         async with self._turn:
             if loop.time() >= self._until:
-                self._text = await exposition(self._site)
+                self._text = await exposition(self._site, self._lag)
                 self._until = loop.time() + FRESH_S
             return self._text
 
 
-def routes(site: GatewayContext, token: Callable[[], str | None], *, loopback: bool) -> list[Route]:
+def routes(site: GatewayContext, loops: LoopHealth, token: Callable[[], str | None], *, loopback: bool) -> list[Route]:
     """`/metrics`, `/healthz` and `/readyz`. ``token`` gives what `Authorization: Bearer …` must bring for the figures,
     as it is now; without one only ``loopback`` gets them."""
 
-    sheet = Sheet(site)
+    sheet, stuck = Sheet(site, loops.lag), loops.heartbeats.stuck
 
     async def metrics(request: Request) -> Response:
         refused = _refused(request, token, loopback=loopback)
         return refused or Response(await sheet.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def healthz(_: Request) -> Response:
-        return _answer(not site.pulses.stuck())
+        return _answer(not stuck())
 
     async def readyz(_: Request) -> Response:
-        return _answer(site.recorder.trouble is None and not site.pulses.stuck())
+        return _answer(site.recorder.trouble is None and not stuck())
 
     endpoints = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in endpoints.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gateway.dashboard.auth.sessions import Asked
@@ -18,6 +19,7 @@ from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
+from ledger_client.messages import Message
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
@@ -39,14 +41,15 @@ def contents(site: GatewayContext) -> Pages:
         "/diagnosis": made.diagnosis,
         "/configuration": made.configuration,
     }
-    return Pages(views, source, made.login, made.problem, static, made.close)
+    return Pages(views, partial(source, site), made.login, made.problem, static, made.close)
 
 
 class _Views:
     """What the views of one epoch have in common."""
 
     def __init__(self, site: GatewayContext) -> None:
-        self._loads, self._sparks, self._rounds = Loads(site), Sparks(site), Rounds(site)
+        self._loads, self._sparks = Loads(site.lines, site.clock), Sparks(site.in_force)
+        self._rounds = Rounds(site.in_force, site.board, site.clock)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
         self._site = site
         site.hub.listeners += (self._loads.hear, self._sparks.hear)
@@ -56,14 +59,14 @@ class _Views:
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
 
-    def _rest(self, site: GatewayContext, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
+    def _rest(self, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
         """What is left to do of a page in a thread."""
-        now_ms, zone = self._now_ms(), site.config.zone
+        now_ms, zone = self._now_ms(), self._site.config.zone
         common = {
             "gateway": self._gateway,
             "here": here or template,
-            "alarm_count": len(site.board.listed()),
-            "meters": tuple(site.config.meters),
+            "alarm_count": len(self._site.board.listed()),
+            "meters": tuple(self._site.config.meters),
         }
 
         def make(store: Database) -> Answer:
@@ -71,81 +74,78 @@ class _Views:
 
         return make
 
-    def site(self, site: GatewayContext, asked: Asked) -> Rest:
+    def site(self, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
-        facts, config = site_view.look(site, self._loads, self._sparks), site.config
+        facts, config = site_view.look(self._site, self._loads, self._sparks), self._site.config
         return self._rest(
-            site,
             asked,
             "site",
             lambda store: {"site": site_view.complete(facts, config, store), "many_left": site_view.MANY_LEFT},
         )
 
-    def meter(self, site: GatewayContext, asked: Asked) -> Rest:
+    def meter(self, asked: Asked) -> Rest:
         """One meter."""
-        query, now_ms, zone = asked.query, self._now_ms(), site.config.zone
-        facts = meter.look(site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
-        return self._rest(
-            site, asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms, zone)}, "site"
-        )
+        query, now_ms, zone = asked.query, self._now_ms(), self._site.config.zone
+        facts = meter.look(self._site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
+        return self._rest(asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms, zone)}, "site")
 
-    def record(self, site: GatewayContext, asked: Asked) -> Rest:
+    def record(self, asked: Asked) -> Rest:
         """One record, and its way to the ledgers."""
         parts, whole = asked.params, "way" in asked.query
         name = (parts["meter"], parts["epoch"], parts["seq"])
         return self._rest(
-            site, asked, "record", lambda store: {"record": record.record(store, *name, whole=whole)}, "batches"
+            asked, "record", lambda store: {"record": record.record(store, *name, whole=whole)}, "batches"
         )
 
-    def batches(self, site: GatewayContext, asked: Asked) -> Rest:
+    def batches(self, asked: Asked) -> Rest:
         """The list of batches."""
-        before, waits = batches.number_of(asked.query.get("before")), site.recorder.health()["sealing"]
-        return self._rest(site, asked, "batches", lambda store: {"list": batches.batches(store, before, waits)})
+        before, waits = batches.number_of(asked.query.get("before")), self._site.recorder.health()["sealing"]
+        return self._rest(asked, "batches", lambda store: {"list": batches.batches(store, before, waits)})
 
-    def batch(self, site: GatewayContext, asked: Asked) -> Rest:
+    def batch(self, asked: Asked) -> Rest:
         """One batch."""
         number = batches.number_of(asked.params["batch"])
         if number is None:
             raise NotFound(f"there is no batch {asked.params['batch']}", "a batch is a number")
-        return self._rest(site, asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
+        return self._rest(asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
 
-    def events(self, site: GatewayContext, asked: Asked) -> Rest:
+    def events(self, asked: Asked) -> Rest:
         """What has happened."""
         before, of = batches.number_of(asked.query.get("before")), asked.query.get("of", "")
-        return self._rest(site, asked, "events", lambda store: {"list": events.events(store, before, of)})
+        return self._rest(asked, "events", lambda store: {"list": events.events(store, before, of)})
 
-    def alarms(self, site: GatewayContext, asked: Asked) -> Rest:
+    def alarms(self, asked: Asked) -> Rest:
         """What stands, and what can be done about it."""
-        facts = alarms.look(site)
-        return self._rest(site, asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
+        facts = alarms.look(self._site.board)
+        return self._rest(asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
 
-    def diagnosis(self, site: GatewayContext, asked: Asked) -> Rest:
+    def diagnosis(self, asked: Asked) -> Rest:
         """What the doctor says."""
         found = self._rounds.look(again="again" in asked.query)
-        return self._rest(site, asked, "diagnosis", lambda store: {"diagnosis": found})
+        return self._rest(asked, "diagnosis", lambda store: {"diagnosis": found})
 
-    def configuration(self, site: GatewayContext, asked: Asked) -> Rest:
+    def configuration(self, asked: Asked) -> Rest:
         """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
-        state = site.reload_state()
+        state = self._site.reload_state()
         now = {key: state.get(key) for key in ("trial", "stuck", "reverted")}
-        facts = {"path": str(site.config.path), "preview": asked.facts.get("preview"), **now}
-        return self._rest(site, asked, "configuration", lambda store: facts, "diagnosis")
+        facts = {"path": str(self._site.config.path), "preview": asked.facts.get("preview"), **now}
+        return self._rest(asked, "configuration", lambda store: facts, "diagnosis")
 
-    def prove(self, site: GatewayContext, asked: Asked) -> Rest:
+    def prove(self, asked: Asked) -> Rest:
         """The bundle of a record."""
         parts = asked.params
         return _bundle(f"{parts['meter']}/{parts['epoch']}/{parts['seq']}")
 
-    def prove_newest(self, site: GatewayContext, asked: Asked) -> Rest:
+    def prove_newest(self, asked: Asked) -> Rest:
         """The bundle of a meter's newest reading that a ledger has given a receipt for."""
         return _bundle(asked.params["meter"])
 
-    def login(self, asked: Asked, problem: str) -> Answer:
+    def login(self, asked: Asked, problem: Message | str) -> Answer:
         """Where one logs in."""
         facts = {"problem": problem, "next": asked.query.get("next", "/")}
         return self._alone("login.html", asked, 403 if problem else 200, facts)
 
-    def problem(self, asked: Asked, status: int, problem: str, way_out: str) -> Answer:
+    def problem(self, asked: Asked, status: int, problem: Message | str, way_out: str) -> Answer:
         """Why there is no page."""
         return self._alone("problem.html", asked, status, {"status": status, "problem": problem, "way_out": way_out})
 

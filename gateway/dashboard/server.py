@@ -15,6 +15,7 @@ from gateway.config.web import Web
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.runtime.context import GatewayContext
+from gateway.runtime.loop_lag import LoopHealth
 from ledger_client.http_server.listening import ListenError, listen_at
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ BACKLOG = 128
 class PagesServer(BackgroundTask):
     """A companion of an epoch. Its libraries are loaded beside the first readings, not before them."""
 
-    def __init__(self, site: GatewayContext, web: Web) -> None:
-        self._site, self._web = site, web
+    def __init__(self, site: GatewayContext, loops: LoopHealth, web: Web) -> None:
+        self._site, self._loops, self._web = site, loops, web
         self._told = ""
         self._listener = self._listen()
 
@@ -44,7 +45,7 @@ class PagesServer(BackgroundTask):
             port = self._listener.getsockname()[1]
             url = self._web.model_copy(update={"listen": f"{self._web.host}:{port}"}).url
             log.info("pages at %s", url, extra={"code": "pages-open"})  # a change of state, which is always told
-            await serving.run(self._site, self._listener)
+            await serving.run(self._site, self._loops, self._listener)
         finally:
             self.close()
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, placed
+from ledger_client.messages import Message
 
 REGISTERS = {
     "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4, "float32": 2, "float64": 4,
@@ -33,11 +34,12 @@ MAX_BITS = 2000  # the same, 6.1 and 6.2
 
 
 class ProfileError(GatewayError):
-    """A profile that cannot be used: which file, which key, what is wrong with it, and the way out."""
+    """A profile that cannot be used: which file, which key, what is wrong with it, and the way out. ``what`` is the
+    mistake without its place."""
 
-    def __init__(self, file: str, key: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
-        self.file, self.key = file, key
+    def __init__(self, file: str, key: str, what: Message | str, way_out: str = "") -> None:
+        super().__init__(placed(file, key, what), way_out)
+        self.file, self.key, self.what = file, key, what
 
 
 Ratio = Decimal | Fraction

@@ -6,9 +6,10 @@ Pure: nothing here knows a line or a clock. A block never splits a value, keeps 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.devices.points import MAX_BITS, MAX_REGISTERS, Point, Profile, ProfileError, Span
 
@@ -20,14 +21,22 @@ TCP_REQUEST_MS, TCP_REGISTER_MS = 3.0, 0.00001
 """A request to a device over TCP, and 16 bits more or less at some Mbit/s."""
 
 
+_numbers = itertools.count(1)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One read: ``count`` registers (fc 1 and 2: bits) from ``address``, and the points in it with their offsets."""
+    """One read: ``count`` registers (fc 1 and 2: bits) from ``address``, and the points in it with their offsets.
+
+    ``key``: its number among all blocks of this process, by which what is prepared for it is found. No two blocks bear
+    one, not even equal ones.
+    """
 
     fc: int
     address: int
     count: int
     points: tuple[tuple[Point, int], ...]
+    key: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
 
     @property
     def byte_count(self) -> int:

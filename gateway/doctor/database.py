@@ -8,9 +8,9 @@ from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.doctor.finding import CheckContext, Finding
 from gateway.errors import Damaged, Unfinished
 from gateway.storage.capacity.forecast import horizon as foretell
-from gateway.storage.capacity.forecast import size
 from gateway.storage.database import RECOVER
 from gateway.storage.files import log_path
+from ledger_client.message_formats import size
 
 QUICK_S = 10.0
 LARGE_LOG = 256 * 1024 * 1024

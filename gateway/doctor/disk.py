@@ -12,7 +12,8 @@ from typing import IO, NamedTuple
 from gateway.doctor.finding import CheckContext, Finding
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Limits, Space
-from gateway.storage.capacity.forecast import bytes_a_record, size, span
+from gateway.storage.capacity.forecast import bytes_a_record, span
+from ledger_client.message_formats import size
 
 SYNC_FOR_S, MOST_SYNCS, SYNC_BYTES = 1.2, 300, 8192
 WRITE_FOR_S, MOST_WRITTEN, CHUNK = 0.5, 8, 1024 * 1024

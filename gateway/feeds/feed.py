@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gateway.errors import StoreError
+from gateway.errors import StoreError, first_error
 from gateway.feeds.backlog import History, Portion
 from gateway.feeds.mqtt_link import Down, Link, LinkOptions
 from gateway.feeds.outbox import Outbox
@@ -115,7 +115,7 @@ class Feed:
                 try:
                     await self._session()
                 except* (Down, AccessError) as group:
-                    self._lost(str(_first(group)))
+                    self._lost(str(first_error(group)))
                 await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S)) - 1])
         finally:
             self._history.write_last(self._progress.catch_up())
@@ -291,11 +291,3 @@ def _messages(told: Sequence[FeedReading]) -> list[list[FeedReading]]:
 
 def _taken(future: asyncio.Future[None]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, Exception)
-    return error

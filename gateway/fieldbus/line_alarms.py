@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.fieldbus.diagnosis import refused
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
@@ -14,6 +13,7 @@ from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import Sleepers
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
+from gateway.messages.alarm_kinds import AlarmCode
 from ledger_client.formats.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")

@@ -53,12 +53,12 @@ class BlockSet:
     ) -> BlockSet:
         """The block of one unit. ``wanted``: the points that are values of a poll; None: all are."""
         requests, more = ([Request(unit, b.fc, b.address, b.count) for b in some] for some in (variants, spare))
-        bare = {id(b): _only(b, wanted) for b in (block, *variants, *spare)}
+        bare = {b.key: _only(b, wanted) for b in (block, *variants, *spare)}
         return cls(block, variants, tuple(requests), spare, (*more, *requests), who, bare)
 
     def bare(self, block: Block) -> Block:
         """The block or one of its variants without the points that are read along only to tell who answers."""
-        return self._bare[id(block)]
+        return self._bare[block.key]
 
     def asked(self, request: Request) -> Block:
         """The variant that a request asked for."""

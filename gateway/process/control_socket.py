@@ -1,7 +1,7 @@
 """Control socket: orders to a running gateway over a Unix socket in the data folder, one JSON line each way.
 
 Only the gateway's own user (or root) may connect: the socket is 0600 and the peer's credentials are checked. What can
-be ordered is a table; an order that fails answers with the words that the command then prints.
+be ordered is a table; an order that fails answers with the message that the command then prints.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Declined, GatewayError, StoreError
+from gateway.messages.languages import said_in
 from gateway.process.file_owner import OWN_USER
 
 SOCKET = "control.sock"
@@ -80,7 +81,8 @@ async def _answer(
         order = json.loads(await reader.readline())
         return await orders[order["order"]](order)
     except GatewayError as error:
-        return {"error": error.problem, "way_out": error.way_out, "declined": isinstance(error, Declined)}
+        told = {"error": error.problem, "way_out": error.way_out, "declined": isinstance(error, Declined)}
+        return told | (error.message.to_fields() if error.message else {})
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         return {
             "error": f"not an order that this gateway knows: {error}",
@@ -117,5 +119,6 @@ def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) 
         raise GatewayError(f"{data}: no gateway runs here", "start it: meterseal run CONFIG") from None
     if "error" in answer or not answer:
         kind = Declined if answer.get("declined") else GatewayError
-        raise kind(answer.get("error", "the gateway ended before it answered"), answer.get("way_out", ""))
+        text = answer.get("error", "the gateway ended before it answered")
+        raise kind(said_in(answer, text), answer.get("way_out", ""))
     return answer

@@ -20,14 +20,16 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from gateway.process.log_dedup import Repeats
+from ledger_client.messages import Message
 
 Form = Literal["auto", "text", "json"]
 FORMS: tuple[Form, ...] = ("auto", "text", "json")
 
 JOURNAL = Path("/run/systemd/journal/socket")
 IDENTIFIER = "meterseal"
-FIELDS = ("code", "line", "meter", "ledger", "feed")
-"""What an event may be about, as ``extra`` and in JSON; in the journal ``METERSEAL_CODE`` and so on."""
+FIELDS = ("code", "line", "meter", "ledger", "feed", "message_code")
+"""What an event may be about, as ``extra`` and in JSON; in the journal ``METERSEAL_CODE`` and so on. ``message_code``
+is that of the first message, or of the first error made of one, among the record's arguments."""
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
 MOST_CHARACTERS = 8000
 """Of a message or traceback: a datagram that is too long would be lost as a whole."""
@@ -96,8 +98,16 @@ def traceback_of(record: logging.LogRecord) -> str | None:
 
 def about(record: logging.LogRecord) -> dict[str, str]:
     """What the event is about."""
-    found = ((field, getattr(record, field, None)) for field in FIELDS)
-    return {field: _CONTROL.sub(_escaped, str(value)) for field, value in found if value is not None}
+    found = {field: getattr(record, field, None) for field in FIELDS}
+    if found["message_code"] is None:
+        found["message_code"] = _message_code(record)
+    return {field: _CONTROL.sub(_escaped, str(value)) for field, value in found.items() if value is not None}
+
+
+def _message_code(record: logging.LogRecord) -> str | None:
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    messages = (getattr(argument, "message", argument) for argument in arguments)
+    return next((message.code for message in messages if isinstance(message, Message)), None)
 
 
 def priority(record: logging.LogRecord) -> int:

@@ -14,12 +14,12 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.clock import STEP_MS, Clock
 from gateway.config.device_keys import Keys
 from gateway.config.model import Config, Configured
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.history.rollup import Summariser
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.failpoints import failpoint
 from gateway.process.histogram import Durations
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule

@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.clock import SLOWED, Clock, Correction
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.evidence import sealing
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.failpoints import failpoint
 from gateway.recording.announcements import by_meter, schedule, spread
 from gateway.recording.commits import GOES_ON, RETRY_MS, Rules, alarm

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.checks import BEFORE, run_periodic_checks
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, CLOCK, CONFIGURATION, GATEWAY, News, NotRecorded, SignedRecord

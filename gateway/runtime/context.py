@@ -6,7 +6,7 @@ They hear the news, look at the parts and give orders; nothing of them stands be
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,9 @@ from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.line import Line
 from gateway.process.control_socket import Order
-from gateway.process.heartbeats import Heartbeats
-from gateway.process.histogram import Durations
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
-
-LAG_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
 
 
 class FeedStates:
@@ -74,10 +70,6 @@ class GatewayContext:
     reload_state: Callable[[], Mapping[str, Any]]
     """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays,
     ``reverted``, why the one before came back, and ``stuck``, why it cannot."""
-    pulses: Heartbeats
-    """Which of the loops turn."""
-    lag: Durations = field(default_factory=lambda: Durations(LAG_S))
-    """How much later than it asked for the event loop called somebody (runtime/loop_lag.py)."""
 
     @property
     def config(self) -> Config:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sized
 
 from gateway.process.background import BackgroundTask
+from gateway.process.heartbeats import Heartbeats
 from gateway.process.sd_notify import Manager
-from gateway.runtime.context import GatewayContext
+from gateway.recording.live_state import Live
+from gateway.recording.writer import Recorder
 
 log = logging.getLogger("meterseal.agent")
 
@@ -21,8 +24,9 @@ STATUS_EVERY_S = 10.0
 class Watchdog(BackgroundTask):
     """Tells the manager that the gateway is ready, then how it is."""
 
-    def __init__(self, site: GatewayContext, manager: Manager) -> None:
-        self._site, self._manager = site, manager
+    def __init__(self, manager: Manager, heartbeats: Heartbeats, recorder: Recorder, live: Live, lines: Sized) -> None:
+        self._manager, self._heartbeats = manager, heartbeats
+        self._recorder, self._live, self._lines = recorder, live, lines
 
     async def run(self) -> None:
         """Feed the watchdog until cancelled; without a manager there is nobody to tell."""
@@ -32,7 +36,7 @@ class Watchdog(BackgroundTask):
         self._manager.ready(self._words([]))
         known: list[str] = []
         while True:
-            stuck = self._site.pulses.stuck()
+            stuck = self._heartbeats.stuck()
             if stuck:
                 log.log(logging.DEBUG if known else logging.ERROR, "the watchdog is not fed: %s", "; ".join(stuck))
             elif known:
@@ -46,9 +50,8 @@ class Watchdog(BackgroundTask):
     def _words(self, stuck: list[str]) -> str:
         if stuck:
             return f"stuck: {'; '.join(stuck)}"
-        site, trouble = self._site, self._site.recorder.trouble
-        meters = site.live.meters.values()
+        trouble, meters = self._recorder.trouble, self._live.meters.values()
         silent = sum(meter.silent_since_ms is not None for meter in meters)
-        told = f"{len(meters)} meters on {len(site.lines)} lines"
+        told = f"{len(meters)} meters on {len(self._lines)} lines"
         told += f", {silent} silent" if silent else ""
         return f"{told}; not recording: {trouble.problem}" if trouble else f"{told}; recording"

@@ -20,11 +20,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from gateway.alarm_kinds import SEVERITIES
 from gateway.alarms.checks import certificate_end, certificate_files, newest_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import MeterSpec
+from gateway.messages.alarm_kinds import SEVERITIES
 from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import MeterNow
@@ -91,11 +91,15 @@ class MeterFigures:
     polls: Mapping[str, int]
 
 
-async def exposition(site: GatewayContext) -> bytes:
-    """All figures in Prometheus' text format. Never fails: what cannot be told is left out."""
+async def exposition(site: GatewayContext, lag: Durations) -> bytes:
+    """All figures in Prometheus' text format. Never fails: what cannot be told is left out.
+
+    ``lag``: of the event loop.
+    """
     sheet = Sheet()
     meters = [_copy(now, name, meter.period_ms) for name, meter, now in _meters(site)]
     _site(sheet, site)
+    sheet.put_durations("meterseal_event_loop_lag_seconds", lag)
     for name, line in site.lines.items():
         strays = {kind: line.counters[kind] for kind in STRAYS}
         _line(sheet, name, up=line.up, busy_s=line.busy_s, silent=len(line.silent), strays=strays)
@@ -136,7 +140,6 @@ def _site(sheet: Sheet, site: GatewayContext) -> None:
     sheet.put("meterseal_sealing_held", health["sealing"] is not None)
     sheet.put("meterseal_recorder_waiting_readings", site.recorder.waiting)
     sheet.put_durations("meterseal_commit_duration_seconds", site.recorder.commits)
-    sheet.put_durations("meterseal_event_loop_lag_seconds", site.lag)
     letter, error_ms = site.clock.letter()
     sheet.put_one_of("meterseal_clock_state", CLOCKS[letter], CLOCKS.values())
     if error_ms is not None:

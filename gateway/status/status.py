@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.config.field_types import duration_text
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
 from gateway.storage.rows import Batch

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.alarm_kinds import SEVERITIES, Severity, kind_of
+from gateway.messages.alarm_kinds import SEVERITIES, Severity, kind_of
 from gateway.storage.rows import Connection
 
 KEPT = 10_000

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from math import inf
 from typing import Protocol, TypeVar
 
 from gateway.errors import Superseded
+from gateway.process.heartbeats import beat
 from gateway.storage.database import Database
 
 T = TypeVar("T")
@@ -42,3 +45,14 @@ class Direct:
         with self._turn:
             answer(future, function, self._store)
         return future
+
+
+async def in_turn(writer: Writer, function: Callable[[Database], T]) -> T:
+    """Run ``function(database)`` in the writer's turn and wait for it, in the event loop.
+
+    The calling task has no deadline meanwhile: whether the writer is at work is watched by itself.
+    """
+    beat(inf)
+    result = await asyncio.wrap_future(writer.call(function))
+    beat()
+    return result

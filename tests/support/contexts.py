@@ -6,7 +6,6 @@ from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
-from gateway.process.heartbeats import Heartbeats
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
@@ -46,5 +45,4 @@ def context(
         feeds=FeedStates(),
         orders={},
         reload_state=dict,
-        pulses=Heartbeats(),
     )

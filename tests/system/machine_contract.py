@@ -30,8 +30,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.alarm_kinds import KINDS
 from gateway.config.model import Document
+from gateway.messages.alarm_kinds import KINDS
 from gateway.process.log_setup import FIELDS, Json, entry
 from gateway.status.metric_names import FIGURES
 from ledger_client.errors import STEPS, VerificationError

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.config.load import load_config
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.records import START
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record

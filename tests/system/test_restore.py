@@ -35,19 +35,19 @@ class Look:
             store.close()
 
     def settled(self) -> int:
-        return int(self(lambda store: store.count_receipts()))
+        return int(self(lambda store: store.anchors.count_receipts()))
 
     def batches(self) -> int:
-        return int(self(lambda store: store.count_batches()))
+        return int(self(lambda store: store.batches.count()))
 
     def cuts(self) -> int:
-        return len(self(lambda store: store.cuts()))
+        return len(self(lambda store: store.batches.cuts()))
 
     def readings(self) -> int:
-        return int(self(lambda store: store.kinds().get("reading", 0)))
+        return int(self(lambda store: store.records.kinds().get("reading", 0)))
 
     def conflicts(self) -> int:
-        return len(self(lambda store: store.conflicts()))
+        return len(self(lambda store: store.anchors.conflicts()))
 
 
 def status(loaded: Config) -> tuple[int, dict[str, Any]]:
@@ -110,11 +110,11 @@ def test_a_database_that_was_put_back_is_recognised_through_outage_and_kills(tmp
 
         ledger.start()
         kill_at(loaded, "restore", tmp_path / "held")
-        assert look(lambda store: store.known()) is None
-        assert look(lambda store: store.count_elsewhere()) == (0, 0)
+        assert look(lambda store: store.anchors.known()) is None
+        assert look(lambda store: store.elsewhere.count()) == (0, 0)
         kill_at(loaded, "restored", tmp_path / "held")
-        known = look(lambda store: store.known())
-        marked, untold = look(lambda store: store.count_elsewhere())
+        known = look(lambda store: store.anchors.known())
+        marked, untold = look(lambda store: store.elsewhere.count())
         assert known.batch >= was + 1
         assert marked > 0
         assert untold == 0
@@ -125,7 +125,7 @@ def test_a_database_that_was_put_back_is_recognised_through_outage_and_kills(tmp
         statements = [parse_statement(entry).statement for entry in entries]
         assert [statement.batch for statement in statements] == list(range(len(statements)))
         assert [s.batch for s in statements if s.resume is not None] == [known.batch + 1]
-        rows = look(lambda store: store.rows(1, 1 << 60))
+        rows = look(lambda store: store.records.rows(1, 1 << 60))
         events = [parse_record(row.data).body for row in rows if row.meter == "gateway"]
         found = [event for event in events if isinstance(event, Event) and event.name == "rollback"]
         assert [event.fields["records"] for event in found] == [marked, marked]  # the first was killed before it was so

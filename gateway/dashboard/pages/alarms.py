@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.runtime.context import GatewayContext
+from gateway.alarms.board import AlarmBoard
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 
@@ -20,14 +20,14 @@ class AlarmFacts:
     past: tuple[AlarmRow, ...] = ()
 
 
-def standing(site: GatewayContext) -> tuple[AlarmRow, ...]:
+def standing(board: AlarmBoard) -> tuple[AlarmRow, ...]:
     """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
-    return tuple(site.board.listed())
+    return tuple(board.listed())
 
 
-def look(site: GatewayContext) -> AlarmFacts:
+def look(board: AlarmBoard) -> AlarmFacts:
     """What stands now. In the event loop."""
-    return AlarmFacts(standing(site), tuple(site.board.shelved()))
+    return AlarmFacts(standing(board), tuple(board.shelved()))
 
 
 def complete(facts: AlarmFacts, store: Database) -> AlarmFacts:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.alarms.board import AlarmBoard
+from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.doctor import run
 from gateway.doctor.finding import Finding
 from gateway.errors import GatewayError
-from gateway.runtime.context import GatewayContext
 
 FRESH_S = 600.0
 """What was found so long ago is looked at again when somebody opens the page."""
@@ -34,8 +36,8 @@ class Diagnosis:
 class Rounds:
     """One round at a time, whoever asks."""
 
-    def __init__(self, site: GatewayContext) -> None:
-        self._site, self._clock = site, site.clock
+    def __init__(self, in_force: Callable[[], Config], board: AlarmBoard, clock: Clock) -> None:
+        self._in_force, self._board, self._clock = in_force, board, clock
         self._of: Config | None = None
         self._alarms: list[tuple[int, bool]] = []
         self._lock = threading.Lock()
@@ -46,7 +48,7 @@ class Rounds:
     def look(self, *, again: bool = False) -> Diagnosis:
         """What is known; begins a round where nothing fresh is of the configuration in force and of the alarms that
         stand, or ``again``. In the event loop."""
-        config, alarms = self._site.config, [(alarm.id, alarm.active) for alarm in self._site.board.listed()]
+        config, alarms = self._in_force(), [(alarm.id, alarm.active) for alarm in self._board.listed()]
         with self._lock:
             stale = self._ended is None or time.monotonic() - self._ended[0] > FRESH_S or self._of is not config
             stale = stale or self._alarms != alarms

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from gateway.config.model import Config
-from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 
 
@@ -46,11 +46,10 @@ class LedgerNow:
         )
 
 
-def ledgers(site: GatewayContext) -> tuple[LedgerNow, ...]:
-    """Every configured ledger, as far as memory tells. While a reload is under way one may have no uplink yet."""
-    reached = {name for name, uplink in site.uplinks.items() if uplink.reached}
+def ledgers(config: Config, reached: Collection[str]) -> tuple[LedgerNow, ...]:
+    """Every configured ledger, as far as memory tells; ``reached``: those that could be reached."""
     return tuple(
-        LedgerNow(x.name, x.type, x.url, x.policy == "required", x.name in reached) for x in site.config.document.ledger
+        LedgerNow(x.name, x.type, x.url, x.policy == "required", x.name in reached) for x in config.document.ledger
     )
 
 

@@ -90,7 +90,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         address=meter.address,
         every_ms=meter.every,
         every=site.config.periods[name],
-        line=site_view.line_row(site, loads, line.spec.name),
+        line=site_view.line_row(line, loads, line.spec.name),
         row=site_view.meter_row(site.config, site.live.meters[name], site.clock.now_ms()),
         identity=line.identity(name),
         symbols={point.name: point for point in profile.points if point.symbols},

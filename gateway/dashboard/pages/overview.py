@@ -21,6 +21,7 @@ from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.record_state import State, States, is_late, newest
 from gateway.dashboard.pages.sparklines import Course, Sparks
 from gateway.errors import StoreError
+from gateway.fieldbus.line import Line
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.runtime.context import GatewayContext
@@ -159,17 +160,18 @@ class SiteFacts:
 def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
     """What the gateway knows without its database. In the event loop."""
     known = site.live.meters
+    reached = {name for name, uplink in site.uplinks.items() if uplink.reached}  # during a reload one may be missing
     return SiteFacts(
         gateway=site.config.gateway_id,
         now_ms=site.clock.now_ms(),
-        lines=tuple(line_row(site, loads, name) for name in site.lines),
+        lines=tuple(line_row(line, loads, name) for name, line in site.lines.items()),
         health=site.recorder.health(),
         clock=site.clock.letter(),
         seen={name: [known[meter.name].copy() for meter in line.spec.meters] for name, line in site.lines.items()},
         courses={name: sparks.of(name) for name in known},
-        ledgers=ledgers(site),
+        ledgers=ledgers(site.config, reached),
         feeds=tuple(_feeds(site)),
-        alarms=standing(site),
+        alarms=standing(site.board),
         commit_every=duration_text(site.config.document.store.commit_every),
     )
 
@@ -183,9 +185,8 @@ def _feeds(site: GatewayContext) -> Iterator[FeedRow]:
         yield FeedRow(entry.name, entry.type, entry.url, now["connected"], now["state"], now["waiting"], told)
 
 
-def line_row(site: GatewayContext, loads: Loads, name: str) -> LineRow:
+def line_row(line: Line, loads: Loads, name: str) -> LineRow:
     """One line as it stands, without its meters. In the event loop."""
-    line = site.lines[name]
     counters = line.counters
     return LineRow(
         name=name,

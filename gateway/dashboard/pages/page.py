@@ -8,8 +8,8 @@ from typing import Any
 
 from gateway.dashboard.auth.sessions import Asked
 from gateway.errors import GatewayError
-from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
+from ledger_client.messages import Message
 
 HTML = "text/html; charset=utf-8"
 
@@ -29,13 +29,13 @@ class Answer:
 
 
 Rest = Callable[[Database], Answer]
-View = Callable[[GatewayContext, Asked], Rest]
+View = Callable[[Asked], Rest]
 """Runs in the event loop: takes what is in memory, and nothing that blocks or takes more than a few milliseconds. What
 it gives back runs in a thread on one state of the database, and must not touch the site."""
 
 Document = Mapping[str, Mapping[str, Any]]
 """What the event stream tells of: entries by name in sections, of JSON's own types."""
-Source = Callable[[GatewayContext], Callable[[Database], Document]]
+Source = Callable[[], Callable[[Database], Document]]
 """The same way to the whole of what the stream shows."""
 
 
@@ -47,8 +47,8 @@ class Pages:
     views: Mapping[str, View]
     """By path, as Starlette's routes write it: ``/meters/{meter}``."""
     source: Source
-    login: Callable[[Asked, str], Answer]
-    problem: Callable[[Asked, int, str, str], Answer]
+    login: Callable[[Asked, Message | str], Answer]
+    problem: Callable[[Asked, int, Message | str, str], Answer]
     static: Callable[[str], tuple[bytes, str, str] | None]
     close: Callable[[], None] = lambda: None
     """They are over: take away what listens for them."""

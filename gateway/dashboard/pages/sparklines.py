@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
+from gateway.config.model import Config
 from gateway.dashboard.pages import values
 from gateway.records import MissedPoll, News, SignedRecord
-from gateway.runtime.context import GatewayContext
 from ledger_client.formats.senml import Reading
 
 RECENT = 60  # readings of a meter
@@ -20,16 +20,16 @@ Course = tuple[tuple[int, float | None], ...]
 class Sparks:
     """Remembers one number a reading. A listener of the hub."""
 
-    def __init__(self, site: GatewayContext) -> None:
-        self._site = site
-        self._config = site.config
+    def __init__(self, in_force: Callable[[], Config]) -> None:
+        self._in_force = in_force
+        self._config = in_force()
         self._points = self._headlines()
         self._courses: dict[str, deque[tuple[int, float | None]]] = {}
 
     def hear(self, news: Sequence[News]) -> None:
         """Something has happened."""
-        if self._config is not self._site.config:  # a reload
-            self._config, self._points, self._courses = self._site.config, self._headlines(), {}
+        if self._config is not (config := self._in_force()):  # a reload
+            self._config, self._points, self._courses = config, self._headlines(), {}
         for item in news:
             if isinstance(item, MissedPoll):
                 self._break(item)

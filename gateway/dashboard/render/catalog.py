@@ -8,7 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from gateway.alarm_kinds import KINDS
+from gateway.messages.alarm_kinds import KINDS
+from gateway.messages.languages import fix_in_language, in_language
 
 LANGUAGES: Final = ("en", "zh")
 
@@ -17,9 +18,11 @@ LANGUAGES: Final = ("en", "zh")
 def table() -> Mapping[str, Mapping[str, str]]:
     """Every message by its key (``section.name``), in each language."""
     sections = tomllib.loads((files("gateway.dashboard") / "words.toml").read_text("utf-8"))
-    for kind in KINDS.values():  # their English is what the log and the feeds say, too, unless a page can do better
-        for section, text in (("alarm", kind.title), ("alarm-advice", kind.advice)):
-            sections[section].setdefault(kind.code, {}).setdefault("en", text)
+    for kind in KINDS.values():  # unless a page can do better
+        for language in LANGUAGES:
+            sections["alarm"].setdefault(kind.code, {}).setdefault(language, in_language(kind.message, language))
+            advice = fix_in_language(kind.message, language)
+            sections["alarm-advice"].setdefault(kind.code, {}).setdefault(language, advice)
     return {f"{section}.{name}": says for section, messages in sections.items() for name, says in messages.items()}
 
 

@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.alarm_kinds import LINE_CODES
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import plain
@@ -25,9 +24,11 @@ from gateway.dashboard.render.catalog import LANGUAGES, Words, choose
 from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
-from gateway.dashboard.render.sentences import said
-from gateway.storage.capacity import forecast
+from gateway.messages import old_sentences
+from gateway.messages.alarm_kinds import LINE_CODES
+from gateway.messages.languages import fix_in_language, in_language
 from gateway.verdicts import VERDICTS, shared_flags, verdict
+from ledger_client import message_formats
 from ledger_client.formats.record import MISSED_REASONS
 from ledger_client.formats.senml import Quality
 
@@ -107,7 +108,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
 def environment(language: str) -> Environment:
     """The environment of one language."""
     words = Words(language)
-    in_words = said if language == "zh" else str
+    in_words = partial(in_language, language=language)
     env = Environment(
         loader=PackageLoader("gateway.dashboard"),
         autoescape=True,
@@ -137,12 +138,13 @@ def environment(language: str) -> Environment:
         identity=formats.identity,
         symbol=formats.symbol,
         ticks=_ticks,
-        size=forecast.size,
+        size=message_formats.size,
         hex=bytes.hex,
         plain=plain,
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
-        said=in_words,
+        in_words=in_words,
+        fix_in_words=partial(fix_in_language, language=language),
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),
         fact=partial(_fact, in_words),
     )
@@ -151,7 +153,7 @@ def environment(language: str) -> Environment:
 
 def prepare() -> None:
     """Read and compile everything, so that no page waits for it. Takes a second: not on the event loop."""
-    said("")  # reads the table of sentences
+    old_sentences.said("")  # reads the table of sentences
     for language in LANGUAGES:
         env = environment(language)
         for template in env.list_templates():

@@ -17,6 +17,8 @@ import errno
 import os
 
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
+from ledger_client import messages
 
 NOBODY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN})
 """Why a connection fails when its other end has no power. Who refuses or resets has."""
@@ -31,19 +33,28 @@ class NotARead(FieldbusError):
 
 
 class BadFrame(FieldbusError):
-    """Bytes that do not form the frame they were taken for."""
+    """Bytes that do not form the frame they were taken for, which ``str()`` shows."""
 
-    def __init__(self, problem: str, frame: bytes) -> None:
-        super().__init__(f"{problem}: {frame.hex(' ').upper() or 'no bytes'}")
-        self.problem, self.frame = problem, frame
+    def __init__(self, message: messages.Message | str, frame: bytes) -> None:
+        super().__init__(message)
+        self.frame = frame
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.frame.hex(' ').upper() or 'no bytes'}"
 
 
 class PortError(FieldbusError):
-    """A port that cannot be used: what is wrong, where, and the way out."""
+    """A port that cannot be used: what is wrong, where, and the way out. ``what`` is the fault without its place."""
 
-    def __init__(self, where: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{where}: {problem}", way_out)
-        self.where, self.fault = where, problem
+    def __init__(self, where: str, what: messages.Message | str, way_out: str = "") -> None:
+        placed = f"{where}: {what}" if isinstance(what, str) else Message("port-at", where=where, what=what)
+        super().__init__(placed, way_out)
+        self.where, self.what = where, what
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it, in English."""
+        return self.what if isinstance(self.what, str) else self.what.problem
 
 
 class PortMissing(PortError):

@@ -12,6 +12,8 @@ from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import THINNING, Limits, Space
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Database
+from ledger_client import message_formats
+from ledger_client.message_formats import size
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
 LEAST_MS = 30_000
@@ -172,18 +174,6 @@ def _words(
     return f"{span(left)} left at this rate: {used}; {stuck or f'{need}, which is more than there is'}{thinner}"
 
 
-def size(count: float) -> str:
-    """Bytes for people, in powers of 1000: ``"2.1 GB"``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if count >= 99.5 or unit == "B" else f"{count:.2g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
 def span(seconds: float) -> str:
     """A time for people: ``"37 h"``."""
-    for unit, length, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 72), ("d", 86400, 1000)):
-        if seconds < length * most:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds / (365.25 * 86400):.0f} years"
+    return " ".join(message_formats.span(seconds))

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
+from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from gateway.process import instance_lock
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, refuse
 from tests.support.epochs import running, until

@@ -372,4 +372,4 @@ def test_a_plan_that_is_made_again_costs_no_memory() -> None:
     for second in range(50):
         site.first = plan(PLAIN.select(), Limits())[0]
         site.poll(registers(voltage=230.0 + second / 8))
-    assert len(site.poller._meters[METER]._forms) == 1
+    assert len(site.poller._meters[METER]._blocks._forms) == 1

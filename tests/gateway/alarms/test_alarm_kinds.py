@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gateway.alarm_kinds import _ALL, KINDS, AlarmCode, Kind
+from gateway.messages.alarm_kinds import _ALL, KINDS, AlarmCode, Kind
 from ledger_client.formats import cbor
 
 ROOT = Path(__file__).parents[3]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.alarms.board import orders
 from gateway.alarms.state import CHATTERING_QUIET_MS
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.cli.status_view import print_status
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
+from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.status.collect import collect

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.alarm_kinds import KINDS
 from gateway.alarms.grouping import names, simultaneous
 from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.fieldbus.specs import Alarm
+from gateway.messages.alarm_kinds import KINDS
 from tests.support.desk import Desk
 
 DELAY_S = KINDS["line-down"].on_delay_ms / 1000 + 0.01

@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.checks import run_periodic_checks
 from gateway.cli.app import main
 from gateway.commissioning.preflight import prepare
@@ -23,6 +22,7 @@ from gateway.config.key_errors import explain
 from gateway.config.ledger import LedgerEntry
 from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.recording.key_match import unlisted
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey

@@ -28,6 +28,6 @@ def looker(running: GatewayContext) -> Look:
         path: str, store: Database, params: Mapping[str, str], query: Mapping[str, str], language: str = "zh"
     ) -> Answer:
         asked = Asked(path, params, query, languages=language, user="ines", role="installer", form="A" * 43)
-        return pages.views[path](running, asked)(store)
+        return pages.views[path](asked)(store)
 
     return look

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from gateway.alarm_kinds import KINDS
 from gateway.config.model import Config
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
@@ -22,6 +21,7 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
+from gateway.messages.alarm_kinds import KINDS
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
@@ -57,9 +57,10 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         def made(template: str, **facts: Any) -> Page:
             return lambda visitor: _whole(page(f"{template}.html", visitor, now_ms, UTC, **{**common, **facts}))
 
-        look = site_view.look(running, Loads(running), Sparks(running))
+        loads = Loads(running.lines, running.clock)
+        look = site_view.look(running, loads, Sparks(running.in_force))
         well = site_view.complete(look, loaded, store)
-        facts = meter.look(running, Loads(running), "export-main", None, "1h")
+        facts = meter.look(running, loads, "export-main", None, "1h")
         whole = meter.complete(facts, store, now_ms)
         row, place = store.records.newest("export-main", "reading"), store.records.newest("export-main", "coverage")
         assert row is not None

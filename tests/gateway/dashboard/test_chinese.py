@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_comparison import conflict_text, older_text
 from gateway.anchoring.refusals import way_out
 from gateway.config.model import Config
 from gateway.fieldbus.line_alarms import LineAlarms
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.records import GATEWAY
 from gateway.runtime.context import GatewayContext
 from gateway.storage.capacity.forecast import horizon

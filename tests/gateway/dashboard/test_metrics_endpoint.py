@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message
 from benchmarks.parts.farm import farm
 from gateway.dashboard.auth import certificate
 from gateway.dashboard.metrics_endpoint import routes
+from gateway.runtime.loop_lag import LoopHealth
 from tests.gateway.dashboard.pages_site import Browser, pages_of, plain_site, running
 from tests.support.epochs import due_ms, epoch, until
 from tests.support.processes import free_port
@@ -82,7 +83,7 @@ def test_a_new_token_counts_at_once_and_a_lost_one_opens_nothing(afar: tuple[Bro
 def test_without_a_token_file_the_figures_stay_here(tmp_path: Path) -> None:
     async def story() -> None:
         async with epoch(site(tmp_path / "site")) as running:
-            afar = Router(routes(running, lambda: None, loopback=False))
+            afar = Router(routes(running, LoopHealth(), lambda: None, loopback=False))
             status, text = await asked(afar, "/metrics")
             assert status == 403
             assert "metrics_token_file" in text
@@ -94,7 +95,8 @@ def test_who_cannot_record_lives_and_is_not_ready_and_who_is_stuck_is_neither(tm
     async def story() -> None:
         loaded = site(tmp_path / "site")
         async with epoch(loaded) as running:
-            door = Router(routes(running, lambda: None, loopback=True))
+            loops = LoopHealth()
+            door = Router(routes(running, loops, lambda: None, loopback=True))
             assert await asked(door, "/readyz") == (200, "ok\n")
             away = loaded.database.with_name("away.db")
             await asyncio.wrap_future(running.recorder.call(lambda store: store.close()))
@@ -106,7 +108,7 @@ def test_who_cannot_record_lives_and_is_not_ready_and_who_is_stuck_is_neither(tm
             away.rename(loaded.database)
             await until(lambda: running.recorder.trouble is None)
             assert await asked(door, "/readyz") == (200, "ok\n")
-            running.pulses.ask("a loop", lambda: "a loop is 30 s over its time")
+            loops.heartbeats.ask("a loop", lambda: "a loop is 30 s over its time")
             assert await asked(door, "/healthz") == (503, "not ok\n")
             assert await asked(door, "/readyz") == (503, "not ok\n")
 

@@ -21,18 +21,19 @@ from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.http_server.listening import listen_at
+from ledger_client.messages import Message
 from tests.gateway.dashboard.pages_site import PASSWORDS, pages_of
 
 LARGE = 100_000
 
 
-def login(asked: Asked, problem: str) -> Answer:
+def login(asked: Asked, problem: Message | str) -> Answer:
     """The least of a login page."""
     return Answer(f'{problem}<form method="post"><input name="form" value="{asked.form}"></form>'.encode())
 
 
-def problem(asked: Asked, status: int, problem: str, way_out: str) -> Answer:
-    return Answer(problem.encode(), status=status)
+def problem(asked: Asked, status: int, problem: Message | str, way_out: str) -> Answer:
+    return Answer(str(problem).encode(), status=status)
 
 
 class Busy:
@@ -41,7 +42,7 @@ class Busy:
     def __init__(self) -> None:
         self.looks = 0
 
-    def __call__(self, _: GatewayContext) -> Callable[[Database], Document]:
+    def __call__(self) -> Callable[[Database], Document]:
         self.looks += 1
         letter = "ab"[self.looks % 2]
         return lambda store: {"meters": {"large": {"text": letter * LARGE}}}
@@ -200,7 +201,7 @@ def test_a_stream_that_is_opened_again_is_no_use_of_an_installers_session(tmp_pa
 def test_what_open_pages_ask_by_themselves_takes_one_thread_and_leaves_the_others_to_visitors(tmp_path: Path) -> None:
     go, begun = threading.Event(), list[str]()
 
-    def view(site: GatewayContext, asked: Asked) -> Rest:
+    def view(asked: Asked) -> Rest:
         def rest(store: Database) -> Answer:
             begun.append(asked.path)
             if asked.path != "/visitor":

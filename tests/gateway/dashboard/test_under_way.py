@@ -62,7 +62,7 @@ def until_ended(rounds: Rounds) -> Sequence[Finding]:
 
 def test_the_load_of_a_line_that_was_opened_under_way_is_not_known_yet(tmp_path: Path) -> None:
     def work(desk: Changing) -> None:
-        loads = Loads(desk.site)
+        loads = Loads(desk.opened, desk.clock)
         desk.opened["bus-1"].busy_s = 50.0
         loads.hear([])
         desk.machine.passes(EVERY_S)
@@ -82,7 +82,7 @@ def test_the_load_of_a_line_that_was_opened_under_way_is_not_known_yet(tmp_path:
 
 def test_a_ledger_whose_uplink_is_still_to_be_made_is_away(tmp_path: Path) -> None:
     def work(desk: Changing) -> None:
-        assert [ledger.state for ledger in ledgers(desk.site)] == ["away"]
+        assert [ledger.state for ledger in ledgers(desk.loaded, ())] == ["away"]
 
     at_a_desk(tmp_path, work)
 
@@ -98,7 +98,7 @@ def test_an_order_about_a_meter_that_no_line_has_is_declined_with_a_way_out(tmp_
 
 def test_the_doctor_examines_the_configuration_that_is_in_force(tmp_path: Path) -> None:
     def work(desk: Changing) -> None:
-        rounds = Rounds(desk.site)
+        rounds = Rounds(desk.in_force.config, desk.board, desk.clock)
         until_ended(rounds)
         path = desk.loaded.path
         path.write_text(path.read_text().replace("bus-1", "bus-2"))

@@ -47,10 +47,12 @@ def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:
     believed(tmp_path / "ledger", loaded)
 
     async def scenario(heard: Inbox) -> None:
-        here = begin(prepare(loaded, may_be_missing=True), asyncio.Event()).site
+        epoch = begin(prepare(loaded, may_be_missing=True), asyncio.Event())
+        here, heartbeats = epoch.site, epoch.loops.heartbeats
         stuck: list[str] = []
-        here.pulses.ask("line", lambda: stuck[0] if stuck else None)
-        watch = Watchdog(here, Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "3000"}))
+        heartbeats.ask("line", lambda: stuck[0] if stuck else None)
+        manager = Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "3000"})
+        watch = Watchdog(manager, heartbeats, here.recorder, here.live, here.lines)
         task = asyncio.create_task(watch.run())
         assert "READY" in await asyncio.to_thread(heard.next)
         await asyncio.to_thread(heard.until, "WATCHDOG")

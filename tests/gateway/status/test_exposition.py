@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.model import Config
 from gateway.runtime.context import GatewayContext
+from gateway.runtime.loop_lag import LoopHealth
 from gateway.status.exposition import exposition
 from gateway.status.metric_names import FIGURES
 from tests.support.epochs import due_ms, epoch, until
@@ -46,7 +47,7 @@ def silent_lines(running: GatewayContext) -> int:
 
 
 async def scraped(running: GatewayContext) -> dict[str, Metric]:
-    return parsed(await exposition(running))
+    return parsed(await exposition(running, LoopHealth().lag))
 
 
 def test_it_says_what_has_happened(loaded: Config) -> None:

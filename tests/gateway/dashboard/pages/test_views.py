@@ -96,7 +96,7 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
             params = {"meter": "meter-007"}
             for path, view in contents(running).views.items():
                 asked = Asked(path, params | {"batch": "0", "epoch": "00" * 8, "seq": "0"}, user="ines")
-                assert calls_of(partial(view, running, asked)) < MOST_CALLS, path
+                assert calls_of(partial(view, asked)) < MOST_CALLS, path
             pages = {
                 path: look(path, store, params, {"span": span, "quantity": "voltage_00"})
                 for path in ("/", "/meters/{meter}", "/batches", "/events", "/alarms", "/diagnosis")
@@ -322,7 +322,7 @@ def test_sparklines_break_at_gaps(tmp_path: Path) -> None:
 
     async def draw() -> list[int]:
         async with epoch(loaded) as running:
-            sparks = Sparks(running)
+            sparks = Sparks(running.in_force)
             (point, *_) = values.headline(loaded.meters["export-main"], loaded.profiles["export-main"])
             for second in range(0, 600, 10):
                 missed = 300 <= second < 330
@@ -358,7 +358,7 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
 
     async def show() -> list[str]:
         async with epoch(loaded) as running:
-            facts = meter.look(running, Loads(running), "export-main", None, None)
+            facts = meter.look(running, Loads(running.lines, running.clock), "export-main", None, None)
             facts = replace(facts, identity="serial_number=21043387", stranger="serial_number=<b>4711")
             store = Database(loaded.database, read_only=True)
             whole = meter.complete(facts, store, running.clock.now_ms())

@@ -11,7 +11,8 @@ from gateway.config.model import Config
 from gateway.status.collect import collect
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Space
-from gateway.storage.capacity.forecast import Forecast, horizon, size, span
+from gateway.storage.capacity.forecast import Forecast, horizon, span
+from ledger_client.message_formats import size
 from tests.support.samples import Hands, site
 
 DAY_MS = 86_400_000

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent import epoch
+from gateway.agent.database_check import check_database
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
@@ -538,7 +538,7 @@ def test_a_large_database_is_checked_in_the_background_and_the_next_start_recove
     recorder = Recorder(store, load_keys(loaded), Rules.of(loaded), Clock(), b"\xdd" * 8)
     recorder.open()
     recorder.start()
-    asyncio.run(epoch.check_database(loaded.database, recorder))
+    asyncio.run(check_database(loaded.database, recorder))
     recorder.call(lambda _: None).result(timeout=30)
     reader = Database(loaded.database, read_only=True)
     assert [alarm["code"] for alarm in open_alarms(reader)] == ["database-damaged"]

@@ -1,9 +1,10 @@
-"""Translation of finished English messages (findings, alarms, problems) into Chinese, by sentences.toml.
+"""Translation of finished English texts into Chinese, by old_sentences.toml.
 
-Whoever makes a sentence knows no language but English: it is also in the log, in the feeds and in signed events. Here
-it is found again by what stands between its blanks, and what fills a blank may itself be a sentence of the table. What
-is not known stays as it is. Texts of meters and networks come in here too, so nothing backtracks: a sentence is looked
-for once from left to right, and of what is too long, has too many parts or fits in too many ways nothing is changed.
+They are those of records that were signed before messages had codes, and of parts of the gateway that make none yet. A
+sentence is found again by what stands between its blanks, and what fills a blank may itself be a sentence of the table.
+What is not known stays as it is. Texts of meters and networks come in here too, so nothing backtracks: a sentence is
+looked for once from left to right, and of what is too long, has too many parts or fits in too many ways nothing is
+changed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from string import Formatter
 from typing import Final
-
-from gateway.dashboard.render.catalog import table
 
 LONGEST, MOST_PARTS, DEEPEST = 2000, 24, 5
 MOST_LOOKS = 30_000
@@ -96,12 +95,9 @@ def _whole_words(literals: tuple[str, ...], n: int) -> Iterator[str]:
 
 @cache
 def sentences() -> Mapping[str, str]:
-    """Every sentence in English and in Chinese; with the titles and the advice of alarms, which others quote."""
-    found = {says["en"]: says["zh"] for key, says in table().items() if key.startswith(("alarm.", "alarm-advice."))}
-    sections = tomllib.loads((files("gateway.dashboard") / "sentences.toml").read_text("utf-8"))
-    for section in sections.values():
-        found |= section
-    return found
+    """Every sentence in English and in Chinese."""
+    sections = tomllib.loads((files("gateway.messages") / "old_sentences.toml").read_text("utf-8"))
+    return {english: chinese for section in sections.values() for english, chinese in section.items()}
 
 
 @cache

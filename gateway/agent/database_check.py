@@ -1,0 +1,46 @@
+"""Database of an epoch: recovered where damaged when it is opened, and checked beside recording where it is large."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from gateway.anchoring.ledger_alarms import Events
+from gateway.commissioning.preflight import Ready
+from gateway.errors import StoreError
+from gateway.messages.alarm_kinds import AlarmCode
+from gateway.process.sd_notify import Manager
+from gateway.process.threads import in_thread
+from gateway.records import ALARM, GATEWAY
+from gateway.storage.database import Database
+from gateway.storage.recovery.repair import check_large, note_flaws, open_store
+from ledger_client.formats.record import Event
+
+log = logging.getLogger("meterseal.agent")
+
+RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
+"""So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
+
+
+def open_database(ready: Ready) -> Database:
+    """Open the database, and recover it first where it is damaged; the service manager waits. Raises StoreError."""
+    path = ready.config.database
+    size = path.stat().st_size if path.exists() else 0
+    patience_s = RECOVERY_S + size / RECOVERY_BYTES_A_S
+    with Manager().patient("opening the database; one that is damaged is recovered first", within_s=patience_s):
+        return open_store(ready.config, ready.keys, ready.trust)
+
+
+async def check_database(path: Path, events: Events) -> None:
+    """SQLite's own check of a database that was too large to be kept waiting for before the start."""
+    try:
+        checked = await in_thread(lambda: check_large(path), "check of the database")
+    except StoreError as error:
+        log.warning("the database cannot be checked: %s", error)
+        return
+    if checked.flaws:
+        note_flaws(path, checked.flaws)
+        text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
+        events.happened(
+            GATEWAY, Event(ALARM, {"code": AlarmCode.DATABASE_DAMAGED, "line": "store", "text": text, "raised": True})
+        )

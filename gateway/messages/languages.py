@@ -1,0 +1,35 @@
+"""Messages in the language of a page. The first Chinese sentence reads the Chinese catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.messages import old_sentences
+from gateway.messages.message import Message
+from ledger_client import messages
+from ledger_client.messages import Catalogue
+
+CATALOGUES: Final[Mapping[str, Catalogue]] = {
+    "en": Message.english,
+    "zh": Catalogue("zh", ("gateway.messages", "zh.toml"), of_text=old_sentences.said),
+}
+
+
+def in_language(said: messages.Message | str, language: str) -> str:
+    """A sentence in a language, without its fix. A finished English text is looked up in the table of old sentences."""
+    if isinstance(said, messages.Message):
+        return CATALOGUES[language].text(said)
+    return old_sentences.said(said) if language == "zh" else said
+
+
+def fix_in_language(said: messages.Message | str, language: str) -> str:
+    """What to do about it; ``""`` for a sentence without a fix, and for a text."""
+    return CATALOGUES[language].fix(said) if isinstance(said, messages.Message) else ""
+
+
+def said_in(fields: Mapping[str, Any], text: str) -> Message | str:
+    """The message that stands in a stored or received map beside its English text; the text where there is none, or
+    where this version has no sentence for it or for one within it. Never raises."""
+    message = Message.from_fields(fields)
+    return message if message is not None and Message.english.knows(message) else text
