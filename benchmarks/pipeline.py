@@ -19,7 +19,7 @@ from benchmarks.parts.reading_paths import reading_rates
 from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.config.model import Configured
-from gateway.recording.commits import Rules
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.disk_space import Limits

@@ -32,7 +32,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import instance_lock
 from gateway.process.threads import in_thread
-from gateway.recording.commits import Rules
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database

@@ -9,8 +9,8 @@ from benchmarks.parts.forged_history import History
 from gateway.clock import Clock, KernelClock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.recording.commits import Rules
-from gateway.recording.journal import seal_next
+from gateway.evidence.sealing import seal_next
+from gateway.recording.rules import Rules
 from gateway.storage.database import Database
 from tests.support.samples import Hands, Machine, site
 
@@ -76,6 +76,6 @@ def seal_rest(loaded: Config, clock: Clock) -> None:
     store, keys, rules = Database(loaded.database), load_keys(loaded), Rules.of(loaded)
     with store.transaction():
         store.batches.cut()
-    while seal_next(store, keys, rules, clock.now_ms()):
+    while seal_next(store, rules.issuer(keys.statement), clock.now_ms()):
         pass
     store.close()

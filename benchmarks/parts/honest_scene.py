@@ -15,8 +15,8 @@ from gateway.cli.demo import finish
 from gateway.commissioning import site_init
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
-from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
+from gateway.recording.rules import Rules
 from gateway.records import PollResult
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record

@@ -33,7 +33,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import StartAgain, StoreError
-from gateway.recording.commits import RETRY_MS, Rules
+from gateway.recording.committer import RETRY_MS
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database

@@ -31,8 +31,8 @@ from gateway.errors import GatewayError
 from gateway.fieldbus.line import Line
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
-from gateway.recording.commits import Rules
 from gateway.recording.notifications import Hub
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 from gateway.runtime.context import FeedStates, GatewayContext
 from gateway.runtime.loop_lag import LoopHealth

@@ -21,7 +21,7 @@ from gateway.process import instance_lock
 from gateway.process.sd_notify import Manager
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
-from gateway.recording.commits import RETRY_MS
+from gateway.recording.committer import RETRY_MS
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")

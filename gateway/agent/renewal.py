@@ -23,8 +23,8 @@ from gateway.anchoring.ledger_drivers import close
 from gateway.commissioning.preflight import Ready
 from gateway.config.model import Config
 from gateway.process.threads import in_thread
-from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 
 log = logging.getLogger("meterseal.reload")

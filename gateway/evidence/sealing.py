@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from gateway.process.failpoints import failpoint
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
+from gateway.storage.database import Database
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Known, Repair
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.cose_key import Signer
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.formats.statement import Range, Statement, sign_statement, statement_id
+from ledger_client.formats.statement import Range, Statement, parse_statement, sign_statement, statement_id
 
 LEFT_OUT = "left out: records that are lost here, or that another batch may hold"
 
@@ -143,3 +146,60 @@ def _configured(row: StoredRecord) -> bytes | None:
     except LedgerClientError:  # it is damaged; who verifies the batch will see
         return None
     return body.fields["config"] if isinstance(body, Event) and body.name == CONFIGURATION else None
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who seals: what statements say of the gateway (its id, its software, the fingerprint of its configuration), the
+    ledgers that each batch goes to, and the statement key."""
+
+    gateway: str
+    software: str
+    config: bytes
+    ledgers: Sequence[str]
+    key: Signer
+
+
+def seal_next(store: Database, issuer: Issuer, now_ms: int) -> bool:
+    """Seal the oldest cut and queue its anchors, in one transaction; True while there are more."""
+    cuts = store.batches.cuts()
+    if not cuts:
+        return False
+    (first_id, last_id), *others = cuts
+    last = store.batches.last()
+    config = parse_statement(last.entry).statement.config if last is not None else issuer.config
+    with store.transaction():
+        failpoint("seal")
+        batch = seal(
+            store.batches.leaves(first_id, last_id),
+            first_id=first_id,
+            last_id=last_id,
+            gateway=issuer.gateway,
+            before=Before.of(last, store.anchors.known()).after(store.repairs.all()),
+            config=config,
+            software=issuer.software,
+            now_ms=now_ms,
+            signer=issuer.key,
+            lost=store.repairs.lost_unsealed(),
+            apart=_apart(store),
+        )
+        if batch is None:
+            store.batches.drop_cut(last_id)
+        else:
+            store.batches.seal(batch, issuer.ledgers)
+    return bool(others)
+
+
+def _apart(store: Database) -> Callable[[str, bytes, int], bool] | None:
+    """Whether a record is in no batch of this database although later ones are; None: none is."""
+    if not store.elsewhere.any_apart():
+        return None
+    last = store.batches.last()
+    sealed = parse_statement(last.entry).statement.meters if last is not None else {}
+
+    def apart(meter: str, epoch: bytes, seq: int) -> bool:
+        if any(r.epoch == epoch and r.first <= seq <= r.last for r in sealed.get(meter, ())):
+            return False  # lost though it may be, it was sealed
+        return store.elsewhere.is_apart(meter, epoch, seq)
+
+    return apart

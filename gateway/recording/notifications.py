@@ -1,6 +1,6 @@
 """Notifications from the writer thread: durable records, unrecorded readings and missed polls.
 
-The writer thread tells it (recording/commits.py, recording/journal.py), one call a commit; a ``Hub`` hands it on in
+The writer thread tells it (recording/committer.py, recording/journal.py), one call a commit; a ``Hub`` hands it on in
 the event loop.
 """
 

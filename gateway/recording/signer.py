@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp
 from ledger_client.formats.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
 from ledger_client.formats.senml import Reading
 
-LAG_MS, LATE_MS = 1_000, 30_000
 _Link = tuple[int, bytes | None]  # the end of a meter's chain: next sequence number, hash of the last record
 
 
@@ -99,31 +97,3 @@ class Signer:
         seq, _ = self._links[meter]
         self._links[meter] = seq + 1, record_hash(data)
         return StoredRecord(meter, self.epoch, seq, kind, time_ms, data)
-
-
-class Queue:
-    """What is known of the items that wait for the writer, each with the stamp of the moment at which it was put. Of a
-    writer that nobody has told of any, nothing waits. Not to be shared between threads."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._taken_in: Timestamp | None = None
-
-    def taken_in(self, stamp: Timestamp) -> None:
-        """Nothing that was stamped before waits any more."""
-        self._taken_in = stamp
-
-    def now(self) -> Timestamp:
-        """Now, for what the writer itself has to say; while something may have waited for long, a moment before that:
-        it is signed next, and must not seem to be signed much later than it was read."""
-        if self._taken_in is not None and self._lag_ms() > LAG_MS:
-            return self._taken_in
-        return Timestamp.now(self._clock)
-
-    def is_late(self) -> bool:
-        """Something may have waited for so long that the writer had better take it in before anything that has to bear
-        the present moment."""
-        return self._lag_ms() > LATE_MS
-
-    def _lag_ms(self) -> int:
-        return 0 if self._taken_in is None else self._clock.up_ms() - self._taken_in.up_ms

@@ -18,9 +18,9 @@ from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.process.heartbeats import Heartbeat
-from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from gateway.recording.journal import Journal
+from gateway.recording.rules import Rules
 from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Database
 from gateway.storage.writer import T, answer
@@ -181,7 +181,7 @@ class Recorder:
         try:
             while self._round(self._next_items()):
                 pass
-            self._journal.queue.taken_in(Timestamp.now(self._clock))
+            self._journal.taken_in(Timestamp.now(self._clock))
             self._journal.finish()
             self.ended.set_result(None)
         except BaseException as error:  # a bug: the wiring waits on ``ended`` and ends the process with it, loudly
@@ -205,7 +205,7 @@ class Recorder:
         try:
             first = self._inbox.get(timeout=wait_s)
         except queue.Empty:
-            self._journal.queue.taken_in(Timestamp.now(self._clock))
+            self._journal.taken_in(Timestamp.now(self._clock))
             return []
         if isinstance(first, PollResult) and self._journal.begun and self._waiting < PORTION:
             self._hurry.wait(GATHER_S)
@@ -222,7 +222,7 @@ class Recorder:
 
     def _handle(self, item: Any) -> None:
         if item is not _STOP and item.stamp is not None:
-            self._journal.queue.taken_in(item.stamp)
+            self._journal.taken_in(item.stamp)
         if isinstance(item, PollResult):
             if item.reading is not None:
                 self._waiting -= 1

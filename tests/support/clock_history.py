@@ -19,9 +19,9 @@ from gateway.clock import KernelClock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
-from gateway.recording.commits import Rules
+from gateway.evidence.sealing import seal_next
 from gateway.recording.config_change import Change
-from gateway.recording.journal import seal_next
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import disk_space
@@ -116,7 +116,7 @@ class History:
         self.journal.finish()
         with self.store.transaction():
             self.store.batches.cut()
-        while seal_next(self.store, self._keys, self._rules, self.clock.now_ms()):
+        while seal_next(self.store, self._rules.issuer(self._keys.statement), self.clock.now_ms()):
             pass
         self.store.close()
 
@@ -183,13 +183,13 @@ class History:
         """The writer takes in what waits, until nothing does."""
         while items := self.recorder._portion():
             self._write(items)
-        self.journal.queue.taken_in(Timestamp.now(self.clock))
+        self.journal._queue.taken_in(Timestamp.now(self.clock))
         self.journal.keep_time()
 
     def _write(self, items: list[Any]) -> None:
         for item in items:
             if isinstance(item, PollResult):
-                self._whose(item.meter).wanted += self.journal._tallies[item.meter].wanted(item.due_ms)
+                self._whose(item.meter).wanted += self.journal._accounting.counters[item.meter].wanted(item.due_ms)
             self.recorder._handle(item)
         self.journal.keep_time()
 
@@ -236,7 +236,7 @@ class History:
 
     def _thin(self) -> None:
         factor = self.chance.choice((1, 2, 5, 10))
-        if self.journal.trouble is None and factor != self.journal.factor:
+        if self.journal.trouble is None and factor != self.journal._accounting.factor:
             self.journal._record_every(factor, LIMIT)
 
     def _change(self) -> None:
@@ -249,7 +249,7 @@ class History:
         self.closed = (anew | going) & self.polls.keys()
         self._write_on()
         before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
-        tallies = {meter: deepcopy(self.journal._tallies[meter]) for meter in before}
+        tallies = {meter: deepcopy(self.journal._accounting.counters[meter]) for meter in before}
         rules = replace(self.journal.rules, periods_ms=periods_ms)
         try:
             at_ms = self.journal.change(Change(rules, self._keys, anew, {"why": "test"}))

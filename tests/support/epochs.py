@@ -49,7 +49,7 @@ async def epoch(loaded: Config) -> AsyncIterator[GatewayContext]:
 
 async def due_ms(of: GatewayContext, meter: str) -> int:
     """When the next poll of a meter is due that its schedule knows of."""
-    tallies = of.recorder._journal._tallies
+    tallies = of.recorder._journal._accounting.counters
     return await asyncio.wrap_future(of.recorder.call(lambda _: tallies[meter].next_due_ms))
 
 

@@ -9,9 +9,9 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
+from gateway.evidence.sealing import seal_next
 from gateway.process import instance_lock
-from gateway.recording.commits import Rules
-from gateway.recording.journal import seal_next
+from gateway.recording.rules import Rules
 from gateway.records import GATEWAY
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import open_store
@@ -35,7 +35,7 @@ def finish(config: Config, *, within_s: float) -> None:
             if ended_in_order(store.records.tail(GATEWAY)):  # else it lacks coverage, which the next start gives
                 with store.transaction():
                     store.batches.cut()
-            while seal_next(store, keys, Rules.of(config), clock.now_ms()):
+            while seal_next(store, Rules.of(config).issuer(keys.statement), clock.now_ms()):
                 pass
             asyncio.run(_drain(config, Direct(store), trust, clock, within_s))
         finally:

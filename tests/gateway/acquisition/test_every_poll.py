@@ -23,7 +23,7 @@ from gateway.config.model import Config
 from gateway.devices.read_plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
-from gateway.recording.commits import Rules
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Database
 from ledger_client.formats.record import MISSED_REASONS, Coverage, parse_record

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser
 from gateway.clock import KernelClock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
+from gateway.recording.rules import Rules
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Quality, Reading, Value

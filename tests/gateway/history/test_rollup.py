@@ -160,7 +160,7 @@ def _tell(loaded: Config, steps: list[object], commit_every_ms: int) -> None:
         story.passes(30)
     for _ in range(10):
         story.passes(1)
-    assert not story.journal._summaries.behind
+    assert not story.journal._committer.summaries.behind
     story.journal.finish()
     for meter in meters:
         _rebuild(story.store, meter)

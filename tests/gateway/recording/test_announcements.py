@@ -17,9 +17,9 @@ from gateway.config.model import Config, Configured
 from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
 from gateway.errors import DiskFull
 from gateway.recording.announcements import MOST_BYTES, Announcements
-from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from gateway.recording.journal import PERIOD, Journal
+from gateway.recording.rules import Rules
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database

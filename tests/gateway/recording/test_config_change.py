@@ -16,8 +16,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
-from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
+from gateway.recording.rules import Rules
 from ledger_client.formats.record import Coverage
 from tests.support.books import check_books
 from tests.support.clock_history import FrailStore

@@ -6,6 +6,7 @@ Counted in steps of SQLite's virtual machine, which are the same on every machin
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.recording.commits import Rules
-from gateway.recording.journal import seal_next
+from gateway.evidence.sealing import seal_next
+from gateway.recording.rules import Rules
 from gateway.status.collect import collect
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Database
@@ -39,7 +40,8 @@ def _site(folder: Path, stretch: int) -> Config:
         if k in (stretch, 2 * stretch):
             made.call(_cut).result(timeout=30)
         if k == stretch:
-            made.call(lambda store: seal_next(store, load_keys(loaded), Rules.of(loaded), 0)).result(timeout=30)
+            issuer = Rules.of(loaded).issuer(load_keys(loaded).statement)
+            made.call(partial(seal_next, issuer=issuer, now_ms=0)).result(timeout=30)
         made.put(finished(METER, anchor_ms + 10_000 * k, clock))
         if k % made.room == 0:
             made.call(lambda _: None).result(timeout=30)

@@ -99,12 +99,12 @@ def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Confi
     """After a failed sync the bytes may be there all the same: going on beside them would fork the chain."""
     hands = Hands(loaded)
     hands.poll(2)
-    one = hands.journal._signer.reading(
+    one = hands.journal._pending.signer.reading(
         METER, Reading(hands.clock.now_ms(), (Value("count", 1),)), Timestamp.now(hands.clock)
     )
     with hands.store.transaction():
         hands.store.records.append([one.row])
-    hands.journal._signer.rewind(hands.journal._position)  # as after a commit that failed
+    hands.journal._pending.signer.rewind(hands.journal._pending.position)  # as after a commit that failed
     hands.store._db.close()
     tested = Event("tested", {"number": 1})
     hands.journal.happened(MeterEvent(METER, tested))

@@ -16,8 +16,8 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.recording.commits import Rules
-from gateway.recording.journal import seal_next
+from gateway.evidence.sealing import seal_next
+from gateway.recording.rules import Rules
 from gateway.status.collect import collect
 from gateway.status.status import Status
 from gateway.storage.database import Database
@@ -186,7 +186,7 @@ def check_all(loaded: Config, ledger: Ledger, tmp_path: Path) -> None:
     agent_left = Database(loaded.database)
     with agent_left.transaction():
         agent_left.batches.cut()
-    while seal_next(agent_left, load_keys(loaded), Rules.of(loaded), Clock().now_ms()):
+    while seal_next(agent_left, Rules.of(loaded).issuer(load_keys(loaded).statement), Clock().now_ms()):
         pass
     for batch in agent_left.batches.all():
         ledger.submit(batch.entry)

@@ -12,8 +12,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.evidence.prove import prove
-from gateway.recording.commits import Rules
-from gateway.recording.journal import seal_next
+from gateway.evidence.sealing import seal_next
+from gateway.recording.rules import Rules
 from gateway.storage.database import Database
 from tests.support.books import check_books, open_alarms
 from tests.support.samples import believed, site
@@ -71,7 +71,7 @@ def test_of_two_cuts_only_the_one_that_the_ledger_holds_is_marked(
     life.stop()
     backup = saved(loaded, tmp_path)
     store = Database(loaded.database)
-    assert seal_next(store, load_keys(loaded), Rules.of(loaded), Clock().now_ms())
+    assert seal_next(store, Rules.of(loaded).issuer(load_keys(loaded).statement), Clock().now_ms())
     sealed = store.batches.last()
     assert sealed is not None
     ledger.submit(sealed.entry)

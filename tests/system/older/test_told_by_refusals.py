@@ -93,7 +93,7 @@ def test_nothing_of_the_present_epoch_is_ever_left_out(loaded: Config, ledger: L
     wire = Wire(ledger, [])
     life = Life(loaded, wire)
     life.record(3)
-    epoch = life.recorder._journal._signer.epoch
+    epoch = life.recorder._journal._pending.signer.epoch
     wire.lies = [lie(loaded, [METER, epoch, 2, 7])] * 4
     life.until(anchored)
     assert wire.lies == []

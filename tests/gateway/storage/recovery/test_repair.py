@@ -28,7 +28,7 @@ from gateway.config.model import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
 from gateway.evidence.prove import find, prove
 from gateway.process.failpoints import STATIONS
-from gateway.recording.commits import Rules
+from gateway.recording.rules import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.status.collect import collect
@@ -358,7 +358,8 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     store.close()
     hands = go_on(loaded, killed)
     store = Database(loaded.database, read_only=True)
-    first, *_ = [row for row in store.records.rows(max(found) + 1, 1 << 60) if row.epoch == hands.journal._signer.epoch]
+    epoch = hands.journal._pending.signer.epoch
+    first, *_ = [row for row in store.records.rows(max(found) + 1, 1 << 60) if row.epoch == epoch]
     event = parse_record(first.data).body
     assert isinstance(event, Event)
     assert (first.meter, first.seq, event.name) == ("gateway", 0, "repaired")

@@ -1,0 +1,95 @@
+"""Accounting of polls: coverage counters, the recording grids in force, and thinning. Reads the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from gateway.clock import STEP_MS, Clock
+from gateway.recording.announcements import NamedGrid
+from gateway.recording.coverage import CoverageCounter, RecordingGrid
+from gateway.records import SignedRecord
+from ledger_client.formats.record import Coverage
+
+
+class Accounting:
+    """What was due of each meter, and what became of it. Writer thread only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.counters: dict[str, CoverageCounter] = {}
+        self.factor = 1
+        """Recording decimation: every ``factor``-th poll is recorded."""
+        self.unnoted: list[NamedGrid] = []
+        """Grids in force that no commit has noted yet."""
+
+    def coverage(self, last: Mapping[str, CoverageCounter] = MappingProxyType({})) -> list[tuple[str, Coverage]]:
+        """Each meter's coverage up to now; ``last``: counters that stand for those of meters which end."""
+        return [(meter, counter.coverage()) for meter, counter in {**self.counters, **last}.items()]
+
+    def counted_to_ms(self) -> dict[str, int]:
+        """The end of each meter's coverage, in record time."""
+        return {meter: counter.to_ms for meter, counter in self.counters.items()}
+
+    def grid(self, due_ms: int, every_ms: int, covered_to_ms: int) -> RecordingGrid:
+        """A grid by the clock's course, for the polls from ``due_ms`` on; that has not gone by, for a course says
+        nothing true of the time before it began."""
+        time_ms = max(self._clock.record_ms(due_ms), covered_to_ms)
+        return RecordingGrid(due_ms, every_ms, time_ms, self._clock.slowed(every_ms))
+
+    def grids_from_now(self) -> dict[str, RecordingGrid]:
+        """Each meter's grid by the clock's course, for the polls that are due from now on."""
+        now, found = self._clock.schedule_ms(), dict[str, RecordingGrid]()
+        for meter, counter in self.counters.items():
+            last = counter.rulers[-1]
+            due_ms = last.next(counter.next_from(now))
+            found[meter] = self.grid(due_ms, last.every_ms, counter.ends_ms(due_ms))
+        return found
+
+    def grids_astray(self) -> dict[str, RecordingGrid]:
+        """Of those the ones whose meter's grid in force has gone astray: nine tenths of most periods are no whole
+        milliseconds, and a grid never begins before what is counted already."""
+        return {meter: grid for meter, grid in self.grids_from_now().items() if self._is_off(meter, grid)}
+
+    def _is_off(self, meter: str, grid: RecordingGrid) -> bool:
+        return abs(grid.time_ms - self.counters[meter].rulers[-1].time_of(grid.due_ms)) > STEP_MS
+
+    def grids_thinned(self, factor: int) -> dict[str, RecordingGrid]:
+        """Each meter's grid for recording every ``factor``-th poll from its next one on."""
+        from_ms = self._clock.schedule_ms()
+        return {
+            meter: self.grid(due_ms := counter.next_from(from_ms), counter.period_ms * factor, counter.ends_ms(due_ms))
+            for meter, counter in self.counters.items()
+        }
+
+    def named(self, grids: Mapping[str, RecordingGrid]) -> list[NamedGrid]:
+        """How these grids follow those in force: (meter, beginning, period), as a commit notes them."""
+        return [(meter, *grid) for meter, ruler in grids.items() for grid in self.counters[meter].grids(ruler)]
+
+    def take(self, grids: Mapping[str, RecordingGrid]) -> None:
+        """These grids are in force."""
+        for meter, grid in grids.items():
+            self.counters[meter].take(grid)
+
+    def start_over(self) -> None:
+        """The coverage so far is committed."""
+        for counter in self.counters.values():
+            counter.start_over()
+
+    def lost(self, records: Iterable[SignedRecord], reason: str) -> None:
+        """Readings that were counted as recorded are not, for this reason."""
+        for one in records:
+            if one.row.kind == "reading":
+                self.counters[one.row.meter].lost_after_all(reason)
+
+    def skip(self, meters: Collection[str]) -> int:
+        """Nobody has polled these meters for a while: what was due counts as stopped. Returns until when, in ms of the
+        schedule's clock; their next polls are those that are due from then on."""
+        until_ms = self._clock.schedule_ms()
+        for meter in meters:
+            self.counters[meter].skip(until_ms)
+        return until_ms
+
+    def noted(self, grids: Sequence[NamedGrid]) -> list[NamedGrid]:
+        """What a commit has to note: the grids that none has noted, and these."""
+        return [*self.unnoted, *grids]

@@ -1,0 +1,288 @@
+"""Commits of signed records, each all or nothing, and the accounting of polls that could not be committed.
+
+A failed commit takes the chains back to where they stood and counts its polls as missed, so nothing is booked that the
+disk does not hold. While the database cannot be written events wait, and polls are only counted; recording/journal.py
+decides when to try again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.config.device_keys import Keys
+from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
+from gateway.history.rollup import Summariser
+from gateway.messages.alarm_kinds import AlarmCode
+from gateway.process.failpoints import failpoint
+from gateway.process.histogram import Durations
+from gateway.recording.accounting import Accounting
+from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
+from gateway.recording.coverage import CoverageCounter, first_coverage
+from gateway.recording.pending import Pending, is_of_the_epoch
+from gateway.recording.rules import Rules
+from gateway.recording.signer import Signer
+from gateway.recording.stamps import StampQueue
+from gateway.records import ALARM, GATEWAY, START, MeterEvent, News, SignedRecord, Timestamp
+from gateway.storage.capacity import disk_space
+from gateway.storage.database import Database
+from gateway.storage.recovery import repair_report
+from gateway.storage.recovery.repair import note_flaws
+from gateway.storage.rows import asked_until_ms
+from ledger_client.formats.record import Event, parse_record, record_hash
+
+log = logging.getLogger("meterseal.recorder")
+
+RETRY_MS = 2_000
+COMMIT_S = (0.005, 0.02, 0.05, 0.2, 1.0, 5.0, 30.0)
+
+
+class Committer:
+    """The database as the writer thread writes it: one transaction, all or nothing, over what is pending and what is
+    counted. Writer thread only, but for ``trouble``, which any thread may read."""
+
+    def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
+        self.store, self.rules, self.clock = store, rules, clock
+        self.queue = StampQueue(clock)
+        self.tails = {meter: store.records.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
+        last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
+        self._repairs = store.repairs.untold()
+        self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
+        self.accounting = Accounting(clock)
+        self.summaries = Summariser(store, [meter for meter, tail in self.tails.items() if tail is None])
+        self.announced = Announcements(store, rules.periods_ms)
+        self.uncut = store.batches.count_unsealed()
+        """Committed records behind the last cut, coverage not counted."""
+        self.retry_at_ms = 0
+        self.reserve = disk_space.Reserve(store.path.parent)
+        self.trouble: StoreError | None = None
+        """Why nothing is recorded for the time being."""
+        self.durations = Durations(COMMIT_S)
+        """How long the commits of records took that the disk has taken."""
+        self.on_news: list[Callable[[Sequence[News]], object]] = []
+        """Called on the writer thread, after each commit and for each poll that is no record."""
+
+    # — the begin of an epoch —
+
+    def open(self) -> int:
+        """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
+        now = Timestamp.now(self.clock)
+        anchor_ms, signer, counters = now.time_ms, self.pending.signer, self.accounting.counters
+        rows = []
+        for meter, period_ms in self.rules.periods_ms.items():
+            body = first_coverage(self.tails[meter], anchor_ms, clock_usable=self.clock.usable)
+            rows.append(signer.coverage(meter, body, now))
+            counters[meter] = CoverageCounter(anchor_ms, anchor_ms, period_ms)
+        grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
+        gone = [(meter, anchor_ms, 0) for meter in self.store.epochs.scheduled() if meter not in counters]
+        before, behind = self._first_events(grids, gone)
+        ahead = [signer.event(GATEWAY, event, now) for event in before]
+        started = [signer.event(GATEWAY, event, now) for event in behind]
+        rows, grids = [*ahead, *rows, *started], [*grids, *gone]
+        try:
+            self._begin(rows, grids)
+        except DiskFull:
+            if not self.reserve.release():
+                raise
+            self._begin(rows, grids)
+        self.store.epoch = signer.epoch
+        self.announced.note(grids)
+        self.announced.configured_at(anchor_ms)
+        self.summaries.kept()
+        self.pending.committed()
+        self.tell(rows)
+        self.uncut += len(self._repairs) + len(behind)
+        self.reserve.hold(disk_space.measure(self.store, self.rules.limits, self.reserve.owed))
+        return anchor_ms
+
+    def _first_events(self, grids: Sequence[NamedGrid], gone: Sequence[NamedGrid]) -> tuple[list[Event], list[Event]]:
+        """The events of a start in front of the first coverage records, and behind them."""
+        lost = self.store.repairs.lost(repair_report.RANGES_TOLD)
+        before = [
+            *(Event(repair_report.REPAIRED, repair_report.facts(repair, lost)) for repair in self._repairs),
+            *self.configuration({"at": "start"}, self.rules, grids=grids),
+            *new_keys(self.pending.signer.kids, self.tails, begun=self.tails[GATEWAY] is not None),
+            *schedule(gone),
+        ]
+        started = Event(START, {"software": self.rules.software, "config": self.rules.config})
+        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
+        return before, [started, *alarms]
+
+    def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:
+        with self.store.transaction():
+            self.store.epochs.schedule(self.pending.signer.epoch, grids)
+            self.summaries.write(signed)
+            self.store.records.append([one.row for one in signed])
+            self.store.repairs.told()
+
+    def configuration(
+        self,
+        facts: Mapping[str, Any],
+        rules: Rules,
+        counted_to_ms: Mapping[str, int] | None = None,
+        grids: Sequence[NamedGrid] = (),
+    ) -> list[Event]:
+        """The event of what is configured by these rules, with the ``grids`` that this commit brings;
+        ``counted_to_ms``: the end of each meter's coverage, where it is not that of what is counted now."""
+        if counted_to_ms is None:
+            counted_to_ms = self.accounting.counted_to_ms()
+        facts = {**facts, "config": rules.config}
+        kids = self.pending.signer.kids
+        return self.announced.configuration(facts, rules.periods_ms, rules.configured, kids, counted_to_ms, grids)
+
+    # — to the disk —
+
+    def happened(self, item: MeterEvent) -> None:
+        """Book an event; it is kept until it can be written."""
+        self.announced.hear(item.meter, item.event)
+        if self.trouble is not None:
+            self.pending.waiting.append(item)
+        else:
+            self.pending.event(item, item.stamp or self.queue.now())
+
+    def coverage(
+        self, now: Timestamp, last: Mapping[str, CoverageCounter] = MappingProxyType({})
+    ) -> list[SignedRecord]:
+        """Each meter's coverage, signed; ``last``: counters that stand for those of meters which end."""
+        return [self.pending.signer.coverage(meter, body, now) for meter, body in self.accounting.coverage(last)]
+
+    def flush(self) -> None:
+        """Commit what is pending."""
+        if len(self.pending):
+            self.write(())
+
+    def write(
+        self,
+        more: Sequence[SignedRecord],
+        *,
+        cut: bool = False,
+        coverage: bool = False,
+        grids: Sequence[NamedGrid] = (),
+        behind: Sequence[SignedRecord] = (),
+    ) -> bool:
+        """Commit what is pending and then ``more``, where a batch may end, and what is ``behind`` its cut; False if the
+        disk did not take it, and nothing is booked then."""
+        pending, noted = self.pending.take(), self.accounting.noted(grids)
+        began_s = self.clock.monotonic()
+        try:
+            with self.store.transaction():
+                self.summaries.write((*pending, *more))
+                self.store.records.append([one.row for one in (*pending, *more)])
+                if noted:
+                    self.store.epochs.schedule(self.pending.signer.epoch, noted)
+                if cut:
+                    failpoint("cut")
+                    self.store.batches.cut()
+                    self.store.records.append([one.row for one in behind])
+        except StoreError as error:
+            self._undo(pending, error)
+            return False
+        self.durations.count(self.clock.monotonic() - began_s)
+        self.announced.note(noted)
+        self.accounting.unnoted = []
+        self.summaries.kept()
+        self.pending.committed()
+        self.uncut += len(pending)
+        if cut or coverage:
+            self.accounting.start_over()
+        self.tell((*pending, *more, *behind))
+        return True
+
+    def tell(self, news: Sequence[News]) -> None:
+        """Pass on what has become durable, or will never be."""
+        for listener in self.on_news:
+            listener(news)
+
+    def _undo(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
+        self.pending.undo()
+        self.summaries.forget()
+        self.accounting.lost(signed, error.reason)
+        self.stop_recording(error)
+
+    def write_account(self, more: Sequence[MeterEvent] = ()) -> bool:
+        """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
+        now = self.queue.now()
+        waiting = self.pending.sign_waiting(now)
+        last = [self.pending.signer.event(item.meter, item.event, now) for item in more]
+        written = self.write([*waiting, *self.coverage(now), *last], coverage=True)
+        if written:
+            self.pending.waiting = []
+            self.uncut += len(waiting) + len(last)
+        return written
+
+    # — while nothing can be recorded —
+
+    def stop_recording(self, error: StoreError) -> None:
+        """Nothing can be recorded: say so, with what room the reserve gives, and try again until it goes on."""
+        first = self.trouble is None
+        self.trouble = error
+        self.retry_at_ms = self.clock.schedule_ms() + RETRY_MS
+        if not first:
+            return
+        log.error("recording stopped, polling goes on: %s", error)
+        if isinstance(error, Damaged):
+            note_flaws(self.store.path, [error.problem])
+        stopped = alarm(AlarmCode.RECORDING_STOPPED, f"recording stopped: {error.problem}", raised=True)
+        self.pending.waiting.append(stopped)
+        if isinstance(error, DiskFull) and self.reserve.release():
+            self.write_account()
+
+    def found_damaged(self, error: Damaged) -> None:
+        """Something else than a commit has met a damaged page: nothing more is written."""
+        self.flush()
+        self.stop_recording(error)
+
+    def open_again(self) -> bool:
+        """A connection that failed may stay broken when the disk is back; a new one must find our own last record."""
+        if isinstance(self.trouble, DiskFull):
+            return True
+        position, epoch = self.pending.position, self.pending.signer.epoch
+        try:
+            self.store.reopen()
+            tails = {meter: self.store.records.tail(meter) for meter in position}
+        except StoreError as error:
+            self.trouble = error
+            return False
+        ends = {meter: record_hash(tail.last_data) if tail else None for meter, tail in tails.items()}
+        if ends == {meter: end for meter, (_, end) in position.items()}:
+            return True
+        if self.store.epochs.has_begun(epoch):
+            self.store.demand_newest_epoch()
+        gateway = tails[GATEWAY]
+        if gateway is not None and parse_record(gateway.last_data).claims.epoch == epoch:
+            raise StartAgain(
+                f"{self.store.path}: the disk has kept what it had refused to keep",
+                "start again: a new epoch counts it",
+                self._waiting_still(),
+            )
+        self.trouble = StoreError(
+            f"{self.store.path}: this is another database than the one that was open",
+            "stop, and put back the right one",
+        )
+        return False
+
+    def _waiting_still(self) -> list[tuple[str, Event]]:
+        """The events that wait, and behind them that recording goes on; without those that the disk has kept after
+        all, and those that tell of this epoch's own times."""
+        items = (*self.pending.waiting, GOES_ON)
+        waiting = [(item.meter, item.event) for item in items if not is_of_the_epoch(item)]
+        for row in self.store.records.epoch_events():
+            told = row.meter, parse_record(row.data).body
+            if row.seq >= self.pending.position[row.meter][0] and told in waiting:
+                waiting.remove(told)
+        return waiting
+
+    def lines_used_until_ms(self) -> int | None:
+        """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
+        return asked_until_ms(self.tails[GATEWAY], self.clock.started_ms, repaired=bool(self._repairs))
+
+
+def alarm(code: str, text: str, *, raised: bool) -> MeterEvent:
+    """An alarm of the store's own, raised or cleared."""
+    return MeterEvent(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
+
+
+GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, "recording goes on", raised=False)

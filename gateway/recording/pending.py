@@ -1,0 +1,78 @@
+"""Pending records: signed and not committed, and the events that wait to be signed. What a failed commit takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.recording.signer import Signer
+from gateway.records import CLOCK, SCHEDULE, MeterEvent, PollResult, SignedRecord, Timestamp
+from ledger_client.formats.senml import Reading
+
+_OF_THE_EPOCH = CLOCK, SCHEDULE
+"""Events of the record times and grids of one epoch: they come before all else that waits, which bears later stamps,
+and mean nothing in the next epoch."""
+
+
+def is_of_the_epoch(event: MeterEvent) -> bool:
+    """Whether an event means nothing in the next epoch."""
+    return event.event.name in _OF_THE_EPOCH
+
+
+class Pending:
+    """Records in the order of their chains. ``take`` gives them to a commit, which ends with ``committed`` or ``undo``.
+
+    Writer thread only, but for ``since_ms``, which any thread may read.
+    """
+
+    def __init__(self, signer: Signer, clock: Clock) -> None:
+        self.signer, self._clock = signer, clock
+        self.position: Mapping[str, Any] = signer.position()
+        """Where each chain stood with the last commit: next number, hash of the last record."""
+        self.waiting: list[MeterEvent] = []
+        """Events that are not signed yet, because nothing is recorded."""
+        self.since_ms: int | None = None
+        """When the oldest pending record was signed, by the schedule's clock; None: none is pending."""
+        self._records: list[SignedRecord] = []
+        self._events: list[MeterEvent] = []  # signed, and to be signed again should the commit fail
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def reading(self, poll: PollResult, reading: Reading, stamp: Timestamp) -> None:
+        """Sign a reading."""
+        self._add(self.signer.reading(poll.meter, reading, stamp))
+
+    def event(self, item: MeterEvent, stamp: Timestamp) -> None:
+        """Sign an event, which is signed again if the commit fails."""
+        self._add(self.signer.event(item.meter, item.event, stamp))
+        self._events.append(item)
+
+    def _add(self, signed: SignedRecord) -> None:
+        self._records.append(signed)
+        if self.since_ms is None:
+            self.since_ms = self._clock.schedule_ms()
+
+    def sign_again(self, events: Iterable[MeterEvent]) -> None:
+        """Remember events that a commit holds besides the pending ones: they wait if it fails."""
+        self._events += events
+
+    def sign_waiting(self, now: Timestamp) -> list[SignedRecord]:
+        """The events that wait, signed in the order in which they may stand. They wait until ``waiting`` is cleared."""
+        ordered = sorted(self.waiting, key=lambda item: not is_of_the_epoch(item))
+        return [self.signer.event(item.meter, item.event, now) for item in ordered]
+
+    def take(self) -> list[SignedRecord]:
+        """What is pending, for one commit."""
+        records, self._records, self.since_ms = self._records, [], None
+        return records
+
+    def committed(self) -> None:
+        """The disk holds everything that was signed."""
+        self._events, self.position = [], self.signer.position()
+
+    def undo(self) -> None:
+        """The disk holds nothing signed since the last commit: the numbers are given again, the events wait."""
+        self.signer.rewind(self.position)
+        self.waiting, self._events = [*self._events, *self.waiting], []
