@@ -256,18 +256,23 @@ class Late(Fault):
     most_ms: Ms = 0
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        late = rng.uniform(self.delay_ms, max(self.delay_ms, self.most_ms))
-        return [replace(d, after_ms=d.after_ms + late) for d in deliveries]
+        return _later(deliveries, rng, self.delay_ms, self.most_ms)
 
 
 @dataclass(kw_only=True)
-class Doubled(Late):
+class Doubled(Fault):
     """The answer comes, and a copy of it ``delay_ms`` later, or anything up to ``most_ms``."""
 
     delay_ms: Ms = 50
+    most_ms: Ms = 0
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return deliveries + super().send(deliveries, rng)
+        return deliveries + _later(deliveries, rng, self.delay_ms, self.most_ms)
+
+
+def _later(deliveries: list[Delivery], rng: random.Random, delay_ms: float, most_ms: float) -> list[Delivery]:
+    late = rng.uniform(delay_ms, max(delay_ms, most_ms))
+    return [replace(d, after_ms=d.after_ms + late) for d in deliveries]
 
 
 @dataclass(kw_only=True)

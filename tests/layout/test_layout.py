@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -389,6 +389,60 @@ def test_no_room_holds_more_modules_than_can_be_read_at_a_glance() -> None:
     held = Counter(room(path) for path in own_modules().values() if path.name != "__init__.py")
     assert {where: count for where, count in held.items() if count > MOST_MODULES} == {}
     assert {(package, name) for package, rooms in ALLOWED.items() for name in rooms} >= held.keys()
+
+
+def own_classes() -> dict[str, ast.ClassDef]:
+    """Every class of ours at the top of a module, by its dotted name."""
+    return {
+        f"{name}.{node.name}": node
+        for name, path in own_modules().items()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def own_bases(name: str, classes: Mapping[str, ast.ClassDef]) -> list[str]:
+    """The classes of ours that a class inherits, as its module imports or defines them."""
+    module = name.rpartition(".")[0]
+    known = {f"{module}.{node.name}": f"{module}.{node.name}" for node in classes.values()}
+    known |= {f"{module}.{full.rpartition('.')[2]}": full for full in imports(own_modules()[module]) if full in classes}
+    written = [base.value if isinstance(base, ast.Subscript) else base for base in classes[name].bases]
+    found = [known.get(f"{module}.{base.id}", "") for base in written if isinstance(base, ast.Name)]
+    return [base for base in found if base in classes]
+
+
+def test_inheritance_is_one_step_and_no_class_is_a_room_of_its_own() -> None:
+    """Exceptions aside, and the tables of gateway.toml and of scenarios, which are pydantic's: no class inherits from one that inherits
+    from another of ours; none has more than 25 public methods."""
+    classes = own_classes()
+    bases = {name: own_bases(name, classes) for name in classes}
+    forked = {
+        name: base
+        for name, found in bases.items()
+        for base in found
+        if bases[base] and not name.endswith("Error") and not _raised(base, bases) and not _is_a_table(base, bases)
+    }
+    assert forked == {}
+    assert {name: count for name, node in classes.items() if (count := _public_methods(node)) > 25} == {}
+
+
+def _raised(name: str, bases: Mapping[str, list[str]]) -> bool:
+    return any(base.endswith((".errors.GatewayError", "LedgerClientError", "SimError")) for base in _line(name, bases))
+
+
+def _is_a_table(name: str, bases: Mapping[str, list[str]]) -> bool:
+    return not _line(name, bases).isdisjoint(
+        {"gateway.config.field_types.Model", "firmware_sim.scenario.schema._Table"}
+    )
+
+
+def _line(name: str, bases: Mapping[str, list[str]]) -> set[str]:
+    return {name}.union(*(_line(base, bases) for base in bases[name]))
+
+
+def _public_methods(node: ast.ClassDef) -> int:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return sum(isinstance(each, kinds) and not each.name.startswith("_") for each in node.body)
 
 
 def test_the_architecture_names_every_room() -> None:
