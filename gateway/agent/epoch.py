@@ -27,7 +27,7 @@ from gateway.alarms.board import AlarmBoard
 from gateway.alarms.grouping import lines_of
 from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StartAgain
 from gateway.fieldbus.line import Line
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
@@ -108,7 +108,11 @@ class Epoch:
 
     async def _work(self, stop: asyncio.Event, waiting: Sequence[tuple[str, Event]]) -> None:
         config, recorder, lines, begin = self.ready.config, self._recorder, self.lines, self._group.begin
-        anchor_ms = recorder.open()
+        try:
+            anchor_ms = recorder.open()
+        except StartAgain as error:
+            error.waiting += waiting
+            raise
         forget(config.data)
         recorder.start()
         for meter, event in waiting:

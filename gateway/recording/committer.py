@@ -47,6 +47,7 @@ class Committer:
     def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         self.store, self.rules, self.clock = store, rules, clock
         self.queue = StampQueue(clock)
+        self._place = store.records.last_place()  # read before the tails: an epoch begins behind these and no others
         self.tails = {meter: store.records.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
         self._repairs = store.repairs.untold()
@@ -68,7 +69,10 @@ class Committer:
     # — the begin of an epoch —
 
     def open(self) -> int:
-        """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
+        """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms.
+
+        Raises StartAgain where the chains do not end any more where they ended when the database was opened.
+        """
         now = Timestamp.now(self.clock)
         anchor_ms, signer, counters = now.time_ms, self.pending.signer, self.accounting.counters
         rows = []
@@ -113,6 +117,11 @@ class Committer:
 
     def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:
         with self.store.transaction():
+            if self.store.records.last_place() != self._place:
+                raise StartAgain(
+                    f"{self.store.path}: another process has written to this database since it was opened",
+                    "run one gateway in this folder: `meterseal status CONFIG` names the process that works here",
+                )
             self.store.epochs.schedule(self.pending.signer.epoch, grids)
             self.summaries.write(signed)
             self.store.records.append([one.row for one in signed])

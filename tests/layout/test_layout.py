@@ -412,8 +412,8 @@ def own_bases(name: str, classes: Mapping[str, ast.ClassDef]) -> list[str]:
 
 
 def test_inheritance_is_one_step_and_no_class_is_a_room_of_its_own() -> None:
-    """Exceptions aside, and the tables of gateway.toml and of scenarios, which are pydantic's: no class inherits from one that inherits
-    from another of ours; none has more than 25 public methods."""
+    """No class inherits from one that inherits from another of ours, exceptions aside, and the tables of gateway.toml
+    and of scenarios, which are pydantic's. None has more than 25 public methods."""
     classes = own_classes()
     bases = {name: own_bases(name, classes) for name in classes}
     forked = {
