@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gateway", "firmware_sim", "ledger_client")
 TOP_LEVEL = {
-    ".ci", ".git-blame-ignore-revs", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "benchmarks", "configs", "docs",
-    "firmware_sim", "gateway", "ledger_client", "pyproject.toml", "scripts", "tests",
+    ".ci", ".git-blame-ignore-revs", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
+    "benchmarks", "configs", "docs", "firmware_sim", "gateway", "ledger_client", "pyproject.toml", "scripts", "tests",
 }  # fmt: skip
 
 GROUND: dict[str, set[str]] = {"gateway": {"messages", ".", "process"}, "ledger_client": {"."}, "firmware_sim": {"."}}
