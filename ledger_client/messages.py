@@ -117,7 +117,7 @@ def _plain(fact: Fact, deep: int) -> Any:
 def _checked(fact: object) -> str | int:
     """A fact that holds no other one. Raises ValueError."""
     if isinstance(fact, str) and len(fact) <= MOST_CHARACTERS:
-        return fact
+        return str(fact)  # of an enumeration its value
     if isinstance(fact, int) and -(1 << 63) <= fact < 1 << 63:  # a bool is one
         return fact
     raise ValueError

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import CATALOGUES
-from gateway.messages.message import SYSTEM_CODES
+from gateway.messages.system_errors import SYSTEM_CODES
 from ledger_client.message_formats import FORMATS
 from ledger_client.messages import Blank
 from tests.gateway.messages.catalogues import CHINESE, ENGLISH, facts, made, mentioned, rooms, tables
@@ -19,7 +19,7 @@ FORMS = {"text-and-fix", "list-joint", "list-more", "parts-joint"} | {
 }
 """What formats are made of: no messages."""
 FROM_TABLES = SYSTEM_CODES | {f"kind-{code}" for code in KINDS}
-MADE_FROM_TABLES = {"gateway/messages/message.py", "gateway/messages/alarm_kinds.py"}
+MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm_kinds.py"}
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 UNCONVERTED = set(rooms().values()) - {"gateway/messages"}
 """Rooms that still make some of their sentences as English text."""

@@ -14,7 +14,8 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.fieldbus.modbus.errors import PortError
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import fix_in_language, in_language, said_in
-from gateway.messages.message import SYSTEM_CODES, Message, os_error, sqlite_error
+from gateway.messages.message import Message
+from gateway.messages.system_errors import SYSTEM_CODES, os_error, sqlite_error
 from ledger_client.messages import Catalogue
 
 FULL = Message("database-error", path="/data/x.db", error=Message("errno-enospc"))
