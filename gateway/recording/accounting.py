@@ -90,6 +90,6 @@ class Accounting:
             self.counters[meter].skip(until_ms)
         return until_ms
 
-    def noted(self, grids: Sequence[NamedGrid]) -> list[NamedGrid]:
+    def to_note(self, grids: Sequence[NamedGrid]) -> list[NamedGrid]:
         """What a commit has to note: the grids that none has noted, and these."""
         return [*self.unnoted, *grids]

@@ -174,7 +174,7 @@ class Committer:
     ) -> bool:
         """Commit what is pending and then ``more``, where a batch may end, and what is ``behind`` its cut; False if the
         disk did not take it, and nothing is booked then."""
-        pending, noted = self.pending.take(), self.accounting.noted(grids)
+        pending, noted = self.pending.take(), self.accounting.to_note(grids)
         began_s = self.clock.monotonic()
         try:
             with self.store.transaction():

@@ -81,10 +81,6 @@ class Journal:
         """Why nothing is recorded for the time being. Any thread may ask."""
         return self._committer.trouble
 
-    @trouble.setter
-    def trouble(self, error: StoreError | None) -> None:
-        self._committer.trouble = error
-
     def open(self) -> int:
         """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
         return self._committer.open()

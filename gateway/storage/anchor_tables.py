@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from gateway.storage.batch_tables import Batches
-from gateway.storage.rows import Anchor, Batch, Conflict, Connection, Known
+from gateway.storage.rows import BATCH_COLUMNS, Anchor, Batch, Conflict, Connection, Known
 
-_BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
 _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"
 _ANCHOR_FIELDS = 6
 _KNOWN = "batch, statement_id, ledger, reason, found_ms"
@@ -21,7 +20,7 @@ class Anchors:
     def pending(self, ledger: str, most: int) -> list[tuple[Anchor, Batch]]:
         """The oldest batches that ``ledger`` has not settled: batches go to a ledger in order."""
         sql = (
-            f"SELECT {_ANCHOR}, {_BATCH} FROM anchors JOIN batches USING (batch) "
+            f"SELECT {_ANCHOR}, {BATCH_COLUMNS} FROM anchors JOIN batches USING (batch) "
             "WHERE ledger = ? AND state <> 'settled' ORDER BY batch LIMIT ?"
         )
         return [
@@ -124,7 +123,7 @@ class Anchors:
     def next_settled(self, ledger: str, after: int) -> Batch | None:
         """The first batch above ``after`` that ``ledger`` gave a receipt for."""
         sql = (
-            f"SELECT {_BATCH} FROM batches JOIN anchors USING (batch) "
+            f"SELECT {BATCH_COLUMNS} FROM batches JOIN anchors USING (batch) "
             "WHERE ledger = ? AND state = 'settled' AND batch > ? ORDER BY batch LIMIT 1"
         )
         row = self._sql.one(sql, ledger, after)

@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from gateway.records import StoredRecord
 from gateway.storage.repair_tables import Repairs
-from gateway.storage.rows import Batch, Connection
+from gateway.storage.rows import BATCH_COLUMNS, RECORD_COLUMNS, SEALED_TO, Batch, Connection
 from gateway.storage.schema import GUARDS
 
-_BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
-_ROW = "meter, epoch, seq, kind, time_ms, data"
-_SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
 _WHOLE = (
     "first_id > (SELECT to_id FROM pruned) AND (NOT EXISTS (SELECT 1 FROM lost_places AS lost "
     "WHERE lost.first_id <= batches.last_id AND lost.last_id >= batches.first_id) "
@@ -29,18 +26,18 @@ class Batches:
     def unsealed(self) -> tuple[int, int] | None:
         """First and last place in the commit order that no batch holds yet; None when all is sealed."""
         # one aggregate each: SQLite then looks at the two ends only, not at all that lies between
-        first = self._sql.count(f"SELECT min(id) FROM records WHERE id > {_SEALED_TO}")
+        first = self._sql.count(f"SELECT min(id) FROM records WHERE id > {SEALED_TO}")
         return (first, self._sql.count("SELECT max(id) FROM records")) if first else None
 
     def sealed_to(self) -> int:
         """The last place of the commit order that a batch holds."""
-        return self._sql.count(f"SELECT {_SEALED_TO}")
+        return self._sql.count(f"SELECT {SEALED_TO}")
 
     def count_unsealed(self) -> int:
         """How many records no batch holds yet and no cut has set apart for one, coverage not counted."""
         return self._sql.count(
             "SELECT count(*) FROM records WHERE kind <> 'coverage' AND id > "
-            f"max({_SEALED_TO}, (SELECT coalesce(max(last_id), 0) FROM cuts)) "
+            f"max({SEALED_TO}, (SELECT coalesce(max(last_id), 0) FROM cuts)) "
             "AND id NOT IN (SELECT id FROM elsewhere)"
         )
 
@@ -57,12 +54,12 @@ class Batches:
     def cut(self) -> None:
         """Here ends a batch: everything up to the newest record. Call within the transaction that holds those."""
         newest = "SELECT id FROM records ORDER BY id DESC LIMIT 1"
-        self._sql.run(f"INSERT OR IGNORE INTO cuts (last_id) SELECT id FROM ({newest}) WHERE id > {_SEALED_TO}")
+        self._sql.run(f"INSERT OR IGNORE INTO cuts (last_id) SELECT id FROM ({newest}) WHERE id > {SEALED_TO}")
 
     def cuts(self) -> list[tuple[int, int]]:
         """First and last place of every batch that was cut and not sealed, oldest first."""
         ends = [int(last) for (last,) in self._sql.all("SELECT last_id FROM cuts ORDER BY last_id")]
-        begin = self._sql.count(f"SELECT {_SEALED_TO}") + 1
+        begin = self._sql.count(f"SELECT {SEALED_TO}") + 1
         return [(first, last) for first, last in zip([begin, *[end + 1 for end in ends]], ends, strict=False)]
 
     def drop_cut(self, last_id: int) -> None:
@@ -72,38 +69,39 @@ class Batches:
     def leaves(self, first_id: int, last_id: int) -> Iterator[StoredRecord]:
         """The records of a batch one by one: those of its stretch that are not sealed elsewhere."""
         sql = (
-            f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id"
+            f"SELECT {RECORD_COLUMNS} FROM records WHERE id BETWEEN ? AND ? "
+            "AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id"
         )
         return map(StoredRecord._make, self._sql.walk(sql, first_id, last_id))
 
     def last(self) -> Batch | None:
         """The newest sealed batch."""
-        row = self._sql.one(f"SELECT {_BATCH} FROM batches ORDER BY batch DESC LIMIT 1")
+        row = self._sql.one(f"SELECT {BATCH_COLUMNS} FROM batches ORDER BY batch DESC LIMIT 1")
         return Batch(*row) if row else None
 
     def first(self) -> Batch | None:
         """The oldest batch that pruning has left."""
-        row = self._sql.one(f"SELECT {_BATCH} FROM batches ORDER BY batch LIMIT 1")
+        row = self._sql.one(f"SELECT {BATCH_COLUMNS} FROM batches ORDER BY batch LIMIT 1")
         return Batch(*row) if row else None
 
     def numbered(self, number: int) -> Batch | None:
         """One sealed batch."""
-        row = self._sql.one(f"SELECT {_BATCH} FROM batches WHERE batch = ?", number)
+        row = self._sql.one(f"SELECT {BATCH_COLUMNS} FROM batches WHERE batch = ?", number)
         return Batch(*row) if row else None
 
     def holding(self, record_id: int) -> Batch | None:
         """The batch whose stretch holds a place of the commit order, or None while it is unsealed."""
-        sql = f"SELECT {_BATCH} FROM batches WHERE last_id >= ? ORDER BY last_id LIMIT 1"
+        sql = f"SELECT {BATCH_COLUMNS} FROM batches WHERE last_id >= ? ORDER BY last_id LIMIT 1"
         row = self._sql.one(sql, record_id)
         return Batch(*row) if row and row[3] <= record_id else None
 
     def all(self) -> list[Batch]:
         """Every sealed batch in order."""
-        return [Batch(*row) for row in self._sql.all(f"SELECT {_BATCH} FROM batches ORDER BY batch")]
+        return [Batch(*row) for row in self._sql.all(f"SELECT {BATCH_COLUMNS} FROM batches ORDER BY batch")]
 
     def newest(self, count: int, before: int | None = None) -> list[Batch]:
         """The newest ``count`` batches (of those in front of a number), newest first."""
-        sql = f"SELECT {_BATCH} FROM batches WHERE batch < ? ORDER BY batch DESC LIMIT ?"
+        sql = f"SELECT {BATCH_COLUMNS} FROM batches WHERE batch < ? ORDER BY batch DESC LIMIT ?"
         return [Batch(*row) for row in self._sql.all(sql, 1 << 62 if before is None else before, count)]
 
     def is_whole(self, number: int) -> bool:
@@ -123,7 +121,7 @@ class Batches:
     def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
         """Keep a sealed batch and queue its anchors. Call within the transaction that holds its last records."""
         self._sql.run(
-            f"INSERT INTO batches ({_BATCH}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO batches ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(batch.batch, batch.statement_id, batch.entry, batch.first_id, batch.last_id, batch.size, batch.sealed_ms),
         )
         self._sql.run("DELETE FROM cuts WHERE last_id <= ?", batch.last_id)

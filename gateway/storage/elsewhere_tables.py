@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from gateway.storage.repair_tables import Repairs
-from gateway.storage.rows import Connection
+from gateway.storage.rows import SEALED_TO, Connection
 
-_SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
-_UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
+_UNSEALED = f"id > {SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
 _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
 _STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSEALED}"
 _LOST_BATCH = f"{_UNSEALED} AND id <= (SELECT coalesce(max(sealed_to), 0) FROM repairs)"

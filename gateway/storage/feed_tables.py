@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from gateway.records import StoredRecord
 from gateway.storage.record_tables import Records
-from gateway.storage.rows import Connection
-
-_ROW = "meter, epoch, seq, kind, time_ms, data"
+from gateway.storage.rows import RECORD_COLUMNS, Connection
 
 
 class Feeds:
@@ -59,7 +57,8 @@ class Feeds:
 
     def rows(self, first: int, last: int, most: int) -> Iterator[tuple[int, StoredRecord]]:
         """The first readings of a stretch of the commit order, each with its place."""
-        sql = f"SELECT id, {_ROW} FROM records WHERE id BETWEEN ? AND ? AND kind = 'reading' ORDER BY id LIMIT ?"
+        where = "WHERE id BETWEEN ? AND ? AND kind = 'reading'"
+        sql = f"SELECT id, {RECORD_COLUMNS} FROM records {where} ORDER BY id LIMIT ?"
         return ((place, StoredRecord(*row)) for place, *row in self._sql.walk(sql, first, last, most))
 
     def _cursor(self, feed: str) -> int | None:

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.records import StoredRecord
-from gateway.storage.rows import Connection, Tail
+from gateway.storage.rows import RECORD_COLUMNS, Connection, Tail
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.recording_grid import Grid
 
-_ROW = "meter, epoch, seq, kind, time_ms, data"
 _WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are meters
     "WITH RECURSIVE who (meter) AS (SELECT min(meter) FROM records WHERE kind = 'event' "
     "UNION ALL SELECT (SELECT min(meter) FROM records WHERE kind = 'event' AND meter > who.meter) FROM who "
@@ -30,9 +29,9 @@ class Records:
         They stand behind every place that was ever used: one whose record was lost is not given again.
         """
         if rows:
-            sql = f"INSERT INTO records (id, {_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            sql = f"INSERT INTO records (id, {RECORD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
             self._sql.run(sql, self.last_place() + 1, *rows[0])
-            self._sql.run_each(f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)", rows[1:])
+            self._sql.run_each(f"INSERT INTO records ({RECORD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows[1:])
             self._count(Counter(row.kind for row in rows))
 
     def kinds(self) -> dict[str, int]:
@@ -67,12 +66,12 @@ class Records:
 
     def events_of(self, meter: str) -> Iterator[StoredRecord]:
         """The events of one meter, newest first."""
-        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
+        sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
         return map(StoredRecord._make, self._sql.walk(sql, meter))
 
     def events_before(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The events of one meter in front of a place of the commit order, newest first."""
-        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
+        sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
         return map(StoredRecord._make, self._sql.walk(sql, meter, place))
 
     def newest_events(
@@ -85,13 +84,14 @@ class Records:
         limit = 1 << 62 if before is None else before
         places = [int(place) for name in meters for (place,) in self._sql.all(sql, name, limit, count)]
         newest = sorted(places, reverse=True)[:count]
-        found = (self._sql.one(f"SELECT {_ROW} FROM records WHERE id = ?", place) for place in newest)
+        found = (self._sql.one(f"SELECT {RECORD_COLUMNS} FROM records WHERE id = ?", place) for place in newest)
         return [(place, StoredRecord(*row)) for place, row in zip(newest, found, strict=True) if row]
 
     def epoch_events(self) -> list[StoredRecord]:
         """Every event of the newest epoch, oldest first."""
         found = self._sql.all(
-            f"SELECT {_ROW} FROM records INDEXED BY events_by_meter WHERE kind = 'event' "  # few; an epoch has millions
+            f"SELECT {RECORD_COLUMNS} FROM records "
+            "INDEXED BY events_by_meter WHERE kind = 'event' "  # few; an epoch has millions
             "AND epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1) ORDER BY id"
         )
         return list(map(StoredRecord._make, found))
@@ -99,7 +99,7 @@ class Records:
     def find(self, meter: str, epoch: bytes, seq: int) -> tuple[int, StoredRecord] | None:
         """A record and its place in the commit order."""
         row = self._sql.one(
-            f"SELECT id, {_ROW} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq
+            f"SELECT id, {RECORD_COLUMNS} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq
         )
         return (row[0], StoredRecord(*row[1:])) if row else None
 
@@ -117,41 +117,41 @@ class Records:
     def readings(self, meter: str | None, count: int) -> list[StoredRecord]:
         """The newest ``count`` readings, of one meter or of all, oldest first."""
         where = "kind = 'reading'" + (" AND meter = ?" if meter else "")
-        sql = f"SELECT {_ROW} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
+        sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
         return [StoredRecord(*row) for row in reversed(self._sql.all(sql, *([meter] if meter else []), count))]
 
     def readings_after(self, meter: str | None, place: int, last_id: int, most: int) -> list[tuple[int, StoredRecord]]:
         """Up to ``most`` readings of one meter or of all behind a place, up to ``last_id``, with their places."""
         where = "kind = 'reading' AND id > ? AND id <= ?" + (" AND meter = ?" if meter else "")
-        sql = f"SELECT id, {_ROW} FROM records WHERE {where} ORDER BY id LIMIT ?"
+        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE {where} ORDER BY id LIMIT ?"
         found = self._sql.all(sql, place, last_id, *([meter] if meter else []), most)
         return [(row[0], StoredRecord(*row[1:])) for row in found]
 
     def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, StoredRecord]]:
         """The newest ``count`` records of a meter (of those in front of a place) with their places, newest first."""
-        sql = f"SELECT id, {_ROW} FROM records WHERE meter = ? AND id < ? ORDER BY id DESC LIMIT ?"
+        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND id < ? ORDER BY id DESC LIMIT ?"
         return [(row[0], StoredRecord(*row[1:])) for row in self._sql.all(sql, meter, before or 1 << 62, count)]
 
     def coverage(self, meter: str, count: int) -> list[StoredRecord]:
         """The newest ``count`` coverage records of a meter, newest first."""
-        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT ?"
+        sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT ?"
         return [StoredRecord(*row) for row in self._sql.all(sql, meter, count)]
 
     def coverage_from(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The coverage records of a meter from a place of the commit order on."""
-        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' AND id >= ? ORDER BY id"
+        sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'coverage' AND id >= ? ORDER BY id"
         return map(StoredRecord._make, self._sql.walk(sql, meter, place))
 
     def newest(self, meter: str, kind: str) -> StoredRecord | None:
         """The newest record of one kind of one meter."""
-        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"
+        sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"
         row = self._sql.one(sql, meter, kind)
         return StoredRecord(*row) if row else None
 
     def newest_places(self, count: int, owners: Iterable[str]) -> list[tuple[int, StoredRecord]]:
         """Places and records, newest first: the newest ``count`` of all, and each owner's newest of every kind."""
         found = dict[int, StoredRecord]()
-        sql = f"SELECT id, {_ROW} FROM records {{}} ORDER BY id DESC LIMIT ?"
+        sql = f"SELECT id, {RECORD_COLUMNS} FROM records {{}} ORDER BY id DESC LIMIT ?"
         for place, *row in self._sql.all(sql.format(""), count):
             found[place] = StoredRecord(*row)
         for owner in owners:
@@ -163,7 +163,7 @@ class Records:
     def newest_anchored(self, meter: str) -> StoredRecord | None:
         """The newest reading of ``meter`` whose batch has a receipt."""
         row = self._sql.one(
-            f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'reading' AND id <= "
+            f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'reading' AND id <= "
             "(SELECT max(last_id) FROM batches JOIN anchors USING (batch) WHERE state = 'settled') "
             "AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id DESC LIMIT 1",
             meter,
@@ -176,7 +176,7 @@ class Records:
 
     def stretch(self, first_id: int, last_id: int) -> Iterator[StoredRecord]:
         """The same one by one, for a stretch that need not be held whole."""
-        sql = f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? ORDER BY id"
+        sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE id BETWEEN ? AND ? ORDER BY id"
         return map(StoredRecord._make, self._sql.walk(sql, first_id, last_id))
 
     def prune(self, last_id: int, most: int) -> int:

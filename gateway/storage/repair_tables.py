@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.storage.rows import Connection, Repair
+from gateway.storage.rows import SEALED_TO, Connection, Repair
 from gateway.storage.schema import GUARDS
 
 _REPAIR = "id, repaired_ms, file, why, records, lost, batches, lost_batches, last_id, last_batch, sealed_to"
-_SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
 
 Hole = tuple[str, bytes, int, int]
 """Meter, epoch, first and last number of records that are known to be lost."""
@@ -57,7 +56,7 @@ class Repairs:
 
     def lost_unsealed(self) -> list[Hole]:
         """The stretches that may lie among records which no batch holds yet; none where nothing was lost there."""
-        found = self._sql.one(f"SELECT 1 FROM lost_places WHERE last_id > {_SEALED_TO}")
+        found = self._sql.one(f"SELECT 1 FROM lost_places WHERE last_id > {SEALED_TO}")
         return self.lost() if found else []
 
     def lost_places(self, first_id: int) -> int:

@@ -1,6 +1,7 @@
 """Rows of the database as plain facts, and the query interface that the table classes share.
 
-``record_tables`` and ``batch_tables`` say the SQL, ``store`` owns the connection: only there stands sqlite3.
+The modules of tables hold the SQL, ``database`` owns the connection: only there stands sqlite3. What several tables
+select is named here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,13 @@ from typing import Any, Protocol
 from gateway.records import STOP
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.recording_grid import Grid
+
+RECORD_COLUMNS = "meter, epoch, seq, kind, time_ms, data"
+"""In the order of ``StoredRecord``."""
+BATCH_COLUMNS = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
+"""In the order of ``Batch``."""
+SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
+"""The last place of the commit order that a batch holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.recovery.sqlite_pages import Pages, Row, Value
 from gateway.storage.repair_tables import Hole
-from gateway.storage.rows import Repair
+from gateway.storage.rows import SEALED_TO, Repair
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.bundle import is_locator
 from ledger_client.formats.cose_key import PublicKey
@@ -199,10 +199,9 @@ def _settle_pruned(store: Database, found: Found) -> int:
 
 def _mend(store: Database, witness: TrustedKeys, found: Found) -> None:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
-    sealed_to = "(SELECT coalesce(max(last_id), 0) FROM batches)"
     store.run("DELETE FROM totals")
     store.run("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
-    store.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {sealed_to}", found.last_id)
+    store.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {SEALED_TO}", found.last_id)
     store.run(f"DELETE FROM elsewhere WHERE id > ? OR id <= {store.records.pruned()[0]}", found.last_id)
     _ask_again(store)
     _queue_again(store, witness)
@@ -228,7 +227,7 @@ def _ask_again(store: Database) -> None:
         return
     sql = (
         "INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records "
-        "WHERE id > (SELECT coalesce(max(last_id), 0) FROM batches) AND time_ms < ?"
+        f"WHERE id > {SEALED_TO} AND time_ms < ?"
     )
     store.run(sql, UNTOLD, known.found_ms)
 

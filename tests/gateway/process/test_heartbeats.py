@@ -139,9 +139,9 @@ def test_a_writer_that_hangs_does_not_turn_unless_an_alarm_of_the_disk_stands(tm
     assert made.stuck() is None
     machine.passes(1)
     assert made.stuck() == f"recorder is {GRACE_S + 1:.0f} s over its time"
-    made._journal.trouble = StoreError("the disk is gone")
+    made._journal._committer.trouble = StoreError("the disk is gone")
     assert made.stuck() is None
-    made._journal.trouble = None
+    made._journal._committer.trouble = None
     hang.set()
     waits.result(timeout=60)
     made.put(finished("export-main", anchor_ms, machine.clock()))

@@ -35,4 +35,4 @@ def test_a_grid_that_follows_the_clock_is_not_astray() -> None:
 def test_grids_that_no_commit_has_noted_are_noted_with_the_next() -> None:
     made, anchor_ms = accounting()
     made.unnoted = [(METER, anchor_ms, PERIOD_MS)]
-    assert made.noted([("meter-b", anchor_ms, 500)]) == [(METER, anchor_ms, PERIOD_MS), ("meter-b", anchor_ms, 500)]
+    assert made.to_note([("meter-b", anchor_ms, 500)]) == [(METER, anchor_ms, PERIOD_MS), ("meter-b", anchor_ms, 500)]
