@@ -27,14 +27,19 @@ from ledger_client.formats.record import Event
 class GatewayError(Exception):
     """Anything that the gateway tells its user instead of doing what was asked: what, where, the way out.
 
-    Made of a message, or of finished English text. ``message`` (None for a text) is what another message quotes and
-    what the pages show; ``problem`` and ``way_out`` are its English.
+    Made of a message, or of finished English text. ``said`` is what another message quotes and what the pages show;
+    ``problem`` and ``way_out`` are its English; ``message`` is None for a text.
     """
 
-    def __init__(self, message: messages.Message | str, way_out: str = "") -> None:
+    def __init__(self, message: messages.Said, way_out: str = "") -> None:
         super().__init__(message, way_out)
         self.message = message if isinstance(message, messages.Message) else None
         self._text, self._way_out = message, way_out
+
+    @property
+    def said(self) -> messages.Said:
+        """The message, or the text without the way out."""
+        return self._text
 
     @property
     def problem(self) -> str:
@@ -54,12 +59,12 @@ class ConfigError(GatewayError):
     """A configuration that cannot run: the file, the key in it, what is wrong, and the way out. ``what`` is the
     mistake without its place."""
 
-    def __init__(self, file: Path | str, key: str, what: messages.Message | str, way_out: str = "") -> None:
+    def __init__(self, file: Path | str, key: str, what: messages.Said, way_out: str = "") -> None:
         super().__init__(placed(str(file), key, what), way_out)
         self.file, self.key, self.what = str(file), key, what
 
 
-def placed(file: str, key: str, what: messages.Message | str) -> messages.Message | str:
+def placed(file: str, key: str, what: messages.Said) -> messages.Said:
     """What is wrong with a key of a file, with its place in front; ``key`` is ``""`` for the whole file."""
     if isinstance(what, str):
         return f"{file}: {key}: {what}" if key else f"{file}: {what}"
@@ -98,9 +103,7 @@ class StartAgain(StoreError):
     ``waiting``: (meter, event) of all that happened and is not in it; the next start is to write them.
     """
 
-    def __init__(
-        self, message: messages.Message | str, way_out: str = "", waiting: Sequence[tuple[str, Event]] = ()
-    ) -> None:
+    def __init__(self, message: messages.Said, way_out: str = "", waiting: Sequence[tuple[str, Event]] = ()) -> None:
         super().__init__(message, way_out)
         self.waiting = list(waiting)
 

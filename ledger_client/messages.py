@@ -285,3 +285,12 @@ class Catalogue:
 
 
 Message.english = Catalogue("en", ("ledger_client", "en.toml"))
+
+Said: TypeAlias = Message | str
+"""What is said: a message, or a finished English text, of others or of before messages had codes."""
+
+
+def said_of(error: BaseException) -> Said:
+    """What another message quotes of an error: its own message, without the fix, where it is made of one."""
+    said = getattr(error, "said", None)
+    return said if isinstance(said, Message | str) else str(error)

@@ -16,14 +16,14 @@ CATALOGUES: Final[Mapping[str, Catalogue]] = {
 }
 
 
-def in_language(said: messages.Message | str, language: str) -> str:
+def in_language(said: messages.Said, language: str) -> str:
     """A sentence in a language, without its fix. A finished English text is looked up in the table of old sentences."""
     if isinstance(said, messages.Message):
         return CATALOGUES[language].text(said)
     return old_sentences.said(said) if language == "zh" else said
 
 
-def fix_in_language(said: messages.Message | str, language: str) -> str:
+def fix_in_language(said: messages.Said, language: str) -> str:
     """What to do about it; ``""`` for a sentence without a fix, and for a text."""
     return CATALOGUES[language].fix(said) if isinstance(said, messages.Message) else ""
 
