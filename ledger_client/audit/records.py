@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ledger_client.audit.events import COUNTED
 from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
@@ -40,7 +40,8 @@ class Fact(NamedTuple):
     """What an audit keeps of one record: its two hashes, and what it says where it can be read.
 
     ``problem`` is (step, words) where its form, its owner or its signature is not good. ``late``: every value of a
-    reading says that it came late. ``event``: the gateway's own, where an audit counts by it.
+    reading says that it came late. ``event``: the gateway's own, where an audit counts by it. ``kept``: what a keeper
+    took of it.
     """
 
     leaf: bytes
@@ -57,10 +58,15 @@ class Fact(NamedTuple):
     clock: str = ""
     late: bool = False
     event: Event | None = None
+    kept: Any = None
 
 
-def fact_of(data: bytes, gateway: str, trust: Trust) -> Fact:
-    """Look at one record of a batch of ``gateway``."""
+Keeper = Callable[[Record], Any]
+"""What else is to be kept of a record (None: nothing): a function, or an object, that other processes can be given."""
+
+
+def fact_of(data: bytes, gateway: str, trust: Trust, keeper: Keeper | None = None) -> Fact:
+    """Look at one record of a batch of ``gateway``; ``keeper`` sees it where it is good."""
     leaf, own = leaf_hash(data), record_hash(data)
     try:
         record = parse_record(data)
@@ -74,7 +80,8 @@ def fact_of(data: bytes, gateway: str, trust: Trust) -> Fact:
             record.sign1.verify(key.key)
     except VerificationError as error:
         problem = error.step, error.detail
-    return _fact(leaf, own, problem, record)
+    fact = _fact(leaf, own, problem, record)
+    return fact if keeper is None or problem else fact._replace(kept=keeper(record))
 
 
 def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
@@ -109,16 +116,16 @@ class _Portion:
 class Looker:
     """Looks at all records of files, in order, on as many processors as there are and as are worth while."""
 
-    def __init__(self, trust: Trust, records: int, processes: int | None = None) -> None:
+    def __init__(self, trust: Trust, records: int, processes: int | None = None, keeper: Keeper | None = None) -> None:
         """``records``: how many there will be in all; ``processes``: how many to use (None: as many as are good)."""
-        self._trust = trust
+        self._trust, self._keeper = trust, keeper
         count = processes or (len(os.sched_getaffinity(0)) if records >= ALONE else 1)
         self._pool = None
         if count > 1:
             from concurrent.futures import ProcessPoolExecutor  # 20 ms that verifying a reading need not pay
             from multiprocessing import get_context
 
-            self._pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (trust,))
+            self._pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (trust, keeper))
 
     def __enter__(self) -> Looker:
         return self
@@ -130,7 +137,7 @@ class Looker:
     def facts(self, file: BatchFile, gateway: str) -> Iterator[Fact]:
         """What there is to say of every record of a file, in its order."""
         if self._pool is None:
-            yield from (fact_of(data, gateway, self._trust) for data in file.records())
+            yield from (fact_of(data, gateway, self._trust, self._keeper) for data in file.records())
             return
         cuts = range(0, len(file), PORTION)
         portions = [
@@ -146,14 +153,15 @@ class Looker:
             raise FileError(f"{file.path}: {way_out}") from None
 
 
-_trust: list[Trust] = []  # of a process of the pool
+_given: list[tuple[Trust, Keeper | None]] = []  # to a process of the pool
 
 
-def _begin(trust: Trust) -> None:
+def _begin(trust: Trust, keeper: Keeper | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
-    _trust.append(trust)
+    _given.append((trust, keeper))
 
 
 def _look(portion: _Portion) -> list[Fact]:
     records = read_records(portion.path, portion.starts, portion.ends)
-    return [fact_of(data, portion.gateway, _trust[0]) for data in records]
+    trust, keeper = _given[0]
+    return [fact_of(data, portion.gateway, trust, keeper) for data in records]

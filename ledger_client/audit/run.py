@@ -9,7 +9,7 @@ receipts, validity and policy as ``verify`` has them. Over them: every chain of 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ledger_client.audit.coverage import Coverages
 from ledger_client.audit.due_polls import UNKNOWN, Due
 from ledger_client.audit.files import Files, open_files
 from ledger_client.audit.period_ends import Ends, compare_with_ledgers
-from ledger_client.audit.records import Fact, Looker, Name
+from ledger_client.audit.records import Fact, Keeper, Looker, Name
 from ledger_client.audit.result import MOST, Audit, Audited, Finding
 from ledger_client.audit.times import Times
 from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
@@ -47,20 +47,33 @@ class Wanted:
     allow_resume: bool = False
 
 
+Take = Callable[[SignedStatement, Fact], None]
+"""Is given what a keeper kept of a record, with the statement of its batch."""
+
+
 def audit(
-    paths: Sequence[Path], trust: Trust, now: int, *, wanted: Wanted | None = None, processes: int | None = None
+    paths: Sequence[Path],
+    trust: Trust,
+    now: int,
+    *,
+    wanted: Wanted | None = None,
+    processes: int | None = None,
+    keeper: Keeper | None = None,
+    take: Take | None = None,
 ) -> Audit:
     """Audit batch files, in the order of their batches whatever that of ``paths`` is, at the time ``now`` (Unix s).
 
     Proofs (``.mseal``) of the gateway's events may be among the files: they tell what was due before the first batch.
     Raises ``FileError`` where a file cannot be read; whatever its bytes are they raise nothing. ``processes``: how many
-    to use for the signatures (None: as many processors as there are, once that is worth while).
+    to use for the signatures (None: as many processors as there are, once that is worth while). ``keeper`` keeps more
+    of each good record, and ``take`` is given it, in the order of batches and leaves: one pass for whoever counts on.
     """
     wanted = wanted or Wanted()
     result = Audit(allow_resume=wanted.allow_resume, gateway=wanted.gateway)
     files = open_files(paths, trust, now, result)
-    with Looker(trust, files.records, processes) as looker:
+    with Looker(trust, files.records, processes, keeper) as looker:
         auditor = _Auditor(result, trust, now, looker, files, wanted)
+        auditor.take = take
         for file, signed in files.batches:
             auditor.batch(file, signed)
         for file, signed in files.others:
@@ -75,6 +88,7 @@ class _Auditor:
     def __init__(self, result: Audit, trust: Trust, now: int, looker: Looker, files: Files, wanted: Wanted) -> None:
         self._result, self._trust, self._now, self._looker = result, trust, now, looker
         self._files = files
+        self.take: Take | None = None
         from_the_first = wanted.gateway is not None and wanted.from_ms is None
         self._chains = Chains(result, from_the_first=from_the_first)
         self._coverages, self._times = Coverages(result), Times(result)
@@ -131,6 +145,8 @@ class _Auditor:
             gathered.add(fact, until)
             if in_order and fact.name is not None:
                 self._in_order(fact, fact.name, until)
+                if self.take is not None and fact.kept is not None:
+                    self.take(signed, fact)
         self._whole(gathered, statement)
         self._held_back(gathered)
         if until is not None:

@@ -1,0 +1,101 @@
+"""Entries: what somebody states beside the meters, as events ``entry`` bear it (rule P9). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from ledger_client.accounting import words
+from ledger_client.accounting.fields import Fields
+from ledger_client.accounting.numbers import milli_of
+from ledger_client.accounting.plan import Plan
+from ledger_client.accounting.units import counter_unit
+
+_KEYS: Final = ("kind", "of", "from", "to", "values", "unit", "reason", "user", "document", "replaces")
+_VALUES: Final[Mapping[str, Sequence[str]]] = {
+    "register": ("final", "initial"),
+    "calibration": ("a", "b"),
+    "value": ("value",),
+    "settlement": ("value",),
+    "closure": (),
+}
+"""What an entry of a kind states; ``lab`` states values by the letters of §8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: of a point or node, for a time, by whom and why.
+
+    ``record``: its hash; ``replaces``: that of an earlier one (None: of none).
+    """
+
+    record: bytes
+    kind: str
+    of: str
+    from_ms: int
+    to_ms: int
+    values: Mapping[str, Any]
+    unit: str | None
+    reason: str
+    user: str
+    document: bytes | None
+    replaces: bytes | None
+
+
+class Registers(NamedTuple):
+    """Of an entry of kind register: what the old register showed last and the new one first, in thousandths of the base
+    unit, and when."""
+
+    time_ms: int
+    final: int
+    initial: int
+    record: bytes
+
+
+def parse_entry(fields: Mapping[str, Any], record: bytes = b"") -> Entry:
+    """An entry from its event's fields. Raises AccountingError (P9)."""
+    of = Fields(fields, "entry", "P9", _KEYS)
+    kind = of.choice("kind", words.ENTRY_KINDS)
+    values = Fields(of.table("values"), "entry.values", "P9", _VALUES.get(kind) or tuple(of.table("values")))
+    for key in _VALUES.get(kind, tuple(values.of)):
+        values.number(key)
+    from_ms, to_ms = of.uint("from"), of.uint("to")
+    if from_ms > to_ms or (kind == "register" and from_ms != to_ms):
+        of.refuse("to", "an entry of registers is of one moment" if kind == "register" else "it is before `from`")
+    return Entry(
+        record, kind, of.text("of"), from_ms, to_ms, values.of,
+        of.text("unit") if "unit" in of else None,
+        of.text("reason"), of.text("user"),
+        of.blob("document") if "document" in of else None,
+        of.blob("replaces") if "replaces" in of else None,
+    )  # fmt: skip
+
+
+def registers_of(plan: Plan, entry: Entry) -> Registers:
+    """Final and initial register of an exchange. Refuses a unit of another kind than the point's."""
+    unit, point = counter_unit(entry.unit, "entry.unit"), plan.points[entry.of]
+    if point.unit is None or unit.base != point.unit.base:
+        Fields(entry.values, "entry", "P9", tuple(entry.values)).refuse("", f"{entry.unit} is no unit of {entry.of}")
+    final, initial = milli_of(entry.values["final"], unit.factor), milli_of(entry.values["initial"], unit.factor)
+    return Registers(entry.from_ms, final, initial, entry.record)
+
+
+def in_force(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
+    """The entries that count, in the order in which they were made, and how many contradict each other (P9).
+
+    Of two of a kind on one thing and time the later one counts if it says that it replaces the earlier; else neither.
+    """
+    last: dict[tuple[str, str, int, int], list[Entry]] = {}
+    for entry in entries:
+        last.setdefault((entry.kind, entry.of, entry.from_ms, entry.to_ms), []).append(entry)
+    counting, contradicting = list[Entry](), 0
+    for several in last.values():
+        replaced = {entry.replaces for entry in several}
+        heads = [entry for entry in several if entry.record not in replaced]
+        if len(heads) == 1 and len(several) == len(replaced - {None}) + 1:
+            counting.append(heads[0])
+        else:
+            contradicting += 1
+    order = {entry.record: place for place, entry in enumerate(entries)}
+    return sorted(counting, key=lambda entry: order[entry.record]), contradicting

@@ -1,0 +1,333 @@
+"""Accounting plan: points, nodes, profiles and factors of a site, as in the event ``plan`` (rules P1–P8). Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+from ledger_client.accounting import words
+from ledger_client.accounting.fields import Fields
+from ledger_client.accounting.numbers import exact, milli_of
+from ledger_client.accounting.regimes import Regime, parse_regime
+from ledger_client.accounting.units import Unit, counter_unit
+from ledger_client.formats.checks import is_name
+from ledger_client.formats.record import Event
+
+HOUR_MS, QUARTER_MS, DAY_MS = 3_600_000, 900_000, 86_400_000
+MOST_OVER: Final = Fraction(11, 10)
+"""By how much a counter or a node may pass what it can at most (I4, I6, P3)."""
+_PLAN: Final = (
+    "plan", "v", "rules", "from", "interval", "civil", "points", "nodes", "profiles", "factors", "site", "disclosure",
+)  # fmt: skip
+_POINT: Final = ("kind", "unit", "sample", "max", "wraps_at", "range", "basis", "pressure", "u", "u_source")
+_NODE: Final = (
+    "role", "terms", "profile", "zone", "below", "capacity", "method", "inputs", "operating", "threshold", "factor",
+    "factor_rule", "factor_id", "defaults", "certificate", "registry",
+)  # fmt: skip
+_CERTIFICATE: Final = (
+    "id", "name", "source", "technology", "capacity", "commissioned", "location", "configuration", "class", "scheme",
+)  # fmt: skip
+_FACTOR: Final = (
+    "series", "id", "kind", "value", "unit", "region", "vintage", "published", "document", "confirmed",
+)  # fmt: skip
+FACTOR_KINDS: Final = ("average", "residual", "fossil", "fuel", "device")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One recorded quantity of a meter (P3).
+
+    ``max_milli``: the most that a register counts in an hour; ``wraps_milli``: the first value that it does not show
+    (None: it is not said); both in thousandths of the base unit. ``sample_ms``: from one due value to the next.
+    ``u``: relative uncertainty, k = 2 (None: not known).
+    """
+
+    name: str
+    kind: str
+    unit_name: str
+    unit: Unit | None
+    sample_ms: int
+    max_milli: int
+    wraps_milli: int | None
+    lowest: Fraction | None
+    highest: Fraction | None
+    basis: str | None
+    u: Fraction | None
+    u_source: str | None
+
+    @property
+    def meter(self) -> str:
+        """The meter that it is a quantity of."""
+        return self.name.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """An emission factor as it was published (F1); ``value`` is the text, ``amount`` its number."""
+
+    series: str
+    id: str
+    kind: str
+    value: str
+    amount: Fraction
+    unit: str
+    region: str
+    vintage: int
+    published: str
+    document: str
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A named sum of points with a role (P4). ``terms``: (+1 or −1, point). ``capacity_w`` None: not known."""
+
+    name: str
+    role: str
+    terms: tuple[tuple[int, str], ...]
+    regime: Regime
+    zone: str | None
+    below: str | None
+    capacity_w: int | None
+    method: str | None
+    inputs: Mapping[str, str]
+    operating: str | None
+    threshold: Fraction | None
+    factor_series: str | None
+    factor_rule: str | None
+    factor_id: str | None
+    defaults: Mapping[str, Fraction]
+    certificate: Mapping[str, Any] | None
+    registry: str | None
+
+    @property
+    def of_counters(self) -> bool:
+        """Whether its rows are differences of registers."""
+        return bool(self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a result depends on besides the records (P1). ``fields``: the event's own, as it was signed."""
+
+    name: str
+    version: int
+    from_ms: int
+    interval_ms: int
+    civil_min: int
+    points: Mapping[str, Point]
+    nodes: Mapping[str, Node]
+    regimes: Mapping[str, Regime]
+    factors: tuple[Factor, ...]
+    balanced: bool
+    disclosure: str
+    fields: Mapping[str, Any]
+
+    @property
+    def meters(self) -> frozenset[str]:
+        """Every meter of a point."""
+        return frozenset(point.meter for point in self.points.values())
+
+    def edge_gap_ms(self, point: Point, regime: Regime) -> Fraction:
+        """The longest gap between two looks around an edge that is known (I2)."""
+        return max(Fraction(3 * point.sample_ms, 2), regime.edge * self.interval_ms)
+
+
+def parse_plan(fields: Mapping[str, Any]) -> Plan:
+    """A plan from its event's fields. Raises AccountingError: what is wrong, where, under which rule."""
+    of = Fields(fields, "plan", "P1", _PLAN)
+    rules = of.text("rules")
+    if rules != words.RULES:
+        of.refuse("rules", f"they are {rules!r}; this program knows {words.RULES}")
+    interval_ms = of.uint("interval", 1) * 1000
+    if interval_ms not in (HOUR_MS, QUARTER_MS):
+        of.refuse("interval", f"it is {interval_ms // 1000} s", "give 3600 or 900", rule="N6")
+    civil_min = _civil(of, interval_ms)
+    from_ms = of.uint("from")
+    if from_ms % interval_ms:
+        of.refuse("from", "it is not on the grid of the interval", "begin a plan with an interval", rule="N6")
+    regimes = {name: parse_regime(name, value) for name, value in of.table("profiles").items()}
+    points = {name: _point(name, value, interval_ms) for name, value in of.table("points").items()}
+    factors = tuple(_factor(n, value) for n, value in enumerate(of.items("factors")))
+    nodes = {name: _node(name, value, points, regimes, factors) for name, value in of.table("nodes").items()}
+    site = Fields(of.table("site"), "plan.site", "P7", ("balanced", "name", "boundary"))
+    plan = Plan(
+        of.name("plan"),
+        of.uint("v", 1),
+        from_ms,
+        interval_ms,
+        civil_min,
+        points,
+        nodes,
+        regimes,
+        factors,
+        site.of.get("balanced") is True,
+        of.choice("disclosure", ("full", "root"), "full"),
+        dict(fields),
+    )
+    _check_together(of, plan)
+    return plan
+
+
+def plan_of(event: Event) -> Plan:
+    """The plan that an event bears. Raises AccountingError."""
+    return parse_plan(event.fields)
+
+
+def _civil(of: Fields, interval_ms: int) -> int:
+    value = of.get("civil")
+    if type(value) is not int or not -840 <= value <= 840 or value % 30:
+        of.refuse("civil", f"it is {value!r}, not minutes from UTC in half hours", rule="N6")
+    if value % 60 and interval_ms == HOUR_MS:
+        of.refuse("civil", f"{value} minutes from UTC cut an hour", "give an interval of 900 s", rule="N6")
+    return value
+
+
+def _point(name: str, value: object, interval_ms: int) -> Point:
+    of = Fields(value, f"plan.points.{name}", "P3", _POINT)
+    meter, _, own = name.partition("/")
+    if not (is_name(meter) and is_name(own)):
+        of.refuse("", "a point is called METER/POINT")
+    kind, unit_name, sample_ms = of.choice("kind", (words.COUNTER, words.GAUGE)), of.text("unit"), of.uint("sample", 1)
+    if sample_ms > interval_ms:
+        of.refuse("sample", f"{sample_ms} ms are longer than the interval of {interval_ms} ms", "poll more often")
+    unit, max_milli, wraps_milli = None, 0, None
+    if kind == words.COUNTER:
+        unit = counter_unit(unit_name, of.where)
+        max_milli = milli_of(of.number("max"), unit.factor)
+        if max_milli <= 0:
+            of.refuse("max", "it is not above 0", "give the most that the register counts in an hour")
+        if "wraps_at" in of:
+            wraps_milli = milli_of(of.number("wraps_at"), unit.factor)
+            if wraps_milli <= MOST_OVER * max_milli:
+                of.refuse("wraps_at", "it is not above 1.1 × max: a wrap cannot be told from a reset")
+    elif interval_ms % sample_ms:
+        of.refuse("sample", f"{sample_ms} ms do not divide the reference of {interval_ms} ms", "poll on its grid")
+    low, high = _range(of)
+    pressure = of.choice("pressure", ("absolute", "gauge"), "absolute")
+    if pressure == "gauge":
+        of.refuse("pressure", "a gauge pressure says nothing without the air's", "record the absolute pressure")
+    u = of.fraction("u") if "u" in of else None
+    if u is not None and u < 0:
+        of.refuse("u", "an uncertainty is not below 0", rule="U1")
+    return Point(
+        name, kind, unit_name, unit, sample_ms, max_milli, wraps_milli, low, high,
+        of.choice("basis", ("wet", "dry")) if "basis" in of else None,
+        u, of.text("u_source") if u is not None else None,
+    )  # fmt: skip
+
+
+def _range(of: Fields) -> tuple[Fraction | None, Fraction | None]:
+    if "range" not in of:
+        return None, None
+    bounds = of.items("range", 2)
+    if len(bounds) != 2 or bounds[0] >= bounds[1]:
+        of.refuse("range", "it is not [lowest, highest]")
+    return exact(bounds[0]), exact(bounds[1])
+
+
+def _factor(n: int, value: object) -> Factor:
+    of = Fields(value, f"plan.factors[{n}]", "F1", _FACTOR)
+    text = of.text("value")
+    try:
+        amount = Fraction(text)
+    except ValueError:
+        of.refuse("value", f'{text!r} is not a number as text, such as "0.5306"')
+    confirmed = of.get("confirmed")
+    return Factor(
+        of.text("series"), of.text("id"), of.choice("kind", FACTOR_KINDS), text, amount, of.text("unit"),
+        of.text("region"), of.uint("vintage", 1900, 2999), of.text("published"), of.text("document"),
+        confirmed is True,
+    )  # fmt: skip
+
+
+def _node(
+    name: str, value: object, points: Mapping[str, Point], regimes: Mapping[str, Regime], factors: tuple[Factor, ...]
+) -> Node:
+    of = Fields(value, f"plan.nodes.{name}", "P4", _NODE)
+    if not is_name(name):
+        of.refuse("", f"{name!r} is not a name")
+    profile = of.text("profile")
+    if profile not in regimes:
+        of.refuse("profile", f"the plan has no profile {profile}", "copy it into plan.profiles")
+    role = of.choice("role", words.ROLES)
+    method = of.choice("method", words.METHODS) if "method" in of else None
+    if (role == words.EMISSION) != (method is not None):
+        of.refuse("method", "an emission has a method, and nothing else does")
+    capacity = of.uint("capacity", 0) if "capacity" in of else None
+    if capacity == 0:
+        of.refuse("capacity", "it is 0", "give the nominal power in W")
+    inputs = {letter: str(point) for letter, point in of.table("inputs", {}).items()}
+    for letter, point in inputs.items():
+        if point not in points:
+            of.refuse(f"inputs.{letter}", f"the plan has no point {point}")
+    series = of.text("factor") if "factor" in of else None
+    if series is not None and not any(factor.series == series for factor in factors):
+        of.refuse("factor", f"the plan has no factor of series {series}", "copy it into plan.factors", rule="F2")
+    operating = of.text("operating") if "operating" in of else None
+    if operating is not None and operating not in points:
+        of.refuse("operating", f"the plan has no point {operating}")
+    return Node(
+        name, role, _terms(of, points), regimes[profile],
+        of.text("zone") if "zone" in of else None,
+        of.name("below") if "below" in of else None,
+        capacity, method, inputs, operating,
+        of.fraction("threshold") if operating is not None else None,
+        series, of.choice("factor_rule", ("fixed", "year-of-use")) if series is not None else None,
+        of.text("factor_id") if "factor_id" in of else None,
+        {letter: exact(number) for letter, number in of.table("defaults", {}).items()},
+        _certificate(of) if "certificate" in of else None,
+        of.text("registry") if "registry" in of else None,
+    )  # fmt: skip
+
+
+def _terms(of: Fields, points: Mapping[str, Point]) -> tuple[tuple[int, str], ...]:
+    terms = []
+    for term in of.items("terms") if "terms" in of else ():
+        if not isinstance(term, list | tuple) or len(term) != 2 or term[0] not in (1, -1):
+            of.refuse("terms", f'{term!r} is not [1 or -1, "METER/POINT"]')
+        sign, point = term
+        if point not in points:
+            of.refuse("terms", f"the plan has no point {point}")
+        if points[point].kind != words.COUNTER:
+            of.refuse("terms", f"{point} is no counter: only registers are summed")
+        terms.append((sign, str(point)))
+    bases = {points[point].unit.base for _, point in terms}  # type: ignore[union-attr]
+    if len(bases) > 1:
+        of.refuse("terms", f"they are in {' and '.join(sorted(bases))}", "sum registers of one kind")
+    return tuple(terms)
+
+
+def _certificate(of: Fields) -> Mapping[str, Any]:
+    certificate = Fields(of.get("certificate"), f"{of.where}.certificate", "P4", _CERTIFICATE)
+    for key in ("id", "name", "source", "technology", "commissioned", "location", "class"):
+        certificate.text(key)
+    certificate.uint("capacity", 1)
+    certificate.uint("configuration", 1, 3)
+    certificate.choice("scheme", ("gc", "offset"))
+    return certificate.of
+
+
+def _check_together(of: Fields, plan: Plan) -> None:
+    """What only the nodes together can break (P5, P6)."""
+    producing = Counter(p for node in plan.nodes.values() if node.role == words.PRODUCTION for _, p in node.terms)
+    for point, count in producing.items():
+        if count > 1:
+            of.refuse("nodes", f"{point} is in {count} production nodes", "a point is produced once", rule="P6")
+    devices = Counter(node.certificate["id"] for node in plan.nodes.values() if node.certificate)
+    for device, count in devices.items():
+        if count > 1:
+            of.refuse("nodes", f"the device {device} is on {count} nodes", "certify it once", rule="P6")
+    below = Counter(node.below for node in plan.nodes.values() if node.below)
+    for name, count in below.items():
+        node = plan.nodes.get(name)
+        if node is None or node.terms or node.inputs:
+            of.refuse("nodes", f"{name} is to take what falls below 0", "name a node without terms", rule="P5")
+        if count > 1:
+            of.refuse("nodes", f"{name} takes from {count} nodes", "it is one node's", rule="P5")
+    for node in plan.nodes.values():
+        if not node.terms and not node.inputs and node.name not in below:
+            of.refuse(f"nodes.{node.name}", "it has neither terms nor inputs", "name its points", rule="P4")

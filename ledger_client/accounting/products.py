@@ -1,0 +1,78 @@
+"""Emissions of a period from its energy or fuel: one row of a node's whole total (rules M6, M8, F1, F2). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Final
+
+from ledger_client.accounting.numbers import half_even
+from ledger_client.accounting.plan import Factor, Node, Plan
+from ledger_client.accounting.refusal import refuse
+from ledger_client.accounting.rows import Row
+from ledger_client.accounting.words import BY_ELECTRICITY, RANK
+
+PROVISIONAL: Final = "provisional"
+_OF_ENERGY: Final[Mapping[str, Fraction]] = {
+    "kg/kWh": Fraction(1, 1000),
+    "kg/MWh": Fraction(1, 1_000_000),
+    "t/MWh": Fraction(1, 1000),
+    "g/kWh": Fraction(1, 1_000_000),
+}
+"""Units of factors of electricity, in kg for a Wh."""
+
+
+def electricity(plan: Plan, node: Node, rows: Sequence[Row], year: int) -> list[Row]:
+    """MWh × factor, as one row from the first edge of the period to the last (M8). None of its rows: no row."""
+    if not rows:
+        return []
+    assert node.method == BY_ELECTRICITY
+    factor, provisional = factor_for(plan, node, year)
+    scale = _OF_ENERGY.get(factor.unit)
+    if scale is None:
+        refuse("F1", f"plan.nodes.{node.name}.factor", f"{factor.unit} is no unit of an electricity factor")
+    energy = sum(row.amount or 0 for row in rows)
+    mass = energy * factor.amount * scale
+    facts: dict[str, Any] = {
+        "edges": _edges(rows),
+        "factor": factor.id,
+        "method": node.method,
+    }
+    if jumps := [jump for row in rows for jump in row.facts.get("jumps", ())]:
+        facts["jumps"] = sorted(jumps, key=lambda jump: str(jump[0]))
+    if provisional:
+        facts["reason"] = PROVISIONAL
+    if any(row.facts.get("retrospective") for row in rows):
+        facts["retrospective"] = True
+    worst = max((row.status for row in rows), key=RANK.__getitem__)
+    return [Row(node.name, rows[0].from_ms, rows[-1].to_ms, worst, half_even(mass.numerator, mass.denominator), facts)]
+
+
+def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
+    """The factor of a node in a civil year, and whether it is provisional: the year's own is not published yet (F2)."""
+    where = f"plan.nodes.{node.name}.factor"
+    series = [factor for factor in plan.factors if factor.series == node.factor_series]
+    if node.zone is not None and any(factor.region != node.zone for factor in series):
+        refuse("F2", where, f"{node.factor_series} is not of region {node.zone}", "name a series of the load's region")
+    if node.factor_rule == "fixed":
+        fixed = [factor for factor in series if node.factor_id is None or factor.id == node.factor_id]
+        if len(fixed) != 1:
+            refuse("F2", where, f"{len(fixed)} factors of {node.factor_series} fit", "name one with factor_id")
+        return fixed[0], False
+    own = [factor for factor in series if factor.vintage == year]
+    if own:
+        return own[0], False
+    earlier = [factor for factor in series if factor.vintage < year]
+    if not earlier:
+        refuse("F2", where, f"{node.factor_series} has no factor for {year} or before", "copy it into the plan")
+    return max(earlier, key=lambda factor: factor.vintage), True
+
+
+def _edges(rows: Sequence[Row]) -> list[Any]:
+    """The registers at both ends of the period, with the looks that tell them."""
+    ends = {edge[0]: edge for edge in rows[-1].facts["edges"]}
+    joined = []
+    for point, start, _, looks in rows[0].facts["edges"]:
+        _, _, end, last = ends[point]
+        joined.append([point, start, end, [*looks, *(look for look in last if look not in looks)]])
+    return joined

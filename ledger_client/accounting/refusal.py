@@ -1,0 +1,20 @@
+"""Refusals of accounting: which rule (docs/accounting.md), where, what is wrong, and the fix."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ledger_client.errors import LedgerClientError
+
+
+class AccountingError(LedgerClientError):
+    """A plan, an entry or a period that no statement can be made of. ``rule``: its id in docs/accounting.md."""
+
+    def __init__(self, rule: str, where: str, problem: str, way_out: str) -> None:
+        super().__init__(f"{where}: {problem} ({rule}); {way_out}" if way_out else f"{where}: {problem} ({rule})")
+        self.rule, self.where, self.problem, self.way_out = rule, where, problem, way_out
+
+
+def refuse(rule: str, where: str, problem: str, way_out: str = "") -> NoReturn:
+    """Raise AccountingError."""
+    raise AccountingError(rule, where, problem, way_out)

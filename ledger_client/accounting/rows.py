@@ -1,0 +1,151 @@
+"""Rows of a statement: their bytes, salts, leaves and tree, and the ``.mrows`` file (rules N5, T1, Z1). Pure.
+
+A row is one node in one interval (or longer: a stretch, a period). Rows are CBOR in the deterministic encoding of all
+evidence. A leaf is SHA-256(0x00 ‖ salt ‖ row), so that one row can be shown without letting others be guessed.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import cbor2
+
+from ledger_client.accounting.numbers import MILLI, mantissa_of
+from ledger_client.accounting.words import RANK
+from ledger_client.errors import Malformed
+from ledger_client.formats import cbor
+from ledger_client.formats.checks import array, blob, name, table, time_ms
+from ledger_client.formats.merkle import Tree
+
+VERSION: Final = 1
+SUFFIX: Final = ".mrows"
+SECRET_SIZE, SALT_SIZE = 32, 16
+_DECIMAL: Final = 4
+FACTS: Final = (
+    "edges", "jumps", "factor", "inputs", "method", "reason", "population", "retrospective",
+)  # fmt: skip
+"""What a row may say besides, in the order in which the encoding has them."""
+
+
+class Row(NamedTuple):
+    """One row: ``amount`` in thousandths of the base unit (None: there is none); ``facts`` by the keys of FACTS, in
+    plain CBOR with decimals as tag 4 (``decimal``)."""
+
+    node: str
+    from_ms: int
+    to_ms: int
+    status: str
+    amount: int | None
+    facts: dict[str, Any]
+
+
+def decimal(mantissa: int, exponent: int = MILLI) -> cbor2.CBORTag:
+    """A quantity as rows bear it: tag 4 with its quantum's exponent, always (N5)."""
+    return cbor2.CBORTag(_DECIMAL, [exponent, mantissa])
+
+
+def order(row: Row) -> tuple[str, int, int]:
+    """By node, beginning, status (T1)."""
+    return row.node, row.from_ms, RANK[row.status]
+
+
+def row_bytes(row: Row) -> bytes:
+    """The one encoding of a row."""
+    node, from_ms, to_ms, status, amount, facts = row
+    shown = {key: facts[key] for key in FACTS if key in facts}
+    return cbor2.dumps([node, from_ms, to_ms, status, None if amount is None else decimal(amount), shown])
+
+
+def salt(secret: bytes, index: int) -> bytes:
+    """The salt of the row with this place: 16 bytes of HMAC-SHA-256(secret, place as 8 bytes)."""
+    return hmac.digest(secret, index.to_bytes(8, "big"), "sha256")[:SALT_SIZE]
+
+
+def leaf(secret: bytes, index: int, row: bytes) -> bytes:
+    """The leaf of a row with this place."""
+    return salted_leaf(salt(secret, index), row)
+
+
+def salted_leaf(row_salt: bytes, row: bytes) -> bytes:
+    """The leaf of a row whose salt is known."""
+    return sha256(b"\x00" + row_salt + row).digest()
+
+
+def tree(secret: bytes, rows: Iterable[bytes]) -> Tree:
+    """The tree over the rows of a statement, in their order."""
+    return Tree(leaf(secret, index, row) for index, row in enumerate(rows))
+
+
+class LeafProof(NamedTuple):
+    """What shows one row of a statement: its salt, its bytes, and its path in the tree of ``size`` leaves."""
+
+    salt: bytes
+    row: bytes
+    size: int
+    place: int
+    path: tuple[bytes, ...]
+
+
+def leaf_proof(rows: Rows, index: int) -> LeafProof:
+    """The proof of a row under the statement's root. Raises IndexError outside of the rows."""
+    path = tuple(tree(rows.secret, rows.rows).path(index))
+    return LeafProof(salt(rows.secret, index), rows.rows[index], len(rows.rows), index, path)
+
+
+def status_of(row: bytes) -> str:
+    """The status that a row bears. Raises Malformed for bytes that are no row."""
+    return parse_row(row).status
+
+
+class Rows(NamedTuple):
+    """An ``.mrows`` file: the secret that the salts are made of, and the rows in their order."""
+
+    secret: bytes
+    rows: Sequence[bytes]
+
+    @property
+    def root(self) -> bytes:
+        """The root of the tree over its leaves."""
+        return tree(self.secret, self.rows).root
+
+    def encode(self) -> bytes:
+        """The file."""
+        return cbor.encode({"v": VERSION, "rows": list(self.rows), "secret": self.secret})
+
+    @classmethod
+    def parse(cls, data: bytes) -> Rows:
+        """Read a file strictly, each row too. Raises Malformed."""
+        fields = table(cbor.decode(data), "rows file", {"v", "rows", "secret"})
+        rows = array(fields["rows"], "rows", 0)
+        for row in rows:
+            parse_row(row)
+        return cls(blob(fields["secret"], "secret", SECRET_SIZE), tuple(rows))
+
+
+def parse_row(data: object) -> Row:
+    """Read a row strictly. Raises Malformed."""
+    if type(data) is not bytes:
+        raise Malformed("a row is no byte string")
+    fields = array(cbor.decode(data), "row", 6, 6)
+    node, from_ms, to_ms = name(fields[0], "node"), time_ms(fields[1], "from"), time_ms(fields[2], "to")
+    if to_ms <= from_ms:
+        raise Malformed(f"the row of {node} ends at {to_ms}, before it begins")
+    if fields[3] not in RANK:
+        raise Malformed(f"{fields[3]!r} is not a status of a row")
+    amount = None
+    if fields[4] is not None and (amount := mantissa_of(fields[4], MILLI)) is None:
+        raise Malformed(f"the amount of {node} is not a decimal fraction of thousandths")
+    facts = table(fields[5], "the row's facts", set(), set(FACTS))
+    return Row(node, from_ms, to_ms, fields[3], amount, {key: _plain(value) for key, value in facts.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Facts as rows bear them before they are written: decimals as tag 4."""
+    if isinstance(value, Decimal):
+        exponent, mantissa = cbor.decimal_parts(value)
+        return decimal(mantissa, exponent)
+    return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,38 @@
+"""Units of accounting: counters in Wh, kg or m³, gauges in the units of their quantity. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from ledger_client.accounting.refusal import refuse
+
+
+class Unit(NamedTuple):
+    """``factor`` of the base unit are one of this unit."""
+
+    base: str
+    factor: Fraction
+
+
+COUNTER_UNITS: Final[Mapping[str, Unit]] = {
+    "J": Unit("Wh", Fraction(1, 3600)),
+    "Wh": Unit("Wh", Fraction(1)),
+    "kWh": Unit("Wh", Fraction(1000)),
+    "MWh": Unit("Wh", Fraction(1_000_000)),
+    "g": Unit("kg", Fraction(1, 1000)),
+    "kg": Unit("kg", Fraction(1)),
+    "t": Unit("kg", Fraction(1000)),
+    "l": Unit("m3", Fraction(1, 1000)),
+    "m3": Unit("m3", Fraction(1)),
+}
+"""What a register may count. MWh and t stand in plans and entries; SenML has no name for them in a record."""
+
+
+def counter_unit(name: object, where: str) -> Unit:
+    """A register's unit. Refuses one that no register counts in."""
+    unit = COUNTER_UNITS.get(name) if isinstance(name, str) else None
+    if unit is None:
+        refuse("P3", where, f"{name!r} is not a unit of a counter", f"give one of {', '.join(COUNTER_UNITS)}")
+    return unit

@@ -1,0 +1,223 @@
+"""Recomputation of statements: an audit of the batches, then the same payload and rows from them, byte by byte.
+
+Reads batch files, proofs and ``.mrows`` files; believes the trust file only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ledger_client.accounting import words
+from ledger_client.accounting.books import CONFIGURATION, Books
+from ledger_client.accounting.entries import Entry
+from ledger_client.accounting.plan import Plan
+from ledger_client.accounting.refusal import AccountingError
+from ledger_client.accounting.rows import Rows
+from ledger_client.accounting.statement import Choice, Statement, parse_choice, state
+from ledger_client.audit.records import Fact
+from ledger_client.audit.result import Audit
+from ledger_client.audit.run import Wanted, audit
+from ledger_client.errors import VerificationError
+from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event, Record
+from ledger_client.formats.senml import Reading
+from ledger_client.formats.statement import SignedStatement
+from ledger_client.recompute.compare import Difference, differences
+from ledger_client.recompute.sources import SignedPeriod, Sources, rows_files, scan
+from ledger_client.verification.trust import Trust
+
+NO_SECRET: Final = bytes(32)
+
+
+class Keeper:
+    """Keeps of a record what books are kept of; goes to other processes."""
+
+    def __init__(self, wanted: Mapping[str, frozenset[str]]) -> None:
+        self._wanted = wanted
+
+    def __call__(self, record: Record) -> Any:
+        meter, body = record.claims.meter, record.body
+        if isinstance(body, Event):
+            counts = body.name == words.EXCHANGE or (meter == GATEWAY_ITSELF and body.name == CONFIGURATION)
+            return body if counts else None
+        names = self._wanted.get(meter)
+        if names is None or isinstance(body, Coverage):
+            return body if names is not None else None
+        values = tuple(value for value in body.values if value.name in names)
+        return (record.claims.clock, Reading(body.time_ms, values)) if values else None
+
+
+@dataclass(slots=True)
+class Recomputed:
+    """One statement: how it was signed, how it comes out, and every difference."""
+
+    record: bytes
+    fields: Mapping[str, Any]
+    statement: Statement | None = None
+    differences: list[Difference] = field(default_factory=list)
+    rows_compared: bool = False
+
+    @property
+    def equal(self) -> bool:
+        """Whether the statement comes out as it was signed."""
+        return self.statement is not None and not self.differences
+
+
+@dataclass(slots=True)
+class Result:
+    """Of all statements that were asked for, after the audit of the batches."""
+
+    audit: Audit
+    periods: list[Recomputed]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the audit is sound and every statement equal."""
+        return self.audit.sound and bool(self.periods) and all(period.equal for period in self.periods)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A statement whose books are being kept."""
+
+    period: SignedPeriod
+    choice: Choice
+    books: Books
+    ids: dict[int, bytes] = field(default_factory=dict)
+
+
+def recompute(
+    paths: Sequence[Path],
+    trust: Trust,
+    now: int,
+    *,
+    rows: Sequence[Path] = (),
+    period: tuple[int, int] | None = None,
+    processes: int | None = None,
+) -> Result:
+    """Recompute the statements in batch files and proofs.
+
+    Args:
+        paths: ``.mbatch`` files of one gateway, and ``.mseal`` proofs of plans and statements from other batches.
+        rows: ``.mrows`` files; without that of a statement all but the root of its rows is compared.
+        period: only statements of this time, from and to in ms.
+        processes: how many check signatures (None: as many as are good).
+
+    Raises:
+        FileError: a file cannot be read.
+        VerificationError: a proof does not hold.
+        AccountingError: a plan or an entry is none.
+    """
+    sources = scan(paths, trust, now)
+    opened, failed = _opened(sources, period)
+    keeper = Keeper(_wanted([one.books.plan for one in opened]))
+
+    def take(signed: SignedStatement, fact: Fact) -> None:
+        assert fact.name is not None
+        for one in opened:
+            (first, _), (last, _) = one.choice.batches
+            if first <= signed.statement.batch <= last:
+                one.ids[signed.statement.batch] = signed.id
+                _feed(one.books, fact.name.meter, fact.kept, fact.hash)
+
+    result = audit(paths, trust, now, wanted=Wanted(allow_resume=True), processes=processes, keeper=keeper, take=take)
+    held = {batch.batch: batch.statement_id for batch in result.batches}
+    given = rows_files(rows)
+    for one in opened:
+        failed[one.period.record] = _judged(one, sources, held, given)
+    order = sorted(failed.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
+    return Result(result, order)
+
+
+def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Open], dict[bytes, Recomputed]]:
+    opened, failed = list[_Open](), dict[bytes, Recomputed]()
+    for period in sources.periods.values():
+        if wanted is not None and (period.fields.get("from"), period.fields.get("to")) != wanted:
+            continue
+        try:
+            signed = sources.plans.get(bytes(period.fields.get("plan", b"")))
+            if signed is None:
+                raise AccountingError("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
+            choice = parse_choice(period.fields, signed.iat_ms)
+            opened.append(_Open(period, choice, Books(signed.plan)))
+        except AccountingError as error:
+            found = [Difference(error.rule, error.where, None, error.problem)]
+            failed[period.record] = Recomputed(period.record, period.fields, None, found)
+    return opened, failed
+
+
+def _wanted(plans: Sequence[Plan]) -> dict[str, frozenset[str]]:
+    wanted: dict[str, frozenset[str]] = {}
+    for plan in plans:
+        for point in plan.points.values():
+            own = point.name.partition("/")[2]
+            wanted[point.meter] = wanted.get(point.meter, frozenset()) | {own}
+    return wanted
+
+
+def _feed(books: Books, meter: str, kept: Any, record: bytes) -> None:
+    if isinstance(kept, Event):
+        books.event(meter, kept)
+    elif isinstance(kept, Coverage):
+        books.coverage(meter, kept)
+    else:
+        clock, reading = kept
+        books.reading(meter, clock, reading, record)
+
+
+def _judged(one: _Open, sources: Sources, held: Mapping[int, bytes], given: Sequence[bytes]) -> Recomputed:
+    """A statement beside what its batches give."""
+    found = Recomputed(one.period.record, one.period.fields)
+    (first, first_id), (last, last_id) = one.choice.batches
+    for batch, statement_id in ((first, first_id), (last, last_id)):
+        if batch not in held:
+            found.differences.append(Difference("T2", "batches", f"batch {batch}", "no file holds it"))
+        elif held[batch] != statement_id:
+            found.differences.append(Difference("T2", "batches", f"batch {batch}", "the file's is another one"))
+    missing = [batch for batch in range(first, last + 1) if batch not in held]
+    if missing and not found.differences:
+        found.differences.append(Difference("T2", "batches", f"{first} to {last}", f"batch {missing[0]} is missing"))
+    if found.differences:
+        return found
+    try:
+        found.statement = state(one.books, one.choice, entries_of(sources, one), NO_SECRET)
+    except AccountingError as error:
+        found.differences.append(Difference(error.rule, error.where, None, error.problem))
+        return found
+    own = _own_rows(found, given)
+    found.rows_compared = own is not None
+    found.differences += differences(one.period.fields, found.statement, own)
+    return found
+
+
+def entries_of(sources: Sources, one: _Open) -> list[Entry]:
+    """The entries that count for a statement: of its batches, on its plan; and those of the statement before that end
+    after it (P9)."""
+    plan, ((first, _), (last, _)) = one.books.plan, one.choice.batches
+    before = sources.periods.get(one.choice.before or b"")
+    named = set(before.fields.get("entries", ())) if before else set()
+    ends_ms = before.fields.get("to", 0) if before else 0
+    return [
+        entry
+        for batch, entry in sources.entries
+        if (entry.of in plan.points or entry.of in plan.nodes)
+        and (first <= batch <= last or (entry.record in named and entry.to_ms > ends_ms))
+    ]
+
+
+def _own_rows(found: Recomputed, given: Sequence[bytes]) -> Rows | None:
+    """The rows file of a statement, among those that were given: by the number of its rows and their root."""
+    size = found.fields.get("rows", [None])[0]
+    parsed = []
+    for data in given:
+        try:
+            parsed.append(Rows.parse(data))
+        except VerificationError as error:
+            found.differences.append(Difference("T1", "rows", None, f"a .mrows file is none: {error.detail}"))
+    root = found.fields.get("rows", [None, None])[1]
+    fitting = [rows for rows in parsed if rows.root == root]
+    if fitting:
+        return fitting[0]
+    return next((rows for rows in parsed if len(rows.rows) == size), parsed[0] if len(parsed) == 1 else None)

@@ -1,0 +1,122 @@
+"""Input of a recomputation: plans, entries and statements in batch files and proofs. Reads files; verifies proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ledger_client.accounting import words
+from ledger_client.accounting.entries import Entry, parse_entry
+from ledger_client.accounting.plan import Plan, parse_plan
+from ledger_client.errors import FileError, VerificationError
+from ledger_client.formats.batch_file import BatchFile
+from ledger_client.formats.bundle import Bundle, is_bundle
+from ledger_client.formats.checks import MAX_BUNDLE
+from ledger_client.formats.record import CONTENT_EVENT, GATEWAY_ITSELF, Event, Record, parse_record, record_hash
+from ledger_client.formats.statement import read_statement
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.verify import verify
+
+_MARK: Final = CONTENT_EVENT.encode()
+_HEADER: Final = 512
+"""Bytes in which the content type of a record stands."""
+NAMES: Final = frozenset({words.PLAN, words.ENTRY, words.PERIOD})
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPlan:
+    """A plan as it was signed: when (ms, by the gateway's clock)."""
+
+    plan: Plan
+    iat_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPeriod:
+    """A statement as it was signed: its record hash, its event's fields, and its batch."""
+
+    record: bytes
+    fields: Mapping[str, Any]
+    batch: int
+
+
+@dataclass(slots=True)
+class Sources:
+    """What files hold of the accounting, each in the order of batches and leaves."""
+
+    plans: dict[bytes, SignedPlan] = field(default_factory=dict)
+    entries: list[tuple[int, Entry]] = field(default_factory=list)
+    periods: dict[bytes, SignedPeriod] = field(default_factory=dict)
+
+    def take(self, record: Record, batch: int) -> None:
+        """One good record of the gateway's own. Raises AccountingError for a plan or an entry that is none."""
+        body = record.body
+        if not isinstance(body, Event) or record.claims.meter != GATEWAY_ITSELF or body.name not in NAMES:
+            return
+        own = record_hash(record.data)
+        if body.name == words.PLAN:
+            self.plans.setdefault(own, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000))
+        elif body.name == words.ENTRY:
+            if all(own != entry.record for _, entry in self.entries):
+                self.entries.append((batch, parse_entry(body.fields, own)))
+        else:
+            self.periods.setdefault(own, SignedPeriod(own, body.fields, batch))
+
+
+def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:
+    """Look through batch files and proofs for what belongs to the accounting.
+
+    What a batch holds is judged by the audit; a proof is verified here. Raises FileError, VerificationError,
+    AccountingError.
+    """
+    sources = Sources()
+    batches: list[tuple[int, BatchFile]] = []
+    for path in paths:
+        if _is_proof(path):
+            _take_proof(path, trust, now, sources)
+            continue
+        try:
+            file = BatchFile.open(path)
+            batches.append((read_statement(file.entry).statement.batch, file))
+        except VerificationError:
+            continue  # the audit says what is wrong with it
+    for batch, file in sorted(batches, key=lambda item: item[0]):
+        for data in file.records():
+            if _MARK in data[:_HEADER]:
+                _take(data, batch, sources)
+    return sources
+
+
+def _take(data: bytes, batch: int, sources: Sources) -> None:
+    try:
+        record = parse_record(data)
+    except VerificationError:
+        return  # the audit says what is wrong with it
+    sources.take(record, batch)
+
+
+def _is_proof(path: Path) -> bool:
+    try:
+        return is_bundle(path)
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}; give the path of a file that may be read") from None
+
+
+def _take_proof(path: Path, trust: Trust, now: int, sources: Sources) -> None:
+    with path.open("rb") as stream:
+        data = stream.read(MAX_BUNDLE + 1)
+    proven = verify(data, trust, now, kind="event")
+    sources.take(parse_record(Bundle.parse(data).record), proven.batch)
+
+
+def rows_files(paths: Sequence[Path]) -> list[bytes]:
+    """The bytes of ``.mrows`` files. Raises FileError."""
+    found = []
+    for path in paths:
+        try:
+            found.append(path.read_bytes())
+        except OSError as error:
+            raise FileError(f"{path}: {error.strerror}; give the path of a .mrows file that may be read") from None
+    return found
