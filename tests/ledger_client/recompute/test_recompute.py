@@ -1,0 +1,112 @@
+"""A statement is recomputed from batches and trust file, byte by byte; whatever was changed is named with its rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ledger_client.accounting.rows import Rows, leaf_proof, parse_row, salted_leaf, status_of
+from ledger_client.formats.merkle import root_from_path
+from ledger_client.recompute.run import Result, recompute
+from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
+from tests.support.audit_batches import trusted
+from tests.support.evidence import NOW
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Accounted, Path, int]:
+    """An hour of quarters, sealed in three batches; the statement stands in the last."""
+    return hour(tmp_path_factory.mktemp("hour"))
+
+
+def hour(folder: Path) -> tuple[Accounted, Path, int]:
+    site = Accounted(folder)
+    from_ms = site.from_ms
+    site.publish(plan_fields(from_ms))
+    site.polls(200)
+    site.seal()
+    site.polls(20, answered=False)
+    site.polls(180)
+    site.seal()
+    _, rows = site.state(from_ms, from_ms + 4 * QUARTER_MS, (0, 1))
+    site.polls(2)
+    site.seal()
+    return site, rows, from_ms
+
+
+def again(site: Accounted, *rows: Path) -> Result:
+    return recompute(site.files, trusted(), NOW, rows=rows)
+
+
+def test_a_statement_comes_out_as_it_was_signed(told: tuple[Accounted, Path, int]) -> None:
+    site, path, from_ms = told
+    result = again(site, path)
+    assert result.audit.findings == []
+    (period,) = result.periods
+    assert period.differences == []
+    assert result.equal
+    assert period.rows_compared
+    rows = [parse_row(row) for row in Rows.parse(path.read_bytes()).rows]
+    assert [(row.status, row.from_ms) for row in rows] == [("measured", from_ms + n * QUARTER_MS) for n in range(4)]
+    assert sum(row.amount or 0 for row in rows) == 360_000_000
+    assert period.fields["totals"] == [["station", "measured", period.fields["totals"][0][2]]]
+    assert str(period.fields["totals"][0][2]) == "360000.000"
+
+
+def test_without_rows_the_rest_is_compared(told: tuple[Accounted, Path, int]) -> None:
+    site, _, _ = told
+    result = again(site)
+    assert result.equal
+    assert not result.periods[0].rows_compared
+
+
+def test_a_row_is_proven_by_itself(told: tuple[Accounted, Path, int]) -> None:
+    site, path, _ = told
+    rows = Rows.parse(path.read_bytes())
+    proof = leaf_proof(rows, 2)
+    root = again(site).periods[0].fields["rows"][1]
+    assert root_from_path(salted_leaf(proof.salt, proof.row), proof.size, proof.place, proof.path) == root
+    assert status_of(proof.row) == "measured"
+
+
+@pytest.mark.parametrize("at", [3, 40, 120])
+def test_a_changed_row_is_named(told: tuple[Accounted, Path, int], tmp_path: Path, at: int) -> None:
+    site, path, _ = told
+    rows = Rows.parse(path.read_bytes())
+    first = bytearray(rows.rows[1])
+    first[-at] ^= 1
+    changed = tmp_path / "changed.mrows"
+    try:
+        changed.write_bytes(Rows(rows.secret, (rows.rows[0], bytes(first), *rows.rows[2:])).encode())
+    except ValueError:
+        pytest.fail("the row cannot be written")
+    result = again(site, changed)
+    assert not result.equal
+    assert result.periods[0].differences
+
+
+def test_another_plan_is_missed(told: tuple[Accounted, Path, int]) -> None:
+    site, path, _ = told
+    result = recompute(site.files[1:], trusted(), NOW, rows=(path,))
+    (period,) = result.periods
+    assert [d.rule for d in period.differences] == ["P2"]
+
+
+def test_an_entry_left_out_is_named(tmp_path: Path) -> None:
+    site = Accounted(tmp_path)
+    from_ms = site.from_ms
+    site.publish(plan_fields(from_ms))
+    exchange = {"kind": "register", "of": POINT, "from": from_ms + 60_000, "to": from_ms + 60_000}
+    site.event(
+        "entry", **exchange, values={"final": 1010, "initial": 0}, unit="kWh", reason="exchange", user="installer"
+    )
+    site.polls(110)
+    site.seal()
+    statement, _ = site.state(from_ms, from_ms + QUARTER_MS, (0, 0))
+    lied = dict(statement.fields) | {"entries": []}
+    site.rows.pop()
+    site.event("period", **lied)
+    site.seal()
+    (period,) = again(site).periods
+    assert [(d.rule, d.where) for d in period.differences] == [("P9", "entries")]

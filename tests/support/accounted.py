@@ -1,0 +1,137 @@
+"""A gateway of one energy meter that publishes a plan, is polled for hours, and states them; and its files.
+
+Its batches are those of ``audit_batches.Gateway``; its statement is made of books that are fed with its own records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ledger_client.accounting.books import Books
+from ledger_client.accounting.entries import Entry, parse_entry
+from ledger_client.accounting.plan import parse_plan
+from ledger_client.accounting.rows import Rows
+from ledger_client.accounting.statement import Choice, Statement, state
+from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.senml import Reading, Value
+from ledger_client.formats.statement import statement_id
+from tests.support.audit_batches import EVERY_MS, Gateway
+from tests.support.evidence import METER
+
+QUARTER_MS = 900_000
+SECRET = bytes(range(32))
+POINT = f"{METER}/energy"
+
+
+def plan_fields(from_ms: int, **also: Any) -> dict[str, Any]:
+    """A plan of one station by quarters of an hour; edges may have gaps of 4 %."""
+    profile = {"version": "1", "edge": Decimal("0.04"), "accept": [], "clauses": {"edge": "ours"}}
+    point = {"kind": "counter", "unit": "kWh", "sample": EVERY_MS, "max": 1000, "wraps_at": 100_000}
+    return {
+        "plan": "main", "v": 1, "rules": "accounting-1", "from": from_ms, "interval": 900, "civil": 480,
+        "points": {POINT: point},
+        "nodes": {"station": {"role": "production", "terms": [[1, POINT]], "profile": "ours"}},
+        "profiles": {"ours": profile}, "factors": [], "site": {}, "disclosure": "full",
+    } | also  # fmt: skip
+
+
+@dataclass
+class Accounted:
+    """A gateway, what it has recorded, and what its books hold. ``files``: its batches so far."""
+
+    folder: Path
+    gateway: Gateway = field(init=False)
+    files: list[Path] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    ids: list[bytes] = field(default_factory=list)
+    all: list[bytes] = field(default_factory=list)
+    plan: bytes = b""
+    register: int = 1000
+
+    def __post_init__(self) -> None:
+        self.gateway = Gateway(self.folder, periods_ms={METER: EVERY_MS})
+        self.gateway.clock.now_ms = (self.gateway.clock.now_ms // QUARTER_MS + 1) * QUARTER_MS - 60_000
+        self.rows += self.gateway.start()
+
+    @property
+    def from_ms(self) -> int:
+        """The first edge behind its start."""
+        return (self.gateway.clock.now_ms // QUARTER_MS + 1) * QUARTER_MS
+
+    def publish(self, fields: Mapping[str, Any]) -> bytes:
+        """An event ``plan``; its record hash."""
+        self.plan = self.event("plan", **fields)
+        return self.plan
+
+    def event(self, name: str, **fields: Any) -> bytes:
+        """Any event of the gateway; its record hash."""
+        data = self.gateway.event(name, **fields)
+        self.rows.append(data)
+        return record_hash(data)
+
+    def polls(self, count: int, *, answered: bool = True, quality: int = 0) -> None:
+        """So many polls; the register gains 1 kWh with each."""
+        gateway, chain = self.gateway, self.gateway.chains[METER]
+        for _ in range(count):
+            due_ms = gateway.clock.now_ms
+            gateway.clock.passes(20)
+            self.register += 1
+            if answered:
+                chain.since += 1
+                value = Value("energy", self.register % 100_000, "kWh", quality)
+                self.rows.append(chain.add(Reading(gateway.clock.now_ms, (value,))))
+            else:
+                chain.miss()
+            chain.due_ms = due_ms + 1
+            gateway.clock.passes(EVERY_MS - 20)
+
+    def seal(self) -> Path:
+        """Close a batch."""
+        self.rows += self.gateway.cut()
+        path = self.gateway.write(self.rows)
+        self.files.append(path)
+        assert self.gateway.prev is not None
+        self.ids.append(self.gateway.prev)
+        self.all += self.rows
+        self.rows = []
+        return path
+
+    def state(self, from_ms: int, to_ms: int, batches: tuple[int, int], **choice: Any) -> tuple[Statement, Path]:
+        """State a period of sealed batches, sign its event, and write its rows file; the batch is not sealed yet."""
+        plan_record = next(data for data in self.all if record_hash(data) == self.plan)
+        record = parse_record(plan_record)
+        assert isinstance(record.body, Event)
+        books, entries = Books(parse_plan(record.body.fields)), list[Entry]()
+        for path in self.files[batches[0] : batches[1] + 1]:
+            feed(books, entries, path)
+        first, last = ((number, self.ids[number]) for number in batches)
+        chosen = Choice(self.plan, record.claims.iat * 1000, from_ms, to_ms, (first, last), **choice)
+        statement = state(books, chosen, entries, SECRET)
+        self.event("period", **statement.fields)
+        path = self.folder / f"{from_ms}.mrows"
+        path.write_bytes(Rows(SECRET, statement.rows).encode())
+        return statement, path
+
+
+def feed(books: Books, entries: list[Entry], path: Path) -> None:
+    """What a batch file says, into books."""
+    from ledger_client.formats.batch_file import BatchFile
+
+    for data in BatchFile.open(path).records():
+        record, own = parse_record(data), record_hash(data)
+        meter, body = record.claims.meter, record.body
+        if isinstance(body, Reading):
+            books.reading(meter, record.claims.clock, body, own)
+        elif isinstance(body, Coverage):
+            books.coverage(meter, body)
+        elif body.name == "entry":
+            entries.append(parse_entry(body.fields, own))
+        else:
+            books.event(meter, body)
+
+
+__all__ = ["POINT", "QUARTER_MS", "SECRET", "Accounted", "Sequence", "feed", "plan_fields", "statement_id"]
