@@ -6,13 +6,16 @@ The same books are kept by who states and by who recomputes; they hold edges and
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting import words
-from ledger_client.accounting.plan import Plan
-from ledger_client.accounting.registers import Register
+from ledger_client.accounting.emissions.gauges import Calibration, Gauge
+from ledger_client.accounting.energy.registers import Register
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.entries import Entry, in_force
+from ledger_client.accounting.formats.plan import Plan
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading
 
@@ -32,10 +35,14 @@ class Capture:
 class Books:
     """Kept for one plan. Owned by one thread."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, entries: Sequence[Entry] = ()) -> None:
+        """``entries``: all on the plan, in the order in which they were made."""
+        self.plan, self.entries = plan, list(entries)
+        self.counting, self.contradicting = in_force(self.entries)
         self.registers: dict[tuple[str, str], Register] = {}
-        self._of_meter: dict[str, dict[str, list[Register]]] = defaultdict(lambda: defaultdict(list))
+        self.gauges: dict[tuple[str, str], Gauge] = {}
+        self._of_meter: dict[str, dict[str, list[Register | Gauge]]] = defaultdict(lambda: defaultdict(list))
+        self._least_ms: dict[str, int] = {}
         self._configured: dict[str, Mapping[str, Any]] = {}
         self._coverages: dict[str, list[Coverage]] = defaultdict(list)
         for node in plan.nodes.values():
@@ -44,6 +51,17 @@ class Books:
                     point = plan.points[name]
                     register = self.registers[name, node.regime.id] = Register.of(plan, point, node.regime)
                     self._of_meter[point.meter][name.partition("/")[2]].append(register)
+            for name in (*node.inputs.values(), *([node.operating] if node.operating else ())):
+                if (name, node.regime.id) not in self.gauges:
+                    point = plan.points[name]
+                    gauge = self.gauges[name, node.regime.id] = Gauge.of(plan, point, node.regime, self._checks(name))
+                    self._of_meter[point.meter][name.partition("/")[2]].append(gauge)
+                    self._least_ms[point.meter] = min(point.sample_ms, self._least_ms.get(point.meter, point.sample_ms))
+
+    def _checks(self, point: str) -> list[Calibration]:
+        """The calibrations of a gauge, in the order in which they begin."""
+        own = [entry for entry in self.counting if entry.kind == "calibration" and entry.of == point]
+        return sorted(Calibration(e.from_ms, e.to_ms, Fraction(e.values["a"]), Fraction(e.values["b"])) for e in own)
 
     def reading(self, meter: str, clock: str, reading: Reading, record: bytes) -> None:
         """The next reading; ``clock``: the letter of its claims; ``record``: its hash."""
@@ -75,12 +93,22 @@ class Books:
     def _broken(self, meter: str) -> None:
         for registers in self._of_meter.get(meter, {}).values():
             for register in registers:
-                register.broken()
+                if isinstance(register, Register):
+                    register.broken()
 
     def covered_to_ms(self, meter: str) -> int:
         """Until when the polls of a meter are counted; 0: not at all."""
         told = self._coverages.get(meter)
         return told[-1].to_ms if told else 0
+
+    def cadence(self, from_ms: int, to_ms: int) -> int:
+        """Coverage that ends in (from, to] and calls more due than the samples of the meter's gauges allow (H1)."""
+        return sum(
+            coverage.due > -(-(coverage.to_ms - coverage.from_ms) // least_ms)
+            for meter, least_ms in self._least_ms.items()
+            for coverage in self._coverages[meter]
+            if from_ms < coverage.to_ms <= to_ms
+        )
 
     def capture(self, from_ms: int, to_ms: int) -> dict[str, Capture]:
         """What was due and recorded of each meter, of coverage that ends in (from, to] (T2)."""

@@ -6,24 +6,25 @@ the books, so that whoever keeps the same books gets the same bytes.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
-from ledger_client.accounting import words
+from ledger_client.accounting.assembly import Assembled, assemble, civil
 from ledger_client.accounting.books import Books, Capture
-from ledger_client.accounting.counters import Line, Stated, jumps_of, node_rows
-from ledger_client.accounting.entries import Entry, in_force, registers_of
-from ledger_client.accounting.fields import Fields
-from ledger_client.accounting.numbers import MILLI, scaled
-from ledger_client.accounting.plan import Node, Plan
-from ledger_client.accounting.products import electricity
-from ledger_client.accounting.refusal import refuse
-from ledger_client.accounting.rows import Row, order, row_bytes, tree
-from ledger_client.formats.checks import MAX_TIME_MS
+from ledger_client.accounting.emissions.uncertainty import relative
+from ledger_client.accounting.energy.counters import Stated
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.fields import Fields
+from ledger_client.accounting.formats.numbers import MICRO, MILLI, scaled
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.formats.rows import Row, row_bytes, tree
 
+UNCERTAINTY: Final = "u"
+"""In place of a status: the relative uncertainty of a node's total, k = 2."""
 VERSION: Final = 1
 MOST_PAYLOAD: Final = 60 * 1024
 """Bytes of a plan, an entry or a period as an event."""
@@ -101,34 +102,39 @@ def check_period(plan: Plan, from_ms: int, to_ms: int) -> None:
 
 def month_of(plan: Plan, time_ms: int) -> tuple[int, int]:
     """The civil year and month of a moment."""
-    civil = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=time_ms, minutes=plan.civil_min)
-    return civil.year, civil.month
+    now = civil(plan, time_ms)
+    return now.year, now.month
 
 
-def state(books: Books, choice: Choice, entries: Sequence[Entry], secret: bytes) -> Statement:
-    """The statement of a period. ``books``: of all records of the batches, past ``to``; ``entries``: all of the batches
-    on the plan. Raises AccountingError."""
+def state(
+    books: Books, choice: Choice, secret: bytes, history: Mapping[str, Sequence[Row]] = MappingProxyType({})
+) -> Statement:
+    """The statement of a period.
+
+    Args:
+        books: of all records of the batches, past ``to``, with all entries on the plan.
+        choice: what the owner chose.
+        secret: 32 bytes of which the salts of the rows are made.
+        history: by node, the rows of the statements that it uses, in order of time (T5).
+
+    Raises:
+        AccountingError: no statement can be made of this.
+    """
     plan = books.plan
     check_period(plan, choice.from_ms, choice.to_ms)
     _covered(books, choice.to_ms)
-    counting, contradicting = in_force(entries)
-    rows, stated = list[Row](), dict[str, Stated]()
-    for node in plan.nodes.values():
-        if node.of_counters:
-            found = stated[node.name] = _of_counters(books, node, choice, counting)
-            year = month_of(plan, choice.from_ms)[0]
-            rows += electricity(plan, node, found.rows, year) if node.method == words.BY_ELECTRICITY else found.rows
-    rows.sort(key=order)
-    written = tuple(map(row_bytes, rows))
-    findings = Counter({"entry": contradicting, "open": sum(found.open for found in stated.values())})
-    fields = _fields(books, choice, entries, rows, findings)
+    assembled = assemble(
+        books, choice.from_ms, choice.to_ms, first=choice.before is None, plan_ms=choice.plan_ms, history=history
+    )
+    written = tuple(map(row_bytes, assembled.rows))
+    fields = _fields(books, choice, assembled)
     fields["rows"] = [len(written), tree(secret, written).root]
     notes = tuple(
         f"{point}: went over its largest number {register.wraps_unsaid} times, and the plan has no wraps_at (I4)"
         for (point, _), register in sorted(books.registers.items())
         if register.wraps_unsaid
     )
-    return Statement(fields, written, stated, notes)
+    return Statement(fields, written, assembled.stated, notes)
 
 
 def _covered(books: Books, to_ms: int) -> None:
@@ -143,34 +149,7 @@ def _covered(books: Books, to_ms: int) -> None:
                 refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
 
 
-def _of_counters(books: Books, node: Node, choice: Choice, entries: Sequence[Entry]) -> Stated:
-    plan = books.plan
-    lines = []
-    for sign, name in node.terms:
-        register = books.registers[name, node.regime.id]
-        own = [registers_of(plan, e) for e in entries if e.kind == "register" and e.of == name]
-        lines.append(Line(sign, register, jumps_of(register, sorted(own))))
-    closed = [entry.from_ms for entry in entries if entry.kind == "closure" and entry.of == node.name]
-    return node_rows(
-        plan,
-        node,
-        lines,
-        choice.from_ms,
-        choice.to_ms,
-        first=choice.before is None,
-        plan_ms=choice.plan_ms,
-        closed_ms=min(closed, default=MAX_TIME_MS),
-    )
-
-
-def _fields(
-    books: Books, choice: Choice, entries: Sequence[Entry], rows: Sequence[Row], findings: Mapping[str, int]
-) -> dict[str, Any]:
-    plan = books.plan
-    totals: dict[tuple[str, str], int] = defaultdict(int)
-    for row in rows:
-        if row.amount is not None:
-            totals[row.node, row.status] += row.amount
+def _fields(books: Books, choice: Choice, assembled: Assembled) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "v": VERSION,
         "rules": words.RULES,
@@ -178,22 +157,43 @@ def _fields(
         "from": choice.from_ms,
         "to": choice.to_ms,
         "version": choice.version,
-        "complete": not findings.get("open") and not any(row.status == words.UNKNOWN for row in rows),
-        "entries": [entry.record for entry in entries],
+        "complete": _complete(assembled),
+        "entries": [entry.record for entry in books.entries],
         "batches": [list(batch) for batch in choice.batches],
         "capture": {m: _captured(c) for m, c in sorted(books.capture(choice.from_ms, choice.to_ms).items())},
         "uses": list(choice.uses),
-        "findings": {name: count for name, count in findings.items() if count},
+        "findings": {name: count for name, count in assembled.findings.items() if count},
     }
     optional = {"before": choice.before, "supersedes": choice.supersedes, "reason": choice.reason}
     fields |= {key: value for key, value in optional.items() if value is not None}
-    if plan.disclosure == "full":
-        order_of = words.RANK.__getitem__
-        fields["totals"] = [
-            [node, status, scaled(amount, MILLI)]
-            for (node, status), amount in sorted(totals.items(), key=lambda item: (item[0][0], order_of(item[0][1])))
-        ]
+    if books.plan.disclosure == "full":
+        fields["totals"] = _totals(assembled)
     return fields
+
+
+def _complete(assembled: Assembled) -> bool:
+    """Nothing is open or unknown, and each missing row has a substitute (T7)."""
+    beside = {(row.node, row.from_ms) for row in assembled.rows if row.status in (words.SUBSTITUTED, words.MANUAL)}
+    lacking = any(row.status == words.MISSING and (row.node, row.from_ms) not in beside for row in assembled.rows)
+    unknown = any(row.status == words.UNKNOWN for row in assembled.rows)
+    return not (lacking or unknown or assembled.findings.get("open"))
+
+
+def _totals(assembled: Assembled) -> list[list[Any]]:
+    """[node, status, amount] by node and status; behind those of a node its uncertainty, where it is known (U1)."""
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in assembled.rows:
+        if row.amount is not None:
+            sums[row.node][row.status] += row.amount
+    totals: list[list[Any]] = []
+    for node, by_status in sorted(sums.items()):
+        for status in sorted(by_status, key=words.RANK.__getitem__):
+            totals.append([node, status, scaled(by_status[status], MILLI)])
+        squares = assembled.squares.get(node)
+        u = relative(squares, sum(by_status.values())) if squares is not None else None
+        if u is not None:
+            totals.append([node, UNCERTAINTY, scaled(u, MICRO)])
+    return totals
 
 
 def _captured(capture: Capture) -> list[Any]:

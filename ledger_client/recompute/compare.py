@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from ledger_client.accounting.rows import Row, Rows, parse_row, tree
+from ledger_client.accounting.formats.rows import Row, Rows, parse_row, tree
 from ledger_client.accounting.statement import Statement
 from ledger_client.errors import Malformed
 

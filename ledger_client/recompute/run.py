@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ledger_client.accounting import words
 from ledger_client.accounting.books import CONFIGURATION, Books
-from ledger_client.accounting.entries import Entry
-from ledger_client.accounting.plan import Plan
-from ledger_client.accounting.refusal import AccountingError
-from ledger_client.accounting.rows import Rows
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.entries import Entry
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.formats.rows import Rows
 from ledger_client.accounting.statement import Choice, Statement, parse_choice, state
 from ledger_client.audit.records import Fact
 from ledger_client.audit.result import Audit
@@ -126,7 +126,7 @@ def recompute(
     held = {batch.batch: batch.statement_id for batch in result.batches}
     given = rows_files(rows)
     for one in opened:
-        failed[one.period.record] = _judged(one, sources, held, given)
+        failed[one.period.record] = _judged(one, held, given)
     order = sorted(failed.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
     return Result(result, order)
 
@@ -141,7 +141,7 @@ def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Ope
             if signed is None:
                 raise AccountingError("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
             choice = parse_choice(period.fields, signed.iat_ms)
-            opened.append(_Open(period, choice, Books(signed.plan)))
+            opened.append(_Open(period, choice, Books(signed.plan, entries_of(sources, signed.plan, choice))))
         except AccountingError as error:
             found = [Difference(error.rule, error.where, None, error.problem)]
             failed[period.record] = Recomputed(period.record, period.fields, None, found)
@@ -167,7 +167,7 @@ def _feed(books: Books, meter: str, kept: Any, record: bytes) -> None:
         books.reading(meter, clock, reading, record)
 
 
-def _judged(one: _Open, sources: Sources, held: Mapping[int, bytes], given: Sequence[bytes]) -> Recomputed:
+def _judged(one: _Open, held: Mapping[int, bytes], given: Sequence[bytes]) -> Recomputed:
     """A statement beside what its batches give."""
     found = Recomputed(one.period.record, one.period.fields)
     (first, first_id), (last, last_id) = one.choice.batches
@@ -182,7 +182,7 @@ def _judged(one: _Open, sources: Sources, held: Mapping[int, bytes], given: Sequ
     if found.differences:
         return found
     try:
-        found.statement = state(one.books, one.choice, entries_of(sources, one), NO_SECRET)
+        found.statement = state(one.books, one.choice, NO_SECRET)
     except AccountingError as error:
         found.differences.append(Difference(error.rule, error.where, None, error.problem))
         return found
@@ -192,11 +192,11 @@ def _judged(one: _Open, sources: Sources, held: Mapping[int, bytes], given: Sequ
     return found
 
 
-def entries_of(sources: Sources, one: _Open) -> list[Entry]:
+def entries_of(sources: Sources, plan: Plan, choice: Choice) -> list[Entry]:
     """The entries that count for a statement: of its batches, on its plan; and those of the statement before that end
     after it (P9)."""
-    plan, ((first, _), (last, _)) = one.books.plan, one.choice.batches
-    before = sources.periods.get(one.choice.before or b"")
+    (first, _), (last, _) = choice.batches
+    before = sources.periods.get(choice.before or b"")
     named = set(before.fields.get("entries", ())) if before else set()
     ends_ms = before.fields.get("to", 0) if before else 0
     return [

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ledger_client.accounting import words
-from ledger_client.accounting.entries import Entry, parse_entry
-from ledger_client.accounting.plan import Plan, parse_plan
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.entries import Entry, parse_entry
+from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle, is_bundle

@@ -14,6 +14,7 @@ MENU = {
         "install",
         "operator",
         "verifier",
+        "accounting",
         "threats",
         "readings",
         "pages",

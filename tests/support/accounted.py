@@ -5,20 +5,20 @@ Its batches are those of ``audit_batches.Gateway``; its statement is made of boo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.entries import Entry, parse_entry
-from ledger_client.accounting.plan import parse_plan
-from ledger_client.accounting.rows import Rows
+from ledger_client.accounting.formats.entries import Entry, parse_entry
+from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.formats.rows import Rows
 from ledger_client.accounting.statement import Choice, Statement, state
+from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.formats.statement import statement_id
 from tests.support.audit_batches import EVERY_MS, Gateway
 from tests.support.evidence import METER
 
@@ -105,22 +105,28 @@ class Accounted:
         plan_record = next(data for data in self.all if record_hash(data) == self.plan)
         record = parse_record(plan_record)
         assert isinstance(record.body, Event)
-        books, entries = Books(parse_plan(record.body.fields)), list[Entry]()
-        for path in self.files[batches[0] : batches[1] + 1]:
-            feed(books, entries, path)
+        paths = self.files[batches[0] : batches[1] + 1]
+        books = Books(parse_plan(record.body.fields), [entry for path in paths for entry in entries(path)])
+        for path in paths:
+            feed(books, path)
         first, last = ((number, self.ids[number]) for number in batches)
         chosen = Choice(self.plan, record.claims.iat * 1000, from_ms, to_ms, (first, last), **choice)
-        statement = state(books, chosen, entries, SECRET)
+        statement = state(books, chosen, SECRET)
         self.event("period", **statement.fields)
         path = self.folder / f"{from_ms}.mrows"
         path.write_bytes(Rows(SECRET, statement.rows).encode())
         return statement, path
 
 
-def feed(books: Books, entries: list[Entry], path: Path) -> None:
-    """What a batch file says, into books."""
-    from ledger_client.formats.batch_file import BatchFile
+def entries(path: Path) -> list[Entry]:
+    """The entries of a batch file."""
+    records = [(parse_record(data), record_hash(data)) for data in BatchFile.open(path).records()]
+    named = [(r.body.fields, own) for r, own in records if isinstance(r.body, Event) and r.body.name == "entry"]
+    return [parse_entry(fields, own) for fields, own in named]
 
+
+def feed(books: Books, path: Path) -> None:
+    """What a batch file says, into books."""
     for data in BatchFile.open(path).records():
         record, own = parse_record(data), record_hash(data)
         meter, body = record.claims.meter, record.body
@@ -128,10 +134,5 @@ def feed(books: Books, entries: list[Entry], path: Path) -> None:
             books.reading(meter, record.claims.clock, body, own)
         elif isinstance(body, Coverage):
             books.coverage(meter, body)
-        elif body.name == "entry":
-            entries.append(parse_entry(body.fields, own))
         else:
             books.event(meter, body)
-
-
-__all__ = ["POINT", "QUARTER_MS", "SECRET", "Accounted", "Sequence", "feed", "plan_fields", "statement_id"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.accounting.rows import Rows, leaf_proof, parse_row, salted_leaf, status_of
+from ledger_client.accounting.formats.rows import Rows, leaf_proof, parse_row, salted_leaf, status_of
 from ledger_client.formats.merkle import root_from_path
 from ledger_client.recompute.run import Result, recompute
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting.numbers import half_even
-from ledger_client.accounting.plan import Factor, Node, Plan
-from ledger_client.accounting.refusal import refuse
-from ledger_client.accounting.rows import Row
-from ledger_client.accounting.words import BY_ELECTRICITY, RANK
+from ledger_client.accounting.formats.entries import Entry
+from ledger_client.accounting.formats.numbers import half_even
+from ledger_client.accounting.formats.plan import Factor, Node, Plan
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.formats.words import BY_ELECTRICITY, RANK
 
 PROVISIONAL: Final = "provisional"
 _OF_ENERGY: Final[Mapping[str, Fraction]] = {
@@ -33,19 +34,58 @@ def electricity(plan: Plan, node: Node, rows: Sequence[Row], year: int) -> list[
         refuse("F1", f"plan.nodes.{node.name}.factor", f"{factor.unit} is no unit of an electricity factor")
     energy = sum(row.amount or 0 for row in rows)
     mass = energy * factor.amount * scale
-    facts: dict[str, Any] = {
-        "edges": _edges(rows),
-        "factor": factor.id,
-        "method": node.method,
-    }
+    facts = {"factor": factor.id, "method": node.method}
+    return [_product(node, rows, mass, facts | ({"reason": PROVISIONAL} if provisional else {}))]
+
+
+def _product(node: Node, rows: Sequence[Row], mass: Fraction, facts: Mapping[str, Any]) -> Row:
+    """One row of a node's whole total, with the worst of its statuses; ``mass`` in thousandths of a kg."""
+    known: dict[str, Any] = {"edges": _edges(rows), **facts}
     if jumps := [jump for row in rows for jump in row.facts.get("jumps", ())]:
-        facts["jumps"] = sorted(jumps, key=lambda jump: str(jump[0]))
-    if provisional:
-        facts["reason"] = PROVISIONAL
+        known["jumps"] = sorted(jumps, key=lambda jump: str(jump[0]))
     if any(row.facts.get("retrospective") for row in rows):
-        facts["retrospective"] = True
+        known["retrospective"] = True
     worst = max((row.status for row in rows), key=RANK.__getitem__)
-    return [Row(node.name, rows[0].from_ms, rows[-1].to_ms, worst, half_even(mass.numerator, mass.denominator), facts)]
+    amount = half_even(mass.numerator, mass.denominator)
+    return Row(node.name, rows[0].from_ms, rows[-1].to_ms, worst, amount, known)
+
+
+FUEL_LETTERS: Final = ("NCV", "CC", "OF", "C_ar", "C_ad", "M_ar", "M_ad")
+DEFAULTS: Final = "defaults"
+
+
+def fuel(node: Node, rows: Sequence[Row], entries: Sequence[Entry]) -> list[Row]:
+    """FC · NCV · CC · OF · k, or FC · C_ar · OF · k, as one row from the first edge of the period to the last (M6).
+
+    NCV in MJ for a kg or m³, CC in kg of carbon for a GJ, OF and C shares of 1, M in percent.
+    """
+    if not rows:
+        return []
+    values, entered = _analyses(node, rows[0].from_ms, rows[-1].to_ms, entries)
+    amount = sum(row.amount or 0 for row in rows) * _carbon(node, values) * values.get("OF", Fraction(1))
+    mass = amount * node.regime.carbon
+    return [_product(node, rows, mass, {"method": node.method} | ({} if entered else {"reason": DEFAULTS}))]
+
+
+def _carbon(node: Node, values: Mapping[str, Fraction]) -> Fraction:
+    """kg of carbon in a kg or m³ of the fuel."""
+    if "C_ar" in values:
+        return values["C_ar"]
+    if {"C_ad", "M_ar", "M_ad"} <= values.keys():
+        return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
+    if {"NCV", "CC"} <= values.keys():
+        return values["NCV"] * values["CC"] / 1000
+    refuse("M6", f"plan.nodes.{node.name}.defaults", "neither NCV and CC nor C_ar is known", "enter an analysis (lab)")
+
+
+def _analyses(node: Node, from_ms: int, to_ms: int, entries: Sequence[Entry]) -> tuple[dict[str, Fraction], bool]:
+    """The values of a fuel by letter; whether an analysis of the whole time gave some."""
+    values, entered = dict(node.defaults), False
+    for entry in entries:
+        if entry.kind == "lab" and entry.of == node.name and entry.from_ms <= from_ms and to_ms <= entry.to_ms:
+            values |= {letter: Fraction(number) for letter, number in entry.values.items()}
+            entered = True
+    return values, entered
 
 
 def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:

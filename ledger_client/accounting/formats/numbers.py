@@ -52,6 +52,11 @@ def scaled(mantissa: int, exponent: int) -> Decimal:
     return Decimal((mantissa < 0, tuple(map(int, str(abs(mantissa)))), exponent))
 
 
+def micro(value: Fraction) -> int:
+    """A mean, a deviation or a share in millionths, rounded once."""
+    return half_even(value.numerator * 10**-MICRO, value.denominator)
+
+
 def mantissa_of(value: object, exponent: int) -> int | None:
     """The mantissa of a written value; None for anything but a decimal fraction with this exponent."""
     if not isinstance(value, Decimal):

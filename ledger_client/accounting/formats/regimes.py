@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting.fields import Fields
+from ledger_client.accounting.formats.fields import Fields
 from ledger_client.formats.senml import Quality
 
 _KEYS: Final = (
@@ -28,7 +28,8 @@ class Regime:
 
     ``edge``: the share of an interval that the gaps at its two edges may have together; ``accept``: uncertain bits of
     values that count. Of gauges: ``validity`` by ``share`` of the possible values or by ``minutes``, what is needed of
-    each, the reference in ms, the longest sample in ms and the rule of substitution (None: none).
+    each, the reference in ms, the longest sample in ms and the rule of substitution (None: none). ``density``: kg/m³ of
+    the gas at 0 °C and 101.325 kPa, M/V_m; ``carbon``: kg of CO₂ for one of carbon.
     """
 
     id: str
@@ -41,6 +42,8 @@ class Regime:
     reference_ms: int | None
     most_sample_ms: int | None
     substitution: str | None
+    density: Fraction | None
+    carbon: Fraction
     clauses: Mapping[str, str]
     unconfirmed: tuple[str, ...]
 
@@ -68,9 +71,20 @@ def parse_regime(name: str, value: object) -> Regime:
         fields.uint("reference", 1) if "reference" in fields else None,
         fields.uint("most_sample", 1) if "most_sample" in fields else None,
         fields.choice("substitution", ("EU-45", "CN-HJ75")) if "substitution" in fields else None,
+        fields.fraction("density") if "density" in fields else None,
+        _carbon(fields),
         {key: str(clause) for key, clause in fields.table("clauses", {}).items()},
         tuple(map(str, fields.items("unconfirmed"))) if "unconfirmed" in fields else (),
     )
+
+
+def _carbon(fields: Fields) -> Fraction:
+    """44/12 as text, or a number (M6)."""
+    value = fields.of.get("carbon", "44/12")
+    try:
+        return Fraction(value)
+    except (ValueError, TypeError, ZeroDivisionError):
+        fields.refuse("carbon", f'{value!r} is not a ratio such as "44/12"', rule="M6")
 
 
 def _bits(fields: Fields) -> int:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, NoReturn
 
-from ledger_client.accounting.refusal import refuse
+from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.formats.checks import MAX_TIME_MS, is_name
 
 MOST_TEXT: Final = 4096

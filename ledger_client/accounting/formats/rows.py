@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import cbor2
 
-from ledger_client.accounting.numbers import MILLI, mantissa_of
-from ledger_client.accounting.words import RANK
+from ledger_client.accounting.formats.numbers import MILLI, mantissa_of
+from ledger_client.accounting.formats.words import RANK
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import array, blob, name, table, time_ms

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from ledger_client.accounting import words
-from ledger_client.accounting.fields import Fields
-from ledger_client.accounting.numbers import milli_of
-from ledger_client.accounting.plan import Plan
-from ledger_client.accounting.units import counter_unit
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.fields import Fields
+from ledger_client.accounting.formats.numbers import milli_of
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.units import counter_unit
 
 _KEYS: Final = ("kind", "of", "from", "to", "values", "unit", "reason", "user", "document", "replaces")
 _VALUES: Final[Mapping[str, Sequence[str]]] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from ledger_client.accounting.refusal import refuse
+from ledger_client.accounting.formats.refusal import refuse
 
 
 class Unit(NamedTuple):
@@ -28,6 +28,29 @@ COUNTER_UNITS: Final[Mapping[str, Unit]] = {
     "m3": Unit("m3", Fraction(1)),
 }
 """What a register may count. MWh and t stand in plans and entries; SenML has no name for them in a record."""
+
+CONCENTRATION, FLOW, TEMPERATURE, PRESSURE, WATER = "c", "Q", "t", "p", "w"
+"""Letters of the inputs of a measured emission: concentration, flow, temperature, pressure, H₂O."""
+FLOWS: Final[Mapping[str, Fraction]] = {"m3/s": Fraction(3600), "l/s": Fraction(36, 10)}
+"""m³/h for one of the unit."""
+PRESSURES: Final[Mapping[str, Fraction]] = {"Pa": Fraction(1, 1000), "hPa": Fraction(1, 10)}
+"""kPa for one of the unit."""
+CONTENTS: Final[Mapping[str, Fraction]] = {
+    "g/l": Fraction(1000), "mg/l": Fraction(1), "ug/l": Fraction(1, 1000), "ug/m3": Fraction(1, 1_000_000),
+    "kg/m3": Fraction(1000),
+}  # fmt: skip
+"""g/m³ for one of the unit."""
+SHARES: Final[Mapping[str, Fraction]] = {
+    "/": Fraction(1), "%": Fraction(1, 100), "/100": Fraction(1, 100), "ppm": Fraction(1, 1_000_000),
+}  # fmt: skip
+"""Of 1, by volume."""
+INPUT_UNITS: Final[Mapping[str, frozenset[str]]] = {
+    CONCENTRATION: frozenset({*CONTENTS, *SHARES}),
+    FLOW: frozenset(FLOWS),
+    TEMPERATURE: frozenset({"Cel", "K"}),
+    PRESSURE: frozenset(PRESSURES),
+    WATER: frozenset({"%", "/100", "%RH"}),
+}
 
 
 def counter_unit(name: object, where: str) -> Unit:

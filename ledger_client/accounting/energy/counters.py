@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from ledger_client.accounting.entries import Registers
-from ledger_client.accounting.plan import HOUR_MS, Node, Plan
-from ledger_client.accounting.registers import Break, Edge, Register, above_most, within_most
-from ledger_client.accounting.rows import Row, decimal
-from ledger_client.accounting.words import (
+from ledger_client.accounting.energy.registers import Break, Edge, Register, above_most, within_most
+from ledger_client.accounting.formats.entries import Registers
+from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
+from ledger_client.accounting.formats.rows import Row, decimal
+from ledger_client.accounting.formats.words import (
     BRIDGED,
     IMPLAUSIBLE,
     MEASURED,
@@ -75,11 +75,12 @@ class Line:
 
 class Stated(NamedTuple):
     """Rows of a node; ``open``: its register at the end of the period is not known; ``last``: its last known edge, as
-    the number of an interval (None: none is known)."""
+    the number of an interval (None: none is known); ``energy``: of each point between its first and last known edge."""
 
     rows: list[Row]
     open: bool
     last: int | None
+    energy: Mapping[str, int]
 
 
 def node_rows(
@@ -113,7 +114,18 @@ def node_rows(
     for before, after in pairwise(edges):
         rows += _rows(plan, node, lines, before, after, places, retrospective=before * interval_ms < plan_ms)
     is_open = closed_ms > to_ms and (not known or known[-1] != to_ms // interval_ms)
-    return Stated(rows, is_open, known[-1] if known else None)
+    energy = {
+        line.register.point.name: _energy(line, edges[0], edges[-1], plan.interval_ms)
+        for line in lines
+        if len(edges) > 1
+    }
+    return Stated(rows, is_open, known[-1] if known else None, energy)
+
+
+def _energy(line: Line, before: int, after: int, interval_ms: int) -> int:
+    """What a register gained between two known edges (I8)."""
+    edges, within = line.register.edges, range(before * interval_ms + 1, after * interval_ms + 1)
+    return edges[after].value - edges[before].value + sum(j.amount for j in line.jumps if j.time_ms in within)
 
 
 def _known(lines: Sequence[Line], least: int, most: int) -> list[int]:

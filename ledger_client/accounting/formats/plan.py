@@ -8,15 +8,25 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting import words
-from ledger_client.accounting.fields import Fields
-from ledger_client.accounting.numbers import exact, milli_of
-from ledger_client.accounting.regimes import Regime, parse_regime
-from ledger_client.accounting.units import Unit, counter_unit
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.fields import Fields
+from ledger_client.accounting.formats.numbers import exact, milli_of
+from ledger_client.accounting.formats.regimes import Regime, parse_regime
+from ledger_client.accounting.formats.units import (
+    CONCENTRATION,
+    FLOW,
+    INPUT_UNITS,
+    PRESSURE,
+    SHARES,
+    TEMPERATURE,
+    WATER,
+    Unit,
+    counter_unit,
+)
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.record import Event
 
-HOUR_MS, QUARTER_MS, DAY_MS = 3_600_000, 900_000, 86_400_000
+HOUR_MS, QUARTER_MS, MINUTE_MS = 3_600_000, 900_000, 60_000
 MOST_OVER: Final = Fraction(11, 10)
 """By how much a counter or a node may pass what it can at most (I4, I6, P3)."""
 _PLAN: Final = (
@@ -130,6 +140,10 @@ class Plan:
     def meters(self) -> frozenset[str]:
         """Every meter of a point."""
         return frozenset(point.meter for point in self.points.values())
+
+    def reference_ms(self, regime: Regime) -> int:
+        """The reference period of gauges under a profile."""
+        return regime.reference_ms or self.interval_ms
 
     def edge_gap_ms(self, point: Point, regime: Regime) -> Fraction:
         """The longest gap between two looks around an edge that is known (I2)."""
@@ -264,6 +278,8 @@ def _node(
     for letter, point in inputs.items():
         if point not in points:
             of.refuse(f"inputs.{letter}", f"the plan has no point {point}")
+    if method == words.CEMS:
+        _check_measured(of, inputs, points, regimes[profile])
     series = of.text("factor") if "factor" in of else None
     if series is not None and not any(factor.series == series for factor in factors):
         of.refuse("factor", f"the plan has no factor of series {series}", "copy it into plan.factors", rule="F2")
@@ -282,6 +298,31 @@ def _node(
         _certificate(of) if "certificate" in of else None,
         of.text("registry") if "registry" in of else None,
     )  # fmt: skip
+
+
+def _check_measured(of: Fields, inputs: Mapping[str, str], points: Mapping[str, Point], regime: Regime) -> None:
+    """Inputs of a measured emission: each letter, its unit, what basis it is on, how often it is sampled."""
+    for letter in (CONCENTRATION, FLOW, TEMPERATURE, PRESSURE):
+        if letter not in inputs:
+            of.refuse("inputs", f"{letter} is missing", "name c, Q, t and p, and w where wet meets dry")
+    for letter, name in inputs.items():
+        point, known = points[name], INPUT_UNITS.get(letter)
+        if known is None:
+            of.refuse(f"inputs.{letter}", "there is no such input", f"they are {', '.join(INPUT_UNITS)}")
+        if point.kind != words.GAUGE:
+            of.refuse(f"inputs.{letter}", f"{name} is no gauge")
+        if point.unit_name not in known:
+            units = ", ".join(sorted(known))
+            of.refuse(f"inputs.{letter}", f"{name} is in {point.unit_name}", f"its unit is one of {units}", rule="M1")
+        if letter in (CONCENTRATION, FLOW) and point.basis is None:
+            of.refuse(f"inputs.{letter}", f"{name} does not say wet or dry", "give basis", rule="M2")
+        if regime.validity == "minutes" and MINUTE_MS % point.sample_ms:
+            of.refuse(f"inputs.{letter}", f"the sample of {name} divides no minute", "poll on its grid", rule="P3")
+    content, flow = points[inputs[CONCENTRATION]], points[inputs[FLOW]]
+    if content.basis != flow.basis and WATER not in inputs:
+        of.refuse("inputs", "wet meets dry, and w is missing", "name the point of H₂O", rule="M2")
+    if content.unit_name in SHARES and regime.density is None:
+        of.refuse("inputs.c", f"{content.unit_name} needs the density of the gas", "give density", rule="M3")
 
 
 def _terms(of: Fields, points: Mapping[str, Point]) -> tuple[tuple[int, str], ...]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from ledger_client.accounting.numbers import half_even, milli_of
-from ledger_client.accounting.plan import HOUR_MS, Plan, Point
-from ledger_client.accounting.regimes import Regime
+from ledger_client.accounting.formats.numbers import half_even, milli_of
+from ledger_client.accounting.formats.plan import HOUR_MS, Plan, Point
+from ledger_client.accounting.formats.regimes import Regime
 from ledger_client.formats.senml import Number, Quality
 
 _WRAP: Final = int(Quality.ROLLOVER)

@@ -1,0 +1,129 @@
+"""Rows of all nodes of a period: registers, gauges, substitutes and products, in the order of a statement. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Final
+
+from ledger_client.accounting.books import Books
+from ledger_client.accounting.emissions import cems
+from ledger_client.accounting.emissions.gauges import Gauge
+from ledger_client.accounting.emissions.products import electricity, fuel
+from ledger_client.accounting.emissions.substitution import Times, silences, substitutes
+from ledger_client.accounting.emissions.uncertainty import of_product, of_registers
+from ledger_client.accounting.energy import counters
+from ledger_client.accounting.energy.counters import Line, Stated, jumps_of
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.entries import registers_of
+from ledger_client.accounting.formats.plan import Node, Plan
+from ledger_client.accounting.formats.rows import Row, order
+from ledger_client.formats.checks import MAX_TIME_MS
+
+_SOURCES: Final = (words.PRODUCTION, words.IMPORT, words.DISCHARGE)
+_SINKS: Final = (words.CONSUMPTION, words.EXPORT, words.CHARGE)
+
+
+@dataclass(slots=True)
+class Assembled:
+    """Everything that follows from the books of a period.
+
+    ``squares``: of the absolute uncertainty of each node's total, in thousandths of the base unit, where it is known.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    stated: dict[str, Stated] = field(default_factory=dict)
+    findings: dict[str, int] = field(default_factory=dict)
+    squares: dict[str, Fraction] = field(default_factory=dict)
+
+    def total(self, node: str) -> int:
+        """Of all rows of a node."""
+        return sum(row.amount or 0 for row in self.rows if row.node == node)
+
+
+def assemble(
+    books: Books, from_ms: int, to_ms: int, *, first: bool, plan_ms: int, history: Mapping[str, Sequence[Row]]
+) -> Assembled:
+    """The rows of every node. ``first``: there is no statement before; ``plan_ms``: when the plan was signed;
+    ``history``: by node, the rows of earlier statements that this one uses, in order of time."""
+    plan, found = books.plan, Assembled()
+    silent = 0
+    for node in plan.nodes.values():
+        if node.of_counters:
+            _of_counters(books, node, found, from_ms, to_ms, first=first, plan_ms=plan_ms)
+        elif node.method == words.CEMS:
+            gauges = gauges_of(books, node)
+            rows = cems.node_rows(plan, node, gauges, from_ms, to_ms, plan_ms)
+            earlier = history.get(node.name, ())
+            beside = substitutes(plan, node, rows, earlier, books.counting, times_of(plan, from_ms), to_ms)
+            silent += silences(rows, earlier)
+            found.rows += [*rows, *beside]
+            if (squares := of_product(plan.points[point].u for point in node.inputs.values())) is not None:
+                found.squares[node.name] = squares * sum(row.amount or 0 for row in (*rows, *beside)) ** 2
+    found.rows.sort(key=order)
+    found.findings = {
+        "cadence": books.cadence(from_ms, to_ms),
+        "entry": books.contradicting,
+        "inform-authority": silent,
+        "open": sum(stated.open for stated in found.stated.values()),
+        "unbalanced": int(plan.balanced and not _balanced(plan, found)),
+    }
+    return found
+
+
+def _of_counters(
+    books: Books, node: Node, found: Assembled, from_ms: int, to_ms: int, *, first: bool, plan_ms: int
+) -> None:
+    plan, lines = books.plan, []
+    for sign, name in node.terms:
+        register = books.registers[name, node.regime.id]
+        own = [registers_of(plan, e) for e in books.counting if e.kind == "register" and e.of == name]
+        lines.append(Line(sign, register, jumps_of(register, sorted(own))))
+    closed = [entry.from_ms for entry in books.counting if entry.kind == "closure" and entry.of == node.name]
+    closed_ms = min(closed, default=MAX_TIME_MS)
+    stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
+    found.stated[node.name] = stated
+    year = civil(plan, from_ms).year
+    if node.method == words.BY_ELECTRICITY:
+        found.rows += electricity(plan, node, stated.rows, year)
+    elif node.method == words.BY_FUEL:
+        found.rows += fuel(node, stated.rows, books.counting)
+    else:
+        found.rows += stated.rows
+        if (squares := of_registers(plan, node, stated.energy)) is not None:
+            found.squares[node.name] = squares
+
+
+def gauges_of(books: Books, node: Node) -> dict[str, Gauge]:
+    """The gauges of a node by letter, its operating signal among them."""
+    named = dict(node.inputs) | ({"operating": node.operating} if node.operating else {})
+    return {letter: books.gauges[point, node.regime.id] for letter, point in named.items()}
+
+
+def _balanced(plan: Plan, found: Assembled) -> bool:
+    """Whether what comes in is what goes out, within the uncertainty of both (P7)."""
+    nodes = [node for node in plan.nodes.values() if node.role in (*_SOURCES, *_SINKS)]
+    difference = sum(found.total(n.name) * (1 if n.role in _SOURCES else -1) for n in nodes)
+    return Fraction(difference) ** 2 <= sum((found.squares.get(n.name, Fraction(0)) for n in nodes), Fraction(0))
+
+
+def civil(plan: Plan, time_ms: int) -> datetime:
+    """A moment by the plan's civil time."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=time_ms, minutes=plan.civil_min)
+
+
+def times_of(plan: Plan, time_ms: int) -> Times:
+    """The civil year and quarter of a moment."""
+    now = civil(plan, time_ms)
+    quarter = (now.month - 1) // 3 * 3 + 1
+    return Times((_begin(plan, now.year, 1), _begin(plan, now.year + 1, 1)), (
+        _begin(plan, now.year, quarter),
+        _begin(plan, now.year + (quarter == 10), (quarter + 2) % 12 + 1),
+    ))  # fmt: skip
+
+
+def _begin(plan: Plan, year: int, month: int) -> int:
+    """When a civil month begins, in ms."""
+    return (int(datetime(year, month, 1, tzinfo=UTC).timestamp()) - plan.civil_min * 60) * 1000
