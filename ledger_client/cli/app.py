@@ -30,6 +30,7 @@ from ledger_client.cli.options import (
     broker_login,
     demand_replaceable,
 )
+from ledger_client.cli.recompute import recompute
 from ledger_client.cli.trust import trust
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
@@ -50,6 +51,7 @@ class _Commands(Grouped):
     headings: ClassVar = {
         "Judge proofs": ("verify", "audit", "prove", "trust"),
         "Run a ledger": ("init", "serve", "show", "enroll", "revoke", "rotate", "backup"),
+        "Account": ("recompute",),
         "Chains": ("evm", "bridge"),
     }
 
@@ -283,6 +285,7 @@ def prove(file: Path, record: str, output: Path, force: bool) -> None:
 
 cli.add_command(bridge)
 cli.add_command(evm)
+cli.add_command(recompute)
 cli.add_command(trust)
 
 

@@ -6,6 +6,7 @@ Reads batch files, proofs and ``.mrows`` files; believes the trust file only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import AccountingError
-from ledger_client.accounting.formats.rows import Rows
+from ledger_client.accounting.formats.rows import Row, Rows, parse_row
 from ledger_client.accounting.statement import Choice, Statement, parse_choice, state
 from ledger_client.audit.records import Fact
 from ledger_client.audit.result import Audit
@@ -125,8 +126,8 @@ def recompute(
     result = audit(paths, trust, now, wanted=Wanted(allow_resume=True), processes=processes, keeper=keeper, take=take)
     held = {batch.batch: batch.statement_id for batch in result.batches}
     given = rows_files(rows)
-    for one in opened:
-        failed[one.period.record] = _judged(one, held, given)
+    for one in sorted(opened, key=lambda one: (one.choice.from_ms, one.choice.version)):
+        failed[one.period.record] = _judged(one, held, given, _history(one.choice, sources, failed, given))
     order = sorted(failed.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
     return Result(result, order)
 
@@ -167,7 +168,39 @@ def _feed(books: Books, meter: str, kept: Any, record: bytes) -> None:
         books.reading(meter, clock, reading, record)
 
 
-def _judged(one: _Open, held: Mapping[int, bytes], given: Sequence[bytes]) -> Recomputed:
+def _history(
+    choice: Choice, sources: Sources, done: Mapping[bytes, Recomputed], given: Sequence[bytes]
+) -> dict[str, list[Row]] | bytes:
+    """By node, the rows of the statements that one uses: as recomputed here, or of a rows file under the root that was
+    signed (T5). The record of a statement whose rows nobody gave."""
+    found: dict[str, list[Row]] = {}
+    for record in choice.uses:
+        earlier = done.get(record)
+        rows: Sequence[bytes] | None = (
+            earlier.statement.rows if earlier and earlier.equal and earlier.statement else None
+        )
+        if rows is None and record in sources.periods:
+            root = sources.periods[record].fields.get("rows", [0, b""])[1]
+            rows = next((r.rows for r in _parsed(given) if r.root == root), None)
+        if rows is None:
+            return record
+        for row in map(parse_row, rows):
+            found.setdefault(row.node, []).append(row)
+    return {node: sorted(rows, key=lambda row: row.from_ms) for node, rows in found.items()}
+
+
+def _parsed(given: Sequence[bytes]) -> list[Rows]:
+    """Those of several files that are rows files."""
+    parsed = []
+    for data in given:
+        with suppress(VerificationError):
+            parsed.append(Rows.parse(data))
+    return parsed
+
+
+def _judged(
+    one: _Open, held: Mapping[int, bytes], given: Sequence[bytes], history: dict[str, list[Row]] | bytes
+) -> Recomputed:
     """A statement beside what its batches give."""
     found = Recomputed(one.period.record, one.period.fields)
     (first, first_id), (last, last_id) = one.choice.batches
@@ -179,10 +212,13 @@ def _judged(one: _Open, held: Mapping[int, bytes], given: Sequence[bytes]) -> Re
     missing = [batch for batch in range(first, last + 1) if batch not in held]
     if missing and not found.differences:
         found.differences.append(Difference("T2", "batches", f"{first} to {last}", f"batch {missing[0]} is missing"))
-    if found.differences:
+    if isinstance(history, bytes):
+        lacking = f"no file holds the rows of {history.hex()}"
+        found.differences.append(Difference("T5", "uses", None, f"{lacking}: give its batches, or .mrows and .mseal"))
+    if found.differences or isinstance(history, bytes):
         return found
     try:
-        found.statement = state(one.books, one.choice, NO_SECRET)
+        found.statement = state(one.books, one.choice, NO_SECRET, history)
     except AccountingError as error:
         found.differences.append(Difference(error.rule, error.where, None, error.problem))
         return found

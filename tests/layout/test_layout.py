@@ -216,6 +216,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "transport",
             "verification",
             "audit",
+            "recompute",
             "enrolment",
             "ledgers",
             "ledgers.evm",
