@@ -22,6 +22,7 @@ FROM_TABLES = SYSTEM_CODES | {f"kind-{code}" for code in KINDS}
 MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm_kinds.py"}
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/doctor",
     "gateway/messages",
     "gateway/process",
 }
