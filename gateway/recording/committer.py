@@ -112,7 +112,10 @@ class Committer:
             *schedule(gone),
         ]
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
-        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
+        alarms = [
+            alarm(AlarmCode.DATABASE_REPAIRED, repair_report.message(r).problem, raised=True).event
+            for r in self._repairs
+        ]
         return before, [started, *alarms]
 
     def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:
