@@ -23,7 +23,9 @@ MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
     "gateway/messages",
+    "gateway/process",
     "gateway/storage",
+    "gateway/storage/capacity",
     "gateway/storage/recovery",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
