@@ -23,6 +23,7 @@ MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
     "gateway/messages",
+    "gateway/commissioning",
     "gateway/process",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
