@@ -26,6 +26,7 @@ CONVERTED = {
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
     "gateway/messages",
+    "gateway/commissioning",
     "gateway/process",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
