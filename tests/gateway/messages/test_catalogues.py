@@ -23,8 +23,15 @@ MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
     "gateway/doctor",
+    "gateway/dashboard",
+    "gateway/dashboard/auth",
+    "gateway/dashboard/pages",
     "gateway/messages",
+    "gateway/commissioning",
     "gateway/process",
+    "gateway/storage",
+    "gateway/storage/capacity",
+    "gateway/storage/recovery",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
 """Rooms that still make some of their sentences as English text."""
