@@ -81,9 +81,7 @@ def _unknown(word: str, known: Iterable[str]) -> Message:
     return Message("config-unknown-key") if other is None else Message("config-unknown-key-meant", other=other)
 
 
-def _brackets(
-    location: tuple[int | str, ...], value: object, tables: Mapping[str, type[BaseModel]]
-) -> Message | None:
+def _brackets(location: tuple[int | str, ...], value: object, tables: Mapping[str, type[BaseModel]]) -> Message | None:
     """A table in the wrong brackets."""
     name = ".".join(step for step in location if isinstance(step, str))
     if not location or location[-1] not in tables:
