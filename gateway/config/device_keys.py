@@ -24,7 +24,7 @@ from ledger_client.verification.trust import Trust, key_entry, load_trust
 
 STATEMENT = "statement"
 REQUEST_FILE = "gateway.enrol"
-_NO_KEY = ("key-file-utf16", "key-file-not-pkcs8", "key-file-not-a-key", "key-file-algorithm")
+_NO_KEY = ("key-file-not-pkcs8", "key-file-not-a-key", "key-file-algorithm")
 """Messages of a file that has to be restored or made anew."""
 
 

@@ -56,7 +56,8 @@ def _no_duration(text: object, rule: Said) -> ValueError:
     if match is None or meant is None:
         return Unfit(rule)
     count, unit = meant
-    return Unfit(Message("duration-meant", rule=rule, duration=f"{int(match[1]) * count}{unit}"))
+    duration = f"{int(match[1]) * count}{unit}"
+    return Unfit(Message("duration-meant", rule=rule, duration=duration))
 
 
 def duration_text(ms: int) -> str:

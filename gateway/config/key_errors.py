@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.config.field_types import Unfit
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
+from ledger_client import messages
 from ledger_client.messages import Said, said_of
 
 _TWICE = re.compile(r"Cannot declare \('([a-z_]+)',\) twice")
@@ -71,7 +72,7 @@ def _unfit(path: Path, key: str, error: Exception) -> ConfigError:
     said = said_of(error)
     if isinstance(error, Unfit) and error.key:
         key = f"{key}, {error.key}" if key else error.key
-    if isinstance(said, Message) and said.way_out:
+    if isinstance(said, messages.Message) and said.way_out:
         return ConfigError(path, key, said)
     return ConfigError(path, key, Message("config-unfit", what=said))
 

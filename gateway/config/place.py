@@ -46,7 +46,7 @@ def daily_hours(text: object) -> tuple[int, int]:
         raise Unfit(Message("hours-form"))
     begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
     if begin == end:
-        raise Unfit(Message("hours-equal", time=f"{match[1]}:{match[2]}"))
+        raise Unfit(Message("hours-equal", time=str(text)[:5]))
     return begin, end
 
 

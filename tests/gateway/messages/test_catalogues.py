@@ -31,6 +31,7 @@ CONVERTED = {
     "gateway/dashboard/pages",
     "gateway/messages",
     "gateway/commissioning",
+    "gateway/config",
     "gateway/process",
     "gateway/storage",
     "gateway/storage/capacity",
