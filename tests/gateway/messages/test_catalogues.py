@@ -26,12 +26,15 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/commissioning",
+    "gateway/config",
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
+    "gateway/doctor",
+    "gateway/evidence",
+    "gateway/history",
     "gateway/messages",
-    "gateway/commissioning",
-    "gateway/config",
     "gateway/process",
     "gateway/storage",
     "gateway/storage/capacity",
