@@ -21,7 +21,11 @@ FORMS = {"text-and-fix", "list-joint", "list-more", "parts-joint"} | {
 FROM_TABLES = SYSTEM_CODES | {f"kind-{code}" for code in KINDS}
 MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm_kinds.py"}
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
-UNCONVERTED = set(rooms().values()) - {"gateway/messages"}
+CONVERTED = {
+    "gateway/messages",
+    "gateway/devices",
+}
+UNCONVERTED = set(rooms().values()) - CONVERTED
 """Rooms that still make some of their sentences as English text."""
 FITS = {
     "": {"str", "int", "bool", "message", "kind"},
