@@ -8,49 +8,30 @@ Errors: ``ProfileError``, always with the file, the key and the fix.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from gateway.devices.key_values import (
-    Check,
-    Wrong,
-    codes,
-    factor,
-    fraction,
-    integer,
-    kind_of,
-    list_of,
-    number,
-    one_of,
-    pair,
-    ratio,
-    signal_line,
-)
-from gateway.devices.points import (
-    FACTORS,
-    KINDS,
-    MAX_BITS,
-    MAX_REGISTERS,
-    REGISTERS,
-    SUM,
-    TYPES,
-    UNRECORDED,
-    Point,
-    Profile,
-    ProfileError,
-    Serial,
-    SignalLine,
-    Span,
-    nearest,
+from gateway.devices.key_values import Check, Wrong, list_of
+from gateway.devices.points import REGISTERS, SUM, UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
+from gateway.devices.profile_keys import (
+    DEFAULTS,
+    MEASURED,
+    NEW_KEYS,
+    OF_SUM,
+    PATTERN,
+    POINT,
+    POINT_2,
+    PROFILE,
+    SECOND_FORMAT,
+    SERIAL,
+    SPAN,
+    TABLES,
 )
 from gateway.devices.profile_rules import check
-from gateway.devices.units import CONVERSIONS, COUNTED
+from gateway.devices.units import COUNTED
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.formats.checks import is_name
@@ -66,8 +47,6 @@ __all__ = [
     "Serial",
     "Span",
     "catalog",
-    "decoding_hash",
-    "format_profile",
     "load_profile",
     "parse_profile",
 ]
@@ -108,118 +87,6 @@ def parse_profile(text: str, name: str, file: str) -> Profile:
     return _Reader(file).profile(table, name)
 
 
-def format_profile(profile: Profile) -> str:
-    """The TOML text of a profile, every key that is not at its default: ``parse_profile`` reads it back to the same."""
-    keys = {f.name: f for f in fields(Profile)}
-    lines = [_line(key, getattr(profile, key)) for key in _PROFILE if getattr(profile, key) != keys[key].default]
-    if profile.readable:
-        lines.append(f"readable = [{', '.join(_inline(_facts(span, Span)) for span in profile.readable)}]")
-    if profile.serial is not None:
-        lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in _SERIAL)]
-    lines += ["", "[points]"]
-    lines += [f"{_key(point.name)} = {_inline(_facts(point, Point))}" for point in profile.points]
-    return "\n".join(lines) + "\n"
-
-
-def decoding_hash(profile: Profile) -> bytes:
-    """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
-    people (vendor, device, source, notes)."""
-    points = tuple(replace(point, note=None) for point in profile.points)
-    bare = replace(profile, vendor="", device="", source="", points=points)
-    return hashlib.sha256(format_profile(bare).encode()).digest()
-
-
-def _facts(thing: Point | Span, kind: type[Point] | type[Span]) -> dict[str, Any]:
-    facts = {f.name: getattr(thing, f.name) for f in fields(kind) if getattr(thing, f.name) != f.default}
-    if isinstance(thing, Point):
-        facts["kind"] = thing.kind
-        facts["not_available"] = thing.not_available
-        if thing.type != "string":
-            facts.pop("registers", None)
-        if thing.type == SUM:
-            facts = {key: value for key, value in facts.items() if key in _OF_SUM}
-        facts.pop("name", None)
-    return facts
-
-
-def _inline(facts: Mapping[str, Any]) -> str:
-    return "{ " + ", ".join(_line(key, value) for key, value in facts.items()) + " }"
-
-
-def _key(name: str) -> str:
-    return _toml(name) if "." in name else name
-
-
-def _line(key: str, value: Any) -> str:
-    if key in ("symbols", "raises"):
-        return f"{key} = " + _inline({str(code): meaning for code, meaning in value})
-    return f"{key} = {_toml(value)}"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, Fraction):
-        return f'"{value.numerator}/{value.denominator}"'
-    if isinstance(value, SignalLine):
-        line = {"from": (value.start, value.end), "to": value.to, "fault": value.fault or False}
-        return _inline(line | ({"range": value.range} if value.range else {}))
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's one escape beyond JSON's
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-_text = kind_of(str, Message("profile-text"))
-_flag = kind_of(bool, Message("profile-true-false"))
-_register = integer(0, 65535)
-_pattern = integer(-(2**63), 2**64 - 1)
-
-_NEW_TYPES = ("uint48", "int48", "bcd16", "bcd32", "bcd48", "bcd64")
-_POINT: dict[str, Check] = {
-    "fc": integer(1, 4), "address": _register, "type": one_of(*(t for t in TYPES if t not in _NEW_TYPES)),
-    "registers": integer(1, MAX_REGISTERS),
-    "word_order": one_of("big", "little"), "scale": integer(-18, 18), "factor": factor, "scale_from": _text,
-    "factor_from": list_of(one_of(*FACTORS)), "unit": _text, "wire_unit": _text,
-    "kind": one_of(*(k for k in KINDS if k != "part")),
-    "not_available": list_of(_pattern), "low": number, "high": number, "wraps_at": factor,
-    "max_per_hour": factor, "lively": _flag,
-    "model": integer(1, 65534), "record": _flag, "sunspec": _text, "symbols": codes(_text), "raises": codes(_text),
-    "about": list_of(_text), "note": _text,
-}  # fmt: skip
-_NEW_KEYS: dict[str, Check] = {
-    "byte_order": one_of("big", "little"), "bits": pair(integer(0, 63), Message("profile-bits")),
-    "sign_from": _text, "chars": one_of("two", "low", "high"), "offset": fraction, "span": signal_line,
-    "sum": list_of(_text), "from_unit": one_of(*CONVERSIONS),
-}  # fmt: skip
-_POINT_2: dict[str, Check] = {
-    **_POINT, **_NEW_KEYS, "type": one_of(*TYPES), "factor": ratio, "factor_from": list_of(_text),
-    "kind": one_of(*KINDS),
-}  # fmt: skip
-_DEFAULTS = ("fc", "type", "word_order", "scale", "unit", "kind", "model", "record", "lively")
-_SERIAL: dict[str, Check] = {
-    "baudrate": integer(50, 4_000_000), "parity": one_of("N", "E", "O"), "stopbits": integer(1, 2),
-}  # fmt: skip
-_SPAN: dict[str, Check] = {"fc": integer(1, 4), "first": _register, "last": _register}
-_PROFILE: dict[str, Check] = {
-    "format": integer(1, 2), "vendor": _text, "device": _text, "source": _text,
-    "protocol": one_of("modbus", "sunspec"),
-    "default_address": integer(0, 255), "max_registers": integer(1, MAX_REGISTERS), "max_bits": integer(1, MAX_BITS),
-    "max_gap": integer(0, MAX_REGISTERS), "step": integer(1, 16), "same_functions": _flag,
-    "pause_ms": integer(0, 60_000), "timeout_ms": integer(1, 60_000), "connect_delay_ms": integer(0, 60_000),
-    "latency_ms": integer(0, 60_000),
-    "answer_life_ms": integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
-    "sleeps_below": _text,
-    "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
-    "stale_after_ms": integer(1, 86_400_000), "frozen_after_ms": integer(1, 86_400_000),
-}  # fmt: skip
-_SECOND_FORMAT = ("sleeps_below", "latency_ms")
-"""Keys of a profile that ``format = 2`` brings."""
-_SECOND = Message("profile-format-2")
-_TABLES = ("serial", "defaults", "not_available", "readable", "points")
-_MEASURED = ("unit", "scale", "lively")
-_OF_SUM = ("sum", "unit", "wire_unit", "kind", "low", "high", "wraps_at", "max_per_hour", "lively", "record", "note")
-
-
 @dataclass(frozen=True, slots=True)
 class _Common:
     """What a profile says for all of its points."""
@@ -248,11 +115,11 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in checks:
-                if key in _NEW_KEYS and where.startswith(("points.", "defaults.")):
-                    raise self.refuse(where + key, _SECOND)
+                if key in NEW_KEYS and where.startswith(("points.", "defaults.")):
+                    raise self.refuse(where + key, Message("profile-format-2"))
                 if not where and isinstance(value, dict) and "address" in value:
                     raise self.refuse(key, Message("profile-point-above"))
-                known = tuple(checks) if where else (*checks, *_TABLES)
+                known = tuple(checks) if where else (*checks, *TABLES)
                 raise self.refuse(where + key, Message("profile-unknown-key", hint=nearest(key, known)))
             try:
                 values[key] = checks[key](value)
@@ -262,21 +129,19 @@ class _Reader:
         return values
 
     def profile(self, table: dict[str, Any], name: str) -> Profile:
-        body = {key: value for key, value in table.items() if key not in _TABLES}
-        values = self.take(body, _PROFILE, "")
+        body = {key: value for key, value in table.items() if key not in TABLES}
+        values = self.take(body, PROFILE, "")
         for key in ("vendor", "device", "source"):
             if not values.get(key):
                 raise self.refuse(key, Message("profile-names-missing"))
         second = values.get("format", 1) == 2
-        for key in _SECOND_FORMAT:
+        for key in SECOND_FORMAT:
             if key in values and not second:
-                raise self.refuse(key, _SECOND)
-        serial = Serial(**self.take(table["serial"], _SERIAL, "serial.")) if "serial" in table else None
-        checks, by_default = (_POINT_2, (*_DEFAULTS, "byte_order")) if second else (_POINT, _DEFAULTS)
+                raise self.refuse(key, Message("profile-format-2"))
+        serial = Serial(**self.take(table["serial"], SERIAL, "serial.")) if "serial" in table else None
+        checks, by_default = (POINT_2, (*DEFAULTS, "byte_order")) if second else (POINT, DEFAULTS)
         defaults = self.take(table.get("defaults", {}), {k: checks[k] for k in by_default}, "defaults.")
-        absent = self.take(
-            table.get("not_available", {}), dict.fromkeys(REGISTERS, list_of(_pattern)), "not_available."
-        )
+        absent = self.take(table.get("not_available", {}), dict.fromkeys(REGISTERS, list_of(PATTERN)), "not_available.")
         rows = table.get("points")
         if not isinstance(rows, dict) or not rows:
             raise self.refuse("points", Message("profile-no-points"))
@@ -298,8 +163,8 @@ class _Reader:
             raise self.refuse("readable", Message("profile-no-list"))
         spans = []
         for index, row in enumerate(rows):
-            values = self.take(row, _SPAN, f"readable[{index}].")
-            if set(values) != set(_SPAN) or values["first"] > values["last"]:
+            values = self.take(row, SPAN, f"readable[{index}].")
+            if set(values) != set(SPAN) or values["first"] > values["last"]:
                 raise self.refuse(f"readable[{index}]", Message("profile-no-range"))
             spans.append(Span(**values))
         return tuple(spans)
@@ -308,7 +173,7 @@ class _Reader:
         where = f"points.{name}"
         if not is_name(name):
             raise self.refuse(where, Message("profile-point-name"))
-        if name in _PROFILE and not isinstance(row, dict):
+        if name in PROFILE and not isinstance(row, dict):
             raise self.refuse(where, Message("profile-key-below", key=name))
         own = self.take(row, common.checks, f"{where}.")
         if "sum" in own:
@@ -325,7 +190,7 @@ class _Reader:
         self.mark(name, values, own, common.defaults)
         absent = values.get("not_available", common.not_available.get(type_, ()))
         values["not_available"] = tuple(self.code(code, values, where) for code in absent)
-        for key in _MEASURED if values["kind"] not in ("gauge", "counter") else ():
+        for key in MEASURED if values["kind"] not in ("gauge", "counter") else ():
             if key not in own and (values["kind"], key) != ("part", "scale"):
                 values.pop(key, None)  # a default for the numbers is none for a text or a status
         if values["kind"] in UNRECORDED:
@@ -341,9 +206,9 @@ class _Reader:
     def sum(self, name: str, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
         """A point that is the sum of others; its place follows from its parts (``with_sums``)."""
         for key in own:
-            if key not in _OF_SUM:
+            if key not in OF_SUM:
                 raise self.refuse(f"points.{name}.{key}", Message("profile-sum-own-place"))
-        values = {key: value for key, value in defaults.items() if key in _OF_SUM} | dict(own)
+        values = {key: value for key, value in defaults.items() if key in OF_SUM} | dict(own)
         values["kind"] = values.get("kind", "gauge")
         self.mark(name, values, own, defaults)
         return Point(name=name, fc=3, address=0, type=SUM, registers=1, **values)

@@ -26,13 +26,14 @@ from gateway.recording.pending import Pending, is_of_the_epoch
 from gateway.recording.rules import Rules
 from gateway.recording.signer import Signer
 from gateway.recording.stamps import StampQueue
-from gateway.records import ALARM, GATEWAY, START, MeterEvent, News, SignedRecord, Timestamp
+from gateway.records import GATEWAY, START, MeterEvent, News, SignedRecord, Timestamp, alarm_event
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
 from ledger_client.formats.record import Event, parse_record, record_hash
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -289,9 +290,9 @@ class Committer:
         return asked_until_ms(self.tails[GATEWAY], self.clock.started_ms, repaired=bool(self._repairs))
 
 
-def alarm(code: str, text: str, *, raised: bool) -> MeterEvent:
+def alarm(code: str, said: Said, *, raised: bool) -> MeterEvent:
     """An alarm of the store's own, raised or cleared."""
-    return MeterEvent(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
+    return MeterEvent(GATEWAY, alarm_event(code, "store", said, raised=raised))
 
 
 GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, "recording goes on", raised=False)

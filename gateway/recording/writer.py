@@ -25,6 +25,7 @@ from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Database
 from gateway.storage.writer import T, answer
 from ledger_client.formats.record import Event
+from ledger_client.messages import Said
 
 INBOX_SECONDS = 30
 COMMIT_WITHIN_S = 60
@@ -79,7 +80,7 @@ class Recorder:
         """How recording stands, for the status."""
         return self._journal.health()
 
-    def stuck(self) -> str | None:
+    def stuck(self) -> Said | None:
         """In words that the writer does not turn, or has records that it does not commit; None: it turns. While an
         alarm of the disk stands it may take as long as that takes."""
         if self.trouble is not None or self.ended.done() or not self._thread.is_alive():

@@ -22,8 +22,13 @@ FROM_TABLES = SYSTEM_CODES | {f"kind-{code}" for code in KINDS}
 MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm_kinds.py"}
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
-    "gateway/messages",
+    "gateway/commissioning",
+    "gateway/dashboard",
+    "gateway/dashboard/auth",
+    "gateway/dashboard/pages",
     "gateway/devices",
+    "gateway/messages",
+    "gateway/process",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
 """Rooms that still make some of their sentences as English text."""
