@@ -51,7 +51,7 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             try:
                 profile = read(meter.profile)
             except ProfileError as error:
-                raise ConfigError(path, key, error.said, error.way_out) from None
+                raise ConfigError(path, key, error.said) from None
             for factor in sorted(profile.factors):
                 if getattr(meter, factor) is None:
                     raise ConfigError(

@@ -39,8 +39,8 @@ class ProfileError(GatewayError):
     """A profile that cannot be used: which file, which key, what is wrong with it, and the way out. ``what`` is the
     mistake without its place."""
 
-    def __init__(self, file: str, key: str, what: Said, way_out: str = "") -> None:
-        super().__init__(placed(file, key, what), way_out)
+    def __init__(self, file: str, key: str, what: Said) -> None:
+        super().__init__(placed(file, key, what))
         self.file, self.key, self.what = file, key, what
 
 

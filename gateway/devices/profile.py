@@ -35,8 +35,7 @@ from gateway.devices.units import COUNTED
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.formats.checks import is_name
-from ledger_client.messages import said_of
-from ledger_client.text_file import UTF8, NotText, text_of
+from ledger_client.text_file import NotText, text_of
 from ledger_client.text_file import NotToml as NotToml  # the simulator reads its scenarios with the two, too
 from ledger_client.text_file import toml_of as toml_of
 
@@ -72,7 +71,7 @@ def load_profile(ref: str, base: Path | None = None) -> Profile:
     except OSError as error:
         raise ProfileError(str(path), "", Message("profile-unreadable", error=os_error(error))) from None
     except NotText as error:
-        raise ProfileError(str(path), "", error.problem, UTF8) from None
+        raise ProfileError(str(path), "", error.said) from None
     return parse_profile(text, path.stem, str(path))
 
 
@@ -83,7 +82,7 @@ def parse_profile(text: str, name: str, file: str) -> Profile:
     try:
         table = toml_of(text, Decimal)
     except NotToml as error:
-        raise ProfileError(file, "", Message("profile-not-toml", error=said_of(error))) from None
+        raise ProfileError(file, "", Message("profile-not-toml", error=error.said)) from None
     return _Reader(file).profile(table, name)
 
 
