@@ -27,11 +27,13 @@ MADE_FROM_TABLES = {
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
     "gateway/commissioning",
-    "gateway/doctor",
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
     "gateway/devices",
+    "gateway/doctor",
+    "gateway/evidence",
+    "gateway/history",
     "gateway/messages",
     "gateway/process",
     "gateway/storage",
