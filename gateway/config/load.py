@@ -54,9 +54,7 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             try:
                 profile = read(meter.profile)
             except ProfileError as error:
-                unknown = error.file == meter.profile
-                what = Message("config-profile-list", what=error.said) if unknown else error.said
-                raise ConfigError(path, f"{where}, profile", what, error.way_out) from None
+                raise ConfigError(path, f"{where}, profile", error.said) from None
             for key, what in _mismatches(meter, profile):
                 raise ConfigError(path, f"{where}, {key}", what)
             profiles[meter.name] = profile

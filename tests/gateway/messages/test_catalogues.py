@@ -31,6 +31,7 @@ CONVERTED = {
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
+    "gateway/devices",
     "gateway/doctor",
     "gateway/evidence",
     "gateway/history",
