@@ -34,6 +34,7 @@ CONVERTED = {
     "gateway/evidence",
     "gateway/history",
     "gateway/messages",
+    "gateway/recording",
     "gateway/process",
     "gateway/storage",
     "gateway/storage/capacity",
