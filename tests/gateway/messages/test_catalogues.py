@@ -26,14 +26,17 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
-    "gateway/status",
-    "gateway/doctor",
+    "gateway/commissioning",
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
+    "gateway/devices",
+    "gateway/doctor",
+    "gateway/evidence",
+    "gateway/history",
     "gateway/messages",
-    "gateway/commissioning",
     "gateway/process",
+    "gateway/status",
     "gateway/storage",
     "gateway/storage/capacity",
     "gateway/storage/recovery",
