@@ -387,7 +387,7 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     store = Database(loaded.database, read_only=True)
     status = collect(loaded, store, 0)
     assert [alarm.code for alarm in status.alarms] == []
-    assert f"the damaged one is kept as {aside(loaded)[0].name}" in status.repairs[0]
+    assert f"the damaged one is kept as {aside(loaded)[0].name}" in str(status.repairs[0])
     store.close()
 
 
