@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.clock import Clock
+from gateway.messages.message import Message
 from ledger_client.formats.record import Body, Event
 from ledger_client.formats.senml import Reading
+from ledger_client.messages import Said
 
 GATEWAY = "gateway"
 """The owner of the gateway's own events, in place of a meter (EVIDENCE §2)."""
@@ -65,6 +67,16 @@ class MeterEvent:
     meter: str
     event: Event
     stamp: Timestamp | None = None
+
+
+def said_fields(said: Said, key: str = "text") -> dict[str, Any]:
+    """A sentence as fields of a signed event: its English under ``key``, and a message also by its code and facts."""
+    return {key: str(said), **(said.to_fields() if isinstance(said, Message) else {})}
+
+
+def alarm_event(code: str, line: str, said: Said, *, raised: bool) -> Event:
+    """An event `alarm` of what is raised or cleared; ``line``: the line, ledger or part that it is about."""
+    return Event(ALARM, {"code": code, "line": line, "raised": raised, **said_fields(said)})
 
 
 class StoredRecord(NamedTuple):

@@ -35,7 +35,10 @@ class Scene:
         self, folder: Path, ledger: EmbeddedLedger, began_s: float, seed: int, periods: Mapping[str, str]
     ) -> None:
         """``periods``: of its meters, where they are not 10 s."""
-        site_init.init(folder, gateway=folder.name, now_s=int(began_s) - 60, ledger=ledger.name, ledger_url=ledger.url)
+        site_init.init(
+            folder,
+            site_init.NewSite(gateway=folder.name, now_s=int(began_s) - 60, ledger=ledger.name, ledger_url=ledger.url),
+        )
         path = folder / "gateway.toml"
         text = path.read_text()
         for meter, every in periods.items():

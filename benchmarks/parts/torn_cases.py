@@ -110,7 +110,7 @@ class Bench:
 def bench(library: Path, folder: Path) -> Iterator[Bench]:
     """A bench in a new folder, with a site that was never started and one that has lived once."""
     (folder / "sites").mkdir(parents=True)
-    site_init.init(folder / "new", gateway="torn", now_s=1_700_000_000)
+    site_init.init(folder / "new", site_init.NewSite(gateway="torn", now_s=1_700_000_000))
     loaded = load_config(folder / "new" / "gateway.toml")
     open_dir(folder / "new" / "ledger", loaded.document.ledger[0].name).close()
     enroll(folder / "new" / "ledger", loaded.keys / REQUEST_FILE)

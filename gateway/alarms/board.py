@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.alarms import grouping
 from gateway.alarms.events import AlarmEvents
 from gateway.alarms.grouping import GroupChange, GroupContinues, GroupEnds, Grouping, GroupRaised, Lines
 from gateway.alarms.operator_actions import OperatorActions
@@ -22,6 +21,8 @@ from gateway.alarms.store import AlarmStore, EventSink
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm
 from gateway.messages.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, kind_of
+from gateway.messages.languages import said_in
+from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
@@ -29,11 +30,12 @@ from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
 """Longest time between two checks of delays and recorder."""
-CHATTERING = "; it comes and goes, and is over after 15 min of quiet"
+CHATTERING = "alarm-chattering"
 
 
 class AlarmBoard(BackgroundTask):
@@ -70,7 +72,7 @@ class AlarmBoard(BackgroundTask):
         now = self._clock.schedule_ms()
         for row in rows:
             key, kind = AlarmKey(row.source, row.code, row.line), kind_of(row.code)
-            state = AlarmState(key, kind, f"{kind.title}: over", since_ms=row.since_ms, row=row)
+            state = AlarmState(key, kind, Message("alarm-cleared", kind=kind.code), since_ms=row.since_ms, row=row)
             if kind.after_restart == "ends" or self._is_deconfigured(key):
                 state.off_delay_until_ms = now
             else:
@@ -115,7 +117,9 @@ class AlarmBoard(BackgroundTask):
 
     # — conditions —
 
-    def condition(self, source: str, code: str, line: str, text: str, *, on: bool, since_ms: int | None = None) -> None:
+    def condition(
+        self, source: str, code: str, line: str, said: Said, *, on: bool, since_ms: int | None = None
+    ) -> None:
         """Say that a condition of a meter or the gateway is true, or is not any more.
 
         ``since_ms``: record time since which it is true; None: now.
@@ -125,7 +129,7 @@ class AlarmBoard(BackgroundTask):
         if state is None:
             if not on:
                 return
-            state = self._store.states[key] = AlarmState(key, kind_of(code), text)
+            state = self._store.states[key] = AlarmState(key, kind_of(code), said)
         if on:
             now_ms = self._clock.now_ms()
             since = now_ms if since_ms is None else since_ms
@@ -134,41 +138,42 @@ class AlarmBoard(BackgroundTask):
             state.condition_false(now)
             self._mark_chattering(state, now)
         if not state.active or not on:
-            state.text = text
+            state.said = said
         if state.due_ms is not None and state.due_ms <= now:
             self._settle()
         self._wake.set()
 
     def _mark_chattering(self, state: AlarmState, now: int) -> None:
         row = state.row
-        if row is not None and row.active and state.is_chattering(now) and not row.text.endswith(CHATTERING):
-            self._store.update(state, replace(row, text=row.text + CHATTERING))
+        if row is not None and row.active and state.is_chattering(now) and not _is_chattering(row.said):
+            self._store.update(state, row.saying(Message("alarm-chattering", what=row.said)))
 
-    def notice(self, source: str, code: str, line: str, text: str) -> None:
+    def notice(self, source: str, code: str, line: str, said: Said) -> None:
         """Say that something has happened: its condition is true and at once false."""
-        self.condition(source, code, line, text, on=True)
-        self.condition(source, code, line, text, on=False)
+        self.condition(source, code, line, said, on=True)
+        self.condition(source, code, line, said, on=False)
 
-    def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[str, int | None]]) -> None:
+    def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[Said, int | None]]) -> None:
         """Say all conditions of one kind that are true, (source, line) → (text, since in ms); all others are false."""
         states = self._store.states
         for key in [key for key in states if key.code == code and (key.source, key.line) not in found]:
-            self.condition(*key, f"{states[key].kind.title}: over", on=False)
-        for (source, line), (text, since_ms) in found.items():
-            self.condition(source, code, line, text, on=True, since_ms=since_ms)
+            self.condition(*key, Message("alarm-cleared", kind=code), on=False)
+        for (source, line), (said, since_ms) in found.items():
+            self.condition(source, code, line, said, on=True, since_ms=since_ms)
 
     def confirm(self, code: str, found: Collection[tuple[str, str]]) -> None:
         """Say for which (source, line) the unconfirmed alarms of one kind are true; others of them are over."""
         for key, state in list(self._store.states.items()):
             if key.code == code and state.unconfirmed:
-                on, text = (key.source, key.line) in found, state.text
-                self.condition(*key, text, on=on, since_ms=state.since_ms if on else None)
+                on, said = (key.source, key.line) in found, state.said
+                self.condition(*key, said, on=on, since_ms=state.since_ms if on else None)
 
     def happened(self, meter: str, event: Event) -> None:
         """Take an event of a part: the fields of an event `alarm` are a condition; others are signed at once."""
         if event.name == ALARM:
             fields = event.fields
-            self.condition(meter, fields["code"], fields["line"], fields["text"], on=fields["raised"])
+            said = said_in(fields, fields["text"])
+            self.condition(meter, fields["code"], fields["line"], said, on=fields["raised"])
         else:
             self._sink.happened(meter, event)
 
@@ -176,12 +181,17 @@ class AlarmBoard(BackgroundTask):
         """Take a condition of a line: of one meter, also where the line has no other; else of the gateway."""
         meters = [alarm.meter] if alarm.meter else list(self._grouping.lines[alarm.line])
         source = meters[0] if len(meters) == 1 else GATEWAY
-        text, since_ms = alarm.text, None
+        said, since_ms = alarm.said, None
         if alarm.code in (AlarmCode.COMMS_LOST, AlarmCode.LINE_DOWN) and alarm.raised:
             since_ms = self._silent_since(meters)
         if alarm.meter is None:
-            text += f" (meter{'s' if len(meters) > 1 else ''} {grouping.names(meters)})"
-        self.condition(source, alarm.code, alarm.line, text, on=alarm.raised, since_ms=since_ms)
+            many = len(meters) > 1
+            said = (
+                Message("alarm-of-meters", what=said, meters=tuple(meters))
+                if many
+                else Message("alarm-of-meter", what=said, meter=meters[0])
+            )
+        self.condition(source, alarm.code, alarm.line, said, on=alarm.raised, since_ms=since_ms)
 
     def _silent_since(self, meters: Iterable[str]) -> int | None:
         """When the first poll went unanswered after the last one of these meters that was answered."""
@@ -198,7 +208,8 @@ class AlarmBoard(BackgroundTask):
         unconfirmed = [s for s in self._store.states.values() if s.kind.after_restart == "answer" and s.unconfirmed]
         for state in unconfirmed:
             if self._grouping.contradicted(state.key, self._heard):
-                self.condition(*state.key, f"{state.kind.title}: over, {meter} answers", on=False)
+                cleared = Message("alarm-cleared-answers", kind=state.kind.code, meter=meter)
+                self.condition(*state.key, cleared, on=False)
         if not unconfirmed:
             self._heard = None
 
@@ -221,8 +232,10 @@ class AlarmBoard(BackgroundTask):
     def tick(self) -> int:
         """Look at the recorder, and do what has fallen due. Returns when the next delay ends, in ms."""
         trouble = self._sink.trouble
-        text = f"recording stopped ({trouble.reason}): {trouble.problem}" if trouble else "recording goes on"
-        self.condition(GATEWAY, AlarmCode.RECORDING_STOPPED, "store", text, on=trouble is not None)
+        said = Message("recording-continues")
+        if trouble is not None:
+            said = Message("recording-stopped", reason=trouble.reason, why=trouble.said)
+        self.condition(GATEWAY, AlarmCode.RECORDING_STOPPED, "store", said, on=trouble is not None)
         self._settle()
         now = self._clock.schedule_ms()
         self._store.save()
@@ -237,7 +250,7 @@ class AlarmBoard(BackgroundTask):
             if state.raise_due(now) and not state.suppressed:
                 self._raise(state)
             elif state.clear_due(now):
-                self._clear(state, state.text)
+                self._clear(state, state.said)
                 cleared = True
             self.operator.unshelve_expired(state)
             if state.disposable(now):
@@ -256,44 +269,50 @@ class AlarmBoard(BackgroundTask):
 
     def _apply(self, change: GroupChange, now: int) -> None:
         match change:
-            case GroupRaised(key, members, withdrawn, since_ms, text):
-                group = self._store.states.setdefault(key, AlarmState(key, kind_of(key.code), ""))
-                group.text = text
+            case GroupRaised(key, members, withdrawn, since_ms, said):
+                group = self._store.states.setdefault(key, AlarmState(key, kind_of(key.code), said))
+                group.said = said
                 group.condition_true(now, since_ms, 0)
                 self._raise(group)
                 for single in withdrawn:
-                    self._clear(single, f"part of what is told as {key.code} now", acknowledged=True)
+                    self._clear(single, Message("alarm-merged", kind=key.code), acknowledged=True)
                 for single in members:
                     single.suppress(now, suppressed=True)
-            case GroupContinues(group, text):
+            case GroupContinues(group, said):
                 group.condition_true(now, group.since_ms, 0)
-                if group.row is not None and group.row.text != text:
-                    group.text = text
-                    self._store.update(group, replace(group.row, text=text))
-            case GroupEnds(group, text):
+                if group.row is not None and group.said != said:
+                    group.said = said
+                    self._store.update(group, group.row.saying(said))
+            case GroupEnds(group, said):
                 group.condition_false(now)
-                group.text = text
+                group.said = said
 
     def _raise(self, state: AlarmState) -> None:
         key, now_ms = state.key, self._clock.now_ms()
         if state.row is None:
-            row = AlarmRow(self._store.next_id(), *key, state.text, state.since_ms, now_ms)
+            row = AlarmRow(self._store.next_id(), *key, "", state.since_ms, now_ms)
         else:
-            row = replace(state.row, text=state.text, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
+            row = replace(state.row, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
             row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
-        log.warning("alarm %s: %s", key.code, state.text, extra=_log_fields(key))
+        row = row.saying(state.said)
+        log.warning("alarm %s: %s", key.code, state.said, extra=_log_fields(key))
         self._events.raised(state)
         self._store.update(state, row)
 
-    def _clear(self, state: AlarmState, text: str, *, acknowledged: bool = False) -> None:
+    def _clear(self, state: AlarmState, said: Said, *, acknowledged: bool = False) -> None:
         """Clear an alarm; ``acknowledged``: nobody needs to acknowledge it any more."""
         assert state.row is not None
         now_ms = self._clock.now_ms()
-        log.info("alarm %s is over: %s", state.key.code, text, extra=_log_fields(state.key))
-        state.text = text
+        log.info("alarm %s is over: %s", state.key.code, said, extra=_log_fields(state.key))
+        state.said = said
         self._events.cleared(state)
         row = replace(state.row, cleared_ms=now_ms)
         self._store.update(state, replace(row, acked_ms=row.acked_ms or now_ms) if acknowledged else row)
+
+
+def _is_chattering(said: Said) -> bool:
+    """It is said already that the alarm comes and goes."""
+    return isinstance(said, Message) and said.code == CHATTERING
 
 
 def _log_fields(key: AlarmKey) -> dict[str, str | None]:

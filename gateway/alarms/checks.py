@@ -20,6 +20,7 @@ from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Event, parse_record
+from ledger_client.messages import Said
 from ledger_client.times import rfc3339_ms
 from ledger_client.transport.access import AccessError
 from ledger_client.verification.trust import Trust, TrustKey
@@ -32,24 +33,24 @@ PROVEN = 20
 CONFIRMED_ONLY = (AlarmCode.LEDGER_REFUSED, AlarmCode.EQUIVOCATION)
 """Raised by others; a check only confirms those that were active before the start."""
 
-Conditions = dict[tuple[str, str], tuple[str, int | None]]
-"""(source, line) → (text, since in ms)."""
-_Item = tuple[tuple[str, str], tuple[str, int | None]]
+Conditions = dict[tuple[str, str], tuple[Said, int | None]]
+"""(source, line) → (what is said, since in ms)."""
+_Item = tuple[tuple[str, str], tuple[Said, int | None]]
 
 
 @dataclass(slots=True)
 class Found:
     """Everything of each kind that is so; a kind that could not be looked for is not in it.
 
-    ``forged``: among the newest records. ``changed``: in words, that this start is of another configuration.
+    ``forged``: among the newest records. ``changed``: that this start is of another configuration.
     """
 
     alarms: dict[str, Conditions] = field(default_factory=dict)
     forged: Conditions = field(default_factory=dict)
-    changed: str | None = None
+    changed: Said | None = None
 
 
-def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
+def run_periodic_checks(config: Config, now_ms: int, held: Said | None) -> Found:
     """One look. ``held``: why nothing is sealed. Never raises for what can be wrong with a site's files."""
     found = Found()
     try:
@@ -71,12 +72,10 @@ def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
     return found
 
 
-def _look_at_store(config: Config, store: Database, now_ms: int, held: str | None, found: Found) -> None:
+def _look_at_store(config: Config, store: Database, now_ms: int, held: Said | None, found: Found) -> None:
     ledgers = [entry.name for entry in config.document.ledger]
     refused = {(GATEWAY, f"ledger {name}"): store.anchors.first_refused(name) for name in ledgers}
-    found.alarms[AlarmCode.LEDGER_REFUSED] = {
-        key: (str(at.detail), None) for key, at in refused.items() if at is not None
-    }
+    found.alarms[AlarmCode.LEDGER_REFUSED] = {key: (at.said, None) for key, at in refused.items() if at is not None}
     found.alarms[AlarmCode.EQUIVOCATION] = {
         (GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.anchors.conflicts()
     }
@@ -89,7 +88,7 @@ def _look_at_store(config: Config, store: Database, now_ms: int, held: str | Non
     found.alarms[AlarmCode.DISK] = {(GATEWAY, "store"): (f"room: {room.text}", None)} if short else {}
 
 
-def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
+def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: Said | None) -> Iterator[_Item]:
     limit_ms = KINDS[AlarmCode.ANCHOR_OVERDUE].on_delay_ms
     for name in ledgers:
         for _, batch in store.anchors.pending(name, 1):

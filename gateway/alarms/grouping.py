@@ -8,11 +8,15 @@ from typing import NamedTuple
 
 from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.fieldbus.specs import LineSpec
-from gateway.messages.alarm_kinds import AlarmCode, kind_of
+from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.records import GATEWAY
+from ledger_client.message_formats import named
+from ledger_client.messages import Said
 
 LEAST_MEMBERS = 3
-MOST_NAMED = 5
+OF_METERS = {"alarm-of-meter", "alarm-of-meters"}
+"""Codes of messages that name the meters of a line behind ``what`` is said of it."""
 WINDOW_MS = 60_000
 """Conditions that come true within it have one cause."""
 SITE = "site"
@@ -36,21 +40,21 @@ class GroupRaised(NamedTuple):
     members: list[AlarmState]
     withdrawn: list[AlarmState]
     since_ms: int
-    text: str
+    said: Message
 
 
 class GroupContinues(NamedTuple):
     """The condition of an active group alarm is true; its members may be others than before."""
 
     group: AlarmState
-    text: str
+    said: Message
 
 
 class GroupEnds(NamedTuple):
     """The condition of an active group alarm is not true any more."""
 
     group: AlarmState
-    text: str
+    said: Message
 
 
 GroupChange = GroupRaised | GroupContinues | GroupEnds
@@ -118,9 +122,10 @@ class Grouping:
         group, true = candidate.group, [state for state in candidate.singles if state.condition]
         if group is not None and group.active:
             if is_group(len(true), candidate.whole_site_count):
-                return GroupContinues(group, self._text(candidate.key, true, candidate.total))
-            text = f"{group.kind.title}: over; {len(true)} of {candidate.total} do not answer"
-            return GroupEnds(group, text) if group.condition else None
+                return GroupContinues(group, self._said(candidate.key, true, candidate.total))
+            n, total = len(true), candidate.total
+            over = Message("alarm-cleared-partly", kind=group.kind.code, n=n, total=total)
+            return GroupEnds(group, over) if group.condition else None
         if candidate.line_silent:
             return None
         members = simultaneous(true, candidate.whole_site_count, now_ms, self._window_ms)
@@ -131,8 +136,8 @@ class Grouping:
         since_ms = members[-1].since_ms if whole else next(state.since_ms for state in members if not state.active)
         near = (state for state in members if abs(state.since_ms - since_ms) <= self._window_ms)
         withdrawn = [state for state in near if state.row is not None and state.row.active_unacknowledged]
-        text = self._text(candidate.key, members, candidate.total)
-        return GroupRaised(candidate.key, members, withdrawn, since_ms, text)
+        said = self._said(candidate.key, members, candidate.total)
+        return GroupRaised(candidate.key, members, withdrawn, since_ms, said)
 
     def contradicted(self, key: AlarmKey, heard: Collection[str]) -> bool:
         """Whether an alarm cannot be active any more, these meters having answered."""
@@ -148,19 +153,19 @@ class Grouping:
         """The lines but for those whose meters all sleep."""
         return [line for line in self.lines if not self._asleep(line)]
 
-    def _text(self, key: AlarmKey, members: Sequence[AlarmState], total: int) -> str:
-        how_many = f"all {total}" if len(members) == total else f"{len(members)} of {total}"
-        advice = kind_of(key.code).advice
+    def _said(self, key: AlarmKey, members: Sequence[AlarmState], total: int) -> Message:
+        n = len(members)
         if key.code == AlarmCode.METERS_SILENT:
-            meters = names([state.key.source for state in members])
-            return f"{key.line}: {how_many} meters do not answer ({meters}); {advice}"
-        lines = {state.key.line: _cause(state) for state in members}
+            meters = tuple(state.key.source for state in members)
+            return Message("meters-not-responding", line=key.line, n=n, total=total, meters=meters)
+        by_line = {state.key.line: _cause(state) for state in members}
+        lines, causes = tuple(by_line), tuple(by_line[line] for line in named(tuple(by_line)))
         meters_n = sum(len(self.lines.get(line, ())) for line in lines)
-        causes = "; ".join(f"{line}: {lines[line]}" for line in named(list(lines)))
         if one_subnet(map(self._host, lines)):
-            advice = f"check the gateway's own network and its switch; {advice}"
-        head = f"{how_many} lines with {meters_n} meters do not answer ({names(list(lines))})"
-        return f"{head}; {causes}; {advice}"
+            return Message(
+                "lines-not-responding-one-subnet", n=n, total=total, meters_n=meters_n, lines=lines, causes=causes
+            )
+        return Message("lines-not-responding", n=n, total=total, meters_n=meters_n, lines=lines, causes=causes)
 
 
 def is_group(count: int, whole_site_count: int | None) -> bool:
@@ -202,17 +207,8 @@ def one_subnet(hosts: Iterable[str | None]) -> bool:
     return len(found) == 1
 
 
-def named(of: Sequence[str]) -> Sequence[str]:
-    """Those of so many that ``names`` gives by name."""
-    return of if len(of) <= MOST_NAMED else of[: MOST_NAMED - 1]
-
-
-def names(of: Sequence[str]) -> str:
-    """Names in words: ``"a, b and 98 more"``."""
-    first = named(of)
-    return ", ".join(first) + (f" and {len(of) - len(first)} more" if len(of) > len(first) else "")
-
-
-def _cause(state: AlarmState) -> str:
-    """Why one line of many does not answer, without its name, its meters and what to do about it."""
-    return state.text.removeprefix(f"{state.key.line}: ").partition("; ")[0].partition(" (meter")[0]
+def _cause(state: AlarmState) -> Said:
+    """Why one line of many does not answer, without its meters and what to do about it."""
+    said = state.said
+    what = said.facts["what"] if isinstance(said, Message) and said.code in OF_METERS else said
+    return what if isinstance(what, Message) else str(what).partition("; ")[0]

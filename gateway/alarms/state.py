@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.messages.alarm_kinds import AlarmCode, Kind
+from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
+from ledger_client.messages import Said
 
 COLLECT_MS = 2_000
 """Shortest on-delay of an alarm that may be one of a group, however long its condition has been true already."""
@@ -40,7 +42,7 @@ class AlarmState:
 
     key: AlarmKey
     kind: Kind
-    text: str
+    said: Said
     condition: bool = False
     since_ms: int = 0
     on_delay_until_ms: int = 0
@@ -94,7 +96,7 @@ class AlarmState:
     def deconfigure(self, now_ms: int) -> None:
         """Clear it without an off-delay: what it is about has left the configuration."""
         self.condition, self.off_delay_until_ms = False, now_ms
-        self.text = f"{self.kind.title}: {self.key.source} on {self.key.line} is not configured any more"
+        self.said = Message("alarm-object-removed", kind=self.kind.code, source=self.key.source, line=self.key.line)
 
     def suppress(self, now_ms: int, *, suppressed: bool) -> None:
         """Suppress it, or stop to: then it has its whole on-delay again."""

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Collection
 from typing import Protocol
 
-from gateway.records import ALARM, GATEWAY
+from gateway.records import GATEWAY, alarm_event
 from ledger_client.formats.record import Event
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.ledgers")
 
@@ -31,21 +32,20 @@ class LedgerAlarms:
         """Forget the alarms of ledgers other than these, which have left the configuration."""
         self._raised = {(code, ledger) for code, ledger in self._raised if ledger in ledgers}
 
-    def raise_(self, code: str, ledger: str, text: str) -> None:
+    def raise_(self, code: str, ledger: str, said: Said) -> None:
         """Raise an alarm, unless it is active."""
         if (code, ledger) not in self._raised:
             self._raised.add((code, ledger))
-            self._tell(code, ledger, text, raised=True)
+            self._tell(code, ledger, said, raised=True)
 
-    def clear(self, code: str, ledger: str, text: str) -> None:
+    def clear(self, code: str, ledger: str, said: Said) -> None:
         """Clear an alarm, if it is active."""
         if (code, ledger) in self._raised:
             self._raised.remove((code, ledger))
-            self._tell(code, ledger, text, raised=False)
+            self._tell(code, ledger, said, raised=False)
 
-    def _tell(self, code: str, ledger: str, text: str, *, raised: bool) -> None:
+    def _tell(self, code: str, ledger: str, said: Said, *, raised: bool) -> None:
         if self._events is None:
-            log.log(logging.ERROR if raised else logging.INFO, "%s", text)
+            log.log(logging.ERROR if raised else logging.INFO, "%s", said)
         else:
-            fields = {"code": code, "line": f"ledger {ledger}", "text": text, "raised": raised}
-            self._events.happened(GATEWAY, Event(ALARM, fields))
+            self._events.happened(GATEWAY, alarm_event(code, f"ledger {ledger}", said, raised=raised))

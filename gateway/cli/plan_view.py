@@ -66,9 +66,9 @@ def print_plan(out: Console, plan: LinePlan) -> None:
     if len(plan.meters) > 1:
         out.print(_when_dead(max(plan.meters, key=lambda m: m.probe_ms)))
     for warning in plan.warnings:
-        out.print(Text("warning:", "bold"), warning)
+        out.print(Text("warning:", "bold"), str(warning))
     for note in plan.notes:
-        out.print(Text("note:", "bold"), note)
+        out.print(Text("note:", "bold"), str(note))
     for problem in plan.problems:
         out.print(Text("error:", "bold"), f"{problem.key}: {problem.problem}")
 

@@ -43,7 +43,7 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
         web = setup.listen(web)
     if web is None or not is_there(config_path):
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
-        for path in site_init.init(folder, gateway=gateway, now_s=now_s, state=state):
+        for path in site_init.init(folder, site_init.NewSite(gateway=gateway, now_s=now_s, state=state)):
             click.echo(f"wrote {path}")
         if web is None:
             click.echo(_next(config_path))
@@ -111,5 +111,5 @@ def _new_password(name: str, file: Path | None) -> str:
                 file, "", f"cannot be read: {why}", "give a file whose first line is the password"
             ) from None
     if problem := check_new(name, given):
-        raise GatewayError(problem, "choose another one")
+        raise GatewayError(problem)
     return str(given)

@@ -20,6 +20,8 @@ from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
 from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.messages.message import Message
+from ledger_client.messages import Said
 
 DAY_MS = 86_400_000
 SILENT_BLOCKS = 2
@@ -28,11 +30,20 @@ SILENT_BLOCKS = 2
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What cannot be: the key of gateway.toml, what is wrong, and the values that would do."""
+    """What cannot be: the key of gateway.toml, what is wrong, and as its fix the values that would do."""
 
     key: str
-    problem: str
-    way_out: str
+    message: Message
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in English."""
+        return self.message.problem
+
+    @property
+    def way_out(self) -> str:
+        """The values that would do, in English."""
+        return self.message.way_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,15 @@ class LinePlan:
     reads: tuple[PlannedRead, ...]
     share: float | None
     problems: tuple[Problem, ...]
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[Said, ...]
+    notes: tuple[Said, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as plain data."""
-        return asdict(self)
+        """The plan as plain data, with its sentences in English."""
+        plain = asdict(replace(self, problems=(), warnings=(), notes=()))
+        problems = [{"key": p.key, "problem": p.problem, "way_out": p.way_out} for p in self.problems]
+        texts = {"warnings": [str(said) for said in self.warnings], "notes": [str(said) for said in self.notes]}
+        return plain | {"problems": problems} | texts
 
 
 def line_plans(specs: Sequence[LineSpec]) -> list[LinePlan]:
@@ -91,8 +105,9 @@ def refuse(config_path: Path, plans: Sequence[LinePlan]) -> None:
     """Raise ConfigError for the first problem, if there is one."""
     problems = [problem for plan in plans for problem in plan.problems]
     if problems:
-        first, more = problems[0], f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ConfigError(config_path, first.key, first.problem + more, first.way_out)
+        first, more = problems[0], len(problems) - 1
+        what = Message("plan-problem-and-more", problem=first.message, n=more) if more else first.message
+        raise ConfigError(config_path, first.key, what)
 
 
 def line_plan(spec: LineSpec) -> LinePlan:
@@ -100,12 +115,14 @@ def line_plan(spec: LineSpec) -> LinePlan:
     found = budget(spec)
     pairs = _pairs(spec, found.meters)
     share = found.share if spec.port is not None else None
-    warnings = []
+    warnings: list[Said] = []
     if share is not None and NEARLY_FULL < share <= FULL:
-        warnings.append(f"{share:.0%} of the line's time is used: one slow answer will cost other polls")
+        warnings.append(Message("budget-high", share_percent=round(100 * share)))
     elif spec.type == "modbus-rtu-over-tcp" and found.share > NEARLY_FULL:
-        behind = f"if the line behind {spec.where} runs at {spec.baudrate} baud"
-        warnings.append(f"{behind}, it needs {found.share:.2f} s of each second")
+        behind = Message(
+            "budget-behind-converter", where=spec.where, baudrate=spec.baudrate, share=_decimal(found.share)
+        )
+        warnings.append(behind)
     warnings += (warning for meter in spec.meters if (warning := _never_asleep(meter)))
     profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
     warnings += (_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid)
@@ -126,34 +143,25 @@ def line_plan(spec: LineSpec) -> LinePlan:
     )
 
 
-def _kind_unsaid(profile: Profile) -> str:
+def _kind_unsaid(profile: Profile) -> Message:
     """What points lack that are mostly counters, and are gauges where nothing is said."""
-    return (
-        f"profile {profile.name}: {', '.join(profile.kind_unsaid)} may be a counter or not, and count as gauges; "
-        'write kind = "counter" if it only grows, kind = "gauge" if not'
-    )
+    return Message("budget-kind-missing", profile=profile.name, points=tuple(profile.kind_unsaid))
 
 
-def _unbounded(profile: Profile) -> str:
-    """The integers of which any pattern is a value; "" without one."""
-    if not (names := ", ".join(unbounded(profile))):
-        return ""
-    return (
-        f"profile {profile.name}: {names} have neither not_available nor low or high, so that a code for no value is "
-        "recorded as a value"
-    )
+def _unbounded(profile: Profile) -> Message | None:
+    """The integers of which any pattern is a value; None without one."""
+    names = tuple(unbounded(profile))
+    return Message("budget-unbounded", profile=profile.name, points=names) if names else None
 
 
-def _never_asleep(meter: MeterSpec) -> str | None:
+def _never_asleep(meter: MeterSpec) -> Message | None:
     """What a device that may sleep lacks for its silence at night to be no fault."""
     profile, below = meter.profile, meter.profile.sleeps_below
     if not profile.may_sleep or meter.night is not None or below in {point.name for point in meter.points}:
         return None
-    power = f"record its point {below}" if below else "write sleeps_below into a profile of your own"
-    return (
-        f"{meter.name} may sleep, but nothing tells when, so that its silence at night is an alarm; give it "
-        f'sleeps = "20:00-06:00", or [gateway] latitude and longitude, or {power}'
-    )
+    if below:
+        return Message("budget-never-asleep-point", meter=meter.name, point=below)
+    return Message("budget-never-asleep", meter=meter.name)
 
 
 def _meter(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> PlannedMeter:
@@ -171,46 +179,59 @@ def _meter(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> PlannedMeter
 
 
 def _read(known: MeterBudget, read: ReadBudget) -> PlannedRead:
-    what = "bits" if read.block.fc in BITS else "registers"
-    reads = tuple(f"function {b.fc}, {b.count} {what} from {_where(b)}" for b in read.variants)
+    reads = tuple(str(_read_name(block)) for block in read.variants)
     sharing = len(known.sharing(read))
     return PlannedRead(known.meter, len(read.block.points), reads, read.needed, sharing, read.time_ms)
 
 
-def _where(block: Block) -> str:
-    model = block.points[0][0].model
-    return str(block.address) if model is None else f"model {model} + {block.address}"
+def _read_name(block: Block) -> Message:
+    """Function, length and first address of a read."""
+    function, n, first, model = block.fc, block.count, block.address, block.points[0][0].model
+    if block.fc in BITS:
+        return Message("read-bits", function=function, n=n, first=first)
+    if model is not None:
+        return Message("read-registers-of-model", function=function, n=n, model=model, offset=first)
+    return Message("read-registers", function=function, n=n, first=first)
 
 
 def _overfull(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]], share: float | None) -> Iterator[Problem]:
     """The line needs more than all of the time, or one meter more than its own period."""
     if share is None:
         return
-    asks = ", ".join(f"{m.name} {b.poll_ms:.0f} ms every {m.period_ms / 1000:g} s" for m, b in pairs)
+    asks = tuple(
+        Message("budget-meter-share", meter=m.name, poll_ms=round(b.poll_ms), period_s=_seconds(m.period_ms))
+        for m, b in pairs
+    )
     slow = [m for m, b in pairs if b.poll_ms + m.profile.pause_ms > m.period_ms]
-    if share > FULL:
-        said = f"this line needs {share:.2f} s of each second ({asks}){_cut(spec, pairs)}"
-    elif slow:
-        pause = f" and a pause of {slow[0].profile.pause_ms} ms" if slow[0].profile.pause_ms else ""
-        said = f"{slow[0].name} needs longer than its period{pause} ({asks})"
-    else:
+    if share <= FULL and not slow:
         return
-    periods = shortest_periods(spec)
-    others = "fewer points, a higher baudrate, or some of its meters on another line"
-    works = f"the shortest that works is {_every(spec, periods)}; else {others}" if periods else others
-    yield Problem(f"bus {spec.name!r}", said, works)
+    periods = _every(spec, shortest_periods(spec))
+    if share > FULL:
+        said = Message("budget-line-overfull", share=_decimal(share), asks=asks, periods=periods)
+        if cuts := _cuts(spec, pairs):
+            said = Message("budget-line-overfull-cut", share=_decimal(share), asks=asks, cuts=cuts, periods=periods)
+    elif pause_ms := slow[0].profile.pause_ms:
+        said = Message("budget-meter-overfull-pause", meter=slow[0].name, pause_ms=pause_ms, asks=asks, periods=periods)
+    else:
+        said = Message("budget-meter-overfull", meter=slow[0].name, asks=asks, periods=periods)
+    yield Problem(f"bus {spec.name!r}", said)
 
 
-def _cut(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]]) -> str:
-    """In words, if the line is overfull only because reads are cut shorter for want of longer ones."""
+def _cuts(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]]) -> tuple[Message, ...]:
+    """Which reads are cut shorter for want of longer ones, if the line is overfull only because of that."""
     slow = budget(replace(spec, meters=tuple(replace(m, period_ms=DAY_MS) for m in spec.meters)))
     in_one_shape = {known.meter: known for known in slow.meters}
     if sum(in_one_shape[m.name].poll_ms / m.period_ms for m, _ in pairs) > FULL:
-        return ""
-    return "".join(
-        f"; {m.name} is asked in {len(b.reads)} reads in place of {len(in_one_shape[m.name].reads)}, because this "
-        f"period needs {b.reads[0].needed} shapes of each and no read of it may be longer than "
-        f"{m.profile.max_registers} registers"
+        return ()
+    return tuple(
+        Message(
+            "budget-cut",
+            meter=m.name,
+            n=len(b.reads),
+            before=len(in_one_shape[m.name].reads),
+            shapes=b.reads[0].needed,
+            max_registers=m.profile.max_registers,
+        )
         for m, b in pairs
         if len(b.reads) > len(in_one_shape[m.name].reads)
     )
@@ -228,24 +249,35 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
     worst = min(short, key=lambda read: len(read.variants))
     life_ms, together = spec.answer_life_of(meter), known.sharing(worst)
     shapes = worst.shapes.union(*(read.shapes for read in together))
-    read, ways = _read(known, worst).reads[0], []
-    if len(together) > 1:
-        said = f"{len(together)} reads, {read} and the like, have {len(shapes)} of the shapes between them"
-    else:
-        said = f"{read} can be asked in {len(shapes)} of the {worst.needed} shapes"
+    period_s, life_s, read_name = _seconds(meter.period_ms), _seconds(life_ms), _read_name(worst.variants[0])
+    ways = []
     if spec.type == "modbus-tcp" and len(spec.meters) == 1 and not meter.profile.direct:
-        ways.append("if the meter itself has the Ethernet plug, direct = true at the top of its profile")
+        ways.append(Message("budget-way-direct"))
     if (period_ms := _shortest_by_shapes(spec, meter)) is not None:
-        ways.append(f"the shortest that works is every = {_duration(period_ms)}")
+        ways.append(Message("budget-way-period", every_s=_seconds(period_ms)))
     if (life_that_works := _longest_life_ms(spec, meter, len(shapes) / len(together))) is not None:
-        ways.append(f"answer_life = {_duration(life_that_works)} on the bus, if nothing on it can answer later")
-    return Problem(
-        f"bus {spec.name!r}, meter {meter.name!r}, every",
-        f"{meter.period_ms / 1000:g} s is too often: {said} that keep late answers apart "
-        f"(answer life {life_ms / 1000:g} s)",
-        "; or ".join([*ways, "fewer of its points"] if len(together) > 1 else ways)
-        or "read it less often, or fewer of its points",
-    )
+        ways.append(Message("budget-way-answer-life", life_s=_seconds(life_that_works)))
+    if len(together) > 1:
+        said = Message(
+            "budget-shapes-together",
+            period_s=period_s,
+            n=len(together),
+            read_name=read_name,
+            shapes=len(shapes),
+            life_s=life_s,
+            ways=(*ways, Message("budget-way-points")),
+        )
+    else:
+        said = Message(
+            "budget-shapes-of-read",
+            period_s=period_s,
+            read_name=read_name,
+            shapes=len(shapes),
+            needed=worst.needed,
+            life_s=life_s,
+            ways=tuple(ways) or (Message("budget-way-less-often"),),
+        )
+    return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", said)
 
 
 def _shortest_by_shapes(spec: LineSpec, meter: MeterSpec) -> int | None:
@@ -319,13 +351,21 @@ def _up(ms: float, step_ms: int) -> int:
     return math.ceil(round(ms / step_ms, 9)) * step_ms
 
 
-def _every(spec: LineSpec, periods_ms: Sequence[int]) -> str:
+def _every(spec: LineSpec, periods_ms: Sequence[int] | None) -> tuple[Message, ...]:
+    if periods_ms is None:
+        return (Message("budget-every-none"),)
+    if len(periods_ms) == 1:
+        return (Message("budget-every", every_s=_seconds(periods_ms[0])),)
     if len(set(periods_ms)) == 1:
-        return f"every = {_duration(periods_ms[0])}" + (" for all of its meters" if len(periods_ms) > 1 else "")
+        return (Message("budget-every-all", every_s=_seconds(periods_ms[0])),)
     pairs = zip(spec.meters, periods_ms, strict=True)
-    return "every = " + ", ".join(f"{_duration(period_ms)} for {meter.name}" for meter, period_ms in pairs)
+    return tuple(Message("budget-every-meter", every_s=_seconds(ms), meter=meter.name) for meter, ms in pairs)
 
 
-def _duration(ms: int) -> str:
-    """As gateway.toml takes it."""
-    return f'"{ms / 1000:g}s"'
+def _seconds(ms: int) -> str:
+    """As gateway.toml takes it, without the unit."""
+    return f"{ms / 1000:g}"
+
+
+def _decimal(seconds: float) -> str:
+    return f"{seconds:.2f}"

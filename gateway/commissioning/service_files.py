@@ -21,10 +21,13 @@ from pathlib import Path
 from gateway.commissioning.shipped_files import shipped
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process import instance_lock
 from ledger_client.durable_files import whole_file
 from ledger_client.enrolment.request import parse_request
 from ledger_client.errors import VerificationError
+from ledger_client.messages import Said
 from ledger_client.text_file import toml_of
 
 MARK = "# Written by `meterseal install`; `meterseal uninstall` removes it."
@@ -86,23 +89,22 @@ def pieces(root: Path, command: Path) -> list[Piece]:
 def check(root: Path, command: Path) -> None:
     """Raises GatewayError where the service could not be, or need not be, installed."""
     if not root.is_dir():
-        raise GatewayError(f"{root}: is no folder", "give the folder where the other machine's disk is mounted")
+        raise GatewayError(Message("service-no-root", root=str(root)))
     if (root / PACKAGED).exists():
-        raise Declined(f"{root / PACKAGED}: the Debian package has installed the service already", "use it as it is")
+        raise Declined(Message("service-packaged", path=str(root / PACKAGED)))
     if root != ROOT:  # another machine's disk: what its users may do cannot be told here
         return
-    way_out = "install Meterseal where every user may read it: python3 -m venv /opt/meterseal"
     if str(command).startswith(HIDDEN):
-        raise GatewayError(f"{command}: a service cannot see into {' '.join(HIDDEN)}", way_out)
+        raise GatewayError(Message("service-command-hidden", command=str(command), folders=HIDDEN))
     for path in (command, *command.parents, command.parent / "python3"):
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            raise GatewayError(f"{path}: {error.strerror}", way_out) from None
+            raise GatewayError(Message("service-command-missing", path=str(path), error=os_error(error))) from None
         if not mode & stat.S_IXOTH:
-            raise GatewayError(f"{path}: the service's own user may not use it", way_out)
+            raise GatewayError(Message("service-command-closed", path=str(path)))
     if os.geteuid() != 0:
-        raise GatewayError("only root may install a service", "run it again with sudo")
+        raise GatewayError(Message("service-needs-root"))
 
 
 def write(found: Iterable[Piece]) -> Iterator[Path]:
@@ -115,7 +117,9 @@ def write(found: Iterable[Piece]) -> Iterator[Path]:
                     file.write(piece.content.encode())
                 piece.path.chmod(0o644)
             except OSError as error:
-                raise GatewayError(f"{piece.path}: {error.strerror}", "run it as root") from None
+                raise GatewayError(
+                    Message("service-not-writable", path=str(piece.path), error=os_error(error))
+                ) from None
             yield piece.path
 
 
@@ -126,7 +130,7 @@ def remove(piece: Piece) -> None:
         if FOLDER in (piece.present or "") and not any(piece.path.parent.iterdir()):
             piece.path.parent.rmdir()
     except OSError as error:
-        raise GatewayError(f"{piece.path}: {error.strerror}", "run it as root") from None
+        raise GatewayError(Message("service-not-writable", path=str(piece.path), error=os_error(error))) from None
 
 
 def steps_in(root: Path) -> list[list[str]]:
@@ -159,13 +163,13 @@ def steps_after_data(root: Path) -> list[list[str]]:
     return [] if root != ROOT or (root / PACKAGED).exists() else [["userdel", "meterseal"]]
 
 
-def run(command: Sequence[str]) -> str | None:
-    """One step. None, or in words why it failed: a machine without udev is still a machine."""
+def run(command: Sequence[str]) -> Said | None:
+    """One step. None, or why it failed: a machine without udev is still a machine."""
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as error:
-        return f"{command[0]}: {error.strerror}"
-    return None if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}")
+        return Message("command-not-started", command=command[0], error=os_error(error))
+    return None if done.returncode == 0 else (done.stderr.strip() or Message("command-failed", code=done.returncode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +191,10 @@ def holdings(root: Path) -> Holdings | None:
     found = [path for path in state.rglob("*") if path.is_file()]
     for path in found:
         if path.name == "meterseal.lock" and (pid := instance_lock.running(path.parent)) is not None:
-            raise GatewayError(f"{path.parent}: a gateway (process {pid}) works here", "systemctl stop meterseal")
+            raise GatewayError(Message("service-in-use", folder=str(path.parent), pid=pid))
     gateway = _gateway_id(root, found)
     if gateway is None:
-        problem = f"{state}: nothing tells which gateway this is, so its id cannot be asked for"
-        raise GatewayError(problem, f"look into it yourself and delete it: rm -r {state}")
+        raise GatewayError(Message("service-gateway-unknown", state=str(state)))
     keys = sum(path.suffix == ".pem" for path in found)
     databases = sum(path.name.startswith("meterseal.db") and path.name[-4:] not in ("-wal", "-shm") for path in found)
     return Holdings(state, gateway, keys, databases, sum(path.stat().st_size for path in found))
@@ -216,4 +219,4 @@ def delete(held: Holdings) -> None:
     try:
         shutil.rmtree(held.path)
     except OSError as error:
-        raise GatewayError(f"{held.path}: {error.strerror}", "run it as root") from None
+        raise GatewayError(Message("service-not-writable", path=str(held.path), error=os_error(error))) from None

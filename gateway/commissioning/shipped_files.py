@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
 
 _SOURCES = Path(__file__).resolve().parents[2] / "configs"
 
@@ -21,4 +22,4 @@ def shipped(name: str) -> Path:
     for entry in listed:
         if entry.as_posix().endswith(f"share/meterseal/configs/{name}"):
             return Path(str(entry.locate())).resolve()
-    raise GatewayError(f"configs/{name}: is not part of this installation", "install Meterseal again")
+    raise GatewayError(Message("shipped-file-missing", name=name))

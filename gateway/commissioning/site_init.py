@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.device_keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError
-from gateway.process.file_owner import OWN_USER, as_its_folder, is_there
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from gateway.process.file_owner import as_its_folder, is_there
 
 GATEWAY_TOML = """\
 # Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.
@@ -87,59 +90,65 @@ receipts = 1                        # how many distinct ledgers of the list must
 """
 
 
-def init(
-    folder: Path,
-    *,
-    gateway: str,
-    now_s: int,
-    port: str = "rs485-1",
-    sunspec_port: int = 5020,
-    every: str = "10s",
-    co2_every: str = "10s",
-    seal_every: str = "60s",
-    ledger: str = "demo-ledger",
-    ledger_url: str = "http://127.0.0.1:8700",
-    state: Path | None = None,
-) -> list[Path]:
-    """Make ``folder`` with gateway.toml, keys and trust.toml; returns the files. Raises ConfigError if one exists.
+@dataclass(frozen=True, slots=True)
+class NewSite:
+    """What the gateway.toml of a new site says where sites differ. Durations as the file has them: ``"10s"``.
 
-    ``state``: another folder for keys and records.
+    ``now_s``: Unix seconds, from when on its keys count; ``state``: another folder for keys and records.
     """
+
+    gateway: str
+    now_s: int
+    port: str = "rs485-1"
+    sunspec_port: int = 5020
+    every: str = "10s"
+    co2_every: str = "10s"
+    seal_every: str = "60s"
+    ledger: str = "demo-ledger"
+    ledger_url: str = "http://127.0.0.1:8700"
+    state: Path | None = None
+
+    def gateway_toml(self) -> str:
+        """The text of the file."""
+        return GATEWAY_TOML.format(
+            id=self.gateway,
+            data=self.folder("data"),
+            keys=self.folder("keys"),
+            port=self.port,
+            sunspec_port=self.sunspec_port,
+            every=self.every,
+            co2_every=self.co2_every,
+            seal_every=self.seal_every,
+            ledger=self.ledger,
+            ledger_url=self.ledger_url,
+            ledger_type="mqtt" if self.ledger_url.startswith("mqtt") else "http",
+        )
+
+    def folder(self, name: str) -> str:
+        """Where the folder of that name lies: within the state folder, or relative to gateway.toml."""
+        return str(self.state.absolute() / name) if self.state else name
+
+
+def init(folder: Path, site: NewSite) -> list[Path]:
+    """Make ``folder`` with gateway.toml, keys and trust.toml; returns the files. Raises ConfigError if one exists."""
     config_path, trust_path = folder / "gateway.toml", folder / "trust.toml"
-    data, keys = (str(state.absolute() / name) if state else name for name in ("data", "keys"))
     if is_there(folder) and not folder.is_dir():
-        raise ConfigError(folder, "", "is a file, not a folder", "choose another name")
-    for path in (config_path, trust_path, folder / keys):
+        raise ConfigError(folder, "", Message("init-not-a-folder"))
+    for path in (config_path, trust_path, folder / site.folder("keys")):
         if is_there(path):
-            raise ConfigError(path, "", "exists already, and init overwrites nothing", "choose another folder")
+            raise ConfigError(path, "", Message("init-exists"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        config_path.write_text(
-            GATEWAY_TOML.format(
-                id=gateway,
-                data=data,
-                keys=keys,
-                port=port,
-                sunspec_port=sunspec_port,
-                every=every,
-                co2_every=co2_every,
-                seal_every=seal_every,
-                ledger=ledger,
-                ledger_url=ledger_url,
-                ledger_type="mqtt" if ledger_url.startswith("mqtt") else "http",
-            )
-        )
+        config_path.write_text(site.gateway_toml())
     except OSError as error:
-        raise ConfigError(
-            folder, "", f"cannot be written: {error.strerror}", "choose a folder that you may write to"
-        ) from None
+        raise ConfigError(folder, "", Message("init-not-writable", error=os_error(error))) from None
     try:
         config = load_config(config_path)
     except ConfigError:  # an id that cannot be: the next attempt must not find this file
         config_path.unlink()
         raise
-    made = make_missing(config, now_s)
-    add_to_trust(config, made, now_s)
+    made = make_missing(config, site.now_s)
+    add_to_trust(config, made, site.now_s)
     return [config_path, trust_path, *sorted(config.keys.glob("*.pem")), config.keys / REQUEST_FILE]
 
 
@@ -157,7 +166,7 @@ def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:
         if new:
             as_its_folder(config.trust)
     except OSError as error:
-        raise ConfigError(config.trust, "", f"cannot be written: {error.strerror}", OWN_USER) from None
+        raise ConfigError(config.trust, "", Message("trust-not-writable", error=os_error(error))) from None
 
 
 def trust_head(ledgers: Sequence[str]) -> str:

@@ -70,41 +70,13 @@ class Line:
         self._clock, self._on_poll, self._lag_ms = clock, on_poll, lag_ms
         self._identities = {} if identities is None else identities
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
-        if endpoint is None:
-            endpoint = Endpoint(shape_table(spec, used_until=before, armed=armed))
-        else:
-            endpoint.table.configure(*_lives(spec), clock.monotonic())
-            if before is not None:
-                endpoint.table.used_by_others(before)
-        self.endpoint, self._table = endpoint, endpoint.table
-        self._ear = LineMonitor(
-            spec.name,
-            self._table,
-            clock.monotonic,
-            self._learn,
-            self._doubt,
-            shared=spec.shared,
-            other_master=endpoint.other_master,
-        )
+        self.endpoint = self._known(endpoint, before, armed)
+        self._table = self.endpoint.table
+        self._ear = self._monitor()
         self._sleepers = Sleepers(spec.meters, power)
         self._alarms = LineAlarms(spec, on_alarm, self._sleepers)
         self.counters = self._ear.counters
-        every_s = identity_every_s(spec)
-        self._meters = {
-            meter.name: MeterState(
-                spec,
-                meter,
-                clock,
-                lambda: self._stopping,
-                self._identities.get(meter.name),
-                doubts=partial(doubts, meter.name) if doubts is not None else None,
-                avoided=partial(self._table.avoided, meter.address),
-                others_at=partial(self._others_at, meter.name),
-                identity_every_s=every_s,
-                armed=armed,
-            )
-            for meter in spec.meters
-        }
+        self._meters = self._states(doubts, armed)
         self._waiting: dict[str, PollAttempt] = {}
         self._schedule = Schedule({}, 0)
         self._link: Link | None = None
@@ -116,6 +88,45 @@ class Line:
         """For so long it was asked and listened to, since it was made."""
         self._answered: dict[str, Poll] = {}
         self._wake: asyncio.Future[None] | None = None
+
+    def _known(self, endpoint: Endpoint | None, before: float | None, armed: bool) -> Endpoint:
+        """What is known of the port or address. ``before``: others may have asked until that monotonic moment."""
+        if endpoint is None:
+            return Endpoint(shape_table(self.spec, used_until=before, armed=armed))
+        endpoint.table.configure(*_lives(self.spec), self._clock.monotonic())
+        if before is not None:
+            endpoint.table.used_by_others(before)
+        return endpoint
+
+    def _monitor(self) -> LineMonitor:
+        return LineMonitor(
+            self.spec.name,
+            self._table,
+            self._clock.monotonic,
+            self._learn,
+            self._doubt,
+            shared=self.spec.shared,
+            other_master=self.endpoint.other_master,
+        )
+
+    def _states(self, doubts: Callable[[str, BlockAnswer], bool] | None, armed: bool) -> dict[str, MeterState]:
+        """The state of each meter, by name."""
+        every_s = identity_every_s(self.spec)
+        return {
+            meter.name: MeterState(
+                self.spec,
+                meter,
+                self._clock,
+                lambda: self._stopping,
+                self._identities.get(meter.name),
+                doubts=partial(doubts, meter.name) if doubts is not None else None,
+                avoided=partial(self._table.avoided, meter.address),
+                others_at=partial(self._others_at, meter.name),
+                identity_every_s=every_s,
+                armed=armed,
+            )
+            for meter in self.spec.meters
+        }
 
     async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
         """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter, from ``from_ms`` on if

@@ -15,6 +15,7 @@ from gateway.fieldbus.sleep import Sleepers
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
 from gateway.messages.alarm_kinds import AlarmCode
 from ledger_client.formats.senml import Quality
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -153,15 +154,19 @@ class LineAlarms:
         found = [(meter, why) for meter in meters if (why := self._sleepers.why_awake(meter))]
         return "".join(f"; {meter} may sleep, but {why}" for meter, why in found)
 
-    def _raise(self, code: AlarmCode, meter: str | None, text: str) -> None:
+    def _raise(self, code: AlarmCode, meter: str | None, said: Said) -> None:
         if (meter, code) not in self._raised:
             self._raised.add((meter, code))
-            self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", True))
+            self._tell(Alarm(self._spec.name, meter, code, self._of_line(said), True))
 
-    def _clear(self, code: AlarmCode, meter: str | None, text: str) -> None:
+    def _clear(self, code: AlarmCode, meter: str | None, said: Said) -> None:
         if (meter, code) in self._raised:
             self._raised.remove((meter, code))
-            self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", False))
+            self._tell(Alarm(self._spec.name, meter, code, self._of_line(said), False))
+
+    def _of_line(self, said: Said) -> Said:
+        """With the name of the line, which a message has among its facts."""
+        return f"{self._spec.name}: {said}" if isinstance(said, str) else said
 
     def _tell(self, alarm: Alarm) -> None:
         if self._on_alarm is None:

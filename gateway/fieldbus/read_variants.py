@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from gateway.devices.points import Point, Profile
 from gateway.devices.read_plan import Block, Limits, plan, shape_sets
-from gateway.fieldbus.learned_limits import Cuts, read_of
+from gateway.fieldbus.learned_limits import Cuts, Read, read_of
 from gateway.fieldbus.modbus.frames import Request, char_seconds, t35_seconds
 from gateway.fieldbus.modbus.shapes import needed, occupied
 from gateway.fieldbus.specs import LineSpec, MeterSpec
@@ -180,33 +181,72 @@ def read_plan(
     """
     k = shapes_needed(line, meter) if armed else 1
     bounds = replace(limits(line, profile, min(k, MOST_SHAPES)), avoid=avoid if armed else frozenset())
-    groups: Sequence[Sequence[Point]] = [points] if cuts is None else cuts.groups
-    if line.shared:
-        groups = [_with_witness(group, profile) for group in groups]
-    elif along and len(groups) == 1 and not (cuts and (cuts.banned or cuts.holes)):
-        groups = [_along(groups[0], profile, bounds, meter.period_ms)]
+    groups = _groups(line, meter, profile, points, bounds, cuts, along=along)
     wanted = {point.name for point in points}
     blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p, _ in b.points))
-    identity = plan([p for p in profile.points if p.name in profile.identity], replace(bounds, variants=1))
-    every, banned = (*blocks, *identity), set() if cuts is None else cuts.banned
+    identity = tuple(plan([p for p in profile.points if p.name in profile.identity], replace(bounds, variants=1)))
+    if armed:
+        spares = _AGAIN * any(map(_counts, blocks))
+        offered = _offered((*blocks, *identity), bounds, set() if cuts is None else cuts.banned, spares)
+    else:
+        offered = [_Offered(block, (block,), ()) for block in (*blocks, *identity)]
+    polled, asked_who = offered[: len(blocks)], offered[len(blocks) :]
+    return ReadPlan(
+        k,
+        tuple(_set(line, meter, profile, one, wanted) for one in polled),
+        tuple(_set(line, meter, profile, one, None) for one in asked_who),
+        missing,
+        avoid,
+    )
 
-    def offered(some: Sequence[Block], most: int) -> list[tuple[Block, ...]]:
-        found = shape_sets(some, most + len(banned), bounds)
+
+def _groups(
+    line: LineSpec,
+    meter: MeterSpec,
+    profile: Profile,
+    points: Sequence[Point],
+    bounds: Limits,
+    cuts: Cuts | None,
+    *,
+    along: bool,
+) -> Sequence[Sequence[Point]]:
+    """The points that may share a read, with those of the identity that are read along."""
+    groups: Sequence[Sequence[Point]] = [points] if cuts is None else cuts.groups
+    if line.shared:
+        return [_with_witness(group, profile) for group in groups]
+    if along and len(groups) == 1 and not (cuts and (cuts.banned or cuts.holes)):
+        return [_along(groups[0], profile, bounds, meter.period_ms)]
+    return groups
+
+
+class _Offered(NamedTuple):
+    """A block, the variants that it may be asked in, and the spare ones."""
+
+    block: Block
+    own: tuple[Block, ...]
+    spare: tuple[Block, ...]
+
+
+def _offered(every: Sequence[Block], bounds: Limits, banned: Collection[Read], spares: int) -> list[_Offered]:
+    """The variants of each block, without the banned ones. ``spares``: how many more where a block holds a counter."""
+
+    def allowed(blocks: Sequence[Block], most: int) -> list[tuple[Block, ...]]:
+        found = shape_sets(blocks, most + len(banned), bounds)
         return [tuple(b for b in shapes if read_of(b) not in banned) for shapes in found]
 
-    if armed:
-        most = bounds.variants + _IN_HAND * bool(avoid)
-        extra = _AGAIN * any(map(_counts, blocks))
-        shapes = offered(every, most + extra)
-    else:
-        most, shapes = 1, [(block,) for block in every]
-    sets: list[BlockSet] = []
-    for found, block in zip(shapes, every, strict=True):
-        spare = found[most:][:_AGAIN] if _counts(block) else ()
+    most, offered = bounds.variants + _IN_HAND * bool(bounds.avoid), []
+    for block, shapes in zip(every, allowed(every, most + spares), strict=True):
         # a block without a shape of its own shares those of others: that costs waiting, never truth
-        own = found[:most] or offered((block,), MOST_SHAPES)[0] or (block,)
-        whole = not line.shared and profile.identity_object is None and _holds(block, profile)
-        who = tuple(p for p, _ in block.points if p.name in profile.identity) if whole else ()
-        names = wanted if len(sets) < len(blocks) else None
-        sets.append(BlockSet.of(meter.address, block, own, spare, wanted=names, who=who))
-    return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing, avoid)
+        own = shapes[:most] or allowed((block,), MOST_SHAPES)[0] or (block,)
+        offered.append(_Offered(block, own, shapes[most:][:_AGAIN] if _counts(block) else ()))
+    return offered
+
+
+def _set(
+    line: LineSpec, meter: MeterSpec, profile: Profile, offered: _Offered, wanted: Container[str] | None
+) -> BlockSet:
+    """The requests for a block; with the identity, where it is read along and tells who answers."""
+    block = offered.block
+    whole = not line.shared and profile.identity_object is None and _holds(block, profile)
+    who = tuple(p for p, _ in block.points if p.name in profile.identity) if whole else ()
+    return BlockSet.of(meter.address, block, offered.own, offered.spare, wanted=wanted, who=who)

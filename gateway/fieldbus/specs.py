@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.devices.night import Night
 from gateway.devices.points import Point, Profile, Ratio
 from gateway.devices.read_plan import Block
+from ledger_client.messages import Said
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
 """How long after a question its answer may still come, by kind of line."""
@@ -97,7 +98,7 @@ class LineSpec:
 class Alarm:
     """Something on a line that somebody must look after; told once when it begins (``raised``) and once when it ends.
 
-    ``meter`` is None where the line as a whole is meant. ``text`` says what, where, and the way out. Codes:
+    ``meter`` is None where the line as a whole is meant. ``said`` says what, where, and the way out. Codes:
     ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged
     frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not),
     ``wrong-answer`` (a meter answers with another function or length than it was asked for).
@@ -106,8 +107,13 @@ class Alarm:
     line: str
     meter: str | None
     code: str
-    text: str
+    said: Said
     raised: bool
+
+    @property
+    def text(self) -> str:
+        """It in English."""
+        return str(self.said)
 
 
 class BlockAnswer(NamedTuple):

@@ -19,7 +19,9 @@ from typing import Any
 
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.messages.languages import said_in
-from gateway.process.file_owner import OWN_USER
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from ledger_client.messages import said_of
 
 SOCKET = "control.sock"
 MAX_LINE = 65536
@@ -66,8 +68,7 @@ async def serve(data: Path, orders: Mapping[str, Order]) -> asyncio.Server:
             finally:
                 os.umask(before)
     except OSError as error:
-        way_out = "free space on its disk, and check the folder's permissions"
-        raise StoreError(f"{data / SOCKET}: cannot be made: {error.strerror or error}", way_out) from None
+        raise StoreError(Message("control-no-socket", socket=str(data / SOCKET), error=os_error(error))) from None
 
 
 async def _answer(
@@ -76,18 +77,19 @@ async def _answer(
     peer: socket.socket = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if uid not in (0, os.geteuid()):
-        return {"error": f"user {uid} may not give orders to this gateway", "way_out": "use the gateway's own user"}
+        return _refusal(GatewayError(Message("control-not-allowed", uid=uid)))
     try:
         order = json.loads(await reader.readline())
         return await orders[order["order"]](order)
     except GatewayError as error:
-        told = {"error": error.problem, "way_out": error.way_out, "declined": isinstance(error, Declined)}
-        return told | (error.message.to_fields() if error.message else {})
+        return _refusal(error) | {"declined": isinstance(error, Declined)}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        return {
-            "error": f"not an order that this gateway knows: {error}",
-            "way_out": "use the same version of meterseal",
-        }
+        return _refusal(GatewayError(Message("control-unknown-order", error=said_of(error))))
+
+
+def _refusal(error: GatewayError) -> dict[str, Any]:
+    fields = error.message.to_fields() if error.message else {}
+    return {"error": error.problem, "way_out": error.way_out, **fields}
 
 
 def ask(data: Path, order: str) -> dict[str, Any] | None:
@@ -111,14 +113,14 @@ def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) 
             with link.makefile("rb") as lines:
                 answer: dict[str, Any] = json.loads(lines.readline(MAX_LINE) or b"{}")
     except PermissionError as error:
-        raise GatewayError(f"{data}: {error.strerror}", OWN_USER) from None
+        raise GatewayError(Message("user-not-owner", path=str(data), error=os_error(error))) from None
     except TimeoutError:
-        problem = f"{data}: the gateway has not answered within {within_s:g} s"
-        raise GatewayError(problem, "what was ordered may still be done: meterseal status CONFIG") from None
+        raise GatewayError(Message("control-no-answer", data=str(data), limit_s=round(within_s))) from None
     except (OSError, ValueError):
-        raise GatewayError(f"{data}: no gateway runs here", "start it: meterseal run CONFIG") from None
-    if "error" in answer or not answer:
+        raise GatewayError(Message("control-no-gateway", data=str(data))) from None
+    if not answer:
+        raise GatewayError(Message("control-gateway-ended"))
+    if "error" in answer:
         kind = Declined if answer.get("declined") else GatewayError
-        text = answer.get("error", "the gateway ended before it answered")
-        raise kind(said_in(answer, text), answer.get("way_out", ""))
+        raise kind(said_in(answer, answer["error"]), answer.get("way_out", ""))
     return answer

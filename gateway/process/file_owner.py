@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 
 OWN_USER = "use the gateway's own user or root (sudo), or check who may enter the folder"
 
@@ -22,12 +24,10 @@ def is_there(path: Path) -> bool:
     try:
         return path.exists()
     except PermissionError as error:
-        raise GatewayError(f"{path}: {error.strerror}", OWN_USER) from None
+        raise GatewayError(Message("user-not-owner", path=str(path), error=os_error(error))) from None
 
 
 def demand_folder(path: Path, key: str) -> None:
     """Raise GatewayError where something else than a folder has the name that ``key`` of gateway.toml gives."""
     if is_there(path) and not path.is_dir():
-        raise GatewayError(
-            f"{path}: is a file, not a folder", f"move it away, or write another folder as {key} in [gateway]"
-        )
+        raise GatewayError(Message("folder-is-file", path=str(path), key=key))

@@ -13,6 +13,9 @@ from contextvars import ContextVar
 from math import inf
 from typing import Any
 
+from gateway.messages.message import Message
+from ledger_client.messages import Said
+
 GRACE_S = 10.0
 
 
@@ -32,10 +35,10 @@ class Heartbeat:
         """A round begins, and ends within so many seconds (``inf``: when there is work)."""
         self._until = self._monotonic() + within_s
 
-    def stuck(self) -> str | None:
-        """In words how long it has been over its time; None: it turns."""
+    def stuck(self) -> Message | None:
+        """How long it has been over its time; None: it turns."""
         over_s = self._monotonic() - self._until
-        return f"{self.name} is {over_s:.0f} s over its time" if over_s > GRACE_S else None
+        return Message("loop-late", name=self.name, over_s=round(over_s)) if over_s > GRACE_S else None
 
 
 _current: ContextVar[Heartbeat | None] = ContextVar("pulse", default=None)
@@ -58,10 +61,10 @@ class Heartbeats:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._checks: dict[str, Callable[[], str | None]] = {}
+        self._checks: dict[str, Callable[[], Said | None]] = {}
 
-    def ask(self, name: str, check: Callable[[], str | None]) -> None:
-        """Ask this, too: it says in words that it is stuck, or None."""
+    def ask(self, name: str, check: Callable[[], Said | None]) -> None:
+        """Ask this, too: it says that it is stuck, or None."""
         self._checks[name] = check
 
     async def of(self, name: str, work: Callable[[], Coroutine[Any, Any, None]], *, call_s: float = inf) -> None:
@@ -75,6 +78,6 @@ class Heartbeats:
             if self._checks.get(name) == pulse.stuck:  # else another of that name has begun
                 del self._checks[name]
 
-    def stuck(self) -> list[str]:
-        """What does not turn, in words; nothing: all do."""
-        return [words for check in list(self._checks.values()) if (words := check())]
+    def stuck(self) -> list[Said]:
+        """What does not turn; nothing: all do."""
+        return [said for check in list(self._checks.values()) if (said := check())]

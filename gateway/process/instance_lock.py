@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import demand_folder
 
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
@@ -32,10 +34,9 @@ def demand_free(data: Path) -> None:
 
 
 def _taken(data: Path, pid: int | None) -> GatewayError:
-    works = (
-        f"another gateway process (pid {pid}) works in this folder" if pid else "another gateway works in this folder"
-    )
-    return GatewayError(f"{data}: {works}", "stop it first, or give this one its own data folder")
+    if pid:
+        return GatewayError(Message("instance-running-pid", data=str(data), pid=pid))
+    return GatewayError(Message("instance-running", data=str(data)))
 
 
 def take(data: Path) -> IO[str]:
@@ -49,14 +50,14 @@ def take(data: Path) -> IO[str]:
         data.mkdir(parents=True, exist_ok=True)
         file = _path(data).open("a")  # what is in it is the holder's
     except OSError as error:
-        raise GatewayError(f"{data}: {error.strerror}", "make the folder writable for this user") from None
+        raise GatewayError(Message("instance-not-writable", data=str(data), error=os_error(error))) from None
     try:
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
     except OSError as error:
         file.close()
         if error.errno in (errno.EAGAIN, errno.EACCES):
             raise _taken(data, running(data)) from None
-        raise GatewayError(f"{data}: cannot be locked: {error.strerror}", "put it on a local file system") from None
+        raise GatewayError(Message("instance-no-lock", data=str(data), error=os_error(error))) from None
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()

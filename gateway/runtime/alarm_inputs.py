@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.languages import said_in
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, CLOCK, CONFIGURATION, GATEWAY, News, NotRecorded, SignedRecord
@@ -94,7 +95,8 @@ class AlarmInputs(BackgroundTask):
     def _event(self, event: Event) -> None:
         fields = event.fields
         if event.name == ALARM and fields["code"] in (AlarmCode.BUFFER, AlarmCode.DATABASE_REPAIRED):
-            self._board.condition(GATEWAY, fields["code"], fields["line"], fields["text"], on=fields["raised"])
+            said = said_in(fields, fields["text"])
+            self._board.condition(GATEWAY, fields["code"], fields["line"], said, on=fields["raised"])
         elif event.name == CONFIGURATION and "why" in fields:  # the first part of a change
             whom = f", by {fields['user']}" if fields.get("user") else ""
             self._board.notice(
@@ -120,10 +122,10 @@ class AlarmInputs(BackgroundTask):
 
     async def _look(self) -> None:
         site, now_ms = self._site, self._site.clock.now_ms()
-        held = site.recorder.health()["sealing"]
+        held = site.recorder.held
         found = await in_thread(lambda: run_periodic_checks(site.config, now_ms, held), "look for alarms")
-        for (meter, line), (text, _) in found.forged.items():  # what is found once is not good again when it is older
-            self._board.condition(meter, AlarmCode.SIGNATURE_FAILURE, line, text, on=True)
+        for (meter, line), (said, _) in found.forged.items():  # what is found once is not good again when it is older
+            self._board.condition(meter, AlarmCode.SIGNATURE_FAILURE, line, said, on=True)
         for code, those in found.alarms.items():
             (self._board.confirm if code in CONFIRMED_ONLY else self._board.set_conditions)(code, those)
         if found.changed and not self._change_noticed:

@@ -15,6 +15,7 @@ from gateway.process.heartbeats import Heartbeats
 from gateway.process.sd_notify import Manager
 from gateway.recording.live_state import Live
 from gateway.recording.writer import Recorder
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.agent")
 
@@ -34,11 +35,13 @@ class Watchdog(BackgroundTask):
             return
         every_s = self._manager.watchdog_s / 3 if self._manager.watchdog_s else STATUS_EVERY_S
         self._manager.ready(self._words([]))
-        known: list[str] = []
+        known: list[Said] = []
         while True:
             stuck = self._heartbeats.stuck()
             if stuck:
-                log.log(logging.DEBUG if known else logging.ERROR, "the watchdog is not fed: %s", "; ".join(stuck))
+                log.log(
+                    logging.DEBUG if known else logging.ERROR, "the watchdog is not fed: %s", "; ".join(map(str, stuck))
+                )
             elif known:
                 log.warning("the watchdog is fed again")
             known = stuck
@@ -47,9 +50,9 @@ class Watchdog(BackgroundTask):
                 self._manager.alive()
             await asyncio.sleep(every_s)
 
-    def _words(self, stuck: list[str]) -> str:
+    def _words(self, stuck: list[Said]) -> str:
         if stuck:
-            return f"stuck: {'; '.join(stuck)}"
+            return f"stuck: {'; '.join(map(str, stuck))}"
         trouble, meters = self._recorder.trouble, self._live.meters.values()
         silent = sum(meter.silent_since_ms is not None for meter in meters)
         told = f"{len(meters)} meters on {len(self._lines)} lines"

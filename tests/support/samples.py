@@ -33,7 +33,7 @@ START_S = 1_800_000_000
 
 def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
     """A site as `meterseal init` makes it, with texts of its gateway.toml replaced (old → new)."""
-    site_init.init(folder, gateway="test-gateway", now_s=1_700_000_000)
+    site_init.init(folder, site_init.NewSite(gateway="test-gateway", now_s=1_700_000_000))
     path = folder / "gateway.toml"
     text = path.read_text()
     for old, new in (changes or {}).items():

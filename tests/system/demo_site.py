@@ -116,15 +116,17 @@ def make_site(
     lines = running.lines()
     site_init.init(
         folder,
-        gateway="test-gateway",
-        now_s=int(time.time()) - 60,
-        port=lines["rs485-1"]["port"],
-        sunspec_port=lines["inverter"]["port"],
-        ledger=ledger.name,
-        ledger_url=broker_url or ledger.url,
-        every=every,
-        co2_every=every,
-        seal_every=seal_every,
+        site_init.NewSite(
+            gateway="test-gateway",
+            now_s=int(time.time()) - 60,
+            port=lines["rs485-1"]["port"],
+            sunspec_port=lines["inverter"]["port"],
+            ledger=ledger.name,
+            ledger_url=broker_url or ledger.url,
+            every=every,
+            co2_every=every,
+            seal_every=seal_every,
+        ),
     )
     path = folder / "gateway.toml"
     text = path.read_text()

@@ -154,14 +154,16 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
     )
     site_init.init(
         place.site,
-        gateway="demo-gateway",
-        now_s=int(time.time()),
-        port=serial["port"],
-        sunspec_port=tcp["port"],
-        every="2s",
-        co2_every="5s",  # its status registers leave no second shape: not more often than an answer lives
-        seal_every="10s",
-        ledger_url=listens[0],
+        site_init.NewSite(
+            gateway="demo-gateway",
+            now_s=int(time.time()),
+            port=serial["port"],
+            sunspec_port=tcp["port"],
+            every="2s",
+            co2_every="5s",  # its status registers leave no second shape: not more often than an answer lives
+            seal_every="10s",
+            ledger_url=listens[0],
+        ),
     )
     config = load_config(place.site / "gateway.toml")
     _ledger_command("enroll", place.ledger, config.keys / REQUEST_FILE, "--yes")

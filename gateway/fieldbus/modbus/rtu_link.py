@@ -9,10 +9,11 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.fieldbus.modbus.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.modbus.errors import LineDown, broken
+from gateway.fieldbus.modbus.connections import Connections
+from gateway.fieldbus.modbus.errors import broken
 from gateway.fieldbus.modbus.frames import Request, Shape, permit
-from gateway.fieldbus.modbus.link import TAKES_NO_OTHER, Manners, Outcome, Silence, Witness, no_shape
+from gateway.fieldbus.modbus.link import Manners, Outcome, Silence, Witness, no_shape
+from gateway.fieldbus.modbus.reopen import reopened
 from gateway.fieldbus.modbus.rtu import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
@@ -144,26 +145,20 @@ class RtuLink:
             await self._renew()
 
     async def _renew(self) -> None:
-        """Another connection to the same device; a device with one slot may need a moment to offer it again."""
-        assert self._reconnect is not None
+        """Put another connection in the place of this one."""
         same_device = self._connections.same_device
         self._port.close()
-        begun = self._loop.time()
-        try:
-            port = await self._reconnect()
-        except LineDown:
-            await asyncio.sleep(RECONNECT_PAUSE_S)
-            begun = self._loop.time()
-            try:
-                port = await self._reconnect()
-            except LineDown as error:
-                if not same_device:
-                    raise
-                raise type(error)(f"{TAKES_NO_OTHER}: {error}") from None
-        self._port = port
+        self._port = await reopened(self._connect, same_device=same_device)
         self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
-        self._connections.opened(self._loop.time() - begun)
         self._opened()
+
+    async def _connect(self) -> Port:
+        """Open the port once more; LineDown when that cannot be."""
+        assert self._reconnect is not None
+        begun = self._loop.time()
+        port = await self._reconnect()
+        self._connections.opened(self._loop.time() - begun)
+        return port
 
     async def _put(self, request: Request, manners: Manners) -> Outcome | None:
         """Ask it; None when the question met the end of its connection, in which case it has used its shape."""

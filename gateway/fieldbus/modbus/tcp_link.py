@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from gateway.fieldbus.modbus.connections import RECONNECT_PAUSE_S, Connections
 from gateway.fieldbus.modbus.errors import LineDown, broken, not_connected
 from gateway.fieldbus.modbus.frames import Request, permit
-from gateway.fieldbus.modbus.link import TAKES_NO_OTHER, Manners, Outcome, Witness, no_shape
+from gateway.fieldbus.modbus.link import Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.modbus.mbap import HEAD, Transactions
+from gateway.fieldbus.modbus.reopen import reopened
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
 CONNECT_S = 3.0
@@ -141,27 +143,13 @@ class TcpLink:
         if self._closed:
             raise LineDown("closed")
         if self._connections.behind_answer and not self._transactions.stale:
-            return await self._after_answer()
-        self._drop()
-        await asyncio.sleep(RECONNECT_PAUSE_S)
-        await self.connect()
-        assert self._connection is not None
-        return self._connection
-
-    async def _after_answer(self) -> _Connection:
-        """Another connection to the same device; a device with one slot may need a moment to offer it again."""
-        same_device = self._connections.same_device
-        self._drop()
-        try:
-            await self._open(same_device=same_device)
-        except LineDown:
+            same_device = self._connections.same_device
+            self._drop()
+            await reopened(partial(self._open, same_device=same_device), same_device=same_device)
+        else:
+            self._drop()
             await asyncio.sleep(RECONNECT_PAUSE_S)
-            try:
-                await self._open(same_device=same_device)
-            except LineDown as error:
-                if not same_device:
-                    raise
-                raise type(error)(f"{TAKES_NO_OTHER}: {error}") from None
+            await self.connect()
         assert self._connection is not None
         return self._connection
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config.model import Config
+from gateway.messages.message import Message
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import THINNING, Limits, Space
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Database
 from ledger_client import message_formats
-from ledger_client.message_formats import size
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
 LEAST_MS = 30_000
@@ -40,7 +40,12 @@ class Forecast:
     for_ever: bool
     seconds: float | None
     thin_seconds: float | None
-    text: str
+    message: Message
+
+    @property
+    def text(self) -> str:
+        """The forecast in English."""
+        return self.message.problem
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -62,8 +67,8 @@ def horizon(config: Config, store: Database, now_ms: int, *, running: bool) -> F
     now = disk_space.measure(store, limits)
     measured, per_s = _rate(config, store, running=running)
     if not per_s:
-        text = f"{size(now.used)} of {size(now.limit)} used; how fast that grows is not known yet"
-        return Forecast(now, 0.0, False, False, None, None, text)
+        unknown = Message("horizon-rate-unknown", used_bytes=now.used, limit_bytes=now.limit)
+        return Forecast(now, 0.0, False, False, None, None, unknown)
     left = max(0.0, (now.limit - now.used) / per_s)
     edge = FIRST_THINNING if limits.thin else 1.0
     thin = max(0.0, (now.limit * edge - now.used) / per_s) if limits.thin else None
@@ -71,10 +76,16 @@ def horizon(config: Config, store: Database, now_ms: int, *, running: bool) -> F
     need = per_s * limits.keep_ms / 1000 + _hours_bytes(config, store, limits.keep_ms)
     until_pruned_s = max(0, limits.keep_ms - (now_ms - _oldest_ms(store, now_ms))) / 1000
     for_ever = stuck is None and max(need, now.used + per_s * until_pruned_s) <= now.limit * edge
-    text = _words(now, per_s, left, thin, for_ever=for_ever, stuck=stuck, keep_ms=limits.keep_ms)
-    if not measured:
-        text += " (rate as configured)"
-    return Forecast(now, per_s, measured, for_ever, left, thin, text)
+    use = _use(now, per_s, measured=measured)
+    keep_s, need_bytes = limits.keep_ms // 1000, round(per_s * limits.keep_ms / 1000)
+    if now.share >= 1:
+        message = Message("horizon-full", use=use)
+    elif for_ever:
+        message = Message("horizon-permanent", use=use, keep_s=keep_s, need_bytes=need_bytes, left_s=round(left))
+    else:
+        why = stuck or Message("horizon-need-exceeds", keep_s=keep_s, need_bytes=need_bytes)
+        message = Message("horizon-left", left_s=round(left), use=use, why=(why, *_thinning(thin)))
+    return Forecast(now, per_s, measured, for_ever, left, thin, message)
 
 
 def bytes_a_record(store: Database) -> float:
@@ -137,17 +148,17 @@ def _oldest_ms(store: Database, now_ms: int) -> int:
     return first.sealed_ms if first else now_ms
 
 
-def _nothing_goes(config: Config, store: Database, now_ms: int) -> str | None:
-    """Why pruning will find nothing that may go, in words; None while it does."""
+def _nothing_goes(config: Config, store: Database, now_ms: int) -> Message | None:
+    """Why pruning will find nothing that may go; None while it does."""
     entries = config.document.ledger
     asked = [entry.name for entry in entries if entry.policy == "required"] or [entry.name for entry in entries]
     if not asked:
-        return "nothing may ever go, since no ledger is configured that could give receipts"
+        return Message("horizon-nothing-goes")
     away = list(_away(store, asked, now_ms))
     required = any(entry.policy == "required" for entry in entries)
     if not away or (not required and len(away) < len(asked)):
         return None
-    return f"nothing may go while there is no receipt from {', '.join(away)}"
+    return Message("horizon-receipts-missing", ledgers=tuple(away))
 
 
 def _away(store: Database, ledgers: list[str], now_ms: int) -> Iterator[str]:
@@ -157,21 +168,20 @@ def _away(store: Database, ledgers: list[str], now_ms: int) -> Iterator[str]:
                 yield ledger
 
 
-def _words(
-    now: Space, per_s: float, left: float, thin: float | None, *, for_ever: bool, stuck: str | None, keep_ms: int
-) -> str:
-    used = f"{size(now.used)} of {size(now.limit)} used, {size(per_s * 86400)} a day"
-    keep = span(keep_ms / 1000)
-    need = f"{keep} of records (`keep`) need about {size(per_s * keep_ms / 1000)}"
-    if now.share >= 1:
-        return f"no room is left: {used}; recording stops until there is more"
-    if for_ever:
-        return f"for ever: {used}; {need}, and what is older goes; {span(left)} if no ledger gave receipts any more"
-    thinner = ""
-    if thin is not None:
-        begins = f"from {FIRST_THINNING:.0%} on, in {span(thin)}" if thin > 0 else "already"
-        thinner = f"; fewer polls are recorded {begins}"
-    return f"{span(left)} left at this rate: {used}; {stuck or f'{need}, which is more than there is'}{thinner}"
+def _use(now: Space, per_s: float, *, measured: bool) -> Message:
+    """The space that is used, and the growth in a day."""
+    day_bytes = round(per_s * 86400)
+    if measured:
+        return Message("horizon-use", used_bytes=now.used, limit_bytes=now.limit, day_bytes=day_bytes)
+    return Message("horizon-use-configured", used_bytes=now.used, limit_bytes=now.limit, day_bytes=day_bytes)
+
+
+def _thinning(thin_s: float | None) -> Iterator[Message]:
+    """When fewer polls are recorded: in so many seconds; nothing where that never happens."""
+    if thin_s is not None and thin_s > 0:
+        yield Message("horizon-thins-in", share_percent=round(FIRST_THINNING * 100), thin_s=round(thin_s))
+    elif thin_s is not None:
+        yield Message("horizon-thins-already")
 
 
 def span(seconds: float) -> str:

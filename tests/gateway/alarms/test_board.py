@@ -17,8 +17,9 @@ from gateway.cli.status_view import print_status
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
 from gateway.messages.alarm_kinds import KINDS, AlarmCode
+from gateway.messages.message import Message
 from gateway.process.console import console
-from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
+from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp, alarm_event
 from gateway.status.collect import collect
 from gateway.status.status import DashboardStatus
 from gateway.storage.alarm_tables import AlarmRow
@@ -115,6 +116,7 @@ def test_a_flapping_meter_is_one_alarm(desk: Desk) -> None:
     assert len(desk.events()) == 7  # raised and cleared three times, and raised: from then on it comes and goes
     row = desk.one()
     assert (row.active, row.times, "it comes and goes" in row.text) == (True, 4, True)
+    assert (row.message.code if row.message else None) == "alarm-chattering"
     assert len(desk.told) == 8  # and once that it does so
     desk.passes(CHATTERING_QUIET_MS / 1000)
     assert not desk.one().active
@@ -270,6 +272,30 @@ def test_a_notice_is_over_at_once_and_stands_until_somebody_has_seen_it(desk: De
     assert desk.raised() == [("configuration-changed", True), ("configuration-changed", False)]
     asyncio.run(desk.board.operator.acknowledge(row.id, USER))
     assert desk.standing() == []
+
+
+def test_a_message_is_signed_with_its_code_beside_its_english(desk: Desk) -> None:
+    said = Message("line-not-responding-host", line=OWN, where="10.0.0.7:502")
+    desk.board.line_alarm(Alarm(OWN, None, "line-down", said, True))
+    desk.passes(DELAY_S)
+    _, fields = desk.events()[-1]
+    assert fields["text"] == (f"{OWN}: no meter answers on 10.0.0.7:502 (meter {LONE}); way out: check cable and power")
+    facts = {"line": OWN, "where": "10.0.0.7:502"}
+    what = {"message": "line-not-responding-host", "facts": facts}
+    assert (fields["message"], fields["facts"]) == ("alarm-of-meter", {"meter": LONE, "what": what})
+    row = desk.one()
+    assert (row.text, row.message) == (fields["text"], Message("alarm-of-meter", what=said, meter=LONE))
+    assert desk.rows() == [row]
+    assert AlarmRow.from_json(row.as_json()) == row
+
+
+def test_a_finders_event_is_taken_back_as_its_message(desk: Desk) -> None:
+    said = Message("ledger-lost-all", ledger="x", settled=4)
+    desk.board.happened(GATEWAY, alarm_event("ledger-lost", "ledger x", said, raised=True))
+    (state,) = desk.board._store.states.values()
+    assert state.said == said
+    event = alarm_event("ledger-lost", "ledger x", "as it was", raised=True)
+    assert event.fields.keys() == {"code", "line", "raised", "text"}
 
 
 def test_without_a_disk_the_list_goes_on_and_is_written_later(desk: Desk) -> None:

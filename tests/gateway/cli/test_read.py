@@ -209,7 +209,7 @@ def test_read_says_where_the_bus_differs_from_the_profile(loaded: Config) -> Non
 
 
 def test_check_says_where_a_bus_differs_from_the_profiles(loaded: Config) -> None:
-    *notes, unbounded = line_plan(line_specs(loaded)[0]).notes
+    *notes, unbounded = map(str, line_plan(line_specs(loaded)[0]).notes)
     assert unbounded.startswith("profile apart: first have neither")
     assert notes == [
         "bus 'rs485-1' has baudrate 9600, apart is delivered with 19200",

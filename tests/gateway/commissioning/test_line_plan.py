@@ -52,9 +52,9 @@ def words(plan: LinePlan) -> str:
 
 def taken(spec: LineSpec, way_out: str) -> LineSpec:
     """The line with the periods that a way out proposes."""
-    proposed = way_out.partition("works is every = ")[2].partition(";")[0]
-    common = re.match(r'"([0-9.]+)s"(?! for m)', proposed)
-    named = {name: seconds for seconds, name in re.findall(r'"([0-9.]+)s" for (m\d+)', proposed)}
+    proposed = way_out.partition("works is ")[2].partition("; else")[0]
+    common = re.match(r'every = "([0-9.]+)s"(?! for m)', proposed)
+    named = {name: seconds for seconds, name in re.findall(r'every = "([0-9.]+)s" for (m\d+)', proposed)}
     assert common or named, way_out
     periods = [round(1000 * float(common[1] if common else named[m.name])) for m in spec.meters]
     return replace(spec, meters=tuple(replace(m, period_ms=p) for m, p in zip(spec.meters, periods, strict=True)))
@@ -84,7 +84,7 @@ def test_an_overfull_line_is_refused_with_its_numbers_and_the_shortest_period_th
     plan = line_plan(spec)
     (problem,) = plan.problems
     assert problem.key == "bus 'rs485-1'"
-    assert re.search(r"needs 1\.\d\d s of each second \(m0 1\d\d ms every 0\.5 s, m1 ", problem.problem)
+    assert re.search(r"needs 1\.\d\d s of each second \(m0 1\d\d ms every 0\.5 s; m1 ", problem.problem)
     works = taken(spec, problem.way_out)
     assert line_plan(works).problems == ()
     shorter = replace(works, meters=tuple(replace(m, period_ms=m.period_ms - 100) for m in works.meters))
@@ -200,7 +200,7 @@ def test_over_the_network_only_shapes_are_counted() -> None:
     assert "shapes" in words(plan)
     behind = line(*[(spare(60), 1000)] * 8, port=None, host="h", type="modbus-rtu-over-tcp", answer_life_ms=400)
     assert line_plan(behind).problems == ()
-    assert "if the line behind h:502 runs at 9600 baud, it needs 1." in line_plan(behind).warnings[0]
+    assert "if the line behind h:502 runs at 9600 baud, it needs 1." in str(line_plan(behind).warnings[0])
 
 
 def test_buses_over_one_endpoint_have_one_budget() -> None:
@@ -273,7 +273,9 @@ def test_the_starters_site_passes_at_the_periods_that_demo_and_tests_use(
     from gateway.commissioning import site_init
 
     every, co2_every = periods
-    site_init.init(tmp_path / "site", gateway="g", now_s=1_700_000_000, every=every, co2_every=co2_every)
+    site_init.init(
+        tmp_path / "site", site_init.NewSite(gateway="g", now_s=1_700_000_000, every=every, co2_every=co2_every)
+    )
     loaded = load_config(tmp_path / "site" / "gateway.toml")
     plans = line_plans([line_specs.line_spec(loaded, bus) for bus in loaded.document.bus])
     assert [words(plan) for plan in plans] == ["", ""]
@@ -300,13 +302,13 @@ def test_a_meter_that_may_sleep_and_never_is_asleep_is_named(
 ) -> None:
     loaded = site(tmp_path / "site", changes)
     plans = line_plans(line_specs.line_specs(loaded))
-    found = [warning for plan in plans for warning in plan.warnings]
+    found = [str(warning) for plan in plans for warning in plan.warnings]
     assert len(found) == (1 if words else 0)
     assert all(word in found[0] for word in words)
 
 
 def test_a_profile_without_sleeps_below_is_told_where_to_write_it() -> None:
-    (warning,) = line_plan(line((profile(4, "may_sleep = true"), 60_000))).warnings
+    (warning,) = map(str, line_plan(line((profile(4, "may_sleep = true"), 60_000))).warnings)
     assert 'sleeps = "20:00-06:00"' in warning
     assert "latitude and longitude" in warning
     assert "sleeps_below into a profile" in warning
@@ -326,14 +328,14 @@ state = { fc = 3, address = 10, type = "uint16", kind = "status" }
 
 def test_a_counters_unit_without_a_kind_is_a_warning() -> None:
     made = parse_profile(HEAD + UNSAID, "made", "made.toml")
-    (warning,) = line_plan(line((made, 60_000), (made, 60_000))).warnings
+    (warning,) = map(str, line_plan(line((made, 60_000), (made, 60_000))).warnings)
     assert warning.startswith("profile made: total, water may be a counter or not")
     assert 'write kind = "counter" if it only grows, kind = "gauge" if not' in warning
 
 
 def test_integers_without_a_code_for_no_value_or_limits_are_listed_in_one_line_a_profile() -> None:
     made = parse_profile(HEAD + UNSAID, "made", "made.toml")
-    notes = line_plan(line((made, 60_000), (made, 60_000))).notes
+    notes = map(str, line_plan(line((made, 60_000), (made, 60_000))).notes)
     (note,) = [note for note in notes if "not_available" in note]
     assert note.startswith("profile made: total, amps, sold have neither not_available nor low or high")
 
@@ -346,6 +348,6 @@ e_kwh = { fc = 3, address = 2, type = "uint16", kind = "part" }
 """
     total = 'energy = { sum = ["e_mwh", "e_kwh"], unit = "kWh", kind = "counter", wraps_at = 100000000000'
     bare, limited = (parse_profile(f"{HEAD}{parts}{total}{end} }}", "made", "f") for end in ("", ", high = 99999999"))
-    (note,) = line_plan(line((bare, 60_000))).notes
+    (note,) = map(str, line_plan(line((bare, 60_000))).notes)
     assert note.startswith("profile made: e_kwh have neither")
     assert line_plan(line((limited, 60_000))).notes == ()

@@ -21,7 +21,7 @@ NO_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid(
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("site")
-    site_init.init(folder, gateway="test-gateway", now_s=START_S)
+    site_init.init(folder, site_init.NewSite(gateway="test-gateway", now_s=START_S))
     (folder / "data").mkdir()
     (folder / "password").write_text("basement without light")
     for name in ("keys", "data"):
@@ -49,5 +49,5 @@ def test_whoever_may_not_look_is_told_so(site: Path, words: str) -> None:
 
 def test_an_id_that_cannot_be_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a usable name"):
-        site_init.init(tmp_path / "site", gateway="a b", now_s=START_S)
-    assert site_init.init(tmp_path / "site", gateway="a-b", now_s=START_S)
+        site_init.init(tmp_path / "site", site_init.NewSite(gateway="a b", now_s=START_S))
+    assert site_init.init(tmp_path / "site", site_init.NewSite(gateway="a-b", now_s=START_S))

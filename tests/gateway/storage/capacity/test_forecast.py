@@ -95,7 +95,7 @@ def test_without_a_ledger_nothing_may_ever_go(loaded: Config) -> None:
     found = collect(loaded, hands.store, hands.machine.wall_ms).forecast
     assert found is not None
     assert found.for_ever is True
-    assert found.text.endswith("(rate as configured)")
+    assert "a day (rate as configured); " in found.text
     hands.end()
 
 
