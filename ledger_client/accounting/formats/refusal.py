@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import NoReturn
 
 from ledger_client.errors import LedgerClientError
+from ledger_client.messages import Said
 
 
 class AccountingError(LedgerClientError):
     """A plan, an entry or a period that no statement can be made of. ``rule``: its id in docs/accounting.md."""
 
     def __init__(self, rule: str, where: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{where}: {problem} ({rule}); {way_out}" if way_out else f"{where}: {problem} ({rule})")
-        self.rule, self.where, self.problem, self.way_out = rule, where, problem, way_out
+        super().__init__(problem, way_out)
+        self.rule, self.where = rule, where
+
+    @property
+    def said(self) -> Said:
+        """With its place and its rule."""
+        return f"{self.where}: {self.problem} ({self.rule})"
 
 
 def refuse(rule: str, where: str, problem: str, way_out: str = "") -> NoReturn:
