@@ -62,7 +62,7 @@ def mass(plan: Plan, node: Node, means: Mapping[str, int], reference_ms: int) ->
     celsius = values[TEMPERATURE] - (_ZERO_C if units[TEMPERATURE] == "K" else 0)
     flow = values[FLOW] * FLOWS[units[FLOW]]
     flow *= _ZERO_C / (_ZERO_C + celsius) * values[PRESSURE] * PRESSURES[units[PRESSURE]] / _NORMAL_KPA
-    dry = 1 - values[WATER] / 100 if WATER in values else Fraction(1)
+    dry = 1 - values[WATER] * SHARES[units[WATER]] if WATER in values else Fraction(1)
     wet_flow = plan.points[node.inputs[FLOW]].basis == "wet"
     dry_content = plan.points[node.inputs[CONCENTRATION]].basis == "dry"
     if wet_flow and dry_content:

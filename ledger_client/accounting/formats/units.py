@@ -41,15 +41,15 @@ CONTENTS: Final[Mapping[str, Fraction]] = {
 }  # fmt: skip
 """g/m³ for one of the unit."""
 SHARES: Final[Mapping[str, Fraction]] = {
-    "/": Fraction(1), "%": Fraction(1, 100), "/100": Fraction(1, 100), "ppm": Fraction(1, 1_000_000),
+    "/": Fraction(1), "%": Fraction(1), "/100": Fraction(1, 100), "ppm": Fraction(1, 1_000_000),
 }  # fmt: skip
-"""Of 1, by volume."""
+"""Of 1, by volume. SenML's % is a ratio from 0 to 1 (RFC 8428 §12.1, note 1)."""
 INPUT_UNITS: Final[Mapping[str, frozenset[str]]] = {
     CONCENTRATION: frozenset({*CONTENTS, *SHARES}),
     FLOW: frozenset(FLOWS),
     TEMPERATURE: frozenset({"Cel", "K"}),
     PRESSURE: frozenset(PRESSURES),
-    WATER: frozenset({"%", "/100", "%RH"}),
+    WATER: frozenset(SHARES),
 }
 
 
