@@ -27,6 +27,7 @@ MADE_FROM_TABLES = {
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
     "gateway/commissioning",
+    "gateway/config",
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
@@ -35,6 +36,7 @@ CONVERTED = {
     "gateway/evidence",
     "gateway/history",
     "gateway/messages",
+    "gateway/recording",
     "gateway/process",
     "gateway/status",
     "gateway/storage",
