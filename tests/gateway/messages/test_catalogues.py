@@ -26,6 +26,7 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/cli",
     "gateway/commissioning",
     "gateway/config",
     "gateway/dashboard",
