@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
@@ -38,8 +37,6 @@ STATIC: Final = {
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_OURS: Final = re.compile(rb"\n\s*//.*|\n\s*/\*.*\*/(?=\n)|(?<=\n)\s+")
-"""What nobody but us reads in script and style: comments and indentation."""
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 SENTENCES: Final = ("text", "why")
@@ -101,7 +98,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
     """A file of ours, its media type, and the short hash that its address carries, so that it may be kept for ever."""
     if name not in STATIC:
         return None
-    content = _OURS.sub(b"", (files("gateway.dashboard") / "static" / name).read_bytes())
+    content = (files("gateway.dashboard") / "static" / name).read_bytes()
     return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
 
 
