@@ -307,7 +307,7 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
             return shown
 
     away, waiting, connected = (re.sub(r"[|\s]+", " ", text) for text in asyncio.run(show()))
-    assert "scada json · mqtt://127.0.0.1:1 tells nobody the broker refused the connection 5 7 0" in away
+    assert "scada json · mqtt://127.0.0.1:1 not publishing the broker refused the connection 5 7 0" in away
     assert "waiting connected, waits for primary host ems 0 0 0" in waiting
     assert "mqtt://127.0.0.1:1 connected 12345 0 0" in connected
 
@@ -373,7 +373,7 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
 
     installer, viewer = asyncio.run(show())
     for shown in (installer, viewer):
-        assert "The known meter is 21043387; a device with another number answers now" in shown
+        assert "Known meter: 21043387. A device with another serial number answers now" in shown
         assert "4711" not in shown[: shown.index("</section>")], "the number to type is read off the meter"
     assert '<form method="post" action="/acts/accept"' in installer
     assert "/acts/accept" not in viewer
