@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.messages.languages import said_in
+from gateway.messages.message import Message
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
+from ledger_client.messages import Said
 from ledger_client.verification.explain import number_text
 
 PAGE = 40
@@ -28,8 +31,8 @@ class Happened:
     name: str
     code: str
     raised: bool | None
-    text: str
-    facts: tuple[tuple[str, str], ...]
+    said: Said
+    facts: tuple[tuple[str, Said], ...]
 
     @property
     def of_gateway(self) -> bool:
@@ -57,22 +60,36 @@ def events(store: Database, before: int | None, of: str) -> EventList:
 def _happened(row: Any) -> Happened:
     body = parse_record(row.data).body
     assert isinstance(body, Event), "the table says so"
-    fields = dict(body.fields)
+    fields = worded(body.fields)
     is_alarm = body.name == ALARM
-    text = str(fields.pop("text", "")) if is_alarm else ""
+    said = fields.pop("text", "") if is_alarm else ""
     code = str(fields.pop("code", ""))
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
     facts = tuple((key, plain(value)) for key, value in sorted((fields | of_meters).items()))
-    return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, text, facts)
+    return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, said, facts)
 
 
-def plain(value: object) -> str:
-    """A fact of an event in one line."""
+def worded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an event, with the message that stands beside its English text in place of that."""
+    found = dict(fields)
+    if "text" in found:
+        found["text"] = said_in(fields, str(found["text"]))
+        if Message.from_fields(fields) is not None:
+            del found["message"], found["facts"]
+    return found
+
+
+def plain(value: object) -> Said:
+    """A fact of an event in one line; a message as it is."""
+    return value if isinstance(value, Message) else _line(value)
+
+
+def _line(value: object) -> str:
     if isinstance(value, Mapping):
-        text = ", ".join(f"{key} {plain(one)}" for key, one in value.items())
+        text = ", ".join(f"{key} {_line(one)}" for key, one in value.items())
     elif isinstance(value, list | tuple):
-        text = ", ".join(plain(one) for one in value)
+        text = ", ".join(_line(one) for one in value)
     else:
         text = number_text(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
-from gateway.dashboard.pages.events import plain
+from gateway.dashboard.pages.events import plain, worded
 from gateway.dashboard.render import chart_svg, formats
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.chart_svg import Frame
@@ -106,7 +106,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
 def environment(language: str) -> Environment:
     """The environment of one language."""
     words = Words(language)
-    in_words = partial(in_language, language=language)
+    in_words, whole = partial(in_language, language=language), partial(whole_in_language, language=language)
     env = Environment(
         loader=PackageLoader("gateway.dashboard"),
         autoescape=True,
@@ -139,13 +139,14 @@ def environment(language: str) -> Environment:
         size=message_formats.size,
         hex=bytes.hex,
         plain=plain,
+        worded=worded,
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
         in_words=in_words,
         fix_in_words=partial(fix_in_language, language=language),
-        whole_in_words=partial(whole_in_language, language=language),
+        whole_in_words=whole,
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),
-        fact=partial(_fact, in_words),
+        fact=partial(_fact, whole),
     )
     return env
 
@@ -221,13 +222,15 @@ def _flag(words: Words, bit: int) -> str:
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
 
 
-def _part(in_words: Callable[[str], str], line: str, code: str) -> str:
+def _part(in_words: Callable[[Said], str], line: str, code: str) -> str:
     """What an alarm is about: a line by its name, or a part of the gateway."""
     return line if code in LINE_CODES else in_words(line)
 
 
-def _fact(in_words: Callable[[str], str], value: str, key: str, code: str) -> str:
+def _fact(in_words: Callable[[Said], str], value: Said, key: str, code: str) -> str:
     """A fact of an event; ``code`` of the alarm, where it is about one."""
+    if not isinstance(value, str):
+        return in_words(value)
     if key == "line" and code:
         return _part(in_words, value, code)
     if key in IDENTITIES:

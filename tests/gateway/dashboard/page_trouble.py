@@ -202,7 +202,7 @@ def _refused(row: batches.BatchRow) -> batches.BatchRow:
 def _happened(found: events.EventList) -> events.EventList:
     facts = (("identity", "serial_number=4711"), ("old", "serial_number=21043387"), ("reason", LONG))
     both = tuple(
-        replace(found.rows[0], name="alarm", code="line-down", raised=raised, text=f"it is so: {LONG}", facts=facts)
+        replace(found.rows[0], name="alarm", code="line-down", raised=raised, said=f"it is so: {LONG}", facts=facts)
         for raised in (True, False)
     )
     return replace(found, rows=(*both, *found.rows))

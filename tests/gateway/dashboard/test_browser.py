@@ -136,7 +136,7 @@ def test_a_page_whose_session_has_ended_says_so(site: Site, browser: Browser) ->
         other = seen.page.context.new_page()
         other.goto(f"{site.url}/batches")
         other.get_by_role("button", name="Log out").click()
-        seen.until("document.querySelector('[data-stream]').innerText.includes('logged out, old values')")
+        seen.until("document.querySelector('[data-stream]').innerText.includes('logged out; values are old')")
         seen.page.get_by_role("link", name="log in again").click()
         seen.page.fill("[name=user]", "viewer")
         seen.page.fill("[name=password]", PASSWORDS["viewer"])
