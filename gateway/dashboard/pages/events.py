@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.messages.languages import said_in
+from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.messages import Said
 from ledger_client.verification.explain import number_text
 
 PAGE = 40
 LONGEST = 240
+SENTENCES = ("text", "why", "reason")
+"""Facts of events beside which a message may be signed: the same sentence as a code with its facts."""
 OF_METERS = {"meters", "grids", "stopped"}
 """Facts for each meter: too many for a line, which shows the meters' names."""
 
@@ -31,8 +32,8 @@ class Happened:
     name: str
     code: str
     raised: bool | None
-    said: Said
-    facts: tuple[tuple[str, Said], ...]
+    said: Stored
+    facts: tuple[tuple[str, str | Stored], ...]
 
     @property
     def of_gateway(self) -> bool:
@@ -63,6 +64,7 @@ def _happened(row: Any) -> Happened:
     fields = worded(body.fields)
     is_alarm = body.name == ALARM
     said = fields.pop("text", "") if is_alarm else ""
+    said = said if isinstance(said, Stored) else Stored(str(said))
     code = str(fields.pop("code", ""))
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
@@ -71,18 +73,18 @@ def _happened(row: Any) -> Happened:
 
 
 def worded(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an event, with the message that stands beside its English text in place of that."""
-    found = dict(fields)
-    if "text" in found:
-        found["text"] = said_in(fields, str(found["text"]))
-        if Message.from_fields(fields) is not None:
-            del found["message"], found["facts"]
+    """The fields of an event; a message is put together with the English text that it stands beside."""
+    message, found = Message.from_fields(fields), dict(fields)
+    key = next((key for key in SENTENCES if key in fields), None)
+    if message is not None and key is not None:
+        found[key] = Stored(str(fields[key]), message)
+        del found["message"], found["facts"]
     return found
 
 
-def plain(value: object) -> Said:
-    """A fact of an event in one line; a message as it is."""
-    return value if isinstance(value, Message) else _line(value)
+def plain(value: object) -> str | Stored:
+    """A fact of an event in one line; a sentence as it is."""
+    return value if isinstance(value, Stored) else _line(value)
 
 
 def _line(value: object) -> str:

@@ -25,7 +25,7 @@ from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.messages import old_sentences
 from gateway.messages.alarm_kinds import LINE_CODES
-from gateway.messages.languages import LANGUAGES, choose, fix_in_language, in_language, whole_in_language
+from gateway.messages.languages import LANGUAGES, Stored, choose, fix_in_language, in_language, whole_in_language
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
 from ledger_client.formats.record import MISSED_REASONS
@@ -106,7 +106,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
 def environment(language: str) -> Environment:
     """The environment of one language."""
     words = Words(language)
-    in_words, whole = partial(in_language, language=language), partial(whole_in_language, language=language)
+    in_words = partial(in_language, language=language)
     env = Environment(
         loader=PackageLoader("gateway.dashboard"),
         autoescape=True,
@@ -144,9 +144,9 @@ def environment(language: str) -> Environment:
         rounded=formats.rounded,
         in_words=in_words,
         fix_in_words=partial(fix_in_language, language=language),
-        whole_in_words=whole,
+        whole_in_words=partial(whole_in_language, language=language),
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),
-        fact=partial(_fact, whole),
+        fact=partial(_fact, in_words),
     )
     return env
 
@@ -222,12 +222,12 @@ def _flag(words: Words, bit: int) -> str:
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
 
 
-def _part(in_words: Callable[[Said], str], line: str, code: str) -> str:
+def _part(in_words: Callable[[Said | Stored], str], line: str, code: str) -> str:
     """What an alarm is about: a line by its name, or a part of the gateway."""
     return line if code in LINE_CODES else in_words(line)
 
 
-def _fact(in_words: Callable[[Said], str], value: Said, key: str, code: str) -> str:
+def _fact(in_words: Callable[[Said | Stored], str], value: str | Stored, key: str, code: str) -> str:
     """A fact of an event; ``code`` of the alarm, where it is about one."""
     if not isinstance(value, str):
         return in_words(value)

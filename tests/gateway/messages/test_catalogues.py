@@ -27,14 +27,18 @@ MADE_FROM_TABLES = {
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
     "gateway/commissioning",
+    "gateway/config",
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
+    "gateway/devices",
     "gateway/doctor",
     "gateway/evidence",
     "gateway/history",
     "gateway/messages",
+    "gateway/recording",
     "gateway/process",
+    "gateway/status",
     "gateway/storage",
     "gateway/storage/capacity",
     "gateway/storage/recovery",
