@@ -28,6 +28,7 @@ MADE_FROM_TABLES = {
 CONVERTED = {
     "gateway/agent",
     "gateway/commissioning",
+    "gateway/config",
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
