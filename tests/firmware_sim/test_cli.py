@@ -127,7 +127,7 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
         ('port = "rs485-1"\n', "", "bus[0].port", "missing"),
         ("port = 0", "port = 65536", "bus[1].port", "less than or equal to 65535"),
         ('name = "inverter"', 'name = "rs485-1"', "bus[1].name", "is already used by bus[0].name"),
-        ('name = "stack-co2"', 'name = "export-main"', "bus[0].meter[1].name", "is already used by bus[0].meter[0].name"),
+        ('name = "stack-co2"', 'name = "export-main"', "bus[0].meter[1].name", "is already used by bus[0].meter[0]"),
         ("address = 240", "address = 1", "bus[0].meter[1].address", "is already used by bus[0].meter[0].address"),
         ("address = 240", "address = 248", "bus[0].meter[1].address", "use 1 to 247"),
         ("address = 240", "address = 0", "bus[0].meter[1].address", "use 1 to 247"),
