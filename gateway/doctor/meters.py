@@ -48,7 +48,8 @@ def _judged(line: LineSpec, meter: MeterSpec, poll: Poll) -> Finding:
         if not missing:
             return Finding(name, "ok", text)
         return Finding(name, "warn", f"{text}; {missing} points are missing" + (f": {said}" if said else ""), look)
-    problem, way_out = no_values(line, meter, poll)
+    said = no_values(line, meter, poll)
+    problem, way_out = said.problem, said.way_out
     if poll.missed == "refused":
         return Finding(name, "bad", problem, look)
     if meter.profile.may_sleep and poll.missed == "timeout":
