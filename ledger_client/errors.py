@@ -1,4 +1,4 @@
-"""Exceptions of ledger_client. Callers branch on the class; the text says what, where and the way out.
+"""Exception hierarchy of ledger_client. Callers branch on the class; the message says what, where and the fix.
 
 LedgerClientError
 ├── EncodeError            the caller's facts cannot be written down as the format allows
@@ -32,6 +32,8 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
+from ledger_client.messages import Message, Said
+
 STEPS = {
     1: "parse",
     2: "record",
@@ -48,7 +50,39 @@ NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class LedgerClientError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package. Made of a message, or of finished English text and the fix.
+
+    ``what`` is the mistake without its place, ``said`` with it: what another message quotes. ``problem`` and
+    ``way_out`` are the English of ``what``.
+    """
+
+    def __init__(self, what: Said = "", way_out: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self._way_out = way_out
+
+    @property
+    def said(self) -> Said:
+        """The message, or the text without the fix, with the file or the key that it is about."""
+        return self.what
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in English."""
+        return self.what if isinstance(self.what, str) else self.what.problem
+
+    @property
+    def way_out(self) -> str:
+        """What to do about it, in English; ``""`` where nothing is known to help."""
+        return self._way_out or ("" if isinstance(self.what, str) else self.what.way_out)
+
+    @property
+    def placed(self) -> str:
+        """What is wrong and where, in English."""
+        return self.said if isinstance(self.said, str) else self.said.problem
+
+    def __str__(self) -> str:
+        return f"{self.placed}; {self.way_out}" if self.way_out else self.placed
 
 
 class EncodeError(LedgerClientError):
@@ -56,15 +90,20 @@ class EncodeError(LedgerClientError):
 
 
 class VerificationError(LedgerClientError):
-    """The evidence does not hold: ``detail`` says why, ``step`` (1–8, see ``STEPS``) where verification stopped.
+    """The evidence does not hold: ``detail`` says why in English, ``step`` (1–8, see ``STEPS``) where verification
+    stopped.
 
     The detail quotes what others wrote; it is made printable and cut, so that it may go to a terminal or a log.
     """
 
-    def __init__(self, detail: str, *, step: int = 1) -> None:
-        self.detail = _printable(detail)
+    def __init__(self, what: Said, *, step: int = 1) -> None:
+        super().__init__(_printable(what) if isinstance(what, str) else what)
         self.step = step
-        super().__init__(self.detail)
+
+    @property
+    def detail(self) -> str:
+        """Why, in English, printable, of at most about 1,000 characters."""
+        return _printable(self.problem)
 
     def __str__(self) -> str:
         return f"step {self.step} ({STEPS[self.step]}): {self.detail}"
@@ -130,24 +169,31 @@ class PolicyNotMet(VerificationError):
 
 
 class TrustFileError(LedgerClientError):
-    """The trust file cannot be used: ``source`` (file), ``key`` (place in it), ``problem``, ``way_out``."""
+    """The trust file cannot be used: ``source`` (file), ``key`` (place in it; ``""`` for the whole file), ``what``."""
 
-    def __init__(self, source: str, key: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{source}: {key + ': ' if key else ''}{problem}; {way_out}")
-        self.source = source
-        self.key = key
-        self.problem = problem
-        self.way_out = way_out
+    def __init__(self, source: str, key: str, what: Said, way_out: str = "") -> None:
+        super().__init__(what, way_out)
+        self.source, self.key = source, key
+
+    @property
+    def said(self) -> Said:
+        """With the file and the key in it."""
+        if self.key:
+            return Message("at-key", place=self.source, key=self.key, what=self.what)
+        return Message("at", place=self.source, what=self.what)
 
 
 class KeyFileError(LedgerClientError):
-    """A private key file cannot be used: ``path``, ``problem``, ``way_out``."""
+    """A private key file cannot be used: ``path``, ``what``."""
 
-    def __init__(self, path: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{path}: {problem}; {way_out}")
+    def __init__(self, path: str, what: Said, way_out: str = "") -> None:
+        super().__init__(what, way_out)
         self.path = path
-        self.problem = problem
-        self.way_out = way_out
+
+    @property
+    def said(self) -> Said:
+        """With the file."""
+        return Message("at", place=self.path, what=self.what)
 
 
 class FileError(LedgerClientError):
@@ -159,22 +205,24 @@ class LedgerError(LedgerClientError):
 
 
 class Refused(LedgerError):
-    """The ledger says no until somebody mends the cause: ``title`` and ``detail`` as it gave them (RFC 9290), and
-    ``more`` for programs (docs/ledger.md)."""
+    """The ledger says no until somebody mends the cause: ``title`` as it gave it (RFC 9290), ``detail`` as it gave it
+    or as its driver says it, and ``more`` for programs (docs/ledger.md)."""
 
-    def __init__(self, title: str, detail: str, more: Mapping[str, object] = NOTHING) -> None:
-        super().__init__(f"{title}: {detail}" if detail else title)
-        self.title = title
-        self.detail = detail
-        self.more = more
+    def __init__(self, title: str, detail: Said = "", more: Mapping[str, object] = NOTHING) -> None:
+        super().__init__(Message("refused", title=title, detail=detail) if detail else title)
+        self.title, self.reason, self.more = title, detail, more
+
+    @property
+    def detail(self) -> str:
+        """``reason`` in English; ``""`` where the ledger gives none."""
+        return self.reason if isinstance(self.reason, str) else self.reason.problem
 
 
 class LedgerUnavailable(LedgerError):
     """No usable answer now; try again, not before ``retry_after_s`` seconds where the ledger said so."""
 
-    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(self, what: Said, retry_after_s: float | None = None) -> None:
+        super().__init__(what)
         self.retry_after_s = retry_after_s
 
 

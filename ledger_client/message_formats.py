@@ -21,7 +21,6 @@ word        one of a few words that are entries (``word-…``)              the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, Final, Protocol
 
 from ledger_client.times import rfc3339, rfc3339_ms
@@ -87,7 +86,7 @@ def _time(fact: int, name: str, _: Language) -> str:
 
 
 def _duration(fact: int, name: str, language: Language) -> str:
-    count, unit = span(float(Fraction(fact, _IN_A_SECOND[name.rpartition("_")[2]])))
+    count, unit = span(fact / _IN_A_SECOND[name.rpartition("_")[2]])
     return language.words(f"span-{unit}", n=count)
 
 

@@ -9,10 +9,7 @@ catalogue reads its file at its first sentence.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
-from importlib.resources import files
-from string import Formatter
 from typing import Any, ClassVar, Final, NamedTuple, Self, TypeAlias, TypeVar
 
 from ledger_client.message_formats import FORMATS
@@ -169,6 +166,8 @@ class Entry(NamedTuple):
 
 
 def _template(text: str) -> Template:
+    from string import Formatter  # as below: what only words a message costs a start of the verifier nothing
+
     pieces: list[str | Blank] = []
     for literal, name, form, conversion in Formatter().parse(text):
         pieces += [literal] if literal else []
@@ -195,6 +194,9 @@ class Catalogue:
     def codes(self) -> Mapping[str, Mapping[str, str]]:
         """Every code with its table, as the files have it."""
         if self._read is None:
+            import tomllib
+            from importlib.resources import files
+
             found: dict[str, Mapping[str, str]] = {}
             for package, name in reversed(self._sources):
                 found |= tomllib.loads((files(package) / name).read_text("utf-8"))

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import codecs
 import re
-import tomllib
 from collections.abc import Callable
 from decimal import Decimal
 from math import isinf
 from typing import Any, Final
 
+from ledger_client.messages import Message, Said
+
 UTF8: Final = "save it as UTF-8, without a byte order mark (BOM)"
 
 
-class NotText(ValueError):
-    """Bytes that are no such text: ``problem`` what they are; the way out is ``UTF8``."""
+class WrongText(ValueError):
+    """A file or a value that is not of its form: ``said`` says how, ``problem`` is its English."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem}; {UTF8}")
-        self.problem = problem
+    def __init__(self, said: Said) -> None:
+        super().__init__(said)
+        self.said = said
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the fix."""
+        return self.said if isinstance(self.said, str) else self.said.problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class NotText(WrongText):
+    """Bytes that are no such text."""
 
 
 def text_of(data: bytes) -> str:
     """The text of a file. Raises NotText: in another encoding, or none."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
-        raise NotText("is UTF-16 text, or none at all")
+        raise NotText(Message("text-utf16"))
     if data.startswith(codecs.BOM_UTF8):
-        raise NotText("begins with a byte order mark (BOM)")
+        raise NotText(Message("text-bom"))
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise NotText(f"byte {error.start} is not UTF-8") from None
+        raise NotText(Message("text-not-utf8", at_byte=error.start)) from None
 
 
 MAX_DEPTH: Final = 64
@@ -40,7 +53,7 @@ _LONG_KEY: Final = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]
 _LONG_EXPONENT: Final = re.compile(r"[eE][+-]?[0-9]{4,}")
 
 
-class NotToml(ValueError):
+class NotToml(WrongText):
     """Text that is no TOML, or nests or counts further than any file of ours: what, and where if that is known."""
 
 
@@ -50,8 +63,10 @@ def toml_of(text: str, number: Callable[[str], Any] = float) -> dict[str, Any]:
     Raises NotToml and nothing else. It goes as deep as 64 tables or arrays and as far as 64 bits, so that whoever
     walks over the document or prints a value of it is safe.
     """
+    import tomllib  # what verifies without a trust file, or only words an error, does not need it
+
     if key := _LONG_KEY.search(text):
-        raise NotToml(f"{key[0].partition('.')[0].strip()[:64]}: {_TOO_DEEP}")
+        raise _too_deep(key[0].partition(".")[0].strip())
     try:
         document = tomllib.loads(text, parse_float=lambda digits: number(_moderate(digits)))
     except RecursionError:
@@ -61,20 +76,25 @@ def toml_of(text: str, number: Callable[[str], Any] = float) -> dict[str, Any]:
     except NotToml:
         raise
     except ValueError:  # int() takes no more than sys.get_int_max_str_digits()
-        raise NotToml("a whole number has thousands of digits") from None
+        raise NotToml(Message("text-number-huge")) from None
     _demand_moderate(document)
     return document
 
 
-_TOO_DEEP: Final = f"tables or arrays stand inside of one another, more than {MAX_DEPTH} deep"
+_TOO_DEEP: Final = Message("text-too-deep", limit=MAX_DEPTH)
+
+
+def _too_deep(key: str) -> NotToml:
+    return NotToml(Message("at", place=key[:64], what=_TOO_DEEP))
 
 
 def _moderate(digits: str) -> str:
     """Digits that a double can hold; ``inf`` and ``nan`` stay what they are."""
     infinite = digits.lstrip("+-") == "inf"
     if len(digits) > 400 or _LONG_EXPONENT.search(digits) or (isinf(float(digits)) and not infinite):
-        shown = digits if len(digits) <= 40 else f"{digits[:20]}… of {len(digits)} characters"
-        raise NotToml(f"the number {shown} is too long, or larger than a double can be")
+        if len(digits) > 40:
+            raise NotToml(Message("text-number-long", begin=digits[:20], n=len(digits)))
+        raise NotToml(Message("text-number-too-large", shown=digits))
     return digits
 
 
@@ -84,9 +104,9 @@ def _demand_moderate(document: dict[str, Any]) -> None:
     while ahead:
         value, depth, where = ahead.pop()
         if depth > MAX_DEPTH:
-            raise NotToml(f"{where[:64]}: {_TOO_DEEP}")
+            raise _too_deep(where)
         if type(value) is int and abs(value) >= _BEYOND_64_BITS:
-            raise NotToml(f"{where[:64]}: a whole number of more than 64 bits")
+            raise NotToml(Message("text-number-64-bits", where=where[:64]))
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         ahead += [(item, depth + 1, where) for item in inside]
 
@@ -96,19 +116,19 @@ _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_00
 MAX_DURATION_DAYS: Final = 36_500
 
 
-class NoDuration(ValueError):
+class NoDuration(WrongText):
     """A value that is no duration at all."""
 
 
 def duration_ms(text: object) -> int:
-    """``"10s"`` → 10000. Units ms, s, m or min, h, d. Raises NoDuration for what has not this form, and ValueError for
+    """``"10s"`` → 10000. Units ms, s, m or min, h, d. Raises NoDuration for what has not this form, and WrongText for
     a part of a millisecond, for 0 and for more than 36500 days."""
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise NoDuration('must be a duration in quotes such as "500ms", "10s", "15m", "1h", "90d"')
+        raise NoDuration(Message("value-duration"))
     value = Decimal(match[1]) * _UNIT_MS[match[2]]
     if value != int(value) or value <= 0:
-        raise ValueError("must be a whole number of milliseconds above 0")
+        raise WrongText(Message("value-milliseconds"))
     if value > MAX_DURATION_DAYS * _UNIT_MS["d"]:
-        raise ValueError(f'must be at most "{MAX_DURATION_DAYS}d"')
+        raise WrongText(Message("value-duration-most", limit=MAX_DURATION_DAYS))
     return int(value)

@@ -42,7 +42,7 @@ def _refused(stage: Stage, sealed: list[Sealed]) -> list[Said]:
             assert held == [batch.entry for batch in sealed[:taken]], "the log holds something else than was taken"
             return [Said("ledger", error.title, error.detail)]
         except LedgerUnavailable as error:
-            return [Said("ledger", "not now", error.detail)]
+            return [Said("ledger", "not now", error.problem)]
     return []
 
 

@@ -9,6 +9,7 @@ from gateway.anchoring.ledger_alarms import Events
 from gateway.commissioning.preflight import Ready
 from gateway.errors import StoreError
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from gateway.records import GATEWAY, alarm_event
@@ -39,5 +40,5 @@ async def check_database(path: Path, events: Events) -> None:
         return
     if checked.flaws:
         note_flaws(path, checked.flaws)
-        text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
-        events.happened(GATEWAY, alarm_event(AlarmCode.DATABASE_DAMAGED, "store", text, raised=True))
+        said = Message("database-damaged-alarm", path=str(path), flaws=(checked.flaws[0],))
+        events.happened(GATEWAY, alarm_event(AlarmCode.DATABASE_DAMAGED, "store", said, raised=True))

@@ -76,7 +76,8 @@ def main(verbose: bool, form: Form) -> None:
 @click.argument("name", required=False)
 def profiles(name: str | None) -> None:
     """The catalog of meters, or the points of one of them."""
-    from gateway.devices.profile import catalog, decoding_hash, load_profile
+    from gateway.devices.profile import catalog, load_profile
+    from gateway.devices.profile_text import decoding_hash
 
     if name is None:
         table = Table("profile", "device", "protocol", "points", box=None)

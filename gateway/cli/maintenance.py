@@ -13,6 +13,7 @@ import click
 from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
+from gateway.messages.languages import in_language
 from ledger_client.formats.batch_file import is_batch_file
 from ledger_client.times import rfc3339_ms
 
@@ -77,12 +78,13 @@ def _say_what_goes_with_it(done: Exported) -> None:
     for path in done.proofs:
         click.echo(f"  {path}: proves what was configured before it; audit it along")
     if done.unproven is not None:
-        click.echo(f"  what was configured before it cannot be proven now: {done.unproven}")
+        click.echo(f"  what was configured before it cannot be proven now: {in_language(done.unproven, 'en')}")
 
 
 def _facts(done: Exported) -> dict[str, Any]:
     facts = {"batch": done.batch, "records": done.records, "file": str(done.path), "bytes": done.size}
-    return facts | {"proofs": [*map(str, done.proofs)], "unproven": done.unproven}
+    unproven = None if done.unproven is None else in_language(done.unproven, "en")
+    return facts | {"proofs": [*map(str, done.proofs)], "unproven": unproven}
 
 
 @click.command()

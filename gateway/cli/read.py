@@ -80,9 +80,9 @@ def _registers(poll: Poll) -> dict[str, list[int]]:
 
 
 def _remarks(poll: Poll) -> dict[str, str]:
-    """By point, what its registers look like that a meter seldom means."""
+    """By point, in English, what its registers look like that a meter seldom means."""
     slices = [pair for a in poll.answers for pair in a.block.slices(a.registers)]
-    return {point.name: said for point, words in slices if (said := remark(point, words))}
+    return {point.name: said.problem for point, words in slices if (said := remark(point, words))}
 
 
 def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingValue]) -> dict[str, Any]:

@@ -111,5 +111,5 @@ def _new_password(name: str, file: Path | None) -> str:
                 file, "", f"cannot be read: {why}", "give a file whose first line is the password"
             ) from None
     if problem := check_new(name, given):
-        raise GatewayError(problem, "choose another one")
+        raise GatewayError(problem)
     return str(given)

@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 from gateway.config.field_types import Model
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
+from ledger_client.messages import said_of
 from ledger_client.transport.access import Access, AccessError, resolve
 
 
@@ -52,5 +54,5 @@ def fingerprint(path: Path) -> str:
         first = text[text.index(_BEGIN) : text.index(_END) + len(_END)]
         der = ssl.PEM_cert_to_DER_cert(first)
     except (OSError, ValueError) as error:
-        raise ConfigError(path, "", f"holds no certificate that can be read: {error}", "give a PEM file") from None
+        raise ConfigError(path, "", Message("certificate-unreadable", error=said_of(error))) from None
     return hashlib.sha256(der).digest().hex(":").upper()

@@ -51,8 +51,7 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             try:
                 profile = read(meter.profile)
             except ProfileError as error:
-                more = "; `meterseal profiles` lists them" if error.file == meter.profile else ""
-                raise ConfigError(path, key, error.problem, f"{error.way_out}{more}") from None
+                raise ConfigError(path, key, error.said) from None
             for factor in sorted(profile.factors):
                 if getattr(meter, factor) is None:
                     raise ConfigError(

@@ -23,7 +23,7 @@ from gateway.config.ledger import Contract, LedgerEntry
 from gateway.config.place import DailyHours, Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
-from gateway.devices.profile import decoding_hash
+from gateway.devices.profile_text import decoding_hash
 from ledger_client.formats import cbor
 
 

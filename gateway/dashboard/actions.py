@@ -9,7 +9,10 @@ from typing import Any
 from gateway.dashboard.auth.sessions import Done
 from gateway.dashboard.render import formats
 from gateway.errors import Declined, GatewayError, NotYet
+from gateway.messages.languages import said_in
+from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
+from ledger_client.messages import Said
 
 LONGEST = 200
 WITHIN_S = 20.0
@@ -25,45 +28,44 @@ Act = Callable[[GatewayContext, str, Mapping[str, str]], Awaitable[Done]]
 async def acknowledge(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Take notice of an alarm."""
     alarm = await _order(site, "acknowledge", id=_number(form, "id"), user=user)
-    return Done(f"acknowledged: {alarm['text']}")
+    return Done(Message("act-acknowledged", alarm=_said(alarm)))
 
 
 async def shelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Put an alarm aside; it comes back by itself."""
     for_ms = SHELVES_MS.get(form.get("for", ""))
     if for_ms is None:
-        raise GatewayError("for how long is missing", f"one of {', '.join(SHELVES_MS)}")
+        raise GatewayError(Message("act-shelf-time-missing", choices=tuple(SHELVES_MS)))
     reason = form.get("reason", "").strip()[:LONGEST]
     alarm = await _order(site, "shelve", id=_number(form, "id"), user=user, for_ms=for_ms, reason=reason)
-    return Done(f"put aside for {form['for']}: {alarm['text']}")
+    return Done(Message("act-shelved", for_ms=for_ms, alarm=_said(alarm)))
 
 
 async def unshelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Take back an alarm that was put aside."""
     alarm = await _order(site, "unshelve", id=_number(form, "id"), user=user)
-    return Done(f"taken back: {alarm['text']}")
+    return Done(Message("act-unshelved", alarm=_said(alarm)))
 
 
 async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Take values from the device that now answers for a meter, whose serial number was read and typed."""
     meter, serial = _text(form, "meter"), _text(form, "serial")
     if meter not in site.config.meters:
-        raise Declined(f"there is no meter {meter}", "open the page again")
+        raise Declined(Message("act-no-meter", meter=meter))
     answers = site.line_of(meter).stranger(meter)
     if answers is not None and serial not in (answers, *formats.numbers(answers)):
-        problem = f"{meter}: the device on the wire says another number than {serial}"
-        raise Declined(problem, "read it off the device that is to be accepted, and look which one is plugged in")
+        raise Declined(Message("act-serial-differs", meter=meter, serial=serial))
     reason = form.get("reason", "").strip()[:LONGEST]
     done = await _order(site, "accept", meter=meter, serial=serial, reason=reason, user=user)
     new, old = (formats.identity(done[name]) for name in ("new", "old"))
-    return Done(f"{meter}: {new} is accepted in place of {old}")
+    return Done(Message("act-accepted", meter=meter, new=new, old=old))
 
 
 async def clear_shared(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """The other master is off the line: its values need not be flagged for the rest of the hour."""
     line = _text(form, "line")
     await _order(site, "clear-shared", line=line, user=user)
-    return Done(f"{line}: values are not flagged as shared any more, until another master is heard again")
+    return Done(Message("act-shared-cleared", line=line))
 
 
 async def preview(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
@@ -76,10 +78,8 @@ async def reload(site: GatewayContext, user: str, form: Mapping[str, str]) -> Do
     """Take over the changed configuration, the very one that was looked at."""
     done = await _order(site, "reload", fingerprint=_text(form, "fingerprint"), user=user)
     if not done["done"]:
-        return Done("nothing has changed")
-    return Done(
-        f"taken over; if a meter does not answer it goes back within {done['watched_s']:.0f} s", {"reload": done}
-    )
+        return Done(Message("act-nothing-changed"))
+    return Done(Message("act-reloaded", watch_s=round(done["watched_s"])), {"reload": done})
 
 
 ACTS: Mapping[str, Act] = {
@@ -97,15 +97,20 @@ _going_on: set[asyncio.Task[Any]] = set()
 
 async def _order(site: GatewayContext, name: str, **details: Any) -> dict[str, Any]:
     if name not in site.orders:
-        raise GatewayError(f"this gateway knows no order {name}", "")
+        raise GatewayError(Message("act-unknown-order", order=name))
     task = asyncio.create_task(site.order(name, **details), name=f"order {name}")
     _going_on.add(task)
     task.add_done_callback(_going_on.discard)
     await asyncio.wait({task}, timeout=WITHIN_S)
     if not task.done():
         task.add_done_callback(_heard)
-        raise NotYet("this takes longer than a page can wait", "look at the events in a moment")
+        raise NotYet(Message("act-takes-long"))
     return task.result()
+
+
+def _said(alarm: Mapping[str, Any]) -> Said:
+    """The text of an alarm as an order answers with it."""
+    return said_in(alarm, str(alarm["text"]))
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
@@ -117,12 +122,12 @@ def _heard(task: asyncio.Task[Any]) -> None:
 def _text(form: Mapping[str, str], name: str) -> str:
     value = form.get(name, "").strip()
     if not value or len(value) > LONGEST:
-        raise GatewayError(f"{name} is missing", "fill it in")
+        raise GatewayError(Message("act-field-missing", field=name))
     return value
 
 
 def _number(form: Mapping[str, str], name: str) -> int:
     text = form.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise GatewayError(f"{name} is no number", "open the page again")
+        raise GatewayError(Message("act-field-no-number", field=name))
     return int(text)

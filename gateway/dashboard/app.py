@@ -24,12 +24,13 @@ from gateway.dashboard.auth.users import User, Users
 from gateway.dashboard.db_readers import Busy, Readers
 from gateway.dashboard.event_stream import Stream
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, View
-from gateway.dashboard.render.catalog import LANGUAGES
 from gateway.dashboard.render.html import THEMES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
+from gateway.messages.languages import LANGUAGES
+from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
 from ledger_client.http_server.token_bucket import Buckets, client_of
-from ledger_client.messages import Message
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.pages")
 
@@ -48,8 +49,8 @@ _LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/._~%-]*(\?[A-Za-z0-9/._~%=&+:-]*)?")
 class Problem(GatewayError):
     """An answer that is not what was asked for: HTTP status, what, and the way out."""
 
-    def __init__(self, status: int, message: Message | str, way_out: str = "") -> None:
-        super().__init__(message, way_out)
+    def __init__(self, status: int, message: Message) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -90,13 +91,13 @@ class App:
             try:
                 response = await endpoint(request)
             except Problem as problem:
-                response = self._problem(request, problem.status, problem.message or problem.problem, problem.way_out)
+                response = self._problem(request, problem.status, problem.said, problem.way_out)
             except GatewayError as error:
                 status = 503 if isinstance(error, StoreError | Busy) else 404 if isinstance(error, NotFound) else 409
-                response = self._problem(request, status, error.message or error.problem, error.way_out)
+                response = self._problem(request, status, error.said, error.way_out)
             except Exception:
                 log.exception("%s %s has failed", request.method, request.url.path)
-                response = self._problem(request, 500, "a fault of this gateway; its log has the details", "")
+                response = self._problem(request, 500, Message("page-fault"))
             response.headers["Server-Timing"] = f"page;dur={(time.perf_counter() - begun) * 1000:.1f}"
             return response
 
@@ -163,7 +164,7 @@ class App:
             session.done = None  # told
         user, form = session.user, self._sessions.form(session)
         known = replace(asked, user=user.name, role=user.role, form=form)
-        return replace(known, said=done.text, facts=done.facts, well=session.well)
+        return replace(known, said=done.said, facts=done.facts, well=session.well)
 
     # — what for —
 
@@ -200,7 +201,7 @@ class App:
     async def _nothing(self, request: Request) -> Response:
         if self._session(request) is None:
             return RedirectResponse("/login", 303)
-        raise Problem(404, "there is no such page", "")
+        raise Problem(404, Message("page-not-found"))
 
     async def _static(self, request: Request) -> Response:
         found = self._pages.static(request.path_params["name"])
@@ -213,7 +214,7 @@ class App:
     async def _login_page(self, request: Request) -> Response:
         return self._chosen(request) or self._show_login(request, "")
 
-    def _show_login(self, request: Request, problem: Message | str, status: int = 200) -> Response:
+    def _show_login(self, request: Request, problem: Said, status: int = 200) -> Response:
         visitor = request.cookies.get(self._cookie(request, "visitor")) or self._visitors.cookie()
         query = {"next": _local(request.query_params.get("next"))}
         asked = replace(self._asked(request, None), form=self._visitors.form(visitor), query=query)
@@ -225,18 +226,18 @@ class App:
         form = await _form(request)
         visitor = request.cookies.get(self._cookie(request, "visitor"))
         if not self._visitors.redeem(visitor, form.get("form", "")):
-            return self._show_login(request, "this form was not made for this browser; try again", 403)
+            return self._show_login(request, Message("login-form-foreign"), 403)
         client = client_of(request.client.host if request.client else "")
         try:
             user = await self._logins.attempt(client, form.get("user", ""), form.get("password", ""))
         except TooOften as error:
-            return self._show_login(request, error.message or error.problem, 429)
+            return self._show_login(request, error.said, 429)
         except ConfigError as error:
             log.error("nobody can log in to the pages: %s", error)
-            return self._show_login(request, "nobody can log in now; the gateway's log says why", 503)
+            return self._show_login(request, Message("login-impossible"), 503)
         if user is None:
             log.warning("a login from %s failed", client)
-            return self._show_login(request, "name or password is wrong", 403)
+            return self._show_login(request, Message("login-wrong"), 403)
         log.info("%s (%s) has logged in from %s", user.name, user.role, client)
         if (before := self._session(request)) is not None:
             self._sessions.end(before)
@@ -255,27 +256,24 @@ class App:
         """The session and the form of an order. Raises Problem for a form that no page of this session made."""
         session = self._session(request)
         if session is None:
-            raise Problem(403, "nobody is logged in here", "log in again")
+            raise Problem(403, Message("login-none"))
         form = await _form(request)
         if not self._sessions.redeem(session, form.get("form", "")):
-            raise Problem(
-                403, "this form was sent before, or is too old", "open the page again and see what has become"
-            )
+            raise Problem(403, Message("form-used"))
         return session, form
 
     async def _act(self, request: Request) -> Response:
         session, form = await self._sent(request)
         if session.user.role != "installer":
-            raise Problem(403, f"{session.user.name} may look, not act", "log in as an installer")
+            raise Problem(403, Message("act-not-allowed", user=session.user.name))
         act = ACTS.get(request.path_params["act"])
         if act is None:
-            raise Problem(404, "there is no such act", "")
+            raise Problem(404, Message("act-unknown"))
         try:
             session.done, session.well = await act(self._site, session.user.name, form), True
         except GatewayError as error:
-            text = f"{error.problem}; {error.way_out}" if error.way_out else error.problem
-            session.done, session.well = Done(text), False
-            log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", text)
+            session.done, session.well = Done(_whole(error)), False
+            log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", session.done.said)
         return RedirectResponse(_local(form.get("next")), 303)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -285,7 +283,7 @@ class App:
         else:
             await self.stream.serve(session, scope, receive, send)
 
-    def _problem(self, request: Request, status: int, problem: Message | str, way_out: str) -> Response:
+    def _problem(self, request: Request, status: int, problem: Said, way_out: str = "") -> Response:
         asked = self._asked(request, self._session(request))
         return _response(self._pages.problem(asked, status, problem, way_out), status)
 
@@ -304,6 +302,13 @@ def _response(answer: Answer, status: int | None = None) -> Response:
     return Response(answer.body, status or answer.status, dict(answer.headers), media_type=answer.media_type)
 
 
+def _whole(error: GatewayError) -> Said:
+    """An error with its fix: as a message where the catalogues have both, else as text."""
+    if error.message is not None and error.message.way_out == error.way_out:
+        return error.message
+    return f"{error.problem}; {error.way_out}" if error.way_out else error.problem
+
+
 def _local(target: str | None) -> str:
     """A place among these pages, and never one elsewhere."""
     return target if target and len(target) < 1000 and _LOCAL.fullmatch(target) else "/"
@@ -312,16 +317,16 @@ def _local(target: str | None) -> str:
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a form, each once. Raises Problem: of another kind, too large, or too slow."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise Problem(415, f"forms are sent as {FORM}")
+        raise Problem(415, Message("form-type", type=FORM))
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MOST_BODY:
-                    raise Problem(413, f"a form has at most {MOST_BODY} bytes")
+                    raise Problem(413, Message("form-too-large", limit_bytes=MOST_BODY))
         return dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=32))
     except TimeoutError:
-        raise Problem(408, f"the form did not arrive within {BODY_S:.0f} s") from None
+        raise Problem(408, Message("form-too-slow", limit_s=round(BODY_S))) from None
     except (ClientDisconnect, ValueError):
-        raise Problem(400, "this is no form") from None
+        raise Problem(400, Message("form-invalid")) from None

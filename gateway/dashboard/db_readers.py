@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.errors import GatewayError, StoreError
+from gateway.messages.message import Message
 from gateway.storage.database import Database
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ class Busy(GatewayError):
 
 
 def _ending() -> Busy:
-    return Busy("the pages are ending", "open them again")
+    return Busy(Message("page-ending"))
 
 
 class Readers:
@@ -50,7 +51,7 @@ class Readers:
         try:
             self._waiting.put_nowait((function, future))
         except queue.Full:
-            raise Busy("too many pages are asked for at once", "try again in a few seconds") from None
+            raise Busy(Message("page-too-many")) from None
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:

@@ -17,9 +17,10 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
 from gateway.evidence import prove
+from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
-from ledger_client.messages import Message
+from ledger_client.messages import Said
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
@@ -106,7 +107,7 @@ class _Views:
         """One batch."""
         number = batches.number_of(asked.params["batch"])
         if number is None:
-            raise NotFound(f"there is no batch {asked.params['batch']}", "a batch is a number")
+            raise NotFound(Message("page-no-batch-number", batch=asked.params["batch"]))
         return self._rest(asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
 
     def events(self, asked: Asked) -> Rest:
@@ -140,12 +141,12 @@ class _Views:
         """The bundle of a meter's newest reading that a ledger has given a receipt for."""
         return _bundle(asked.params["meter"])
 
-    def login(self, asked: Asked, problem: Message | str) -> Answer:
+    def login(self, asked: Asked, problem: Said) -> Answer:
         """Where one logs in."""
         facts = {"problem": problem, "next": asked.query.get("next", "/")}
         return self._alone("login.html", asked, 403 if problem else 200, facts)
 
-    def problem(self, asked: Asked, status: int, problem: Message | str, way_out: str) -> Answer:
+    def problem(self, asked: Asked, status: int, problem: Said, way_out: str) -> Answer:
         """Why there is no page."""
         return self._alone("problem.html", asked, status, {"status": status, "problem": problem, "way_out": way_out})
 
@@ -160,7 +161,7 @@ def _bundle(name: str) -> Rest:
         try:
             row = prove.find(store, name)
         except GatewayError as error:
-            raise NotFound(error.problem, error.way_out) from None
+            raise NotFound(error.said, error.way_out) from None
         file = f"{row.id.replace('/', '_')}.mseal"
         headers = {"Content-Disposition": f'attachment; filename="{file}"'}
         return Answer(prove.prove(store, row), MSEAL, headers=headers)

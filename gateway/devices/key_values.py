@@ -9,19 +9,24 @@ from fractions import Fraction
 from typing import Any
 
 from gateway.devices.points import Ratio, SignalLine
+from gateway.messages.message import Message
 
 
 class Wrong(Exception):
-    """What a key's value should have been; turned into a ProfileError where file and key are known."""
+    """A value that breaks ``rule``, which says what to write; a ProfileError where file and key are known."""
+
+    def __init__(self, rule: Message) -> None:
+        super().__init__(rule)
+        self.rule = rule
 
 
 Check = Callable[[Any], Any]
 
 
-def kind_of(kind: type, what: str) -> Check:
+def kind_of(kind: type, rule: Message) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise Wrong(what)
+            raise Wrong(rule)
         return value
 
     return check
@@ -30,7 +35,7 @@ def kind_of(kind: type, what: str) -> Check:
 def integer(low: int, high: int) -> Check:
     def check(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise Wrong(f"give a whole number from {low} to {high}")
+            raise Wrong(Message("profile-whole-number", low=low, high=high))
         return value
 
     return check
@@ -38,20 +43,20 @@ def integer(low: int, high: int) -> Check:
 
 def number(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
-        raise Wrong("give a number")
+        raise Wrong(Message("profile-number"))
     return Decimal(value)
 
 
 def factor(value: Any) -> Decimal:
-    if (told := number(value)) == 0:
-        raise Wrong("give a number other than 0")
-    return told
+    if (found := number(value)) == 0:
+        raise Wrong(Message("profile-number-not-0"))
+    return found
 
 
 def one_of(*options: str) -> Check:
     def check(value: Any) -> str:
         if value not in options or not isinstance(value, str):
-            raise Wrong(f"give one of {', '.join(options)}")
+            raise Wrong(Message("profile-one-of", options=options))
         return value
 
     return check
@@ -68,14 +73,14 @@ def list_of(item: Check) -> Check:
 def codes(item: Check) -> Check:
     def check(value: Any) -> tuple[tuple[int, Any], ...]:
         if not isinstance(value, dict):
-            raise Wrong('give a table of codes, such as { 1 = "OFF" }')
+            raise Wrong(Message("profile-codes-table"))
         try:
-            told = {int(code, 0): item(meaning) for code, meaning in value.items()}
+            found = {int(code, 0): item(meaning) for code, meaning in value.items()}
         except ValueError:
-            raise Wrong("write each code as a whole number, decimal or 0x…") from None
-        if len(told) < len(value):
-            raise Wrong("write each code once")
-        return tuple(sorted(told.items()))
+            raise Wrong(Message("profile-codes-number")) from None
+        if len(found) < len(value):
+            raise Wrong(Message("profile-codes-twice"))
+        return tuple(sorted(found.items()))
 
     return check
 
@@ -85,27 +90,27 @@ def fraction(value: Any) -> Ratio:
     if isinstance(value, str) and (found := re.fullmatch(r"(-?\d{1,18})/(\d{1,18})", value)) and int(found[2]):
         return Fraction(int(found[1]), int(found[2]))
     if isinstance(value, str):
-        raise Wrong('give a number, or a fraction of whole numbers of at most 18 digits such as "1/3600"')
+        raise Wrong(Message("profile-fraction"))
     return number(value)
 
 
 def ratio(value: Any) -> Ratio:
     """The same, but not 0."""
-    if (told := fraction(value)) == 0:
-        raise Wrong("give a number other than 0")
-    return told
+    if (found := fraction(value)) == 0:
+        raise Wrong(Message("profile-number-not-0"))
+    return found
 
 
-def pair(item: Check, what: str) -> Check:
+def pair(item: Check, rule: Message) -> Check:
     def check(value: Any) -> tuple[Any, Any]:
         if not isinstance(value, list) or len(value) != 2:
-            raise Wrong(what)
+            raise Wrong(rule)
         return item(value[0]), item(value[1])
 
     return check
 
 
-_LINE = "give { from = [4, 20], to = [0, 250], fault = [3.6, 21] }, and range = [3.8, 20.5] where that is known"
+_LINE = Message("profile-signal-line")
 
 
 def signal_line(value: Any) -> SignalLine:
@@ -115,14 +120,14 @@ def signal_line(value: Any) -> SignalLine:
     ends = pair(number, _LINE)
     start, end = ends(value["from"])
     if start >= end:
-        raise Wrong("from is equal or falls: give its smaller number first, and let to fall")
+        raise Wrong(Message("profile-from-falls"))
     if start > 0 and "fault" not in value:
-        raise Wrong("say where the signal is broken: fault = [3.6, 21] for 4 to 20 mA, fault = false where nothing is")
+        raise Wrong(Message("profile-fault-missing"))
     fault = None if value.get("fault", False) is False else ends(value["fault"])
     sound = ends(value["range"]) if "range" in value else None
     for name, limits in (("fault", fault), ("range", sound)):
         if limits is not None and limits[0] >= limits[1]:
-            raise Wrong(f"{name} is equal or falls: give its smaller number first")
+            raise Wrong(Message("profile-range-falls", key=name))
     if fault and sound and not fault[0] <= sound[0] < sound[1] <= fault[1]:
-        raise Wrong("range reaches beyond fault, where there is no value: range lies within fault")
+        raise Wrong(Message("profile-range-beyond-fault"))
     return SignalLine(start, end, ends(value["to"]), sound, fault)

@@ -6,12 +6,14 @@ They are read from TOML by ``gateway.devices.profile`` and checked by ``gateway.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
 from gateway.errors import GatewayError, placed
-from ledger_client.messages import Message
+from gateway.messages.message import Message
+from ledger_client.messages import Said
 
 REGISTERS = {
     "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4, "float32": 2, "float64": 4,
@@ -37,8 +39,8 @@ class ProfileError(GatewayError):
     """A profile that cannot be used: which file, which key, what is wrong with it, and the way out. ``what`` is the
     mistake without its place."""
 
-    def __init__(self, file: str, key: str, what: Message | str, way_out: str = "") -> None:
-        super().__init__(placed(file, key, what), way_out)
+    def __init__(self, file: str, key: str, what: Said) -> None:
+        super().__init__(placed(file, key, what))
         self.file, self.key, self.what = file, key, what
 
 
@@ -206,7 +208,8 @@ class Profile:
         for point in self.points:
             if point.name == name:
                 return point
-        raise ProfileError(self.name, name, "there is no such point", nearest(name, [p.name for p in self.points]))
+        hint = nearest(name, [p.name for p in self.points])
+        raise ProfileError(self.name, name, Message("profile-no-such-point", hint=hint))
 
     def select(self, names: tuple[str, ...] | None = None) -> tuple[Point, ...]:
         """The points to poll: those named (None: all recorded by default), the scale registers that they need, and the
@@ -221,7 +224,9 @@ class Profile:
         return frozenset(f for p in self.points for f in p.factor_from if f in FACTORS)
 
 
-def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
-    """The way out of a mistyped word: the closest known one, or all of them."""
+def nearest(word: str, known: Sequence[str]) -> Message:
+    """The fix for a mistyped word: the closest known one, or all of them."""
     close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
+    if close:
+        return Message("profile-did-you-mean", other=close[0])
+    return Message("profile-known", names=tuple(sorted(known))) if known else Message("profile-known-none")

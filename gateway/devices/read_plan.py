@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.devices.points import MAX_BITS, MAX_REGISTERS, Point, Profile, ProfileError, Span
+from gateway.messages.message import Message
 
 BITS = (1, 2)
 TWINS = {3: 4, 4: 3}
@@ -278,10 +279,7 @@ def _joins(before: Point, after: Point, limits: Limits) -> bool:
 
 def _unreadable(point: Point) -> ProfileError:
     return ProfileError(
-        f"points.{point.name}",
-        "registers",
-        f"{point.registers} fit into no read of this device",
-        "raise max_registers in its profile, or leave the point out of this meter",
+        f"points.{point.name}", "registers", Message("profile-read-too-long", registers=point.registers)
     )
 
 

@@ -7,38 +7,37 @@ from collections.abc import Iterator, Sequence
 
 from gateway.devices.points import UNRECORDED, Point, Profile
 from gateway.devices.scaling import byte_places
+from gateway.messages.message import Message
 
-MISREAD = "other word order or address off by one?"
 LEAST, MOST = 1e-30, 1e15
 """Sizes of floats between which measured values lie, whatever their unit."""
 _INTEGERS = ("uint", "int", "acc")
 _IEEE = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
 
 
-def remark(point: Point, registers: Sequence[int]) -> str:
-    """What is odd about the registers of a point, in words; "" for what a meter may well mean."""
+def remark(point: Point, registers: Sequence[int]) -> Message | None:
+    """What is odd about the registers of a point; None for what a meter may well mean."""
     parts = point.parts or ((point, 0),)
     remarks = (_remark(part, registers[first : first + part.registers]) for part, first in parts)
-    return next((found for found in remarks if found), "")
+    return next((found for found in remarks if found), None)
 
 
-def _remark(point: Point, registers: Sequence[int]) -> str:
+def _remark(point: Point, registers: Sequence[int]) -> Message | None:
     if not point.type.startswith((*_INTEGERS, "bcd", "float")) or len(registers) != point.registers or point.bits:
-        return ""
+        return None
     words = struct.pack(f">{point.registers}H", *registers)
     data = bytes(words[place] for place in byte_places(point))
     pattern = int.from_bytes(data, "big")
     if pattern in point.not_available:
-        return ""
+        return None
     top = 1 << 8 * len(data) - 1
     if pattern in (2 * top - 1, top - 1) or (pattern == top and point.type not in _IEEE):
-        code = f"0x{data.hex().upper()}"
-        return f"{code} is the code of many meters for no value, and this profile does not say so: {MISREAD}"
+        return Message("remark-no-value-code", code="0x" + data.hex().upper())
     if point.type in _IEEE:
         size = abs(_IEEE[point.type].unpack(data)[0])
         if 0 < size < LEAST or size > MOST:
-            return f"a float of this size is hardly measured: {MISREAD}"
-    return ""
+            return Message("remark-float-size")
+    return None
 
 
 def unbounded(profile: Profile) -> list[str]:

@@ -9,9 +9,10 @@ from fractions import Fraction
 from gateway.devices.points import FACTORS, SUM, Point, Profile, ProfileError, nearest
 from gateway.devices.read_plan import readable_spans
 from gateway.devices.units import CONVERSIONS, NORMAL, NORMAL_UNITS
+from gateway.messages.message import Message
 
-Refuse = Callable[[str, str, str], ProfileError]
-"""(key, problem, way out) → the error of this file."""
+Refuse = Callable[[str, Message], ProfileError]
+"""(key, what is wrong with it) → the error of this file."""
 
 _INTEGERS = ("uint", "int", "acc", "bits", "enum")
 _NUMBERS = (*_INTEGERS, "bcd", "float")
@@ -40,29 +41,25 @@ def _kinds(profile: Profile, point: Point, where: str, refuse: Refuse) -> None:
     if measures(point) or (point.kind == "part" and point.type.startswith(_NUMBERS)):
         return
     if point.kind == "part":
-        raise refuse(f"{where}.kind", f"type {point.type} is no number", "a part is a number: leave kind out")
+        raise refuse(f"{where}.kind", Message("profile-part-number", type=point.type))
     rational = point.factor or point.scale_from or point.factor_from or point.sign_from or point.span or point.from_unit
     if point.kind == "scale" and point.type != "sunssf" and profile.format == 2:
         if point.name in FACTORS:
-            raise refuse(where, f"{point.name!r} is the ratio of gateway.toml", "give the scale point another name")
+            raise refuse(where, Message("profile-scale-name", name=point.name))
         if not point.type.startswith(_NUMBERS):
-            raise refuse(
-                f"{where}.type", f"type {point.type} is no number", "a scale point is an integer, BCD or float"
-            )
+            raise refuse(f"{where}.type", Message("profile-scale-number", type=point.type))
         if rational:
-            way_out = "it is read before all others: it has only bits, scale and offset"
-            raise refuse(f"{where}.scale", "a scale point refers to no other, so that there is no circle", way_out)
+            raise refuse(f"{where}.scale", Message("profile-scale-circle"))
         return
     if point.scale or point.offset or rational:
-        raise refuse(f"{where}.scale", f"a {point.kind} is not scaled", "leave scale and factor out, or set kind")
+        raise refuse(f"{where}.scale", Message("profile-kind-not-scaled", kind=point.kind))
 
 
 def _factor(point: Point, where: str, refuse: Refuse) -> None:
     if point.factor is None or isinstance(point.factor, Fraction):
         return
     if len(point.factor.as_tuple().digits) > 18 or abs(point.factor.adjusted()) > 18:
-        problem = "more than 18 digits, or beyond 10^18 or 10^-18"
-        raise refuse(f"{where}.factor", problem, "give the factor as the manual prints it")
+        raise refuse(f"{where}.factor", Message("profile-factor-digits"))
 
 
 def _references(profile: Profile, point: Point, where: str, refuse: Refuse) -> None:
@@ -72,44 +69,43 @@ def _references(profile: Profile, point: Point, where: str, refuse: Refuse) -> N
     exponents = [p.name for p in same if p.type == "sunssf"] + numbers
     if point.scale_from is not None:
         if point.scale and profile.format == 1:
-            raise refuse(f"{where}.scale", "the scale comes from scale_from already", "leave one of them out")
+            raise refuse(f"{where}.scale", Message("profile-scale-twice"))
         if point.scale_from not in exponents:
-            new = 'add a point of type = "sunssf"'
-            if profile.format == 2:
-                new = 'add a point of type = "sunssf", or of kind = "scale"'
-            way_out = nearest(point.scale_from, exponents) if exponents else new
-            raise refuse(f"{where}.scale_from", f"{point.scale_from!r} is no scale register of the same model", way_out)
+            hint = Message("profile-add-scale") if profile.format == 2 else Message("profile-add-sunssf")
+            if exponents:
+                hint = nearest(point.scale_from, exponents)
+            raise refuse(f"{where}.scale_from", Message("profile-no-scale-register", name=point.scale_from, hint=hint))
     ratios = [name for name in point.factor_from if name not in FACTORS]
     for key, names in (("factor_from", ratios), ("sign_from", [point.sign_from] if point.sign_from else [])):
         for name in names:
             if name not in numbers:
                 known = [*FACTORS, *numbers] if key == "factor_from" else numbers
-                way_out = f'add it as a point of kind = "scale"; {nearest(name, known)}'
-                raise refuse(f"{where}.{key}", f"{name!r} is no scale point of the same model", way_out)
+                raise refuse(f"{where}.{key}", Message("profile-no-scale-point", name=name, hint=nearest(name, known)))
 
 
 def _reading(point: Point, where: str, refuse: Refuse) -> None:
     """How the registers become a number or a text."""
     if point.bits is not None:
         if not point.type.startswith(_INTEGERS):
-            raise refuse(f"{where}.bits", f"type {point.type} is no integer", "take uint16, uint32, uint48 or uint64")
-        if not point.bits[0] <= point.bits[1] < 16 * point.registers:
-            problem = f"{list(point.bits)} does not lie in bits 0 to {16 * point.registers - 1}"
-            raise refuse(f"{where}.bits", problem, "give the lowest and the highest bit, 0 is the lowest")
+            raise refuse(f"{where}.bits", Message("profile-not-integer", type=point.type))
+        low, high = point.bits
+        last = 16 * point.registers - 1
+        if not low <= high <= last:
+            raise refuse(f"{where}.bits", Message("profile-bits-outside", low=low, high=high, last=last))
     if point.chars != "two" and point.type != "string":
-        raise refuse(f"{where}.chars", f"type {point.type} has no characters", 'only type = "string" has')
+        raise refuse(f"{where}.chars", Message("profile-no-characters", type=point.type))
     if point.byte_order != "big" and point.type == "bit":
-        raise refuse(f"{where}.byte_order", "a bit has no bytes", "leave byte_order out")
+        raise refuse(f"{where}.byte_order", Message("profile-bit-order"))
 
 
 def _line(point: Point, where: str, refuse: Refuse) -> None:
     if point.span is None:
         return
     if point.kind != "gauge":
-        raise refuse(f"{where}.span", f"a {point.kind} has none", "an analogue signal is a gauge: leave kind out")
+        raise refuse(f"{where}.span", Message("profile-signal-kind", kind=point.kind))
     for key in ("offset", "factor_from", "from_unit"):
         if getattr(point, key):
-            raise refuse(f"{where}.{key}", "span draws the whole line already", f"put it into span's to, without {key}")
+            raise refuse(f"{where}.{key}", Message("profile-span-whole", key=key))
 
 
 def _from_unit(point: Point, where: str, refuse: Refuse) -> None:
@@ -117,32 +113,28 @@ def _from_unit(point: Point, where: str, refuse: Refuse) -> None:
         return
     ways = CONVERSIONS[point.from_unit]
     if point.wire_unit is not None:
-        raise refuse(f"{where}.wire_unit", "from_unit says it already", "leave wire_unit out, it is a remark only")
+        raise refuse(f"{where}.wire_unit", Message("profile-unit-said"))
     if point.unit not in ways:
-        can = " or ".join(f'"{unit}"' for unit in ways)
-        raise refuse(f"{where}.from_unit", f"{point.from_unit!r} does not become {point.unit!r}", f"write unit = {can}")
+        said = Message("profile-unit-convert", from_unit=point.from_unit, unit=point.unit or "", units=tuple(ways))
+        raise refuse(f"{where}.from_unit", said)
     if point.from_unit in NORMAL_UNITS and not point.name.endswith(NORMAL):
-        problem = f"{point.from_unit!r} is at normal conditions, which no SenML unit can say"
-        raise refuse(f"{where}.from_unit", problem, f'name the point "{point.name}{NORMAL}"')
+        said = Message("profile-unit-normal", unit=point.from_unit, name=point.name + NORMAL)
+        raise refuse(f"{where}.from_unit", said)
 
 
 def _sum(profile: Profile, point: Point, where: str, refuse: Refuse) -> None:
     parts = [part for part, _ in point.parts]
     if len(parts) < 2 or len(set(point.sum)) < len(parts):
-        raise refuse(f"{where}.sum", "not two parts or more, each once", 'write sum = ["part_1", "part_2"]')
+        raise refuse(f"{where}.sum", Message("profile-sum-parts"))
     for part in parts:
         if part.unit not in (None, point.unit):
-            problem = f"{part.name} is in {part.unit}, the sum in {point.unit}"
-            raise refuse(f"{where}.sum", problem, "give both one unit, with the parts' scale or from_unit")
+            said = Message("profile-sum-units", part=part.name, unit=part.unit or "", sum_unit=point.unit or "")
+            raise refuse(f"{where}.sum", said)
         if (part.fc, part.model) != (point.fc, point.model):
-            problem = f"{part.name} is of another function or model than {parts[0].name}"
-            raise refuse(f"{where}.sum", problem, "parts are read at one moment: take parts of one table")
+            raise refuse(f"{where}.sum", Message("profile-sum-tables", part=part.name, other=parts[0].name))
     bare = replace(profile, points=tuple(p for p in profile.points if p.type != SUM))
     spans = [s for s in readable_spans(bare) if s.fc == point.fc and s.first <= point.address < point.end <= s.last + 1]
     if profile.protocol == "modbus" and not spans:
-        problem = f"no read may run over all of {point.address} to {point.end - 1}"
-        way_out = "parts are read in one block: raise max_gap, or add the stretch to readable, if the device answers so"
-        raise refuse(f"{where}.sum", problem, way_out)
+        raise refuse(f"{where}.sum", Message("profile-sum-block", first=point.address, last=point.end - 1))
     if point.kind == "counter" and point.wraps_at is None:
-        problem = "missing: registers of a sum do not say where it starts again"
-        raise refuse(f"{where}.wraps_at", problem, "give the number at which the meter starts again at 0")
+        raise refuse(f"{where}.wraps_at", Message("profile-sum-wrap"))

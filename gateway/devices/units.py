@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from gateway.messages.message import Message
+
 Conversion = tuple[Fraction, Fraction]
 """Value in the recorded unit = number × the first + the second."""
 
@@ -54,12 +56,12 @@ COUNTED = ("Wh", "kWh", "varh", "kvarh", "VAh", "kVAh", "m3", "l", "kg")
 """Units of which most points are counters, and some are not: their kind must be said."""
 
 
-def line_to_write(unit: str) -> str | None:
+def line_to_write(unit: str) -> Message | None:
     """What a profile says in place of a unit that SenML does not have; None if it is not known here."""
     ways = CONVERSIONS.get(unit)
     if ways is None:
         return None
     to = next(iter(ways))
     if unit in NORMAL_UNITS:
-        return f'write unit = "{to}", from_unit = "{unit}", and end the name in "{NORMAL}" (format = 2)'
-    return f'write unit = "{to}", from_unit = "{unit}" (format = 2)'
+        return Message("profile-write-unit-and-name", unit_new=to, unit_old=unit, suffix=NORMAL)
+    return Message("profile-write-unit", unit_new=to, unit_old=unit)

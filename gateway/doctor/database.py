@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.anchoring.ledger_comparison import conflict_text
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.finding import CheckContext, Finding, error_message
 from gateway.errors import Damaged, Unfinished
+from gateway.messages.languages import in_language
+from gateway.messages.message import Message
 from gateway.storage.capacity.forecast import horizon as foretell
-from gateway.storage.database import RECOVER
 from gateway.storage.files import log_path
-from ledger_client.message_formats import size
+from ledger_client import messages
 
 QUICK_S = 10.0
 LARGE_LOG = 256 * 1024 * 1024
@@ -21,32 +22,43 @@ def database(case: CheckContext) -> Iterator[Finding]:
     """Whether it opens, is sound, and holds nothing that stops the gateway."""
     name, path = "database", case.config.database
     if case.store_trouble is not None:
-        yield Finding(name, "bad", case.store_trouble.problem, case.store_trouble.way_out)
+        yield Finding(name, "bad", error_message(case.store_trouble))
         return
     if case.store is None:
-        yield Finding(name, "ok", f"{path} is not there yet: the first start makes it")
+        yield Finding(name, "ok", Message("database-not-created", path=str(path)))
         return
-    how = "wholly checked" if case.full else "checked"
+    flaws: list[messages.Said] = []
+    finished = True
     try:
-        flaws = case.store.flaws(whole=case.full, within_s=None if case.full else QUICK_S)
+        flaws += case.store.flaws(whole=case.full, within_s=None if case.full else QUICK_S)
     except Unfinished:
-        flaws, how = [], f"looked through for {QUICK_S:g} s, and nothing wrong in that part (--full checks it all)"
+        finished = False
     except Damaged as error:
-        flaws = [error.problem]
+        flaws = [error.said]
     if flaws:
-        text = f"{path} is damaged: {'; '.join(flaws[:3])}"
-        yield Finding(name, "bad", text, RECOVER, {"flaws": flaws})
+        message = Message("database-damaged", path=str(path), flaws=tuple(flaws[:3]))
+        yield Finding(name, "bad", message, {"flaws": [in_language(flaw, "en") for flaw in flaws]})
         return
     totals = case.store.totals()
-    holds = f"{totals['records']} records, {totals['batches']} batches, {totals['receipts']} receipts"
-    yield Finding(name, "ok", f"{path}: {holds}; {how}", facts=totals)
+    yield Finding(name, "ok", _sound(str(path), totals, full=case.full, finished=finished), totals)
     for conflict in case.store.anchors.conflicts():
         text, _, way_out = conflict_text(case.config.gateway_id, conflict, str(path)).partition(" Way out: ")
-        yield Finding(name, "bad", text, way_out)
+        yield Finding(name, "bad", Message("check-error", problem=text, way_out=way_out))
     log = log_path(path)
     if log.exists() and (length := log.stat().st_size) > LARGE_LOG:
-        text = f"its write-ahead log has grown to {size(length)}: something reads the database without an end"
-        yield Finding(name, "warn", text, "end a backup or an export that hangs", {"log": length})
+        yield Finding(name, "warn", Message("database-log-large", log_bytes=length), {"log": length})
+
+
+def _sound(path: str, totals: Mapping[str, int], *, full: bool, finished: bool) -> Message:
+    records, batches, receipts = totals["records"], totals["batches"], totals["receipts"]
+    if not finished:
+        return Message(
+            "database-sound-part",
+            path=path, records=records, batches=batches, receipts=receipts, limit_s=round(QUICK_S),
+        )  # fmt: skip
+    if full:
+        return Message("database-sound-full", path=path, records=records, batches=batches, receipts=receipts)
+    return Message("database-sound", path=path, records=records, batches=batches, receipts=receipts)
 
 
 def horizon(case: CheckContext) -> Iterator[Finding]:
@@ -56,8 +68,7 @@ def horizon(case: CheckContext) -> Iterator[Finding]:
     ahead = foretell(case.config, case.store, case.now_ms, running=case.pid is not None)
     facts = ahead.as_json()
     if ahead.for_ever or ahead.seconds is None or ahead.seconds > SOON_S:
-        yield Finding("horizon", "ok", ahead.text, facts=facts)
+        yield Finding("horizon", "ok", ahead.message, facts)
     else:
-        result = "bad" if ahead.seconds < VERY_SOON_S else "warn"
-        way_out = "look at the ledgers; then more room: raise max_size, lower keep, or use a larger disk"
-        yield Finding("horizon", "bad" if result == "bad" else "warn", ahead.text, way_out, facts)
+        message = Message("horizon-short", horizon=ahead.message)
+        yield Finding("horizon", "bad" if ahead.seconds < VERY_SOON_S else "warn", message, facts)

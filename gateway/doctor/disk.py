@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from gateway.doctor.finding import CheckContext, Finding
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Limits, Space
-from gateway.storage.capacity.forecast import bytes_a_record, span
-from ledger_client.message_formats import size
+from gateway.storage.capacity.forecast import bytes_a_record
 
 SYNC_FOR_S, MOST_SYNCS, SYNC_BYTES = 1.2, 300, 8192
 WRITE_FOR_S, MOST_WRITTEN, CHUNK = 0.5, 8, 1024 * 1024
@@ -42,18 +43,22 @@ def room(case: CheckContext) -> Iterator[Finding]:
         free = disk.f_bavail * disk.f_frsize
         now = Space(0, free, min(limits.max_bytes, max(0, free - disk_space.apart(disk, limits))))
     facts = {"free": now.free, "used": now.used, "limit": now.limit, "disk": disk.f_blocks * disk.f_frsize}
-    of = f"{size(now.free)} of {size(facts['disk'])} are free on the disk of {case.folder}"
-    text = f"{of}; the database uses {size(now.used)} of the {size(now.limit)} that it may have"
-    more = "free space on this disk, or raise max_size in [store] if there is more"
+    folder, disk_bytes = str(case.folder), facts["disk"]
+    room = Message(
+        "disk-room",
+        folder=folder, disk_bytes=disk_bytes, free_bytes=now.free, used_bytes=now.used, limit_bytes=now.limit,
+    )  # fmt: skip
     if now.share >= 1 or now.limit < NEEDED_FREE:
-        yield Finding("disk space", "bad", f"{text}: there is no room to record", more, facts)
+        yield Finding("disk space", "bad", Message("disk-no-room", room=room), facts)
     elif now.share >= disk_space.THINNING[-1][0]:
-        yield Finding("disk space", "warn", f"{text}: the buffer is nearly full", more, facts)
+        yield Finding("disk space", "warn", Message("disk-nearly-full", room=room), facts)
     elif disk.f_files and disk.f_favail < 100:
-        names = f"{of}, but only {disk.f_favail} more files can be made on it"
-        yield Finding("disk space", "bad", names, "remove files that nobody needs (df -i)", facts)
+        names = Message(
+            "disk-no-files", folder=folder, disk_bytes=disk_bytes, free_bytes=now.free, n=disk.f_favail
+        )  # fmt: skip
+        yield Finding("disk space", "bad", names, facts)
     else:
-        yield Finding("disk space", "ok", text, facts=facts)
+        yield Finding("disk space", "ok", room, facts)
 
 
 class Mount(NamedTuple):
@@ -84,33 +89,31 @@ def kind(case: CheckContext, table: Path = Path("/proc/self/mountinfo")) -> Iter
     mount = mount_of(case.folder, table.read_text())
     if mount is None:
         return
-    facts, where = mount._asdict(), f"the data folder is on {mount.kind} ({mount.source}, at {mount.point})"
+    facts = mount._asdict()
+    where = Message("disk-filesystem", kind=mount.kind, source=mount.source, point=mount.point)
     if mount.kind in ("tmpfs", "ramfs"):
-        way_out = "point `data` in [gateway] to a folder on a disk"
-        yield Finding("file system", "bad", f"{where}, which is memory: a power cut takes everything", way_out, facts)
+        yield Finding("file system", "bad", Message("disk-in-memory", where=where), facts)
     elif mount.kind in REMOTE or mount.kind.startswith("fuse."):
-        text = f"{where}, which is not on this machine: locks and syncs of the database cannot be relied on there"
-        yield Finding("file system", "bad", text, "point `data` in [gateway] to a local disk", facts)
+        yield Finding("file system", "bad", Message("disk-remote", where=where), facts)
     elif "ro" in mount.options.split(","):
-        text = f"{where}, which is mounted read-only: nothing can be recorded"
-        yield Finding("file system", "bad", text, f"look why (dmesg); mount -o remount,rw {mount.point}", facts)
+        yield Finding("file system", "bad", Message("disk-read-only", where=where, point=mount.point), facts)
     else:
-        yield Finding("file system", "ok", where, facts=facts)
+        yield Finding("file system", "ok", where, facts)
 
 
 def speed(case: CheckContext) -> Iterator[Finding]:
     """How long a sync takes, and how fast the disk writes: in a file without a name, which goes by itself."""
     disk = os.statvfs(case.folder)
     if disk.f_bavail * disk.f_frsize < NEEDED_FREE:
-        yield Finding("disk speed", "warn", f"not measured: less than {size(NEEDED_FREE)} are free", "free space")
+        yield Finding("disk speed", "warn", Message("disk-speed-not-measured", needed_bytes=NEEDED_FREE))
         return
     try:
         with tempfile.TemporaryFile(dir=case.folder, buffering=0) as file:
             syncs = sorted(_syncs(file))
             written, seconds = _writes(file)
     except OSError as error:
-        text = f"a file in {case.folder} cannot be written and synced: {error.strerror}"
-        yield Finding("disk speed", "bad", text, "look at the disk (dmesg), the folder and its permissions")
+        failed = Message("disk-not-writable", folder=str(case.folder), error=os_error(error))
+        yield Finding("disk speed", "bad", failed)
         return
     middle, late = syncs[len(syncs) // 2], syncs[min(len(syncs) - 1, len(syncs) * 99 // 100)]
     facts = {
@@ -119,30 +122,22 @@ def speed(case: CheckContext) -> Iterator[Finding]:
         "fsync_p99_ms": round(late * 1000, 3),
         "write_mb_s": round(written / seconds / 1e6, 1),
     }
-    text = (
-        f"a sync takes {_ms(middle)}, 99 of 100 take no more than {_ms(late)} ({len(syncs)} measured); "
-        f"{size(written / seconds)} a second can be written"
+    speed = Message(
+        "disk-speed", p50_ms=_ms(middle), p99_ms=_ms(late), n=len(syncs), rate_bytes=round(written / seconds)
     )
     if middle < LYING_S:
-        lying = (
-            f"{text}. No disk is as fast as that: it says that a sync is done when it is not, or a battery stands in"
-        )
-        way_out = (
-            "where power can be cut use an industrial card, or an SSD with power-loss protection (docs/storage.md)"
-        )
-        yield Finding("disk speed", "warn", lying, way_out, facts)
+        yield Finding("disk speed", "warn", Message("disk-too-fast", speed=speed), facts)
     elif late > TOO_SLOW_S:
-        slow = f"{text}. Readings become durable late, and a power cut costs as much more"
-        yield Finding("disk speed", "bad", slow, "the card is worn, or busy with something else: replace it", facts)
+        yield Finding("disk speed", "bad", Message("disk-too-slow", speed=speed), facts)
     elif late > SLOW_S:
-        slow = f"{text}. No poll waits for it, but a power cut costs as much more"
-        yield Finding("disk speed", "warn", slow, "look what else writes to it (iotop); a worn card gets slow", facts)
+        yield Finding("disk speed", "warn", Message("disk-slow", speed=speed), facts)
     else:
-        yield Finding("disk speed", "ok", text, facts=facts)
+        yield Finding("disk speed", "ok", speed, facts)
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.3g} ms"
+    """Milliseconds in three digits."""
+    return f"{seconds * 1000:.3g}"
 
 
 def _syncs(file: IO[bytes]) -> Iterator[float]:
@@ -176,7 +171,7 @@ def wear(case: CheckContext) -> Iterator[Finding]:
     disk = os.statvfs(case.folder)
     whole = disk.f_blocks * disk.f_frsize
     years = [whole * cycles / (a_day * AMPLIFIED * 365) for cycles in (CYCLES, CHEAP_CYCLES)]
-    how = f"measured over {span(measured[1])}" if measured else "estimated from the configuration"
+    how = Message("wear-measured", span_s=round(measured[1])) if measured else Message("wear-estimated")
     facts = {
         "bytes_a_day": round(a_day),
         "measured": bool(measured),
@@ -185,20 +180,22 @@ def wear(case: CheckContext) -> Iterator[Finding]:
         "amplification": AMPLIFIED,
         "years": round(years[0], 1),
     }
-    text = (
-        f"{size(a_day)} are written a day ({how}). If the disk is a flash card of {size(whole)} it lasts "
-        f"{_years(years[0])} when its cells can be written {CYCLES:,} times and it writes {AMPLIFIED} bytes inside for "
-        f"one that it is given; a cheap card ({CHEAP_CYCLES} times) {_years(years[1])}"
-    )
+    wear = Message(
+        "disk-wear",
+        day_bytes=round(a_day), how=how, disk_bytes=whole, amplification=AMPLIFIED,
+        cycles=CYCLES, years=_years(years[0]), cheap_cycles=CHEAP_CYCLES, cheap_years=_years(years[1]),
+    )  # fmt: skip
     if years[0] < FEW_YEARS:
-        way_out = 'a larger commit_every in [store] writes less ("5s"), so do longer periods; or use an SSD'
-        yield Finding("disk wear", "warn", text, way_out, facts)
+        yield Finding("disk wear", "warn", Message("disk-wear-soon", wear=wear), facts)
     else:
-        yield Finding("disk wear", "ok", text, facts=facts)
+        yield Finding("disk wear", "ok", wear, facts)
 
 
-def _years(years: float) -> str:
-    return "more than 100 years" if years > 100 else f"about {years:.{0 if years >= 10 else 1}f} years"
+def _years(years: float) -> Message:
+    if years > 100:
+        return Message("wear-over-100-years")
+    about = f"{years:.{0 if years >= 10 else 1}f}"
+    return Message("wear-about-years", years=about)
 
 
 def written_by(pid: int) -> tuple[int, float] | None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from gateway.config.feed import FeedEntry, feed_access
-from gateway.doctor.finding import CheckContext, Finding, at_once
+from gateway.doctor.finding import CheckContext, Finding, at_once, error_message
 from gateway.errors import ConfigError
+from gateway.messages.languages import said_in
+from gateway.messages.message import Message
 from gateway.process import control_socket
+from ledger_client import messages
 from ledger_client.transport.mqtt_broker import Broker, Handler
 from ledger_client.transport.mqtt_options import BrokerOptions
 
 NAME = "feeds"
 CONNECT_S = 3.0
-LOOK = "check address, login and certificates, and whether the broker runs; nothing is lost, it is told later"
 
 
 def feeds(case: CheckContext) -> Iterator[Finding]:
@@ -31,18 +34,16 @@ class _Deaf(Handler):
 
 
 def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
-    where = f"feed {entry.name} at {entry.url}"
-    left = f"; {owed} readings are still to be told as history" if owed else ""
     if case.pid is not None:
         told = control_socket.ask(case.config.data, f"feed {entry.name}")
         if told is None:
-            return Finding(NAME, "warn", f"{where}: the gateway does not say how it is", "ask again, or reload it")
-        up = bool(told["connected"])
-        return Finding(NAME, "ok" if up else "warn", f"{where}: {told['state']}", "" if up else LOOK, told)
+            return Finding(NAME, "warn", Message("feed-no-state", feed=entry.name, url=entry.url))
+        return _judged(entry, said_in(told, told["state"]), told, up=bool(told["connected"]))
     try:
         access = feed_access(case.config.path, entry)
     except ConfigError as error:
-        return Finding(NAME, "bad", f"{where}: {error.problem}", error.way_out)
+        what = error_message(error)
+        return Finding(NAME, "bad", Message("feed-misconfigured", feed=entry.name, url=entry.url, what=what))
     options = BrokerOptions(
         entry.url,
         f"meterseal-doctor-{os.getpid()}",
@@ -53,6 +54,13 @@ def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
     broker = Broker(options, _Deaf())
     try:
         up = broker.wait_connected(CONNECT_S)
-        return Finding(NAME, "ok" if up else "warn", f"{where}: {broker.state}{left}", "" if up else LOOK)
+        state: messages.Said = broker.state
+        return _judged(entry, Message("feed-backlog", state=state, n=owed) if owed else state, {}, up=up)
     finally:
         broker.close(CONNECT_S)
+
+
+def _judged(entry: FeedEntry, state: messages.Said, facts: Mapping[str, Any], *, up: bool) -> Finding:
+    if up:
+        return Finding(NAME, "ok", Message("feed-up", feed=entry.name, url=entry.url, state=state), facts)
+    return Finding(NAME, "warn", Message("feed-down", feed=entry.name, url=entry.url, state=state), facts)

@@ -12,9 +12,11 @@ from typing import Any, Literal, Protocol, TypeVar
 from gateway.config.device_keys import load_site_trust
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.process.file_owner import OWN_USER
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.storage.database import Database
 from gateway.storage.files import missing
+from ledger_client import messages
 from ledger_client.errors import TrustFileError
 from ledger_client.verification.trust import Trust
 
@@ -25,16 +27,25 @@ CONNECT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what, how it is, in plain words, and the way out where it is not well.
+    """Result of one check, with a message whose fix says what to do where it is not ok; ``facts`` are for programs.
 
-    ``bad``: the gateway cannot do what it is for, or soon cannot. ``warn``: it can, and somebody should know.
+    ``bad``: the gateway cannot work, or soon cannot. ``warn``: it works, and the operator should know.
     """
 
     check: str
     result: Result
-    text: str
-    way_out: str = ""
+    message: messages.Message
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The message in English, without its fix."""
+        return self.message.problem
+
+    @property
+    def way_out(self) -> str:
+        """The fix in English; ``""`` where there is none."""
+        return self.message.way_out
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -75,7 +86,8 @@ class CheckContext:
         except GatewayError as error:
             store_trouble = error
         except OSError as error:
-            store_trouble = GatewayError(f"{config.database}: {error.strerror}", OWN_USER)
+            at = str(config.database)
+            store_trouble = GatewayError(Message("user-not-owner", path=at, error=os_error(error)))
         trust, trust_trouble = None, None
         try:
             trust = load_site_trust(config)
@@ -106,10 +118,15 @@ def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
         return list(pool.map(look, things))
 
 
-def connect(host: str, port: int) -> str | None:
+def error_message(error: GatewayError) -> messages.Message:
+    """The message of an error; one around its text where it is made of text."""
+    return error.message or Message("check-error", problem=error.said, way_out=error.way_out)
+
+
+def connect(host: str, port: int) -> messages.Said | None:
     """Why nothing listens there, None when something does."""
     try:
         socket.create_connection((host, port), timeout=CONNECT_S).close()
     except OSError as error:
-        return error.strerror or str(error)
+        return os_error(error)
     return None

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config.device_keys import STATEMENT, key_files
+from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
 from gateway.doctor.finding import CheckContext, Finding
+from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
-from gateway.recording.key_match import copy_entry
 from ledger_client.errors import KeyFileError
 from ledger_client.formats.cose_key import Signer, load_private_key
-from ledger_client.times import rfc3339
 from ledger_client.verification.trust import Trust
 
 SOON_S = 30 * 86_400
@@ -22,8 +21,8 @@ def keys(case: CheckContext) -> Iterator[Finding]:
     """Whether every private key is there, and the trust file knows it and believes it now."""
     if case.trust_trouble is not None:
         error = case.trust_trouble
-        words = (error.source, error.key, error.problem)
-        yield Finding("trust file", "bad", ": ".join(filter(None, words)), error.way_out)
+        problem = ": ".join(filter(None, (error.source, error.key, error.problem)))
+        yield Finding("trust file", "bad", Message("check-error", problem=problem, way_out=error.way_out))
     good, bad = 0, False
     for name, path in key_files(case.config).items():
         finding = _key(case, name, path)
@@ -32,36 +31,40 @@ def keys(case: CheckContext) -> Iterator[Finding]:
             bad = bad or finding.result == "bad"
             yield finding
     if not bad:
-        known = f", all of them in {case.config.trust}" if case.trust is not None else ""
-        yield Finding("keys", "ok", f"{good} private keys in {case.config.keys}, for their owner only{known}")
+        folder, trust = str(case.config.keys), str(case.config.trust)
+        if case.trust is not None:
+            yield Finding("keys", "ok", Message("keys-good-and-trusted", n=good, folder=folder, trust=trust))
+        else:
+            yield Finding("keys", "ok", Message("keys-good", n=good, folder=folder))
 
 
 def _key(case: CheckContext, name: str, path: Path) -> Finding | None:
-    whose = "statement key" if name == STATEMENT else f"key of meter {name}"
+    whose = Message("key-of-statement") if name == STATEMENT else Message("key-of-meter", meter=name)
     try:
         key = load_private_key(path)
     except KeyFileError as error:
-        missing = f"meterseal keys {case.config.path} --make-missing"
-        return Finding(
-            "keys", "bad", f"{whose}: {error.problem} ({path})", error.way_out if is_there(path) else missing
-        )
+        why = Message("check-error", problem=error.problem, way_out=error.way_out)
+        if is_there(path):
+            return Finding("keys", "bad", Message("key-unusable", whose=whose, why=why, path=str(path)))
+        config = str(case.config.path)
+        return Finding("keys", "bad", Message("key-missing", whose=whose, why=why, path=str(path), config=config))
     return _believed(case, case.trust, whose, name, key) if case.trust is not None else None
 
 
-def _believed(case: CheckContext, trust: Trust, whose: str, name: str, key: Signer) -> Finding | None:
+def _believed(case: CheckContext, trust: Trust, whose: Message, name: str, key: Signer) -> Finding | None:
     config, now_s = case.config, case.now_ms // 1000
     role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
     entry = trust.find(role, gateway=config.gateway_id, meter=meter, kid=key.public.kid)
     if entry is None:
-        text = f"{whose}: {config.trust} has no entry for it, so that nothing signed with it can be verified"
-        return Finding("keys", "bad", text, copy_entry(config))
-    renew = "make a new key, add it to the trust file, and hand it to ledger and verifiers"
+        request = str(config.keys / REQUEST_FILE)
+        missing = Message("key-not-trusted", whose=whose, trust=str(config.trust), request=request)
+        return Finding("keys", "bad", missing)
     if entry.revoked is not None and entry.revoked <= now_s:
-        return Finding("keys", "bad", f"{whose}: was revoked at {rfc3339(entry.revoked)}", renew)
+        return Finding("keys", "bad", Message("key-revoked", whose=whose, revoked_s=entry.revoked))
     if now_s < entry.valid_from:
-        text = f"{whose}: counts only from {rfc3339(entry.valid_from)} on"
-        return Finding("keys", "bad", text, "look at the clock, or at valid_from in the trust file")
+        return Finding("keys", "bad", Message("key-not-yet-valid", whose=whose, from_s=entry.valid_from))
     if entry.valid_to is not None and entry.valid_to - now_s < SOON_S:
         over = entry.valid_to <= now_s
-        return Finding("keys", "bad" if over else "warn", f"{whose}: counts until {rfc3339(entry.valid_to)}", renew)
+        until = Message("key-valid-until", whose=whose, until_s=entry.valid_to)
+        return Finding("keys", "bad" if over else "warn", until)
     return None

@@ -11,11 +11,13 @@ from gateway.anchoring import ledger_drivers
 from gateway.anchoring.refusals import way_out
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.config.ledger import LedgerEntry
-from gateway.doctor.finding import CONNECT_S, CheckContext, Finding, Result, at_once, connect
+from gateway.doctor.finding import CONNECT_S, CheckContext, Finding, Result, at_once, connect, error_message
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
 from ledger_client.formats.cose_key import load_private_key
 from ledger_client.ledgers.interface import Ledger, Notebook
+from ledger_client.messages import said_of
 
 WAITS_MS = 180_000
 """So long may a sealed batch wait for its ledger before that is called a problem."""
@@ -25,8 +27,7 @@ def ledgers(case: CheckContext) -> Iterator[Finding]:
     """Whether every ledger answers, and its receipts can be checked."""
     entries = case.config.document.ledger
     if not entries:
-        text = "none is configured: readings are signed and kept, and no one else vouches for when they were made"
-        yield Finding("ledgers", "warn", text, "add a [[ledger]] to the configuration")
+        yield Finding("ledgers", "warn", Message("ledger-none"))
     for entry in entries:
         yield from _trusted(case, entry)
     sealed = [(entry, _sealed(case, entry)) for entry in entries]  # in this thread, whose connection it is
@@ -52,18 +53,15 @@ def _sealed(case: CheckContext, entry: LedgerEntry) -> _Sealed | None:
 
 
 def _trusted(case: CheckContext, entry: LedgerEntry) -> Iterator[Finding]:
-    name, trust = f"ledger {entry.name}", case.trust
+    name, trust, file = f"ledger {entry.name}", case.trust, str(case.config.trust)
     if trust is None:
         return
     if entry.place is not None and not any(chain.ledger == entry.name for chain in trust.chains):
-        text = f"{case.config.trust} has no [[chain]] of it: who asks its chain counts nothing by this file"
-        yield Finding(name, "warn", text, "add a [[chain]] with its contract and this gateway's account (docs/evm.md)")
+        yield Finding(name, "warn", Message("ledger-chain-untrusted", trust=file))
     elif entry.place is None and not trust.has_ledger_key(entry.name):
-        text = f"{case.config.trust} has no key of it: none of its receipts could be checked"
-        yield Finding(name, "bad", text, "paste what `meterseal-ledger show LDIR --trust` prints")
+        yield Finding(name, "bad", Message("ledger-key-missing", trust=file))
     elif entry.name not in trust.ledgers:
-        text = f"policy.ledgers in {case.config.trust} does not list it: its receipts count for nobody with this file"
-        yield Finding(name, "warn", text, "add it to policy.ledgers")
+        yield Finding(name, "warn", Message("ledger-not-listed", trust=file))
 
 
 def _answers(case: CheckContext, entry: LedgerEntry, sealed: _Sealed | None) -> Finding:
@@ -73,24 +71,26 @@ def _answers(case: CheckContext, entry: LedgerEntry, sealed: _Sealed | None) -> 
         quick = entry.model_copy(update={"timeout": min(entry.timeout, int(CONNECT_S * 1000))})
         driver = ledger_drivers.driver(case.config, quick, Notebook())
     except GatewayError as error:
-        return Finding(name, away, error.problem, error.way_out)
-    wait = "recording goes on, and batches wait in the database; look at the network and at the ledger"
+        return Finding(name, away, error_message(error))
     try:
         last = driver.last(case.config.gateway_id)
         asked = _demand_writer(case, entry, driver)
     except Unsupported:
-        return _not_asked(name, entry, away, wait, sealed)
+        return _not_asked(name, entry, away, sealed)
     except LedgerClientError as error:
         if isinstance(error, Refused):
-            return Finding(name, away, f"it would refuse the next batch: {error}", way_out(error.title))
-        return Finding(name, away, f"{entry.url} does not answer as a ledger: {error}", wait)
+            refusal = Message("check-error", problem=said_of(error), way_out=way_out(error.title))
+            return Finding(name, away, Message("ledger-would-refuse", refusal=refusal))
+        return Finding(name, away, Message("ledger-no-valid-answer", url=entry.url, why=said_of(error)))
     finally:
         driver.close()
-    took = f"{(time.monotonic() - began) * 1000:.0f} ms"
-    told = "no batch of this gateway yet" if last is None else f"this gateway's batches up to {last[0]}"
-    takes = " and takes this gateway's statements" if asked else ""
-    text = f"{entry.url} answers within {took}{takes}: it holds {told}"
-    return _took_last(case, Finding(name, "ok", text), away, sealed, last)
+    took_ms = round((time.monotonic() - began) * 1000)
+    held = Message("ledger-holds-nothing") if last is None else Message("ledger-holds-up-to", batch=last[0])
+    if asked:
+        found = Message("ledger-answers-and-admits", url=entry.url, took_ms=took_ms, held=held)
+    else:
+        found = Message("ledger-answers", url=entry.url, took_ms=took_ms, held=held)
+    return _took_last(case, Finding(name, "ok", found), away, sealed, last)
 
 
 def _demand_writer(case: CheckContext, entry: LedgerEntry, driver: Ledger) -> bool:
@@ -120,44 +120,41 @@ def _took_last(
     if sealed is None:
         return good
     number, statement_id = last or (-1, b"")
-    if number == sealed.batch and statement_id != sealed.statement_id:
-        text = f"{good.text}; its batch {number} is another than the one that was sealed here"
-        return Finding(good.check, "bad", text, way_out("Batch number taken"))
-    if number >= sealed.batch:
+    found, batch = good.message, sealed.batch
+    if number == batch and statement_id != sealed.statement_id:
+        return Finding(good.check, "bad", Message("ledger-batch-differs", found=found, batch=batch))
+    if number >= batch:
         return good
     if sealed.state == "settled":
-        text = f"{good.text}; it gave a receipt for batch {sealed.batch} and does not hold it any more"
-        return Finding(good.check, away, text, "have its operator put back what it has lost")
+        return Finding(good.check, away, Message("ledger-batch-lost", found=found, batch=batch))
     if case.pid is None:
-        return replace(good, text=f"{good.text}; batch {sealed.batch} waits for the gateway to run")
-    text = f"{good.text}; batch {sealed.batch} waits to be taken"
+        return replace(good, message=Message("ledger-batch-waits-for-start", found=found, batch=batch))
     if case.now_ms - sealed.sealed_ms < WAITS_MS:
-        return replace(good, text=text)
-    return Finding(good.check, away, text, "see why: `meterseal status CONFIG`")
+        return replace(good, message=Message("ledger-batch-queued", found=found, batch=batch))
+    return Finding(good.check, away, Message("ledger-batch-waits", found=found, batch=batch))
 
 
 def _away(entry: LedgerEntry) -> Result:
     return "bad" if entry.policy == "required" else "warn"
 
 
-def _not_asked(name: str, entry: LedgerEntry, away: Result, wait: str, sealed: _Sealed | None) -> Finding:
+def _not_asked(name: str, entry: LedgerEntry, away: Result, sealed: _Sealed | None) -> Finding:
     """Of a ledger that cannot be asked what it holds the database knows what it took last."""
     if entry.type == "mqtt":
-        found = _broker(name, entry, away, wait)
+        good = _broker(name, entry, away)
     else:
-        found = Finding(name, "ok", f"{entry.url} answers; it is a service that tells nothing of one gateway")
-    if found.result != "ok" or sealed is None:
-        return found
+        good = Finding(name, "ok", Message("ledger-service-answers", url=entry.url))
+    if good.result != "ok" or sealed is None:
+        return good
     if sealed.state == "settled":
-        return replace(found, text=f"{found.text}; it has taken the last batch, {sealed.batch}")
-    return replace(found, text=f"{found.text}; batch {sealed.batch} waits to be taken")
+        return replace(good, message=Message("ledger-batch-settled", found=good.message, batch=sealed.batch))
+    return replace(good, message=Message("ledger-batch-queued", found=good.message, batch=sealed.batch))
 
 
-def _broker(name: str, entry: LedgerEntry, away: Result, wait: str) -> Finding:
+def _broker(name: str, entry: LedgerEntry, away: Result) -> Finding:
     """Over MQTT nothing can be asked; whether the broker is there can be seen."""
     url = urlsplit(entry.url)
-    problem = connect(url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883))
-    if problem:
-        return Finding(name, away, f"its broker {entry.url} cannot be reached: {problem}", wait)
-    text = f"its broker {entry.url} takes connections; whether the ledger listens there shows with the next batch"
-    return Finding(name, "ok", text)
+    why = connect(url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883))
+    if why:
+        return Finding(name, away, Message("ledger-broker-unreachable", url=entry.url, why=why))
+    return Finding(name, "ok", Message("ledger-broker-answers", url=entry.url))

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
 from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.messages.message import Message
 
 
 def meters(case: CheckContext) -> Iterator[Finding]:
@@ -41,17 +42,20 @@ async def _poll_line(case: CheckContext, spec: LineSpec, clock: Clock) -> list[P
 
 
 def _judged(line: LineSpec, meter: MeterSpec, poll: Poll) -> Finding:
-    name, look = f"meter {meter.name}", f"see each point: `meterseal read CONFIG {meter.name}`"
+    name = f"meter {meter.name}"
     if poll.answers:
-        text, said = f"it answers as {poll.identity or 'no number'}", refused(poll, meter.profile.protocol)
+        answers = Message("meter-answers-as", identity=poll.identity or Message("meter-answers-no-identity"))
         missing = sum(len(failure.block.points) for failure in poll.failures)
         if not missing:
-            return Finding(name, "ok", text)
-        return Finding(name, "warn", f"{text}; {missing} points are missing" + (f": {said}" if said else ""), look)
-    said = no_values(line, meter, poll)
-    problem, way_out = said.problem, said.way_out
+            return Finding(name, "ok", answers)
+        why = refused(poll, meter.profile.protocol)
+        if why is None:
+            return Finding(name, "warn", Message("meter-points-missing", answers=answers, n=missing, meter=meter.name))
+        some = Message("meter-points-refused", answers=answers, n=missing, why=why, meter=meter.name)
+        return Finding(name, "warn", some)
+    why = no_values(line, meter, poll)
     if poll.missed == "refused":
-        return Finding(name, "bad", problem, look)
+        return Finding(name, "bad", Message("meter-refused", why=why, meter=meter.name))
     if meter.profile.may_sleep and poll.missed == "timeout":
-        return Finding(name, "warn", f"it does not answer, and may be asleep: {problem}", look)
-    return Finding(name, "bad", problem, way_out)
+        return Finding(name, "warn", Message("meter-maybe-asleep", why=why, meter=meter.name))
+    return Finding(name, "bad", why)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.doctor.finding import CheckContext, Finding
+from gateway.messages.message import Message
 
 
 def permissions(case: CheckContext) -> Iterator[Finding]:
@@ -17,20 +18,21 @@ def permissions(case: CheckContext) -> Iterator[Finding]:
     found = []
     if not data.exists():
         if not os.access(case.folder, os.W_OK | os.X_OK):
-            text = f"{data} is not there, and {user} cannot make it in {case.folder}"
-            found.append(Finding(name, "bad", text, f"make it, and give it to the gateway's user: chown {user} {data}"))
+            missing = Message("data-folder-missing", data=str(data), user=user, folder=str(case.folder))
+            found.append(Finding(name, "bad", missing))
     else:
         if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
-            text = f"{user} may not write in {data}, which belongs to {_owner(data)}"
-            found.append(Finding(name, "bad", text, f"use the gateway's own user, or: chown -R {user} {data}"))
+            closed = Message("data-folder-not-writable", data=str(data), user=user, owner=_owner(data))
+            found.append(Finding(name, "bad", closed))
         owners = {_owner(path) for path in [data, *data.glob("meterseal.*")]}
         if len(owners) > 1:
-            text = f"the files in {data} belong to several users ({', '.join(sorted(owners))}), who keep each other out"
-            found.append(Finding(name, "warn", text, f"give them to the gateway's user: chown -R USER {data}"))
+            mixed = Message("data-folder-mixed-owners", data=str(data), users=tuple(sorted(owners)))
+            found.append(Finding(name, "warn", mixed))
     if config.keys.is_dir() and (mode := config.keys.stat().st_mode & 0o777) & 0o022:
-        text = f"{config.keys} has mode {mode:04o}: others can replace the private keys in it"
-        found.append(Finding(name, "bad", text, f"chmod 700 {config.keys}"))
-    yield from found or [Finding(name, "ok", f"{user} may write in {data}, and only its owner in {config.keys}")]
+        octal = f"{mode:04o}"
+        found.append(Finding(name, "bad", Message("key-folder-open", keys=str(config.keys), mode=octal)))
+    good = Message("permissions-good", user=user, data=str(data), keys=str(config.keys))
+    yield from found or [Finding(name, "ok", good)]
 
 
 def _user(uid: int) -> str:

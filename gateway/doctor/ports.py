@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.commissioning import line_specs
-from gateway.doctor.finding import CheckContext, Finding, at_once, connect
+from gateway.doctor.finding import CheckContext, Finding, at_once, connect, error_message
 from gateway.errors import GatewayError
 from gateway.fieldbus.line import holds
 from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.specs import LineSpec
+from gateway.messages.message import Message
 
 
 def ports(case: CheckContext) -> Iterator[Finding]:
@@ -19,7 +20,7 @@ def ports(case: CheckContext) -> Iterator[Finding]:
     for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):
         told = [row.text for row in alarms if row.active and not row.shelved and row.line == spec.name]
         if told and finding.result == "ok":
-            yield Finding(finding.check, "warn", f"{finding.text}; it says: {told[0]}", "see `meterseal status CONFIG`")
+            yield Finding(finding.check, "warn", Message("port-with-alarm", found=finding.message, alarm=told[0]))
         else:
             yield finding
 
@@ -29,24 +30,22 @@ def _port(case: CheckContext, spec: LineSpec) -> Finding:
     if spec.port is None:
         return _host(case, name, spec)
     if holds(case.pid, spec):
-        text = f"{spec.port} is open, by the gateway (pid {case.pid})"
+        found = Message("port-open-by-gateway", port=spec.port, pid=case.pid or 0)
     else:
         try:
             serial_port.check(spec.port)
         except GatewayError as error:
-            return Finding(name, "bad", error.problem, error.way_out)
-        text = f"{spec.port} is there and free"
+            return Finding(name, "bad", error_message(error))
+        found = Message("port-free", port=spec.port)
     if warning := serial_port.warning(spec.port):
-        return Finding(name, "warn", f"{text}. {warning}", "ls -l /dev/serial/by-id /dev/serial/by-path")
-    return Finding(name, "ok", text)
+        return Finding(name, "warn", Message("port-with-warning", found=found, warning=warning))
+    return Finding(name, "ok", found)
 
 
 def _host(case: CheckContext, name: str, spec: LineSpec) -> Finding:
-    where = f"{spec.host} port {spec.tcp_port}"
+    host, port = str(spec.host), int(spec.tcp_port or 0)
     if case.pid is not None:
-        return Finding(name, "ok", f"{where} is left to the running gateway: many converters take one connection only")
-    problem = connect(str(spec.host), int(spec.tcp_port or 0))
-    if problem:
-        way_out = "look at power, network and address; `meterseal check` shows what is configured"
-        return Finding(name, "bad", f"{where} cannot be reached: {problem}", way_out)
-    return Finding(name, "ok", f"{where} takes connections")
+        return Finding(name, "ok", Message("host-left-to-gateway", host=host, port=port))
+    if why := connect(host, port):
+        return Finding(name, "bad", Message("host-unreachable", host=host, port=port, why=why))
+    return Finding(name, "ok", Message("host-reachable", host=host, port=port))

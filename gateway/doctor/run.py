@@ -13,8 +13,10 @@ from rich.text import Text
 
 from gateway.config.model import Config
 from gateway.doctor import database, disk, feeds, keys, ledgers, machine, meters, permissions, ports
-from gateway.doctor.finding import Check, CheckContext, Finding
+from gateway.doctor.finding import Check, CheckContext, Finding, error_message
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 
 CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("disk space", disk.room),
@@ -44,14 +46,18 @@ def run_checks(config: Config, now_ms: int, *, pid: int | None, full: bool = Fal
             try:
                 yield from check(case)
             except GatewayError as error:
-                yield Finding(name, "bad", error.problem, error.way_out)
+                yield Finding(name, "bad", error_message(error))
             except OSError as error:
-                yield Finding(
-                    name, "bad", f"it could not be looked at: {error}", "look at the path and its permissions"
-                )
+                yield Finding(name, "bad", _failed(error))
     finally:
         if case.store is not None:
             case.store.close()
+
+
+def _failed(error: OSError) -> Message:
+    if error.filename is None:
+        return Message("check-failed", error=os_error(error))
+    return Message("check-failed-at", path=str(error.filename), error=os_error(error))
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gateway.errors import GatewayError
 from gateway.evidence.prove import prove, settled_by
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.recovery.repair_report import REPAIRED
@@ -20,6 +22,7 @@ from ledger_client.durable_files import whole_file
 from ledger_client.errors import EncodeError
 from ledger_client.formats.batch_file import SUFFIX, write_batch
 from ledger_client.formats.record import Event, parse_record
+from ledger_client.messages import Said, said_of
 
 PROOF_SUFFIX = ".mseal"
 
@@ -34,7 +37,7 @@ class Exported:
     size: int
     proofs: tuple[Path, ...] = ()
     """Of what was configured before it, beside it."""
-    unproven: str | None = None
+    unproven: Said | None = None
     """Why there is none."""
 
 
@@ -52,16 +55,14 @@ def export(store: Database, number: int, path: Path) -> Exported:
             with whole_file(path) as file:
                 size = write_batch(file, records, batch.entry, receipts, places)
         except EncodeError as error:
-            raise GatewayError(
-                f"{store.path}: {error}: it was tampered with, or is damaged", "restore the database from a backup"
-            ) from None
+            raise GatewayError(Message("export-tampered", path=str(store.path), error=said_of(error))) from None
         except OSError as error:
-            raise GatewayError(f"{path}: {error.strerror}", "give a path that can be written") from None
+            raise GatewayError(Message("export-not-writable", path=str(path), error=os_error(error))) from None
         proofs, unproven = _configured_before(store, batch, path.parent)
     return Exported(number, batch.size, path, size, proofs, unproven)
 
 
-def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], str | None]:
+def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], Said | None]:
     """Write the proofs of the newest ``configuration`` before a batch and of the grids since, where they are not there
     yet; none for a batch that begins with one of a day. One of a start does not tell by which grids the downtime before
     it counts. Gives the files, and why one could not be written."""
@@ -78,9 +79,9 @@ def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tup
                 with whole_file(path) as file:
                     file.write(proof)
         except GatewayError as error:
-            return tuple(proofs), error.problem
+            return tuple(proofs), error.said
         except OSError as error:
-            return tuple(proofs), f"{path}: {error.strerror}"
+            return tuple(proofs), Message("export-not-writable", path=str(path), error=os_error(error))
         proofs.append(path)
     return tuple(proofs), None
 
@@ -107,15 +108,12 @@ def _batch(store: Database, number: int) -> Batch:
     batch, last = store.batches.numbered(number), store.batches.last()
     if batch is not None and store.batches.is_whole(number):
         return batch
-    first = store.batches.first()
-    held = f"it holds batches {first.batch} to {last.batch}" if first and last else "it holds no sealed batch yet"
-    if batch is not None or (first is not None and number < first.batch):
-        raise GatewayError(
-            f"batch {number}: it has been pruned, being older than `keep` in [store], or has lost records to damage, "
-            f"or was never in {store.path}",
-            f"{held}; take it from an earlier export",
-        )
-    raise GatewayError(f"batch {number}: {store.path} has no such batch", held)
+    first, path = store.batches.first(), str(store.path)
+    if first is None or last is None:
+        raise GatewayError(Message("export-no-batch-yet", batch=number, path=path))
+    if batch is not None or number < first.batch:
+        raise GatewayError(Message("export-batch-gone", batch=number, path=path, first=first.batch, last=last.batch))
+    raise GatewayError(Message("export-no-batch", batch=number, path=path, first=first.batch, last=last.batch))
 
 
 def file_name(gateway: str, number: int) -> str:
@@ -133,7 +131,7 @@ def export_to(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GatewayError(f"{folder}: {error.strerror}", "give a folder that can be made or written") from None
+        raise GatewayError(Message("export-no-folder", folder=str(folder), error=os_error(error))) from None
     for number in numbers:
         path = folder / file_name(gateway, number)
         gone = pruning and not store.batches.is_whole(number)

@@ -6,6 +6,7 @@ import re
 
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.evidence.sealing import tree_of
+from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
@@ -13,7 +14,6 @@ from gateway.storage.rows import Batch
 from ledger_client.formats.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.formats.statement import id_text, parse_statement
 
-_IDS = "`meterseal readings CONFIG` lists meters and record ids"
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>[0-9]{1,18})")
 
 
@@ -24,68 +24,48 @@ def find(store: Database, name: str) -> StoredRecord:
         epoch, seq = bytes.fromhex(match["epoch"]), int(match["seq"])
         found = store.records.find(match["meter"], epoch, seq)
         if found is None and store.repairs.lost_in(match["meter"], epoch, seq):
-            raise Declined(f"{name}: this record was lost when the database was damaged", _elsewhere(store))
+            raise Declined(Message("proof-record-lost", record=name, files=_damaged_files(store)))
         if found is None:
-            raise GatewayError(
-                f"{name}: no such record in {store.path}", "`meterseal readings CONFIG` lists record ids"
-            )
+            raise GatewayError(Message("proof-no-record", record=name, path=str(store.path)))
         return found[1]
     if "/" in name:
-        raise GatewayError(f"{name}: is no record id: METER/EPOCH/SEQ, the epoch 16 hexadecimal digits", _IDS)
+        raise GatewayError(Message("proof-bad-id", record=name))
     row = store.records.newest_anchored(name)
     if row is None and not store.records.readings(name, 1):
-        raise GatewayError(f"{name}: {store.path} holds no reading of a meter of this name", _IDS)
+        raise GatewayError(Message("proof-no-meter", meter=name, path=str(store.path)))
     if row is None:
-        raise NotYet(
-            f"{name}: no reading of a meter of this name has a receipt yet",
-            "wait for the next batch (`meterseal status CONFIG`), or give a record id METER/EPOCH/SEQ",
-        )
+        raise NotYet(Message("proof-no-receipt-of-meter", meter=name))
     return row
 
 
-def _elsewhere(store: Database) -> str:
-    files = ", ".join(repair.file for repair in store.repairs.all())
-    return f"take the proof from a backup, or from an export of its batch; the damaged database is kept: {files}"
+def _damaged_files(store: Database) -> tuple[str, ...]:
+    """The damaged databases that were set aside."""
+    return tuple(repair.file for repair in store.repairs.all())
 
 
 def prove(store: Database, row: StoredRecord) -> bytes:
     """The bundle (EVIDENCE §6) of one record. Raises NotYet while its batch is not sealed or has no receipt."""
     found = store.records.find(row.meter, row.epoch, row.seq)
     if found is None:
-        raise GatewayError(f"{row.id}: no such record in {store.path}", "`meterseal readings CONFIG` lists record ids")
+        raise GatewayError(Message("proof-no-record", record=row.id, path=str(store.path)))
     place = found[0]
     batch = store.batches.holding(place)
     if place <= store.records.pruned()[0]:
-        raise GatewayError(
-            f"{row.id}: its batch has been pruned, being older than `keep` in [store]",
-            "take the proof out of an export of the batch: `meterseal-ledger prove FILE.mbatch RECORD -o FILE.mseal`",
-        )
+        raise GatewayError(Message("proof-pruned", record=row.id))
     statement = store.elsewhere.statement_of(place)
     if statement == UNTOLD:
-        raise GatewayError(
-            f"{row.id}: it may be in a batch that this database lost when it was restored, and no ledger can tell",
-            "take the proof from the database that was replaced, or from an export of that batch",
-        )
+        raise GatewayError(Message("proof-batch-maybe-lost", record=row.id))
     if statement is not None:
-        raise GatewayError(
-            f"{row.id}: it is in a batch that this database lost when it was restored (statement {id_text(statement)})",
-            "take the proof from the database that was replaced, or from an export of that batch",
-        )
+        raise GatewayError(Message("proof-batch-elsewhere", record=row.id, statement=id_text(statement)))
     if batch is None and place <= store.batches.sealed_to():
-        raise Declined(f"{row.id}: its batch was lost when the database was damaged", _elsewhere(store))
+        raise Declined(Message("proof-batch-lost", record=row.id, files=_damaged_files(store)))
     if batch is None:
-        raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
+        raise NotYet(Message("proof-not-sealed", record=row.id))
     receipts, places = settled_by(store, batch, row.id)
     rows = list(store.batches.leaves(batch.first_id, batch.last_id))
     tree = tree_of(rows)
     if len(rows) != batch.size or tree.root != parse_statement(batch.entry).statement.root:
-        held = f"batch {batch.batch} holds {batch.size} records, and {store.path} has {len(rows)} of them"
-        if store.repairs.all():
-            problem = f"{row.id}: {held}, since it was damaged: without all of them none can be proven"
-            raise Declined(problem, _elsewhere(store))
-        raise GatewayError(
-            f"{held}, or they are not the same: it was damaged, or tampered with", "restore the database from a backup"
-        )
+        raise _incomplete(store, batch, row.id, len(rows))
     index = next(i for i, r in enumerate(rows) if (r.meter, r.epoch, r.seq) == (row.meter, row.epoch, row.seq))
     return Bundle(
         record=row.data,
@@ -98,6 +78,18 @@ def prove(store: Database, row: StoredRecord) -> bytes:
     ).encode()
 
 
+def _incomplete(store: Database, batch: Batch, record: str, n: int) -> GatewayError:
+    """Why a batch of which only ``n`` records are here, or other ones, proves none of them."""
+    path, files = str(store.path), _damaged_files(store)
+    if not files:
+        return GatewayError(Message("proof-batch-differs", batch=batch.batch, size=batch.size, path=path, n=n))
+    return Declined(
+        Message(
+            "proof-batch-incomplete", record=record, batch=batch.batch, size=batch.size, path=path, n=n, files=files
+        )
+    )
+
+
 def settled_by(store: Database, batch: Batch, record: str = "") -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
     """The receipts of a batch, and its places on chains.
 
@@ -105,7 +97,8 @@ def settled_by(store: Database, batch: Batch, record: str = "") -> tuple[tuple[b
     """
     settled = [a.receipt for a in store.anchors.of(batch.batch) if a.receipt is not None]
     if not settled:
-        what = f"{record}: sealed in batch {batch.batch}, which" if record else f"batch {batch.batch}: it"
-        raise NotYet(f"{what} has no receipt yet", "see `meterseal status CONFIG`")
+        if record:
+            raise NotYet(Message("proof-not-settled", record=record, batch=batch.batch))
+        raise NotYet(Message("batch-not-settled", batch=batch.batch))
     places = tuple(decode_locator(answer) for answer in settled if is_locator(answer))
     return tuple(answer for answer in settled if not is_locator(answer)), places

@@ -7,16 +7,22 @@ says that it is final, and here it must be the chain and the contract that the c
 from __future__ import annotations
 
 from gateway.config.ledger import Contract
+from gateway.messages.message import Message
 from ledger_client.errors import VerificationError
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import statement_id
+from ledger_client.messages import Said
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import check_receipt
 
 
 class NotOurs(Exception):
-    """An answer that does not settle this batch: its text says why."""
+    """An answer that does not settle this batch: ``said`` is why."""
+
+    def __init__(self, said: Said) -> None:
+        super().__init__(said)
+        self.said = said
 
 
 def demand_settled(
@@ -32,27 +38,32 @@ def demand_settled(
     try:
         issuer, _ = check_receipt(entry, answer, trust, now_s)
     except VerificationError as error:
-        raise NotOurs(f"its receipt does not hold: {type(error).__name__}: {error.detail}") from None
+        raise NotOurs(Message("receipt-invalid", kind=type(error).__name__, detail=error.detail)) from None
     if issuer != ledger:
-        raise NotOurs(
-            f"its receipt is by {issuer!r}; the ledger at this address has another name than the configuration says"
-        )
+        raise NotOurs(Message("receipt-of-other-ledger", issuer=issuer))
 
 
 def _demand_place(entry: bytes, answer: bytes, ledger: str, contract: Contract) -> None:
     try:
         place = decode_locator(answer)
     except VerificationError as error:
-        raise NotOurs(f"what it gave is no place on a chain: {error.detail}") from None
+        raise NotOurs(Message("place-invalid", detail=error.detail)) from None
     told = (place.ledger, place.chain, place.contract)
     if told != (ledger, contract.chain, contract.address):
         raise NotOurs(
-            f"it is on ledger {place.ledger!r}, chain {place.chain}, contract 0x{place.contract.hex()}; the "
-            f"configuration says {ledger!r}, {contract.chain}, 0x{contract.address.hex()}"
+            Message(
+                "place-elsewhere",
+                ledger=place.ledger,
+                chain=place.chain,
+                contract=place.contract.hex(),
+                own_ledger=ledger,
+                own_chain=contract.chain,
+                own_contract=contract.address.hex(),
+            )
         )
     if place.inclusion is not None:
         size, index, path = place.inclusion
         try:
             root_from_path(leaf_hash(statement_id(entry)), size, index, path)
         except VerificationError as error:
-            raise NotOurs(f"its path leads to no root that a bridge could have written: {error.detail}") from None
+            raise NotOurs(Message("place-path-invalid", detail=error.detail)) from None

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
@@ -184,10 +185,7 @@ class ParquetWriter(Writer):
             import pyarrow
             import pyarrow.parquet
         except ImportError:
-            raise GatewayError(
-                "Parquet needs a library that is not installed here",
-                "pip install 'meterseal[parquet]', or export as CSV or JSON lines",
-            ) from None
+            raise GatewayError(Message("parquet-not-installed")) from None
         word = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
         self._schema = pyarrow.schema(
             [

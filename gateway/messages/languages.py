@@ -15,12 +15,30 @@ CATALOGUES: Final[Mapping[str, Catalogue]] = {
     "zh": Catalogue("zh", ("gateway.messages", "zh.toml"), of_text=old_sentences.said),
 }
 
+LANGUAGES: Final = tuple(CATALOGUES)
+
+
+def choose(accepted: str, wanted: str | None = None) -> str:
+    """The language of a visitor: the one that was chosen, else the first of Accept-Language that there is."""
+    if wanted in LANGUAGES:
+        return wanted
+    for part in accepted.lower().split(","):
+        language = part.strip()[:2]
+        if language in LANGUAGES:
+            return language
+    return LANGUAGES[0]
+
 
 def in_language(said: messages.Said, language: str) -> str:
     """A sentence in a language, without its fix. A finished English text is looked up in the table of old sentences."""
     if isinstance(said, messages.Message):
         return CATALOGUES[language].text(said)
     return old_sentences.said(said) if language == "zh" else said
+
+
+def whole_in_language(said: messages.Said, language: str) -> str:
+    """A sentence with its fix."""
+    return CATALOGUES[language].whole(said) if isinstance(said, messages.Message) else in_language(said, language)
 
 
 def fix_in_language(said: messages.Said, language: str) -> str:

@@ -113,7 +113,8 @@ class Committer:
             *schedule(gone),
         ]
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
-        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
+        said = map(repair_report.message, self._repairs)
+        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, message, raised=True).event for message in said]
         return before, [started, *alarms]
 
     def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:

@@ -156,7 +156,7 @@ def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
 
 def _repairs(store: Database) -> list[str]:
     """What became of damaged databases."""
-    texts = [repair_report.text(repair) for repair in store.repairs.all()]
+    texts = [repair_report.message(repair).problem for repair in store.repairs.all()]
     _, unknown = store.elsewhere.count() if texts else (0, 0)
     if unknown and store.anchors.known() is None:
         texts.append(f"{unknown} records of lost batches stay unsealed for ever: no ledger can tell if it has them")

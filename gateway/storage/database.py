@@ -17,8 +17,9 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.errors import Damaged, DiskFull, StoreError, Superseded, Unfinished
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error, sqlite_error
 from gateway.process.failpoints import failpoint
-from gateway.process.file_owner import OWN_USER
 from gateway.storage import schema
 from gateway.storage.alarm_tables import Alarms
 from gateway.storage.anchor_tables import Anchors
@@ -29,6 +30,7 @@ from gateway.storage.files import log_path, missing
 from gateway.storage.record_tables import Epochs, Records
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.summary_tables import Summaries
+from ledger_client.messages import Said
 
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
@@ -37,7 +39,6 @@ LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
-CHECK = "free space, and check the disk and the folder's permissions"
 RECOVER = (
     "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
     "is recovered into a new one"
@@ -69,16 +70,16 @@ class Database:
         self._make_tables()
         try:
             if gone := missing(path):
-                raise Damaged(f"{path}: {gone}", RECOVER)
+                raise Damaged(Message("database-damaged-at", path=str(path), error=gone))
             there = path.exists()
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}", OWN_USER) from None
+            raise StoreError(Message("user-not-owner", path=str(path), error=os_error(error))) from None
         with self._errors():
             if read_only:
                 if not there:
-                    raise StoreError(f"{path}: there is no database yet", "start the gateway with `meterseal run`")
+                    raise StoreError(Message("database-not-there", path=str(path)))
                 alone = (at_rest and not self._log_bytes()) or self._is_fixed()
                 self._db = sqlite3.connect(_uri(path, "ro", alone=alone), uri=True, isolation_level=None)
             else:
@@ -97,20 +98,14 @@ class Database:
 
     def _prepare(self, *, read_only: bool) -> None:
         self._db.execute("PRAGMA busy_timeout = 5000")
-        version = self.count("PRAGMA user_version")
+        path, version = str(self.path), self.count("PRAGMA user_version")
         if version > schema.VERSION:
-            raise StoreError(
-                f"{self.path}: written by a newer Meterseal (database version {version}, known here: {schema.VERSION})",
-                "start the newer version, or move the database aside",
-            )
+            raise StoreError(Message("database-newer", path=path, theirs=version, ours=schema.VERSION))
         if read_only:
             if version == 0:
-                raise StoreError(f"{self.path}: there is no database yet", "start the gateway with `meterseal run`")
+                raise StoreError(Message("database-not-there", path=path))
             if version < schema.VERSION:
-                raise StoreError(
-                    f"{self.path}: written by an older Meterseal (database version {version}, here: {schema.VERSION})",
-                    "start the gateway once with `meterseal run`, which brings it up to date",
-                )
+                raise StoreError(Message("database-older-version", path=path, theirs=version, ours=schema.VERSION))
             return
         self._begin_log()
         if version < schema.VERSION:
@@ -127,7 +122,7 @@ class Database:
         self._db.execute("PRAGMA synchronous = EXTRA")
         (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":  # SQLite stays in the mode before and raises nothing when the disk fails here
-            raise StoreError(f"{self.path}: no write-ahead log can be begun beside it", "check the disk, start again")
+            raise StoreError(Message("database-no-log", path=str(self.path)))
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
 
@@ -151,8 +146,10 @@ class Database:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             full = code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._no_room())
             damaged = code in _DAMAGED or any(sign in str(error) for sign in _DAMAGED_TEXTS)
-            kind = DiskFull if full else Damaged if damaged else StoreError
-            raise kind(f"{self.path}: {error}", RECOVER if kind is Damaged else CHECK) from error
+            path, why = str(self.path), sqlite_error(error)
+            if damaged and not full:
+                raise Damaged(Message("database-damaged-at", path=path, error=why)) from error
+            raise (DiskFull if full else StoreError)(Message("database-error", path=path, error=why)) from error
 
     def _no_room(self) -> bool:
         """Whether an I/O error (of the log's index, say, which is mapped) is a full disk under another name."""
@@ -182,11 +179,7 @@ class Database:
         """Raises Superseded where ``epoch`` is not the newest any more: another gateway writes this database, and only
         one of them may go on."""
         if self.epoch is not None and self.epochs.newest() not in (None, self.epoch):
-            raise Superseded(
-                f"{self.path}: another gateway has begun a newer epoch in this database; it goes on, this one stops",
-                "run one gateway in this folder: `meterseal status CONFIG` names the process that works here; if that "
-                "is the wrong one, stop it and start the right one",
-            )
+            raise Superseded(Message("database-superseded", path=str(self.path)))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -271,11 +264,11 @@ class Database:
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
             raise (DiskFull if full else StoreError)(
-                f"copying {self.path} to {target}: {error}", "look at both disks, or give a folder on another one"
+                Message("database-copy-failed", path=str(self.path), target=str(target), error=sqlite_error(error))
             ) from error
 
     @classmethod
-    def look(cls, path: Path, *, check: str | None = None) -> list[str]:
+    def look(cls, path: Path, *, check: str | None = None) -> list[Said]:
         """What is wrong with a database of any version: that it is none, what its schema lacks, and what ``check``
         (``quick`` or ``integrity``) finds. Reads only. Raises StoreError where it cannot be opened at all."""
         store = cls.__new__(cls)
@@ -287,12 +280,12 @@ class Database:
                 store.run("PRAGMA busy_timeout = 5000")
                 there = {str(name) for (name,) in store.all("SELECT name FROM sqlite_master")}
                 if store.count("PRAGMA user_version") == schema.VERSION and (lacking := schema.NAMES - there):
-                    return [f"{name} is missing" for name in sorted(lacking)]
-                return store.flaws(whole=check == "integrity") if check else []
+                    return [Message("database-object-missing", name=name) for name in sorted(lacking)]
+                return [*store.flaws(whole=check == "integrity")] if check else []
             finally:
                 store.close()
         except Damaged as error:
-            return [error.problem]
+            return [error.said]
 
     def flaws(self, *, most: int = 20, whole: bool = False, within_s: float | None = None) -> list[str]:
         """What SQLite itself finds wrong with the file (PRAGMA quick_check, or integrity_check for the ``whole``);
@@ -304,7 +297,8 @@ class Database:
             found = [str(line) for (line,) in self.all(f"PRAGMA {'integrity' if whole else 'quick'}_check({most})")]
         except StoreError as error:
             if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-                raise Unfinished(f"{self.path}: not looked through in {within_s} s") from None
+                limit_s = round(within_s or 0)
+                raise Unfinished(Message("database-check-unfinished", path=str(self.path), limit_s=limit_s)) from None
             raise
         finally:
             self._db.set_progress_handler(None, 0)

@@ -153,7 +153,7 @@ class Door(Handler):
             _LOG.warning("refused: %s", error)
             answer = encode_problem(error.title, error.detail, error.more), PROBLEM
         except LedgerUnavailable as error:  # no answer is the right one: whoever submitted tries again
-            _LOG.error("%s", error.detail)
+            _LOG.error("%s", error.problem)
             return
         if answer is not None:
             own = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text)

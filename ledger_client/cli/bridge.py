@@ -136,7 +136,7 @@ def _access(prefix: str, url: str, options: dict[str, Any], *, address: str, **m
         access.check_files()
     except AccessError as error:
         option = "--" + (prefix + error.key).replace("_", "-")
-        raise AccessError(address if error.key == "url" else option, error.problem, error.way_out) from None
+        raise AccessError(address if error.key == "url" else option, error.what) from None
     return access
 
 

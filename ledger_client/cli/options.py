@@ -83,5 +83,5 @@ def access(ca: Path | None, urls: Iterable[str]) -> Access:
     try:
         secure.check_files()
     except AccessError as error:
-        raise AccessError("--ca", error.problem, error.way_out) from None
+        raise AccessError("--ca", error.what) from None
     return secure

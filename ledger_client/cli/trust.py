@@ -11,6 +11,7 @@ import click
 from ledger_client.cli.options import FORCE, YES, UsageError, access, addresses, agreed, demand_replaceable
 from ledger_client.click_help import HELP
 from ledger_client.errors import TrustFileError, VerificationError
+from ledger_client.messages import Message
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import load_trust
 
@@ -119,7 +120,7 @@ def check(trust_file: Path, ledgers: tuple[str, ...], ca: Path | None) -> None:
     click.echo(f"{trust_file}: {len(found.keys)} keys in order{asked}")
 
 
-def _warn(trust_file: Path, warnings: tuple[str, ...]) -> None:
+def _warn(trust_file: Path, warnings: tuple[Message, ...]) -> None:
     for warning in warnings:
         click.echo(f"warning: {trust_file}: {warning}", err=True)
 

@@ -13,6 +13,7 @@ from ledger_client.enrolment.request import Enrolment, is_request, parse_request
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url
+from ledger_client.messages import Message
 from ledger_client.verification.trust import TrustKey, entry_of, load_trust, parse_trust, quoted
 
 
@@ -53,7 +54,7 @@ def missing_in(path: Path, keys: Iterable[TrustKey]) -> list[TrustKey]:
     return [k for k in keys if trust.find(k.role, gateway=k.gateway, meter=k.meter, ledger=k.ledger, kid=k.kid) is None]
 
 
-def add(path: Path, keys: Sequence[TrustKey]) -> tuple[str, ...]:
+def add(path: Path, keys: Sequence[TrustKey]) -> tuple[Message, ...]:
     """Add entries to a trust file, which is made where there is none; what is there stays word for word.
 
     Where no ``[policy]`` is there, the first ledger key brings one. Returns what a reader should know of the file now.

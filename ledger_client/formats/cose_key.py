@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
 from ledger_client.formats import cbor, ed25519_points
 from ledger_client.formats.checks import table
-from ledger_client.text_file import UTF8
+from ledger_client.messages import Message
+from ledger_client.system_errors import os_error
 
 EDDSA: Final = -8
 ES256: Final = -7
@@ -152,16 +153,16 @@ class PrivateKey:
     def from_pem(cls, pem: bytes) -> PrivateKey:
         """Read unencrypted PKCS#8; ``Malformed`` for anything else."""
         if b"-----BEGIN PRIVATE KEY-----" not in pem:
-            raise Malformed("not an unencrypted PKCS#8 private key (-----BEGIN PRIVATE KEY-----)")
+            raise Malformed(Message("key-file-not-pkcs8"))
         try:
             key = serialization.load_pem_private_key(pem, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise Malformed("not a readable PKCS#8 private key") from None
+            raise Malformed(Message("key-file-not-a-key")) from None
         if isinstance(key, ed25519.Ed25519PrivateKey) or (
             isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
         ):
             return cls(key)
-        raise Malformed("the key is neither Ed25519 nor P-256")
+        raise Malformed(Message("key-file-algorithm"))
 
     def to_pem(self) -> bytes:
         """Unencrypted PKCS#8."""
@@ -216,20 +217,16 @@ def load_private_key(path: str | Path) -> PrivateKey:
             mode = os.fstat(file.fileno()).st_mode
             pem = file.read(65536)
     except FileNotFoundError:
-        raise KeyFileError(str(path), "no such key file", "restore it from its backup, or make a new key") from None
+        raise KeyFileError(str(path), Message("key-file-none")) from None
     except OSError as error:
-        way_out = "make it a plain file that this user may read"
-        raise KeyFileError(str(path), f"cannot be read ({error.strerror})", way_out) from None
+        raise KeyFileError(str(path), Message("key-file-unreadable", error=os_error(error))) from None
     if stat.S_IMODE(mode) & 0o077:
-        problem = f"mode {stat.S_IMODE(mode):04o} lets others read the private key"
-        raise KeyFileError(str(path), problem, f"run: chmod 600 {path}")
+        shown = f"{stat.S_IMODE(mode):04o}"
+        raise KeyFileError(str(path), Message("key-file-open", mode=shown, path=str(path)))
     try:
         return PrivateKey.from_pem(pem)
     except Malformed as error:
-        if b"\0" in pem:
-            problem = "is UTF-16 text, or no key at all"
-            raise KeyFileError(str(path), problem, f"{UTF8}, or {RESTORE}") from None
-        raise KeyFileError(str(path), error.detail, f"{RESTORE}: openssl genpkey -algorithm ed25519") from None
+        raise KeyFileError(str(path), Message("key-file-utf16") if b"\0" in pem else error.what) from None
 
 
 def save_private_key(path: str | Path, key: PrivateKey) -> None:
@@ -248,10 +245,9 @@ def save_private_key(path: str | Path, key: PrivateKey) -> None:
             path.unlink()
             raise
     except FileExistsError:
-        raise KeyFileError(str(path), "there is a key already", "move it away first if it is to be replaced") from None
+        raise KeyFileError(str(path), Message("key-file-exists")) from None
     except OSError as error:
-        way_out = "give a directory that exists, with room, that this user may write"
-        raise KeyFileError(str(path), f"cannot be written ({error.strerror})", way_out) from None
+        raise KeyFileError(str(path), Message("key-file-not-writable", error=os_error(error))) from None
 
 
 def _sync_directory(path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from ledger_client.errors import LedgerClientError
+from ledger_client.messages import Message, Said
+from ledger_client.system_errors import os_error
 
 Protocol = Literal["auto", "5", "3.1.1"]
 
@@ -26,11 +28,15 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 
 class AccessError(LedgerClientError):
-    """``key`` (as in ``Access``, or ``url``) cannot be used: the problem and the way out, and never a secret."""
+    """``key`` (as in ``Access``, or ``url``) cannot be used: ``what`` says why, and never a secret."""
 
-    def __init__(self, key: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{key}: {problem}; {way_out}")
-        self.key, self.problem, self.way_out = key, problem, way_out
+    def __init__(self, key: str, what: Said, way_out: str = "") -> None:
+        super().__init__(what, way_out)
+        self.key = key
+
+    @property
+    def said(self) -> Said:
+        return Message("at", place=self.key, what=self.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Access:
         if self.proxy is not None:
             proxy = _split("proxy", self.proxy)
             if proxy.scheme not in ("http", "https") or not proxy.hostname or proxy.path.strip("/"):
-                raise AccessError("proxy", f"{self.proxy!r} is no proxy's address", "write it as http://HOST:PORT")
+                raise AccessError("proxy", Message("access-proxy-invalid", proxy=self.proxy))
 
     def check_files(self) -> None:
         """Every file is there, readable, of its kind, and a secret one is nobody else's."""
@@ -81,8 +87,8 @@ class Access:
             try:
                 context.load_verify_locations(self.ca)
             except OSError as error:  # ssl.SSLError is one
-                problem = f"{self.ca} holds no certificate that can be read ({_reason(error)})"
-                raise AccessError("ca", problem, "give the CA's certificate as a PEM file") from None
+                what = Message("access-ca-unreadable", path=str(self.ca), error=_reason(error))
+                raise AccessError("ca", what) from None
         self.load_own(context)
         return context
 
@@ -92,9 +98,8 @@ class Access:
             try:
                 context.load_cert_chain(self.cert, self.key, password=_no_password)
             except OSError as error:
-                problem = f"{self.cert} and {self.key} cannot be used together ({_reason(error)})"
-                way_out = "give a certificate and its own private key, both PEM, the key without a password"
-                raise AccessError("cert", problem, way_out) from None
+                what = Message("access-pair-mismatch", cert=str(self.cert), key=str(self.key), error=_reason(error))
+                raise AccessError("cert", what) from None
 
     def token(self) -> str | None:
         """The bearer token as it is now."""
@@ -102,8 +107,7 @@ class Access:
             return None
         token = read_secret("token_file", self.token_file)
         if not _TOKEN.fullmatch(token):
-            problem = f"{self.token_file} holds something else than one bearer token (RFC 6750)"
-            raise AccessError("token_file", problem, "let the file hold the token alone, in one line")
+            raise AccessError("token_file", Message("access-token-file", path=str(self.token_file)))
         return token
 
     def password(self) -> str | None:
@@ -113,32 +117,31 @@ class Access:
     def _check_pairs(self) -> None:
         if (self.cert is None) != (self.key is None):
             missing = "key" if self.key is None else "cert"
-            raise AccessError(missing, "is missing: cert and key go together", "give the PEM files of both")
+            raise AccessError(missing, Message("access-pair-missing"))
         if self.password_file is not None and self.user is None:
-            raise AccessError("user", "is missing: there is a password_file", "give the name that it belongs to")
+            raise AccessError("user", Message("access-user-missing"))
         if self.user == "":
-            raise AccessError("user", "is empty", "give a name, or leave it out")
+            raise AccessError("user", Message("access-user-empty"))
         if self.token_file is not None and self.user is not None:
-            raise AccessError("token_file", "stands beside user", "log in with one of both")
+            raise AccessError("token_file", Message("access-two-logins"))
 
     def _check_kind(self, scheme: str) -> None:
         http = scheme in ("http", "https")
         if http and ":" in (self.user or ""):
-            raise AccessError("user", "holds a colon, where HTTP Basic has the password begin", "use another name")
+            raise AccessError("user", Message("access-user-colon"))
         mine, kind = (("protocol",), "mqtt") if http else (("token_file", "proxy"), "http")
         for key in mine:
             if getattr(self, key) not in (None, "auto"):
-                raise AccessError(key, f"belongs to ledgers of type {kind}", "remove it")
+                raise AccessError(key, Message("access-other-kind", type=kind))
         if scheme in ("http", "mqtt"):
             for key in ("ca", "cert", "key"):
                 if getattr(self, key) is not None:
-                    raise AccessError(key, f"has no use without TLS, and {scheme}:// has none", f"write {scheme}s://")
+                    raise AccessError(key, Message("access-no-tls", scheme=scheme))
 
     def _check_plain(self, parts: SplitResult) -> None:
         secret = next((key for key in ("token_file", "password_file") if getattr(self, key) is not None), None)
         if secret and parts.scheme in ("http", "mqtt") and not _is_loopback(parts.hostname or ""):
-            problem = f"would cross the network in the clear to {parts.hostname}"
-            raise AccessError(secret, problem, f"use {parts.scheme}s:// for anything but this machine")
+            raise AccessError(secret, Message("access-plain", host=parts.hostname or "", scheme=parts.scheme))
 
 
 def resolve(text: str, base: Path, key: str) -> Path:
@@ -147,9 +150,7 @@ def resolve(text: str, base: Path, key: str) -> Path:
         return base / text
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        name = text.removeprefix(CREDENTIALS)
-        problem = f"{text} cannot be found: systemd gave this process no credentials"
-        raise AccessError(key, problem, f"add LoadCredential={name}:FILE to the unit, or write the path of a file")
+        raise AccessError(key, Message("access-no-credentials", text=text, name=text.removeprefix(CREDENTIALS)))
     return Path(folder) / text.removeprefix(CREDENTIALS)
 
 
@@ -157,7 +158,7 @@ def demand_http(key: str, url: str) -> None:
     """Raise ``AccessError`` about ``key`` unless HTTP can be spoken at this address."""
     parts = _split(key, url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AccessError(key, "is no address", "write it as http://HOST:PORT or https://HOST:PORT")
+        raise AccessError(key, Message("access-not-http"))
 
 
 def _split(key: str, url: str) -> SplitResult:
@@ -167,10 +168,9 @@ def _split(key: str, url: str) -> SplitResult:
         if any(c.isspace() for c in url):
             raise ValueError
     except ValueError:
-        raise AccessError(key, "is no address", "write it as SCHEME://HOST:PORT") from None
+        raise AccessError(key, Message("access-not-url")) from None
     if "@" in parts.netloc:  # the address itself is not quoted: it may hold a password
-        way_out = "give user and password_file, or token_file" if key == "url" else "use a proxy that asks for none"
-        raise AccessError(key, "holds a user or a password, and addresses end up in logs", way_out)
+        raise AccessError(key, Message("access-login-in-url") if key == "url" else Message("access-login-in-proxy"))
     return parts
 
 
@@ -186,8 +186,11 @@ def _no_password() -> str:
     return ""
 
 
-def _reason(error: OSError) -> str:
-    return (getattr(error, "reason", None) or error.strerror or "not PEM").lower().replace("_", " ")
+def _reason(error: OSError) -> Said:
+    """What OpenSSL says of a file, or the system."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or error.strerror or "not PEM").lower().replace("_", " ")
+    return os_error(error)
 
 
 def read_secret(key: str, path: Path) -> str:
@@ -198,7 +201,7 @@ def read_secret(key: str, path: Path) -> str:
     except UnicodeDecodeError:
         secret = ""
     if not secret or "\n" in secret or "\0" in secret:
-        raise AccessError(key, f"{path} does not hold one line of text", "let it hold the secret alone")
+        raise AccessError(key, Message("access-secret-lines", path=str(path)))
     return secret
 
 
@@ -210,13 +213,23 @@ def read_file(key: str, path: Path, *, secret: bool) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(cap + 1)
     except OSError as error:
-        why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise AccessError(key, f"{path} {why}", "give the path of a file that this user may read") from None
+        raise AccessError(key, _unreadable(path, error)) from None
     if secret and stat.S_IMODE(mode) & _others(path):
-        raise AccessError(key, f"{path} has mode {stat.S_IMODE(mode):04o}: others can read it", f"chmod 600 {path}")
+        raise AccessError(key, Message("access-file-open", path=str(path), mode=_mode_text(mode)))
     if len(data) > cap:
-        raise AccessError(key, f"{path} has more than {cap} bytes", "is it the right file?")
+        raise AccessError(key, Message("access-file-large", path=str(path), limit=cap))
     return data
+
+
+def _unreadable(path: Path, error: OSError) -> Message:
+    if isinstance(error, FileNotFoundError):
+        return Message("access-file-missing", path=str(path))
+    return Message("access-file-unreadable", path=str(path), error=os_error(error))
+
+
+def _mode_text(mode: int) -> str:
+    """A file's permissions as ``chmod`` takes them: ``0640``."""
+    return f"{stat.S_IMODE(mode):04o}"
 
 
 def _others(path: Path) -> int:

@@ -13,7 +13,9 @@ from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.checks import MAX_TIME_S, is_ledger_name, is_name
 from ledger_client.formats.cose_key import PublicKey, base64url, unbase64url
 from ledger_client.formats.record import GATEWAY_ITSELF
-from ledger_client.text_file import UTF8, NotText, NotToml, duration_ms, text_of, toml_of
+from ledger_client.messages import Message
+from ledger_client.system_errors import os_error
+from ledger_client.text_file import NotText, NotToml, WrongText, duration_ms, text_of, toml_of
 
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
@@ -21,7 +23,6 @@ _KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "re
 _MORE: Final = {"ledger": ("kid",), "meter": ("identity",)}
 _CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
 MAX_FILE: Final = 64 << 20  # bytes, some 200,000 keys
-_NAME_RULE: Final = "a name is a letter or digit and up to 63 letters, digits, dots, dashes or underscores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Trust:
     ledgers: tuple[str, ...]
     keys: tuple[TrustKey, ...]
     chains: tuple[Chain, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Message, ...]
     source: str
     max_delay_s: int | None = None
     _index: dict[tuple[str | bytes | None, ...], TrustKey] = field(init=False, repr=False, compare=False)
@@ -91,18 +92,17 @@ class Trust:
 def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:
     """Read a trust file; ``TrustFileError`` with file, key and way out. ``anchored=False``: of a gateway that has no
     ledger, so that the file may list none; no evidence meets such a policy."""
-    way_out = "give the path of a trust file that exists and may be read"
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE + 1)
     except OSError as error:
-        raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
+        raise TrustFileError(str(path), "", Message("trust-not-readable", error=os_error(error))) from None
     if len(data) > MAX_FILE:
-        raise TrustFileError(str(path), "", f"has more than {MAX_FILE >> 20} MiB, as no trust file has", way_out)
+        raise TrustFileError(str(path), "", Message("trust-too-large", limit=MAX_FILE >> 20))
     try:
         return parse_trust(text_of(data), str(path), anchored=anchored)
     except NotText as error:
-        raise TrustFileError(str(path), "", error.problem, UTF8) from None
+        raise TrustFileError(str(path), "", error.said) from None
 
 
 def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:
@@ -110,7 +110,7 @@ def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:
     try:
         document = toml_of(text)
     except NotToml as error:
-        raise TrustFileError(source, "", f"is not TOML: {error}", "correct that line") from None
+        raise TrustFileError(source, "", Message("trust-not-toml", error=error.said)) from None
     return _Reader(source).trust(document, anchored=anchored)
 
 
@@ -120,8 +120,8 @@ class _Reader:
     def __init__(self, source: str) -> None:
         self.source = source
 
-    def refuse(self, key: str, problem: str, way_out: str) -> NoReturn:
-        raise TrustFileError(self.source, key, problem, way_out)
+    def refuse(self, key: str, what: Message) -> NoReturn:
+        raise TrustFileError(self.source, key, what)
 
     def trust(self, document: Mapping[str, Any], *, anchored: bool) -> Trust:
         self.known(document, "", ("policy", "key", "chain"))
@@ -136,7 +136,7 @@ class _Reader:
     def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
         if not isinstance(policy, dict):
-            self.refuse("policy", "missing", 'add [policy] with receipts = 1 and ledgers = ["demo-ledger"]')
+            self.refuse("policy", Message("trust-policy-missing"))
         self.known(policy, "policy", ("receipts", "ledgers", "max_delay"))
         max_delay = self.max_delay(policy["max_delay"]) if "max_delay" in policy else None
         if not anchored and not policy.get("ledgers"):
@@ -144,104 +144,104 @@ class _Reader:
         ledgers = self.ledgers(policy)
         receipts = policy.get("receipts")
         if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
-            way_out = f"give a whole number from 1 to {len(ledgers)}, the number of ledgers listed"
-            self.refuse("policy.receipts", f"is {receipts!r}", way_out)
+            self.refuse("policy.receipts", Message("trust-receipts", value=repr(receipts), n=len(ledgers)))
         return receipts, ledgers, max_delay
 
     def max_delay(self, value: object) -> int:
         try:
             ms = duration_ms(value)
-        except ValueError as error:
-            ms, problem = 0, str(error)
-        else:
-            problem = "is not in whole seconds"
-        if ms == 0 or ms % 1000:
-            self.refuse("policy.max_delay", f"is {value!r}: {problem}", 'give a time in quotes: "8d", "36h"')
+        except WrongText as error:
+            self.refuse("policy.max_delay", Message("trust-delay", value=repr(value), why=error.said))
+        if ms % 1000:
+            why = Message("trust-delay-seconds")
+            self.refuse("policy.max_delay", Message("trust-delay", value=repr(value), why=why))
         return ms // 1000
 
     def known(self, table: Mapping[str, Any], where: str, allowed: tuple[str, ...]) -> None:
         for key in table:
             if key not in allowed:
-                self.refuse(f"{where}.{key}".lstrip("."), "unknown key", f"known here: {', '.join(sorted(allowed))}")
+                self.refuse(f"{where}.{key}".lstrip("."), Message("trust-unknown-key", keys=tuple(sorted(allowed))))
 
     def ledgers(self, policy: Mapping[str, Any]) -> tuple[str, ...]:
         ledgers = policy.get("ledgers")
         if not isinstance(ledgers, list) or not ledgers or not all(map(is_ledger_name, ledgers)):
-            self.refuse("policy.ledgers", f"is {ledgers!r}", f"list the ledgers whose receipts count; {_NAME_RULE}")
+            self.refuse("policy.ledgers", Message("trust-ledgers-invalid", value=repr(ledgers)))
         if len(set(ledgers)) != len(ledgers):
-            self.refuse("policy.ledgers", "names a ledger twice", "list each ledger once")
+            self.refuse("policy.ledgers", Message("trust-ledger-twice"))
         return tuple(ledgers)
 
     def tables(self, document: Mapping[str, Any], name: str) -> list[tuple[Mapping[str, Any], str]]:
         """The tables of ``[[name]]`` with the name under which an error speaks of each: key 1, key 2 …"""
         tables = document.get(name, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self.refuse(name, "is not a list of tables", f"write [[{name}]] in double brackets")
+            self.refuse(name, Message("trust-no-tables", name=name))
         return [(table, f"{name} {number}") for number, table in enumerate(tables, 1)]
 
     def key(self, table: Mapping[str, Any], where: str) -> TrustKey:
         role = table.get("role")
         if not isinstance(role, str) or role not in _NAMES:
-            self.refuse(f"{where}.role", f"is {role!r}", "choose meter, statement or ledger")
+            self.refuse(f"{where}.role", Message("trust-role", value=repr(role)))
         names = _NAMES[role]
         self.known(table, where, (*sorted(_KEY_COMMON), *names, *_MORE.get(role, ())))
         for name in names:
             self.name(table, where, name)
         if table.get("meter") == GATEWAY_ITSELF:
-            self.refuse(f"{where}.meter", f"no meter is called {GATEWAY_ITSELF!r}", "rename the meter")
+            self.refuse(f"{where}.meter", Message("trust-meter-name", name=GATEWAY_ITSELF))
         public = self.public(table.get("public"), f"{where}.public")
         valid_from, valid_to, revoked, reason = self.validity(table, where)
         kid = self.kid(table["kid"], f"{where}.kid") if "kid" in table else public.kid
         owner = (table.get("gateway"), table.get("meter"), table.get("ledger"))
         identity = table.get("identity")
         if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= 1024):
-            self.refuse(f"{where}.identity", f"is {identity!r}", "give what the device says of itself, as text")
+            self.refuse(f"{where}.identity", Message("trust-identity", value=repr(identity)))
         return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity)
 
     def name(self, table: Mapping[str, Any], where: str, name: str) -> None:
         valid = is_ledger_name if name == "ledger" else is_name
         if not valid(table.get(name)):
-            problem = f"is {table[name]!r}" if name in table else "missing"
-            self.refuse(f"{where}.{name}", problem, _NAME_RULE)
+            missing = name not in table
+            self.refuse(
+                f"{where}.{name}",
+                Message("trust-name-missing") if missing else Message("trust-name-invalid", value=repr(table[name])),
+            )
 
     def public(self, value: Any, where: str) -> PublicKey:
         if not isinstance(value, str):
-            self.refuse(where, "missing", "paste the public COSE_Key, base64url without padding")
+            self.refuse(where, Message("trust-key-missing"))
         try:
             return PublicKey.from_text(value)
         except VerificationError as error:
-            self.refuse(where, error.detail, "paste the public COSE_Key as its owner printed it")
+            self.refuse(where, Message("trust-key-invalid", error=error.said))
 
     def kid(self, value: Any, where: str) -> bytes:
-        way_out = "give the ledger's own kid, base64url without padding"
         try:
             kid = unbase64url(value) if isinstance(value, str) else b""
         except VerificationError as error:
-            self.refuse(where, error.detail, way_out)
+            self.refuse(where, Message("trust-kid-form", error=error.said))
         if not 0 < len(kid) <= 256:
-            self.refuse(where, "is not 1 to 256 bytes", way_out)
+            self.refuse(where, Message("trust-kid-length"))
         return kid
 
     def validity(self, table: Mapping[str, Any], where: str) -> tuple[int, int | None, int | None, str | None]:
         if "valid_from" not in table:
-            self.refuse(f"{where}.valid_from", "missing", "say from when the key counts: 2026-11-24T00:00:00Z")
+            self.refuse(f"{where}.valid_from", Message("trust-valid-from-missing"))
         times = {k: self.time(table[k], f"{where}.{k}") for k in ("valid_from", "valid_to", "revoked") if k in table}
         if "valid_to" in times and times["valid_to"] <= times["valid_from"]:
-            self.refuse(f"{where}.valid_to", "is not after valid_from", "correct one of the two")
+            self.refuse(f"{where}.valid_to", Message("trust-valid-to-early"))
         reason = table.get("revoked_reason")
         if reason is not None and ("revoked" not in times or not isinstance(reason, str)):
-            self.refuse(f"{where}.revoked_reason", "is not text beside a revoked time", "add revoked = <time>")
+            self.refuse(f"{where}.revoked_reason", Message("trust-reason-alone"))
         return times["valid_from"], times.get("valid_to"), times.get("revoked"), reason
 
     def time(self, value: Any, where: str) -> int:
         if not isinstance(value, datetime) or value.tzinfo is None:
-            self.refuse(where, f"is {value!r}", "give a time with its zone: 2026-11-24T00:00:00Z")
+            self.refuse(where, Message("trust-time-zone", value=repr(value)))
         try:
             seconds = int(value.timestamp() // 1)
         except (OverflowError, ValueError):
             seconds = -1
         if not 0 <= seconds <= MAX_TIME_S:
-            self.refuse(where, f"is {value.isoformat()}", "give a time from 1970 on")
+            self.refuse(where, Message("trust-time-1970", value=value.isoformat()))
         return seconds
 
     def chain(self, table: Mapping[str, Any], where: str) -> Chain:
@@ -249,12 +249,11 @@ class _Reader:
         self.name(table, where, "ledger")
         chain_id = table.get("chain_id")
         if type(chain_id) is not int or not 0 < chain_id < 2**64:
-            self.refuse(f"{where}.chain_id", f"is {chain_id!r}", "give the chain's id, a whole number")
+            self.refuse(f"{where}.chain_id", Message("trust-chain-id", value=repr(chain_id)))
         address = {k: self.address(table.get(k), f"{where}.{k}") for k in ("contract", "sender")}
         confirmations = table.get("confirmations")
         if confirmations is not None and (type(confirmations) is not int or confirmations < 1):
-            way_out = "give a whole number from 1, or leave it out where the chain itself says what is final"
-            self.refuse(f"{where}.confirmations", f"is {confirmations!r}", way_out)
+            self.refuse(f"{where}.confirmations", Message("trust-confirmations", value=repr(confirmations)))
         return Chain(table["ledger"], chain_id, address["contract"], address["sender"], confirmations)
 
     def address(self, value: Any, where: str) -> bytes:
@@ -263,7 +262,7 @@ class _Reader:
                 return bytes.fromhex(value[2:])
         except ValueError:
             pass
-        self.refuse(where, f"is {value!r}", "give an address: 0x and 40 hexadecimal digits")
+        self.refuse(where, Message("trust-address", value=repr(value)))
 
     def one_role_a_key(self, keys: tuple[TrustKey, ...]) -> None:
         """One public key serves one role, and of ledgers only one; a lookup never finds two."""
@@ -273,12 +272,10 @@ class _Reader:
             owner = owners.setdefault(key.key.kid, (key.role, key.ledger))
             if owner != (key.role, key.ledger):
                 first, second = (f"{role} {name or ''}".strip() for role, name in (owner, (key.role, key.ledger)))
-                way_out = "give each its own key, else one could speak for the other"
-                self.refuse(f"key {number}.public", f"one public key is both {first} and {second}", way_out)
+                self.refuse(f"key {number}.public", Message("trust-key-two-roles", one=first, other=second))
             lookup = (key.role, key.gateway, key.meter, key.ledger, key.kid)
             if lookup in lookups:
-                problem = f"is the same key as key {lookups[lookup]}"
-                self.refuse(f"key {number}", problem, "keep one of them, with the validity that you mean")
+                self.refuse(f"key {number}", Message("trust-key-twice", number=lookups[lookup]))
             lookups[lookup] = number
 
     def one_ledger_a_contract(self, chains: tuple[Chain, ...]) -> None:
@@ -287,36 +284,43 @@ class _Reader:
         for number, chain in enumerate(chains, 1):
             first = ledgers.setdefault((chain.chain_id, chain.contract), chain.ledger)
             if first != chain.ledger:
-                which = f"contract 0x{chain.contract.hex()} on chain {chain.chain_id}"
-                problem = f"{which} is both {first} and {chain.ledger}"
-                self.refuse(f"chain {number}.contract", problem, "name it once, else it would count as two ledgers")
+                what = Message(
+                    "trust-contract-twice",
+                    contract=chain.contract.hex(),
+                    chain=chain.chain_id,
+                    one=first,
+                    other=chain.ledger,
+                )
+                self.refuse(f"chain {number}.contract", what)
 
 
 def _warnings(
     receipts: int, ledgers: tuple[str, ...], keys: tuple[TrustKey, ...], chains: tuple[Chain, ...]
-) -> Iterator[str]:
+) -> Iterator[Message]:
     if receipts * 2 <= len(ledgers):
-        yield (
-            f"policy.receipts: {receipts} of {len(ledgers)} ledgers is not a majority: two conflicting statements "
-            "could each find as many"
-        )
+        yield Message("trust-no-majority", receipts=receipts, ledgers_n=len(ledgers))
     sources = {key.ledger for key in keys} | {chain.ledger for chain in chains}
     for ledger in ledgers:
         if ledger not in sources:
-            yield f"policy.ledgers: {ledger} has no key here, so no receipt of it can count"
+            yield Message("trust-ledger-no-key", ledger=ledger)
     for extra in sorted({key.ledger for key in keys if key.ledger} - set(ledgers)):
-        yield f"ledger {extra} has a key, but policy.ledgers does not list it, so its receipts do not count"
+        yield Message("trust-ledger-not-listed", ledger=extra)
     yield from _shared(keys)
 
 
-def _shared(keys: tuple[TrustKey, ...]) -> Iterator[str]:
+def _shared(keys: tuple[TrustKey, ...]) -> Iterator[Message]:
     """One key of two meters or gateways: each could sign for the other."""
     owners: dict[bytes, tuple[int, TrustKey]] = {}
     for number, key in enumerate(keys, 1):
         first, other = owners.setdefault(key.key.kid, (number, key))
         if (other.gateway, other.meter) != (key.gateway, key.meter):
-            whose = " and ".join(f"{k.meter or 'the gateway'} of {k.gateway}" for k in (other, key))
-            yield f"key {number}: is the same key as key {first}, so that {whose} could sign for each other"
+            yield Message("trust-key-shared", number=number, other=first, one=_owner(other), another=_owner(key))
+
+
+def _owner(key: TrustKey) -> Message:
+    if key.meter is None:
+        return Message("gateway-itself", gateway=key.gateway or "")
+    return Message("meter-of-gateway", meter=key.meter, gateway=key.gateway or "")
 
 
 def key_entry(

@@ -142,7 +142,7 @@ def test_every_third_call_fails(service: ForeignScitt, fault: Fault) -> None:
                     submitted = True
                     receipt = answer or ledger.submit(entry)
                 except LedgerUnavailable as error:
-                    failures.append(error.detail)
+                    failures.append(error.problem)
         check_receipt(entry, receipt, service.trust(), int(time.time()))
     assert {detail.partition(": ")[2] for detail in failures} == {"it ended the connection without an answer"}
     # where the answer to a submission is lost such a service cannot be asked: it registers the statement once more

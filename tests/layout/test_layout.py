@@ -71,7 +71,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "fieldbus",
             "storage",
             "storage.capacity",
-            "recording",
             "acquisition",
             "anchoring",
             "commissioning",

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder
 from ledger_client.durable_files import whole_file
 
@@ -28,7 +30,7 @@ def make(folder: Path, gateway: str, names: Sequence[str], now_s: int) -> tuple[
     cert, key = folder / CERT, folder / KEY
     for path in (cert, key):
         if path.exists():
-            raise ConfigError(path, "", "exists already, and nothing is overwritten", "move it away for a new one")
+            raise ConfigError(path, "", Message("certificate-exists"))
     certificate_pem, key_pem = _self_signed(gateway, names, datetime.fromtimestamp(now_s, UTC))
     for path, pem in ((key, key_pem), (cert, certificate_pem)):
         try:
@@ -36,8 +38,7 @@ def make(folder: Path, gateway: str, names: Sequence[str], now_s: int) -> tuple[
                 file.write(pem)
             as_its_folder(path)
         except OSError as error:
-            problem = f"cannot be written: {error.strerror}"
-            raise ConfigError(path, "", problem, "choose a folder that you may write to") from None
+            raise ConfigError(path, "", Message("certificate-not-writable", error=os_error(error))) from None
     return cert, key
 
 

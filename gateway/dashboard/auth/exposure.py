@@ -10,6 +10,7 @@ from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.dashboard.auth.users import read_users, users_file
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
 from ledger_client.transport.access import Access
 
 log = logging.getLogger("meterseal.pages")
@@ -26,12 +27,11 @@ def check(config: Config) -> None:
     users = read_users(users_file(config))
     make_user = f"meterseal password {config.path} NAME --role installer"
     if not web.loopback:
-        where = f"is reached from other machines at {web.listen}"
         if web.cert is None:
-            way_out = f"add cert and key, or listen at 127.0.0.1:{web.port} (docs/pages.md)"
-            raise ConfigError(config.path, "web, cert", f"is missing: what {where} needs TLS", way_out)
+            raise ConfigError(config.path, "web, cert", Message("web-needs-tls", listen=web.listen, port=web.port))
         if not users:
-            raise ConfigError(config.path, "web, listen", f"{where}, and there is no password yet", make_user)
+            message = Message("web-needs-password", listen=web.listen, config=str(config.path))
+            raise ConfigError(config.path, "web, listen", message)
     if not users:
         log.warning("nobody can log in to the pages yet: %s", make_user)
     access(config, web)

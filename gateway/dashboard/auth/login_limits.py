@@ -14,6 +14,7 @@ from functools import partial
 
 from gateway.dashboard.auth.users import LONGEST, NOBODY, User, Users, matches
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from ledger_client.http_server.token_bucket import Buckets
 
@@ -31,7 +32,7 @@ class TooOften(GatewayError):
     """Not now; ``wait_s`` says when."""
 
     def __init__(self, wait_s: float) -> None:
-        super().__init__(f"too many attempts; try again in {max(1, round(wait_s))} s")
+        super().__init__(Message("login-too-often", wait_s=max(1, round(wait_s))))
         self.wait_s = wait_s
 
 

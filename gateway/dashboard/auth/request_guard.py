@@ -13,7 +13,11 @@ from email.utils import formatdate
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Event
+
+from gateway.messages.languages import choose, in_language
+from gateway.messages.message import Message
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -41,7 +45,7 @@ class Guard:
         self._app, self._names = app, frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def guarded(message: Message) -> None:
+        async def guarded(message: Event) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Date"] = formatdate(usegmt=True)
@@ -59,24 +63,25 @@ class Guard:
         if problem is None:
             await self._app(scope, receive, guarded)
         else:
-            status, text = problem
+            status, message = problem
+            text = in_language(message, choose(Headers(scope=scope).get("accept-language", "")[:200]))
             await PlainTextResponse(text + "\n", status)(scope, receive, guarded)
 
-    def _problem(self, scope: Scope) -> tuple[int, str] | None:
+    def _problem(self, scope: Scope) -> tuple[int, Message] | None:
         headers = Headers(scope=scope)
         if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEAD:
-            return 431, "this head is too large"
+            return 431, Message("request-head-large")
         if "content-length" in headers and "transfer-encoding" in headers:
-            return 400, "nobody knows where this request ends"
+            return 400, Message("request-no-end")
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._ours(hosts[0], scope):
-            return 421, "these pages are not to be had under this name; add it to hosts in [web] if it is theirs"
+            return 421, Message("request-host-unknown")
         if scope["method"] in READING:
             return None
         if scope["method"] != "POST":
-            return 405, "pages are read with GET, forms are sent with POST"
+            return 405, Message("request-method")
         if headers.getlist("origin") != [f"{scope['scheme']}://{hosts[0]}"]:
-            return 403, "this form was not sent by a page of this gateway"
+            return 403, Message("request-foreign-form")
         return None
 
     def _ours(self, host: str, scope: Scope) -> bool:

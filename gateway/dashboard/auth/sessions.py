@@ -19,6 +19,7 @@ from typing import Any
 from gateway.dashboard.auth.users import Role, User
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.cose_key import base64url, unbase64url
+from ledger_client.messages import Said
 
 HOUR_S = 3600.0
 IDLE_S: dict[Role, float] = {"viewer": 24 * HOUR_S, "installer": 2 * HOUR_S}
@@ -166,9 +167,9 @@ def _mac(secret: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What has been done, in words; and what the next page is to show of it."""
+    """What has been done; and what the next page is to show of it."""
 
-    text: str
+    said: Said
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -187,7 +188,7 @@ class Asked:
     role: Role | None = None
     form: str = ""
     """What each form of the page carries in its hidden field ``form``."""
-    said: str = ""
+    said: Said = ""
     """What the last act came to, to be told once, and whether it went ``well``."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """More of that: under ``preview`` or ``reload`` what these orders answered."""

@@ -14,6 +14,8 @@ from gateway.config.web import Web
 from gateway.dashboard.auth import certificate, exposure
 from gateway.dashboard.auth.users import Role, User, hashed, read_users, users_file, write_users
 from gateway.errors import ConfigError, Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from ledger_client.formats.checks import is_name
 
 FIRST_USER = "installer"
@@ -44,9 +46,7 @@ def listen(text: str) -> str:
     try:
         return Web(listen=full).listen
     except ValueError:
-        raise GatewayError(
-            f"--web {text}: is no IP address of this machine", "such as 192.168.1.10 or 0.0.0.0:8080"
-        ) from None
+        raise GatewayError(Message("web-no-address", text=text)) from None
 
 
 def has_users(config_path: Path) -> bool:
@@ -62,8 +62,7 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
     config = load_config(config_path)
     web = config.document.web
     if web is not None and web.listen != at:
-        problem = f"is {web.listen} already, and init overwrites nothing"
-        raise ConfigError(config_path, "web, listen", problem, "change it there")
+        raise ConfigError(config_path, "web, listen", Message("web-other-address", listen=web.listen))
     wrote = []
     if web is None:
         paths = {name: f"{config.document.gateway.keys}/{file}" for name, file in _FILES.items()}
@@ -73,14 +72,14 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
         config = load_config(config_path)
         web = cast(Web, config.document.web)
     if web.cert is None:
-        raise ConfigError(config_path, "web", "has no cert and key", "add them, or remove [web] and try again")
+        raise ConfigError(config_path, "web", Message("web-no-certificate"))
     cert = config_path.parent / web.cert
     if not cert.exists():
         wrote += certificate.make(config.keys, config.gateway_id, exposure.names(web), now_s)
     if not read_users(users_file(config)):
         wrote.append(set_user(config, FIRST_USER, "installer", password)[0])
     if not wrote:
-        raise ConfigError(config_path, "web", "the pages are set up already", "users: meterseal password CONFIG NAME")
+        raise ConfigError(config_path, "web", Message("web-set-up"))
     return Done(tuple(wrote), web.url, fingerprint(cert))
 
 
@@ -100,13 +99,13 @@ def _append(path: Path, text: str) -> None:
         with path.open("a") as file:
             file.write(text)
     except OSError as error:
-        raise ConfigError(path, "", f"cannot be written: {error.strerror}", "use a user who may") from None
+        raise ConfigError(path, "", Message("web-not-writable", error=os_error(error))) from None
 
 
 def check_name(name: str) -> None:
     """Raises GatewayError for what cannot be a user's name."""
     if not is_name(name):
-        raise GatewayError(f"{name!r} cannot be a user's name", "use letters, digits, dot, dash and underscore")
+        raise GatewayError(Message("user-name-invalid", name=name))
 
 
 def set_user(config: Config, name: str, role: str | None, password: str) -> tuple[Path, User]:
@@ -124,6 +123,8 @@ def remove_user(config: Config, name: str) -> Path:
     path = users_file(config)
     users = read_users(path)
     if name not in users:
-        raise Declined(f"{path}: there is no user {name}", f"one of {', '.join(users)}" if users else "")
+        if not users:
+            raise Declined(Message("users-none", path=str(path), name=name))
+        raise Declined(Message("user-unknown", path=str(path), name=name, users=tuple(users)))
     write_users(path, {other: user for other, user in users.items() if other != name})
     return path

@@ -18,10 +18,13 @@ from typing import Literal, get_args
 
 from gateway.config.model import Config
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder, is_there
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import is_name
+from ledger_client.messages import said_of
 from ledger_client.text_file import NotToml, toml_of
 from ledger_client.transport.access import AccessError, read_file
 
@@ -73,14 +76,14 @@ NOBODY = f"scrypt${_text(bytes(_SALT))}${_text(bytes(_DIGEST))}"
 """A hash that no password has: a guess at a name that there is not takes as long as any other."""
 
 
-def check_new(name: str, password: str) -> str | None:
-    """What is wrong with a new password, in words; None: it may be used."""
+def check_new(name: str, password: str) -> Message | None:
+    """What is wrong with a new password; None: it may be used."""
     if not SHORTEST <= len(password) <= LONGEST:
-        return f"a password has {SHORTEST} to {LONGEST} characters"
+        return Message("password-length", low=SHORTEST, high=LONGEST)
     if not password.isprintable():
-        return "a password holds no control characters"
+        return Message("password-control")
     if password.lower() in (name.lower(), "password", "meterseal", "12345678"):
-        return "this is the first password that anybody would try"
+        return Message("password-common")
     return None
 
 
@@ -98,14 +101,11 @@ def read_users(path: Path) -> dict[str, User]:
     except AccessError as error:
         raise ConfigError(path, "", error.problem, error.way_out) from None
     except (NotToml, UnicodeDecodeError) as error:
-        raise ConfigError(path, "", f"is no file of users: {error}", _AGAIN) from None
+        raise ConfigError(path, "", Message("users-invalid", error=said_of(error))) from None
     entries = raw.get("user", [])
     if not isinstance(entries, list) or set(raw) - {"user"}:
-        raise ConfigError(path, "", "holds something else than [[user]] tables", _AGAIN)
+        raise ConfigError(path, "", Message("users-not-tables"))
     return {user.name: user for user in (_user(path, entry) for entry in entries)}
-
-
-_AGAIN = "move it away and give the passwords again: meterseal password CONFIG NAME --role installer"
 
 
 def _user(path: Path, entry: object) -> User:
@@ -114,7 +114,7 @@ def _user(path: Path, entry: object) -> User:
             name
         ) and _HASH.fullmatch(hash_):
             return User(name, role, hash_)
-    raise ConfigError(path, "user", "an entry is not name, role and hash as `meterseal password` writes them", _AGAIN)
+    raise ConfigError(path, "user", Message("users-entry-invalid"))
 
 
 def write_users(path: Path, users: Mapping[str, User]) -> None:
@@ -125,8 +125,8 @@ def write_users(path: Path, users: Mapping[str, User]) -> None:
             file.write(("# Who may see the pages; `meterseal password` writes this.\n" + "".join(entries)).encode())
         as_its_folder(path)
     except (OSError, LedgerClientError) as error:
-        way_out = "use the gateway's own user, and check the folder"
-        raise ConfigError(path, "", f"cannot be written: {error}", way_out) from None
+        reason = os_error(error) if isinstance(error, OSError) else said_of(error)
+        raise ConfigError(path, "", Message("users-not-writable", error=reason)) from None
 
 
 class Users:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dashboard.pages.page import NotFound
+from gateway.messages.message import Message
 from gateway.storage.database import Database
 from gateway.storage.rows import Anchor, Batch
 from ledger_client.errors import LedgerClientError
@@ -58,9 +59,7 @@ def batch(store: Database, number: int) -> BatchRow:
     """One batch. Raises NotFound and StoreError."""
     found = store.batches.numbered(number)
     if found is None:
-        raise NotFound(
-            f"there is no batch {number} here", "see the list of batches; what is past `keep` has been pruned"
-        )
+        raise NotFound(Message("page-no-batch", batch=number))
     return _row(store, found)
 
 

@@ -12,7 +12,7 @@ from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.doctor import run
-from gateway.doctor.finding import Finding
+from gateway.doctor.finding import Finding, error_message
 from gateway.errors import GatewayError
 
 FRESH_S = 600.0
@@ -65,7 +65,7 @@ class Rounds:
                     self._found.append(finding)
         except GatewayError as error:
             with self._lock:
-                self._found.append(Finding("doctor", "bad", error.problem, error.way_out))
+                self._found.append(Finding("doctor", "bad", error_message(error)))
         finally:
             with self._lock:
                 self._running, self._ended = False, (time.monotonic(), self._clock.now_ms())

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.messages.languages import said_in
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
+from ledger_client.messages import Said
 from ledger_client.verification.explain import number_text
 
 PAGE = 40
@@ -28,7 +30,7 @@ class Happened:
     name: str
     code: str
     raised: bool | None
-    text: str
+    text: Said
     facts: tuple[tuple[str, str], ...]
 
     @property
@@ -59,7 +61,10 @@ def _happened(row: Any) -> Happened:
     assert isinstance(body, Event), "the table says so"
     fields = dict(body.fields)
     is_alarm = body.name == ALARM
-    text = str(fields.pop("text", "")) if is_alarm else ""
+    text: Said = ""
+    if is_alarm:
+        text = said_in(fields, str(fields.pop("text", "")))
+        fields = {key: value for key, value in fields.items() if key not in ("message", "facts")}
     code = str(fields.pop("code", ""))
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}

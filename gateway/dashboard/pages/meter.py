@@ -15,6 +15,7 @@ from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.registers import RawBlock, raw
 from gateway.devices.points import Point
+from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
@@ -76,7 +77,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
     """What the gateway knows of a meter without its database. In the event loop. Raises NotFound."""
     meter = site.config.meters.get(name)
     if meter is None:
-        raise NotFound(f"there is no meter {name}", "see the site page for those that there are")
+        raise NotFound(Message("page-no-meter", meter=name))
     profile, line = site.config.profiles[name], site.line_of(name)
     found = charts.quantities(meter, profile)
     chosen = next((q for q in found if q.point == quantity), found[0] if found else None)

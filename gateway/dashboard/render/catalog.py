@@ -6,12 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Final
 
 from gateway.messages.alarm_kinds import KINDS
-from gateway.messages.languages import fix_in_language, in_language
-
-LANGUAGES: Final = ("en", "zh")
+from gateway.messages.languages import LANGUAGES, fix_in_language, in_language
 
 
 @cache
@@ -45,14 +42,3 @@ class Words:
     def has(self, section: str, name: str) -> bool:
         """Whether the table has a word for it."""
         return f"{section}.{name}" in self._says
-
-
-def choose(accepted: str, wanted: str | None = None) -> str:
-    """The language of a visitor: the one that was chosen, else the first of Accept-Language that there is."""
-    if wanted in LANGUAGES:
-        return wanted
-    for part in accepted.lower().split(","):
-        language = part.strip()[:2]
-        if language in LANGUAGES:
-            return language
-    return LANGUAGES[0]

@@ -20,17 +20,18 @@ from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import plain
 from gateway.dashboard.render import chart_svg, formats
-from gateway.dashboard.render.catalog import LANGUAGES, Words, choose
+from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.messages import old_sentences
 from gateway.messages.alarm_kinds import LINE_CODES
-from gateway.messages.languages import fix_in_language, in_language
+from gateway.messages.languages import LANGUAGES, choose, fix_in_language, in_language, whole_in_language
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
 from ledger_client.formats.record import MISSED_REASONS
 from ledger_client.formats.senml import Quality
+from ledger_client.messages import Said
 
 STATIC: Final = {
     "style.css": "text/css; charset=utf-8",
@@ -61,7 +62,7 @@ class Visitor:
     form: str = ""
     path: str = "/"
     query: str = ""
-    said: str = ""
+    said: Said = ""
     well: bool = True
 
     @classmethod
@@ -145,6 +146,7 @@ def environment(language: str) -> Environment:
         rounded=formats.rounded,
         in_words=in_words,
         fix_in_words=partial(fix_in_language, language=language),
+        whole_in_words=partial(whole_in_language, language=language),
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),
         fact=partial(_fact, in_words),
     )

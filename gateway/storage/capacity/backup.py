@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database, is_database
 from gateway.storage.files import log_path
@@ -37,7 +39,7 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
     ``told`` hears how many pages are left, of how many. Raises GatewayError (DiskFull, Damaged) with the way out.
     """
     if target.exists() and not target.is_file():
-        raise GatewayError(f"{target}: is no file", "give the name that the backup is to have")
+        raise GatewayError(Message("backup-no-file", target=str(target)))
     _not_the_database(config, target)
     store = Database(config.database, read_only=True)
     try:
@@ -59,7 +61,7 @@ def is_backup(path: Path) -> bool:
 def _not_the_database(config: Config, target: Path) -> None:
     own = {config.database.with_name(config.database.name + end).resolve() for end in ("", "-wal", "-shm", "-journal")}
     if target.resolve() in own:
-        raise GatewayError(f"{target}: is the gateway's own database", "give another name, best on another disk")
+        raise GatewayError(Message("backup-own-database", target=str(target)))
 
 
 def _has_room(store: Database, target: Path, limits: disk_space.Limits) -> None:
@@ -68,13 +70,16 @@ def _has_room(store: Database, target: Path, limits: disk_space.Limits) -> None:
     try:
         disk, same = os.statvfs(folder), os.stat(folder).st_dev == os.stat(store.path.parent).st_dev
     except OSError as error:
-        raise GatewayError(f"{folder}: {error.strerror}", "give a folder that exists") from None
+        raise GatewayError(Message("backup-no-folder", folder=str(folder), error=os_error(error))) from None
     now = disk_space.measure(store, limits)
     room = now.free - disk_space.apart(disk, limits) if same else disk.f_bavail * disk.f_frsize
     if now.used > room:
-        why = " and leave to others what `min_free_disk` says" if same else ""
-        problem = f"{folder}: has room for {max(0, room)} bytes, the copy needs {now.used}{why}"
-        raise DiskFull(problem, "give a folder on another disk")
+        free_bytes, need_bytes = max(0, room), now.used
+        if same:
+            raise DiskFull(
+                Message("backup-no-room-reserve", folder=str(folder), free_bytes=free_bytes, need_bytes=need_bytes)
+            )
+        raise DiskFull(Message("backup-no-room", folder=str(folder), free_bytes=free_bytes, need_bytes=need_bytes))
 
 
 @contextmanager
@@ -85,14 +90,14 @@ def _new_file(target: Path) -> Iterator[Path]:
         try:
             os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
-            raise GatewayError(f"{target}: {error.strerror}", "give a path that can be written") from None
+            raise GatewayError(Message("backup-not-writable", target=str(target), error=os_error(error))) from None
         yield new
         try:
             with new.open("rb") as file:
                 os.fsync(file.fileno())
             rename(new, target)
         except OSError as error:
-            raise GatewayError(f"{target}: {error.strerror}", "look at the disk it is on") from None
+            raise GatewayError(Message("backup-disk-error", target=str(target), error=os_error(error))) from None
     finally:
         for end in ("", "-journal", "-wal", "-shm"):
             new.with_name(new.name + end).unlink(missing_ok=True)
@@ -112,10 +117,7 @@ def _checked(new: Path, target: Path) -> Copy:
     copy = Database(new, read_only=True)
     try:
         if flaws := copy.flaws():
-            raise Damaged(
-                f"{target}: the copy is not sound, so the database is not, or this disk is bad: {flaws[0]}",
-                "copy to another disk; if it says so again, see `meterseal doctor CONFIG --full`",
-            )
+            raise Damaged(Message("backup-damaged", target=str(target), flaws=(flaws[0],)))
         totals = copy.totals()
         return Copy(target, new.stat().st_size, totals["records"], totals["batches"], copy.records.latest_ms())
     finally:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.errors import StoreError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.storage.database import Database
 from gateway.storage.files import RESERVE
 
@@ -62,7 +64,7 @@ def measure(store: Database, limits: Limits, owed: int = 0) -> Space:
     try:
         disk = os.statvfs(store.path.parent)
     except OSError as error:
-        raise StoreError(f"{store.path.parent}: {error.strerror}", "look at the disk") from None
+        raise StoreError(Message("disk-not-measured", folder=str(store.path.parent), error=os_error(error))) from None
     free, used = max(0, disk.f_bavail * disk.f_frsize - owed), store.used_bytes()
     return Space(used, free, min(limits.max_bytes, used + max(0, free - apart(disk, limits))))
 

@@ -19,14 +19,18 @@ from typing import TypeVar
 from gateway.config.device_keys import Keys
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
+from gateway.messages.languages import in_language
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
 from gateway.storage.capacity.disk_space import Reserve
-from gateway.storage.database import CHECK, Database
+from gateway.storage.database import Database
 from gateway.storage.files import log_path, missing
 from gateway.storage.recovery.salvage import Found, TrustedKeys, proven, salvage
 from gateway.storage.recovery.sqlite_pages import Pages, Row
 from gateway.storage.rows import Repair
+from ledger_client.messages import Said
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.repair")
@@ -42,9 +46,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check of the database found wrong, in SQLite's words; ``whole``: the contents of every index, too."""
+    """What a check of the database found wrong, mostly in SQLite's words; ``whole``: the contents of every index,
+    too."""
 
-    flaws: tuple[str, ...]
+    flaws: tuple[Said, ...]
     whole: bool
 
 
@@ -64,10 +69,10 @@ def flawed(path: Path) -> Path:
     return path.with_name(path.name + ".flawed")
 
 
-def note_flaws(path: Path, flaws: Sequence[str]) -> None:
+def note_flaws(path: Path, flaws: Sequence[Said]) -> None:
     """Leave that note; on a disk that takes nothing there is none, and the next start has its own looks."""
     try:
-        flawed(path).write_text("".join(f"{flaw}\n" for flaw in flaws))
+        flawed(path).write_text("".join(f"{in_language(flaw, 'en')}\n" for flaw in flaws))
     except OSError as error:
         log.warning("%s: %s", flawed(path), error.strerror)
 
@@ -83,12 +88,12 @@ def open_store(config: Config, keys: Keys, trust: Trust) -> Database:
         _finish(path)
         flaws = _with_room(path, lambda: at_start(path, witness))
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}", CHECK) from None
+        raise StoreError(Message("database-error", path=str(path), error=os_error(error))) from None
     if not flaws:
         try:
             return _with_room(path, lambda: Database(path))
         except Damaged as error:
-            flaws = [error.problem]
+            flaws = [error.said]
     recover(path, witness, flaws)
     return Database(path)
 
@@ -104,7 +109,7 @@ def _with_room(path: Path, look: Callable[[], T]) -> T:
         return look()
 
 
-def at_start(path: Path, witness: TrustedKeys) -> list[str]:
+def at_start(path: Path, witness: TrustedKeys) -> list[Said]:
     """What is wrong with a database, as far as it can be told before a start without keeping it waiting."""
     noted = flawed(path).exists()
     if (flaws := _files(path)) or not path.exists():
@@ -116,7 +121,7 @@ def at_start(path: Path, witness: TrustedKeys) -> list[str]:
     return flaws
 
 
-def _files(path: Path) -> list[str]:
+def _files(path: Path) -> list[Said]:
     """What the files alone tell: SQLite drops a log whose database is gone, and passes over what is damaged in one."""
     if gone := missing(path):
         return [gone]
@@ -124,29 +129,29 @@ def _files(path: Path) -> list[str]:
         return []
     pages = Pages(path)
     pages.close()
-    return ["the write-ahead log is damaged before its end"] if pages.log_damaged else []
+    return [Message("repair-log-damaged")] if pages.log_damaged else []
 
 
-def _newest(path: Path, witness: TrustedKeys) -> list[str]:
+def _newest(path: Path, witness: TrustedKeys) -> list[Said]:
     """The newest records and each meter's newest of every kind, on which a new epoch builds, must hold."""
     try:
         store = Database(path, read_only=True)
     except Damaged as error:
-        return [error.problem]
+        return [error.said]
     except StoreError:
         return []  # of an older or newer version, or not begun: the start itself says so
     try:
         rows = store.records.newest_places(NEWEST, [GATEWAY, *witness.periods_ms])
         store.batches.cuts(), store.batches.last(), store.anchors.known(), store.anchors.conflicts(), store.totals()
     except StoreError as error:
-        return [error.problem]
+        return [error.said]
     finally:
         store.close()
     expected: dict[str, bytes | None] = {}
     for place, row in rows:
         record = proven(Row(place, (None, *row)), witness, expected, known_keys=False)
         if record is None:
-            return [f"the record at place {place} does not hold"]
+            return [Message("repair-record-invalid", place=place)]
         expected[record.claims.meter] = record.claims.prev
     return []
 
@@ -165,27 +170,24 @@ def _witness(config: Config, keys: Keys, trust: Trust) -> TrustedKeys:
 # — the recovery, and the exchange —
 
 
-def recover(path: Path, witness: TrustedKeys, flaws: Sequence[str]) -> Found:
+def recover(path: Path, witness: TrustedKeys, flaws: Sequence[Said]) -> Found:
     """Set a damaged database aside and put what can be read of it in its place. Raises StoreError: nothing changed."""
-    now = time.time()
+    now, why = time.time(), in_language(flaws[0], "en")
     aside = _free(path, f"damaged-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
-    log.error("%s is damaged (%s): what can be read is recovered", path, flaws[0])
+    log.error("%s is damaged (%s): what can be read is recovered", path, why)
     building = path.with_name(path.name + ".recovering")
     try:
-        found = _build(path, building, witness, Repair(0, int(now * 1000), aside.name, flaws[0][:WORDS], *[0] * 7))
+        found = _build(path, building, witness, Repair(0, int(now * 1000), aside.name, why[:WORDS], *[0] * 7))
         ready = path.with_name(aside.name.replace(".damaged-", ".recovered-"))
         building.rename(ready)
         _sync(path.parent)
     except StoreError as error:
         _clear(path)
-        raise type(error)(
-            f"{path} is damaged, and cannot be recovered now: {error.problem}",
-            f"the damaged file is untouched; its recovery needs up to {path.stat().st_size if path.exists() else 0} "
-            "bytes beside it: free them and start again",
-        ) from None
+        need_bytes = path.stat().st_size if path.exists() else 0
+        raise type(error)(Message("repair-no-space", path=str(path), why=error.said, need_bytes=need_bytes)) from None
     except OSError as error:
         _clear(path)
-        raise StoreError(f"{path} is damaged, and cannot be recovered now: {error}", "check the disk") from None
+        raise StoreError(Message("repair-failed", path=str(path), error=os_error(error))) from None
     failpoint("recovered")
     _exchange(path, ready)
     log.error("recovered %d records and %d batches, %d records are lost; the damaged database is %s",
@@ -209,7 +211,7 @@ def _build(path: Path, building: Path, witness: TrustedKeys, repair: Repair) -> 
         pages.close()
         store.close()
     if log_path(building).exists():
-        raise DiskFull(f"{building}: its log could not be copied back", "free space")
+        raise DiskFull(Message("repair-log-not-copied", path=str(building)))
     with building.open("rb") as file:
         os.fsync(file.fileno())
     return found
@@ -240,7 +242,7 @@ def _finish(path: Path) -> None:
             log.warning("%s: the exchange with the recovered database is finished", path)
             _exchange(path, ready)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be exchanged with its recovery: {error}", "check the disk") from None
+        raise StoreError(Message("repair-not-exchanged", path=str(path), error=os_error(error))) from None
     _clear(path)
 
 
@@ -256,7 +258,7 @@ def _free(path: Path, name: str) -> Path:
         found = path.with_name(f"{path.name}.{name}" + (f"-{n}" if n > 1 else ""))
         if not any(found.with_name(found.name + suffix).exists() for suffix in _FILES):
             return found
-    raise StoreError(f"{path.parent}: a thousand damaged databases of one second", "move them elsewhere")
+    raise StoreError(Message("repair-too-many", folder=str(path.parent)))
 
 
 def _sync(folder: Path) -> None:

@@ -1,10 +1,11 @@
-"""Repair report: a repair as fields and text, for the signed event, the alarm and the status. Pure."""
+"""Repair report: a repair as fields and message, for the signed event, the alarm and the status. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.messages.message import Message
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Repair
 
@@ -25,10 +26,16 @@ def facts(repair: Repair, lost: Sequence[Hole]) -> dict[str, Any]:
     return fields | ({"ranges": [list(hole) for hole in lost[:RANGES_TOLD]]} if lost else {})
 
 
-def text(repair: Repair) -> str:
+def message(repair: Repair) -> Message:
     """What was recovered, what is lost, where the damaged database is."""
-    batches = f" and {repair.lost_batches} batches" if repair.lost_batches else ""
-    return (
-        f"the database was damaged and was recovered: {repair.records} records and {repair.batches} batches are here, "
-        f"at least {repair.lost} records{batches} are lost; the damaged one is kept as {repair.file}"
+    records, batches, lost, file = repair.records, repair.batches, repair.lost, repair.file
+    if not repair.lost_batches:
+        return Message("database-recovered", records=records, batches=batches, lost=lost, file=file)
+    return Message(
+        "database-recovered-batches-lost",
+        records=records,
+        batches=batches,
+        lost=lost,
+        lost_batches=repair.lost_batches,
+        file=file,
     )

@@ -158,7 +158,7 @@ def changing(folder: Path) -> Iterator[Callable[[], None]]:
             try:
                 policy.register_alone(load_policy(folder / POLICY))
             except LedgerUnavailable as error:
-                problem = f"{folder / POLICY}: is changed, but the log does not take it ({error.detail})"
+                problem = f"{folder / POLICY}: is changed, but the log does not take it ({error.problem})"
                 raise LedgerUnavailable(f"{problem}; whoever comes next, the ledger too, will see to it") from None
 
         with log.read() as entries:

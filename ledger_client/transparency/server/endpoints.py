@@ -69,4 +69,4 @@ def _checked(prefix: str, access: Access, url: str) -> None:
         access.check_files()
     except AccessError as error:
         option = "--client-ca" if (prefix, error.key) == ("--", "ca") else prefix + error.key.replace("_", "-")
-        raise AccessError("--mqtt" if error.key == "url" else option, error.problem, error.way_out) from None
+        raise AccessError("--mqtt" if error.key == "url" else option, error.what) from None

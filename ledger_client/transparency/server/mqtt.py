@@ -113,7 +113,7 @@ class MqttService:
         except Refused as error:
             self._refuse(message, topic, error)
         except LedgerUnavailable as error:  # no answer is the right one: whoever submitted tries again
-            _LOG.error("%s", error.detail)
+            _LOG.error("%s", error.problem)
         except Exception:  # of this statement; the others of its turn have their answers
             _LOG.exception(_FAULT)
 

@@ -164,7 +164,7 @@ async def _answer_too_often(_request: Request, error: Exception) -> Response:
 
 async def _answer_unavailable(_request: Request, error: Exception) -> Response:
     assert isinstance(error, LedgerUnavailable)
-    _LOG.error("%s", error.detail)
+    _LOG.error("%s", error.problem)
     return _problem(
         503, "Unavailable", "the ledger cannot use its files; see its own output", {"Retry-After": _RETRY_AFTER_S}
     )

@@ -22,6 +22,7 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
 from gateway.messages.alarm_kinds import KINDS
+from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
@@ -184,8 +185,10 @@ def _alarm_facts(now_ms: int) -> alarms.AlarmFacts:
 
 def _diagnosis(now_ms: int) -> Diagnosis:
     results: tuple[Any, ...] = ("bad", "warn", "ok")
+    look = "do `meterseal doctor CONFIG`"
     findings = (
-        Finding(f"line {LONG}", result, f"{result}: {LONG}", "do `meterseal doctor CONFIG`") for result in results
+        Finding(f"line {LONG}", result, Message("check-error", problem=f"{result}: {LONG}", way_out=look))
+        for result in results
     )
     return Diagnosis(tuple(findings), False, now_ms)
 

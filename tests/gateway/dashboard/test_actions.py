@@ -103,7 +103,7 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
     device.exchange(71_234)
     number = until(lambda: [a.id for a in alarms(loaded) if a.code == "meter-exchanged" and a.active])[0]
     assert "acknowledged: " in act(browser, "acknowledge", id=str(number))
-    assert "put aside for 8h: " in act(browser, "shelve", id=str(number), **{"for": "8h", "reason": "works"})
+    assert "put aside for 8 h: " in act(browser, "shelve", id=str(number), **{"for": "8h", "reason": "works"})
     assert "taken back: " in act(browser, "unshelve", id=str(number))
     assert "says another number than 70000" in act(browser, "accept", meter="meter-000", serial="70000")
     told = act(browser, "accept", meter="meter-000", serial="71234", reason="broken <b>display</b>")

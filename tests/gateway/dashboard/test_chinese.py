@@ -49,7 +49,7 @@ def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str
     yield GATEWAY, AlarmCode.LEDGER_REFUSED, "ledger demo-ledger", refused
     yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
     repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
-    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.text(repair)
+    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair).problem
     yield "export-main", AlarmCode.COUNTER_BACK, "rs485-1", "export-main on rs485-1: energy_import went back"
     yield GATEWAY, AlarmCode.CLOCK, "clock", "the kernel does not call its clock synchronised"
 

@@ -16,7 +16,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.decode import Decoder, decode, decode_points
 from gateway.devices.points import Profile, ProfileError
-from gateway.devices.profile import format_profile, parse_profile
+from gateway.devices.profile import parse_profile
+from gateway.devices.profile_text import format_profile
 from gateway.errors import ConfigError
 from ledger_client.formats.senml import Quality
 

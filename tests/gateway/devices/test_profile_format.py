@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.devices.points import REGISTERS, Point, Profile, ProfileError, Serial, Span
-from gateway.devices.profile import catalog, format_profile, load_profile, parse_profile
+from gateway.devices.profile import catalog, load_profile, parse_profile
+from gateway.devices.profile_text import format_profile
 from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
 
 HEAD = 'vendor = "V"\ndevice = "D"\nsource = "S"\n'

@@ -172,7 +172,7 @@ def test_a_configuration_that_is_not_anchored_is_said_not_to_be_proven(loaded: C
     (done,) = export_to(store, "test-gateway", [1], tmp_path / "out")
     assert done.proofs == ()
     assert done.unproven is not None
-    assert "has no receipt yet" in done.unproven
+    assert "has no receipt yet" in str(done.unproven)
     store.close()
 
 

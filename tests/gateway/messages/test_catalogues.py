@@ -19,12 +19,29 @@ FORMS = {"text-and-fix", "list-joint", "list-more", "parts-joint"} | {
 }
 """What formats are made of: no messages."""
 FROM_TABLES = SYSTEM_CODES | {f"kind-{code}" for code in KINDS}
-MADE_FROM_TABLES = {"gateway/messages/system_errors.py", "gateway/messages/alarm_kinds.py"}
+MADE_FROM_TABLES = {
+    "gateway/messages/system_errors.py",
+    "ledger_client/system_errors.py",
+    "gateway/messages/alarm_kinds.py",
+}
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
-    "gateway/messages",
+    "gateway/acquisition",
     "gateway/commissioning",
+    "gateway/dashboard",
+    "gateway/dashboard/auth",
+    "gateway/dashboard/pages",
+    "gateway/devices",
+    "gateway/doctor",
+    "gateway/evidence",
+    "gateway/fieldbus",
+    "gateway/fieldbus/modbus",
+    "gateway/history",
+    "gateway/messages",
     "gateway/process",
+    "gateway/storage",
+    "gateway/storage/capacity",
+    "gateway/storage/recovery",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
 """Rooms that still make some of their sentences as English text."""

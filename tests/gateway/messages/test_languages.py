@@ -16,6 +16,7 @@ from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import fix_in_language, in_language, said_in
 from gateway.messages.message import Message
 from gateway.messages.system_errors import SYSTEM_CODES, os_error, sqlite_error
+from ledger_client import messages
 from ledger_client.messages import Catalogue
 
 FULL = Message("database-error", path="/data/x.db", error=Message("errno-enospc"))
@@ -93,7 +94,7 @@ def test_an_error_of_a_port_says_where_and_keeps_what() -> None:
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOSPC, errno.ETIMEDOUT, errno.ECONNREFUSED, errno.EADDRINUSE])
 def test_what_the_system_says_has_a_code(number: int) -> None:
     message = os_error(OSError(number, os.strerror(number), "/x"))
-    assert isinstance(message, Message)
+    assert isinstance(message, messages.Message)
     assert message.code in SYSTEM_CODES
     assert str(message) == os.strerror(number)
 

@@ -14,7 +14,8 @@ from gateway.clock import KernelClock
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config, Configured
-from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
+from gateway.devices.profile import load_profile, parse_profile
+from gateway.devices.profile_text import decoding_hash, format_profile
 from gateway.errors import DiskFull
 from gateway.recording.announcements import MOST_BYTES, Announcements
 from gateway.recording.config_change import Change

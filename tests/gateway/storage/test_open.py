@@ -14,6 +14,7 @@ import pytest
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StoreError
+from gateway.messages.languages import in_language
 from gateway.process import control_socket, instance_lock
 from gateway.status.collect import collect
 from gateway.storage.capacity.backup import backup
@@ -107,7 +108,8 @@ def test_a_name_with_the_signs_of_an_address_is_a_name(loaded: Config, tmp_path:
     store.run("DROP TRIGGER records_stay")
     store.reopen()
     store.close()
-    assert Database.look(database, check="quick") == ["records_stay is missing"]
+    [flaw] = Database.look(database, check="quick")
+    assert in_language(flaw, "en") == "records_stay is missing"
     assert [path.name for path in tmp_path.iterdir()] == [odd.name]
 
 

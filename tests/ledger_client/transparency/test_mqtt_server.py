@@ -285,7 +285,7 @@ def test_a_broker_that_acknowledges_nothing_gets_no_endless_queue(demo: Site, ga
             for mark in range(30):
                 with pytest.raises(LedgerUnavailable) as caught:
                     ledger.submit(gateway.sign(1, statement_id(gateway.statement(0)), mark=mark))
-                details.append(caught.value.detail)
+                details.append(caught.value.problem)
             assert "20 messages wait for the broker" in details[-1]
         finally:
             demo.broker.resume()

@@ -9,9 +9,10 @@ from importlib.resources import files
 
 import pytest
 
-from gateway.dashboard.render.catalog import LANGUAGES, Words, choose, table
+from gateway.dashboard.render.catalog import Words, table
 from gateway.devices.profile import CATALOG, load_profile
 from gateway.messages.alarm_kinds import KINDS, SEVERITIES
+from gateway.messages.languages import LANGUAGES, choose
 from gateway.verdicts import VERDICTS
 from ledger_client.formats.record import MISSED_REASONS
 from ledger_client.formats.senml import Quality

@@ -1,0 +1,74 @@
+"""Text of a profile: what ``gateway.devices.profile`` reads back, and the hash of what decoding depends on. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from fractions import Fraction
+from typing import Any
+
+from gateway.devices.points import SUM, Point, Profile, SignalLine, Span
+from gateway.devices.profile_keys import OF_SUM, PROFILE, SERIAL
+
+
+def format_profile(profile: Profile) -> str:
+    """The TOML text of a profile, every key that is not at its default: ``parse_profile`` reads it back to the same."""
+    keys = {f.name: f for f in fields(Profile)}
+    lines = [_line(key, getattr(profile, key)) for key in PROFILE if getattr(profile, key) != keys[key].default]
+    if profile.readable:
+        lines.append(f"readable = [{', '.join(_inline(_facts(span, Span)) for span in profile.readable)}]")
+    if profile.serial is not None:
+        lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in SERIAL)]
+    lines += ["", "[points]"]
+    lines += [f"{_key(point.name)} = {_inline(_facts(point, Point))}" for point in profile.points]
+    return "\n".join(lines) + "\n"
+
+
+def decoding_hash(profile: Profile) -> bytes:
+    """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
+    people (vendor, device, source, notes)."""
+    points = tuple(replace(point, note=None) for point in profile.points)
+    bare = replace(profile, vendor="", device="", source="", points=points)
+    return hashlib.sha256(format_profile(bare).encode()).digest()
+
+
+def _facts(thing: Point | Span, kind: type[Point] | type[Span]) -> dict[str, Any]:
+    facts = {f.name: getattr(thing, f.name) for f in fields(kind) if getattr(thing, f.name) != f.default}
+    if isinstance(thing, Point):
+        facts["kind"] = thing.kind
+        facts["not_available"] = thing.not_available
+        if thing.type != "string":
+            facts.pop("registers", None)
+        if thing.type == SUM:
+            facts = {key: value for key, value in facts.items() if key in OF_SUM}
+        facts.pop("name", None)
+    return facts
+
+
+def _inline(facts: Mapping[str, Any]) -> str:
+    return "{ " + ", ".join(_line(key, value) for key, value in facts.items()) + " }"
+
+
+def _key(name: str) -> str:
+    return _toml(name) if "." in name else name
+
+
+def _line(key: str, value: Any) -> str:
+    if key in ("symbols", "raises"):
+        return f"{key} = " + _inline({str(code): meaning for code, meaning in value})
+    return f"{key} = {_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Fraction):
+        return f'"{value.numerator}/{value.denominator}"'
+    if isinstance(value, SignalLine):
+        line = {"from": (value.start, value.end), "to": value.to, "fault": value.fault or False}
+        return _inline(line | ({"range": value.range} if value.range else {}))
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's one escape beyond JSON's
+    return str(value).lower() if isinstance(value, bool) else str(value)
