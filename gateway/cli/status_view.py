@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.messages.languages import fix_in_language, in_language
 from gateway.status.status import FeedStatus, MeterStatus, Status
 from ledger_client.times import rfc3339_ms
 
@@ -20,7 +21,9 @@ def print_status(out: Console, status: Status) -> None:
     for line in _lines(status):
         out.print(line)
     for problem in status.problems():
-        out.print(Text("look at this:", "bold"), problem)
+        out.print(Text("problem:", "bold"), in_language(problem, "en"))
+        if fix := fix_in_language(problem, "en"):
+            out.print(f"  fix: {fix}")
 
 
 def _meters(status: Status) -> Table:
@@ -37,9 +40,9 @@ def _missed(meter: MeterStatus) -> str:
 
 
 def _lines(status: Status) -> Iterator[str]:
-    """What follows the meters, line by line, down to the problems."""
+    """The lines between the meters and the problems."""
     problems, waits = status.problems(), status.recording.sealing_waits
-    yield from (closing.text for closing in status.closing)
+    yield from (in_language(closing.said, "en") for closing in status.closing)
     totals = status.totals
     yield (
         f"{totals.records} records ({totals.readings} readings), {totals.batches} batches, "
@@ -52,18 +55,18 @@ def _lines(status: Status) -> Iterator[str]:
     yield from map(feed_line, status.feeds)
     if pages := status.dashboard:
         yield f"pages: {pages.address}" + (f", certificate SHA-256 {pages.fingerprint}" if pages.fingerprint else "")
-    yield from (text for text in status.repairs if text not in problems)
+    yield from (in_language(repair, "en") for repair in status.repairs if repair not in problems)
     if status.restored:
-        yield status.restored.text
+        yield status.restored.message.problem
     if waits and not status.conflicts and waits not in problems:
-        yield waits
+        yield in_language(waits, "en")
     for row in status.shelved:
         yield f"shelved by {row.shelved_by} until {rfc3339_ms(row.shelved_until_ms or 0)}: {row.text}"
 
 
 def feed_line(feed: FeedStatus) -> str:
     """One feed in one line."""
-    text = f"feed {feed.name} ({feed.type}): {feed.state}, {feed.live} readings told live"
+    text = f"feed {feed.name} ({feed.type}): {in_language(feed.state, 'en')}, {feed.live} readings published live"
     if feed.waiting:
         text += f", {feed.waiting} waiting"
-    return text + (f", {feed.left} to be told as history" if feed.left else "")
+    return text + (f", {feed.left} to backfill" if feed.left else "")

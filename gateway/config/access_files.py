@@ -11,6 +11,7 @@ from types import MappingProxyType
 from gateway.config.field_types import Model
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from ledger_client.messages import said_of
 from ledger_client.transport.access import Access, AccessError, resolve
 
@@ -40,7 +41,7 @@ def usable(
         found.check_files()
     except AccessError as error:
         key = written.get(error.key, error.key)
-        raise ConfigError(config, f"{where}, {key}", error.problem, error.way_out) from None
+        raise ConfigError(config, f"{where}, {key}", error.what) from None
     return found
 
 
@@ -54,5 +55,6 @@ def fingerprint(path: Path) -> str:
         first = text[text.index(_BEGIN) : text.index(_END) + len(_END)]
         der = ssl.PEM_cert_to_DER_cert(first)
     except (OSError, ValueError) as error:
-        raise ConfigError(path, "", Message("certificate-unreadable", error=said_of(error))) from None
+        why = os_error(error) if isinstance(error, OSError) else said_of(error)
+        raise ConfigError(path, "", Message("certificate-unreadable", error=why)) from None
     return hashlib.sha256(der).digest().hex(":").upper()

@@ -12,15 +12,20 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder, demand_folder, is_there
+from ledger_client import messages
 from ledger_client.durable_files import whole_file
 from ledger_client.enrolment.request import MAX_IDENTITY, Enrolment, MeterKey, sign_request
 from ledger_client.errors import KeyFileError
-from ledger_client.formats.cose_key import RESTORE, PrivateKey, Signer, load_private_key, save_private_key
+from ledger_client.formats.cose_key import PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.verification.trust import Trust, key_entry, load_trust
 
 STATEMENT = "statement"
 REQUEST_FILE = "gateway.enrol"
+_NO_KEY = ("key-file-not-pkcs8", "key-file-not-a-key", "key-file-algorithm")
+"""Messages of a file that has to be restored or made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +54,18 @@ def load_keys(config: Config) -> Keys:
 
 
 def _load(config: Config, name: str, path: Path) -> Signer:
-    whose = "statement key" if name == STATEMENT else f"key of meter {name!r}"
     try:
         return load_private_key(path)
     except KeyFileError as error:
-        make, way_out = f"meterseal keys {config.path} --make-missing", error.way_out
+        whose = Message("key-of-statement") if name == STATEMENT else Message("key-of-meter", meter=name)
+        config_path, what = str(config.path), error.said
         if not is_there(path):
-            way_out = make
-        elif RESTORE in way_out:
-            way_out = f"{way_out.partition(RESTORE)[0]}{RESTORE}: {make}"
-        raise ConfigError(config.path, whose, f"{path}: {error.problem}", way_out) from None
+            said = Message("key-file-missing", whose=whose, why=what, config=config_path)
+        elif isinstance(error.what, messages.Message) and error.what.code in _NO_KEY:
+            said = Message("key-file-broken", whose=whose, why=what, config=config_path)
+        else:
+            said = Message("key-file-unusable", whose=whose, why=what)
+        raise ConfigError(config.path, "", said) from None
 
 
 def make_missing(config: Config, now_s: int, identities: Mapping[str, str] | None = None) -> list[str]:
@@ -106,7 +113,7 @@ def write_request(path: Path, request: bytes) -> None:
         if path.is_file():
             path.chmod(0o644)
     except OSError as error:
-        raise GatewayError(f"{path}: {error.strerror}", "give a path that can be written") from None
+        raise GatewayError(Message("path-not-writable", path=str(path), error=os_error(error))) from None
 
 
 def public_entries(config: Config, keys: Keys, names: Iterable[str], now_s: int) -> str:

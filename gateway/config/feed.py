@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.access_files import file_paths, usable
-from gateway.config.field_types import Model, Name
+from gateway.config.field_types import Model, Name, Unfit
+from gateway.messages.message import Message
 from ledger_client.transport.access import Access, AccessError, Protocol
 
 _FILES = ("ca", "cert", "key", "password_file")
@@ -20,7 +21,7 @@ _SPARKPLUG = ("group", "primary_host")
 def _level(text: str) -> str:
     """One level of a topic: never a wildcard, never several levels, never the broker's own ``$`` topics."""
     if not text or text.startswith("$") or any(c in "+#/" or not c.isprintable() for c in text):
-        raise ValueError("cannot be a level of a topic: no + # / and no control characters, nor $ at its beginning")
+        raise Unfit(Message("feed-topic-level"))
     return text
 
 
@@ -52,17 +53,17 @@ class FeedEntry(Model):
             self.access().check_rules(self.url)
             url = urlsplit(self.url)
         except AccessError as error:
-            raise ValueError(f"{error.key}: {error.problem}; {error.way_out}") from None
+            raise Unfit(error.what, key=error.key) from None
         if url.scheme not in ("mqtt", "mqtts") or not url.hostname or url.path.strip("/") or url.query:
-            raise ValueError(f"url: a feed needs mqtt://HOST:PORT or mqtts://HOST:PORT, got {self.url!r}")
+            raise Unfit(Message("feed-url", url=self.url), key="url")
         return self
 
     @model_validator(mode="after")
     def _kind_fits(self) -> Self:
         if self.type == "sparkplug" and self.group is None:
-            raise ValueError("group: is missing: a feed of type sparkplug needs the group that this gateway belongs to")
+            raise Unfit(Message("feed-group-missing"), key="group")
         if self.type != "sparkplug" and (strays := self.model_fields_set.intersection(_SPARKPLUG)):
-            raise ValueError(f"{min(strays)}: belongs to feeds of type sparkplug")
+            raise Unfit(Message("feed-sparkplug-only"), key=min(strays))
         return self
 
 

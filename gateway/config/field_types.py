@@ -11,9 +11,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from gateway.messages.message import Message
 from ledger_client import message_formats, text_file
 from ledger_client.formats.checks import NAME
-from ledger_client.messages import Message
+from ledger_client.messages import Said, said_of
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)")
 _UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -30,15 +31,14 @@ _MEANT = {
 
 
 class Unfit(ValueError):
-    """A value that cannot be, with the way out where one is plain. ``key``: which it is about, within the table."""
+    """A value that cannot be. ``key``: which it is about, within the table."""
 
-    def __init__(self, what: Message | str, way_out: str = "", *, key: str = "") -> None:
-        super().__init__(what, way_out)
-        self.what, self.key, self.problem = what, key, what if isinstance(what, str) else what.problem
-        self.way_out = way_out if isinstance(what, str) else what.way_out
+    def __init__(self, said: Said, *, key: str = "") -> None:
+        super().__init__(said)
+        self.said, self.key = said, key
 
     def __str__(self) -> str:
-        return f"{self.problem}; {self.way_out}" if self.way_out else self.problem
+        return str(self.said)
 
 
 def duration_ms(text: object) -> int:
@@ -46,17 +46,18 @@ def duration_ms(text: object) -> int:
     try:
         return text_file.duration_ms(text)
     except text_file.NoDuration as error:
-        raise _no_duration(text, str(error)) from None
+        raise _no_duration(text, said_of(error)) from None
 
 
-def _no_duration(text: object, problem: str) -> ValueError:
+def _no_duration(text: object, rule: Said) -> ValueError:
     """In words, with the duration that was meant where that is plain: "1y" is "365d"."""
     match = _LIKE_DURATION.fullmatch(text.lower()) if isinstance(text, str) else None
     meant = next((unit for start, unit in _MEANT.items() if match and match[2].startswith(start)), None)
     if match is None or meant is None:
-        return ValueError(problem)
+        return Unfit(rule)
     count, unit = meant
-    return Unfit(problem, f'write "{int(match[1]) * count}{unit}"')
+    duration = f"{int(match[1]) * count}{unit}"
+    return Unfit(Message("duration-meant", rule=rule, duration=duration))
 
 
 def duration_text(ms: int) -> str:
@@ -68,12 +69,12 @@ def size_bytes(text: object) -> int:
     """``"8GB"`` → 8,000,000,000. Units B, kB, MB, GB, TB (powers of 1000); anything else is a ValueError."""
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError('must be a size in quotes such as "500MB" or "8GB"')
+        raise Unfit(Message("value-size"))
     value = int(Decimal(match[1]) * _UNIT_BYTES[match[2]])
     if value <= 0:
-        raise ValueError("must be above 0")
+        raise Unfit(Message("value-above-0"))
     if value > MAX_SIZE_TB * _UNIT_BYTES["TB"]:
-        raise ValueError(f'must be at most "{MAX_SIZE_TB}TB"')
+        raise Unfit(Message("value-size-most", limit=MAX_SIZE_TB))
     return value
 
 
@@ -84,9 +85,9 @@ def transformer_ratio(value: object) -> Decimal | Fraction:
     elif isinstance(value, int | float | Decimal) and not isinstance(value, bool) and Decimal(str(value)).is_finite():
         ratio = Decimal(str(value))
     else:
-        raise ValueError('must be a ratio above 0 such as 40 or "200/5"')
+        raise Unfit(Message("value-ratio"))
     if ratio <= 0:
-        raise ValueError('must be a ratio above 0 such as 40 or "200/5"')
+        raise Unfit(Message("value-ratio"))
     return ratio
 
 
@@ -100,12 +101,12 @@ def host_name(text: str) -> str:
     with suppress(ValueError):
         return str(ipaddress.ip_address(text.strip("[]")))
     if "://" in text:
-        raise Unfit(f"{text!r} is a URL", 'write the name or IP address alone, such as host = "192.168.1.20"')
+        raise Unfit(Message("host-is-url", text=text))
     name, colon, port = text.rpartition(":")
     if colon and port.isdecimal():
-        raise Unfit(f"{text!r} holds a port", f'write host = "{name}" and port = {port}')
+        raise Unfit(Message("host-has-port", text=text, name=name, port=port))
     if not _HOST.fullmatch(text):
-        raise Unfit(f"{text!r} is no host's name", 'write a name or IP address, such as host = "192.168.1.20"')
+        raise Unfit(Message("host-invalid", text=text))
     return text
 
 

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.access_files import file_paths, usable
-from gateway.config.field_types import DurationMs, Model, Name
+from gateway.config.field_types import DurationMs, Model, Name, Unfit
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
 from ledger_client.errors import KeyFileError
 from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.transport.access import Access, AccessError, Protocol, read_secret, resolve
@@ -30,7 +31,7 @@ CALLS_S = 60.0
 
 def _address(text: str) -> str:
     if not re.fullmatch("0x[0-9a-fA-F]{40}", text):
-        raise ValueError("is no address: write 0x and 40 hexadecimal digits")
+        raise Unfit(Message("ledger-address-invalid"))
     return text
 
 
@@ -100,10 +101,10 @@ class LedgerEntry(Model):
             self.access().check_rules(self.url)
             url = urlsplit(self.url)
         except AccessError as error:
-            raise ValueError(f"{error.key}: {error.problem}; {error.way_out}") from None
+            raise Unfit(error.what, key=error.key) from None
         if url.scheme not in schemes or not url.hostname:
-            form = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes)
-            raise ValueError(f"url: a ledger of type {self.type} needs {form}, got {self.url!r}")
+            plain, tls = schemes
+            raise Unfit(Message("ledger-url", type=self.type, plain=plain, tls=tls, url=self.url), key="url")
         return self
 
     @model_validator(mode="after")
@@ -111,14 +112,14 @@ class LedgerEntry(Model):
         if self.type == "evm":
             for key in _EVM:
                 if getattr(self, key) is None:
-                    raise ValueError(f"{key}: is missing: a ledger of type evm needs {', '.join(_EVM)} (docs/evm.md)")
+                    raise Unfit(Message("ledger-evm-keys", keys=_EVM), key=key)
             return self
         behind_bridge = _PLACE if self.type == "mqtt" and self.model_fields_set.intersection(_PLACE) else ()
         for key in behind_bridge:
             if getattr(self, key) is None:
-                raise ValueError(f"{key}: is missing: behind a bridge to a chain both contract and chain_id are needed")
+                raise Unfit(Message("ledger-bridge-keys"), key=key)
         if strays := self.model_fields_set.intersection(_EVM + _EVM_MORE).difference(behind_bridge):
-            raise ValueError(f"{min(strays)}: belongs to ledgers of type evm")
+            raise Unfit(Message("ledger-evm-only"), key=min(strays))
         return self
 
 
@@ -139,19 +140,17 @@ def account_of(path: Path, entry: LedgerEntry) -> Account:
     try:
         from ledger_client.ledgers.evm.account import load_account  # what a gateway without a chain need not have
     except ImportError as error:
-        way_out = "install it with: pip install 'meterseal[evm]'"
-        raise ConfigError(
-            path, f"{where}, type", f"evm needs a library that is not here ({error.name})", way_out
-        ) from None
+        what = Message("ledger-evm-library", name=error.name or "")
+        raise ConfigError(path, f"{where}, type", what) from None
     key = "keystore_password_file"
     try:
         password = read_secret(key, resolve(entry.keystore_password_file or "", path.parent, key))
         key = "keystore"
         return load_account(resolve(entry.keystore or "", path.parent, key), password)
     except AccessError as error:
-        raise ConfigError(path, f"{where}, {error.key}", error.problem, error.way_out) from None
+        raise ConfigError(path, f"{where}, {error.key}", error.what) from None
     except KeyFileError as error:
-        raise ConfigError(path, f"{where}, keystore", f"{error.path}: {error.problem}", error.way_out) from None
+        raise ConfigError(path, f"{where}, keystore", error.said) from None
 
 
 @dataclass(frozen=True, slots=True)

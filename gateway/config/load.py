@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from gateway.config.key_errors import closest, explain, not_toml
-from gateway.config.model import TABLES, Config, Document
+from gateway.config.model import TABLES, Config, Document, Meter
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import load_profile
 from gateway.errors import ConfigError
-from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 
 
 def load_config(path: Path | str) -> Config:
@@ -24,15 +27,15 @@ def load_config(path: Path | str) -> Config:
     try:
         raw = toml_of(text_of(path.read_bytes()))
     except FileNotFoundError:
-        raise ConfigError(path, "", "there is no such file", "make one with: meterseal init DIR") from None
+        raise ConfigError(path, "", Message("config-no-file")) from None
     except IsADirectoryError:
-        raise ConfigError(path, "", "is a folder", f"give the file in it: {path / 'gateway.toml'}") from None
+        raise ConfigError(path, "", Message("config-is-folder", file=str(path / "gateway.toml"))) from None
     except NotADirectoryError:
-        raise ConfigError(path.parent, "", "is a file, not a folder", "give the path of a gateway.toml") from None
+        raise ConfigError(path.parent, "", Message("config-no-folder")) from None
     except OSError as error:
-        raise ConfigError(path, "", f"cannot be read: {error}", "check the path and its permissions") from None
+        raise ConfigError(path, "", Message("config-not-readable", error=os_error(error))) from None
     except NotText as error:
-        raise ConfigError(path, "", error.problem, UTF8) from None
+        raise ConfigError(path, "", error.said) from None
     except NotToml as error:
         raise not_toml(path, error) from None
     try:
@@ -47,41 +50,35 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
     read = cache(lambda ref: load_profile(ref, path.parent))  # a hundred meters of one kind share what is known of it
     for bus in document.bus:
         for meter in bus.meter:
-            key = f"bus {bus.name!r}, meter {meter.name!r}, profile"
+            where = f"bus {bus.name!r}, meter {meter.name!r}"
             try:
                 profile = read(meter.profile)
             except ProfileError as error:
-                raise ConfigError(path, key, error.said) from None
-            for factor in sorted(profile.factors):
-                if getattr(meter, factor) is None:
-                    raise ConfigError(
-                        path,
-                        key.replace("profile", factor),
-                        f"is missing: {profile.name} multiplies by the {factor.upper()} ratio",
-                        f"add {factor} = RATIO, as on the transformer's plate (1 if there is none)",
-                    )
-            if meter.sleeps is not None and not profile.may_sleep:
-                raise ConfigError(
-                    path,
-                    key.replace("profile", "sleeps"),
-                    f"{profile.name} is the profile of a device that does not sleep: its silence is a fault",
-                    "remove sleeps; or write may_sleep = true into a profile of your own, if the device does",
-                )
-            for factor in ("ct", "pt"):
-                if getattr(meter, factor) is not None and factor not in profile.factors:
-                    raise ConfigError(
-                        path,
-                        key.replace("profile", factor),
-                        f"would change nothing: no point of {profile.name} is multiplied by it",
-                        f"leave {factor} out: the meter shows primary values already, or has the ratio set; "
-                        f'if it shows secondary values, add factor_from = ["{factor}"] to those points of its profile',
-                    )
-            known = {p.name for p in profile.points}
-            for point in meter.points:
-                if point not in known:
-                    hint = closest(point, known)
-                    raise ConfigError(
-                        path, key, f"has no point {point!r}{hint}", f"see `meterseal profiles {profile.name}`"
-                    )
+                raise ConfigError(path, f"{where}, profile", error.said) from None
+            for key, what in _mismatches(meter, profile):
+                raise ConfigError(path, f"{where}, {key}", what)
             profiles[meter.name] = profile
     return profiles
+
+
+def _mismatches(meter: Meter, profile: Profile) -> Iterator[tuple[str, Message]]:
+    """Keys of a meter that do not go with its profile."""
+    for factor in sorted(profile.factors):
+        if getattr(meter, factor) is None:
+            yield factor, Message("config-ratio-missing", profile=profile.name, factor=factor)
+    if meter.sleeps is not None and not profile.may_sleep:
+        yield "sleeps", Message("config-sleeps-not", profile=profile.name)
+    for factor in ("ct", "pt"):
+        if getattr(meter, factor) is not None and factor not in profile.factors:
+            yield factor, Message("config-ratio-unused", profile=profile.name, factor=factor)
+    known = {point.name for point in profile.points}
+    for point in meter.points:
+        if point not in known:
+            yield "profile", _no_point(point, profile.name, known)
+
+
+def _no_point(point: str, profile: str, known: Iterable[str]) -> Message:
+    other = closest(point, known)
+    if other is None:
+        return Message("config-no-point", point=point, profile=profile)
+    return Message("config-no-point-meant", point=point, profile=profile, other=other)

@@ -18,12 +18,13 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, model_validator
 
 from gateway.config.feed import FeedEntry
-from gateway.config.field_types import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, duration_text
+from gateway.config.field_types import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, Unfit, duration_text
 from gateway.config.ledger import Contract, LedgerEntry
 from gateway.config.place import DailyHours, Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
 from gateway.devices.profile_text import decoding_hash
+from gateway.messages.message import Message
 from ledger_client.formats import cbor
 
 
@@ -40,9 +41,7 @@ class Gateway(Model):
     def _one_place(self) -> Self:
         if (self.latitude is None) != (self.longitude is None):
             missing = "latitude" if self.latitude is None else "longitude"
-            raise ValueError(
-                f"{missing}: is missing: latitude and longitude go together, in degrees, north and east positive"
-            )
+            raise Unfit(Message("config-place-incomplete"), key=missing)
         return self
 
 
@@ -75,9 +74,9 @@ class Meter(Model):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         if self.name in ("gateway", "statement"):
-            raise ValueError(f"name: {self.name!r} is taken: the gateway's own events and key stand under it")
+            raise Unfit(Message("config-name-reserved", name=self.name), key="name")
         if self.every < 100:
-            raise ValueError("every: the shortest period is 100ms")
+            raise Unfit(Message("config-period-short"), key="every")
         return self
 
 
@@ -111,26 +110,24 @@ class Bus(Model):
     def _wire(self) -> Self:
         if self.serial:
             if not isinstance(self.port, str) or self.host is not None:
-                raise ValueError('port: a serial bus needs port = "/dev/serial/by-id/…" (a path in quotes) and no host')
+                raise Unfit(Message("config-serial-needs-port"), key="port")
         else:
             if self.host is None:
-                raise ValueError(f'host: a {self.type} bus needs host = "ADDRESS" (and port = 502, a number)')
+                raise Unfit(Message("config-tcp-needs-host", type=self.type), key="host")
             if isinstance(self.port, str) or not 0 < self.tcp_port < 65536:
-                raise ValueError("port: a TCP bus needs a port number from 1 to 65535, without quotes")
+                raise Unfit(Message("config-tcp-port"), key="port")
             tuned = {"baudrate", "parity", "stopbits", "rs485", "rs485_before", "rs485_after"} & self.model_fields_set
             if tuned:
-                raise ValueError(f"{min(tuned)}: line settings belong to serial buses; a {self.type} bus has none")
+                raise Unfit(Message("config-serial-only", type=self.type), key=min(tuned))
         if self.type == "modbus-tcp" and "echo" in self.model_fields_set:
-            raise ValueError("echo: belongs to RTU wires; Modbus TCP has none")
+            raise Unfit(Message("config-rtu-only"), key="echo")
         if not self.rs485 and (self.rs485_before or self.rs485_after):
-            raise ValueError("rs485: the delays need rs485 = true, which lets the port's driver switch the direction")
+            raise Unfit(Message("config-delays-need-rs485"), key="rs485")
         low, high = (0, 255) if self.type == "modbus-tcp" else (1, 247)
         for meter in self.meter:
             if not low <= meter.address <= high:
-                raise ValueError(
-                    f"meter {meter.name!r}, address: {meter.address} cannot be a unit address; "
-                    f"a {self.type} bus takes {low} to {high}"
-                )
+                what = Message("config-unit-address", address=meter.address, type=self.type, low=low, high=high)
+                raise Unfit(what, key=f"meter {meter.name!r}, address")
         return self
 
 
@@ -160,24 +157,18 @@ class Document(Model):
             ("feed", [x.name for x in self.feed]),
         ):
             for name in sorted({n for n in names if names.count(n) > 1}):
-                raise ValueError(
-                    f"{what} {name!r}, name: used {names.count(name)} times; every {what} needs its own name"
-                )
+                twice = Message("config-name-twice", n=names.count(name), what=what)
+                raise Unfit(twice, key=f"{what} {name!r}, name")
         places: dict[Contract, str] = {}
         for entry in self.ledger:
             if entry.place and (first := places.setdefault(entry.place, entry.name)) != entry.name:
-                raise ValueError(
-                    f"ledger {entry.name!r}, contract: is that of ledger {first!r}, on one chain; "
-                    "what one contract holds is one ledger's word: name it once"
-                )
+                raise Unfit(Message("config-contract-twice", ledger=first), key=f"ledger {entry.name!r}, contract")
         for bus in self.bus:
             addresses = [m.address for m in bus.meter]
             for meter in bus.meter:
                 if addresses.count(meter.address) > 1:
-                    raise ValueError(
-                        f"bus {bus.name!r}, meter {meter.name!r}, address: {meter.address} is given to two meters; "
-                        "two devices at one address answer at once"
-                    )
+                    twice = Message("config-address-twice", address=meter.address)
+                    raise Unfit(twice, key=f"bus {bus.name!r}, meter {meter.name!r}, address")
         return self
 
 

@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.field_types import Unfit
+from gateway.messages.message import Message
+
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -18,10 +21,9 @@ def time_zone(name: str) -> str:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as "Europe"
         close = _closest_zone(name)
-        hint = f" (did you mean {close!r}?)" if close else ""
-        raise ValueError(
-            f'{name!r} is no IANA time zone{hint}; write one such as "Europe/Berlin" or "Asia/Shanghai"'
-        ) from None
+        if close:
+            raise Unfit(Message("time-zone-unknown-meant", name=name, other=close)) from None
+        raise Unfit(Message("time-zone-unknown", name=name)) from None
     return name
 
 
@@ -41,10 +43,10 @@ def daily_hours(text: object) -> tuple[int, int]:
     and may lie on the next day. Anything else is a ValueError that shows the form."""
     match = _HOURS.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError('must be hours of the day in quotes such as "20:00-06:00"')
+        raise Unfit(Message("hours-form"))
     begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
     if begin == end:
-        raise ValueError(f"begins and ends at {match[1]}:{match[2]}: give two different times, or leave it out")
+        raise Unfit(Message("hours-equal", time=str(text)[:5]))
     return begin, end
 
 

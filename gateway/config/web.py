@@ -10,7 +10,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.access_files import file_paths
-from gateway.config.field_types import Model
+from gateway.config.field_types import Model, Unfit
+from gateway.messages.message import Message
 from ledger_client.transport.access import Access
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -24,7 +25,7 @@ def _address(text: str) -> str:
     except ValueError:
         host = ""
     if not host or (":" in host) != host.startswith("[") or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
-        raise ValueError('write "ADDRESS:PORT" with an IP address of this machine, such as "127.0.0.1:8080"')
+        raise Unfit(Message("web-address"))
     return text
 
 
@@ -33,7 +34,7 @@ def _name(text: str) -> str:
         return str(ipaddress.ip_address(text.strip("[]")))
     except ValueError:
         if not _HOST.fullmatch(text):
-            raise ValueError(f"{text!r} is neither a host's name nor an IP address (no port, no http://)") from None
+            raise Unfit(Message("web-host-name", text=text)) from None
     return text.lower()
 
 
@@ -82,6 +83,5 @@ class Web(Model):
     @model_validator(mode="after")
     def _pair(self) -> Self:
         if (self.cert is None) != (self.key is None):
-            missing = "cert" if self.cert is None else "key"
-            raise ValueError(f"{missing}: is missing: cert and key go together, the PEM files of both")
+            raise Unfit(Message("web-pair"), key="cert" if self.cert is None else "key")
         return self

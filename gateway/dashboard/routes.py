@@ -100,7 +100,7 @@ class _Views:
 
     def batches(self, asked: Asked) -> Rest:
         """The list of batches."""
-        before, waits = batches.number_of(asked.query.get("before")), self._site.recorder.health()["sealing"]
+        before, waits = batches.number_of(asked.query.get("before")), self._site.recorder.held
         return self._rest(asked, "batches", lambda store: {"list": batches.batches(store, before, waits)})
 
     def batch(self, asked: Asked) -> Rest:

@@ -38,7 +38,7 @@ def demand_settled(
     try:
         issuer, _ = check_receipt(entry, answer, trust, now_s)
     except VerificationError as error:
-        raise NotOurs(Message("receipt-invalid", kind=type(error).__name__, detail=error.detail)) from None
+        raise NotOurs(Message("receipt-invalid", kind=type(error).__name__, detail=error.said)) from None
     if issuer != ledger:
         raise NotOurs(Message("receipt-of-other-ledger", issuer=issuer))
 
@@ -47,7 +47,7 @@ def _demand_place(entry: bytes, answer: bytes, ledger: str, contract: Contract) 
     try:
         place = decode_locator(answer)
     except VerificationError as error:
-        raise NotOurs(Message("place-invalid", detail=error.detail)) from None
+        raise NotOurs(Message("place-invalid", detail=error.said)) from None
     told = (place.ledger, place.chain, place.contract)
     if told != (ledger, contract.chain, contract.address):
         raise NotOurs(
@@ -66,4 +66,4 @@ def _demand_place(entry: bytes, answer: bytes, ledger: str, contract: Contract) 
         try:
             root_from_path(leaf_hash(statement_id(entry)), size, index, path)
         except VerificationError as error:
-            raise NotOurs(Message("place-path-invalid", detail=error.detail)) from None
+            raise NotOurs(Message("place-path-invalid", detail=error.said)) from None

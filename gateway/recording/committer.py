@@ -17,6 +17,7 @@ from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.history.rollup import Summariser
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.histogram import Durations
 from gateway.recording.accounting import Accounting
@@ -120,10 +121,7 @@ class Committer:
     def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:
         with self.store.transaction():
             if self.store.records.last_place() != self._place:
-                raise StartAgain(
-                    f"{self.store.path}: another process has written to this database since it was opened",
-                    "run one gateway in this folder: `meterseal status CONFIG` names the process that works here",
-                )
+                raise StartAgain(Message("database-written-by-another", path=str(self.store.path)))
             self.store.epochs.schedule(self.pending.signer.epoch, grids)
             self.summaries.write(signed)
             self.store.records.append([one.row for one in signed])
@@ -235,9 +233,9 @@ class Committer:
             return
         log.error("recording stopped, polling goes on: %s", error)
         if isinstance(error, Damaged):
-            note_flaws(self.store.path, [error.problem])
-        stopped = alarm(AlarmCode.RECORDING_STOPPED, f"recording stopped: {error.problem}", raised=True)
-        self.pending.waiting.append(stopped)
+            note_flaws(self.store.path, [error.said])
+        stopped = Message("recording-stopped-by", why=error.said)
+        self.pending.waiting.append(alarm(AlarmCode.RECORDING_STOPPED, stopped, raised=True))
         if isinstance(error, DiskFull) and self.reserve.release():
             self.write_account()
 
@@ -264,15 +262,9 @@ class Committer:
             self.store.demand_newest_epoch()
         gateway = tails[GATEWAY]
         if gateway is not None and parse_record(gateway.last_data).claims.epoch == epoch:
-            raise StartAgain(
-                f"{self.store.path}: the disk has kept what it had refused to keep",
-                "start again: a new epoch counts it",
-                self._waiting_still(),
-            )
-        self.trouble = StoreError(
-            f"{self.store.path}: this is another database than the one that was open",
-            "stop, and put back the right one",
-        )
+            kept = Message("database-kept-refused", path=str(self.store.path))
+            raise StartAgain(kept, waiting=self._waiting_still())
+        self.trouble = StoreError(Message("database-exchanged", path=str(self.store.path)))
         return False
 
     def _waiting_still(self) -> list[tuple[str, Event]]:
@@ -296,4 +288,4 @@ def alarm(code: str, said: Said, *, raised: bool) -> MeterEvent:
     return MeterEvent(GATEWAY, alarm_event(code, "store", said, raised=raised))
 
 
-GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, "recording goes on", raised=False)
+GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, Message("recording-continues"), raised=False)

@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.config.device_keys import Keys
 from gateway.errors import StoreError
+from gateway.messages.message import Message
 from gateway.recording.announcements import identities, new_keys, schedule
 from gateway.recording.committer import Committer
 from gateway.recording.coverage import CoverageCounter, first_coverage
@@ -72,7 +73,7 @@ def take_over(committer: Committer, change: Change) -> int:
         body = first_coverage(tail, begun[meter].time_ms, clock_usable=clock.usable)
         rows.append(signer.coverage(meter, body, now))
     if not committer.write(rows, coverage=True, grids=grids):
-        raise StoreError("the change could not be written", "mend the disk, then try again")
+        raise StoreError(Message("change-not-written"))
     committer.announced.configured_at(now.time_ms)
     for meter in gone:
         del counters[meter]

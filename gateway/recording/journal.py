@@ -16,6 +16,8 @@ from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.evidence import sealing
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.languages import in_language
+from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.recording.announcements import by_meter, schedule, spread
 from gateway.recording.committer import GOES_ON, RETRY_MS, Committer, alarm
@@ -32,10 +34,12 @@ from gateway.records import (
     PollResult,
     SignedRecord,
     Timestamp,
+    said_fields,
 )
 from gateway.storage.capacity import disk_space, pruning
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -63,8 +67,8 @@ class Journal:
         now = clock.schedule_ms()
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
-        self.held: str | None = None
-        """Why nothing is sealed for the time being, in words; cuts go on."""
+        self.held: Said | None = None
+        """Why nothing is sealed for the time being; cuts go on. Set and read by any thread."""
         self.on_seal: list[Callable[[], object]] = []
         """Called on the writer thread, after each seal."""
         self.on_news, self.durations, self.announced = committer.on_news, committer.durations, committer.announced
@@ -124,7 +128,7 @@ class Journal:
         self.flush()
         self.demand_recording()
         if self._queue.is_late():
-            raise StoreError("readings wait for the disk", "look at the disk, then try again")
+            raise StoreError(Message("change-readings-wait"))
         return take_over(self._committer, change)
 
     def skip(self, meters: Collection[str]) -> int:
@@ -139,7 +143,7 @@ class Journal:
         """Raises StoreError while nothing can be recorded. Any thread may ask."""
         trouble = self.trouble
         if trouble is not None:
-            raise StoreError(f"nothing can be recorded now: {trouble.problem}", "mend that first")
+            raise StoreError(Message("change-recording-stopped", why=trouble.said))
 
     def uncommitted_s(self) -> float:
         """How much longer than ``commit_every`` the oldest signed record has been waiting for its commit. Any thread
@@ -296,25 +300,27 @@ class Journal:
         factor = disk_space.factor(room.share, self._accounting.factor) if self.rules.limits.thin else 1
         if room.share >= 1:
             self._prune_at_ms = now
-            problem = f"{self._store.path}: it uses {room.used} bytes of the {room.limit} that it may have"
-            self._committer.stop_recording(DiskFull(problem, "free space on its disk, or raise max_size in [store]"))
+            path, used_bytes, limit_bytes = str(self._store.path), room.used, room.limit
+            full = Message("store-limit-reached", path=path, used_bytes=used_bytes, limit_bytes=limit_bytes)
+            self._committer.stop_recording(DiskFull(full))
         elif factor != self._accounting.factor:
             self._record_every(factor, room)
 
     def _record_every(self, factor: int, room: disk_space.Space) -> None:
         """From each meter's next poll on every ``factor``-th poll is recorded; the change is signed."""
-        share = f"{100 * room.share:.0f} %"
-        text = f"the buffer is {share} full: every {factor}. poll is recorded" if factor > 1 else "there is room again"
+        said = Message("buffer-has-room")
+        if factor > 1:
+            said = Message("buffer-decimated", share_percent=round(100 * room.share), n=factor)
         now = self._queue.now()
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         tells = 1 in (factor, self._accounting.factor)
-        told = [alarm(AlarmCode.BUFFER, text, raised=factor > 1).event] if tells else []
+        told = [alarm(AlarmCode.BUFFER, said, raised=factor > 1).event] if tells else []
         rulers = self._accounting.grids_thinned(factor)
         grids = self._accounting.named(rulers)
         events = [*spread(Event(PERIOD, facts), {"grids": by_meter(grids)}), *told]
         rows = [*self._committer.coverage(now), *self._signed(events, now)]
         if self._committer.write(rows, coverage=True, grids=grids):
-            log.warning("%s", text)
+            log.warning("%s", said)
             self._accounting.factor = factor
             self._committer.uncut += len(events)
             self._accounting.take(rulers)
@@ -377,14 +383,17 @@ class Journal:
             log.warning("what is past `keep` cannot be pruned now: %s", error)
 
     def health(self) -> dict[str, Any]:
-        """How recording stands, for the status."""
-        trouble = self.trouble
+        """How recording stands, for the status: plain data, with sentences as in events. Any thread may ask."""
+        trouble, held = self.trouble, self.held
         return {
-            "recording": {"reason": trouble.reason, "text": _words(trouble)} if trouble else None,
+            "recording": {"reason": trouble.reason, **_said(trouble)} if trouble else None,
             "every_poll": self._accounting.factor,
-            "sealing": self.held,
+            "sealing": None if held is None else in_language(held, "en"),
+            "sealing_said": None if held is None else said_fields(held),
         }
 
 
-def _words(trouble: StoreError) -> str:
-    return f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
+def _said(trouble: StoreError) -> dict[str, Any]:
+    """Why nothing is recorded, as fields; its text has the fix only where nobody but the reader can help."""
+    text = f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
+    return {**said_fields(trouble.said), "text": text}

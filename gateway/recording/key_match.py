@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_files
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
+from gateway.messages.message import Message
 from gateway.process import instance_lock
 from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import parse_record
-from ledger_client.verification.trust import Trust, TrustKey
+from ledger_client.verification.trust import Trust
 
 
 def demand_own(config: Config, keys: Keys, trust: Trust) -> None:
@@ -22,17 +23,17 @@ def demand_own(config: Config, keys: Keys, trust: Trust) -> None:
     for name, kid in _kids(keys):
         owner = owners.get(kid)
         if owner is not None and (name, kid) not in listed:
-            path = key_files(config)[name]
+            other, own, path = _named(owner.meter or STATEMENT), _named(name), str(config.trust)
             raise ConfigError(
-                path, "", f"this is {_whose(owner)} by {config.trust}, not {_named(name)}", "put the key files back"
+                key_files(config)[name], "", Message("key-of-other-owner", other=other, own=own, trust=path)
             )
 
 
-def unlisted(config: Config, keys: Keys, trust: Trust) -> list[tuple[str, str]]:
-    """(meter or "statement", sentence) of each key that the trust file lacks."""
-    listed = set(_entries(config, keys, trust))
+def unlisted(config: Config, keys: Keys, trust: Trust) -> list[tuple[str, Message]]:
+    """(meter or "statement", that it is missing) of each key that the trust file lacks."""
+    listed, path = set(_entries(config, keys, trust)), str(config.trust)
     return [
-        (name, f"{config.trust} lacks {_named(name)}, {kid.hex()[:16]}…: nothing signed with it can be verified")
+        (name, Message("key-unlisted", trust=path, whose=_named(name), kid=kid.hex()[:16]))
         for name, kid in _kids(keys)
         if (name, kid) not in listed
     ]
@@ -41,25 +42,18 @@ def unlisted(config: Config, keys: Keys, trust: Trust) -> list[tuple[str, str]]:
 def demand_listed(config: Config, keys: Keys, trust: Trust) -> None:
     """Raise ConfigError for the first key that the trust file lacks."""
     if missing := unlisted(config, keys, trust):
-        name, _ = missing[0]
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ConfigError(
-            config.trust, "", f"lacks {_named(name)}{more}: nothing signed with it can be verified", copy_entry(config)
-        )
-
-
-def copy_entry(config: Config) -> str:
-    """What to do about a key that the trust file lacks."""
-    return f"meterseal-ledger trust add {config.trust} {config.keys / REQUEST_FILE}"
+        whose, path, request = _named(missing[0][0]), str(config.trust), str(config.keys / REQUEST_FILE)
+        lacking = Message("trust-lacks-key", whose=whose, trust=path, request=request)
+        if n := len(missing) - 1:
+            lacking = Message("trust-lacks-keys", whose=whose, n=n, trust=path, request=request)
+        raise ConfigError(config.trust, "", lacking)
 
 
 def _demand_own_database(config: Config) -> None:
     written = _gateway_of_database(config)
     if written is not None and written != config.gateway_id:
-        raise ConfigError(
-            config.path, "gateway, id", f"is {config.gateway_id!r}, and {config.database} is of gateway {written!r}",
-            f"write id = {written!r}, or give this gateway a data folder of its own",
-        )  # fmt: skip
+        other = Message("database-of-other-gateway", id=config.gateway_id, database=str(config.database), other=written)
+        raise ConfigError(config.path, "gateway, id", other)
 
 
 def _gateway_of_database(config: Config) -> str | None:
@@ -93,9 +87,5 @@ def _entries(config: Config, keys: Keys, trust: Trust) -> Iterator[tuple[str, by
             yield name, kid
 
 
-def _named(name: str) -> str:
-    return "the statement key" if name == STATEMENT else f"the key of meter {name!r}"
-
-
-def _whose(key: TrustKey) -> str:
-    return _named(key.meter or STATEMENT)
+def _named(name: str) -> Message:
+    return Message("own-statement-key") if name == STATEMENT else Message("own-meter-key", meter=name)

@@ -17,6 +17,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, StartAgain, StoreError
+from gateway.messages.message import Message
 from gateway.process.heartbeats import Heartbeat
 from gateway.recording.config_change import Change
 from gateway.recording.journal import Journal
@@ -81,13 +82,13 @@ class Recorder:
         return self._journal.health()
 
     def stuck(self) -> Said | None:
-        """In words that the writer does not turn, or has records that it does not commit; None: it turns. While an
-        alarm of the disk stands it may take as long as that takes."""
+        """That the writer does not turn, or has records that it does not commit; None: it turns. While an alarm of the
+        disk stands it may take as long as that takes."""
         if self.trouble is not None or self.ended.done() or not self._thread.is_alive():
             return None
         waited_s = self._journal.uncommitted_s()
         if waited_s > COMMIT_WITHIN_S:
-            return f"recorder: records wait for their commit since {waited_s:.0f} s"
+            return Message("recorder-stuck", waited_s=round(waited_s))
         return self._pulse.stuck()
 
     def demand_recording(self) -> None:
@@ -117,7 +118,12 @@ class Recorder:
         """Which device stands for which meter, as far as the database knew when it was opened."""
         return dict(self._journal.announced.identities)
 
-    def hold_seals(self, why: str | None) -> None:
+    @property
+    def held(self) -> Said | None:
+        """Why nothing is sealed for the time being; None: what is cut is sealed."""
+        return self._journal.held
+
+    def hold_seals(self, why: Said | None) -> None:
         """Seal nothing from now on, for this reason; None: seal what has been cut. Batches are cut all the same."""
         self._journal.held = why
         self.call(lambda _: self._journal.look_for_cuts())
@@ -174,7 +180,7 @@ class Recorder:
                 if isinstance(item, MeterEvent) and isinstance(error, StartAgain):
                     error.waiting.append((item.meter, item.event))
                 elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
-                    item.future.set_exception(StoreError(f"{self._store.path}: the gateway has stopped"))
+                    item.future.set_exception(StoreError(Message("recorder-stopped", path=str(self._store.path))))
 
     # — the thread —
 

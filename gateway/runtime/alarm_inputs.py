@@ -122,7 +122,7 @@ class AlarmInputs(BackgroundTask):
 
     async def _look(self) -> None:
         site, now_ms = self._site, self._site.clock.now_ms()
-        held = site.recorder.health()["sealing"]
+        held = site.recorder.held
         found = await in_thread(lambda: run_periodic_checks(site.config, now_ms, held), "look for alarms")
         for (meter, line), (said, _) in found.forged.items():  # what is found once is not good again when it is older
             self._board.condition(meter, AlarmCode.SIGNATURE_FAILURE, line, said, on=True)

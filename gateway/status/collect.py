@@ -10,6 +10,8 @@ from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.config.access_files import fingerprint
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
+from gateway.messages.languages import said_in
+from gateway.messages.message import Message
 from gateway.process import control_socket, instance_lock
 from gateway.status.readings import parsed_body, recorded_values
 from gateway.status.status import (
@@ -30,6 +32,7 @@ from gateway.storage.recovery import repair_report
 from gateway.verdicts import worst
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality
+from ledger_client.messages import Said
 from ledger_client.transport.access import AccessError
 
 Health = Mapping[str, Any]
@@ -68,7 +71,9 @@ def collect(
         last_batch=store.batches.last(),
         forecast=_forecast(config, store, now_ms, running=pid is not None),
         meters=[_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()],
-        closing=[ClosingLine(x["line"], x["connect_ms"], x["text"]) for x in (health or {}).get("closing", ())],
+        closing=[
+            ClosingLine(x["line"], x["connect_ms"], said_in(x, x["text"])) for x in (health or {}).get("closing", ())
+        ],
         ledgers=[_ledger(store, entry.name, entry.policy) for entry in config.document.ledger],
         feeds=_feeds(config, store, feeds or {}),
         asked_feeds=bool(feeds),
@@ -87,7 +92,7 @@ def _recording(store: Database, health: Health) -> Recording:
     stopped, waits = health.get("recording") or {}, health.get("sealing")
     return Recording(
         stopped_reason=stopped.get("reason"),
-        stopped_text=stopped.get("text"),
+        stopped=said_in(stopped, stopped["text"]) if stopped else None,
         every_poll=health.get("every_poll", 1),
         sealing_waits=waits,
         waiting_since_ms=store.epochs.began_ms() if waits else None,
@@ -133,18 +138,17 @@ def _ledger(store: Database, name: str, policy: str) -> LedgerStatus:
 
 def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
     """Each configured feed."""
-    unknown: Mapping[str, Any] = {"connected": False, "state": "unknown: the gateway does not say"}
-    nothing = {**unknown, "waiting": 0, "live": 0, "history": 0}
+    nothing: Mapping[str, Any] = {"connected": False, "waiting": 0, "live": 0, "history": 0}
     found = []
     for entry in config.document.feed:
-        known = nothing | dict(told.get(entry.name) or {})
+        known = {**nothing, **(told.get(entry.name) or {})}
         found.append(
             FeedStatus(
                 name=entry.name,
                 type=entry.type,
                 url=entry.url,
                 connected=known["connected"],
-                state=known["state"],
+                state=said_in(known, known["state"]) if "state" in known else Message("feed-state-unknown"),
                 waiting=known["waiting"],
                 live=known["live"],
                 history=known["history"],
@@ -154,13 +158,13 @@ def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
     return found
 
 
-def _repairs(store: Database) -> list[str]:
+def _repairs(store: Database) -> list[Said]:
     """What became of damaged databases."""
-    texts = [repair_report.message(repair).problem for repair in store.repairs.all()]
-    _, unknown = store.elsewhere.count() if texts else (0, 0)
+    found: list[Said] = [repair_report.message(repair) for repair in store.repairs.all()]
+    _, unknown = store.elsewhere.count() if found else (0, 0)
     if unknown and store.anchors.known() is None:
-        texts.append(f"{unknown} records of lost batches stay unsealed for ever: no ledger can tell if it has them")
-    return texts
+        found.append(Message("status-unsealed-permanently", n=unknown))
+    return found
 
 
 def _restored(store: Database) -> Restored | None:

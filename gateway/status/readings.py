@@ -8,12 +8,13 @@ from typing import Any
 
 from gateway.devices.points import Point, Profile
 from gateway.errors import Damaged
+from gateway.messages.message import Message
 from gateway.records import StoredRecord
-from gateway.storage.database import RECOVER
 from gateway.verdicts import verdict
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Body, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
+from ledger_client.messages import said_of
 from ledger_client.verification.explain import number_text, quality_phrases
 
 
@@ -83,7 +84,7 @@ def parsed_body(row: StoredRecord) -> Body:
     try:
         return parse_record(row.data).body
     except LedgerClientError as error:
-        raise Damaged(f"record {row.id} does not hold: {error}", RECOVER) from None
+        raise Damaged(Message("record-invalid", record=row.id, why=said_of(error))) from None
 
 
 def reading_values(reading: Reading, meter: str, record: str) -> list[ReadingValue]:

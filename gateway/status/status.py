@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from gateway.config.field_types import duration_text
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.languages import in_language
+from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
 from gateway.storage.rows import Batch
-from ledger_client.times import rfc3339_ms
+from ledger_client.messages import Said
 
 OVERDUE_PERIODS, OVERDUE_MS = 3, 5_000
 """A reading is overdue after so many periods and so many milliseconds more."""
@@ -23,15 +24,15 @@ HELD_MS = 180_000
 class Recording:
     """Recording and sealing as the running gateway reports them.
 
-    ``stopped_reason``, ``stopped_text``: why it does not record, None while it does. ``every_poll``: every so-many-th
-    poll is recorded. ``sealing_waits``: for what sealing waits, None: it does not. ``waiting_since_ms``: the start of
-    the epoch in which it waits.
+    ``stopped_reason``, ``stopped``: why recording stopped, None while it goes on. ``every_poll``: decimation, 2 records
+    every 2nd poll. ``sealing_waits``: what sealing waits for, None: it does not wait. ``waiting_since_ms``: the start
+    of the epoch in which it waits.
     """
 
     stopped_reason: str | None = None
-    stopped_text: str | None = None
+    stopped: Said | None = None
     every_poll: int = 1
-    sealing_waits: str | None = None
+    sealing_waits: Said | None = None
     waiting_since_ms: int | None = None
 
 
@@ -41,7 +42,11 @@ class ClosingLine:
 
     line: str
     connect_ms: float
-    text: str
+    said: Said
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"line": self.line, "connect_ms": self.connect_ms, "text": _english(self.said)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class LedgerStatus:
     settled: int
     states: Mapping[str, int]
     refused: bool
-    detail: str | None
+    detail: Said | None
 
     @property
     def waiting(self) -> int:
@@ -121,23 +126,27 @@ class LedgerStatus:
             "waiting": self.waiting,
             "states": dict(self.states),
             "state": "refused" if self.refused else "waiting" if self.waiting else "settled",
-            "detail": self.detail,
+            "detail": None if self.detail is None else _english(self.detail),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
-    """One feed: its state in words, and readings: waiting to be sent, sent live, sent as history, and left to be."""
+    """One feed: its state, and counts of readings: waiting, published live, published as history, left to backfill."""
 
     name: str
     type: str
     url: str
     connected: bool
-    state: str
+    state: Said
     waiting: int
     live: int
     history: int
     left: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"state": _english(self.state)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +161,14 @@ class Restored:
     unsealed_for_ever: int
 
     @property
-    def text(self) -> str:
-        """The same in words."""
-        since = rfc3339_ms(self.since_ms)
-        text = f"since {since} this database goes on from batch {self.batch} of ledger {self.ledger}"
+    def message(self) -> Message:
+        """What became of the database, and of its records."""
+        said = Message("status-restored", found_ms=self.since_ms, batch=self.batch, ledger=self.ledger)
         if self.sealed_elsewhere:
-            text += f"; {self.sealed_elsewhere} of its records are sealed in batches that only the ledger holds"
-        if n := self.unsealed_for_ever:
-            text += f"; {n} of its records stay unsealed for ever, since no ledger can tell if they are sealed already"
-        return text
+            said = Message("status-restored-elsewhere", restored=said, n=self.sealed_elsewhere)
+        if self.unsealed_for_ever:
+            said = Message("status-restored-unsealed", restored=said, n=self.unsealed_for_ever)
+        return said
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -171,7 +179,7 @@ class Restored:
             "reason": self.reason,
             "sealed_elsewhere": self.sealed_elsewhere,
             "unsealed_for_ever": self.unsealed_for_ever,
-            "text": self.text,
+            "text": self.message.problem,
         }
 
 
@@ -188,8 +196,8 @@ class Status:
     """The state of a gateway at ``now_ms``. What can be missing is None.
 
     ``pid``: the process that runs, if one does. ``forecast``: the room that is left. ``unsealed``: records that no
-    batch holds yet. ``repairs``, ``conflicts``: damaged databases and equivocations, in words. ``closing``, ``alarms``:
-    while it runs. ``asked_feeds``: the running gateway was asked about its feeds.
+    batch holds yet. ``repairs``, ``conflicts``: damaged databases and equivocations.
+    ``closing``, ``alarms``: while it runs. ``asked_feeds``: the running gateway was asked about its feeds.
     """
 
     gateway: str
@@ -207,8 +215,8 @@ class Status:
     asked_feeds: bool
     alarms: Sequence[AlarmRow]
     shelved: Sequence[AlarmRow]
-    conflicts: Sequence[str]
-    repairs: Sequence[str]
+    conflicts: Sequence[Said]
+    repairs: Sequence[Said]
     restored: Restored | None
     dashboard: DashboardStatus | None
 
@@ -228,13 +236,13 @@ class Status:
         since_ms = self.recording.waiting_since_ms
         return since_ms is not None and not self.conflicts and self.now_ms - since_ms > HELD_MS
 
-    def problems(self) -> list[str]:
-        """What needs a look, in words, the most serious first."""
-        return [text for rules in PROBLEMS for text in rules.problems(self)]
+    def problems(self) -> list[Said]:
+        """What needs attention, the most serious first."""
+        return [said for rules in PROBLEMS for said in rules.problems(self)]
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for ``--json``; ``healthy`` is false where there are problems."""
-        recording, last, problems = self.recording, self.last_batch, self.problems()
+        last, problems, waits = self.last_batch, self.problems(), self.recording.sealing_waits
         return {
             "horizon": self.forecast.as_json() if self.forecast else None,
             "gateway": self.gateway,
@@ -242,22 +250,27 @@ class Status:
             **asdict(self.totals),
             "unsealed": self.unsealed,
             "recording": "stopped" if self.stopped else "on" if self.running else "off",
-            "records_every": recording.every_poll,
-            "sealing": recording.sealing_waits,
+            "records_every": self.recording.every_poll,
+            "sealing": None if waits is None else _english(waits),
             "restored": self.restored.as_json() if self.restored else None,
-            "repairs": list(self.repairs),
-            "conflicts": list(self.conflicts),
+            "repairs": [_english(said) for said in self.repairs],
+            "conflicts": [_english(said) for said in self.conflicts],
             "web": asdict(self.dashboard) if self.dashboard else None,
             "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
             "meters": [meter.as_json() for meter in self.meters],
-            "closing": [asdict(line) for line in self.closing],
+            "closing": [line.as_json() for line in self.closing],
             "ledgers": [ledger.as_json() for ledger in self.ledgers],
-            "feeds": [asdict(feed) for feed in self.feeds],
+            "feeds": [feed.as_json() for feed in self.feeds],
             "alarms": [alarm.as_json() for alarm in self.alarms],
             "shelved": [alarm.as_json() for alarm in self.shelved],
             "healthy": not problems,
-            "problems": problems,
+            "problems": [_english(said) for said in problems],
         }
+
+
+def _english(said: Said) -> str:
+    """For ``--json``, without the fix."""
+    return in_language(said, "en")
 
 
 T = TypeVar("T")
@@ -268,12 +281,12 @@ class Rules(Generic[T]):
     """Rules on one part of the status: each of its things is a problem where a row's condition is true."""
 
     of: Callable[[Status], Iterable[T]]
-    table: Sequence[tuple[Callable[[Status, T], bool], Callable[[T], str]]]
+    table: Sequence[tuple[Callable[[Status, T], bool], Callable[[T], Said]]]
 
-    def problems(self, status: Status) -> Iterator[str]:
-        """The problems of this part, in words."""
+    def problems(self, status: Status) -> Iterator[Said]:
+        """The problems of this part."""
         for thing in self.of(status):
-            yield from (text(thing) for condition, text in self.table if condition(status, thing))
+            yield from (said(thing) for condition, said in self.table if condition(status, thing))
 
 
 def _told_otherwise(status: Status, alarm: AlarmRow) -> bool:
@@ -286,36 +299,49 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
     Rules[Recording](
         lambda status: [status.recording],
         [
-            (lambda s, _: s.stopped, lambda r: f"recording stopped ({r.stopped_reason}): {r.stopped_text}"),
-            (lambda s, _: not s.running, lambda _: "the gateway is not running: nothing is being recorded"),
+            (
+                lambda s, _: s.stopped,
+                lambda r: Message("recording-stopped", reason=r.stopped_reason or "", why=r.stopped or ""),
+            ),
+            (lambda s, _: not s.running, lambda _: Message("status-not-running")),
         ],
     ),
     Rules[MeterStatus](
         lambda status: status.meters,
         [
-            (lambda _, m: m.last_ms is None, lambda m: f"meter {m.name}: no reading yet"),
+            (lambda _, m: m.last_ms is None, lambda m: Message("status-no-reading", meter=m.name)),
             (
                 lambda s, m: s.running and m.overdue,
-                lambda m: f"meter {m.name}: last reading {m.age_s} s ago, due every {duration_text(m.every_ms)}",
+                lambda m: Message("status-reading-old", meter=m.name, age_s=m.age_s or 0, every_ms=m.every_ms),
             ),
         ],
     ),
     Rules[Recording](
         lambda status: [status.recording],
-        [(lambda s, _: s.waits_too_long, lambda r: str(r.sealing_waits))],
+        [(lambda s, _: s.waits_too_long, lambda r: r.sealing_waits or "")],
     ),
-    Rules[str](lambda status: status.conflicts, [(lambda *_: True, str)]),
+    Rules[Said](lambda status: status.conflicts, [(lambda *_: True, lambda said: said)]),
     Rules[AlarmRow](
         lambda status: status.alarms,
-        [(lambda s, a: not _told_otherwise(s, a), lambda a: f"{a.text} (since {rfc3339_ms(a.since_ms)})")],
+        [
+            (
+                lambda s, a: not _told_otherwise(s, a),
+                lambda a: Message("status-alarm", alarm=a.text, since_ms=a.since_ms),
+            )
+        ],
     ),
     Rules[LedgerStatus](
         lambda status: status.ledgers,
-        [(lambda _, x: x.refused, lambda x: f"ledger {x.name}: {x.detail}")],
+        [(lambda _, x: x.refused, lambda x: Message("status-ledger", ledger=x.name, detail=x.detail or ""))],
     ),
     Rules[FeedStatus](
         lambda status: status.feeds,
-        [(lambda s, f: s.asked_feeds and not f.connected, lambda f: f"feed {f.name}: {f.state}")],
+        [
+            (
+                lambda s, f: s.asked_feeds and not f.connected,
+                lambda f: Message("status-feed", feed=f.name, state=f.state),
+            )
+        ],
     ),
 )
-"""What is a problem, and its text; in the order in which they are listed."""
+"""What is a problem, and its message; in the order in which they are listed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dashboard.pages.page import NotFound
+from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from gateway.storage.rows import Anchor, Batch
@@ -12,6 +13,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.formats.bundle import decode_locator, is_locator
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.statement import Statement, parse_statement
+from ledger_client.messages import Said
 
 PAGE = 40
 
@@ -25,7 +27,7 @@ class Vouched:
     since_ms: int
     said_s: int | None = None
     place: str = ""
-    detail: str = ""
+    detail: Stored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,10 @@ class BatchList:
     rows: tuple[BatchRow, ...]
     older: int | None
     newest: bool
-    sealing_waits: str | None
+    sealing_waits: Said | None
 
 
-def batches(store: Database, before: int | None, health: str | None) -> BatchList:
+def batches(store: Database, before: int | None, health: Said | None) -> BatchList:
     """Up to ``PAGE`` batches in front of a number. Raises StoreError."""
     found = store.batches.newest(PAGE + 1, before)
     rows = tuple(_row(store, batch) for batch in found[:PAGE])
@@ -80,7 +82,8 @@ def vouched(anchor: Anchor) -> Vouched:
                 said_s = parse_receipt(anchor.receipt).iat
         except LedgerClientError:
             place = "?"
-    return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, said_s, place, anchor.detail or "")
+    detail = anchor.stored if anchor.detail else None
+    return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, said_s, place, detail)
 
 
 def number_of(text: str | None) -> int | None:

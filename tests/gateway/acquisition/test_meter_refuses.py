@@ -85,4 +85,4 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
     assert SAID in alarm["text"]
     assert "comms-lost" not in told["json"]
     assert not facts["healthy"]
-    assert f"look at this: rs485-1: {SAID}" in told["people"]
+    assert f"problem: rs485-1: {SAID}" in told["people"]

@@ -58,7 +58,7 @@ RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "proxy over mqtt": ("mqtt", 'url = "mqtts://h"\nproxy = "http://p"', ("proxy: belongs to ledgers of type http",)),
     "protocol over http": ("http", 'url = "https://h"\nprotocol = "5"', ("protocol: belongs to ledgers of type mqtt",)),
-    "mqtt 4": ("mqtt", 'url = "mqtt://h"\nprotocol = "4"', ("protocol", "'auto', '5' or '3.1.1'")),
+    "mqtt 4": ("mqtt", 'url = "mqtt://h"\nprotocol = "4"', ("protocol", 'one of "auto", "5", "3.1.1"')),
     "half a place": ("mqtt", 'url = "mqtt://h"\nchain_id = 1', ("contract: is missing", "behind a bridge")),
     "a place over http": ("http", 'url = "https://h"\nchain_id = 1', ("chain_id: belongs to ledgers of type evm",)),
     "an account behind a bridge": (

@@ -27,7 +27,9 @@ MADE_FROM_TABLES = {
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
     "gateway/acquisition",
+    "gateway/agent",
     "gateway/commissioning",
+    "gateway/config",
     "gateway/dashboard",
     "gateway/dashboard/auth",
     "gateway/dashboard/pages",
@@ -39,6 +41,8 @@ CONVERTED = {
     "gateway/history",
     "gateway/messages",
     "gateway/process",
+    "gateway/recording",
+    "gateway/status",
     "gateway/storage",
     "gateway/storage/capacity",
     "gateway/storage/recovery",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.cli.status_view import feed_line, print_status
+from gateway.messages.languages import in_language
 from gateway.process.console import console
 from gateway.status.status import (
     HELD_MS,
@@ -22,6 +23,7 @@ from gateway.status.status import (
     Totals,
 )
 from gateway.storage.alarm_tables import AlarmRow
+from ledger_client.messages import Said
 
 NOW_MS = 1_800_000_000_000
 METER = MeterStatus("export-main", 10_000, NOW_MS - 5_000, 5, 26, "good", {}, [], "export-main/00/1")
@@ -52,6 +54,10 @@ WELL = Status(
 STOPPED = Recording("disk-full", "no room is left")
 LATE = replace(METER, age_s=36)
 WAITING = Recording(sealing_waits="sealing waits", waiting_since_ms=NOW_MS - HELD_MS - 1)
+
+
+def english(said: Sequence[Said]) -> list[str]:
+    return [in_language(each, "en") for each in said]
 
 
 def alarm(code: str) -> AlarmRow:
@@ -119,7 +125,7 @@ CASES: dict[str, tuple[Callable[[Status], Status], list[str]]] = {
 def test_a_problem_is_listed_and_makes_the_gateway_unhealthy(case: str) -> None:
     change, expected = CASES[case]
     status = change(WELL)
-    assert status.problems() == expected
+    assert english(status.problems()) == expected
     facts = status.as_json()
     assert (facts["problems"], facts["healthy"]) == (expected, not expected)
 
@@ -135,7 +141,8 @@ def test_the_most_serious_problem_comes_first() -> None:
         feeds=[replace(FEED, connected=False, state="refused")],
     )
     begins = ["recording stopped", "meter ", "two gateways", "it is silent", "ledger ", "feed "]
-    assert [text.startswith(begin) for text, begin in zip(worst.problems(), begins, strict=True)] == [True] * 6
+    found = english(worst.problems())
+    assert [text.startswith(begin) for text, begin in zip(found, begins, strict=True)] == [True] * 6
 
 
 def test_an_alarm_is_the_same_after_its_way_over_the_control_socket() -> None:
@@ -164,10 +171,11 @@ def test_what_is_a_problem_is_printed_once() -> None:
     for status in (replace(WELL, recording=WAITING), replace(WELL, repairs=["it was repaired"])):
         said = io.StringIO()
         print_status(console(said), status)
-        assert [said.getvalue().count(text) for text in (*status.problems(), *status.repairs)] == [1]
+        found = english([*status.problems(), *status.repairs])
+        assert [said.getvalue().count(text) for text in found] == [1]
 
 
 def test_a_feed_is_one_line() -> None:
-    assert feed_line(FEED) == "feed plant (sparkplug): connected, 7 readings told live"
+    assert feed_line(FEED) == "feed plant (sparkplug): connected, 7 readings published live"
     behind = replace(FEED, waiting=2, left=30)
-    assert feed_line(behind).endswith("7 readings told live, 2 waiting, 30 to be told as history")
+    assert feed_line(behind).endswith("7 readings published live, 2 waiting, 30 to backfill")
