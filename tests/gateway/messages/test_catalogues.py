@@ -26,6 +26,8 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/acquisition",
+    "gateway/agent",
     "gateway/cli",
     "gateway/commissioning",
     "gateway/config",
@@ -35,10 +37,12 @@ CONVERTED = {
     "gateway/devices",
     "gateway/doctor",
     "gateway/evidence",
+    "gateway/fieldbus",
+    "gateway/fieldbus/modbus",
     "gateway/history",
     "gateway/messages",
-    "gateway/recording",
     "gateway/process",
+    "gateway/recording",
     "gateway/status",
     "gateway/storage",
     "gateway/storage/capacity",
