@@ -1,6 +1,6 @@
 """Exceptions of the simulator.
 
-SimError                    root; its text says what, where and the way out; the command shows it and leaves with 2
+SimError                    root; its text says what, where and the fix; the command shows it and leaves with 2
 ├── ScenarioError           the scenario file: which file, which key, what is wrong
 └── WireError               a serial path, a TCP port or an output file that cannot be used
 """
@@ -12,7 +12,7 @@ class SimError(Exception):
     """The run cannot start."""
 
     def __init__(self, problem: str, way_out: str) -> None:
-        super().__init__(f"{problem}\n  way out: {way_out}")
+        super().__init__(f"{problem}\n  fix: {way_out}")
         self.problem, self.way_out = problem, way_out
 
 

@@ -182,7 +182,7 @@ class Reload:
             await self._renewal.take(before, back, {"why": f"back to the configuration before: {silent}"})
         except GatewayError as error:
             stuck = f"{silent}, and the configuration before it cannot be brought back yet: {error.problem}"
-            log.error("%s; way out: %s", stuck, error.way_out)
+            log.error("%s; fix: %s", stuck, error.way_out)
             return f"{stuck}; {error.way_out}"
         self._reverted = (
             f"{silent}, so that the configuration before it is in force again; {before.config.path} still holds the "
