@@ -69,9 +69,9 @@ class MeterEvent:
     stamp: Timestamp | None = None
 
 
-def said_fields(said: Said) -> dict[str, Any]:
-    """A sentence as fields of a signed event: its English as ``text``, and a message also by its code and facts."""
-    return {"text": str(said), **(said.to_fields() if isinstance(said, Message) else {})}
+def said_fields(said: Said, key: str = "text") -> dict[str, Any]:
+    """A sentence as fields of a signed event: its English under ``key``, and a message also by its code and facts."""
+    return {key: str(said), **(said.to_fields() if isinstance(said, Message) else {})}
 
 
 def alarm_event(code: str, line: str, said: Said, *, raised: bool) -> Event:

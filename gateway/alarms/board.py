@@ -35,7 +35,7 @@ from ledger_client.messages import Said
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
 """Longest time between two checks of delays and recorder."""
-CHATTERING = "; it comes and goes, and is over after 15 min of quiet"
+CHATTERING = "alarm-chattering"
 
 
 class AlarmBoard(BackgroundTask):
@@ -145,8 +145,8 @@ class AlarmBoard(BackgroundTask):
 
     def _mark_chattering(self, state: AlarmState, now: int) -> None:
         row = state.row
-        if row is not None and row.active and state.is_chattering(now) and not row.text.endswith(CHATTERING):
-            self._store.update(state, replace(row, text=row.text + CHATTERING))
+        if row is not None and row.active and state.is_chattering(now) and not _is_chattering(row.said):
+            self._store.update(state, row.saying(Message("alarm-chattering", what=row.said)))
 
     def notice(self, source: str, code: str, line: str, said: Said) -> None:
         """Say that something has happened: its condition is true and at once false."""
@@ -280,21 +280,22 @@ class AlarmBoard(BackgroundTask):
                     single.suppress(now, suppressed=True)
             case GroupContinues(group, said):
                 group.condition_true(now, group.since_ms, 0)
-                if group.row is not None and group.row.text != str(said):
+                if group.row is not None and group.said != said:
                     group.said = said
-                    self._store.update(group, replace(group.row, text=str(said)))
+                    self._store.update(group, group.row.saying(said))
             case GroupEnds(group, said):
                 group.condition_false(now)
                 group.said = said
 
     def _raise(self, state: AlarmState) -> None:
-        key, text, now_ms = state.key, str(state.said), self._clock.now_ms()
+        key, now_ms = state.key, self._clock.now_ms()
         if state.row is None:
-            row = AlarmRow(self._store.next_id(), *key, text, state.since_ms, now_ms)
+            row = AlarmRow(self._store.next_id(), *key, "", state.since_ms, now_ms)
         else:
-            row = replace(state.row, text=text, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
+            row = replace(state.row, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
             row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
-        log.warning("alarm %s: %s", key.code, text, extra=_log_fields(key))
+        row = row.saying(state.said)
+        log.warning("alarm %s: %s", key.code, state.said, extra=_log_fields(key))
         self._events.raised(state)
         self._store.update(state, row)
 
@@ -307,6 +308,11 @@ class AlarmBoard(BackgroundTask):
         self._events.cleared(state)
         row = replace(state.row, cleared_ms=now_ms)
         self._store.update(state, replace(row, acked_ms=row.acked_ms or now_ms) if acknowledged else row)
+
+
+def _is_chattering(said: Said) -> bool:
+    """It is said already that the alarm comes and goes."""
+    return isinstance(said, Message) and said.code == CHATTERING
 
 
 def _log_fields(key: AlarmKey) -> dict[str, str | None]:

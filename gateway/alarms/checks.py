@@ -75,9 +75,7 @@ def run_periodic_checks(config: Config, now_ms: int, held: Said | None) -> Found
 def _look_at_store(config: Config, store: Database, now_ms: int, held: Said | None, found: Found) -> None:
     ledgers = [entry.name for entry in config.document.ledger]
     refused = {(GATEWAY, f"ledger {name}"): store.anchors.first_refused(name) for name in ledgers}
-    found.alarms[AlarmCode.LEDGER_REFUSED] = {
-        key: (str(at.detail), None) for key, at in refused.items() if at is not None
-    }
+    found.alarms[AlarmCode.LEDGER_REFUSED] = {key: (at.said, None) for key, at in refused.items() if at is not None}
     found.alarms[AlarmCode.EQUIVOCATION] = {
         (GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.anchors.conflicts()
     }

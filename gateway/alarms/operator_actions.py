@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from gateway.alarms.events import ACKNOWLEDGED, SHELVED, UNSHELVED, AlarmEvents
 from gateway.alarms.state import AlarmState
@@ -11,6 +12,8 @@ from gateway.alarms.store import AlarmStore
 from gateway.clock import Clock
 from gateway.config.field_types import duration_text
 from gateway.errors import Declined
+from gateway.messages.message import Message
+from gateway.records import said_fields
 from gateway.storage.alarm_tables import AlarmRow
 
 LONGEST_NAME, LONGEST_REASON = 64, 500  # characters
@@ -69,9 +72,9 @@ class OperatorActions:
         """Unshelve an alarm whose time is up."""
         row, now_ms = state.row, self._clock.now_ms()
         if row is not None and row.shelved_until_ms is not None and now_ms >= row.shelved_until_ms:
-            self._unshelve(state, row, {"reason": "its time is over"})
+            self._unshelve(state, row, said_fields(Message("shelf-ended"), "reason"))
 
-    def _unshelve(self, state: AlarmState, row: AlarmRow, why: Mapping[str, str]) -> AlarmRow:
+    def _unshelve(self, state: AlarmState, row: AlarmRow, why: Mapping[str, Any]) -> AlarmRow:
         """An active alarm becomes unacknowledged; one that has cleared counts as acknowledged by who shelved it."""
         self._events.acted(state, UNSHELVED, why)
         acked_ms, acked_by = None, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.messages import old_sentences
 from gateway.messages.message import Message
@@ -29,8 +29,22 @@ def choose(accepted: str, wanted: str | None = None) -> str:
     return LANGUAGES[0]
 
 
-def in_language(said: messages.Said, language: str) -> str:
-    """A sentence in a language, without its fix. A finished English text is looked up in the table of old sentences."""
+class Stored(NamedTuple):
+    """A sentence that was stored or signed: its English as it was made then, with its fix; and its message, if any."""
+
+    text: str
+    message: messages.Message | None = None
+
+
+def in_language(said: messages.Said | Stored, language: str) -> str:
+    """A sentence in a language, without its fix. A finished English text is looked up in the table of old sentences.
+
+    Of a stored one all of it: its text is kept for English, also where a later version words it otherwise.
+    """
+    if isinstance(said, Stored):
+        if language != "en" and said.message is not None and CATALOGUES[language].knows(said.message):
+            return CATALOGUES[language].whole(said.message)
+        return in_language(said.text, language)
     if isinstance(said, messages.Message):
         return CATALOGUES[language].text(said)
     return old_sentences.said(said) if language == "zh" else said

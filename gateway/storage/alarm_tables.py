@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.messages.alarm_kinds import SEVERITIES, Severity, kind_of
-from gateway.storage.rows import Connection
+from gateway.messages.languages import Stored
+from gateway.messages.message import Message
+from gateway.storage.rows import Connection, message_column, message_in
+from ledger_client.messages import Said
 
 KEPT = 10_000
 """So many alarms that are over are remembered."""
 _COLUMNS = (
     "id, source, code, line, text, since_ms, raised_ms, cleared_ms, acked_ms, acked_by, shelved_until_ms, shelved_by, "
-    "shelved_why, times"
+    "shelved_why, times, message"
 )
+_FIELDS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,8 @@ class AlarmRow:
 
     ``source``: the meter, or "gateway". ``since_ms``: since when its condition is true. ``cleared_ms`` None: active.
     ``acked_by`` None beside ``acked_ms``: acknowledged by the gateway itself, as a group alarm has taken its place.
-    ``times``: how often it was raised since it was last acknowledged.
+    ``times``: how often it was raised since it was last acknowledged. ``text`` is English; ``message``: the same where
+    it is one.
     """
 
     id: int
@@ -40,6 +45,26 @@ class AlarmRow:
     shelved_by: str | None = None
     shelved_why: str | None = None
     times: int = 1
+    message: Message | None = None
+
+    @property
+    def said(self) -> Said:
+        """The message, or the text."""
+        return self.message or self.text
+
+    @property
+    def stored(self) -> Stored:
+        """The text in every language."""
+        return Stored(self.text, self.message)
+
+    @property
+    def message_fields(self) -> dict[str, Any]:
+        """The message as it stands beside the text: ``message``, ``facts``; ``{}`` for a text alone."""
+        return self.message.to_fields() if self.message else {}
+
+    def saying(self, said: Said) -> AlarmRow:
+        """The same with another text."""
+        return replace(self, text=str(said), message=said if isinstance(said, Message) else None)
 
     @property
     def severity(self) -> Severity:
@@ -94,6 +119,7 @@ class AlarmRow:
             "shelved_by": self.shelved_by,
             "shelved_why": self.shelved_why,
             "times": self.times,
+            **self.message_fields,
         }
 
     @classmethod
@@ -114,6 +140,7 @@ class AlarmRow:
             shelved_by=facts["shelved_by"],
             shelved_why=facts["shelved_why"],
             times=facts["times"],
+            message=Message.from_fields(facts),
         )
 
 
@@ -126,13 +153,12 @@ class Alarms:
     def open(self) -> list[AlarmRow]:
         """Every alarm that is true, unacknowledged or shelved, in the order of ``rank``."""
         found = self._sql.all(f"SELECT {_COLUMNS} FROM alarms WHERE open = 1")
-        return sorted((AlarmRow(*row) for row in found), key=lambda one: one.rank)
+        return sorted((_row(values) for values in found), key=lambda one: one.rank)
 
     def past(self, most: int) -> list[AlarmRow]:
         """The newest alarms, those that are over included, newest first."""
-        return [
-            AlarmRow(*row) for row in self._sql.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)
-        ]
+        found = self._sql.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)
+        return [_row(values) for values in found]
 
     def last_id(self) -> int:
         """The highest number that was given to an alarm; 0 if there was none."""
@@ -140,10 +166,14 @@ class Alarms:
 
     def keep(self, alarms: Iterable[AlarmRow]) -> None:
         """Keep the states of some alarms. Call within ``transaction()``."""
-        sql = f"INSERT OR REPLACE INTO alarms ({_COLUMNS}, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        sql = f"INSERT OR REPLACE INTO alarms ({_COLUMNS}, open) VALUES ({', '.join('?' * _FIELDS)}, ?)"
         self._sql.run_each(sql, ((*_values(one), one.open) for one in alarms))
         self._sql.run("DELETE FROM alarms WHERE id <= (SELECT max(id) FROM alarms) - ? AND open = 0", KEPT)
 
 
+def _row(values: tuple[Any, ...]) -> AlarmRow:
+    return AlarmRow(*(*values[:-1], message_in(values[-1])))
+
+
 def _values(one: AlarmRow) -> tuple[object, ...]:
-    return tuple(getattr(one, name) for name in _COLUMNS.split(", "))
+    return *(getattr(one, name) for name in _COLUMNS.split(", ")[:-1]), message_column(one.message)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from gateway.storage.batch_tables import Batches
-from gateway.storage.rows import BATCH_COLUMNS, Anchor, Batch, Conflict, Connection, Known
+from typing import Any
 
-_ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"
-_ANCHOR_FIELDS = 6
+from gateway.storage.batch_tables import Batches
+from gateway.storage.rows import (
+    BATCH_COLUMNS,
+    Anchor,
+    Batch,
+    Conflict,
+    Connection,
+    Known,
+    message_column,
+    message_in,
+)
+from ledger_client.messages import Said
+
+_ANCHOR = "batch, ledger, state, receipt, detail, updated_ms, message"
+_ANCHOR_FIELDS = 7
 _KNOWN = "batch, statement_id, ledger, reason, found_ms"
 _CONFLICT = "batch, ledger, statement_id, found_ms"
 
@@ -24,14 +36,14 @@ class Anchors:
             "WHERE ledger = ? AND state <> 'settled' ORDER BY batch LIMIT ?"
         )
         return [
-            (Anchor(*row[:_ANCHOR_FIELDS]), Batch(*row[_ANCHOR_FIELDS:])) for row in self._sql.all(sql, ledger, most)
+            (_anchor(row[:_ANCHOR_FIELDS]), Batch(*row[_ANCHOR_FIELDS:])) for row in self._sql.all(sql, ledger, most)
         ]
 
     def of(self, batch: int | None = None) -> list[Anchor]:
         """The anchors of one batch, or all of them."""
         where, values = ("", ()) if batch is None else ("WHERE batch = ?", (batch,))
         sql = f"SELECT {_ANCHOR} FROM anchors {where} ORDER BY batch, ledger"
-        return [Anchor(*row) for row in self._sql.all(sql, *values)]
+        return [_anchor(row) for row in self._sql.all(sql, *values)]
 
     def states(self, ledger: str) -> dict[str, int]:
         """How many batches stand in each state at one ledger."""
@@ -49,7 +61,7 @@ class Anchors:
         where = "ledger = ? AND state = 'refused' AND state <> 'settled'"  # the latter is the index of what is open
         sql = f"SELECT {_ANCHOR} FROM anchors WHERE {where} ORDER BY batch LIMIT 1"
         row = self._sql.one(sql, ledger)
-        return Anchor(*row) if row else None
+        return _anchor(row) if row else None
 
     def last_receipt_ms(self, ledger: str) -> int | None:
         """When ``ledger`` settled the newest batch that it has settled."""
@@ -81,14 +93,14 @@ class Anchors:
         now_ms: int,
         *,
         receipt: bytes | None = None,
-        detail: str | None = None,
+        detail: Said | None = None,
     ) -> bool:
         """Move an anchor to ``state``; a settled one never moves again, and one that is gone does not come back: False.
         Call within ``transaction()``."""
         moved = self._sql.run(
-            "UPDATE anchors SET state = ?, receipt = ?, detail = ?, updated_ms = ? "
+            "UPDATE anchors SET state = ?, receipt = ?, detail = ?, updated_ms = ?, message = ? "
             "WHERE batch = ? AND ledger = ? AND state <> 'settled'",
-            *(state, receipt, detail, now_ms, batch, ledger),
+            *(state, receipt, None if detail is None else str(detail), now_ms, message_column(detail), batch, ledger),
         )
         if state == "settled":
             which = "statement_id = (SELECT statement_id FROM batches WHERE batch = ?)"
@@ -147,3 +159,7 @@ class Anchors:
     def conflicts(self) -> list[Conflict]:
         """Every such conflict that was found, oldest first."""
         return [Conflict(*row) for row in self._sql.all(f"SELECT {_CONFLICT} FROM conflicts ORDER BY found_ms")]
+
+
+def _anchor(row: tuple[Any, ...]) -> Anchor:
+    return Anchor(*(*row[:-1], message_in(row[-1])))

@@ -6,12 +6,16 @@ select is named here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.messages.languages import Stored
+from gateway.messages.message import Message
 from gateway.records import STOP
 from ledger_client.formats.record import Event, parse_record
+from ledger_client.messages import Said
 from ledger_client.recording_grid import Grid
 
 RECORD_COLUMNS = "meter, epoch, seq, kind, time_ms, data"
@@ -38,7 +42,8 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """What one ledger has done with one batch: queued → submitted → settled, or refused; on a chain submitted →
-    included → final → settled. ``receipt`` is what settled it: a receipt, or the place on the chain."""
+    included → final → settled. ``receipt`` is what settled it: a receipt, or the place on the chain. ``detail``: why
+    it is refused, in English; ``message``: the same where it is one."""
 
     batch: int
     ledger: str
@@ -46,6 +51,17 @@ class Anchor:
     receipt: bytes | None
     detail: str | None
     updated_ms: int
+    message: Message | None = None
+
+    @property
+    def said(self) -> Said:
+        """The message, or the detail."""
+        return self.message or self.detail or ""
+
+    @property
+    def stored(self) -> Stored:
+        """The detail in every language."""
+        return Stored(self.detail or "", self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,20 @@ def ended_in_order(tail: Tail | None) -> bool:
     """The last that a gateway said is that it stops."""
     body = None if tail is None else parse_record(tail.last_data).body
     return isinstance(body, Event) and body.name == STOP
+
+
+def message_column(said: Said | None) -> str | None:
+    """The column ``message`` of what is said; None for a text, or a message that is too large to be kept as one."""
+    fields = said.to_fields() if isinstance(said, Message) else {}
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")) if fields else None
+
+
+def message_in(column: str | None) -> Message | None:
+    """The message of such a column."""
+    try:
+        return Message.from_fields(json.loads(column)) if column else None
+    except ValueError:
+        return None
 
 
 class Connection(Protocol):

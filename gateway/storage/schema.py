@@ -12,7 +12,7 @@ from gateway.process.failpoints import failpoint
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 5
+VERSION = 6
 
 
 def migrate(db: Database) -> None:
@@ -25,6 +25,7 @@ def migrate(db: Database) -> None:
     migrations()(_0003_notes)
     migrations()(_0004_repairs)
     migrations()(_0005_views)
+    migrations()(_0006_messages)
     migrations.apply(db)
     failpoint("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -139,6 +140,12 @@ def _0005_views(db: Database) -> None:
     db["cursors"].create({"feed": str, "last_id": int}, pk="feed", not_null={"last_id"})  # type: ignore[union-attr]
     gap = {"feed": str, "first_id": int, "last_id": int}
     db["gaps"].create(gap, pk=("feed", "first_id"), not_null={"last_id"})  # type: ignore[union-attr]
+
+
+def _0006_messages(db: Database) -> None:
+    """The message of an alarm and of a refusal beside its English text, as JSON; NULL where that stands alone."""
+    for table in ("alarms", "anchors"):
+        db[table].add_column("message", str)  # type: ignore[union-attr]
 
 
 def _refuse(why: str) -> str:

@@ -27,8 +27,9 @@ def check_announced(rows: Sequence[StoredRecord]) -> dict[str, list[Grid]]:
     parts: list[Any] = []
     for record in found:
         body, who = record.body, record.claims.meter
-        if isinstance(body, Event) and who == GATEWAY:
+        if isinstance(body, Event) and (who == GATEWAY or body.name == "alarm"):
             _check_shape(record, body)
+        if isinstance(body, Event) and who == GATEWAY:
             for meter, its in body.fields.get("grids", {}).items():
                 grids[meter] += [(begins, period) for begins, period in its]
             if body.name == "configuration":
@@ -54,7 +55,13 @@ def _schema(rule: str) -> Schema:
 
 def _check_shape(record: Record, body: Event) -> None:
     """It has the shape that docs/evidence.cddl publishes."""
-    rule = body.name if body.name in ("configuration", "keys") else "new-grids" if "grids" in body.fields else "event"
+    rule = (
+        body.name
+        if body.name in ("alarm", "configuration", "keys")
+        else "new-grids"
+        if "grids" in body.fields
+        else "event"
+    )
     _schema(rule).validate_cbor(record.sign1.payload)
 
 

@@ -31,7 +31,7 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
     proof, batches = folder / f"{METER}.mseal", sorted((folder / "exports").glob("*.mbatch"))
     unknown = folder / "unknown.toml"
     unknown.write_text('[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n')
-    with closing(Database(site / "data" / "meterseal.db", read_only=True)) as store:
+    with closing(Database(site / "data" / "meterseal.db")) as store:
         alarms = [alarm.as_json() for alarm in store.alarms.open()]  # `status` shows them while the gateway runs
     copied, written = site / "copy.db", f"{site / 'exports'}/"
     return {

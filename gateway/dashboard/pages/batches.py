@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dashboard.pages.page import NotFound
+from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from gateway.storage.rows import Anchor, Batch
@@ -26,7 +27,7 @@ class Vouched:
     since_ms: int
     said_s: int | None = None
     place: str = ""
-    detail: str = ""
+    detail: Stored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def vouched(anchor: Anchor) -> Vouched:
                 said_s = parse_receipt(anchor.receipt).iat
         except LedgerClientError:
             place = "?"
-    return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, said_s, place, anchor.detail or "")
+    detail = anchor.stored if anchor.detail else None
+    return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, said_s, place, detail)
 
 
 def number_of(text: str | None) -> int | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.messages.languages import Stored
+from gateway.messages.message import Message
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
@@ -13,6 +15,8 @@ from ledger_client.verification.explain import number_text
 
 PAGE = 40
 LONGEST = 240
+OF_MESSAGE = {"message", "facts"}
+"""The message beside the text of an event."""
 OF_METERS = {"meters", "grids", "stopped"}
 """Facts for each meter: too many for a line, which shows the meters' names."""
 
@@ -28,7 +32,7 @@ class Happened:
     name: str
     code: str
     raised: bool | None
-    text: str
+    said: Stored
     facts: tuple[tuple[str, str], ...]
 
     @property
@@ -59,12 +63,15 @@ def _happened(row: Any) -> Happened:
     assert isinstance(body, Event), "the table says so"
     fields = dict(body.fields)
     is_alarm = body.name == ALARM
-    text = str(fields.pop("text", "")) if is_alarm else ""
+    said = Stored("")
+    if is_alarm:
+        said = Stored(str(fields.pop("text", "")), Message.from_fields(fields))
+        fields = {key: value for key, value in fields.items() if key not in OF_MESSAGE}
     code = str(fields.pop("code", ""))
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
     facts = tuple((key, plain(value)) for key, value in sorted((fields | of_meters).items()))
-    return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, text, facts)
+    return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, said, facts)
 
 
 def plain(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from gateway.config.model import Config
+from gateway.messages.languages import Stored
 from gateway.storage.database import Database
 
 
@@ -21,7 +22,7 @@ class LedgerNow:
     settled_to: int | None = None
     receipt_ms: int | None = None
     waiting: int = 0
-    refused: str | None = None
+    refused: Stored | None = None
 
     @property
     def state(self) -> str:
@@ -42,7 +43,7 @@ class LedgerNow:
             settled_to=store.anchors.last_settled(self.name),
             receipt_ms=store.anchors.last_receipt_ms(self.name),
             waiting=store.anchors.count_open(self.name),
-            refused=(refused.detail or "") if refused else None,
+            refused=refused.stored if refused else None,
         )
 
 

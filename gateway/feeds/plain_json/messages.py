@@ -53,7 +53,10 @@ def status(*, online: bool, since_ms: int | None = None) -> bytes:
 def alarm(active: Sequence[AlarmRow]) -> bytes:
     """The alarms of one source and code that stand: one, or one a line. Times in ms."""
     first = active[0]
-    lines = [{"line": a.line, "since": a.since_ms, "text": a.text, "acknowledged": a.acked_ms} for a in active]
+    lines = [
+        {"line": a.line, "since": a.since_ms, "text": a.text, "acknowledged": a.acked_ms, **a.message_fields}
+        for a in active
+    ]
     fields = {"v": 1, "source": first.source, "code": first.code, "standing": lines}
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 

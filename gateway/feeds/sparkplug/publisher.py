@@ -61,7 +61,8 @@ class Meters:
         for alarm in self.active_alarms():
             known = alarm.source if alarm.source in found else GATEWAY
             facts = {"code": alarm.code, "line": alarm.line, "since": alarm.since_ms, "text": alarm.text}
-            found[known].append({"source": alarm.source, **facts, "acknowledged": alarm.acked_ms})
+            facts |= {"acknowledged": alarm.acked_ms, **alarm.message_fields}
+            found[known].append({"source": alarm.source, **facts})
         return {source: json.dumps(alarms, ensure_ascii=False) for source, alarms in found.items()}
 
 

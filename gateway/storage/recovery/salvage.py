@@ -33,7 +33,8 @@ STATES = ("queued", "submitted", "included", "final", "settled", "refused")
 
 _N, _I, _T, _B = (type(None),), (int,), (str,), (bytes,)
 _RECORD = (_N, _T, _B, _I, _T, _I, _B)
-_ANCHOR = (_I, _T, _T, (bytes, type(None)), (str, type(None)), _I)
+_ANCHOR_OF_5 = (_I, _T, _T, (bytes, type(None)), (str, type(None)), _I)
+_ANCHOR = (*_ANCHOR_OF_5, (str, type(None)))  # a row of version 5 that was not written again is the shorter one
 _SMALL = {
     "batches": (_N, _B, _B, _I, _I, _I, _I),
     "schedules": (_N, _T, _B, _I, _I),
@@ -96,14 +97,14 @@ def salvage(pages: Pages, store: Database, witness: TrustedKeys) -> Found:
             for row in rows:
                 _KEEP[_small(row) or ""](row, store, witness, found)
     pruned_to = _settle_pruned(store, found)
-    for rows in _portions(pages, lambda row: row.rowid is None or _is(row, _RECORD) or _is(row, _ANCHOR)):
+    for rows in _portions(pages, lambda row: row.rowid is None or _is(row, _RECORD) or _is_anchor(row)):
         failpoint("recover")
         with store.transaction():
             _keep_records([row for row in rows if _is(row, _RECORD)], store, witness, found)
             for row in rows:
                 if row.rowid is None:
                     _note_entry(row, pruned_to, found)
-                elif _is(row, _ANCHOR):
+                elif _is_anchor(row):
                     _keep_anchor(row, store, witness, found)
     with store.transaction():
         _drop_pruned(store, pruned_to)
@@ -125,6 +126,10 @@ def _shaped(values: tuple[Value, ...], shape: tuple[tuple[type, ...], ...]) -> b
 
 def _is(row: Row, shape: tuple[tuple[type, ...], ...]) -> bool:
     return row.rowid is not None and 0 <= row.rowid < MAX_PLACE and _shaped(row.values, shape)
+
+
+def _is_anchor(row: Row) -> bool:
+    return _is(row, _ANCHOR) or _is(row, _ANCHOR_OF_5)
 
 
 def _small(row: Row) -> str | None:
@@ -292,8 +297,8 @@ def proven(
 
 
 def _keep_anchor(row: Row, store: Database, witness: TrustedKeys, found: Found) -> None:
-    values: tuple[Any, ...] = row.values
-    number, ledger, state, receipt, _, updated_ms = values
+    values: tuple[Any, ...] = (*row.values, None)[: len(_ANCHOR)]
+    number, ledger, state, receipt, _, updated_ms, _ = values
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
         return
     found.numbers.setdefault(number, 0)
@@ -301,7 +306,7 @@ def _keep_anchor(row: Row, store: Database, witness: TrustedKeys, found: Found) 
     if batch is None:
         return
     if receipt is not None and is_locator(receipt):  # only the chain itself can tell if it holds: it is asked again
-        values = (number, ledger, "submitted", None, None, updated_ms)
+        values = (number, ledger, "submitted", None, None, updated_ms, None)
     elif receipt is not None:
         try:
             if check_receipt(batch.entry, receipt, witness.trust, witness.now_s)[0] != ledger:
@@ -309,9 +314,10 @@ def _keep_anchor(row: Row, store: Database, witness: TrustedKeys, found: Found) 
         except LedgerClientError:
             return
     store.run(
-        "INSERT INTO anchors (batch, ledger, state, receipt, detail, updated_ms) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO anchors (batch, ledger, state, receipt, detail, updated_ms, message) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (batch, ledger) DO UPDATE SET state = excluded.state, receipt = excluded.receipt, "
-        "detail = excluded.detail, updated_ms = excluded.updated_ms WHERE state <> 'settled' "
+        "detail = excluded.detail, updated_ms = excluded.updated_ms, message = excluded.message "
+        "WHERE state <> 'settled' "
         "AND (excluded.state = 'settled' OR excluded.updated_ms >= updated_ms)",
         *values,
     )

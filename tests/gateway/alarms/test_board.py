@@ -116,6 +116,7 @@ def test_a_flapping_meter_is_one_alarm(desk: Desk) -> None:
     assert len(desk.events()) == 7  # raised and cleared three times, and raised: from then on it comes and goes
     row = desk.one()
     assert (row.active, row.times, "it comes and goes" in row.text) == (True, 4, True)
+    assert (row.message.code if row.message else None) == "alarm-chattering"
     assert len(desk.told) == 8  # and once that it does so
     desk.passes(CHATTERING_QUIET_MS / 1000)
     assert not desk.one().active
@@ -282,6 +283,10 @@ def test_a_message_is_signed_with_its_code_beside_its_english(desk: Desk) -> Non
     facts = {"line": OWN, "where": "10.0.0.7:502"}
     what = {"message": "line-not-responding-host", "facts": facts}
     assert (fields["message"], fields["facts"]) == ("alarm-of-meter", {"meter": LONE, "what": what})
+    row = desk.one()
+    assert (row.text, row.message) == (fields["text"], Message("alarm-of-meter", what=said, meter=LONE))
+    assert desk.rows() == [row]
+    assert AlarmRow.from_json(row.as_json()) == row
 
 
 def test_a_finders_event_is_taken_back_as_its_message(desk: Desk) -> None:

@@ -22,6 +22,7 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
 from gateway.messages.alarm_kinds import KINDS
+from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
@@ -146,7 +147,8 @@ def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> Site
         horizon=horizon(loaded, store, now_ms, running=True),
         oldest_unanchored_ms=now_ms - 90_000 * MIN,
         ledgers=(
-            LedgerNow("demo-ledger", "http", f"https://{LONG}.example/", True, False, 3, now_ms - 90 * MIN, 412, "no"),
+            LedgerNow("demo-ledger", "http", f"https://{LONG}.example/", True, False, 3, now_ms - 90 * MIN, 412,
+                      Stored("no")),
             LedgerNow("chain", "evm", "http://127.0.0.1:8545", False, False, None, None, 12),
         ),
         feeds=(
@@ -196,13 +198,17 @@ def _diagnosis(now_ms: int) -> Diagnosis:
 def _refused(row: batches.BatchRow) -> batches.BatchRow:
     states = ("refused", "queued", "submitted", "settled")
     first = row.anchors[0]
-    return replace(row, anchors=tuple(replace(first, state=state, detail=f"{LONG} says no") for state in states))
+    return replace(
+        row, anchors=tuple(replace(first, state=state, detail=Stored(f"{LONG} says no")) for state in states)
+    )
 
 
 def _happened(found: events.EventList) -> events.EventList:
     facts = (("identity", "serial_number=4711"), ("old", "serial_number=21043387"), ("reason", LONG))
     both = tuple(
-        replace(found.rows[0], name="alarm", code="line-down", raised=raised, text=f"it is so: {LONG}", facts=facts)
+        replace(
+            found.rows[0], name="alarm", code="line-down", raised=raised, said=Stored(f"it is so: {LONG}"), facts=facts
+        )
         for raised in (True, False)
     )
     return replace(found, rows=(*both, *found.rows))

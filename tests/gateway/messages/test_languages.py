@@ -13,7 +13,7 @@ import pytest
 from gateway.errors import ConfigError, GatewayError
 from gateway.fieldbus.modbus.errors import PortError
 from gateway.messages.alarm_kinds import KINDS
-from gateway.messages.languages import fix_in_language, in_language, said_in
+from gateway.messages.languages import Stored, fix_in_language, in_language, said_in
 from gateway.messages.message import Message
 from gateway.messages.system_errors import SYSTEM_CODES, os_error, sqlite_error
 from ledger_client import messages
@@ -43,6 +43,16 @@ def test_each_kind_of_alarm_has_a_title_and_advice(kind: str) -> None:
     message = KINDS[kind].message
     assert KINDS[kind].title == in_language(message, "en") != in_language(message, "zh")
     assert KINDS[kind].advice == fix_in_language(message, "en") != fix_in_language(message, "zh")
+
+
+def test_what_was_stored_is_shown_in_english_as_it_was_and_in_chinese_by_its_message() -> None:
+    assert in_language(Stored("as it was worded then", FULL), "en") == "as it was worded then"
+    assert in_language(Stored("as it was", FULL), "zh") == (
+        "/data/x.db：磁盘空间已满；处理办法：请释放空间，并检查磁盘和目录权限"
+    )
+    old = "bus-1: the line answers again"
+    assert in_language(Stored(old), "zh") == in_language(Stored(old, Message("never-made")), "zh")
+    assert in_language(Stored(old), "zh") == "bus-1：线路恢复应答"
 
 
 def test_a_stored_message_is_taken_where_this_version_can_say_it() -> None:

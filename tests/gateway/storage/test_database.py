@@ -73,7 +73,7 @@ def test_totals_are_those_of_the_records(loaded: Config) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(("version", "stated"), [(1, 1), (2, 2), (3, 3), (2, 1), (4, 1)])
+@pytest.mark.parametrize(("version", "stated"), [(1, 1), (2, 2), (3, 3), (2, 1), (4, 1), (5, 5)])
 def test_a_database_of_an_older_version_is_brought_up_to_date(
     loaded: Config, tmp_path: Path, version: int, stated: int
 ) -> None:
@@ -120,6 +120,9 @@ def _older_version(source: Path, target: Path, version: int, stated: int) -> Non
     if version == 1:
         for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f"DROP TRIGGER {name}")
+    for table in ("alarms", "anchors"):
+        database.execute(f"ALTER TABLE {table} DROP COLUMN message")
+    database.execute("DELETE FROM _sqlite_migrations WHERE name = '_0006_messages'")
     for step, tables in list(STEPS.items())[version - 1 :]:
         for table in tables:
             database.execute(f"DROP TABLE {table}")

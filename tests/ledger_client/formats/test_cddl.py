@@ -50,7 +50,7 @@ LAYERS = [
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
     "consistency-proof", "head-header", "ledger-key-header", "enrolment", "enrol-proof", "enrol-proof-header",
-    "own-header",
+    "own-header", "alarm",
 ]  # fmt: skip
 
 
@@ -103,6 +103,15 @@ PROOFS = cbor.decode(REQUEST)["proofs"]
 BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
 ATTACHED = cbor.decode(BUNDLES[0])["statement"]
 BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
+SAID = {"message": "errno-eio", "facts": {}}
+SPOKEN = {
+    "code": "line-down", "line": "bus", "text": "no port", "raised": True, "since": 5, "message": "line-port-failed",
+    "facts": {"why": SAID, "n": -1, "sure": False, "lines": ["a", SAID]},
+}  # fmt: skip
+ALARMS = [
+    sign_record(claims(), Event("alarm", fields), key("meter"))
+    for fields in (SPOKEN, {"code": "disk", "line": "store", "text": "", "raised": False, "meter": METER})
+]
 REAL: dict[str, list[bytes]] = {
     "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY, RULES, *CHANGES, COUNT],
     "protected": [protected(data) for data in (*BATCH, ENTRY, HEAD, NEW_KEY)],
@@ -111,6 +120,7 @@ REAL: dict[str, list[bytes]] = {
     "pack": [payload(BATCH[0])],
     "coverage": [payload(BATCH[1])],
     "event": [payload(BATCH[2]), payload(BATCH[3])],
+    "alarm": [payload(data) for data in ALARMS],
     "statement": [payload(ENTRY)],
     "attached": [ATTACHED],
     "receipt": [RECEIPT],
@@ -215,6 +225,17 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["note"], 1),
     ],
     "event": [(["event"], 1), ([1], "a fact")],
+    "alarm": [
+        (["raised"], 1),
+        (["text"], None),
+        (["code"], ""),
+        (["message"], "_"),
+        (["facts"], []),
+        (["facts", "n"], 1.5),
+        (["facts", "why", "message"], None),
+        (["facts", "why", "note"], 1),
+        (["note"], 1),
+    ],
     "statement": [
         (["root"], bytes(31)),
         (["root"], "text"),

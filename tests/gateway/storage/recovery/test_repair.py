@@ -246,6 +246,21 @@ def test_what_is_left_of_a_file_is_recovered(killed: Killed, tmp_path: Path, nam
     go_on(loaded, killed)
 
 
+def test_receipts_of_before_anchors_had_messages_are_recovered(killed: Killed, tmp_path: Path) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    database = sqlite3.connect(loaded.database)
+    database.execute("ALTER TABLE anchors DROP COLUMN message")  # each row is written again, and is shorter
+    database.execute("ALTER TABLE anchors ADD COLUMN message TEXT")
+    receipts = database.execute("SELECT batch, receipt FROM anchors WHERE state = 'settled'").fetchall()
+    database.close()
+    checkpointed(loaded)
+    DAMAGES["schema zeroed"](loaded)
+    store = open_again(loaded)
+    assert receipts
+    assert [(anchor.batch, anchor.receipt) for anchor in store.anchors.of() if anchor.state == "settled"] == receipts
+    store.close()
+
+
 def readers_say(loaded: Config) -> None:
     """While the gateway is stopped every reader says what is wrong and what to do, and changes nothing."""
     with pytest.raises(StoreError) as said:
