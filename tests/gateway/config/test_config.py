@@ -323,8 +323,7 @@ def test_the_way_out_asks_first_if_the_meter_itself_has_the_ethernet_plug(tmp_pa
     code, _, err = meterseal("check", path)
     assert code == 2
     assert (
-        "  fix: if the meter itself has the Ethernet plug, direct = true at the top of its profile; the shortest"
-        in err
+        "  fix: if the meter itself has the Ethernet plug, direct = true at the top of its profile; the shortest" in err
     )
     profile.write_text(f"direct = true\n{SIMPLEST}")
     assert meterseal("check", path)[0] == 0
