@@ -48,7 +48,7 @@ def test_each_kind_of_alarm_has_a_title_and_advice(kind: str) -> None:
 def test_what_was_stored_is_shown_in_english_as_it_was_and_in_chinese_by_its_message() -> None:
     assert in_language(Stored("as it was worded then", FULL), "en") == "as it was worded then"
     assert in_language(Stored("as it was", FULL), "zh") == (
-        "/data/x.db：磁盘空间已满；处理办法：请释放空间，并检查磁盘和目录权限"
+        "/data/x.db：磁盘空间已满；处理：请释放空间，并检查磁盘和目录权限"
     )
     old = "bus-1: the line answers again"
     assert in_language(Stored(old), "zh") == in_language(Stored(old, Message("never-made")), "zh")
