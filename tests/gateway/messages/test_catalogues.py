@@ -26,6 +26,7 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/acquisition",
     "gateway/agent",
     "gateway/commissioning",
     "gateway/config",
@@ -35,6 +36,8 @@ CONVERTED = {
     "gateway/devices",
     "gateway/doctor",
     "gateway/evidence",
+    "gateway/fieldbus",
+    "gateway/fieldbus/modbus",
     "gateway/history",
     "gateway/messages",
     "gateway/process",
