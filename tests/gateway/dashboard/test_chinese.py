@@ -20,6 +20,7 @@ from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.rows import Conflict, Repair
+from ledger_client.messages import Said
 from tests.gateway.dashboard.looks import looker
 from tests.support.epochs import epoch, until
 from tests.support.samples import Hands, site
@@ -39,7 +40,7 @@ def visible(page: str) -> list[str]:
     return [text for part in shown if (text := html.unescape(part).strip())]
 
 
-def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str, str, str]]:
+def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str, str, Said]]:
     """(source, code, line, text) as the gateway's parts tell them."""
     config = running.config
     conflict = Conflict(3, "demo-ledger", b"\x01" * 32, 0)
@@ -47,9 +48,14 @@ def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str
     yield GATEWAY, AlarmCode.ROLLBACK, "ledger demo-ledger", older_text("demo-ledger", -1, 7)
     refused = f"ledger demo-ledger, batch 4: refused: Unknown key; way out: {way_out('Unknown key')}"
     yield GATEWAY, AlarmCode.LEDGER_REFUSED, "ledger demo-ledger", refused
-    yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
+    yield (
+        GATEWAY,
+        AlarmCode.ANCHOR_OVERDUE,
+        "store",
+        horizon(config, store, running.clock.now_ms(), running=True).message,
+    )
     repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
-    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair).problem
+    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair)
     yield "export-main", AlarmCode.COUNTER_BACK, "rs485-1", "export-main on rs485-1: energy_import went back"
     yield GATEWAY, AlarmCode.CLOCK, "clock", "the kernel does not call its clock synchronised"
 
