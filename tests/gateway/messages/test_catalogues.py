@@ -26,6 +26,11 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/alarms",
+    "gateway/anchoring",
+    "gateway/feeds",
+    "gateway/feeds/sparkplug",
+    "gateway/runtime",
     "gateway/commissioning",
     "gateway/config",
     "gateway/dashboard",
