@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Fact, Message, Said
 
 STEPS = {
     1: "parse",
@@ -97,7 +97,7 @@ class VerificationError(LedgerClientError):
     """
 
     def __init__(self, what: Said, *, step: int = 1) -> None:
-        super().__init__(_printable(what) if isinstance(what, str) else what)
+        super().__init__(_clean(what))
         self.step = step
 
     @property
@@ -107,6 +107,19 @@ class VerificationError(LedgerClientError):
 
     def __str__(self) -> str:
         return f"step {self.step} ({STEPS[self.step]}): {self.detail}"
+
+
+def _clean(said: Said) -> Said:
+    """With every text in it printable, so that it may be quoted anywhere."""
+    if isinstance(said, str):
+        return _printable(said)
+    return type(said)(said.code, **{name: _clean_fact(fact) for name, fact in said.facts.items()})
+
+
+def _clean_fact(fact: Fact) -> Fact:
+    if isinstance(fact, tuple):
+        return tuple(map(_clean_fact, fact))
+    return _clean(fact) if isinstance(fact, str | Message) else fact
 
 
 def _printable(text: str) -> str:

@@ -17,7 +17,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
-from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
+from gateway.fieldbus.diagnosis import block_failed, block_name, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
@@ -42,8 +42,8 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     check_port(spec)
     (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
     if not poll.answers:
-        problem, way_out = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
-        raise NotYet(f"{meter}: {problem}", way_out)
+        said = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
+        raise NotYet(f"{meter}: {said.problem}", said.way_out)
     reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
     values = reading_values(reading, meter, "not recorded")
     if as_json:
@@ -98,7 +98,7 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingV
         for v in values
     ]
     failures = [
-        {"block": block_name(f.block), "reason": f.reason, "detail": f.detail, "exception": f.exception_code}
+        {"block": str(block_name(f.block)), "reason": f.reason, "detail": str(f.detail), "exception": f.exception_code}
         for f in poll.failures
     ]
     return {"meter": poll.meter, "time": time_ms, "values": shown, "failures": failures}
@@ -119,4 +119,4 @@ def _print(config: Config, poll: Poll, values: Sequence[ReadingValue]) -> None:
     for said in dict.fromkeys(remarks.values()):
         out.print(f"{', '.join(name for name, own in remarks.items() if own == said)}: {said}")
     for failure in poll.failures:
-        out.print(failure_text(failure))
+        out.print(str(block_failed(failure)))

@@ -1,14 +1,16 @@
-"""Setup commands: init, and password for the users of the dashboard."""
+"""Setup commands: init, check, and password for the users of the dashboard."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import click
 
-from gateway.cli.common import CONFIG
+from gateway.cli.common import CONFIG, JSON, out
 from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.field_types import duration_text
 from gateway.config.load import load_config
 from gateway.errors import ConfigError, GatewayError
 from gateway.process.file_owner import is_there
@@ -71,6 +73,46 @@ def _next(config_path: Path) -> str:
         f"      and the ledger's key (meterseal-ledger show LDIR --trust) to the end of {config.trust};\n"
         f"then: meterseal check {config_path}"
     )
+
+
+@click.command()
+@CONFIG
+@JSON
+def check(config_path: Path, as_json: bool) -> None:
+    """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
+    from gateway.cli.plan_view import print_plan, with_found
+    from gateway.commissioning import line_plan
+    from gateway.commissioning.preflight import prepare
+    from gateway.process import control_socket, instance_lock
+
+    config = load_config(config_path)
+    running = instance_lock.running(config.data)
+    plans = prepare(config, running=running, all_listed=True).plans
+    if (health := control_socket.ask(config.data, "health")) is not None:
+        plans = with_found(plans, health)
+    if as_json:
+        ok = not any(plan.problems for plan in plans)
+        click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
+    else:
+        for plan in plans:
+            print_plan(out, plan)
+    line_plan.refuse(config_path, plans)
+    if as_json:
+        return
+    seal, commit = config.document.seal, config.document.store.commit_every
+    out.print(
+        f"a batch every {duration_text(seal.every)} or {seal.count} records; "
+        f"a power cut costs at most {duration_text(commit)} of readings"
+    )
+    for ledger in config.document.ledger:
+        out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
+    for feed in config.document.feed:
+        out.print(f"feed {feed.name} ({feed.type}) to {feed.url}")
+    if web := config.document.web:
+        out.print(f"pages at {web.url}")
+    out.print(f"{config_path}: good")
+    if running is not None:
+        out.print(f"the gateway runs (pid {running}): meterseal reload {config_path} has it take over what has changed")
 
 
 @click.command()

@@ -16,8 +16,10 @@ from gateway.fieldbus.modbus.link import Link, Manners, Silence
 from gateway.fieldbus.read_variants import BlockSet, ReadPlan, Shapes, read_plan
 from gateway.fieldbus.specs import BlockAnswer, LineSpec, MeterSpec
 from gateway.fieldbus.sunspec_discovery import Ask, Discovery
+from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from ledger_client.formats.senml import Quality
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -30,7 +32,7 @@ OUTAGE_S = 60.0
 class Ended(Exception):
     """The poll ends before any block is read."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: Said) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 
@@ -175,7 +177,8 @@ class MeterState:
     def refuse_stranger(self) -> None:
         """End the poll when it was another meter that answered last."""
         if self._stranger is not None:
-            raise Ended("exchanged", f"{self._stranger} answers in place of {self.identity}")
+            other = Message("poll-other-meter", stranger=self._stranger, identity=self.identity or "")
+            raise Ended("exchanged", other)
 
     async def plan(self, ask: Ask) -> ReadPlan:
         """The read plan; of a SunSpec device after discovery on this connection. Made anew when another master takes a
@@ -188,9 +191,9 @@ class MeterState:
                 search = self._search = self._search or Discovery(self.spec.address, direct=self.manners.direct)
                 ended = await search.run(ask)
                 if isinstance(ended, Silence):
-                    raise Ended(ended.reason, f"SunSpec discovery: {ended.detail}")
+                    raise Ended(ended.reason, Message("sunspec-discovery", why=ended.detail))
                 if ended is not None:
-                    raise Ended("refused", "no SunSpec map at 40000, 0 or 50000")
+                    raise Ended("refused", Message("sunspec-no-map"))
                 if search.models != self._mapped:
                     self._cuts = None
                 self._mapped, self._mapped_at = search.models, self._mapped_at or self.clock.monotonic()

@@ -88,7 +88,7 @@ def test_a_bus_that_is_a_part_of_a_line_means_the_line(tmp_path: Path) -> None:
         'profile = "sunspec-inverter"\naddress = 2\n\n[seal]\n'
     )
     loaded = site(tmp_path / "site", {"[seal]\n": second})
-    from gateway.cli.clear_shared import _line_of
+    from gateway.cli.orders import _line_of
 
     assert {_line_of(loaded, name) for name in ("more", "inverters", "inverters_more")} == {"inverters_more"}
 

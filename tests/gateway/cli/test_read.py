@@ -150,11 +150,11 @@ def test_read_marks_what_a_meter_seldom_means(tmp_path: Path) -> None:
     done = read(held, odd)
     assert done.exit_code == 0, done.stderr
     told = " ".join(done.stdout.split())
-    code = "is the code of many meters for no value, and this profile does not say so"
-    asked = "other word order or address off by one?"
+    code = "is a common code for no value, but this profile does not list it"
+    asked = "check the word order, and for an address off by one"
     for pattern, name in (("FFFFFFFF", "ones"), ("8000", "least"), ("7FFFFFFF", "most")):
         assert f"{name}: 0x{pattern} {code}: {asked}" in told
-    assert f"tiny, huge: a float of this size is hardly measured: {asked}" in told
+    assert f"tiny, huge: a float of this size is hardly a measured value: {asked}" in told
     assert f"state: 0xFFFF {code}: {asked}" in told
     assert told.count(asked) == 5
     values = json.loads(read(held, odd, "--json").stdout)["values"]

@@ -111,7 +111,7 @@ def test_the_reason_is_the_close_where_no_other_shape_is_left() -> None:
             outcome = await link.read([Request(1, 3, 100, 2)], MANNERS)
             assert isinstance(outcome, Silence)
             assert outcome.reason == "no-shape"
-            assert outcome.detail.startswith("the device closed the connection behind its answer")
+            assert str(outcome.detail).startswith("the device closed the connection behind its answer")
             link.close()
 
     asyncio.run(test())
@@ -141,7 +141,7 @@ def test_a_close_without_a_whole_answer_is_a_fault_as_before(kind: str, share: i
 
         async with serving(talk) as server, running(tcp_line(server.port, meter("one", 1), kind=kind)) as (_, polls):
             poll = await polls.until(lambda p: p.missed == "line-down")
-            assert words in poll.detail
+            assert words in str(poll.detail)
 
     asyncio.run(test())
 

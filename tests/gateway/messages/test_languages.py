@@ -97,7 +97,7 @@ def test_an_error_of_a_key_says_where_and_keeps_what() -> None:
 
 def test_an_error_of_a_port_says_where_and_keeps_what() -> None:
     error = PortError("/dev/ttyS1", Message("port-missing-none"))
-    assert (error.problem, error.fault) == ("/dev/ttyS1: there is no such port", "there is no such port")
+    assert (error.problem, error.what.problem) == ("/dev/ttyS1: there is no such port", "there is no such port")
     assert in_language(error.message or "", "zh") == "/dev/ttyS1：没有此端口"
 
 

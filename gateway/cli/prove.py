@@ -1,4 +1,4 @@
-"""Maintenance commands: export, backup, doctor."""
+"""Evidence commands: prove, export, backup."""
 
 from __future__ import annotations
 
@@ -10,15 +10,42 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
+from gateway.errors import GatewayError
 from gateway.messages.languages import in_language
+from ledger_client.durable_files import whole_file
 from ledger_client.formats.batch_file import is_batch_file
+from ledger_client.formats.bundle import is_bundle
 from ledger_client.times import rfc3339_ms
 
 if TYPE_CHECKING:
     from gateway.evidence.export import Exported
+
+
+@click.command()
+@CONFIG
+@click.argument("record")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
+@FORCE
+def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
+    """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file."""
+    from gateway.evidence import prove as prover
+
+    config, store = open_store(config_path)
+    demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
+    row = prover.find(store, record)
+    bundle = prover.prove(store, row)
+    try:
+        with whole_file(output) as file:
+            file.write(bundle)
+    except OSError as error:
+        raise GatewayError(f"{output}: {error.strerror}", "give a path that can be written") from None
+    click.echo(
+        f"wrote {output}: {row.id}, {len(bundle)} bytes\n"
+        f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}"
+    )
 
 
 @click.command()
@@ -111,30 +138,3 @@ def backup(config_path: Path, output: Path, force: bool, as_json: bool) -> None:
         f"to put it back: stop the gateway; remove {config.database}, -wal and -shm; copy this file to\n"
         f"{config.database}; start. What was recorded since is gone here then (docs/storage.md)"
     )
-
-
-@click.command()
-@CONFIG
-@click.option("--full", is_flag=True, help="Check the whole database, however long that takes.")
-@JSON
-def doctor(config_path: Path, full: bool, as_json: bool) -> None:
-    """Look at everything that the gateway depends on and say how it is. Exit code 1 if something is bad.
-
-    Polls each meter once where no gateway runs, else changes nothing; may run before the first start.
-    """
-    from gateway.doctor import run
-    from gateway.process import instance_lock
-
-    config = load_config(config_path)
-    findings = []
-    for finding in run.run_checks(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
-        findings.append(finding)
-        if not as_json:
-            run.print_finding(out, finding)
-    facts = run.as_json(findings)
-    if as_json:
-        click.echo(json.dumps(facts))
-    else:
-        counts = {result: sum(f.result == result for f in findings) for result in ("ok", "warn", "bad")}
-        out.print(f"{counts['ok']} good, {counts['warn']} to know, {counts['bad']} bad")
-    sys.exit(0 if facts["healthy"] else 1)

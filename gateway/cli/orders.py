@@ -1,4 +1,4 @@
-"""Command `meterseal reload`: preview and confirmation of a changed configuration, then the order to reload."""
+"""Orders to the running gateway: reload, accept, clear-shared."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import click
 from rich.text import Text
 
 from gateway.cli.common import CONFIG, JSON, out, user
-from gateway.config import model as configuration
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import Declined, GatewayError
 from gateway.process import control_socket
 
@@ -58,10 +59,9 @@ def _asked() -> bool:
         return False
 
 
-def _show(config: configuration.Config, change: dict[str, Any]) -> None:
+def _show(config: Config, change: dict[str, Any]) -> None:
     from gateway.cli.plan_view import print_plan
     from gateway.commissioning import line_plan
-    from gateway.commissioning.line_specs import line_specs
 
     if change["nothing"]:
         out.print(f"{config.path}: nothing is different")
@@ -91,3 +91,47 @@ def _until_it_holds(data: Path) -> str | None:
 def _say(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts))
+
+
+@click.command()
+@CONFIG
+@click.argument("meter")
+@click.option("--serial", required=True, help="The new device's serial number, as it says it itself.")
+@click.option("--reason", default="", help="Why, for the record.")
+@JSON
+def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: bool) -> None:
+    """Take values from the device that now answers for METER: a signed event names the old and the new one."""
+    config = load_config(config_path)
+    if meter not in config.meters:
+        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+    done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
+    click.echo(
+        json.dumps(done) if as_json else f"{meter}: accepted {done['new']} in place of {done['old']}; recording goes on"
+    )
+
+
+@click.command("clear-shared")
+@CONFIG
+@click.argument("bus")
+@JSON
+def clear_shared(config_path: Path, bus: str, as_json: bool) -> None:
+    """Another master is off BUS: stop flagging its values SHARED_LINE, use all shapes and the configured answer lives
+    again, until somebody is heard. A signed event says who ordered it."""
+    config = load_config(config_path)
+    done = control_socket.give(config.data, "clear-shared", line=_line_of(config, bus), user=user())
+    text = f"{bus}: values are not flagged as shared any more, until another master is heard again"
+    click.echo(json.dumps(done) if as_json else text)
+
+
+def _line_of(config: Config, bus: str) -> str:
+    """The name of the line that a bus is, or that it is a part of; also by the line's own name, as alarms have it.
+    Raises GatewayError."""
+    lines = line_specs(config)
+    if bus in {spec.name for spec in lines}:
+        return bus
+    meters = next((entry.meter for entry in config.document.bus if entry.name == bus), None)
+    if meters is None:
+        known = ", ".join(entry.name for entry in config.document.bus)
+        raise GatewayError(f"{config.path}: no bus {bus!r}", f"one of {known}")
+    names = {meter.name for meter in meters}
+    return next(spec.name for spec in lines if any(m.name in names for m in spec.meters))
