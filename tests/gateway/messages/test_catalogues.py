@@ -30,6 +30,7 @@ CONVERTED = {
     "gateway/agent",
     "gateway/alarms",
     "gateway/anchoring",
+    "gateway/cli",
     "gateway/commissioning",
     "gateway/config",
     "gateway/dashboard",
