@@ -42,7 +42,7 @@ class Simulator:
         self._open: list[Bus] = []
 
     async def open(self) -> None:
-        """Start all buses, or none: raises ``WireError``."""
+        """Start all buses, or none. Raises ``WireError``."""
         try:
             for _, bus in self._buses:
                 await bus.open()
@@ -73,10 +73,10 @@ class Simulator:
                 meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes()), self._plant)
             except Mismatch as error:
                 where = f"bus[{number}].meter[{index}].{error.key}"
-                raise ScenarioError(self.scenario.source, where, error.problem, error.way_out) from None
+                raise ScenarioError(self.scenario.source, where, error.problem, error.fix) from None
             if meter.unfilled:
                 self.warnings.append(
-                    f"meter {row.name}: not available: {', '.join(meter.unfilled)}; fill them with show = {{ … }}"
+                    f"meter {row.name}: not available: {', '.join(meter.unfilled)}; set them with show = {{ … }}"
                 )
             devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
@@ -106,10 +106,12 @@ async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable
 
 
 def write_ready(path: Path, ready: dict[str, Any]) -> None:
-    """Write the ready file whole or not at all; raises ``WireError``."""
+    """Write the ready file whole or not at all. Raises ``WireError``."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_text(json.dumps(ready) + "\n", encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
-        raise WireError(f"{path}: {error.strerror}", "give --ready a file in a folder that exists") from None
+        raise WireError(
+            f"{path}: {error.strerror}", "set --ready to a file in an existing folder that you can write to"
+        ) from None

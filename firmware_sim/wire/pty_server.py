@@ -64,7 +64,8 @@ class RtuBus(RtuWire):
             os.close(self._master)
             self._master = -1
             raise WireError(
-                f"{self.path}: {error.strerror}", "give the bus a port in a folder that you can write"
+                f"{self.path}: {error.strerror}",
+                "set port of the bus to a path in an existing folder that you can write to",
             ) from None
 
     def _woken(self) -> None:
@@ -105,13 +106,16 @@ def refuse_taken(path: Path) -> None:
     if not path.is_symlink():
         if path.exists():
             raise WireError(
-                f"{path}: this exists and is no link to a terminal", "move it away, or give the bus another port"
+                f"{path}: already exists and is not a link to a terminal",
+                "move it away, or set another port for the bus",
             )
         return
     if path.exists():
         target = os.readlink(path)
         served = _server_of(target) or "in use"
-        raise WireError(f"{path}: leads to {target}, which is {served}", "stop that, or give the bus another port")
+        raise WireError(
+            f"{path}: leads to {target}, which is {served}", "stop that process, or set another port for the bus"
+        )
     path.unlink()
 
 

@@ -47,7 +47,7 @@ class RtuTcpBus(RtuWire):
             self._is_open = False
             raise WireError(
                 f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {error.strerror or error}",
-                f"give it another port (--port {self.units.bus}=0 takes a free one)",
+                f"use another port (--port {self.units.bus}=0 takes a free one)",
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -34,7 +34,7 @@ class TcpBus:
             reason = error.strerror or error
             raise WireError(
                 f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {reason}",
-                f"give it another port (--port {self.units.bus}=0 takes a free one)",
+                f"use another port (--port {self.units.bus}=0 takes a free one)",
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
 
