@@ -12,7 +12,7 @@ class SimError(Exception):
     """The run cannot start."""
 
     def __init__(self, problem: str, fix: str) -> None:
-        super().__init__(f"{problem}\n  way out: {fix}")
+        super().__init__(f"{problem}\n  fix: {fix}")
         self.problem, self.fix = problem, fix
 
 

@@ -54,7 +54,7 @@ def refused(result: Result) -> str:
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
     assert result.output.startswith("meterseal-sim: ")
-    assert result.output.count("way out: ") == 1
+    assert result.output.count("fix: ") == 1
     return result.output
 
 

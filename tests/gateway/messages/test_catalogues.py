@@ -28,6 +28,7 @@ MADE_FROM_TABLES = {
 CONVERTED = {
     "gateway/acquisition",
     "gateway/agent",
+    "gateway/cli",
     "gateway/commissioning",
     "gateway/config",
     "gateway/dashboard",
