@@ -69,7 +69,7 @@ class GatewayContext:
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
     reload_state: Callable[[], Mapping[str, Any]]
     """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays,
-    ``reverted``, why the one before came back, and ``stuck``, why it cannot."""
+    ``reverted``, why the one before came back, and ``stuck``, why it cannot, both as messages."""
 
     @property
     def config(self) -> Config:

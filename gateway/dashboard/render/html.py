@@ -26,7 +26,7 @@ from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.messages import old_sentences
 from gateway.messages.alarm_kinds import LINE_CODES
-from gateway.messages.languages import LANGUAGES, choose, fix_in_language, in_language, whole_in_language
+from gateway.messages.languages import LANGUAGES, choose, fix_in_language, in_language, said_in, whole_in_language
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
 from ledger_client.formats.record import MISSED_REASONS
@@ -145,6 +145,7 @@ def environment(language: str) -> Environment:
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
         in_words=in_words,
+        said=lambda fields: said_in(fields, fields["text"]),
         fix_in_words=partial(fix_in_language, language=language),
         whole_in_words=partial(whole_in_language, language=language),
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),

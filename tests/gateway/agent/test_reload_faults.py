@@ -21,6 +21,7 @@ from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StoreError
+from gateway.messages.message import Message
 from gateway.records import CONFIGURATION, StoredRecord
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
@@ -161,7 +162,7 @@ def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force
             found = await epoch._reload._look()
             (loaded.path.parent / "other").unlink()
             with pytest.raises(ConfigError, match="other does not exist"):
-                await epoch._reload._renewal.take(*found, {"why": "reload"})
+                await epoch._reload._renewal.take(*found, Message("reload-why"))
             assert (epoch.ready, epoch.site.lines["tcp-000"]) == (before, line)
             assert epoch.site.uplinks["demo-ledger"] is uplink
             await works(epoch, *METERS)

@@ -26,6 +26,7 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/agent",
     "gateway/commissioning",
     "gateway/config",
     "gateway/dashboard",
@@ -36,8 +37,8 @@ CONVERTED = {
     "gateway/evidence",
     "gateway/history",
     "gateway/messages",
-    "gateway/recording",
     "gateway/process",
+    "gateway/recording",
     "gateway/status",
     "gateway/storage",
     "gateway/storage/capacity",

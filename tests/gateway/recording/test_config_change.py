@@ -105,7 +105,7 @@ def test_a_difference_shows_durations_as_they_are_written_and_names_the_lines_to
     specs = {spec.name: spec for spec in line_specs(loaded)}
     after = rewritten(loaded, ('every = "10s"', 'every = "7s"'))
     found = difference(loaded, after, specs, line_specs(after))
-    assert list(found.text) == [
+    assert list(map(str, found.changes)) == [
         "- bus rs485-1, meter export-main, every = 10s", "+ bus rs485-1, meter export-main, every = 7s"
     ]  # fmt: skip
     assert set(found.lines) == found.closed == {"rs485-1"}
