@@ -17,6 +17,7 @@ from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Poll
+from gateway.messages.message import Message
 from gateway.storage.writer import Writer
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
@@ -79,17 +80,13 @@ class MeterIdentity:
         """
         stranger, old = line.stranger(meter), self._known.get(meter, "")
         if stranger is None:
-            raise Declined(
-                f"{meter}: it is still the known device that answers ({old or 'it tells no number'})",
-                "nothing to accept",
-            )
+            if not old:
+                raise Declined(Message("accept-no-identity", meter=meter))
+            raise Declined(Message("accept-known-device", meter=meter, identity=old))
         if serial not in (stranger, *(word.partition("=")[2] for word in stranger.split(", "))):
-            raise Declined(
-                f"{meter}: the device on the wire says {stranger}, not {serial}",
-                "give the number that it says, if it is the right one",
-            )
+            raise Declined(Message("accept-other-number", meter=meter, stranger=stranger, serial=serial))
         if meter in self._exchanges:
-            raise GatewayError(f"{meter}: another acceptance waits for its first reading", "wait for it")
+            raise GatewayError(Message("accept-pending", meter=meter))
         row = await asyncio.wrap_future(self._writer.call(lambda store: store.records.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -97,7 +97,7 @@ class LineSet:
         """The lines whose device closes each connection behind an answer: ``line``, ``connect_ms``, ``text``."""
         habits = [(name, line.endpoint.connections.habit) for name, line in self._lines.items()]
         return [
-            {"line": name, "connect_ms": habit.connect_s * 1000, "text": f"{name}: {habit}"}
+            {"line": name, "connect_ms": habit.connect_s * 1000, "text": f"{name}: {habit.message}"}
             for name, habit in habits
             if habit.one_question
         ]

@@ -23,9 +23,11 @@ from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
 from gateway.fieldbus.specs import Alarm, BlockAnswer, LineSpec, Poll
+from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from ledger_client.formats.senml import Quality
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -80,7 +82,7 @@ class Line:
         self._waiting: dict[str, PollAttempt] = {}
         self._schedule = Schedule({}, 0)
         self._link: Link | None = None
-        self._down_because: str | None = None
+        self._down_because: Said | None = None
         self._reopen_at = float("-inf")
         self._silent_probes = 0
         self._stopping = False
@@ -251,8 +253,9 @@ class Line:
         self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
-            text = "%s: meter %s is silent (%s) and is asked seldom"
-            log.warning(text, self.spec.name, name, attempt.poll.detail, extra={"line": self.spec.name, "meter": name})
+            detail = str(attempt.poll.detail)
+            text = "%s: meter %s is not responding (%s); polling it less often"
+            log.warning(text, self.spec.name, name, detail, extra={"line": self.spec.name, "meter": name})
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
         self._ear.answered(len(attempt.poll.answers), turn.meter.spec.address)
@@ -276,7 +279,7 @@ class Line:
         try:
             self._link = await open_line.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
         except FieldbusError as error:
-            fault = error.fault if isinstance(error, PortError) else error.problem
+            fault = error.what if isinstance(error, PortError) else error.said
             self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
             self._down(fault)
             return
@@ -286,10 +289,10 @@ class Line:
         self._down_because = None
         self._schedule.line_up()
 
-    def _down(self, because: str) -> None:
+    def _down(self, because: Said) -> None:
         if because != self._down_because:
-            text = "%s: cannot be used: %s; trying again every %g s"
-            log.info(text, self.spec.name, because, REOPEN_S, extra={"line": self.spec.name})
+            text = "%s: cannot be used: %s; retrying every %g s"
+            log.info(text, self.spec.name, _without_fix(because), REOPEN_S, extra={"line": self.spec.name})
         self._down_because = because
         self._schedule.line_down()
         self._alarms.port_gone(because)
@@ -299,7 +302,7 @@ class Line:
         reason = "stopped" if self._stopping else "line-down"
         while self._waiting:
             _, turn = self._waiting.popitem()
-            self._ended(turn, turn.abandon(reason, "the line was closed while this read waited for a shape"))
+            self._ended(turn, turn.abandon(reason, Message("poll-line-closed")))
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -344,6 +347,10 @@ class Line:
             self._wake = None
 
 
+def _without_fix(said: Said) -> str:
+    return said if isinstance(said, str) else said.problem
+
+
 def shape_table(spec: LineSpec, *, used_until: float | None = None, armed: bool = True) -> ShapeTable:
     """The shapes of a line, with each meter's answer life."""
     return ShapeTable(*_lives(spec), used_until=used_until, armed=armed)
@@ -371,9 +378,7 @@ async def read_once(
         line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms)
         return await line.poll_each(meters, opened, waits)
     except LineDown as error:
-        raise PortError(
-            spec.where, str(error), "check address, port and cable, and that the device has power"
-        ) from None
+        raise PortError(spec.where, Message("port-not-usable", error=error.said)) from None
 
 
 def check_port(spec: LineSpec) -> None:

@@ -83,4 +83,4 @@ async def _device_server(spec: LineSpec) -> rtu_link.Port:
             str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate)
         )
     except OSError as error:
-        raise not_connected(spec.where, error) from None
+        raise not_connected(error) from None

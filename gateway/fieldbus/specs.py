@@ -130,7 +130,7 @@ class BlockFailure:
 
     block: Block
     reason: str
-    detail: str
+    detail: Said
     exception_code: int | None = None
 
     @property
@@ -153,4 +153,4 @@ class Poll(NamedTuple):
     missed: str | None = None
     flags: int = 0
     identity: str | None = None
-    detail: str = ""
+    detail: Said = ""

@@ -35,7 +35,7 @@ MOST_CHARACTERS = 8000
 """Of a message or traceback: a datagram that is too long would be lost as a whole."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_WAY_OUT = "\n  way out: "
+_FIX = "\n  fix: "
 _LOGIN = re.compile(r"(://)[^\s/@]+@")
 
 
@@ -80,7 +80,7 @@ def leads_to_journal(stream: TextIO) -> bool:
 
 def message_of(record: logging.LogRecord) -> str:
     """The record's message as one line: what could end it or steer a terminal is escaped, a login in a URL left out."""
-    text = _LOGIN.sub(r"\1", record.getMessage().replace(_WAY_OUT, "; way out: "))
+    text = _LOGIN.sub(r"\1", record.getMessage().replace(_FIX, "; fix: "))
     return _CONTROL.sub(_escaped, text)[:MOST_CHARACTERS]
 
 

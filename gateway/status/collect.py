@@ -90,12 +90,14 @@ def collect(
 
 def _recording(store: Database, health: Health) -> Recording:
     stopped, waits = health.get("recording") or {}, health.get("sealing")
+    if waits is not None:
+        waits = said_in(health.get("sealing_said") or {}, waits)
     return Recording(
         stopped_reason=stopped.get("reason"),
         stopped=said_in(stopped, stopped["text"]) if stopped else None,
         every_poll=health.get("every_poll", 1),
         sealing_waits=waits,
-        waiting_since_ms=store.epochs.began_ms() if waits else None,
+        waiting_since_ms=None if waits is None else store.epochs.began_ms(),
     )
 
 
@@ -133,7 +135,7 @@ def _meter(store: Database, name: str, every_ms: int, now_ms: int) -> MeterStatu
 def _ledger(store: Database, name: str, policy: str) -> LedgerStatus:
     states, refused = store.anchors.states(name), store.anchors.first_refused(name)
     settled = states.pop("settled", 0)
-    return LedgerStatus(name, policy, settled, states, refused is not None, refused.detail if refused else None)
+    return LedgerStatus(name, policy, settled, states, refused is not None, refused.said if refused else None)
 
 
 def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:

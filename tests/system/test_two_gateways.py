@@ -37,7 +37,7 @@ def test_one_folder_one_gateway_whatever_the_lock_says(tmp_path: Path) -> None:
         assert older.process.wait(30) == 2
         said = older.log.read_text()
         assert "another gateway has begun a newer epoch in this database; it goes on, this one stops" in said
-        assert "way out: run one gateway in this folder" in said
+        assert "fix: run one gateway in this folder" in said
         assert "Traceback" not in said
         before = look.settled()
         until("the newer one to go on", lambda: look.settled() >= before + 2)

@@ -249,7 +249,7 @@ def test_check_shows_the_plan_refuses_it_and_run_does_the_same(tmp_path: Path, p
         assert done.exit_code == 2
         said = f"meterseal: {loaded.path}: bus 'rs485-1', meter 'stack-co2', every: 1 s is too often"
         assert said in done.stderr
-        assert 'way out: the shortest that works is every = "3.5s"' in done.stderr
+        assert 'fix: the shortest that works is every = "3.5s"' in done.stderr
         assert ("function 4" in done.stdout) is shows
     done = CliRunner().invoke(main, ["check", "--json", str(loaded.path)])
     assert done.exit_code == 2

@@ -42,7 +42,7 @@ def refused(path: Path, *words: str) -> None:
     assert code == 2, err
     assert out == ""
     assert any(line.startswith(f"meterseal: {path.parent}") for line in err.splitlines()), err
-    assert "way out: " in err
+    assert "fix: " in err
     for word in words:
         assert word in err, f"{word!r} not in {err!r}"
 
@@ -263,7 +263,7 @@ def test_a_ledger_without_a_key_in_the_trust_file_is_refused(tmp_path: Path) -> 
 def demand_refused_by_run(path: Path, *words: str) -> None:
     code, _, err = meterseal("run", path)
     assert code == 2
-    for word in (*words, "way out: "):
+    for word in (*words, "fix: "):
         assert word in err, err
 
 
@@ -323,8 +323,7 @@ def test_the_way_out_asks_first_if_the_meter_itself_has_the_ethernet_plug(tmp_pa
     code, _, err = meterseal("check", path)
     assert code == 2
     assert (
-        "  way out: if the meter itself has the Ethernet plug, direct = true at the top of its profile; the shortest"
-        in err
+        "  fix: if the meter itself has the Ethernet plug, direct = true at the top of its profile; the shortest" in err
     )
     profile.write_text(f"direct = true\n{SIMPLEST}")
     assert meterseal("check", path)[0] == 0
@@ -446,4 +445,4 @@ def test_toml_that_no_parser_bears_is_one_sentence(tmp_path: Path, verb: str, li
         assert (code, out) == (2, "")
         assert "Traceback" not in err
         assert len(err) < 1000
-        assert "way out" in err
+        assert "fix: " in err

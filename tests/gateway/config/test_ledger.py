@@ -171,7 +171,7 @@ def test_files_that_cannot_be_used_are_named(files: Files) -> None:
             ledger_drivers.check_ledger_access(load_config(files.path))
         text = str(caught.value)
         assert f"ledger 'demo-ledger', {words.format(path, cert=files.cert, key=files.key)}" in text
-        assert "way out: " in text
+        assert "fix: " in text
         assert SECRET not in text
         path.write_bytes(good)
         path.chmod(0o644 if path in (files.ca, files.cert) else 0o600)

@@ -92,7 +92,7 @@ def test_the_answer_for_programs_and_its_exit_code(loaded: Config) -> None:
         assert name in names
     said = command("gateway.cli", "doctor", loaded.path)
     assert said.returncode == 1
-    assert "way out: " in said.stdout
+    assert "fix: " in said.stdout
     assert said.stderr == ""
     assert command("gateway.cli", "doctor", loaded.path.parent / "none.toml").returncode == 2
 

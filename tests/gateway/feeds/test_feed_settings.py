@@ -98,7 +98,7 @@ def test_the_files_of_a_feed_are_looked_at_before_anything_is_started(tmp_path: 
     assert done.returncode == 2
     word = loaded.path.parent / "word"
     assert f"feed 'scada', password_file: {word} does not exist" in done.stderr
-    assert "way out: give the path of a file" in done.stderr
+    assert "fix: give the path of a file" in done.stderr
     assert not loaded.database.exists()
     word.write_text("secret\n")
     word.chmod(0o600)

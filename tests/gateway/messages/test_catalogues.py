@@ -26,7 +26,9 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/acquisition",
     "gateway/agent",
+    "gateway/cli",
     "gateway/commissioning",
     "gateway/config",
     "gateway/dashboard",
@@ -35,6 +37,8 @@ CONVERTED = {
     "gateway/devices",
     "gateway/doctor",
     "gateway/evidence",
+    "gateway/fieldbus",
+    "gateway/fieldbus/modbus",
     "gateway/history",
     "gateway/messages",
     "gateway/process",

@@ -105,7 +105,7 @@ def test_a_writer_that_finds_a_newer_epoch_writes_nothing_more_and_says_the_way_
     older.poll(2)
     newer = Hands(loaded, Machine(), epoch=b"n" * 8)
     before = older.store.totals()
-    with pytest.raises(Superseded, match=r"another gateway .* a newer epoch[\s\S]*way out: "):
+    with pytest.raises(Superseded, match=r"another gateway .* a newer epoch[\s\S]*fix: "):
         older.poll(1)
     assert older.store.totals() == before
     newer.poll(2)

@@ -56,7 +56,7 @@ def test_a_folder_that_may_not_be_entered_is_named(loaded: Config, tmp_path: Pat
         ):
             said = meterseal(command, loaded.path, *options)
             assert said.returncode == 2, said.stderr
-            assert said.stderr.startswith(f"meterseal: {loaded.database}: Permission denied\n  way out: ")
+            assert said.stderr.startswith(f"meterseal: {loaded.database}: Permission denied\n  fix: ")
         said = meterseal("doctor", loaded.path, "--json")
         assert said.returncode == 1, said.stderr
         bad = {check["check"]: check for check in json.loads(said.stdout)["checks"] if check["result"] == "bad"}

@@ -147,7 +147,7 @@ def test_pages_that_must_not_be_opened_are_refused_with_file_key_and_way_out(
         assert done.exit_code == 2, done.output
         assert told in done.output
         assert str(path) in done.output
-        assert "way out: " in done.output
+        assert "fix: " in done.output
 
 
 def test_beyond_this_machine_there_must_be_a_password(tmp_path: Path) -> None:
