@@ -16,7 +16,6 @@ from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.evidence import sealing
 from gateway.messages.alarm_kinds import AlarmCode
-from gateway.messages.languages import in_language
 from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.recording.announcements import by_meter, schedule, spread
@@ -388,7 +387,7 @@ class Journal:
         return {
             "recording": {"reason": trouble.reason, **_said(trouble)} if trouble else None,
             "every_poll": self._accounting.factor,
-            "sealing": None if held is None else in_language(held, "en"),
+            "sealing": None if held is None else str(held),
             "sealing_said": None if held is None else said_fields(held),
         }
 
