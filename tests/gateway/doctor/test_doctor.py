@@ -228,7 +228,7 @@ def test_a_log_without_its_database_is_no_first_start(loaded: Config) -> None:
     loaded.data.mkdir()
     loaded.database.with_name("meterseal.db-wal").write_bytes(b"what is left")
     (found,) = database.database(case(loaded))
-    assert (found.result, "its log is here" in found.text) == ("bad", True)
+    assert (found.result, "log exists, the database does not" in found.text) == ("bad", True)
 
 
 def test_a_look_that_takes_too_long_is_ended(loaded: Config) -> None:

@@ -19,7 +19,7 @@ def test_without_a_gateway_the_doctor_knocks_at_the_broker(tmp_path: Path) -> No
 
     async def record() -> None:
         async with running(loaded) as rig:
-            await until(lambda: rig.feed.state.startswith("nobody answers"))
+            await until(lambda: str(rig.feed.state).startswith("nobody answers"))
             await rig.poll(times=3)
 
     asyncio.run(record())

@@ -69,7 +69,7 @@ def test_batches_that_only_the_ledger_holds_are_continued_and_nothing_is_sealed_
     assert [statement.batch for statement in statements] == [0, 1, 2, 3, 4]
     assert [statement.batch for statement in statements if statement.resume] == [3]
     store = Database(loaded.database, read_only=True)
-    with pytest.raises(GatewayError, match="it is in a batch that this database lost"):
+    with pytest.raises(GatewayError, match="in a batch that this database lost"):
         prove(store, readings[0])
     store.close()
 
