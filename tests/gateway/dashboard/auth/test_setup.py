@@ -182,7 +182,7 @@ def test_a_port_in_use_costs_no_reading_and_is_taken_when_it_is_free(tmp_path: P
     with socket.create_server(("127.0.0.1", port)) as held:
         loaded = pages_of(tmp_path / "site", (502,), f'listen = "127.0.0.1:{port}"\n')
         with running(loaded, "another process listens there") as server:
-            assert "recording goes on" in server.log.read_text()
+            assert "recording continues" in server.log.read_text()
             held.close()
             server.wait_for("pages at")
             assert Browser(port).get("/login").status == 200
