@@ -120,8 +120,8 @@ def _note(data: Path, where: str, until_ms: int | None) -> None:
         as_its_folder(_path(data))
     except OSError as error:
         log.warning(
-            "%s: what is asked on %s cannot be noted (%s): wait for its answer life before the gateway is started, or "
-            "use the gateway's own user", data, where, error.strerror,
+            "%s: requests on %s cannot be noted (%s): wait for the answer life before you start the gateway, or use "
+            "the gateway's own user", data, where, error.strerror,
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import click
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
 from gateway.process.console import console
 from gateway.storage.database import Database
 from ledger_client.durable_files import may_replace
@@ -31,7 +32,7 @@ def open_store(config_path: Path) -> tuple[Config, Database]:
 def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:
     """Raises GatewayError where a file is there that is not of the kind that a command writes."""
     if not force and not may_replace(path, is_such):
-        raise GatewayError(f"{path}: is there and is no {kind}", "give another name, or --force to replace it")
+        raise GatewayError(Message("output-other-file", path=str(path), kind=kind))
 
 
 def user() -> str:

@@ -15,6 +15,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
 from gateway.process import control_socket
 
 ASK_EVERY_S = 0.5
@@ -40,7 +41,7 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
         _say(change | {"done": False}, as_json)
         return
     if not yes and (as_json or not _asked()):
-        raise Declined("nothing was changed", "say --yes to change it without being asked")
+        raise Declined(Message("reload-not-confirmed"))
     done = control_socket.give(config.data, "reload", fingerprint=change["fingerprint"], user=user())
     if not as_json:
         watched = f"; for {done['watched_s']:.0f} s it may go back by itself" if done["watched_s"] else ""
@@ -84,7 +85,7 @@ def _until_it_holds(data: Path) -> str | None:
             reverted: str | None = state["reverted"]
             return reverted
         if state["stuck"] is not None:
-            raise GatewayError(state["stuck"], "mend that, or gateway.toml; until then the new one is in force")
+            raise GatewayError(Message("reload-cannot-revert", why=state["stuck"]))
         time.sleep(ASK_EVERY_S)
 
 
@@ -103,7 +104,9 @@ def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: boo
     """Take values from the device that now answers for METER: a signed event names the old and the new one."""
     config = load_config(config_path)
     if meter not in config.meters:
-        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+        raise GatewayError(
+            Message("command-no-meter", config=str(config_path), meter=meter, meters=tuple(config.meters))
+        )
     done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
     click.echo(
         json.dumps(done) if as_json else f"{meter}: accepted {done['new']} in place of {done['old']}; recording goes on"
@@ -131,7 +134,7 @@ def _line_of(config: Config, bus: str) -> str:
         return bus
     meters = next((entry.meter for entry in config.document.bus if entry.name == bus), None)
     if meters is None:
-        known = ", ".join(entry.name for entry in config.document.bus)
-        raise GatewayError(f"{config.path}: no bus {bus!r}", f"one of {known}")
+        buses = tuple(entry.name for entry in config.document.bus)
+        raise GatewayError(Message("command-no-bus", config=str(config.path), bus=bus, buses=buses))
     names = {meter.name for meter in meters}
     return next(spec.name for spec in lines if any(m.name in names for m in spec.meters))

@@ -15,6 +15,8 @@ from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
 from gateway.messages.languages import in_language
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from ledger_client.durable_files import whole_file
 from ledger_client.formats.batch_file import is_batch_file
 from ledger_client.formats.bundle import is_bundle
@@ -41,7 +43,7 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
         with whole_file(output) as file:
             file.write(bundle)
     except OSError as error:
-        raise GatewayError(f"{output}: {error.strerror}", "give a path that can be written") from None
+        raise GatewayError(Message("output-not-writable", path=str(output), error=os_error(error))) from None
     click.echo(
         f"wrote {output}: {row.id}, {len(bundle)} bytes\n"
         f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}"

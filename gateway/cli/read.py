@@ -19,6 +19,7 @@ from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_failed, block_name, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.messages.message import Message
 from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
 
@@ -42,8 +43,8 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     check_port(spec)
     (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
     if not poll.answers:
-        said = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
-        raise NotYet(f"{meter}: {said.problem}", said.way_out)
+        why = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
+        raise NotYet(Message("read-no-values", meter=meter, problem=why))
     reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
     values = reading_values(reading, meter, "not recorded")
     if as_json:
@@ -60,12 +61,13 @@ def _line_of(config: Config, meter: str) -> LineSpec:
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:
-        raise GatewayError(f"{config.path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+        raise GatewayError(
+            Message("command-no-meter", config=str(config.path), meter=meter, meters=tuple(config.meters))
+        )
     spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
-            f"line {bus.name}: the running gateway (pid {running}) asks its meters",
-            f"see `meterseal readings {config.path} {meter}`; to ask by hand stop the gateway first",
+            Message("read-line-in-use", bus=bus.name, pid=running or 0, config=str(config.path), meter=meter)
         )
     return spec
 

@@ -22,6 +22,8 @@ from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
 from gateway.history.export_files import FORMATS, WRITERS, Line, ValueLine, are_readings, lines, of_row
 from gateway.history.local_calendar import moment_ms
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.console import console
 from gateway.status.readings import recorded_values
 from ledger_client.durable_files import whole_file
@@ -89,7 +91,9 @@ def readings(
     if from_ms >= to_ms:
         raise click.UsageError("--from is not before --to: there is no time between them")
     if meter is not None and meter not in config.meters and store.records.newest(meter, "reading") is None:
-        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+        raise GatewayError(
+            Message("command-no-meter", config=str(config_path), meter=meter, meters=tuple(config.meters))
+        )
     names = [meter] if meter else list(config.meters)
     rows = [] if ranged else [row for name in names for row in store.records.readings(name, count or LAST)]
     if form == "json":
@@ -136,7 +140,7 @@ def _write(some: Iterable[list[Line]], form: str, output: Path | None) -> None:
         with whole_file(output) as file:
             _into(file, some, form)
     except OSError as error:
-        raise GatewayError(f"{output}: {error.strerror}", "give a path that can be written, with room for it") from None
+        raise GatewayError(Message("output-not-writable", path=str(output), error=os_error(error))) from None
 
 
 def _into(file: IO[bytes], some: Iterable[list[Line]], form: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from gateway.commissioning import service_files as service
 from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
 
 ROOT = click.option(
     "--root", type=click.Path(path_type=Path), default=service.ROOT, help="Another machine's disk, mounted here."
@@ -35,10 +36,9 @@ def install(command_path: Path | None, root: Path, yes: bool) -> None:
     command_path = command_path or service.own_command()
     service.check(root, command_path)
     found = service.pieces(root, command_path)
-    foreign = [piece.path for piece in found if piece.present is not None and not piece.ours]
+    foreign = tuple(str(piece.path) for piece in found if piece.present is not None and not piece.ours)
     if foreign:
-        problem = f"{', '.join(map(str, foreign))}: is there already, and not from here"
-        raise GatewayError(problem, "move it away if it may be replaced")
+        raise GatewayError(Message("service-file-foreign", paths=foreign))
     for piece in found:
         if piece.content == piece.present:
             click.echo(f"{piece.path}: is there as it should be\n")
@@ -99,7 +99,7 @@ def _delete(root: Path) -> None:
         f"To delete them type the gateway's id, which is {held.gateway}", default="", show_default=False
     )
     if typed.strip() != held.gateway:
-        raise Declined(f"{held.path}: not deleted, {typed!r} is not the gateway's id", "run it again")
+        raise Declined(Message("data-not-deleted", path=str(held.path), typed=typed))
     service.delete(held)
     click.echo(f"deleted {held.path}")
     _take(service.steps_after_data(root))

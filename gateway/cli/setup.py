@@ -13,6 +13,8 @@ from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.field_types import duration_text
 from gateway.config.load import load_config
 from gateway.errors import ConfigError, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import is_there
 
 PASSWORD_FILE = click.option(
@@ -143,15 +145,14 @@ def _new_password(name: str, file: Path | None) -> str:
         try:
             given = click.prompt(f"password for {name}", hide_input=True, confirmation_prompt="the same again")
         except click.Abort:
-            raise GatewayError("no password was given", "type it at a terminal, or give --password-file FILE") from None
+            raise GatewayError(Message("password-not-given")) from None
     else:
         try:
             given = file.read_text().partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ConfigError(
-                file, "", f"cannot be read: {why}", "give a file whose first line is the password"
-            ) from None
+        except UnicodeDecodeError:
+            raise ConfigError(file, "", Message("password-file-not-utf8")) from None
+        except OSError as error:
+            raise ConfigError(file, "", Message("password-file-unreadable", error=os_error(error))) from None
     if problem := check_new(name, given):
         raise GatewayError(problem)
     return str(given)

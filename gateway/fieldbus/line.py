@@ -253,8 +253,9 @@ class Line:
         self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
-            text = "%s: meter %s is silent (%s) and is asked seldom"
-            log.warning(text, self.spec.name, name, attempt.poll.detail, extra={"line": self.spec.name, "meter": name})
+            detail = str(attempt.poll.detail)
+            text = "%s: meter %s is not responding (%s); polling it less often"
+            log.warning(text, self.spec.name, name, detail, extra={"line": self.spec.name, "meter": name})
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
         self._ear.answered(len(attempt.poll.answers), turn.meter.spec.address)
@@ -290,7 +291,7 @@ class Line:
 
     def _down(self, because: Said) -> None:
         if because != self._down_because:
-            text = "%s: cannot be used: %s; trying again every %g s"
+            text = "%s: cannot be used: %s; retrying every %g s"
             log.info(text, self.spec.name, _without_fix(because), REOPEN_S, extra={"line": self.spec.name})
         self._down_because = because
         self._schedule.line_down()

@@ -120,7 +120,7 @@ class LineMonitor:
         if seen.latency_s is None or seen.latency_s > LONGEST_LIFE_S:
             self._table.avoid(seen.shape, now)
             return
-        text = "%s: or unit %d took %.1f s to answer; if it is that slow, set a longer answer_life"
+        text = "%s: unit %d may have taken %.1f s to answer; if it is that slow, set a longer answer_life"
         log.warning(text, self._line, seen.shape.unit, seen.latency_s, extra={"line": self._line})
         self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s, now)
         self._table.use(seen.shape, now)

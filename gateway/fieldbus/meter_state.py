@@ -92,7 +92,7 @@ class MeterState:
         longest = self.line.timeout_max_of(self.spec) / 1000
         timeout_s = min(longest, latency_s * MARGIN)
         if timeout_s > self.manners.timeout_s:
-            text = "%s: answers late; its time-out is now %d ms"
+            text = "%s: answers late; time-out is now %d ms"
             log.info(text, self.spec.name, timeout_s * 1000, extra={"line": self.line.name, "meter": self.spec.name})
             self.manners = replace(self.manners, timeout_s=timeout_s)
 
@@ -212,7 +212,7 @@ class MeterState:
         """Take what a poll's reads taught; the next poll is planned anew when that changes anything."""
         if self._cuts is not None and self._cuts.note(reads, self.clock.monotonic()):
             holes = ", ".join(self._cuts.holes) or "none"
-            text = "%s: refuses some reads and is asked in others; points that it lacks: %s"
+            text = "%s: rejects some reads, polled in others from now on; points that it does not have: %s"
             log.warning(text, self.spec.name, holes, extra={"line": self.line.name, "meter": self.spec.name})
             if self._along and self._plan is not None and any(block.who for block in self._plan.blocks):
                 self._along, self._cuts = False, None  # it may be the identity alone that it does not give along

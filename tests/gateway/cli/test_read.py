@@ -172,16 +172,19 @@ def test_facts_true_of_all_points_are_said_once_below_the_table(loaded: Config) 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (1, "exception 01: it answers, and does not know function 4: function 3 instead?"),
-        (2, "exception 02: it answers, and has no such register: function 3 instead of 4? counted from 1?"),
-        (3, "exception 03: it answers, and refuses this number of registers"),
-        (4, "exception 04: it answers, and fails to read it"),
+        (1, "exception 01: it does not support function 4; try function 3"),
+        (
+            2,
+            "exception 02: it has no such register; try function 3 instead of 4, and check whether the map",
+        ),
+        (3, "exception 03: it rejects this number of registers"),
+        (4, "exception 04: it cannot read the registers"),
     ],
 )
 def test_a_meter_that_refuses_is_not_silent(loaded: Config, code: int, words: str) -> None:
     done = read(loaded, lambda request: [(0.0, refuse(request, code))])
     assert done.exit_code == 1
-    assert f"{METER}: it answers and refuses what is asked: function 4, registers 100 to 101: {words}" in done.stderr
+    assert f"{METER}: it rejects the request: function 4, registers 100 to 101: {words}" in done.stderr
     assert "no answer" not in done.stderr
     part = read(loaded, only(100, lambda request: refuse(request, code)))
     assert part.exit_code == 0
@@ -191,18 +194,18 @@ def test_a_meter_that_refuses_is_not_silent(loaded: Config, code: int, words: st
 def test_noise_is_told_from_silence(loaded: Config) -> None:
     done = read(loaded, lambda request: [(0.0, b"\xf8\x00\xfe\xf8\x80" * 8)])
     assert done.exit_code == 1
-    assert "bytes that are no frame: speed, parity or A/B?" in done.stderr
+    assert "bytes that form no frame (wrong speed, parity or A/B?)" in done.stderr
     few = read(loaded, lambda request: [(0.0, b"\xf8\x00")])
-    assert "bytes that are no frame: speed, parity or A/B?" in few.stderr
+    assert "bytes that form no frame (wrong speed, parity or A/B?)" in few.stderr
 
 
 def test_read_says_where_the_bus_differs_from_the_profile(loaded: Config) -> None:
     done = read(loaded, lambda request: [])
     assert done.exit_code == 1
     for words in (
-        "bus 'rs485-1' has baudrate 9600, apart is delivered with 19200",
-        "bus 'rs485-1' has parity N, apart is delivered with E",
-        f"{METER} is asked at address 240, apart is delivered with 7",
+        "bus 'rs485-1' has baudrate 9600; the factory setting of apart is 19200",
+        "bus 'rs485-1' has parity N; the factory setting of apart is E",
+        f"{METER} has address 240; the factory setting of apart is 7",
     ):
         assert words in done.stderr
     assert "stopbits" not in done.stderr
@@ -212,9 +215,9 @@ def test_check_says_where_a_bus_differs_from_the_profiles(loaded: Config) -> Non
     *notes, unbounded = map(str, line_plan(line_specs(loaded)[0]).notes)
     assert unbounded.startswith("profile apart: first have neither")
     assert notes == [
-        "bus 'rs485-1' has baudrate 9600, apart is delivered with 19200",
-        "bus 'rs485-1' has parity N, apart is delivered with E",
-        f"{METER} is asked at address 240, apart is delivered with 7",
+        "bus 'rs485-1' has baudrate 9600; the factory setting of apart is 19200",
+        "bus 'rs485-1' has parity N; the factory setting of apart is E",
+        f"{METER} has address 240; the factory setting of apart is 7",
     ]
     said = io.StringIO()
     print_plan(console(said), line_plan(line_specs(loaded)[0]))
@@ -226,6 +229,6 @@ def test_a_driver_that_refuses_parity_is_told_without_a_traceback(tmp_path: Path
     for _ in range(2):
         done = read(loaded, addresses)
         assert done.exit_code == 2
-        assert "rs485-1: its driver refuses 9600 baud 8E1" in done.stderr
-        assert 'write parity = "N"' in done.stderr
+        assert "rs485-1: its driver rejects 9600 baud 8E1" in done.stderr
+        assert 'set parity = "N"' in done.stderr
         assert "Traceback" not in done.output

@@ -99,7 +99,7 @@ def test_what_others_have_written_is_neither_replaced_nor_removed(root: Path) ->
     unit.write_text("[Service]\n")
     refused = install(root, "--yes")
     assert refused.exit_code == 2
-    assert f"{unit}: is there already, and not from here" in refused.output
+    assert f"{unit}: exists already and was not written by" in refused.output
     left = call("uninstall", "--root", root, "--yes")
     assert f"{unit}: is not from here, and stays" in left.output
     assert files(root) == {str(TARGETS[UNIT]): "[Service]\n"}

@@ -129,14 +129,14 @@ def alarms(loaded: Config) -> list[AlarmRow]:
 @pytest.mark.parametrize(
     ("name", "fields", "told"),
     [
-        ("clear-shared", {"line": "tcp-000"}, "tcp-000: no other master is known on it"),
+        ("clear-shared", {"line": "tcp-000"}, "tcp-000: no other master is known on this line"),
         ("clear-shared", {}, "line is missing"),
         ("shelve", {"id": "1"}, "shelving time missing"),
         ("acknowledge", {"id": "-1"}, "id is not a number"),
         ("acknowledge", {"id": "999999"}, "999999"),
         ("accept", {"meter": "nobody", "serial": "1"}, "no meter nobody"),
         ("accept", {"meter": "meter-000", "serial": "x" * 300}, "serial is missing"),
-        ("reload", {"fingerprint": "00"}, "it has changed since it was looked at"),
+        ("reload", {"fingerprint": "00"}, "has changed since the preview"),
     ],
 )
 def test_what_cannot_be_done_is_told_on_the_page(

@@ -16,7 +16,7 @@ from tests.gateway.fieldbus.devices import serving
 from tests.gateway.fieldbus.test_closing_device import closing
 from tests.support.epochs import running, until
 
-SAID = "one question a connection, for the device closes it behind each answer; connecting takes "
+SAID = "one request per connection: the device closes it after each answer; connecting takes "
 
 
 def test_status_says_one_question_a_connection_and_check_reckons_the_connecting(tmp_path: Path) -> None:

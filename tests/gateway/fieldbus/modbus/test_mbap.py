@@ -90,9 +90,9 @@ def test_a_longer_count_than_there_are_bytes_has_no_answer() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (bytes.fromhex("0001 0007 0007 01 03 04 00000000"), "bytes that are no Modbus TCP"),
-        (bytes.fromhex("0001 0000 0001 01 03 04 00000000"), "bytes that are no Modbus TCP"),
-        (bytes.fromhex("0001 0000 00FF 01 03 04 00000000"), "bytes that are no Modbus TCP"),
+        (bytes.fromhex("0001 0007 0007 01 03 04 00000000"), "bytes that are not Modbus TCP"),
+        (bytes.fromhex("0001 0000 0001 01 03 04 00000000"), "bytes that are not Modbus TCP"),
+        (bytes.fromhex("0001 0000 00FF 01 03 04 00000000"), "bytes that are not Modbus TCP"),
         (bytes.fromhex("0001 0000 0002 01 03"), "byte count does not fit"),
         (bytes.fromhex("0001 0000 0002 01 83"), "byte count does not fit"),
         (bytes.fromhex("0001 0000 0008 01 03 04 0000000000"), "byte count does not fit"),
