@@ -36,7 +36,7 @@ def test_one_folder_one_gateway_whatever_the_lock_says(tmp_path: Path) -> None:
         newer.start()
         assert older.process.wait(30) == 2
         said = older.log.read_text()
-        assert "another gateway has begun a newer epoch in this database; it goes on, this one stops" in said
+        assert "another gateway process has begun a newer epoch in this database; this process stops" in said
         assert "fix: run one gateway in this folder" in said
         assert "Traceback" not in said
         before = look.settled()

@@ -37,7 +37,7 @@ def test_behind_the_end_of_the_epoch_no_task_begins() -> None:
         group = EpochTaskGroup(Heartbeats())
         async with group.until(asyncio.Event()):
             pass
-        with pytest.raises(StoreError, match="begins a new epoch"):
+        with pytest.raises(StoreError, match="beginning a new epoch"):
             group.begin(asyncio.sleep(0), "too late")
 
     run(work())

@@ -272,7 +272,9 @@ def test_check_refuses_a_key_that_the_trust_file_lacks(tmp_path: Path) -> None:
     trust = path.with_name("trust.toml")
     head, _, rest = trust.read_text().partition('meter = "stack-co2"')
     trust.write_text(head.rpartition("[[key]]")[0] + "[[key]]" + rest.partition("[[key]]")[2])
-    refused(path, "trust.toml", "lacks the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol")
+    refused(
+        path, "trust.toml", "does not list the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol"
+    )
     ready = prepare(load_config(path), may_be_missing=True)  # of a start: the alarm tells
     (missing,) = unlisted(ready.config, ready.keys, ready.trust)
     assert missing[0] == "stack-co2"
@@ -288,7 +290,7 @@ def test_check_and_run_refuse_key_files_that_are_swapped(other: str, tmp_path: P
     first, second = one.read_bytes(), two.read_bytes()
     one.write_bytes(second)
     two.write_bytes(first)
-    words = (f"keys/{other}.pem", "this is the key of meter 'stack-co2'", "put the key files back")
+    words = (f"keys/{other}.pem", "lists this as the key of meter 'stack-co2'", "put the key files back")
     refused(path, *words)
     demand_refused_by_run(path, *words)
 
@@ -299,7 +301,7 @@ def test_check_and_run_refuse_an_id_that_is_not_the_databases(tmp_path: Path) ->
     hands.poll(1)
     hands.end()
     path.write_text(path.read_text().replace('id = "test-gateway"', 'id = "renamed"'))
-    words = ("gateway, id", "is 'renamed'", "is of gateway 'test-gateway'", "write id = 'test-gateway'")
+    words = ("gateway, id", "is 'renamed'", "belongs to gateway 'test-gateway'", "write id = 'test-gateway'")
     refused(path, *words)
     demand_refused_by_run(path, *words)
 

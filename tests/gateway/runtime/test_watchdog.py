@@ -35,7 +35,7 @@ def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path)
             heard.until("STATUS", "3 silent; recording")
             heard.until("WATCHDOG")
             assert gateway.stop() == 0
-            assert heard.until("STOPPING")["STATUS"].startswith("the reads in flight")
+            assert heard.until("STOPPING")["STATUS"].startswith("finishing the reads in flight")
         finally:
             gateway.close()
     said = gateway.log.read_text()

@@ -122,14 +122,14 @@ def test_doctor_looks_whether_the_account_may_write(plant: Plant) -> None:
     def said() -> str:
         return " ".join(meterseal("doctor", plant.loaded.path)[1].split())
 
-    assert "it would refuse the next batch: Unknown account" in said()
+    assert "would refuse the next batch: Unknown account" in said()
     plant.register()
     assert "it holds no batch of this gateway yet" in said()
     plant.registry.send(plant.registry.owner, "revoke", plant.account.address)
     assert "was revoked" in said()
     text = plant.loaded.trust.read_text()
     plant.loaded.trust.write_text(text[: text.index("[[chain]]")])
-    assert "has no [[chain]] of it" in said()
+    assert "has no [[chain]] for it" in said()
 
 
 def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> None:
