@@ -66,7 +66,10 @@ FILES = [
         "sleeps_below: this key needs format 2; write format = 2 at the top",
     ),
     ("format = 2\nsleeps_below = 'p'" + POWER, "sleeps_below: this device does not sleep; add may_sleep = true"),
-    (SLEEPER + "sleeps_below = 'q'" + POWER, "sleeps_below: 'q' is not a point in W or kW of this profile; available: p"),
+    (
+        SLEEPER + "sleeps_below = 'q'" + POWER,
+        "sleeps_below: 'q' is not a point in W or kW of this profile; available: p",
+    ),
     (
         SLEEPER + "sleeps_below = 'p'" + POINT,
         "sleeps_below: 'p' is not a point in W or kW of this profile; available: none",
