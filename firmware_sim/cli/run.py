@@ -30,7 +30,16 @@ Bus = RtuBus | RtuTcpBus | TcpBus
 class Simulator:
     """A scenario in operation; ``open`` and ``close`` belong to one event loop.
 
-    ``folder`` is where relative serial paths lead. ``warnings`` names points that nothing in the plant can fill.
+    ``warnings`` names points that nothing in the plant can fill.
+
+    Args:
+        scenario: what runs.
+        folder: where relative serial paths lead.
+        log: where answers are written.
+        clock: the plant's; None: one that starts now.
+
+    Raises:
+        ScenarioError: a meter's profile or ``show`` asks for what is not simulated.
     """
 
     def __init__(self, scenario: Scenario, *, folder: Path, log: AnswerLog, clock: SimClock | None = None) -> None:
@@ -90,7 +99,16 @@ class Simulator:
 
 
 async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:
-    """Run until SIGINT, SIGTERM or the end of ``seconds``; ``opened`` is called once every bus accepts."""
+    """Run until SIGINT, SIGTERM or the end of ``seconds``.
+
+    Args:
+        simulator: closed; it is closed again at the end.
+        seconds: None: no end.
+        opened: called once, when every bus accepts.
+
+    Raises:
+        WireError: a path or port cannot be used.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -264,7 +264,7 @@ class Layout:
 
 
 def beyond(point: Point, key: str, what: str = "") -> Mismatch:
-    """The refusal of a key that the simulator does not know to lay out."""
+    """The refusal of a key that the simulator cannot lay out; ``what`` says in which case."""
     return Mismatch(
         f"points.{point.name}.{key}", f"this key is not simulated {what}".rstrip(), "use a profile without it"
     )

@@ -34,9 +34,16 @@ _Table = TypeVar("_Table", bound=BaseModel)
 
 
 def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None) -> Scenario:
-    """Read a scenario; ``seed`` and ``ports`` (bus name → port) replace what it says.
+    """Read a scenario.
 
-    Raises ``ScenarioError``; ``ProfileError`` for a profile that it names.
+    Args:
+        path: the file.
+        seed: replaces that of the file.
+        ports: by name of the bus, replace those of the file.
+
+    Raises:
+        ScenarioError: the file cannot be read, or has a mistake.
+        ProfileError: the same of a profile that it names.
     """
     try:
         table = toml_of(path.read_text(encoding="utf-8"))

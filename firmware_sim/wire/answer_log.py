@@ -28,7 +28,15 @@ class AnswerLog:
                 ) from None
 
     def write(self, t_ms: int, meter: str, bus: str, outcome: Outcome, delivery: Delivery) -> None:
-        """One answer, about to be sent at ``t_ms`` (Unix, in ms)."""
+        """Write one answer, which is about to be sent.
+
+        Args:
+            t_ms: Unix time in ms.
+            meter: its name.
+            bus: its name.
+            outcome: what the device made of the request.
+            delivery: the bytes of the answer, and the readings in them.
+        """
         if self._file is None:
             return
         asked, read = outcome.asked, outcome.asked.read

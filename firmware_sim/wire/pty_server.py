@@ -23,7 +23,14 @@ from firmware_sim.wire.units import Units
 
 
 class RtuBus(RtuWire):
-    """One pseudo-terminal line; ``open`` publishes it as a symbolic link at ``path``."""
+    """One pseudo-terminal line; ``open`` publishes it as a symbolic link.
+
+    Args:
+        units: the devices on it.
+        line: its settings.
+        path: of the link.
+        disturbances: what else happens on the line.
+    """
 
     def __init__(self, units: Units, line: Line, path: Path, disturbances: Sequence[Noise | SecondMaster] = ()) -> None:
         super().__init__(units, line, disturbances)
@@ -32,7 +39,7 @@ class RtuBus(RtuWire):
         self._events = select.epoll()
 
     async def open(self) -> None:
-        """Start to serve; raises ``WireError`` when the path is taken."""
+        """Start to serve. Raises ``WireError`` when the path is taken."""
         refuse_taken(self.path)
         self._publish()
         self._start()

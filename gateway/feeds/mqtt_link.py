@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.feeds.flight_window import MOST, Window
+from gateway.messages import message as messages
 from gateway.process.threads import in_thread
 from ledger_client.http_server.token_bucket import Buckets
 from ledger_client.messages import Said
@@ -112,7 +113,7 @@ class Link:
     @property
     def _connection(self) -> Broker:
         if self._broker is None:
-            raise Down("not opened yet")
+            raise Down(messages.Message("feed-not-opened"))
         return self._broker
 
     async def send(self, topic: str, data: bytes, *, qos: int = 1, retain: bool = False) -> asyncio.Future[None]:
@@ -130,7 +131,7 @@ class Link:
         self.in_flight += 1
         mid = self._connection.publish(topic, data, None, qos=qos, retain=retain)
         if mid is None:  # cannot be, for paho may hold as many as may be in flight
-            future.set_exception(Down("the broker's queue is full"))
+            future.set_exception(Down(messages.Message("feed-queue-full")))
         elif qos:
             self._acks[mid] = topic, future
         else:
@@ -179,7 +180,7 @@ class Link:
 
     async def close(self) -> None:
         """Say goodbye and end the network thread."""
-        self.lost("closed")
+        self.lost(messages.Message("feed-closed"))
         broker = self._broker
         if broker is not None:
             await in_thread(lambda: broker.close(CLOSE_WITHIN_S, with_will=self.options.leaves_by_will), "feed closes")
@@ -198,7 +199,7 @@ class Link:
         if future is None or future.done():
             return
         if code >= REFUSED:
-            self.lost(f"the broker does not take {topic}: {words}")
+            self.lost(messages.Message("feed-topic-refused", topic=topic, words=words))
         else:
             del self._acks[mid]
             future.set_result(None)

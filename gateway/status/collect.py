@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from gateway.anchoring.ledger_comparison import conflict_text
+from gateway.anchoring.ledger_comparison import equivocation
 from gateway.config.access_files import fingerprint
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
@@ -79,9 +79,7 @@ def collect(
         asked_feeds=bool(feeds),
         alarms=_alarms(store, health or {}) if pid is not None else [],
         shelved=[row for row in store.alarms.open() if row.shelved],
-        conflicts=[
-            conflict_text(config.gateway_id, found, str(config.database)) for found in store.anchors.conflicts()
-        ],
+        conflicts=[equivocation(config.gateway_id, found, str(config.database)) for found in store.anchors.conflicts()],
         repairs=_repairs(store),
         restored=_restored(store),
         dashboard=_dashboard(config),

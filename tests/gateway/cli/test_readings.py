@@ -188,7 +188,7 @@ def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
     source.close()
     result = _run(made, "-o", tmp_path / "all.csv")
     assert result.exit_code == 1
-    assert "cannot be read" in result.output
+    assert "cannot read record" in result.output
     assert (tmp_path / "all.csv").read_bytes() == old.encode()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "site"]
 

@@ -26,7 +26,8 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.routes import contents
-from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
+from gateway.messages.message import Message
+from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp, said_fields
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
@@ -298,7 +299,13 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
                     "live": 0,
                     "history": 0,
                 },
-                {"connected": True, "state": "connected", "waiting": 0, "live": 12_345, "history": 0},
+                {
+                    "connected": True,
+                    **said_fields(Message("feed-connected"), "state"),
+                    "waiting": 0,
+                    "live": 12_345,
+                    "history": 0,
+                },
             ):
                 running.feeds.join("scada", lambda now=now: now)  # type: ignore[misc]
                 page_ = looker(running)("/", store, {}, {}, "en").body.decode()
