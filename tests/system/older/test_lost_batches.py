@@ -149,7 +149,7 @@ def test_records_of_lost_batches_stay_unsealed_where_a_ledger_cannot_tell(loaded
     store = Database(loaded.database, read_only=True)
     marked, told = store.elsewhere.count()[1], store.repairs.all()[0]
     assert marked == told.sealed_to == sum(signed.statement.size for signed in ledger.told())
-    assert f"{marked} records of lost batches stay unsealed for ever" in str(collect(loaded, store, 0).repairs[1])
+    assert f"{marked} records of lost batches stay unsealed permanently" in str(collect(loaded, store, 0).repairs[1])
     with pytest.raises(GatewayError, match="no ledger can tell"):
         prove(store, store.records.readings(METER, 100)[0])
     store.close()
