@@ -168,4 +168,4 @@ def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) ->
     assert here.gateway.process.wait(30) == 0
     nobody = command("gateway.cli", "reload", path, "--yes")
     assert nobody.returncode == 2
-    assert "no gateway runs here" in nobody.stderr
+    assert "no gateway is running here" in nobody.stderr

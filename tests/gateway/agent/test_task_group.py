@@ -79,7 +79,7 @@ def test_a_loop_is_watched_for_as_long_as_it_turns() -> None:
             task = group.begin_loop(lambda: turn(go), "line bus-1")
             await asyncio.sleep(0)
             now_s = 40.0
-            assert list(map(str, heartbeats.stuck())) == ["line bus-1 is 35 s over its time"]
+            assert list(map(str, heartbeats.stuck())) == ["line bus-1 is 35 s late"]
             go.set()
             await task
             assert heartbeats.stuck() == []

@@ -109,13 +109,13 @@ def test_beside_the_package_there_is_nothing_to_install(root: Path) -> None:
     (root / PACKAGED).parent.mkdir(parents=True)
     (root / PACKAGED).touch()
     done = install(root, "--yes")
-    assert (done.exit_code, "the Debian package has installed the service already" in done.output) == (1, True)
+    assert (done.exit_code, "the Debian package has already installed the service" in done.output) == (1, True)
 
 
 def test_a_command_that_a_service_cannot_see_is_refused() -> None:
     done = call("install", "--command", "/home/somebody/.venv/bin/meterseal", "--yes")
     assert done.exit_code == 2
-    assert "a service cannot see into /home" in done.output
+    assert "a service cannot access /home" in done.output
     missing = call("install", "--command", "/opt/there-is-no-such/bin/meterseal", "--yes")
     assert (missing.exit_code, "No such file" in missing.output) == (2, True)
 
@@ -141,7 +141,7 @@ def test_data_that_nobody_can_be_asked_for_stays(root: Path) -> None:
     (root / STATE).mkdir(parents=True)
     (root / STATE / "something").touch()
     done = call("uninstall", "--data", "--root", root, "--yes", text="something\n")
-    assert (done.exit_code, "nothing tells which gateway this is" in done.output) == (2, True)
+    assert (done.exit_code, "nothing says which gateway this belongs to" in done.output) == (2, True)
     assert (root / STATE / "something").exists()
 
 
@@ -151,7 +151,7 @@ def test_data_in_use_stays(root: Path) -> None:
     with instance_lock.take(root / STATE / "data"):
         done = subprocess.run(another_process, input="plant-7\n", capture_output=True, text=True)
     assert done.returncode == 2
-    assert "a gateway (process" in done.stderr
+    assert "a gateway (pid" in done.stderr
     assert (root / STATE).exists()
 
 

@@ -135,7 +135,7 @@ def test_a_second_gateway_in_one_folder_is_refused_and_told_who_works_there(load
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
-        with pytest.raises(GatewayError, match=rf"another gateway process \(pid {first.pid}\) works in this folder"):
+        with pytest.raises(GatewayError, match=rf"another gateway process \(pid {first.pid}\) uses this folder"):
             instance_lock.take(loaded.data)
         assert instance_lock.running(loaded.data) == first.pid
         first.communicate()

@@ -146,11 +146,15 @@ def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> N
 RULES = {
     "no contract": ("contract = ", "# ", ("contract: is missing", "docs/evm.md")),
     "no chain": ("chain_id = 31337", "", ("chain_id: is missing",)),
-    "no address": ('contract = "0x', 'contract = "', ("contract: is no address: write 0x and 40 hexadecimal digits",)),
+    "no address": (
+        'contract = "0x',
+        'contract = "',
+        ("contract: is not an address: write 0x and 40 hexadecimal digits",),
+    ),
     "chain 0": ("chain_id = 31337", "chain_id = 0", ("chain_id",)),
     "over mqtt": ('url = "http://', 'url = "mqtt://', ("url", "type evm needs http://HOST:PORT")),
     "no confirmations": ("confirmations = 1", "confirmations = 0", ("confirmations",)),
-    "its keys for another type": ('type = "evm"', 'type = "http"', ("chain_id", "belongs to ledgers of type evm")),
+    "its keys for another type": ('type = "evm"', 'type = "http"', ("chain_id", "applies to ledgers of type evm only")),
 }
 
 
