@@ -132,7 +132,7 @@ def _identities(config: Config) -> dict[str, str]:
     with suppress(GatewayError):  # a database that is not in order is no reason to have no keys
         store = Database(config.database, read_only=True)
         try:
-            return identities(store, config.meters)
+            return identities(store.records, config.meters)
         finally:
             store.close()
     return {}
