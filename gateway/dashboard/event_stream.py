@@ -67,7 +67,7 @@ class Client:
 
 
 class Stream:
-    """``run`` looks at the site while anybody watches; ``serve`` is one client's answer (ASGI)."""
+    """``run`` looks at the site while anybody watches; ``serve`` is one client's answer (ASGI). Event loop only."""
 
     every_s, send_s = EVERY_S, SEND_S
 

@@ -42,9 +42,14 @@ class Sheet:
 
 
 def routes(site: GatewayContext, loops: LoopHealth, token: Callable[[], str | None], *, loopback: bool) -> list[Route]:
-    """`/metrics`, `/healthz` and `/readyz`. ``token`` gives what `Authorization: Bearer …` must bring for the figures,
-    as it is now; without one only ``loopback`` gets them."""
+    """Routes `/metrics`, `/healthz` and `/readyz`.
 
+    Args:
+        site: the gateway that they are about.
+        loops: its event loops' delays and heartbeats.
+        token: gives the token that `Authorization: Bearer …` must carry for metrics at present; None: no token is set.
+        loopback: the server listens on the loopback address, where metrics need no token.
+    """
     sheet, stuck = Sheet(site, loops.lag), loops.heartbeats.stuck
 
     async def metrics(request: Request) -> Response:

@@ -70,7 +70,7 @@ def beside_it(path: Path) -> None:
     """What other commands say of a line that the running gateway has open: never to end it for the port's sake."""
     checked = command("gateway.cli", "check", path)
     assert checked.returncode == 0, checked.stderr
-    assert "the gateway runs" in checked.stdout
+    assert "the gateway is running" in checked.stdout
     polled = command("gateway.cli", "read", path, METER)
     assert (polled.returncode, "meterseal readings" in polled.stderr) == (2, True)
     second = command("gateway.cli", "run", path)

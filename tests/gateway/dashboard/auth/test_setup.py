@@ -133,7 +133,7 @@ def test_users_come_change_and_go(tmp_path: Path) -> None:
         ('listen = "127.0.0.1"\n', "web, listen: "),
         ('listen = "localhost:80"\n', "web, listen: "),
         ('listen = "127.0.0.1:80"\nhosts = ["http://x"]\n', "web, hosts"),
-        ('listen = "127.0.0.1:80"\npassword = "x"\n', "web, password: is not a known key"),
+        ('listen = "127.0.0.1:80"\npassword = "x"\n', "web, password: unknown key"),
     ],
 )
 def test_pages_that_must_not_be_opened_are_refused_with_file_key_and_way_out(
