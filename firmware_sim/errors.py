@@ -1,6 +1,6 @@
 """Exceptions of the simulator.
 
-SimError                    root; its text says what, where and the way out; the command shows it and leaves with 2
+SimError                    root; its text says where, what is wrong and the fix; the command prints it and exits with 2
 ├── ScenarioError           the scenario file: which file, which key, what is wrong
 └── WireError               a serial path, a TCP port or an output file that cannot be used
 """
@@ -11,16 +11,16 @@ from __future__ import annotations
 class SimError(Exception):
     """The run cannot start."""
 
-    def __init__(self, problem: str, way_out: str) -> None:
-        super().__init__(f"{problem}\n  way out: {way_out}")
-        self.problem, self.way_out = problem, way_out
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem}\n  fix: {fix}")
+        self.problem, self.fix = problem, fix
 
 
 class ScenarioError(SimError):
     """A scenario that cannot be run."""
 
-    def __init__(self, file: str, key: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
+    def __init__(self, file: str, key: str, problem: str, fix: str) -> None:
+        super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", fix)
         self.file, self.key = file, key
 
 

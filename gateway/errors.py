@@ -1,6 +1,6 @@
 """Exception hierarchy of the gateway.
 
-GatewayError                 root; its text says what, where and the way out
+GatewayError                 root; its text says what, where and the fix
 ├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
 ├── Superseded               a newer epoch has begun in the database: this process has to stop
 ├── StoreError               the database cannot be read or written: the machine's fault
@@ -11,6 +11,11 @@ GatewayError                 root; its text says what, where and the way out
 ├── Declined                 the answer is no
 │   └── NotYet               … for now: a record that is not sealed or not anchored yet
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
+├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
+├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/app.py)
+├── NotFound                 a page that there is not (gateway/dashboard/pages/page.py)
+├── Busy                     no database reader is free for a page (gateway/dashboard/db_readers.py)
+├── TooOften                 too many wrong passwords (gateway/dashboard/auth/login_limits.py)
 └── FieldbusError            ports and frames (gateway/fieldbus/modbus/errors.py draws its own branch)
 """
 
@@ -25,10 +30,10 @@ from ledger_client.formats.record import Event
 
 
 class GatewayError(Exception):
-    """Anything that the gateway tells its user instead of doing what was asked: what, where, the way out.
+    """Refusal or failure that the user reads in place of what was asked: what, where, the fix.
 
     Made of a message, or of finished English text. ``said`` is what another message quotes and what the pages show;
-    ``problem`` and ``way_out`` are its English; ``message`` is None for a text.
+    ``problem`` and ``way_out`` (the fix) are its English; ``message`` is None for a text.
     """
 
     def __init__(self, message: messages.Said, way_out: str = "") -> None:
@@ -38,7 +43,7 @@ class GatewayError(Exception):
 
     @property
     def said(self) -> messages.Said:
-        """The message, or the text without the way out."""
+        """The message, or the text without the fix."""
         return self._text
 
     @property
@@ -52,7 +57,7 @@ class GatewayError(Exception):
         return (self.message.way_out if self.message else "") or self._way_out
 
     def __str__(self) -> str:
-        return f"{self.problem}\n  way out: {self.way_out}" if self.way_out else self.problem
+        return f"{self.problem}\n  fix: {self.way_out}" if self.way_out else self.problem
 
 
 class ConfigError(GatewayError):

@@ -19,10 +19,28 @@ LedgerClientError
 ├── TrustFileError         the trust file is wrong
 ├── KeyFileError           a private key file is missing, open to others, or not a key
 ├── FileError              a file of evidence cannot be read, or does not hold what was asked of it
+├── AccessError            certificate, login or proxy cannot be used (transport/access.py)
+├── BrokerUrlError         not the address of a broker (transport/mqtt_options.py)
+├── ListenError            an address that cannot be listened at (http_server/listening.py)
+├── UsageError             the command line names what cannot be used (cli/options.py)
+├── BridgeUsageError       … of a bridge (cli/bridge.py)
+├── MissingLibrary         a command needs a library that is not installed (cli/evm.py)
+├── LedgerDirError         a ledger's folder is wrong (transparency/ledger/directory.py)
+├── LogError               a ledger's log cannot be opened (transparency/log/log.py)
+├── EnrollError            a gateway cannot be enrolled (transparency/ledger/enroll.py)
+├── RevokeError            a key cannot be revoked (transparency/ledger/revoke.py)
+├── BackupError            a ledger's log cannot be copied (transparency/ledger/backup.py)
+├── BookError              a bridge's book cannot be opened (bridge/backlog.py)
+├── BridgeError            a bridge cannot go on (bridge/main.py)
 └── LedgerError            talking to a ledger
-    ├── Refused                the ledger says no, for ever
+    ├── Refused                the ledger says no, permanently
     ├── LedgerUnavailable      no answer now; try again
-    └── Unsupported            the ledger has no such call
+    │   ├── NodeError              a node of a chain says no (ledgers/evm/node.py)
+    │   └── TooOften               a gateway submits more often than it may (transparency/ledger/service.py)
+    ├── Unsupported            the ledger has no such call
+    └── ForeignAccount         the account has a past that is not in this bridge's book (bridge/chain_anchoring.py)
+
+WrongText, NotText, NotToml and NoDuration are ValueErrors of text_file.py, for whoever reads a file or a value.
 """
 
 from __future__ import annotations
@@ -32,7 +50,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Fact, Message, Said
 
 STEPS = {
     1: "parse",
@@ -81,8 +99,13 @@ class LedgerClientError(Exception):
         """What is wrong and where, in English."""
         return self.said if isinstance(self.said, str) else self.said.problem
 
+    @property
+    def in_lines(self) -> str:
+        """As a terminal shows it: the fix on a line of its own."""
+        return f"{self.placed}\n  fix: {self.way_out}" if self.way_out else self.placed
+
     def __str__(self) -> str:
-        return f"{self.placed}; {self.way_out}" if self.way_out else self.placed
+        return f"{self.placed}; fix: {self.way_out}" if self.way_out else self.placed
 
 
 class EncodeError(LedgerClientError):
@@ -97,7 +120,7 @@ class VerificationError(LedgerClientError):
     """
 
     def __init__(self, what: Said, *, step: int = 1) -> None:
-        super().__init__(_printable(what) if isinstance(what, str) else what)
+        super().__init__(_clean(what))
         self.step = step
 
     @property
@@ -107,6 +130,19 @@ class VerificationError(LedgerClientError):
 
     def __str__(self) -> str:
         return f"step {self.step} ({STEPS[self.step]}): {self.detail}"
+
+
+def _clean(said: Said) -> Said:
+    """With every text in it printable, so that it may be quoted anywhere."""
+    if isinstance(said, str):
+        return _printable(said)
+    return type(said)(said.code, **{name: _clean_fact(fact) for name, fact in said.facts.items()})
+
+
+def _clean_fact(fact: Fact) -> Fact:
+    if isinstance(fact, tuple):
+        return tuple(map(_clean_fact, fact))
+    return _clean(fact) if isinstance(fact, str | Message) else fact
 
 
 def _printable(text: str) -> str:

@@ -17,7 +17,7 @@ from ledger_client.message_formats import FORMATS
 Fact: TypeAlias = "str | int | bool | Message | tuple[Fact, ...]"
 _M = TypeVar("_M", bound="Message")
 
-MOST_DEEP, MOST_FACTS, MOST_ITEMS, MOST_CHARACTERS = 4, 20, 50, 2000
+MOST_DEEP, MOST_FACTS, MOST_ITEMS, MOST_CHARACTERS = 6, 20, 50, 2000
 """Of what goes over the wire: messages within one another, facts of one, items of a list, characters of a text."""
 _CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FACT: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")

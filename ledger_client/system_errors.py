@@ -27,6 +27,8 @@ def os_error(error: OSError) -> Said:
     it is."""
     number = error.errno or 0
     code = (_RESOLVER if number < 0 else _ERRNO).get(number)
+    if "SSL" in type(error).__name__:  # OpenSSL counts its errors, too
+        code = None
     if code is None and not number and str(error) == "timed out":
         code = "errno-timed-out"
     if code is not None:

@@ -1,6 +1,6 @@
 """Command ``meterseal-sim``: a plant of meters on a laptop.
 
-Exit codes: 0 done, 2 wrong usage or scenario; a message says what, where and the way out.
+Exit codes: 0 done, 2 wrong usage or scenario; a message says where, what is wrong and the fix.
 """
 
 from __future__ import annotations

@@ -30,7 +30,16 @@ Bus = RtuBus | RtuTcpBus | TcpBus
 class Simulator:
     """A scenario in operation; ``open`` and ``close`` belong to one event loop.
 
-    ``folder`` is where relative serial paths lead. ``warnings`` names points that nothing in the plant can fill.
+    ``warnings`` names points that nothing in the plant can fill.
+
+    Args:
+        scenario: what runs.
+        folder: where relative serial paths lead.
+        log: where answers are written.
+        clock: the plant's; None: one that starts now.
+
+    Raises:
+        ScenarioError: a meter's profile or ``show`` asks for what is not simulated.
     """
 
     def __init__(self, scenario: Scenario, *, folder: Path, log: AnswerLog, clock: SimClock | None = None) -> None:
@@ -42,7 +51,7 @@ class Simulator:
         self._open: list[Bus] = []
 
     async def open(self) -> None:
-        """Start all buses, or none: raises ``WireError``."""
+        """Start all buses, or none. Raises ``WireError``."""
         try:
             for _, bus in self._buses:
                 await bus.open()
@@ -73,10 +82,10 @@ class Simulator:
                 meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes()), self._plant)
             except Mismatch as error:
                 where = f"bus[{number}].meter[{index}].{error.key}"
-                raise ScenarioError(self.scenario.source, where, error.problem, error.way_out) from None
+                raise ScenarioError(self.scenario.source, where, error.problem, error.fix) from None
             if meter.unfilled:
                 self.warnings.append(
-                    f"meter {row.name}: not available: {', '.join(meter.unfilled)}; fill them with show = {{ … }}"
+                    f"meter {row.name}: not available: {', '.join(meter.unfilled)}; set them with show = {{ … }}"
                 )
             devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
@@ -90,7 +99,16 @@ class Simulator:
 
 
 async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:
-    """Run until SIGINT, SIGTERM or the end of ``seconds``; ``opened`` is called once every bus accepts."""
+    """Run until SIGINT, SIGTERM or the end of ``seconds``.
+
+    Args:
+        simulator: closed; it is closed again at the end.
+        seconds: None: no end.
+        opened: called once, when every bus accepts.
+
+    Raises:
+        WireError: a path or port cannot be used.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,10 +124,12 @@ async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable
 
 
 def write_ready(path: Path, ready: dict[str, Any]) -> None:
-    """Write the ready file whole or not at all; raises ``WireError``."""
+    """Write the ready file whole or not at all. Raises ``WireError``."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_text(json.dumps(ready) + "\n", encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
-        raise WireError(f"{path}: {error.strerror}", "give --ready a file in a folder that exists") from None
+        raise WireError(
+            f"{path}: {error.strerror}", "set --ready to a file in an existing folder that you can write to"
+        ) from None

@@ -48,7 +48,14 @@ class Armed:
 
     @classmethod
     def of(cls, kind: str, fault: Fault, when: When, seed: str) -> Armed:
-        """A single fault."""
+        """A single fault.
+
+        Args:
+            kind: its name in the scenario.
+            fault: what it does.
+            when: the time in which it is on, and how often it strikes.
+            seed: of its generator.
+        """
         return cls((Choice(kind, fault),), when, seed)
 
     def strikes(self, t_ms: int) -> tuple[Choice, random.Random] | None:
@@ -95,7 +102,14 @@ class Device:
         self.meter, self.faults = meter, tuple(faults)
 
     def ask(self, unit: int, pdu: bytes, t_ms: int, frame: Frame) -> Outcome:
-        """Answer a request that was heard at ``t_ms``."""
+        """What the device sends for a request.
+
+        Args:
+            unit: address in the request.
+            pdu: the request without address and checksum.
+            t_ms: when it was heard, in ms of the plant's time.
+            frame: makes a frame of a unit and a PDU.
+        """
         asked = Asked(unit, pdu, frames.read_of(pdu), t_ms)
         struck = [found for armed in self.faults if (found := armed.strikes(t_ms))]
         names = tuple(choice.kind for choice, _ in struck)

@@ -67,7 +67,13 @@ class Fault:
         return value
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        """The answer, changed before it is framed: length and checksum of the frame stay right."""
+        """The answer, changed before it is framed: length and checksum of the frame stay right.
+
+        Args:
+            request: the PDU that was asked.
+            answer: what was to be said so far.
+            rng: the generator of this strike.
+        """
         return answer
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:

@@ -88,7 +88,13 @@ def pack(cell: Cell, value: Value) -> Packed:
 
 
 def arranged(data: bytes, word_order: str, byte_order: str) -> tuple[int, ...]:
-    """The registers of a value's bytes, the highest first; or back, as each order is its own inverse."""
+    """The registers of a value's bytes; or back, as each order is its own inverse.
+
+    Args:
+        data: the bytes, the highest first.
+        word_order: ``big`` or ``little``.
+        byte_order: within each register, likewise.
+    """
     words = struct.unpack(f"{'>' if byte_order == 'big' else '<'}{len(data) // 2}H", data)
     return words[::-1] if word_order == "little" else words
 
@@ -149,7 +155,13 @@ def _bytes(cell: Cell, raw: float | int) -> bytes:
 
 
 def reading(cell: Cell, words: tuple[int, ...], *, negative: bool = False) -> Value:
-    """What a reader should make of a cell's registers."""
+    """What a reader should make of a cell's registers.
+
+    Args:
+        cell: where and how the value stands.
+        words: its registers in the order of their addresses.
+        negative: the sign that another point holds.
+    """
     words = words[::-1] if cell.word_order == "little" else words
     data = struct.pack(f"{'>' if cell.byte_order == 'big' else '<'}{len(words)}H", *words)
     raw = _number(cell, data)

@@ -60,7 +60,18 @@ class Meter:
         self._stretches = self._readable()
 
     def read(self, fc: int, address: int, count: int, t_ms: int, alter: Alter | None = None) -> Reply:
-        """What the device answers to a read at ``t_ms`` of the plant's time; raises ``Refused``."""
+        """What the device answers to a read.
+
+        Args:
+            fc: function, 1 to 4.
+            address: the first register (fc 1 and 2: bit), from 0.
+            count: how many.
+            t_ms: in ms of the plant's time.
+            alter: changes what a point shows.
+
+        Raises:
+            Refused: function, count or address is none of the device's.
+        """
         if fc not in self._stretches:
             raise Refused(ILLEGAL_FUNCTION)
         if not 1 <= count <= (MAX_BITS if fc < 3 else self.spec.profile.max_registers):

@@ -21,11 +21,11 @@ Source = Callable[[Scene], Value]
 
 
 class Mismatch(Exception):
-    """The simulator cannot show what the profile or the scenario asks for: the key, the problem and the way out."""
+    """The simulator cannot show what the profile or the scenario asks for: the key, the problem and the fix."""
 
-    def __init__(self, key: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{key}: {problem}; {way_out}")
-        self.key, self.problem, self.way_out = key, problem, way_out
+    def __init__(self, key: str, problem: str, fix: str) -> None:
+        super().__init__(f"{key}: {problem}; {fix}")
+        self.key, self.problem, self.fix = key, problem, fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Layout:
         for point in scaling.values():
             value = self.spec.show.get(point.name, 0 if point.name in exponents else 1)
             if isinstance(value, str):
-                raise Mismatch(f"show.{point.name}", "a ratio or exponent is a number", "give a number")
+                raise Mismatch(f"show.{point.name}", "a ratio or an exponent must be a number", "use a number")
             shown = Shown(cell_of(point, Fraction(1)), _constant(value))
             self._held[point.name] = self._held_by(point, shown)
             cells.append(shown)
@@ -124,7 +124,9 @@ class Layout:
         value = shown.source(None) if shown.source else None  # type: ignore[arg-type]
         held = pack(shown.cell, value).reading
         if held is None or (value and not Fraction(held)):
-            raise Mismatch(f"show.{point.name}", f"{value} does not fit into {point.type}", "give one that does")
+            raise Mismatch(
+                f"show.{point.name}", f"{value} does not fit into {point.type}", "use a value within the type's range"
+            )
         return Fraction(held)
 
     def _sign(self, point: Point, signed: Mapping[str | None, Point], by_name: Mapping[str | None, Shown]) -> Shown:
@@ -133,7 +135,9 @@ class Layout:
         if len(owners) > 1:
             raise beyond(point, "kind", f"as the sign of {' and '.join(owners)} ")
         if point.name in self.spec.show:
-            raise Mismatch(f"show.{point.name}", f"it is the sign of {owners[0]}", "leave it out")
+            raise Mismatch(
+                f"show.{point.name}", f"this point is the sign of {owners[0]} and follows it", "remove it from show"
+            )
         number = by_name[signed[point.name].name]
         line, source = number.cell.line, number.source
 
@@ -167,7 +171,7 @@ class Layout:
         times = Fraction(1)
         for name in point.factor_from:
             if name not in self._held and name not in self.spec.factors:
-                raise Mismatch("factors", f"{point.name} needs {name}", f"give factors = {{ {name} = … }} at the meter")
+                raise Mismatch("factors", f"{point.name} needs {name}", f"set factors = {{ {name} = … }} at the meter")
             times *= self._held[name] if name in self._held else Fraction(self.spec.factors[name])
         power = self._held.get(point.scale_from or "", Fraction(0))
         return times * Fraction(10) ** int(power) if power.denominator == 1 and abs(power) <= 18 else Fraction(0)
@@ -188,7 +192,9 @@ class Layout:
         wanted = {1, *(p.model for p in self.spec.profile.points if p.model)}
         if unknown := sorted(wanted - set(sunspec_map.MODELS)):
             known = ", ".join(str(m) for m in sunspec_map.MODELS)
-            raise Mismatch("profile", f"SunSpec model {unknown[0]} is not simulated", f"models are {known}")
+            raise Mismatch(
+                "profile", f"SunSpec model {unknown[0]} is not simulated", f"use a profile of these models: {known}"
+            )
         models = sorted(wanted)
         places = sunspec_map.bases(models, self.spec.sunspec_base)
         chain = [
@@ -207,7 +213,7 @@ class Layout:
                     raise Mismatch(
                         f"points.{point.name}",
                         f"model {number} has no {point.type} of {point.registers} registers at offset {point.address}",
-                        "correct the profile",
+                        "correct the point in the profile",
                     )
             for row in model.rows:
                 chain.append(self._row(row, places[number], named.get((number, row.offset))))
@@ -244,20 +250,24 @@ class Layout:
         quantity = QUANTITIES.get(str(asked))
         if quantity is None:
             if name in self.spec.show:
-                raise Mismatch(f"show.{name}", f"there is no quantity {asked!r}", "docs/simulator.md lists them")
+                raise Mismatch(
+                    f"show.{name}", f"no such quantity: {asked!r}", "use a quantity listed in docs/simulator.md"
+                )
             self.unfilled.append(name)
             return None
         factor = 1.0 if unit is None else conversion(quantity.unit, unit)
         if factor is None:
             raise Mismatch(
-                f"show.{name}", f"{asked} is in {quantity.unit} and the point is in {unit}", "name another quantity"
+                f"show.{name}", f"{asked} is in {quantity.unit}, the point in {unit}", "use another quantity"
             )
         return lambda scene: quantity.of(scene) * factor
 
 
 def beyond(point: Point, key: str, what: str = "") -> Mismatch:
-    """The refusal of a key that the simulator does not know to lay out."""
-    return Mismatch(f"points.{point.name}.{key}", f"this key is not simulated {what}".rstrip(), "use a profile without")
+    """The refusal of a key that the simulator cannot lay out; ``what`` says in which case."""
+    return Mismatch(
+        f"points.{point.name}.{key}", f"this key is not simulated {what}".rstrip(), "use a profile without it"
+    )
 
 
 def _is_new(point: Point) -> str | None:
@@ -334,7 +344,7 @@ def _constant(value: Value) -> Source:
 
 def _code(text: str, name: str) -> int:
     if not text.isdecimal():
-        raise Mismatch("serial", f"{name} of this device is a number, and {text!r} is none", "give digits only")
+        raise Mismatch("serial", f"{name} of this device is a number, but {text!r} is not", "use digits only")
     return int(text)
 
 

@@ -26,7 +26,14 @@ def uniform(seed: int, channel: str, number: int) -> float:
 
 
 def noise(seed: int, channel: str, t_s: float, period_s: float) -> float:
-    """A smooth wander in [-1, 1] that takes a new direction about every ``period_s``."""
+    """A smooth wander in [-1, 1].
+
+    Args:
+        seed: of the run.
+        channel: name of the signal; two with one name are equal.
+        t_s: the plant's time in seconds.
+        period_s: about how often it takes a new direction, in seconds.
+    """
     number, part = divmod(t_s / period_s, 1.0)
     before = uniform(seed, channel, int(number)) * 2 - 1
     after = uniform(seed, channel, int(number) + 1) * 2 - 1
@@ -48,9 +55,14 @@ def demand(hour: float) -> float:
 
 
 def lag(start: float, target: float, slope: float, tau_s: float, after_s: float) -> float:
-    """A first-order lag ``after_s`` later, while its target moves from ``target`` at ``slope`` a second.
+    """A first-order lag behind a moving target. The exact solution: one step of two seconds and two of one agree.
 
-    The exact solution, so one step of two seconds and two steps of one second agree.
+    Args:
+        start: the value now.
+        target: the target now.
+        slope: how far the target moves in a second.
+        tau_s: time constant in seconds.
+        after_s: how much later the value is asked for, in seconds.
     """
     behind = slope * tau_s
     return target + slope * after_s - behind + (start - target + behind) * math.exp(-after_s / tau_s)

@@ -1,4 +1,4 @@
-"""Scenario file: loading and checks; every error names the file, the key, the problem and the way out."""
+"""Scenario file: loading and checks; every error names the file, the key, the problem and the fix."""
 
 from __future__ import annotations
 
@@ -34,18 +34,25 @@ _Table = TypeVar("_Table", bound=BaseModel)
 
 
 def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None) -> Scenario:
-    """Read a scenario; ``seed`` and ``ports`` (bus name → port) replace what it says.
+    """Read a scenario.
 
-    Raises ``ScenarioError``; ``ProfileError`` for a profile that it names.
+    Args:
+        path: the file.
+        seed: replaces that of the file.
+        ports: by name of the bus, replace those of the file.
+
+    Raises:
+        ScenarioError: the file cannot be read, or has a mistake.
+        ProfileError: the same of a profile that it names.
     """
     try:
         table = toml_of(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ScenarioError(str(path), "", error.strerror or str(error), "give the path of a scenario file") from None
+        raise ScenarioError(str(path), "", error.strerror or str(error), "check the path and its permissions") from None
     except UnicodeDecodeError as error:
         raise ScenarioError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
     except NotToml as error:
-        raise ScenarioError(str(path), "", f"not TOML: {error}", "mend that line") from None
+        raise ScenarioError(str(path), "", f"not valid TOML: {error}", "correct that line") from None
     return _Check(path).scenario(_overridden(table, path, seed, ports or {}))
 
 
@@ -57,7 +64,7 @@ def _overridden(table: dict[str, Any], path: Path, seed: int | None, ports: Mapp
         mine = [b for b in buses if b.get("name") == name]
         if not mine:
             known = ", ".join(str(b.get("name")) for b in buses)
-            raise ScenarioError(str(path), f"--port {name}", "there is no such bus", f"buses are {known}")
+            raise ScenarioError(str(path), f"--port {name}", "no such bus", f"use one of {known}")
         mine[0]["port"] = int(port) if port.isdecimal() and mine[0].get("type") in ON_TCP else port
     return table
 
@@ -68,8 +75,8 @@ class _Check:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def refuse(self, key: str, problem: str, way_out: str) -> ScenarioError:
-        return ScenarioError(str(self.path), key, problem, way_out)
+    def refuse(self, key: str, problem: str, fix: str) -> ScenarioError:
+        return ScenarioError(str(self.path), key, problem, fix)
 
     def scenario(self, table: dict[str, Any]) -> Scenario:
         try:
@@ -86,7 +93,9 @@ class _Check:
         self.unique([(f"{where}.name", meter.name) for where, _, meter in meters])
         for where, bus, meter in meters:
             if bus.type in SERIAL and not 1 <= meter.address <= 247:
-                raise self.refuse(f"{where}.address", f"{meter.address} is no unit of a serial line", "give 1 to 247")
+                raise self.refuse(
+                    f"{where}.address", f"{meter.address} is not a unit address of a serial line", "use 1 to 247"
+                )
         profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in meters}
         types = {meter.name: bus.type for _, bus, meter in meters}
         faults: dict[str, tuple[Armed, ...]] = {}
@@ -99,7 +108,7 @@ class _Check:
         seen: dict[str, str] = {}
         for key, name in names:
             if name in seen:
-                raise self.refuse(key, f"{name} is taken by {seen[name]}", "give each its own")
+                raise self.refuse(key, f"{name} is already used by {seen[name]}", "use a different one for each")
             seen[name] = key
 
     def fault(self, where: str, row: dict[str, Any], types: Mapping[str, str], seed: str) -> tuple[str, Armed]:
@@ -108,47 +117,45 @@ class _Check:
             rows = row.pop("choice", [])
             table = self.read(where, FaultTable, row)
             if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
-                raise self.refuse(f"{where}.choice", "nothing to choose from", "give [[fault.choice]] tables")
+                raise self.refuse(f"{where}.choice", "no choices", "add [[fault.choice]] tables")
             choices = []
             for number, each in enumerate(rows):
                 one, fault = self.split(f"{where}.choice[{number}]", ChoiceTable, each)
                 choices.append(Choice(one.kind, fault, one.share))
             if sum(choice.share for choice in choices) > 1 + 1e-9:
-                raise self.refuse(f"{where}.choice", "the shares are more than 1 together", "lower them")
+                raise self.refuse(f"{where}.choice", "the shares add up to more than 1", "lower them")
         else:
             table, fault = self.split(where, FaultTable, row)
             choices = [Choice(table.kind, fault)]
         if table.meter not in types:
-            raise self.refuse(
-                f"{where}.meter", f"there is no meter {table.meter!r}", _nearest(table.meter, list(types))
-            )
+            raise self.refuse(f"{where}.meter", f"no such meter: {table.meter!r}", _nearest(table.meter, list(types)))
         for choice in choices:
             if choice.fault.rtu_only and types[table.meter] not in SERIAL:
-                problem = f"{choice.kind} happens on a serial line only"
-                raise self.refuse(f"{where}.kind", problem, "give it to a meter of one")
+                problem = f"{choice.kind} is possible on a serial line only"
+                raise self.refuse(f"{where}.kind", problem, "move it to a meter on a serial line")
         return table.meter, Armed(choices, table.when(), seed)
 
     def split(self, where: str, form: type[_Table], row: dict[str, Any]) -> tuple[_Table, Fault]:
         """What every fault has, and the fault itself by its kind."""
         kind = row.get("kind")
         if not isinstance(kind, str) or kind not in KINDS:
-            raise self.refuse(f"{where}.kind", f"there is no fault {kind!r}", _nearest(str(kind or ""), KNOWN))
+            raise self.refuse(f"{where}.kind", f"no such fault: {kind!r}", _nearest(str(kind or ""), KNOWN))
         common = {f.alias or name for name, f in form.model_fields.items()}
         table = self.read(where, form, {k: v for k, v in row.items() if k in common})
         own = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
         try:
             return table, TypeAdapter(KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
         except ValidationError as error:
-            key, problem, way_out = _explained(error)
-            raise self.refuse(f"{where}.{key}", problem, way_out) from None
+            key, problem, fix = _explained(error)
+            raise self.refuse(f"{where}.{key}", problem, fix) from None
 
     def read(self, where: str, form: type[_Table], row: dict[str, Any]) -> _Table:
         """A table of this form."""
         try:
             return form.model_validate(row)
         except ValidationError as error:
-            key, problem, way_out = _explained(error)
-            raise self.refuse(f"{where}.{key}", problem, way_out) from None
+            key, problem, fix = _explained(error)
+            raise self.refuse(f"{where}.{key}", problem, fix) from None
 
 
 ONE_OF = "one-of"
@@ -159,7 +166,7 @@ TAGS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "noise", "second-mast
 
 
 def _explained(error: ValidationError) -> tuple[str, str, str]:
-    """The first complaint as key, problem and way out."""
+    """The first complaint as key, problem and fix."""
     first = error.errors(include_url=False)[0]
     key = ""
     for part in first["loc"]:
@@ -167,12 +174,17 @@ def _explained(error: ValidationError) -> tuple[str, str, str]:
             key += f"[{part}]" if isinstance(part, int) else f".{part}"
     key = key.lstrip(".")
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return key, "unknown key", "docs/simulator.md lists the keys"
+        return key, "unknown key", "use a key listed in docs/simulator.md"
     if first["type"] in ("missing", "union_tag_not_found"):
         return key if first["type"] == "missing" else f"{key}.{_tag(first)}", "missing", "add it"
     if first["type"] == "union_tag_invalid":
-        return f"{key}.{_tag(first)}", f"there is no {first['ctx']['tag']!r}", f"give {first['ctx']['expected_tags']}"
-    return key, f"{first['input']!r} will not do", first["msg"][0].lower() + first["msg"][1:]
+        return (
+            f"{key}.{_tag(first)}",
+            f"no such type: {first['ctx']['tag']!r}",
+            f"use one of {first['ctx']['expected_tags']}",
+        )
+    rule = first["msg"][0].lower() + first["msg"][1:]
+    return key, f"{first['input']!r} is not allowed: {rule}", "correct it; docs/simulator.md describes the key"
 
 
 def _tag(error: Mapping[str, Any]) -> str:
@@ -182,4 +194,4 @@ def _tag(error: Mapping[str, Any]) -> str:
 
 def _nearest(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

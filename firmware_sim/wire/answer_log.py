@@ -23,10 +23,20 @@ class AnswerLog:
             try:
                 self._file = path.open("a", encoding="utf-8")
             except OSError as error:
-                raise WireError(f"{path}: {error.strerror}", "give --log a file in a folder that exists") from None
+                raise WireError(
+                    f"{path}: {error.strerror}", "set --log to a file in an existing folder that you can write to"
+                ) from None
 
     def write(self, t_ms: int, meter: str, bus: str, outcome: Outcome, delivery: Delivery) -> None:
-        """One answer, about to be sent at ``t_ms`` (Unix, in ms)."""
+        """Write one answer, which is about to be sent.
+
+        Args:
+            t_ms: Unix time in ms.
+            meter: its name.
+            bus: its name.
+            outcome: what the device made of the request.
+            delivery: the bytes of the answer, and the readings in them.
+        """
         if self._file is None:
             return
         asked, read = outcome.asked, outcome.asked.read

@@ -23,7 +23,14 @@ from firmware_sim.wire.units import Units
 
 
 class RtuBus(RtuWire):
-    """One pseudo-terminal line; ``open`` publishes it as a symbolic link at ``path``."""
+    """One pseudo-terminal line; ``open`` publishes it as a symbolic link.
+
+    Args:
+        units: the devices on it.
+        line: its settings.
+        path: of the link.
+        disturbances: what else happens on the line.
+    """
 
     def __init__(self, units: Units, line: Line, path: Path, disturbances: Sequence[Noise | SecondMaster] = ()) -> None:
         super().__init__(units, line, disturbances)
@@ -32,7 +39,7 @@ class RtuBus(RtuWire):
         self._events = select.epoll()
 
     async def open(self) -> None:
-        """Start to serve; raises ``WireError`` when the path is taken."""
+        """Start to serve. Raises ``WireError`` when the path is taken."""
         refuse_taken(self.path)
         self._publish()
         self._start()
@@ -64,7 +71,8 @@ class RtuBus(RtuWire):
             os.close(self._master)
             self._master = -1
             raise WireError(
-                f"{self.path}: {error.strerror}", "give the bus a port in a folder that you can write"
+                f"{self.path}: {error.strerror}",
+                "set port of the bus to a path in an existing folder that you can write to",
             ) from None
 
     def _woken(self) -> None:
@@ -105,13 +113,16 @@ def refuse_taken(path: Path) -> None:
     if not path.is_symlink():
         if path.exists():
             raise WireError(
-                f"{path}: this exists and is no link to a terminal", "move it away, or give the bus another port"
+                f"{path}: already exists and is not a link to a terminal",
+                "move it away, or set another port for the bus",
             )
         return
     if path.exists():
         target = os.readlink(path)
         served = _server_of(target) or "in use"
-        raise WireError(f"{path}: leads to {target}, which is {served}", "stop that, or give the bus another port")
+        raise WireError(
+            f"{path}: leads to {target}, which is {served}", "stop that process, or set another port for the bus"
+        )
     path.unlink()
 
 

@@ -19,8 +19,16 @@ KEPT = 1024
 
 
 class RtuTcpBus(RtuWire):
-    """One listening address with a serial line behind it; ``port`` is the real one once it is open.
-    ``closes_behind_answer``: each connection ends behind its first answer."""
+    """One listening address with a serial line behind it.
+
+    Args:
+        units: the devices on the line.
+        line: its settings.
+        host: to listen on.
+        port: 0 takes a free one; the attribute is the real one once it is open.
+        disturbances: what else happens on the line.
+        closes_behind_answer: each connection ends behind its first answer.
+    """
 
     def __init__(
         self,
@@ -39,7 +47,7 @@ class RtuTcpBus(RtuWire):
         self._kept = b""
 
     async def open(self) -> None:
-        """Start to serve; raises ``WireError`` when the address is taken."""
+        """Start to serve. Raises ``WireError`` when the address is taken."""
         self._start()
         try:
             self._server = await self._loop.create_server(lambda: _Connection(self), self.host, self.port)
@@ -47,7 +55,7 @@ class RtuTcpBus(RtuWire):
             self._is_open = False
             raise WireError(
                 f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {error.strerror or error}",
-                f"give it another port (--port {self.units.bus}=0 takes a free one)",
+                f"use another port (--port {self.units.bus}=0 takes a free one)",
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
 

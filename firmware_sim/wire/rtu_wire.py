@@ -47,7 +47,13 @@ class Line:
 
 
 class RtuWire:
-    """The line; a bus says how bytes leave it (``_write``), and who is there to hear them."""
+    """The line; a bus says how bytes leave it (``_write``), and who is there to hear them.
+
+    Args:
+        units: the devices on it.
+        line: its settings.
+        disturbances: what else happens on it.
+    """
 
     def __init__(self, units: Units, line: Line, disturbances: Sequence[Noise | SecondMaster] = ()) -> None:
         self.units, self.line = units, line
@@ -165,7 +171,13 @@ class RtuWire:
         """An answer is on the line in whole."""
 
     def put(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
-        """Write bytes, and the log before them; with nobody on the line they are neither heard nor logged."""
+        """Write bytes, and the log before them; with no listener on the line they are neither heard nor logged.
+
+        Args:
+            data: the bytes.
+            outcome: what they answer; None: noise.
+            delivery: of that outcome.
+        """
         if not self._is_open or not self._has_listener():
             return
         if outcome and delivery:

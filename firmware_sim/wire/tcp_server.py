@@ -14,8 +14,15 @@ GATEWAY_TARGET_FAILED = 0x0B  # Modbus application protocol v1.1b3, clause 7
 
 
 class TcpBus:
-    """One listening address; ``port`` is the real one once it is open. Raises ``WireError`` when it is taken.
-    ``closes_behind_answer``: each connection ends behind its first answer."""
+    """One listening address.
+
+    Args:
+        units: the devices behind it.
+        host: to listen on.
+        port: 0 takes a free one; the attribute is the real one once it is open.
+        unknown_unit: what a request to another unit gets: ``silent`` or ``exception``.
+        closes_behind_answer: each connection ends behind its first answer.
+    """
 
     def __init__(
         self, units: Units, host: str, port: int, *, unknown_unit: str = "silent", closes_behind_answer: bool = False
@@ -25,7 +32,7 @@ class TcpBus:
         self.connections: set[_Connection] = set()
 
     async def open(self) -> None:
-        """Start to serve."""
+        """Start to serve. Raises ``WireError`` when the address is taken."""
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: _Connection(self), self.host, self.port
@@ -34,7 +41,7 @@ class TcpBus:
             reason = error.strerror or error
             raise WireError(
                 f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {reason}",
-                f"give it another port (--port {self.units.bus}=0 takes a free one)",
+                f"use another port (--port {self.units.bus}=0 takes a free one)",
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
 

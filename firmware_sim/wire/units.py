@@ -11,7 +11,15 @@ from firmware_sim.wire.answer_log import AnswerLog
 
 
 class Units:
-    """The devices of one bus by unit address."""
+    """The devices of one bus by unit address.
+
+    Args:
+        bus: its name.
+        devices: by unit address.
+        clock: the plant's.
+        log: where answers are written.
+        seed: of what happens on the bus.
+    """
 
     def __init__(
         self, bus: str, devices: Mapping[int, Device], clock: SimClock, log: AnswerLog, *, seed: int = 0
@@ -23,7 +31,13 @@ class Units:
         return unit in self._devices
 
     def ask(self, unit: int, pdu: bytes, frame: Frame) -> Outcome:
-        """The answer of a unit that is here."""
+        """What a unit of this bus sends for a request.
+
+        Args:
+            unit: its address; one of this bus.
+            pdu: the request without address and checksum.
+            frame: makes a frame of a unit and a PDU.
+        """
         return self._devices[unit].ask(unit, pdu, self._clock.now_ms(), frame)
 
     def latency_ms(self, unit: int) -> float:

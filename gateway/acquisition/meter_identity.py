@@ -17,6 +17,7 @@ from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Poll
+from gateway.messages.message import Message
 from gateway.storage.writer import Writer
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
@@ -47,8 +48,11 @@ class MeterIdentity:
         writer: Writer,
         on_event: Callable[[str, Event], object],
     ) -> None:
-        """``known`` are the identities that the database knows; it is kept up to date here. ``on_event`` takes each
-        event of a meter, to be recorded in order with its polls."""
+        """
+        Args:
+            known: the identities that are in the database; kept up to date here.
+            on_event: called with each event of a meter, to be recorded in order with its polls.
+        """
         self._meters, self._known, self._poller = meters, known, poller
         self._writer, self._on_event = writer, on_event
         self._exchanges: dict[str, _Exchange] = {}
@@ -72,24 +76,26 @@ class MeterIdentity:
 
     async def accept(self, line: Line, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
         """Take values from the device with this serial number, which must be the one that answers on the wire now.
-        ``user``: who says so, on the pages.
 
-        Ends when the first reading of the new device is on its way to the database. Raises Declined: the meter was not
-        exchanged, or another number answers.
+        Returns when the first reading of the new device is on its way to the database.
+
+        Args:
+            reason: for the signed event.
+            user: who accepts it, on the pages.
+
+        Raises:
+            Declined: the meter was not exchanged, or another number answers.
+            GatewayError: another acceptance of the meter is pending.
         """
         stranger, old = line.stranger(meter), self._known.get(meter, "")
         if stranger is None:
-            raise Declined(
-                f"{meter}: it is still the known device that answers ({old or 'it tells no number'})",
-                "nothing to accept",
-            )
+            if not old:
+                raise Declined(Message("accept-no-identity", meter=meter))
+            raise Declined(Message("accept-known-device", meter=meter, identity=old))
         if serial not in (stranger, *(word.partition("=")[2] for word in stranger.split(", "))):
-            raise Declined(
-                f"{meter}: the device on the wire says {stranger}, not {serial}",
-                "give the number that it says, if it is the right one",
-            )
+            raise Declined(Message("accept-other-number", meter=meter, stranger=stranger, serial=serial))
         if meter in self._exchanges:
-            raise GatewayError(f"{meter}: another acceptance waits for its first reading", "wait for it")
+            raise GatewayError(Message("accept-pending", meter=meter))
         row = await asyncio.wrap_future(self._writer.call(lambda store: store.records.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()

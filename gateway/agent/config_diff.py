@@ -9,16 +9,37 @@ import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.fieldbus.specs import LineSpec
-from ledger_client.times import rfc3339_ms
+from gateway.messages.languages import in_language
+from gateway.messages.message import Message
+from gateway.records import said_fields
+from ledger_client.messages import Said
 from ledger_client.verification.trust import Trust, TrustKey
 
-FIXED = {"id": "its records would be another gateway's", "data": "the database is open", "keys": "the keys are in use"}
+FIXED = {
+    "id": Message("change-id-fixed"),
+    "data": Message("change-data-fixed"),
+    "keys": Message("change-keys-fixed"),
+}
 """Keys of [gateway] that only a new start can change, and why."""
+
+
+class ChangedLine(NamedTuple):
+    """What is in one configuration and not in the other; ``sign``: "-" before, "+" after."""
+
+    sign: str
+    said: Said
+
+    def __str__(self) -> str:
+        return f"{self.sign} {in_language(self.said, 'en')}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {"sign": self.sign, **said_fields(self.said)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +48,7 @@ class Difference:
 
     before: Config
     after: Config
-    text: tuple[str, ...]
-    """Lines that begin with "- " (before) or "+ " (after): what stands in one and not in the other."""
+    changes: tuple[ChangedLine, ...]
     lines: Mapping[str, LineSpec]
     closed: frozenset[str]
     """Names of the lines that end: the changed ones and those that are no more."""
@@ -71,8 +91,8 @@ class Difference:
         if before == after:
             return self
         changes = _compared([_trusted(key) for key in before.keys], [_trusted(key) for key in after.keys])
-        text = (*self.text, *(changes or ["+ trust file: another policy or chain"]))
-        return replace(self, text=text, trust=True)
+        changes = changes or [ChangedLine("+", Message("change-trust-policy"))]
+        return replace(self, changes=(*self.changes, *changes), trust=True)
 
 
 def difference(
@@ -82,9 +102,8 @@ def difference(
     for key, why in FIXED.items():
         old, new = (getattr(config.document.gateway, key) for config in (before, after))
         if old != new:
-            problem = f"is {new!r}, the running gateway has {old!r}: {why}"
-            way_out = f"put back {old!r}, or stop the gateway and start it"
-            raise ConfigError(after.path, f"gateway, {key}", problem, way_out)
+            fixed = Message("change-needs-restart", new=str(new), old=str(old), why=why)
+            raise ConfigError(after.path, f"gateway, {key}", fixed)
     lines = {spec.name: spec for spec in specs_after if specs_before.get(spec.name) != spec}
     names = {spec.name for spec in specs_after}
     closed = frozenset(name for name in specs_before if name in lines or name not in names)
@@ -92,21 +111,27 @@ def difference(
     return Difference(before, after, tuple(changes), lines, closed, tuple(specs_after))
 
 
-def _compared(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    return [line for line in difflib.ndiff(old, new) if line.startswith(("- ", "+ "))]
+def _compared(old: Sequence[Said], new: Sequence[Said]) -> list[ChangedLine]:
+    said = {in_language(line, "en"): line for line in (*old, *new)}
+    before, after = ([in_language(line, "en") for line in lines] for lines in (old, new))
+    found = [line for line in difflib.ndiff(before, after) if line.startswith(("- ", "+ "))]
+    return [ChangedLine(line[0], said[line[2:]]) for line in found]
 
 
-def _trusted(key: TrustKey) -> str:
-    whose = key.ledger or "/".join(part for part in (key.gateway, key.meter) if part)
-    until = f" until {rfc3339_ms(key.valid_to * 1000)}" if key.valid_to is not None else ""
-    return f"trust file: {key.role} key of {whose}, {key.kid.hex()[:16]}…{until}{', revoked' if key.revoked else ''}"
+def _trusted(key: TrustKey) -> Message:
+    whose, kid = key.ledger or "/".join(part for part in (key.gateway, key.meter) if part), key.kid.hex()[:16]
+    if key.revoked:
+        return Message("trust-key-line-revoked", role=key.role, whose=whose, kid=kid)
+    if key.valid_to is not None:
+        return Message("trust-key-line-until", role=key.role, whose=whose, kid=kid, until_s=key.valid_to)
+    return Message("trust-key-line", role=key.role, whose=whose, kid=kid)
 
 
-def _lines(config: Config) -> Iterator[str]:
+def _lines(config: Config) -> Iterator[Said]:
     yield from _flat(config.written, "")
     for meter, profile in config.profiles.items():
         digest = hashlib.sha256(repr(profile).encode()).hexdigest()
-        yield f"meter {meter}, content of profile {profile.name} = {digest[:12]}"
+        yield Message("profile-content-line", meter=meter, profile=profile.name, hash=digest[:12])
 
 
 def _flat(value: Any, at: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from gateway.agent.lines import LineSet
 from gateway.agent.reload import Reload
 from gateway.alarms.board import AlarmBoard, orders
 from gateway.errors import Declined
+from gateway.messages.message import Message
 from gateway.process.control_socket import Order
 from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY
@@ -72,14 +73,14 @@ class Orders(Mapping[str, Order]):
         name, user = order["line"], order["user"]
         line = self._lines.by_name.get(name)
         if line is None or not (stranger := line.clear_shared()):
-            raise Declined(f"{name}: no other master is known on it", "nothing to clear")
+            raise Declined(Message("shared-not-known", line=name))
         facts = {"line": name, "stranger": stranger, "user": user}
         self._recorder.happened(GATEWAY, Event(SHARED_CLEARED, facts))
         return facts
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self._board.listed() if row.active]
-        known = {"configuration": self._reload.state(), "alarms": active, "closing": self._lines.closing()}
+        known = {"configuration": self._reload.health(), "alarms": active, "closing": self._lines.closing()}
         return self._recorder.health() | known
 
     async def _feed(self, order: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import Live, MeterNow
-from gateway.records import GATEWAY
+from gateway.records import GATEWAY, said_fields
 
 log = logging.getLogger("meterseal.reload")
 
@@ -49,7 +50,7 @@ class _Trial:
     """By meter: until when it has to answer, in seconds of the monotonic clock."""
     again_s: float = 0.0
     """Not before is going back tried, by the same clock."""
-    stuck: str | None = None
+    stuck: Message | None = None
     """Why going back was not possible."""
 
 
@@ -69,7 +70,7 @@ class Reload:
         self._lines, self._live, self._board, self._clock = lines, live, board, clock
         self._busy = asyncio.Lock()
         self._trial: _Trial | None = None
-        self._reverted: str | None = None
+        self._reverted: Message | None = None
 
     # — orders —
 
@@ -83,13 +84,13 @@ class Reload:
         Raises Declined when the file says something else by now, GatewayError when it cannot be done.
         """
         if self._busy.locked():
-            raise GatewayError("another change is being made", "wait for it")
+            raise GatewayError(Message("reload-busy"))
         async with self._busy:
             ready, change = await self._look()
             if order["fingerprint"] != change.after.fingerprint().hex():
-                raise Declined(f"{change.after.path}: it has changed since it was looked at", "look again")
-            text = f"{change.after.path} holds what is in force"
-            self._board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", text, on=False)
+                raise Declined(Message("reload-file-changed", path=str(change.after.path)))
+            as_in_force = Message("reload-as-in-force", path=str(change.after.path))
+            self._board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", as_in_force, on=False)
             if change.nothing:
                 return _told(change) | {"done": False, "watched_s": 0}
             before = (
@@ -97,16 +98,18 @@ class Reload:
             )  # the last that has shown that it holds
             answered = self._answered()
             try:
-                await self._renewal.take(ready, change, {"why": "reload", "user": order.get("user", "")})
+                await self._renewal.take(ready, change, Message("reload-why"), order.get("user", ""))
             except GatewayError as error:
-                which = "new" if self._in_force.ready is ready else "old"
-                raise GatewayError(f"{error.problem}; the {which} configuration is in force", error.way_out) from None
+                failed = Message("reload-failed-old", what=error.said)
+                if self._in_force.ready is ready:
+                    failed = Message("reload-failed-new", what=error.said)
+                raise GatewayError(failed, error.way_out) from None
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
             return _told(change) | {"done": True, "watched_s": watched_s}
 
     def state(self) -> dict[str, Any]:
-        """For the status: the configuration in force, whether it is on trial, why an old one came back, or cannot."""
+        """The configuration in force, whether it is on trial, and as messages why an old one came back, or cannot."""
         config, trial = self._in_force.ready.config, self._trial
         return {
             "fingerprint": config.fingerprint().hex(),
@@ -114,6 +117,13 @@ class Reload:
             "stuck": trial.stuck if trial else None,
             "reverted": self._reverted,
         }
+
+    def health(self) -> dict[str, Any]:
+        """The same as plain data, for the status: each message as its text, and beside it by its code."""
+        state = self.state()
+        said = {key: state[key] for key in ("stuck", "reverted")}
+        texts = {key: str(message) if message else None for key, message in said.items()}
+        return state | texts | {f"{key}_said": message and said_fields(message) for key, message in said.items()}
 
     # — looking —
 
@@ -172,22 +182,19 @@ class Reload:
             if trial.stuck is None:
                 self._trial = None  # only now: whoever waits for the end of it wants to know how it ended
 
-    async def _revert(self, before: Ready, lost: list[str], after_s: float) -> str | None:
+    async def _revert(self, before: Ready, lost: list[str], after_s: float) -> Message | None:
         """Returns why it cannot be done now; None: it is done."""
-        silent = f"{', '.join(lost)} answered nothing for {after_s:.0f} s after the change"
+        silent = Message("reload-meters-silent", meters=tuple(lost), after_s=round(after_s))
         specs = self._specs()
         back = difference(self._in_force.ready.config, before.config, specs, before.specs)
         back = back.with_trust(self._in_force.ready.trust, before.trust)
         try:
-            await self._renewal.take(before, back, {"why": f"back to the configuration before: {silent}"})
+            await self._renewal.take(before, back, Message("reload-rolled-back-why", silent=silent))
         except GatewayError as error:
-            stuck = f"{silent}, and the configuration before it cannot be brought back yet: {error.problem}"
-            log.error("%s; way out: %s", stuck, error.way_out)
-            return f"{stuck}; {error.way_out}"
-        self._reverted = (
-            f"{silent}, so that the configuration before it is in force again; {before.config.path} still holds the "
-            "other one: mend or put it back, then `meterseal reload`"
-        )
+            stuck = Message("reload-stuck", silent=silent, why=error.said)
+            log.error("%s", stuck)
+            return stuck
+        self._reverted = Message("reload-rolled-back", silent=silent, path=str(before.config.path))
         self._board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", self._reverted, on=True)
         return None
 
@@ -200,7 +207,8 @@ def _told(change: Difference) -> dict[str, Any]:
     return {
         "nothing": change.nothing,
         "fingerprint": change.after.fingerprint().hex(),
-        "changes": list(change.text),
+        "changes": list(map(str, change.changes)),
+        "changes_said": [line.as_json() for line in change.changes],
         "opened": sorted(change.lines),
         "closed": sorted(change.closed - change.lines.keys()),
         "ledgers": change.ledgers_changed(),

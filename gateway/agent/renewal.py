@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from gateway.agent.background_tasks import TaskSet
@@ -22,6 +21,7 @@ from gateway.alarms.grouping import lines_of
 from gateway.anchoring.ledger_drivers import close
 from gateway.commissioning.preflight import Ready
 from gateway.config.model import Config
+from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from gateway.recording.config_change import Change
 from gateway.recording.rules import Rules
@@ -59,15 +59,15 @@ class Renewal:
         self._in_force, self._recorder, self._board = in_force, recorder, board
         self._meters, self._lines, self._uplinks, self._tasks = meters, lines, uplinks, tasks
 
-    async def take(self, ready: Ready, change: Difference, why: Mapping[str, str]) -> None:
-        """Take ``ready`` into force; ``why``: further facts of the signed event.
+    async def take(self, ready: Ready, change: Difference, why: Message, user: str = "") -> None:
+        """Take ``ready`` into force; the signed event says ``why``, and the ``user`` who has ordered it.
 
         Raises GatewayError: nothing has changed then, unless ``ready`` is in force by now.
         """
         self._recorder.demand_recording()
         past = await self._meters.past(ready.config, change.added)
         ledgers = await self._uplinks.provide(ready) if change.ledgers_changed() else None
-        told = _facts(change) | {key: text for key, text in why.items() if text}
+        told = _facts(change) | {"why": str(why), **why.to_fields()} | ({"user": user} if user else {})
         try:
             order = Change(Rules.of(ready.config), ready.keys, tuple(change.read_anew), told)
             async with self._lines.stopped(change.closed):
@@ -83,7 +83,7 @@ class Renewal:
         if ledgers is not None:
             await self._uplinks.renew(ready, ledgers)
         await self._tasks.renew()
-        log.warning("the configuration has changed: %s", "; ".join(change.text) or "profiles only")
+        log.warning("the configuration has changed: %s", "; ".join(map(str, change.changes)) or "profiles only")
 
 
 def _facts(change: Difference) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 from gateway.errors import StoreError
+from gateway.messages.message import Message
 from gateway.process.heartbeats import Heartbeats
 
 
@@ -34,7 +35,7 @@ class EpochTaskGroup:
             task = self._group.create_task(work, name=name)
         except RuntimeError:
             work.close()
-            raise StoreError("the gateway begins a new epoch", "see how it is: meterseal status CONFIG") from None
+            raise StoreError(Message("gateway-begins-epoch")) from None
         if self._stop.is_set():
             task.cancel()
         return task

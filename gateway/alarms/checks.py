@@ -14,6 +14,7 @@ from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.errors import ConfigError, StoreError
 from gateway.messages.alarm_kinds import KINDS, AlarmCode
+from gateway.messages.message import Message
 from gateway.recording.key_match import unlisted
 from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.storage.capacity.forecast import horizon
@@ -21,7 +22,6 @@ from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.messages import Said
-from ledger_client.times import rfc3339_ms
 from ledger_client.transport.access import AccessError
 from ledger_client.verification.trust import Trust, TrustKey
 
@@ -85,7 +85,9 @@ def _look_at_store(config: Config, store: Database, now_ms: int, held: Said | No
     room = horizon(config, store, now_ms, running=True)
     ends = [s for s in (room.seconds, room.thin_seconds) if s is not None and not room.for_ever]
     short = bool(ends) and min(ends) < SHORT_S
-    found.alarms[AlarmCode.DISK] = {(GATEWAY, "store"): (f"room: {room.text}", None)} if short else {}
+    found.alarms[AlarmCode.DISK] = (
+        {(GATEWAY, "store"): (Message("room-short", horizon=room.message), None)} if short else {}
+    )
 
 
 def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: Said | None) -> Iterator[_Item]:
@@ -93,9 +95,8 @@ def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: Said | 
     for name in ledgers:
         for _, batch in store.anchors.pending(name, 1):
             if now_ms - batch.sealed_ms >= limit_ms:
-                since = rfc3339_ms(batch.sealed_ms)
-                text = f"ledger {name} has not settled batch {batch.batch}, sealed {since}; nothing is lost meanwhile"
-                yield (GATEWAY, f"ledger {name}"), (text, batch.sealed_ms)
+                overdue = Message("anchor-overdue", ledger=name, batch=batch.batch, sealed_ms=batch.sealed_ms)
+                yield (GATEWAY, f"ledger {name}"), (overdue, batch.sealed_ms)
     began_ms = store.epochs.began_ms()
     if held is not None and now_ms - began_ms >= limit_ms:
         yield (GATEWAY, "sealing"), (held, began_ms)
@@ -113,10 +114,10 @@ def _signatures(config: Config, store: Database) -> Iterator[_Item]:
             if key is not None:
                 record.sign1.verify(key)
         except LedgerClientError as error:
-            yield (row.meter, "store"), (f"record {row.id}: {error}", None)
+            yield (row.meter, "store"), (Message("record-signature-bad", record=row.id, error=error.said), None)
 
 
-def _changed(store: Database) -> str | None:
+def _changed(store: Database) -> Message | None:
     """That the newest start was of another configuration than the one in force before it."""
     bodies = (parse_record(row.data).body for row in store.records.events_of(GATEWAY))
     events = (
@@ -129,14 +130,17 @@ def _changed(store: Database) -> str | None:
     before = next((event.fields["config"] for event in events), None)
     if now is None or before is None or now == before:
         return None
-    return f"this start is of another configuration: {now.hex()[:16]}…, before it {before.hex()[:16]}…"
+    return Message("configuration-differs", now=now.hex()[:16], before=before.hex()[:16])
 
 
 def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
     for owner, key, path in certificate_files(config):
         end_s = certificate_end(path)
-        if end_s is not None and end_s - now_ms // 1000 < NEAR_S:
-            yield (GATEWAY, f"{owner}, {key}"), _ending(f"{owner}: the certificate {path}", end_s, now_ms)
+        if end_s is not None and (left_s := end_s - now_ms // 1000) < NEAR_S:
+            said = Message("certificate-expired", owner=owner, path=str(path), end_s=end_s)
+            if left_s >= 0:
+                said = Message("certificate-ends", owner=owner, path=str(path), n=left_s // DAY_S, end_s=end_s)
+            yield (GATEWAY, f"{owner}, {key}"), (said, _near_ms(end_s))
 
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
@@ -171,14 +175,18 @@ def certificate_end(path: Path) -> int | None:
 
 def _keys(config: Config, trust: Trust, now_ms: int) -> Iterator[_Item]:
     for (source, line), key in newest_keys(config, trust).items():
-        if _end(key) - now_ms // 1000 < NEAR_S:
-            what = f"the {key.role} key of {key.ledger or key.meter or config.gateway_id}, {key.kid.hex()[:16]}…,"
-            yield (source, line), _ending(what, int(_end(key)), now_ms)
+        if (left_s := _end(key) - now_ms // 1000) < NEAR_S:
+            end_s, whose, kid = int(_end(key)), key.ledger or key.meter or config.gateway_id, key.kid.hex()[:16]
+            said = Message("key-expired", role=key.role, whose=whose, kid=kid, end_s=end_s)
+            if left_s >= 0:
+                n = int(left_s) // DAY_S
+                said = Message("key-ends", role=key.role, whose=whose, kid=kid, n=n, end_s=end_s)
+            yield (source, line), (said, _near_ms(end_s))
 
 
 def _unlisted(config: Config, trust: Trust) -> Iterator[_Item]:
-    for name, text in unlisted(config, load_keys(config), trust):
-        yield (GATEWAY if name == STATEMENT else name, "trust file"), (text, None)
+    for name, said in unlisted(config, load_keys(config), trust):
+        yield (GATEWAY if name == STATEMENT else name, "trust file"), (said, None)
 
 
 def newest_keys(config: Config, trust: Trust) -> dict[tuple[str, str], TrustKey]:
@@ -200,10 +208,9 @@ def _end(key: TrustKey) -> float:
     return float("inf") if key.valid_to is None else key.valid_to
 
 
-def _ending(what: str, end_s: int, now_ms: int) -> tuple[str, int]:
-    days = (end_s - now_ms // 1000) // DAY_S
-    when = f"ends in {days} days" if days >= 0 else "has ended"
-    return f"{what} {when}: {rfc3339_ms(end_s * 1000)}", (end_s - NEAR_S) * 1000
+def _near_ms(end_s: int) -> int:
+    """Since when an end is near."""
+    return (end_s - NEAR_S) * 1000
 
 
 def _trust(config: Config) -> Trust | None:

@@ -10,7 +10,6 @@ from gateway.alarms.events import ACKNOWLEDGED, SHELVED, UNSHELVED, AlarmEvents
 from gateway.alarms.state import AlarmState
 from gateway.alarms.store import AlarmStore
 from gateway.clock import Clock
-from gateway.config.field_types import duration_text
 from gateway.errors import Declined
 from gateway.messages.message import Message
 from gateway.records import said_fields
@@ -48,9 +47,7 @@ class OperatorActions:
         _check_user(user)
         state, row = self._store.find(number)
         if not 0 < for_ms <= LONGEST_SHELVING_MS:
-            raise Declined(
-                f"alarm {number} cannot be shelved for {duration_text(for_ms)}", "give a time of up to 30 days"
-            )
+            raise Declined(Message("alarm-shelf-too-long", alarm=number, for_ms=for_ms))
         until_ms, reason = self._clock.now_ms() + for_ms, reason[:LONGEST_REASON]
         self._events.acted(state, SHELVED, {"user": user, "until": until_ms} | ({"reason": reason} if reason else {}))
         shelved = replace(row, shelved_until_ms=until_ms, shelved_by=user, shelved_why=reason or None)
@@ -63,7 +60,7 @@ class OperatorActions:
         _check_user(user)
         state, row = self._store.find(number)
         if not row.shelved:
-            raise Declined(f"alarm {number} is not shelved", "look at the list of what is")
+            raise Declined(Message("alarm-not-shelved", alarm=number))
         row = self._unshelve(state, row, {"user": user})
         await self._store.saved()
         return row
@@ -87,4 +84,4 @@ class OperatorActions:
 def _check_user(user: object) -> None:
     """Operator actions require a user name."""
     if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or not user.isprintable():
-        raise Declined("it is not said who does it", f"give a name of up to {LONGEST_NAME} letters")
+        raise Declined(Message("alarm-no-user", limit=LONGEST_NAME))

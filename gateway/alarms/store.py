@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.clock import Clock
 from gateway.errors import Declined, StoreError
+from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
@@ -75,7 +76,7 @@ class AlarmStore:
         for state in self.states.values():
             if state.row is not None and state.row.id == number:
                 return state, state.row
-        raise Declined(f"there is no alarm {number} that stands", "look at the list of those that do")
+        raise Declined(Message("alarm-not-active", alarm=number))
 
     def next_id(self) -> int:
         """A number that no alarm has had."""

@@ -6,22 +6,28 @@ lost data), or another one altogether (a cloned card). docs/storage.md says what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.evidence.sealing import Before
+from gateway.messages.message import Message
 from gateway.storage.rows import Conflict
 from ledger_client.errors import LedgerClientError, Refused
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.cose_key import PublicKey
 from ledger_client.formats.statement import Range, SignedStatement, id_text, parse_statement
+from ledger_client.messages import Said
 
 MAX_BATCH = 2**63 - 1  # SQLite's integers
 
 
 class Odd(Exception):
-    """An answer of a ledger that cannot be true: its text says why."""
+    """An answer of a ledger that cannot be true: ``said`` is why."""
+
+    def __init__(self, said: Said) -> None:
+        super().__init__(said)
+        self.said = said
 
 
 class LedgerHead(NamedTuple):
@@ -122,7 +128,7 @@ def judge(
     """
     number = last.batch if last is not None else -1
     if number > MAX_BATCH - 1:
-        raise Odd(f"it names batch {number} as this gateway's last, and no gateway can have counted so far")
+        raise Odd(Message("odd-number-impossible", batch=number))
     if last is not None and number > here.batch:
         return Ahead(last)
     if last is not None and ours is not None and ours != last.statement_id:
@@ -172,7 +178,7 @@ class Walk:
     def take(self, entries: Collection[bytes]) -> None:
         """The next statements, as the ledger told them."""
         if not entries:
-            raise Odd(f"it names batch {self.last.batch} as the last and tells of none above {self.after}")
+            raise Odd(Message("odd-nothing-after", batch=self.last.batch, after=self.after))
         for entry in entries:
             if self.another is None:
                 self._take(self._read(entry))
@@ -187,12 +193,12 @@ class Walk:
             signed = parse_statement(entry)
             key = self.keys.get(signed.kid)
             if key is None:
-                raise Odd(f"batch {signed.statement.batch} is signed by a key that trust.toml does not name")
+                raise Odd(Message("odd-unknown-key", batch=signed.statement.batch))
             signed.sign1.verify(key)
         except LedgerClientError as error:
-            raise Odd(f"a statement of it does not hold: {error}") from None
+            raise Odd(Message("odd-invalid-statement", why=error.said)) from None
         if signed.statement.gateway != self.gateway:
-            raise Odd(f"it tells of gateway {signed.statement.gateway!r}, which is another one")
+            raise Odd(Message("odd-other-gateway", gateway=signed.statement.gateway))
         return signed
 
     def _take(self, signed: SignedStatement) -> None:
@@ -203,13 +209,13 @@ class Walk:
                 self.another = Another(statement.batch, signed.id)
             return
         if statement.batch <= self.batch:
-            raise Odd(f"batch {statement.batch} follows batch {self.batch}")
+            raise Odd(Message("odd-order", batch=statement.batch, before=self.batch))
         self._link(signed)
         if self.another is not None:
             return
         met = (signed.id == self.last.statement_id) == (statement.batch == self.last.batch)
         if not met or (self.batch < self.last.batch < statement.batch):
-            raise Odd(f"it names {id_text(self.last.statement_id)} as batch {self.last.batch}, and tells otherwise")
+            raise Odd(Message("odd-contradiction", statement=id_text(self.last.statement_id), batch=self.last.batch))
         self._began, self.batch, self.statement_id = True, statement.batch, signed.id
         for meter, stretches in statement.meters.items():
             for stretch in stretches:
@@ -227,7 +233,7 @@ class Walk:
         elif first_new and statement.prev is not None:
             self.another = Another(self.batch, statement.prev)
         else:
-            raise Odd(f"batch {statement.batch} does not follow batch {self.batch}, and gives no reason")
+            raise Odd(Message("odd-gap", batch=statement.batch, before=self.batch))
 
 
 @dataclass(slots=True)
@@ -251,35 +257,33 @@ class Waiting:
         return sorted(missing | (everyone - done - self.asked))
 
 
-def waiting_text(names: Iterable[str], odd: Mapping[str, str]) -> str:
-    """Why nothing is sealed yet."""
-    listed = list(names)
-    whom = f"ledger {listed[0]} has" if len(listed) == 1 else f"ledgers {', '.join(listed)} have"
-    text = f"sealing waits until {whom} answered once since the start; records are kept and batches cut meanwhile"
-    return "; ".join([text, *(f"ledger {name}: {odd[name]}" for name in listed if name in odd)])
+def waiting(names: Sequence[str], odd: Mapping[str, Said]) -> Message:
+    """Why nothing is sealed yet: these ledgers have not been compared; ``odd``: what was wrong with answers of some."""
+    waits = Message("sealing-waits", n=len(names), ledgers=tuple(names))
+    found = tuple(Message("ledger-odd", ledger=name, odd=odd[name]) for name in names if name in odd)
+    return Message("sealing-waits-for-odd", waits=waits, odd=found) if found else waits
 
 
 def resume_text(ledger: str, here: int, last: int) -> str:
-    """What the next statement says under ``resume``."""
+    """What the next statement says under ``resume``: a text by its format, without a code."""
     ours = f"ended with batch {here}" if here >= 0 else "was new"
     return f"restored: the database {ours}, ledger {ledger} held batch {last}"
 
 
-def older_text(ledger: str, here: int, last: int) -> str:
-    """What the status says of it during the epoch in which it was found."""
-    ours = f"ends with batch {here}" if here >= 0 else "is new"
-    return (
-        f"the database {ours}, and ledger {ledger} holds batch {last} of this gateway: it goes on from there. "
-        "If it was restored or replaced on purpose, this is as it should be; "
-        "else the disk has lost what it had confirmed (docs/storage.md)"
-    )
+def older(ledger: str, here: int, last: int) -> Message:
+    """What the status says of an older database during the epoch in which it was found."""
+    if here < 0:
+        return Message("database-new-ledger-older", ledger=ledger, last=last)
+    return Message("database-older", here=here, ledger=ledger, last=last)
 
 
-def conflict_text(gateway: str, conflict: Conflict, database: str) -> str:
-    """An equivocation, and the way out."""
-    return (
-        f"ledger {conflict.ledger} holds another batch {conflict.batch} than this database has sealed, statement "
-        f"{id_text(conflict.statement_id)}: two gateways seal under the name {gateway!r}, as after a card was cloned. "
-        "Sealing and anchoring have stopped; polling and recording go on. Way out: stop the other gateway for good; "
-        f"then stop this one, move {database}* aside and start it again: it goes on from the ledger (docs/storage.md)"
+def equivocation(gateway: str, conflict: Conflict, database: str) -> Message:
+    """Another batch under a number that was sealed here, and what to do."""
+    return Message(
+        "gateway-name-twice",
+        ledger=conflict.ledger,
+        batch=conflict.batch,
+        statement=id_text(conflict.statement_id),
+        gateway=gateway,
+        database=database,
     )

@@ -10,6 +10,7 @@ from gateway.config.device_keys import load_site_trust
 from gateway.config.ledger import LedgerEntry, access_of, account_of
 from gateway.config.model import Config
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers.interface import DriverNotes, Ledger
 from ledger_client.transport.access import Access, AccessError
@@ -49,7 +50,7 @@ def trust_of(config: Config) -> Trust:
     try:
         trust = load_site_trust(config)
     except TrustFileError as error:
-        raise ConfigError(error.source, error.key, error.problem, error.way_out) from None
+        raise ConfigError(error.source, error.key, error.what, error.way_out) from None
     for warning in trust.warnings:
         log.warning("%s: %s", config.trust, warning)
     return trust
@@ -62,12 +63,7 @@ def check_ledger_keys(config: Config, trust: Trust) -> None:
     """
     for entry in config.document.ledger:
         if entry.place is None and not any(key.role == "ledger" and key.ledger == entry.name for key in trust.keys):
-            raise ConfigError(
-                config.trust,
-                f"[[key]] of ledger {entry.name!r}",
-                "is missing, so none of its receipts could be checked",
-                "paste what `meterseal-ledger show LDIR --trust` prints",
-            )
+            raise ConfigError(config.trust, f"[[key]] of ledger {entry.name!r}", Message("ledger-trust-missing"))
 
 
 def check_ledger_access(config: Config) -> None:
@@ -92,7 +88,7 @@ def driver(config: Config, entry: LedgerEntry, memory: DriverNotes) -> Ledger:
         return DRIVERS[entry.type](config, entry, access_of(config.path, entry), memory)
     except AccessError as error:  # a file that has gone since it was looked at
         where = f"ledger {entry.name!r}, {error.key}"
-        raise ConfigError(config.path, where, error.problem, error.way_out) from None
+        raise ConfigError(config.path, where, error.what, error.way_out) from None
 
 
 def close(ledgers: Iterable[Ledger]) -> None:

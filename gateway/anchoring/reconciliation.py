@@ -23,18 +23,19 @@ from gateway.anchoring.ledger_comparison import (
     Rollback,
     Waiting,
     Walk,
-    conflict_text,
+    equivocation,
     holds,
     judge,
-    older_text,
+    older,
     resume_text,
-    waiting_text,
+    waiting,
 )
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.evidence.sealing import Before
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.threads import in_thread
 from gateway.recording.writer import Recorder
@@ -48,6 +49,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats.record import Event
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.interface import Ledger
+from ledger_client.messages import Said
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.reconcile")
@@ -89,14 +91,14 @@ class Reconciliation:
             frozenset(entry.name for entry in entries if entry.policy == "required"),
             frozenset(entry.name for entry in entries if entry.policy == "optional"),
         )
-        self._odd: dict[str, str] = {}
+        self._odd: dict[str, Said] = {}
         self._alarms = alarms or LedgerAlarms(recorder)
-        self._held: str | None = ""  # not known yet: another one may have held the seals before a reload
+        self._held: Said | None = ""  # not known yet: another one may have held the seals before a reload
         self.conflicts = [*conflicts]
         """All that are known by now."""
-        self._conflict: str | None = None
+        self._conflict: Message | None = None
         if conflicts:
-            self._conflict = self._text(conflicts[0])
+            self._conflict = self._equivocal(conflicts[0])
             log.error("%s", self._conflict)
         self._hold()
 
@@ -125,14 +127,13 @@ class Reconciliation:
             await self._ask(_never_seal_lost_batches)
             self._waiting.unable.add(name)
         except (Odd, Refused) as error:
-            self._odd[name] = f"it refuses to tell: {error}" if isinstance(error, Refused) else str(error)
-            self._alarms.raise_(
-                AlarmCode.LEDGER_ODD, name, f"ledger {name}, asked what it holds of this gateway: {self._odd[name]}"
-            )
-            raise Odd(self._odd[name]) from None
+            odd = Message("odd-refuses", refusal=error.said) if isinstance(error, Refused) else error.said
+            self._odd[name] = odd
+            self._alarms.raise_(AlarmCode.LEDGER_ODD, name, Message("ledger-odd", ledger=name, odd=odd))
+            raise Odd(odd) from None
         else:
             if self._odd.pop(name, None) is not None:
-                self._alarms.clear(AlarmCode.LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway")
+                self._alarms.clear(AlarmCode.LEDGER_ODD, name, Message("ledger-odd-cleared", ledger=name))
         finally:
             self._waiting.asked.add(name)
             self._hold()
@@ -140,7 +141,7 @@ class Reconciliation:
 
     def _hold(self) -> None:
         whom = self._waiting.for_whom()
-        why = self._conflict or (waiting_text(whom, self._odd) if whom else None)
+        why = self._conflict or (waiting(whom, self._odd) if whom else None)
         if why != self._held:
             self._held = why
             self._recorder.hold_seals(why)
@@ -205,7 +206,7 @@ class Reconciliation:
         if not found.told:
             fields["untold"] = await self._ask(lambda store: store.elsewhere.count_unsealed_before()) - records
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields))
-        self._alarms.raise_(AlarmCode.ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
+        self._alarms.raise_(AlarmCode.ROLLBACK, ledger.name, older(ledger.name, here.batch, last.batch))
 
         def write(store: Database) -> bool:
             if Before.of(store.batches.last(), store.anchors.known())[:2] != here[:2]:
@@ -246,7 +247,7 @@ class Reconciliation:
         fields: dict[str, object] = {"ledger": ledger, "theirs": last.batch, "statement": last.statement_id}
         fields |= {"records": sum(to - first + 1 for _, _, first, to in left), "ranges": [list(hole) for hole in left]}
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields | ({"ours": ours} if ours >= 0 else {})))
-        self._alarms.raise_(AlarmCode.ROLLBACK, ledger, older_text(ledger, ours, last.batch))
+        self._alarms.raise_(AlarmCode.ROLLBACK, ledger, older(ledger, ours, last.batch))
         reason = resume_text(ledger, ours, last.batch)
         known = Known(last.batch, last.statement_id, ledger, reason, self._clock.now_ms())
 
@@ -269,15 +270,15 @@ class Reconciliation:
 
     async def _equivocation(self, ledger: Ledger, found: Another) -> None:
         conflict = Conflict(found.batch, ledger.name, found.statement_id, self._clock.now_ms())
-        text = self._text(conflict)
+        said = self._equivocal(conflict)
         self.conflicts.append(conflict)
         if self._conflict is None:
-            self._conflict = text
+            self._conflict = said
             self._hold()
         fields = {"ledger": ledger.name, "batch": found.batch, "theirs": found.statement_id}
         ours = await self._ask(lambda store: store.batches.statement_at(found.batch))
         self._recorder.happened(GATEWAY, Event(EQUIVOCATION, fields | ({"ours": ours} if ours else {})))
-        self._alarms.raise_(AlarmCode.EQUIVOCATION, ledger.name, text)
+        self._alarms.raise_(AlarmCode.EQUIVOCATION, ledger.name, said)
 
         def write(store: Database) -> None:
             with store.transaction():
@@ -290,9 +291,10 @@ class Reconciliation:
 
         What pruning has taken cannot be offered; then it refuses the next batch as well, and says so.
         """
-        holds = f"holds nothing above batch {found.batch}" if found.batch >= 0 else "holds nothing"
-        text = f"ledger {ledger.name} has lost data: it gave receipts up to batch {found.settled} and {holds}"
-        self._alarms.raise_(AlarmCode.LEDGER_LOST, ledger.name, f"{text}; what is kept here is given to it again")
+        said = Message("ledger-lost-all", ledger=ledger.name, settled=found.settled)
+        if found.batch >= 0:
+            said = Message("ledger-lost-above", ledger=ledger.name, settled=found.settled, batch=found.batch)
+        self._alarms.raise_(AlarmCode.LEDGER_LOST, ledger.name, said)
         after, given = found.batch, 0
         try:
             while batch := await self._ask(partial(_next_settled, ledger.name, after)):
@@ -307,8 +309,8 @@ class Reconciliation:
             return Comparison(given, error)
         return Comparison(given)
 
-    def _text(self, conflict: Conflict) -> str:
-        return conflict_text(self._gateway, conflict, self._database)
+    def _equivocal(self, conflict: Conflict) -> Message:
+        return equivocation(self._gateway, conflict, self._database)
 
     async def _ask(self, function: Callable[[Database], T]) -> T:
         return await in_turn(self._recorder, function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.messages.message import Message
 from ledger_client.backoff import growing_s
 from ledger_client.errors import Refused
 
@@ -11,35 +12,37 @@ FIRST_DOUBT_S = 0.5
 """The first pause after a receipt that does not hold: the wire may have garbled it."""
 
 NOT_YET = "Not yet"
-_WAYS_OUT = {
-    "Unknown key": "have the ledger's operator enrol keys/gateway.enrol (`meterseal-ledger enroll LDIR FILE`)",
-    "Key not valid": "have a new statement key enrolled at the ledger, or the validity of this one mended there",
-    "Bad signature": "compare the statement key with the one that is enrolled at the ledger under its kid",
-    "Malformed statement": "ledger and gateway do not agree on the format: bring both to versions that fit",
-    "Batch number taken": "find the other gateway of this name, or the copy of this database, and stop it",
-    "Unknown account": "have the contract's owner register the account (`meterseal-ledger evm register`, or `rotate`)",
-    "Wrong chain": "correct url or chain_id in [[ledger]]",
-    "Wrong contract": "correct contract or chain_id in [[ledger]]; if the chain was set back, deploy and register anew",
-    "No funds": "send the account something to pay its gas with",
-    "Out of gas": "raise gas_limit in [[ledger]]",
-    NOT_YET: "look at both clocks, this machine's and the ledger's; the batch is given again when its time has come",
-    "Out of order": "the ledger lacks a batch that went before: have its operator put back what it has lost",
-}  # fmt: skip
+_TITLES = {
+    "Unknown key": Message("refusal-unknown-key"),
+    "Key not valid": Message("refusal-key-not-valid"),
+    "Bad signature": Message("refusal-bad-signature"),
+    "Malformed statement": Message("refusal-malformed-statement"),
+    "Batch number taken": Message("refusal-batch-number-taken"),
+    "Unknown account": Message("refusal-unknown-account"),
+    "Wrong chain": Message("refusal-wrong-chain"),
+    "Wrong contract": Message("refusal-wrong-contract"),
+    "No funds": Message("refusal-no-funds"),
+    "Out of gas": Message("refusal-out-of-gas"),
+    NOT_YET: Message("refusal-not-yet"),
+    "Out of order": Message("refusal-out-of-order"),
+}
+"""By the title that a ledger gives its refusal: the same title, with what to do about it as its fix."""
 _SAME_FOR_EVER = {"Bad signature", "Malformed statement", "Batch number taken"}
 """These bytes cannot become acceptable. But a refusal is not signed and may be a lie: they are offered once an hour."""
 
 
-def way_out(title: str) -> str:
-    """What to do about a refusal of this title."""
-    return _WAYS_OUT.get(title, "ask the ledger's operator what it means")
+def refusal(error: Refused) -> Message:
+    """What the ledger says, and as its fix what to do about it."""
+    title = _TITLES.get(error.title) or Message("refusal-other", title=error.title)
+    return Message("refusal-with-detail", title=title, detail=error.reason) if error.reason else title
 
 
-def pause_s(refusal: Refused, times: int) -> float:
+def pause_s(error: Refused, times: int) -> float:
     """How long to leave a batch alone that was refused ``times`` times, at last in these words."""
-    if refusal.title in _SAME_FOR_EVER:
+    if error.title in _SAME_FOR_EVER:
         return growing_s(LONGEST_PAUSE_S, LONGEST_PAUSE_S, 1)
-    match refusal.more:
-        case {"at": int(at), "now": int(now)} if refusal.title == NOT_YET and at > now:  # by the ledger's clock
+    match error.more:
+        case {"at": int(at), "now": int(now)} if error.title == NOT_YET and at > now:  # by the ledger's clock
             return float(min(at - now, LONGEST_PAUSE_S))
     return growing_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, times)
 

@@ -20,12 +20,12 @@ from gateway.anchoring import refusals
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import Odd
 from gateway.anchoring.reconciliation import Reconciliation
-from gateway.anchoring.refusals import way_out
 from gateway.clock import Clock
 from gateway.config.ledger import Contract
 from gateway.errors import GatewayError, StoreError
 from gateway.evidence.settlement import NotOurs, demand_settled
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
@@ -35,6 +35,7 @@ from gateway.storage.writer import Writer, in_turn
 from ledger_client.backoff import growing_s
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.interface import Ledger, Pending
+from ledger_client.messages import Said
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.uplink")
@@ -61,7 +62,7 @@ class _Mark:
     batch: int
     state: str
     receipt: bytes | None = None
-    detail: str | None = None
+    detail: Said | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,9 @@ class Uplink:
             rest = await self._round()
             refused = await self._ask(lambda store: store.anchors.first_refused(self._ledger.name))
             if refused is not None:
-                raise GatewayError(f"ledger {self._ledger.name}, batch {refused.batch}: {refused.detail}")
+                raise GatewayError(
+                    Message("ledger-refused", ledger=self._ledger.name, batch=refused.batch, why=refused.said)
+                )
             if rest.pause_s is None:
                 return
             await asyncio.sleep(min(rest.pause_s, max(0.0, deadline - _now_s())))
@@ -239,7 +242,7 @@ class Uplink:
             return
         except NotOurs as error:
             flight.refusals += 1
-            await self._refuse(batch, flight, str(error), refusals.doubt_s(flight.refusals))
+            await self._refuse(batch, flight, error.said, refusals.doubt_s(flight.refusals))
             return
         self._answers()
         if answer is None and may_submit:  # none before it is refused
@@ -255,13 +258,15 @@ class Uplink:
             self._note(batch, flight, "settled", receipt=answer)
         if was_refused and flight.state != "refused":
             name = self._ledger.name
-            self._alarms.clear(AlarmCode.LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
+            self._alarms.clear(
+                AlarmCode.LEDGER_REFUSED, name, Message("ledger-refused-cleared", ledger=name, batch=batch.batch)
+            )
             self._question_all()  # what has changed for this one may have changed for those behind it
 
     async def _refused(self, batch: Batch, flight: _Flight, error: Refused) -> None:
         """The ledger's own no: an alarm; and where it may have lost something, or this database, that is mended."""
         flight.refusals += 1
-        detail = f"refused: {error}; way out: {way_out(error.title)}"
+        detail = Message("batch-refused", refusal=refusals.refusal(error))
         before, flight.held = flight.held, error.more.get("held")
         await self._refuse(batch, flight, detail, refusals.pause_s(error, flight.refusals))
         # it may hold another batch of this number, or have lost the one before
@@ -273,9 +278,7 @@ class Uplink:
                 flight.due_s = _now_s() + refusals.FIRST_PAUSE_S
             elif await self._reconciliation.leave_out(self._ledger.name, batch, error):
                 name = self._ledger.name
-                self._alarms.clear(
-                    AlarmCode.LEDGER_REFUSED, name, f"what ledger {name} holds already is not given to it again"
-                )
+                self._alarms.clear(AlarmCode.LEDGER_REFUSED, name, Message("ledger-refused-left-out", ledger=name))
                 raise _SealedAnew
 
     def _question_all(self) -> None:
@@ -319,12 +322,11 @@ class Uplink:
 
         return await in_thread(checked, f"uplink {name}")
 
-    async def _refuse(self, batch: Batch, flight: _Flight, detail: str, again_s: float) -> None:
+    async def _refuse(self, batch: Batch, flight: _Flight, detail: Said, again_s: float) -> None:
         """Nothing is skipped: the batch stays first in line, and the reason stands in the status until it is taken."""
         flight.due_s = _now_s() + again_s
-        self._alarms.raise_(
-            AlarmCode.LEDGER_REFUSED, self._ledger.name, f"ledger {self._ledger.name}, batch {batch.batch}: {detail}"
-        )
+        said = Message("ledger-refused", ledger=self._ledger.name, batch=batch.batch, why=detail)
+        self._alarms.raise_(AlarmCode.LEDGER_REFUSED, self._ledger.name, said)
         await self._mark(batch, flight, "refused", detail=detail)
 
     # — what becomes durable —

@@ -17,8 +17,9 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
-from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
+from gateway.fieldbus.diagnosis import block_failed, block_name, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.messages.message import Message
 from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
 
@@ -28,9 +29,9 @@ from gateway.verdicts import shared_flags
 @click.argument("meter")
 @JSON
 def read(config_path: Path, meter: str, as_json: bool) -> None:
-    """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing.
+    """Poll METER once and show its raw registers, to compare with the meter's display. Records nothing.
 
-    Waits until no late answer to an earlier question can be taken for one of its own, whatever the meter's period is.
+    Waits until a late answer to an earlier request cannot be taken for its own, whatever the meter's period is.
     """
     from gateway.acquisition import line_use
     from gateway.acquisition.poller import Poller
@@ -42,8 +43,8 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     check_port(spec)
     (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
     if not poll.answers:
-        problem, way_out = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
-        raise NotYet(f"{meter}: {problem}", way_out)
+        why = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
+        raise NotYet(Message("read-no-values", meter=meter, problem=why))
     reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
     values = reading_values(reading, meter, "not recorded")
     if as_json:
@@ -53,25 +54,26 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 
 
 def _line_of(config: Config, meter: str) -> LineSpec:
-    """The line of a meter, if it may be asked by hand."""
+    """The line of a meter, if it may be polled by hand."""
     from gateway.commissioning import line_specs
     from gateway.fieldbus.line import holds
     from gateway.process import instance_lock
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:
-        raise GatewayError(f"{config.path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+        raise GatewayError(
+            Message("command-no-meter", config=str(config.path), meter=meter, meters=tuple(config.meters))
+        )
     spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
-            f"line {bus.name}: the running gateway (pid {running}) asks its meters",
-            f"see `meterseal readings {config.path} {meter}`; to ask by hand stop the gateway first",
+            Message("read-line-in-use", bus=bus.name, pid=running or 0, config=str(config.path), meter=meter)
         )
     return spec
 
 
 def _waits(meter: str, seconds: float) -> None:
-    text = f"{meter}: waiting {seconds:.1f} s, until no late answer can be taken for the one to the next question"
+    text = f"{meter}: waiting {seconds:.1f} s, so that no late answer is taken for the next one"
     click.echo(text, err=True)
 
 
@@ -98,7 +100,7 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingV
         for v in values
     ]
     failures = [
-        {"block": block_name(f.block), "reason": f.reason, "detail": f.detail, "exception": f.exception_code}
+        {"block": str(block_name(f.block)), "reason": f.reason, "detail": str(f.detail), "exception": f.exception_code}
         for f in poll.failures
     ]
     return {"meter": poll.meter, "time": time_ms, "values": shown, "failures": failures}
@@ -119,4 +121,4 @@ def _print(config: Config, poll: Poll, values: Sequence[ReadingValue]) -> None:
     for said in dict.fromkeys(remarks.values()):
         out.print(f"{', '.join(name for name, own in remarks.items() if own == said)}: {said}")
     for failure in poll.failures:
-        out.print(failure_text(failure))
+        out.print(str(block_failed(failure)))

@@ -1,16 +1,20 @@
-"""Setup commands: init, and password for the users of the dashboard."""
+"""Setup commands: init, check, and password for the users of the dashboard."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import click
 
-from gateway.cli.common import CONFIG
+from gateway.cli.common import CONFIG, JSON, out
 from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.field_types import duration_text
 from gateway.config.load import load_config
 from gateway.errors import ConfigError, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import is_there
 
 PASSWORD_FILE = click.option(
@@ -23,15 +27,17 @@ PASSWORD_FILE = click.option(
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
-@click.option("--web", metavar="ADDRESS[:PORT]", help="Pages at this address: a password, and a certificate for TLS.")
-@click.option("--state", type=click.Path(path_type=Path), help="Keys and records go here.  [default: DIR]")
+@click.option("--id", "gateway", default="my-gateway", show_default=True, help="Name of the gateway in every record.")
+@click.option(
+    "--web", metavar="ADDRESS[:PORT]", help="Serve pages at this address, with a password and a TLS certificate."
+)
+@click.option("--state", type=click.Path(path_type=Path), help="Folder for keys and records.  [default: DIR]")
 @PASSWORD_FILE
 def init(folder: Path, gateway: str, web: str | None, state: Path | None, password_file: Path | None) -> None:
-    """Make DIR with a commented gateway.toml, device keys and trust.toml.
+    """Create DIR with a commented gateway.toml, device keys and trust.toml.
 
     With --web also the pages: asks for the password of the user "installer" and prints the fingerprint of a new
-    certificate. In a DIR that has a gateway.toml only what the pages lack is added; nothing is ever overwritten.
+    certificate. In a DIR that has a gateway.toml only what the pages lack is added. Never overwrites a file.
     """
     from gateway.commissioning import site_init
     from gateway.dashboard.auth import setup
@@ -57,37 +63,79 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
     click.echo(
         f"pages at {done.address} for the user {setup.FIRST_USER}; more users: meterseal password {config_path} NAME"
     )
-    click.echo(f"certificate SHA-256 {done.fingerprint}\ncompare it with what the browser shows, once on each device")
+    click.echo(
+        f"certificate SHA-256 {done.fingerprint}\ncompare it with the fingerprint in the browser, once on each device"
+    )
     click.echo(_next(config_path))
 
 
 def _next(config_path: Path) -> str:
-    """What is to be done before the first start."""
+    """The steps before the first start."""
     config = load_config(config_path)
     request = config.keys / REQUEST_FILE
     return (
-        f"next: make {config_path} say what hangs on which line;\n"
-        f"      give {request} to whoever runs the ledger (meterseal-ledger enroll LDIR {request.name}),\n"
-        f"      and the ledger's key (meterseal-ledger show LDIR --trust) to the end of {config.trust};\n"
+        f"next: describe buses and meters in {config_path};\n"
+        f"      send {request} to the ledger's operator (meterseal-ledger enroll LDIR {request.name}),\n"
+        f"      append the ledger's key (meterseal-ledger show LDIR --trust) to {config.trust};\n"
         f"then: meterseal check {config_path}"
     )
 
 
 @click.command()
 @CONFIG
+@JSON
+def check(config_path: Path, as_json: bool) -> None:
+    """Validate CONFIG and the files it names, and show what would be polled. Starts nothing."""
+    from gateway.cli.plan_view import print_plan, with_found
+    from gateway.commissioning import line_plan
+    from gateway.commissioning.preflight import prepare
+    from gateway.process import control_socket, instance_lock
+
+    config = load_config(config_path)
+    running = instance_lock.running(config.data)
+    plans = prepare(config, running=running, all_listed=True).plans
+    if (health := control_socket.ask(config.data, "health")) is not None:
+        plans = with_found(plans, health)
+    if as_json:
+        ok = not any(plan.problems for plan in plans)
+        click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
+    else:
+        for plan in plans:
+            print_plan(out, plan)
+    line_plan.refuse(config_path, plans)
+    if as_json:
+        return
+    seal, commit = config.document.seal, config.document.store.commit_every
+    out.print(
+        f"a batch every {duration_text(seal.every)} or {seal.count} records; "
+        f"a power cut costs at most {duration_text(commit)} of readings"
+    )
+    for ledger in config.document.ledger:
+        out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
+    for feed in config.document.feed:
+        out.print(f"feed {feed.name} ({feed.type}) to {feed.url}")
+    if web := config.document.web:
+        out.print(f"pages at {web.url}")
+    out.print(f"{config_path}: valid")
+    if running is not None:
+        out.print(f"the gateway is running (pid {running}): apply changes with meterseal reload {config_path}")
+
+
+@click.command()
+@CONFIG
 @click.argument("name")
 @click.option(
-    "--role", type=click.Choice(["viewer", "installer"]), help="What NAME may do.  [default: as before; viewer]"
+    "--role", type=click.Choice(["viewer", "installer"]), help="Permissions of NAME.  [default: as before; viewer]"
 )
-@click.option("--remove", is_flag=True, help="Take NAME off the list instead.")
+@click.option("--remove", is_flag=True, help="Remove NAME instead.")
 @PASSWORD_FILE
 def password(config_path: Path, name: str, role: str | None, remove: bool, password_file: Path | None) -> None:
-    """Give NAME a (new) password for the pages. A running gateway takes it at once, and ends NAME's sessions."""
+    """Set the password of NAME for the pages. A running gateway applies it at once and ends NAME's sessions."""
     from gateway.dashboard.auth import setup
 
     config = load_config(config_path)
     if remove:
-        click.echo(f"{setup.remove_user(config, name)}: {name} is taken off")
+        click.echo(f"{setup.remove_user(config, name)}: {name} removed")
         return
     setup.check_name(name)
     path, user = setup.set_user(config, name, role, _new_password(name, password_file))
@@ -101,15 +149,14 @@ def _new_password(name: str, file: Path | None) -> str:
         try:
             given = click.prompt(f"password for {name}", hide_input=True, confirmation_prompt="the same again")
         except click.Abort:
-            raise GatewayError("no password was given", "type it at a terminal, or give --password-file FILE") from None
+            raise GatewayError(Message("password-not-given")) from None
     else:
         try:
             given = file.read_text().partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ConfigError(
-                file, "", f"cannot be read: {why}", "give a file whose first line is the password"
-            ) from None
+        except UnicodeDecodeError:
+            raise ConfigError(file, "", Message("password-file-not-utf8")) from None
+        except OSError as error:
+            raise ConfigError(file, "", Message("password-file-unreadable", error=os_error(error))) from None
     if problem := check_new(name, given):
         raise GatewayError(problem)
     return str(given)

@@ -29,7 +29,13 @@ class Daylight(NamedTuple):
 
 
 def daylight(latitude: float, longitude: float, near_ms: int) -> Daylight:
-    """The day whose solar noon is nearest to this moment. Degrees, north and east positive."""
+    """The day whose solar noon is nearest to a moment.
+
+    Args:
+        latitude: in degrees, north positive.
+        longitude: in degrees, east positive.
+        near_ms: the moment, Unix time in ms.
+    """
     days = round((near_ms + longitude * 4 * MINUTE_MS - DAY_MS / 2) / DAY_MS)
     mean_noon_ms = days * DAY_MS + DAY_MS // 2 - longitude * 4 * MINUTE_MS
     noon_ms = mean_noon_ms - _sun(mean_noon_ms)[1] * MINUTE_MS

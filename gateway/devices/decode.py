@@ -155,9 +155,13 @@ class Decoder:
 def decode(
     point: Point, registers: Sequence[int], *, scale: int | None = None, factors: Mapping[str, Ratio] | None = None
 ) -> Decoded:
-    """The value of one point from its own registers (fc 1 and 2: its bit).
+    """The value of one point from its own registers.
 
-    ``scale`` is the decoded value of the register that ``scale_from`` names, None when it has none.
+    Args:
+        point: the point; of kind ``scale`` its value is the exponent.
+        registers: as many as the point has (fc 1 and 2: bits); with more or fewer it has no value.
+        scale: the decoded value of the register that ``scale_from`` names; None: it has none.
+        factors: the meter's configured ``ct`` and ``pt``.
     """
     if len(registers) != point.registers:
         return ABSENT

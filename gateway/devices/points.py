@@ -40,6 +40,7 @@ class ProfileError(GatewayError):
     mistake without its place."""
 
     def __init__(self, file: str, key: str, what: Said) -> None:
+        """``file``: the path, or the name of a profile of the catalog; ``key``: ``""`` for the whole file."""
         super().__init__(placed(file, key, what))
         self.file, self.key, self.what = file, key, what
 

@@ -59,7 +59,11 @@ def catalog() -> list[str]:
 
 
 def load_profile(ref: str, base: Path | None = None) -> Profile:
-    """A profile by its catalog name, or by a path (it ends in .toml or holds a /), relative to ``base``."""
+    """A profile by its catalog name, or by a path (it ends in .toml or holds a /), relative to ``base``.
+
+    Raises:
+        ProfileError: the catalog has none of this name, the file cannot be read, or it has a mistake.
+    """
     if ref.endswith(".toml") or "/" in ref:
         path = Path(base or ".") / ref
     elif ref in (names := catalog()):
@@ -76,7 +80,16 @@ def load_profile(ref: str, base: Path | None = None) -> Profile:
 
 
 def parse_profile(text: str, name: str, file: str) -> Profile:
-    """A profile from its TOML text; numbers with a point stay exact decimals."""
+    """A profile from its TOML text; numbers with a point stay exact decimals.
+
+    Args:
+        text: the file's text.
+        name: the name that the profile gets.
+        file: what an error names as the file.
+
+    Raises:
+        ProfileError: the first mistake, with its key.
+    """
     if not is_name(name):
         raise ProfileError(file, "", Message("profile-name-invalid", name=name))
     try:

@@ -42,7 +42,7 @@ FLAGS = (
 
 
 def check(profile: Profile, refuse: Refuse) -> None:
-    """Raise what ``refuse`` makes of the first rule that the profile breaks."""
+    """Check a profile as a whole. Raises what ``refuse`` makes of the first rule that is broken."""
     for point in profile.points:
         _name(point, refuse)
         _shape(profile, point, refuse)

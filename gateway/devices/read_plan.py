@@ -79,7 +79,14 @@ class Limits:
     def of(
         cls, profile: Profile, *, request_cost: float = 30.0, register_cost: float = 2.1, variants: int = 1
     ) -> Limits:
-        """The limits of a device; a SunSpec profile must be resolved first (``resolve_profile``)."""
+        """The limits of a device.
+
+        Args:
+            profile: of a SunSpec device, resolved (``resolve_profile``).
+            request_cost: of a request whatever it reads, in ms or another unit.
+            register_cost: of each register in it, in the same unit.
+            variants: shapes that each block must be readable in.
+        """
         return cls(
             max_registers=profile.max_registers,
             max_gap=profile.max_gap,
@@ -133,14 +140,23 @@ def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
 
 
 def variants(block: Block, k: int, profile: Profile) -> tuple[Block, ...]:
-    """Up to ``k`` shapes that this block alone can be read in, the block itself first, then by cost; fewer: no room."""
+    """Shapes in which one block alone can be read: the block itself first, then by cost.
+
+    Args:
+        block: the read.
+        k: how many shapes at most; there are fewer where the device's readable registers leave no room.
+        profile: of a SunSpec device, resolved (``resolve_profile``).
+    """
     return tuple(_shapes(block, Limits.of(profile)))[:k]
 
 
 def shape_sets(blocks: Sequence[Block], k: int, limits: Limits) -> tuple[tuple[Block, ...], ...]:
     """For each block up to ``k`` variants, no shape used by two of them: what one unit can be asked within K uses.
 
-    A block that gets fewer than ``k`` must wait out the life of its answers.
+    Args:
+        blocks: the reads of one unit.
+        k: how many variants each is to have; a block that gets fewer must wait out the life of its answers.
+        limits: of the device.
     """
     options = [list(_shapes(block, limits)) for block in blocks]
     owner: dict[tuple[int, int], tuple[int, int]] = {}
@@ -210,8 +226,14 @@ def silence_ms(baudrate: int) -> float:
 
 
 def wire_time_ms(count: int, baudrate: int, bits: int) -> float:
-    """Milliseconds that a read of ``count`` registers fills the line: 8 characters out, 5 + 2 × count back, a silence
-    before each; the device's own latency and pause come on top."""
+    """Time in ms that a read fills the line: 8 characters out, 5 + 2 × count back, a silence before each. The device's
+    own latency and pause come on top.
+
+    Args:
+        count: registers.
+        baudrate: in bit/s.
+        bits: of one character (``bits_per_char``).
+    """
     return (13 + 2 * count) * bits * 1000 / baudrate + 2 * silence_ms(baudrate)
 
 

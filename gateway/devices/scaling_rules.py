@@ -24,7 +24,16 @@ def measures(point: Point) -> bool:
 
 
 def check_scaling(profile: Profile, point: Point, refuse: Refuse) -> None:
-    """Raise what ``refuse`` makes of the first rule that the point's scaling breaks."""
+    """Check the keys that scale one point.
+
+    Args:
+        profile: the whole profile.
+        point: the point of it.
+        refuse: makes the error.
+
+    Raises:
+        ProfileError: what ``refuse`` makes of the first rule that is broken.
+    """
     where = f"points.{point.name}"
     _kinds(profile, point, where, refuse)
     _factor(point, where, refuse)

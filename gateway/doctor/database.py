@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gateway.anchoring.ledger_comparison import conflict_text
+from gateway.anchoring.ledger_comparison import equivocation
 from gateway.doctor.finding import CheckContext, Finding, error_message
 from gateway.errors import Damaged, Unfinished
 from gateway.messages.languages import in_language
@@ -42,8 +42,7 @@ def database(case: CheckContext) -> Iterator[Finding]:
     totals = case.store.totals()
     yield Finding(name, "ok", _sound(str(path), totals, full=case.full, finished=finished), totals)
     for conflict in case.store.anchors.conflicts():
-        text, _, way_out = conflict_text(case.config.gateway_id, conflict, str(path)).partition(" Way out: ")
-        yield Finding(name, "bad", Message("check-error", problem=text, way_out=way_out))
+        yield Finding(name, "bad", equivocation(case.config.gateway_id, conflict, str(path)))
     log = log_path(path)
     if log.exists() and (length := log.stat().st_size) > LARGE_LOG:
         yield Finding(name, "warn", Message("database-log-large", log_bytes=length), {"log": length})

@@ -17,7 +17,7 @@ from gateway.messages.system_errors import os_error
 from gateway.storage.database import Database
 from gateway.storage.files import missing
 from ledger_client import messages
-from ledger_client.errors import TrustFileError
+from ledger_client.errors import LedgerClientError, TrustFileError
 from ledger_client.verification.trust import Trust
 
 Result = Literal["ok", "warn", "bad"]
@@ -118,9 +118,12 @@ def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
         return list(pool.map(look, things))
 
 
-def error_message(error: GatewayError) -> messages.Message:
-    """The message of an error; one around its text where it is made of text."""
-    return error.message or Message("check-error", problem=error.said, way_out=error.way_out)
+def error_message(error: GatewayError | LedgerClientError) -> messages.Message:
+    """The message of an error; one around it where it is made of text, or has its fix as text."""
+    said = error.said
+    if isinstance(said, str) or said.way_out != error.way_out:
+        return Message("check-error", problem=said, way_out=error.way_out)
+    return said
 
 
 def connect(host: str, port: int) -> messages.Said | None:

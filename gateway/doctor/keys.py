@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.finding import CheckContext, Finding, error_message
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.errors import KeyFileError
@@ -20,9 +20,7 @@ SOON_S = 30 * 86_400
 def keys(case: CheckContext) -> Iterator[Finding]:
     """Whether every private key is there, and the trust file knows it and believes it now."""
     if case.trust_trouble is not None:
-        error = case.trust_trouble
-        problem = ": ".join(filter(None, (error.source, error.key, error.problem)))
-        yield Finding("trust file", "bad", Message("check-error", problem=problem, way_out=error.way_out))
+        yield Finding("trust file", "bad", error_message(case.trust_trouble))
     good, bad = 0, False
     for name, path in key_files(case.config).items():
         finding = _key(case, name, path)
@@ -43,11 +41,10 @@ def _key(case: CheckContext, name: str, path: Path) -> Finding | None:
     try:
         key = load_private_key(path)
     except KeyFileError as error:
-        why = Message("check-error", problem=error.problem, way_out=error.way_out)
+        why = error_message(error)
         if is_there(path):
-            return Finding("keys", "bad", Message("key-unusable", whose=whose, why=why, path=str(path)))
-        config = str(case.config.path)
-        return Finding("keys", "bad", Message("key-missing", whose=whose, why=why, path=str(path), config=config))
+            return Finding("keys", "bad", Message("key-file-unusable", whose=whose, why=why))
+        return Finding("keys", "bad", Message("key-file-missing", whose=whose, why=why, config=str(case.config.path)))
     return _believed(case, case.trust, whose, name, key) if case.trust is not None else None
 
 

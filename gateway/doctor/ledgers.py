@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from gateway.anchoring import ledger_drivers
-from gateway.anchoring.refusals import way_out
+from gateway.anchoring import ledger_drivers, refusals
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.config.ledger import LedgerEntry
 from gateway.doctor.finding import CONNECT_S, CheckContext, Finding, Result, at_once, connect, error_message
@@ -79,8 +78,7 @@ def _answers(case: CheckContext, entry: LedgerEntry, sealed: _Sealed | None) -> 
         return _not_asked(name, entry, away, sealed)
     except LedgerClientError as error:
         if isinstance(error, Refused):
-            refusal = Message("check-error", problem=said_of(error), way_out=way_out(error.title))
-            return Finding(name, away, Message("ledger-would-refuse", refusal=refusal))
+            return Finding(name, away, Message("ledger-would-refuse", refusal=refusals.refusal(error)))
         return Finding(name, away, Message("ledger-no-valid-answer", url=entry.url, why=said_of(error)))
     finally:
         driver.close()

@@ -53,9 +53,9 @@ def _judged(line: LineSpec, meter: MeterSpec, poll: Poll) -> Finding:
             return Finding(name, "warn", Message("meter-points-missing", answers=answers, n=missing, meter=meter.name))
         some = Message("meter-points-refused", answers=answers, n=missing, why=why, meter=meter.name)
         return Finding(name, "warn", some)
-    problem, way_out = no_values(line, meter, poll)
+    why = no_values(line, meter, poll)
     if poll.missed == "refused":
-        return Finding(name, "bad", Message("meter-refused", why=problem, meter=meter.name))
+        return Finding(name, "bad", Message("meter-refused", why=why, meter=meter.name))
     if meter.profile.may_sleep and poll.missed == "timeout":
-        return Finding(name, "warn", Message("meter-maybe-asleep", why=problem, meter=meter.name))
-    return Finding(name, "bad", Message("check-error", problem=problem, way_out=way_out))
+        return Finding(name, "warn", Message("meter-maybe-asleep", why=why, meter=meter.name))
+    return Finding(name, "bad", why)

@@ -18,7 +18,7 @@ def ports(case: CheckContext) -> Iterator[Finding]:
     specs = line_specs.line_specs(case.config)
     alarms = case.store.alarms.open() if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):
-        told = [row.text for row in alarms if row.active and not row.shelved and row.line == spec.name]
+        told = [row.said for row in alarms if row.active and not row.shelved and row.line == spec.name]
         if told and finding.result == "ok":
             yield Finding(finding.check, "warn", Message("port-with-alarm", found=finding.message, alarm=told[0]))
         else:

@@ -72,4 +72,4 @@ def print_finding(out: Console, finding: Finding) -> None:
     """One finding for people."""
     out.print(Text.assemble(_MARKS[finding.result], " ", (finding.check, "bold"), "  ", finding.text))
     if finding.way_out:
-        out.print(f"    way out: {finding.way_out}")
+        out.print(f"    fix: {finding.way_out}")

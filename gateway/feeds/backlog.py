@@ -13,8 +13,9 @@ from typing import TypeVar
 from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
 from gateway.feeds.reading_message import FeedReading, told_record
+from gateway.messages.message import Message
 from gateway.process.threads import in_thread
-from gateway.storage.database import RECOVER, Database
+from gateway.storage.database import Database
 from gateway.storage.writer import Writer
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import parse_record
@@ -89,7 +90,7 @@ def _read_gap(store: Database, first: int, last: int, most: int, portion: Portio
         try:
             told = told_record(parse_record(row.data))
         except LedgerClientError as error:
-            raise Damaged(f"record {row.id} does not hold: {error}", RECOVER) from None
+            raise Damaged(Message("record-invalid", record=row.id, why=error.said)) from None
         if told is not None:
             portion.told.append(told)
     portion.stretches.append((first, rows[-1][0] if len(rows) == most else last))

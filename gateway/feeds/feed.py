@@ -20,7 +20,9 @@ from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.publisher import Sent, Voice
 from gateway.feeds.reading_message import FeedReading, told_news
-from gateway.records import MissedPoll, News
+from gateway.messages.message import Message
+from gateway.records import MissedPoll, News, said_fields
+from ledger_client.messages import Said, said_of
 from ledger_client.transport.access import Access, AccessError
 
 log = logging.getLogger("meterseal.feed")
@@ -33,6 +35,7 @@ TOGETHER = 20
 """Readings of one meter in one message, at most."""
 PORTION = 500
 """Readings of history that are read at once, at most."""
+CONNECTING, CONNECTED = Message("feed-connecting"), Message("feed-connected")
 AGAIN_S = 5.0
 LEAVE_WITHIN_S = 1.0
 
@@ -70,8 +73,7 @@ class Feed:
         self._failures = 0
         self._marked: str | None = None
         self.connected = False
-        self.state = "connecting"
-        """In words."""
+        self.state: Said = CONNECTING
         self.live_count = self.history_count = 0
 
     def _fit(self) -> None:
@@ -98,10 +100,12 @@ class Feed:
 
     def facts(self) -> dict[str, Any]:
         """How it stands: its state in words, live readings that wait, readings told since it was made."""
-        waits_for = self._voice.waits_for
+        state, whom = self.state, self._voice.waits_for
+        if state == CONNECTED and whom is not None:
+            state = Message("feed-connected-waits", whom=whom)
         return {
             "connected": self.connected,
-            "state": f"connected, waits for {waits_for}" if self.state == "connected" and waits_for else self.state,
+            **said_fields(state, "state"),
             "waiting": len(self._outbox),
             "live": self.live_count,
             "history": self.history_count,
@@ -115,12 +119,12 @@ class Feed:
                 try:
                     await self._session()
                 except* (Down, AccessError) as group:
-                    self._lost(str(first_error(group)))
+                    self._lost(said_of(first_error(group)))
                 await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S)) - 1])
         finally:
             self._history.write_last(self._progress.catch_up())
 
-    def _lost(self, why: str) -> None:
+    def _lost(self, why: Said) -> None:
         self._failures += 1
         if self.state != why:
             log.warning("%s: %s", self.name, why)
@@ -134,7 +138,7 @@ class Feed:
         try:
             await link.open()
             log.info("%s: connected to %s%s", self.name, self._url, " again" if self._failures else "")
-            self.state = "connected"
+            self.state = CONNECTED
             self._born = await self._voice.begin(link)
             self._failures = 0
             self._alarmed.set()

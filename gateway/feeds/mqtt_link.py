@@ -16,8 +16,10 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.feeds.flight_window import MOST, Window
+from gateway.messages import message as messages
 from gateway.process.threads import in_thread
 from ledger_client.http_server.token_bucket import Buckets
+from ledger_client.messages import Said
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker, Handler
 from ledger_client.transport.mqtt_options import BrokerOptions, Message, Will
@@ -74,7 +76,7 @@ class Link:
         self._changed = asyncio.Event()
         self._window = Window()
         self.in_flight = 0
-        self.down: str | None = None
+        self.down: Said | None = None
         """Why there is no connection any more."""
         self._up = False
         self._broker: Broker | None = None
@@ -111,7 +113,7 @@ class Link:
     @property
     def _connection(self) -> Broker:
         if self._broker is None:
-            raise Down("not opened yet")
+            raise Down(messages.Message("feed-not-opened"))
         return self._broker
 
     async def send(self, topic: str, data: bytes, *, qos: int = 1, retain: bool = False) -> asyncio.Future[None]:
@@ -129,7 +131,7 @@ class Link:
         self.in_flight += 1
         mid = self._connection.publish(topic, data, None, qos=qos, retain=retain)
         if mid is None:  # cannot be, for paho may hold as many as may be in flight
-            future.set_exception(Down("the broker's queue is full"))
+            future.set_exception(Down(messages.Message("feed-queue-full")))
         elif qos:
             self._acks[mid] = topic, future
         else:
@@ -178,7 +180,7 @@ class Link:
 
     async def close(self) -> None:
         """Say goodbye and end the network thread."""
-        self.lost("closed")
+        self.lost(messages.Message("feed-closed"))
         broker = self._broker
         if broker is not None:
             await in_thread(lambda: broker.close(CLOSE_WITHIN_S, with_will=self.options.leaves_by_will), "feed closes")
@@ -197,7 +199,7 @@ class Link:
         if future is None or future.done():
             return
         if code >= REFUSED:
-            self.lost(f"the broker does not take {topic}: {words}")
+            self.lost(messages.Message("feed-topic-refused", topic=topic, words=words))
         else:
             del self._acks[mid]
             future.set_result(None)
@@ -210,7 +212,7 @@ class Link:
         if self._unsure and not self._marks:
             self._set_mark()
 
-    def lost(self, state: str) -> None:
+    def lost(self, state: Said) -> None:
         """There is no connection any more; everything that waits for it raises ``Down``."""
         if self.down is not None:
             return
@@ -277,7 +279,7 @@ class _InLoop(Handler):
     def unsubscribed(self, mid: int) -> None:
         self._post(self._link.unsubscribed, mid)
 
-    def down(self, state: str) -> None:
+    def down(self, state: Said) -> None:
         self._post(self._link.lost, state)
 
     def _post(self, function: Callable[..., None], *args: object) -> None:

@@ -1,4 +1,4 @@
-"""Diagnosis of a poll in words: refusals, missing answers, and line settings that differ from the profile.
+"""Diagnosis of a poll: refusals, missing answers, and line settings that differ from the profile.
 
 Source of the exception codes: MODBUS Application Protocol V1.1b3, §7.
 """
@@ -11,41 +11,59 @@ from dataclasses import replace
 from gateway.devices.read_plan import BITS, Block
 from gateway.fieldbus.modbus.link import NO_FRAME
 from gateway.fieldbus.specs import BlockFailure, LineSpec, MeterSpec, Poll
+from gateway.messages.message import Message
+from ledger_client.messages import Fact, Said
 
 OTHER_FUNCTION = {1: 2, 2: 1, 3: 4, 4: 3}
 SAYING = (1, 2, 3, 4)
 """Exceptions that ask for a change of what is asked. The others pass: the device is busy, or a converter is."""
-CHECK = "check its power and address, the line's settings and the wiring"
 
 
-def refusal(code: int, function: int) -> str:
-    """An exception in words, with the usual causes."""
-    other = OTHER_FUNCTION.get(function, function)
-    said = {
-        1: f"it answers, and does not know function {function}: function {other} instead?",
-        2: f"it answers, and has no such register: function {other} instead of {function}? counted from 1?",
-        3: f"it answers, and refuses this number of registers: fewer at once? function {other} instead of {function}?",
-        4: f"it answers, and fails to read it: a fault of the device, or function {other} instead of {function}?",
-    }
-    return f"exception {code:02X}: {said.get(code, 'it answers, and gives no value now')}"
+def refusal(code: int, function: int) -> Message:
+    """An exception with its usual causes."""
+    instead = OTHER_FUNCTION.get(function, function)
+    if code == 1:
+        return Message("exception-function", function=function, instead=instead)
+    if code == 2:
+        return Message("exception-address", function=function, instead=instead)
+    if code == 3:
+        return Message("exception-count", function=function, instead=instead)
+    if code == 4:
+        return Message("exception-failure", function=function, instead=instead)
+    return Message("exception-other", exception=format(code, "02X"))
 
 
-def block_name(block: Block) -> str:
+def block_name(block: Block) -> Message:
     """What a block asks for, such as ``function 4, registers 300 to 301``."""
-    one, many = ("bit", "bits") if block.fc in BITS else ("register", "registers")
     first, last = block.address, block.address + max(1, block.count) - 1
-    where = f"{one} {first}" if first == last else f"{many} {first} to {last}"
     model = block.points[0][0].model if block.points else None
-    return f"function {block.fc}, {where}" if model is None else f"function {block.fc}, model {model}, {where}"
+    if model is not None and first == last:
+        return Message("block-of-model-one", function=block.fc, model=model, first=first)
+    if model is not None:
+        return Message("block-of-model", function=block.fc, model=model, first=first, last=last)
+    if first == last:
+        if block.fc in BITS:
+            return Message("block-one-bit", function=block.fc, first=first)
+        return Message("block-one-register", function=block.fc, first=first)
+    if block.fc in BITS:
+        return Message("block-bits", function=block.fc, first=first, last=last)
+    return Message("block-registers", function=block.fc, first=first, last=last)
 
 
-def failure_text(failure: BlockFailure) -> str:
+def block_failed(failure: BlockFailure) -> Message:
     """A block without values: which, and why."""
-    reason = "" if failure.reason in ("timeout", "refused") and failure.detail else f"{failure.reason}: "
-    return f"{block_name(failure.block)}: {reason}{failure.detail}".rstrip(": ")
+    block, reason = block_name(failure.block), failure.reason
+    if reason in ("timeout", "refused"):
+        return Message("block-failed", block=block, detail=failure.detail)
+    return Message("block-failed-reason", block=block, reason=reason, detail=failure.detail)
 
 
-def refused(poll: Poll, protocol: str) -> str | None:
+def is_no_frame(said: Fact) -> bool:
+    """Bytes came that are no frame; the message says so itself or quotes one that does."""
+    return said == NO_FRAME or (isinstance(said, Message) and any(map(is_no_frame, said.facts.values())))
+
+
+def refused(poll: Poll, protocol: str) -> Said | None:
     """What a meter refuses and why, where that is lasting: all of the poll, or a point that no other cut of the reads
     gives. None where it refuses nothing. What a SunSpec device lacks it may lack."""
     if poll.missed == "refused" and not poll.failures:
@@ -53,8 +71,10 @@ def refused(poll: Poll, protocol: str) -> str | None:
     found = [failure for failure in poll.failures if _lasting(failure, whole=poll.missed == "refused")]
     if not found or (protocol == "sunspec" and poll.missed != "refused"):
         return None
-    first, more = found[0], f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{block_name(first.block)}{more}: {first.detail}"
+    block, detail = block_name(found[0].block), found[0].detail
+    if len(found) == 1:
+        return Message("block-failed", block=block, detail=detail)
+    return Message("meter-refuses-blocks", block=block, n=len(found) - 1, detail=detail)
 
 
 def _lasting(failure: BlockFailure, *, whole: bool) -> bool:
@@ -62,40 +82,56 @@ def _lasting(failure: BlockFailure, *, whole: bool) -> bool:
     return failure.exception_code in SAYING and alone
 
 
-def no_values(line: LineSpec, meter: MeterSpec, poll: Poll) -> tuple[str, str]:
-    """Of a poll without an answer: what was seen, and the way out."""
-    texts = dict.fromkeys(failure_text(failure) for failure in poll.failures)
-    seen = "; ".join(texts) or ": ".join(filter(None, (poll.missed, poll.detail)))
+def no_values(line: LineSpec, meter: MeterSpec, poll: Poll) -> Message:
+    """What was seen in a poll without an answer, and the way out."""
+    seen = tuple(dict.fromkeys(map(block_failed, poll.failures))) or (_missed(poll),)
     if poll.missed == "refused":
-        return (
-            f"it answers and refuses what is asked: {seen}",
-            "compare function and address with the meter's register map",
-        )
+        return Message("meter-refuses-request", seen=seen)
     if poll.missed in ("timeout", "line-down"):
-        way_out = "check speed, parity and the wires A and B" if NO_FRAME in seen else CHECK
-        return f"no answer ({seen})", "; ".join((way_out, *differences(line, meter)))
+        check = Message("check-speed-and-wires") if any(map(is_no_frame, seen)) else Message("check-power-and-wiring")
+        return Message("meter-no-answer", seen=seen, checks=(check, *differences(line, meter)))
     if poll.missed in ("no-shape", "shared"):
-        return f"not asked ({seen})", "find out who else asks on this line"
-    return f"it gave no values: {seen}", CHECK
+        return Message("meter-not-polled", seen=seen)
+    return Message("meter-no-values", seen=seen)
 
 
-def differences(line: LineSpec, meter: MeterSpec) -> Iterator[str]:
+def _missed(poll: Poll) -> Message:
+    """Why a poll that has come to no block has no values."""
+    reason = poll.missed or "timeout"
+    if not poll.detail:
+        return Message("poll-missed", reason=reason)
+    return Message("poll-missed-detail", reason=reason, detail=poll.detail)
+
+
+def differences(line: LineSpec, meter: MeterSpec) -> Iterator[Message]:
     """Where the bus is set otherwise than a device of this profile leaves the factory, one sentence a setting."""
     profile = meter.profile
     if line.port is not None and profile.serial is not None:
         for key in ("baudrate", "parity", "stopbits"):
-            here, delivered = getattr(line, key), getattr(profile.serial, key)
+            here, delivered = str(getattr(line, key)), str(getattr(profile.serial, key))
             if here != delivered:
-                yield f"bus {line.name!r} has {key} {here}, {profile.name} is delivered with {delivered}"
+                yield Message(
+                    "line-differs-from-delivery",
+                    bus=line.name,
+                    key=key,
+                    here=here,
+                    profile=profile.name,
+                    delivered=delivered,
+                )
     if meter.address != profile.default_address:
-        delivered = profile.default_address
-        yield f"{meter.name} is asked at address {meter.address}, {profile.name} is delivered with {delivered}"
+        yield Message(
+            "meter-address-differs",
+            meter=meter.name,
+            address=meter.address,
+            profile=profile.name,
+            delivered=profile.default_address,
+        )
 
 
-def line_differences(line: LineSpec) -> list[str]:
+def line_differences(line: LineSpec) -> list[Message]:
     """The same of all meters of a line; of their addresses only where a meter is alone with its profile, for several
     of one kind cannot have one address."""
-    found: dict[str, None] = {}
+    found: dict[Message, None] = {}
     for meter in line.meters:
         alone = sum(other.profile is meter.profile for other in line.meters) == 1
         seen = meter if alone else replace(meter, address=meter.profile.default_address)

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 from gateway.fieldbus.modbus.errors import FieldbusError
 from gateway.fieldbus.specs import LineSpec
+from gateway.messages.message import Message
 
 _OWN = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}
 """What buses of one endpoint may differ in; a time-out goes with its meters."""
@@ -52,18 +53,21 @@ def _joined(group: Sequence[LineSpec]) -> LineSpec:
     if not others:
         return first
     if first.host is None:
-        raise FieldbusError(
-            f"{first.name} and {others[0].name}: both have the port {first.where}",
-            "put their meters under one [[bus]], or give one of them its own port",
-        )
+        raise FieldbusError(Message("line-port-twice", bus=first.name, other=others[0].name, where=first.where))
     for other in others:
         for name in (f.name for f in fields(LineSpec) if f.name not in _OWN):
             mine, its = getattr(first, name), getattr(other, name)
             if mine != its:
                 raise FieldbusError(
-                    f"{first.name} and {other.name}: both lead to {first.where} and are one line, but "
-                    f"{name.removesuffix('_ms')} is {mine} in one and {its} in the other",
-                    "give both the same, or put their meters under one [[bus]]",
+                    Message(
+                        "line-settings-differ",
+                        bus=first.name,
+                        other=other.name,
+                        where=first.where,
+                        key=name.removesuffix("_ms"),
+                        mine=str(mine),
+                        its=str(its),
+                    )
                 )
     meters = tuple(
         replace(meter, timeout_ms=meter.timeout_ms or spec.timeout_ms) for spec in group for meter in spec.meters
@@ -76,8 +80,8 @@ def _distinct(line: LineSpec) -> None:
     taken: dict[int, str] = {}
     for meter in line.meters:
         if meter.address in taken:
+            other = taken[meter.address]
             raise FieldbusError(
-                f"{meter.name} and {taken[meter.address]}: both have the unit address {meter.address} on {line.where}",
-                "give each the address that is set at the meter",
+                Message("line-address-twice", meter=meter.name, other=other, unit=meter.address, where=line.where)
             )
         taken[meter.address] = meter.name

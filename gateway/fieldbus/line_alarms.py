@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from gateway.fieldbus.diagnosis import refused
+from gateway.fieldbus.diagnosis import is_no_frame, refused
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
-from gateway.fieldbus.modbus.link import NO_FRAME
 from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import Sleepers
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
 
@@ -37,136 +37,132 @@ class LineAlarms:
 
     def polled(self, meter: MeterState, attempt: AttemptResult, schedule: Schedule) -> None:
         """Take a finished poll. A meter is lost only once another one was heard after it; else it is the line."""
-        name = meter.spec.name
+        name, line = meter.spec.name, self._spec.name
         if attempt.alive:
-            self._clear(AlarmCode.LINE_DOWN, None, "the line answers again")
-            self._clear(AlarmCode.COMMS_LOST, name, f"{name} answers again")
+            self._clear(AlarmCode.LINE_DOWN, None, lambda: Message("line-responding", line=line))
+            self._clear(AlarmCode.COMMS_LOST, name, lambda: Message("meter-responding", line=line, meter=name))
             for lost in schedule.silent:
                 if (lost, AlarmCode.WRONG_ANSWER) not in self._raised:
                     self._lost(lost)
         elif schedule.fault and any((m.name, AlarmCode.WRONG_ANSWER) not in self._raised for m in self._spec.meters):
-            way_out = "check cable and power" + (" and the line settings" if self._spec.port else "")
-            heard = f"; heard: {NO_FRAME}" if NO_FRAME in attempt.poll.detail else ""
-            self._line_down(f"no meter answers on {self._spec.where}; {way_out}{heard}")
+            self._line_down(self._not_responding(attempt.poll))
         if attempt.alive:
             self._refusals(meter, attempt.poll)
         self._not_asked(name, meter.unasked)
         if meter.stranger is not None:
-            text = (
-                f"{name}: {meter.stranger} answers in place of {meter.identity}, so no values are taken; if it was "
-                f"exchanged: meterseal accept CONFIG {name} --serial NUMBER; if not, check what is plugged in where"
+            replaced = Message(
+                "meter-replaced", line=line, meter=name, stranger=meter.stranger, identity=meter.identity or ""
             )
-            self._raise(AlarmCode.METER_EXCHANGED, name, text)
+            self._raise(AlarmCode.METER_EXCHANGED, name, replaced)
         elif attempt.poll.answers:
-            self._clear(AlarmCode.METER_EXCHANGED, name, f"{name}: {meter.identity} answers, and its values count")
+            identity = meter.identity or ""
+            self._clear(
+                AlarmCode.METER_EXCHANGED,
+                name,
+                lambda: Message("meter-replaced-cleared", line=line, meter=name, identity=identity),
+            )
+
+    def _not_responding(self, poll: Poll) -> Message:
+        """No meter of the line answers."""
+        line, where = self._spec.name, self._spec.where
+        if is_no_frame(poll.detail):
+            return Message("line-not-responding-garbage", line=line, where=where)
+        if self._spec.port:
+            return Message("line-not-responding-port", line=line, where=where)
+        return Message("line-not-responding-host", line=line, where=where)
 
     def _not_asked(self, name: str, points: tuple[str, ...]) -> None:
         """Points of a meter for which another master has left no shape."""
         if points == self._unasked.get(name, ()):
             return
-        self._unasked[name] = points
-        self._clear(AlarmCode.NOT_ASKED, name, f"{name}: all of its points are asked again")
+        self._unasked[name], line = points, self._spec.name
+        self._clear(AlarmCode.NOT_ASKED, name, lambda: Message("points-polled-again", line=line, meter=name))
         if points:
-            text = (
-                f"{name}: not asked: {', '.join(points)}; another master uses every shape that these can be read in; "
-                f"take it off the line, then meterseal clear-shared CONFIG {self._spec.name}"
-            )
-            self._raise(AlarmCode.NOT_ASKED, name, text)
+            self._raise(AlarmCode.NOT_ASKED, name, Message("points-not-polled", line=line, meter=name, points=points))
 
     def wrong_answers(self, name: str, frame: str) -> None:
         """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
+        line = self._spec.name
         if not frame:
-            self._clear(AlarmCode.WRONG_ANSWER, name, f"{name} gives no wrong answers any more")
+            self._clear(AlarmCode.WRONG_ANSWER, name, lambda: Message("wrong-answers-cleared", line=line, meter=name))
             return
-        text = (
-            f"{name} answers with another function or length than it was asked for, and a good checksum ({frame}), so "
-            "no values are taken from such answers; compare its profile with its register map, update its firmware, "
-            "check that no two devices have its address"
-        )
-        self._raise(AlarmCode.WRONG_ANSWER, name, text)
-        self._clear(AlarmCode.COMMS_LOST, name, f"{name} answers, but not what it was asked")
+        self._raise(AlarmCode.WRONG_ANSWER, name, Message("wrong-answers", line=line, meter=name, frame=frame))
+        self._clear(AlarmCode.COMMS_LOST, name, lambda: Message("meter-answers-wrongly", line=line, meter=name))
 
     def _refusals(self, meter: MeterState, poll: Poll) -> None:
-        name = meter.spec.name
-        if (said := refused(poll, meter.spec.profile.protocol)) is not None:
-            self._raise(AlarmCode.METER_REFUSES, name, f"{name}: {said}")
+        name, line = meter.spec.name, self._spec.name
+        if (why := refused(poll, meter.spec.profile.protocol)) is not None:
+            self._raise(AlarmCode.METER_REFUSES, name, Message("meter-refuses", line=line, meter=name, why=why))
         elif poll.answers:
-            self._clear(AlarmCode.METER_REFUSES, name, f"{name} gives all that it is asked")
+            self._clear(AlarmCode.METER_REFUSES, name, lambda: Message("meter-refuses-cleared", line=line, meter=name))
 
-    def port_gone(self, because: str) -> None:
+    def port_gone(self, why: Said) -> None:
         """The line cannot be opened, or broke off."""
-        where = "" if because.startswith(self._spec.where) else f"{self._spec.where}: "
-        self._line_down(f"{where}{because}; it is tried again every 2 s; check adapter, cable and network")
+        self._line_down(Message("line-port-failed", line=self._spec.name, where=self._spec.where, why=why))
 
     def heard(self, monitor: LineMonitor) -> None:
         """Take the flags that the line monitor gives all values."""
-        flags = monitor.flags
+        flags, line = monitor.flags, self._spec.name
         if flags & NOISY:
             self._damaged(monitor.damage.only)
         if flags == self._flags:
             return
         self._flags = flags
         if flags & Quality.SHARED_LINE:
-            text = (
-                f"another master speaks on this line ({monitor.stranger}); its values are flagged SHARED_LINE as long "
-                f"as it is heard and one hour more; take it off the line, then meterseal clear-shared CONFIG "
-                f"{self._spec.name}; or give this bus shared = true"
-            )
-            self._raise(AlarmCode.STRANGER, None, text)
+            self._raise(AlarmCode.STRANGER, None, Message("line-other-master", line=line, stranger=monitor.stranger))
         else:
-            self._clear(AlarmCode.STRANGER, None, "no other master is heard any more")
+            self._clear(AlarmCode.STRANGER, None, lambda: Message("line-other-master-cleared", line=line))
         if not flags & NOISY:
             for meter in (None, *(meter.name for meter in self._spec.meters)):
-                self._clear(AlarmCode.CRC_RATE, meter, "frames arrive undamaged again")
+                self._clear(AlarmCode.CRC_RATE, meter, lambda: Message("frames-undamaged", line=line))
 
     def _damaged(self, unit: int | None) -> None:
         """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
         if (None, AlarmCode.CRC_RATE) in self._raised:
             return
+        line = self._spec.name
         name = next((meter.name for meter in self._spec.meters if meter.address == unit), None)
         for other in self._spec.meters:
             if other.name != name:
-                self._clear(AlarmCode.CRC_RATE, other.name, "frames of others arrive damaged, too")
-        if name is None:
-            text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
+                self._clear(AlarmCode.CRC_RATE, other.name, lambda: Message("frames-damaged-others", line=line))
+        if name is None or unit is None:
+            self._raise(AlarmCode.CRC_RATE, None, Message("frames-damaged-line", line=line))
         else:
-            text = (
-                f"more than 1 % of all frames arrive damaged, and all of these are {name}'s, so its values are "
-                f"uncertain; two devices with this address ({unit})?; check its cable and its terminals"
-            )
-        self._raise(AlarmCode.CRC_RATE, name, text)
+            self._raise(AlarmCode.CRC_RATE, name, Message("frames-damaged-meter", line=line, meter=name, unit=unit))
 
     def _lost(self, meter: str) -> None:
+        line = self._spec.name
         if self._sleepers.asleep(meter):
-            self._clear(AlarmCode.COMMS_LOST, meter, f"{meter} sleeps")
+            self._clear(AlarmCode.COMMS_LOST, meter, lambda: Message("meter-asleep", line=line, meter=meter))
         else:
-            text = f"{meter} does not answer and is asked seldom; check its power, its cable and its address"
-            self._raise(AlarmCode.COMMS_LOST, meter, text + self._awake([meter]))
+            lost = Message("meter-not-responding", line=line, meter=meter)
+            self._raise(AlarmCode.COMMS_LOST, meter, self._and_awake(lost, [meter]))
 
-    def _line_down(self, text: str) -> None:
+    def _line_down(self, message: Message) -> None:
         if self._sleepers.all_asleep:
-            self._clear(AlarmCode.LINE_DOWN, None, "its meters sleep")
+            self._clear(AlarmCode.LINE_DOWN, None, lambda: Message("line-asleep", line=self._spec.name))
         else:
-            self._raise(AlarmCode.LINE_DOWN, None, text + self._awake([meter.name for meter in self._spec.meters]))
+            meters = [meter.name for meter in self._spec.meters]
+            self._raise(AlarmCode.LINE_DOWN, None, self._and_awake(message, meters))
 
-    def _awake(self, meters: Sequence[str]) -> str:
-        """Why those of the meters that may sleep do not, in words."""
-        found = [(meter, why) for meter in meters if (why := self._sleepers.why_awake(meter))]
-        return "".join(f"; {meter} may sleep, but {why}" for meter, why in found)
+    def _and_awake(self, message: Message, meters: Sequence[str]) -> Message:
+        """With the reason why those of the meters that may sleep do not."""
+        found = [(meter, why) for meter in meters if (why := self._sleepers.why_awake(meter)) is not None]
+        if not found:
+            return message
+        awake = tuple(Message("meter-not-asleep", meter=meter, why=why) for meter, why in found)
+        return Message("alarm-not-asleep", what=message, awake=awake)
 
-    def _raise(self, code: AlarmCode, meter: str | None, said: Said) -> None:
+    def _raise(self, code: AlarmCode, meter: str | None, message: Message) -> None:
         if (meter, code) not in self._raised:
             self._raised.add((meter, code))
-            self._tell(Alarm(self._spec.name, meter, code, self._of_line(said), True))
+            self._tell(Alarm(self._spec.name, meter, code, message, True))
 
-    def _clear(self, code: AlarmCode, meter: str | None, said: Said) -> None:
+    def _clear(self, code: AlarmCode, meter: str | None, message: Callable[[], Message]) -> None:
+        """``message`` is made only where there is something to clear, which most polls do not have."""
         if (meter, code) in self._raised:
             self._raised.remove((meter, code))
-            self._tell(Alarm(self._spec.name, meter, code, self._of_line(said), False))
-
-    def _of_line(self, said: Said) -> Said:
-        """With the name of the line, which a message has among its facts."""
-        return f"{self._spec.name}: {said}" if isinstance(said, str) else said
+            self._tell(Alarm(self._spec.name, meter, code, message(), False))
 
     def _tell(self, alarm: Alarm) -> None:
         if self._on_alarm is None:

@@ -16,8 +16,10 @@ from gateway.fieldbus.modbus.link import Link, Manners, Silence
 from gateway.fieldbus.read_variants import BlockSet, ReadPlan, Shapes, read_plan
 from gateway.fieldbus.specs import BlockAnswer, LineSpec, MeterSpec
 from gateway.fieldbus.sunspec_discovery import Ask, Discovery
+from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from ledger_client.formats.senml import Quality
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -30,18 +32,25 @@ OUTAGE_S = 60.0
 class Ended(Exception):
     """The poll ends before any block is read."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: Said) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 
 
 class MeterState:
-    """What the polls of one meter (``turn.Turn``) have in common.
+    """What the polls of one meter (``PollAttempt``) have in common. Owned by the event loop.
 
     ``identity`` is who values are accepted from, None until it was read for the first time. When another meter answers,
-    its polls are missed as ``exchanged`` until ``accept``. ``stopping`` ends a poll after the read in flight.
-    ``doubts`` is asked of each answered block whether to read it once more at once. ``avoided`` tells which shapes of
-    this unit another master uses, at a monotonic time; ``others_at`` from which monotonic time on another meter is due.
+    its polls are missed as ``exchanged`` until ``accept``.
+
+    Args:
+        stopping: whether a poll is to end after the read in flight.
+        identity: the accepted identity, if there is one.
+        doubts: whether an answered block is to be read once more at once.
+        avoided: the shapes of this unit that another master uses, at a monotonic time in seconds.
+        others_at: the monotonic time in seconds from which on another meter is due.
+        identity_every_s: how often the identity is read again.
+        armed: False plans as if there were no guard against late answers.
     """
 
     def __init__(
@@ -90,7 +99,7 @@ class MeterState:
         longest = self.line.timeout_max_of(self.spec) / 1000
         timeout_s = min(longest, latency_s * MARGIN)
         if timeout_s > self.manners.timeout_s:
-            text = "%s: answers late; its time-out is now %d ms"
+            text = "%s: answers late; time-out is now %d ms"
             log.info(text, self.spec.name, timeout_s * 1000, extra={"line": self.line.name, "meter": self.spec.name})
             self.manners = replace(self.manners, timeout_s=timeout_s)
 
@@ -175,7 +184,8 @@ class MeterState:
     def refuse_stranger(self) -> None:
         """End the poll when it was another meter that answered last."""
         if self._stranger is not None:
-            raise Ended("exchanged", f"{self._stranger} answers in place of {self.identity}")
+            other = Message("poll-other-meter", stranger=self._stranger, identity=self.identity or "")
+            raise Ended("exchanged", other)
 
     async def plan(self, ask: Ask) -> ReadPlan:
         """The read plan; of a SunSpec device after discovery on this connection. Made anew when another master takes a
@@ -188,9 +198,9 @@ class MeterState:
                 search = self._search = self._search or Discovery(self.spec.address, direct=self.manners.direct)
                 ended = await search.run(ask)
                 if isinstance(ended, Silence):
-                    raise Ended(ended.reason, f"SunSpec discovery: {ended.detail}")
+                    raise Ended(ended.reason, Message("sunspec-discovery", why=ended.detail))
                 if ended is not None:
-                    raise Ended("refused", "no SunSpec map at 40000, 0 or 50000")
+                    raise Ended("refused", Message("sunspec-no-map"))
                 if search.models != self._mapped:
                     self._cuts = None
                 self._mapped, self._mapped_at = search.models, self._mapped_at or self.clock.monotonic()
@@ -209,7 +219,7 @@ class MeterState:
         """Take what a poll's reads taught; the next poll is planned anew when that changes anything."""
         if self._cuts is not None and self._cuts.note(reads, self.clock.monotonic()):
             holes = ", ".join(self._cuts.holes) or "none"
-            text = "%s: refuses some reads and is asked in others; points that it lacks: %s"
+            text = "%s: rejects some reads, polled in others from now on; points that it does not have: %s"
             log.warning(text, self.spec.name, holes, extra={"line": self.line.name, "meter": self.spec.name})
             if self._along and self._plan is not None and any(block.who for block in self._plan.blocks):
                 self._along, self._cuts = False, None  # it may be the identity alone that it does not give along

@@ -20,28 +20,31 @@ from gateway.fieldbus.learned_limits import ILLEGAL, Read, read_of
 from gateway.fieldbus.meter_state import Ended, MeterState
 from gateway.fieldbus.modbus.errors import LineDown, Unreachable
 from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
-from gateway.fieldbus.modbus.link import Answer, Link, Outcome, Refusal, Silence
+from gateway.fieldbus.modbus.link import TWO_ANSWERS, Answer, Link, Outcome, Refusal, Silence
 from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S
 from gateway.fieldbus.read_variants import BlockSet, ReadPlan
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
+from gateway.messages.message import Message
 from gateway.process.heartbeats import beat
 from ledger_client.formats.senml import Quality
+from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.fieldbus")
 
 ILLEGAL_ADDRESS = 2
 READ_MORE_S = 10.0  # a lost connection is made anew, a line that is not quiet is waited for
-SILENT = "not asked: the meter is silent"
+SILENT = Message("poll-meter-silent")
+STOPPING = Message("poll-gateway-stopping")
 _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 
 class AttemptResult(NamedTuple):
     """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
-    ``down``: why the line broke off, if it did; ``unreachable``: since nobody is there any more."""
+    ``down``: why the line broke off, if it did; ``unreachable``: since the other end is gone."""
 
     poll: Poll
     alive: bool | None
-    down: str | None = None
+    down: Said | None = None
     unreachable: bool = False
 
 
@@ -58,8 +61,8 @@ class PollAttempt:
     ``patient``: a shape is waited for beyond the period, for an answer life."""
 
     __slots__ = (
-        "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "questioned", "reads",
-        "silences", "spent_s", "spoke", "told", "unreachable", "until",
+        "answers", "down", "due_ms", "failures", "identity_words", "left", "link", "meter", "patient", "probe",
+        "questioned", "reads", "silences", "spent_s", "spoke", "unreachable", "until",
     )  # fmt: skip
 
     def __init__(
@@ -70,12 +73,12 @@ class PollAttempt:
         self.failures: list[BlockFailure] = []
         self.reads: list[tuple[Block, Block, int | None]] = []
         self.left: Sequence[BlockSet] | None = None
-        self.told: dict[Read, list[str]] = {}
+        self.identity_words: dict[Read, list[str]] = {}
         self.questioned = False
         """What it has read counts only once it is known again who answers."""
         self.spoke = False
         self.silences = 0
-        self.down: str | None = None
+        self.down: Said | None = None
         self.unreachable = False
         self.until = math.inf
         self.spent_s = 0.0
@@ -88,7 +91,7 @@ class PollAttempt:
         if self.left is None:
             try:
                 if other:
-                    self.told.clear()
+                    self.identity_words.clear()
                 plan = await self.meter.plan(self.ask)
                 if not self.meter.proven or self.meter.proof_due:
                     await self._prove(plan)
@@ -102,7 +105,7 @@ class PollAttempt:
             self.failures += [_hole(point) for point in self.meter.holes]
             self.left = plan.blocks
         elif other:
-            self._give_up("line-down", "the connection was replaced while this read waited for a shape")
+            self._give_up("line-down", Message("poll-connection-replaced"))
         elif self.meter.forgotten:
             self._question()
         self.until = math.inf
@@ -119,7 +122,7 @@ class PollAttempt:
             return unproven
         return self._finished("timeout" if self.down is None else "line-down", self.down or SILENT)
 
-    def abandon(self, reason: str, detail: str) -> AttemptResult:
+    def abandon(self, reason: str, detail: Said) -> AttemptResult:
         """The poll, which waits, cannot go on."""
         if self.questioned:
             return self._dropped(reason, detail)
@@ -161,7 +164,7 @@ class PollAttempt:
         except LineDown as error:
             return self._attempt("line-down", self._lost(error))
         if self.link.voided:
-            self.told.clear()
+            self.identity_words.clear()
             self.link.voided.clear()
         return until
 
@@ -172,13 +175,13 @@ class PollAttempt:
         except (_Waits, Ended) as none:
             if not self.meter.proven or (isinstance(none, Ended) and none.reason != "no-shape"):
                 raise
-            self.told.clear()
+            self.identity_words.clear()
 
     async def _prove_again(self) -> AttemptResult | float | None:
         """Read who it is before what was read counts; None: it is the known one."""
         try:
             if self.meter.stopping():
-                raise Ended("stopped", "the gateway is stopping")
+                raise Ended("stopped", STOPPING)
             self.meter.prove(await self._identity(await self.meter.plan(self.ask)))
         except _Waits as waits:
             return await self._pause(waits.until)
@@ -188,7 +191,7 @@ class PollAttempt:
             return self._dropped("line-down", self._lost(error))
         return None
 
-    def _dropped(self, reason: str, detail: str) -> AttemptResult:
+    def _dropped(self, reason: str, detail: Said) -> AttemptResult:
         """Nothing that was read counts."""
         self.answers.clear()
         return self._attempt(reason, detail)
@@ -196,12 +199,12 @@ class PollAttempt:
     async def _identity(self, plan: ReadPlan) -> str | None:
         """Read who the meter is; None when it does not tell."""
         for block in plan.identity:
-            if read_of(block.block) not in self.told:
+            if read_of(block.block) not in self.identity_words:
                 answer = await self._ask_who(block.requests)
                 names = self.meter.spec.profile.identity
                 words = _words(block.asked(answer.request), answer.registers(), names) if answer else []
-                self.told[read_of(block.block)] = words
-        said = [word for words in self.told.values() for word in words]
+                self.identity_words[read_of(block.block)] = words
+        said = [word for words in self.identity_words.values() for word in words]
         number = self.meter.spec.profile.identity_object
         if number is not None:
             request = identification_object(self.meter.spec.address, number)
@@ -210,7 +213,7 @@ class PollAttempt:
         await self.link.quiet()
         if self.link.voided:
             self.link.voided.clear()
-            raise Ended("timeout", "identity: two answers came to one question")
+            raise Ended("timeout", Message("poll-identity", why=TWO_ANSWERS))
         return ", ".join(said) or None
 
     async def _ask_who(self, requests: Sequence[Request]) -> Answer | None:
@@ -219,7 +222,7 @@ class PollAttempt:
         if isinstance(outcome, Silence):
             if outcome.reason == "no-shape":
                 self.meter.refuse_stranger()
-            raise Ended(outcome.reason, f"identity: {outcome.detail}")
+            raise Ended(outcome.reason, Message("poll-identity", why=outcome.detail))
         return outcome if isinstance(outcome, Answer) else None
 
     async def _read(self, block: BlockSet) -> bool:
@@ -231,8 +234,7 @@ class PollAttempt:
             self.until = min(self.until, outcome.until)
             return False
         if isinstance(outcome, Answer) and not self._recognised(block, outcome):
-            detail = "another serial number than the meter's own stood beside its values"
-            self.failures.append(BlockFailure(block.bare(block.block), "timeout", detail))
+            self.failures.append(BlockFailure(block.bare(block.block), "timeout", Message("poll-other-serial")))
             return True
         answer = self._book(block, outcome)
         if answer is not None and self.meter.doubts is not None and self.meter.doubts(answer):
@@ -257,14 +259,14 @@ class PollAttempt:
 
     def _question(self) -> None:
         self.questioned = True
-        self.told.clear()
+        self.identity_words.clear()
 
     async def _block(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """Ask for one block, unless nothing can come of it."""
         if self.down is not None:
             return Silence("line-down", self.down)
         if self.meter.stopping():
-            return Silence("stopped", "the gateway is stopping")
+            return Silence("stopped", STOPPING)
         if self.silences and self.silences >= (1 if self.probe else self.meter.patience):
             return Silence("timeout", SILENT)
         try:
@@ -286,9 +288,9 @@ class PollAttempt:
             _words(block.asked(a.request), a.registers(), self.meter.spec.profile.identity) for a in (first, second)
         ]
         if not witnesses[0]:
-            return Silence("shared", "no identity point can be read along with this block")
+            return Silence("shared", Message("poll-no-identity-point"))
         if witnesses[0] != witnesses[1] or first.number in self.link.voided:
-            return Silence("shared", "two answers do not come from one meter")
+            return Silence("shared", Message("poll-answers-differ"))
         return second
 
     def _book(self, block: BlockSet, outcome: Outcome) -> BlockAnswer | None:
@@ -319,21 +321,21 @@ class PollAttempt:
             return
         for number, answer in self.answers:
             if number in self.link.voided:
-                self.failures.append(BlockFailure(answer.block, "timeout", "two answers came to one question"))
+                self.failures.append(BlockFailure(answer.block, "timeout", TWO_ANSWERS))
         self.answers = [(n, answer) for n, answer in self.answers if n not in self.link.voided]
         self.link.voided.clear()
 
-    def _give_up(self, reason: str, detail: str) -> None:
+    def _give_up(self, reason: str, detail: Said) -> None:
         self.failures += [BlockFailure(block.bare(block.block), reason, detail) for block in self.left or ()]
         self.left = ()
 
-    def _finished(self, reason: str, detail: str) -> AttemptResult:
+    def _finished(self, reason: str, detail: Said) -> AttemptResult:
         """The poll as it is; what is left of it has failed for this reason."""
         self._give_up(reason, detail)
         self.meter.learn_reads(self.reads)
         return self._attempt()
 
-    def _attempt(self, missed: str | None = None, detail: str = "") -> AttemptResult:
+    def _attempt(self, missed: str | None = None, detail: Said = "") -> AttemptResult:
         if missed is None and not self.answers:
             found = {failure.reason: failure.detail for failure in self.failures}
             missed = next((reason for reason in _REASONS if reason in found), "timeout")
@@ -351,19 +353,19 @@ class PollAttempt:
         alive = True if self.spoke else False if missed == "timeout" else None
         return AttemptResult(poll, alive, self.down, self.unreachable)
 
-    def _lost(self, error: LineDown) -> str:
+    def _lost(self, error: LineDown) -> Said:
         """The line broke off under a read."""
-        self.down, self.unreachable = str(error), isinstance(error, Unreachable)
-        return self.down
+        self.down, self.unreachable = error.said, isinstance(error, Unreachable)
+        return error.said
 
 
 def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
     """The points of models that a SunSpec device does not have: not found."""
     if not points:
         return []
-    models = ", ".join(map(str, sorted({p.model for p in points if p.model is not None})))
+    models = tuple(map(str, sorted({p.model for p in points if p.model is not None})))
     block = Block(points[0].fc, 0, 0, tuple((p, 0) for p in points))
-    return [BlockFailure(block, "refused", f"the device has no model {models}", ILLEGAL_ADDRESS)]
+    return [BlockFailure(block, "refused", Message("poll-no-model", models=models), ILLEGAL_ADDRESS)]
 
 
 def _hole(point: Point) -> BlockFailure:

@@ -1,7 +1,8 @@
 """Sleep detection: whether a device that does not answer sleeps, or is at fault. Pure: times are Unix ms.
 
 A device sleeps that may (its profile), fell silent when it could be expected to, and is silent as one without power is:
-questions time out, or nobody is there to connect to. Whoever refuses, resets or has lost its port is at fault.
+requests time out, or there is no other end to connect to. A device that refuses, resets or has lost its port is at
+fault.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal, NamedTuple
 from gateway.devices.night import Night
 from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.specs import MeterSpec
+from gateway.messages.message import Message
 
 NEARLY_NONE = 0.01
 """Below this share of its greatest power a device is about to sleep."""
@@ -21,7 +23,7 @@ LONGEST_MS = 16 * 3_600_000
 
 
 Ending = Literal["timeout", "unreachable", "line-down"]
-"""What a question came to that had no answer: silence; nobody to connect to; any other end of the line."""
+"""How a request without an answer ended: silence; no other end to connect to; any other end of the line."""
 
 
 class PowerRecord(NamedTuple):
@@ -37,21 +39,21 @@ class PowerRecord(NamedTuple):
 NOTHING = PowerRecord()
 
 
-def why_awake(now_ms: int, fell_ms: int, night: Night | None, power: PowerRecord) -> str | None:
+def why_awake(now_ms: int, fell_ms: int, night: Night | None, power: PowerRecord) -> Message | None:
     """Why a device that may sleep, and is silent since ``fell_ms``, does not; None: it does."""
     by_power = power.last is not None and power.greatest is not None and power.last < NEARLY_NONE * power.greatest
     if not by_power and not (night is not None and night.at(fell_ms)):
         return _fell_awake(night, power)
     if night is not None and not night.at(now_ms):
-        return "it is day"
+        return Message("awake-by-day")
     longest_ms = max(LONGEST_MS, night.long_ms(now_ms) if night is not None else 0)
-    return f"it is silent for more than {longest_ms / 3_600_000:g} h" if now_ms - fell_ms > longest_ms else None
+    return Message("awake-too-long", longest_ms=round(longest_ms)) if now_ms - fell_ms > longest_ms else None
 
 
-def _fell_awake(night: Night | None, power: PowerRecord) -> str:
+def _fell_awake(night: Night | None, power: PowerRecord) -> Message:
     if power.last is not None and power.greatest:
-        return f"its last power was {power.last / power.greatest:.0%} of its greatest"
-    return "it fell silent by day" if night is not None else "nothing tells when it sleeps"
+        return Message("awake-power", share_percent=round(100 * power.last / power.greatest))
+    return Message("awake-fell-by-day") if night is not None else Message("awake-no-hours")
 
 
 class Sleeper:
@@ -63,12 +65,12 @@ class Sleeper:
         self._heard = False
         self.asleep = False
         """What its last question came to; polls that are not made meanwhile share it."""
-        self.why_awake = ""
-        """Why it is not asleep though it may be and is silent, in words."""
+        self.why_awake: Message | None = None
+        """Why it is not asleep though it may be and is silent."""
 
     def answered(self) -> None:
         """It answered, be it with an exception."""
-        self._heard, self._fell_ms, self.asleep, self.why_awake = True, None, False, ""
+        self._heard, self._fell_ms, self.asleep, self.why_awake = True, None, False, None
 
     def unanswered(self, now_ms: int, ending: Ending) -> None:
         """A question had no answer, or there was no connection to ask it on. One silence makes no sleeper: any one
@@ -82,7 +84,7 @@ class Sleeper:
         self._fell_ms = now_ms if self._fell_ms is None else self._fell_ms
         why = why_awake(now_ms, self._fell_ms, self._night, record)
         self.asleep = why is None and (ending == "unreachable" or (ending == "timeout" and again))
-        self.why_awake = why or ""
+        self.why_awake = why
 
 
 class Sleepers:
@@ -112,8 +114,8 @@ class Sleepers:
         """Whether this device sleeps."""
         return self._each[name].asleep
 
-    def why_awake(self, name: str) -> str:
-        """Why a device that may sleep and is silent does not, in words; else empty."""
+    def why_awake(self, name: str) -> Message | None:
+        """Why a device that may sleep and is silent does not."""
         return self._each[name].why_awake
 
     @property

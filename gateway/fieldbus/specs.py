@@ -96,7 +96,7 @@ class LineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something on a line that somebody must look after; told once when it begins (``raised``) and once when it ends.
+    """An alarm condition of a line; reported once when it begins (``raised``) and once when it ends.
 
     ``meter`` is None where the line as a whole is meant. ``said`` says what, where, and the way out. Codes:
     ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged
@@ -130,7 +130,7 @@ class BlockFailure:
 
     block: Block
     reason: str
-    detail: str
+    detail: Said
     exception_code: int | None = None
 
     @property
@@ -153,4 +153,4 @@ class Poll(NamedTuple):
     missed: str | None = None
     flags: int = 0
     identity: str | None = None
-    detail: str = ""
+    detail: Said = ""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.languages import said_in
+from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, CLOCK, CONFIGURATION, GATEWAY, News, NotRecorded, SignedRecord
 from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading
-from ledger_client.times import rfc3339_ms
 
 log = logging.getLogger("meterseal.alarms")
 
@@ -23,10 +24,7 @@ LOOK_EVERY_S, CLOCK_EVERY_S = 60.0, 1.0
 STANDS_STILL = int(Quality.STALE | Quality.FROZEN)
 FELL = int(Quality.COUNTER_RESET)
 ALARM_FLAGS = STANDS_STILL | FELL
-_CLOCK_WORDS = {
-    "U": "the time is not known: records are dated on from the last one before, until the clock is set",
-    "I": "the kernel does not call its clock synchronised",
-}
+_CLOCK_SAID = {"U": Message("clock-unknown"), "I": Message("clock-unsynchronised")}
 
 
 class AlarmInputs(BackgroundTask):
@@ -84,13 +82,14 @@ class AlarmInputs(BackgroundTask):
 
     def _flagged(self, meter: str, reading: Reading, flags: int) -> None:
         line, still = self._lines[meter], bool(flags & STANDS_STILL)
-        text = f"{meter} on {line}: {_points(reading, STANDS_STILL)} stands still" if still else f"{meter} moves again"
-        self._board.condition(meter, AlarmCode.STALE, line, text, on=still, since_ms=reading.time_ms if still else None)
+        said = Message("values-changing", meter=meter)
+        if still:
+            said = Message("values-frozen", meter=meter, line=line, points=_points(reading, STANDS_STILL))
+        self._board.condition(meter, AlarmCode.STALE, line, said, on=still, since_ms=reading.time_ms if still else None)
         (self._frozen.add if still else self._frozen.discard)(meter)
         if flags & FELL:
-            self._board.notice(
-                meter, AlarmCode.COUNTER_BACK, line, f"{meter} on {line}: {_points(reading, FELL)} went back"
-            )
+            back = Message("counter-decreased", meter=meter, line=line, points=_points(reading, FELL))
+            self._board.notice(meter, AlarmCode.COUNTER_BACK, line, back)
 
     def _event(self, event: Event) -> None:
         fields = event.fields
@@ -98,26 +97,30 @@ class AlarmInputs(BackgroundTask):
             said = said_in(fields, fields["text"])
             self._board.condition(GATEWAY, fields["code"], fields["line"], said, on=fields["raised"])
         elif event.name == CONFIGURATION and "why" in fields:  # the first part of a change
-            whom = f", by {fields['user']}" if fields.get("user") else ""
-            self._board.notice(
-                GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", f"{fields['why']}{whom}: {_hashes(fields)}"
-            )
+            self._board.notice(GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", _change(fields))
         elif event.name == CLOCK:
-            before, after = rfc3339_ms(fields["before"]), rfc3339_ms(fields["after"])
-            text = f"record times were corrected from {before} to {after}"
-            if fields["before"] == fields["after"]:
-                text = f"record times run at nine tenths from {before} on, until the clock that was set back is there"
-            self._board.notice(GATEWAY, AlarmCode.CLOCK_STEP, "clock", text)
+            before_ms, after_ms = fields["before"], fields["after"]
+            said = Message("clock-corrected", before_ms=before_ms, after_ms=after_ms)
+            if before_ms == after_ms:
+                said = Message("clock-slowed", before_ms=before_ms)
+            self._board.notice(GATEWAY, AlarmCode.CLOCK_STEP, "clock", said)
 
     def _look_at_clock(self) -> None:
         letter, _ = self._site.clock.letter()
-        text = _CLOCK_WORDS.get(letter, "the clock is synchronised")
-        self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", text, on=letter in _CLOCK_WORDS)
+        said = _CLOCK_SAID.get(letter) or Message("clock-synchronised")
+        self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", said, on=letter in _CLOCK_SAID)
 
     def _look_at_feeds(self) -> None:
         feeds = self._site.feeds
-        away = {name: now["state"] for name in feeds.names() if not (now := feeds.facts(name))["connected"]}
-        found = {(GATEWAY, f"feed {name}"): (f"feed {name}: {state}", None) for name, state in away.items()}
+        facts = {name: feeds.facts(name) for name in feeds.names()}
+        found = {
+            (GATEWAY, f"feed {name}"): (
+                Message("feed-not-connected", feed=name, state=said_in(now, now["state"])),
+                None,
+            )
+            for name, now in facts.items()
+            if not now["connected"]
+        }
         self._board.set_conditions(AlarmCode.FEED_AWAY, found)
 
     async def _look(self) -> None:
@@ -133,9 +136,12 @@ class AlarmInputs(BackgroundTask):
         self._change_noticed = True
 
 
-def _hashes(fields: Mapping[str, bytes]) -> str:
-    return f"configuration {fields['config'].hex()[:16]}…, was {fields['before'].hex()[:16]}…"
+def _change(fields: Mapping[str, Any]) -> Message:
+    why, now, before = said_in(fields, fields["why"]), fields["config"].hex()[:16], fields["before"].hex()[:16]
+    if user := fields.get("user"):
+        return Message("configuration-changed-by", why=why, user=user, now=now, before=before)
+    return Message("configuration-changed", why=why, now=now, before=before)
 
 
-def _points(reading: Reading, flags: int) -> str:
-    return ", ".join(value.name for value in reading.values if value.quality & flags)
+def _points(reading: Reading, flags: int) -> tuple[str, ...]:
+    return tuple(value.name for value in reading.values if value.quality & flags)

@@ -16,6 +16,7 @@ from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.line import Line
+from gateway.messages.message import Message
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
@@ -69,7 +70,7 @@ class GatewayContext:
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
     reload_state: Callable[[], Mapping[str, Any]]
     """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays,
-    ``reverted``, why the one before came back, and ``stuck``, why it cannot."""
+    ``reverted``, why the one before came back, and ``stuck``, why it cannot, both as messages."""
 
     @property
     def config(self) -> Config:
@@ -90,4 +91,4 @@ def line_of(lines: Mapping[str, Line], meter: str, path: Path) -> Line:
     for line in lines.values():
         if any(each.name == meter for each in line.spec.meters):
             return line
-    raise Declined(f"the running gateway has no meter {meter}", f"if it is new: meterseal reload {path}")
+    raise Declined(Message("order-no-meter", meter=meter, path=str(path)))

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sized
 
+from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.heartbeats import Heartbeats
 from gateway.process.sd_notify import Manager
@@ -51,10 +52,17 @@ class Watchdog(BackgroundTask):
             await asyncio.sleep(every_s)
 
     def _words(self, stuck: list[Said]) -> str:
+        """One line for `systemctl status`, in English."""
+        return str(self._state(stuck))
+
+    def _state(self, stuck: list[Said]) -> Message:
         if stuck:
-            return f"stuck: {'; '.join(map(str, stuck))}"
+            return Message("watch-stuck", stuck=tuple(stuck))
         trouble, meters = self._recorder.trouble, self._live.meters.values()
         silent = sum(meter.silent_since_ms is not None for meter in meters)
-        told = f"{len(meters)} meters on {len(self._lines)} lines"
-        told += f", {silent} silent" if silent else ""
-        return f"{told}; not recording: {trouble.problem}" if trouble else f"{told}; recording"
+        state = Message("watch-state", meters_n=len(meters), lines_n=len(self._lines))
+        if silent:
+            state = Message("watch-silent", state=state, n=silent)
+        if trouble is None:
+            return Message("watch-recording", state=state)
+        return Message("watch-not-recording", state=state, why=trouble.said)

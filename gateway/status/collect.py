@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from gateway.anchoring.ledger_comparison import conflict_text
+from gateway.anchoring.ledger_comparison import equivocation
 from gateway.config.access_files import fingerprint
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
@@ -79,9 +79,7 @@ def collect(
         asked_feeds=bool(feeds),
         alarms=_alarms(store, health or {}) if pid is not None else [],
         shelved=[row for row in store.alarms.open() if row.shelved],
-        conflicts=[
-            conflict_text(config.gateway_id, found, str(config.database)) for found in store.anchors.conflicts()
-        ],
+        conflicts=[equivocation(config.gateway_id, found, str(config.database)) for found in store.anchors.conflicts()],
         repairs=_repairs(store),
         restored=_restored(store),
         dashboard=_dashboard(config),
@@ -90,12 +88,14 @@ def collect(
 
 def _recording(store: Database, health: Health) -> Recording:
     stopped, waits = health.get("recording") or {}, health.get("sealing")
+    if waits is not None:
+        waits = said_in(health.get("sealing_said") or {}, waits)
     return Recording(
         stopped_reason=stopped.get("reason"),
         stopped=said_in(stopped, stopped["text"]) if stopped else None,
         every_poll=health.get("every_poll", 1),
         sealing_waits=waits,
-        waiting_since_ms=store.epochs.began_ms() if waits else None,
+        waiting_since_ms=None if waits is None else store.epochs.began_ms(),
     )
 
 
@@ -133,7 +133,7 @@ def _meter(store: Database, name: str, every_ms: int, now_ms: int) -> MeterStatu
 def _ledger(store: Database, name: str, policy: str) -> LedgerStatus:
     states, refused = store.anchors.states(name), store.anchors.first_refused(name)
     settled = states.pop("settled", 0)
-    return LedgerStatus(name, policy, settled, states, refused is not None, refused.detail if refused else None)
+    return LedgerStatus(name, policy, settled, states, refused is not None, refused.said if refused else None)
 
 
 def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:

@@ -126,7 +126,7 @@ class LedgerStatus:
             "waiting": self.waiting,
             "states": dict(self.states),
             "state": "refused" if self.refused else "waiting" if self.waiting else "settled",
-            "detail": None if self.detail is None else _english(self.detail),
+            "detail": None if self.detail is None else str(self.detail),
         }
 
 
@@ -254,7 +254,7 @@ class Status:
             "sealing": None if waits is None else _english(waits),
             "restored": self.restored.as_json() if self.restored else None,
             "repairs": [_english(said) for said in self.repairs],
-            "conflicts": [_english(said) for said in self.conflicts],
+            "conflicts": [str(said) for said in self.conflicts],
             "web": asdict(self.dashboard) if self.dashboard else None,
             "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
             "meters": [meter.as_json() for meter in self.meters],
@@ -264,7 +264,7 @@ class Status:
             "alarms": [alarm.as_json() for alarm in self.alarms],
             "shelved": [alarm.as_json() for alarm in self.shelved],
             "healthy": not problems,
-            "problems": [_english(said) for said in problems],
+            "problems": [str(said) for said in problems],
         }
 
 
@@ -326,7 +326,7 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
         [
             (
                 lambda s, a: not _told_otherwise(s, a),
-                lambda a: Message("status-alarm", alarm=a.text, since_ms=a.since_ms),
+                lambda a: Message("status-alarm", alarm=a.said, since_ms=a.since_ms),
             )
         ],
     ),

@@ -15,6 +15,7 @@ from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.statement import parse_statement, statement_id
 from ledger_client.ledgers.interface import DriverNotes, Notebook, Pending
+from ledger_client.messages import Message, Said
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
 from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT, id_to_text, parse_problem
@@ -85,7 +86,7 @@ class HttpLedger:
                 return None
             case {"batch": int(batch), "id": bytes(id_)} if len(id_) == 32 and batch >= 0:
                 return batch, id_
-        raise LedgerUnavailable(f"not a last statement: {answer}")
+        raise LedgerUnavailable(Message("http-no-last", answer=answer.said))
 
     def demand_key(self, gateway: str, kid: bytes) -> None:
         """GET /gateways/{gateway}/keys/{kid}: raise ``Refused`` unless a statement signed by this key would be taken
@@ -98,7 +99,9 @@ class HttpLedger:
         while len(entries) < _ENOUGH and (page := self._page(gateway, after)):
             for number, entry in page:
                 if number <= after:
-                    raise LedgerUnavailable(f"{self._base}: statements of {gateway} after {after} hold batch {number}")
+                    raise LedgerUnavailable(
+                        Message("http-statements-odd", url=self._base, gateway=gateway, after=after, batch=number)
+                    )
                 after = number
                 entries.append(entry)
         return entries
@@ -115,31 +118,31 @@ class HttpLedger:
         answer = self._extension(gateway, f"statements?after={after}")
         entries = _value(answer)
         if not isinstance(entries, list) or not all(isinstance(entry, bytes) for entry in entries):
-            raise LedgerUnavailable(f"not a list of statements: {answer}")
+            raise LedgerUnavailable(Message("http-no-list", answer=answer.said))
         try:
             return [(parse_statement(entry).statement.batch, entry) for entry in entries]
         except LedgerClientError as error:
-            raise LedgerUnavailable(f"not a statement ({error}): {answer}") from error
+            raise LedgerUnavailable(Message("http-no-statement", error=error.said, answer=answer.said)) from error
 
     def _extension(self, gateway: str, question: str, *, expected: int = 200) -> Answer:
         if not is_name(gateway):
-            raise Refused("Malformed request", f"{gateway!r} is no gateway's name")
+            raise Refused("Malformed request", Message("http-malformed-request", gateway=gateway))
         answer = self._ask("GET", f"{self._base}/gateways/{gateway}/{question}", CBOR, MAX_PAGE)
         if answer.status in (404, 405, 501):
-            raise Unsupported(f"{self._base} is not an embedded ledger: it cannot tell what it holds of one gateway")
+            raise Unsupported(Message("http-not-embedded", url=self._base))
         if answer.status != expected:
             raise _refusal(answer)
         return answer
 
     def _receipt(self, answer: Answer) -> bytes:
         if answer.media_type != COSE or not answer.body:
-            raise LedgerUnavailable(f"no receipt: {answer}")
+            raise LedgerUnavailable(Message("http-no-receipt", answer=answer.said))
         return answer.body
 
     def _pending(self, answer: Answer, statement_id: bytes) -> Pending:
         location = _resolved(answer.url, answer.headers.get("Location", ""))
         if not location or _origin(location) != _origin(self._base):
-            raise LedgerUnavailable(f"a redirect away from the ledger is not followed, to {location}: {answer}")
+            raise LedgerUnavailable(Message("http-redirect", location=location, answer=answer.said))
         before, hops = self._noted(statement_id)
         if answer.status == 303 or before is None:
             hops = 0
@@ -147,7 +150,7 @@ class HttpLedger:
             hops += 1
         if hops > _MAX_HOPS:
             self._forget(statement_id)
-            raise LedgerUnavailable(f"it has sent us on {_MAX_HOPS} times without a receipt: {answer}")
+            raise LedgerUnavailable(Message("http-redirects", n=_MAX_HOPS, answer=answer.said))
         if (before, answer.status) != (location, 302):
             self._memory.keep(statement_id, f"{hops} {location}".encode())
         said = answer.retry_after_s()
@@ -174,10 +177,13 @@ def _refusal(answer: Answer) -> Refused | LedgerUnavailable:
     """What a status other than the expected ones means: the ledger's no, or nothing that can be built on."""
     problem = parse_problem(answer.body)
     if 400 <= answer.status < 500 and answer.status not in _PASSING:
-        return Refused(*problem) if problem else Refused(f"HTTP {answer.status}", f"no reason given: {answer}")
-    said = f"{problem[0]}: {problem[1]} ({answer.url}, status {answer.status})" if problem else str(answer)
+        unexplained = Refused(f"HTTP {answer.status}", Message("http-no-reason", answer=answer.said))
+        return Refused(*problem) if problem else unexplained
+    said: Said = answer.said
+    if problem:
+        said = Message("http-problem", title=problem.title, detail=problem.detail, url=answer.url, status=answer.status)
     if answer.status == 401:
-        said = f"it does not let us in: look at token_file, or user and password_file; {said}"
+        said = Message("http-login-refused", detail=said)
     return LedgerUnavailable(said, answer.retry_after_s())
 
 
@@ -186,7 +192,7 @@ def _value(answer: Answer) -> object:
     try:
         return cbor.decode(answer.body, foreign=True)
     except LedgerClientError as error:
-        raise LedgerUnavailable(f"not CBOR ({error}): {answer}") from error
+        raise LedgerUnavailable(Message("http-not-cbor", error=error.said, answer=answer.said)) from error
 
 
 def _resolved(base: str, location: str) -> str:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 
+from ledger_client import messages
 from ledger_client.errors import LedgerUnavailable, Malformed, Refused, Unsupported, VerificationError
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import SignedStatement, parse_statement
@@ -112,7 +113,7 @@ class _Submissions(Handler):
             elif mid is not None:
                 asked.acknowledged = self._early_acks.pop(mid)
         if mid is None:
-            raise LedgerUnavailable(f"{self._url}: {QUEUE} messages wait for the broker ({broker.state})")
+            raise LedgerUnavailable(messages.Message("mqtt-queue-full", url=self._url, n=QUEUE, state=broker.state))
 
     def _filter(self, gateway: str) -> str:
         return f"{TOPIC_ROOT}/{self._ledger}/receipts/{gateway}/+"
@@ -185,9 +186,9 @@ class MqttLedger:
         try:
             signed = parse_statement(entry)
         except VerificationError as error:
-            raise Refused("Malformed statement", error.detail) from error
+            raise Refused("Malformed statement", error.said) from error
         if not self._broker.wait_connected(self._timeout_s):
-            raise LedgerUnavailable(f"{self._broker.url}: {self._broker.state}")
+            raise LedgerUnavailable(messages.Message("at", place=self._broker.url, what=self._broker.state))
         asked = self._submissions.remember(signed.id)
         self._submissions.subscribe(self._broker, signed.statement.gateway)
         self._submissions.publish(self._broker, asked, signed)
@@ -204,11 +205,11 @@ class MqttLedger:
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         """Unsupported."""
-        raise Unsupported(f"{self._broker.url}: over MQTT a ledger cannot be asked for the last statement of {gateway}")
+        raise Unsupported(messages.Message("mqtt-cannot-ask-last", url=self._broker.url, gateway=gateway))
 
     def statements(self, gateway: str, after: int) -> list[bytes]:
         """Unsupported."""
-        raise Unsupported(f"{self._broker.url}: over MQTT a ledger cannot be asked for the statements of {gateway}")
+        raise Unsupported(messages.Message("mqtt-cannot-ask", url=self._broker.url, gateway=gateway))
 
     def close(self) -> None:
         """Leave the broker and end the network thread."""
@@ -226,24 +227,24 @@ class MqttLedger:
                 code, reason = asked.acknowledged or (0, "")
                 if code == NO_SUBSCRIBER:
                     raise LedgerUnavailable(
-                        f"{self._broker.url}: no ledger {self.name} listens at this broker ({reason})"
+                        messages.Message("mqtt-no-listener", url=self._broker.url, ledger=self.name, reason=reason)
                     )
                 if code >= 0x80:
-                    raise LedgerUnavailable(f"{self._broker.url}: the broker refused the statement ({reason})")
+                    raise LedgerUnavailable(messages.Message("mqtt-refused", url=self._broker.url, reason=reason))
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise LedgerUnavailable(self._silence(asked))
                 self._submissions.news.wait(left)
 
-    def _silence(self, asked: _Asked) -> str:
-        told = "did not acknowledge" if asked.acknowledged is None else "has"
-        if asked.acknowledged is not None and self._broker.protocol == "3.1.1":
-            told = "has, and over MQTT 3.1.1 does not say whether a ledger listens to,"
-        stray = f"; on the receipt's topic came neither receipt nor refusal: {asked.stray}" if asked.stray else ""
-        return (
-            f"{self._broker.url}: no receipt within {self._timeout_s:g} s; "
-            f"the broker {told} the statement ({self._broker.state}){stray}"
-        )
+    def _silence(self, asked: _Asked) -> messages.Message:
+        url, limit_ms, state = self._broker.url, round(self._timeout_s * 1000), self._broker.state
+        if asked.acknowledged is None:
+            said = messages.Message("mqtt-not-acknowledged", url=url, limit_ms=limit_ms, state=state)
+        elif self._broker.protocol == "3.1.1":
+            said = messages.Message("mqtt-not-answered-311", url=url, limit_ms=limit_ms, state=state)
+        else:
+            said = messages.Message("mqtt-not-answered", url=url, limit_ms=limit_ms, state=state)
+        return messages.Message("mqtt-stray-answer", what=said, stray=asked.stray) if asked.stray else said
 
 
 def _pending(asked: _Asked) -> Pending | None:

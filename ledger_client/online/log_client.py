@@ -7,6 +7,7 @@ from typing import Final
 from ledger_client.errors import LedgerUnavailable, VerificationError
 from ledger_client.formats import cbor
 from ledger_client.formats.log_head import MAX_HEAD
+from ledger_client.messages import Message
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
 from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT
@@ -40,7 +41,7 @@ class LogClient:
         except VerificationError:
             page = None
         if not isinstance(page, list) or len(page) > limit or not all(map(_is_entry, page)):
-            raise LedgerUnavailable(f"not a page of its log: {answer}")
+            raise LedgerUnavailable(Message("http-no-page", answer=answer.said))
         return [(number, entry) for number, entry in page]
 
     def gateways(self, gateway: str | None, after: int) -> bytes:
@@ -60,7 +61,7 @@ class LogClient:
             return answer.body
         if answer.status == _NONE:
             raise LedgerUnavailable(f"{answer.url}: it has no such page; not every ledger shows its log")
-        raise LedgerUnavailable(str(answer), answer.retry_after_s())
+        raise LedgerUnavailable(answer.said, answer.retry_after_s())
 
 
 def _is_entry(value: object) -> bool:

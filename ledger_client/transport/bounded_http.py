@@ -13,6 +13,7 @@ import requests
 import urllib3
 
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.messages import Message
 from ledger_client.transport.access import Access, AccessError
 from ledger_client.transport.http_session import Session, explain
 from ledger_client.transport.wire import excerpt
@@ -48,9 +49,17 @@ class Answer:
         seconds = until.timestamp() - (time.time() if now is None else now.timestamp())
         return max(0.0, min(seconds, _RETRY_AFTER_CAP_S))
 
-    def __str__(self) -> str:
-        kind = self.media_type or "no content type"
-        return f"{self.url} answered {self.status}, {kind}, {len(self.body)} bytes: {excerpt(self.body)}"
+    @property
+    def said(self) -> Message:
+        """The answer as evidence in a message: where it came from, and how it begins."""
+        return Message(
+            "http-answer",
+            url=self.url,
+            status=self.status,
+            kind=self.media_type or Message("http-no-content-type"),
+            n=len(self.body),
+            body=excerpt(self.body),
+        )
 
 
 class Client:
@@ -86,13 +95,14 @@ class Client:
                 return Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             tls = self._base.startswith("https:")
-            raise LedgerUnavailable(f"{self._base}: {explain(error, self.access, tls=tls)}") from error
+            what = explain(error, self.access, tls=tls)
+            raise LedgerUnavailable(Message("at", place=self._base, what=what)) from error
 
     def _authorization(self) -> dict[str, str]:
         try:
             token, password = self.access.token(), self.access.password()
         except AccessError as error:  # it was there at the start: somebody is changing it
-            raise LedgerUnavailable(f"{self._base}: {error}") from error
+            raise LedgerUnavailable(Message("at", place=self._base, what=error.said)) from error
         if token is not None:
             return {"Authorization": f"Bearer {token}"}
         if self.access.user is not None:
@@ -104,14 +114,14 @@ class Client:
 def _read(response: requests.Response, url: str, cap: int, deadline: float) -> bytes:
     """The body, up to ``cap`` bytes, in whatever pieces come; a peer that drips them does not hold us for ever."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise LedgerUnavailable(f"{url}: an answer that is compressed, which was not asked for")
+        raise LedgerUnavailable(Message("http-compressed", url=url))
     body = bytearray()
     while chunk := response.raw.read1(65536):
         body += chunk
         if len(body) > cap:
-            raise LedgerUnavailable(f"{url}: an answer of more than {cap} bytes: {excerpt(bytes(body))}")
+            raise LedgerUnavailable(Message("http-too-large", url=url, limit=cap, body=excerpt(bytes(body))))
         if time.monotonic() > deadline:
-            raise LedgerUnavailable(f"{url}: the answer did not end in time; {len(body)} bytes: {excerpt(bytes(body))}")
+            raise LedgerUnavailable(Message("http-unfinished", url=url, n=len(body), body=excerpt(bytes(body))))
     return bytes(body)
 
 

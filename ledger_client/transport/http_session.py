@@ -1,6 +1,6 @@
 """HTTP session of a ledger client: no redirects, cookies or environment; a time limit on every wait. Network.
 
-``explain`` says in one line of words what a failed request failed of.
+``explain`` says in one line what a failed request failed of.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from ledger_client.messages import Message, Said
+from ledger_client.system_errors import os_error
 from ledger_client.transport.access import Access
-from ledger_client.transport.tls import in_words
+from ledger_client.transport.tls import tls_failure
 
 
 class _Ending:
@@ -89,25 +91,29 @@ class Session(requests.Session):
         return None
 
 
-def explain(error: Exception, access: Access, *, tls: bool) -> str:
+def explain(error: Exception, access: Access, *, tls: bool) -> Said:
     """What a request failed of, without the layers of libraries around it."""
     causes = list(_causes(error))
-    words = next((text for cause in causes if (text := in_words(cause))), None)
-    if words is None and any(
+    said: Said | None = next((found for cause in causes if (found := tls_failure(cause))), None)
+    if said is None and any(
         isinstance(cause, ConnectionResetError | BrokenPipeError | ssl.SSLError) for cause in causes
     ):
-        words = "it ended the connection without an answer"
-        if tls:  # asyncio's servers, for one, close without a word when they do not like a client's certificate
-            ours = (
-                "want a client certificate: cert and key" if access.cert is None else "not accept our certificate, cert"
-            )
-            words += f"; it may speak no TLS at that port, or {ours}"
-    if words is None:
-        inmost = next((cause for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror), error)
-        words = str(getattr(inmost, "strerror", None) or inmost)
+        said = _ended(access, tls=tls)
+    if said is None and isinstance(error, requests.exceptions.Timeout):
+        said = Message("errno-timed-out")
+    if said is None:
+        inmost = next((cause for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror), None)
+        said = os_error(inmost) if inmost else str(error)
     if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
-        words = f"through the proxy {access.proxy}: {words}"
-    return words
+        said = Message("connection-through-proxy", proxy=access.proxy or "", what=said)
+    return said
+
+
+def _ended(access: Access, *, tls: bool) -> Message:
+    """asyncio's servers, for one, close without a word when they do not like a client's certificate."""
+    if not tls:
+        return Message("connection-ended")
+    return Message("connection-ended-maybe-cert") if access.cert is None else Message("connection-ended-maybe-refused")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import ParamSpec, Protocol
+from typing import Final, ParamSpec, Protocol
 
 from paho.mqtt.client import (
     MQTT_CLEAN_START_FIRST_ONLY,
@@ -27,10 +27,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ledger_client import messages
+from ledger_client.messages import Said
+from ledger_client.system_errors import os_error
+from ledger_client.transport import mqtt_options
 from ledger_client.transport.access import AccessError
 from ledger_client.transport.lasting_client import LastingClient
 from ledger_client.transport.mqtt_options import BrokerOptions, Message, parse_url
-from ledger_client.transport.tls import NO_TLS, in_words
+from ledger_client.transport.tls import NO_TLS, tls_failure
 
 _LOG = logging.getLogger("meterseal.mqtt")
 P = ParamSpec("P")
@@ -43,8 +47,8 @@ _UNSPECIFIED = 0x80  # paho's word for a connection that just ended
 _NO_ENTRY = frozenset({0x86, 0x87})  # bad user name or password, not authorized
 _NO_MAXIMUM = 65_535  # messages in flight where a CONNACK says nothing of them (MQTT 5 §3.2.2.3.3)
 RESUBSCRIBE_S = 2.0  # behind a subscription that was refused
-_DEAF = "connected, but the broker refused the subscription"
-_NEW = "not connected yet"
+_NEW: Final = messages.Message("broker-not-connected")
+_CONNECTED: Final = messages.Message("broker-connected")
 
 
 def _guarded(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -56,7 +60,7 @@ def _guarded(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> 
 
 def _read(client: Client, message: MQTTMessage) -> Message:
     properties = message.properties
-    return Message(
+    return mqtt_options.Message(
         message.topic,
         bytes(message.payload),
         message.retain,
@@ -93,7 +97,7 @@ class Handler(Protocol):
         """The broker has answered ``unsubscribe`` number ``mid``, and so read all that was sent before it."""
         return
 
-    def down(self, state: str) -> None:
+    def down(self, state: Said) -> None:
         """There is no connection, for the reason ``state``. Repeated for each attempt that fails."""
         return
 
@@ -126,6 +130,7 @@ class Broker:
         self._shares = False
         # written by the network thread, read by any; changes of _up and _refused hold _news, which wakes wait_connected
         self._news = threading.Condition()
+        self._state: Said
         self._state, self._up, self._refused = _NEW, False, False
         # subscriptions that are not answered yet, by message id: under _asking, in any thread
         self._asking, self._subscribing = threading.RLock(), dict[int, str]()
@@ -197,8 +202,8 @@ class Broker:
         return "3.1.1" if self._client.protocol == MQTTv311 else "5"
 
     @property
-    def state(self) -> str:
-        """The connection in words."""
+    def state(self) -> Said:
+        """How the connection is, or why there is none."""
         return self._state
 
     @property
@@ -278,7 +283,7 @@ class Broker:
             available = getattr(properties, "SharedSubscriptionAvailable", 1)  # MQTT 5 §3.2.2.3.13
             self._shares = client.protocol == MQTTv5 and available != 0
             self.receive_maximum = getattr(properties, "ReceiveMaximum", _NO_MAXIMUM)
-            self._state = "connected"
+            self._state = _CONNECTED
             with self._asking:
                 self._subscribing.clear()
             _guarded(self._handler.connected, self)  # may say that a subscription is refused
@@ -289,33 +294,44 @@ class Broker:
             assert isinstance(client, LastingClient)
             self._fall_back(client)
         else:
-            hint = "; look at user and password_file" if code.value in _NO_ENTRY else ""
-            hint = f"; it knows no MQTT {self.protocol}, look at protocol" if code.value == _OTHER_VERSION else hint
-            self._down(f"the broker refused the connection: {code}{hint}", refused=True)
+            self._down(self._refusal(code), refused=True)
+
+    def _refusal(self, code: ReasonCode) -> messages.Message:
+        reason = str(code)
+        if code.value == _OTHER_VERSION:
+            return messages.Message("broker-refused-version", reason=reason, version=self.protocol)
+        if code.value in _NO_ENTRY:
+            return messages.Message("broker-refused-login", reason=reason)
+        return messages.Message("broker-refused", reason=reason)
 
     def _failed(self, client: Client, _userdata: object) -> None:
         failure = client.failure if isinstance(client, LastingClient) else None
-        why = in_words(failure) if failure is not None else None
+        why = tls_failure(failure) if failure is not None else None
         if why is None and self._tls is not None and isinstance(failure, ConnectionResetError):
             why = NO_TLS
-        nobody = f"nobody answers at that address ({getattr(failure, 'strerror', None) or failure})"
-        self._down(why or nobody, refused=why is not None)
+        reason = os_error(failure) if failure is not None else "?"
+        self._down(why or messages.Message("broker-unreachable", error=reason), refused=why is not None)
 
     def _logged(self, _client: Client, _userdata: object, level: int, text: str) -> None:
         """The one place where paho says that the broker's TLS has refused us after the handshake, as TLS 1.3 does."""
         if level == LogLevel.MQTT_LOG_ERR and "[SSL" in text and not self._up:
-            self._down(in_words(text) or text, refused=True)
+            self._down(tls_failure(text) or text, refused=True)
 
     def _disconnected(
         self, client: Client, _userdata: object, _flags: DisconnectFlags, code: ReasonCode, _props: Properties | None
     ) -> None:
         if client is not self._client or self._refused:  # of a refusal is known more than that the connection is gone
             return
-        early = "" if self._up else " before it was accepted" + "; it may not accept our certificate" * bool(self._tls)
-        known = "" if code.value == _UNSPECIFIED else f": {code}"
-        self._down(f"connection lost{early}{known}", refused=False)
+        if self._up:
+            lost = messages.Message("broker-lost")
+        else:
+            lost = messages.Message("broker-lost-early-cert") if self._tls else messages.Message("broker-lost-early")
+        if code.value != _UNSPECIFIED:
+            reason = str(code)
+            lost = messages.Message("broker-lost-because", what=lost, reason=reason)
+        self._down(lost, refused=False)
 
-    def _down(self, state: str, *, refused: bool) -> None:
+    def _down(self, state: Said, *, refused: bool) -> None:
         """There is no connection. Logged once: paho tells of one loss more than once, and retries for ever."""
         if state != self._state and not self._closing:
             _LOG.log(self._options.log_level, "%s: %s", self.url, state)
@@ -333,11 +349,12 @@ class Broker:
             topic = self._subscribing.pop(mid, None)
         refused = next((code for code in codes if code.is_failure), None)
         if refused is None:
-            self._state = "connected" if self._up and self._state.startswith(_DEAF) else self._state
+            self._state = _CONNECTED if self._up and self._deaf else self._state
             return
-        if not self._state.startswith(_DEAF):
-            _LOG.error("%s: %s: %s", self.url, _DEAF, refused)
-        self._state = f"{_DEAF}: {refused}"
+        reason, known = str(refused), self._deaf
+        self._state = messages.Message("broker-subscription-refused", reason=reason)
+        if not known:
+            _LOG.error("%s: %s", self.url, self._state)
         if topic is not None:
             again = threading.Timer(RESUBSCRIBE_S, self._subscribe_again, (client, topic))
             again.daemon = True
@@ -345,5 +362,11 @@ class Broker:
 
     def _subscribe_again(self, client: Client, topic: str) -> None:
         """On the same connection: another one has asked for all that it needs."""
-        if client is self._client and not self._closing and self._state.startswith(_DEAF):
+        if client is self._client and not self._closing and self._deaf:
             self.subscribe(topic)
+
+    @property
+    def _deaf(self) -> bool:
+        """Whether a subscription was refused, and no later one taken."""
+        state = self._state
+        return isinstance(state, messages.Message) and state.code == "broker-subscription-refused"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from ledger_client import messages
 from ledger_client.errors import LedgerClientError
 from ledger_client.transport.access import Access
 from ledger_client.transport.wire import MAX_ENTRY
@@ -39,8 +40,9 @@ def parse_url(url: str) -> Address:
     except ValueError:
         host, port = None, None
     if host is None or port is None or parts.path.strip("/") or parts.query or parts.username is not None:
-        shown = repr(url) if "@" not in url else "what was given"  # it may hold a password
-        raise BrokerUrlError(f"{shown} is not the address of a broker; write it as mqtt://HOST:PORT or mqtts://…")
+        if "@" in url:  # it may hold a password
+            raise BrokerUrlError(messages.Message("broker-url-hidden"))
+        raise BrokerUrlError(messages.Message("broker-url", url=url))
     return Address(host, port, parts.scheme == "mqtts")
 
 
@@ -49,7 +51,7 @@ def demand_broker(option: str, url: str) -> None:
     try:
         parse_url(url)
     except BrokerUrlError as error:
-        raise BrokerUrlError(f"{option}: {error}") from None
+        raise BrokerUrlError(messages.Message("at", place=option, what=error.said)) from None
 
 
 class Will(NamedTuple):

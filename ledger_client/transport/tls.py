@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import ssl
+from typing import Final
 
-NO_TLS = "what answers speaks no TLS at that port, or ended the connection in the middle of it"
-_SERVER = {  # X509_verify_cert's codes (openssl-verification-options)
-    9: "its certificate is not valid yet: is this machine's clock right?",
-    10: "its certificate has expired: it has to be renewed there (or this machine's clock is wrong)",
-    18: "its certificate is signed by itself: give it, or the CA that signs for it, as ca",
-    19: "its certificate comes from a CA that is not trusted here: give that CA as ca",
-    20: "its certificate comes from a CA that is not trusted here: give that CA as ca",
-    21: "its certificate comes from a CA that is not trusted here: give that CA as ca",
-    62: "its certificate is for another host name than the one in url",
-    64: "its certificate is for another address than the one in url",
+from ledger_client.messages import Message
+
+NO_TLS: Final = Message("tls-none")
+_SERVER: Final = {  # X509_verify_cert's codes (openssl-verification-options)
+    9: Message("tls-not-yet-valid"),
+    10: Message("tls-expired"),
+    18: Message("tls-self-signed"),
+    19: Message("tls-ca-untrusted"),
+    20: Message("tls-ca-untrusted"),
+    21: Message("tls-ca-untrusted"),
+    62: Message("tls-other-host"),
+    64: Message("tls-other-address"),
 }
-_ALERTS = {  # what the peer says of us: RFC 8446 §6.2, in OpenSSL's words
-    "CERTIFICATE_REQUIRED": "it wants a client certificate: give cert and key",
-    "ALERT_HANDSHAKE_FAILURE": "it does not go on: it may want a client certificate (cert and key), or newer TLS",
-    "ALERT_UNKNOWN_CA": "it does not accept our certificate: cert comes from a CA that it does not trust",
-    "ALERT_CERTIFICATE_EXPIRED": "it does not accept our certificate: cert has expired, renew it",
-    "ALERT_CERTIFICATE_REVOKED": "it does not accept our certificate: cert is revoked",
-    "ALERT_BAD_CERTIFICATE": "it does not accept our certificate: look at cert",
-    "ALERT_CERTIFICATE_UNKNOWN": "it does not accept our certificate: look at cert",
-    "ALERT_PROTOCOL_VERSION": "it speaks no TLS version from 1.2 on",
+_ALERTS: Final = {  # what the peer says of us: RFC 8446 §6.2, in OpenSSL's words
+    "CERTIFICATE_REQUIRED": Message("tls-client-certificate"),
+    "ALERT_HANDSHAKE_FAILURE": Message("tls-handshake-failure"),
+    "ALERT_UNKNOWN_CA": Message("tls-own-ca-unknown"),
+    "ALERT_CERTIFICATE_EXPIRED": Message("tls-own-expired"),
+    "ALERT_CERTIFICATE_REVOKED": Message("tls-own-revoked"),
+    "ALERT_BAD_CERTIFICATE": Message("tls-own-refused"),
+    "ALERT_CERTIFICATE_UNKNOWN": Message("tls-own-refused"),
+    "ALERT_PROTOCOL_VERSION": Message("tls-old-version"),
     "WRONG_VERSION_NUMBER": NO_TLS,
     "RECORD_LAYER_FAILURE": NO_TLS,
     "HTTP_REQUEST": NO_TLS,
@@ -31,11 +34,12 @@ _ALERTS = {  # what the peer says of us: RFC 8446 §6.2, in OpenSSL's words
 }
 
 
-def in_words(error: BaseException | str) -> str | None:
-    """The words for a TLS failure, or for OpenSSL's own text of one; ``None``: the failure is of another kind."""
+def tls_failure(error: BaseException | str) -> Message | None:
+    """What a TLS failure is, or OpenSSL's own text of one; ``None``: the failure is of another kind."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _SERVER.get(error.verify_code, f"its certificate is not good: {error.verify_message}")
-    if not isinstance(error, ssl.SSLError | str) or "[SSL" not in str(error):
+        return _SERVER.get(error.verify_code) or Message("tls-invalid", reason=error.verify_message)
+    text = str(error)
+    if not isinstance(error, ssl.SSLError | str) or "[SSL" not in text:
         return None
-    known = str(error).upper().replace(" ", "_")
-    return next((words for alert, words in _ALERTS.items() if alert in known), f"TLS failed: {error}")
+    known = text.upper().replace(" ", "_")
+    return next((said for alert, said in _ALERTS.items() if alert in known), None) or Message("tls-failed", reason=text)

@@ -54,7 +54,7 @@ def refused(result: Result) -> str:
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
     assert result.output.startswith("meterseal-sim: ")
-    assert result.output.count("way out: ") == 1
+    assert result.output.count("fix: ") == 1
     return result.output
 
 
@@ -121,27 +121,27 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
     ("old", "new", "key", "hint"),
     [
         ("emulate = false", "emulated = false", "bus[0].emulated", "unknown key"),
-        ("emulate = false", 'emulate = "no"', "bus[0].emulate", "'no' will not do"),
+        ("emulate = false", 'emulate = "no"', "bus[0].emulate", "'no' is not allowed"),
         ('type = "modbus-rtu"', 'type = "modbus"', "bus[0].type", "'modbus-rtu-over-tcp', 'modbus-tcp'"),
         ('type = "modbus-rtu"\n', "", "bus[0].type", "missing"),
         ('port = "rs485-1"\n', "", "bus[0].port", "missing"),
         ("port = 0", "port = 65536", "bus[1].port", "less than or equal to 65535"),
-        ('name = "inverter"', 'name = "rs485-1"', "bus[1].name", "is taken by bus[0].name"),
-        ('name = "stack-co2"', 'name = "export-main"', "bus[0].meter[1].name", "is taken by bus[0].meter[0].name"),
-        ("address = 240", "address = 1", "bus[0].meter[1].address", "is taken by bus[0].meter[0].address"),
-        ("address = 240", "address = 248", "bus[0].meter[1].address", "give 1 to 247"),
-        ("address = 240", "address = 0", "bus[0].meter[1].address", "give 1 to 247"),
-        ("address = 240", "address = true", "bus[0].meter[1].address", "True will not do"),
+        ('name = "inverter"', 'name = "rs485-1"', "bus[1].name", "is already used by bus[0].name"),
+        ('name = "stack-co2"', 'name = "export-main"', "bus[0].meter[1].name", "is already used by bus[0].meter[0]"),
+        ("address = 240", "address = 1", "bus[0].meter[1].address", "is already used by bus[0].meter[0].address"),
+        ("address = 240", "address = 248", "bus[0].meter[1].address", "use 1 to 247"),
+        ("address = 240", "address = 0", "bus[0].meter[1].address", "use 1 to 247"),
+        ("address = 240", "address = true", "bus[0].meter[1].address", "True is not allowed"),
         ('name = "stack-co2"', 'name = "stack co2"', "bus[0].meter[1].name", "pattern"),
         ('"vaisala-gmp252"', '"vaisala-gmp25"', "vaisala-gmp25", "vaisala-gmp252"),
         ('serial = "21043387"', 'serial = "A1"', "bus[0].meter[0].serial", "digits only"),
         ('serial = "21043387"', 'show = { frequency = "co2" }', "bus[0].meter[0].show.frequency", "another quantity"),
         ("[[bus]]", "[plant]\nseed = -1\n[[bus]]", "plant.seed", "greater than or equal to 0"),
         ("[[bus]]", "[plant]\nload_kw = inf\n[[bus]]", "plant.load_kw", "less than or equal"),
-        ("[[bus]]", "[plant]\nload_kw = nan\n[[bus]]", "plant.load_kw", "will not do"),
-        ("[[bus]]", "[[bus]", "", "not TOML"),
-        ("[[bus]]", "a = " + "[" * 20_000 + "\n[[bus]]", "", "not TOML: tables or arrays stand inside"),
-        ("port = 0", "port = " + "9" * 6_000, "", "not TOML: a whole number has thousands of digits"),
+        ("[[bus]]", "[plant]\nload_kw = nan\n[[bus]]", "plant.load_kw", "is not allowed"),
+        ("[[bus]]", "[[bus]", "", "not valid TOML"),
+        ("[[bus]]", "a = " + "[" * 20_000 + "\n[[bus]]", "", "not valid TOML: tables or arrays are nested"),
+        ("port = 0", "port = " + "9" * 6_000, "", "not valid TOML: a whole number has thousands of digits"),
     ],
 )
 def test_a_wrong_scenario_is_refused_by_file_and_key(tmp_path: Path, old: str, new: str, key: str, hint: str) -> None:
@@ -156,7 +156,7 @@ def test_a_wrong_scenario_is_refused_by_file_and_key(tmp_path: Path, old: str, n
     ("fault", "key", "hint"),
     [
         ('meter = "export-main"\nkind = "lat"', "fault[0].kind", "'late'"),
-        ('meter = "export-main"', "fault[0].kind", "known are dead"),
+        ('meter = "export-main"', "fault[0].kind", "known: dead"),
         ('kind = "late"', "fault[0].meter", "missing"),
         ('meter = "export"\nkind = "late"', "fault[0].meter", "export-main"),
         ('meter = "export-main"\nkind = "late"\ndelay = 1', "fault[0].delay", "unknown key"),
@@ -164,9 +164,9 @@ def test_a_wrong_scenario_is_refused_by_file_and_key(tmp_path: Path, old: str, n
         ('meter = "export-main"\nkind = "other-serial"', "fault[0].serial", "missing"),
         ('meter = "export-main"\nkind = "dead"\nevery = 0', "fault[0].every", "greater than or equal"),
         ('meter = "pv-inverter"\nkind = "corrupted"', "fault[0].kind", "serial line only"),
-        ('meter = "export-main"\nkind = "one-of"', "fault[0].choice", "give [[fault.choice]] tables"),
+        ('meter = "export-main"\nkind = "one-of"', "fault[0].choice", "add [[fault.choice]] tables"),
         (ONE_OF.format(kind="lat", share=0.5), "fault[0].choice[1].kind", "'late'"),
-        (ONE_OF.format(kind="late", share=0.6), "fault[0].choice", "more than 1 together"),
+        (ONE_OF.format(kind="late", share=0.6), "fault[0].choice", "add up to more than 1"),
         (ONE_OF.format(kind='late"\ndelay = "1', share=0.5), "fault[0].choice[1].delay", "unknown key"),
     ],
 )
@@ -181,11 +181,11 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     assert "No such file" in refused(sim("run", tmp_path / "none.toml"))
     (tmp_path / "empty.toml").touch()
     assert "empty.toml: bus: missing" in refused(sim("run", tmp_path / "empty.toml"))
-    assert "there is no such bus" in refused(sim("run", path, "--port", "nobody=0"))
+    assert "no such bus" in refused(sim("run", path, "--port", "nobody=0"))
     assert "--log" in refused(sim("run", path, "--log", tmp_path / "no" / "log", "--dir", tmp_path))
     assert "--ready" in refused(sim("run", path, "--ready", tmp_path / "no" / "ready", "--dir", tmp_path))
     (tmp_path / "rs485-1").write_text("mine")
-    assert "no link to a terminal" in refused(sim("run", path, "--dir", tmp_path))
+    assert "not a link to a terminal" in refused(sim("run", path, "--dir", tmp_path))
     assert (tmp_path / "rs485-1").read_text() == "mine"
     (tmp_path / "rs485-1").unlink()
     with socket.socket() as holder:

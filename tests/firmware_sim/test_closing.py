@@ -83,6 +83,6 @@ def test_a_unit_that_is_not_there_is_refused_before_the_close(tmp_path: Path) ->
 def test_closes_behind_answer_is_true_or_false_and_of_tcp_only(tmp_path: Path, kind: str, port: str) -> None:
     path = scenario(tmp_path, kind, closes='"often"')
     path.write_text(path.read_text().replace("port = 0", f"port = {port}"))
-    problem = "unknown key" if kind == "modbus-rtu" else "'often' will not do"
+    problem = "unknown key" if kind == "modbus-rtu" else "'often' is not allowed"
     with pytest.raises(ScenarioError, match=re.escape("bus[0].closes_behind_answer") + f".*{problem}"):
         load_scenario(path)

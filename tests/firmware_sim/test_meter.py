@@ -162,7 +162,7 @@ def test_what_cannot_be_shown_is_refused_by_name(points: str, spec: dict[str, ob
     with pytest.raises(Mismatch) as mismatch:
         meter(own(points), **spec)
     assert mismatch.value.key == key
-    assert mismatch.value.way_out
+    assert mismatch.value.fix
 
 
 @pytest.mark.parametrize(

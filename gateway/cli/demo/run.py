@@ -31,6 +31,7 @@ from gateway.config.model import Config
 from gateway.dashboard.auth import setup
 from gateway.errors import GatewayError
 from gateway.evidence import prove
+from gateway.messages.message import Message
 from gateway.process.console import console
 from gateway.status.collect import collect
 from gateway.status.readings import ReadingValue, recorded_values
@@ -74,7 +75,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     """Run for ``seconds`` (None: until Ctrl-C), then prove, verify and sum up. Returns the exit code."""
     out = console(stderr=as_json)
     if folder.exists() and any(folder.iterdir()):
-        raise GatewayError(f"{folder}: is not empty, and the demo overwrites nothing", "give --dir a new folder")
+        raise GatewayError(Message("demo-folder-not-empty", folder=str(folder)))
     place = Place(folder.resolve())
     place.logs.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
@@ -92,7 +93,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
             out.print(f"pages at {pages['address']}  user {pages['user']}, password {pages['password']}")
             _watch(config, seconds, out, {"plant": plant, "ledger": ledger, "gateway": gateway}, place)
         except KeyboardInterrupt:
-            out.print("\nending: sealing and anchoring what is there …")
+            out.print("\nending: sealing and anchoring the last records …")
         _end(gateway)
         finish.finish(config, within_s=ANCHOR_WITHIN_S)
         _end(plant)
@@ -135,7 +136,7 @@ def _await(what: str, place: Place, name: str, process: subprocess.Popen[bytes],
             break
         time.sleep(0.05)
     tail = (place.logs / f"{name}.log").read_text(errors="replace")[-2000:].strip()
-    raise GatewayError(f"the {what} did not start:\n{tail}", f"see {place.logs}")
+    raise GatewayError(Message("demo-not-started", part=what, log=tail, logs=str(place.logs)))
 
 
 def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen[bytes]) -> Config:
@@ -183,7 +184,7 @@ def _ledger_command(*arguments: object) -> str:
         [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)], capture_output=True, text=True
     )
     if done.returncode != 0:
-        raise GatewayError(f"meterseal-ledger {arguments[0]} failed: {done.stderr.strip()}")
+        raise GatewayError(Message("demo-ledger-command", command=str(arguments[0]), why=done.stderr.strip()))
     return done.stdout
 
 
@@ -198,7 +199,7 @@ def _watch(
             for name, process in parts.items():
                 if process.poll() is not None:
                     tail = (place.logs / f"{name}.log").read_text(errors="replace")[-2000:].strip()
-                    raise GatewayError(f"the {name} ended by itself:\n{tail}")
+                    raise GatewayError(Message("demo-part-ended", part=name, log=tail))
             if out.is_terminal:
                 live.update(view(*_look(config), deadline and deadline - time.monotonic()))
             time.sleep(0.5)

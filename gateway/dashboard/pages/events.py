@@ -15,8 +15,8 @@ from ledger_client.verification.explain import number_text
 
 PAGE = 40
 LONGEST = 240
-OF_MESSAGE = {"message", "facts"}
-"""The message beside the text of an event."""
+SENTENCES = ("text", "why", "reason")
+"""Facts of events beside which a message may be signed: the same sentence as a code with its facts."""
 OF_METERS = {"meters", "grids", "stopped"}
 """Facts for each meter: too many for a line, which shows the meters' names."""
 
@@ -33,7 +33,7 @@ class Happened:
     code: str
     raised: bool | None
     said: Stored
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str | Stored], ...]
 
     @property
     def of_gateway(self) -> bool:
@@ -61,12 +61,10 @@ def events(store: Database, before: int | None, of: str) -> EventList:
 def _happened(row: Any) -> Happened:
     body = parse_record(row.data).body
     assert isinstance(body, Event), "the table says so"
-    fields = dict(body.fields)
+    fields = worded(body.fields)
     is_alarm = body.name == ALARM
-    said = Stored("")
-    if is_alarm:
-        said = Stored(str(fields.pop("text", "")), Message.from_fields(fields))
-        fields = {key: value for key, value in fields.items() if key not in OF_MESSAGE}
+    said = fields.pop("text", "") if is_alarm else ""
+    said = said if isinstance(said, Stored) else Stored(str(said))
     code = str(fields.pop("code", ""))
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
@@ -74,12 +72,26 @@ def _happened(row: Any) -> Happened:
     return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, said, facts)
 
 
-def plain(value: object) -> str:
-    """A fact of an event in one line."""
+def worded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an event; a message is put together with the English text that it stands beside."""
+    message, found = Message.from_fields(fields), dict(fields)
+    key = next((key for key in SENTENCES if key in fields), None)
+    if message is not None and key is not None:
+        found[key] = Stored(str(fields[key]), message)
+        del found["message"], found["facts"]
+    return found
+
+
+def plain(value: object) -> str | Stored:
+    """A fact of an event in one line; a sentence as it is."""
+    return value if isinstance(value, Stored) else _line(value)
+
+
+def _line(value: object) -> str:
     if isinstance(value, Mapping):
-        text = ", ".join(f"{key} {plain(one)}" for key, one in value.items())
+        text = ", ".join(f"{key} {_line(one)}" for key, one in value.items())
     elif isinstance(value, list | tuple):
-        text = ", ".join(plain(one) for one in value)
+        text = ", ".join(_line(one) for one in value)
     else:
         text = number_text(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -22,8 +22,10 @@ from gateway.dashboard.pages.record_state import State, States, is_late, newest
 from gateway.dashboard.pages.sparklines import Course, Sparks
 from gateway.errors import StoreError
 from gateway.fieldbus.line import Line
+from gateway.messages.languages import Stored
+from gateway.messages.message import Message
 from gateway.recording.live_state import MeterNow
-from gateway.records import NotRecorded
+from gateway.records import NotRecorded, said_fields
 from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast, horizon
@@ -81,6 +83,9 @@ class LineRow:
     meters: tuple[MeterRow, ...] = ()
 
 
+CONNECTING, CONNECTED = Message("feed-connecting"), Message("feed-connected")
+
+
 @dataclass(frozen=True, slots=True)
 class FeedRow:
     """One feed: how it stands in words, the readings that wait and those that it has told since it was made, and how
@@ -90,7 +95,7 @@ class FeedRow:
     type: str
     url: str
     connected: bool
-    state: str
+    state: Stored
     waiting: int
     told: int
     left: int = 0
@@ -98,7 +103,7 @@ class FeedRow:
     @property
     def word(self) -> str:
         """connected, waiting (for whom its state says) or away."""
-        return "away" if not self.connected else "connected" if self.state == "connected" else "waiting"
+        return "away" if not self.connected else "connected" if self.state.message == CONNECTED else "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +183,11 @@ def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
 
 def _feeds(site: GatewayContext) -> Iterator[FeedRow]:
     """Every feed that is configured; while a reload is under way one may not be there yet."""
-    nothing: Mapping[str, Any] = {"connected": False, "state": "connecting", "waiting": 0, "live": 0, "history": 0}
+    nothing = {"connected": False, "waiting": 0, "live": 0, "history": 0, **said_fields(CONNECTING, "state")}
     for entry in site.config.document.feed:
         now = site.feeds.facts(entry.name) if entry.name in site.feeds.names() else nothing
-        told = now["live"] + now["history"]
-        yield FeedRow(entry.name, entry.type, entry.url, now["connected"], now["state"], now["waiting"], told)
+        told, state = now["live"] + now["history"], Stored(now["state"], Message.from_fields(now))
+        yield FeedRow(entry.name, entry.type, entry.url, now["connected"], state, now["waiting"], told)
 
 
 def line_row(line: Line, loads: Loads, name: str) -> LineRow:

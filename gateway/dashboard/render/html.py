@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
@@ -18,7 +17,7 @@ from markupsafe import Markup
 
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
-from gateway.dashboard.pages.events import plain
+from gateway.dashboard.pages.events import plain, worded
 from gateway.dashboard.render import chart_svg, formats
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.chart_svg import Frame
@@ -26,7 +25,15 @@ from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.messages import old_sentences
 from gateway.messages.alarm_kinds import LINE_CODES
-from gateway.messages.languages import LANGUAGES, choose, fix_in_language, in_language, whole_in_language
+from gateway.messages.languages import (
+    LANGUAGES,
+    Stored,
+    choose,
+    fix_in_language,
+    in_language,
+    said_in,
+    whole_in_language,
+)
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
 from ledger_client.formats.record import MISSED_REASONS
@@ -38,8 +45,6 @@ STATIC: Final = {
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_OURS: Final = re.compile(rb"\n\s*//.*|\n\s*/\*.*\*/(?=\n)|(?<=\n)\s+")
-"""What nobody but us reads in script and style: comments and indentation."""
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 SENTENCES: Final = ("text", "why")
@@ -98,10 +103,10 @@ class Visitor:
 
 @cache
 def static(name: str) -> tuple[bytes, str, str] | None:
-    """A file of ours, its media type, and the short hash that its address carries, so that it may be kept for ever."""
+    """A file of ours: its content, its media type, and the short hash that its address carries (cached permanently)."""
     if name not in STATIC:
         return None
-    content = _OURS.sub(b"", (files("gateway.dashboard") / "static" / name).read_bytes())
+    content = (files("gateway.dashboard") / "static" / name).read_bytes()
     return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -142,9 +147,11 @@ def environment(language: str) -> Environment:
         size=message_formats.size,
         hex=bytes.hex,
         plain=plain,
+        worded=worded,
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
         in_words=in_words,
+        said=lambda fields: said_in(fields, fields["text"]),
         fix_in_words=partial(fix_in_language, language=language),
         whole_in_words=partial(whole_in_language, language=language),
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),
@@ -165,7 +172,15 @@ def prepare() -> None:
 
 
 def page(template: str, visitor: Visitor, now_ms: int, zone: tzinfo = UTC, **facts: Any) -> str:
-    """A whole page, with times of a zone. ``facts`` are what the template shows."""
+    """A whole page.
+
+    Args:
+        template: name of a file of this package.
+        visitor: language, theme, rights and form token.
+        now_ms: the time that ages on the page count from.
+        zone: of the times on the page.
+        facts: what the template shows.
+    """
     times = Times(now_ms, zone)
     env, words = environment(visitor.language), Words(visitor.language)
     return env.get_template(template).render(
@@ -224,13 +239,15 @@ def _flag(words: Words, bit: int) -> str:
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
 
 
-def _part(in_words: Callable[[str], str], line: str, code: str) -> str:
+def _part(in_words: Callable[[Said | Stored], str], line: str, code: str) -> str:
     """What an alarm is about: a line by its name, or a part of the gateway."""
     return line if code in LINE_CODES else in_words(line)
 
 
-def _fact(in_words: Callable[[str], str], value: str, key: str, code: str) -> str:
+def _fact(in_words: Callable[[Said | Stored], str], value: str | Stored, key: str, code: str) -> str:
     """A fact of an event; ``code`` of the alarm, where it is about one."""
+    if not isinstance(value, str):
+        return in_words(value)
     if key == "line" and code:
         return _part(in_words, value, code)
     if key in IDENTITIES:

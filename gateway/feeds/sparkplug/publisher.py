@@ -18,9 +18,11 @@ from gateway.feeds.reading_message import FeedReading, told_news
 from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.sparkplug.payload import LONGEST
 from gateway.feeds.sparkplug.primary_host import PrimaryHost
+from gateway.messages import message as messages
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
+from ledger_client.messages import Said
 from ledger_client.transport.mqtt_options import Message, Will
 
 LOOK_EVERY_S = 0.5
@@ -86,9 +88,11 @@ class SparkplugVoice:
         """By meter: the record that its birth told, and that message's future."""
 
     @property
-    def waits_for(self) -> str | None:
+    def waits_for(self) -> Said | None:
         """Whom it waits for before it tells anything."""
-        return f"primary host {self._host.name}" if self._host and not self._host.online.is_set() else None
+        if self._host is None or self._host.online.is_set():
+            return None
+        return messages.Message("feed-primary-host", name=self._host.name)
 
     def will(self) -> Will:
         if self._will_is_out:
@@ -162,7 +166,7 @@ class SparkplugVoice:
             if self._host_gone and self._host is not None:
                 await self.leave(link)
                 await link.flush()
-                raise Down(f"the primary host {self._host.name} is offline")
+                raise Down(messages.Message("feed-primary-host-offline", name=self._host.name))
             if self._reloaded:
                 self._reloaded = False
                 self._node.forget()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
 
 RECONNECT_PAUSE_S = 0.2
 """Between closing and opening again: devices with one slot need a moment to notice."""
@@ -31,14 +32,12 @@ class Habit:
     one_question: bool = False
     connect_s: float = 0.0
 
-    def __str__(self) -> str:
-        """In words; nothing where there is nothing to say."""
+    @property
+    def message(self) -> Message | None:
+        """What there is to say of it; None: nothing."""
         if not self.one_question:
-            return ""
-        return (
-            "one question a connection, for the device closes it behind each answer; "
-            f"connecting takes {self.connect_s * 1000:.0f} ms"
-        )
+            return None
+        return Message("connection-one-request", connect_ms=round(self.connect_s * 1000))
 
 
 class Connections:

@@ -6,7 +6,7 @@ FieldbusError
 ├── PortError   a port cannot be opened: what, where, and the way out
 │   └── PortMissing … because it is not there now
 └── LineDown    the port or connection went away in use
-    └── Unreachable … or is not to be had, for nobody is there: no answer to the connection or on it, no route
+    └── Unreachable … because there is no other end: no answer to the connection or on it, no route
 
 A device's silence or refusal is no error here: it is an outcome, reported with its reason.
 """
@@ -18,9 +18,10 @@ import os
 
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
-from ledger_client import messages
+from gateway.messages.system_errors import os_error
+from ledger_client.messages import Said
 
-NOBODY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN})
+NO_OTHER_END = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN})
 """Why a connection fails when its other end has no power. Who refuses or resets has."""
 
 
@@ -33,28 +34,19 @@ class NotARead(FieldbusError):
 
 
 class BadFrame(FieldbusError):
-    """Bytes that do not form the frame they were taken for, which ``str()`` shows."""
+    """Bytes that do not form the frame they were taken for, which its text shows."""
 
-    def __init__(self, message: messages.Message | str, frame: bytes) -> None:
-        super().__init__(message)
+    def __init__(self, why: Said, frame: bytes) -> None:
+        super().__init__(Message("frame-bad", why=why, frame=frame.hex(" ").upper() or "-"))
         self.frame = frame
-
-    def __str__(self) -> str:
-        return f"{self.problem}: {self.frame.hex(' ').upper() or 'no bytes'}"
 
 
 class PortError(FieldbusError):
     """A port that cannot be used: what is wrong, where, and the way out. ``what`` is the fault without its place."""
 
-    def __init__(self, where: str, what: messages.Message | str, way_out: str = "") -> None:
-        placed = f"{where}: {what}" if isinstance(what, str) else Message("port-at", where=where, what=what)
-        super().__init__(placed, way_out)
+    def __init__(self, where: str, what: Message) -> None:
+        super().__init__(Message("port-at", where=where, what=what))
         self.where, self.what = where, what
-
-    @property
-    def fault(self) -> str:
-        """What is wrong with it, in English."""
-        return self.what if isinstance(self.what, str) else self.what.problem
 
 
 class PortMissing(PortError):
@@ -66,19 +58,19 @@ class LineDown(FieldbusError):
 
 
 class Unreachable(LineDown):
-    """Nobody is there at the other end, as when the device has no power."""
+    """There is no other end, as when the device has no power."""
 
 
-def not_connected(where: str, error: OSError) -> LineDown:
+def not_connected(error: OSError) -> LineDown:
     """Why a connection could not be made."""
     if isinstance(error, TimeoutError):
-        return Unreachable(f"{where} does not answer the connection")
+        return Unreachable(Message("device-no-connection"))
     code = error.errno or 0
-    words = os.strerror(code) if code > 0 else error.strerror or error  # asyncio only says that a call failed
-    return broken(f"{where}: {words}", error)
+    said = os_error(OSError(code, os.strerror(code)) if code > 0 else error)  # asyncio only says that a call failed
+    return broken(said, error)
 
 
-def broken(what: str, error: BaseException | None) -> LineDown:
-    """That a connection is none or broke off, and whether nobody is there; ``error``: what the system said."""
-    nobody = isinstance(error, OSError) and error.errno in NOBODY
-    return Unreachable(what) if nobody else LineDown(what)
+def broken(said: Said, error: BaseException | None) -> LineDown:
+    """A connection that failed or broke off. ``error``: that of the system, which shows if the other end is gone."""
+    gone = isinstance(error, OSError) and error.errno in NO_OTHER_END
+    return Unreachable(said) if gone else LineDown(said)

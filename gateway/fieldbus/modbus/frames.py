@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gateway.devices.read_plan import bits_per_char, silence_ms
 from gateway.fieldbus.modbus.errors import BadFrame, NotARead
+from gateway.messages.message import Message
 
 BITS, REGISTERS = (1, 2), (3, 4)
 INDIVIDUAL = 4
@@ -61,7 +62,7 @@ def permit(pdu: bytes) -> bytes:
         function == DEVICE_IDENTIFICATION and len(pdu) == 4 and pdu[1] == MEI_DEVICE_ID
     ):
         return pdu
-    raise NotARead(f"function {function} is not a read: {pdu.hex(' ').upper()} was not sent; Meterseal only reads")
+    raise NotARead(Message("request-not-a-read", function=function or 0, pdu=pdu.hex(" ").upper()))
 
 
 class Shape(NamedTuple):
@@ -127,11 +128,11 @@ class Request:
 def parse_request(frame: bytes) -> Request:
     """A read request from its RTU frame; BadFrame when it is none. The inverse of ``Request.frame``."""
     if not intact(frame):
-        raise BadFrame("CRC wrong", frame)
+        raise BadFrame(Message("frame-crc"), frame)
     try:
         permit(frame[1:-2])
     except NotARead:
-        raise BadFrame("not a read request", frame) from None
+        raise BadFrame(Message("frame-not-a-read"), frame) from None
     unit, function = frame[0], frame[1]
     if function == REPORT_SERVER_ID:
         return Request(unit, function)
@@ -162,16 +163,16 @@ class Reply(NamedTuple):
 def parse_reply(frame: bytes) -> Reply:
     """An answer from its whole RTU frame: length, byte count and CRC must agree; BadFrame otherwise."""
     if answer_length(frame) != len(frame):
-        raise BadFrame("length and byte count disagree", frame)
+        raise BadFrame(Message("frame-length"), frame)
     if not intact(frame):
-        raise BadFrame("CRC wrong", frame)
+        raise BadFrame(Message("frame-crc"), frame)
     unit, function = frame[0], frame[1]
     if function & EXCEPTION:
         return Reply(Shape(unit, function & ~EXCEPTION, -1), b"", frame[2])
     if function == DEVICE_IDENTIFICATION:
         return Reply(Shape(unit, function, -1), frame[2:-2])
     if function not in _ANSWER_COUNTED:
-        raise BadFrame("not the answer to a read", frame)
+        raise BadFrame(Message("frame-not-an-answer"), frame)
     return Reply(Shape(unit, function, -1 if function == REPORT_SERVER_ID else frame[2]), frame[3:-2])
 
 

@@ -8,8 +8,11 @@ from typing import NamedTuple, Protocol
 
 from gateway.fieldbus.modbus.frames import Request, Shape
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
+from ledger_client.messages import Said
 
-NO_FRAME = "bytes that are no frame: speed, parity or A/B?"
+NO_ANSWER, NO_FRAME = Message("answer-none"), Message("answer-no-frame")
+TWO_ANSWERS = Message("poll-two-answers")
 
 
 class Answer(NamedTuple):
@@ -38,24 +41,21 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer that could be trusted: ``timeout`` or ``no-shape``, and in words what was seen instead. ``until``: the
-    monotonic moment from which on there is a shape."""
+    """No answer that could be trusted: ``timeout`` or ``no-shape``, and what was seen instead. ``until``: the monotonic
+    moment in seconds from which on there is a shape."""
 
     reason: str
-    detail: str
+    detail: Said
     request: Request | None = None
     until: float | None = None
 
 
-CLOSED = "the device closed the connection behind its answer"
-TAKES_NO_OTHER = "the device closed the connection behind its answer, and takes no other"
-
-
 def no_shape(table: ShapeTable, requests: Sequence[Request], now: float, *, closed: bool = False) -> Silence:
-    """None of these requests may be asked now. ``closed``: one was, and met the end of the connection."""
-    detail = f"{CLOSED} and this question was lost; " if closed else ""
-    detail += f"each shape of this read is another master's or younger than {table.life(requests[0].unit, now):g} s"
-    return Silence("no-shape", detail, until=table.free_at(requests, now))
+    """None of these requests has a free shape now. ``closed``: one was sent and met the end of the connection."""
+    why = Message("poll-no-shape", life_ms=round(1000 * table.life(requests[0].unit, now)))
+    return Silence(
+        "no-shape", Message("poll-no-shape-lost", why=why) if closed else why, until=table.free_at(requests, now)
+    )
 
 
 Outcome = Answer | Refusal | Silence
@@ -74,9 +74,9 @@ class Manners:
 
 
 class ObservedFrame(NamedTuple):
-    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``, ``echo``
-    (our own question, which came back where no echo was due) or ``mismatched`` (the answer of the unit that was asked,
-    of another function or length than it was asked for)."""
+    """Bytes on the line that are no expected answer: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``,
+    ``echo`` (our own request, where no echo is expected) or ``mismatched`` (an answer of the requested unit, of another
+    function or length than requested)."""
 
     kind: str
     data: bytes

@@ -14,8 +14,19 @@ from collections.abc import Sequence
 
 from gateway.fieldbus.modbus.connections import Connections
 from gateway.fieldbus.modbus.frames import BITS, EXCEPTION, GATEWAY_SILENT, REGISTERS, Request, Shape
-from gateway.fieldbus.modbus.link import Answer, ObservedFrame, Outcome, Refusal, Silence, Witness
+from gateway.fieldbus.modbus.link import (
+    NO_ANSWER,
+    TWO_ANSWERS,
+    Answer,
+    ObservedFrame,
+    Outcome,
+    Refusal,
+    Silence,
+    Witness,
+)
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
+from ledger_client.messages import Said
 
 HEAD = 7
 """Transaction id, protocol id, length, unit."""
@@ -28,6 +39,9 @@ TIMEOUTS = 2
 """So many in a row, and the connection is given up."""
 
 _START = struct.Struct(">HHHBB")
+_NOT_MODBUS_TCP, _BYTE_COUNT = Message("answer-not-modbus-tcp"), Message("answer-byte-count")
+_PART_BEHIND, _ENDED_EARLY = Message("answer-part-behind"), Message("answer-ended-early")
+_OTHER_TRANSACTION = Message("answer-other-transaction")
 
 
 class Transactions:
@@ -52,7 +66,8 @@ class Transactions:
         self._frame: bytes | None = None
         self._completed = 0.0
         self._copies = 0
-        self._seen, self._garbled = "", False
+        self._seen: Said | None = None
+        self._garbled = False
         self._timeouts = 0
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
@@ -83,7 +98,7 @@ class Transactions:
         self._connections.transaction = tid
         self._head = start + answer_head
         self._asked[tid % REMEMBERED] = tid, request, now
-        self._frame, self._copies, self._seen, self._last, self.decided = None, 0, "", None, False
+        self._frame, self._copies, self._seen, self._last, self.decided = None, 0, None, None, False
         if not direct:
             self.table.use(request.shape, now)
         return packet
@@ -111,7 +126,7 @@ class Transactions:
         return outcome
 
     def abandon(self, now: float) -> None:
-        """End the question in flight unanswered, in the middle of whatever is coming: that belongs to nobody."""
+        """End the question in flight unanswered, in the middle of what is coming, which is no answer."""
         self.lost(now)
         self._spoilt = True
 
@@ -128,7 +143,7 @@ class Transactions:
         while not self._garbled and len(data) - place > HEAD:
             tid, protocol, length, _, _ = _START.unpack_from(data, place)
             if protocol or not SHORTEST <= length <= LONGEST:
-                self._garble("bytes that are no Modbus TCP")
+                self._garble(_NOT_MODBUS_TCP)
                 break
             end = place + BEFORE_LENGTH + length
             if len(data) < end:
@@ -137,7 +152,7 @@ class Transactions:
             if tid != self._tid:
                 self._late(tid, frame, now)
             elif not _whole(frame):
-                self._garble("an answer whose byte count does not fit its length")
+                self._garble(_BYTE_COUNT)
             elif self._request is None:
                 self._again(frame, now)
             else:
@@ -155,15 +170,16 @@ class Transactions:
             return self._answer(request, frame)
         unit, function = frame[6], frame[7]
         if unit != request.unit:
-            return Silence("timeout", f"an answer of unit {unit}", request)
+            return Silence("timeout", Message("answer-other-unit", unit=unit), request)
         if function == request.function | EXCEPTION:
             if frame[8] in GATEWAY_SILENT and not direct:
-                return Silence("timeout", f"exception {frame[8]:02X}: the gateway got no answer", request)
+                said = Message("answer-gateway-exception", exception=format(frame[8], "02X"))
+                return Silence("timeout", said, request)
             return Refusal(request, frame[8], self.table.burnt(unit, self._completed))
         shape = _shape(frame)
         if self._copies > 1 and not direct:
             self._witness(ObservedFrame("doubled", frame, shape))
-            return Silence("timeout", "two answers came to one question", request)
+            return Silence("timeout", TWO_ANSWERS, request)
         if shape == request.shape:
             return self._answer(request, frame)
         late = not direct and self._asked_before(shape)
@@ -171,7 +187,15 @@ class Transactions:
             self.table.use(shape, self._completed)
         self._witness(ObservedFrame("late" if late else "mismatched", frame, shape))
         self._spoilt = True
-        return Silence("timeout", f"an answer of function {function} with {frame[8]} bytes to {request.shape}", request)
+        asked = request.shape
+        said = Message(
+            "answer-other-shape",
+            function=function,
+            n=frame[8],
+            asked_function=asked.function,
+            asked_n=asked.byte_count,
+        )
+        return Silence("timeout", said, request)
 
     def _asked_before(self, shape: Shape) -> bool:
         """An earlier question, be it over another connection, had this shape: a converter may be one answer behind."""
@@ -189,17 +213,17 @@ class Transactions:
         return Answer(request, data, self._completed, self._answers)
 
     def _nothing(self, request: Request) -> Silence:
-        """What to say when no packet had our transaction id, or nobody knows where it ended: one that broke off takes
+        """What to say when no packet had our transaction id, or its end is unknown: one that broke off takes
         the beginning of the next for its end. A packet that has begun spoils the connection."""
         if self._rest:
             self._spoilt = True
             if self._frame is not None:
-                return Silence("timeout", "behind an answer came a part of a packet", request)
-        return Silence("timeout", self._seen or ("an answer broke off" if self._rest else "no answer"), request)
+                return Silence("timeout", _PART_BEHIND, request)
+        return Silence("timeout", self._seen or (_ENDED_EARLY if self._rest else NO_ANSWER), request)
 
     def _again(self, frame: bytes, now: float) -> None:
         """One more packet under the transaction id that was served last. Behind a converter one of the two answers
-        something else, and nobody knows which; the device itself only repeats itself."""
+        something else, and it cannot be known which; the device itself only repeats itself."""
         if self._direct or self._last is None:
             return
         shape, number = self._last
@@ -209,15 +233,15 @@ class Transactions:
         self._witness(ObservedFrame("doubled", frame, shape))
 
     def _late(self, tid: int, frame: bytes, now: float) -> None:
-        self._seen = "only the answer to another transaction"
+        self._seen = _OTHER_TRANSACTION
         asked = self._asked[tid % REMEMBERED]
         if asked is not None and asked[0] == tid:
             self._witness(ObservedFrame("late", frame, asked[1].shape, now - asked[2]))
         else:
             self._witness(ObservedFrame("late", frame))
 
-    def _garble(self, what: str) -> None:
-        """End the question, and all listening on this connection: where the next packet begins, nobody knows."""
+    def _garble(self, what: Said) -> None:
+        """End the question, and all listening on this connection: where the next packet begins is unknown."""
         self._seen, self._garbled, self._spoilt, self.decided = what, True, True, True
         if self._last is not None and self.table.armed:
             self.voided.add(self._last[1])

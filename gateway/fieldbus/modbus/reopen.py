@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gateway.fieldbus.modbus.connections import RECONNECT_PAUSE_S
 from gateway.fieldbus.modbus.errors import LineDown
-from gateway.fieldbus.modbus.link import TAKES_NO_OTHER
+from gateway.messages.message import Message
 
 _T = TypeVar("_T")
 
@@ -32,4 +32,4 @@ async def reopened(connect: Callable[[], Awaitable[_T]], *, same_device: bool) -
     except LineDown as error:
         if not same_device:
             raise
-        raise type(error)(f"{TAKES_NO_OTHER}: {error}") from None
+        raise type(error)(Message("device-closed-for-good", error=error.said)) from None

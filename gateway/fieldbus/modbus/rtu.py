@@ -1,6 +1,6 @@
 """Guard of a serial line: which of the received bytes are the answer to the current request.
 
-Pure: bytes and monotonic seconds go in, decisions come out; ``stream`` moves the bytes. docs/fieldbus.md tells the
+Pure: bytes and monotonic seconds go in, decisions come out; ``stream`` moves the bytes. docs/fieldbus.md has the
 rules frame by frame. Frames end by their length. Bytes that begin no frame are noise, and so is all that follows them
 until the line was silent for t3.5: nothing is ever searched inside noise.
 """
@@ -23,14 +23,29 @@ from gateway.fieldbus.modbus.frames import (
     parse_request,
     request_length,
 )
-from gateway.fieldbus.modbus.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence, Witness
+from gateway.fieldbus.modbus.link import (
+    NO_ANSWER,
+    NO_FRAME,
+    Answer,
+    ObservedFrame,
+    Outcome,
+    Refusal,
+    Silence,
+    Witness,
+)
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
 
 COPIES = 1
 """An answer may come twice."""
-EARLY = "bytes came before the request was out"
-MISMATCHED = "an answer of another function or length than was asked"
-RETURNED = "the question itself came back where no echo was due"
+EARLY = Message("answer-early")
+MISMATCHED = Message("answer-mismatched")
+RETURNED = Message("answer-returned")
+ECHO_DIFFERS = Message("answer-echo-differs")
+WRONG_CRC = Message("answer-crc")
+LATE = Message("answer-late")
+FOREIGN, FOREIGN_SHAPE = Message("answer-foreign"), Message("answer-foreign-shape")
+OWN_REQUEST = Message("answer-own-request")
 
 
 @dataclass(slots=True)
@@ -39,7 +54,7 @@ class _Question:
     leading: bool
     out: float = float("inf")
     outcome: Outcome | None = None
-    seen: str = ""
+    seen: Message | None = None
     pending: bool = False
     """It is void, but its answer may still come: the line is that answer's until then."""
     mismatched: list[ObservedFrame] = field(default_factory=list)
@@ -140,7 +155,7 @@ class Guard:
         if outcome is None:
             outcome = Silence("timeout", question.seen or _begun(self._buffer, shape), question.request)
         fault = isinstance(outcome, Silence) and len(question.mismatched) <= 1 + COPIES
-        for seen in question.mismatched:  # what comes beside the right answer is somebody else's
+        for seen in question.mismatched:  # beside the right answer it is another master's
             self._witness(seen if fault else seen._replace(kind="foreign"))
         if isinstance(outcome, Silence):
             self.table.silent(shape, now)
@@ -164,7 +179,7 @@ class Guard:
             return data[here:]
         self._echo_due = b""
         if self._echo == "on":
-            self._void("the echo is not what was sent: another sender, or no echo on this line")
+            self._void(ECHO_DIFFERS)
         if self._maybe_echo and self._early:
             self._void(EARLY)
         kept, self._maybe_echo = self._maybe_echo, b""
@@ -173,7 +188,7 @@ class Guard:
     def _too_early(self, now: float) -> bool:
         return self._question is not None and now < self._question.out
 
-    def _void(self, why: str) -> None:
+    def _void(self, why: Message) -> None:
         if self._question and not self._question.outcome:
             self._question.outcome = Silence("timeout", why, self._question.request)
             self._question.pending = True
@@ -200,21 +215,22 @@ class Guard:
         if not intact(frame):
             self._witness(ObservedFrame("damaged", frame, shape))
             if question:
-                question.seen = "an answer with a wrong CRC"
+                question.seen = WRONG_CRC
                 if wanted:
                     question.outcome = Silence("timeout", question.seen, question.request)
         elif question and wanted:
             question.outcome = self._accept(question.request, frame, now)
         else:
             if question:
-                question.seen = "only the late answer to another question"
+                question.seen = LATE
             self._classify(shape, frame, now)
         return True
 
     def _accept(self, request: Request, frame: bytes, now: float) -> Outcome:
         if frame[1] & EXCEPTION:
             if frame[2] in GATEWAY_SILENT:
-                return Silence("timeout", f"exception {frame[2]:02X}: the gateway got no answer", request)
+                said = Message("answer-gateway-exception", exception=format(frame[2], "02X"))
+                return Silence("timeout", said, request)
             return Refusal(request, frame[2], self.table.burnt(request.unit, now))
         if self._echo == "auto" and self._question and not self._question.seen:
             self._echo = "off"
@@ -249,7 +265,7 @@ class Guard:
             self._witness(ObservedFrame("foreign", frame, shape, latency))
 
     def _too_many(self, shape: Shape) -> bool:
-        """More answers than our questions on this connection can have: somebody asks whom we do not hear."""
+        """More answers than our requests on this connection can have: those of another master, whom we do not hear."""
         owed = self._owed.get(shape)
         if owed is None:
             return False
@@ -273,7 +289,7 @@ class Guard:
     def _take_foreign(self, answer: int, now: float) -> bool:
         """A frame that we never asked for, another master's question or its answer, or noise.
 
-        A question foretells the shape of its answer: that one is nobody's to trust from now on.
+        A foreign request announces the shape of its answer: that shape is avoided until it has aged out.
         """
         request = request_length(self._buffer)
         for length in (request, answer):
@@ -297,9 +313,9 @@ class Guard:
                         self._came(shape, frame[1])
                 self._witness(ObservedFrame("foreign", frame, shape))
                 if self._question:
-                    self._question.seen = "only frames of another master"
+                    self._question.seen = FOREIGN
                     if shape == self._question.request.shape:
-                        self._void("another master asked for an answer of the same shape")
+                        self._void(FOREIGN_SHAPE)
                 return True
         if request is None or len(self._buffer) < max(request, answer):
             return False
@@ -334,7 +350,7 @@ class Guard:
         self.table.use(shape, now)
         self._witness(ObservedFrame("echo", frame, shape))
         if self._question:
-            self._question.seen = "only the question itself"
+            self._question.seen = OWN_REQUEST
             if shape == self._question.request.shape:
                 self._void(RETURNED)
                 if self._echo == "off" and self._found_out:
@@ -360,14 +376,14 @@ class Guard:
             self._witness(ObservedFrame("noise", self._cut(len(self._buffer))))
 
 
-def _begun(buffer: bytes | bytearray, asked: Shape) -> str:
+def _begun(buffer: bytes | bytearray, asked: Shape) -> Message:
     """What a question ends with that nothing whole came to."""
     head = bytes((asked.unit, asked.function)), bytes((asked.unit, asked.function | EXCEPTION))
     if not buffer:
-        return "no answer"
+        return NO_ANSWER
     if not any(start.startswith(buffer[:2]) for start in head):
         return NO_FRAME
-    return f"an answer broke off after {len(buffer)} bytes"
+    return Message("answer-broken-off", n=len(buffer))
 
 
 def _shape(head: bytes | bytearray) -> Shape:

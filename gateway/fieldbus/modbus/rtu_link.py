@@ -16,6 +16,8 @@ from gateway.fieldbus.modbus.link import Manners, Outcome, Silence, Witness, no_
 from gateway.fieldbus.modbus.reopen import reopened
 from gateway.fieldbus.modbus.rtu import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
@@ -23,7 +25,7 @@ LOOK_S = 0.1
 """So often, at least, the port is drained: what is read later than that came while the process was held up."""
 RESTLESS_S = 1.0
 """A line that finds no silence within this time cannot be asked."""
-SEND_S = 1.0
+SEND_S = 1
 LONGEST = 250
 """Data bytes to wait for where the answer's length is not known before."""
 
@@ -57,14 +59,17 @@ async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35
                     raise
             else:
                 return Port(sock.fileno(), sock.close, char_s, t35_s, paced=False)
-    raise OSError(f"{host} has no address")
+    raise socket.gaierror(socket.EAI_NODATA, f"{host} has no address")
 
 
 class RtuLink:
-    """One open line with its guard. See ``link.Link``.
+    """One open line with its guard. See ``link.Link``. Owned by the event loop.
 
-    ``reconnect`` opens the port once more, where the device behind it may close it behind an answer (RTU over TCP);
-    ``connections`` is what is known of that.
+    Args:
+        witness: called with bytes that are no expected answer.
+        echo: as of ``Guard``.
+        reconnect: opens the port once more, where the device may close it after an answer (RTU over TCP).
+        connections: what earlier connections showed of the endpoint.
     """
 
     def __init__(
@@ -84,7 +89,8 @@ class RtuLink:
         self._ready: dict[int, float] = {}
         self._timeouts: dict[int, float] = {}
         self._wake: asyncio.Future[None] | None = None
-        self._lost, self._reading = "", False
+        self._lost: Message | None = None
+        self._reading = False
         self._why: OSError | None = None
         self._opened()
 
@@ -101,7 +107,7 @@ class RtuLink:
         while True:
             await self._usable()
             if not await self._silent(manners.timeout_s):
-                return Silence("timeout", "the line does not fall silent: somebody keeps sending")
+                return Silence("timeout", Message("line-not-quiet"))
             if self._lost:
                 continue
             request = self._guard.choose(requests, self._drained)  # a late answer may have come since then
@@ -127,12 +133,12 @@ class RtuLink:
         self._reconnect = None
         self._stop_reading()
         if not self._lost:
-            self._lost = "closed"
+            self._lost = Message("line-closed")
         with contextlib.suppress(OSError):
             self._port.close()
 
     def _opened(self) -> None:
-        self._lost, self._why, self._reading, self._drained = "", None, True, self._loop.time()
+        self._lost, self._why, self._reading, self._drained = None, None, True, self._loop.time()
         self._loop.add_reader(self._port.fd, self._readable)
         self._looking = self._loop.call_later(LOOK_S, self._look)
 
@@ -168,7 +174,7 @@ class RtuLink:
             self._guard.sent(out)
             await self._answer(request, out, manners)
         finally:  # a cancelled read, too, has used its shape
-            met = bool(self._lost) and not self._guard.decided
+            met = self._lost is not None and not self._guard.decided
             outcome = self._guard.finish(self._loop.time())
         return None if met else outcome
 
@@ -224,7 +230,7 @@ class RtuLink:
                 await self._writable(begun + SEND_S)
             except OSError as error:
                 self._readable()
-                self._lose(f"writing failed: {error.strerror}", why=error)
+                self._lose(Message("line-write-failed", error=os_error(error)), why=error)
             self._check()
             if self._lost:
                 break
@@ -232,7 +238,7 @@ class RtuLink:
 
     async def _writable(self, limit: float) -> None:
         if self._loop.time() >= limit:
-            self._lose(f"nothing could be written for {SEND_S:g} s")
+            self._lose(Message("line-write-timeout", limit_s=SEND_S))
             return
         self._loop.add_writer(self._port.fd, self._notify)
         try:
@@ -250,7 +256,7 @@ class RtuLink:
                 self._drained = now
                 return
             except OSError as error:
-                return self._lose(f"reading failed: {error.strerror}", why=error)
+                return self._lose(Message("line-read-failed", error=os_error(error)), why=error)
             if not data:
                 return self._lose(self._closed(), orderly=True)
             arrived, waited = self._loop.time(), not self._guard.decided
@@ -265,14 +271,14 @@ class RtuLink:
         if self._reading:
             self._looking = self._loop.call_later(LOOK_S, self._look)
 
-    def _closed(self) -> str:
+    def _closed(self) -> Message:
         if self._reconnect is None:
-            return "the other end is gone"
+            return Message("line-other-end-gone")
         if self._guard.between_frames:
-            return "the device closed the connection without an answer"
-        return "the device closed the connection in the midst of an answer"
+            return Message("device-closed-unanswered")
+        return Message("device-closed-midway")
 
-    def _lose(self, what: str, *, orderly: bool = False, why: OSError | None = None) -> None:
+    def _lose(self, what: Message, *, orderly: bool = False, why: OSError | None = None) -> None:
         if not self._lost:
             self._lost, self._why = what, why
             self._connections.ended(self._loop.time(), orderly=orderly, met=not self._guard.decided)

@@ -18,6 +18,9 @@ from serial.rs485 import RS485Settings
 from gateway.fieldbus.modbus.errors import PortError, PortMissing
 from gateway.fieldbus.modbus.frames import char_seconds, t35_seconds
 from gateway.fieldbus.modbus.rtu_link import Port
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from ledger_client.messages import Said, said_of
 
 _PTY_SLAVES = range(136, 144)  # major numbers, Linux Documentation/admin-guide/devices.txt
 _SCREEN, _FIRST_SERIAL, _OWN_TERMINAL = 4, 64, 5  # tty0 to tty63 before ttyS0; /dev/tty, console, ptmx
@@ -28,10 +31,15 @@ class Holder:
     """A process that has a port open."""
 
     pid: int
-    command: str
+    command: str | None
+    """None: it cannot be read."""
 
-    def __str__(self) -> str:
-        return f"process {self.pid} ({self.command})"
+    @property
+    def message(self) -> Message:
+        """Which it is."""
+        if self.command is None:
+            return Message("process-unreadable", pid=self.pid)
+        return Message("process-named", pid=self.pid, command=self.command)
 
 
 def holders(path: str) -> list[Holder]:
@@ -69,13 +77,13 @@ def _same_device(found: os.stat_result, device: os.stat_result) -> bool:
     return character and found.st_rdev == device.st_rdev and os.major(found.st_rdev) not in _PTY_SLAVES
 
 
-def _command(pid: int) -> str:
+def _command(pid: int) -> str | None:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         text = b" ".join(words).decode(errors="replace").strip()
         return text[:120] or Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
-        return "command not readable"
+        return None
 
 
 def check(path: str) -> None:
@@ -83,13 +91,13 @@ def check(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        raise PortMissing(path, "there is no such port", _instead(path)) from None
+        raise PortMissing(path, _missing()) from None
     except OSError as error:
-        raise PortError(path, _words(error), "check the path") from None
+        raise PortError(path, Message("port-unreachable", error=os_error(error))) from None
     if not stat.S_ISCHR(mode) or _is_other(os.stat(path).st_rdev):
-        raise PortError(path, "this is not a serial port", "give a device such as /dev/serial/by-id/…")
+        raise PortError(path, Message("port-not-serial"))
     if not os.access(path, os.R_OK | os.W_OK):
-        raise PortError(path, "no permission to read and write it", _permission(path))
+        raise PortError(path, _not_permitted(path))
     if found := holders(path):
         raise _held(path, found)
 
@@ -104,14 +112,11 @@ def _is_other(device: int) -> bool:
     return subsystem.exists() and subsystem.resolve().name != "tty"
 
 
-def warning(path: str) -> str | None:
+def warning(path: str) -> Message | None:
     """What is unwise about a port's name, or None."""
     if not Path(path).name.startswith(("ttyUSB", "ttyACM")):
         return None
-    return (
-        f"{path}: this name goes to whichever adapter is found first; after a restart it may be another meter's line. "
-        "Use its name under /dev/serial/by-id or /dev/serial/by-path"
-    )
+    return Message("port-name-unstable", path=path)
 
 
 def open_port(
@@ -150,55 +155,52 @@ def open_port(
         raise
     except ValueError as error:
         device.close()
-        way_out = "leave rs485 out: most USB adapters switch the direction by themselves"
-        raise PortError(path, f"no direction control (TIOCSRS485): {error}", way_out) from None
+        raise PortError(path, Message("port-no-direction-control", error=said_of(error))) from None
     except (OSError, termios.error) as error:
         device.close()
-        raise PortError(path, _words(error), "unplug and plug the adapter, then try again") from None
+        raise PortError(path, Message("port-stuck", error=_said(error))) from None
     return Port(fd, device.close, char_seconds(baudrate, parity, stopbits), t35_seconds(baudrate), not pty)
 
 
 def _unsuited(path: str, settings: str, parity: str) -> PortError:
     """The driver does not take the settings."""
-    pseudo = parity != "N" and os.major(os.stat(path).st_rdev) in _PTY_SLAVES
-    instead = 'a pseudo-terminal has no parity: write parity = "N"'
-    way_out = instead if pseudo else "correct baudrate, parity and stopbits, or use another adapter"
-    return PortError(path, f"its driver refuses {settings}", way_out)
+    if parity != "N" and os.major(os.stat(path).st_rdev) in _PTY_SLAVES:
+        return PortError(path, Message("port-no-parity", settings=settings))
+    return PortError(path, Message("port-settings-refused", settings=settings))
 
 
 def _refused(path: str, error: Exception) -> PortError:
     if isinstance(error, ValueError):
-        return PortError(path, str(error), "correct baudrate, parity and stopbits")
+        return PortError(path, Message("port-settings-invalid", error=said_of(error)))
     if found := holders(path):
         return _held(path, found)
     code = getattr(error, "errno", None)
     if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in str(error):
-        way_out = "stop the other program; as root, meterseal can name it"
-        return PortError(path, "another process holds it", way_out)
+        return PortError(path, Message("port-held-unknown"))
     if code in (errno.EACCES, errno.EPERM):
-        return PortError(path, "no permission to read and write it", _permission(path))
-    return PortError(path, _words(error), "check the adapter and its cable")
+        return PortError(path, _not_permitted(path))
+    return PortError(path, Message("port-failed", error=_said(error)))
 
 
 def _held(path: str, found: list[Holder]) -> PortError:
-    who = " and ".join(map(str, found))
-    return PortError(path, f"held by {who}", f"stop it first (kill {found[0].pid}), or give this bus another port")
+    who = tuple(holder.message for holder in found)
+    return PortError(path, Message("port-held", who=who, pid=found[0].pid))
 
 
-def _words(error: Exception) -> str:
+def _said(error: Exception) -> Said:
     if isinstance(error, termios.error):  # no OSError: its arguments are number and words
-        return str(error.args[-1])
-    return getattr(error, "strerror", None) or str(error)
+        return os_error(OSError(*error.args[:2]))
+    return os_error(error) if isinstance(error, OSError) else str(error)
 
 
-def _instead(path: str) -> str:
-    known = sorted(str(p) for p in Path("/dev/serial/by-id").glob("*"))
-    return f"plugged in are {', '.join(known)}" if known else "is the adapter plugged in? see ls /dev/serial/by-id"
+def _missing() -> Message:
+    known = tuple(sorted(str(p) for p in Path("/dev/serial/by-id").glob("*")))
+    return Message("port-missing", ports=known) if known else Message("port-missing-none")
 
 
-def _permission(path: str) -> str:
+def _not_permitted(path: str) -> Message:
     try:
         group = grp.getgrgid(os.stat(path).st_gid).gr_name
     except (KeyError, OSError):
         group = "dialout"
-    return f"add this user to the group that owns it (sudo usermod -aG {group} USER) and log in again"
+    return Message("port-no-permission", group=group)

@@ -18,6 +18,8 @@ from gateway.fieldbus.modbus.link import Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.modbus.mbap import HEAD, Transactions
 from gateway.fieldbus.modbus.reopen import reopened
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 
 CONNECT_S = 3.0
 BUFFER = 2048
@@ -28,8 +30,12 @@ class TcpLink:
     """A connection to one endpoint, renewed by itself after time-outs, and when the device closes it behind an answer.
     See ``link.Link``.
 
-    ``generation`` counts the connections behind which may stand another device. ``connections``: what is known of the
-    endpoint from earlier links.
+    ``generation`` counts the connections behind which another device may be. Owned by the event loop.
+
+    Args:
+        witness: called with bytes that are no expected answer.
+        delay_s: wait after connecting before the first request.
+        connections: what earlier links showed of the endpoint.
     """
 
     def __init__(
@@ -94,14 +100,14 @@ class TcpLink:
         self._drop()
 
     async def _open(self, *, same_device: bool) -> None:
-        where, begun = f"{self._host}:{self._tcp_port}", self._loop.time()
+        begun = self._loop.time()
         try:
             async with asyncio.timeout(CONNECT_S):
                 _, self._connection = await self._loop.create_connection(
                     lambda: _Connection(self._loop, self._transactions, self._connections), self._host, self._tcp_port
                 )
         except OSError as error:
-            raise not_connected(where, error) from None
+            raise not_connected(error) from None
         self._transactions.opened()
         self._connections.opened(self._loop.time() - begun + self._delay_s)
         self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
@@ -125,13 +131,9 @@ class TcpLink:
         """LineDown, unless the connection ended as it does behind a whole answer."""
         midst = self._transactions.stale
         if midst or not self._connections.behind_answer:
-            how = (
-                " closed the connection in the midst of an answer"
-                if midst
-                else " closed the connection without an answer"
-            )
-            said = f": {why.strerror or why}" if isinstance(why, OSError) else how
-            raise broken(f"{self._host}:{self._tcp_port}{said}", why)
+            if isinstance(why, OSError):
+                raise broken(os_error(why), why)
+            raise broken(Message("device-closed-midway") if midst else Message("device-closed-unanswered"), why)
 
     async def _usable(self) -> _Connection:
         """The connection as it is, or another one in its place: at once where the device closed it behind an answer."""
@@ -141,7 +143,7 @@ class TcpLink:
         if connection is not None and not connection.closing and not self._transactions.stale:
             return connection
         if self._closed:
-            raise LineDown("closed")
+            raise LineDown(Message("line-closed"))
         if self._connections.behind_answer and not self._transactions.stale:
             same_device = self._connections.same_device
             self._drop()

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledger_client.errors import KeyFileError
+from ledger_client.messages import Message
+from ledger_client.system_errors import os_error
 
 _LIMIT = sys.getrecursionlimit()
 from eth_account import Account as EthAccount  # noqa: E402
@@ -76,16 +78,15 @@ class Account:
 
 def load_account(path: str | Path, password: str) -> Account:
     """Open an encrypted key file (Web3 Secret Storage, version 3); ``KeyFileError`` with the way out."""
-    text = _read(Path(path), "restore it from its backup, or make one: meterseal-ledger evm account FILE")
+    text = _read(Path(path))
     try:
         document = json.loads(text)
         return Account(bytes(EthAccount.decrypt(document, password)))
     except (ValueError, KeyError, TypeError, NotImplementedError, RecursionError) as error:
         if "MAC mismatch" in str(error):
-            way_out = "give the password that it was encrypted with"
-            raise KeyFileError(str(path), "the password does not open this key file", way_out) from None
-        way_out = "give a keystore file of version 3, as geth, besu and `meterseal-ledger evm account` write it"
-        raise KeyFileError(str(path), f"is not an encrypted key file ({type(error).__name__})", way_out) from None
+            raise KeyFileError(str(path), Message("account-password-wrong")) from None
+        kind = type(error).__name__
+        raise KeyFileError(str(path), Message("account-not-keystore", error=kind)) from None
 
 
 def make_account(path: str | Path, password: str, *, light: bool = False) -> Account:
@@ -104,20 +105,19 @@ def make_account(path: str | Path, password: str, *, light: bool = False) -> Acc
             file.flush()
             os.fsync(descriptor)
     except FileExistsError:
-        raise KeyFileError(str(path), "there is a file already", "move it away first if it is to be replaced") from None
+        raise KeyFileError(str(path), Message("account-exists")) from None
     except OSError as error:
-        way_out = "give a directory that exists, with room, that this user may write"
-        raise KeyFileError(str(path), f"cannot be written ({error.strerror})", way_out) from None
+        raise KeyFileError(str(path), Message("key-file-not-writable", error=os_error(error))) from None
     return Account(bytes(created.key))
 
 
-def _read(path: Path, way_out: str) -> str:
+def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(_MAX_FILE).decode()
     except FileNotFoundError:
-        raise KeyFileError(str(path), "there is no such file", way_out) from None
+        raise KeyFileError(str(path), Message("account-file-missing")) from None
     except OSError as error:
-        raise KeyFileError(str(path), f"cannot be read ({error.strerror})", way_out) from None
+        raise KeyFileError(str(path), Message("account-not-readable", error=os_error(error))) from None
     except UnicodeDecodeError:
-        raise KeyFileError(str(path), "is not UTF-8 text", way_out) from None
+        raise KeyFileError(str(path), Message("account-not-text")) from None

@@ -26,6 +26,7 @@ from ledger_client.ledgers.evm.node import Log, Node, Reverted, TxReceipt
 from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.evm.transactions import Sent, TransactionQueue, Version
 from ledger_client.ledgers.interface import DriverNotes, Pending
+from ledger_client.messages import Message
 from ledger_client.transport.access import Access
 
 UNKNOWN, TAKEN, OUT_OF_ORDER = "Unknown account", "Batch number taken", "Out of order"
@@ -33,10 +34,10 @@ _ANCHOR: Final = contracts.call("anchor")  # the selector
 _FARTHEST: Final = 10_000  # anchors back from the last one, when a place is looked for that nobody noted
 
 _MOST_POLLS, _LONGEST_PAUSE_S = 30, 3600.0
-_WAYS_OUT: Final = {
-    UNKNOWN: "the contract's owner registers it: meterseal-ledger evm register, or rotate",
-    TAKEN: "another statement stands under this number for ever: two gateways bear one name, or a copy runs",
-    OUT_OF_ORDER: "the batches before it come first; a statement with resume may leave some out",
+_REMEDIES: Final = {
+    UNKNOWN: Message("evm-register"),
+    TAKEN: Message("evm-number-taken"),
+    OUT_OF_ORDER: Message("evm-out-of-order"),
 }
 
 
@@ -82,7 +83,7 @@ class EvmLedger:
         try:
             signed = parse_statement(entry)
         except VerificationError as error:
-            raise Refused("Malformed statement", error.detail) from error
+            raise Refused("Malformed statement", error.said) from error
         statement = signed.statement
         with self._asking():
             self._demand_gateway(statement.gateway)
@@ -123,7 +124,7 @@ class EvmLedger:
 
     def statements(self, gateway: str, after: int) -> list[bytes]:
         """Unsupported."""
-        raise Unsupported(f"{self.name}: a chain holds the ids of the statements of {gateway}, not the statements")
+        raise Unsupported(Message("evm-no-statements", ledger=self.name, gateway=gateway))
 
     def demand_account(self, gateway: str) -> None:
         """Raise ``Refused`` unless the account may write for this gateway now; a submission finds out by itself."""
@@ -131,14 +132,14 @@ class EvmLedger:
             self._demand_gateway(gateway)
             _, active = self._view("gatewayOf", self._account.address, count=2)
             if not flag(active):
-                raise Refused(UNKNOWN, f"account {self._account} was revoked; {_WAYS_OUT[UNKNOWN]}")
+                raise Refused(UNKNOWN, Message("evm-account-revoked", account=str(self._account)))
 
     def demand_bridge(self) -> None:
         """Raise ``Refused`` unless the account may write roots now; ``submit_root`` finds out by itself."""
         with self._asking():
             (allowed,) = self._view("isBridge", self._account.address, count=1)
             if not flag(allowed):
-                raise Refused(UNKNOWN, f"account {self._account} has not the role bridge")
+                raise Refused(UNKNOWN, Message("evm-no-bridge-role", account=str(self._account)))
 
     def close(self) -> None:
         """Close the connections."""
@@ -154,9 +155,11 @@ class EvmLedger:
             yield
         except NotAbi as error:
             self._checked = False
-            raise LedgerUnavailable(f"{self._node.url}: not an answer of AnchorRegistry: {error}") from None
+            why = str(error)
+            raise LedgerUnavailable(Message("evm-not-registry", url=self._node.url, error=why)) from None
         except Reverted as error:
-            raise LedgerUnavailable(f"{self._node.url}: the contract refuses to tell: {error}") from None
+            why = str(error)
+            raise LedgerUnavailable(Message("evm-contract-refuses", url=self._node.url, error=why)) from None
         except LedgerUnavailable:
             self._checked = False  # what answers next may be another node
             raise
@@ -164,13 +167,13 @@ class EvmLedger:
     def _check(self) -> None:
         chain_id = self._node.chain_id()
         if chain_id != self._settings.chain_id:
-            where = f"{self._node.url} follows chain {chain_id}, the configuration says {self._settings.chain_id}"
-            raise Refused("Wrong chain", f"{where}; correct the address of the node or chain_id")
-        code = self._node.code(self._settings.contract)
+            what = Message("evm-other-chain", url=self._node.url, chain=chain_id, own_chain=self._settings.chain_id)
+            raise Refused("Wrong chain", what)
+        code, contract = self._node.code(self._settings.contract), self._settings.contract.hex()
+        if not code:
+            raise Refused("Wrong contract", Message("evm-no-contract", contract=contract, chain=chain_id))
         if code != contracts.runtime_code():
-            found = f"code of {len(code)} bytes that is not AnchorRegistry's" if code else "no contract"
-            where = f"0x{self._settings.contract.hex()} on chain {chain_id} holds {found}"
-            raise Refused("Wrong contract", f"{where}; correct contract, or deploy one: meterseal-ledger evm deploy")
+            raise Refused("Wrong contract", Message("evm-other-code", contract=contract, chain=chain_id, n=len(code)))
 
     def _demand_gateway(self, gateway: str) -> None:
         """The contract books under the sender's gateway, whatever the statement says of itself."""
@@ -178,8 +181,9 @@ class EvmLedger:
             registered, _ = self._view("gatewayOf", self._account.address, count=2)
             self._gateway = registered if any(registered) else None
         if self._gateway != gateway_hash(gateway):
-            known = f"registered for another gateway than {gateway}" if self._gateway else "registered for no gateway"
-            raise Refused(UNKNOWN, f"account {self._account} is {known}; {_WAYS_OUT[UNKNOWN]}")
+            if self._gateway is None:
+                raise Refused(UNKNOWN, Message("evm-account-no-gateway", account=str(self._account)))
+            raise Refused(UNKNOWN, Message("evm-account-other-gateway", account=str(self._account), gateway=gateway))
 
     def _go_on(self, key: bytes, sent: Sent | None) -> bytes | Pending | None:
         """The next step of something that was sent before; None if nothing was."""
@@ -191,8 +195,8 @@ class EvmLedger:
             return self._arrived(key, log) if log else self._place(key, sent.call)
         if receipt is not None and version.nonce == sent.newest.nonce:
             if receipt.gas_used >= self._settings.gas_limit:
-                used = f"transaction 0x{receipt.tx.hex()} used up its {receipt.gas_used} units of gas"
-                raise Refused("Out of gas", f"{used}; raise gas_limit")
+                what = Message("evm-gas-used-up", tx=receipt.tx.hex(), gas=receipt.gas_used)
+                raise Refused("Out of gas", what)
             return self._place(key, sent.call)
         if self._node.nonce(self._account.address) > sent.newest.nonce:  # mined just now, or by another transaction
             return self._place(key, sent.call)
@@ -210,9 +214,7 @@ class EvmLedger:
             if reason == UNKNOWN and self._has(key, call):  # written before the account was revoked
                 return self._arrived(key, self._find(key, call))
             if reason != OUT_OF_ORDER or not (before or self._held_before(call)):
-                contract, chain_id = self._settings.contract, self._settings.chain_id
-                said = f"account {self._account}, contract 0x{contract.hex()}, chain {chain_id}"
-                raise Refused(reason, f"{said}; {_WAYS_OUT.get(reason, 'the contract says no more')}") from None
+                raise Refused(reason, self._contract_says(reason)) from None
             overtakes = False
         else:
             if not new:
@@ -224,6 +226,16 @@ class EvmLedger:
         times = self._lane.send(key, call)
         # What the chain reverts though the contract would take it is sent again in pauses that grow: each costs gas.
         return Pending(min(_LONGEST_PAUSE_S, self._settings.poll_s * 2 ** (times - 1)))
+
+    def _contract_says(self, reason: str) -> Message:
+        """A refusal of the contract: whom and where it concerns, and what follows from it."""
+        return Message(
+            "evm-refused",
+            account=str(self._account),
+            contract=self._settings.contract.hex(),
+            chain=self._settings.chain_id,
+            why=_REMEDIES.get(reason) or Message("evm-says-no-more"),
+        )
 
     def _waits_before(self, key: bytes, call: bytes) -> bool:
         """True if statements of lower batches are on their way and not in a block yet.
@@ -282,7 +294,7 @@ class EvmLedger:
             log = self._walk(key, _batch(call))
             if log:
                 return log
-        raise LedgerUnavailable(f"{self._node.url}: the contract has 0x{key.hex()}, the node does not show its event")
+        raise LedgerUnavailable(Message("evm-event-missing", url=self._node.url, key=key.hex()))
 
     def _walk(self, key: bytes, batch: int) -> Log | None:
         """From the gateway's last anchor back: each tells in which block the one before it stands."""

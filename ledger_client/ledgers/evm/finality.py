@@ -7,8 +7,9 @@ from typing import Final
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers.evm.node import Node, NodeError
+from ledger_client.messages import Message
 
-_NOTHING_FINAL: Final = "the chain calls no block final; say after how many blocks one is: confirmations"
+_NOTHING_FINAL: Final = Message("evm-nothing-final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Finality:
         except NodeError as error:
             if self.confirmations:
                 raise
-            raise LedgerUnavailable(f"{_NOTHING_FINAL} ({error})") from None
+            raise LedgerUnavailable(Message("evm-nothing-final-because", error=error.said)) from None
         if newest is None:
-            raise LedgerUnavailable(f"{node.url}: {_NOTHING_FINAL}")
+            raise LedgerUnavailable(Message("at", place=node.url, what=_NOTHING_FINAL))
         return max(0, block + (self.confirmations or 1) - 1 - newest.number)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ledger_client import contracts
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.messages import Message, Said
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
 
@@ -27,7 +28,8 @@ class NodeError(LedgerUnavailable):
     """The node understood and says no: ``code``, ``message`` and ``data`` of the JSON-RPC error."""
 
     def __init__(self, url: str, method: str, code: int, message: str, data: bytes) -> None:
-        super().__init__(f"{url}: {method}: {message} ({code})")
+        why: Said = message or Message("node-no-reason")
+        super().__init__(Message("node-error", url=url, method=method, why=why, number=_digits(code)))
         self.code = code
         self.message = message
         self.data = data
@@ -183,8 +185,10 @@ class Node:
         return message["result"]
 
     def _odd(self, answer: Answer, method: str) -> LedgerUnavailable:
-        no_entry = "it does not let us in: look at token_file, or user and password_file; " * (answer.status == 401)
-        return LedgerUnavailable(f"{no_entry}not an answer to {method}: {answer}", answer.retry_after_s())
+        said = Message("node-no-answer", method=method, answer=answer.said)
+        if answer.status == 401:
+            said = Message("http-login-refused", detail=said)
+        return LedgerUnavailable(said, answer.retry_after_s())
 
     def _no(self, method: str, error: dict[str, Any]) -> NodeError:
         code, message, data = error.get("code"), error.get("message"), error.get("data")
@@ -194,7 +198,7 @@ class Node:
             raw = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
         except ValueError:
             raw = b""
-        said = message if isinstance(message, str) else "no reason given"
+        said = message if isinstance(message, str) else ""
         return NodeError(self.url, method, code if isinstance(code, int) else 0, said[:500], raw)
 
     def _number(self, method: str, *parameters: object) -> int:
@@ -208,7 +212,7 @@ class Node:
 
     def _logs(self, method: str, value: object) -> list[Log]:
         if not isinstance(value, list):
-            raise LedgerUnavailable(f"{self.url}: {method}: {str(value)[:200]!r} is not a list of events")
+            raise LedgerUnavailable(Message("node-no-events", url=self.url, method=method, value=_shown(value)))
         return [self._log(method, one) for one in value]
 
     def _log(self, method: str, value: object) -> Log:
@@ -230,9 +234,9 @@ class _Reader:
     """Takes an answer apart; anything that is not of the form asked for is ``LedgerUnavailable``."""
 
     def __init__(self, url: str, method: str, value: object) -> None:
-        self._where = f"{url}: {method}"
+        self._url, self._method = url, method
         if not isinstance(value, dict):
-            raise LedgerUnavailable(f"{self._where}: {str(value)[:200]!r} is not an object")
+            raise LedgerUnavailable(Message("node-no-object", url=url, method=method, value=_shown(value)))
         self._fields: dict[str, object] = value
 
     def has(self, key: str) -> bool:
@@ -268,7 +272,18 @@ class _Reader:
         return value
 
     def bad(self, key: str) -> LedgerUnavailable:
-        return LedgerUnavailable(f"{self._where}: {key} is {str(self._fields.get(key))[:200]!r}")
+        value = _shown(self._fields.get(key))
+        return LedgerUnavailable(Message("node-bad-value", url=self._url, method=self._method, key=key, value=value))
+
+
+def _shown(value: object) -> str:
+    """The start of what came instead of an answer."""
+    return str(value)[:200]
+
+
+def _digits(number: int) -> str:
+    """The digits of what may have more than 64 bits."""
+    return str(number)
 
 
 def _is_shallow(body: bytes) -> bool:

@@ -12,6 +12,7 @@ from ledger_client.ledgers.evm.account import Account, Transaction
 from ledger_client.ledgers.evm.node import Node, NodeError, Reverted, TxReceipt
 from ledger_client.ledgers.evm.transactions import suggested
 from ledger_client.ledgers.evm.views import demand_contract
+from ledger_client.messages import Message
 
 _PAUSE_S = 0.2
 
@@ -34,9 +35,7 @@ class Owner:
         """A new contract, owned by the account; its address is the receipt's ``contract``."""
         receipt = self._send(contracts.creation_code(), None)
         if receipt.contract is None or self.node.code(receipt.contract) != contracts.runtime_code():
-            raise LedgerUnavailable(
-                f"{self.node.url}: the contract is not where transaction 0x{receipt.tx.hex()} put it"
-            )
+            raise LedgerUnavailable(Message("evm-deployed-elsewhere", url=self.node.url, tx=receipt.tx.hex()))
         return receipt
 
     def act(self, contract: bytes, method: str, *arguments: bytes | int | str) -> TxReceipt:
@@ -46,7 +45,7 @@ class Owner:
         try:
             self.node.call(contract, data, self.account.address)
         except Reverted as error:
-            raise Refused(str(error), f"contract 0x{contract.hex()}, account {self.account}") from None
+            raise Refused(str(error), Message("evm-call", contract=contract.hex(), account=str(self.account))) from None
         return self._send(data, contract)
 
     def _send(self, data: bytes, to: bytes | None) -> TxReceipt:
@@ -61,13 +60,17 @@ class Owner:
             self.node.send(raw)
         except NodeError as error:
             if "insufficient" in error.message.lower():
-                raise Refused("No funds", f"account {self.account} cannot pay its gas, give it some: {error}") from None
+                raise Refused(
+                    "No funds", Message("evm-cannot-pay", account=str(self.account), error=error.said)
+                ) from None
             raise
         deadline = time.monotonic() + self.wait_s
         while (receipt := self.node.receipt(tx)) is None:
             if time.monotonic() > deadline:
-                raise LedgerUnavailable(f"{self.node.url}: 0x{tx.hex()} is in no block after {self.wait_s:.0f} s")
+                raise LedgerUnavailable(
+                    Message("evm-not-mined", url=self.node.url, tx=tx.hex(), waited_s=round(self.wait_s))
+                )
             time.sleep(_PAUSE_S)
         if not receipt.ok:
-            raise Refused("Reverted", f"transaction 0x{tx.hex()} in block {receipt.block}")
+            raise Refused("Reverted", Message("evm-reverted", tx=tx.hex(), block=receipt.block))
         return receipt

@@ -21,6 +21,7 @@ from ledger_client.ledgers.evm.account import Account, Fees, Transaction
 from ledger_client.ledgers.evm.node import Node, NodeError
 from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.interface import DriverNotes
+from ledger_client.messages import Message
 
 _LOG = logging.getLogger("meterseal.evm")
 
@@ -183,7 +184,7 @@ class TransactionQueue:
             if self._broadcast(sent.newest):
                 return
             fees = self._dearer(fees)
-        raise LedgerUnavailable(f"{self._node.url}: every fee offered is too low for it, up to {fees.max_fee} wei")
+        raise LedgerUnavailable(Message("evm-fee-too-low", url=self._node.url, fee=_wei(fees.max_fee)))
 
     def _again(self, version: Version) -> None:
         if not self._node.knows(version.tx) and not self._broadcast(version):
@@ -200,8 +201,8 @@ class TransactionQueue:
                 return True  # another transaction was mined under this nonce: seen when the call is looked at again
             said = error.message.lower()
             if "insufficient" in said:
-                cannot = f"account {self._account} cannot pay its gas, give it some"
-                raise Refused("No funds", f"{cannot}: {error}") from None
+                what = Message("evm-cannot-pay", account=str(self._account), error=error.said)
+                raise Refused("No funds", what) from None
             if "replacement" in said:
                 return True  # another one waits under this nonce: it will be mined, or be stuck and be replaced
             if any(word in said for word in _PRICE_WORDS):
@@ -221,10 +222,8 @@ class TransactionQueue:
         elif now.priority is None and raised.priority is None:
             raised = Fees(max(raised.max_fee, now.max_fee), None)
         if raised.max_fee > self._settings.max_fee:
-            raise LedgerUnavailable(
-                f"{self._node.url}: a transaction is stuck at {fees.max_fee} wei a unit of gas, and the configuration "
-                f"allows {self._settings.max_fee}; raise max_fee, or wait for the price to fall"
-            )
+            price, limit = _wei(fees.max_fee), _wei(self._settings.max_fee)
+            raise LedgerUnavailable(Message("evm-transaction-stuck", url=self._node.url, price=price, limit=limit))
         return raised
 
     def _capped(self, fees: Fees) -> Fees:
@@ -271,6 +270,11 @@ def suggested(node: Node, *, legacy: bool) -> Fees:
     except NodeError:  # a younger method than the base fee itself
         tip = max(0, node.gas_price() - base)
     return Fees(2 * base + tip, tip)
+
+
+def _wei(amount: int) -> str:
+    """In digits: an amount may have more than the 64 bits of a fact."""
+    return str(amount)
 
 
 def _more(wei: int) -> int:

@@ -8,6 +8,7 @@ from ledger_client import contracts
 from ledger_client.contracts import NotAbi, address, flag, gateway_hash, number, words
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.evm.node import Node, Reverted
+from ledger_client.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class ContractState:
 def demand_contract(node: Node, contract: bytes) -> None:
     """Raise ``Refused`` unless AnchorRegistry stands at this address."""
     if node.code(contract) != contracts.runtime_code():
-        where = f"0x{contract.hex()} on chain {node.chain_id()}"
-        raise Refused("Wrong contract", f"{where} is not AnchorRegistry; give the address that deploy printed")
+        what = Message("evm-not-deployed-there", contract=contract.hex(), chain=node.chain_id())
+        raise Refused("Wrong contract", what)
 
 
 def owner_of(node: Node, contract: bytes) -> bytes:
@@ -60,4 +61,5 @@ def _view(node: Node, contract: bytes, method: str, *arguments: bytes | int, cou
     try:
         return words(node.call(contract, contracts.call(method, *arguments)), count)
     except (NotAbi, Reverted) as error:
-        raise LedgerUnavailable(f"{node.url}: not an answer of AnchorRegistry: {error}") from None
+        why = str(error)
+        raise LedgerUnavailable(Message("evm-not-registry", url=node.url, error=why)) from None

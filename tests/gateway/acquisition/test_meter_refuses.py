@@ -41,7 +41,7 @@ address = 1
 every = "500ms"
 
 """
-SAID = "export-main: function 3, registers 100 to 101: exception 02: it answers, and has no such register"
+SAID = "export-main: function 3, registers 100 to 101: exception 02: it has no such register"
 
 
 def made(folder: Path) -> Config:

@@ -279,7 +279,7 @@ def test_a_message_is_signed_with_its_code_beside_its_english(desk: Desk) -> Non
     desk.board.line_alarm(Alarm(OWN, None, "line-down", said, True))
     desk.passes(DELAY_S)
     _, fields = desk.events()[-1]
-    assert fields["text"] == (f"{OWN}: no meter answers on 10.0.0.7:502 (meter {LONE}); way out: check cable and power")
+    assert fields["text"] == (f"{OWN}: no meter answers on 10.0.0.7:502 (meter {LONE}); fix: check cable and power")
     facts = {"line": OWN, "where": "10.0.0.7:502"}
     what = {"message": "line-not-responding-host", "facts": facts}
     assert (fields["message"], fields["facts"]) == ("alarm-of-meter", {"meter": LONE, "what": what})

@@ -19,7 +19,7 @@ from gateway.anchoring.ledger_comparison import (
     Waiting,
     Walk,
     judge,
-    waiting_text,
+    waiting,
 )
 from gateway.evidence.sealing import Before
 from ledger_client.formats.statement import Range, statement_id
@@ -203,5 +203,7 @@ def test_where_none_is_required_any_one_will_do() -> None:
 
 
 def test_the_text_names_whom_sealing_waits_for_and_what_is_odd() -> None:
-    assert "until ledger a has answered" in waiting_text(["a"], {})
-    assert waiting_text(["a", "b"], {"b": "it contradicts itself"}).endswith("; ledger b: it contradicts itself")
+    assert "until ledger a has answered" in str(waiting(["a"], {}))
+    both = str(waiting(["a", "b"], {"b": "it contradicts itself"}))
+    assert "until ledgers a, b have answered" in both
+    assert both.endswith("; ledger b, asked what it holds of this gateway: it contradicts itself")

@@ -68,7 +68,7 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
         (("nobody",), "no bus 'nobody'"),
         (("",), "one of rs485-1, inverters"),
         (("export-main",), "no bus 'export-main'"),
-        (("rs485-1",), "no gateway runs here"),
+        (("rs485-1",), "no gateway is running here"),
         ((), "Missing argument 'BUS'"),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_bus_that_is_a_part_of_a_line_means_the_line(tmp_path: Path) -> None:
         'profile = "sunspec-inverter"\naddress = 2\n\n[seal]\n'
     )
     loaded = site(tmp_path / "site", {"[seal]\n": second})
-    from gateway.cli.clear_shared import _line_of
+    from gateway.cli.orders import _line_of
 
     assert {_line_of(loaded, name) for name in ("more", "inverters", "inverters_more")} == {"inverters_more"}
 
@@ -164,13 +164,13 @@ def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(t
         async with asyncio.timeout(60):
             while "not-asked" not in (found := await alarms(loaded)):
                 pass
-            assert "not asked: energy; " in found["not-asked"]
+            assert "not polled: energy; " in found["not-asked"]
             while (meters := (await said(loaded, "status"))["meters"])[0]["not_asked"] != ["energy"]:
                 pass
         assert meters[0]["missed"] == {}
         assert "none; not asked: energy" in await told(loaded, "status")
-        assert any("not asked: energy; " in text for text in (await said(loaded, "check"))["lines"][0]["warnings"])
-        assert "warning: rs485-1: export-main: not asked: energy; " in await told(loaded, "check")
+        assert any("not polled: energy; " in text for text in (await said(loaded, "check"))["lines"][0]["warnings"])
+        assert "warning: rs485-1: export-main: not polled: energy; " in await told(loaded, "check")
 
     async def work() -> None:
         async with serving(talk) as server:

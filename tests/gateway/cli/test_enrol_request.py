@@ -66,7 +66,7 @@ def test_the_command_writes_what_it_says(loaded: Config, tmp_path: Path) -> None
     assert meterseal("keys", "list", loaded.path).stdout == listed
     meterseal("keys", "enrol-request", loaded.path, "-o", file)  # its own kind is replaced
     other = meterseal("keys", "enrol-request", loaded.path, "-o", loaded.path, code=2)
-    assert "is there and is no enrolment request" in other.stderr
+    assert "exists and is not of the kind: enrolment request" in other.stderr
 
 
 def test_it_tells_the_identities_that_the_database_knows(loaded: Config, tmp_path: Path) -> None:

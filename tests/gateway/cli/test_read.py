@@ -150,11 +150,11 @@ def test_read_marks_what_a_meter_seldom_means(tmp_path: Path) -> None:
     done = read(held, odd)
     assert done.exit_code == 0, done.stderr
     told = " ".join(done.stdout.split())
-    code = "is the code of many meters for no value, and this profile does not say so"
-    asked = "other word order or address off by one?"
+    code = "is a common code for no value, but this profile does not list it"
+    asked = "check the word order, and for an address off by one"
     for pattern, name in (("FFFFFFFF", "ones"), ("8000", "least"), ("7FFFFFFF", "most")):
         assert f"{name}: 0x{pattern} {code}: {asked}" in told
-    assert f"tiny, huge: a float of this size is hardly measured: {asked}" in told
+    assert f"tiny, huge: a float of this size is hardly a measured value: {asked}" in told
     assert f"state: 0xFFFF {code}: {asked}" in told
     assert told.count(asked) == 5
     values = json.loads(read(held, odd, "--json").stdout)["values"]
@@ -172,16 +172,19 @@ def test_facts_true_of_all_points_are_said_once_below_the_table(loaded: Config) 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (1, "exception 01: it answers, and does not know function 4: function 3 instead?"),
-        (2, "exception 02: it answers, and has no such register: function 3 instead of 4? counted from 1?"),
-        (3, "exception 03: it answers, and refuses this number of registers"),
-        (4, "exception 04: it answers, and fails to read it"),
+        (1, "exception 01: it does not support function 4; try function 3"),
+        (
+            2,
+            "exception 02: it has no such register; try function 3 instead of 4, and check whether the map",
+        ),
+        (3, "exception 03: it rejects this number of registers"),
+        (4, "exception 04: it cannot read the registers"),
     ],
 )
 def test_a_meter_that_refuses_is_not_silent(loaded: Config, code: int, words: str) -> None:
     done = read(loaded, lambda request: [(0.0, refuse(request, code))])
     assert done.exit_code == 1
-    assert f"{METER}: it answers and refuses what is asked: function 4, registers 100 to 101: {words}" in done.stderr
+    assert f"{METER}: it rejects the request: function 4, registers 100 to 101: {words}" in done.stderr
     assert "no answer" not in done.stderr
     part = read(loaded, only(100, lambda request: refuse(request, code)))
     assert part.exit_code == 0
@@ -191,18 +194,18 @@ def test_a_meter_that_refuses_is_not_silent(loaded: Config, code: int, words: st
 def test_noise_is_told_from_silence(loaded: Config) -> None:
     done = read(loaded, lambda request: [(0.0, b"\xf8\x00\xfe\xf8\x80" * 8)])
     assert done.exit_code == 1
-    assert "bytes that are no frame: speed, parity or A/B?" in done.stderr
+    assert "bytes that form no frame (wrong speed, parity or A/B?)" in done.stderr
     few = read(loaded, lambda request: [(0.0, b"\xf8\x00")])
-    assert "bytes that are no frame: speed, parity or A/B?" in few.stderr
+    assert "bytes that form no frame (wrong speed, parity or A/B?)" in few.stderr
 
 
 def test_read_says_where_the_bus_differs_from_the_profile(loaded: Config) -> None:
     done = read(loaded, lambda request: [])
     assert done.exit_code == 1
     for words in (
-        "bus 'rs485-1' has baudrate 9600, apart is delivered with 19200",
-        "bus 'rs485-1' has parity N, apart is delivered with E",
-        f"{METER} is asked at address 240, apart is delivered with 7",
+        "bus 'rs485-1' has baudrate 9600; the factory setting of apart is 19200",
+        "bus 'rs485-1' has parity N; the factory setting of apart is E",
+        f"{METER} has address 240; the factory setting of apart is 7",
     ):
         assert words in done.stderr
     assert "stopbits" not in done.stderr
@@ -212,9 +215,9 @@ def test_check_says_where_a_bus_differs_from_the_profiles(loaded: Config) -> Non
     *notes, unbounded = map(str, line_plan(line_specs(loaded)[0]).notes)
     assert unbounded.startswith("profile apart: first have neither")
     assert notes == [
-        "bus 'rs485-1' has baudrate 9600, apart is delivered with 19200",
-        "bus 'rs485-1' has parity N, apart is delivered with E",
-        f"{METER} is asked at address 240, apart is delivered with 7",
+        "bus 'rs485-1' has baudrate 9600; the factory setting of apart is 19200",
+        "bus 'rs485-1' has parity N; the factory setting of apart is E",
+        f"{METER} has address 240; the factory setting of apart is 7",
     ]
     said = io.StringIO()
     print_plan(console(said), line_plan(line_specs(loaded)[0]))
@@ -226,6 +229,6 @@ def test_a_driver_that_refuses_parity_is_told_without_a_traceback(tmp_path: Path
     for _ in range(2):
         done = read(loaded, addresses)
         assert done.exit_code == 2
-        assert "rs485-1: its driver refuses 9600 baud 8E1" in done.stderr
-        assert 'write parity = "N"' in done.stderr
+        assert "rs485-1: its driver rejects 9600 baud 8E1" in done.stderr
+        assert 'set parity = "N"' in done.stderr
         assert "Traceback" not in done.output

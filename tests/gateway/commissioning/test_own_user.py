@@ -44,10 +44,10 @@ def test_whoever_may_not_look_is_told_so(site: Path, words: str) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode == (1 if command == "doctor" else 2), done.stderr
     assert "Permission denied" in done.stdout + done.stderr
-    assert "way out: use the gateway's own user" in done.stdout + done.stderr
+    assert "fix: use the gateway's own user" in done.stdout + done.stderr
 
 
 def test_an_id_that_cannot_be_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not a usable name"):
+    with pytest.raises(ConfigError, match="not a valid name"):
         site_init.init(tmp_path / "site", site_init.NewSite(gateway="a b", now_s=START_S))
     assert site_init.init(tmp_path / "site", site_init.NewSite(gateway="a-b", now_s=START_S))

@@ -42,7 +42,7 @@ def refused(path: Path, *words: str) -> None:
     assert code == 2, err
     assert out == ""
     assert any(line.startswith(f"meterseal: {path.parent}") for line in err.splitlines()), err
-    assert "way out: " in err
+    assert "fix: " in err
     for word in words:
         assert word in err, f"{word!r} not in {err!r}"
 
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "missing key": ('id = "my-gateway"', "", ("gateway, id", "missing")),
     "bad name": ('name = "stack-co2"', 'name = "stack co2"', ("'stack co2'", "letters, digits")),
     "duplicate meter": ('name = "stack-co2"', 'name = "export-main"', ("meter 'export-main', name", "used 2 times")),
-    "reserved name": ('name = "stack-co2"', 'name = "gateway"', ("meter 'gateway', name", "taken")),
+    "reserved name": ('name = "stack-co2"', 'name = "gateway"', ("meter 'gateway', name", "reserved")),
     "same address": ("address = 240", "address = 1", ("meter 'export-main', address", "two meters")),
     "address 0": ("address = 240", "address = 0", ("meter 'stack-co2', address", "takes 1 to 247")),
     "address 248": ("address = 240", "address = 248", ("meter 'stack-co2', address", "takes 1 to 247")),
@@ -65,22 +65,22 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "rs485 delay alone": ("stopbits = 1", 'rs485_after = "2ms"', ("bus 'rs485-1', rs485", "rs485 = true")),
     "echo on tcp": ('host = "127.0.0.1"', 'host = "127.0.0.1"\necho = "on"', ("bus 'inverters', echo", "Modbus TCP")),
     "http ledger over mqtt": ("http://127.0.0.1:8700", "mqtt://127.0.0.1:1883", ("ledger 'demo-ledger', url", "http")),
-    "host that is empty": ('host = "127.0.0.1"', 'host = ""', ("bus 'inverters', host", "is no host's name")),
+    "host that is empty": ('host = "127.0.0.1"', 'host = ""', ("bus 'inverters', host", "is not a host name")),
     "host that is a URL": ('host = "127.0.0.1"', 'host = "http://10.0.0.5"', ("bus 'inverters', host", "is a URL")),
     "host with a port": (
         'host = "127.0.0.1"',
         'host = "10.0.0.5:502"',
         ("bus 'inverters', host", 'host = "10.0.0.5" and port = 502'),
     ),
-    "host with a blank": ('host = "127.0.0.1"', 'host = "10.0.0.5 "', ("bus 'inverters', host", "is no host's name")),
+    "host with a blank": ('host = "127.0.0.1"', 'host = "10.0.0.5 "', ("bus 'inverters', host", "is not a host name")),
     "one bus in single brackets": (
         "",
         "",
-        ("bus: stands in single brackets, and there may be several: [bus]", "write [[bus]]"),
+        ("bus: is in single brackets, but several are allowed: [bus]", "write [[bus]]"),
     ),
     "two buses in single brackets": ("", "", ("Cannot declare ('bus',) twice", "write [[bus]] in double brackets")),
-    "one ledger in single brackets": ("[[ledger]]", "[ledger]", ("ledger: stands in single", "write [[ledger]]")),
-    "a gateway in double brackets": ("[gateway]", "[[gateway]]", ("gateway: stands in double", "write [gateway]")),
+    "one ledger in single brackets": ("[[ledger]]", "[ledger]", ("ledger: is in single", "write [[ledger]]")),
+    "a gateway in double brackets": ("[gateway]", "[[gateway]]", ("gateway: is in double", "write [gateway]")),
     "parity in a word": ('parity = "N"', 'parity = "even"', ("bus 'rs485-1', parity", '"even"', 'write parity = "E"')),
     "type in capitals": ('type = "modbus-tcp"', 'type = "Modbus-TCP"', ("type", 'write type = "modbus-tcp"')),
     "keep of a year": ("[store]", '[store]\nkeep = "1y"', ("store, keep: must be a duration", 'write "365d"')),
@@ -95,12 +95,12 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "brackets without end": (
         "[store]",
         "a = " + "[" * 20_000 + "\n[store]",
-        ("not valid TOML", "inside of one another"),
+        ("not valid TOML", "are nested more than"),
     ),
     "a dotted key without end": (
         "[store]",
         "a." * 2_000 + "a = 1\n[store]",
-        ("not valid TOML", "inside of one another"),
+        ("not valid TOML", "are nested more than"),
     ),
     "a number without end": ("address = 240", "address = " + "9" * 6_000, ("not valid TOML", "thousands of digits")),
     "a duration without end": ('every = "60s"', 'every = "36501d"', ("seal, every", 'at most "36500d"')),
@@ -153,8 +153,8 @@ def test_a_ratio_as_on_a_plate_is_told_as_the_number(text: str, number: str, tmp
 
 
 UNREADABLE: dict[str, tuple[str, Callable[[str], bytes]]] = {
-    "UTF-16": ("is UTF-16 text, or n", lambda text: text.encode("utf-16")),
-    "BOM": ("begins with a byte order mark (BOM)", lambda text: text.encode("utf-8-sig")),
+    "UTF-16": ("is UTF-16 ", lambda text: text.encode("utf-16")),
+    "BOM": ("starts with a byte order mark (BOM)", lambda text: text.encode("utf-8-sig")),
     "Latin-1": ("is not UTF-8", lambda text: "é".encode("latin-1") + text.encode()),
 }
 
@@ -169,14 +169,14 @@ def test_a_file_in_another_encoding_says_how_to_save_it(name: str, encoding: str
     problem, encode = UNREADABLE[encoding]
     file = loaded.path.with_name(name)
     file.write_bytes(encode(file.read_text()))
-    refused(loaded.path, name, problem, "save it as UTF-8, without a byte order mark (BOM)")
+    refused(loaded.path, name, problem, "save it as UTF-8 without a byte order mark (BOM)")
 
 
 def test_a_key_file_in_another_encoding_says_so(tmp_path: Path) -> None:
     path = with_ledger_key(tmp_path / "site")
     key = path.parent / "keys" / "stack-co2.pem"
     key.write_bytes(key.read_text().encode("utf-16"))
-    refused(path, "stack-co2.pem", "is UTF-16 text", "save it as UTF-8", "from its backup")
+    refused(path, "stack-co2.pem", "is UTF-16 text", "save it as UTF-8", "from a backup")
 
 
 def test_a_file_where_a_folder_is_due_is_named(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_port_that_is_no_serial_port_names_no_process_to_kill(device: str, tmp
     path.write_text(path.read_text().replace('port = "rs485-1"', f'port = "{device}"'))
     code, _, err = meterseal("check", path)
     assert code == 2
-    assert f"{device}: this is not a serial port" in err
+    assert f"{device}: not a serial port" in err
     assert "kill" not in err
 
 
@@ -252,7 +252,7 @@ def test_one_public_key_in_two_roles_is_refused(tmp_path: Path) -> None:
     with loaded.trust.open("a") as trust:
         trust.write(key_entry("ledger", public, 1_700_000_000, ledger="demo-ledger"))
         trust.write("\n" + key_entry("statement", public, 1_700_000_000, gateway="my-gateway"))
-    refused(loaded.path, "trust.toml", "one public key is both ledger demo-ledger and statement")
+    refused(loaded.path, "trust.toml", "one public key is used as ledger demo-ledger and as statement")
 
 
 def test_a_ledger_without_a_key_in_the_trust_file_is_refused(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_ledger_without_a_key_in_the_trust_file_is_refused(tmp_path: Path) -> 
 def demand_refused_by_run(path: Path, *words: str) -> None:
     code, _, err = meterseal("run", path)
     assert code == 2
-    for word in (*words, "way out: "):
+    for word in (*words, "fix: "):
         assert word in err, err
 
 
@@ -272,7 +272,9 @@ def test_check_refuses_a_key_that_the_trust_file_lacks(tmp_path: Path) -> None:
     trust = path.with_name("trust.toml")
     head, _, rest = trust.read_text().partition('meter = "stack-co2"')
     trust.write_text(head.rpartition("[[key]]")[0] + "[[key]]" + rest.partition("[[key]]")[2])
-    refused(path, "trust.toml", "lacks the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol")
+    refused(
+        path, "trust.toml", "does not list the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol"
+    )
     ready = prepare(load_config(path), may_be_missing=True)  # of a start: the alarm tells
     (missing,) = unlisted(ready.config, ready.keys, ready.trust)
     assert missing[0] == "stack-co2"
@@ -288,7 +290,7 @@ def test_check_and_run_refuse_key_files_that_are_swapped(other: str, tmp_path: P
     first, second = one.read_bytes(), two.read_bytes()
     one.write_bytes(second)
     two.write_bytes(first)
-    words = (f"keys/{other}.pem", "this is the key of meter 'stack-co2'", "put the key files back")
+    words = (f"keys/{other}.pem", "lists this as the key of meter 'stack-co2'", "put the key files back")
     refused(path, *words)
     demand_refused_by_run(path, *words)
 
@@ -299,7 +301,7 @@ def test_check_and_run_refuse_an_id_that_is_not_the_databases(tmp_path: Path) ->
     hands.poll(1)
     hands.end()
     path.write_text(path.read_text().replace('id = "test-gateway"', 'id = "renamed"'))
-    words = ("gateway, id", "is 'renamed'", "is of gateway 'test-gateway'", "write id = 'test-gateway'")
+    words = ("gateway, id", "is 'renamed'", "belongs to gateway 'test-gateway'", "write id = 'test-gateway'")
     refused(path, *words)
     demand_refused_by_run(path, *words)
 
@@ -323,8 +325,7 @@ def test_the_way_out_asks_first_if_the_meter_itself_has_the_ethernet_plug(tmp_pa
     code, _, err = meterseal("check", path)
     assert code == 2
     assert (
-        "  way out: if the meter itself has the Ethernet plug, direct = true at the top of its profile; the shortest"
-        in err
+        "  fix: set direct = true at the top of its profile if the meter itself has the Ethernet port; set every" in err
     )
     profile.write_text(f"direct = true\n{SIMPLEST}")
     assert meterseal("check", path)[0] == 0
@@ -392,7 +393,7 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
     code, _, err = meterseal("init", tmp_path / "site")
     assert code == 2
-    assert "exists already" in err
+    assert "already exists" in err
     assert before == {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
 
 
@@ -446,4 +447,4 @@ def test_toml_that_no_parser_bears_is_one_sentence(tmp_path: Path, verb: str, li
         assert (code, out) == (2, "")
         assert "Traceback" not in err
         assert len(err) < 1000
-        assert "way out" in err
+        assert "fix: " in err

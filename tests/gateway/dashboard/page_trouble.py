@@ -152,8 +152,10 @@ def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> Site
             LedgerNow("chain", "evm", "http://127.0.0.1:8545", False, False, None, None, 12),
         ),
         feeds=(
-            FeedRow("scada", "json", f"mqtts://{LONG}:8883", False, "nobody answers at that address", 500, 3, 10_000),
-            FeedRow("ems", "sparkplug", "mqtt://10.0.0.9", True, "connected, waits for primary host ems", 0, 0, 17),
+            FeedRow("scada", "json", f"mqtts://{LONG}:8883", False, Stored("the broker is not reachable"), 500, 3,
+                    10_000),
+            FeedRow("ems", "sparkplug", "mqtt://10.0.0.9", True, Stored("connected, waits for primary host ems"), 0, 0,
+                    17),
         ),
     )  # fmt: skip
 
@@ -215,5 +217,6 @@ def _happened(found: events.EventList) -> events.EventList:
 
 
 def _preview() -> dict[str, Any]:
-    changes = ["- bus rs485-1, meter export-main, every = 10s", f"+ bus rs485-1, meter {LONG}, every = 7s"]
-    return {"nothing": False, "changes": changes, "opened": ["rs485-1"], "closed": [], "fingerprint": "00"}
+    changes = [("-", "bus rs485-1, meter export-main, every = 10s"), ("+", f"bus rs485-1, meter {LONG}, every = 7s")]
+    said = [{"sign": sign, "text": text} for sign, text in changes]
+    return {"nothing": False, "changes_said": said, "opened": ["rs485-1"], "closed": [], "fingerprint": "00"}

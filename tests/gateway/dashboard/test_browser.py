@@ -45,7 +45,7 @@ def test_a_reading_is_proven_and_its_way_is_drawn(site: Site, browser: Browser, 
         seen.login("viewer")
         seen.open(first_record(seen))
         assert seen.page.locator(".way .root").count() == 2  # its box and its text
-        assert seen.page.get_by_text("the way leads to it").is_visible()
+        assert seen.page.get_by_text("the path leads to this root").is_visible()
         with seen.page.expect_download() as waiting:
             seen.page.get_by_role("link", name="Prove this reading").click()
         waiting.value.save_as(tmp_path / "reading.mseal")
@@ -93,7 +93,7 @@ def test_a_meters_own_page_follows_it_but_for_what_somebody_reads(site: Site, br
         seen.login("viewer")
         seen.open("/meters/export-main?span=1h")
         seen.page.evaluate("window.same = true")
-        seen.page.get_by_text("The same as a table").click()
+        seen.page.get_by_text("As a table").click()
         seen.page.evaluate("document.querySelector('#course').same = true")
         values = "document.querySelector('[data-meter] tbody').textContent"
         before = seen.page.evaluate(values)
@@ -136,7 +136,7 @@ def test_a_page_whose_session_has_ended_says_so(site: Site, browser: Browser) ->
         other = seen.page.context.new_page()
         other.goto(f"{site.url}/batches")
         other.get_by_role("button", name="Log out").click()
-        seen.until("document.querySelector('[data-stream]').innerText.includes('logged out, old values')")
+        seen.until("document.querySelector('[data-stream]').innerText.includes('logged out; values are old')")
         seen.page.get_by_role("link", name="log in again").click()
         seen.page.fill("[name=user]", "viewer")
         seen.page.fill("[name=password]", PASSWORDS["viewer"])
@@ -154,9 +154,7 @@ def test_the_keyboard_goes_everywhere_in_order(site: Site, browser: Browser) -> 
         for _ in range(9):
             seen.page.keyboard.press("Tab")
             order.append(seen.page.evaluate(focused))
-        assert order[:3] == ["Skip to the content", "Meterseal test-gateway", "Site"] or order[1].endswith(
-            "test-gateway"
-        )
+        assert order[:3] == ["Skip to content", "Meterseal test-gateway", "Site"] or order[1].endswith("test-gateway")
         assert [word.rstrip("0123456789 ") for word in order[2:9]] == [
             "Site", "Batches", "Events", "Alarms", "Diagnosis", "中文", "Log out installer",
         ]  # fmt: skip
@@ -194,7 +192,7 @@ def test_a_wrong_password_and_an_unknown_page_are_told_in_words(site: Site, brow
         answer = seen.page.goto(f"{site.url}/meters/nobody")
         assert answer is not None
         assert answer.status == 404
-        assert "there is no meter nobody" in seen.page.locator("h1").inner_text()
+        assert "no meter nobody" in seen.page.locator("h1").inner_text()
         seen.complaints = [said for said in seen.complaints if "404" not in said and "403" not in said]
 
 
@@ -214,7 +212,7 @@ def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
         assert site.meters.stop() == 0
         try:
             seen.until("document.querySelector('.verdict.bad')")
-            assert "Several lines do not answer" in seen.page.locator(".verdict.bad").inner_text()
+            assert "Several lines not responding" in seen.page.locator(".verdict.bad").inner_text()
             assert seen.page.locator(".todo li").count() == 1, "all lines at once are one alarm"
             assert diagnosis.evaluate("window.same") is True, "the page was not loaded anew"
             until("another look", lambda: not diagnosis.evaluate("document.querySelector('[data-part]').same === true"))
@@ -224,9 +222,9 @@ def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
             assert "acknowledged by installer" in seen.page.locator(".alarm").inner_text()
             seen.page.select_option("[name=for]", "8h")
             seen.page.fill("[name=reason]", "<i>works on the line</i>")
-            seen.page.get_by_role("button", name="Put aside").click()
+            seen.page.get_by_role("button", name="Shelve").click()
             assert "<i>works on the line</i>" in seen.page.get_by_role("main").inner_text()
-            seen.page.get_by_role("button", name="Take back").click()
+            seen.page.get_by_role("button", name="Unshelve").click()
             seen.page.get_by_role("button", name="Acknowledge").click()
         finally:
             site.meters.start()
@@ -235,13 +233,13 @@ def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
         open_all_the_time.close()
         seen.open("/")
         assert seen.page.evaluate(pieces) == 2, "the server draws the same"
-        seen.until("!document.querySelector('main').innerText.includes('Several lines do not answer')")
+        seen.until("!document.querySelector('main').innerText.includes('Several lines not responding')")
         seen.open("/events")
         told = seen.page.get_by_role("main").inner_text()
-        for words in ("alarm acknowledged", "alarm put aside", "alarm taken back", "over"):
+        for words in ("alarm acknowledged", "alarm shelved", "alarm unshelved", "cleared"):
             assert words in told
         seen.open("/alarms")
-        assert seen.page.locator("table").last.locator("tr", has_text="Several lines do not answer").count() == 1
+        assert seen.page.locator("table").last.locator("tr", has_text="Several lines not responding").count() == 1
     with window(browser, site.url) as seen:
         seen.login("viewer")
         seen.open("/alarms")
@@ -253,13 +251,13 @@ def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser
     with window(browser, site.url) as seen:
         seen.login("installer")
         seen.open("/configuration")
-        seen.page.get_by_role("button", name="Look at what has changed").click()
-        assert seen.page.get_by_text("Nothing has changed").is_visible()
+        seen.page.get_by_role("button", name="Review changes").click()
+        assert seen.page.get_by_text("No changes since").is_visible()
         path.write_text(path.read_text().replace(LABEL, "Grid connection"))
-        seen.page.get_by_role("button", name="Look at what has changed").click()
+        seen.page.get_by_role("button", name="Review changes").click()
         assert "Grid connection" in seen.page.locator(".changes").inner_text()
-        seen.page.get_by_role("button", name="Take it over").click()
-        assert "taken over" in seen.page.get_by_role("status").inner_text()
+        seen.page.get_by_role("button", name="Apply").click()
+        assert "applied; if a meter" in seen.page.get_by_role("status").inner_text()
         seen.until("!document.querySelector('main').innerText.includes('stack-co2')")  # it has answered since
         seen.open("/")
         assert seen.page.get_by_role("link", name="Grid connection").count() == 1
@@ -280,7 +278,7 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
             each.until("document.title.startsWith('(')")
             assert each.page.evaluate("window.same") is True, "the page was not loaded anew"
         assert (
-            f"The known meter is {OLD}; a device with another number" in seen.page.locator(".verdict.bad").inner_text()
+            f"Known meter: {OLD}. A device with another serial number" in seen.page.locator(".verdict.bad").inner_text()
         )
         assert NEW not in seen.page.locator(".verdict.bad").inner_text(), "the number to type is read off the meter"
         other.open("/meters/export-main")
@@ -290,12 +288,12 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
         seen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the page is looked at again
         seen.until("!document.querySelector('#course').same")
         seen.page.keyboard.press("Enter")
-        assert f"another number than {OLD}" in (refused := seen.page.locator(".said.bad").inner_text())
+        assert f"a serial number other than {OLD}" in (refused := seen.page.locator(".said.bad").inner_text())
         assert NEW not in refused
         seen.page.fill("[name=serial]", NEW)
         seen.page.fill("[name=reason]", "struck by lightning")
         seen.page.keyboard.press("Enter")
-        assert "is accepted" in seen.page.locator(".said.good").inner_text()
+        assert "accepted in place of" in seen.page.locator(".said.good").inner_text()
         seen.until("document.querySelector('[data-meter] .tag') && !document.querySelector('.verdict.bad')")
         assert f"Serial number: {NEW}" in seen.page.get_by_role("main").inner_text()
         other.until("!document.querySelector('.verdict.bad')")

@@ -9,17 +9,20 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from gateway.anchoring.ledger_comparison import conflict_text, older_text
-from gateway.anchoring.refusals import way_out
+from gateway.anchoring.ledger_comparison import equivocation, older
+from gateway.anchoring.refusals import refusal
 from gateway.config.model import Config
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.records import GATEWAY
 from gateway.runtime.context import GatewayContext
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.rows import Conflict, Repair
+from ledger_client.errors import Refused
+from ledger_client.messages import Said
 from tests.gateway.dashboard.looks import looker
 from tests.support.epochs import epoch, until
 from tests.support.samples import Hands, site
@@ -39,26 +42,33 @@ def visible(page: str) -> list[str]:
     return [text for part in shown if (text := html.unescape(part).strip())]
 
 
-def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str, str, str]]:
-    """(source, code, line, text) as the gateway's parts tell them."""
+def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str, str, Said]]:
+    """(source, code, line, what is said) as the gateway's parts tell them."""
     config = running.config
     conflict = Conflict(3, "demo-ledger", b"\x01" * 32, 0)
-    yield GATEWAY, AlarmCode.EQUIVOCATION, "ledger demo-ledger", conflict_text("gw", conflict, str(config.database))
-    yield GATEWAY, AlarmCode.ROLLBACK, "ledger demo-ledger", older_text("demo-ledger", -1, 7)
-    refused = f"ledger demo-ledger, batch 4: refused: Unknown key; way out: {way_out('Unknown key')}"
+    yield GATEWAY, AlarmCode.EQUIVOCATION, "ledger demo-ledger", equivocation("gw", conflict, str(config.database))
+    yield GATEWAY, AlarmCode.ROLLBACK, "ledger demo-ledger", older("demo-ledger", -1, 7)
+    why = Message("batch-refused", refusal=refusal(Refused("Unknown key")))
+    refused = Message("ledger-refused", ledger="demo-ledger", batch=4, why=why)
     yield GATEWAY, AlarmCode.LEDGER_REFUSED, "ledger demo-ledger", refused
-    yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
+    room = horizon(config, store, running.clock.now_ms(), running=True).message
+    yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", room
     repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
-    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair).problem
-    yield "export-main", AlarmCode.COUNTER_BACK, "rs485-1", "export-main on rs485-1: energy_import went back"
-    yield GATEWAY, AlarmCode.CLOCK, "clock", "the kernel does not call its clock synchronised"
+    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair)
+    yield (
+        "export-main",
+        AlarmCode.COUNTER_BACK,
+        "rs485-1",
+        Message("counter-decreased", meter="export-main", line="rs485-1", points=("energy_import",)),
+    )
+    yield GATEWAY, AlarmCode.CLOCK, "clock", Message("clock-unsynchronised")
 
 
 async def in_trouble(running: GatewayContext, store: Database) -> list[str]:
     """Everything is wrong at once; the texts of the alarms that stand then."""
     board, since_ms = running.board, running.clock.now_ms() - 7_200_000
-    for source, code, line, text in trouble(running, store):
-        board.condition(source, code, line, text, on=True, since_ms=since_ms)
+    for source, code, line, said in trouble(running, store):
+        board.condition(source, code, line, said, on=True, since_ms=since_ms)
     for worker in running.lines.values():
         LineAlarms(worker.spec, board.line_alarm).port_gone("there is no such port")
     await until(lambda: len(board.listed()) > 7)

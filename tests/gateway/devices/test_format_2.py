@@ -95,28 +95,28 @@ def test_a_sum_adds_its_parts_of_one_block() -> None:
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (FLOW.replace("[4, 20]", "[20, 4]") + ", fault = false } }", "from is equal or falls"),
-        (FLOW + " } }", "say where the signal is broken"),
-        (FLOW + ", fault = false }, offset = 1 }", "span draws the whole line already"),
-        (ONE + 'type = "uint16", unit = "V", bits = [4, 16] }', "does not lie in bits 0 to 15"),
+        (FLOW.replace("[4, 20]", "[20, 4]") + ", fault = false } }", "write two different numbers in from"),
+        (FLOW + " } }", "add the limits beyond which the signal is faulty"),
+        (FLOW + ", fault = false }, offset = 1 }", "span already defines the whole line"),
+        (ONE + 'type = "uint16", unit = "V", bits = [4, 16] }', "[4, 16] is not within bits 0 to 15"),
         (ONE + 'type = "uint16", unit = "V", chars = "low" }', "has no characters"),
-        (ONE + 'type = "uint16", unit = "kWh" }', 'write kind = "counter" if it only grows'),
+        (ONE + 'type = "uint16", unit = "kWh" }', 'write kind = "counter" if the value only grows'),
         (ONE + 'type = "uint16", unit = "m3/h" }', 'write unit = "m3/s", from_unit = "m3/h"'),
         (ONE + 'type = "uint16", unit = "m3", kind = "counter", from_unit = "Nm3" }', 'name the point "p_n"'),
-        (ONE + 'type = "uint16", unit = "V", factor = "1/0" }', "give a number, or a fraction"),
-        (ONE + 'type = "uint16", unit = "V", factor_from = ["q"] }', "is no scale point of the same model"),
-        (RATIOS, "is the ratio of gateway.toml"),
-        (SUM.replace(", wraps_at = 100000000000", ""), "registers of a sum do not say"),
-        (SUM.replace("address = 2", "address = 9"), "no read may run over all of 0 to 9"),
+        (ONE + 'type = "uint16", unit = "V", factor = "1/0" }', "use a number, or a fraction"),
+        (ONE + 'type = "uint16", unit = "V", factor_from = ["q"] }', "is not a scale point of the same model"),
+        (RATIOS, "is the ratio set in gateway.toml"),
+        (SUM.replace(", wraps_at = 100000000000", ""), "the registers of a sum do not show"),
+        (SUM.replace("address = 2", "address = 9"), "no single read can cover 0 to 9"),
     ],
 )
-def test_what_does_not_go_together_is_refused_with_the_way_out(points: str, message: str) -> None:
+def test_what_does_not_go_together_is_refused_with_its_fix(points: str, message: str) -> None:
     with pytest.raises(ProfileError, match=re.escape(message)):
         parse(points)
 
 
 def test_a_file_of_format_1_knows_no_key_of_format_2() -> None:
-    with pytest.raises(ProfileError, match="a key of format 2"):
+    with pytest.raises(ProfileError, match="this key needs format 2"):
         parse_profile(HEAD.replace("format = 2", "") + ONE + 'type = "uint16", unit = "V", bits = [0, 1] }', "m", "m")
 
 
@@ -158,7 +158,7 @@ def test_a_transformer_ratio_is_a_number_or_a_fraction(tmp_path: Path, ratio: st
 
 
 def test_a_ratio_under_a_profile_that_does_not_multiply_by_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ct: would change nothing(.|\n)*shows primary values already, or"):
+    with pytest.raises(ConfigError, match=r"ct: has no effect(.|\n)*shows primary values or"):
         configured(tmp_path, ONE + 'type = "uint16", unit = "W" }', "40")
 
 

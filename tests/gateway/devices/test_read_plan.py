@@ -173,7 +173,9 @@ def test_bits_count_as_bits() -> None:
 
 
 def test_a_value_that_fits_into_no_read_is_refused() -> None:
-    with pytest.raises(ProfileError, match=r"points.p4.0.8: registers: 8 fit into no read .*\n.*raise max_registers"):
+    with pytest.raises(
+        ProfileError, match=r"points.p4.0.8: registers: 8 registers do not fit into one read .*\n.*raise max_registers"
+    ):
         plan([word(0, 8)], Limits(max_registers=4))
 
 

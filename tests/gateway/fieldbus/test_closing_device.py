@@ -111,7 +111,7 @@ def test_the_reason_is_the_close_where_no_other_shape_is_left() -> None:
             outcome = await link.read([Request(1, 3, 100, 2)], MANNERS)
             assert isinstance(outcome, Silence)
             assert outcome.reason == "no-shape"
-            assert outcome.detail.startswith("the device closed the connection behind its answer")
+            assert str(outcome.detail).startswith("the device closed the connection after its answer")
             link.close()
 
     asyncio.run(test())
@@ -131,7 +131,7 @@ def test_a_reset_at_once_behind_a_whole_answer_is_its_close() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("share", "words"), [(0, "without an answer"), (7, "in the midst of an answer")])
+@pytest.mark.parametrize(("share", "words"), [(0, "without an answer"), (7, "in the middle of an answer")])
 def test_a_close_without_a_whole_answer_is_a_fault_as_before(kind: str, share: int, words: str) -> None:
     async def test() -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,7 +141,7 @@ def test_a_close_without_a_whole_answer_is_a_fault_as_before(kind: str, share: i
 
         async with serving(talk) as server, running(tcp_line(server.port, meter("one", 1), kind=kind)) as (_, polls):
             poll = await polls.until(lambda p: p.missed == "line-down")
-            assert words in poll.detail
+            assert words in str(poll.detail)
 
     asyncio.run(test())
 
@@ -153,7 +153,7 @@ def test_a_device_that_takes_no_other_connection_is_down_for_that_reason() -> No
         link = await _link(server, Connections())
         await link.read([Request(1, 3, 10, 20)], MANNERS)
         await server.stop()
-        with pytest.raises(LineDown, match="closed the connection behind its answer, and takes no other"):
+        with pytest.raises(LineDown, match="closed the connection after its answer and accepts no new one"):
             await link.read(_variants(100), MANNERS)
         link.close()
 

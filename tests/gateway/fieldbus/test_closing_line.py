@@ -16,7 +16,7 @@ from tests.gateway.fieldbus.devices import serving
 from tests.gateway.fieldbus.test_closing_device import closing
 from tests.support.epochs import running, until
 
-SAID = "one question a connection, for the device closes it behind each answer; connecting takes "
+SAID = "one request per connection: the device closes it after each answer; connecting takes "
 
 
 def test_status_says_one_question_a_connection_and_check_reckons_the_connecting(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_connecting_counts_for_each_read_and_what_needs_nearly_all_of_the_time_i
     assert found.meters[0].poll_ms == pytest.approx(meter.poll_ms + 800)
     share = (meter.poll_ms + 800) / 1000
     assert found.meters[0].share == pytest.approx(share)
-    text = f"which is reckoned in each read; with that its meters need {share:.2f} s of each second"
-    assert found.warnings == (*plan.warnings, f"rs485-1: {SAID}400 ms, {text}")
+    text = f"included in the time of each read; its meters then need {share:.2f} s of each second"
+    assert tuple(map(str, found.warnings)) == (*map(str, plan.warnings), f"rs485-1: {SAID}400 ms, {text}")
 
 
 @pytest.mark.parametrize("health", [{}, {"closing": []}, {"closing": [{"line": "another", "connect_ms": 9.0}]}])

@@ -45,7 +45,7 @@ def test_localhost_and_its_addresses_are_one_endpoint(other: str) -> None:
     (line,) = merge([bus("a", 1, host="localhost"), bus("b", 2, host=other)])
     assert line.where == "localhost:502", "it is connected to as the first bus says"
     assert len(merge([bus("a", 1, host=other), bus("b", 2, host="localhost", tcp_port=503)])) == 2
-    with pytest.raises(FieldbusError, match="both have the unit address 1"):
+    with pytest.raises(FieldbusError, match="have the same unit address 1"):
         merge([bus("a", 1, host="localhost"), bus("b", 1, host=other)])
 
 
@@ -54,19 +54,19 @@ def test_another_address_of_the_loopback_is_another_endpoint() -> None:
 
 
 def test_one_unit_address_twice_on_one_endpoint() -> None:
-    with pytest.raises(FieldbusError, match=r"b1 and a1: both have the unit address 1 on 10\.0\.0\.5:502") as error:
+    with pytest.raises(FieldbusError, match=r"b1 and a1 have the same unit address 1 on 10\.0\.0\.5:502") as error:
         merge([bus("a", 1), bus("b", 1)])
     assert error.value.way_out
 
 
 @pytest.mark.parametrize("more", [{"kind": "modbus-rtu-over-tcp"}, {"tunnel": True}, {"answer_life_ms": 5000}])
 def test_buses_of_one_endpoint_that_contradict_each_other(more: dict[str, object]) -> None:
-    with pytest.raises(FieldbusError, match="a and b: both lead to") as error:
+    with pytest.raises(FieldbusError, match="a and b both lead to") as error:
         merge([bus("a", 1), bus("b", 2, **more)])  # type: ignore[arg-type]
     assert "[[bus]]" in error.value.way_out
 
 
 def test_two_buses_of_one_serial_port() -> None:
     specs = [LineSpec(n, "modbus-rtu", (meter(n, 1),), port="/dev/ttyS0") for n in "ab"]
-    with pytest.raises(FieldbusError, match="both have the port /dev/ttyS0"):
+    with pytest.raises(FieldbusError, match="have the same port /dev/ttyS0"):
         merge(specs)

@@ -16,6 +16,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.fieldbus.poll import AttemptResult, PollAttempt
 from gateway.fieldbus.specs import BlockAnswer, MeterSpec
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
 
@@ -55,7 +56,7 @@ class Scripted:
         if self.down(request):
             raise LineDown("pulled out")
         if self.silent(request):
-            return Silence("timeout", "no answer", request)
+            return Silence("timeout", Message("answer-none"), request)
         if self.refused(request):
             return Refusal(request, 2)
         if self.double(request):
@@ -189,7 +190,7 @@ def test_an_answer_that_was_doubled_before_the_next_request_is_taken_out() -> No
     one.link.double = lambda request: request.address == 100
     attempt = one.poll()
     assert [a.block.address for a in attempt.poll.answers] == [300]
-    assert "two answers" in attempt.poll.failures[0].detail
+    assert "two answers" in str(attempt.poll.failures[0].detail)
     assert one.link.voided == set()
 
 

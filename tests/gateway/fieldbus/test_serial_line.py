@@ -370,6 +370,6 @@ def test_a_running_line_whose_driver_refuses_parity_is_down_and_says_why(tmp_pat
             await polls.until(lambda p: p.missed == "line-down")
         pty.unplug()
         assert [alarm.code for alarm in told] == ["line-down"]
-        assert "its driver refuses 115200 baud 8E1" in told[0].text
+        assert "its driver rejects 115200 baud 8E1" in told[0].text
 
     run(test)

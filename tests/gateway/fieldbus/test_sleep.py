@@ -54,36 +54,38 @@ def sleeper(name: str = "pv", unit: int = 1, period_ms: int = 100, night: Night 
 @pytest.mark.parametrize(
     ("now", "fell", "night", "power", "why"),
     [
-        (22, 21, None, NOTHING, "nothing tells when it sleeps"),
-        (12, 11, None, FULL, "its last power was 100% of its greatest"),
+        (22, 21, None, NOTHING, "its sleeping hours are unknown"),
+        (12, 11, None, FULL, "its last power was 100 % of its greatest"),
         (12, 11, None, LOW, None),
-        (12, 11, None, PowerRecord(84.0, 8400.0), "its last power was 1% of its greatest"),
-        (12, 11, None, PowerRecord(0.0, 0.0), "nothing tells when it sleeps"),
+        (12, 11, None, PowerRecord(84.0, 8400.0), "its last power was 1 % of its greatest"),
+        (12, 11, None, PowerRecord(0.0, 0.0), "its sleeping hours are unknown"),
         (22, 21, HOURS, NOTHING, None),
         (22, 21, HOURS, FULL, None),
-        (22, 19, HOURS, NOTHING, "it fell silent by day"),
-        (22, 19, HOURS, FULL, "its last power was 100% of its greatest"),
-        (29, 19, HOURS, NOTHING, "it fell silent by day"),
+        (22, 19, HOURS, NOTHING, "it stopped responding by day"),
+        (22, 19, HOURS, FULL, "its last power was 100 % of its greatest"),
+        (29, 19, HOURS, NOTHING, "it stopped responding by day"),
         (22, 19, HOURS, LOW, None),
         (19, 18, HOURS, LOW, "it is day"),
         (31, 21, HOURS, NOTHING, "it is day"),
-        (45, 21, HOURS, LOW, "it is silent for more than 16 h"),
+        (45, 21, HOURS, LOW, "it has been silent for more than 16 h"),
         (28, 12, None, LOW, None),
-        (28.01, 12, None, LOW, "it is silent for more than 16 h"),
+        (28.01, 12, None, LOW, "it has been silent for more than 16 h"),
     ],
 )
 def test_which_silence_is_sleep(
     now: float, fell: float, night: Night | None, power: PowerRecord, why: str | None
 ) -> None:
-    assert why_awake(round(now * H), round(fell * H), night, power) == why
+    found = why_awake(round(now * H), round(fell * H), night, power)
+    assert (found and str(found)) == why
 
 
 def test_a_night_longer_than_16_hours_may_be_slept_through_but_no_second_one() -> None:
     stockholm = Night(UTC, place=(59.33, 18.06))
     fell = 355 * 24 * H + 14 * H  # 14:00 UTC in December; the next night begins at 12:49
     for after, why in ((18.2, None), (19.0, "it is day")):
-        assert why_awake(fell + round(after * H), fell, stockholm, NOTHING) == why
-    assert str(why_awake(fell + 26 * H, fell, stockholm, NOTHING)).startswith("it is silent for more than 19.")
+        found = why_awake(fell + round(after * H), fell, stockholm, NOTHING)
+        assert (found and str(found)) == why
+    assert str(why_awake(fell + 26 * H, fell, stockholm, NOTHING)) == "it has been silent for more than 20 h"
 
 
 def test_what_fell_silent_by_day_is_not_asleep_all_night_and_a_new_day_begins_anew() -> None:
@@ -142,7 +144,7 @@ def test_a_device_that_may_not_sleep_never_does() -> None:
     one = Sleeper(replace(meter("one", 1), night=HOURS), lambda: LOW)
     for _ in range(3):
         one.unanswered(22 * H, "unreachable")
-    assert (one.asleep, one.why_awake) == (False, "")
+    assert (one.asleep, one.why_awake) == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +160,10 @@ def test_a_device_that_may_not_sleep_never_does() -> None:
     ],
 )
 def test_who_does_not_take_the_connection_has_no_power_and_who_refuses_it_has(error: OSError, quiet: bool) -> None:
-    found = not_connected("10.0.0.9:502", error)
+    found = not_connected(error)
     assert isinstance(found, LineDown)
     assert isinstance(found, Unreachable) is quiet
-    assert "10.0.0.9:502" in str(found)
+    assert str(found) in ("no response to the connection attempt", error.strerror)
 
 
 # — its alarms —
@@ -198,7 +200,7 @@ def test_a_sleeper_that_falls_silent_at_full_power_is_lost_and_one_at_no_power_s
             line.polled("other", True)
         assert line.codes == expected
     assert "check its power" in line.told[0].text
-    assert "pv may sleep, but its last power was 100% of its greatest" in line.told[0].text
+    assert "pv may sleep, but its last power was 100 % of its greatest" in line.told[0].text
 
 
 def test_a_sleeper_silent_for_more_than_16_hours_is_an_alarm() -> None:
@@ -279,7 +281,7 @@ def test_no_route_to_a_device_without_power_is_sleep_and_at_full_power_a_fault()
     assert asyncio.run(asleep_by(no_route(), LOW, "asleep"))[1] == []
     _, alarms = asyncio.run(asleep_by(no_route(), FULL, "line-down"))
     assert [alarm.code for alarm in alarms] == ["line-down"]
-    assert "its last power was 100% of its greatest" in alarms[0].text
+    assert "its last power was 100 % of its greatest" in alarms[0].text
 
 
 @pytest.mark.parametrize("kind", ["modbus-tcp", "modbus-rtu-over-tcp"])

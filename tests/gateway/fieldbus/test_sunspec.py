@@ -13,6 +13,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Silence
 from gateway.fieldbus.specs import MeterSpec
 from gateway.fieldbus.sunspec_discovery import Discovery
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Sent, answer, packet, refuse, running, serving, tcp_line, tcp_talk
 
@@ -95,7 +96,7 @@ def test_an_interrupted_search_goes_on_where_it_was() -> None:
     turn = iter(range(1000))
 
     async def every_second(requests: Sequence[Request]) -> Outcome:
-        return Silence("timeout", "no answer", requests[0]) if next(turn) % 2 else await broken.ask(requests)
+        return Silence("timeout", Message("answer-none"), requests[0]) if next(turn) % 2 else await broken.ask(requests)
 
     search, interruptions = Discovery(1, direct=True), 0
     while asyncio.run(search.run(every_second)) is not None:
@@ -137,6 +138,6 @@ def test_a_whole_inverter_line_with_a_model_that_is_not_there() -> None:
         assert not poll.flags & Quality.IDENTITY_UNPROVEN
         missing = [f for f in poll.failures if f.exception_code == 2]
         assert {p.name for f in missing for p, _ in f.block.points} >= {"active_power"}
-        assert "model 103" in missing[0].detail
+        assert "model 103" in str(missing[0].detail)
 
     asyncio.run(test())

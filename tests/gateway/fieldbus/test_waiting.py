@@ -117,7 +117,7 @@ def test_it_goes_unanswered_and_the_poll_ends_with_what_it_has(tmp_path: Path) -
         async with running(rtu_line(pty.link, apart(900), life_ms=LIFE_MS)) as (_, polls):
             poll = await polls.until(lambda p: bool(p.answers))
         pty.unplug()
-        assert [(f.block.address, f.reason, f.detail) for f in poll.failures] == [(300, "timeout", "no answer")]
+        assert [(f.block.address, f.reason, str(f.detail)) for f in poll.failures] == [(300, "timeout", "no answer")]
 
     asyncio.run(test())
 

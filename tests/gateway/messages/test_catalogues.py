@@ -26,6 +26,11 @@ MADE_FROM_TABLES = {
 }
 """Modules that take the code of a message from a table, whose codes the first lines above collect."""
 CONVERTED = {
+    "gateway/acquisition",
+    "gateway/agent",
+    "gateway/alarms",
+    "gateway/anchoring",
+    "gateway/cli",
     "gateway/commissioning",
     "gateway/config",
     "gateway/dashboard",
@@ -34,14 +39,25 @@ CONVERTED = {
     "gateway/devices",
     "gateway/doctor",
     "gateway/evidence",
+    "gateway/feeds",
+    "gateway/feeds/sparkplug",
+    "gateway/fieldbus",
+    "gateway/fieldbus/modbus",
     "gateway/history",
     "gateway/messages",
-    "gateway/recording",
     "gateway/process",
+    "gateway/recording",
+    "gateway/runtime",
     "gateway/status",
     "gateway/storage",
     "gateway/storage/capacity",
     "gateway/storage/recovery",
+    "ledger_client",
+    "ledger_client/formats",
+    "ledger_client/ledgers",
+    "ledger_client/ledgers/evm",
+    "ledger_client/transport",
+    "ledger_client/verification",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
 """Rooms that still make some of their sentences as English text."""

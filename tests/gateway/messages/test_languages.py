@@ -24,11 +24,12 @@ FULL = Message("database-error", path="/data/x.db", error=Message("errno-enospc"
 
 def test_a_message_in_a_message_is_said_in_the_same_language() -> None:
     assert str(FULL) == (
-        "/data/x.db: No space left on device; way out: free space, and check the disk and the folder's permissions"
+        "/data/x.db: No space left on device; fix: free disk space, and check the disk and the permissions of the "
+        "folder"
     )
     assert in_language(FULL, "en") == "/data/x.db: No space left on device"
     assert in_language(FULL, "zh") == "/data/x.db：磁盘空间已满"
-    assert fix_in_language(FULL, "zh") == "请释放空间，并检查磁盘和目录权限"
+    assert fix_in_language(FULL, "zh") == "请释放磁盘空间，并检查磁盘和目录权限"
 
 
 def test_a_finished_text_goes_through_the_table_of_old_sentences() -> None:
@@ -48,7 +49,7 @@ def test_each_kind_of_alarm_has_a_title_and_advice(kind: str) -> None:
 def test_what_was_stored_is_shown_in_english_as_it_was_and_in_chinese_by_its_message() -> None:
     assert in_language(Stored("as it was worded then", FULL), "en") == "as it was worded then"
     assert in_language(Stored("as it was", FULL), "zh") == (
-        "/data/x.db：磁盘空间已满；处理办法：请释放空间，并检查磁盘和目录权限"
+        "/data/x.db：磁盘空间已满；处理：请释放磁盘空间，并检查磁盘和目录权限"
     )
     old = "bus-1: the line answers again"
     assert in_language(Stored(old), "zh") == in_language(Stored(old, Message("never-made")), "zh")
@@ -80,7 +81,7 @@ def test_of_a_newer_version_s_message_the_english_text_is_shown_as_a_whole(
 def test_errors_take_a_message_or_a_text() -> None:
     error = GatewayError(FULL)
     assert (error.message, error.problem) == (FULL, "/data/x.db: No space left on device")
-    assert str(error) == f"{error.problem}\n  way out: {error.way_out}"
+    assert str(error) == f"{error.problem}\n  fix: {error.way_out}"
     text = GatewayError("there is no such page", "open another")
     assert (text.message, text.problem, text.way_out) == (None, "there is no such page", "open another")
     assert str(GatewayError("no way out")) == "no way out"
@@ -92,12 +93,12 @@ def test_an_error_of_a_key_says_where_and_keeps_what() -> None:
     assert error.message == Message("config-at", file="gateway.toml", key="meter", what=what)
     assert (error.problem, error.way_out) == (f"gateway.toml: meter: {what.problem}", what.way_out)
     assert ConfigError("gateway.toml", "", what).problem == f"gateway.toml: {what.problem}"
-    assert str(ConfigError("a", "b", "c", "d")) == "a: b: c\n  way out: d"
+    assert str(ConfigError("a", "b", "c", "d")) == "a: b: c\n  fix: d"
 
 
 def test_an_error_of_a_port_says_where_and_keeps_what() -> None:
     error = PortError("/dev/ttyS1", Message("port-missing-none"))
-    assert (error.problem, error.fault) == ("/dev/ttyS1: there is no such port", "there is no such port")
+    assert (error.problem, error.what.problem) == ("/dev/ttyS1: there is no such port", "there is no such port")
     assert in_language(error.message or "", "zh") == "/dev/ttyS1：没有此端口"
 
 

@@ -65,8 +65,8 @@ def test_foreign_text_neither_ends_a_line_nor_steers_a_terminal(
 
 
 def test_a_login_in_an_address_is_left_out() -> None:
-    told = log_setup.message_of(record("mqtt://operator:hunter2@broker:1883 cannot be reached\n  way out: look"))
-    assert told == "mqtt://broker:1883 cannot be reached; way out: look"
+    told = log_setup.message_of(record("mqtt://operator:hunter2@broker:1883 cannot be reached\n  fix: look"))
+    assert told == "mqtt://broker:1883 cannot be reached; fix: look"
 
 
 def fields(datagram: bytes) -> dict[str, str]:

@@ -82,10 +82,10 @@ def test_a_change_that_the_disk_does_not_take_changes_nothing(loaded: Config) ->
     hands.journal.flush()
     after = rewritten(loaded, ('every = "10s"', 'every = "7s"'))
     hands.store._db.close()
-    with pytest.raises(StoreError, match="could not be written"):
+    with pytest.raises(StoreError, match="cannot write the change"):
         change(hands, after, METER)
     assert hands.journal.rules.periods_ms[METER] == 10_000
-    with pytest.raises(StoreError, match="nothing can be recorded now"):
+    with pytest.raises(StoreError, match="recording has stopped"):
         change(hands, after, METER)
     hands.machine.passes(20)
     assert hands.journal.skip(list(loaded.meters)) == hands.clock.schedule_ms()
@@ -105,7 +105,7 @@ def test_a_difference_shows_durations_as_they_are_written_and_names_the_lines_to
     specs = {spec.name: spec for spec in line_specs(loaded)}
     after = rewritten(loaded, ('every = "10s"', 'every = "7s"'))
     found = difference(loaded, after, specs, line_specs(after))
-    assert list(found.text) == [
+    assert list(map(str, found.changes)) == [
         "- bus rs485-1, meter export-main, every = 10s", "+ bus rs485-1, meter export-main, every = 7s"
     ]  # fmt: skip
     assert set(found.lines) == found.closed == {"rs485-1"}
@@ -124,7 +124,7 @@ def test_a_change_that_a_full_disk_refuses_has_ended_nothing_though_the_reserve_
     hands.machine.passes(25)
     hands.journal.flush()
     store.fates = [("full", 0.0)]
-    with pytest.raises(StoreError, match="could not be written"):
+    with pytest.raises(StoreError, match="cannot write the change"):
         change(hands, loaded, METER)
     hands.polls += 3
     hands.journal.skip(loaded.meters)

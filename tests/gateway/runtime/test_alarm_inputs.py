@@ -87,9 +87,9 @@ def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) 
 
 def test_the_stores_own_alarms_are_shown_and_not_signed_twice(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        ears.event("alarm", code="buffer", line="store", text="the buffer is 81 % full", raised=True)
+        ears.event("alarm", code="buffer", line="store", text="buffer 81% full", raised=True)
         assert (ears.one().code, ears.one().active, ears.raised()) == ("buffer", True, [])
-        ears.event("alarm", code="buffer", line="store", text="there is room again", raised=False)
+        ears.event("alarm", code="buffer", line="store", text="buffer has room again", raised=False)
         assert (ears.one().active, ears.raised()) == (False, [])
         ears.event("alarm", code="ledger-lost", line="ledger x", text="told elsewhere", raised=True)
         assert len(ears.board.listed()) == 1
@@ -245,7 +245,7 @@ def test_room_for_less_than_two_days(tmp_path: Path) -> None:
 
 def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connected(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        now = {"connected": False, "state": "nobody answers at that address (timed out)"}
+        now = {"connected": False, "state": "the broker is not reachable (timed out)"}
         ears.site.feeds.join("scada", lambda: now)
 
         def passes(seconds: int) -> None:
@@ -262,7 +262,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         passes(3)
         away = ears.one()
         assert (away.source, away.code, away.line) == (GATEWAY, "feed-away", "feed scada")
-        assert away.text == "feed scada: nobody answers at that address (timed out)"
+        assert away.text == "feed scada: the broker is not reachable (timed out)"
         now["connected"] = True
         passes(12)
         assert not ears.one().active

@@ -122,14 +122,14 @@ def test_doctor_looks_whether_the_account_may_write(plant: Plant) -> None:
     def said() -> str:
         return " ".join(meterseal("doctor", plant.loaded.path)[1].split())
 
-    assert "it would refuse the next batch: Unknown account" in said()
+    assert "would refuse the next batch: Unknown account" in said()
     plant.register()
     assert "it holds no batch of this gateway yet" in said()
     plant.registry.send(plant.registry.owner, "revoke", plant.account.address)
     assert "was revoked" in said()
     text = plant.loaded.trust.read_text()
     plant.loaded.trust.write_text(text[: text.index("[[chain]]")])
-    assert "has no [[chain]] of it" in said()
+    assert "has no [[chain]] for it" in said()
 
 
 def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> None:
@@ -146,11 +146,15 @@ def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> N
 RULES = {
     "no contract": ("contract = ", "# ", ("contract: is missing", "docs/evm.md")),
     "no chain": ("chain_id = 31337", "", ("chain_id: is missing",)),
-    "no address": ('contract = "0x', 'contract = "', ("contract: is no address: write 0x and 40 hexadecimal digits",)),
+    "no address": (
+        'contract = "0x',
+        'contract = "',
+        ("contract: is not an address: write 0x and 40 hexadecimal digits",),
+    ),
     "chain 0": ("chain_id = 31337", "chain_id = 0", ("chain_id",)),
     "over mqtt": ('url = "http://', 'url = "mqtt://', ("url", "type evm needs http://HOST:PORT")),
     "no confirmations": ("confirmations = 1", "confirmations = 0", ("confirmations",)),
-    "its keys for another type": ('type = "evm"', 'type = "http"', ("chain_id", "belongs to ledgers of type evm")),
+    "its keys for another type": ('type = "evm"', 'type = "http"', ("chain_id", "applies to ledgers of type evm only")),
 }
 
 
@@ -173,9 +177,9 @@ def test_a_key_file_that_does_not_open_is_named(tmp_path: Path) -> None:
     assert "keystore" not in err, err
     secret, keystore = plant.folder / "keys" / "chain.password", plant.folder / "keys" / "chain.json"
     secret.write_text("wrong")
-    refused(plant.loaded.path, "ledger 'consortium', keystore", "the password does not open this key file")
+    refused(plant.loaded.path, "ledger 'consortium', keystore", "the password does not decrypt this key file")
     secret.chmod(0o644)
-    refused(plant.loaded.path, "keystore_password_file", "others can read it")
+    refused(plant.loaded.path, "keystore_password_file", "other users can read it")
     secret.unlink()
     refused(plant.loaded.path, "keystore_password_file", "does not exist")
     secret.write_text(PASSWORD)
@@ -183,7 +187,7 @@ def test_a_key_file_that_does_not_open_is_named(tmp_path: Path) -> None:
     keystore.write_text("{}")
     refused(plant.loaded.path, "ledger 'consortium', keystore", "is not an encrypted key file")
     keystore.unlink()
-    refused(plant.loaded.path, "ledger 'consortium', keystore", "no such file")
+    refused(plant.loaded.path, "ledger 'consortium', keystore", "the file does not exist")
 
 
 def test_the_password_may_be_a_systemd_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +195,7 @@ def test_the_password_may_be_a_systemd_credential(tmp_path: Path, monkeypatch: p
     text = plant.loaded.path.read_text()
     plant.loaded.path.write_text(text.replace('"keys/chain.password"', '"$CREDENTIALS_DIRECTORY/chain"'))
     loaded = load_config(plant.loaded.path)
-    with pytest.raises(ConfigError, match="systemd gave this process no credentials"):
+    with pytest.raises(ConfigError, match="systemd passed no credentials"):
         ledger_drivers.check_accounts(loaded)
     os.rename(plant.folder / "keys" / "chain.password", tmp_path / "chain")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

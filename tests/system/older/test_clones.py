@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.anchoring.ledger_comparison import conflict_text
+from gateway.anchoring.ledger_comparison import equivocation
 from gateway.config.model import Config
 from tests.support.books import check_books
 from tests.support.samples import site
@@ -56,15 +56,15 @@ def test_a_cloned_gateway_stops_sealing_and_anchoring_and_goes_on_recording(
     assert life.alarms() == ["equivocation"]
     assert life.reconciliation.conflicts == [conflict]  # which the next one of this epoch is told of
     status = life.status()
-    text = conflict_text("test-gateway", conflict, str(loaded.database))
-    assert status.conflicts == [text]
-    assert status.problems().count(text) == 1
+    said = equivocation("test-gateway", conflict, str(loaded.database))
+    assert status.conflicts == [said]
+    assert status.problems().count(said) == 1
     assert (len(life.reader.batches.all()), len(life.reader.batches.cuts())) == (3, 2)
     assert life.reader.totals()["readings"] == 6 + 3 + 6
     life.stop()
     life = Life(loaded, ledger)  # the next start knows it from the database, asks nobody and stays stopped
     life.record(1)
-    assert life.recorder.health()["sealing"] == text
+    assert life.recorder.health()["sealing"] == str(said)
     life.until(lambda life: life.reconciliation.stopped)
     assert len(life.reader.batches.all()) == 3
     life.stop()

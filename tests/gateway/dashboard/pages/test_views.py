@@ -26,7 +26,8 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.routes import contents
-from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
+from gateway.messages.message import Message
+from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp, said_fields
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
@@ -168,7 +169,7 @@ def test_a_chart_says_missed_polls_only_as_coverage_counts_them(tmp_path: Path) 
             return made.body.decode()
 
     shown = asyncio.run(show())
-    assert re.search(r"; by coverage records 0 polls missed from [\d:]+ to [\d:]+<", shown)
+    assert re.search(r"; 0 polls missed from [\d:]+ to [\d:]+, by coverage records<", shown)
 
 
 def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Pa
             return made, drawn
 
     shown, (month, year) = asyncio.run(show())
-    assert "Times are the site&#39;s, Asia/Kolkata (UTC+05:30)" in shown
+    assert "Times are in Asia/Kolkata (UTC+05:30)" in shown
     assert re.search(
         r'<time datetime="2027-01-15T08:0\d:\d\d.000Z" title="[^"]+">(2027-01-15 )?13:3\d:\d\d</time>', shown
     )
@@ -298,7 +299,13 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
                     "live": 0,
                     "history": 0,
                 },
-                {"connected": True, "state": "connected", "waiting": 0, "live": 12_345, "history": 0},
+                {
+                    "connected": True,
+                    **said_fields(Message("feed-connected"), "state"),
+                    "waiting": 0,
+                    "live": 12_345,
+                    "history": 0,
+                },
             ):
                 running.feeds.join("scada", lambda now=now: now)  # type: ignore[misc]
                 page_ = looker(running)("/", store, {}, {}, "en").body.decode()
@@ -307,7 +314,7 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
             return shown
 
     away, waiting, connected = (re.sub(r"[|\s]+", " ", text) for text in asyncio.run(show()))
-    assert "scada json · mqtt://127.0.0.1:1 tells nobody the broker refused the connection 5 7 0" in away
+    assert "scada json · mqtt://127.0.0.1:1 not publishing the broker refused the connection 5 7 0" in away
     assert "waiting connected, waits for primary host ems 0 0 0" in waiting
     assert "mqtt://127.0.0.1:1 connected 12345 0 0" in connected
 
@@ -373,7 +380,7 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
 
     installer, viewer = asyncio.run(show())
     for shown in (installer, viewer):
-        assert "The known meter is 21043387; a device with another number answers now" in shown
+        assert "Known meter: 21043387. A device with another serial number answers now" in shown
         assert "4711" not in shown[: shown.index("</section>")], "the number to type is read off the meter"
     assert '<form method="post" action="/acts/accept"' in installer
     assert "/acts/accept" not in viewer

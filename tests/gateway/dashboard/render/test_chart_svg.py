@@ -72,12 +72,12 @@ def test_flags_stand_below_each_verdict_in_its_own_height() -> None:
 
 
 def test_bars_begin_at_zero_and_what_is_not_known_is_hatched() -> None:
-    steps = [step(0, 4.0), Step(MIN, 2 * MIN, None, None, None, note="the counter was reset"), step(2, 2.0)]
+    steps = [step(0, 4.0), Step(MIN, 2 * MIN, None, None, None, note="counter reset"), step(2, 2.0)]
     svg = chart_svg.bars(steps, frame(3), "x", "kWh")
     feet = {float(b.get("y", 0)) + float(b.get("height", 0)) for b in elements(svg, "bar")}
     assert [round(foot, 1) for foot in feet] == [round(chart_svg.axis([4.0, 2.0], from_zero=True).y(0.0), 1)]
     (gap,) = elements(svg, "gap")
-    assert gap.findtext(f"{SVG}title") == "the counter was reset"
+    assert gap.findtext(f"{SVG}title") == "counter reset"
 
 
 def test_text_is_escaped() -> None:

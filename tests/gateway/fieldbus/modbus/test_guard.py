@@ -10,6 +10,7 @@ from gateway.fieldbus.modbus.frames import Reply, Request, Shape, crc
 from gateway.fieldbus.modbus.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence
 from gateway.fieldbus.modbus.rtu import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
 
 LIFE, T35 = 3.0, 0.004
 TWO, THREE = Request(1, 3, 0, 2), Request(1, 3, 0, 3)
@@ -153,7 +154,7 @@ def test_a_frame_that_had_begun_before_sending_is_noise() -> None:
 def test_a_byte_before_the_request_is_out_voids_the_read() -> None:
     bench = Bench()
     outcome = bench.read(TWO, 10.0, (0.005, reply(TWO)[:1]), (0.02, reply(TWO)[1:]))
-    assert outcome == Silence("timeout", "bytes came before the request was out", TWO)
+    assert outcome == Silence("timeout", Message("answer-early"), TWO)
 
 
 def test_a_second_frame_of_the_same_shape_voids_the_first() -> None:
@@ -184,7 +185,7 @@ def test_after_the_next_request_a_second_frame_is_only_late() -> None:
 def test_a_damaged_answer_ends_the_read_and_is_never_a_value() -> None:
     bench = Bench()
     outcome = bench.read(TWO, 10.0, (0.05, broken(reply(TWO))), (0.06, reply(TWO)))
-    assert outcome == Silence("timeout", "an answer with a wrong CRC", TWO)
+    assert outcome == Silence("timeout", Message("answer-crc"), TWO)
     assert bench.kinds == ["damaged"]
 
 
@@ -220,7 +221,7 @@ def test_lone_bytes_before_an_answer_are_taken_off_where_the_profile_says_so(hea
 
 def test_an_answer_that_breaks_off_is_silence() -> None:
     outcome = Bench().read(TWO, 10.0, (0.05, reply(TWO)[:5]))
-    assert outcome == Silence("timeout", "an answer broke off after 5 bytes", TWO)
+    assert outcome == Silence("timeout", Message("answer-broken-off", n=5), TWO)
 
 
 def test_an_exception_is_matched_by_unit_and_function() -> None:
@@ -268,7 +269,7 @@ def test_an_echo_is_stripped_and_must_be_exact() -> None:
     collision = frame[:4] + b"\x55" + frame[5:]
     outcome = bench.read(TWO, 10.0, (0.012, collision), (0.03, reply(TWO)))
     assert isinstance(outcome, Silence)
-    assert "echo" in outcome.detail
+    assert "echo" in str(outcome.detail)
 
 
 def test_whether_a_line_echoes_is_found_out_from_the_first_read() -> None:
@@ -284,7 +285,7 @@ def test_whether_a_line_echoes_is_found_out_from_the_first_read() -> None:
 
 def test_an_echo_without_an_answer_decides_as_well() -> None:
     bench = Bench(echo="auto")
-    assert bench.read(TWO, 10.0, (0.005, TWO.frame)) == Silence("timeout", "no answer", TWO)
+    assert bench.read(TWO, 10.0, (0.005, TWO.frame)) == Silence("timeout", Message("answer-none"), TWO)
     outcome = bench.read(THREE, 11.0, (0.02, reply(THREE)))
     assert isinstance(outcome, Silence), "from now on the echo must be there"
     assert bench.kinds == ["late"]
@@ -304,13 +305,13 @@ def test_bytes_that_only_began_like_an_echo_are_heard_as_what_they_are() -> None
     question = Request(1, 3, 0x0400, 2)  # its frame and its answer begin with the same three bytes
     assert isinstance(bench.read(question, 10.0, (0.02, reply(question)[:3]), (0.03, reply(question)[3:])), Answer)
     outcome = Bench(echo="auto").read(question, 10.0, (0.02, reply(question)[:3]))
-    assert outcome == Silence("timeout", "an answer broke off after 3 bytes", question)
+    assert outcome == Silence("timeout", Message("answer-broken-off", n=3), question)
 
 
 def test_bytes_before_the_request_is_out_are_the_echo_or_void_the_read() -> None:
     bench, wire = Bench(echo="auto"), reply(TWO)
     outcome = bench.read(TWO, 10.0, (0.005, wire[:2]), (0.02, wire[2:]))
-    assert outcome == Silence("timeout", "bytes came before the request was out", TWO)
+    assert outcome == Silence("timeout", Message("answer-early"), TWO)
 
 
 def test_until_the_echo_is_decided_a_read_that_answers_itself_is_not_asked() -> None:
@@ -326,7 +327,7 @@ def test_an_echo_that_could_be_an_answer_is_none() -> None:
     question = Request(1, 2, 0x0310, 24)  # 01 02 03 10 00 18 … is also an answer of 3 bytes
     bench = Bench(echo="on")
     outcome = bench.read(question, 10.0, (0.012, question.frame))
-    assert outcome == Silence("timeout", "no answer", question)
+    assert outcome == Silence("timeout", Message("answer-none"), question)
 
 
 def test_without_the_guard_a_late_answer_is_taken_for_the_next() -> None:
@@ -420,7 +421,7 @@ def test_a_void_read_keeps_the_line_until_its_answer_came_or_cannot_come() -> No
     assert not bench.guard.decided, "its answer is on the wire"
     bench.guard.receive(reply(TWO)[1:], 10.02)
     assert bench.guard.decided
-    assert bench.guard.finish(10.02) == Silence("timeout", "bytes came before the request was out", TWO)
+    assert bench.guard.finish(10.02) == Silence("timeout", Message("answer-early"), TWO)
     assert bench.kinds == ["late"]
 
 
@@ -463,7 +464,7 @@ def test_an_answer_of_wrong_function_or_length_in_place_of_ours_is_the_units_fau
     for start in (10.0, 12.0, 20.0):
         outcome = bench.read(TWO if start != 12.0 else THREE, start, (0.05, wrong))
         assert isinstance(outcome, Silence)
-        assert (outcome.reason, outcome.detail) == ("timeout", "an answer of another function or length than was asked")
+        assert (outcome.reason, outcome.detail) == ("timeout", Message("answer-mismatched"))
     assert bench.kinds == ["mismatched"] * 3
     shape = bench.seen[0].shape
     assert shape is not None

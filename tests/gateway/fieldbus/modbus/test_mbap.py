@@ -15,6 +15,7 @@ from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification
 from gateway.fieldbus.modbus.link import Answer, ObservedFrame, Outcome, Refusal, Silence
 from gateway.fieldbus.modbus.mbap import Transactions
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import answer, packet, refuse
 
 READ, OTHER = Request(1, 3, 100, 2), Request(1, 3, 200, 3)
@@ -89,9 +90,9 @@ def test_a_longer_count_than_there_are_bytes_has_no_answer() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (bytes.fromhex("0001 0007 0007 01 03 04 00000000"), "bytes that are no Modbus TCP"),
-        (bytes.fromhex("0001 0000 0001 01 03 04 00000000"), "bytes that are no Modbus TCP"),
-        (bytes.fromhex("0001 0000 00FF 01 03 04 00000000"), "bytes that are no Modbus TCP"),
+        (bytes.fromhex("0001 0007 0007 01 03 04 00000000"), "bytes that are not Modbus TCP"),
+        (bytes.fromhex("0001 0000 0001 01 03 04 00000000"), "bytes that are not Modbus TCP"),
+        (bytes.fromhex("0001 0000 00FF 01 03 04 00000000"), "bytes that are not Modbus TCP"),
         (bytes.fromhex("0001 0000 0002 01 03"), "byte count does not fit"),
         (bytes.fromhex("0001 0000 0002 01 83"), "byte count does not fit"),
         (bytes.fromhex("0001 0000 0008 01 03 04 0000000000"), "byte count does not fit"),
@@ -106,7 +107,7 @@ def test_bytes_that_cannot_be_framed_end_the_question_and_the_connection(data: b
     assert bench.transactions.decided
     outcome = bench.transactions.finish(10.1)
     assert isinstance(outcome, Silence)
-    assert problem in outcome.detail
+    assert problem in str(outcome.detail)
     assert bench.transactions.stale
     assert isinstance(bench.read(answer(READ)), Silence), "nothing is believed until there is another connection"
     bench.transactions.opened()
@@ -121,7 +122,7 @@ def test_two_silences_in_a_row_or_a_packet_that_broke_off_spoil_the_connection()
     bench = Bench(direct=True)
     tid = bench.ask()
     bench.transactions.receive(packet(tid, answer(READ))[:10], 10.0)
-    assert bench.transactions.finish(10.1) == Silence("timeout", "an answer broke off", READ)
+    assert bench.transactions.finish(10.1) == Silence("timeout", Message("answer-ended-early"), READ)
     assert bench.transactions.stale
     bench = Bench(direct=True)
     bench.ask()
@@ -162,14 +163,14 @@ def test_behind_a_converter_a_second_answer_voids_the_first_until_the_next_quest
 
 def test_behind_a_converter_two_answers_that_come_together_void_each_other() -> None:
     bench = Bench()
-    assert bench.read(answer(READ), answer(READ)) == Silence("timeout", "two answers came to one question", READ)
+    assert bench.read(answer(READ), answer(READ)) == Silence("timeout", Message("poll-two-answers"), READ)
     assert bench.kinds == ["doubled"]
 
 
 @pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.parametrize("frame", [refuse(Request(2, 3, 100, 2)), answer(Request(2, 3, 100, 2))])
 def test_another_unit_neither_answers_nor_refuses(direct: bool, frame: bytes) -> None:
-    assert Bench(direct=direct).read(frame) == Silence("timeout", "an answer of unit 2", READ)
+    assert Bench(direct=direct).read(frame) == Silence("timeout", Message("answer-other-unit", unit=2), READ)
 
 
 def test_a_device_that_repeats_itself_and_a_guard_that_is_off_void_nothing() -> None:
@@ -186,7 +187,7 @@ def test_an_answer_that_broke_off_does_not_take_the_next_packet_for_its_end(dire
     tid = bench.ask()
     bench.transactions.receive(packet(tid, answer(READ))[:9] + packet(tid - 1, refuse(OTHER)), 10.0)
     outcome = bench.transactions.finish(10.1)
-    assert outcome == Silence("timeout", "behind an answer came a part of a packet", READ)
+    assert outcome == Silence("timeout", Message("answer-part-behind"), READ)
     assert bench.transactions.stale
 
 
@@ -225,7 +226,7 @@ def test_an_answer_of_wrong_function_over_tcp_is_the_units_fault_each_time() -> 
         for now in (10.0, 11.0, 30.0):
             outcome = bench.read(answer(Request(1, 4, 100, 2)), now=now)
             assert isinstance(outcome, Silence)
-            assert "function 4" in outcome.detail
+            assert "function 4" in str(outcome.detail)
         assert bench.kinds == ["mismatched"] * 3
 
 

@@ -12,6 +12,7 @@ from gateway.fieldbus.modbus.link import Answer, Manners, ObservedFrame, Silence
 from gateway.fieldbus.modbus.rtu_link import RtuLink
 from gateway.fieldbus.modbus.serial_port import open_port
 from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import Pty, answer
 from tests.gateway.fieldbus.modbus.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
 
@@ -38,7 +39,7 @@ def test_an_echo_that_was_lost_once_is_found_out_all_the_same() -> None:
     bench = Bench(echo="auto")
     assert isinstance(bench.read(TWO, 10.0, (0.03, reply(TWO))), Answer)
     four, five = Request(1, 3, 0, 4), Request(1, 3, 0, 5)
-    returned = Silence("timeout", "the question itself came back where no echo was due", four)
+    returned = Silence("timeout", Message("answer-returned"), four)
     assert bench.read(four, 11.0, (0.012, four.frame), (0.03, reply(four))) == returned
     bench.guard.receive(reply(four), 11.1)
     assert isinstance(bench.read(five, 12.0, (0.012, five.frame), (0.03, reply(five))), Answer)

@@ -48,7 +48,7 @@ def test_a_slot_that_is_not_offered_yet_is_tried_again_after_a_moment(same_devic
 @pytest.mark.parametrize("kind", [LineDown, Unreachable])
 def test_a_device_that_takes_no_other_connection_is_said_to(kind: type[LineDown]) -> None:
     slot = Slot(LineDown("first"), kind("10.0.0.5:502: Connection refused"))
-    with pytest.raises(LineDown, match="behind its answer, and takes no other") as error:
+    with pytest.raises(LineDown, match="after its answer and accepts no new one") as error:
         asyncio.run(reopened(slot.connect, same_device=True))
     assert type(error.value) is kind
     assert "10.0.0.5:502: Connection refused" in str(error.value)

@@ -1,0 +1,144 @@
+"""Commands to the running gateway: reload, accept, clear-shared."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from gateway.cli.common import CONFIG, JSON, out, user
+from gateway.commissioning.line_specs import line_specs
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.process import control_socket
+
+ASK_EVERY_S = 0.5
+
+
+@click.command()
+@CONFIG
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--wait", is_flag=True, help="Wait until every meter has answered or the gateway has rolled back.")
+@JSON
+def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: bool) -> None:
+    """Apply a changed CONFIG in the running gateway; only changed lines are reopened.
+
+    Rolls back automatically if a meter that answered before does not answer within three of its periods and at least
+    60 s. To change the gateway's id, data folder or keys, restart it.
+    """
+    config = load_config(config_path)
+    change = control_socket.give(config.data, "preview")
+    if not as_json:
+        _show(config, change)
+    if dry_run or change["nothing"]:
+        _say(change | {"done": False}, as_json)
+        return
+    if not yes and (as_json or not _asked()):
+        raise Declined(Message("reload-not-confirmed"))
+    done = control_socket.give(config.data, "reload", fingerprint=change["fingerprint"], user=user())
+    if not as_json:
+        watched = f"; it may roll back within {done['watched_s']:.0f} s" if done["watched_s"] else ""
+        click.echo(f"the gateway now uses {config_path}{watched}")
+    if wait:
+        done["reverted"] = _until_it_holds(config.data)
+    _say(done, as_json)
+    if done.get("reverted"):
+        raise Declined(done["reverted"])
+
+
+def _asked() -> bool:
+    try:
+        return click.confirm("apply?", default=False)
+    except click.Abort:  # not a terminal
+        return False
+
+
+def _show(config: Config, change: dict[str, Any]) -> None:
+    from gateway.cli.plan_view import print_plan
+    from gateway.commissioning import line_plan
+
+    if change["nothing"]:
+        out.print(f"{config.path}: no changes")
+        return
+    for line in change["changes"]:
+        out.print(Text.assemble((line[0], "green" if line.startswith("+") else "red"), line[1:]))
+    for spec in line_specs(config):
+        if spec.name in change["opened"]:
+            print_plan(out, line_plan.line_plan(spec))
+    for name in change["closed"]:
+        out.print(f"line {name} is closed")
+    if change["ledgers"]:
+        out.print("every ledger is queried first, as at a start")
+
+
+def _until_it_holds(data: Path) -> str | None:
+    while True:
+        state = control_socket.give(data, "health")["configuration"]
+        if state["trial"] is None:
+            reverted: str | None = state["reverted"]
+            return reverted
+        if state["stuck"] is not None:
+            raise GatewayError(Message("reload-cannot-revert", why=state["stuck"]))
+        time.sleep(ASK_EVERY_S)
+
+
+def _say(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(facts))
+
+
+@click.command()
+@CONFIG
+@click.argument("meter")
+@click.option("--serial", required=True, help="Serial number that the new device reports.")
+@click.option("--reason", default="", help="Reason, for the signed event.")
+@JSON
+def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: bool) -> None:
+    """Accept the device that now answers for METER; a signed event names the old and the new one."""
+    config = load_config(config_path)
+    if meter not in config.meters:
+        raise GatewayError(
+            Message("command-no-meter", config=str(config_path), meter=meter, meters=tuple(config.meters))
+        )
+    done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
+    click.echo(
+        json.dumps(done)
+        if as_json
+        else f"{meter}: accepted {done['new']} in place of {done['old']}; recording continues"
+    )
+
+
+@click.command("clear-shared")
+@CONFIG
+@click.argument("bus")
+@JSON
+def clear_shared(config_path: Path, bus: str, as_json: bool) -> None:
+    """Stop flagging values of BUS as SHARED_LINE once another master is removed; a signed event names the user.
+
+    All request shapes and the configured answer lives apply again, until another master is heard.
+    """
+    config = load_config(config_path)
+    done = control_socket.give(config.data, "clear-shared", line=_line_of(config, bus), user=user())
+    text = f"{bus}: values are no longer flagged as shared, until another master is heard"
+    click.echo(json.dumps(done) if as_json else text)
+
+
+def _line_of(config: Config, bus: str) -> str:
+    """The name of the line that a bus is, or that it is a part of; also by the line's own name, as alarms have it.
+    Raises GatewayError."""
+    lines = line_specs(config)
+    if bus in {spec.name for spec in lines}:
+        return bus
+    meters = next((entry.meter for entry in config.document.bus if entry.name == bus), None)
+    if meters is None:
+        buses = tuple(entry.name for entry in config.document.bus)
+        raise GatewayError(Message("command-no-bus", config=str(config.path), bus=bus, buses=buses))
+    names = {meter.name for meter in meters}
+    return next(spec.name for spec in lines if any(m.name in names for m in spec.meters))

@@ -1,0 +1,41 @@
+"""Run commands: run, demo."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from gateway.cli.common import CONFIG, JSON
+from gateway.config.field_types import duration_ms
+from gateway.config.load import load_config
+
+
+@click.command()
+@CONFIG
+def run(config_path: Path) -> None:
+    """Poll, sign, store, seal and anchor until stopped (SIGTERM or Ctrl-C)."""
+    from gateway.agent import main as agent
+
+    asyncio.run(agent.run(load_config(config_path)))
+
+
+@click.command()
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), help="Folder for all files.  [default: ./meterseal-demo-TIME]"
+)
+@click.option("--for", "duration", metavar="DURATION", help='End after this time, such as "60s".')
+@JSON
+def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
+    """Run the whole chain on this machine: simulated meters, gateway, ledger, proofs. Ctrl-C ends it."""
+    from gateway.cli.demo import run as demonstration
+
+    try:
+        seconds = duration_ms(duration) / 1000 if duration else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    folder = folder or Path(f"meterseal-demo-{datetime.now():%Y%m%d-%H%M%S}")
+    sys.exit(demonstration.main(folder, seconds, as_json=as_json))

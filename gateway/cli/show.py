@@ -1,0 +1,81 @@
+"""Show commands: status, doctor, profiles."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from gateway.cli.common import CONFIG, JSON, open_store, out
+from gateway.config.load import load_config
+from gateway.status import collect
+
+
+@click.command()
+@CONFIG
+@JSON
+def status(config_path: Path, as_json: bool) -> None:
+    """Show meters, buffer, batches, ledgers and problems. Exit code 1 if there is a problem."""
+    from gateway.cli.status_view import print_status
+
+    config, store = open_store(config_path)
+    found = collect.collect(config, store, int(time.time() * 1000), *collect.ask(config))
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    else:
+        print_status(out, found)
+    sys.exit(1 if found.problems() else 0)
+
+
+@click.command()
+@CONFIG
+@click.option("--full", is_flag=True, help="Check the whole database, without a time limit.")
+@JSON
+def doctor(config_path: Path, full: bool, as_json: bool) -> None:
+    """Check everything that the gateway depends on. Exit code 1 if a check is bad.
+
+    Polls each meter once if no gateway is running, and changes nothing. May run before the first start.
+    """
+    from gateway.doctor import run
+    from gateway.process import instance_lock
+
+    config = load_config(config_path)
+    findings = []
+    for finding in run.run_checks(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
+        findings.append(finding)
+        if not as_json:
+            run.print_finding(out, finding)
+    facts = run.as_json(findings)
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        counts = {result: sum(f.result == result for f in findings) for result in ("ok", "warn", "bad")}
+        out.print(f"{counts['ok']} ok, {counts['warn']} warnings, {counts['bad']} bad")
+    sys.exit(0 if facts["healthy"] else 1)
+
+
+@click.command()
+@click.argument("name", required=False)
+def profiles(name: str | None) -> None:
+    """List the catalog of meters, or the points of one profile."""
+    from gateway.devices.profile import catalog, load_profile
+    from gateway.devices.profile_text import decoding_hash
+
+    if name is None:
+        table = Table("profile", "device", "protocol", "points", box=None)
+        for entry in catalog():
+            profile = load_profile(entry)
+            table.add_row(entry, f"{profile.vendor} {profile.device}", profile.protocol, str(len(profile.points)))
+        out.print(table)
+        return
+    profile = load_profile(name)
+    out.print(f"{profile.vendor} {profile.device} ({profile.protocol}), usually at address {profile.default_address}")
+    out.print(f"SHA-256 of its decoding: {decoding_hash(profile).hex()}", soft_wrap=True)
+    table = Table("point", "function", "address", "type", "unit", "kind", "recorded", box=None)
+    for p in profile.points:
+        table.add_row(p.name, str(p.fc), str(p.address), p.type, p.unit or "", p.kind, "yes" if p.record else "")
+    out.print(table)
