@@ -87,9 +87,9 @@ def _of_counters(
     found.stated[node.name] = stated
     year = civil(plan, from_ms).year
     if node.method == words.BY_ELECTRICITY:
-        found.rows += electricity(plan, node, stated.rows, year)
+        found.rows += electricity(plan, node, stated, year)
     elif node.method == words.BY_FUEL:
-        found.rows += fuel(node, stated.rows, books.counting)
+        found.rows += fuel(node, stated, books.counting)
     else:
         found.rows += stated.rows
         if (squares := of_registers(plan, node, stated.energy)) is not None:
