@@ -1,7 +1,7 @@
 """A second implementation of docs/accounting.md: from records and a plan to the bytes of a statement and of its rows.
 
-Written from docs/accounting.md and docs/accounting.cddl; it shares no code with ``ledger_client.accounting``. It is
-slow and plain: every node goes through all records by itself. Numbers are ``Fraction``; registers are whole thousandths.
+Written from docs/accounting.md and docs/accounting.cddl, without any code of ``ledger_client.accounting``. It is slow
+and plain: every node goes through all records by itself. Numbers are ``Fraction``; registers are whole thousandths.
 """
 
 from __future__ import annotations

@@ -152,8 +152,8 @@ def silences(rows: Sequence[Row], history: Sequence[Row]) -> int:
             length_ms, counted = 0, False
         elif row.status == MISSING:
             length_ms += row.to_ms - row.from_ms
-            if length_ms > LONGEST_SILENCE * HOUR_MS and row.from_ms >= begins_ms and not counted:
-                found, counted = found + 1, True
+            if length_ms > LONGEST_SILENCE * HOUR_MS and not counted:
+                found, counted = found + (row.from_ms >= begins_ms), True
     return found
 
 
