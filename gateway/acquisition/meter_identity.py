@@ -34,7 +34,8 @@ class _Exchange:
     reason: str
     user: str
     last: dict[str, Any]
-    recorded: asyncio.Future[None]
+    recorded: asyncio.Future[int]
+    """When the first reading of the new device was, in ms."""
 
 
 class MeterIdentity:
@@ -68,7 +69,7 @@ class MeterIdentity:
             poll = poll._replace(flags=poll.flags | int(Quality.METER_EXCHANGED))
             self._known[poll.meter] = exchange.new
             self._on_event(poll.meter, self._event(exchange, poll))
-            exchange.recorded.set_result(None)
+            exchange.recorded.set_result(min(answer.completed_ms for answer in poll.answers))
         elif poll.identity is not None and poll.meter not in self._known:
             self._known[poll.meter] = poll.identity
             self._on_event(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
@@ -98,11 +99,10 @@ class MeterIdentity:
             raise GatewayError(Message("accept-pending", meter=meter))
         row = await asyncio.wrap_future(self._writer.call(lambda store: store.records.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
-        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._exchanges[meter] = _Exchange(old, stranger, reason, user, _recorded_values(last), recorded)
         line.accept(meter, stranger)
-        await recorded
-        return {"meter": meter, "old": old, "new": stranger}
+        return {"meter": meter, "old": old, "new": stranger, "time_ms": await recorded}
 
     def _event(self, exchange: _Exchange, poll: Poll) -> Event:
         fields: dict[str, Any] = {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.accounting import signing
 from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.agent.lines import LineSet
 from gateway.agent.reload import Reload
 from gateway.alarms.board import AlarmBoard, orders
-from gateway.errors import Declined
+from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.process.control_socket import Order
 from gateway.recording.writer import Recorder
@@ -39,12 +42,14 @@ class Orders(Mapping[str, Order]):
         """``path``: of the configuration."""
         self._path, self._recorder, self._board, self._commissioning = path, recorder, board, commissioning
         self._lines, self._feeds, self._reload = lines, feeds, reload
+        self._signing = asyncio.Lock()
         self._fixed: dict[str, Order] = {
             "accept": self._accept,
             "health": self._health,
             **orders(board),
             "preview": reload.preview,
             "reload": reload.reload,
+            signing.SIGN: self._sign,
             "clear-shared": self._clear_shared,
         }
 
@@ -67,7 +72,28 @@ class Orders(Mapping[str, Order]):
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
         meter, user = order["meter"], order.get("user", "")
         line = line_of(self._lines.by_name, meter, self._path)
-        return await self._commissioning.accept(line, meter, order["serial"], order["reason"], user)
+        registers = [signing.event_of("entry", fields) for fields in order.get("registers", ())]
+        done = await self._commissioning.accept(line, meter, order["serial"], order["reason"], user)
+        moment = {"from": done["time_ms"], "to": done["time_ms"]}
+        signed = [await self._signed(Event(event.name, {**event.fields, **moment})) for event in registers]
+        return done | ({"entries": [record.hex() for record in signed]} if signed else {})
+
+    async def _sign(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Sign an event of accounting; the same event twice is signed once."""
+        return {"record": (await self._signed(signing.event_of(order["event"], order["fields"]))).hex()}
+
+    async def _signed(self, event: Event) -> bytes:
+        """The hash of an event's record, which is durable."""
+        async with self._signing:
+            self._recorder.demand_recording()
+            look = partial(signing.signed, event=event)
+            if (found := await asyncio.wrap_future(self._recorder.call(look))) is not None:
+                return found
+            self._recorder.happened(GATEWAY, event)
+            found = await asyncio.wrap_future(self._recorder.call(look))
+        if found is None:
+            raise GatewayError(Message("sign-not-recorded", event=event.name))
+        return found
 
     async def _clear_shared(self, order: Mapping[str, Any]) -> dict[str, Any]:
         name, user = order["line"], order["user"]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import click
 
 from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
+from gateway.cli.accounting import entry, plan
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
@@ -28,6 +29,7 @@ class _Commands(Grouped):
         "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
         "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
+        "Account": ("plan", "entry"),
         "Prove and archive": ("prove", "export", "backup"),
         "Try it": ("demo",),
     }
@@ -77,6 +79,8 @@ for _command in (
     show.profiles,
     show.doctor,
     readings.readings,
+    plan.plan,
+    entry.entry,
     prove.prove,
     prove.export,
     prove.backup,

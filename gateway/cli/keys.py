@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, out
+from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from gateway.cli.common import CONFIG, JSON, out, user
+from gateway.cli.terminal.common import CONFIG, JSON, out, user
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -99,15 +100,34 @@ def _say(facts: dict[str, Any], as_json: bool) -> None:
 @click.argument("meter")
 @click.option("--serial", required=True, help="Serial number that the new device reports.")
 @click.option("--reason", default="", help="Reason, for the signed event.")
+@click.option("--final", metavar="[POINT=]NUMBER", multiple=True, help="Last register of the old device; repeatable.")
+@click.option("--initial", metavar="[POINT=]NUMBER", multiple=True, help="First register of the new one; repeatable.")
 @JSON
-def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: bool) -> None:
-    """Accept the device that now answers for METER; a signed event names the old and the new one."""
+def accept(
+    config_path: Path,
+    meter: str,
+    serial: str,
+    reason: str,
+    final: tuple[str, ...],
+    initial: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Accept the device that now answers for METER; a signed event names the old and the new one.
+
+    With --final and --initial the registers of the exchange are signed too, as entries of the accounting (rule I4). At
+    a terminal they are asked for.
+    """
+    from gateway.cli.accounting import exchange
+
     config = load_config(config_path)
     if meter not in config.meters:
         raise GatewayError(
             Message("command-no-meter", config=str(config_path), meter=meter, meters=tuple(config.meters))
         )
-    done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
+    if not (final or initial or as_json) and sys.stdin.isatty():
+        final, initial = exchange.asked(config, meter)
+    registers = exchange.entries(config, meter, final, initial, reason)
+    done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason, registers=registers)
     click.echo(
         json.dumps(done)
         if as_json

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
+from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
 from gateway.errors import GatewayError

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from gateway.cli.common import CONFIG, JSON, out
 from gateway.cli.readings_view import print_common
+from gateway.cli.terminal.common import CONFIG, JSON, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.remarks import remark

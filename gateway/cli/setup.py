@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.common import CONFIG, JSON, out
+from gateway.cli.terminal.common import CONFIG, JSON, out
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.field_types import duration_text
 from gateway.config.load import load_config

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from gateway.cli.common import CONFIG, JSON, open_store, out
+from gateway.cli.terminal.common import CONFIG, JSON, open_store, out
 from gateway.config.load import load_config
 from gateway.status import collect
 

@@ -24,7 +24,8 @@ from gateway.messages.system_errors import os_error
 from ledger_client.messages import said_of
 
 SOCKET = "control.sock"
-MAX_LINE = 65536
+MAX_LINE = 256 * 1024
+"""An event to be signed, of 60 KiB, is 80 KiB of base64."""
 WITHIN_S = 60.0
 """An order may wait for a line: a meter is read before it is accepted."""
 ASK_WITHIN_S = 5.0

@@ -69,6 +69,11 @@ class Records:
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
         return map(StoredRecord._make, self._sql.walk(sql, meter))
 
+    def placed_events(self, meter: str) -> Iterator[tuple[int, StoredRecord]]:
+        """The events of one meter with their places, oldest first."""
+        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id"
+        return ((row[0], StoredRecord(*row[1:])) for row in self._sql.walk(sql, meter))
+
     def events_before(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The events of one meter in front of a place of the commit order, newest first."""
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"

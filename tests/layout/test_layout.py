@@ -36,6 +36,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "evidence": {"config", "storage", "storage.recovery"},
         "history": {"devices", "config", "storage", "storage.capacity"},
         "recording": {"config", "storage", "storage.capacity", "storage.recovery", "evidence", "history"},
+        "accounting": {"devices", "config", "storage"},
         "acquisition": {"devices", "config", "fieldbus", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {"config", "fieldbus", "storage", "storage.capacity", "recording"},
@@ -115,6 +116,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "storage.recovery",
             "history",
             "recording",
+            "accounting",
             "acquisition",
             "anchoring",
             "alarms",
@@ -136,6 +138,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
             "commissioning",
         },
+        "cli.terminal": {"config", "storage"},
+        "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
         "cli": {
             "devices",
             "config",
@@ -152,6 +156,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "doctor",
             "agent",
             "cli.demo",
+            "cli.terminal",
+            "cli.accounting",
         },
     },
     "ledger_client": {

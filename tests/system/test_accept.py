@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gateway.accounting.history import history_of
 from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.process import control_socket
@@ -26,6 +27,16 @@ def bodies(loaded: Config, kind: str) -> list[Any]:
     rows = [row for row in store.records.rows(1, 1 << 60) if row.meter == "export-main" and row.kind == kind]
     store.close()
     return [parse_record(row.data).body for row in rows]
+
+
+def entries(loaded: Config) -> list[str]:
+    """Hashes of the entries of accounting; each is of the moment of the new device's first reading."""
+    store = Database(loaded.database, read_only=True)
+    found = [entry for _, entry in history_of(store).entries]
+    store.close()
+    first = next(b for b in bodies(loaded, "reading") if any(v.quality & Quality.METER_EXCHANGED for v in b.values))
+    assert {entry.from_ms for entry in found} == {first.time_ms}
+    return [entry.record.hex() for entry in found]
 
 
 def exchanged_polls(loaded: Config) -> int:
@@ -56,11 +67,16 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
                 NEW,
                 "--reason",
                 "damaged by lightning",
+                "--final",
+                "energy_export=81234.5",
+                "--initial",
+                "energy_export=0",
                 "--json",
             )
             assert right.returncode == 0, right.stderr
             assert json.loads(right.stdout)["new"].endswith(NEW)
             assert answer_keys(json.loads(right.stdout)) == published_keys("meterseal accept")
+            assert entries(loaded) == json.loads(right.stdout)["entries"]
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0

@@ -1,0 +1,90 @@
+"""Plans, entries and statements that this gateway has signed, from its own events in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.records import GATEWAY
+from gateway.storage.database import Database
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.entries import Entry, parse_entry
+from ledger_client.accounting.formats.plan import Plan, parse_plan
+from ledger_client.formats.record import Event, parse_record, record_hash
+
+_NAMES = tuple(name.encode() for name in (words.PLAN, words.ENTRY, words.PERIOD))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPlan:
+    """A plan, the hash of its record, when it was signed (ms)."""
+
+    plan: Plan
+    record: bytes
+    iat_ms: int
+
+    @property
+    def rules_from_ms(self) -> int:
+        """From when on it rules: its `from`, or its signing if that is later (P2)."""
+        return max(self.plan.from_ms, self.iat_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPeriod:
+    """A statement: the fields of its event, the hash of its record."""
+
+    fields: Mapping[str, Any]
+    record: bytes
+
+    @property
+    def from_ms(self) -> int:
+        """Where its period begins."""
+        return int(self.fields["from"])
+
+    @property
+    def to_ms(self) -> int:
+        """Where its period ends."""
+        return int(self.fields["to"])
+
+
+@dataclass(slots=True)
+class History:
+    """All of them in the order of their signing; ``entries`` with their places in the commit order."""
+
+    plans: list[SignedPlan] = field(default_factory=list)
+    entries: list[tuple[int, Entry]] = field(default_factory=list)
+    periods: list[SignedPeriod] = field(default_factory=list)
+
+    def of_plan(self, name: str) -> list[SignedPlan]:
+        """The plans of a name, in the order in which they follow each other."""
+        return [signed for signed in self.plans if signed.plan.name == name]
+
+    def stated(self, name: str) -> list[SignedPeriod]:
+        """The statements of plans of a name that count: of each period the highest version, in order of time (T4)."""
+        records = {signed.record for signed in self.of_plan(name)}
+        newest: dict[tuple[int, int], SignedPeriod] = {}
+        for period in self.periods:
+            if period.fields["plan"] in records:
+                newest[period.from_ms, period.to_ms] = period
+        return [newest[key] for key in sorted(newest)]
+
+
+def history_of(store: Database) -> History:
+    """What the database holds. Raises AccountingError where a signed event is none of these rules."""
+    found = History()
+    for place, row in store.records.placed_events(GATEWAY):
+        if not any(name in row.data for name in _NAMES):
+            continue
+        record = parse_record(row.data)
+        body = record.body
+        if not isinstance(body, Event):
+            continue
+        own = record_hash(row.data)
+        if body.name == words.PLAN:
+            found.plans.append(SignedPlan(parse_plan(body.fields), own, record.claims.iat * 1000))
+        elif body.name == words.ENTRY:
+            found.entries.append((place, parse_entry(body.fields, own)))
+        elif body.name == words.PERIOD:
+            found.periods.append(SignedPeriod(body.fields, own))
+    return found

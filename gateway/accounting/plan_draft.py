@@ -1,0 +1,78 @@
+"""Draft of a plan file, from configuration and profiles: every recorded counter as a point, nodes as comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.accounting.moments import civil_text
+from gateway.config.field_types import duration_text
+from gateway.config.model import Config, Meter
+from gateway.devices.points import Point
+from ledger_client.accounting.formats.units import COUNTER_UNITS
+
+_ROLES = {"generation": "production", "consumption": "consumption", "emission": "emission", "auxiliary": "auxiliary"}
+STRICT_MS = 18_000
+"""Up to this period an hour can become ``measured`` under the profile ``hourly``."""
+_HEAD = """\
+# Accounting plan of {gateway}: what its registers mean. Rules: docs/accounting.md.
+# Fill in what is commented, then:  meterseal plan check {config}  and  meterseal plan publish {config}
+
+plan = "{name}"
+from = "{begin}"  # the first interval that is stated; what lies before the publishing is marked `retrospective`
+interval = 3600  # seconds: 3600 or 900
+civil = "{civil}"  # months, quarters and years are cut by this offset from UTC
+disclosure = "full"  # "root" keeps the totals out of the signed statement
+
+[site]
+# balanced = true  # production + import + discharge = consumption + export + charge
+"""
+
+
+def recorded_counters(config: Config, meter: Meter) -> list[Point]:
+    """The counters of a meter that are recorded, in a unit of energy, mass or volume."""
+    profile = config.profiles[meter.name]
+    return [
+        point
+        for point in profile.points
+        if point.kind == "counter"
+        and point.unit in COUNTER_UNITS
+        and (point.name in meter.points if meter.points else point.record)
+    ]
+
+
+def draft(config: Config, name: str, begin_ms: int, civil_min: int, civil: str) -> str:
+    """The text of a plan file."""
+    begin = civil_text(begin_ms, civil_min)
+    parts = [_HEAD.format(gateway=config.gateway_id, config=config.path.name, name=name, begin=begin, civil=civil)]
+    for meter in config.meters.values():
+        counters = recorded_counters(config, meter)
+        parts += ["\n".join(_point(meter, point)) + "\n" for point in counters]
+        if counters:
+            parts.append("\n".join(_node(meter, counters)) + "\n")
+    return "\n".join(parts)
+
+
+def _point(meter: Meter, point: Point) -> Iterator[str]:
+    yield f'[points."{meter.name}/{point.name}"]'
+    yield 'kind = "counter"'
+    yield f'unit = "{point.unit}"'
+    yield f'sample = "{duration_text(meter.every)}"'
+    if point.max_per_hour is not None:
+        yield f"max = {point.max_per_hour}  # the most in an hour, in {point.unit}: the profile's"
+    else:
+        yield f"# max =   # the most in an hour, in {point.unit}: nominal power × 1 h"
+    if point.wraps_at is not None:
+        yield f"wraps_at = {point.wraps_at}  # the first value that it does not show: the profile's"
+    else:
+        yield "# wraps_at =   # the first value that it does not show; without it a rollover counts as unknown"
+    yield "# u = 0.01  # relative uncertainty, k = 2, with u_source"
+
+
+def _node(meter: Meter, counters: list[Point]) -> Iterator[str]:
+    profile = "hourly" if meter.every <= STRICT_MS else "hourly-60s"
+    yield f"# [nodes.{meter.name}]"
+    yield f'# role = "{_ROLES[meter.role]}"  # a guess from the role "{meter.role}" of the meter'
+    terms = ", ".join(f'[1, "{meter.name}/{point.name}"]' for point in counters)
+    yield f"# terms = [{terms}]  # keep those of one direction"
+    yield f'# profile = "{profile}"'
+    yield "# capacity =   # nominal power in W: what is above 1.1 × of it is implausible"

@@ -1,0 +1,68 @@
+"""Events of accounting that the running gateway signs: what may be signed, and what has been."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.records import GATEWAY
+from gateway.storage.database import Database
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.entries import parse_entry
+from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.statement import MOST_PAYLOAD, parse_choice
+from ledger_client.errors import LedgerClientError
+from ledger_client.formats import cbor
+from ledger_client.formats.record import Event, parse_record, record_hash
+
+SIGN = "sign"
+"""Name of the order."""
+_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
+    words.PLAN: parse_plan,
+    words.ENTRY: parse_entry,
+    words.PERIOD: lambda fields: parse_choice(fields, 0),
+}
+_PERIOD_KEYS = ("plan", "from", "to", "version")
+
+
+def encoded(fields: Mapping[str, Any]) -> str:
+    """The fields of an event, as the order says them over the control socket."""
+    return b64encode(cbor.encode(dict(fields))).decode()
+
+
+def event_of(name: object, fields: object) -> Event:
+    """The event that an order says, checked. Raises GatewayError."""
+    if not isinstance(name, str) or name not in _CHECKS or not isinstance(fields, str):
+        raise GatewayError(Message("sign-unknown-event", event=str(name)))
+    try:
+        read = cbor.decode(b64decode(fields, validate=True))
+        if not isinstance(read, dict):
+            raise GatewayError(Message("sign-unknown-event", event=str(name)))
+        _CHECKS[name](read)
+    except NotBase64:
+        raise GatewayError(Message("sign-unknown-event", event=str(name))) from None
+    except LedgerClientError as error:
+        raise GatewayError(error.said, error.way_out) from None
+    if (size := len(cbor.encode({"event": name, **read}))) > MOST_PAYLOAD:
+        raise GatewayError(Message("sign-too-large", event=name, size_bytes=size, limit_bytes=MOST_PAYLOAD))
+    return Event(name, read)
+
+
+def signed(store: Database, event: Event) -> bytes | None:
+    """The record hash of the same event, if it has been signed before. Raises Declined where another statement bears
+    its period and version."""
+    for row in store.records.events_of(GATEWAY):
+        if event.name.encode() not in row.data:
+            continue
+        body = parse_record(row.data).body
+        if not isinstance(body, Event) or body.name != event.name:
+            continue
+        if dict(body.fields) == dict(event.fields):
+            return record_hash(row.data)
+        if event.name == words.PERIOD and all(body.fields.get(key) == event.fields.get(key) for key in _PERIOD_KEYS):
+            raise Declined(Message("statement-version-taken", version=event.fields["version"]))
+    return None

@@ -1,0 +1,133 @@
+"""Command entry: what somebody states beside the meters, signed by the running gateway."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.terminal.common import CONFIG, JSON, user
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from gateway.process import control_socket
+from gateway.storage.database import Database
+from ledger_client.accounting.formats import words
+
+
+@click.command()
+@CONFIG
+@click.argument("kind", type=click.Choice(words.ENTRY_KINDS))
+@click.argument("of", metavar="POINT|NODE")
+@click.argument("values", metavar="NAME=NUMBER...", nargs=-1)
+@click.option("--at", metavar="TIME", help="The moment that it is of; in place of --from and --to.")
+@click.option("--from", "begin", metavar="TIME", help="Where its time begins, such as 2026-10-03T14:00:00+08:00.")
+@click.option("--to", "end", metavar="TIME", help="Where its time ends.")
+@click.option("--unit", help="Unit of the values; of registers by default the recorded one.")
+@click.option("--reason", required=True, help="Why, for the signed event.")
+@click.option("--document", type=click.Path(path_type=Path), help="File whose SHA-256 the entry bears.")
+@click.option("--replaces", metavar="HASH", help="Record hash of the entry that this one replaces.")
+@JSON
+def entry(
+    config_path: Path,
+    kind: str,
+    of: str,
+    values: tuple[str, ...],
+    at: str | None,
+    begin: str | None,
+    end: str | None,
+    unit: str | None,
+    reason: str,
+    document: Path | None,
+    replaces: str | None,
+    as_json: bool,
+) -> None:
+    """State what no meter measures, in an event that the running gateway signs.
+
+    KIND and the names of its values: register (final, initial of a point), calibration (a, b of a gauge), lab (FC, NCV,
+    CC … of a node), value (value: a substitute for an interval), settlement (value), closure (none).
+    """
+    from gateway.accounting import signing
+    from gateway.accounting.moments import moment_ms
+    from ledger_client.accounting.formats.entries import parse_entry
+
+    config = load_config(config_path)
+    if (at is None) == (begin is None or end is None):
+        raise click.UsageError("give --at, or --from and --to")
+    from_ms, to_ms = (moment_ms(text or "", config.zone) for text in (at or begin, at or end))
+    fields: dict[str, Any] = {"kind": kind, "of": of, "from": from_ms, "to": to_ms, "values": numbers(values)}
+    fields |= {"reason": reason, "user": user()}
+    if unit or kind == "register":
+        fields["unit"] = unit or recorded_unit(config, of)
+    if document is not None:
+        fields["document"] = _digest(document)
+    if replaces is not None:
+        fields["replaces"] = _hash(replaces)
+    parse_entry(fields)
+    control_socket.give(config.data, "health")  # without a gateway its database need not be read
+    _demand_alone(config, fields)
+    done = control_socket.give(config.data, signing.SIGN, event=words.ENTRY, fields=signing.encoded(fields))
+    click.echo(json.dumps(done) if as_json else f"entry {kind} of {of}: record {done['record']}")
+
+
+def numbers(values: Sequence[str]) -> dict[str, int | Decimal]:
+    """Values from words ``NAME=NUMBER``. Raises GatewayError."""
+    found: dict[str, int | Decimal] = {}
+    for word in values:
+        name, equals, digits = word.partition("=")
+        try:
+            number = Decimal(digits)
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not name or not equals or not number.is_finite():
+            raise GatewayError(Message("entry-no-value", text=word))
+        found[name] = int(number) if number == number.to_integral_value() else number
+    return found
+
+
+def recorded_unit(config: Config, point: str) -> str:
+    """The unit in which a point is recorded. Raises GatewayError."""
+    from gateway.accounting.plan_check import device_point
+
+    device = device_point(config, point)
+    if device is None or device.unit is None:
+        raise GatewayError(Message("entry-no-point", point=point))
+    return device.unit
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError as error:
+        raise GatewayError(Message("entry-document", path=str(path), error=os_error(error))) from None
+
+
+def _hash(text: str) -> bytes:
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != 32:
+        raise GatewayError(Message("entry-no-hash", text=text))
+    return found
+
+
+def _demand_alone(config: Config, fields: Mapping[str, Any]) -> None:
+    """Raises GatewayError for what no plan knows, Declined for what is stated already."""
+    from gateway.accounting.history import history_of
+
+    history = history_of(Database(config.database, read_only=True))
+    known = {name for signed in history.plans for name in (*signed.plan.points, *signed.plan.nodes)}
+    if fields["of"] not in known:
+        raise GatewayError(Message("entry-not-on-plan", of=fields["of"]))
+    key = ("kind", "of", "from", "to")
+    same = [e for _, e in history.entries if (e.kind, e.of, e.from_ms, e.to_ms) == tuple(fields[k] for k in key)]
+    if same and fields.get("replaces") != same[-1].record and dict(same[-1].values) != fields["values"]:
+        raise Declined(Message("entry-stated", of=fields["of"], record=same[-1].record.hex()))

@@ -1,0 +1,119 @@
+"""Commands of the accounting plan: plan init, check, publish."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from gateway.cli.terminal.common import CONFIG, JSON
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from gateway.process import control_socket
+from gateway.storage.database import Database
+from ledger_client.accounting.formats import words
+from ledger_client.click_help import HELP
+
+FILE = click.option(
+    "--file", "plan_path", type=click.Path(path_type=Path), help="Plan file.  [default: plan.toml beside CONFIG]"
+)
+
+
+@click.group(context_settings=HELP)
+def plan() -> None:
+    """Write, check and publish the accounting plan: what registers mean (docs/accounting.md)."""
+
+
+def _path(config: Config, plan_path: Path | None) -> Path:
+    from gateway.accounting.plan_file import NAME
+
+    return plan_path or config.path.parent / NAME
+
+
+@plan.command()
+@CONFIG
+@FILE
+@click.option("--name", default="main", show_default=True, help="Name of the plan.")
+def init(config_path: Path, plan_path: Path | None, name: str) -> None:
+    """Write a commented plan file from CONFIG and its profiles. Never overwrites a file."""
+    from gateway.accounting.moments import month_ms, offset_text
+    from gateway.accounting.plan_draft import draft
+    from ledger_client.durable_files import write_text
+
+    config = load_config(config_path)
+    path = _path(config, plan_path)
+    if path.exists():
+        raise GatewayError(Message("plan-exists", path=str(path)))
+    now = datetime.fromtimestamp(time.time(), UTC)
+    offset = datetime(now.year, 1, 1, tzinfo=config.zone).utcoffset() or timedelta()
+    civil_min = int(offset.total_seconds()) // 60
+    local = now + offset
+    begin_ms = month_ms(local.year, local.month, civil_min)
+    try:
+        write_text(path, draft(config, name, begin_ms, civil_min, offset_text(civil_min)))
+    except OSError as error:
+        raise GatewayError(Message("output-not-writable", path=str(path), error=os_error(error))) from None
+    click.echo(f"wrote {path}\nnext: fill in its nodes; then: meterseal plan check {config_path}")
+
+
+@plan.command()
+@CONFIG
+@FILE
+@JSON
+def check(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
+    """Check the plan file, and show what the hours of each node can become."""
+    from gateway.accounting.plan_check import check_plan
+    from gateway.accounting.plan_file import read_plan
+
+    config = load_config(config_path)
+    checked = check_plan(config, read_plan(_path(config, plan_path)))
+    if as_json:
+        found = {"problems": [str(p) for p in checked.problems], "notes": [str(n) for n in checked.notes]}
+        click.echo(json.dumps({"ok": not checked.problems, **found, "nodes": [o.as_json() for o in checked.outlooks]}))
+    else:
+        for outlook in checked.outlooks:
+            interval = f"{checked.plan.interval_ms // 60_000} min"
+            more = "" if outlook.best == words.MEASURED else f"; measured: up to {outlook.measured_ms / 1000:g} s"
+            click.echo(
+                f"{outlook.node}: intervals of {interval} can be {outlook.best} "
+                f"({outlook.slowest} every {outlook.sample_ms / 1000:g} s{more})"
+            )
+        for note in checked.notes:
+            click.echo(f"note: {note}")
+        for problem in checked.problems:
+            click.echo(f"problem: {problem}")
+    if checked.problems:
+        raise Declined(Message("plan-not-ready", n=len(checked.problems)))
+
+
+@plan.command()
+@CONFIG
+@FILE
+@JSON
+def publish(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
+    """Have the running gateway sign the plan; it rules from its `from`, or from now on if that is earlier."""
+    from gateway.accounting import history, signing
+    from gateway.accounting.plan_check import check_plan
+    from gateway.accounting.plan_file import read_plan
+
+    config = load_config(config_path)
+    fields = read_plan(_path(config, plan_path))
+    checked = check_plan(config, fields)
+    if checked.problems:
+        raise Declined(checked.problems[0])
+    health = control_socket.ask(config.data, "health")
+    before = history.history_of(Database(config.database, read_only=True)).of_plan(checked.plan.name) if health else []
+    if before:
+        same = {**fields, "v": before[-1].plan.version} == dict(before[-1].plan.fields)
+        fields["v"] = before[-1].plan.version + (not same)
+    done = control_socket.give(config.data, signing.SIGN, event=words.PLAN, fields=signing.encoded(fields))
+    facts = {"plan": checked.plan.name, "version": fields["v"], "record": done["record"]}
+    click.echo(
+        json.dumps(facts) if as_json else f"plan {facts['plan']} version {facts['version']}: record {facts['record']}"
+    )
