@@ -172,7 +172,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "audit": {"formats", "verification"},
         "accounting.formats": {"formats"},
         "accounting.energy": {"formats", "accounting.formats"},
-        "accounting.emissions": {"formats", "accounting.formats"},
+        "accounting.emissions": {"formats", "accounting.formats", "accounting.energy"},
         "accounting": {"formats", "accounting.formats", "accounting.energy", "accounting.emissions"},
         "recompute": {"formats", "verification", "audit", "accounting.formats", "accounting"},
         "enrolment": {"formats", "verification"},

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
+from ledger_client.accounting.energy.counters import Stated
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import half_even
 from ledger_client.accounting.formats.plan import Factor, Node, Plan
@@ -23,8 +24,9 @@ _OF_ENERGY: Final[Mapping[str, Fraction]] = {
 """Units of factors of electricity, in kg for a Wh."""
 
 
-def electricity(plan: Plan, node: Node, rows: Sequence[Row], year: int) -> list[Row]:
+def electricity(plan: Plan, node: Node, stated: Stated, year: int) -> list[Row]:
     """MWh × factor, as one row from the first edge of the period to the last (M8). None of its rows: no row."""
+    rows = stated.rows
     if not rows:
         return []
     assert node.method == BY_ELECTRICITY
@@ -35,12 +37,13 @@ def electricity(plan: Plan, node: Node, rows: Sequence[Row], year: int) -> list[
     energy = sum(row.amount or 0 for row in rows)
     mass = energy * factor.amount * scale
     facts = {"factor": factor.id, "method": node.method}
-    return [_product(node, rows, mass, facts | ({"reason": PROVISIONAL} if provisional else {}))]
+    return [_product(node, stated, mass, facts | ({"reason": PROVISIONAL} if provisional else {}))]
 
 
-def _product(node: Node, rows: Sequence[Row], mass: Fraction, facts: Mapping[str, Any]) -> Row:
+def _product(node: Node, stated: Stated, mass: Fraction, facts: Mapping[str, Any]) -> Row:
     """One row of a node's whole total, with the worst of its statuses; ``mass`` in thousandths of a kg."""
-    known: dict[str, Any] = {"edges": _edges(rows), **facts}
+    rows = stated.rows
+    known: dict[str, Any] = {"edges": stated.edges, **facts}
     if jumps := [jump for row in rows for jump in row.facts.get("jumps", ())]:
         known["jumps"] = sorted(jumps, key=lambda jump: str(jump[0]))
     if any(row.facts.get("retrospective") for row in rows):
@@ -54,17 +57,18 @@ FUEL_LETTERS: Final = ("NCV", "CC", "OF", "C_ar", "C_ad", "M_ar", "M_ad")
 DEFAULTS: Final = "defaults"
 
 
-def fuel(node: Node, rows: Sequence[Row], entries: Sequence[Entry]) -> list[Row]:
+def fuel(node: Node, stated: Stated, entries: Sequence[Entry]) -> list[Row]:
     """FC · NCV · CC · OF · k, or FC · C_ar · OF · k, as one row from the first edge of the period to the last (M6).
 
     NCV in MJ for a kg or m³, CC in kg of carbon for a GJ, OF and C shares of 1, M in percent.
     """
+    rows = stated.rows
     if not rows:
         return []
     values, entered = _analyses(node, rows[0].from_ms, rows[-1].to_ms, entries)
     amount = sum(row.amount or 0 for row in rows) * _carbon(node, values) * values.get("OF", Fraction(1))
     mass = amount * node.regime.carbon
-    return [_product(node, rows, mass, {"method": node.method} | ({} if entered else {"reason": DEFAULTS}))]
+    return [_product(node, stated, mass, {"method": node.method} | ({} if entered else {"reason": DEFAULTS}))]
 
 
 def _carbon(node: Node, values: Mapping[str, Fraction]) -> Fraction:
@@ -106,13 +110,3 @@ def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
     if not earlier:
         refuse("F2", where, f"{node.factor_series} has no factor for {year} or before", "copy it into the plan")
     return max(earlier, key=lambda factor: factor.vintage), True
-
-
-def _edges(rows: Sequence[Row]) -> list[Any]:
-    """The registers at both ends of the period, with the looks that tell them."""
-    ends = {edge[0]: edge for edge in rows[-1].facts["edges"]}
-    joined = []
-    for point, start, _, looks in rows[0].facts["edges"]:
-        _, _, end, last = ends[point]
-        joined.append([point, start, end, [*looks, *(look for look in last if look not in looks)]])
-    return joined

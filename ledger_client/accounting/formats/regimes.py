@@ -66,7 +66,7 @@ def parse_regime(name: str, value: object) -> Regime:
         edge,
         _bits(fields),
         validity,
-        fields.fraction("share") if validity else Fraction(0),
+        fields.fraction("share") if validity == "share" else Fraction(0),
         fields.uint("minutes", 1, 60) if validity == "minutes" else 0,
         fields.uint("reference", 1) if "reference" in fields else None,
         fields.uint("most_sample", 1) if "most_sample" in fields else None,
