@@ -149,8 +149,7 @@ def _before(history: History, part: Part) -> SignedPeriod | None:
     same = (part.from_ms, part.to_ms)
     for period in stated:
         if (period.from_ms, period.to_ms) != same and period.from_ms < part.to_ms and part.from_ms < period.to_ms:
-            times = {"from_ms": period.from_ms, "to_ms": period.to_ms}
-            raise Declined(Message("statement-overlaps", **times))
+            raise Declined(Message("statement-overlaps", from_ms=period.from_ms, to_ms=period.to_ms))
     earlier = [period for period in stated if period.to_ms <= part.from_ms]
     if earlier and earlier[-1].to_ms != part.from_ms:
         raise Declined(Message("statement-gap", from_ms=earlier[-1].to_ms, to_ms=part.from_ms))
@@ -184,8 +183,9 @@ def _history(uses: list[SignedPeriod], folder: Path) -> Mapping[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for root, period in roots.items():
         if root not in rows:
-            times = {"from_ms": period.from_ms, "to_ms": period.to_ms}
-            raise GatewayError(Message("statement-rows-missing", folder=str(folder), **times))
+            raise GatewayError(
+                Message("statement-rows-missing", folder=str(folder), from_ms=period.from_ms, to_ms=period.to_ms)
+            )
         for row in map(parse_row, rows[root].rows):
             found.setdefault(row.node, []).append(row)
     return {node: sorted(of_node, key=lambda row: row.from_ms) for node, of_node in found.items()}

@@ -24,6 +24,7 @@ from gateway.recording.accounting import Accounting
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.recording.coverage import CoverageCounter, first_coverage
 from gateway.recording.pending import Pending, is_of_the_epoch
+from gateway.recording.register_marks import RegisterMarks
 from gateway.recording.rules import Rules
 from gateway.recording.signer import Signer
 from gateway.recording.stamps import StampQueue
@@ -56,6 +57,7 @@ class Committer:
         self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
         self.accounting = Accounting(clock)
         self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
+        self.marks = RegisterMarks(store, rules.counters)
         self.announced = Announcements(store.records, rules.periods_ms)
         self.uncut = store.batches.count_unsealed()
         """Committed records behind the last cut, coverage not counted."""
@@ -124,6 +126,8 @@ class Committer:
                 raise StartAgain(Message("database-written-by-another", path=str(self.store.path)))
             self.store.epochs.schedule(self.pending.signer.epoch, grids)
             self.summaries.write(signed)
+            self.marks.begin()
+            self.marks.write(signed)
             self.store.records.append([one.row for one in signed])
             self.store.repairs.told()
 
@@ -179,6 +183,7 @@ class Committer:
         try:
             with self.store.transaction():
                 self.summaries.write((*pending, *more))
+                self.marks.write((*pending, *more, *behind))
                 self.store.records.append([one.row for one in (*pending, *more)])
                 if noted:
                     self.store.epochs.schedule(self.pending.signer.epoch, noted)
@@ -193,6 +198,7 @@ class Committer:
         self.announced.note(noted)
         self.accounting.unnoted = []
         self.summaries.kept()
+        self.marks.kept()
         self.pending.committed()
         self.uncut += len(pending)
         if cut or coverage:
@@ -208,6 +214,7 @@ class Committer:
     def _undo(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
         self.pending.undo()
         self.summaries.forget()
+        self.marks.forget()
         self.accounting.lost(signed, error.reason)
         self.stop_recording(error)
 

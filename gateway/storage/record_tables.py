@@ -153,6 +153,12 @@ class Records:
         row = self._sql.one(sql, meter, kind)
         return StoredRecord(*row) if row else None
 
+    def last_reading(self, meter: str) -> tuple[int, StoredRecord] | None:
+        """The newest reading of a meter, with its place."""
+        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'reading' ORDER BY id DESC LIMIT 1"
+        row = self._sql.one(sql, meter)
+        return (row[0], StoredRecord(*row[1:])) if row else None
+
     def newest_places(self, count: int, owners: Iterable[str]) -> list[tuple[int, StoredRecord]]:
         """Places and records, newest first: the newest ``count`` of all, and each owner's newest of every kind."""
         found = dict[int, StoredRecord]()
@@ -198,6 +204,7 @@ class Records:
         if going:
             self._sql.run("UPDATE pruned SET to_id = max(to_id, ?)", going[-1][0])
             self._sql.run_each("DELETE FROM records WHERE id = ?", ((row_id,) for row_id, _ in going))
+            self._sql.run("DELETE FROM marks WHERE id <= ?", going[-1][0])
             gone = Counter(kind for _, kind in going)
             self._count(Counter({kind: -n for kind, n in gone.items()}))
             self._sql.run("UPDATE pruned SET records = records + ?", len(going))

@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.records import GATEWAY, MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
-from ledger_client.formats.senml import Reading, Value
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.samples import START_S, Hands, Machine, site
 
 EVERY_MS, QUARTER_MS = 10_000, 900_000
@@ -74,8 +74,15 @@ class Site:
         """An event ``plan`` from the first edge on."""
         self.event(GATEWAY, "plan", **plan_fields(self.from_ms, **also))
 
-    def polls(self, count: int, *, answered: bool = True, quality: int = 0, gain: int = 1) -> None:
-        """So many polls of all meters; the register gains with each."""
+    def passes(self, polls: int) -> None:
+        """Nobody polls for so long."""
+        self.hands.polls += polls
+        self.machine.passes(polls * EVERY_MS / 1000)
+
+    def polls(
+        self, count: int, *, answered: bool = True, quality: int = 0, gain: int = 1, value: int | None = 0
+    ) -> None:
+        """So many polls of all meters; the register gains with each. ``value`` None: it shows none."""
         hands = self.hands
         for _ in range(count):
             self.register += gain
@@ -85,9 +92,10 @@ class Site:
                 if meter == METER and not answered:
                     hands.journal.poll(PollResult(meter, due_ms, None, now, "timeout"))
                     continue
-                shown = self.register % 1_000_000
-                value = Value("energy_export", shown, "kWh", quality if meter == METER else 0)
-                hands.journal.poll(PollResult(meter, due_ms, Reading(now.time_ms, (value,)), now))
+                shown = None if value is None else self.register % 1_000_000
+                flags = int(Quality.COMM_FAIL) if value is None else quality
+                one = Value("energy_export", shown, "kWh", flags if meter == METER else 0)
+                hands.journal.poll(PollResult(meter, due_ms, Reading(now.time_ms, (one,)), now))
             hands.polls += 1
             self.machine.passes(EVERY_MS / 1000)
             hands.journal.keep_time()

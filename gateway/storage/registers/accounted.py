@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from gateway.records import GATEWAY, StoredRecord
 from gateway.storage.rows import RECORD_COLUMNS, Connection
 
 _PORTION = 400
-_OF_MANY = (
-    "SELECT records.id AS id FROM who CROSS JOIN records INDEXED BY {index} ON records.meter = who.meter "
-    "WHERE {kind} records.id BETWEEN {first} AND {last}"
+_OF_KIND = (
+    "SELECT records.id FROM {who} AS w CROSS JOIN records INDEXED BY {kind}_by_meter ON records.meter = w.meter "
+    "WHERE records.kind = '{one}' AND records.id BETWEEN {first} AND {last}"
+)
+_WHOLE = (
+    "SELECT records.id FROM whole CROSS JOIN records INDEXED BY records_by_meter ON records.meter = whole.meter "
+    "WHERE records.id BETWEEN {first} AND whole.last"
 )
 
 
 def accounted(
-    sql: Connection, first_id: int, last_id: int, meters: Collection[str]
+    sql: Connection, first_id: int, last_id: int, meters: Mapping[str, int | None]
 ) -> Iterator[tuple[int, StoredRecord]]:
-    """Readings, coverage and events of ``meters``, and events of the gateway, with their places; without what is
-    sealed elsewhere."""
-    places = _places(sql, first_id, last_id, sorted(meters))
+    """Readings, coverage and events of meters, and events of the gateway, with their places; without what is sealed
+    elsewhere. ``meters``: from which place on only their marked readings are wanted (None: all are)."""
+    places = _places(sql, first_id, last_id, meters)
     while portion := list(islice(places, _PORTION)):
         marks = ", ".join("?" * len(portion))
         rows = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE id IN ({marks})"
@@ -28,14 +32,23 @@ def accounted(
             yield row[0], StoredRecord(*row[1:])
 
 
-def _places(sql: Connection, first_id: int, last_id: int, meters: list[str]) -> Iterator[int]:
-    who = f"WITH who (meter) AS (VALUES {', '.join(['(?)'] * (len(meters) + 1))})"
+def _places(sql: Connection, first_id: int, last_id: int, meters: Mapping[str, int | None]) -> Iterator[int]:
     bounds = {"first": first_id, "last": last_id}
-    of_meters = _OF_MANY.format(index="records_by_meter", kind=f"who.meter <> '{GATEWAY}' AND", **bounds)
-    events = f"who.meter = '{GATEWAY}' AND records.kind = 'event' AND"
-    of_gateway = _OF_MANY.format(index="events_by_meter", kind=events, **bounds)
-    found = sql.walk(f"{who} SELECT id FROM ({of_meters} UNION ALL {of_gateway}) ORDER BY id", *meters, GATEWAY)
-    return (int(place) for (place,) in found)
+    whole = [(meter, last_id if place is None else place - 1) for meter, place in sorted(meters.items())]
+    tables = (
+        f"WITH who (meter) AS (VALUES {', '.join(['(?)'] * len(whole))}), "
+        f"own (meter) AS (SELECT meter FROM who UNION SELECT '{GATEWAY}'), "
+        f"whole (meter, last) AS (VALUES {', '.join(['(?, ?)'] * len(whole))})"
+    )
+    found = (
+        _OF_KIND.format(who="who", kind="coverage", one="coverage", **bounds),
+        _OF_KIND.format(who="own", kind="events", one="event", **bounds),
+        _WHOLE.format(first=first_id),
+        "SELECT id FROM marks WHERE id BETWEEN {first} AND {last}".format(**bounds),
+    )
+    values = [*(meter for meter, _ in whole), *(value for pair in whole for value in pair)]
+    walked = sql.walk(f"{tables} SELECT id FROM ({' UNION '.join(found)}) WHERE id <= ? ORDER BY id", *values, last_id)
+    return (int(place) for (place,) in walked)
 
 
 def coverage_reaching(sql: Connection, meter: str, time_ms: int) -> int | None:
