@@ -87,9 +87,9 @@ def _of_counters(
     found.stated[node.name] = stated
     year = civil(plan, from_ms).year
     if node.method == words.BY_ELECTRICITY:
-        found.rows += electricity(plan, node, stated.rows, year)
+        found.rows += electricity(plan, node, stated, year)
     elif node.method == words.BY_FUEL:
-        found.rows += fuel(node, stated.rows, books.counting)
+        found.rows += fuel(node, stated, books.counting)
     else:
         found.rows += stated.rows
         if (squares := of_registers(plan, node, stated.energy)) is not None:
@@ -98,8 +98,7 @@ def _of_counters(
 
 def gauges_of(books: Books, node: Node) -> dict[str, Gauge]:
     """The gauges of a node by letter, its operating signal among them."""
-    named = dict(node.inputs) | ({"operating": node.operating} if node.operating else {})
-    return {letter: books.gauges[point, node.regime.id] for letter, point in named.items()}
+    return {letter: books.gauges[point, node.regime.id] for letter, point in node.gauges.items()}
 
 
 def _balanced(plan: Plan, found: Assembled) -> bool:

@@ -51,12 +51,14 @@ class Books:
                     point = plan.points[name]
                     register = self.registers[name, node.regime.id] = Register.of(plan, point, node.regime)
                     self._of_meter[point.meter][name.partition("/")[2]].append(register)
-            for name in (*node.inputs.values(), *([node.operating] if node.operating else ())):
+            for name in node.gauges.values():
                 if (name, node.regime.id) not in self.gauges:
                     point = plan.points[name]
                     gauge = self.gauges[name, node.regime.id] = Gauge.of(plan, point, node.regime, self._checks(name))
                     self._of_meter[point.meter][name.partition("/")[2]].append(gauge)
-                    self._least_ms[point.meter] = min(point.sample_ms, self._least_ms.get(point.meter, point.sample_ms))
+        for point in plan.points.values():
+            if point.kind == words.GAUGE:
+                self._least_ms[point.meter] = min(point.sample_ms, self._least_ms.get(point.meter, point.sample_ms))
 
     def _checks(self, point: str) -> list[Calibration]:
         """The calibrations of a gauge, in the order in which they begin."""
@@ -88,7 +90,8 @@ class Books:
                 before = self._configured.get(name)
                 if before is not None and _reads_otherwise(before, facts):
                     self._broken(name)
-                self._configured[name] = {**(before or {}), **facts}
+                identity = {key: known[key] for known in (before or {}, facts) for key in ("identity",) if key in known}
+                self._configured[name] = {**facts, **identity}
 
     def _broken(self, meter: str) -> None:
         for registers in self._of_meter.get(meter, {}).values():

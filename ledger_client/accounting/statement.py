@@ -144,9 +144,16 @@ def _covered(books: Books, to_ms: int) -> None:
         for _, name in node.terms:
             point = plan.points[name]
             needed_ms, told_ms = to_ms + int(plan.edge_gap_ms(point, node.regime)), books.covered_to_ms(point.meter)
-            if told_ms < needed_ms:
-                short = f"the coverage of {point.meter} ends {needed_ms - told_ms} ms too early"
-                refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
+            _demand(point.meter, told_ms, needed_ms)
+        for name in node.gauges.values():
+            meter = plan.points[name].meter
+            _demand(meter, books.covered_to_ms(meter), to_ms)
+
+
+def _demand(meter: str, told_ms: int, needed_ms: int) -> None:
+    if told_ms < needed_ms:
+        short = f"the coverage of {meter} ends {needed_ms - told_ms} ms too early"
+        refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
 
 
 def _fields(books: Books, choice: Choice, assembled: Assembled) -> dict[str, Any]:

@@ -52,17 +52,20 @@ def _judged(plan: Plan, node: Node, means: Mapping[str, Mean], reference_ms: int
     written = {letter: micro(mean.mean) for letter, mean in means.items() if mean.mean is not None}
     if any(letter not in written for letter in node.inputs):
         return MISSING, None
-    return VALID, mass(plan, node, written, reference_ms)
+    grams = mass(plan, node, written, reference_ms)
+    return (MISSING, None) if grams is None else (VALID, grams)
 
 
-def mass(plan: Plan, node: Node, means: Mapping[str, int], reference_ms: int) -> int:
-    """Grams of a reference period, from its means in millionths of their units (M1–M4)."""
+def mass(plan: Plan, node: Node, means: Mapping[str, int], reference_ms: int) -> int | None:
+    """Grams of a reference period, from its means in millionths of their units (M1–M4). None: they are of no gas."""
     units = {letter: plan.points[point].unit_name for letter, point in node.inputs.items()}
     values = {letter: Fraction(means[letter], 10**-MICRO) for letter in node.inputs}
     celsius = values[TEMPERATURE] - (_ZERO_C if units[TEMPERATURE] == "K" else 0)
+    dry = 1 - values[WATER] * SHARES[units[WATER]] if WATER in values else Fraction(1)
+    if _ZERO_C + celsius <= 0 or dry <= 0:
+        return None
     flow = values[FLOW] * FLOWS[units[FLOW]]
     flow *= _ZERO_C / (_ZERO_C + celsius) * values[PRESSURE] * PRESSURES[units[PRESSURE]] / _NORMAL_KPA
-    dry = 1 - values[WATER] * SHARES[units[WATER]] if WATER in values else Fraction(1)
     wet_flow = plan.points[node.inputs[FLOW]].basis == "wet"
     dry_content = plan.points[node.inputs[CONCENTRATION]].basis == "dry"
     if wet_flow and dry_content:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
+from ledger_client.accounting.energy.counters import Stated
 from ledger_client.accounting.formats.entries import Entry
+from ledger_client.accounting.formats.factor import Factor
 from ledger_client.accounting.formats.numbers import half_even
-from ledger_client.accounting.formats.plan import Factor, Node, Plan
+from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.formats.words import BY_ELECTRICITY, RANK
@@ -23,8 +26,9 @@ _OF_ENERGY: Final[Mapping[str, Fraction]] = {
 """Units of factors of electricity, in kg for a Wh."""
 
 
-def electricity(plan: Plan, node: Node, rows: Sequence[Row], year: int) -> list[Row]:
+def electricity(plan: Plan, node: Node, stated: Stated, year: int) -> list[Row]:
     """MWh × factor, as one row from the first edge of the period to the last (M8). None of its rows: no row."""
+    rows = stated.rows
     if not rows:
         return []
     assert node.method == BY_ELECTRICITY
@@ -35,12 +39,13 @@ def electricity(plan: Plan, node: Node, rows: Sequence[Row], year: int) -> list[
     energy = sum(row.amount or 0 for row in rows)
     mass = energy * factor.amount * scale
     facts = {"factor": factor.id, "method": node.method}
-    return [_product(node, rows, mass, facts | ({"reason": PROVISIONAL} if provisional else {}))]
+    return [_product(node, stated, mass, facts | ({"reason": PROVISIONAL} if provisional else {}))]
 
 
-def _product(node: Node, rows: Sequence[Row], mass: Fraction, facts: Mapping[str, Any]) -> Row:
+def _product(node: Node, stated: Stated, mass: Fraction, facts: Mapping[str, Any]) -> Row:
     """One row of a node's whole total, with the worst of its statuses; ``mass`` in thousandths of a kg."""
-    known: dict[str, Any] = {"edges": _edges(rows), **facts}
+    rows = stated.rows
+    known: dict[str, Any] = {"edges": stated.edges, **facts}
     if jumps := [jump for row in rows for jump in row.facts.get("jumps", ())]:
         known["jumps"] = sorted(jumps, key=lambda jump: str(jump[0]))
     if any(row.facts.get("retrospective") for row in rows):
@@ -50,42 +55,55 @@ def _product(node: Node, rows: Sequence[Row], mass: Fraction, facts: Mapping[str
     return Row(node.name, rows[0].from_ms, rows[-1].to_ms, worst, amount, known)
 
 
-FUEL_LETTERS: Final = ("NCV", "CC", "OF", "C_ar", "C_ad", "M_ar", "M_ad")
 DEFAULTS: Final = "defaults"
+_FORMULAS: Final = (("C_ar",), ("C_ad", "M_ar", "M_ad"), ("NCV", "CC"))
+"""What the carbon of a fuel follows from, the directest first."""
 
 
-def fuel(node: Node, rows: Sequence[Row], entries: Sequence[Entry]) -> list[Row]:
+def fuel(node: Node, stated: Stated, entries: Sequence[Entry]) -> list[Row]:
     """FC · NCV · CC · OF · k, or FC · C_ar · OF · k, as one row from the first edge of the period to the last (M6).
 
     NCV in MJ for a kg or m³, CC in kg of carbon for a GJ, OF and C shares of 1, M in percent.
     """
+    rows = stated.rows
     if not rows:
         return []
-    values, entered = _analyses(node, rows[0].from_ms, rows[-1].to_ms, entries)
-    amount = sum(row.amount or 0 for row in rows) * _carbon(node, values) * values.get("OF", Fraction(1))
+    analysed = _analysed(node, rows[0].from_ms, rows[-1].to_ms, entries)
+    values = {**node.defaults, **analysed}
+    letters = _formula(node, values, analysed)
+    amount = sum(row.amount or 0 for row in rows) * _carbon(node, letters, values) * values.get("OF", Fraction(1))
     mass = amount * node.regime.carbon
-    return [_product(node, rows, mass, {"method": node.method} | ({} if entered else {"reason": DEFAULTS}))]
+    facts = {"method": node.method} | ({} if analysed.keys() >= set(letters) else {"reason": DEFAULTS})
+    return [_product(node, stated, mass, facts)]
 
 
-def _carbon(node: Node, values: Mapping[str, Fraction]) -> Fraction:
-    """kg of carbon in a kg or m³ of the fuel."""
-    if "C_ar" in values:
-        return values["C_ar"]
-    if {"C_ad", "M_ar", "M_ad"} <= values.keys():
-        return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
-    if {"NCV", "CC"} <= values.keys():
-        return values["NCV"] * values["CC"] / 1000
+def _formula(node: Node, values: Mapping[str, Fraction], analysed: Mapping[str, Fraction]) -> tuple[str, ...]:
+    """The letters that the carbon is computed from: those that are all analysed, else those that are all known."""
+    for known in (analysed, values):
+        for letters in _FORMULAS:
+            if known.keys() >= set(letters):
+                return letters
     refuse("M6", f"plan.nodes.{node.name}.defaults", "neither NCV and CC nor C_ar is known", "enter an analysis (lab)")
 
 
-def _analyses(node: Node, from_ms: int, to_ms: int, entries: Sequence[Entry]) -> tuple[dict[str, Fraction], bool]:
-    """The values of a fuel by letter; whether an analysis of the whole time gave some."""
-    values, entered = dict(node.defaults), False
+def _carbon(node: Node, letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:
+    """kg of carbon in a kg or m³ of the fuel."""
+    if letters == ("NCV", "CC"):
+        return values["NCV"] * values["CC"] / 1000
+    if letters == ("C_ar",):
+        return values["C_ar"]
+    if values["M_ad"] >= 100:
+        refuse("M6", f"plan.nodes.{node.name}", "M_ad is 100 % or more: all water", "enter M in percent of mass")
+    return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
+
+
+def _analysed(node: Node, from_ms: int, to_ms: int, entries: Sequence[Entry]) -> dict[str, Fraction]:
+    """The values of a fuel by letter that analyses of the whole time gave, of several the last."""
+    values: dict[str, Fraction] = {}
     for entry in entries:
         if entry.kind == "lab" and entry.of == node.name and entry.from_ms <= from_ms and to_ms <= entry.to_ms:
             values |= {letter: Fraction(number) for letter, number in entry.values.items()}
-            entered = True
-    return values, entered
+    return values
 
 
 def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
@@ -99,6 +117,9 @@ def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
         if len(fixed) != 1:
             refuse("F2", where, f"{len(fixed)} factors of {node.factor_series} fit", "name one with factor_id")
         return fixed[0], False
+    vintages = Counter(factor.vintage for factor in series)
+    if twice := [vintage for vintage, count in vintages.items() if count > 1]:
+        refuse("F2", where, f"{node.factor_series} has two factors for {twice[0]}", "name one with factor_id")
     own = [factor for factor in series if factor.vintage == year]
     if own:
         return own[0], False
@@ -106,13 +127,3 @@ def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
     if not earlier:
         refuse("F2", where, f"{node.factor_series} has no factor for {year} or before", "copy it into the plan")
     return max(earlier, key=lambda factor: factor.vintage), True
-
-
-def _edges(rows: Sequence[Row]) -> list[Any]:
-    """The registers at both ends of the period, with the looks that tell them."""
-    ends = {edge[0]: edge for edge in rows[-1].facts["edges"]}
-    joined = []
-    for point, start, _, looks in rows[0].facts["edges"]:
-        _, _, end, last = ends[point]
-        joined.append([point, start, end, [*looks, *(look for look in last if look not in looks)]])
-    return joined

@@ -13,7 +13,7 @@ from ledger_client.accounting.formats.numbers import MICRO, MILLI, micro, milli_
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, decimal
 from ledger_client.accounting.formats.units import CONCENTRATION, counter_unit
-from ledger_client.accounting.formats.words import MANUAL, MISSING, STOPPED, SUBSTITUTED, VALID
+from ledger_client.accounting.formats.words import MANUAL, MISSING, SUBSTITUTED, VALID
 
 PROVISIONAL: Final = "provisional"
 LONGEST_SILENCE: Final = 120
@@ -61,7 +61,8 @@ def substitutes(
             substituted.append(found[row.from_ms])
         elif (entry := entered.get((row.from_ms, row.to_ms))) is not None:
             amount = milli_of(entry.values["value"], counter_unit(entry.unit, "entry.unit").factor)
-            substituted.append(row._replace(status=MANUAL, amount=amount, facts={"method": "entry"}))
+            marked = {key: row.facts[key] for key in ("retrospective",) if key in row.facts}
+            substituted.append(row._replace(status=MANUAL, amount=amount, facts={"method": "entry", **marked}))
     return substituted
 
 
@@ -83,6 +84,8 @@ def _eu45(
         known = {letter: value for letter, value in others.items() if value is not None}
         if row.status == MISSING and len(known) == len(others) and mean_of(row, point) is None:
             amount = mass(plan, node, known | {CONCENTRATION: content}, row.to_ms - row.from_ms)
+            if amount is None:
+                continue
             found[row.from_ms] = _row(row, amount, "EU-45", population, provisional=to_ms < year_end)
     return found
 
@@ -106,8 +109,8 @@ def _cn75(
     capture = Fraction(valid, valid + missing)
     found: dict[int, Row] = {}
     for gap in _gaps(every):
-        hours = (gap[-1].to_ms - gap[0].from_ms) // HOUR_MS
-        needed = (180 if hours <= _SHORT_GAP else 720) if capture >= _HIGH else 2160
+        short = gap[-1].to_ms - gap[0].from_ms <= _SHORT_GAP * HOUR_MS
+        needed = (180 if short else 720) if capture >= _HIGH else 2160
         before = [row for row in every if row.status == VALID and row.to_ms <= gap[0].from_ms][-needed:]
         if capture < _LOW or len(before) < needed:
             continue
@@ -142,15 +145,15 @@ def _row(row: Row, amount: int, method: str, population: list[object], *, provis
 
 def silences(rows: Sequence[Row], history: Sequence[Row]) -> int:
     """How many times no hour was valid for more than 120 in a row, in this period or into it (H6)."""
-    begins_ms = rows[0].from_ms if rows else 0
-    length_ms, found, counted = 0, 0, False
+    begins_ms, most_ms = rows[0].from_ms if rows else 0, LONGEST_SILENCE * HOUR_MS
+    since_ms, ended_ms, found = 0, 0, 0
     for row in [*history, *rows]:
-        if row.status in (VALID, STOPPED):
-            length_ms, counted = 0, False
-        elif row.status == MISSING:
-            length_ms += row.to_ms - row.from_ms
-            if length_ms > LONGEST_SILENCE * HOUR_MS and row.from_ms >= begins_ms and not counted:
-                found, counted = found + 1, True
+        if row.status == MISSING:
+            if row.from_ms != ended_ms:
+                since_ms = row.from_ms
+            ended_ms = row.to_ms
+            if row.from_ms >= begins_ms and row.from_ms - since_ms <= most_ms < ended_ms - since_ms:
+                found += 1
     return found
 
 

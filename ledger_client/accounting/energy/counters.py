@@ -75,12 +75,14 @@ class Line:
 
 class Stated(NamedTuple):
     """Rows of a node; ``open``: its register at the end of the period is not known; ``last``: its last known edge, as
-    the number of an interval (None: none is known); ``energy``: of each point between its first and last known edge."""
+    the number of an interval (None: none is known); ``energy``: of each point between its first and last known edge;
+    ``edges``: the registers there, as a row of the whole time bears them."""
 
     rows: list[Row]
     open: bool
     last: int | None
     energy: Mapping[str, int]
+    edges: Sequence[list[Any]] = ()
 
 
 def node_rows(
@@ -119,7 +121,12 @@ def node_rows(
         for line in lines
         if len(edges) > 1
     }
-    return Stated(rows, is_open, known[-1] if known else None, energy)
+    whole = [
+        _edge(line.register.point.name, line.register.edges[edges[0]], line.register.edges[edges[-1]])
+        for line in lines
+        if len(edges) > 1
+    ]
+    return Stated(rows, is_open, known[-1] if known else None, energy, sorted(whole, key=_name))
 
 
 def _energy(line: Line, before: int, after: int, interval_ms: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from ledger_client.accounting.formats import words
@@ -84,17 +85,15 @@ def registers_of(plan: Plan, entry: Entry) -> Registers:
 def in_force(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
     """The entries that count, in the order in which they were made, and how many contradict each other (P9).
 
-    Of two of a kind on one thing and time the later one counts if it says that it replaces the earlier; else neither.
+    Of several of a kind on one thing and time the last counts, if each says that it replaces the one before; else none.
     """
     last: dict[tuple[str, str, int, int], list[Entry]] = {}
     for entry in entries:
         last.setdefault((entry.kind, entry.of, entry.from_ms, entry.to_ms), []).append(entry)
     counting, contradicting = list[Entry](), 0
     for several in last.values():
-        replaced = {entry.replaces for entry in several}
-        heads = [entry for entry in several if entry.record not in replaced]
-        if len(heads) == 1 and len(several) == len(replaced - {None}) + 1:
-            counting.append(heads[0])
+        if all(after.replaces == before.record for before, after in pairwise(several)):
+            counting.append(several[-1])
         else:
             contradicting += 1
     order = {entry.record: place for place, entry in enumerate(entries)}
