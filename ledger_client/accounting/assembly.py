@@ -81,8 +81,8 @@ def _of_counters(
         register = books.registers[name, node.regime.id]
         own = [registers_of(plan, e) for e in books.counting if e.kind == "register" and e.of == name]
         lines.append(Line(sign, register, jumps_of(register, sorted(own))))
-    closed = [entry.from_ms for entry in books.counting if entry.kind == "closure" and entry.of == node.name]
-    closed_ms = min(closed, default=MAX_TIME_MS)
+    closed_ms = books.closed_ms(node.name)
+    closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
     stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
     found.stated[node.name] = stated
     year = civil(plan, from_ms).year

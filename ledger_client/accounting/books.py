@@ -99,6 +99,11 @@ class Books:
                 if isinstance(register, Register):
                     register.broken()
 
+    def closed_ms(self, node: str) -> int | None:
+        """When a node was closed by an entry; None: it was not."""
+        closures = (entry.from_ms for entry in self.counting if entry.kind == "closure" and entry.of == node)
+        return min(closures, default=None)
+
     def covered_to_ms(self, meter: str) -> int:
         """Until when the polls of a meter are counted; 0: not at all."""
         told = self._coverages.get(meter)

@@ -138,22 +138,21 @@ def state(
 
 
 def _covered(books: Books, to_ms: int) -> None:
-    """Every meter's polls are counted past the period's end, by as much as an edge may wait for its next look (T2)."""
+    """Every meter's polls are counted to the period's end, of a counter past it by as much as an edge may wait for its
+    next look (T2). A node that is closed by then waits for nothing."""
     plan = books.plan
     for node in plan.nodes.values():
-        for _, name in node.terms:
+        closed_ms = books.closed_ms(node.name)
+        if closed_ms is not None and closed_ms <= to_ms:
+            continue
+        waits = {name: int(plan.edge_gap_ms(plan.points[name], node.regime)) for _, name in node.terms}
+        waits |= dict.fromkeys(node.gauges.values(), 0)
+        for name, wait_ms in waits.items():
             point = plan.points[name]
-            needed_ms, told_ms = to_ms + int(plan.edge_gap_ms(point, node.regime)), books.covered_to_ms(point.meter)
-            _demand(point.meter, told_ms, needed_ms)
-        for name in node.gauges.values():
-            meter = plan.points[name].meter
-            _demand(meter, books.covered_to_ms(meter), to_ms)
-
-
-def _demand(meter: str, told_ms: int, needed_ms: int) -> None:
-    if told_ms < needed_ms:
-        short = f"the coverage of {meter} ends {needed_ms - told_ms} ms too early"
-        refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
+            needed_ms, told_ms = to_ms + wait_ms, books.covered_to_ms(point.meter)
+            if told_ms < needed_ms:
+                short = f"the coverage of {point.meter} ends {needed_ms - told_ms} ms too early"
+                refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
 
 
 def _fields(books: Books, choice: Choice, assembled: Assembled) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""Rules where they are easily missed: entries, configurations told again, closures, gases that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+
+from ledger_client.accounting.books import Books
+from ledger_client.accounting.emissions.substitution import Times, silences, substitutes
+from ledger_client.accounting.formats.entries import Entry, in_force, parse_entry
+from ledger_client.accounting.formats.plan import HOUR_MS, QUARTER_MS, parse_plan
+from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.formats.regimes import parse_regime
+from ledger_client.accounting.formats.rows import Row, parse_row
+from ledger_client.accounting.statement import Choice, state
+from ledger_client.formats.record import Coverage, Event, Reading, Value
+from tests.ledger_client.accounting.plans import HOUR, T0, node, plan_fields
+from tests.oracle.comparison import compare
+from tests.oracle.histories import stack
+
+POINT = "export/energy"
+
+
+def entry(record: bytes, **also: Any) -> Entry:
+    fields = {"kind": "register", "of": POINT, "from": T0, "to": T0, "reason": "r", "user": "u", "unit": "kWh"}
+    return parse_entry({**fields, "values": {"final": 9, "initial": 0}, **also}, record)
+
+
+def test_an_entry_alone_counts_whatever_it_replaces() -> None:
+    moved = entry(b"2", **{"from": T0 + 1, "to": T0 + 1}, replaces=b"1" * 32)
+    assert in_force([moved]) == ([moved], 0)
+
+
+def test_the_last_of_a_chain_counts() -> None:
+    first, second = entry(b"1" * 32), entry(b"2" * 32, replaces=b"1" * 32)
+    third = entry(b"3" * 32, replaces=b"2" * 32)
+    assert in_force([first, second, third]) == ([third], 0)
+    assert in_force([first, entry(b"3" * 32, replaces=b"1" * 32), second]) == ([], 1)
+
+
+def configured(**meter: Any) -> Event:
+    return Event("configuration", {"meters": {"export": {"profile-hash": b"p" * 32, **meter}}})
+
+
+@pytest.mark.parametrize(
+    ("told", "breaks"),
+    [
+        ([{"ratios": {"ct": "200/5"}}, {}, {}, {}], 1),
+        ([{"identity": "A"}, {}, {"identity": "A"}], 0),
+        ([{"identity": "A"}, {}, {"identity": "B"}], 1),
+        ([{}, {"identity": "A"}, {}], 0),
+    ],
+)
+def test_a_configuration_breaks_the_line_once(told: list[Mapping[str, Any]], breaks: int) -> None:
+    books = Books(parse_plan(plan_fields()))
+    for n, meter in enumerate(told):
+        books.event("gateway", configured(**meter))
+        books.reading("export", "S", Reading(T0 + n, (Value("energy", n, "kWh"),)), bytes([n]))
+    assert len(books.registers[POINT, "strict"].breaks) == breaks
+
+
+def test_a_product_names_the_looks_at_its_ends() -> None:
+    factor = {
+        "series": "grid", "id": "2026", "kind": "average", "value": "0.5", "unit": "kg/kWh", "region": "CN",
+        "vintage": 2026, "published": "2026-01-01", "document": "test", "confirmed": False,
+    }  # fmt: skip
+    grid = node("emission", POINT, method="electricity", factor="grid", factor_rule="fixed")
+    books = Books(parse_plan(plan_fields(nodes={"grid": grid}, factors=[factor])))
+    for n, ms in enumerate(range(-4_000, 4 * HOUR, 8_000)):
+        books.reading("export", "S", Reading(T0 + ms, (Value("energy", n, "kWh"),)), n.to_bytes(32, "big"))
+    books.coverage("export", Coverage(T0, T0 + 4 * HOUR, 1800, 1800, {}))
+    found = state(books, Choice(b"", 0, T0, T0 + 3 * HOUR, ((0, b""), (1, b""))), bytes(32))
+    (row,) = map(parse_row, found.rows)
+    ((_, _, _, looks),) = row.facts["edges"]
+    assert looks == [n.to_bytes(32, "big") for n in (0, 1, 1350, 1351)]
+
+
+def test_a_closed_node_waits_for_no_coverage() -> None:
+    closed = entry(b"c" * 32, kind="closure", of="station", values={}, to=T0)
+    choice = Choice(b"", 0, T0, T0 + HOUR, ((0, b""), (1, b"")))
+    assert state(Books(parse_plan(plan_fields()), [closed]), choice, bytes(32)).fields["complete"]
+    with pytest.raises(AccountingError, match="T2"):
+        state(Books(parse_plan(plan_fields())), choice, bytes(32))
+
+
+def test_a_profile_by_minutes_needs_no_share() -> None:
+    fields = {"version": "1", "edge": Decimal("0.01"), "accept": [], "validity": "minutes", "minutes": 45}
+    assert parse_regime("p", fields).minutes == 45
+
+
+def missing(at: int, length: int, **facts: Any) -> Row:
+    return Row("stack", at, at + length, "missing", None, {"inputs": [], "method": "cems", **facts})
+
+
+def test_a_gap_of_more_than_a_day_needs_the_longer_population() -> None:
+    history = stack(Random(1))
+    profile = {**history.plan["profiles"]["p"], "substitution": "CN-HJ75"}
+    plan = parse_plan({**history.plan, "profiles": {"p": profile}})
+    times = Times((0, 2 * T0), (0, 2 * T0))
+
+    def valid(n: int) -> Row:
+        return Row("stack", T0 + n * QUARTER_MS, T0 + (n + 1) * QUARTER_MS, "valid", 5, {})
+
+    for quarters, found in ((96, 96), (97, 0)):
+        gap = [missing(T0 + n * QUARTER_MS, QUARTER_MS) for n in range(quarters)]
+        rows = [*gap, *map(valid, range(quarters, 1000 + quarters))]
+        history_rows = [*map(valid, range(-300, 0))]
+        made = substitutes(plan, plan.nodes["stack"], rows, history_rows, [], times, rows[-1].to_ms)
+        assert len(made) == found
+
+
+def test_a_manual_row_of_the_time_before_the_plan_is_marked() -> None:
+    plan = parse_plan(stack(Random(1)).plan)
+    row = missing(T0, HOUR_MS, retrospective=True)
+    times = Times((0, 2 * T0), (0, 2 * T0))
+    value = entry(b"v", kind="value", of="stack", to=T0 + HOUR_MS, values={"value": 3}, unit="kg")
+    (made,) = substitutes(plan, plan.nodes["stack"], [row], [], [value], times, T0 + HOUR_MS)
+    assert (made.status, made.amount, made.facts) == ("manual", 3000, {"method": "entry", "retrospective": True})
+
+
+def test_a_silence_is_told_in_the_statement_in_which_it_passes() -> None:
+    rows = [missing(T0 + n * HOUR_MS, HOUR_MS) for n in range(130)]
+    assert silences(rows[:100], []) == 0
+    assert silences(rows[100:], rows[:100]) == 1
+    assert silences(rows[125:], rows[:125]) == 0
+
+
+def test_a_mean_at_absolute_zero_is_of_no_gas() -> None:
+    """A row is missing; nothing is divided by 0."""
+    history = stack(Random(3))
+    unit = history.plan["points"]["stack/t"]["unit"]
+    history.plan["points"]["stack/t"].pop("range", None)
+    cold = Decimal("-273.15") if unit == "Cel" else 0
+
+    def cooled(body: Reading) -> Reading:
+        return Reading(body.time_ms, tuple(v._replace(value=cold) if v.name == "t" else v for v in body.values))
+
+    history.told = [
+        t._replace(body=cooled(t.body)) if isinstance(t.body, Reading) else t
+        for t in history.told
+        if not (isinstance(t.body, Event) and t.body.fields.get("kind") == "calibration")
+    ]
+    assert {row.status for row in compare(history).oracle.plain} <= {"missing", "stopped", "manual", "substituted"}
