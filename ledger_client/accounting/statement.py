@@ -151,7 +151,7 @@ def _covered(books: Books, to_ms: int) -> None:
         if closed_ms is not None and closed_ms <= to_ms:
             continue
         waits = {name: int(plan.edge_gap_ms(plan.points[name], node.regime)) for _, name in node.terms}
-        waits |= dict.fromkeys((*node.inputs.values(), *([node.operating] if node.operating else ())), 0)
+        waits |= dict.fromkeys(node.gauges.values(), 0)
         for name, wait_ms in waits.items():
             point = plan.points[name]
             needed_ms, told_ms = to_ms + wait_ms, books.covered_to_ms(point.meter)

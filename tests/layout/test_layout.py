@@ -221,6 +221,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "transport",
             "verification",
             "audit",
+            "accounting",
             "recompute",
             "enrolment",
             "ledgers",
