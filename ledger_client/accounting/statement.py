@@ -74,6 +74,11 @@ def parse_choice(fields: Mapping[str, Any], plan_ms: int) -> Choice:
         if not isinstance(batch, list) or len(batch) != 2 or type(batch[0]) is not int or type(batch[1]) is not bytes:
             of.refuse("batches", "they are not [number, statement id] twice")
         batches.append((batch[0], batch[1]))
+    if len(batches) != 2 or not 0 <= batches[0][0] <= batches[1][0]:
+        of.refuse("batches", "they are not a first batch and a last one", rule="T2")
+    uses = of.items("uses")
+    if any(type(used) is not bytes for used in uses):
+        of.refuse("uses", "they are not hashes of statements", rule="T5")
     size, root = of.items("rows", 2)
     if type(size) is not int or type(root) is not bytes:
         of.refuse("rows", "they are not [size, root]")
@@ -83,7 +88,7 @@ def parse_choice(fields: Mapping[str, Any], plan_ms: int) -> Choice:
         of.uint("version", 1),
         of.blob("supersedes") if "supersedes" in of else None,
         of.text("reason") if "reason" in of else None,
-        tuple(of.items("uses")),
+        tuple(uses),
     )  # fmt: skip
 
 
