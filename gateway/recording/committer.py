@@ -35,6 +35,7 @@ from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
 from ledger_client.formats.record import Event, parse_record, record_hash
+from ledger_client.formats.senml import Reading
 from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.recorder")
@@ -212,6 +213,9 @@ class Committer:
             listener(news)
 
     def _undo(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
+        for one in signed:
+            if isinstance(one.body, Reading):
+                self.pending.left_out(one.row.meter, one.body)
         self.pending.undo()
         self.summaries.forget()
         self.marks.forget()

@@ -98,8 +98,7 @@ def _of_counters(
 
 def gauges_of(books: Books, node: Node) -> dict[str, Gauge]:
     """The gauges of a node by letter, its operating signal among them."""
-    named = dict(node.inputs) | ({"operating": node.operating} if node.operating else {})
-    return {letter: books.gauges[point, node.regime.id] for letter, point in named.items()}
+    return {letter: books.gauges[point, node.regime.id] for letter, point in node.gauges.items()}
 
 
 def _balanced(plan: Plan, found: Assembled) -> bool:

@@ -51,7 +51,7 @@ class Books:
                     point = plan.points[name]
                     register = self.registers[name, node.regime.id] = Register.of(plan, point, node.regime)
                     self._of_meter[point.meter][name.partition("/")[2]].append(register)
-            for name in (*node.inputs.values(), *([node.operating] if node.operating else ())):
+            for name in node.gauges.values():
                 if (name, node.regime.id) not in self.gauges:
                     point = plan.points[name]
                     gauge = self.gauges[name, node.regime.id] = Gauge.of(plan, point, node.regime, self._checks(name))

@@ -74,6 +74,11 @@ def parse_choice(fields: Mapping[str, Any], plan_ms: int) -> Choice:
         if not isinstance(batch, list) or len(batch) != 2 or type(batch[0]) is not int or type(batch[1]) is not bytes:
             of.refuse("batches", "they are not [number, statement id] twice")
         batches.append((batch[0], batch[1]))
+    if len(batches) != 2 or not 0 <= batches[0][0] <= batches[1][0]:
+        of.refuse("batches", "they are not a first batch and a last one", rule="T2")
+    uses = of.items("uses")
+    if any(type(used) is not bytes for used in uses):
+        of.refuse("uses", "they are not hashes of statements", rule="T5")
     size, root = of.items("rows", 2)
     if type(size) is not int or type(root) is not bytes:
         of.refuse("rows", "they are not [size, root]")
@@ -83,7 +88,7 @@ def parse_choice(fields: Mapping[str, Any], plan_ms: int) -> Choice:
         of.uint("version", 1),
         of.blob("supersedes") if "supersedes" in of else None,
         of.text("reason") if "reason" in of else None,
-        tuple(of.items("uses")),
+        tuple(uses),
     )  # fmt: skip
 
 
@@ -146,7 +151,7 @@ def _covered(books: Books, to_ms: int) -> None:
         if closed_ms is not None and closed_ms <= to_ms:
             continue
         waits = {name: int(plan.edge_gap_ms(plan.points[name], node.regime)) for _, name in node.terms}
-        waits |= dict.fromkeys((*node.inputs.values(), *([node.operating] if node.operating else ())), 0)
+        waits |= dict.fromkeys(node.gauges.values(), 0)
         for name, wait_ms in waits.items():
             point = plan.points[name]
             needed_ms, told_ms = to_ms + wait_ms, books.covered_to_ms(point.meter)

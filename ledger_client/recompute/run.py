@@ -25,6 +25,7 @@ from ledger_client.errors import VerificationError
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event, Record
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import SignedStatement
+from ledger_client.recompute.chain import chain, goes_on, links_of
 from ledger_client.recompute.compare import Difference, differences
 from ledger_client.recompute.sources import SignedPeriod, Sources, rows_files, scan
 from ledger_client.verification.trust import Trust
@@ -128,8 +129,24 @@ def recompute(
     given = rows_files(rows)
     for one in sorted(opened, key=lambda one: (one.choice.from_ms, one.choice.version)):
         failed[one.period.record] = _judged(one, held, given, _history(one.choice, sources, failed, given))
+    _chained(failed, sources)
     order = sorted(failed.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
     return Result(result, order)
+
+
+def _chained(done: Mapping[bytes, Recomputed], sources: Sources) -> None:
+    """What does not hold of statements beside each other."""
+    for record, differences_ in chain(sources).items():
+        if record in done:
+            done[record].differences += differences_
+    for link in links_of(sources):
+        own, before = done.get(link.record), done.get(link.choice.before or b"")
+        if own and own.statement and before and before.statement and before.fields["plan"] == link.choice.plan:
+            own.differences += goes_on(link, own.statement, before.statement)
+        named = link.choice.before
+        if own and named and named not in sources.periods and any(d.where == "entries" for d in own.differences):
+            told = "no file holds it, and its entries may count: give its batch or proof"
+            own.differences.append(Difference("P9", "before", named.hex(), told))
 
 
 def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Open], dict[bytes, Recomputed]]:
@@ -138,7 +155,7 @@ def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Ope
         if wanted is not None and (period.fields.get("from"), period.fields.get("to")) != wanted:
             continue
         try:
-            signed = sources.plans.get(bytes(period.fields.get("plan", b"")))
+            signed = sources.plan_of(period.fields)
             if signed is None:
                 raise AccountingError("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
             choice = parse_choice(period.fields, signed.iat_ms)
@@ -209,9 +226,9 @@ def _judged(
             found.differences.append(Difference("T2", "batches", f"batch {batch}", "no file holds it"))
         elif held[batch] != statement_id:
             found.differences.append(Difference("T2", "batches", f"batch {batch}", "the file's is another one"))
-    missing = [batch for batch in range(first, last + 1) if batch not in held]
-    if missing and not found.differences:
-        found.differences.append(Difference("T2", "batches", f"{first} to {last}", f"batch {missing[0]} is missing"))
+    missing = next((batch for batch in range(first, last + 1) if batch not in held), None)
+    if missing is not None and not found.differences:
+        found.differences.append(Difference("T2", "batches", f"{first} to {last}", f"batch {missing} is missing"))
     if isinstance(history, bytes):
         lacking = f"no file holds the rows of {history.hex()}"
         found.differences.append(Difference("T5", "uses", None, f"{lacking}: give its batches, or .mrows and .mseal"))

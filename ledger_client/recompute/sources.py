@@ -49,6 +49,12 @@ class Sources:
     plans: dict[bytes, SignedPlan] = field(default_factory=dict)
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     periods: dict[bytes, SignedPeriod] = field(default_factory=dict)
+    batches: dict[int, int] = field(default_factory=dict)
+
+    def plan_of(self, fields: Mapping[str, Any]) -> SignedPlan | None:
+        """The plan that a statement names; None: no file holds it."""
+        named = fields.get("plan")
+        return self.plans.get(named) if type(named) is bytes else None
 
     def take(self, record: Record, batch: int) -> None:
         """One good record of the gateway's own. Raises AccountingError for a plan or an entry that is none."""
@@ -79,7 +85,9 @@ def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:
             continue
         try:
             file = BatchFile.open(path)
-            batches.append((read_statement(file.entry).statement.batch, file))
+            statement = read_statement(file.entry).statement
+            batches.append((statement.batch, file))
+            sources.batches[statement.batch] = statement.to_ms
         except VerificationError:
             continue  # the audit says what is wrong with it
     for batch, file in sorted(batches, key=lambda item: item[0]):

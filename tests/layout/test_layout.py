@@ -230,6 +230,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "transport",
             "verification",
             "audit",
+            "accounting",
             "recompute",
             "enrolment",
             "ledgers",

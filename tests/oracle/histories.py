@@ -19,7 +19,7 @@ from tests.oracle.basics import Given, Period, Row, Told, tag4
 T0 = 1_790_812_800_000
 """2026-10-01T00:00:00Z, in ms; with ``civil`` 0 a month begins."""
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
-UNITS = ("J", "Wh", "kWh", "MWh")
+ENERGY, FUEL = ("J", "Wh", "kWh", "MWh"), ("g", "kg", "t")
 SAMPLES = (10_000, 60_000, 300_000, 450_000, 900_000)
 
 
@@ -40,6 +40,7 @@ class Maker:
     def __init__(self, chance: Random) -> None:
         self.chance = chance
         self.count = 0
+        self.units = chance.choice((ENERGY, ENERGY, FUEL))
         self.told: list[tuple[int, Told]] = []
         self.interval_ms = chance.choice((900_000, 3_600_000))
         self.from_ms = T0 + 2 * DAY_MS
@@ -64,7 +65,7 @@ class Maker:
     def counter(self, meter: str) -> dict[str, Any]:
         """A point of a counter, and its records."""
         chance = self.chance
-        unit, sample = chance.choice(UNITS), chance.choice(SAMPLES[1:] if self.interval_ms > 900_000 else SAMPLES)
+        unit, sample = chance.choice(self.units), chance.choice(SAMPLES[1:] if self.interval_ms > 900_000 else SAMPLES)
         step = chance.choice((1, 7, 1000))
         per_hour = step * (HOUR_MS // sample + 1) * 3
         point: dict[str, Any] = {"kind": "counter", "unit": unit, "sample": sample, "max": per_hour}
@@ -231,13 +232,13 @@ def factor(name: str, vintage: int) -> dict[str, Any]:
 
 
 def products(make: Maker, nodes: dict[str, Any], points: Mapping[str, Any]) -> None:
-    """At times an emission of a point by a factor, or as if it were fuel."""
+    """At times an emission of a point by a factor, or by its carbon."""
     name = min(points)
     node: dict[str, Any] = {"role": "emission", "profile": "loose", "terms": [[1, name]]}
-    if make.often(0.4):
+    if make.units == ENERGY and make.often(0.4):
         rule = {"factor_rule": "fixed", "factor_id": "2025"} if make.often(0.5) else {"factor_rule": "year-of-use"}
         nodes["grid"] = {**node, "method": "electricity", "factor": "grid", **rule}
-    if make.often(0.4):
+    if make.units == FUEL and make.often(0.8):
         defaults = {"NCV": Decimal("20.908"), "CC": Decimal("26.1"), "OF": Decimal("0.99")}
         nodes["boiler"] = {**node, "method": "fuel", "defaults": defaults}
         if make.often(0.5):

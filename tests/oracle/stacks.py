@@ -271,11 +271,14 @@ def product(plan: Plan, name: str, made: Sequence[Piece], given: Given, period: 
     else:
         values = {letter: exactly(x) for letter, x in node.get("defaults", {}).items()}
         labs = [f for f, _ in own_entries(given, "lab", name) if f["from"] <= first.from_ms and last.to_ms <= f["to"]]
+        analysed: dict[str, Fraction] = {}
         for lab in labs:
-            values |= {letter: exactly(x) for letter, x in lab["values"].items()}
+            analysed |= {letter: exactly(x) for letter, x in lab["values"].items()}
+        own = letters_of(analysed) or letters_of({**values, **analysed})
+        values |= analysed
         carbon = Fraction(plan["profiles"][node["profile"]].get("carbon", "44/12"))
-        total = amount * carbon_in(values) * values.get("OF", Fraction(1)) * carbon
-        facts |= {} if labs else {"reason": "defaults"}
+        total = amount * carbon_in(own, values) * values.get("OF", Fraction(1)) * carbon
+        facts |= {} if set(own) <= analysed.keys() else {"reason": "defaults"}
     points = sorted(first.ends[0])
     facts["edges"] = [basics.edge_fact(p, first.ends[0][p], last.ends[1][p]) for p in points]
     jumps = [jump for p in made for jump in p.facts.get("jumps", ())]
@@ -284,10 +287,15 @@ def product(plan: Plan, name: str, made: Sequence[Piece], given: Given, period: 
     return [Row(name, first.from_ms, last.to_ms, basics.worst({p.status for p in made}), round(total), facts)]
 
 
-def carbon_in(values: Mapping[str, Fraction]) -> Fraction:
-    if "C_ar" in values:
+def letters_of(values: Mapping[str, Fraction]) -> tuple[str, ...]:
+    ways = (("C_ar",), ("C_ad", "M_ar", "M_ad"), ("NCV", "CC"))
+    return next((way for way in ways if all(letter in values for letter in way)), ())
+
+
+def carbon_in(letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:
+    if "C_ar" in letters:
         return values["C_ar"]
-    if "C_ad" in values:
+    if "C_ad" in letters:
         return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
     return values["NCV"] * values["CC"] / 1000
 

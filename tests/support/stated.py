@@ -74,6 +74,11 @@ class Site:
         """An event ``plan`` from the first edge on."""
         self.event(GATEWAY, "plan", **plan_fields(self.from_ms, **also))
 
+    @property
+    def due_ms(self) -> int:
+        """When the next poll is due, by the schedule's clock."""
+        return self.hands.anchor_ms + self.hands.polls * EVERY_MS
+
     def passes(self, polls: int) -> None:
         """Nobody polls for so long."""
         self.hands.polls += polls
@@ -86,7 +91,7 @@ class Site:
         hands = self.hands
         for _ in range(count):
             self.register += gain
-            due_ms = hands.anchor_ms + hands.polls * EVERY_MS
+            due_ms = self.due_ms
             for meter in hands.journal.rules.periods_ms:
                 now = Timestamp.now(hands.clock)
                 if meter == METER and not answered:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
 from ledger_client.accounting.energy.counters import Stated
 from ledger_client.accounting.formats.entries import Entry
+from ledger_client.accounting.formats.factor import Factor
 from ledger_client.accounting.formats.numbers import half_even
-from ledger_client.accounting.formats.plan import Factor, Node, Plan
+from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.formats.words import BY_ELECTRICITY, RANK
@@ -53,8 +55,9 @@ def _product(node: Node, stated: Stated, mass: Fraction, facts: Mapping[str, Any
     return Row(node.name, rows[0].from_ms, rows[-1].to_ms, worst, amount, known)
 
 
-FUEL_LETTERS: Final = ("NCV", "CC", "OF", "C_ar", "C_ad", "M_ar", "M_ad")
 DEFAULTS: Final = "defaults"
+_FORMULAS: Final = (("C_ar",), ("C_ad", "M_ar", "M_ad"), ("NCV", "CC"))
+"""What the carbon of a fuel follows from, the directest first."""
 
 
 def fuel(node: Node, stated: Stated, entries: Sequence[Entry]) -> list[Row]:
@@ -65,31 +68,42 @@ def fuel(node: Node, stated: Stated, entries: Sequence[Entry]) -> list[Row]:
     rows = stated.rows
     if not rows:
         return []
-    values, entered = _analyses(node, rows[0].from_ms, rows[-1].to_ms, entries)
-    amount = sum(row.amount or 0 for row in rows) * _carbon(node, values) * values.get("OF", Fraction(1))
+    analysed = _analysed(node, rows[0].from_ms, rows[-1].to_ms, entries)
+    values = {**node.defaults, **analysed}
+    letters = _formula(node, values, analysed)
+    amount = sum(row.amount or 0 for row in rows) * _carbon(node, letters, values) * values.get("OF", Fraction(1))
     mass = amount * node.regime.carbon
-    return [_product(node, stated, mass, {"method": node.method} | ({} if entered else {"reason": DEFAULTS}))]
+    facts = {"method": node.method} | ({} if analysed.keys() >= set(letters) else {"reason": DEFAULTS})
+    return [_product(node, stated, mass, facts)]
 
 
-def _carbon(node: Node, values: Mapping[str, Fraction]) -> Fraction:
-    """kg of carbon in a kg or m³ of the fuel."""
-    if "C_ar" in values:
-        return values["C_ar"]
-    if {"C_ad", "M_ar", "M_ad"} <= values.keys():
-        return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
-    if {"NCV", "CC"} <= values.keys():
-        return values["NCV"] * values["CC"] / 1000
+def _formula(node: Node, values: Mapping[str, Fraction], analysed: Mapping[str, Fraction]) -> tuple[str, ...]:
+    """The letters that the carbon is computed from: those that are all analysed, else those that are all known."""
+    for known in (analysed, values):
+        for letters in _FORMULAS:
+            if known.keys() >= set(letters):
+                return letters
     refuse("M6", f"plan.nodes.{node.name}.defaults", "neither NCV and CC nor C_ar is known", "enter an analysis (lab)")
 
 
-def _analyses(node: Node, from_ms: int, to_ms: int, entries: Sequence[Entry]) -> tuple[dict[str, Fraction], bool]:
-    """The values of a fuel by letter; whether an analysis of the whole time gave some."""
-    values, entered = dict(node.defaults), False
+def _carbon(node: Node, letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:
+    """kg of carbon in a kg or m³ of the fuel."""
+    if letters == ("NCV", "CC"):
+        return values["NCV"] * values["CC"] / 1000
+    if letters == ("C_ar",):
+        return values["C_ar"]
+    if values["M_ad"] >= 100:
+        refuse("M6", f"plan.nodes.{node.name}", "M_ad is 100 % or more: all water", "enter M in percent of mass")
+    return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
+
+
+def _analysed(node: Node, from_ms: int, to_ms: int, entries: Sequence[Entry]) -> dict[str, Fraction]:
+    """The values of a fuel by letter that analyses of the whole time gave, of several the last."""
+    values: dict[str, Fraction] = {}
     for entry in entries:
         if entry.kind == "lab" and entry.of == node.name and entry.from_ms <= from_ms and to_ms <= entry.to_ms:
             values |= {letter: Fraction(number) for letter, number in entry.values.items()}
-            entered = True
-    return values, entered
+    return values
 
 
 def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
@@ -103,6 +117,9 @@ def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
         if len(fixed) != 1:
             refuse("F2", where, f"{len(fixed)} factors of {node.factor_series} fit", "name one with factor_id")
         return fixed[0], False
+    vintages = Counter(factor.vintage for factor in series)
+    if twice := [vintage for vintage, count in vintages.items() if count > 1]:
+        refuse("F2", where, f"{node.factor_series} has two factors for {twice[0]}", "name one with factor_id")
     own = [factor for factor in series if factor.vintage == year]
     if own:
         return own[0], False

@@ -13,7 +13,7 @@ from ledger_client.accounting.formats.numbers import MICRO, MILLI, micro, milli_
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, decimal
 from ledger_client.accounting.formats.units import CONCENTRATION, counter_unit
-from ledger_client.accounting.formats.words import MANUAL, MISSING, STOPPED, SUBSTITUTED, VALID
+from ledger_client.accounting.formats.words import MANUAL, MISSING, SUBSTITUTED, VALID
 
 PROVISIONAL: Final = "provisional"
 LONGEST_SILENCE: Final = 120
@@ -145,15 +145,15 @@ def _row(row: Row, amount: int, method: str, population: list[object], *, provis
 
 def silences(rows: Sequence[Row], history: Sequence[Row]) -> int:
     """How many times no hour was valid for more than 120 in a row, in this period or into it (H6)."""
-    begins_ms = rows[0].from_ms if rows else 0
-    length_ms, found, counted = 0, 0, False
+    begins_ms, most_ms = rows[0].from_ms if rows else 0, LONGEST_SILENCE * HOUR_MS
+    since_ms, ended_ms, found = 0, 0, 0
     for row in [*history, *rows]:
-        if row.status in (VALID, STOPPED):
-            length_ms, counted = 0, False
-        elif row.status == MISSING:
-            length_ms += row.to_ms - row.from_ms
-            if length_ms > LONGEST_SILENCE * HOUR_MS and not counted:
-                found, counted = found + (row.from_ms >= begins_ms), True
+        if row.status == MISSING:
+            if row.from_ms != ended_ms:
+                since_ms = row.from_ms
+            ended_ms = row.to_ms
+            if row.from_ms >= begins_ms and row.from_ms - since_ms <= most_ms < ended_ms - since_ms:
+                found += 1
     return found
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.formats.checks import MAX_TIME_MS, is_name
 
 MOST_TEXT: Final = 4096
+
+
+def is_number(value: object) -> TypeGuard[int | float | Decimal]:
+    """Whether it is a finite number."""
+    return type(value) is int or (isinstance(value, float | Decimal) and Decimal(value).is_finite())
 
 
 class Fields:
@@ -72,9 +77,9 @@ class Fields:
     def number(self, key: str) -> int | float | Decimal:
         """A number as it was written."""
         value = self.get(key)
-        if type(value) not in (int, float, Decimal):
+        if not is_number(value):
             self.refuse(key, f"it is {value!r}, not a number")
-        return value  # type: ignore[no-any-return]
+        return value
 
     def fraction(self, key: str) -> Fraction:
         """A number, exactly."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.fields import Fields
+from ledger_client.accounting.formats.factor import Factor, parse_factor
+from ledger_client.accounting.formats.fields import Fields, is_number
 from ledger_client.accounting.formats.numbers import exact, milli_of
 from ledger_client.accounting.formats.regimes import Regime, parse_regime
 from ledger_client.accounting.formats.units import (
@@ -40,10 +41,6 @@ _NODE: Final = (
 _CERTIFICATE: Final = (
     "id", "name", "source", "technology", "capacity", "commissioned", "location", "configuration", "class", "scheme",
 )  # fmt: skip
-_FACTOR: Final = (
-    "series", "id", "kind", "value", "unit", "region", "vintage", "published", "document", "confirmed",
-)  # fmt: skip
-FACTOR_KINDS: Final = ("average", "residual", "fossil", "fuel", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +72,6 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Factor:
-    """An emission factor as it was published (F1); ``value`` is the text, ``amount`` its number."""
-
-    series: str
-    id: str
-    kind: str
-    value: str
-    amount: Fraction
-    unit: str
-    region: str
-    vintage: int
-    published: str
-    document: str
-    confirmed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Node:
     """A named sum of points with a role (P4). ``terms``: (+1 or −1, point). ``capacity_w`` None: not known."""
 
@@ -117,6 +97,11 @@ class Node:
     def of_counters(self) -> bool:
         """Whether its rows are differences of registers."""
         return bool(self.terms)
+
+    @property
+    def gauges(self) -> dict[str, str]:
+        """Points of its inputs by letter, and that of its operating signal under ``operating``."""
+        return dict(self.inputs) | ({"operating": self.operating} if self.operating else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +150,8 @@ def parse_plan(fields: Mapping[str, Any]) -> Plan:
         of.refuse("from", "it is not on the grid of the interval", "begin a plan with an interval", rule="N6")
     regimes = {name: parse_regime(name, value) for name, value in of.table("profiles").items()}
     points = {name: _point(name, value, interval_ms) for name, value in of.table("points").items()}
-    factors = tuple(_factor(n, value) for n, value in enumerate(of.items("factors")))
-    nodes = {name: _node(name, value, points, regimes, factors) for name, value in of.table("nodes").items()}
+    factors = tuple(parse_factor(n, value) for n, value in enumerate(of.items("factors")))
+    nodes = {n: _node(n, value, interval_ms, points, regimes, factors) for n, value in of.table("nodes").items()}
     site = Fields(of.table("site"), "plan.site", "P7", ("balanced", "name", "boundary"))
     plan = Plan(
         of.name("plan"),
@@ -237,30 +222,16 @@ def _point(name: str, value: object, interval_ms: int) -> Point:
 def _range(of: Fields) -> tuple[Fraction | None, Fraction | None]:
     if "range" not in of:
         return None, None
-    bounds = of.items("range", 2)
+    bounds = [number for number in of.items("range", 2) if is_number(number)]
     if len(bounds) != 2 or bounds[0] >= bounds[1]:
         of.refuse("range", "it is not [lowest, highest]")
     return exact(bounds[0]), exact(bounds[1])
 
 
-def _factor(n: int, value: object) -> Factor:
-    of = Fields(value, f"plan.factors[{n}]", "F1", _FACTOR)
-    text = of.text("value")
-    try:
-        amount = Fraction(text)
-    except ValueError:
-        of.refuse("value", f'{text!r} is not a number as text, such as "0.5306"')
-    confirmed = of.get("confirmed")
-    return Factor(
-        of.text("series"), of.text("id"), of.choice("kind", FACTOR_KINDS), text, amount, of.text("unit"),
-        of.text("region"), of.uint("vintage", 1900, 2999), of.text("published"), of.text("document"),
-        confirmed is True,
-    )  # fmt: skip
-
-
 def _node(
-    name: str, value: object, points: Mapping[str, Point], regimes: Mapping[str, Regime], factors: tuple[Factor, ...]
-) -> Node:
+    name: str, value: object, interval_ms: int,
+    points: Mapping[str, Point], regimes: Mapping[str, Regime], factors: tuple[Factor, ...],
+) -> Node:  # fmt: skip
     of = Fields(value, f"plan.nodes.{name}", "P4", _NODE)
     if not is_name(name):
         of.refuse("", f"{name!r} is not a name")
@@ -278,30 +249,42 @@ def _node(
     for letter, point in inputs.items():
         if point not in points:
             of.refuse(f"inputs.{letter}", f"the plan has no point {point}")
-    if method == words.CEMS:
-        _check_measured(of, inputs, points, regimes[profile])
     series = of.text("factor") if "factor" in of else None
     if series is not None and not any(factor.series == series for factor in factors):
         of.refuse("factor", f"the plan has no factor of series {series}", "copy it into plan.factors", rule="F2")
     operating = of.text("operating") if "operating" in of else None
     if operating is not None and operating not in points:
         of.refuse("operating", f"the plan has no point {operating}")
+    if method == words.CEMS:
+        _check_measured(of, inputs, points, regimes[profile])
+        gauges = {f"inputs.{letter}": points[point] for letter, point in inputs.items()}
+        gauges |= {"operating": points[operating]} if operating is not None else {}
+        _check_reference(of, gauges, regimes[profile], interval_ms)
+    terms = _terms(of, points)
+    if method is not None and method in _COUNTED:
+        _check_product(of, terms, points, method, series)
     return Node(
-        name, role, _terms(of, points), regimes[profile],
+        name, role, terms, regimes[profile],
         of.text("zone") if "zone" in of else None,
         of.name("below") if "below" in of else None,
         capacity, method, inputs, operating,
         of.fraction("threshold") if operating is not None else None,
         series, of.choice("factor_rule", ("fixed", "year-of-use")) if series is not None else None,
         of.text("factor_id") if "factor_id" in of else None,
-        {letter: exact(number) for letter, number in of.table("defaults", {}).items()},
+        _defaults(of),
         _certificate(of) if "certificate" in of else None,
         of.text("registry") if "registry" in of else None,
     )  # fmt: skip
 
 
+def _defaults(of: Fields) -> dict[str, Fraction]:
+    values = of.table("defaults", {})
+    numbers = Fields(values, f"{of.where}.defaults", "M6", tuple(values))
+    return {letter: numbers.fraction(letter) for letter in values}
+
+
 def _check_measured(of: Fields, inputs: Mapping[str, str], points: Mapping[str, Point], regime: Regime) -> None:
-    """Inputs of a measured emission: each letter, its unit, what basis it is on, how often it is sampled."""
+    """Inputs of a measured emission: each letter, its unit, what basis it is on."""
     for letter in (CONCENTRATION, FLOW, TEMPERATURE, PRESSURE):
         if letter not in inputs:
             of.refuse("inputs", f"{letter} is missing", "name c, Q, t and p, and w where wet meets dry")
@@ -309,20 +292,56 @@ def _check_measured(of: Fields, inputs: Mapping[str, str], points: Mapping[str, 
         point, known = points[name], INPUT_UNITS.get(letter)
         if known is None:
             of.refuse(f"inputs.{letter}", "there is no such input", f"they are {', '.join(INPUT_UNITS)}")
-        if point.kind != words.GAUGE:
-            of.refuse(f"inputs.{letter}", f"{name} is no gauge")
         if point.unit_name not in known:
             units = ", ".join(sorted(known))
             of.refuse(f"inputs.{letter}", f"{name} is in {point.unit_name}", f"its unit is one of {units}", rule="M1")
         if letter in (CONCENTRATION, FLOW) and point.basis is None:
             of.refuse(f"inputs.{letter}", f"{name} does not say wet or dry", "give basis", rule="M2")
-        if regime.validity == "minutes" and MINUTE_MS % point.sample_ms:
-            of.refuse(f"inputs.{letter}", f"the sample of {name} divides no minute", "poll on its grid", rule="P3")
     content, flow = points[inputs[CONCENTRATION]], points[inputs[FLOW]]
     if content.basis != flow.basis and WATER not in inputs:
         of.refuse("inputs", "wet meets dry, and w is missing", "name the point of H₂O", rule="M2")
     if content.unit_name in SHARES and regime.density is None:
         of.refuse("inputs.c", f"{content.unit_name} needs the density of the gas", "give density", rule="M3")
+
+
+def _check_reference(of: Fields, gauges: Mapping[str, Point], regime: Regime, interval_ms: int) -> None:
+    """References of a measured emission: what makes one valid, and that each of its gauges is sampled on its grid."""
+    if regime.validity is None:
+        of.refuse("profile", f"{regime.id} does not say when a reference is valid", "give it validity", rule="H2")
+    reference_ms = regime.reference_ms or interval_ms
+    if interval_ms % reference_ms:
+        of.refuse("profile", f"the reference of {regime.id} does not divide the interval", rule="H1")
+    if regime.minutes * MINUTE_MS > reference_ms:
+        of.refuse("profile", f"{regime.id} asks for more minutes than a reference has", rule="H2")
+    grid_ms = MINUTE_MS if regime.validity == "minutes" else reference_ms
+    for where, point in gauges.items():
+        if point.kind != words.GAUGE:
+            of.refuse(where, f"{point.name} is no gauge")
+        if grid_ms % point.sample_ms:
+            grid = "minute" if grid_ms == MINUTE_MS else "reference"
+            of.refuse(where, f"the sample of {point.name} divides no {grid}", "poll on its grid", rule="P3")
+        if regime.most_sample_ms is not None and point.sample_ms > regime.most_sample_ms:
+            seldom = f"{point.name} is sampled every {point.sample_ms} ms, {regime.id} asks for {regime.most_sample_ms}"
+            of.refuse(where, seldom, "poll more often", rule="P3")
+
+
+_COUNTED: Final[Mapping[str, frozenset[str]]] = {
+    words.BY_ELECTRICITY: frozenset({"Wh"}),
+    words.BY_FUEL: frozenset({"kg", "m3"}),
+}
+"""What the registers of an emission by energy or by fuel count (M6, M8)."""
+
+
+def _check_product(
+    of: Fields, terms: Sequence[tuple[int, str]], points: Mapping[str, Point], method: str, series: str | None
+) -> None:
+    """An emission by energy or by fuel has registers of it; by energy it has a factor."""
+    bases = {unit.base for _, name in terms if (unit := points[name].unit) is not None}
+    if not bases or not bases <= _COUNTED[method]:
+        known = " or ".join(sorted(_COUNTED[method]))
+        of.refuse("terms", f"they count no {method}", f"name registers of {known}")
+    if method == words.BY_ELECTRICITY and series is None:
+        of.refuse("factor", "it is missing", "name the series of the load's region", rule="F2")
 
 
 def _terms(of: Fields, points: Mapping[str, Point]) -> tuple[tuple[int, str], ...]:

@@ -66,7 +66,7 @@ def parse_regime(name: str, value: object) -> Regime:
         edge,
         _bits(fields),
         validity,
-        fields.fraction("share") if validity == "share" else Fraction(0),
+        _share(fields) if validity == "share" else Fraction(0),
         fields.uint("minutes", 1, 60) if validity == "minutes" else 0,
         fields.uint("reference", 1) if "reference" in fields else None,
         fields.uint("most_sample", 1) if "most_sample" in fields else None,
@@ -76,6 +76,13 @@ def parse_regime(name: str, value: object) -> Regime:
         {key: str(clause) for key, clause in fields.table("clauses", {}).items()},
         tuple(map(str, fields.items("unconfirmed"))) if "unconfirmed" in fields else (),
     )
+
+
+def _share(fields: Fields) -> Fraction:
+    share = fields.fraction("share")
+    if not 0 < share <= 1:
+        fields.refuse("share", f"it is {share}, not a share above 0 and up to 1", rule="H2")
+    return share
 
 
 def _carbon(fields: Fields) -> Fraction:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.accounting.feeding import feed
 from gateway.clock import KernelClock
+from gateway.storage.capacity import disk_space
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.formats.senml import Quality
@@ -102,3 +103,24 @@ def test_a_calm_day_has_few_marks_and_an_older_database_none(tmp_path: Path) -> 
     stretch = (1, store.records.last_place())
     store.close()
     assert books_of(site, fields, stretch, marked=True) == books_of(site, fields, stretch, marked=False)
+
+
+def test_a_rollover_on_a_poll_that_thinning_leaves_out_is_told_once(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site", wide_site(tmp_path / "site", {"bus-1": [METER]}))
+    journal, site.register = site.hands.journal, 999_000
+    site.polls(20)
+    journal._record_every(5, disk_space.Space(80, 100, 100))
+    journal._space_at_ms = 1 << 60  # no look at the space makes it dense again
+    for _ in range(5):
+        if journal._accounting.counters[METER].wanted(site.due_ms):
+            site.polls(1)
+    assert not journal._accounting.counters[METER].wanted(site.due_ms)
+    site.register = 999_999
+    site.polls(1, quality=int(Quality.ROLLOVER))
+    site.polls(200)
+    site.stop()
+    store = site.store()
+    books = feed(Books(parse_plan(plan_fields(0))), store, 1, 1 << 40).books
+    store.close()
+    (register,) = books.registers.values()
+    assert [broken.wrap for broken in register.breaks] == [1_000_000 * 1_000_000]

@@ -1,0 +1,154 @@
+"""The chain of statements of a plan's name: each hour is stated once, by the plan in force, from all that there is.
+
+Rules P2, P6, T2, T4. A statement that follows from its batches may still be the better one of two, or begin behind a
+bad day. What cannot be told without files that nobody gave is not judged. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.statement import Choice, Statement, parse_choice
+from ledger_client.recompute.compare import Difference
+from ledger_client.recompute.sources import SignedPlan, Sources
+from ledger_client.times import rfc3339_ms
+
+
+class Link(NamedTuple):
+    """A statement in its chain: its record, its plan's, what its owner chose; in the order of batches and leaves."""
+
+    record: bytes
+    plan: Plan
+    choice: Choice
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """From and to."""
+        return self.choice.from_ms, self.choice.to_ms
+
+
+def links_of(sources: Sources) -> list[Link]:
+    """The statements of the files that can be read, with a plan that the files hold."""
+    links = []
+    for period in sorted(sources.periods.values(), key=lambda period: period.batch):
+        signed = sources.plan_of(period.fields)
+        if signed is not None:
+            try:
+                links.append(Link(period.record, signed.plan, parse_choice(period.fields, signed.iat_ms)))
+            except AccountingError:
+                continue  # it is named where it is recomputed
+    return links
+
+
+def chain(sources: Sources) -> dict[bytes, list[Difference]]:
+    """What does not hold of statements beside each other, by record."""
+    links = links_of(sources)
+    known = {link.record: link for link in links}
+    found: dict[bytes, list[Difference]] = defaultdict(list)
+    for place, link in enumerate(links):
+        own = [other for other in links if other.plan.name == link.plan.name]
+        earlier = [other for other in links[:place] if other.plan.name == link.plan.name]
+        found[link.record] += [
+            *_in_force(link, sources.plans),
+            *_alone(link, sources.plans),
+            *_versions(link, own, known),
+            *_tiles(link, earlier, known),
+            *_reaches_back(link, sources.batches),
+        ]
+    return found
+
+
+def _begins(signed: SignedPlan) -> int:
+    """The first interval that a plan rules, unless it is the first of its name."""
+    step = signed.plan.interval_ms
+    return -(-max(signed.plan.from_ms, signed.iat_ms) // step) * step
+
+
+def _in_force(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Difference]:
+    """The plan rules the whole period (P2): the first of its name from its ``from``, another from its signing."""
+    mine = plans[link.choice.plan]
+    named = {record: signed for record, signed in plans.items() if signed.plan.name == mine.plan.name}
+    before = [record for record, signed in named.items() if signed.iat_ms < mine.iat_ms]
+    from_ms, to_ms = link.span
+    if before and _begins(mine) > from_ms:
+        ruled = max(before, key=lambda record: _begins(named[record])).hex()
+        told = f"plan {ruled} of this name ruled until {rfc3339_ms(_begins(mine))}"
+        yield Difference("P2", "plan", link.choice.plan.hex(), told)
+    for record, signed in named.items():
+        if signed.iat_ms > mine.iat_ms and _begins(signed) < to_ms:
+            told = f"plan {record.hex()} of this name rules from {rfc3339_ms(_begins(signed))}"
+            yield Difference("P2", "plan", link.choice.plan.hex(), told)
+
+
+def _alone(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Difference]:
+    """No plan of another name that was signed before has one of its points (P6)."""
+    mine = plans[link.choice.plan]
+    for record, signed in plans.items():
+        shared = sorted(signed.plan.points.keys() & mine.plan.points.keys())
+        earlier = signed.iat_ms < mine.iat_ms and signed.plan.from_ms < link.choice.to_ms
+        if shared and earlier and signed.plan.name != mine.plan.name:
+            told = f"plan {signed.plan.name} ({record.hex()}) has {shared[0]} too, and was signed before"
+            yield Difference("P6", "plan", link.choice.plan.hex(), told)
+
+
+def _versions(link: Link, own: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
+    """A number once, from 1 on, each naming the one before (T4)."""
+    version = link.choice.version
+    for other in own:
+        if other.span == link.span and other.choice.version == version and other.record != link.record:
+            yield Difference("T4", "version", str(version), f"statement {other.record.hex()} is of this version too")
+    named = link.choice.supersedes
+    if (named is None) != (version == 1):
+        told = "a first version supersedes nothing" if named else "a later version names the one that it supersedes"
+        yield Difference("T4", "supersedes", named.hex() if named else None, told)
+    before = known.get(named) if named else None
+    if before is None:
+        return
+    if (before.plan.name, before.span, before.choice.version) != (link.plan.name, link.span, version - 1):
+        yield Difference("T4", "supersedes", before.record.hex(), f"that is no version {version - 1} of this time")
+    first, last = (batch for batch, _ in before.choice.batches)
+    if link.choice.batches[0][0] > first or link.choice.batches[1][0] < last:
+        yield Difference("T4", "batches", None, f"version {version - 1} was made of batches {first} to {last}")
+
+
+def _tiles(link: Link, earlier: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
+    """Statements of a name lie one behind the other, and name the one before (T2)."""
+    from_ms, to_ms = link.span
+    for other in earlier:
+        if other.span != link.span and other.choice.from_ms < to_ms and from_ms < other.choice.to_ms:
+            times = " to ".join(map(rfc3339_ms, other.span))
+            yield Difference("T2", "from", rfc3339_ms(from_ms), f"statement {other.record.hex()} has {times} already")
+    named = link.choice.before
+    before = known.get(named) if named else None
+    if before is not None and (before.plan.name, before.choice.to_ms) != (link.plan.name, from_ms):
+        told = f"that is of plan {before.plan.name} and ends at {rfc3339_ms(before.choice.to_ms)}"
+        yield Difference("T2", "before", before.record.hex(), told)
+    if named is None and (passed := [other for other in earlier if other.choice.to_ms <= from_ms]):
+        told = f"statement {passed[-1].record.hex()} came before"
+        yield Difference("T2", "before", None, told)
+
+
+def _reaches_back(link: Link, batches: Mapping[int, int]) -> Iterator[Difference]:
+    """The batch before the cited ones has nothing of the period (T2)."""
+    first = link.choice.batches[0][0]
+    to_ms = batches.get(first - 1)
+    if to_ms is not None and to_ms > link.choice.from_ms:
+        yield Difference("T2", "batches", str(first), f"batch {first - 1} is of this period too")
+
+
+def goes_on(link: Link, own: Statement, before: Statement) -> Iterator[Difference]:
+    """Each node begins at the last edge that the statement before knows of it (I5)."""
+    for node, stated in own.stated.items():
+        last = before.stated[node].last if node in before.stated else None
+        if last is None or (stated.last is None and not stated.open):
+            continue  # it begins here, or was closed
+        step, begins = link.plan.interval_ms, stated.last
+        if stated.rows:
+            begins = stated.rows[0].from_ms // step
+        if begins != last:
+            told = f"the statement before ends at {rfc3339_ms(last * step)}: its batches do not reach back so far"
+            yield Difference("I5", f"nodes.{node}", rfc3339_ms(begins * step) if begins is not None else None, told)

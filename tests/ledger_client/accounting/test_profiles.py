@@ -1,0 +1,54 @@
+"""Profiles that come with Meterseal: each is one that a plan may bear, with a clause for each parameter (H7)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from ledger_client.accounting import profiles
+from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.formats.regimes import parse_regime
+from ledger_client.formats import cbor
+
+PARAMETERS = {
+    "edge",
+    "accept",
+    "validity",
+    "share",
+    "minutes",
+    "reference",
+    "most_sample",
+    "substitution",
+    "carbon",
+    "density",
+}
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_every_parameter_has_its_clause(name: str) -> None:
+    fields = profiles.load(name)
+    regime = parse_regime(name, fields)
+    assert regime.clauses.keys() == fields.keys() & PARAMETERS
+    assert set(regime.unconfirmed) <= regime.clauses.keys()
+    assert cbor.decode(cbor.encode(dict(fields))) == fields
+
+
+def test_what_the_two_regimes_ask() -> None:
+    eu, cn = (parse_regime(name, profiles.load(name)) for name in ("EU-MRR", "CN-HJ75"))
+    assert (eu.validity, eu.share, eu.substitution, eu.carbon) == ("share", Fraction(4, 5), "EU-45", Fraction("3.664"))
+    assert (cn.validity, cn.minutes, cn.most_sample_ms) == ("minutes", 45, 60_000)
+    assert (cn.substitution, cn.carbon) == ("CN-HJ75", Fraction(44, 12))
+
+
+def test_densities_are_molar_mass_by_molar_volume() -> None:
+    """44.01 g/mol; 22.414 l/mol (CODATA, ideal gas) and the 22.4 of HJ 75-2017, to four places."""
+    assert profiles.load("EU-MRR")["density"] == round(Decimal("44.01") / Decimal("22.414"), 4)
+    assert profiles.load("CN-HJ75")["density"] == round(Decimal("44.01") / Decimal("22.4"), 4)
+
+
+def test_a_profile_that_is_not_there_is_refused() -> None:
+    with pytest.raises(AccountingError, match="no such profile") as refused:
+        profiles.load("../EU-MRR")
+    assert refused.value.rule == "H7"

@@ -1,0 +1,225 @@
+"""What a dishonest owner may try with plans and statements: each is marked, refused or found, by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.formats.rows import Rows, parse_row
+from ledger_client.formats.record import record_hash
+from ledger_client.formats.senml import Quality
+from ledger_client.recompute.run import Result, recompute
+from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
+from tests.support.audit_batches import trusted
+from tests.support.evidence import NOW
+
+
+class Site(Accounted):
+    """Two batches of half an hour each; whatever is stated stands in a third.
+
+    ``lie``: what a statement says instead of what follows.
+    """
+
+    lie: Mapping[str, Any] = MappingProxyType({})
+
+    def event(self, name: str, **fields: Any) -> bytes:
+        return super().event(name, **(fields | dict(self.lie) if name == "period" else fields))
+
+    def begin(self, **plan: Any) -> int:
+        from_ms = self.from_ms
+        self.publish(plan_fields(from_ms, **plan))
+        for _ in range(2):
+            self.polls(200)
+            self.seal()
+        return from_ms
+
+    def stated(self, from_ms: int, quarters: int, batches: tuple[int, int] = (0, 1), **choice: Any) -> bytes:
+        """State some quarters; the record's hash."""
+        self.state(from_ms, from_ms + quarters * QUARTER_MS, batches, **choice)
+        return record_hash(self.rows[-1])
+
+    def judged(self, record: bytes, files: slice = slice(None)) -> list[tuple[str, str]]:
+        """Rule and place of each difference of a statement."""
+        if self.rows:
+            self.polls(2)
+            self.seal()
+        return named(recompute(self.files[files], trusted(), NOW), record)
+
+
+def named(result: Result, record: bytes) -> list[tuple[str, str]]:
+    assert result.audit.findings == []
+    (period,) = (period for period in result.periods if period.record == record)
+    return [(difference.rule, difference.where) for difference in period.differences]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_statements_one_behind_the_other_hold(site: Site) -> None:
+    from_ms = site.begin()
+    first = site.stated(from_ms, 2)
+    second = site.stated(from_ms + 2 * QUARTER_MS, 2, before=first)
+    corrected = site.stated(from_ms, 2, version=2, supersedes=first, reason="a late entry")
+    assert [site.judged(record) for record in (first, second, corrected)] == [[], [], []]
+
+
+def test_the_better_of_two_statements_is_found(site: Site) -> None:
+    from_ms = site.begin()
+    one, other = site.stated(from_ms, 2), site.stated(from_ms, 2, reason="better")
+    assert site.judged(one) == [("T4", "version")]
+    assert site.judged(other) == [("T4", "version")]
+
+
+def test_an_overlap_is_found(site: Site) -> None:
+    from_ms = site.begin()
+    first = site.stated(from_ms, 3)
+    second = site.stated(from_ms + 2 * QUARTER_MS, 2, before=first)
+    assert site.judged(first) == []
+    assert [rule for rule, _ in site.judged(second)][:2] == ["T2", "T2"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        ({"version": 2}, ("T4", "supersedes")),
+        ({"version": 1, "supersedes": "first"}, ("T4", "supersedes")),
+        ({"version": 3, "supersedes": "first"}, ("T4", "supersedes")),
+    ],
+)
+def test_versions_follow_each_other(site: Site, choice: dict[str, Any], found: tuple[str, str]) -> None:
+    from_ms = site.begin()
+    first = site.stated(from_ms, 2)
+    named_first = {"supersedes": first} if "supersedes" in choice else {}
+    assert found in site.judged(site.stated(from_ms, 2, **{**choice, **named_first}))
+
+
+def test_a_correction_is_made_of_no_less(site: Site) -> None:
+    from_ms = site.begin()
+    first = site.stated(from_ms, 1, (0, 1))
+    assert ("T4", "batches") in site.judged(site.stated(from_ms, 1, (0, 0), version=2, supersedes=first))
+
+
+def test_a_statement_that_forgets_the_one_before_is_found(site: Site) -> None:
+    from_ms = site.begin()
+    site.stated(from_ms, 1)
+    assert site.judged(site.stated(from_ms + 2 * QUARTER_MS, 1)) == [("T2", "before")]
+
+
+def test_an_hour_between_two_statements_is_found(site: Site) -> None:
+    from_ms = site.begin()
+    first = site.stated(from_ms, 1)
+    assert ("T2", "before") in site.judged(site.stated(from_ms + 2 * QUARTER_MS, 1, before=first))
+
+
+def test_an_earlier_batch_left_out_is_found(site: Site) -> None:
+    from_ms = site.begin()
+    site.polls(200)
+    site.seal()
+    first = site.stated(from_ms, 2, (0, 1))
+    late = site.stated(from_ms + 2 * QUARTER_MS, 3, (2, 2), before=first)
+    assert {("T2", "batches"), ("I5", "nodes.station")} <= set(site.judged(late))
+
+
+def test_a_batch_that_no_file_holds_is_named(site: Site) -> None:
+    from_ms = site.begin()
+    site.stated(from_ms, 2)
+    site.seal()
+    (period,) = recompute([site.files[0], site.files[2]], trusted(), NOW).periods
+    assert [(d.rule, d.where, d.recomputed) for d in period.differences] == [("T2", "batches", "no file holds it")]
+
+
+def test_a_plan_after_its_hours_marks_them(site: Site) -> None:
+    from_ms = site.from_ms
+    site.polls(200)
+    site.publish(plan_fields(from_ms))
+    site.polls(200)
+    site.seal()
+    statement, path = site.state(from_ms, from_ms + 4 * QUARTER_MS, (0, 0))
+    marked = [parse_row(row).facts.get("retrospective") for row in Rows.parse(path.read_bytes()).rows]
+    assert marked == [True, True, True, None]
+    assert site.judged(record_hash(site.rows[-1])) == []
+    assert statement.fields["complete"]
+
+
+def test_a_plan_changed_backwards_is_found(site: Site) -> None:
+    from_ms = site.begin()
+    old = site.plan
+    new = site.publish(plan_fields(from_ms, v=2, site={"name": "another"}))
+    site.polls(2)
+    site.seal()
+    assert site.judged(site.stated(from_ms, 2, (0, 2))) == [("P2", "plan")]
+    site.plan = old
+    assert site.judged(site.stated(from_ms, 2, (0, 2), version=2, supersedes=new)) == []
+
+
+def test_a_new_plan_ends_what_the_old_one_rules(site: Site) -> None:
+    from_ms = site.begin()
+    old = site.plan
+    site.publish(plan_fields(from_ms, v=2))
+    site.plan = old
+    site.polls(200)
+    site.seal()
+    site.polls(4)
+    site.seal()
+    assert ("P2", "plan") in site.judged(site.stated(from_ms, 6, (0, 3)))
+
+
+def test_a_point_of_two_plans_is_found(site: Site) -> None:
+    from_ms = site.begin()
+    first = site.stated(from_ms, 1)
+    site.publish(plan_fields(from_ms, plan="other"))
+    site.polls(2)
+    site.seal()
+    assert ("P6", "plan") in site.judged(site.stated(from_ms, 1, (0, 2)))
+    assert site.judged(first) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"rules": "accounting-2"}, "P1"), ({"v": 2}, "P1"), ({"uses": [5]}, "T5"), ({"plan": 10**12}, "P2"),
+        ({"batches": [[0, b"a" * 32], [2**63, b"b" * 32]]}, "T2"), ({"batches": [[1, b"a"], [0, b"b"]]}, "T2"),
+        ({"rows": 7}, "T1"), ({"from": -1}, "T1"),
+    ],
+)  # fmt: skip
+def test_a_statement_that_is_none_is_named(site: Site, change: Mapping[str, Any], rule: str) -> None:
+    from_ms = site.begin()
+    site.lie = change
+    site.state(from_ms, from_ms + QUARTER_MS, (0, 1))
+    assert {found for found, _ in site.judged(record_hash(site.rows[-1]))} >= {rule}
+
+
+@pytest.mark.parametrize(
+    ("point", "rule"),
+    [({"sample": 86_400_000}, "P3"), ({"wraps_at": 1050}, "P3"), ({"pressure": "gauge"}, "P3"), ({"max": 0}, "P3")],
+)
+def test_a_plan_that_hides_is_refused(point: Mapping[str, Any], rule: str) -> None:
+    fields = plan_fields(0)
+    fields["points"] = {POINT: {**fields["points"][POINT], **point}}
+    with pytest.raises(AccountingError, match=rule):
+        parse_plan(fields)
+
+
+def test_a_largest_number_that_is_made_up_makes_no_wrap(site: Site) -> None:
+    """A reset that is told as a rollover: the energy that a wrap would add is above what the meter can count."""
+    fields = plan_fields(site.from_ms)
+    fields["points"][POINT]["wraps_at"] = 1_000_000
+    from_ms = site.from_ms
+    site.publish(fields)
+    site.polls(150)
+    site.register = 0
+    site.polls(1, quality=int(Quality.ROLLOVER))
+    site.polls(150)
+    site.seal()
+    _, path = site.state(from_ms, from_ms + 2 * QUARTER_MS, (0, 0))
+    rows = [parse_row(row) for row in Rows.parse(path.read_bytes()).rows]
+    assert [row.status for row in rows] == ["measured", "unknown"]
+    assert rows[1].facts["jumps"][0][1] == "unknown"
