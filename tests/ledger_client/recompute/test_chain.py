@@ -197,6 +197,26 @@ def test_a_statement_that_is_none_is_named(site: Site, change: Mapping[str, Any]
     assert {found for found, _ in site.judged(record_hash(site.rows[-1]))} >= {rule}
 
 
+@pytest.mark.parametrize("name", ["plan", "entry"])
+def test_what_is_none_spoils_no_other_statement(site: Site, name: str) -> None:
+    """A plan of rules that this program does not know, and an entry without a kind, in another batch."""
+    from_ms = site.begin()
+    first = site.stated(from_ms, 2)
+    site.event(name, rules="accounting-9", plan="main")
+    assert site.judged(first) == []
+    late = site.stated(from_ms + 2 * QUARTER_MS, 1, (0, 2), before=first) if name == "plan" else None
+    assert late is None or site.judged(late) == []
+
+
+def test_an_entry_that_is_none_is_named(site: Site) -> None:
+    from_ms = site.begin()
+    site.event("entry", kind="guess")
+    site.polls(2)
+    site.seal()
+    site.lie = {"batches": [[0, site.ids[0]], [2, site.ids[2]]]}
+    assert site.judged(site.stated(from_ms, 2)) == [("P9", "entry.kind")]
+
+
 @pytest.mark.parametrize(
     ("point", "rule"),
     [({"sample": 86_400_000}, "P3"), ({"wraps_at": 1050}, "P3"), ({"pressure": "gauge"}, "P3"), ({"max": 0}, "P3")],
