@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from ledger_client.accounting.factors import load, series
 from ledger_client.cli.options import UsageError
 
 
@@ -21,6 +20,8 @@ def factors(name: str | None, as_json: bool) -> None:
 
     A factor that is not confirmed was read in one source only.
     """
+    from ledger_client.accounting.factors import load, series  # reads TOML, which no other command here needs
+
     found = load() if name is None else series(name)
     if not found:
         raise UsageError(f"there is no series {name}", "list all of them: meterseal-ledger factors")
