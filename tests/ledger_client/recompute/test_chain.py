@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,10 @@ from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Rows, parse_row
 from ledger_client.formats.record import record_hash
 from ledger_client.formats.senml import Quality
+from ledger_client.recompute.chain import chain
 from ledger_client.recompute.run import Result, recompute
+from ledger_client.recompute.sources import SignedPeriod, SignedPlan, Sources
+from tests.oracle.histories import stack
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
 from tests.support.evidence import NOW
@@ -243,3 +247,22 @@ def test_a_largest_number_that_is_made_up_makes_no_wrap(site: Site) -> None:
     rows = [parse_row(row) for row in Rows.parse(path.read_bytes()).rows]
     assert [row.status for row in rows] == ["measured", "unknown"]
     assert rows[1].facts["jumps"][0][1] == "unknown"
+
+
+def test_a_bad_month_left_out_of_a_population_is_found() -> None:
+    """Of three statements of a stack the third uses the first only."""
+    plan = stack(Random(1)).plan
+    plan["profiles"]["p"]["substitution"] = "CN-HJ75"
+    day, from_ms = 86_400_000, plan["from"]
+    sources = Sources({b"P" * 32: SignedPlan(parse_plan(plan), 0)})
+    records = [bytes([n]) * 32 for n in range(3)]
+    for n, uses in enumerate(([], records[:1], records[:1])):
+        fields = {
+            "v": 1, "rules": "accounting-1", "plan": b"P" * 32, "version": 1, "complete": True, "entries": [],
+            "from": from_ms + n * day, "to": from_ms + (n + 1) * day, "batches": [[n, b"b" * 32], [n + 1, b"b" * 32]],
+            "capture": {}, "uses": uses, "rows": [0, b"r" * 32], "findings": {},
+        }  # fmt: skip
+        fields |= {"before": records[n - 1]} if n else {}
+        sources.periods[records[n]] = SignedPeriod(records[n], fields, n)
+    found = chain(sources)
+    assert [[(d.rule, d.where) for d in found[record]] for record in records] == [[], [], [("T5", "uses")]]
