@@ -9,21 +9,22 @@ from typing import Any
 
 import click
 
-from ledger_client.accounting.factors import load, series
 from ledger_client.cli.options import UsageError
 
 
 @click.command()
-@click.argument("name", metavar="[SERIES]", required=False)
+@click.argument("series", required=False)
 @click.option("--json", "as_json", is_flag=True, help="one JSON array and nothing else")
-def factors(name: str | None, as_json: bool) -> None:
+def factors(series: str | None, as_json: bool) -> None:
     """List the emission factors that plans can name, all or one SERIES, with the document of each.
 
     A factor that is not confirmed was read in one source only.
     """
-    found = load() if name is None else series(name)
+    from ledger_client.accounting import factors as published  # reads TOML, which no other command here needs
+
+    found = published.load() if series is None else published.series(series)
     if not found:
-        raise UsageError(f"there is no series {name}", "list all of them: meterseal-ledger factors")
+        raise UsageError(f"there is no series {series}", "list all of them: meterseal-ledger factors")
     click.echo(json.dumps([dict(f) for f in found], indent=2, ensure_ascii=False) if as_json else _in_words(found))
 
 

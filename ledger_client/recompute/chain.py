@@ -1,21 +1,27 @@
 """The chain of statements of a plan's name: each hour is stated once, by the plan in force, from all that there is.
 
-Rules P2, P6, T2, T4. A statement that follows from its batches may still be the better one of two, or begin behind a
-bad day. What cannot be told without files that nobody gave is not judged. Pure.
+Rules P2, P6, T2, T4, T5. A statement that follows from its batches may still be the better one of two, or begin behind
+a bad day. What cannot be told without files that nobody gave is not judged. Pure.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.assembly import times_of
+from ledger_client.accounting.emissions.substitution import LONGEST_SILENCE
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.plan import HOUR_MS, Plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.statement import Choice, Statement, parse_choice
 from ledger_client.recompute.compare import Difference
 from ledger_client.recompute.sources import SignedPlan, Sources
 from ledger_client.times import rfc3339_ms
+
+MOST_BACK_MS: Final = 366 * 24 * HOUR_MS
+"""How far back a substitute of CN-HJ75 may look for its 2,160 valid references (T5)."""
 
 
 class Link(NamedTuple):
@@ -57,6 +63,7 @@ def chain(sources: Sources) -> dict[bytes, list[Difference]]:
             *_alone(link, sources.plans),
             *_versions(link, own, known),
             *_tiles(link, earlier, known),
+            *_populations(link, own, known),
             *_reaches_back(link, sources.batches),
         ]
     return found
@@ -110,9 +117,9 @@ def _versions(link: Link, own: Sequence[Link], known: Mapping[bytes, Link]) -> I
         return
     if (before.plan.name, before.span, before.choice.version) != (link.plan.name, link.span, version - 1):
         yield Difference("T4", "supersedes", before.record.hex(), f"that is no version {version - 1} of this time")
-    first, last = (batch for batch, _ in before.choice.batches)
-    if link.choice.batches[0][0] > first or link.choice.batches[1][0] < last:
-        yield Difference("T4", "batches", None, f"version {version - 1} was made of batches {first} to {last}")
+    last = before.choice.batches[1][0]
+    if link.choice.batches[1][0] < last:
+        yield Difference("T4", "batches", None, f"version {version - 1} was made of batches up to {last}")
 
 
 def _tiles(link: Link, earlier: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
@@ -130,6 +137,24 @@ def _tiles(link: Link, earlier: Sequence[Link], known: Mapping[bytes, Link]) -> 
     if named is None and (passed := [other for other in earlier if other.choice.to_ms <= from_ms]):
         told = f"statement {passed[-1].record.hex()} came before"
         yield Difference("T2", "before", None, told)
+
+
+def _populations(link: Link, own: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
+    """Every statement before is used, as far back as the rules of its measured emissions look (T5)."""
+    from_ms, begins = link.choice.from_ms, list[int]()
+    for node in link.plan.nodes.values():
+        if node.method == words.CEMS:
+            rule = node.regime.substitution
+            begins += [from_ms - LONGEST_SILENCE * HOUR_MS]
+            begins += [times_of(link.plan, from_ms).year[0]] if rule == "EU-45" else []
+            begins += [from_ms - MOST_BACK_MS] if rule == "CN-HJ75" else []
+    used = {other.span for other in own if other.record in link.choice.uses}
+    named, begin_ms = link.choice.before, min(begins, default=from_ms)
+    while named and (before := known.get(named)) is not None and before.choice.to_ms > begin_ms:
+        if before.span not in used:
+            yield Difference("T5", "uses", None, f"statement {named.hex()} is of the population, and is not used")
+        earlier = known.get(before.choice.before or b"")
+        named = before.choice.before if earlier and earlier.choice.to_ms <= before.choice.from_ms else None
 
 
 def _reaches_back(link: Link, batches: Mapping[int, int]) -> Iterator[Difference]:

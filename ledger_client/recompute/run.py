@@ -110,7 +110,6 @@ def recompute(
     Raises:
         FileError: a file cannot be read.
         VerificationError: a proof does not hold.
-        AccountingError: a plan or an entry is none.
     """
     sources = scan(paths, trust, now)
     opened, failed = _opened(sources, period)
@@ -157,8 +156,15 @@ def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Ope
         try:
             signed = sources.plan_of(period.fields)
             if signed is None:
+                named = period.fields.get("plan")
+                if type(named) is bytes and (refused := sources.refused.get(named)) is not None:
+                    raise refused.error
                 raise AccountingError("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
             choice = parse_choice(period.fields, signed.iat_ms)
+            for refused in sources.refused.values():
+                (first, _), (last, _) = choice.batches
+                if refused.name == words.ENTRY and first <= refused.batch <= last:
+                    raise refused.error
             opened.append(_Open(period, choice, Books(signed.plan, entries_of(sources, signed.plan, choice))))
         except AccountingError as error:
             found = [Difference(error.rule, error.where, None, error.problem)]

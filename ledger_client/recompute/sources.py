@@ -10,6 +10,7 @@ from typing import Any, Final
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, parse_entry
 from ledger_client.accounting.formats.plan import Plan, parse_plan
+from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle, is_bundle
@@ -42,6 +43,15 @@ class SignedPeriod:
     batch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A plan or an entry that is none, or of rules that this program does not know: its batch, and why."""
+
+    name: str
+    batch: int
+    error: AccountingError
+
+
 @dataclass(slots=True)
 class Sources:
     """What files hold of the accounting, each in the order of batches and leaves."""
@@ -50,6 +60,7 @@ class Sources:
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     periods: dict[bytes, SignedPeriod] = field(default_factory=dict)
     batches: dict[int, int] = field(default_factory=dict)
+    refused: dict[bytes, Refused] = field(default_factory=dict)
 
     def plan_of(self, fields: Mapping[str, Any]) -> SignedPlan | None:
         """The plan that a statement names; None: no file holds it."""
@@ -57,11 +68,17 @@ class Sources:
         return self.plans.get(named) if type(named) is bytes else None
 
     def take(self, record: Record, batch: int) -> None:
-        """One good record of the gateway's own. Raises AccountingError for a plan or an entry that is none."""
+        """One good record of the gateway's own. A plan or an entry that is none is kept among those refused."""
         body = record.body
         if not isinstance(body, Event) or record.claims.meter != GATEWAY_ITSELF or body.name not in NAMES:
             return
         own = record_hash(record.data)
+        try:
+            self._take(own, record, body, batch)
+        except AccountingError as error:
+            self.refused.setdefault(own, Refused(body.name, batch, error))
+
+    def _take(self, own: bytes, record: Record, body: Event, batch: int) -> None:
         if body.name == words.PLAN:
             self.plans.setdefault(own, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000))
         elif body.name == words.ENTRY:
@@ -74,8 +91,7 @@ class Sources:
 def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:
     """Look through batch files and proofs for what belongs to the accounting.
 
-    What a batch holds is judged by the audit; a proof is verified here. Raises FileError, VerificationError,
-    AccountingError.
+    What a batch holds is judged by the audit; a proof is verified here. Raises FileError, VerificationError.
     """
     sources = Sources()
     batches: list[tuple[int, BatchFile]] = []

@@ -182,7 +182,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "accounting.energy": {"formats", "accounting.formats"},
         "accounting.emissions": {"formats", "accounting.formats", "accounting.energy"},
         "accounting": {"formats", "accounting.formats", "accounting.energy", "accounting.emissions"},
-        "recompute": {"formats", "verification", "audit", "accounting.formats", "accounting"},
+        "recompute": {"formats", "verification", "audit", "accounting.formats", "accounting.emissions", "accounting"},
         "enrolment": {"formats", "verification"},
         "http_server": {"transport"},
         "ledgers": {"formats", "transport"},

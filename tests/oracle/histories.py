@@ -93,7 +93,7 @@ class Maker:
                 register -= wraps_at
                 flags |= Quality.ROLLOVER if self.often(0.9) else 0
             if self.often(trouble / 3):
-                register, flags = self.exchange(meter, point, time, register, flags)
+                register, flags = self.exchange(meter, point, time, register, flags, (scale, floats))
             if self.often(trouble):
                 lost_until = time + chance.choice((sample, 3 * sample, self.interval_ms, 2 * self.interval_ms))
             if self.often(trouble):
@@ -117,22 +117,25 @@ class Maker:
         if self.often(0.3):
             self.again(meter)
 
-    def value(self, register: int, scale: int, floats: bool, trouble: float) -> Any:
+    def value(self, register: int, scale: int, floats: bool, trouble: float = 0.0) -> Any:
         if self.often(trouble / 4):
             return self.chance.choice((None, "error", True))
         if floats:
             return register * 1.1 + 0.3
         return Decimal(register).scaleb(scale) if scale else register
 
-    def exchange(self, meter: str, point: Mapping[str, Any], at: int, register: int, flags: int) -> tuple[int, int]:
+    def exchange(
+        self, meter: str, point: Mapping[str, Any], at: int, register: int, flags: int, shown: tuple[int, bool]
+    ) -> tuple[int, int]:
         """The meter is exchanged or reset, once or twice, with or without its entry."""
         chance = self.chance
-        for _ in range(chance.choice((1, 1, 1, 2))):
+        for n in range(chance.choice((1, 1, 1, 2))):
             initial = chance.choice((0, 5, register + 3))
-            when = at - chance.randint(0, point["sample"])
+            when = at - point["sample"] // chance.choice((4 * (n + 1), 3))
             if self.often(0.7):
                 final = register + chance.choice((0, 0, 1, -1))
-                self.entry(at, "register", f"{meter}/energy", when, when, {"final": final, "initial": initial}, point)
+                values = {"final": self.value(final, *shown), "initial": self.value(initial, *shown)}
+                self.entry(at, "register", f"{meter}/energy", when, when, values, point)
             register = initial
         kind = chance.choice(("flag", "reset", "event", "configuration", "silent"))
         if kind == "event":

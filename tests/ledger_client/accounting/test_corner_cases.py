@@ -87,6 +87,16 @@ def test_a_closed_node_waits_for_no_coverage() -> None:
         state(Books(parse_plan(plan_fields())), choice, bytes(32))
 
 
+@pytest.mark.parametrize(("due", "found"), [(60, 0), (61, 1), (120, 1)])
+def test_polls_that_are_denser_than_the_plan_says_are_found(due: int, found: int) -> None:
+    """Who polls twice as often and leaves the bad ones out has enough valid ones, and says so in his coverage."""
+    plan = parse_plan(stack(Random(1)).plan)
+    least = min(point.sample_ms for point in plan.points.values())
+    books = Books(plan)
+    books.coverage("stack", Coverage(T0, T0 + 60 * least, due, due // 2, {"timeout": due - due // 2}))
+    assert books.cadence(T0, T0 + HOUR_MS) == found
+
+
 def test_a_profile_by_minutes_needs_no_share() -> None:
     fields = {"version": "1", "edge": Decimal("0.01"), "accept": [], "validity": "minutes", "minutes": 45}
     assert parse_regime("p", fields).minutes == 45

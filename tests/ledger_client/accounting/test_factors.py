@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from pycddl import Schema
 
 from ledger_client.accounting.factors import load, series
 from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.formats import cbor
 from tests.ledger_client.accounting.plans import plan_fields
 from tests.support.commands import ledger_command
 
+CDDL = Path(__file__).parents[3] / "docs" / "accounting.cddl"
 PROVINCES = 30  # without Tibet, Hong Kong, Macao and Taiwan
 GRIDS = 7
 
@@ -21,6 +25,9 @@ def test_a_plan_bears_every_factor() -> None:
     factors = parse_plan(plan_fields(factors=[dict(factor) for factor in load()])).factors
     assert max(Counter(factor.id for factor in factors).values()) == 1
     assert all(factor.amount > 0 for factor in factors)
+    schema = Schema(f"start = factor\n{CDDL.read_text()}")
+    for factor in load():
+        schema.validate_cbor(cbor.encode(dict(factor)))
 
 
 @pytest.mark.parametrize("year", [2021, 2022, 2023])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
+from pycddl import Schema
 
 from ledger_client.accounting import profiles
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.regimes import parse_regime
 from ledger_client.formats import cbor
 
+CDDL = Path(__file__).parents[3] / "docs" / "accounting.cddl"
 PARAMETERS = {
     "edge",
     "accept",
@@ -32,7 +35,9 @@ def test_every_parameter_has_its_clause(name: str) -> None:
     regime = parse_regime(name, fields)
     assert regime.clauses.keys() == fields.keys() & PARAMETERS
     assert set(regime.unconfirmed) <= regime.clauses.keys()
-    assert cbor.decode(cbor.encode(dict(fields))) == fields
+    data = cbor.encode(dict(fields))
+    assert cbor.decode(data) == fields
+    Schema(f"start = profile\n{CDDL.read_text()}").validate_cbor(data)
 
 
 def test_what_the_two_regimes_ask() -> None:

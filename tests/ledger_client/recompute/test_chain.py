@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,10 @@ from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Rows, parse_row
 from ledger_client.formats.record import record_hash
 from ledger_client.formats.senml import Quality
+from ledger_client.recompute.chain import chain
 from ledger_client.recompute.run import Result, recompute
+from ledger_client.recompute.sources import SignedPeriod, SignedPlan, Sources
+from tests.oracle.histories import stack
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
 from tests.support.evidence import NOW
@@ -197,6 +201,26 @@ def test_a_statement_that_is_none_is_named(site: Site, change: Mapping[str, Any]
     assert {found for found, _ in site.judged(record_hash(site.rows[-1]))} >= {rule}
 
 
+@pytest.mark.parametrize("name", ["plan", "entry"])
+def test_what_is_none_spoils_no_other_statement(site: Site, name: str) -> None:
+    """A plan of rules that this program does not know, and an entry without a kind, in another batch."""
+    from_ms = site.begin()
+    first = site.stated(from_ms, 2)
+    site.event(name, rules="accounting-9", plan="main")
+    assert site.judged(first) == []
+    late = site.stated(from_ms + 2 * QUARTER_MS, 1, (0, 2), before=first) if name == "plan" else None
+    assert late is None or site.judged(late) == []
+
+
+def test_an_entry_that_is_none_is_named(site: Site) -> None:
+    from_ms = site.begin()
+    site.event("entry", kind="guess")
+    site.polls(2)
+    site.seal()
+    site.lie = {"batches": [[0, site.ids[0]], [2, site.ids[2]]]}
+    assert site.judged(site.stated(from_ms, 2)) == [("P9", "entry.kind")]
+
+
 @pytest.mark.parametrize(
     ("point", "rule"),
     [({"sample": 86_400_000}, "P3"), ({"wraps_at": 1050}, "P3"), ({"pressure": "gauge"}, "P3"), ({"max": 0}, "P3")],
@@ -223,3 +247,22 @@ def test_a_largest_number_that_is_made_up_makes_no_wrap(site: Site) -> None:
     rows = [parse_row(row) for row in Rows.parse(path.read_bytes()).rows]
     assert [row.status for row in rows] == ["measured", "unknown"]
     assert rows[1].facts["jumps"][0][1] == "unknown"
+
+
+def test_a_bad_month_left_out_of_a_population_is_found() -> None:
+    """Of three statements of a stack the third uses the first only."""
+    plan = stack(Random(1)).plan
+    plan["profiles"]["p"]["substitution"] = "CN-HJ75"
+    day, from_ms = 86_400_000, plan["from"]
+    sources = Sources({b"P" * 32: SignedPlan(parse_plan(plan), 0)})
+    records = [bytes([n]) * 32 for n in range(3)]
+    for n, uses in enumerate(([], records[:1], records[:1])):
+        fields = {
+            "v": 1, "rules": "accounting-1", "plan": b"P" * 32, "version": 1, "complete": True, "entries": [],
+            "from": from_ms + n * day, "to": from_ms + (n + 1) * day, "batches": [[n, b"b" * 32], [n + 1, b"b" * 32]],
+            "capture": {}, "uses": uses, "rows": [0, b"r" * 32], "findings": {},
+        }  # fmt: skip
+        fields |= {"before": records[n - 1]} if n else {}
+        sources.periods[records[n]] = SignedPeriod(records[n], fields, n)
+    found = chain(sources)
+    assert [[(d.rule, d.where) for d in found[record]] for record in records] == [[], [], [("T5", "uses")]]
