@@ -26,7 +26,7 @@ from ledger_client.accounting.statement import Choice, Statement, check_period, 
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import VerificationError
 
-_SILENCE_MS = 6 * 86_400_000
+_SILENCE_MS = 120 * 3_600_000
 """As far back as a silence of gauges is counted (H6)."""
 _YEAR_MS = 366 * 86_400_000
 FOLDER = "statements"
@@ -114,7 +114,7 @@ def make(store: Database, history: History, part: Part, folder: Path, reason: st
     plan, earlier = part.signed.plan, already(history, part)
     before = _before(history, part)
     uses = _uses(history, part, before)
-    stretch = stretch_of(store, history, part.signed, before, part.from_ms, part.to_ms)
+    stretch = stretch_of(store, history, part.signed, before, earlier, part.from_ms, part.to_ms)
     choice = Choice(
         part.signed.record,
         part.signed.iat_ms,

@@ -36,22 +36,29 @@ class Stretch:
 
 
 def stretch_of(
-    store: Database, history: History, signed: SignedPlan, before: SignedPeriod | None, from_ms: int, to_ms: int
+    store: Database,
+    history: History,
+    signed: SignedPlan,
+    before: SignedPeriod | None,
+    earlier: SignedPeriod | None,
+    from_ms: int,
+    to_ms: int,
 ) -> Stretch:
-    """The batches and entries of a period.
+    """The batches and entries of a period; ``earlier``: its version before, behind which this one must not stay (T4).
 
     Raises:
         NotYet: the period is not over, or not sealed.
         GatewayError: its records are no longer there.
     """
     plan = signed.plan
-    last = _reaching(store, plan, to_ms)
     on_plan = [(place, e) for place, e in history.entries if e.of in plan.points or e.of in plan.nodes]
+    last = _reaching(store, plan, to_ms, _closed(on_plan, to_ms))
+    if earlier is not None and int(earlier.fields["batches"][1][0]) > last.batch:
+        last = store.batches.numbered(int(earlier.fields["batches"][1][0])) or last
     about = [place for place, e in on_plan if e.from_ms <= to_ms and e.to_ms >= from_ms]
     if about and max(about) > last.last_id:
         last = _holding(store, max(about), "entry")
-    closed = {e.of for _, e in on_plan if e.kind == "closure" and e.from_ms <= from_ms}
-    first = _first(store, plan, closed, before, from_ms)
+    first = _first(store, plan, _closed(on_plan, from_ms), before, from_ms)
     if lost_between(store, first.first_id, last.last_id):
         raise GatewayError(Message("statement-records-gone", first=first.batch, last=last.batch))
     named = set(before.fields["entries"]) if before else set()
@@ -64,20 +71,31 @@ def stretch_of(
     return Stretch(first, last, entries)
 
 
-def _reaching(store: Database, plan: Plan, to_ms: int) -> Batch:
-    """The batch in which the coverage of every meter has passed a period's end by its longest gap."""
-    needed = dict.fromkeys(plan.meters, to_ms)
+def _closed(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:
+    """The nodes that were closed up to a time."""
+    return {entry.of for _, entry in entries if entry.kind == "closure" and entry.from_ms <= time_ms}
+
+
+def _reaching(store: Database, plan: Plan, to_ms: int, closed: Collection[str]) -> Batch:
+    """The batch in which the coverage of every meter of nodes that are not closed has passed a period's end by its
+    longest gap; with all of them closed the newest."""
+    needed: dict[str, int] = {}
     for node in plan.nodes.values():
-        for _, name in node.terms:
-            point = plan.points[name]
-            needed[point.meter] = max(needed[point.meter], to_ms + int(plan.edge_gap_ms(point, node.regime)))
+        waits = {name: int(plan.edge_gap_ms(plan.points[name], node.regime)) for _, name in node.terms}
+        waits |= dict.fromkeys(node.gauges.values(), 0)
+        for name, wait_ms in waits.items() if node.name not in closed else ():
+            meter = plan.points[name].meter
+            needed[meter] = max(needed.get(meter, 0), to_ms + wait_ms)
     places = []
     for meter, time_ms in needed.items():
         place = coverage_reaching(store, meter, time_ms)
         if place is None:
             raise NotYet(Message("statement-not-covered", meter=meter, time_ms=time_ms))
         places.append(place)
-    return _holding(store, max(places), "coverage")
+    newest = store.batches.last()
+    if not places and newest is not None:
+        return newest
+    return _holding(store, max(places, default=1 << 62), "coverage")
 
 
 def _holding(store: Database, place: int, kind: str) -> Batch:
@@ -99,7 +117,7 @@ def _first(store: Database, plan: Plan, closed: Collection[str], before: SignedP
     back_ms = max(gaps, default=0) + plan.interval_ms
     if before is None:
         return _configured(store, _ended_by(store, from_ms - back_ms, oldest).first_id, oldest)
-    end, earliest = _reaching(store, plan, from_ms), max(int(before.fields["batches"][0][0]), oldest.batch)
+    end, earliest = _reaching(store, plan, from_ms, closed), max(int(before.fields["batches"][0][0]), oldest.batch)
     while True:
         begin = _ended_by(store, from_ms - back_ms, oldest)
         fed = feed(Books(plan), store, begin.first_id, end.last_id, places=True)
