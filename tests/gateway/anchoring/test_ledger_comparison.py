@@ -205,5 +205,5 @@ def test_where_none_is_required_any_one_will_do() -> None:
 def test_the_text_names_whom_sealing_waits_for_and_what_is_odd() -> None:
     assert "until ledger a has answered" in str(waiting(["a"], {}))
     both = str(waiting(["a", "b"], {"b": "it contradicts itself"}))
-    assert "until ledgers a, b have answered" in both
-    assert both.endswith("; ledger b, asked what it holds of this gateway: it contradicts itself")
+    assert "until ledgers a, b have each answered" in both
+    assert both.endswith("; ledger b: wrong answer to what it holds of this gateway: it contradicts itself")
