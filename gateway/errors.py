@@ -11,6 +11,11 @@ GatewayError                 root; its text says what, where and the fix
 ├── Declined                 the answer is no
 │   └── NotYet               … for now: a record that is not sealed or not anchored yet
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
+├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
+├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/app.py)
+├── NotFound                 a page that there is not (gateway/dashboard/pages/page.py)
+├── Busy                     no database reader is free for a page (gateway/dashboard/db_readers.py)
+├── TooOften                 too many wrong passwords (gateway/dashboard/auth/login_limits.py)
 └── FieldbusError            ports and frames (gateway/fieldbus/modbus/errors.py draws its own branch)
 """
 

@@ -19,10 +19,28 @@ LedgerClientError
 ├── TrustFileError         the trust file is wrong
 ├── KeyFileError           a private key file is missing, open to others, or not a key
 ├── FileError              a file of evidence cannot be read, or does not hold what was asked of it
+├── AccessError            certificate, login or proxy cannot be used (transport/access.py)
+├── BrokerUrlError         not the address of a broker (transport/mqtt_options.py)
+├── ListenError            an address that cannot be listened at (http_server/listening.py)
+├── UsageError             the command line names what cannot be used (cli/options.py)
+├── BridgeUsageError       … of a bridge (cli/bridge.py)
+├── MissingLibrary         a command needs a library that is not installed (cli/evm.py)
+├── LedgerDirError         a ledger's folder is wrong (transparency/ledger/directory.py)
+├── LogError               a ledger's log cannot be opened (transparency/log/log.py)
+├── EnrollError            a gateway cannot be enrolled (transparency/ledger/enroll.py)
+├── RevokeError            a key cannot be revoked (transparency/ledger/revoke.py)
+├── BackupError            a ledger's log cannot be copied (transparency/ledger/backup.py)
+├── BookError              a bridge's book cannot be opened (bridge/backlog.py)
+├── BridgeError            a bridge cannot go on (bridge/main.py)
 └── LedgerError            talking to a ledger
-    ├── Refused                the ledger says no, for ever
+    ├── Refused                the ledger says no, permanently
     ├── LedgerUnavailable      no answer now; try again
-    └── Unsupported            the ledger has no such call
+    │   ├── NodeError              a node of a chain says no (ledgers/evm/node.py)
+    │   └── TooOften               a gateway submits more often than it may (transparency/ledger/service.py)
+    ├── Unsupported            the ledger has no such call
+    └── ForeignAccount         the account has a past that is not in this bridge's book (bridge/chain_anchoring.py)
+
+WrongText, NotText, NotToml and NoDuration are ValueErrors of text_file.py, for whoever reads a file or a value.
 """
 
 from __future__ import annotations

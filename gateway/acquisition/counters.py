@@ -118,8 +118,8 @@ def _confirmed(point: Point, stand: Stand, first: Look, second: Look) -> Booked:
 
 
 def _shown(stand: Stand, look: Look) -> Look:
-    """A counter that falls to 0 exactly is not available: nobody can know yet whether it was set back, and a 0 that was
-    none would stand in a record for ever. What stays low afterwards is a reset."""
+    """A counter that falls to 0 exactly is not available: it cannot be known yet whether it was set back, and a 0 that
+    was none would be recorded permanently. What stays low afterwards is a reset."""
     return replace(look, value=None) if look.value == 0 and stand.value > 0 else look
 
 

@@ -28,7 +28,7 @@ from ledger_client.durable_files import whole_file
 log = logging.getLogger("meterseal.fieldbus")
 
 Use = dict[str, int | None]
-"""Line (its port or endpoint) → unix ms at which it was let go; None: nobody said so, as after a kill."""
+"""Line (its port or endpoint) → unix ms at which it was let go; None: unknown, as after a kill."""
 
 
 def _path(data: Path) -> Path:
@@ -44,7 +44,7 @@ def used_until_ms(config: Config, where: str, now_ms: int) -> int | None:
 
 
 def noted_ms(data: Path, where: str, now_ms: int) -> int | None:
-    """Until when somebody asked by hand; a note that cannot be read may say anything, so it counts as now."""
+    """Until when requests were sent by hand; a note that cannot be read may say anything, so it counts as now."""
     use = _read(data)
     if use is None:
         return now_ms
@@ -96,8 +96,14 @@ async def poll_by_hand(
     clock: Clock,
     waits: Waits = lambda meter, seconds: None,
 ) -> list[Poll]:
-    """One poll of each of these meters of a line, outside any schedule: what others asked is waited out (``waits`` is
-    told of it), and what is asked here is noted. Raises PortError when the line cannot be opened."""
+    """One poll of each of these meters of a line, outside any schedule; its use of the line is noted.
+
+    Args:
+        waits: called with meter and seconds before each wait for late answers to the requests of others.
+
+    Raises:
+        PortError: the line cannot be opened.
+    """
     where = endpoint_of(spec)
     used_until = used_until_ms(config, where, clock.now_ms())
     with noting(config, where, clock.now_ms) as opened:

@@ -48,8 +48,11 @@ class MeterIdentity:
         writer: Writer,
         on_event: Callable[[str, Event], object],
     ) -> None:
-        """``known`` are the identities that the database knows; it is kept up to date here. ``on_event`` takes each
-        event of a meter, to be recorded in order with its polls."""
+        """
+        Args:
+            known: the identities that are in the database; kept up to date here.
+            on_event: called with each event of a meter, to be recorded in order with its polls.
+        """
         self._meters, self._known, self._poller = meters, known, poller
         self._writer, self._on_event = writer, on_event
         self._exchanges: dict[str, _Exchange] = {}
@@ -73,10 +76,16 @@ class MeterIdentity:
 
     async def accept(self, line: Line, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
         """Take values from the device with this serial number, which must be the one that answers on the wire now.
-        ``user``: who says so, on the pages.
 
-        Ends when the first reading of the new device is on its way to the database. Raises Declined: the meter was not
-        exchanged, or another number answers.
+        Returns when the first reading of the new device is on its way to the database.
+
+        Args:
+            reason: for the signed event.
+            user: who accepts it, on the pages.
+
+        Raises:
+            Declined: the meter was not exchanged, or another number answers.
+            GatewayError: another acceptance of the meter is pending.
         """
         stranger, old = line.stranger(meter), self._known.get(meter, "")
         if stranger is None:

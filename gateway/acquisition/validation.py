@@ -91,9 +91,14 @@ def judge(
     flags: int = 0,
     frozen_after_ms: int = FROZEN_AFTER_MS,
 ) -> Judged:
-    """One value of one poll with all flags that it earns, and those that it has already (``flags``).
+    """One value of one poll with all its flags.
 
-    ``second``: what another read said of a counter right after this one (``counters.doubtful``).
+    Args:
+        now_ms: when it was read.
+        past: what is remembered of the point.
+        second: what another read said of a counter right after this one (``counters.doubtful``).
+        flags: those that the value has already.
+        frozen_after_ms: how long a lively point may show the same value.
     """
     if not isinstance(content, Number) or isinstance(content, bool):
         return Judged(content, now_ms, flags | (none_flag(point, flags) if content is None else 0), past)
@@ -149,7 +154,7 @@ def _tells(point: Point, value: int, code: int) -> bool:
 def freshness(profile: Profile, witness: Still | None, now_ms: int) -> int:
     """The flag of all values of a concentrator, a device that answers from memory what it read from others.
 
-    Without a witness nobody can tell how old they are: CACHED. With one they are good as long as it moves, CACHED until
+    Without a witness their age is unknown: CACHED. With one they are good as long as it moves, CACHED until
     it was first seen to, and STALE when it has not moved for longer than the profile allows.
     """
     if profile.freshness is None:

@@ -118,5 +118,5 @@ async def keep(name: str, companion: BackgroundTask) -> None:
         except GatewayError as error:
             log.error("%s: %s; trying again", name, error)
         except Exception:
-            log.exception("%s has failed and is started again; recording goes on", name)
+            log.exception("%s failed; restarting it; recording continues", name)
         await asyncio.sleep(AGAIN_S)

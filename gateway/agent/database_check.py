@@ -27,7 +27,7 @@ def open_database(ready: Ready) -> Database:
     path = ready.config.database
     size = path.stat().st_size if path.exists() else 0
     patience_s = RECOVERY_S + size / RECOVERY_BYTES_A_S
-    with Manager().patient("opening the database; one that is damaged is recovered first", within_s=patience_s):
+    with Manager().patient("opening the database; recovering it first if it is damaged", within_s=patience_s):
         return open_store(ready.config, ready.keys, ready.trust)
 
 
@@ -36,7 +36,7 @@ async def check_database(path: Path, events: Events) -> None:
     try:
         checked = await in_thread(lambda: check_large(path), "check of the database")
     except StoreError as error:
-        log.warning("the database cannot be checked: %s", error)
+        log.warning("cannot check the database: %s", error)
         return
     if checked.flaws:
         note_flaws(path, checked.flaws)

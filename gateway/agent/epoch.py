@@ -130,8 +130,8 @@ class Epoch:
             ]
             self._tasks.start()
             await stop.wait()
-            Manager().stopping("the reads in flight are finished, then coverage is written")
-            log.info("stopping: the reads in flight are finished, then coverage is written")
+            Manager().stopping("finishing the reads in flight, then writing coverage")
+            log.info("stopping: finishing the reads in flight, then writing coverage")
             for task in background:
                 task.cancel()
             self._uplinks.stop()
@@ -145,7 +145,7 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     Raises StoreError, and ConfigError for a file that has gone; nothing is left open then.
     """
     config = ready.config
-    log.info("gateway %s is here, its configuration is good", config.gateway_id)
+    log.info("gateway %s starting; configuration valid", config.gateway_id)
     store = open_database(ready)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

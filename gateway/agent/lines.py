@@ -22,7 +22,9 @@ from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.specs import LineSpec
+from gateway.messages.message import Message
 from gateway.recording.writer import Recorder
+from gateway.records import said_fields
 
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
@@ -94,12 +96,17 @@ class LineSet:
             del self._lines[name]
 
     def closing(self) -> list[dict[str, Any]]:
-        """The lines whose device closes each connection behind an answer: ``line``, ``connect_ms``, ``text``."""
+        """The lines whose device closes each connection behind an answer: ``line``, ``connect_ms``, and as in events
+        ``text``, ``message``, ``facts``."""
         habits = [(name, line.endpoint.connections.habit) for name, line in self._lines.items()]
         return [
-            {"line": name, "connect_ms": habit.connect_s * 1000, "text": f"{name}: {habit.message}"}
+            {
+                "line": name,
+                "connect_ms": habit.connect_s * 1000,
+                **said_fields(Message("line-closes-connections", line=name, how=how)),
+            }
             for name, habit in habits
-            if habit.one_question
+            if (how := habit.message) is not None
         ]
 
     def _open(self, specs: Iterable[LineSpec], anchor_ms: int | None, from_ms: int | None = None) -> None:

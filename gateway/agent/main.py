@@ -64,6 +64,6 @@ async def _until_again(work: Coroutine[Any, Any, None]) -> Sequence[tuple[str, E
     try:
         await work
     except* StartAgain as errors:
-        log.error("the gateway begins a new epoch: %s", errors.exceptions[0])
+        log.error("beginning a new epoch: %s", errors.exceptions[0])
         again = [pair for error in errors.exceptions if isinstance(error, StartAgain) for pair in error.waiting]
     return again

@@ -16,19 +16,19 @@ from ledger_client.errors import LedgerClientError
 
 
 def fail(error: Exception) -> NoReturn:
-    """Say what is wrong on stderr and leave: 1 when the answer is no, else 2."""
+    """Print the error on stderr and exit: 1 if the answer is no, else 2."""
     click.echo(f"meterseal: {error}", err=True)
     sys.exit(1 if isinstance(error, Declined | Damaged) else 2)
 
 
 class _Commands(Grouped):
-    """Turns the errors of every package into messages; only a bug of ours could show more."""
+    """Prints errors of our packages as messages; anything else is a bug and shows its traceback."""
 
     headings: ClassVar = {
         "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
         "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
-        "Look at it": ("status", "readings", "doctor"),
-        "Prove and keep": ("prove", "export", "backup"),
+        "See its state": ("status", "readings", "doctor"),
+        "Prove and archive": ("prove", "export", "backup"),
         "Try it": ("demo",),
     }
 
@@ -46,17 +46,17 @@ class _Commands(Grouped):
 
 @click.group(cls=_Commands, context_settings=HELP)
 @click.version_option(package_name="meterseal")
-@click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option(
     "--log",
     "form",
     type=click.Choice(FORMS),
     default="auto",
     show_default=True,
-    help="The log as text or as JSON lines; auto: as fields where it goes to a journal, else as text.",
+    help="Log format: text or JSON lines; auto: fields if the log goes to a journal, else text.",
 )
 def main(verbose: bool, form: Form) -> None:
-    """An edge gateway from meter to ledger: reads, signs, keeps, anchors, proves."""
+    """An edge gateway from meter to ledger: reads, signs, stores, anchors, proves."""
     log_setup.start(form, verbose=verbose)
 
 

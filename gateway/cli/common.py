@@ -16,8 +16,8 @@ from gateway.storage.database import Database
 from ledger_client.durable_files import may_replace
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-FORCE = click.option("--force", is_flag=True, help="Replace FILE whatever it is.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+FORCE = click.option("--force", is_flag=True, help="Replace FILE even if it is of another kind.")
 
 
 out = console()
@@ -30,13 +30,13 @@ def open_store(config_path: Path) -> tuple[Config, Database]:
 
 
 def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:
-    """Raises GatewayError where a file is there that is not of the kind that a command writes."""
+    """Raises GatewayError if the file exists and is not of the kind that the command writes."""
     if not force and not may_replace(path, is_such):
         raise GatewayError(Message("output-other-file", path=str(path), kind=kind))
 
 
 def user() -> str:
-    """Who is at the keyboard, for the record."""
+    """The user name of this process, for signed events."""
     import getpass
 
     try:

@@ -40,17 +40,15 @@ class _Keys(click.Group):
 
 @click.group(cls=_Keys)
 def keys() -> None:
-    """The device keys: list them, make what is missing, ask a ledger to let them in."""
+    """Device keys: list them, make missing ones, write the enrolment request for a ledger."""
 
 
 @keys.command(name="list")
 @CONFIG
-@click.option(
-    "--make-missing", is_flag=True, help="Make a key for every meter that has none, and add it to the trust file."
-)
+@click.option("--make-missing", is_flag=True, help="Make missing keys of meters and add them to the trust file.")
 @JSON
 def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
-    """The device keys and their thumbprints; `meterseal keys CONFIG` is the same."""
+    """List device keys and their thumbprints; same as `meterseal keys CONFIG`."""
     from gateway.commissioning import site_init
     from gateway.config import device_keys as keyring
 
@@ -75,7 +73,7 @@ def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     if made:
         out.print(
             f"made: {', '.join(made)}; "
-            f"hand {config.keys / keyring.REQUEST_FILE} to the ledger and {config.trust} to verifiers again"
+            f"send {config.keys / keyring.REQUEST_FILE} to the ledger and {config.trust} to verifiers again"
         )
 
 
@@ -86,11 +84,11 @@ def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     "--old-key",
     type=click.Path(path_type=Path),
     metavar="PEM",
-    help="The statement key until now, where it was replaced: it signs, too, and so the ledger knows the gateway.",
+    help="Previous statement key, if it was replaced: it signs too, so that the ledger recognises the gateway.",
 )
 @FORCE
 def enrol_request(config_path: Path, output: Path, old_key: Path | None, force: bool) -> None:
-    """Write what `meterseal-ledger enroll` takes: all public keys, signed by each, with the meters' identities.
+    """Write the request for `meterseal-ledger enroll`: all public keys, signed by each, with the meters' identities.
 
     In a terminal also as text and, if it is not too long, as a QR code.
     """
@@ -103,7 +101,7 @@ def enrol_request(config_path: Path, output: Path, old_key: Path | None, force: 
     request = keyring.enrol_request(config, loaded, int(time.time()), _identities(config), before)
     keyring.write_request(output, request)
     asked = parse_request(request)
-    click.echo(f"wrote {output}: gateway {asked.gateway}, {len(request)} bytes; compare with what the ledger shows:")
+    click.echo(f"wrote {output}: gateway {asked.gateway}, {len(request)} bytes; compare with the ledger's output:")
     click.echo(f"  statement key {base64url(asked.statement.kid)}")
     for name, meter in asked.meters.items():
         click.echo(f"  meter {name} {base64url(meter.key.kid)}{f' ({meter.identity})' if meter.identity else ''}")
@@ -116,20 +114,20 @@ def _drawn(text: str) -> str:
     import segno  # needed here only
 
     if len(text) > MOST_IN_A_CODE:
-        return f"{text}\n(too long for a QR code that a terminal can show: give the file, or this text)"
+        return f"{text}\n(too long for a QR code in a terminal: send the file, or this text)"
     drawing = StringIO()
     segno.make(text, error="l", micro=False).terminal(drawing, compact=True)
     return f"{text}\n{drawing.getvalue()}"
 
 
 def _identities(config: Config) -> dict[str, str]:
-    """What the meters' devices said of themselves, as the newest events in the database tell; none without one."""
+    """Identities of the meters' devices by the newest events in the database; empty without a database."""
     from gateway.recording.announcements import identities
     from gateway.storage.database import Database
 
     if not is_there(config.database):
         return {}
-    with suppress(GatewayError):  # a database that is not in order is no reason to have no keys
+    with suppress(GatewayError):  # keys do not depend on the database
         store = Database(config.database, read_only=True)
         try:
             return identities(store, config.meters)

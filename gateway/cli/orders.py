@@ -1,4 +1,4 @@
-"""Orders to the running gateway: reload, accept, clear-shared."""
+"""Commands to the running gateway: reload, accept, clear-shared."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ASK_EVERY_S = 0.5
 
 @click.command()
 @CONFIG
-@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
-@click.option("--yes", is_flag=True, help="Do it without asking.")
-@click.option("--wait", is_flag=True, help="Wait until every meter has answered, or the old configuration is back.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--wait", is_flag=True, help="Wait until every meter has answered or the gateway has rolled back.")
 @JSON
 def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: bool) -> None:
-    """Have the running gateway take over a changed CONFIG: only lines that changed are opened again.
+    """Apply a changed CONFIG in the running gateway; only changed lines are reopened.
 
-    It goes back by itself when a meter that answered before answers nothing within three of its periods, and at least
-    60 s. Its name, data folder and keys cannot be changed so: stop it and start it.
+    Rolls back automatically if a meter that answered before does not answer within three of its periods and at least
+    60 s. To change the gateway's id, data folder or keys, restart it.
     """
     config = load_config(config_path)
     change = control_socket.give(config.data, "preview")
@@ -44,8 +44,8 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
         raise Declined(Message("reload-not-confirmed"))
     done = control_socket.give(config.data, "reload", fingerprint=change["fingerprint"], user=user())
     if not as_json:
-        watched = f"; for {done['watched_s']:.0f} s it may go back by itself" if done["watched_s"] else ""
-        click.echo(f"the gateway works by {config_path} now{watched}")
+        watched = f"; it may roll back within {done['watched_s']:.0f} s" if done["watched_s"] else ""
+        click.echo(f"the gateway now uses {config_path}{watched}")
     if wait:
         done["reverted"] = _until_it_holds(config.data)
     _say(done, as_json)
@@ -55,8 +55,8 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
 
 def _asked() -> bool:
     try:
-        return click.confirm("take it over?", default=False)
-    except click.Abort:  # nobody is there to answer
+        return click.confirm("apply?", default=False)
+    except click.Abort:  # not a terminal
         return False
 
 
@@ -65,7 +65,7 @@ def _show(config: Config, change: dict[str, Any]) -> None:
     from gateway.commissioning import line_plan
 
     if change["nothing"]:
-        out.print(f"{config.path}: nothing is different")
+        out.print(f"{config.path}: no changes")
         return
     for line in change["changes"]:
         out.print(Text.assemble((line[0], "green" if line.startswith("+") else "red"), line[1:]))
@@ -75,7 +75,7 @@ def _show(config: Config, change: dict[str, Any]) -> None:
     for name in change["closed"]:
         out.print(f"line {name} is closed")
     if change["ledgers"]:
-        out.print("every ledger is asked first what it holds, as at a start")
+        out.print("every ledger is queried first, as at a start")
 
 
 def _until_it_holds(data: Path) -> str | None:
@@ -97,11 +97,11 @@ def _say(facts: dict[str, Any], as_json: bool) -> None:
 @click.command()
 @CONFIG
 @click.argument("meter")
-@click.option("--serial", required=True, help="The new device's serial number, as it says it itself.")
-@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--serial", required=True, help="Serial number that the new device reports.")
+@click.option("--reason", default="", help="Reason, for the signed event.")
 @JSON
 def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: bool) -> None:
-    """Take values from the device that now answers for METER: a signed event names the old and the new one."""
+    """Accept the device that now answers for METER; a signed event names the old and the new one."""
     config = load_config(config_path)
     if meter not in config.meters:
         raise GatewayError(
@@ -109,7 +109,9 @@ def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: boo
         )
     done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
     click.echo(
-        json.dumps(done) if as_json else f"{meter}: accepted {done['new']} in place of {done['old']}; recording goes on"
+        json.dumps(done)
+        if as_json
+        else f"{meter}: accepted {done['new']} in place of {done['old']}; recording continues"
     )
 
 
@@ -118,11 +120,13 @@ def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: boo
 @click.argument("bus")
 @JSON
 def clear_shared(config_path: Path, bus: str, as_json: bool) -> None:
-    """Another master is off BUS: stop flagging its values SHARED_LINE, use all shapes and the configured answer lives
-    again, until somebody is heard. A signed event says who ordered it."""
+    """Stop flagging values of BUS as SHARED_LINE once another master is removed; a signed event names the user.
+
+    All request shapes and the configured answer lives apply again, until another master is heard.
+    """
     config = load_config(config_path)
     done = control_socket.give(config.data, "clear-shared", line=_line_of(config, bus), user=user())
-    text = f"{bus}: values are not flagged as shared any more, until another master is heard again"
+    text = f"{bus}: values are no longer flagged as shared, until another master is heard"
     click.echo(json.dumps(done) if as_json else text)
 
 

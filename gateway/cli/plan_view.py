@@ -15,6 +15,8 @@ from gateway.commissioning.line_plan import LinePlan, PlannedMeter
 from gateway.config.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.languages import said_in
+from gateway.messages.message import Message
 
 
 def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[LinePlan]:
@@ -28,10 +30,14 @@ def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[Lin
 def _found(plan: LinePlan, closing: Mapping[str, Any] | None, unasked: Iterable[Mapping[str, Any]]) -> LinePlan:
     if closing is not None:
         plan = _connecting(plan, closing["connect_ms"])
-        share = sum(meter.share for meter in plan.meters)
-        needs = f"; with that its meters need {share:.2f} s of each second" if share > NEARLY_FULL else ""
-        plan = replace(plan, warnings=(*plan.warnings, f"{closing['text']}, which is reckoned in each read{needs}"))
-    return replace(plan, warnings=(*plan.warnings, *(str(a["text"]) for a in unasked if a["line"] == plan.line)))
+        share, said = sum(meter.share for meter in plan.meters), said_in(closing, closing["text"])
+        warning = Message("plan-connecting", closing=said)
+        if share > NEARLY_FULL:
+            share_s = f"{share:.2f}"
+            warning = Message("plan-connecting-full", closing=said, share_s=share_s)
+        plan = replace(plan, warnings=(*plan.warnings, warning))
+    alarms = (said_in(alarm, alarm["text"]) for alarm in unasked if alarm["line"] == plan.line)
+    return replace(plan, warnings=(*plan.warnings, *alarms))
 
 
 def _connecting(plan: LinePlan, connect_ms: float) -> LinePlan:
@@ -90,9 +96,9 @@ def _variants(reads: tuple[str, ...]) -> str:
 
 
 def _when_dead(meter: PlannedMeter) -> str:
-    share = meter.probe_ms / meter.probe_every_ms
+    share, silence = meter.probe_ms / meter.probe_every_ms, _seconds(meter.silence_ms)
     return (
-        f"when {meter.meter} is dead, the others wait {_seconds(meter.silence_ms)} for it at most until that is known, "
+        f"if {meter.meter} stops responding, the others wait up to {silence} until that is detected, "
         f"then {_seconds(meter.probe_ms)} every {_seconds(meter.probe_every_ms)} ({share:.1%})"
     )
 

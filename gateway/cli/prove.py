@@ -52,18 +52,20 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
 
 @click.command()
 @CONFIG
-@click.option("--batch", "numbers", type=click.IntRange(0), multiple=True, metavar="N", help="This batch; repeatable.")
-@click.option("--older-than", "age", metavar="DURATION", help='Of all receipted batches those older than, say, "80d".')
+@click.option(
+    "--batch", "numbers", type=click.IntRange(0), multiple=True, metavar="N", help="Batch to export; repeatable."
+)
+@click.option("--older-than", "age", metavar="DURATION", help='Receipted batches older than this, such as "80d".')
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER")
 @FORCE
 @JSON
 def export(
     config_path: Path, numbers: tuple[int, ...], age: str | None, output: Path, force: bool, as_json: bool
 ) -> None:
-    """Write whole batches with their receipts, for proofs and audits later on.
+    """Write whole batches with their receipts, for later proofs and audits.
 
-    One --batch goes to FILE (.mbatch). Several, or without --batch every receipted one, go to FOLDER, a file each;
-    what is there already is left as it is.
+    One --batch goes to FILE (.mbatch). Several, or without --batch all receipted ones, go to FOLDER, one file each;
+    existing files are kept.
     """
     from gateway.evidence import export as exporter
 
@@ -84,9 +86,9 @@ def export(
             written.append(done)
             if not as_json:
                 click.echo(f"wrote {done.path}: batch {done.batch}, {done.records} records, {done.size} bytes")
-                _say_what_goes_with_it(done)
+                _print_proofs(done)
         if not as_json:
-            there = f"{output}: {len(chosen)} batches are there, {len(written)} of them new"
+            there = f"{output}: {len(chosen)} batches, {len(written)} of them new"
             none = "no batch has a receipt yet" if age is None else f"no batch older than {age} has a receipt"
             click.echo(there if chosen else f"{none}: see `meterseal status {config_path}`")
     if as_json:
@@ -94,20 +96,20 @@ def export(
         click.echo(json.dumps({"written": facts}))
     elif not output.is_dir():
         click.echo(f"wrote {output}: batch {written[0].batch}, {written[0].records} records, {written[0].size} bytes")
-        _say_what_goes_with_it(written[0])
+        _print_proofs(written[0])
         files = " ".join(map(str, (output, *written[0].proofs)))
         click.echo(
-            f"check it anywhere: meterseal-ledger audit {files} --trust {config.trust}\n"
-            f"a proof out of it: meterseal-ledger prove {output} METER/EPOCH/SEQ -o FILE.mseal"
+            f"audit it anywhere: meterseal-ledger audit {files} --trust {config.trust}\n"
+            f"prove a record from it: meterseal-ledger prove {output} METER/EPOCH/SEQ -o FILE.mseal"
         )
     sys.exit(0)
 
 
-def _say_what_goes_with_it(done: Exported) -> None:
+def _print_proofs(done: Exported) -> None:
     for path in done.proofs:
-        click.echo(f"  {path}: proves what was configured before it; audit it along")
+        click.echo(f"  {path}: proves the configuration before this batch; include it in an audit")
     if done.unproven is not None:
-        click.echo(f"  what was configured before it cannot be proven now: {in_language(done.unproven, 'en')}")
+        click.echo(f"  the configuration before this batch cannot be proven now: {in_language(done.unproven, 'en')}")
 
 
 def _facts(done: Exported) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def _facts(done: Exported) -> dict[str, Any]:
 @FORCE
 @JSON
 def backup(config_path: Path, output: Path, force: bool, as_json: bool) -> None:
-    """Copy the database to FILE, beside a running gateway. The private keys are not in it."""
+    """Copy the database to FILE, also while the gateway runs. Private keys are not included."""
     from gateway.storage.capacity import backup as copier
 
     config = load_config(config_path)
@@ -135,8 +137,8 @@ def backup(config_path: Path, output: Path, force: bool, as_json: bool) -> None:
     newest = f", the newest of {rfc3339_ms(done.newest_ms)}" if done.records else ""
     click.echo(
         f"wrote {done.path}: {done.size} bytes, {done.records} records{newest}, {done.batches} batches; checked\n"
-        f"the private keys in {config.keys} are not in it, nor {config.path.name} and {config.trust.name}:\n"
-        "keep copies of those apart from it, for whoever has the keys can sign as this gateway\n"
-        f"to put it back: stop the gateway; remove {config.database}, -wal and -shm; copy this file to\n"
-        f"{config.database}; start. What was recorded since is gone here then (docs/storage.md)"
+        f"the private keys in {config.keys}, {config.path.name} and {config.trust.name} are not included:\n"
+        "keep copies of them elsewhere, because the keys can sign as this gateway\n"
+        f"to restore: stop the gateway; remove {config.database}, -wal and -shm; copy this file to\n"
+        f"{config.database}; start. Records made since the backup are then missing here (docs/storage.md)"
     )

@@ -29,9 +29,9 @@ from gateway.verdicts import shared_flags
 @click.argument("meter")
 @JSON
 def read(config_path: Path, meter: str, as_json: bool) -> None:
-    """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing.
+    """Poll METER once and show its raw registers, to compare with the meter's display. Records nothing.
 
-    Waits until no late answer to an earlier question can be taken for one of its own, whatever the meter's period is.
+    Waits until a late answer to an earlier request cannot be taken for its own, whatever the meter's period is.
     """
     from gateway.acquisition import line_use
     from gateway.acquisition.poller import Poller
@@ -54,7 +54,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 
 
 def _line_of(config: Config, meter: str) -> LineSpec:
-    """The line of a meter, if it may be asked by hand."""
+    """The line of a meter, if it may be polled by hand."""
     from gateway.commissioning import line_specs
     from gateway.fieldbus.line import holds
     from gateway.process import instance_lock
@@ -73,7 +73,7 @@ def _line_of(config: Config, meter: str) -> LineSpec:
 
 
 def _waits(meter: str, seconds: float) -> None:
-    text = f"{meter}: waiting {seconds:.1f} s, until no late answer can be taken for the one to the next question"
+    text = f"{meter}: waiting {seconds:.1f} s, so that no late answer is taken for the next one"
     click.echo(text, err=True)
 
 

@@ -50,17 +50,17 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
             moment_ms(told, told.tzinfo or UTC)  # one that no clock can show
             return told if told.tzinfo is None else moment_ms(told, told.tzinfo)
         except (ValueError, OverflowError, OSError):
-            self.fail(f'{value!r} is no time such as 2026-11-26T08:00:00Z, "2026-11-26 08:00" or -24h', param, ctx)
+            self.fail(f'{value!r} is not a time such as 2026-11-26T08:00:00Z, "2026-11-26 08:00" or -24h', param, ctx)
 
 
 @click.command()
 @CONFIG
 @click.argument("meter", required=False)
-@click.option("-n", "--last", "count", type=click.IntRange(1), help=f"How many readings.  [default: {LAST}]")
-@click.option("--from", "begin", type=Moment(), help="All from this time on: RFC 3339, time of the site, or -24h.")
-@click.option("--to", "end", type=Moment(), help="All before this time.")
+@click.option("-n", "--last", "count", type=click.IntRange(1), help=f"Number of readings.  [default: {LAST}]")
+@click.option("--from", "begin", type=Moment(), help="Start time: RFC 3339, time of the site, or -24h.")
+@click.option("--to", "end", type=Moment(), help="End time, exclusive.")
 @click.option("--format", "form", type=click.Choice(["table", "json", *FORMATS]), help="[default: by FILE, else table]")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write them to a file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write readings to FILE.")
 @FORCE
 @JSON
 def readings(
@@ -74,9 +74,9 @@ def readings(
     force: bool,
     as_json: bool,
 ) -> None:
-    """The last readings of METER, or of all meters, with the id of the record that proves each.
+    """Show the last readings of METER, or of all meters, with the id of the record that proves each.
 
-    With --from, --to or -o all readings of a time, as CSV, JSON lines or Parquet.
+    With --from, --to or -o: all readings of a period, as CSV, JSON lines or Parquet.
     """
     ranged = begin is not None or end is not None or (output is not None and count is None)
     form = "json" if as_json else form or _by_name(output) or ("csv" if ranged else "table")
@@ -89,7 +89,7 @@ def readings(
         for told in (begin or 0, FOR_EVER_MS if end is None else end)
     )
     if from_ms >= to_ms:
-        raise click.UsageError("--from is not before --to: there is no time between them")
+        raise click.UsageError("--from must be before --to")
     if meter is not None and meter not in config.meters and store.records.newest(meter, "reading") is None:
         raise GatewayError(
             Message("command-no-meter", config=str(config_path), meter=meter, meters=tuple(config.meters))
@@ -125,11 +125,11 @@ def _by_name(output: Path | None) -> str | None:
 def _check(form: str, output: Path | None, count: int | None, *, ranged: bool) -> None:
     """Refuse what does not go together."""
     if ranged and count is not None:
-        raise click.UsageError("--last is how many of the newest, --from and --to are of when: give one of them")
+        raise click.UsageError("give --last, or --from and --to, not both")
     if form in ("table", "json") and (ranged or output is not None):
-        raise click.UsageError(f"{form} is for the last few on the screen: give --format {', '.join(FORMATS)}")
+        raise click.UsageError(f"{form} shows only the last readings: give --format {', '.join(FORMATS)}")
     if form == "parquet" and output is None:
-        raise click.UsageError("Parquet is not for the screen: give -o FILE")
+        raise click.UsageError("Parquet needs a file: give -o FILE")
 
 
 def _write(some: Iterable[list[Line]], form: str, output: Path | None) -> None:
@@ -165,6 +165,6 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], object] | None]:
 
 def _summary(output: Path, told: ValueLine) -> str:
     if told.first_ms is None or told.last_ms is None:
-        return f"wrote {output}: there are no readings of that time"
+        return f"wrote {output}: no readings in that period"
     times = f"{rfc3339_ms(told.first_ms)} to {rfc3339_ms(told.last_ms)}"
     return f"wrote {output}: {told.readings} readings, {told.values} values, {times}"

@@ -17,7 +17,7 @@ from gateway.config.load import load_config
 @click.command()
 @CONFIG
 def run(config_path: Path) -> None:
-    """Read, sign, keep, seal and anchor until stopped (SIGTERM or Ctrl-C)."""
+    """Poll, sign, store, seal and anchor until stopped (SIGTERM or Ctrl-C)."""
     from gateway.agent import main as agent
 
     asyncio.run(agent.run(load_config(config_path)))
@@ -25,12 +25,12 @@ def run(config_path: Path) -> None:
 
 @click.command()
 @click.option(
-    "--dir", "folder", type=click.Path(path_type=Path), help="Where everything goes.  [default: ./meterseal-demo-TIME]"
+    "--dir", "folder", type=click.Path(path_type=Path), help="Folder for all files.  [default: ./meterseal-demo-TIME]"
 )
-@click.option("--for", "duration", metavar="DURATION", help='End by itself, for example after "60s".')
+@click.option("--for", "duration", metavar="DURATION", help='End after this time, such as "60s".')
 @JSON
 def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
-    """The whole chain on this machine: simulated meters, gateway, ledger, proofs. Ctrl-C ends all of it."""
+    """Run the whole chain on this machine: simulated meters, gateway, ledger, proofs. Ctrl-C ends it."""
     from gateway.cli.demo import run as demonstration
 
     try:

@@ -14,9 +14,12 @@ from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 
 ROOT = click.option(
-    "--root", type=click.Path(path_type=Path), default=service.ROOT, help="Another machine's disk, mounted here."
+    "--root",
+    type=click.Path(path_type=Path),
+    default=service.ROOT,
+    help="Root folder of another machine's disk, mounted here.",
 )
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
+YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()
@@ -24,14 +27,14 @@ YES = click.option("--yes", is_flag=True, help="Do not ask.")
     "--command",
     "command_path",
     type=click.Path(path_type=Path),
-    help="The meterseal that the service is to start.  [default: this one]",
+    help="The meterseal command that the service starts.  [default: this one]",
 )
 @ROOT
 @YES
 def install(command_path: Path | None, root: Path, yes: bool) -> None:
-    """Make the gateway a service: unit, user, folders and device rules. Shows what it will write, then asks.
+    """Install the gateway as a service: unit, user, folders and device rules. Shows what it will write, then asks.
 
-    For an installation from wheels; the Debian package has done it already.
+    For an installation from wheels; the Debian package does this itself.
     """
     command_path = command_path or service.own_command()
     service.check(root, command_path)
@@ -41,7 +44,7 @@ def install(command_path: Path | None, root: Path, yes: bool) -> None:
         raise GatewayError(Message("service-file-foreign", paths=foreign))
     for piece in found:
         if piece.content == piece.present:
-            click.echo(f"{piece.path}: is there as it should be\n")
+            click.echo(f"{piece.path}: up to date\n")
         else:
             click.echo(f"{piece.path}: {'will be changed' if piece.ours else 'will be written'}\n{piece.shown()}")
     steps = service.steps_in(root)
@@ -59,14 +62,14 @@ def install(command_path: Path | None, root: Path, yes: bool) -> None:
 
 
 @click.command()
-@click.option("--data", is_flag=True, help="Delete keys and records, too, after the gateway's id is typed.")
+@click.option("--data", is_flag=True, help="Delete keys and records too, once the gateway's id is typed.")
 @ROOT
 @YES
 def uninstall(data: bool, root: Path, yes: bool) -> None:
-    """Remove what `meterseal install` has written. Configuration, keys and records stay, unless --data is given."""
+    """Remove the files of `meterseal install`. Configuration, keys and records are kept unless --data is given."""
     found = [piece for piece in service.pieces(root, service.own_command()) if piece.present is not None]
     for piece in found:
-        click.echo(f"{piece.path}: {'will be removed' if piece.ours else 'is not from here, and stays'}")
+        click.echo(f"{piece.path}: {'will be removed' if piece.ours else 'not written by `meterseal install`, kept'}")
     ours = [piece for piece in found if piece.ours]
     if ours:
         before, after = service.steps_out(root)
@@ -79,25 +82,23 @@ def uninstall(data: bool, root: Path, yes: bool) -> None:
             click.echo(f"removed {piece.path}")
         _take(after)
     else:
-        click.echo("nothing here was written by `meterseal install`; of the Debian package:  apt-get purge meterseal")
+        click.echo("nothing was written by `meterseal install`; to remove the Debian package:  apt-get purge meterseal")
     if data:
         _delete(root)
     elif (root / service.STATE).exists():
-        click.echo(f"{root / service.STATE} and {root / service.ETC} stay as they are")
+        click.echo(f"{root / service.STATE} and {root / service.ETC} are kept")
 
 
 def _delete(root: Path) -> None:
     held = service.holdings(root)
     if held is None:
-        click.echo(f"{root / service.STATE}: is not there")
+        click.echo(f"{root / service.STATE}: does not exist")
         return
     click.echo(
         f"{held.path} holds {held.keys} private keys and {held.databases} databases, {held.size} bytes.\n"
-        "Without them nothing that this gateway recorded can be proven any more, and nothing brings them back."
+        "Without them no record of this gateway can be proven. They cannot be recovered."
     )
-    typed = click.prompt(
-        f"To delete them type the gateway's id, which is {held.gateway}", default="", show_default=False
-    )
+    typed = click.prompt(f"To delete them, type the gateway's id, {held.gateway}", default="", show_default=False)
     if typed.strip() != held.gateway:
         raise Declined(Message("data-not-deleted", path=str(held.path), typed=typed))
     service.delete(held)
@@ -111,7 +112,7 @@ def _announce(when: str, steps: Iterable[Sequence[str]]) -> None:
 
 
 def _agree(yes: bool) -> None:
-    if not yes and not click.confirm("Do it?"):
+    if not yes and not click.confirm("Continue?"):
         click.echo("nothing was changed")
         sys.exit(1)
 

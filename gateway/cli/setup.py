@@ -27,15 +27,17 @@ PASSWORD_FILE = click.option(
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
-@click.option("--web", metavar="ADDRESS[:PORT]", help="Pages at this address: a password, and a certificate for TLS.")
-@click.option("--state", type=click.Path(path_type=Path), help="Keys and records go here.  [default: DIR]")
+@click.option("--id", "gateway", default="my-gateway", show_default=True, help="Name of the gateway in every record.")
+@click.option(
+    "--web", metavar="ADDRESS[:PORT]", help="Serve pages at this address, with a password and a TLS certificate."
+)
+@click.option("--state", type=click.Path(path_type=Path), help="Folder for keys and records.  [default: DIR]")
 @PASSWORD_FILE
 def init(folder: Path, gateway: str, web: str | None, state: Path | None, password_file: Path | None) -> None:
-    """Make DIR with a commented gateway.toml, device keys and trust.toml.
+    """Create DIR with a commented gateway.toml, device keys and trust.toml.
 
     With --web also the pages: asks for the password of the user "installer" and prints the fingerprint of a new
-    certificate. In a DIR that has a gateway.toml only what the pages lack is added; nothing is ever overwritten.
+    certificate. In a DIR that has a gateway.toml only what the pages lack is added. Never overwrites a file.
     """
     from gateway.commissioning import site_init
     from gateway.dashboard.auth import setup
@@ -61,18 +63,20 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
     click.echo(
         f"pages at {done.address} for the user {setup.FIRST_USER}; more users: meterseal password {config_path} NAME"
     )
-    click.echo(f"certificate SHA-256 {done.fingerprint}\ncompare it with what the browser shows, once on each device")
+    click.echo(
+        f"certificate SHA-256 {done.fingerprint}\ncompare it with the fingerprint in the browser, once on each device"
+    )
     click.echo(_next(config_path))
 
 
 def _next(config_path: Path) -> str:
-    """What is to be done before the first start."""
+    """The steps before the first start."""
     config = load_config(config_path)
     request = config.keys / REQUEST_FILE
     return (
-        f"next: make {config_path} say what hangs on which line;\n"
-        f"      give {request} to whoever runs the ledger (meterseal-ledger enroll LDIR {request.name}),\n"
-        f"      and the ledger's key (meterseal-ledger show LDIR --trust) to the end of {config.trust};\n"
+        f"next: describe buses and meters in {config_path};\n"
+        f"      send {request} to the ledger's operator (meterseal-ledger enroll LDIR {request.name}),\n"
+        f"      append the ledger's key (meterseal-ledger show LDIR --trust) to {config.trust};\n"
         f"then: meterseal check {config_path}"
     )
 
@@ -81,7 +85,7 @@ def _next(config_path: Path) -> str:
 @CONFIG
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
-    """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
+    """Validate CONFIG and the files it names, and show what would be polled. Starts nothing."""
     from gateway.cli.plan_view import print_plan, with_found
     from gateway.commissioning import line_plan
     from gateway.commissioning.preflight import prepare
@@ -112,26 +116,26 @@ def check(config_path: Path, as_json: bool) -> None:
         out.print(f"feed {feed.name} ({feed.type}) to {feed.url}")
     if web := config.document.web:
         out.print(f"pages at {web.url}")
-    out.print(f"{config_path}: good")
+    out.print(f"{config_path}: valid")
     if running is not None:
-        out.print(f"the gateway runs (pid {running}): meterseal reload {config_path} has it take over what has changed")
+        out.print(f"the gateway is running (pid {running}): apply changes with meterseal reload {config_path}")
 
 
 @click.command()
 @CONFIG
 @click.argument("name")
 @click.option(
-    "--role", type=click.Choice(["viewer", "installer"]), help="What NAME may do.  [default: as before; viewer]"
+    "--role", type=click.Choice(["viewer", "installer"]), help="Permissions of NAME.  [default: as before; viewer]"
 )
-@click.option("--remove", is_flag=True, help="Take NAME off the list instead.")
+@click.option("--remove", is_flag=True, help="Remove NAME instead.")
 @PASSWORD_FILE
 def password(config_path: Path, name: str, role: str | None, remove: bool, password_file: Path | None) -> None:
-    """Give NAME a (new) password for the pages. A running gateway takes it at once, and ends NAME's sessions."""
+    """Set the password of NAME for the pages. A running gateway applies it at once and ends NAME's sessions."""
     from gateway.dashboard.auth import setup
 
     config = load_config(config_path)
     if remove:
-        click.echo(f"{setup.remove_user(config, name)}: {name} is taken off")
+        click.echo(f"{setup.remove_user(config, name)}: {name} removed")
         return
     setup.check_name(name)
     path, user = setup.set_user(config, name, role, _new_password(name, password_file))

@@ -19,7 +19,7 @@ from gateway.status import collect
 @CONFIG
 @JSON
 def status(config_path: Path, as_json: bool) -> None:
-    """Meters, buffer, batches and anchors. Exit code 1 when something needs a look."""
+    """Show meters, buffer, batches, ledgers and problems. Exit code 1 if there is a problem."""
     from gateway.cli.status_view import print_status
 
     config, store = open_store(config_path)
@@ -33,12 +33,12 @@ def status(config_path: Path, as_json: bool) -> None:
 
 @click.command()
 @CONFIG
-@click.option("--full", is_flag=True, help="Check the whole database, however long that takes.")
+@click.option("--full", is_flag=True, help="Check the whole database, without a time limit.")
 @JSON
 def doctor(config_path: Path, full: bool, as_json: bool) -> None:
-    """Look at everything that the gateway depends on and say how it is. Exit code 1 if something is bad.
+    """Check everything that the gateway depends on. Exit code 1 if a check is bad.
 
-    Polls each meter once where no gateway runs, else changes nothing; may run before the first start.
+    Polls each meter once if no gateway is running, and changes nothing. May run before the first start.
     """
     from gateway.doctor import run
     from gateway.process import instance_lock
@@ -54,14 +54,14 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
         click.echo(json.dumps(facts))
     else:
         counts = {result: sum(f.result == result for f in findings) for result in ("ok", "warn", "bad")}
-        out.print(f"{counts['ok']} good, {counts['warn']} to know, {counts['bad']} bad")
+        out.print(f"{counts['ok']} ok, {counts['warn']} warnings, {counts['bad']} bad")
     sys.exit(0 if facts["healthy"] else 1)
 
 
 @click.command()
 @click.argument("name", required=False)
 def profiles(name: str | None) -> None:
-    """The catalog of meters, or the points of one of them."""
+    """List the catalog of meters, or the points of one profile."""
     from gateway.devices.profile import catalog, load_profile
     from gateway.devices.profile_text import decoding_hash
 

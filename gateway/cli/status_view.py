@@ -46,12 +46,12 @@ def _lines(status: Status) -> Iterator[str]:
     totals = status.totals
     yield (
         f"{totals.records} records ({totals.readings} readings), {totals.batches} batches, "
-        f"{status.unsealed} records in none yet"
+        f"{status.unsealed} records not in a batch yet"
     )
     if status.forecast:
-        yield f"room: {status.forecast.text}"
+        yield f"space: {status.forecast.text}"
     for ledger in status.ledgers:
-        yield f"ledger {ledger.name} ({ledger.policy}): {ledger.settled} batches anchored, {ledger.waiting} waiting"
+        yield f"ledger {ledger.name} ({ledger.policy}): {ledger.settled} batches anchored, {ledger.waiting} pending"
     yield from map(feed_line, status.feeds)
     if pages := status.dashboard:
         yield f"pages: {pages.address}" + (f", certificate SHA-256 {pages.fingerprint}" if pages.fingerprint else "")

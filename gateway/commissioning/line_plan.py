@@ -25,12 +25,12 @@ from ledger_client.messages import Said
 
 DAY_MS = 86_400_000
 SILENT_BLOCKS = 2
-"""Blocks of one poll that a meter may leave unanswered before the rest of the poll is not asked."""
+"""Blocks of one poll without an answer after which its other blocks are not requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What cannot be: the key of gateway.toml, what is wrong, and as its fix the values that would do."""
+    """Reason to refuse a plan: the key of gateway.toml, what is wrong, and as its fix the values that work."""
 
     key: str
     message: Message
@@ -42,7 +42,7 @@ class Problem:
 
     @property
     def way_out(self) -> str:
-        """The values that would do, in English."""
+        """The values that work, in English."""
         return self.message.way_out
 
 

@@ -43,12 +43,19 @@ def prepare(
     may_be_missing: bool = False,
     all_listed: bool = False,
 ) -> Ready:
-    """Look at everything. ``ports_in_use`` are ours already, and so is what ``running``, the gateway's own process, has
-    open; with ``may_be_missing`` an adapter that is not plugged in is only told of, for its line is opened as soon as
-    it comes; with ``all_listed`` every key must be in the trust file, else an alarm tells of it. Raises GatewayError or
-    PortError: what, where, way out.
+    """Checked configuration, with keys, trust file, lines and plans. Plans that cannot work are left to
+    ``line_plan.refuse``, so that a command can show them first.
 
-    Plans that cannot work are for ``budget.refuse``: a command shows them first.
+    Args:
+        config: the configuration.
+        ports_in_use: serial ports that this process has open.
+        running: the pid of the running gateway, whose open ports are not in the way.
+        may_be_missing: an adapter that is not plugged in is logged only; its line opens when it appears.
+        all_listed: every key must be in the trust file; without it an alarm reports a missing one.
+
+    Raises:
+        GatewayError: keys, trust file, access, feeds or pages cannot be used.
+        PortError: a port cannot be used.
     """
     demand_folder(config.data, "data")
     keys, trust = load_keys(config), trust_of(config)

@@ -87,12 +87,12 @@ def pieces(root: Path, command: Path) -> list[Piece]:
 
 
 def check(root: Path, command: Path) -> None:
-    """Raises GatewayError where the service could not be, or need not be, installed."""
+    """Check that the service can be installed under ``root`` and needs to be. Raises GatewayError."""
     if not root.is_dir():
         raise GatewayError(Message("service-no-root", root=str(root)))
     if (root / PACKAGED).exists():
         raise Declined(Message("service-packaged", path=str(root / PACKAGED)))
-    if root != ROOT:  # another machine's disk: what its users may do cannot be told here
+    if root != ROOT:  # another machine's disk: the permissions of its users are not known here
         return
     if str(command).startswith(HIDDEN):
         raise GatewayError(Message("service-command-hidden", command=str(command), folders=HIDDEN))
@@ -164,7 +164,7 @@ def steps_after_data(root: Path) -> list[list[str]]:
 
 
 def run(command: Sequence[str]) -> Said | None:
-    """One step. None, or why it failed: a machine without udev is still a machine."""
+    """Run of one step: None, or why it failed. A failed step does not end the others: a machine may lack udev."""
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as error:
@@ -184,7 +184,7 @@ class Holdings:
 
 
 def holdings(root: Path) -> Holdings | None:
-    """What `uninstall --data` would delete; None: there is nothing. Raises GatewayError: it is in use, or nobody's."""
+    """What `uninstall --data` would delete; None: nothing. Raises GatewayError: in use, or of an unknown gateway."""
     state = root / STATE
     if not state.exists():
         return None

@@ -80,13 +80,13 @@ url = "{ledger_url}"
 
 
 TRUST_TOML = """\
-# Whom this gateway, and whoever verifies its readings, believes. Public keys only: hand it to verifiers as it is.
+# Keys and ledgers that this gateway and its verifiers trust. Public keys only: hand it to verifiers as it is.
 """
 TRUST_LEDGER_TOML = """\
-# The key of the ledger is missing as yet: paste what `meterseal-ledger show LDIR --trust` prints at the end.
+# The ledger's key is still missing: append what `meterseal-ledger show LDIR --trust` prints.
 
 [policy]
-receipts = 1                        # how many distinct ledgers of the list must have given a receipt
+receipts = 1                        # number of listed ledgers that must have given a receipt
 """
 
 
@@ -153,8 +153,7 @@ def init(folder: Path, site: NewSite) -> list[Path]:
 
 
 def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:
-    """Add keys that were just made to the trust file; where there is none, make it, with every key. Raises ConfigError:
-    it cannot be written."""
+    """Addition of new keys to the trust file; where there is none, it is made with every key. Raises ConfigError."""
     new = not is_there(config.trust)
     names = list(key_files(config)) if new else list(made)
     if not names:
@@ -170,8 +169,8 @@ def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:
 
 
 def trust_head(ledgers: Sequence[str]) -> str:
-    """How a trust file begins: whose receipts count, where there are ledgers."""
+    """Head of a trust file, with the policy where there are ledgers."""
     if not ledgers:
-        return TRUST_TOML + "# There is no [[ledger]] as yet: with the first come [policy] and the ledger's own key.\n"
+        return TRUST_TOML + "# No [[ledger]] yet: the first one needs [policy] and its key here.\n"
     names = ", ".join(f'"{name}"' for name in ledgers)
     return f"{TRUST_TOML}{TRUST_LEDGER_TOML}ledgers = [{names}]\n"

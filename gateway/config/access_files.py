@@ -31,10 +31,13 @@ def file_paths(section: Model, keys: Iterable[str], base: Path | None) -> dict[s
 def usable(
     config: Path, where: str, access: Callable[[Path], Access], written: Mapping[str, str] = MappingProxyType({})
 ) -> Access:
-    """The access that one section of the gateway.toml at ``config`` gives, every file of it checked.
+    """Access that one section of gateway.toml configures, with every file of it checked. Raises ConfigError.
 
-    ``where`` is the section in words; ``written``: keys that are called otherwise there. Raises ConfigError: file, key,
-    way out.
+    Args:
+        config: the path of gateway.toml.
+        where: the section, as errors name it.
+        access: makes the access, with file names relative to a folder.
+        written: keys of ``Access`` that have another name in this section.
     """
     try:
         found = access(config.parent)

@@ -42,12 +42,12 @@ def load_site_trust(config: Config) -> Trust:
 
 
 def key_files(config: Config) -> dict[str, Path]:
-    """Where each key is kept: ``statement`` (no meter may bear that name) and every configured meter."""
+    """Path of each key by name: ``statement`` (reserved) and every configured meter."""
     return {name: config.keys / f"{name}.pem" for name in (STATEMENT, *config.meters)}
 
 
 def load_keys(config: Config) -> Keys:
-    """Load every key that the configuration needs. Raises ConfigError: missing, readable by others, not a key."""
+    """Every key that the configuration needs. Raises ConfigError: missing, readable by others, not a key."""
     demand_folder(config.keys, "keys")
     loaded = {name: _load(config, name, path) for name, path in key_files(config).items()}
     return Keys(loaded.pop(STATEMENT), loaded)
@@ -69,7 +69,7 @@ def _load(config: Config, name: str, path: Path) -> Signer:
 
 
 def make_missing(config: Config, now_s: int, identities: Mapping[str, str] | None = None) -> list[str]:
-    """Make the keys that do not exist yet and write the enrolment request anew. Returns the names of the new keys.
+    """Creation of missing keys and of the enrolment request. Returns the names of the new keys.
 
     ``now_s``: Unix seconds, from when on the keys count; ``identities``: of the meters' devices, where they are known.
     """
@@ -93,9 +93,14 @@ def make_missing(config: Config, now_s: int, identities: Mapping[str, str] | Non
 def enrol_request(
     config: Config, keys: Keys, now_s: int, identities: Mapping[str, str], before: Signer | None = None
 ) -> bytes:
-    """What a ledger is asked to let in, signed by every key; ``before`` is the statement key that was used until now.
+    """Enrolment request for a ledger, signed by every key.
 
-    An identity that is no printable text of 256 characters at most is left out.
+    Args:
+        config: whose gateway id it names.
+        keys: the keys to enrol.
+        now_s: Unix seconds, from when on they count.
+        identities: of the meters' devices, where they are known; what is not printable or too long is left out.
+        before: the statement key that was used until now, which signs as well.
     """
     known = {m: text for m, text in identities.items() if text.isprintable() and 0 < len(text) <= MAX_IDENTITY}
     meters = {name: MeterKey(signer.public, known.get(name)) for name, signer in keys.meters.items()}
@@ -106,7 +111,7 @@ def enrol_request(
 
 
 def write_request(path: Path, request: bytes) -> None:
-    """Replace the file of a request, durably; it is no secret. Raises GatewayError."""
+    """Durable replacement of a request's file, readable by everybody. Raises GatewayError."""
     try:
         with whole_file(path) as file:
             file.write(request)

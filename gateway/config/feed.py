@@ -70,7 +70,7 @@ class FeedEntry(Model):
 def feed_access(path: Path, entry: FeedEntry) -> Access:
     """How to get in at the broker of a feed of the gateway.toml at ``path``, every file of it checked.
 
-    Raises ConfigError: file, key, way out.
+    Raises ConfigError: file, key, fix.
     """
     return usable(path, f"feed {entry.name!r}", entry.access)
 

@@ -69,7 +69,7 @@ class LedgerEntry(Model):
 
     @property
     def call_s(self) -> float:
-        """Longer than this no call of its driver takes: twenty questions, each waiting out its time-out."""
+        """Longest call of its driver in seconds: twenty requests that all time out."""
         return CALLS_S + 20 * self.timeout / 1000
 
     @property
@@ -126,7 +126,7 @@ class LedgerEntry(Model):
 def access_of(path: Path, entry: LedgerEntry) -> Access:
     """How to get in at a ledger of the gateway.toml at ``path``, every file of it checked.
 
-    Raises ConfigError: file, key, way out.
+    Raises ConfigError: file, key, fix.
     """
     return usable(path, f"ledger {entry.name!r}", entry.access)
 
@@ -134,7 +134,7 @@ def access_of(path: Path, entry: LedgerEntry) -> Access:
 def account_of(path: Path, entry: LedgerEntry) -> Account:
     """The account with which an evm ledger of the gateway.toml at ``path`` is written. Its key file opens in a second.
 
-    Raises ConfigError: file, key, way out.
+    Raises ConfigError: file, key, fix.
     """
     where = f"ledger {entry.name!r}"
     try:

@@ -1,6 +1,6 @@
 """gateway.toml → a validated, frozen model. Reads the file and the profiles that it names; opens nothing else.
 
-Every mistake becomes one ``ConfigError`` that names file and key as the user wrote them, and the way out.
+Every mistake becomes one ``ConfigError`` that names file and key as the user wrote them, and the fix.
 """
 
 from __future__ import annotations

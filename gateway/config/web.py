@@ -62,7 +62,7 @@ class Web(Model):
 
     @property
     def loopback(self) -> bool:
-        """Nobody outside this machine can get there."""
+        """Whether only this machine can connect."""
         return ipaddress.ip_address(self.address).is_loopback
 
     @property

@@ -96,7 +96,7 @@ class App:
                 status = 503 if isinstance(error, StoreError | Busy) else 404 if isinstance(error, NotFound) else 409
                 response = self._problem(request, status, error.said, error.way_out)
             except Exception:
-                log.exception("%s %s has failed", request.method, request.url.path)
+                log.exception("%s %s failed", request.method, request.url.path)
                 response = self._problem(request, 500, Message("page-fault"))
             response.headers["Server-Timing"] = f"page;dur={(time.perf_counter() - begun) * 1000:.1f}"
             return response
@@ -206,7 +206,7 @@ class App:
     async def _static(self, request: Request) -> Response:
         found = self._pages.static(request.path_params["name"])
         if found is None:
-            return Response("there is no such file\n", 404)
+            return Response("file not found\n", 404)
         content, media_type, digest = found
         kept = f"public, max-age={YEAR_S}, immutable" if request.url.query == digest else "no-cache"
         return Response(content, media_type=media_type, headers={"Cache-Control": kept, "ETag": f'"{digest}"'})
@@ -233,12 +233,12 @@ class App:
         except TooOften as error:
             return self._show_login(request, error.said, 429)
         except ConfigError as error:
-            log.error("nobody can log in to the pages: %s", error)
+            log.error("login to the pages is not possible: %s", error)
             return self._show_login(request, Message("login-impossible"), 503)
         if user is None:
-            log.warning("a login from %s failed", client)
+            log.warning("login from %s failed", client)
             return self._show_login(request, Message("login-wrong"), 403)
-        log.info("%s (%s) has logged in from %s", user.name, user.role, client)
+        log.info("%s (%s) logged in from %s", user.name, user.role, client)
         if (before := self._session(request)) is not None:
             self._sessions.end(before)
         response = RedirectResponse(_local(form.get("next")), 303)

@@ -36,6 +36,7 @@ class Readers:
     def __init__(self, database: Path, threads: int = THREADS) -> None:
         self._database = database
         self._waiting: queue.Queue[tuple[Callable[[Database], Any], Future[Any]] | None] = queue.Queue(MOST_WAITING)
+        """Filled by the event loop, emptied by the threads; None ends one of them."""
         self._count, self._over = threads, False
         for number in range(1, threads + 1):
             threading.Thread(target=self._work, name=f"pages {number}", daemon=True).start()

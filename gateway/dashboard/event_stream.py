@@ -67,7 +67,7 @@ class Client:
 
 
 class Stream:
-    """``run`` looks at the site while anybody watches; ``serve`` is one client's answer (ASGI)."""
+    """``run`` looks at the site while anybody watches; ``serve`` is one client's answer (ASGI). Event loop only."""
 
     every_s, send_s = EVERY_S, SEND_S
 
@@ -120,7 +120,7 @@ class Stream:
                 lambda store: _told(rest, store, before, fresh, self._number)
             )
         except GatewayError as error:  # of the disk, say: pages and alarms tell of it
-            log.debug("no news for the pages: %s", error)
+            log.debug("event stream not updated: %s", error)
             return
         self._before = document
         for client in self._clients:
@@ -134,7 +134,7 @@ class Stream:
         """Tell one client what happens, until it goes, its session ends, or it does not read."""
         connection: Connection = scope["state"]["connection"]
         if len(self._clients) >= MOST or sum(c.session is session for c in self._clients) >= MOST_OF_ONE:
-            full = PlainTextResponse("as many pages as there may be are open\n", 503, {"Retry-After": "30"})
+            full = PlainTextResponse("too many pages open\n", 503, {"Retry-After": "30"})
             await full(scope, receive, send)
             return
         client = Client(session, connection)
@@ -160,7 +160,7 @@ class Stream:
                 await send(END)
         except TimeoutError:
             self.cut += 1
-            log.info("a page that did not read its events was cut off")
+            log.info("disconnected a page that did not read its events")
             client.connection.cut()
             await send(END)  # which goes nowhere
 

@@ -42,9 +42,14 @@ class Sheet:
 
 
 def routes(site: GatewayContext, loops: LoopHealth, token: Callable[[], str | None], *, loopback: bool) -> list[Route]:
-    """`/metrics`, `/healthz` and `/readyz`. ``token`` gives what `Authorization: Bearer …` must bring for the figures,
-    as it is now; without one only ``loopback`` gets them."""
+    """Routes `/metrics`, `/healthz` and `/readyz`.
 
+    Args:
+        site: the gateway that they are about.
+        loops: its event loops' delays and heartbeats.
+        token: gives the token that `Authorization: Bearer …` must carry for metrics at present; None: no token is set.
+        loopback: the server listens on the loopback address, where metrics need no token.
+    """
     sheet, stuck = Sheet(site, loops.lag), loops.heartbeats.stuck
 
     async def metrics(request: Request) -> Response:
@@ -66,15 +71,15 @@ def _refused(request: Request, token: Callable[[], str | None], *, loopback: boo
     try:
         wanted = token()
     except AccessError as error:
-        log.error("the figures cannot be read: %s", error)
-        return PlainTextResponse("the figures cannot be read now; the gateway's log says why\n", 503)
+        log.error("metrics token not readable: %s", error)
+        return PlainTextResponse("metrics not available; the reason is in the gateway's log\n", 503)
     if wanted is None:
-        problem = "set metrics_token_file in [web], so that the figures can be read from other machines\n"
+        problem = "set metrics_token_file in [web] to read metrics from other machines\n"
         return None if loopback else PlainTextResponse(problem, 403)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), wanted.encode()):
         return None
-    return PlainTextResponse("the figures need the token of metrics_token_file\n", 401, {"WWW-Authenticate": "Bearer"})
+    return PlainTextResponse("metrics require the token of metrics_token_file\n", 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _answer(well: bool) -> Response:

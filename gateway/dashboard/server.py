@@ -60,7 +60,7 @@ class PagesServer(BackgroundTask):
             listener = listen_at(self._web.listen, "[web] listen", backlog=BACKLOG)
         except ListenError as error:
             if str(error) != self._told:
-                log.error("no pages: %s; it is tried again every %g s, recording goes on", error, AGAIN_S)
+                log.error("pages not available: %s; retrying every %g s, recording continues", error, AGAIN_S)
             self._told = str(error)
             return None
         return listener

@@ -39,18 +39,22 @@ UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"
 
 
 class Line:
-    """One line and its meters. ``counters`` counts polls by outcome and stray frames by kind.
+    """One line and its meters. Owned by the event loop: every field is used there only.
 
-    ``identities``: the meters' identities as last accepted, by name; read at the start, kept up to date here.
-    ``used_until_ms``: an earlier process may have asked on this line until then (wall clock). Answers to it may still
-    come, so that nothing is asked until they have died out (docs/fieldbus.md).
-    ``on_alarm`` is told when an alarm begins and when it ends. ``doubts(meter, answer)`` is asked of each answered
-    block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
-    carries both answers.
-    ``power`` gives what was recorded of the power of a meter that may sleep (sleep.py).
-    ``lag_ms``: so long behind their due times its polls begin (commissioning/line_specs.py). ``endpoint``: what an
-    earlier line of this process knows of its port or address; ``used_until_ms`` then tells of other processes only.
-    ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
+    ``counters`` counts polls by outcome and stray frames by kind.
+
+    Args:
+        on_poll: called with each due poll, exactly once.
+        on_alarm: called when an alarm begins and when it ends; None: alarms go to the log.
+        doubts: called with meter and answer of each answered block; true: the block is read once more at once, after
+            the meter's pause and in another shape, and the poll carries both answers.
+        identities: the meters' accepted identities by name; read at the start, kept up to date here.
+        power: the recorded power of a meter that may sleep (sleep.py).
+        used_until_ms: another process may have sent requests on this line until then (Unix ms). Answers may still come,
+            so nothing is requested for an answer life (docs/fieldbus.md).
+        armed: False removes the guard against late answers, to measure its effect.
+        lag_ms: how long after their due times polls begin (commissioning/line_specs.py).
+        endpoint: what an earlier line of this process knows of the port or address.
     """
 
     def __init__(
@@ -74,10 +78,10 @@ class Line:
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
         self.endpoint = self._known(endpoint, before, armed)
         self._table = self.endpoint.table
-        self._ear = self._monitor()
+        self._monitor = self._new_monitor()
         self._sleepers = Sleepers(spec.meters, power)
         self._alarms = LineAlarms(spec, on_alarm, self._sleepers)
-        self.counters = self._ear.counters
+        self.counters = self._monitor.counters
         self._meters = self._states(doubts, armed)
         self._waiting: dict[str, PollAttempt] = {}
         self._schedule = Schedule({}, 0)
@@ -100,7 +104,7 @@ class Line:
             endpoint.table.used_by_others(before)
         return endpoint
 
-    def _monitor(self) -> LineMonitor:
+    def _new_monitor(self) -> LineMonitor:
         return LineMonitor(
             self.spec.name,
             self._table,
@@ -182,15 +186,15 @@ class Line:
         return self._meters[meter].stranger
 
     def clear_shared(self) -> str:
-        """Somebody says that the other master is off the line: values are not flagged, no shape is avoided, and answer
-        lives are the configured ones, until it is heard again. Gives that master's last frame, as hex; nothing while
-        none is known."""
-        return self._ear.clear_shared()
+        """The other master was removed from the line: values are not flagged, no shape is avoided, and answer lives are
+        the configured ones, until it is heard again. Returns that master's last frame as hex; "" while none is known.
+        """
+        return self._monitor.clear_shared()
 
     @property
     def shared(self) -> bool:
         """Another master was heard, and values are flagged."""
-        return bool(self._ear.flags & Quality.SHARED_LINE)
+        return bool(self._monitor.flags & Quality.SHARED_LINE)
 
     def identity(self, meter: str) -> str | None:
         """The identity from which values are accepted, None while none was read."""
@@ -201,10 +205,18 @@ class Line:
         return self._answered.get(meter)
 
     async def poll_each(self, meters: Sequence[str], opened: Callable[[], object], waits: Waits) -> list[Poll]:
-        """Open the line, poll these meters once, one after the other, close. ``opened`` is called before anything is
-        asked, ``waits`` when a shape is waited for. PortError or LineDown when the line cannot be opened."""
+        """Open the line, poll these meters once, one after the other, close.
+
+        Args:
+            opened: called before the first request.
+            waits: called with meter and seconds before a wait for a free shape.
+
+        Raises:
+            PortError: the serial port cannot be opened.
+            LineDown: the network connection cannot be opened.
+        """
         try:
-            self._link = await open_line.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
+            self._link = await open_line.connect(self.spec, self._table, self._monitor.see, self.endpoint.connections)
             opened()
             return [await self._poll_once(self._link, meter, waits) for meter in meters]
         finally:
@@ -245,12 +257,12 @@ class Line:
         return self._clock.schedule_ms() - self._lag_ms
 
     def _ended(self, turn: PollAttempt, attempt: AttemptResult) -> None:
-        """A poll is over: tell everybody what it says of meter and line, and report it."""
+        """A poll is over: update schedule, alarms and monitor, and report it."""
         name = turn.meter.spec.name
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
         self._sleepers.polled(self._clock.now_ms(), attempt)
-        self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
+        self._alarms.wrong_answers(name, self._monitor.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             detail = str(attempt.poll.detail)
@@ -258,7 +270,7 @@ class Line:
             log.warning(text, self.spec.name, name, detail, extra={"line": self.spec.name, "meter": name})
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
-        self._ear.answered(len(attempt.poll.answers), turn.meter.spec.address)
+        self._monitor.answered(len(attempt.poll.answers), turn.meter.spec.address)
         self._look_after_line(attempt)
         self._report(attempt.poll)
 
@@ -277,13 +289,13 @@ class Line:
         self._reopen_at = self._clock.monotonic() + REOPEN_S
         beat(OPEN_WITHIN_S)
         try:
-            self._link = await open_line.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
+            self._link = await open_line.connect(self.spec, self._table, self._monitor.see, self.endpoint.connections)
         except FieldbusError as error:
             fault = error.what if isinstance(error, PortError) else error.said
             self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
             self._down(fault)
             return
-        self._ear.opened()
+        self._monitor.opened()
         if self._down_because is not None:
             log.info("%s: %s is open again", self.spec.name, self.spec.where, extra={"line": self.spec.name})
         self._down_because = None
@@ -313,8 +325,8 @@ class Line:
         self.counters[poll.missed or "answered"] += 1
         if poll.answers:
             self._answered[poll.meter] = poll
-        flags = self._ear.flags_of(self._meters[poll.meter].spec.address)
-        self._alarms.heard(self._ear)
+        flags = self._monitor.flags_of(self._meters[poll.meter].spec.address)
+        self._alarms.heard(self._monitor)
         self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
 
     def _learn(self, unit: int, latency_s: float) -> None:
@@ -371,9 +383,16 @@ async def read_once(
     opened: Callable[[], object] = lambda: None,
     waits: Waits = lambda meter, seconds: None,
 ) -> list[Poll]:
-    """One poll of each of these meters of a line, now, or as soon as late answers to what was asked before have died
-    out. ``used_until_ms`` as for ``Line``; ``opened`` is called before anything is asked, ``waits`` with meter and
-    seconds before each wait. PortError when the line cannot be opened."""
+    """One poll of each of these meters, now or as soon as late answers to earlier requests can no longer come.
+
+    Args:
+        used_until_ms: as of ``Line``.
+        opened: called before the first request.
+        waits: called with meter and seconds before each wait.
+
+    Raises:
+        PortError: the line cannot be opened.
+    """
     try:
         line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms)
         return await line.poll_each(meters, opened, waits)

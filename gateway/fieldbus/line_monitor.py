@@ -20,11 +20,14 @@ NOISY = Quality.IMPLAUSIBLE
 
 
 class LineMonitor:
-    """Listens on one line. ``counters`` counts stray frames by kind; ``flags_of`` are quality bits for a unit's values.
+    """Listener on one line. ``counters`` counts stray frames by kind; ``flags_of``: quality bits for a unit's values.
 
-    ``learn(unit, latency in seconds)`` is told of answers that came late. ``shared``: the site knows of another master,
-    so that its frames flag nothing; their shapes are avoided all the same. ``other_master`` is what an
-    earlier ear on this endpoint heard of it.
+    Args:
+        monotonic: the clock of the line, in seconds.
+        learn: called with the unit and the latency in seconds of each late answer.
+        doubt: called with the unit of a damaged or doubled frame.
+        shared: the configuration names another master, so its frames set no flag; their shapes are avoided.
+        other_master: what an earlier monitor of this endpoint knows of it.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class LineMonitor:
             self.damage.add(unit, damaged=False)
 
     def see(self, seen: ObservedFrame) -> None:
-        """Bytes that nobody waited for."""
+        """Take bytes that are no expected answer."""
         self.counters[seen.kind] += 1
         log.debug("%s: %s %s", self._line, seen.kind, seen.data.hex(" "))
         if seen.kind in ("damaged", "doubled") and seen.shape is not None:
@@ -140,7 +143,7 @@ NOISY_SHARE = 0.01
 
 
 class DamagedFrames:
-    """The last thousand frames of a line by unit (None: nobody knows whose), and which of them were damaged."""
+    """The last thousand frames of a line by unit (None: unknown), and which of them were damaged."""
 
     def __init__(self) -> None:
         self._last = deque[tuple[int | None, bool]]()
@@ -166,7 +169,7 @@ class DamagedFrames:
         return self._bad > max(2, NOISY_SHARE * len(self._last))
 
     def noisy(self, unit: int) -> bool:
-        """There is so much damage, and more than 1 % of this unit's own frames are; or nobody knows whose they are."""
+        """There is so much damage, and more than 1 % of this unit's own frames are; or their unit is unknown."""
         own = self._damaged[unit] > NOISY_SHARE * self._frames[unit]
         return self.high and (own or self._damaged[None] > 0)
 

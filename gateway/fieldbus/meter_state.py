@@ -38,12 +38,19 @@ class Ended(Exception):
 
 
 class MeterState:
-    """What the polls of one meter (``turn.Turn``) have in common.
+    """What the polls of one meter (``PollAttempt``) have in common. Owned by the event loop.
 
     ``identity`` is who values are accepted from, None until it was read for the first time. When another meter answers,
-    its polls are missed as ``exchanged`` until ``accept``. ``stopping`` ends a poll after the read in flight.
-    ``doubts`` is asked of each answered block whether to read it once more at once. ``avoided`` tells which shapes of
-    this unit another master uses, at a monotonic time; ``others_at`` from which monotonic time on another meter is due.
+    its polls are missed as ``exchanged`` until ``accept``.
+
+    Args:
+        stopping: whether a poll is to end after the read in flight.
+        identity: the accepted identity, if there is one.
+        doubts: whether an answered block is to be read once more at once.
+        avoided: the shapes of this unit that another master uses, at a monotonic time in seconds.
+        others_at: the monotonic time in seconds from which on another meter is due.
+        identity_every_s: how often the identity is read again.
+        armed: False plans as if there were no guard against late answers.
     """
 
     def __init__(

@@ -22,8 +22,17 @@ SETTLE_S = 0.05
 
 
 async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections | None = None) -> Link:
-    """Open the line. PortError (serial) or LineDown (network) when it cannot be opened. ``connections``: what is known
-    of the endpoint from earlier ones."""
+    """Open the line.
+
+    Args:
+        table: the shapes of the line; outlives the link.
+        witness: called with bytes that are no expected answer.
+        connections: what earlier connections showed of the endpoint.
+
+    Raises:
+        PortError: the serial port cannot be opened.
+        LineDown: the network connection cannot be opened.
+    """
     if spec.type == "modbus-tcp":
         delay_ms = max(meter.profile.connect_delay_ms for meter in spec.meters)
         host, tcp_port = str(spec.host), spec.tcp_port or 502

@@ -40,7 +40,7 @@ _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 class AttemptResult(NamedTuple):
     """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
-    ``down``: why the line broke off, if it did; ``unreachable``: since nobody is there any more."""
+    ``down``: why the line broke off, if it did; ``unreachable``: since the other end is gone."""
 
     poll: Poll
     alive: bool | None
@@ -61,8 +61,8 @@ class PollAttempt:
     ``patient``: a shape is waited for beyond the period, for an answer life."""
 
     __slots__ = (
-        "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "questioned", "reads",
-        "silences", "spent_s", "spoke", "told", "unreachable", "until",
+        "answers", "down", "due_ms", "failures", "identity_words", "left", "link", "meter", "patient", "probe",
+        "questioned", "reads", "silences", "spent_s", "spoke", "unreachable", "until",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +73,7 @@ class PollAttempt:
         self.failures: list[BlockFailure] = []
         self.reads: list[tuple[Block, Block, int | None]] = []
         self.left: Sequence[BlockSet] | None = None
-        self.told: dict[Read, list[str]] = {}
+        self.identity_words: dict[Read, list[str]] = {}
         self.questioned = False
         """What it has read counts only once it is known again who answers."""
         self.spoke = False
@@ -91,7 +91,7 @@ class PollAttempt:
         if self.left is None:
             try:
                 if other:
-                    self.told.clear()
+                    self.identity_words.clear()
                 plan = await self.meter.plan(self.ask)
                 if not self.meter.proven or self.meter.proof_due:
                     await self._prove(plan)
@@ -164,7 +164,7 @@ class PollAttempt:
         except LineDown as error:
             return self._attempt("line-down", self._lost(error))
         if self.link.voided:
-            self.told.clear()
+            self.identity_words.clear()
             self.link.voided.clear()
         return until
 
@@ -175,7 +175,7 @@ class PollAttempt:
         except (_Waits, Ended) as none:
             if not self.meter.proven or (isinstance(none, Ended) and none.reason != "no-shape"):
                 raise
-            self.told.clear()
+            self.identity_words.clear()
 
     async def _prove_again(self) -> AttemptResult | float | None:
         """Read who it is before what was read counts; None: it is the known one."""
@@ -199,12 +199,12 @@ class PollAttempt:
     async def _identity(self, plan: ReadPlan) -> str | None:
         """Read who the meter is; None when it does not tell."""
         for block in plan.identity:
-            if read_of(block.block) not in self.told:
+            if read_of(block.block) not in self.identity_words:
                 answer = await self._ask_who(block.requests)
                 names = self.meter.spec.profile.identity
                 words = _words(block.asked(answer.request), answer.registers(), names) if answer else []
-                self.told[read_of(block.block)] = words
-        said = [word for words in self.told.values() for word in words]
+                self.identity_words[read_of(block.block)] = words
+        said = [word for words in self.identity_words.values() for word in words]
         number = self.meter.spec.profile.identity_object
         if number is not None:
             request = identification_object(self.meter.spec.address, number)
@@ -259,7 +259,7 @@ class PollAttempt:
 
     def _question(self) -> None:
         self.questioned = True
-        self.told.clear()
+        self.identity_words.clear()
 
     async def _block(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """Ask for one block, unless nothing can come of it."""

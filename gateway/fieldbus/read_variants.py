@@ -175,9 +175,12 @@ def read_plan(
 ) -> ReadPlan:
     """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved).
 
-    ``cuts``: what the device has taught us about these points. ``avoid``: shapes that another master uses; others take
-    their place, and a block that has no other is not asked. ``armed=False`` plans as if there were no guard: each block
-    in one shape, two blocks perhaps in the same. ``along``: the identity may be read along with a block.
+    Args:
+        missing: points of SunSpec models that the device does not have.
+        cuts: limits that the device has shown for these points.
+        avoid: shapes that another master uses; others take their place, and a block that has no other is not requested.
+        armed: False plans as if there were no guard: each block in one shape, two blocks perhaps in the same.
+        along: the identity may be read along with a block.
     """
     k = shapes_needed(line, meter) if armed else 1
     bounds = replace(limits(line, profile, min(k, MOST_SHAPES)), avoid=avoid if armed else frozenset())

@@ -3,7 +3,7 @@
 Every meter's polls are due at anchor + k × period. Each is taken by ``choose`` or given back by ``settle`` with its
 reason, exactly once and in order. Earliest deadline first; a poll's deadline is the meter's next due time.
 
-A meter that was silent twice in a row is *dead*. A probe of it that ends before any live meter is due costs nobody and
+A meter that was silent twice in a row is *dead*. A probe of it that ends before any live meter is due costs no poll and
 is made whenever it is due; probes that take time from others are so seldom that all dead meters together cost the line
 at most ``PROBE_SHARE``, but at least every ``cap_ms``. When all meters are dead the line itself is at fault, and one of
 them after the other is probed every ``FAULT_MS``.
@@ -60,7 +60,7 @@ class Schedule:
     def __init__(
         self, periods_ms: Mapping[str, int], anchor_ms: int, from_ms: int | None = None, *, cap_ms: int = 300_000
     ) -> None:
-        """``from_ms``: polls that are due before are somebody else's."""
+        """``from_ms``: polls that are due before it belong to an earlier schedule."""
         begin_ms = anchor_ms if from_ms is None else from_ms
         first = {name: begin_ms + (anchor_ms - begin_ms) % period for name, period in periods_ms.items()}
         self._meters = {n: _Meter(n, i, p, first[n]) for i, (n, p) in enumerate(periods_ms.items())}

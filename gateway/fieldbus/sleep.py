@@ -1,7 +1,8 @@
 """Sleep detection: whether a device that does not answer sleeps, or is at fault. Pure: times are Unix ms.
 
 A device sleeps that may (its profile), fell silent when it could be expected to, and is silent as one without power is:
-questions time out, or nobody is there to connect to. Whoever refuses, resets or has lost its port is at fault.
+requests time out, or there is no other end to connect to. A device that refuses, resets or has lost its port is at
+fault.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LONGEST_MS = 16 * 3_600_000
 
 
 Ending = Literal["timeout", "unreachable", "line-down"]
-"""What a question came to that had no answer: silence; nobody to connect to; any other end of the line."""
+"""How a request without an answer ended: silence; no other end to connect to; any other end of the line."""
 
 
 class PowerRecord(NamedTuple):

@@ -96,7 +96,7 @@ class LineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something on a line that somebody must look after; told once when it begins (``raised``) and once when it ends.
+    """An alarm condition of a line; reported once when it begins (``raised``) and once when it ends.
 
     ``meter`` is None where the line as a whole is meant. ``said`` says what, where, and the way out. Codes:
     ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged

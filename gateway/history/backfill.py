@@ -83,7 +83,7 @@ class Backfill(BackgroundTask):
             try:
                 await self._rebuild(meter)
             except Damaged as error:  # that will not be better the next time
-                log.warning("%s: summaries of its older records cannot be made: %s", meter, error)
+                log.warning("%s: cannot build summaries of its older records: %s", meter, error)
 
     async def _rebuild(self, meter: str) -> None:
         before_ms: int | None = None
@@ -94,7 +94,7 @@ class Backfill(BackgroundTask):
             rows += len(found)
             await asyncio.sleep(PAUSE_S)
         if rows:
-            log.info("%s: %d summaries are made from its records", meter, rows)
+            log.info("%s: built %d summaries from its records", meter, rows)
 
     def _step(self, meter: str, before_ms: int | None) -> tuple[int, Found] | None:
         now_ms = self._clock.now_ms()

@@ -125,7 +125,7 @@ class Summariser:
         except StoreError:
             raise
         except Exception:
-            log.exception("readings are no longer summarised until the next start; recording goes on")
+            log.exception("summaries of readings have stopped until the next start; recording continues")
             self._failed = True
             self.forget()
 

@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 
 
 class BackgroundTask(ABC):
-    """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
-    end; when it fails it is started again, and recording goes on."""
+    """Task beside recording: created before the first record of the epoch, cancelled at its end. When it fails it is
+    started again; recording continues."""
 
     @abstractmethod
     async def run(self) -> None:
         """Work until cancelled."""
 
     def reloaded(self) -> None:  # noqa: B027 — most need do nothing
-        """The site has another configuration: meters and ledgers may have come and gone."""
+        """Another configuration is in force: meters and ledgers may have changed."""
 
     def close(self) -> None:  # noqa: B027
-        """It has ended, or never begun: take its listeners away, and give back what it holds."""
+        """Release of listeners and resources after its end, also when it never began."""

@@ -26,9 +26,9 @@ from ledger_client.messages import said_of
 SOCKET = "control.sock"
 MAX_LINE = 65536
 WITHIN_S = 60.0
-"""An order may have to wait for a line: an accepted meter is read before it is accepted."""
+"""An order may wait for a line: a meter is read before it is accepted."""
 ASK_WITHIN_S = 5.0
-"""A question is answered at once, unless the gateway hangs; then it is told by what it does not record."""
+"""A query is answered at once, unless the gateway hangs."""
 Order = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -47,7 +47,7 @@ def _address(data: Path) -> Iterator[str]:
 
 
 async def serve(data: Path, orders: Mapping[str, Order]) -> asyncio.Server:
-    """Listen in the data folder, which this process holds; the caller closes the server. Raises StoreError."""
+    """Server in the data folder, which this process has locked; the caller closes it. Raises StoreError."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -93,7 +93,7 @@ def _refusal(error: GatewayError) -> dict[str, Any]:
 
 
 def ask(data: Path, order: str) -> dict[str, Any] | None:
-    """What the gateway that works in ``data`` answers to a question; None when it does not, or none runs there."""
+    """Answer of the gateway that uses ``data``; None without one, or where it does not answer in time."""
     try:
         return give(data, order, within_s=ASK_WITHIN_S)
     except GatewayError:
@@ -101,9 +101,17 @@ def ask(data: Path, order: str) -> dict[str, Any] | None:
 
 
 def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) -> dict[str, Any]:
-    """Give an order to the gateway that works in ``data`` and return its answer.
+    """Answer of the gateway that uses ``data`` to an order.
 
-    Raises GatewayError when none runs there or it fails, Declined when the answer is no.
+    Args:
+        data: its data folder.
+        order: the name of the order.
+        within_s: seconds to wait for the answer.
+        details: what the order is about, as its function expects it.
+
+    Raises:
+        Declined: the answer is no.
+        GatewayError: no gateway runs there, it does not answer in time, or the order fails.
     """
     try:
         with _address(data) as path, socket.socket(socket.AF_UNIX) as link:

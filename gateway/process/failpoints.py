@@ -1,6 +1,6 @@
 """Fail points: named places at which a test can stop the process, to kill it there.
 
-``METERSEAL_HOLD="STATION:N:FILE"`` makes the N-th arrival (from 1) at a station create FILE and then wait for ever.
+``METERSEAL_HOLD="STATION:N:FILE"`` makes the N-th arrival (from 1) at a station create FILE and then block permanently.
 Without the variable a station costs one comparison. It holds, it never changes what the process does.
 """
 
@@ -23,7 +23,7 @@ _arrivals = itertools.count(1)
 
 
 def failpoint(name: str) -> None:
-    """Mark that the process is at ``name``; holds there for ever if the environment asks for this arrival."""
+    """Station ``name`` of the process; it blocks here if the environment asks for this arrival."""
     if name == _NAME and next(_arrivals) == int(_NUMBER):
         Path(_FILE).touch()
         threading.Event().wait()

@@ -9,18 +9,16 @@ from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
-OWN_USER = "use the gateway's own user or root (sudo), or check who may enter the folder"
-
 
 def as_its_folder(path: Path) -> None:
-    """Give a file or folder that root has just made to whom its folder belongs. Raises OSError."""
+    """Change of owner: what root has just created gets the owner of its folder. Raises OSError."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file. Raises GatewayError where this user may not look: "no" would be a guess then."""
+    """Whether the file exists. Raises GatewayError where this user has no permission to know."""
     try:
         return path.exists()
     except PermissionError as error:
@@ -28,6 +26,6 @@ def is_there(path: Path) -> bool:
 
 
 def demand_folder(path: Path, key: str) -> None:
-    """Raise GatewayError where something else than a folder has the name that ``key`` of gateway.toml gives."""
+    """Check of a folder that ``key`` in [gateway] names: it exists as a folder, or not yet. Raises GatewayError."""
     if is_there(path) and not path.is_dir():
         raise GatewayError(Message("folder-is-file", path=str(path), key=key))

@@ -8,7 +8,7 @@ from math import inf
 
 
 class Durations:
-    """So many durations of each class. One thread counts; any may look."""
+    """Counts of durations by class. One thread calls ``count``, any thread reads."""
 
     def __init__(self, bounds_s: Sequence[float]) -> None:
         """``bounds_s``: the longest duration of each class but the last, in seconds, in order."""
@@ -17,7 +17,7 @@ class Durations:
         self.sum_s = 0.0
 
     def count(self, seconds: float) -> None:
-        """One more."""
+        """One more duration, in seconds."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self.sum_s += seconds
 

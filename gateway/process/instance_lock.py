@@ -16,7 +16,7 @@ from gateway.process.file_owner import demand_folder
 
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
 UNKNOWN = 0
-"""The pid of a holder that does not say it."""
+"""Pid of a holder whose lock file names none."""
 
 
 def _path(data: Path) -> Path:
@@ -28,7 +28,7 @@ def _flock(kind: int) -> bytes:
 
 
 def demand_free(data: Path) -> None:
-    """Raises GatewayError where a gateway works in the data folder: before anything else is said of its ports."""
+    """Check that no gateway uses the data folder, made before ports are checked. Raises GatewayError."""
     if (pid := running(data)) is not None:
         raise _taken(data, pid)
 
@@ -40,10 +40,13 @@ def _taken(data: Path, pid: int | None) -> GatewayError:
 
 
 def take(data: Path) -> IO[str]:
-    """Lock the data folder until the returned file is closed, and note this process's pid in it.
+    """Lock of the data folder, held until the returned file is closed; the file holds this process's pid.
 
     The lock is the open file's, not the process's: closing another descriptor of the file does not drop it, and it
-    excludes the process locks (lockf) of older versions. Raises GatewayError: it is taken, or cannot be locked.
+    excludes the process locks (lockf) of older versions.
+
+    Raises:
+        GatewayError: the lock is taken, the folder cannot be written to, or its file system has no locks.
     """
     demand_folder(data, "data")
     try:
@@ -65,9 +68,9 @@ def take(data: Path) -> IO[str]:
 
 
 def running(data: Path) -> int | None:
-    """The pid of the gateway that holds the data folder now, UNKNOWN where it does not say it, or None.
+    """Pid of the gateway that holds the data folder; UNKNOWN where the lock file has none; None without a gateway.
 
-    For other processes: the gateway itself knows. Asks only, so that it never stands in its way.
+    For other processes. It only queries the lock, so that it never keeps a gateway from taking it.
     """
     try:
         with _path(data).open() as file:

@@ -1,7 +1,7 @@
 """Log deduplication: a repeated event is logged at once, then every ten minutes with its count.
 
-Two events are the same when they differ in numbers only. Changes of state (alarms, which bear a ``code``) are always
-told, for the last line about one must be true.
+Two events are the same when they differ in numbers only. Changes of state (alarms, which have a ``code``) are always
+logged, so that the last line about one is true.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Run:
 
 
 class Repeats(logging.Filter):
-    """Holds back what ``handler`` has told within the window; tells how much that was when the window is over."""
+    """Filter of repeated events: held back within the window, then logged once with their count. Any thread."""
 
     def __init__(self, handler: logging.Handler, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -39,19 +39,19 @@ class Repeats(logging.Filter):
         self._runs: OrderedDict[tuple[str, int, str], _Run] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to tell this one now."""
+        """Whether to log this one now."""
         if record.levelno <= logging.DEBUG or hasattr(record, "code"):
             return True
         try:
             text = record.getMessage()
-        except Exception:  # a mistake of whoever logs, which the handler tells of
+        except Exception:  # a mistake of whoever logs, which the handler reports
             return True
         key = (record.name, record.levelno, _NUMBERS.sub("#", text))
         with self._turn:
             return self._is_new(key, record, self._now())
 
     def flush(self) -> None:
-        """Tell all that is held back: the process ends."""
+        """Log all that is held back, at the end of the process."""
         with self._turn:
             now = self._now()
             while self._runs:

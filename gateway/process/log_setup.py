@@ -40,8 +40,13 @@ _LOGIN = re.compile(r"(://)[^\s/@]+@")
 
 
 def start(form: Form, *, verbose: bool, stream: TextIO | None = None) -> None:
-    """Log to ``stream`` (standard error), or to the journal where that leads there. Whoever has the log already has it
-    still: this process is a part of another program."""
+    """Setup of the log of this process; nothing is changed where the program that it is a part of has set up its own.
+
+    Args:
+        form: text, JSON, or by what ``stream`` is.
+        verbose: debug lines, too.
+        stream: standard error by default; where it leads to the journal, lines go there as fields.
+    """
     root = logging.getLogger()
     if root.handlers:
         return
@@ -97,7 +102,7 @@ def traceback_of(record: logging.LogRecord) -> str | None:
 
 
 def about(record: logging.LogRecord) -> dict[str, str]:
-    """What the event is about."""
+    """Subject of the event: fields of ``FIELDS`` that it has."""
     found = {field: getattr(record, field, None) for field in FIELDS}
     if found["message_code"] is None:
         found["message_code"] = _message_code(record)
@@ -150,7 +155,7 @@ class Json(logging.Formatter):
 
 
 class Journal(logging.Handler):
-    """Straight to journald, as fields. It never waits: what a stopped journal does not take goes to the stream."""
+    """Handler that sends fields to journald. It never blocks: what a stopped journal refuses goes to the stream."""
 
     def __init__(self, path: Path, stream: TextIO) -> None:
         super().__init__()
@@ -164,7 +169,7 @@ class Journal(logging.Handler):
             self._socket.sendto(entry(record), str(self._path))
         except OSError:
             self._fallback.emit(record)
-        except Exception:  # a line that cannot be made must not cost what was to be told
+        except Exception:  # a line that cannot be made must not end the caller
             self.handleError(record)
 
     def close(self) -> None:

@@ -17,21 +17,21 @@ PATIENCE_STEPS = 6  # so many messages may be lost
 
 
 class Manager:
-    """The service manager, if there is one. Any thread may tell it something."""
+    """Connection to the service manager, if there is one. Any thread may send."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         name = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{name[1:]}" if name.startswith("@") else name
         self.watchdog_s = _watchdog_s(environment)
-        """Within this time it wants to hear that the process is alive; None: it does not watch."""
+        """Seconds within which it expects ``alive``; None: no watchdog."""
 
     @property
     def listens(self) -> bool:
-        """There is a manager to tell."""
+        """Whether there is a manager."""
         return bool(self._address)
 
     def tell(self, **fields: object) -> None:
-        """Send one message of NAME=value lines, as sd_notify(3) names them."""
+        """One message of NAME=value lines, named as in sd_notify(3)."""
         if not self._address:
             return
         text = "\n".join(f"{name}={value}" for name, value in fields.items())
@@ -43,25 +43,30 @@ class Manager:
             pass
 
     def ready(self, status: str) -> None:
-        """The start is over: everything that depends on the gateway may go on."""
+        """End of the start: units that depend on the gateway may start."""
         self.tell(READY=1, STATUS=_line(status))
 
     def status(self, text: str) -> None:
-        """One line for whoever asks how the service is."""
+        """Status line, shown by `systemctl status`."""
         self.tell(STATUS=_line(text))
 
     def stopping(self, status: str) -> None:
-        """The gateway is on its way out."""
+        """Begin of the stop."""
         self.tell(STOPPING=1, STATUS=_line(status))
 
     def alive(self) -> None:
-        """Feed the watchdog."""
+        """Notification of the watchdog."""
         self.tell(WATCHDOG=1)
 
     @contextmanager
     def patient(self, status: str, *, within_s: float, step_s: float = 30.0) -> Iterator[None]:
-        """While this goes on a start may take longer, in steps of ``step_s`` and ``within_s`` at the most: what takes
-        longer than that is ended like any other start that hangs. The watchdog waits as well."""
+        """Extension of the start and of the watchdog while a long step runs, from a thread of its own.
+
+        Args:
+            status: the status line meanwhile.
+            within_s: seconds after which it is no longer extended, so that the manager ends a start that hangs.
+            step_s: seconds between two extensions.
+        """
         over = threading.Event()
         fields: dict[str, object] = {"STATUS": _line(status)}
         if self.watchdog_s is not None:

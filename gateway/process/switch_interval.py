@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 SWITCH_S = 0.0005
-"""The event loop gives the interpreter away with each system call; to have it back it must not wait for long, for it is
-the lines that wait. Python's own 5 ms are a tenth of a fast meter's period."""
+"""Seconds. The event loop releases the interpreter at each system call and must regain it quickly, since the lines wait
+for it: Python's default of 5 ms is a tenth of a fast meter's period."""
 
 
 def switch_often() -> None:
-    """Call it once a process, whatever its threads do: writer, pages, feeds."""
+    """Setting of the interval; once a process."""
     sys.setswitchinterval(SWITCH_S)

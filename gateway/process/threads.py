@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[[], T], name: str) -> T:
-    """Run a blocking call in a daemon thread, and wait for what it gives or raises."""
+    """Result of a blocking call that runs in a daemon thread of the given name."""
     calling()
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()  # from here on the waiter may go, but the answer still has a place to go to

@@ -231,7 +231,7 @@ class Committer:
         self.retry_at_ms = self.clock.schedule_ms() + RETRY_MS
         if not first:
             return
-        log.error("recording stopped, polling goes on: %s", error)
+        log.error("recording stopped; polling continues: %s", error)
         if isinstance(error, Damaged):
             note_flaws(self.store.path, [error.said])
         stopped = Message("recording-stopped-by", why=error.said)

@@ -211,7 +211,7 @@ class Journal:
         except Damaged as error:
             self.found_damaged(error)
         except StoreError as error:
-            log.warning("summaries of readings cannot be taken up now: %s", error)
+            log.warning("cannot continue the summaries of readings now: %s", error)
 
     def cut(self) -> None:
         """A batch ends here: commit what is pending, with each meter's coverage."""
@@ -285,7 +285,7 @@ class Journal:
             self._committer.reserve.release()
             self._prune(now)
         elif self._committer.write_account([GOES_ON]):
-            log.warning("recording goes on: the database can be written again")
+            log.warning("recording resumed: the database can be written again")
             self._committer.trouble = None
             self._committer.reserve.hold(room)
             self._space_at_ms = now
@@ -336,7 +336,7 @@ class Journal:
         if change is None or self.trouble is not None or self._queue.is_late():
             return
         self._clock.turn(change)
-        log.warning("the clock is corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)
+        log.warning("clock corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)
         rulers = self._accounting.grids_from_now()
         grids = self._accounting.named(rulers)
         self._accounting.unnoted += grids  # noted with the first commit that succeeds
@@ -379,7 +379,7 @@ class Journal:
         except Damaged as error:
             self.found_damaged(error)
         except StoreError as error:
-            log.warning("what is past `keep` cannot be pruned now: %s", error)
+            log.warning("cannot prune records older than `keep` now: %s", error)
 
     def health(self) -> dict[str, Any]:
         """How recording stands, for the status: plain data, with sentences as in events. Any thread may ask."""

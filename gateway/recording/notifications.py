@@ -32,4 +32,4 @@ class Hub:
             try:
                 listener(news)
             except Exception:  # the others hear it all the same: what a feed does not hear is told to nobody, ever
-                log.exception("whoever is told of readings has failed")
+                log.exception("a listener for readings has failed")

@@ -253,7 +253,7 @@ class Status:
             "sealing": None if waits is None else _english(waits),
             "restored": self.restored.as_json() if self.restored else None,
             "repairs": [_english(said) for said in self.repairs],
-            "conflicts": [_english(said) for said in self.conflicts],
+            "conflicts": [str(said) for said in self.conflicts],
             "web": asdict(self.dashboard) if self.dashboard else None,
             "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
             "meters": [meter.as_json() for meter in self.meters],

@@ -28,6 +28,7 @@ from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.merkle import Tree
 from ledger_client.formats.record import GATEWAY_ITSELF, Event
 from ledger_client.formats.statement import Range, SignedStatement, Statement, check_statement
+from ledger_client.messages import Message
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers
@@ -261,12 +262,18 @@ class _Auditor:
     def _keys(self, signed: SignedStatement, kids: Iterable[tuple[str, bytes]], until: int) -> None:
         """Step 7: every key counted at the time of the batch."""
         gateway, trust = signed.statement.gateway, self._trust
-        owners = [(f"the statement key of {gateway}", trust.find("statement", gateway=gateway, kid=signed.kid))]
+        owners = [
+            (
+                Message("verify-key-of-gateway", gateway=gateway),
+                trust.find("statement", gateway=gateway, kid=signed.kid),
+            )
+        ]
         for meter, kid in sorted(kids):
             if meter != GATEWAY_ITSELF:
-                owners.append((f"the key of meter {meter}", trust.find("meter", gateway=gateway, meter=meter, kid=kid)))
+                key = trust.find("meter", gateway=gateway, meter=meter, kid=kid)
+                owners.append((Message("verify-key-of-meter", meter=meter), key))
             elif kid != signed.kid:
-                whose = f"the statement key by which events of {gateway} are signed"
+                whose = Message("verify-key-of-events", gateway=gateway)
                 owners.append((whose, trust.find("statement", gateway=gateway, kid=kid)))
         for whose, key in owners:
             try:

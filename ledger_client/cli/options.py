@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,3 +86,14 @@ def access(ca: Path | None, urls: Iterable[str]) -> Access:
     except AccessError as error:
         raise AccessError("--ca", error.what) from None
     return secure
+
+
+def moment(option: str, text: str) -> int:
+    """Unix seconds of an RFC 3339 time that an option gives. Raises UsageError."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = datetime.min
+    if time.tzinfo is None or time.timestamp() < 0:
+        raise UsageError(f"{option} {text!r}: not a time with its zone; write it as 2026-11-24T12:00:00Z")
+    return int(time.timestamp())

@@ -12,6 +12,7 @@ from ledger_client.errors import BadSignature, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import array
 from ledger_client.formats.cose_key import PublicKey, Signer
+from ledger_client.messages import Message
 
 # Header labels: RFC 9052 §3.1, RFC 9597 (15), RFC 9942 (394 to 396)
 ALG: Final = 1
@@ -63,10 +64,10 @@ class Sign1:
     def verify(self, key: PublicKey, payload: bytes | None = None, *, low_s: bool = True) -> None:
         """Raise ``BadSignature`` unless ``key`` signed this, with the payload given where it is detached."""
         if not key.accepts(self.protected.get(ALG)):
-            raise BadSignature(f"alg {self.protected.get(ALG)!r} is not of the key's kind ({key.alg})")
+            raise BadSignature(Message("signature-algorithm", alg=repr(self.protected.get(ALG)), own=key.alg))
         content = self.payload if payload is None else payload
         if content is None:
-            raise BadSignature("the signed payload is detached and was not given")
+            raise BadSignature(Message("signature-detached"))
         key.verify(self.signature, sig_structure(self.protected_bytes, content), low_s=low_s)
 
 

@@ -93,21 +93,21 @@ class PublicKey:
     def verify(self, signature: bytes, message: bytes, *, low_s: bool = True) -> None:
         """Raise ``BadSignature`` unless it is this key's, in the one accepted form (``low_s=False``: either s)."""
         if len(signature) != 64:
-            raise BadSignature(f"the signature has {len(signature)} bytes, not 64")
+            raise BadSignature(Message("signature-length", n=len(signature)))
         try:
             if isinstance(self._key, ed25519.Ed25519PublicKey):
                 if int.from_bytes(signature[32:], "little") >= ed25519_points.L:
-                    raise BadSignature("Ed25519 signature with S ≥ L, a form that is never written")
+                    raise BadSignature(Message("signature-s-too-large"))
                 if signature[:32] in ed25519_points.LOW_ORDER:
-                    raise BadSignature("Ed25519 signature whose R is of small order, which no signer makes")
+                    raise BadSignature(Message("signature-r-small"))
                 self._key.verify(signature, message)
             else:
                 r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
                 if low_s and s > P256_ORDER // 2:
-                    raise BadSignature("ES256 signature with s > n/2, the twin of the one that was written")
+                    raise BadSignature(Message("signature-high-s"))
                 self._key.verify(encode_dss_signature(r, s), message, _ECDSA)
         except InvalidSignature:
-            raise BadSignature(f"the signature is not by the key {base64url(self.kid)}") from None
+            raise BadSignature(Message("signature-wrong", kid=base64url(self.kid))) from None
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ledger_client.errors import Inconsistent, NotIncluded
+from ledger_client.messages import Message
 
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
@@ -60,12 +61,12 @@ class Tree:
 def root_from_path(leaf: bytes, size: int, index: int, path: Sequence[bytes]) -> bytes:
     """The root that a leaf hash and its path lead to (RFC 9162 §2.1.3.2); ``NotIncluded`` if the path does not fit."""
     if not 0 <= index < size:
-        raise NotIncluded(f"leaf {index} of a tree of {size}")
+        raise NotIncluded(Message("path-no-leaf", leaf=index, size=size))
     node, last = index, size - 1
     result = leaf
     for sibling in path:
         if last == 0:
-            raise NotIncluded(f"the path of {len(path)} hashes is too long for leaf {index} of {size}")
+            raise NotIncluded(Message("path-too-long", n=len(path), leaf=index, size=size))
         if node & 1 or node == last:
             result = node_hash(sibling, result)
             while not node & 1 and node:  # the levels at which this node was the odd one and moved up
@@ -74,7 +75,7 @@ def root_from_path(leaf: bytes, size: int, index: int, path: Sequence[bytes]) ->
             result = node_hash(result, sibling)
         node, last = node >> 1, last >> 1
     if last:
-        raise NotIncluded(f"the path of {len(path)} hashes is too short for leaf {index} of {size}")
+        raise NotIncluded(Message("path-too-short", n=len(path), leaf=index, size=size))
     return result
 
 

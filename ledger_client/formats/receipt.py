@@ -33,6 +33,7 @@ from ledger_client.formats.checks import (
 from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import id_text, statement_id
+from ledger_client.messages import Message, Said
 
 VDS_RFC9162_SHA256: Final = 1
 INCLUSION: Final = -1
@@ -179,14 +180,18 @@ def one_proof(head: Envelope, kind: int) -> bytes:
 def check(receipt: Receipt, entry: bytes, key: PublicKey) -> None:
     """Raise ``UnsupportedLog`` or ``BadReceipt`` unless the key's owner logged this entry."""
     if receipt.vds != VDS_RFC9162_SHA256:
-        raise UnsupportedLog(f"{receipt.ledger}: structure {receipt.vds} is not an RFC 9162 tree (1)", step=6)
+        raise UnsupportedLog(_at(receipt, Message("receipt-structure", structure=receipt.vds)), step=6)
     if receipt.size_claim is not None and receipt.size_claim != receipt.size:
-        problem = f"the proof is for a tree of {receipt.size}, the ledger signed {receipt.size_claim}"
-        raise BadReceipt(f"{receipt.ledger}: {problem}", step=6)
+        what = Message("receipt-size", size=receipt.size, signed=receipt.size_claim)
+        raise BadReceipt(_at(receipt, what), step=6)
     if receipt.size_claim is not None and receipt.sub != id_text(statement_id(entry)):
-        raise BadReceipt(f"{receipt.ledger}: the ledger signed it for {receipt.sub!r}, another statement", step=6)
+        raise BadReceipt(_at(receipt, Message("receipt-other-statement", sub=repr(receipt.sub))), step=6)
     try:
         root = root_from_path(leaf_hash(entry), receipt.size, receipt.index, receipt.path)
         receipt.sign1.verify(key, root, low_s=False)  # nothing hashes a receipt: a twin harms nobody
     except (NotIncluded, BadSignature) as error:
-        raise BadReceipt(f"{receipt.ledger}: {error.detail}", step=6) from None
+        raise BadReceipt(_at(receipt, error.said), step=6) from None
+
+
+def _at(receipt: Receipt, what: Said) -> Message:
+    return Message("at", place=receipt.ledger, what=what)

@@ -14,6 +14,7 @@ from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.log_head import LogHead, parse_head
 from ledger_client.formats.merkle import leaf_hash, root_from_consistency, root_from_path
 from ledger_client.formats.receipt import Receipt
+from ledger_client.messages import Message
 from ledger_client.times import rfc3339
 from ledger_client.verification.online_facts import LogFact
 from ledger_client.verification.trust import Trust
@@ -70,7 +71,7 @@ def signed_head(ledger: str, trust: Trust, log: Log) -> LogHead:
                 f"its head is by a key that was revoked ({key.revoked_reason or 'no reason given'})"
             )
         signed.sign1.verify(key.key)
-        demand_valid(key, signed.head.iat, "the key of its head")
+        demand_valid(key, signed.head.iat, Message("verify-key-of-head"))
     except VerificationError as error:
         raise LedgerUnavailable(f"its head is none: {error.detail}") from None
     return signed.head

@@ -21,7 +21,8 @@ from ledger_client.formats.receipt import Receipt
 from ledger_client.formats.record import GATEWAY_ITSELF, Body, Record, parse_record
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import SignedStatement, check_statement, read_statement
-from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
+from ledger_client.messages import Message
+from ledger_client.times import span_in_words
 from ledger_client.verification.online_facts import NOTHING_ASKED, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
 from ledger_client.verification.vouching import (
@@ -94,18 +95,18 @@ def verify(
 
     # 2 record: by a key of this meter of this gateway
     if kind is not None and kind != record.kind:
-        raise Malformed(f"a {kind} is asked for, the bundle holds a record of kind {record.kind}", step=2)
+        raise Malformed(Message("verify-other-kind", wanted=kind, kind=record.kind), step=2)
     record_key = record_key_of(record, trust)
     with at_step(2):
         record.sign1.verify(record_key.key)
 
     # 3 inclusion: the record is a leaf of the batch
     if parts.size != statement.size:
-        raise NotIncluded(f"the path is for {parts.size} records, the statement has {statement.size}", step=3)
+        raise NotIncluded(Message("verify-path-size", n=parts.size, size=statement.size), step=3)
     with at_step(3):
         root = root_from_path(leaf_hash(parts.record), parts.size, parts.index, parts.path)
     if root != statement.root:
-        raise NotIncluded("record and path do not lead to the root of the statement", step=3)
+        raise NotIncluded(Message("verify-other-root"), step=3)
 
     # 4 statement: of the same gateway, by its statement key, and it agrees with itself
     statement_key = _statement_key(signed, record, trust)
@@ -113,14 +114,16 @@ def verify(
         signed.sign1.verify(statement_key.key)
     check_statement(signed)
     if not statement.from_ms <= record.time_ms <= statement.to_ms:
-        span = f"{rfc3339_ms(statement.from_ms)} to {rfc3339_ms(statement.to_ms)}"
-        raise OutOfRange(f"the record is of {rfc3339_ms(record.time_ms)}, its batch is of {span}", step=4)
+        raise OutOfRange(
+            Message("verify-outside-batch", record_ms=record.time_ms, from_ms=statement.from_ms, to_ms=statement.to_ms),
+            step=4,
+        )
 
     # 5 sequence: the statement counts this record
     claims = record.claims
     ranges = statement.meters.get(claims.meter, ())
     if not any(r.epoch == claims.epoch and r.first <= claims.seq <= r.last for r in ranges):
-        raise OutOfRange(f"record {record.id} is in no range of batch {statement.batch}", step=5)
+        raise OutOfRange(Message("verify-not-counted", record=record.id, batch=statement.batch), step=5)
 
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
     receipts, junk = read_receipts(parts.receipts)
@@ -137,8 +140,8 @@ def verify(
 
     # 7 validity, at T: the moment from which k ledgers had the statement
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
-    demand_valid(record_key, no_later_than, f"the key of meter {claims.meter}")
-    demand_valid(statement_key, no_later_than, f"the statement key of {claims.gateway}")
+    demand_valid(record_key, no_later_than, Message("verify-key-of-meter", meter=claims.meter))
+    demand_valid(statement_key, no_later_than, Message("verify-key-of-gateway", gateway=claims.gateway))
     _demand_timely(record, no_later_than, trust.max_delay_s)
 
     # 6 again: online, what nobody could tell is no yes
@@ -173,13 +176,17 @@ def _demand_timely(record: Record, no_later_than: int, max_delay_s: int | None) 
     """Raise ``OutOfRange`` (step 7) for a record that speaks of times after the ledgers had it, or was held back."""
     latest_ms = _latest_ms(record)
     if latest_ms > (no_later_than + TOLERANCE_S) * 1000:
-        span = f"{rfc3339_ms(latest_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
-        raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
+        raise OutOfRange(
+            Message("verify-after-ledgers", claimed_ms=latest_ms, tolerance_s=TOLERANCE_S, ledgers_s=no_later_than),
+            step=7,
+        )
     held_ms = no_later_than * 1000 - record.time_ms
     if max_delay_s is not None and held_ms > max_delay_s * 1000:
-        span = f"{span_in_words(held_ms)}, from {rfc3339_ms(record.time_ms)} to {rfc3339(no_later_than)}"
-        most = f"policy.max_delay of the trust file is {span_in_words(max_delay_s * 1000)}"
-        raise OutOfRange(f"the record was held back for {span}, when the ledgers had it; {most}", step=7)
+        held, most = span_in_words(held_ms), span_in_words(max_delay_s * 1000)
+        raise OutOfRange(
+            Message("verify-held-back", held=held, record_ms=record.time_ms, ledgers_s=no_later_than, most=most),
+            step=7,
+        )
 
 
 def _latest_ms(record: Record) -> int:
@@ -197,18 +204,22 @@ def record_key_of(record: Record, trust: Trust) -> TrustKey:
     else:
         key = trust.find("meter", gateway=claims.gateway, meter=claims.meter, kid=record.kid)
     if key is None:
-        owner = f"meter {claims.meter} of gateway {claims.gateway}"
-        raise UnknownKey(f"the trust file has no key {base64url(record.kid)} for {owner}", step=2)
+        kid = base64url(record.kid)
+        raise UnknownKey(
+            Message("verify-unknown-meter-key", kid=kid, meter=claims.meter, gateway=claims.gateway), step=2
+        )
     return key
 
 
 def _statement_key(signed: SignedStatement, record: Record, trust: Trust) -> TrustKey:
     gateway = record.claims.gateway
     if signed.statement.gateway != gateway:
-        raise UnknownKey(f"the record is of gateway {gateway}, its batch of {signed.statement.gateway}", step=4)
+        what = Message("verify-other-gateway", gateway=gateway, batch_gateway=signed.statement.gateway)
+        raise UnknownKey(what, step=4)
     key = trust.find("statement", gateway=gateway, kid=signed.kid)
     if key is None:
-        raise UnknownKey(f"the trust file has no statement key {base64url(signed.kid)} for gateway {gateway}", step=4)
+        what = Message("verify-unknown-statement-key", kid=base64url(signed.kid), gateway=gateway)
+        raise UnknownKey(what, step=4)
     return key
 
 

@@ -20,6 +20,7 @@ from ledger_client.formats.bundle import Locator
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, id_text
+from ledger_client.messages import Message, Said
 from ledger_client.times import rfc3339
 from ledger_client.verification.online_facts import NOTHING_ASKED, ChainFact, Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
@@ -35,18 +36,20 @@ def check_receipt(entry: bytes, receipt: bytes, trust: Trust, now: int) -> tuple
 def _check_receipt(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tuple[str, int]:
     ledger = receipt.ledger
     if not trust.has_ledger_key(ledger):
-        raise UnknownLedger(f"{ledger}: the trust file has no key of this ledger", step=6)
+        raise UnknownLedger(_at(ledger, Message("verify-no-ledger-key")), step=6)
     key = trust.find("ledger", ledger=ledger, kid=receipt.kid)
     if key is None:
-        raise UnknownKey(f"{ledger}: the trust file has no key {base64url(receipt.kid)} of this ledger", step=6)
+        what = Message("verify-unknown-ledger-key", kid=base64url(receipt.kid))
+        raise UnknownKey(_at(ledger, what), step=6)
     check(receipt, entry, key.key)
     if receipt.iat is None:
-        raise BadReceipt(f"{ledger}: the receipt does not say when it was signed (iat), so it cannot count", step=7)
+        raise BadReceipt(_at(ledger, Message("verify-receipt-no-time")), step=7)
     if receipt.iat > now + TOLERANCE_S:
-        raise BadReceipt(f"{ledger}: the receipt is of {rfc3339(receipt.iat)}, which is in the future", step=7)
+        raise BadReceipt(_at(ledger, Message("verify-receipt-future", signed_s=receipt.iat)), step=7)
     if key.revoked is not None:
-        raise KeyNotValid(f"{ledger}: its key was revoked ({key.revoked_reason or 'no reason given'})", step=7)
-    demand_valid(key, receipt.iat, f"the key of ledger {ledger}")
+        what = Message("verify-ledger-key-revoked", reason=_reason(key))
+        raise KeyNotValid(_at(ledger, what), step=7)
+    demand_valid(key, receipt.iat, Message("verify-key-of-ledger", ledger=ledger))
     return ledger, receipt.iat
 
 
@@ -60,7 +63,8 @@ def read_receipts(receipts: Sequence[bytes]) -> tuple[list[Receipt], list[tuple[
             found.append(parse_receipt(data))
         except Malformed as error:
             which = f"receipt {number} of {len(receipts)}"
-            junk.append((which, Malformed(f"{which} is none: {error.detail}", step=6)))
+            what = Message("verify-no-receipt", number=number, n=len(receipts), why=error.said)
+            junk.append((which, Malformed(what, step=6)))
     return found, junk
 
 
@@ -74,7 +78,7 @@ def vouching_ledgers(
         try:
             ledger, time = _check_receipt(entry, receipt, trust, now)
             if ledger not in trust.ledgers:
-                raise UnknownLedger(f"{ledger}: policy.ledgers does not list this ledger", step=6)
+                raise UnknownLedger(_at(ledger, Message("verify-not-listed")), step=6)
             if isinstance(fact := facts.logs.get(receipt.data), VerificationError):
                 raise fact
             vouching[ledger] = min(time, vouching.get(ledger, time))
@@ -105,15 +109,15 @@ def demand_no_other(signed: SignedStatement, facts: OnlineFacts, trust: Trust) -
     """
     statement = signed.statement
     asked: list[str] = []
-    others: list[str] = []
+    others: list[Message] = []
     notes: list[str] = []
     for ledger in trust.ledgers:
         held = [fact for fact in facts.held.get(ledger, ()) if isinstance(fact, Held)]
         for fact in held:
             if (fact.gateway, fact.batch) != (statement.gateway, statement.batch):
-                raise BadReceipt(f"{ledger}: what is known of it is about another batch", step=6)
+                raise BadReceipt(_at(ledger, Message("verify-of-other-batch")), step=6)
             if fact.statement_id not in (None, signed.id):
-                others.append(f"{ledger} has {id_text(fact.statement_id or b'')}{_signed_by(fact, trust)}")
+                others.append(_other(ledger, fact, trust))
             if fact.statement_id is None and not fact.shared:
                 last = "none at all" if fact.last is None else f"its last is {fact.last}"
                 notes.append(f"{ledger}: has no batch {fact.batch} of {fact.gateway}; {last}")
@@ -122,15 +126,24 @@ def demand_no_other(signed: SignedStatement, facts: OnlineFacts, trust: Trust) -
         if held and len(held) == len(facts.held[ledger]):
             asked.append(ledger)
     if others:
-        which = f"batch {statement.batch} of {statement.gateway} is {id_text(signed.id)} here"
-        raise Forked(f"there are two histories: {which}, and {'; '.join(others)}", step=6)
+        raise Forked(
+            Message(
+                "verify-forked",
+                batch=statement.batch,
+                gateway=statement.gateway,
+                statement=id_text(signed.id),
+                others=tuple(others),
+            ),
+            step=6,
+        )
     return tuple(asked), notes
 
 
-def _signed_by(fact: Held, trust: Trust) -> str:
+def _other(ledger: str, fact: Held, trust: Trust) -> Message:
+    statement = id_text(fact.statement_id or b"")
     if fact.by is None or trust.find("statement", gateway=fact.gateway, kid=fact.by) is not None:
-        return ""
-    return f", by a key that the trust file does not have, {base64url(fact.by)}"
+        return Message("verify-other-held", ledger=ledger, statement=statement)
+    return Message("verify-other-held-by", ledger=ledger, statement=statement, kid=base64url(fact.by))
 
 
 def demand_all_asked(facts: OnlineFacts, trust: Trust, still_there: Sequence[str]) -> None:
@@ -144,8 +157,7 @@ def demand_all_asked(facts: OnlineFacts, trust: Trust, still_there: Sequence[str
         f"{ledger}: {fact}" for ledger in trust.ledgers for fact in facts.held.get(ledger, ()) if isinstance(fact, str)
     ]
     if untold or still_there:
-        why = "; ".join(dict.fromkeys([*untold, *still_there]))
-        raise NotAsked(f"whether there is another statement of this number is not known: {why}", step=6)
+        raise NotAsked(Message("verify-not-asked", why=tuple(dict.fromkeys([*untold, *still_there]))), step=6)
 
 
 def too_few(
@@ -155,20 +167,32 @@ def too_few(
     lost = {ledger for ledger, _ in failures} - vouching.keys()
     if lost and len(vouching) + len(lost) >= trust.receipts:
         return next(error for ledger, error in failures if ledger in lost)
-    asked = f"{trust.receipts} of the ledgers {', '.join(trust.ledgers)} must vouch"
-    reasons = "".join(f"; {error.detail}" for _, error in failures)
-    return PolicyNotMet(f"{asked}, {len(vouching)} do ({', '.join(vouching) or 'none'}){reasons}", step=8)
+    found: Said = Message("verify-no-ledgers")
+    if vouching:
+        found = Message("verify-ledgers", ledgers=tuple(vouching))
+    what = Message("verify-policy", wanted=trust.receipts, ledgers=trust.ledgers, n=len(vouching), found=found)
+    if failures:
+        what = Message("verify-policy-because", what=what, why=tuple(error.said for _, error in failures))
+    return PolicyNotMet(what, step=8)
 
 
-def demand_valid(key: TrustKey, time: int, whose: str) -> None:
+def demand_valid(key: TrustKey, time: int, whose: Message) -> None:
     """Raise ``KeyNotValid`` (step 7) unless a key counts at a time (Unix seconds)."""
     if time < key.valid_from:
-        raise KeyNotValid(f"{whose} counts from {rfc3339(key.valid_from)}, not at {rfc3339(time)}", step=7)
+        raise KeyNotValid(Message("verify-key-early", whose=whose, from_s=key.valid_from, at_s=time), step=7)
     if key.valid_to is not None and time >= key.valid_to:
-        raise KeyNotValid(f"{whose} counted until {rfc3339(key.valid_to)}, not at {rfc3339(time)}", step=7)
+        raise KeyNotValid(Message("verify-key-late", whose=whose, until_s=key.valid_to, at_s=time), step=7)
     if key.revoked is not None and time >= key.revoked:
-        reason = key.revoked_reason or "no reason given"
-        raise KeyNotValid(f"{whose} was revoked at {rfc3339(key.revoked)} ({reason}), before {rfc3339(time)}", step=7)
+        what = Message("verify-key-revoked", whose=whose, revoked_s=key.revoked, reason=_reason(key), at_s=time)
+        raise KeyNotValid(what, step=7)
+
+
+def _reason(key: TrustKey) -> Said:
+    return key.revoked_reason or Message("verify-no-reason")
+
+
+def _at(ledger: str, what: Message) -> Message:
+    return Message("at", place=ledger, what=what)
 
 
 def count_places(
@@ -209,9 +233,9 @@ def earliest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]
 def _placed(place: Locator, fact: ChainFact, statement_id: bytes, trust: Trust, now: int) -> int:
     """The time at which a chain had the statement."""
     if place.ledger not in trust.ledgers:
-        raise UnknownLedger(f"{place.ledger}: policy.ledgers does not list this ledger", step=6)
+        raise UnknownLedger(_at(place.ledger, Message("verify-not-listed")), step=6)
     if fact.statement_id != statement_id:
-        raise BadReceipt(f"{place.ledger}: what is known of its place is about another statement", step=6)
+        raise BadReceipt(_at(place.ledger, Message("verify-of-other-statement")), step=6)
     if fact.time > now + TOLERANCE_S:
-        raise BadReceipt(f"{place.ledger}: its block is of {rfc3339(fact.time)}, which is in the future", step=7)
+        raise BadReceipt(_at(place.ledger, Message("verify-block-future", block_s=fact.time)), step=7)
     return fact.time

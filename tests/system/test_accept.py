@@ -90,7 +90,7 @@ def test_without_a_gateway_there_is_nobody_to_order(tmp_path: Path) -> None:
     loaded.data.mkdir()
     said = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
     assert said.returncode == 2
-    assert "no gateway runs here" in said.stderr
+    assert "no gateway is running here" in said.stderr
 
 
 def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> None:

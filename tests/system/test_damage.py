@@ -49,7 +49,7 @@ def test_a_damaged_database_is_recovered_and_its_batches_go_on_at_the_ledger(tmp
         assert code == 1
         kept = min(loaded.data.glob("meterseal.db.damaged-*"))
         assert kept.read_bytes() == content
-        assert any(f"the damaged one is kept as {kept.name}" in problem for problem in facts["problems"])
+        assert any(f"the damaged database is kept as {kept.name}" in problem for problem in facts["problems"])
         assert "database-repaired" in [alarm["code"] for alarm in facts["alarms"]]
         assert gateway.stop() == 0
         check_books(loaded)

@@ -50,7 +50,7 @@ def test_a_gateway_goes_on_by_itself_in_a_new_epoch_as_soon_as_it_can(tmp_path: 
         # other commits fail as well, and a reader beside it keeps SQLite from looking at the log's frames anew: only
         # the gateway's own word says that it has found them
         token.rename(path.parent / "gone")
-        until("a new epoch", lambda: "begins a new epoch" in gateway.log.read_text())
+        until("a new epoch", lambda: "beginning a new epoch" in gateway.log.read_text())
         control.arm(armed=False)
         until("that it cannot begin", lambda: "no new epoch yet" in gateway.log.read_text())
         assert not list(open_files(process.pid, loaded.database)), "what cannot begin keeps nothing open"

@@ -70,7 +70,7 @@ def beside_it(path: Path) -> None:
     """What other commands say of a line that the running gateway has open: never to end it for the port's sake."""
     checked = command("gateway.cli", "check", path)
     assert checked.returncode == 0, checked.stderr
-    assert "the gateway runs" in checked.stdout
+    assert "the gateway is running" in checked.stdout
     polled = command("gateway.cli", "read", path, METER)
     assert (polled.returncode, "meterseal readings" in polled.stderr) == (2, True)
     second = command("gateway.cli", "run", path)
@@ -125,15 +125,15 @@ def test_a_meter_that_answers_nothing_any_more_brings_the_old_configuration_back
     assert here.reload()["done"]
     here.rewrite('every = "250ms"', 'every = "500ms"')
     done = here.reload("--wait")
-    assert "stack-co2 answered nothing" in str(done["reverted"])
+    assert "no answer from stack-co2" in str(done["reverted"])
     since = len(here.readings(CO2))
     until("the meter again", lambda: len(here.readings(CO2)) > since + 3)
     assert [e.fields["why"].partition(":")[0] for e in here.changes()] == [
-        "reload", "reload", "back to the configuration before"
+        "reload", "reload", "rolled back to the previous configuration"
     ]  # fmt: skip
     told = command("gateway.cli", "status", here.loaded.path)
     assert told.returncode == 1
-    assert "configuration before it is in force again" in " ".join(told.stdout.split())
+    assert "previous configuration is in force again" in " ".join(told.stdout.split())
     here.rewrite("address = 99", "address = 240")
     here.rewrite('every = "500ms"', 'every = "250ms"')
     assert here.reload()["nothing"]
@@ -156,7 +156,7 @@ def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) ->
         assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr
         assert "Traceback" not in refused.stderr
     path.write_text(good.replace('every = "250ms"', 'every = "500ms"'))
-    with pytest.raises(GatewayError, match="changed since it was looked at"):
+    with pytest.raises(GatewayError, match="changed since the preview"):
         control_socket.give(here.loaded.data, "reload", fingerprint="00" * 32, user="replayed")
     asked = command("gateway.cli", "reload", path)
     assert asked.returncode == 1
@@ -168,4 +168,4 @@ def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) ->
     assert here.gateway.process.wait(30) == 0
     nobody = command("gateway.cli", "reload", path, "--yes")
     assert nobody.returncode == 2
-    assert "no gateway runs here" in nobody.stderr
+    assert "no gateway is running here" in nobody.stderr

@@ -31,12 +31,12 @@ def test_one_folder_one_gateway_whatever_the_lock_says(tmp_path: Path) -> None:
         refused = command("gateway.cli", "run", loaded.path)
         assert refused.returncode == 2
         assert older.process is not None
-        assert f"another gateway process (pid {older.process.pid}) works in this folder" in refused.stderr
+        assert f"another gateway process (pid {older.process.pid}) uses this folder" in refused.stderr
         (loaded.data / "meterseal.lock").unlink()
         newer.start()
         assert older.process.wait(30) == 2
         said = older.log.read_text()
-        assert "another gateway has begun a newer epoch in this database; it goes on, this one stops" in said
+        assert "another gateway process has begun a newer epoch in this database; this process stops" in said
         assert "fix: run one gateway in this folder" in said
         assert "Traceback" not in said
         before = look.settled()

@@ -93,7 +93,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
             out.print(f"pages at {pages['address']}  user {pages['user']}, password {pages['password']}")
             _watch(config, seconds, out, {"plant": plant, "ledger": ledger, "gateway": gateway}, place)
         except KeyboardInterrupt:
-            out.print("\nending: sealing and anchoring what is there …")
+            out.print("\nending: sealing and anchoring the last records …")
         _end(gateway)
         finish.finish(config, within_s=ANCHOR_WITHIN_S)
         _end(plant)

@@ -28,7 +28,7 @@ def view(status: Status, values: Sequence[ReadingValue], left_s: float | None) -
         if len(mine) > SHOWN_POINTS:
             table.add_row("", f"… and {len(mine) - SHOWN_POINTS} more", "", "", meter.verdict)
         table.add_section()
-    ledgers = ", ".join(f"{x.name}: {x.settled} anchored, {x.waiting} waiting" for x in status.ledgers)
+    ledgers = ", ".join(f"{x.name}: {x.settled} anchored, {x.waiting} pending" for x in status.ledgers)
     totals = status.totals
     line = f"{totals.records} records · {totals.batches} batches · {totals.receipts} receipts · {ledgers}"
     ends = f"ends in {left_s:.0f} s" if left_s is not None else "Ctrl-C ends it"
@@ -45,7 +45,7 @@ def _interest(value: ReadingValue) -> tuple[int, str]:
 def summary_text(summary: dict[str, Any]) -> str:
     """The summary for people, with the commands to go on with."""
     lines = [
-        f"{summary['due']} polls were due: {summary['readings']} readings signed and kept, "
+        f"{summary['due']} polls were due: {summary['readings']} readings signed and stored, "
         f"{summary['missed']} counted as missed, "
         f"{summary['lost']} lost",
         f"{summary['records']} records in {summary['batches']} batches, {summary['receipts']} receipts from the ledger",

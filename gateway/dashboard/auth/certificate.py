@@ -23,9 +23,16 @@ YEARS = 20
 
 
 def make(folder: Path, gateway: str, names: Sequence[str], now_s: int) -> tuple[Path, Path]:
-    """A P-256 key and a certificate that it signs itself, for these names and addresses: (certificate, key).
+    """A new P-256 key with a self-signed certificate: paths of (certificate, key).
 
-    Overwrites nothing. Raises ConfigError: one is there, or cannot be written.
+    Args:
+        folder: where both are written.
+        gateway: the name of the gateway, which becomes the certificate's common name.
+        names: host names and IP addresses that the certificate is valid for.
+        now_s: Unix time from which the validity of ``YEARS`` counts.
+
+    Raises:
+        ConfigError: a file exists already (nothing is overwritten), or cannot be written.
     """
     cert, key = folder / CERT, folder / KEY
     for path in (cert, key):

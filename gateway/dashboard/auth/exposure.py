@@ -33,7 +33,7 @@ def check(config: Config) -> None:
             message = Message("web-needs-password", listen=web.listen, config=str(config.path))
             raise ConfigError(config.path, "web, listen", message)
     if not users:
-        log.warning("nobody can log in to the pages yet: %s", make_user)
+        log.warning("no user can log in to the pages yet; run `%s`", make_user)
     access(config, web)
 
 

@@ -37,7 +37,7 @@ class TooOften(GatewayError):
 
 
 class Logins:
-    """The only way to a user: name and password. ``monotonic`` is the clock in seconds."""
+    """The only way to a user: name and password. ``monotonic`` is the clock in seconds. Event loop only."""
 
     def __init__(self, users: Users, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._users, self._now = users, monotonic
@@ -49,9 +49,16 @@ class Logins:
         self._waiting = 0
 
     async def attempt(self, client: str, name: str, password: str) -> User | None:
-        """The user, or None: no such name, or not this password; which of both takes the same time.
+        """The user, or None for an unknown name or a wrong password; both take the same time.
 
-        Raises TooOften, and ConfigError where the file of users cannot be used.
+        Args:
+            client: the address that the attempt comes from.
+            name: as typed.
+            password: as typed.
+
+        Raises:
+            TooOften: the address, or all addresses together, must wait.
+            ConfigError: the file of users cannot be used.
         """
         if wait := self._pause(client):
             raise TooOften(wait)

@@ -55,9 +55,16 @@ def has_users(config_path: Path) -> bool:
 
 
 def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
-    """Add to a site what its pages at ``at`` lack: users, certificate, section. Raises ConfigError.
+    """Whatever the pages of a site lack: section, certificate, first user. Existing parts stay as they are.
 
-    What is there stays as it is: a section must name the same address, and users keep their passwords.
+    Args:
+        config_path: the site's gateway.toml.
+        at: ``ADDRESS:PORT`` to listen at; an existing section must name the same.
+        password: of the first user, where there is none yet.
+        now_s: Unix time from which the certificate is valid.
+
+    Raises:
+        ConfigError: nothing is missing, another address is configured, or a file cannot be written.
     """
     config = load_config(config_path)
     web = config.document.web
@@ -109,7 +116,17 @@ def check_name(name: str) -> None:
 
 
 def set_user(config: Config, name: str, role: str | None, password: str) -> tuple[Path, User]:
-    """Write a user with a new password; without a role he keeps his, and a new one is a viewer. Raises ConfigError."""
+    """Write a user with a new password: (file, user).
+
+    Args:
+        config: of the site.
+        name: of the user, a valid one (``check_name``).
+        role: None keeps the role; a new user is a viewer then.
+        password: in the clear; only its hash is stored.
+
+    Raises:
+        ConfigError: the file of users cannot be read or written.
+    """
     path = users_file(config)
     users = read_users(path)
     before = users.get(name)

@@ -72,7 +72,19 @@ def _has_course(point: Point) -> bool:
 
 
 def chart(store: Database, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
-    """The chart of a quantity up to now, by the calendar of a zone. Raises StoreError."""
+    """The chart of a quantity up to now.
+
+    Args:
+        store: read-only, in one snapshot.
+        meter: its name.
+        quantity: one of ``quantities``.
+        span: a key of ``SPANS``.
+        now_ms: end of the chart, in record time.
+        zone: whose calendar makes its days and months.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
     length = SPANS[span]
     if quantity.energy and length >= DAY:
         return _energy(store, meter, quantity, span, now_ms, zone)

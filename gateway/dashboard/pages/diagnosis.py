@@ -34,7 +34,8 @@ class Diagnosis:
 
 
 class Rounds:
-    """One round at a time, whoever asks."""
+    """One round at a time, whoever asks. Fields from ``_of`` on belong to the event loop and the thread of the round,
+    under ``_lock``."""
 
     def __init__(self, in_force: Callable[[], Config], board: AlarmBoard, clock: Clock) -> None:
         self._in_force, self._board, self._clock = in_force, board, clock

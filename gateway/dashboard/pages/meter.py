@@ -74,7 +74,18 @@ class MeterFacts:
 
 
 def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:
-    """What the gateway knows of a meter without its database. In the event loop. Raises NotFound."""
+    """What the gateway knows of a meter without its database. Event loop only.
+
+    Args:
+        site: the gateway.
+        loads: loads of its lines.
+        name: of the meter.
+        quantity: the point to be drawn, as the address names it; None or unknown: the usual one.
+        span: of the chart, a key of ``SPANS``; None or unknown: the usual one.
+
+    Raises:
+        NotFound: there is no such meter.
+    """
     meter = site.config.meters.get(name)
     if meter is None:
         raise NotFound(Message("page-no-meter", meter=name))

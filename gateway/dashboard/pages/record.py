@@ -69,7 +69,19 @@ class RecordFacts:
 
 
 def record(store: Database, meter: str, epoch: str, seq: str, *, whole: bool) -> RecordFacts:
-    """A record by the parts of its name. Raises NotFound and StoreError."""
+    """A record by the parts of its name.
+
+    Args:
+        store: read-only, in one snapshot.
+        meter: the first part of the name, as the address has it; likewise ``epoch`` (hexadecimal) and ``seq``.
+        epoch: the second part.
+        seq: the third part.
+        whole: draw the path also in a batch of more than ``AT_ONCE`` records.
+
+    Raises:
+        NotFound: there is no such record.
+        StoreError: the database cannot be read.
+    """
     try:
         row = prove.find(store, f"{meter}/{epoch}/{seq}")
     except GatewayError as error:

@@ -103,7 +103,7 @@ class Visitor:
 
 @cache
 def static(name: str) -> tuple[bytes, str, str] | None:
-    """A file of ours, its media type, and the short hash that its address carries, so that it may be kept for ever."""
+    """A file of ours: its content, its media type, and the short hash that its address carries (cached permanently)."""
     if name not in STATIC:
         return None
     content = (files("gateway.dashboard") / "static" / name).read_bytes()
@@ -172,7 +172,15 @@ def prepare() -> None:
 
 
 def page(template: str, visitor: Visitor, now_ms: int, zone: tzinfo = UTC, **facts: Any) -> str:
-    """A whole page, with times of a zone. ``facts`` are what the template shows."""
+    """A whole page.
+
+    Args:
+        template: name of a file of this package.
+        visitor: language, theme, rights and form token.
+        now_ms: the time that ages on the page count from.
+        zone: of the times on the page.
+        facts: what the template shows.
+    """
     times = Times(now_ms, zone)
     env, words = environment(visitor.language), Words(visitor.language)
     return env.get_template(template).render(

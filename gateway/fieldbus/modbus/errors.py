@@ -6,7 +6,7 @@ FieldbusError
 ├── PortError   a port cannot be opened: what, where, and the way out
 │   └── PortMissing … because it is not there now
 └── LineDown    the port or connection went away in use
-    └── Unreachable … or is not to be had, for nobody is there: no answer to the connection or on it, no route
+    └── Unreachable … because there is no other end: no answer to the connection or on it, no route
 
 A device's silence or refusal is no error here: it is an outcome, reported with its reason.
 """
@@ -21,7 +21,7 @@ from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.messages import Said
 
-NOBODY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN})
+NO_OTHER_END = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN})
 """Why a connection fails when its other end has no power. Who refuses or resets has."""
 
 
@@ -58,7 +58,7 @@ class LineDown(FieldbusError):
 
 
 class Unreachable(LineDown):
-    """Nobody is there at the other end, as when the device has no power."""
+    """There is no other end, as when the device has no power."""
 
 
 def not_connected(error: OSError) -> LineDown:
@@ -71,6 +71,6 @@ def not_connected(error: OSError) -> LineDown:
 
 
 def broken(said: Said, error: BaseException | None) -> LineDown:
-    """That a connection is none or broke off, and whether nobody is there; ``error``: what the system said."""
-    nobody = isinstance(error, OSError) and error.errno in NOBODY
-    return Unreachable(said) if nobody else LineDown(said)
+    """A connection that failed or broke off. ``error``: that of the system, which shows if the other end is gone."""
+    gone = isinstance(error, OSError) and error.errno in NO_OTHER_END
+    return Unreachable(said) if gone else LineDown(said)

@@ -51,7 +51,7 @@ class Silence:
 
 
 def no_shape(table: ShapeTable, requests: Sequence[Request], now: float, *, closed: bool = False) -> Silence:
-    """None of these requests may be asked now. ``closed``: one was, and met the end of the connection."""
+    """None of these requests has a free shape now. ``closed``: one was sent and met the end of the connection."""
     why = Message("poll-no-shape", life_ms=round(1000 * table.life(requests[0].unit, now)))
     return Silence(
         "no-shape", Message("poll-no-shape-lost", why=why) if closed else why, until=table.free_at(requests, now)
@@ -74,9 +74,9 @@ class Manners:
 
 
 class ObservedFrame(NamedTuple):
-    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``, ``echo``
-    (our own question, which came back where no echo was due) or ``mismatched`` (the answer of the unit that was asked,
-    of another function or length than it was asked for)."""
+    """Bytes on the line that are no expected answer: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``,
+    ``echo`` (our own request, where no echo is expected) or ``mismatched`` (an answer of the requested unit, of another
+    function or length than requested)."""
 
     kind: str
     data: bytes

@@ -126,7 +126,7 @@ class Transactions:
         return outcome
 
     def abandon(self, now: float) -> None:
-        """End the question in flight unanswered, in the middle of whatever is coming: that belongs to nobody."""
+        """End the question in flight unanswered, in the middle of what is coming, which is no answer."""
         self.lost(now)
         self._spoilt = True
 
@@ -213,7 +213,7 @@ class Transactions:
         return Answer(request, data, self._completed, self._answers)
 
     def _nothing(self, request: Request) -> Silence:
-        """What to say when no packet had our transaction id, or nobody knows where it ended: one that broke off takes
+        """What to say when no packet had our transaction id, or its end is unknown: one that broke off takes
         the beginning of the next for its end. A packet that has begun spoils the connection."""
         if self._rest:
             self._spoilt = True
@@ -223,7 +223,7 @@ class Transactions:
 
     def _again(self, frame: bytes, now: float) -> None:
         """One more packet under the transaction id that was served last. Behind a converter one of the two answers
-        something else, and nobody knows which; the device itself only repeats itself."""
+        something else, and it cannot be known which; the device itself only repeats itself."""
         if self._direct or self._last is None:
             return
         shape, number = self._last
@@ -241,7 +241,7 @@ class Transactions:
             self._witness(ObservedFrame("late", frame))
 
     def _garble(self, what: Said) -> None:
-        """End the question, and all listening on this connection: where the next packet begins, nobody knows."""
+        """End the question, and all listening on this connection: where the next packet begins is unknown."""
         self._seen, self._garbled, self._spoilt, self.decided = what, True, True, True
         if self._last is not None and self.table.armed:
             self.voided.add(self._last[1])

@@ -1,6 +1,6 @@
 """Guard of a serial line: which of the received bytes are the answer to the current request.
 
-Pure: bytes and monotonic seconds go in, decisions come out; ``stream`` moves the bytes. docs/fieldbus.md tells the
+Pure: bytes and monotonic seconds go in, decisions come out; ``stream`` moves the bytes. docs/fieldbus.md has the
 rules frame by frame. Frames end by their length. Bytes that begin no frame are noise, and so is all that follows them
 until the line was silent for t3.5: nothing is ever searched inside noise.
 """
@@ -155,7 +155,7 @@ class Guard:
         if outcome is None:
             outcome = Silence("timeout", question.seen or _begun(self._buffer, shape), question.request)
         fault = isinstance(outcome, Silence) and len(question.mismatched) <= 1 + COPIES
-        for seen in question.mismatched:  # what comes beside the right answer is somebody else's
+        for seen in question.mismatched:  # beside the right answer it is another master's
             self._witness(seen if fault else seen._replace(kind="foreign"))
         if isinstance(outcome, Silence):
             self.table.silent(shape, now)
@@ -265,7 +265,7 @@ class Guard:
             self._witness(ObservedFrame("foreign", frame, shape, latency))
 
     def _too_many(self, shape: Shape) -> bool:
-        """More answers than our questions on this connection can have: somebody asks whom we do not hear."""
+        """More answers than our requests on this connection can have: those of another master, whom we do not hear."""
         owed = self._owed.get(shape)
         if owed is None:
             return False
@@ -289,7 +289,7 @@ class Guard:
     def _take_foreign(self, answer: int, now: float) -> bool:
         """A frame that we never asked for, another master's question or its answer, or noise.
 
-        A question foretells the shape of its answer: that one is nobody's to trust from now on.
+        A foreign request announces the shape of its answer: that shape is avoided until it has aged out.
         """
         request = request_length(self._buffer)
         for length in (request, answer):

@@ -63,10 +63,13 @@ async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35
 
 
 class RtuLink:
-    """One open line with its guard. See ``link.Link``.
+    """One open line with its guard. See ``link.Link``. Owned by the event loop.
 
-    ``reconnect`` opens the port once more, where the device behind it may close it behind an answer (RTU over TCP);
-    ``connections`` is what is known of that.
+    Args:
+        witness: called with bytes that are no expected answer.
+        echo: as of ``Guard``.
+        reconnect: opens the port once more, where the device may close it after an answer (RTU over TCP).
+        connections: what earlier connections showed of the endpoint.
     """
 
     def __init__(

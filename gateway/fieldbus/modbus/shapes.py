@@ -1,7 +1,7 @@
 """Shapes: the effective transaction id of a serial answer, and how soon one may be used again.
 
 An RTU answer tells unit, function and byte count of its question, nothing more. So no shape is asked again on a line
-within ``answer_life`` of its last use: an answer that is still on its way then has a shape that nobody waits for.
+within ``answer_life`` of its last use: an answer that is still on its way then has a shape that no request waits for.
 Pure: times are monotonic seconds and come in as arguments.
 """
 
@@ -31,8 +31,13 @@ class ShapeTable:
         used_until: float | None = None,
         armed: bool = True,
     ) -> None:
-        """``lives_s``: the answer life of single units. ``used_until``: somebody may have asked anything until then.
-        ``armed=False`` takes the guard off, to show what it is worth."""
+        """
+        Args:
+            life_s: the answer life of units that have none of their own.
+            lives_s: the answer life of single units.
+            used_until: another process may have sent any request until that monotonic moment in seconds.
+            armed: False removes the guard, to measure its effect.
+        """
         self.life_s, self._lives, self.armed = life_s, dict(lives_s or {}), armed
         self._before = -math.inf if used_until is None else used_until
         self._last: dict[Shape, float] = {}

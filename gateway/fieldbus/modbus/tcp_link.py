@@ -30,8 +30,12 @@ class TcpLink:
     """A connection to one endpoint, renewed by itself after time-outs, and when the device closes it behind an answer.
     See ``link.Link``.
 
-    ``generation`` counts the connections behind which may stand another device. ``connections``: what is known of the
-    endpoint from earlier links.
+    ``generation`` counts the connections behind which another device may be. Owned by the event loop.
+
+    Args:
+        witness: called with bytes that are no expected answer.
+        delay_s: wait after connecting before the first request.
+        connections: what earlier links showed of the endpoint.
     """
 
     def __init__(

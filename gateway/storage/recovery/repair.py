@@ -105,7 +105,7 @@ def _with_room(path: Path, look: Callable[[], T]) -> T:
     except DiskFull as error:
         if not Reserve(path.parent).release():
             raise
-        log.error("%s; the reserve is given up", error.problem)
+        log.error("%s; releasing the reserve", error.problem)
         return look()
 
 
@@ -174,7 +174,7 @@ def recover(path: Path, witness: TrustedKeys, flaws: Sequence[Said]) -> Found:
     """Set a damaged database aside and put what can be read of it in its place. Raises StoreError: nothing changed."""
     now, why = time.time(), in_language(flaws[0], "en")
     aside = _free(path, f"damaged-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
-    log.error("%s is damaged (%s): what can be read is recovered", path, why)
+    log.error("%s is damaged (%s); recovering what can be read", path, why)
     building = path.with_name(path.name + ".recovering")
     try:
         found = _build(path, building, witness, Repair(0, int(now * 1000), aside.name, why[:WORDS], *[0] * 7))
@@ -190,7 +190,7 @@ def recover(path: Path, witness: TrustedKeys, flaws: Sequence[Said]) -> Found:
         raise StoreError(Message("repair-failed", path=str(path), error=os_error(error))) from None
     failpoint("recovered")
     _exchange(path, ready)
-    log.error("recovered %d records and %d batches, %d records are lost; the damaged database is %s",
+    log.error("recovered %d records and %d batches, %d records lost; the damaged database is kept as %s",
               found.records, found.batches, found.lost, aside)  # fmt: skip
     return found
 
@@ -239,7 +239,7 @@ def _finish(path: Path) -> None:
     """Finish what a killed start has begun: an exchange goes on, a recovery is begun anew."""
     try:
         for ready in sorted(path.parent.glob(path.name + ".recovered-*")):
-            log.warning("%s: the exchange with the recovered database is finished", path)
+            log.warning("%s: finishing the replacement by the recovered database", path)
             _exchange(path, ready)
     except OSError as error:
         raise StoreError(Message("repair-not-exchanged", path=str(path), error=os_error(error))) from None

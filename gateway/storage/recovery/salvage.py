@@ -14,11 +14,13 @@ from typing import Any
 
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
+from gateway.storage.anchor_tables import Anchors
+from gateway.storage.batch_tables import Batches
 from gateway.storage.database import Database
-from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.recovery.sqlite_pages import Pages, Row, Value
-from gateway.storage.repair_tables import Hole
-from gateway.storage.rows import SEALED_TO, Repair
+from gateway.storage.recovery.tables import RecoveredTables
+from gateway.storage.repair_tables import Hole, Repairs
+from gateway.storage.rows import Repair
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.bundle import is_locator
 from ledger_client.formats.cose_key import PublicKey
@@ -89,27 +91,27 @@ class Found:
 
 def salvage(pages: Pages, store: Database, witness: TrustedKeys) -> Found:
     """Recover everything into the empty ``store``. Raises StoreError where that cannot be written."""
-    found = Found()
+    found, tables = Found(), RecoveredTables(store)
     with store.transaction():
         store.repairs.lift_guards()
     for rows in _portions(pages, lambda row: _small(row) is not None):
         with store.transaction():
             for row in rows:
-                _KEEP[_small(row) or ""](row, store, witness, found)
-    pruned_to = _settle_pruned(store, found)
+                _keep_small(row, store, tables, witness, found)
+    pruned_to = _settle_pruned(store, tables, found)
     for rows in _portions(pages, lambda row: row.rowid is None or _is(row, _RECORD) or _is_anchor(row)):
         failpoint("recover")
         with store.transaction():
-            _keep_records([row for row in rows if _is(row, _RECORD)], store, witness, found)
+            _keep_records([row for row in rows if _is(row, _RECORD)], tables, witness, found)
             for row in rows:
                 if row.rowid is None:
                     _note_entry(row, pruned_to, found)
                 elif _is_anchor(row):
-                    _keep_anchor(row, store, witness, found)
+                    _keep_anchor(row, store.batches, tables, witness, found)
     with store.transaction():
-        _drop_pruned(store, pruned_to)
-        _note_lost(store, found, pruned_to)
-        _mend(store, witness, found)
+        tables.drop_pruned(pruned_to)
+        _note_lost(store.repairs, tables, found, pruned_to)
+        _mend(store, tables, witness, found)
         store.repairs.set_guards()
     return found
 
@@ -140,7 +142,20 @@ def _small(row: Row) -> str | None:
 # — the small tables —
 
 
-def _keep_batch(row: Row, store: Database, witness: TrustedKeys, found: Found) -> None:
+def _keep_small(row: Row, store: Database, tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
+    table, values = _small(row) or "", row.values
+    if table == "batches":
+        _keep_batch(row, tables, witness, found)
+    elif table == "repairs":
+        facts: tuple[Any, ...] = (row.rowid, *values[1:11])
+        store.repairs.add(Repair(*facts), told=True)
+    elif table == "pruned":
+        found.pruned.append(values)  # type: ignore[arg-type]
+    else:
+        tables.add(table, (row.rowid, *values[1:]) if _SMALL[table][0] is _N else values)
+
+
+def _keep_batch(row: Row, tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = (row.rowid, *row.values[1:])
     number, identifier, entry, _, last_id, size, _ = values
     try:
@@ -154,7 +169,7 @@ def _keep_batch(row: Row, store: Database, witness: TrustedKeys, found: Found) -
     statement = signed.statement
     if (statement.gateway, statement.batch, statement.size, signed.id) != (witness.gateway, number, size, identifier):
         return
-    found.batches += store.run("INSERT OR IGNORE INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
+    found.batches += tables.add("batches", values)
     for meter, stretches in statement.meters.items():
         for stretch in stretches:
             found.used(meter, stretch.epoch, stretch.last, last_id)
@@ -162,101 +177,56 @@ def _keep_batch(row: Row, store: Database, witness: TrustedKeys, found: Found) -
             found.begins[name] = min(stretch.first, found.begins.get(name, stretch.first))
 
 
-_Keeper = Callable[[Row, Database, TrustedKeys, Found], object]
-
-
-def _keep_plain(sql: str) -> _Keeper:
-    """A table whose first column is the rowid."""
-    return lambda row, store, _, __: store.run(sql, row.rowid, *row.values[1:])
-
-
-def _keep_repair(row: Row, store: Database, _: TrustedKeys, __: Found) -> None:
-    facts: tuple[Any, ...] = (row.rowid, *row.values[1:11])
-    store.repairs.add(Repair(*facts), told=True)
-
-
-_KEEP: dict[str, _Keeper] = {
-    "batches": _keep_batch,
-    "schedules": _keep_plain("INSERT OR IGNORE INTO schedules VALUES (?, ?, ?, ?, ?)"),
-    "elsewhere": _keep_plain("INSERT OR IGNORE INTO elsewhere VALUES (?, ?)"),
-    "known": _keep_plain("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)"),
-    "conflicts": lambda row, store, _, __: store.run(
-        "INSERT OR REPLACE INTO conflicts VALUES (?, ?, ?, ?)", *row.values
-    ),
-    "notes": lambda row, store, _, __: store.run("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", *row.values),
-    "pruned": lambda row, _, __, found: found.pruned.append(row.values),  # type: ignore[arg-type]
-    "cuts": _keep_plain("INSERT OR IGNORE INTO cuts VALUES (?)"),
-    "repairs": _keep_repair,
-}
-
-
-def _settle_pruned(store: Database, found: Found) -> int:
+def _settle_pruned(store: Database, tables: RecoveredTables, found: Found) -> int:
     """How far pruning went: the newest image of its one row says it; where there is none, up to the oldest batch."""
     images = [image for image in found.pruned if all(0 <= n < MAX_PLACE for n in image)]
     newest, oldest = max(images, default=None), store.batches.first()
     if newest is None:
         newest = (oldest.first_id - 1 if oldest is not None and oldest.batch > 0 else 0, 0, 0, 0)
     with store.transaction():
-        store.run("UPDATE pruned SET to_id = ?, records = ?, batches = ?, receipts = ?", *newest)
-        found.batches -= store.run("DELETE FROM batches WHERE last_id <= ?", newest[0])
+        found.batches -= tables.set_pruned(*newest)
     return newest[0]
 
 
-def _mend(store: Database, witness: TrustedKeys, found: Found) -> None:
+def _mend(store: Database, tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
-    store.run("DELETE FROM totals")
-    store.run("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
-    store.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {SEALED_TO}", found.last_id)
-    store.run(f"DELETE FROM elsewhere WHERE id > ? OR id <= {store.records.pruned()[0]}", found.last_id)
-    _ask_again(store)
-    _queue_again(store, witness)
-    newest = store.one("SELECT epoch FROM records ORDER BY id DESC LIMIT 1")
-    if newest and not store.one("SELECT 1 FROM schedules WHERE epoch = ?", newest[0]):
-        begun = store.all(
-            "SELECT meter, time_ms FROM records WHERE epoch = ? AND seq = 0 AND kind = 'coverage'", newest[0]
-        )
+    tables.count_again()
+    tables.drop_beyond(store.records.pruned()[0], found.last_id)
+    _ask_again(store, tables)
+    _queue_again(store.anchors, tables, witness)
+    if (unscheduled := tables.unscheduled()) is not None:
+        epoch, begun = unscheduled
         periods = witness.periods_ms
-        store.epochs.schedule(
-            newest[0], [(meter, anchor, periods[meter]) for meter, anchor in begun if meter in periods]
-        )
+        store.epochs.schedule(epoch, [(meter, anchor, periods[meter]) for meter, anchor in begun if meter in periods])
 
 
-def _ask_again(store: Database) -> None:
+def _ask_again(store: Database, tables: RecoveredTables) -> None:
     """Marks of what is sealed elsewhere may be lost. While nothing was sealed since, the ledger is asked again; later
     nobody can tell, and what is that old enters no batch any more."""
     last, known = store.batches.last(), store.anchors.known()
     if known is None:
         return
     if last is None or known.batch > last.batch:
-        store.run("DELETE FROM known WHERE batch > ?", last.batch if last else -1)
+        tables.drop_known(last.batch if last else -1)
         return
-    sql = (
-        "INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records "
-        f"WHERE id > {SEALED_TO} AND time_ms < ?"
-    )
-    store.run(sql, UNTOLD, known.found_ms)
+    tables.never_seal(known.found_ms)
 
 
-def _queue_again(store: Database, witness: TrustedKeys) -> None:
+def _queue_again(anchors: Anchors, tables: RecoveredTables, witness: TrustedKeys) -> None:
     """A batch whose anchors are lost is looked up at its ledgers: all from a ledger's first on, and what has none
     at all at the ledgers that were there first."""
-    firsts = {str(ledger): int(n) for ledger, n in store.all("SELECT ledger, min(batch) FROM anchors GROUP BY ledger")}
+    firsts = tables.first_anchors()
     first = min(firsts.values(), default=0)
     for ledger in firsts or witness.ledgers:
         begin = firsts.get(ledger, first)
-        alone = "batch NOT IN (SELECT batch FROM anchors)" if begin == first else "0"
-        store.run(
-            "INSERT OR IGNORE INTO anchors (batch, ledger, state, updated_ms) SELECT batch, ?, 'submitted', sealed_ms "
-            f"FROM batches WHERE batch >= ? OR {alone}",
-            *(ledger, begin),
-        )
-        store.anchors.drop_settled_notes(ledger)
+        tables.queue(ledger, begin, alone=begin == first)
+        anchors.drop_settled_notes(ledger)
 
 
 # — records —
 
 
-def _keep_records(rows: Collection[Row], store: Database, witness: TrustedKeys, found: Found) -> None:
+def _keep_records(rows: Collection[Row], tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
     """Verify from the newest to the oldest: of records that hang together only the last needs its signature checked."""
     expected: dict[str, bytes | None] = {}
     kept = []
@@ -267,8 +237,7 @@ def _keep_records(rows: Collection[Row], store: Database, witness: TrustedKeys, 
             expected[claims.meter] = claims.prev
             kept.append((place, claims.meter, claims.epoch, claims.seq, record.kind, record.time_ms, record.data))
             found.last_id = max(found.last_id, place)
-    sql = "INSERT OR IGNORE INTO records (id, meter, epoch, seq, kind, time_ms, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
-    store.run_each(sql, reversed(kept))
+    tables.add_records(reversed(kept))
 
 
 def proven(
@@ -296,13 +265,13 @@ def proven(
     return record
 
 
-def _keep_anchor(row: Row, store: Database, witness: TrustedKeys, found: Found) -> None:
+def _keep_anchor(row: Row, batches: Batches, tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = (*row.values, None)[: len(_ANCHOR)]
     number, ledger, state, receipt, _, updated_ms, _ = values
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
         return
     found.numbers.setdefault(number, 0)
-    batch = store.batches.numbered(number)
+    batch = batches.numbered(number)
     if batch is None:
         return
     if receipt is not None and is_locator(receipt):  # only the chain itself can tell if it holds: it is asked again
@@ -313,14 +282,7 @@ def _keep_anchor(row: Row, store: Database, witness: TrustedKeys, found: Found) 
                 return
         except LedgerClientError:
             return
-    store.run(
-        "INSERT INTO anchors (batch, ledger, state, receipt, detail, updated_ms, message) VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (batch, ledger) DO UPDATE SET state = excluded.state, receipt = excluded.receipt, "
-        "detail = excluded.detail, updated_ms = excluded.updated_ms, message = excluded.message "
-        "WHERE state <> 'settled' "
-        "AND (excluded.state = 'settled' OR excluded.updated_ms >= updated_ms)",
-        *values,
-    )
+    tables.add_anchor(values)
 
 
 def _note_entry(row: Row, pruned_to: int, found: Found) -> None:
@@ -340,36 +302,22 @@ def _note_entry(row: Row, pruned_to: int, found: Found) -> None:
 # — what is missing —
 
 
-def _drop_pruned(store: Database, pruned_to: int) -> None:
-    """Pages that pruning has freed keep what it took away: it leaves again, but for what pruning leaves."""
-    newest = "SELECT max(id) FROM records WHERE kind <> 'event' GROUP BY meter, kind"
-    store.run(f"DELETE FROM records WHERE id <= ? AND kind <> 'event' AND id NOT IN ({newest})", pruned_to)
-
-
-def _note_lost(store: Database, found: Found, pruned_to: int) -> None:
-    gaps = (
-        "SELECT id + 1, following - 1 FROM (SELECT id, lead(id, 1, ?) OVER (ORDER BY id) AS following "
-        "FROM (SELECT id FROM records WHERE id > ? UNION SELECT ?)) WHERE following > id + 1"
-    )
-    places = store.all(gaps, found.last_id + 1, pruned_to, pruned_to)
-    store.run_each("INSERT INTO lost_places (first_id, last_id) VALUES (?, ?)", places)
-    store.repairs.note_lost(list(_lost_names(store, found, pruned_to)))
+def _note_lost(repairs: Repairs, tables: RecoveredTables, found: Found, pruned_to: int) -> None:
+    places = tables.empty_places(pruned_to, found.last_id)
+    tables.note_lost_places(places)
+    repairs.note_lost(list(_lost_names(tables, found, pruned_to)))
     found.lost = sum(last - first + 1 for first, last in places)
-    found.records = store.count("SELECT count(*) FROM records")
-    kept = {int(n) for (n,) in store.all("SELECT batch FROM batches")}
+    found.records = tables.count_records()
+    kept = tables.batches()
     oldest = min(kept, default=0)
     found.numbers = {n: place for n, place in found.numbers.items() if n not in kept and n >= oldest}
 
 
-def _lost_names(store: Database, found: Found, pruned_to: int) -> Iterator[Hole]:
+def _lost_names(tables: RecoveredTables, found: Found, pruned_to: int) -> Iterator[Hole]:
     """The numbers that are missing: between those that are there, before the first and behind the last."""
     ends = {name: last for name, (last, place) in found.ends.items() if place > pruned_to}
     seen = set[tuple[str, bytes]]()
-    sql = (
-        "SELECT meter, epoch, seq, id, lag(seq, 1, -1) OVER w, lead(seq) OVER w FROM records "
-        "WINDOW w AS (PARTITION BY epoch, meter ORDER BY seq)"
-    )
-    for meter, epoch, seq, place, before, after in store.walk(sql):
+    for meter, epoch, seq, place, before, after in tables.numbers():
         name = str(meter), bytes(epoch)
         seen.add(name)
         first = before + 1

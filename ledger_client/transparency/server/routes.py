@@ -82,6 +82,27 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
             raise Problem(404, "Not Found", "no receipt for this entry: the id is base64url of the statement id")
         return Response(receipt, media_type=COSE)
 
+    routes = [
+        Route("/healthz", get_health, methods=["GET"]),
+        Route("/entries", post_entry, methods=["POST"]),
+        Route("/entries/{id}", get_entry, methods=["GET"]),
+        *_gateway_routes(ledger),
+        *log_routes(ledger, view),
+    ]
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        HTTPException: _answer_http,
+        Refused: _answer_refused,
+        TooOften: _answer_too_often,
+        LedgerUnavailable: _answer_unavailable,
+        Exception: _answer_fault,
+    }
+    site = Starlette(routes=routes, exception_handlers=handlers)
+    return Doorkeeper(site, Buckets(address_rate), ledger.counts)
+
+
+def _gateway_routes(ledger: Service) -> list[Route]:
+    """Queries of one gateway: its last statement, its keys, its statements."""
+
     async def get_last(request: Request) -> Response:
         last = await run_in_threadpool(ledger.last, gateway_named(request))
         answer = None if last is None else {"id": last[1], "batch": last[0]}
@@ -98,24 +119,11 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
         entries = await run_in_threadpool(ledger.statements, gateway_named(request), number(request, "after", -1, -1))
         return Response(cbor.encode(entries), media_type=CBOR)
 
-    routes = [
-        Route("/healthz", get_health, methods=["GET"]),
-        Route("/entries", post_entry, methods=["POST"]),
-        Route("/entries/{id}", get_entry, methods=["GET"]),
+    return [
         Route("/gateways/{gateway}/last", get_last, methods=["GET"]),
         Route("/gateways/{gateway}/keys/{kid}", get_key, methods=["GET"]),
         Route("/gateways/{gateway}/statements", get_statements, methods=["GET"]),
-        *log_routes(ledger, view),
     ]
-    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-        HTTPException: _answer_http,
-        Refused: _answer_refused,
-        TooOften: _answer_too_often,
-        LedgerUnavailable: _answer_unavailable,
-        Exception: _answer_fault,
-    }
-    site = Starlette(routes=routes, exception_handlers=handlers)
-    return Doorkeeper(site, Buckets(address_rate), ledger.counts)
 
 
 async def _body(request: Request) -> bytes:

@@ -40,7 +40,7 @@ def test_an_order_about_what_is_not_there_is_declined(tmp_path: Path) -> None:
                 await running.order("accept", meter="meter-b", serial="1", reason="")
             assert str(loaded.path) in declined.value.way_out
             for line in ("bus-1", "bus-2"):
-                with pytest.raises(Declined, match=f"{line}: no other master is known on it"):
+                with pytest.raises(Declined, match=f"{line}: no other master is known on this line"):
                     await running.order("clear-shared", line=line, user="ines")
 
     asyncio.run(work())

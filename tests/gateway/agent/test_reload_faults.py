@@ -192,7 +192,7 @@ def test_while_nothing_can_be_recorded_a_reload_closes_no_line(loaded: Config) -
             store._db.close()
             await until(lambda: recorder.trouble)
             rewrite(loaded, ('"500ms"', '"700ms"'))
-            with pytest.raises(GatewayError, match=r"nothing can be recorded now.* old configuration is in force"):
+            with pytest.raises(GatewayError, match=r"recording has stopped.* old configuration is in force"):
                 await reload(epoch)
             assert epoch.site.lines["tcp-000"] is line
             store.away = False
@@ -223,14 +223,17 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
                 token.unlink()
             else:
                 store.breaks = "before"
-            await until(lambda: "it cannot be brought back yet" in caplog.text)
+            await until(lambda: "cannot roll back to the previous configuration yet" in caplog.text)
             assert epoch.ready.config.fingerprint() == load_config(loaded.path).fingerprint()
             state = (await epoch.site.order("health"))["configuration"]
-            assert (state["trial"], "cannot be brought back yet" in state["stuck"]) == ([SECOND], True)
+            assert (state["trial"], "cannot roll back to the previous configuration yet" in state["stuck"]) == (
+                [SECOND],
+                True,
+            )
             store = Database(loaded.database, read_only=True)
             page = looker(epoch.site)("/configuration", store, {}, {}, "en").body.decode()
             store.close()
-            assert "cannot be brought back yet" in page
+            assert "cannot roll back to the previous configuration yet" in page
             await works(epoch, FIRST)
             if obstacle == "file":
                 token.touch(0o600)
@@ -239,7 +242,7 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
             await works(epoch, *METERS)
 
     asyncio.run(work())
-    assert changes(loaded) == ["reload", "back to the configuration before"]
+    assert changes(loaded) == ["reload", "rolled back to the previous configuration"]
     check_books(loaded)
 
 

@@ -37,7 +37,7 @@ def test_behind_the_end_of_the_epoch_no_task_begins() -> None:
         group = EpochTaskGroup(Heartbeats())
         async with group.until(asyncio.Event()):
             pass
-        with pytest.raises(StoreError, match="begins a new epoch"):
+        with pytest.raises(StoreError, match="beginning a new epoch"):
             group.begin(asyncio.sleep(0), "too late")
 
     run(work())
@@ -79,7 +79,7 @@ def test_a_loop_is_watched_for_as_long_as_it_turns() -> None:
             task = group.begin_loop(lambda: turn(go), "line bus-1")
             await asyncio.sleep(0)
             now_s = 40.0
-            assert list(map(str, heartbeats.stuck())) == ["line bus-1 is 35 s over its time"]
+            assert list(map(str, heartbeats.stuck())) == ["line bus-1 is 35 s late"]
             go.set()
             await task
             assert heartbeats.stuck() == []

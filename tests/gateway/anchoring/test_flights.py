@@ -205,7 +205,7 @@ def test_a_place_on_another_contract_settles_nothing(
     )  # fmt: skip
     stuck = look.store.anchors.first_refused(NAME)
     assert stuck is not None
-    assert f"contract 0x{bytes(20).hex()}; the configuration says" in str(stuck.detail)
+    assert f"contract 0x{bytes(20).hex()}; configured are" in str(stuck.detail)
     assert "settled" not in look.states()
 
 

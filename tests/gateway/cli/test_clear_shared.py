@@ -68,7 +68,7 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
         (("nobody",), "no bus 'nobody'"),
         (("",), "one of rs485-1, inverters"),
         (("export-main",), "no bus 'export-main'"),
-        (("rs485-1",), "no gateway runs here"),
+        (("rs485-1",), "no gateway is running here"),
         ((), "Missing argument 'BUS'"),
     ],
 )

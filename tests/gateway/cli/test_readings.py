@@ -146,11 +146,11 @@ def test_the_last_are_shown_as_ever(loaded: Config) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["-n", "2", "--from", "-1h"], "give one of them"),
-        (["--from", "-1h", "--to", "-2h"], "not before"),
-        (["--from", "yesterday"], "is no time such as"),
+        (["-n", "2", "--from", "-1h"], "not both"),
+        (["--from", "-1h", "--to", "-2h"], "must be before"),
+        (["--from", "yesterday"], "is not a time such as"),
         (["-o", "readings.xml"], "a name that ends in"),
-        (["--json", "--from", "-1h"], "for the last few"),
+        (["--json", "--from", "-1h"], "shows only the last readings"),
         (["--format", "parquet"], "give -o FILE"),
         (["no-such-meter"], "no meter"),
     ],
@@ -188,7 +188,7 @@ def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
     source.close()
     result = _run(made, "-o", tmp_path / "all.csv")
     assert result.exit_code == 1
-    assert "cannot be read" in result.output
+    assert "cannot read record" in result.output
     assert (tmp_path / "all.csv").read_bytes() == old.encode()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "site"]
 

@@ -48,6 +48,6 @@ def test_whoever_may_not_look_is_told_so(site: Path, words: str) -> None:
 
 
 def test_an_id_that_cannot_be_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not a usable name"):
+    with pytest.raises(ConfigError, match="not a valid name"):
         site_init.init(tmp_path / "site", site_init.NewSite(gateway="a b", now_s=START_S))
     assert site_init.init(tmp_path / "site", site_init.NewSite(gateway="a-b", now_s=START_S))

@@ -72,7 +72,7 @@ def test_a_second_time_only_what_differs_is_shown_and_written(root: Path) -> Non
     done = install(root, "--yes")
     assert f"{unit}: will be changed\n--- as it is\n+++ as it will be\n" in done.output
     assert "-WatchdogSec=1s\n+WatchdogSec=30s\n" in done.output
-    assert done.output.count("is there as it should be") == len(TARGETS) - 1
+    assert done.output.count(": up to date") == len(TARGETS) - 1
     assert done.output.count("wrote ") == 1
     assert "WatchdogSec=30s" in unit.read_text()
 
@@ -84,13 +84,13 @@ def test_uninstall_removes_exactly_that(root: Path) -> None:
     configured(root)
     before, folders = files(root), sorted(root.rglob("*"))
     install(root, "--yes")
-    assert "there as it should be" in install(root, "--yes").output
+    assert ": up to date" in install(root, "--yes").output
     done = call("uninstall", "--root", root, "--yes")
     assert done.exit_code == 0, done.output
     assert files(root) == before
     assert sorted(root.rglob("*")) == folders
     assert not (root / "etc/systemd/system/multi-user.target.wants" / UNIT).is_symlink()
-    assert f"{root / STATE} and {root / CONFIG.parent} stay" in done.output
+    assert f"{root / STATE} and {root / CONFIG.parent} are kept" in done.output
 
 
 def test_what_others_have_written_is_neither_replaced_nor_removed(root: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_others_have_written_is_neither_replaced_nor_removed(root: Path) ->
     assert refused.exit_code == 2
     assert f"{unit}: exists already and was not written by" in refused.output
     left = call("uninstall", "--root", root, "--yes")
-    assert f"{unit}: is not from here, and stays" in left.output
+    assert f"{unit}: not written by `meterseal install`, kept" in left.output
     assert files(root) == {str(TARGETS[UNIT]): "[Service]\n"}
 
 
@@ -109,13 +109,13 @@ def test_beside_the_package_there_is_nothing_to_install(root: Path) -> None:
     (root / PACKAGED).parent.mkdir(parents=True)
     (root / PACKAGED).touch()
     done = install(root, "--yes")
-    assert (done.exit_code, "the Debian package has installed the service already" in done.output) == (1, True)
+    assert (done.exit_code, "the Debian package has already installed the service" in done.output) == (1, True)
 
 
 def test_a_command_that_a_service_cannot_see_is_refused() -> None:
     done = call("install", "--command", "/home/somebody/.venv/bin/meterseal", "--yes")
     assert done.exit_code == 2
-    assert "a service cannot see into /home" in done.output
+    assert "a service cannot access /home" in done.output
     missing = call("install", "--command", "/opt/there-is-no-such/bin/meterseal", "--yes")
     assert (missing.exit_code, "No such file" in missing.output) == (2, True)
 
@@ -141,7 +141,7 @@ def test_data_that_nobody_can_be_asked_for_stays(root: Path) -> None:
     (root / STATE).mkdir(parents=True)
     (root / STATE / "something").touch()
     done = call("uninstall", "--data", "--root", root, "--yes", text="something\n")
-    assert (done.exit_code, "nothing tells which gateway this is" in done.output) == (2, True)
+    assert (done.exit_code, "nothing says which gateway this belongs to" in done.output) == (2, True)
     assert (root / STATE / "something").exists()
 
 
@@ -151,7 +151,7 @@ def test_data_in_use_stays(root: Path) -> None:
     with instance_lock.take(root / STATE / "data"):
         done = subprocess.run(another_process, input="plant-7\n", capture_output=True, text=True)
     assert done.returncode == 2
-    assert "a gateway (process" in done.stderr
+    assert "a gateway (pid" in done.stderr
     assert (root / STATE).exists()
 
 

@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "missing key": ('id = "my-gateway"', "", ("gateway, id", "missing")),
     "bad name": ('name = "stack-co2"', 'name = "stack co2"', ("'stack co2'", "letters, digits")),
     "duplicate meter": ('name = "stack-co2"', 'name = "export-main"', ("meter 'export-main', name", "used 2 times")),
-    "reserved name": ('name = "stack-co2"', 'name = "gateway"', ("meter 'gateway', name", "taken")),
+    "reserved name": ('name = "stack-co2"', 'name = "gateway"', ("meter 'gateway', name", "reserved")),
     "same address": ("address = 240", "address = 1", ("meter 'export-main', address", "two meters")),
     "address 0": ("address = 240", "address = 0", ("meter 'stack-co2', address", "takes 1 to 247")),
     "address 248": ("address = 240", "address = 248", ("meter 'stack-co2', address", "takes 1 to 247")),
@@ -65,22 +65,22 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "rs485 delay alone": ("stopbits = 1", 'rs485_after = "2ms"', ("bus 'rs485-1', rs485", "rs485 = true")),
     "echo on tcp": ('host = "127.0.0.1"', 'host = "127.0.0.1"\necho = "on"', ("bus 'inverters', echo", "Modbus TCP")),
     "http ledger over mqtt": ("http://127.0.0.1:8700", "mqtt://127.0.0.1:1883", ("ledger 'demo-ledger', url", "http")),
-    "host that is empty": ('host = "127.0.0.1"', 'host = ""', ("bus 'inverters', host", "is no host's name")),
+    "host that is empty": ('host = "127.0.0.1"', 'host = ""', ("bus 'inverters', host", "is not a host name")),
     "host that is a URL": ('host = "127.0.0.1"', 'host = "http://10.0.0.5"', ("bus 'inverters', host", "is a URL")),
     "host with a port": (
         'host = "127.0.0.1"',
         'host = "10.0.0.5:502"',
         ("bus 'inverters', host", 'host = "10.0.0.5" and port = 502'),
     ),
-    "host with a blank": ('host = "127.0.0.1"', 'host = "10.0.0.5 "', ("bus 'inverters', host", "is no host's name")),
+    "host with a blank": ('host = "127.0.0.1"', 'host = "10.0.0.5 "', ("bus 'inverters', host", "is not a host name")),
     "one bus in single brackets": (
         "",
         "",
-        ("bus: stands in single brackets, and there may be several: [bus]", "write [[bus]]"),
+        ("bus: is in single brackets, but several are allowed: [bus]", "write [[bus]]"),
     ),
     "two buses in single brackets": ("", "", ("Cannot declare ('bus',) twice", "write [[bus]] in double brackets")),
-    "one ledger in single brackets": ("[[ledger]]", "[ledger]", ("ledger: stands in single", "write [[ledger]]")),
-    "a gateway in double brackets": ("[gateway]", "[[gateway]]", ("gateway: stands in double", "write [gateway]")),
+    "one ledger in single brackets": ("[[ledger]]", "[ledger]", ("ledger: is in single", "write [[ledger]]")),
+    "a gateway in double brackets": ("[gateway]", "[[gateway]]", ("gateway: is in double", "write [gateway]")),
     "parity in a word": ('parity = "N"', 'parity = "even"', ("bus 'rs485-1', parity", '"even"', 'write parity = "E"')),
     "type in capitals": ('type = "modbus-tcp"', 'type = "Modbus-TCP"', ("type", 'write type = "modbus-tcp"')),
     "keep of a year": ("[store]", '[store]\nkeep = "1y"', ("store, keep: must be a duration", 'write "365d"')),
@@ -208,7 +208,7 @@ def test_a_port_that_is_no_serial_port_names_no_process_to_kill(device: str, tmp
     path.write_text(path.read_text().replace('port = "rs485-1"', f'port = "{device}"'))
     code, _, err = meterseal("check", path)
     assert code == 2
-    assert f"{device}: this is not a serial port" in err
+    assert f"{device}: not a serial port" in err
     assert "kill" not in err
 
 
@@ -272,7 +272,9 @@ def test_check_refuses_a_key_that_the_trust_file_lacks(tmp_path: Path) -> None:
     trust = path.with_name("trust.toml")
     head, _, rest = trust.read_text().partition('meter = "stack-co2"')
     trust.write_text(head.rpartition("[[key]]")[0] + "[[key]]" + rest.partition("[[key]]")[2])
-    refused(path, "trust.toml", "lacks the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol")
+    refused(
+        path, "trust.toml", "does not list the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol"
+    )
     ready = prepare(load_config(path), may_be_missing=True)  # of a start: the alarm tells
     (missing,) = unlisted(ready.config, ready.keys, ready.trust)
     assert missing[0] == "stack-co2"
@@ -288,7 +290,7 @@ def test_check_and_run_refuse_key_files_that_are_swapped(other: str, tmp_path: P
     first, second = one.read_bytes(), two.read_bytes()
     one.write_bytes(second)
     two.write_bytes(first)
-    words = (f"keys/{other}.pem", "this is the key of meter 'stack-co2'", "put the key files back")
+    words = (f"keys/{other}.pem", "lists this as the key of meter 'stack-co2'", "put the key files back")
     refused(path, *words)
     demand_refused_by_run(path, *words)
 
@@ -299,7 +301,7 @@ def test_check_and_run_refuse_an_id_that_is_not_the_databases(tmp_path: Path) ->
     hands.poll(1)
     hands.end()
     path.write_text(path.read_text().replace('id = "test-gateway"', 'id = "renamed"'))
-    words = ("gateway, id", "is 'renamed'", "is of gateway 'test-gateway'", "write id = 'test-gateway'")
+    words = ("gateway, id", "is 'renamed'", "belongs to gateway 'test-gateway'", "write id = 'test-gateway'")
     refused(path, *words)
     demand_refused_by_run(path, *words)
 
@@ -323,7 +325,7 @@ def test_the_way_out_asks_first_if_the_meter_itself_has_the_ethernet_plug(tmp_pa
     code, _, err = meterseal("check", path)
     assert code == 2
     assert (
-        "  fix: if the meter itself has the Ethernet plug, direct = true at the top of its profile; the shortest" in err
+        "  fix: set direct = true at the top of its profile if the meter itself has the Ethernet port; set every" in err
     )
     profile.write_text(f"direct = true\n{SIMPLEST}")
     assert meterseal("check", path)[0] == 0
@@ -391,7 +393,7 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
     code, _, err = meterseal("init", tmp_path / "site")
     assert code == 2
-    assert "exists already" in err
+    assert "already exists" in err
     assert before == {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
 
 

@@ -60,11 +60,15 @@ RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "protocol over http": ("http", 'url = "https://h"\nprotocol = "5"', ("protocol: belongs to ledgers of type mqtt",)),
     "mqtt 4": ("mqtt", 'url = "mqtt://h"\nprotocol = "4"', ("protocol", 'one of "auto", "5", "3.1.1"')),
     "half a place": ("mqtt", 'url = "mqtt://h"\nchain_id = 1', ("contract: is missing", "behind a bridge")),
-    "a place over http": ("http", 'url = "https://h"\nchain_id = 1', ("chain_id: belongs to ledgers of type evm",)),
+    "a place over http": (
+        "http",
+        'url = "https://h"\nchain_id = 1',
+        ("chain_id: applies to ledgers of type evm only",),
+    ),
     "an account behind a bridge": (
         "mqtt",
         'url = "mqtt://h"\ncontract = "0x' + 40 * "a" + '"\nchain_id = 1\nkeystore = "k"',
-        ("keystore: belongs to ledgers of type evm",),
+        ("keystore: applies to ledgers of type evm only",),
     ),
     "no port": ("http", 'url = "https://h:port"', ("url: is no address",)),
     "mqtt for http": ("http", 'url = "mqtts://h"', ("url: a ledger of type http needs http://HOST:PORT or https://",)),
@@ -99,7 +103,7 @@ def test_one_contract_under_two_names_is_refused(tmp_path: Path) -> None:
     path.write_text(text + other + place.format("ab" * 20, 6) + "\n")
     load_config(path)
     path.write_text(text + other + place.format("AB" * 20, 5) + "\n")
-    refused(path, "ledger 'another', contract: is that of ledger 'demo-ledger'", "name it once")
+    refused(path, "ledger 'another', contract: is the contract of ledger 'demo-ledger'", "list it once")
 
 
 class Files:

@@ -44,7 +44,7 @@ def test_hours_of_the_day_are_minutes_and_may_cross_midnight(text: str, minutes:
     [
         ("Berlin", ("did you mean 'Europe/Berlin'?", "IANA")),
         ("europe/berlin", ("did you mean 'Europe/Berlin'?",)),
-        ("Europe", ("'Europe' is no IANA time zone",)),
+        ("Europe", ("'Europe' is not an IANA time zone",)),
         ("UTC+8", ("'UTC+8'", "Asia/Shanghai")),
         ("", ("IANA",)),
         ("../../etc/passwd", ("IANA",)),

@@ -103,11 +103,11 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
     device.exchange(71_234)
     number = until(lambda: [a.id for a in alarms(loaded) if a.code == "meter-exchanged" and a.active])[0]
     assert "acknowledged: " in act(browser, "acknowledge", id=str(number))
-    assert "put aside for 8 h: " in act(browser, "shelve", id=str(number), **{"for": "8h", "reason": "works"})
-    assert "taken back: " in act(browser, "unshelve", id=str(number))
-    assert "says another number than 70000" in act(browser, "accept", meter="meter-000", serial="70000")
+    assert "shelved for 8 h: " in act(browser, "shelve", id=str(number), **{"for": "8h", "reason": "works"})
+    assert "unshelved: " in act(browser, "unshelve", id=str(number))
+    assert "reports a serial number other than 70000" in act(browser, "accept", meter="meter-000", serial="70000")
     told = act(browser, "accept", meter="meter-000", serial="71234", reason="broken <b>display</b>")
-    assert "71234 is accepted in place of 70000" in told
+    assert "71234 accepted in place of 70000" in told
     (event,) = until(lambda: events(loaded, "meter-000", "meter-exchange"))
     assert (
         event.items() >= {"user": "ines", "identity": "serial_number=71234", "reason": "broken <b>display</b>"}.items()
@@ -129,14 +129,14 @@ def alarms(loaded: Config) -> list[AlarmRow]:
 @pytest.mark.parametrize(
     ("name", "fields", "told"),
     [
-        ("clear-shared", {"line": "tcp-000"}, "tcp-000: no other master is known on it"),
+        ("clear-shared", {"line": "tcp-000"}, "tcp-000: no other master is known on this line"),
         ("clear-shared", {}, "line is missing"),
-        ("shelve", {"id": "1"}, "for how long is missing"),
-        ("acknowledge", {"id": "-1"}, "id is no number"),
+        ("shelve", {"id": "1"}, "shelving time missing"),
+        ("acknowledge", {"id": "-1"}, "id is not a number"),
         ("acknowledge", {"id": "999999"}, "999999"),
-        ("accept", {"meter": "nobody", "serial": "1"}, "there is no meter nobody"),
+        ("accept", {"meter": "nobody", "serial": "1"}, "no meter nobody"),
         ("accept", {"meter": "meter-000", "serial": "x" * 300}, "serial is missing"),
-        ("reload", {"fingerprint": "00"}, "it has changed since it was looked at"),
+        ("reload", {"fingerprint": "00"}, "has changed since the preview"),
     ],
 )
 def test_what_cannot_be_done_is_told_on_the_page(

@@ -192,7 +192,7 @@ def test_a_wrong_password_and_an_unknown_page_are_told_in_words(site: Site, brow
         answer = seen.page.goto(f"{site.url}/meters/nobody")
         assert answer is not None
         assert answer.status == 404
-        assert "there is no meter nobody" in seen.page.locator("h1").inner_text()
+        assert "no meter nobody" in seen.page.locator("h1").inner_text()
         seen.complaints = [said for said in seen.complaints if "404" not in said and "403" not in said]
 
 
@@ -257,7 +257,7 @@ def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser
         seen.page.get_by_role("button", name="Review changes").click()
         assert "Grid connection" in seen.page.locator(".changes").inner_text()
         seen.page.get_by_role("button", name="Apply").click()
-        assert "taken over" in seen.page.get_by_role("status").inner_text()
+        assert "applied; if a meter" in seen.page.get_by_role("status").inner_text()
         seen.until("!document.querySelector('main').innerText.includes('stack-co2')")  # it has answered since
         seen.open("/")
         assert seen.page.get_by_role("link", name="Grid connection").count() == 1
@@ -288,12 +288,12 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
         seen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the page is looked at again
         seen.until("!document.querySelector('#course').same")
         seen.page.keyboard.press("Enter")
-        assert f"another number than {OLD}" in (refused := seen.page.locator(".said.bad").inner_text())
+        assert f"a serial number other than {OLD}" in (refused := seen.page.locator(".said.bad").inner_text())
         assert NEW not in refused
         seen.page.fill("[name=serial]", NEW)
         seen.page.fill("[name=reason]", "struck by lightning")
         seen.page.keyboard.press("Enter")
-        assert "is accepted" in seen.page.locator(".said.good").inner_text()
+        assert "accepted in place of" in seen.page.locator(".said.good").inner_text()
         seen.until("document.querySelector('[data-meter] .tag') && !document.querySelector('.verdict.bad')")
         assert f"Serial number: {NEW}" in seen.page.get_by_role("main").inner_text()
         other.until("!document.querySelector('.verdict.bad')")

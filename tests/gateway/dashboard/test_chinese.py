@@ -51,9 +51,10 @@ def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str
     why = Message("batch-refused", refusal=refusal(Refused("Unknown key")))
     refused = Message("ledger-refused", ledger="demo-ledger", batch=4, why=why)
     yield GATEWAY, AlarmCode.LEDGER_REFUSED, "ledger demo-ledger", refused
-    yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
+    room = horizon(config, store, running.clock.now_ms(), running=True).message
+    yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", room
     repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
-    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair).problem
+    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair)
     yield (
         "export-main",
         AlarmCode.COUNTER_BACK,

@@ -108,7 +108,7 @@ def test_who_cannot_record_lives_and_is_not_ready_and_who_is_stuck_is_neither(tm
             away.rename(loaded.database)
             await until(lambda: running.recorder.trouble is None)
             assert await asked(door, "/readyz") == (200, "ok\n")
-            loops.heartbeats.ask("a loop", lambda: "a loop is 30 s over its time")
+            loops.heartbeats.ask("a loop", lambda: "a loop is 30 s late")
             assert await asked(door, "/healthz") == (503, "not ok\n")
             assert await asked(door, "/readyz") == (503, "not ok\n")
 

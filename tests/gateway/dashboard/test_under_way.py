@@ -151,7 +151,7 @@ def test_nobody_waits_for_readers_that_are_no_more(tmp_path: Path) -> None:
             )
             assert answered == [True] * MOST_WAITING
             assert isinstance(dropped, Busy)
-            with pytest.raises(Busy, match="the pages are ending"):
+            with pytest.raises(Busy, match="the pages are shutting down"):
                 await readers.call(held)
 
     asyncio.run(test())

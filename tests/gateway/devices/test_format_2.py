@@ -158,7 +158,7 @@ def test_a_transformer_ratio_is_a_number_or_a_fraction(tmp_path: Path, ratio: st
 
 
 def test_a_ratio_under_a_profile_that_does_not_multiply_by_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ct: would change nothing(.|\n)*shows primary values already, or"):
+    with pytest.raises(ConfigError, match=r"ct: has no effect(.|\n)*shows primary values or"):
         configured(tmp_path, ONE + 'type = "uint16", unit = "W" }', "40")
 
 

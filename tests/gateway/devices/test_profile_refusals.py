@@ -8,6 +8,7 @@ import pytest
 
 from gateway.devices.points import ProfileError
 from gateway.devices.profile import parse_profile
+from gateway.messages.languages import fix_in_language, in_language
 
 HEAD = 'vendor = "V"\ndevice = "D"\nsource = "S"\nmax_registers = 50\n'
 WATT = "fc = 3, address = 0, type = 'int16', unit = 'W', "
@@ -21,7 +22,7 @@ SLEEPER = "format = 2\nmay_sleep = true\n"
 FILES = [
     ("maxregisters = 3", "maxregisters: unknown key; did you mean 'max_registers'"),
     ("[defualts]\nfc = 3", "defualts: unknown key; did you mean 'defaults'"),
-    ("[defaults]\naddress = 3", "defaults.address: unknown key; known: "),
+    ("[defaults]\naddress = 3", "defaults.address: unknown key; available: "),
     ("", r"points: no points; add a \[points\] table"),
     ("points = 5", "points: no points"),
     ("[points\n", "not valid TOML, or a key written twice: .* line 5"),
@@ -53,8 +54,8 @@ FILES = [
     ("[serial]\nparity = 'X'", "serial.parity: 'X' is not allowed; use one of N, E, O"),
     ("serial = 3", "serial: not a table; write it as a TOML table"),
     ("[not_available]\nuint8 = [0]", "not_available.uint8: unknown key; did you mean 'u?int"),
-    ("identity = ['q']" + POINT, "identity: 'q' is not a point of this profile; known: p"),
-    ("freshness = 'q'" + POINT, "freshness: 'q' is not a point of this profile; known: p"),
+    ("identity = ['q']" + POINT, "identity: 'q' is not a point of this profile; available: p"),
+    ("freshness = 'q'" + POINT, "freshness: 'q' is not a point of this profile; available: p"),
     (
         "freshness = 'q'\n[points]\nq = { fc = 3, address = 0, type = 'sunssf' }",
         "freshness: a scale register does not change",
@@ -65,10 +66,13 @@ FILES = [
         "sleeps_below: this key needs format 2; write format = 2 at the top",
     ),
     ("format = 2\nsleeps_below = 'p'" + POWER, "sleeps_below: this device does not sleep; add may_sleep = true"),
-    (SLEEPER + "sleeps_below = 'q'" + POWER, "sleeps_below: 'q' is not a point in W or kW of this profile; known: p"),
+    (
+        SLEEPER + "sleeps_below = 'q'" + POWER,
+        "sleeps_below: 'q' is not a point in W or kW of this profile; available: p",
+    ),
     (
         SLEEPER + "sleeps_below = 'p'" + POINT,
-        "sleeps_below: 'p' is not a point in W or kW of this profile; known: none",
+        "sleeps_below: 'p' is not a point in W or kW of this profile; available: none",
     ),
     ("stale_after_ms = 0", "stale_after_ms: 0 is not allowed; use a whole number from 1"),
     ("[points]\n'a.first' = { fc = 3, address = 0, type = 'int16', unit = 'W' }", "points.a.first: names that end in"),
@@ -169,6 +173,8 @@ def refuse(text: str, message: str) -> None:
     assert re.match(f"mine.toml: {message}", said), said
     assert caught.value.way_out
     assert str(caught.value).startswith("mine.toml: ")
+    chinese = in_language(caught.value.said, "zh"), fix_in_language(caught.value.said, "zh")
+    assert all(re.search("[\u4e00-\u9fff]", text) for text in chinese), chinese
 
 
 @pytest.mark.parametrize(("text", "message"), FILES)

@@ -41,7 +41,7 @@ def test_ledgers_that_answer_and_do_not(loaded: Config, tmp_path: Path) -> None:
             file.write(command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
         (finding,) = ledgers.ledgers(case(here))
         assert finding.result == "bad"
-        assert "it would refuse the next batch: Unknown key" in finding.text
+        assert "would refuse the next batch: Unknown key" in finding.text
         assert "meterseal-ledger enroll" in finding.way_out
         enrol(here, ledger.folder)
         (finding,) = ledgers.ledgers(case(here))
@@ -94,10 +94,10 @@ def test_the_doctor_asks_whether_the_last_batch_was_taken(loaded: Config, tmp_pa
         hands.end()
         (finding,) = ledgers.ledgers(case(here, machine.wall_ms))
         assert finding.result == "ok"
-        assert f"; batch {last + 1} waits for the gateway to run" in finding.text
+        assert f"; batch {last + 1} is pending until the gateway runs" in finding.text
         (finding,) = ledgers.ledgers(case(here, NOW_MS * 2, pid=1))
         assert finding.result == "bad"
-        assert f"; batch {last + 1} waits to be taken" in finding.text
+        assert f"; batch {last + 1} is pending" in finding.text
         finish.finish(here, within_s=30)  # which seals the rest, too
         ledger.stop()
         ledger.folder.rename(tmp_path / "lost")
@@ -105,4 +105,4 @@ def test_the_doctor_asks_whether_the_last_batch_was_taken(loaded: Config, tmp_pa
         enrol(here, ledger.folder)
         (finding,) = ledgers.ledgers(case(here, machine.wall_ms))
         assert finding.result == "bad"
-        assert f"it gave a receipt for batch {last + 2} and does not hold it any more" in finding.text
+        assert f"it gave a receipt for batch {last + 2} and no longer holds it" in finding.text

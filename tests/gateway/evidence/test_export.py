@@ -65,7 +65,7 @@ def test_only_what_has_a_receipt_and_is_old_enough_is_chosen(loaded: Config, tmp
     assert first is not None
     assert store.batches.receipted(1 << 62) == [0, 1]
     assert store.batches.receipted(first.sealed_ms + 1) == [0]
-    with pytest.raises(NotYet, match="batch 2: it has no receipt yet"):
+    with pytest.raises(NotYet, match="batch 2 has no receipt yet"):
         export(store, 2, tmp_path / "x.mbatch")
     assert list(tmp_path.glob("*.mbatch*")) == []
     store.close()
@@ -94,7 +94,7 @@ def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_s
         if store.records.pruned()[0] and store.batches.numbered(0) is not None:
             with pytest.raises(GatewayError, match="batch 0: it has been pruned"):
                 export(store, 0, tmp_path / "x")
-    for number, said in ((0, "has been pruned"), (99, "has no such batch")):
+    for number, said in ((0, "pruned"), (99, "has no such batch")):
         with pytest.raises(GatewayError, match=said):
             export(store, number, tmp_path / "x")
     assert list(export_to(store, "test-gateway", [0, 1], tmp_path / "out", pruning=True)) == []

@@ -33,7 +33,7 @@ def changed(change: Callable[[dict[Any, Any], dict[Any, Any]], object]) -> bytes
 
 
 RECEIPTS = {
-    "another ledger's": (receipt_for(ENTRY, "elsewhere"), "by 'elsewhere'; the ledger at this address has another"),
+    "another ledger's": (receipt_for(ENTRY, "elsewhere"), "from 'elsewhere': the ledger at this address does not"),
     "another statement's": (receipt_for(OTHER), "BadReceipt"),
     "vds 2": (changed(lambda p, u: p.update({395: 2})), "UnsupportedLog"),
     "a path that does not fit": (
@@ -43,7 +43,7 @@ RECEIPTS = {
     "another size than it claims": (changed(lambda p, u: p[15].update(size=5)), "the ledger signed 5"),
     "a key that nobody knows": (receipt_for(ENTRY, signer=key("thief")), "UnknownKey"),
     "of the future": (receipt_for(ENTRY, iat=NOW + 301), "in the future"),
-    "a place": (encode_locator(PLACE), "does not hold"),
+    "a place": (encode_locator(PLACE), "receipt is invalid"),
     "nothing": (b"", "Malformed"),
 }
 
@@ -82,8 +82,8 @@ def test_no_other_place() -> None:
     others: list[dict[str, Any]] = [{"ledger": "elsewhere"}, {"chain": 1}, {"contract": bytes(20)}]
     for other in others:
         said = refusal(encode_locator(replace(PLACE, **other)), HERE)
-        assert "the configuration says 'demo-ledger', 31337, 0x0001" in said
+        assert "configured are 'demo-ledger', 31337, 0x0001" in said
     for path in ((), (bytes(32),) * 3):
         assert "no root" in refusal(encode_locator(replace(PLACE, inclusion=(3, 1, path))), HERE)
     for answer in (receipt_for(ENTRY), b"", b"\xa0"):
-        assert "no place on a chain" in refusal(answer, HERE)
+        assert "not a place on a chain" in refusal(answer, HERE)

@@ -26,7 +26,7 @@ def test_without_a_gateway_the_doctor_knocks_at_the_broker(tmp_path: Path) -> No
     (finding,) = feeds(CheckContext.of(loaded, 0, pid=None))
     assert finding.result == "warn"
     assert "nobody answers at that address" in finding.text
-    assert "3 readings are still to be told as history" in finding.text
+    assert "3 readings to backfill" in finding.text
     loaded = feed_site(tmp_path / "login", f"mqtt://127.0.0.1:{free_port()}", 'user = "u"\npassword_file = "none"')
     (finding,) = feeds(CheckContext.of(loaded, 0, pid=None))
     assert finding.result == "bad"

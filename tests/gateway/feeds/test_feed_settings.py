@@ -35,14 +35,14 @@ def refused(folder: Path, text: str) -> ConfigError:
     ("entry", "key", "problem"),
     [
         (f'name = "a"\n{SPARKPLUG}', "group", "is missing"),
-        (f'name = "a"\n{PLAIN}group = "plant"\n', "group", "belongs to feeds of type sparkplug"),
-        (f'name = "a"\n{PLAIN}primary_host = "scada"\n', "primary_host", "belongs to feeds of type sparkplug"),
-        (f'name = "a"\n{PLAIN}backfill_rate = 0\n', "backfill_rate", "greater than or equal to 1"),
+        (f'name = "a"\n{PLAIN}group = "plant"\n', "group", "applies to feeds of type sparkplug only"),
+        (f'name = "a"\n{PLAIN}primary_host = "scada"\n', "primary_host", "applies to feeds of type sparkplug only"),
+        (f'name = "a"\n{PLAIN}backfill_rate = 0\n', "backfill_rate", "at least 1"),
         ('name = "a"\ntype = "json"\nurl = "http://127.0.0.1"\n', "url", "mqtt://HOST:PORT"),
         ('name = "a"\ntype = "json"\nurl = "mqtt://user:word@127.0.0.1"\n', "url", "end up in logs"),
         (f'name = "a"\n{FAR}user = "u"\npassword_file = "p"\n', "password_file", "in the clear"),
         (f'name = "a"\n{FAR}ca = "ca.pem"\n', "ca", "no use without TLS"),
-        (f'name = "a"\n{PLAIN}topic = "x"\n', "topic", "not a known key"),
+        (f'name = "a"\n{PLAIN}topic = "x"\n', "topic", "unknown key"),
     ],
 )
 def test_a_feed_that_cannot_work_is_refused_by_its_key(tmp_path: Path, entry: str, key: str, problem: str) -> None:

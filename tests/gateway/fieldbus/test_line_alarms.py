@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
+from gateway.fieldbus.modbus.errors import not_connected
 from gateway.fieldbus.modbus.frames import Shape
 from gateway.fieldbus.modbus.link import NO_FRAME, ObservedFrame
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.specs import Alarm, BlockAnswer, BlockFailure, Poll
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
 from tests.gateway.fieldbus.test_meter_state import Meter, Moved
@@ -75,6 +78,14 @@ def test_a_line_that_cannot_be_opened() -> None:
     line.alarms.port_gone("no permission to read and write it")
     assert line.codes == [("line-down", None, True)]
     assert "there is no such port" in line.told[0].text
+
+
+def test_the_alarm_of_a_connection_is_flat_enough_to_be_signed_with_its_code() -> None:
+    line = Watch(["a", "b"])
+    line.alarms.port_gone(not_connected(ConnectionRefusedError(errno.ECONNREFUSED, "")).said)
+    signed = Message("alarm-of-meters", what=line.told[0].said, meters=("a", "b"))
+    assert Message.from_fields(signed.to_fields()) == signed
+    assert str(signed).startswith("line: 127.0.0.1:502: Connection refused; retrying every 2 s")
 
 
 def test_another_device_that_answers() -> None:
@@ -146,6 +157,8 @@ def test_a_meter_that_refuses_is_an_alarm_with_code_and_block() -> None:
         "line: a: function 3, registers 300 to 301 (and 1 more): exception 02: it has no such register; "
         "try function 4 instead of 3, and check whether the map counts from 1"
     )
+    assert isinstance(line.told[0].said, Message)
+    assert line.told[0].said.to_fields() != {}, "flat enough to be signed with its code"
     polled(refused_poll(5, answered=True))  # its reads are being cut, until it gives all but what it lacks
     assert line.codes[1:] == [("meter-refuses", "a", False)]
     polled(refused_poll(1, answered=True))

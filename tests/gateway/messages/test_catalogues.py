@@ -52,6 +52,12 @@ CONVERTED = {
     "gateway/storage",
     "gateway/storage/capacity",
     "gateway/storage/recovery",
+    "ledger_client",
+    "ledger_client/formats",
+    "ledger_client/ledgers",
+    "ledger_client/ledgers/evm",
+    "ledger_client/transport",
+    "ledger_client/verification",
 }
 UNCONVERTED = set(rooms().values()) - CONVERTED
 """Rooms that still make some of their sentences as English text."""

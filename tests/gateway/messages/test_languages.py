@@ -24,11 +24,12 @@ FULL = Message("database-error", path="/data/x.db", error=Message("errno-enospc"
 
 def test_a_message_in_a_message_is_said_in_the_same_language() -> None:
     assert str(FULL) == (
-        "/data/x.db: No space left on device; fix: free space, and check the disk and the folder's permissions"
+        "/data/x.db: No space left on device; fix: free disk space, and check the disk and the permissions of the "
+        "folder"
     )
     assert in_language(FULL, "en") == "/data/x.db: No space left on device"
     assert in_language(FULL, "zh") == "/data/x.db：磁盘空间已满"
-    assert fix_in_language(FULL, "zh") == "请释放空间，并检查磁盘和目录权限"
+    assert fix_in_language(FULL, "zh") == "请释放磁盘空间，并检查磁盘和目录权限"
 
 
 def test_a_finished_text_goes_through_the_table_of_old_sentences() -> None:
@@ -48,7 +49,7 @@ def test_each_kind_of_alarm_has_a_title_and_advice(kind: str) -> None:
 def test_what_was_stored_is_shown_in_english_as_it_was_and_in_chinese_by_its_message() -> None:
     assert in_language(Stored("as it was worded then", FULL), "en") == "as it was worded then"
     assert in_language(Stored("as it was", FULL), "zh") == (
-        "/data/x.db：磁盘空间已满；处理：请释放空间，并检查磁盘和目录权限"
+        "/data/x.db：磁盘空间已满；处理：请释放磁盘空间，并检查磁盘和目录权限"
     )
     old = "bus-1: the line answers again"
     assert in_language(Stored(old), "zh") == in_language(Stored(old, Message("never-made")), "zh")

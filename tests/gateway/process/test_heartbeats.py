@@ -39,7 +39,7 @@ def test_a_pulse_is_late_after_its_wait_and_the_grace() -> None:
     time.now += 300 + GRACE_S
     assert pulse.stuck() is None
     time.now += 5
-    assert str(pulse.stuck()) == f"line rs485-1 is {GRACE_S + 5:.0f} s over its time"
+    assert str(pulse.stuck()) == f"line rs485-1 is {GRACE_S + 5:.0f} s late"
     pulse.beat(inf)
     time.now += 1e9
     assert pulse.stuck() is None
@@ -63,7 +63,7 @@ def test_loops_are_watched_while_they_run_and_others_are_asked() -> None:
         await asyncio.sleep(0)
         assert pulses.stuck() == []
         time.now += 5 + GRACE_S + 1
-        assert list(map(str, pulses.stuck())) == ["loop is 11 s over its time"]
+        assert list(map(str, pulses.stuck())) == ["loop is 11 s late"]
         pulses.ask("writer", lambda: "writer: hangs")
         assert len(pulses.stuck()) == 2
         go_on.set()
@@ -87,7 +87,7 @@ def test_a_blocking_call_may_take_as_long_as_its_loop_says() -> None:
         time.now += 260 + GRACE_S
         assert pulses.stuck() == []
         time.now += 1
-        assert list(map(str, pulses.stuck())) == ["uplink is 11 s over its time"]
+        assert list(map(str, pulses.stuck())) == ["uplink is 11 s late"]
         answered.set()
         await task
 
@@ -115,7 +115,7 @@ def test_a_line_turns_for_as_long_as_its_meter_may_be_silent() -> None:
             time.now += 3 * 60 + GRACE_S  # it may have to wait for another's answer before, and behind it
             assert pulses.stuck() == []
             time.now += READ_MORE_S + 1
-            assert list(map(str, pulses.stuck())) == ["line is 11 s over its time"]
+            assert list(map(str, pulses.stuck())) == ["line is 11 s late"]
             task.cancel()
             await asyncio.wait([task])
 
@@ -138,7 +138,7 @@ def test_a_writer_that_hangs_does_not_turn_unless_an_alarm_of_the_disk_stands(tm
     machine.passes(COMMIT_WITHIN_S + GRACE_S)
     assert made.stuck() is None
     machine.passes(1)
-    assert str(made.stuck()) == f"recorder is {GRACE_S + 1:.0f} s over its time"
+    assert str(made.stuck()) == f"recorder is {GRACE_S + 1:.0f} s late"
     made._journal._committer.trouble = StoreError("the disk is gone")
     assert made.stuck() is None
     made._journal._committer.trouble = None

@@ -57,7 +57,7 @@ def test_no_look_at_the_lock_from_inside_its_process_drops_it(loaded: Config) ->
         assert instance_lock.running(loaded.data) == os.getpid()
         list(run.run_checks(loaded, 0, pid=os.getpid()))
         (loaded.data / "meterseal.lock").open().close()
-        assert f"another gateway process (pid {os.getpid()}) works in this folder" in take_elsewhere(loaded.data)
+        assert f"another gateway process (pid {os.getpid()}) uses this folder" in take_elsewhere(loaded.data)
     assert take_elsewhere(loaded.data) == ""
 
 
@@ -74,7 +74,7 @@ def test_the_doctor_inside_a_gateway_is_told_who_runs_and_does_not_open_the_lock
 def test_a_gateway_of_the_older_lock_excludes_the_newer_and_is_named(loaded: Config) -> None:
     with held_as_before(loaded.data) as pid:
         assert instance_lock.running(loaded.data) == pid
-        with pytest.raises(GatewayError, match=rf"pid {pid}\) works in this folder"):
+        with pytest.raises(GatewayError, match=rf"pid {pid}\) uses this folder"):
             instance_lock.take(loaded.data)
 
 
@@ -89,7 +89,7 @@ def test_a_holder_whose_pid_was_wiped_is_still_a_holder(loaded: Config) -> None:
     with instance_lock.take(loaded.data):
         (loaded.data / "meterseal.lock").open("w").close()  # as an older version's refused start does
         assert instance_lock.running(loaded.data) == instance_lock.UNKNOWN
-        assert "another gateway works in this folder" in take_elsewhere(loaded.data)
+        assert "another gateway uses this folder" in take_elsewhere(loaded.data)
 
 
 def test_asking_takes_nothing(loaded: Config) -> None:

@@ -82,10 +82,10 @@ def test_a_change_that_the_disk_does_not_take_changes_nothing(loaded: Config) ->
     hands.journal.flush()
     after = rewritten(loaded, ('every = "10s"', 'every = "7s"'))
     hands.store._db.close()
-    with pytest.raises(StoreError, match="could not be written"):
+    with pytest.raises(StoreError, match="cannot write the change"):
         change(hands, after, METER)
     assert hands.journal.rules.periods_ms[METER] == 10_000
-    with pytest.raises(StoreError, match="nothing can be recorded now"):
+    with pytest.raises(StoreError, match="recording has stopped"):
         change(hands, after, METER)
     hands.machine.passes(20)
     assert hands.journal.skip(list(loaded.meters)) == hands.clock.schedule_ms()
@@ -124,7 +124,7 @@ def test_a_change_that_a_full_disk_refuses_has_ended_nothing_though_the_reserve_
     hands.machine.passes(25)
     hands.journal.flush()
     store.fates = [("full", 0.0)]
-    with pytest.raises(StoreError, match="could not be written"):
+    with pytest.raises(StoreError, match="cannot write the change"):
         change(hands, loaded, METER)
     hands.polls += 3
     hands.journal.skip(loaded.meters)

@@ -87,9 +87,9 @@ def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) 
 
 def test_the_stores_own_alarms_are_shown_and_not_signed_twice(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        ears.event("alarm", code="buffer", line="store", text="the buffer is 81 % full", raised=True)
+        ears.event("alarm", code="buffer", line="store", text="buffer 81% full", raised=True)
         assert (ears.one().code, ears.one().active, ears.raised()) == ("buffer", True, [])
-        ears.event("alarm", code="buffer", line="store", text="there is room again", raised=False)
+        ears.event("alarm", code="buffer", line="store", text="buffer has room again", raised=False)
         assert (ears.one().active, ears.raised()) == (False, [])
         ears.event("alarm", code="ledger-lost", line="ledger x", text="told elsewhere", raised=True)
         assert len(ears.board.listed()) == 1

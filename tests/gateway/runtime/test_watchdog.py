@@ -35,7 +35,7 @@ def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path)
             heard.until("STATUS", "3 not responding; recording")
             heard.until("WATCHDOG")
             assert gateway.stop() == 0
-            assert heard.until("STOPPING")["STATUS"].startswith("the reads in flight")
+            assert heard.until("STOPPING")["STATUS"].startswith("finishing the reads in flight")
         finally:
             gateway.close()
     said = gateway.log.read_text()
@@ -56,8 +56,8 @@ def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:
         task = asyncio.create_task(watch.run())
         assert "READY" in await asyncio.to_thread(heard.next)
         await asyncio.to_thread(heard.until, "WATCHDOG")
-        stuck.append("line rs485-1 is 12 s over its time")
-        await asyncio.to_thread(heard.until, "STATUS", "stuck: line rs485-1 is 12 s over its time")
+        stuck.append("line rs485-1 is 12 s late")
+        await asyncio.to_thread(heard.until, "STATUS", "stuck: line rs485-1 is 12 s late")
         for _ in range(5):
             assert (await asyncio.to_thread(heard.next)).keys() == {"STATUS"}
         stuck.clear()

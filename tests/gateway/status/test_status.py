@@ -66,7 +66,7 @@ def alarm(code: str) -> AlarmRow:
 
 CASES: dict[str, tuple[Callable[[Status], Status], list[str]]] = {
     "all is well": (lambda s: s, []),
-    "it does not run": (lambda s: replace(s, pid=None), ["the gateway is not running: nothing is being recorded"]),
+    "it does not run": (lambda s: replace(s, pid=None), ["the gateway is not running; nothing is recorded"]),
     "it records nothing": (
         lambda s: replace(s, recording=STOPPED, alarms=[alarm("recording-stopped")]),
         ["recording stopped (disk-full): no room is left"],
@@ -82,7 +82,7 @@ CASES: dict[str, tuple[Callable[[Status], Status], list[str]]] = {
     "a meter that is just in time": (lambda s: replace(s, meters=[replace(METER, age_s=35)]), []),
     "a late meter of a gateway at rest": (
         lambda s: replace(s, pid=None, meters=[LATE]),
-        ["the gateway is not running: nothing is being recorded"],
+        ["the gateway is not running; nothing is recorded"],
     ),
     "meters stay in their order": (
         lambda s: replace(s, meters=[LATE, replace(METER, name="b", last_ms=None, age_s=None), LATE]),

@@ -87,7 +87,7 @@ def test_a_database_of_which_nothing_is_left_is_damaged_and_not_a_new_one(loaded
         said = meterseal(command, loaded.path)
         assert said.returncode == 1
         assert f"{loaded.database}: the file is empty" in said.stderr
-        assert "start it with `meterseal run`" in said.stderr
+        assert "restart the gateway with `meterseal run CONFIG`" in said.stderr
     open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
     assert len(list(loaded.data.glob("meterseal.db.damaged-*"))) == 1
 
@@ -135,7 +135,7 @@ def test_a_second_gateway_in_one_folder_is_refused_and_told_who_works_there(load
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
-        with pytest.raises(GatewayError, match=rf"another gateway process \(pid {first.pid}\) works in this folder"):
+        with pytest.raises(GatewayError, match=rf"another gateway process \(pid {first.pid}\) uses this folder"):
             instance_lock.take(loaded.data)
         assert instance_lock.running(loaded.data) == first.pid
         first.communicate()

@@ -73,7 +73,7 @@ def test_another_database_in_its_place_is_not_written_to(loaded: Config, tmp_pat
     other.store.close()
     before = loaded.database.read_bytes()
     hands.poll(5)
-    assert "another database" in str(hands.journal.trouble)
+    assert "not the database that was open before" in str(hands.journal.trouble)
     assert loaded.database.read_bytes() == before
     hands.store.close()
 
@@ -222,7 +222,7 @@ def test_a_database_found_damaged_at_run_time_is_not_written_to_until_a_start_re
     hands.store.reopen()  # without what it remembers of the file
     hands.poll(10)
     assert isinstance(hands.journal.trouble, Damaged)
-    assert "stop the gateway and start it" in str(hands.journal.health()["recording"])
+    assert "restart the gateway" in str(hands.journal.health()["recording"])
     hands.poll(10)
     assert isinstance(hands.journal.trouble, Damaged)
     hands.store.close()

@@ -122,14 +122,14 @@ def test_doctor_looks_whether_the_account_may_write(plant: Plant) -> None:
     def said() -> str:
         return " ".join(meterseal("doctor", plant.loaded.path)[1].split())
 
-    assert "it would refuse the next batch: Unknown account" in said()
+    assert "would refuse the next batch: Unknown account" in said()
     plant.register()
     assert "it holds no batch of this gateway yet" in said()
     plant.registry.send(plant.registry.owner, "revoke", plant.account.address)
     assert "was revoked" in said()
     text = plant.loaded.trust.read_text()
     plant.loaded.trust.write_text(text[: text.index("[[chain]]")])
-    assert "has no [[chain]] of it" in said()
+    assert "has no [[chain]] for it" in said()
 
 
 def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> None:
@@ -146,11 +146,15 @@ def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> N
 RULES = {
     "no contract": ("contract = ", "# ", ("contract: is missing", "docs/evm.md")),
     "no chain": ("chain_id = 31337", "", ("chain_id: is missing",)),
-    "no address": ('contract = "0x', 'contract = "', ("contract: is no address: write 0x and 40 hexadecimal digits",)),
+    "no address": (
+        'contract = "0x',
+        'contract = "',
+        ("contract: is not an address: write 0x and 40 hexadecimal digits",),
+    ),
     "chain 0": ("chain_id = 31337", "chain_id = 0", ("chain_id",)),
     "over mqtt": ('url = "http://', 'url = "mqtt://', ("url", "type evm needs http://HOST:PORT")),
     "no confirmations": ("confirmations = 1", "confirmations = 0", ("confirmations",)),
-    "its keys for another type": ('type = "evm"', 'type = "http"', ("chain_id", "belongs to ledgers of type evm")),
+    "its keys for another type": ('type = "evm"', 'type = "http"', ("chain_id", "applies to ledgers of type evm only")),
 }
 
 

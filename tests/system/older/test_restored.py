@@ -203,7 +203,7 @@ def test_where_nobody_can_tell_what_is_sealed_the_old_stays_unsealed_for_ever(
     restored = life.status().restored
     assert restored is not None
     assert (restored.sealed_elsewhere, restored.unsealed_for_ever) == (0, old)
-    assert f"{old} of its records stay unsealed for ever" in restored.message.problem
+    assert f"{old} of its records stay unsealed permanently" in restored.message.problem
     row = life.reader.batches.leaves(1, 1 << 60)
     assert len(list(row)) == life.reader.totals()["records"] - old
     last = life.reader.batches.last()

@@ -81,9 +81,9 @@ def test_a_site_that_is_there_gets_only_what_it_lacks(tmp_path: Path) -> None:
     assert (site / "gateway.toml").read_text().startswith(text)
     assert all(path.read_bytes() == data for path, data in keys.items())
     again = meterseal(*with_pages)
-    assert (again.exit_code, "set up already" in again.output) == (2, True)
+    assert (again.exit_code, "already set up" in again.output) == (2, True)
     other = meterseal("init", site, "--web", "127.0.0.1:9", "--password-file", tmp_path / "pw")
-    assert (other.exit_code, "init overwrites nothing" in other.output) == (2, True)
+    assert (other.exit_code, "init does not overwrite" in other.output) == (2, True)
     users, old = (site / "keys/web.users").read_bytes(), fingerprint(site / "keys/web.crt")
     (site / "keys/web.crt").unlink()
     (site / "keys/web.key").rename(tmp_path / "old.key")
@@ -124,16 +124,16 @@ def test_users_come_change_and_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("web", "told"),
     [
-        ('listen = "192.0.2.7:8080"\n', "web, cert: is missing"),
-        ('listen = "0.0.0.0:8080"\n', "web, cert: is missing"),
-        ('listen = "[::]:8080"\n', "web, cert: is missing"),
+        ('listen = "192.0.2.7:8080"\n', "web, cert: missing"),
+        ('listen = "0.0.0.0:8080"\n', "web, cert: missing"),
+        ('listen = "[::]:8080"\n', "web, cert: missing"),
         ('listen = "127.0.0.1:8080"\ncert = "x"\n', "web, key: is missing: cert and key go together"),
         ('listen = "127.0.0.1:8080"\ncert = "x"\nkey = "y"\n', "web, cert: "),
         ('listen = "127.0.0.1:8080"\nmetrics_token_file = "x"\n', "web, metrics_token_file: "),
         ('listen = "127.0.0.1"\n', "web, listen: "),
         ('listen = "localhost:80"\n', "web, listen: "),
         ('listen = "127.0.0.1:80"\nhosts = ["http://x"]\n', "web, hosts"),
-        ('listen = "127.0.0.1:80"\npassword = "x"\n', "web, password: is not a known key"),
+        ('listen = "127.0.0.1:80"\npassword = "x"\n', "web, password: unknown key"),
     ],
 )
 def test_pages_that_must_not_be_opened_are_refused_with_file_key_and_way_out(
@@ -158,7 +158,7 @@ def test_beyond_this_machine_there_must_be_a_password(tmp_path: Path) -> None:
     certificate.make(loaded.keys, "x", ["192.0.2.7"], 1_800_000_000)
     for command in ("check", "run"):
         done = meterseal(command, loaded.path)
-        assert (done.exit_code, "there is no password yet" in done.output) == (2, True)
+        assert (done.exit_code, "no password is set" in done.output) == (2, True)
 
 
 def test_on_this_machine_without_a_user_nobody_gets_past_the_login(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_on_this_machine_without_a_user_nobody_gets_past_the_login(tmp_path: Pat
         assert browser.get("/").status == 200
         meterseal("password", loaded.path, "vera", "--remove")
         assert browser.get("/").status == 303, "taken off is logged out"
-        assert "nobody can log in to the pages yet: meterseal password" in server.log.read_text()
+        assert "no user can log in to the pages yet; run `meterseal password" in server.log.read_text()
 
 
 def test_a_port_in_use_costs_no_reading_and_is_taken_when_it_is_free(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_port_in_use_costs_no_reading_and_is_taken_when_it_is_free(tmp_path: P
     with socket.create_server(("127.0.0.1", port)) as held:
         loaded = pages_of(tmp_path / "site", (502,), f'listen = "127.0.0.1:{port}"\n')
         with running(loaded, "another process listens there") as server:
-            assert "recording goes on" in server.log.read_text()
+            assert "recording continues" in server.log.read_text()
             held.close()
             server.wait_for("pages at")
             assert Browser(port).get("/login").status == 200

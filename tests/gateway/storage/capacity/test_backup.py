@@ -84,7 +84,7 @@ def test_what_a_killed_backup_has_left_goes_a_day_later(loaded: Config, tmp_path
 def test_what_cannot_be_copied_is_said_and_the_earlier_backup_stays(
     loaded: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(GatewayError, match="there is no database yet"):
+    with pytest.raises(GatewayError, match="no database yet"):
         backup(loaded, tmp_path / "b.db")
     hands = Hands(loaded)
     hands.poll(30)
@@ -99,7 +99,7 @@ def test_what_cannot_be_copied_is_said_and_the_earlier_backup_stays(
             backup(loaded, target)
     with pytest.raises(GatewayError, match="No such file"):
         backup(loaded, tmp_path / "none" / "b.db")
-    with pytest.raises(GatewayError, match="is no file"):
+    with pytest.raises(GatewayError, match="is not a file"):
         backup(loaded, folder)
     with monkeypatch.context() as context:
         context.setattr(disk_space, "measure", lambda *_: Space(10**6, 10**5, 10**6))

@@ -1,0 +1,140 @@
+"""Commands that run a ledger: init, serve, enroll, revoke, show, rotate, backup."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from ledger_client.cli.options import FORCE, YES, agreed, broker_login, moment
+from ledger_client.times import rfc3339
+
+_RATE = click.FloatRange(0, 1e6)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NAME", help="the ledger's name, for ever  [default: demo-ledger]")
+def init(folder: Path, name: str | None) -> None:
+    """Make a new ledger in DIR, for `enroll` and `show` before it is served."""
+    from ledger_client.transparency.ledger.directory import make_dir
+
+    click.echo(f"made {folder}: ledger {make_dir(folder, name)}; serve it: meterseal-ledger serve {folder}")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
+@click.option("--cert", metavar="PEM", help="serve https with this certificate")
+@click.option("--key", metavar="PEM", help="and this private key")
+@click.option("--client-ca", metavar="PEM", help="let in only clients with a certificate by this CA (mutual TLS)")
+@click.option("--mqtt", metavar="mqtt[s]://HOST:PORT", help="also take statements through this broker")
+@broker_login
+@click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
+@click.option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at an address of their own")
+@click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")
+@click.option("--gateway-rate", type=_RATE, default=100, show_default=True, help="statements/s of one gateway; 0: any")
+@click.option("--connections", type=click.IntRange(1, 65536), default=512, show_default=True, help="open at once")
+@click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
+def serve(
+    folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
+    rate: float, gateway_rate: float, connections: int, **options: str | None,
+) -> None:  # fmt: skip
+    """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
+    from ledger_client.transparency.server.endpoints import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.server.main import Serving
+    from ledger_client.transparency.server.main import serve as run
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("meterseal").setLevel(logging.INFO)
+    own, broker = file_options(options)
+    doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy)
+    run(folder, doors, serving, lambda line: print(line, flush=True))
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("request", metavar="GATEWAY.ENROL", type=click.Path(path_type=Path))
+@click.option("--add-key", is_flag=True, help="let in a known gateway's new statement key that no old one has signed")
+@YES
+def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
+    """Let in the gateway that made a request, with its meters; asks first. May run while the ledger serves."""
+    from ledger_client.transparency.ledger import enroll as enrolling
+
+    proposal = enrolling.propose(folder, request, add_key=add_key)
+    for line in proposal.in_words():
+        click.echo(line)
+    if not proposal.changes:
+        return
+    agreed("compare the thumbprints with the gateway's operator by another way than the file came", yes=yes)
+    enrolling.let_in(folder, proposal, add_key=add_key)
+    click.echo(f"gateway {proposal.enrolment.gateway} enrolled: {len(proposal.new)} new keys")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("gateway")
+@click.option("--kid", metavar="KID", help="which key, if the gateway has several; show lists them")
+@click.option("--reason", metavar="TEXT", help="why, for whoever reads a refusal")
+@click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
+def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
+    """Have a gateway's key count no more; may run while the ledger serves. What was taken stays."""
+    from ledger_client.transparency.ledger.revoke import revoke as mark
+    from ledger_client.transport.wire import id_to_text
+
+    key, changed = mark(folder, gateway, kid, int(time.time()) if at is None else moment("--at", at), reason)
+    state = "revoked" if changed else "revoked already, left as it is:"
+    whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
+    click.echo(f"gateway {gateway}: {whose} {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--trust", is_flag=True, help="print the [[key]] entry for the trust.toml of whoever believes this ledger"
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def show(folder: Path, trust: bool, as_json: bool) -> None:
+    """Say what the ledger in DIR holds; it may be serving meanwhile."""
+    from ledger_client.transparency.ledger import show as summary
+
+    if trust:
+        click.echo(summary.trust_entry(folder), nl=False)
+    elif as_json:
+        click.echo(json.dumps(summary.facts(folder)))
+    else:
+        click.echo(summary.in_words(summary.facts(folder)))
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--prepare", is_flag=True, help="make the next key and print its [[key]] entry; the present key signs on")
+def rotate(folder: Path, prepare: bool) -> None:
+    """Sign with a new key from now on; the ledger in DIR may be serving. Older keys stay published."""
+    from ledger_client.transparency.ledger import rotate as keys
+    from ledger_client.transport.wire import id_to_text
+
+    if prepare:
+        click.echo(keys.prepare(folder), nl=False)
+        return
+    before, now = keys.rotate(folder)
+    click.echo(f"{id_to_text(now.key.kid)} signs from {rfc3339(now.since)} on, after {id_to_text(before.key.kid)}")
+    click.echo(f"everyone who believes this ledger needs its new entries: meterseal-ledger show {folder} --trust")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="where to")
+@FORCE
+def backup(folder: Path, output: Path, force: bool) -> None:
+    """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
+    from ledger_client.transparency.ledger.backup import backup as copy
+
+    copied = copy(folder, output, force=force)
+    click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
+    click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
