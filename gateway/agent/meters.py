@@ -16,6 +16,7 @@ from gateway.recording.live_state import Live
 from gateway.recording.writer import Recorder
 from gateway.runtime.power_history import PowerHistory, recall
 from gateway.storage.database import Database
+from gateway.storage.record_tables import Records
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Reading
 
@@ -46,7 +47,7 @@ class MeterSet:
         self._recorder = recorder
         self.poller = Poller(config.meters, clock, recorder.put, config.profiles, recorder.happened)
         for name in config.meters:
-            self.poller.recall(name, _last_readings(store, name))
+            self.poller.recall(name, _last_readings(store.records, name))
         self.identities = recorder.identities()
         self.commissioning = MeterIdentity(
             config.meters, dict(self.identities), self.poller, recorder, recorder.happened
@@ -59,8 +60,9 @@ class MeterSet:
         unknown = self.power.unknown(config)
 
         def read(store: Database) -> Past:
-            power = {name: recall(store, name, point) for name, point in unknown.items()}
-            return Past({name: list(_last_readings(store, name)) for name in added}, identities(store, added), power)
+            power = {name: recall(store.summaries, name, point) for name, point in unknown.items()}
+            readings = {name: list(_last_readings(store.records, name)) for name in added}
+            return Past(readings, identities(store.records, added), power)
 
         return await asyncio.wrap_future(self._recorder.call(read))
 
@@ -75,8 +77,8 @@ class MeterSet:
         self.live.change(config.meters)
 
 
-def _last_readings(store: Database, meter: str) -> Iterator[Reading]:
+def _last_readings(records: Records, meter: str) -> Iterator[Reading]:
     """The newest readings first, as far as the past of a counter may lie behind polls that had no value of it."""
-    for row in reversed(store.records.readings(meter, RECALLED)):
+    for row in reversed(records.readings(meter, RECALLED)):
         if isinstance(body := parse_record(row.data).body, Reading):
             yield body

@@ -130,7 +130,7 @@ def _identities(config: Config) -> dict[str, str]:
     with suppress(GatewayError):  # keys do not depend on the database
         store = Database(config.database, read_only=True)
         try:
-            return identities(store, config.meters)
+            return identities(store.records, config.meters)
         finally:
             store.close()
     return {}

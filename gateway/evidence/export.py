@@ -16,6 +16,7 @@ from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.storage.database import Database
+from gateway.storage.record_tables import Records
 from gateway.storage.recovery.repair_report import REPAIRED
 from gateway.storage.rows import Batch
 from ledger_client.durable_files import whole_file
@@ -49,7 +50,7 @@ def export(store: Database, number: int, path: Path) -> Exported:
     """
     with store.snapshot():
         batch = _batch(store, number)
-        receipts, places = settled_by(store, batch)
+        receipts, places = settled_by(store.anchors, batch)
         records = (row.data for row in store.batches.leaves(batch.first_id, batch.last_id))
         try:
             with whole_file(path) as file:
@@ -71,7 +72,7 @@ def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tup
     if first is not None and first.name == CONFIGURATION and first.fields["at"] == "day":
         return (), None
     proofs: list[Path] = []
-    for row in _announced_before(store, batch.first_id):
+    for row in _announced_before(store.records, batch.first_id):
         path = folder / f"{parse_record(row.data).claims.gateway}-event-{row.epoch.hex()}-{row.seq:010d}{PROOF_SUFFIX}"
         try:
             if not path.exists():
@@ -86,10 +87,10 @@ def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tup
     return tuple(proofs), None
 
 
-def _announced_before(store: Database, place: int) -> list[StoredRecord]:
+def _announced_before(records: Records, place: int) -> list[StoredRecord]:
     """The newest configuration in front of a place, in all its parts, and the events with new grids behind it."""
     found = []
-    for row in store.records.events_before(GATEWAY, place):
+    for row in records.events_before(GATEWAY, place):
         event = _event(row)
         if event is not None and (event.name == CONFIGURATION or "grids" in event.fields):
             found.append(row)

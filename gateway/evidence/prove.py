@@ -8,8 +8,10 @@ from gateway.errors import Declined, GatewayError, NotYet
 from gateway.evidence.sealing import tree_of
 from gateway.messages.message import Message
 from gateway.records import StoredRecord
+from gateway.storage.anchor_tables import Anchors
 from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
+from gateway.storage.repair_tables import Repairs
 from gateway.storage.rows import Batch
 from ledger_client.formats.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.formats.statement import id_text, parse_statement
@@ -24,7 +26,7 @@ def find(store: Database, name: str) -> StoredRecord:
         epoch, seq = bytes.fromhex(match["epoch"]), int(match["seq"])
         found = store.records.find(match["meter"], epoch, seq)
         if found is None and store.repairs.lost_in(match["meter"], epoch, seq):
-            raise Declined(Message("proof-record-lost", record=name, files=_damaged_files(store)))
+            raise Declined(Message("proof-record-lost", record=name, files=_damaged_files(store.repairs)))
         if found is None:
             raise GatewayError(Message("proof-no-record", record=name, path=str(store.path)))
         return found[1]
@@ -38,9 +40,9 @@ def find(store: Database, name: str) -> StoredRecord:
     return row
 
 
-def _damaged_files(store: Database) -> tuple[str, ...]:
+def _damaged_files(repairs: Repairs) -> tuple[str, ...]:
     """The damaged databases that were set aside."""
-    return tuple(repair.file for repair in store.repairs.all())
+    return tuple(repair.file for repair in repairs.all())
 
 
 def prove(store: Database, row: StoredRecord) -> bytes:
@@ -58,10 +60,10 @@ def prove(store: Database, row: StoredRecord) -> bytes:
     if statement is not None:
         raise GatewayError(Message("proof-batch-elsewhere", record=row.id, statement=id_text(statement)))
     if batch is None and place <= store.batches.sealed_to():
-        raise Declined(Message("proof-batch-lost", record=row.id, files=_damaged_files(store)))
+        raise Declined(Message("proof-batch-lost", record=row.id, files=_damaged_files(store.repairs)))
     if batch is None:
         raise NotYet(Message("proof-not-sealed", record=row.id))
-    receipts, places = settled_by(store, batch, row.id)
+    receipts, places = settled_by(store.anchors, batch, row.id)
     rows = list(store.batches.leaves(batch.first_id, batch.last_id))
     tree = tree_of(rows)
     if len(rows) != batch.size or tree.root != parse_statement(batch.entry).statement.root:
@@ -80,7 +82,7 @@ def prove(store: Database, row: StoredRecord) -> bytes:
 
 def _incomplete(store: Database, batch: Batch, record: str, n: int) -> GatewayError:
     """Why a batch of which only ``n`` records are here, or other ones, proves none of them."""
-    path, files = str(store.path), _damaged_files(store)
+    path, files = str(store.path), _damaged_files(store.repairs)
     if not files:
         return GatewayError(Message("proof-batch-differs", batch=batch.batch, size=batch.size, path=path, n=n))
     return Declined(
@@ -90,12 +92,12 @@ def _incomplete(store: Database, batch: Batch, record: str, n: int) -> GatewayEr
     )
 
 
-def settled_by(store: Database, batch: Batch, record: str = "") -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
+def settled_by(anchors: Anchors, batch: Batch, record: str = "") -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
     """The receipts of a batch, and its places on chains.
 
     Raises NotYet while it has neither; ``record`` is what was asked for, where it is one.
     """
-    settled = [a.receipt for a in store.anchors.of(batch.batch) if a.receipt is not None]
+    settled = [a.receipt for a in anchors.of(batch.batch) if a.receipt is not None]
     if not settled:
         if record:
             raise NotYet(Message("proof-not-settled", record=record, batch=batch.batch))

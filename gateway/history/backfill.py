@@ -20,7 +20,7 @@ from gateway.process.threads import in_thread
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
-from gateway.storage.summary_tables import SLACK_MS
+from gateway.storage.summary_tables import SLACK_MS, Summaries
 from gateway.storage.writer import Writer
 
 log = logging.getLogger("meterseal.agent")
@@ -31,16 +31,16 @@ PAUSE_S = 0.5
 Found = list[tuple[int, Aggregate]]
 
 
-def rebuild(store: Database, meter: str, from_ms: int, to_ms: int) -> Found:
+def rebuild(summaries: Summaries, meter: str, from_ms: int, to_ms: int) -> Found:
     """The minutes and hours of [from_ms, to_ms), whole hours, as the records say: (how long, span), folded. One that no
     later record has completed is not among them. Raises StoreError."""
     opened, found = Open(floor_ms=from_ms), Found()
-    stretch = store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
-    for kind, time_ms, data in store.summaries.story(meter, *stretch):
+    stretch = summaries.place_of(from_ms - SLACK_MS), summaries.place_of(to_ms + SLACK_MS)
+    for kind, time_ms, data in summaries.story(meter, *stretch):
         for span_ms, span in opened.feed(read_body(kind, time_ms, data)):
             if span.start_ms < to_ms:
                 found.append((span_ms, span))
-    newest_ms = store.summaries.newest_before(meter, 1 << 53, 0)
+    newest_ms = summaries.newest_before(meter, 1 << 53, 0)
     if newest_ms is not None and newest_ms >= to_ms:
         found += opened.close(to_ms)
     return found
@@ -48,27 +48,27 @@ def rebuild(store: Database, meter: str, from_ms: int, to_ms: int) -> Found:
 
 def put(store: Database, meter: str, found: Found) -> None:
     """Keep what was rebuilt, in one transaction. Raises StoreError."""
-    forms = Forms(store)
+    forms = Forms(store.summaries)
     with store.transaction():
         store.summaries.put([forms.row(meter, *one) for one in found])
 
 
-def first_hour(store: Database, meter: str, now_ms: int) -> int:
+def first_hour(summaries: Summaries, meter: str, now_ms: int) -> int:
     """The first hour from which on a meter has its summaries, or will have them without a rebuild."""
-    rows = store.summaries.oldest(meter, HOUR_MS), store.summaries.oldest(meter, MINUTE_MS)
+    rows = summaries.oldest(meter, HOUR_MS), summaries.oldest(meter, MINUTE_MS)
     first_ms = min(now_ms, min((at for at in rows if at is not None), default=now_ms))
     return first_ms - first_ms % HOUR_MS
 
 
-def rebuild_before(store: Database, meter: str, before_ms: int, oldest_ms: int) -> tuple[int, Found] | None:
+def rebuild_before(summaries: Summaries, meter: str, before_ms: int, oldest_ms: int) -> tuple[int, Found] | None:
     """Some of the newest hours before this one of which there are records: where they begin, and their spans. None if
     there are none, or only such as are older than ``oldest_ms``. Raises StoreError."""
-    newest_ms = store.summaries.newest_before(meter, before_ms, SLACK_MS)
+    newest_ms = summaries.newest_before(meter, before_ms, SLACK_MS)
     if newest_ms is None or newest_ms < oldest_ms:
         return None
-    earliest_ms = store.summaries.time_back(meter, newest_ms, MANY, SLACK_MS)
+    earliest_ms = summaries.time_back(meter, newest_ms, MANY, SLACK_MS)
     from_ms = min(newest_ms - newest_ms % HOUR_MS, earliest_ms + HOUR_MS - earliest_ms % HOUR_MS)
-    return from_ms, rebuild(store, meter, from_ms, before_ms)
+    return from_ms, rebuild(summaries, meter, from_ms, before_ms)
 
 
 class Backfill(BackgroundTask):
@@ -101,7 +101,7 @@ class Backfill(BackgroundTask):
         store = Database(self._config.database, read_only=True)
         try:
             if before_ms is None:
-                before_ms = first_hour(store, meter, now_ms)
-            return rebuild_before(store, meter, before_ms, now_ms - HOURS_KEPT_MS)
+                before_ms = first_hour(store.summaries, meter, now_ms)
+            return rebuild_before(store.summaries, meter, before_ms, now_ms - HOURS_KEPT_MS)
         finally:
             store.close()

@@ -17,9 +17,8 @@ from gateway.errors import StoreError
 from gateway.history.aggregate_codec import Form, form_of, pack, unpack
 from gateway.history.aggregates import FOLD_AT, Aggregate, Body, time_of
 from gateway.records import SignedRecord
-from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
-from gateway.storage.summary_tables import Points, SummaryRow
+from gateway.storage.summary_tables import Points, Summaries, SummaryRow
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading
 
@@ -77,18 +76,18 @@ class Open:
 class Forms:
     """The forms that the database knows; a new one is kept with the first row that needs it."""
 
-    def __init__(self, store: Database) -> None:
-        self._store = store
+    def __init__(self, summaries: Summaries) -> None:
+        self._summaries = summaries
         self._numbers: dict[Points, int] | None = None
 
     def row(self, meter: str, span_ms: int, span: Aggregate) -> SummaryRow:
         """The row of a folded span. Call within ``transaction()``."""
         if self._numbers is None:
-            self._numbers = {points: number for number, points in self._store.summaries.forms().items()}
+            self._numbers = {points: number for number, points in self._summaries.forms().items()}
         points = Form.of(span).points
         number = self._numbers.get(points)
         if number is None:
-            number = self._numbers[points] = self._store.summaries.add_form(points)
+            number = self._numbers[points] = self._summaries.add_form(points)
         return SummaryRow(meter, span_ms, span.start_ms, pack(span, number, points))
 
     def forget(self) -> None:
@@ -99,10 +98,10 @@ class Forms:
 class Summariser:
     """Summarises what is committed. Belongs to the writer thread."""
 
-    def __init__(self, store: Database, new: Iterable[str] = ()) -> None:
+    def __init__(self, summaries: Summaries, new: Iterable[str] = ()) -> None:
         """``new``: meters of which the database has no record, so that there is nothing to read of them."""
-        self._store = store
-        self._forms = Forms(store)
+        self._summaries = summaries
+        self._forms = Forms(summaries)
         self._open: dict[str, Open] = {}
         self._new = set(new)
         self._seen: dict[str, int] = {}
@@ -142,7 +141,7 @@ class Summariser:
                     for span_ms, span in opened.feed(body):
                         complete.append((meter, span_ms, span))
         if complete:
-            self._store.summaries.put([self._forms.row(*one) for one in complete])
+            self._summaries.put([self._forms.row(*one) for one in complete])
 
     def _resumed(self, meter: str, bodies: Iterable[Body]) -> Open | None:
         """The state of a meter, from the records, once it is needed for a minute that these complete."""
@@ -169,7 +168,7 @@ class Summariser:
 
     def resume(self, meter: str) -> Open:
         """Read the open minute and hour of a meter from its records and rows. Raises StoreError."""
-        opened, bodies = resume(self._store, meter)
+        opened, bodies = resume(self._summaries, meter)
         for body in bodies:
             for span_ms, span in opened.feed(body):
                 self._late.append((meter, span_ms, span))
@@ -191,17 +190,17 @@ class Summariser:
         self._forms.forget()
 
 
-def resume(store: Database, meter: str) -> tuple[Open, list[Body]]:
+def resume(summaries: Summaries, meter: str) -> tuple[Open, list[Body]]:
     """How the rows of a meter stand, and the records that they do not hold, oldest first."""
-    minute_ms, hour_ms = store.summaries.newest(meter, MINUTE_MS), store.summaries.newest(meter, HOUR_MS)
+    minute_ms, hour_ms = summaries.newest(meter, MINUTE_MS), summaries.newest(meter, HOUR_MS)
     opened = Open()
     if minute_ms is not None:
         opened.floor_ms = minute_ms + MINUTE_MS
         begun_ms = minute_ms - minute_ms % HOUR_MS
         if hour_ms is None or hour_ms < begun_ms:
-            opened.hour = hour_so_far(store, meter, begun_ms, opened.floor_ms)
+            opened.hour = hour_so_far(summaries, meter, begun_ms, opened.floor_ms)
     bodies: list[Body] = []
-    for kind, time_ms, data in store.summaries.story_back(meter):
+    for kind, time_ms, data in summaries.story_back(meter):
         if minute_ms is None and not opened.floor_ms:
             opened.floor_ms = time_ms - time_ms % HOUR_MS
         if time_ms < opened.floor_ms and (kind == "reading" or time_ms < opened.floor_ms - HOUR_MS):
@@ -211,19 +210,19 @@ def resume(store: Database, meter: str) -> tuple[Open, list[Body]]:
 
 
 def kept_spans(
-    store: Database, meter: str, span_ms: int, from_ms: int, to_ms: int, only: Collection[str] | None = None
+    summaries: Summaries, meter: str, span_ms: int, from_ms: int, to_ms: int, only: Collection[str] | None = None
 ) -> Iterator[Aggregate]:
     """The rows that begin in [from_ms, to_ms) as spans, in order; one that cannot be read is a gap."""
-    forms = {number: Form(points) for number, points in store.summaries.forms().items()}
-    for start_ms, data in store.summaries.between(meter, span_ms, from_ms, to_ms):
+    forms = {number: Form(points) for number, points in summaries.forms().items()}
+    for start_ms, data in summaries.between(meter, span_ms, from_ms, to_ms):
         with suppress(ValueError, LookupError):
             yield unpack(data, start_ms, forms[form_of(data)], only)
 
 
-def hour_so_far(store: Database, meter: str, from_ms: int, to_ms: int) -> Aggregate | None:
+def hour_so_far(summaries: Summaries, meter: str, from_ms: int, to_ms: int) -> Aggregate | None:
     """The rows of minutes in [from_ms, to_ms) as one span; None if there are none."""
     hour: Aggregate | None = None
-    for minute in kept_spans(store, meter, MINUTE_MS, from_ms, to_ms):
+    for minute in kept_spans(summaries, meter, MINUTE_MS, from_ms, to_ms):
         hour = hour or Aggregate(from_ms)
         hour.merge(minute)
     return hour

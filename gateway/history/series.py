@@ -20,7 +20,7 @@ from gateway.history.local_calendar import DAY_MS, days
 from gateway.history.rollup import kept_spans, resume
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
-from gateway.storage.summary_tables import SLACK_MS
+from gateway.storage.summary_tables import SLACK_MS, Summaries
 from gateway.verdicts import Verdict, verdict
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Number, Quality, Reading
@@ -101,7 +101,7 @@ def history(
     """The course of some points (None: all) in at most ``most`` steps; those of a day and more are days of ``zone``.
     Raises StoreError."""
     with store.snapshot():
-        readings = _readings(store, meter, from_ms, to_ms, most)
+        readings = _readings(store.summaries, meter, from_ms, to_ms, most)
         if readings is not None and (series := _of_readings(meter, names, from_ms, to_ms, readings, most)):
             return series
         spans = Spans(store, meter, names)
@@ -176,7 +176,7 @@ class Spans:
 
     def _spans(self, span_ms: int, from_ms: int, to_ms: int) -> Iterator[Aggregate]:
         from_ms -= from_ms % span_ms
-        yield from kept_spans(self._store, self._meter, span_ms, from_ms, to_ms, self._names)
+        yield from kept_spans(self._store.summaries, self._meter, span_ms, from_ms, to_ms, self._names)
         newest = self._store.summaries.newest(self._meter, span_ms)
         if newest is None or to_ms > newest + span_ms:
             yield from (span for span in self._running(span_ms) if from_ms <= span.start_ms < to_ms)
@@ -184,7 +184,7 @@ class Spans:
     def _running(self, asked_ms: int) -> list[Aggregate]:
         """What has no row yet."""
         if self._newest is None:
-            opened, bodies = resume(self._store, self._meter)
+            opened, bodies = resume(self._store.summaries, self._meter)
             minutes: list[Aggregate] = []
             hours: list[Aggregate] = []
             complete = [pair for body in bodies for pair in opened.feed(body)]
@@ -196,15 +196,13 @@ class Spans:
         return self._newest[asked_ms == HOUR_MS]
 
 
-def _readings(store: Database, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
+def _readings(summaries: Summaries, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
     """The readings in [from_ms, to_ms); None if there are more than ``most``."""
-    first_id, last_id = store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
-    if store.summaries.are_more(
-        meter, first_id, last_id, 2 * most + SLACK_RECORDS
-    ):  # some of them are coverage records
+    first_id, last_id = summaries.place_of(from_ms - SLACK_MS), summaries.place_of(to_ms + SLACK_MS)
+    if summaries.are_more(meter, first_id, last_id, 2 * most + SLACK_RECORDS):  # some of them are coverage records
         return None
     found: list[tuple[int, bytes]] = []
-    for kind, time_ms, data in store.summaries.story(meter, first_id, last_id):
+    for kind, time_ms, data in summaries.story(meter, first_id, last_id):
         if kind == "reading" and from_ms <= time_ms < to_ms:
             found.append((time_ms, data))
             if len(found) > most:

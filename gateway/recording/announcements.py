@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.config.model import Configured
 from gateway.records import CONFIGURATION, GATEWAY, KEYS, SCHEDULE
-from gateway.storage.database import Database
+from gateway.storage.record_tables import Records
 from gateway.storage.rows import Tail
 from ledger_client.formats import cbor
 from ledger_client.formats.cose import KID, Sign1
@@ -29,14 +29,14 @@ _Fact = tuple[str, str, Any]
 """Table, meter, and what it says of it."""
 
 
-def identities(store: Database, meters: Iterable[str]) -> dict[str, str]:
+def identities(records: Records, meters: Iterable[str]) -> dict[str, str]:
     """The identity that each meter was last commissioned or accepted with, from its newest event."""
-    found = {meter: next(_identities_of(store, meter), None) for meter in meters}
+    found = {meter: next(_identities_of(records, meter), None) for meter in meters}
     return {meter: identity for meter, identity in found.items() if identity is not None}
 
 
-def _identities_of(store: Database, meter: str) -> Iterator[str]:
-    for row in store.records.events_of(meter):
+def _identities_of(records: Records, meter: str) -> Iterator[str]:
+    for row in records.events_of(meter):
         body = parse_record(row.data).body
         if isinstance(body, Event) and isinstance(identity := body.fields.get("identity"), str):
             yield identity
@@ -89,8 +89,8 @@ class Announcements:
     """What has been announced of one epoch: its grids, identities as they become known, and the day of the last
     ``configuration``. Not to be shared between threads."""
 
-    def __init__(self, store: Database, meters: Iterable[str]) -> None:
-        self.identities = identities(store, meters)
+    def __init__(self, records: Records, meters: Iterable[str]) -> None:
+        self.identities = identities(records, meters)
         self._grids: dict[str, list[Grid]] = {}
         self._day = -1
 

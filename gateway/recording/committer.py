@@ -55,8 +55,8 @@ class Committer:
         self._repairs = store.repairs.untold()
         self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
         self.accounting = Accounting(clock)
-        self.summaries = Summariser(store, [meter for meter, tail in self.tails.items() if tail is None])
-        self.announced = Announcements(store, rules.periods_ms)
+        self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
+        self.announced = Announcements(store.records, rules.periods_ms)
         self.uncut = store.batches.count_unsealed()
         """Committed records behind the last cut, coverage not counted."""
         self.retry_at_ms = 0

@@ -45,7 +45,7 @@ def take_over(committer: Committer, change: Change) -> int:
     at_ms, now = clock.schedule_ms(), Timestamp.now(clock)
     gone = [meter for meter in counters if meter not in periods_ms]
     tails = {meter: store.records.tail(meter) for meter in change.anew if meter not in counters}
-    identified = identities(store, tails)
+    identified = identities(store.records, tails)
     going = [*gone, *(meter for meter in change.anew if meter in counters)]
     last = {meter: deepcopy(counters[meter]) for meter in going}  # should the commit fail, they go on
     ended = {meter: counter.end(at_ms, clock.record_ms(at_ms)) for meter, counter in last.items()}

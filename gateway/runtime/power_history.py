@@ -24,6 +24,7 @@ from gateway.process.threads import in_thread
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
+from gateway.storage.summary_tables import Summaries
 from gateway.verdicts import verdict
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Number, Reading
@@ -57,24 +58,26 @@ def sleepers(config: Config) -> dict[str, str | None]:
     }
 
 
-def recall(store: Database, meter: str, point: str | None) -> PowerRecord:
+def recall(summaries: Summaries, meter: str, point: str | None) -> PowerRecord:
     """What the newest records and rows of a meter tell; of those that cannot be read, nothing. Raises StoreError."""
     try:
-        return _recalled(store, meter, point)
+        return _recalled(summaries, meter, point)
     except Damaged as error:
         log.warning("%s: its power of before cannot be read: %s", meter, error)
         return NOTHING
 
 
-def _recalled(store: Database, meter: str, point: str | None) -> PowerRecord:
-    last, silent_since_ms = _newest(store, meter, point)
+def _recalled(summaries: Summaries, meter: str, point: str | None) -> PowerRecord:
+    last, silent_since_ms = _newest(summaries, meter, point)
     if point is None:
         return PowerRecord(silent_since_ms=silent_since_ms)
-    greatest = max((p for body in resume(store, meter)[1] if (p := _good(body, point)) is not None), default=None)
+    greatest = max((p for body in resume(summaries, meter)[1] if (p := _good(body, point)) is not None), default=None)
     for span_ms, back_ms in ((MINUTE_MS, 2 * HOUR_MS), (HOUR_MS, RECENT_MS)):
-        newest_ms = store.summaries.newest(meter, span_ms)
+        newest_ms = summaries.newest(meter, span_ms)
         if newest_ms is not None:
-            found = greatest_of(kept_spans(store, meter, span_ms, newest_ms - back_ms, newest_ms + 1, {point}), point)
+            found = greatest_of(
+                kept_spans(summaries, meter, span_ms, newest_ms - back_ms, newest_ms + 1, {point}), point
+            )
             greatest = _greater(greatest, found)
     return PowerRecord(last, greatest, silent_since_ms)
 
@@ -94,11 +97,11 @@ def _greater(one: float | None, other: float | None) -> float | None:
     return max((size for size in (one, other) if size is not None), default=None)
 
 
-def _newest(store: Database, meter: str, point: str | None) -> tuple[float | None, int | None]:
+def _newest(summaries: Summaries, meter: str, point: str | None) -> tuple[float | None, int | None]:
     """The last power, and since when the meter is silent, as far as ``BACK_MS`` before the last record tell."""
     silent_ms: int | None = None
     latest_ms: int | None = None
-    for kind, time_ms, data in store.summaries.story_back(meter):
+    for kind, time_ms, data in summaries.story_back(meter):
         latest_ms = latest_ms or time_ms
         if time_ms < latest_ms - BACK_MS:
             break
@@ -130,7 +133,7 @@ class PowerHistory(BackgroundTask):
     def __init__(self, config: Config, store: Database) -> None:
         """``store`` is read here and not kept. Raises StoreError."""
         self._config, self._points = config, sleepers(config)
-        self._known = {name: recall(store, name, point) for name, point in self._points.items()}
+        self._known = {name: recall(store.summaries, name, point) for name, point in self._points.items()}
         self._shallow = set(self._points)
         self._more = asyncio.Event()
 
@@ -202,7 +205,7 @@ def _month(path: Path, meter: str, point: str, before_ms: int) -> tuple[int, flo
         if oldest_ms is None or newest_ms is None or before_ms <= oldest_ms:
             return None
         end_ms = min(before_ms, newest_ms + 1)
-        spans = kept_spans(store, meter, HOUR_MS, end_ms - MONTH_MS, end_ms, {point})
+        spans = kept_spans(store.summaries, meter, HOUR_MS, end_ms - MONTH_MS, end_ms, {point})
         return end_ms - MONTH_MS, greatest_of(spans, point)
     finally:
         store.close()

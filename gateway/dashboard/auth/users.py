@@ -99,7 +99,7 @@ def read_users(path: Path) -> dict[str, User]:
     try:
         raw = toml_of(read_file("users", path, secret=True).decode())
     except AccessError as error:
-        raise ConfigError(path, "", error.problem, error.way_out) from None
+        raise ConfigError(path, "", error.what, error.way_out) from None
     except (NotToml, UnicodeDecodeError) as error:
         raise ConfigError(path, "", Message("users-invalid", error=said_of(error))) from None
     entries = raw.get("user", [])

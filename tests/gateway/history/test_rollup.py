@@ -172,8 +172,8 @@ def _tell(loaded: Config, steps: list[object], commit_every_ms: int) -> None:
 
 def _rebuild(store: Database, meter: str) -> None:
     """What the gateway's companion does in the background."""
-    before_ms = first_hour(store, meter, 1 << 42)
-    while step := rebuild_before(store, meter, before_ms, 0):
+    before_ms = first_hour(store.summaries, meter, 1 << 42)
+    while step := rebuild_before(store.summaries, meter, before_ms, 0):
         before_ms, found = step
         put(store, meter, found)
 

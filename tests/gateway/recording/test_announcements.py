@@ -85,7 +85,7 @@ def test_an_epoch_begins_with_what_is_configured(loaded: Config) -> None:
 def test_where_no_meter_is_configured_that_is_told(loaded: Config) -> None:
     hands = Hands(loaded)
     facts = {"at": "change", "config": bytes(32)}
-    (told,) = Announcements(hands.store, ()).configuration(facts, {}, {}, {GATEWAY: bytes(32)}, {})
+    (told,) = Announcements(hands.store.records, ()).configuration(facts, {}, {}, {GATEWAY: bytes(32)}, {})
     assert (told.fields["part"], told.fields["meters"]) == ([1, 1], {})
     hands.end()
 

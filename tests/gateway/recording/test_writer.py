@@ -208,5 +208,5 @@ def test_who_a_meter_is_is_remembered_beneath_later_events(loaded: Config) -> No
     made.stop()
     check_books(loaded)
     store = Database(loaded.database, read_only=True)
-    assert identities(store, loaded.meters) == {METER: "serial_number=2"}
+    assert identities(store.records, loaded.meters) == {METER: "serial_number=2"}
     store.close()

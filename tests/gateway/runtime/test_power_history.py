@@ -56,7 +56,7 @@ class Plant(Hands):
 def known(loaded: Config) -> tuple[float | None, float | None, int | None]:
     store = Database(loaded.database, read_only=True)
     try:
-        return recall(store, PV, POWER)
+        return recall(store.summaries, PV, POWER)
     finally:
         store.close()
 
