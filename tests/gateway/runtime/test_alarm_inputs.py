@@ -245,7 +245,7 @@ def test_room_for_less_than_two_days(tmp_path: Path) -> None:
 
 def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connected(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        now = {"connected": False, "state": "nobody answers at that address (timed out)"}
+        now = {"connected": False, "state": "the broker is not reachable (timed out)"}
         ears.site.feeds.join("scada", lambda: now)
 
         def passes(seconds: int) -> None:
@@ -262,7 +262,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         passes(3)
         away = ears.one()
         assert (away.source, away.code, away.line) == (GATEWAY, "feed-away", "feed scada")
-        assert away.text == "feed scada: nobody answers at that address (timed out)"
+        assert away.text == "feed scada: the broker is not reachable (timed out)"
         now["connected"] = True
         passes(12)
         assert not ears.one().active
