@@ -99,8 +99,13 @@ class LedgerClientError(Exception):
         """What is wrong and where, in English."""
         return self.said if isinstance(self.said, str) else self.said.problem
 
+    @property
+    def in_lines(self) -> str:
+        """As a terminal shows it: the fix on a line of its own."""
+        return f"{self.placed}\n  fix: {self.way_out}" if self.way_out else self.placed
+
     def __str__(self) -> str:
-        return f"{self.placed}; {self.way_out}" if self.way_out else self.placed
+        return f"{self.placed}; fix: {self.way_out}" if self.way_out else self.placed
 
 
 class EncodeError(LedgerClientError):

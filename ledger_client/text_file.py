@@ -11,8 +11,6 @@ from typing import Any, Final
 
 from ledger_client.messages import Message, Said
 
-UTF8: Final = "save it as UTF-8, without a byte order mark (BOM)"
-
 
 class WrongText(ValueError):
     """A file or a value that is not of its form: ``said`` says how, ``problem`` is its English."""

@@ -60,7 +60,7 @@ def run(
     try:
         loaded = load_scenario(scenario, seed=seed, ports=replaced)
         if ready:
-            ready.unlink(missing_ok=True)  # one that a killed simulator left is out of date
+            ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
         answers = AnswerLog(log)
         try:
             asyncio.run(serve(Simulator(loaded, folder=folder, log=answers), seconds=seconds, opened=opened))

@@ -66,7 +66,7 @@ class Simulator:
             self._open.pop().close()
 
     def ready(self) -> dict[str, Any]:
-        """Where the buses can be reached, as in the ready file."""
+        """Where the buses can be reached, as the ready file tells it."""
         lines: dict[str, dict[str, Any]] = {}
         for table, bus in self._buses:
             if isinstance(bus, RtuBus):

@@ -163,7 +163,7 @@ class ZeroCounters(Fault):
 
 @dataclass(kw_only=True)
 class OtherSerial(Fault):
-    """Shows another serial number, as after an exchange of the meter."""
+    """Shows another serial number: somebody exchanged the meter."""
 
     serial: str
     point: str = "serial_number"

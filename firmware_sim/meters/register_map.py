@@ -62,7 +62,7 @@ class Shown:
 
 class Layout:
     """The registers of one meter, in address order; ``unfilled`` names the points that nothing in the plant can fill,
-    ``objects`` what the device answers to "read device identification", ``sums`` the points that are sums of others.
+    ``objects`` what the device tells by "read device identification", ``sums`` the points that are sums of others.
 
     Raises ``Mismatch``.
     """
@@ -333,7 +333,7 @@ def _share(source: Source, lines: list[Line], n: int) -> Source:
 
 
 def line_codes(baudrate: int, parity: str) -> dict[str, str | int]:
-    """A Vaisala probe's codes for its line settings (M211799EN-K); a speed without a code is not available."""
+    """How a Vaisala probe tells its line settings (M211799EN-K); a speed without a code is not available."""
     speeds = {4800: 0, 9600: 1, 19200: 2, 38400: 3, 57600: 4, 115200: 5}
     return {"serial_speed": speeds.get(baudrate, ""), "serial_parity": "NEO".index(parity)}
 

@@ -162,7 +162,7 @@ ONE_OF = "one-of"
 KNOWN = [*KINDS, ONE_OF]
 SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp"), ("modbus-rtu-over-tcp", "modbus-tcp")
 TAGS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "noise", "second-master")
-"""What pydantic adds to the path of a table that its type or kind distinguishes from others."""
+"""What pydantic adds to the path of a table that is told from others by its type or kind."""
 
 
 def _explained(error: ValidationError) -> tuple[str, str, str]:
@@ -188,7 +188,7 @@ def _explained(error: ValidationError) -> tuple[str, str, str]:
 
 
 def _tag(error: Mapping[str, Any]) -> str:
-    """The key that distinguishes tables, quoted in pydantic's context."""
+    """The key that tells tables apart, quoted in pydantic's context."""
     return str(error["ctx"]["discriminator"]).strip("'")
 
 

@@ -58,7 +58,7 @@ class MeterTable(_Table):
     sleeps: bool = False
 
     def spec(self, profile: Profile, codes: Mapping[str, str | int]) -> MeterSpec:
-        """The meter with its profile, and with what it reports of its line; an inverter sits at the PV by default."""
+        """The meter with its profile, and with what it tells of its line; an inverter sits at the PV by default."""
         return MeterSpec(
             name=self.name,
             profile=profile,
@@ -115,7 +115,7 @@ class _SerialTable(_Table):
     meter: Annotated[list[MeterTable], Field(min_length=1)]
 
     def codes(self) -> dict[str, str | int]:
-        """What a meter's registers report of the line."""
+        """What a meter's registers tell of the line."""
         return line_codes(self.baudrate, self.parity)
 
     def disturbances(self) -> tuple[Noise | SecondMaster, ...]:
@@ -156,7 +156,7 @@ class TcpTable(_Table):
     meter: Annotated[list[MeterTable], Field(min_length=1)]
 
     def codes(self) -> dict[str, str | int]:
-        """Nothing: there is no line."""
+        """There is no line to tell of."""
         return {}
 
 

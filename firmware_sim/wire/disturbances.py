@@ -13,7 +13,7 @@ class Wire(Protocol):
     """What a disturbance can do to a line."""
 
     def inject(self, data: bytes) -> None:
-        """Put bytes onto the wire that belong to no answer."""
+        """Put bytes onto the wire that belong to nobody."""
 
     def overhear(self, request: bytes) -> None:
         """Put another master's request onto the wire; the unit that it is for answers."""

@@ -1,7 +1,7 @@
 """Modbus RTU on a pseudo-terminal: a serial line that a gateway opens like any other.
 
 The slave side is closed after the set-up, so that whoever holds it is a real user of the line. Linux then reports a
-permanent hang-up on the master; it is watched edge-triggered, which reports each change once and needs no polling.
+permanent hang-up on the master; it is watched edge-triggered, which tells each change once and needs no polling.
 The pty stays the same over any number of clients.
 """
 
@@ -86,7 +86,7 @@ class RtuBus(RtuWire):
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise
-                self._received.clear()  # no client has the line open any more: a frame that was begun is not finished
+                self._received.clear()  # nobody has the line open any more: what was begun will not be finished
                 return
             self.hear(data)
 

@@ -1,7 +1,7 @@
 """RTU over TCP: a device server that forwards a serial line's bytes over one TCP port, uninterpreted.
 
-It has one line for all who connect. What comes from the line goes to whoever connected last; while there is no
-connection it waits, and the next one gets it: an answer to the request of another client.
+It has one line for all who connect. What comes from the line goes to whoever connected last; while nobody is connected
+it waits, and the next one gets it: an answer to a question that somebody else asked.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class RtuTcpBus(RtuWire):
             transport.abort()
 
     def connected(self, transport: asyncio.Transport) -> None:
-        """A client has connected: it gets what waited."""
+        """Somebody is there: what waited is theirs."""
         self.connections.append(transport)
         kept, self._kept = self._kept, b""
         if kept:

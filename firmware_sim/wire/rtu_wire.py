@@ -111,7 +111,7 @@ class RtuWire:
             self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
 
     def inject(self, data: bytes) -> None:
-        """Put bytes onto the wire that belong to no answer."""
+        """Put bytes onto the wire that belong to nobody."""
         begin = max(self._loop.time(), self._free_at)
         self._free_at = begin + self._wire_s(len(data))
         self._loop.call_at(self._free_at, self.put, data)

@@ -17,7 +17,7 @@ from ledger_client.errors import LedgerClientError
 
 def fail(error: Exception) -> NoReturn:
     """Print the error on stderr and exit: 1 if the answer is no, else 2."""
-    click.echo(f"meterseal: {error}", err=True)
+    click.echo(f"meterseal: {error.in_lines if isinstance(error, LedgerClientError) else error}", err=True)
     sys.exit(1 if isinstance(error, Declined | Damaged) else 2)
 
 

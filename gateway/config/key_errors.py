@@ -28,9 +28,7 @@ _KINDS: Final[Mapping[str, str]] = {
 def not_toml(path: Path, error: ValueError) -> ConfigError:
     """A file that is no TOML; a table that is declared twice is mostly one of several in single brackets."""
     if twice := _TWICE.search(str(error)):
-        return ConfigError(
-            path, "", Message("config-double-brackets", error=said_of(error), meant=_header(twice[1], 2))
-        )
+        return ConfigError(path, "", Message("config-double-brackets", error=said_of(error), name=twice[1]))
     return ConfigError(path, "", Message("config-not-toml", error=said_of(error)))
 
 
@@ -90,15 +88,10 @@ def _brackets(location: tuple[int | str, ...], value: object, tables: Mapping[st
     if not location or location[-1] not in tables:
         return None
     if isinstance(value, dict):
-        return Message("config-single-brackets", written=_header(name, 1), meant=_header(name, 2))
+        return Message("config-single-brackets", name=name)
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        return Message("config-one-table", written=_header(name, 2), meant=_header(name, 1))
+        return Message("config-one-table", name=name)
     return None
-
-
-def _header(name: str, brackets: int) -> str:
-    """The line above a table, in single or double brackets."""
-    return "[" * brackets + name + "]" * brackets
 
 
 def _rule(first: Mapping[str, Any]) -> Said:

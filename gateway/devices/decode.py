@@ -306,7 +306,7 @@ def _integer_reader(scale: int | Decimal) -> Callable[[Any], Content]:
 
 
 def _string(data: bytes) -> Content:
-    """Text up to the first NUL, without spaces behind; none at all means that the device does not report it.
+    """Text up to the first NUL, without spaces behind; none at all means that the device does not tell it.
 
     Control characters are no text: a device must not write on the terminal that shows its serial number.
     """

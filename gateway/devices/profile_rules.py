@@ -38,7 +38,7 @@ FLAGS = (
     "DEVICE_FAULT", "CAL_RANGE", "MAINTENANCE", "CALIBRATING", "STOPPED", "MANUAL", "SUBSTITUTED", "OUT_OF_CONTROL",
     "CAL_OVERDUE", "TAMPER",
 )  # fmt: skip
-"""Quality flags that a device can report about itself, for ``raises``."""
+"""Quality flags that a device can tell about itself, for ``raises``."""
 
 
 def check(profile: Profile, refuse: Refuse) -> None:

@@ -16,7 +16,7 @@ from gateway.messages.message import Message
 
 BITS = (1, 2)
 TWINS = {3: 4, 4: 3}
-"""The function that reads the same registers, on devices that do not distinguish holding from input registers."""
+"""The function that reads the same registers, on devices that do not tell holding from input registers."""
 
 TCP_REQUEST_MS, TCP_REGISTER_MS = 3.0, 0.00001
 """A request to a device over TCP, and 16 bits more or less at some Mbit/s."""
@@ -46,7 +46,7 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Function and byte count: with the unit, all that distinguishes this block's answer from another's."""
+        """Function and byte count: with the unit, all that tells this block's answer from another's."""
         return self.fc, self.byte_count
 
     def slices(self, registers: Sequence[int]) -> Iterator[tuple[Point, Sequence[int]]]:

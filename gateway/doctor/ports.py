@@ -14,7 +14,7 @@ from gateway.messages.message import Message
 
 
 def ports(case: CheckContext) -> Iterator[Finding]:
-    """Whether every line's port or host is there."""
+    """Check the port or host of every line, and its active alarms."""
     specs = line_specs.line_specs(case.config)
     alarms = case.store.alarms.open() if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):

@@ -110,7 +110,7 @@ def _proof(path: Path, trust: Trust, now: int, result: Audit, files: Files) -> N
         with path.open("rb") as stream:
             data = stream.read(MAX_BUNDLE + 1)
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror}; give the path of a .mseal file that may be read") from None
+        raise FileError(f"{path}: {error.strerror}", "give the path of a .mseal file that may be read") from None
     try:
         verify(data, trust, now)
     except VerificationError as error:

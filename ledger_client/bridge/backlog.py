@@ -215,7 +215,7 @@ def _open(path: Path, duty: str) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
         if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            raise BookError(f"{path}: the file system takes no write-ahead log; use a local disk")
+            raise BookError(f"{path}: the file system takes no write-ahead log", "use a local disk")
         db.execute("PRAGMA synchronous = FULL")
         if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
             db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} {'; '.join(ranges.TABLES)};")
@@ -229,7 +229,7 @@ def _open(path: Path, duty: str) -> sqlite3.Connection:
             db.close()
         if isinstance(error, BookError):
             raise
-        raise BookError(f"{path}: {error}; give a folder that this user may write in, or restore the file") from error
+        raise BookError(f"{path}: {error}", "give a folder that this user may write in, or restore the file") from error
 
 
 def _bring_up(db: sqlite3.Connection) -> None:
@@ -241,7 +241,7 @@ def _bring_up(db: sqlite3.Connection) -> None:
 def _check(db: sqlite3.Connection, path: Path, duty: str) -> None:
     marks = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     if marks != [APPLICATION_ID, VERSION]:
-        raise BookError(f"{path}: not the book of a bridge of this version; give another folder")
+        raise BookError(f"{path}: not the book of a bridge of this version", "give another folder")
     before = db.execute("SELECT duty FROM about").fetchone()[0]
     if before != duty:
-        raise BookError(f"{path}: the book of a bridge {before}, not {duty}; give each bridge a folder of its own")
+        raise BookError(f"{path}: the book of a bridge {before}, not {duty}", "give each bridge a folder of its own")

@@ -90,7 +90,7 @@ def parse_part(text: str) -> Part:
     """``K/N``; raises ``LedgerClientError``."""
     part = _part(text.replace("/", "-"))
     if part is None:
-        raise LedgerClientError(f"--part {text!r}: not a part; write it as K/N, 1/3, 2/3 and 3/3 for three bridges")
+        raise LedgerClientError(f"--part {text!r}: not a part", "write it as K/N, 1/3, 2/3 and 3/3 for three bridges")
     return part
 
 

@@ -118,7 +118,7 @@ def _begun(bridge: Bridge, duty: str) -> Iterator[tuple[Backlog, _Ending, ExitSt
             stack.enter_context(lock_folder(bridge.folder))
         except OSError as error:
             raise LedgerDirError(
-                f"{bridge.folder}: {error.strerror}; give a folder that this user may write in"
+                f"{bridge.folder}: {error.strerror}", "give a folder that this user may write in"
             ) from None
         book = stack.enter_context(closing(Backlog(bridge.folder / BOOK, duty)))
         ending = _Ending()

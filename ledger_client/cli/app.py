@@ -49,7 +49,7 @@ def main() -> None:
     try:
         cli()
     except LedgerClientError as error:
-        click.echo(f"error: {clean(str(error))}", err=True)
+        click.echo("error: " + "\n".join(map(clean, error.in_lines.splitlines())), err=True)
         sys.exit(2)
 
 

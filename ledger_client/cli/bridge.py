@@ -69,7 +69,9 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     if not is_name(name):
         raise BridgeUsageError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
     if (http is None) == (evm is None):
-        raise BridgeUsageError("give either --http URL or --evm URL: where the statements go")
+        raise BridgeUsageError(
+            "either --http or --evm must be given", "give --http URL or --evm URL: where the statements go"
+        )
     broker = _access("mqtt_", mqtt, options, address="--mqtt", protocol=options["mqtt_protocol"])
     demand_broker("--mqtt", mqtt)
     what = Bridge(folder, name, mqtt, broker)
@@ -80,7 +82,7 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
         given = click.get_current_context().get_parameter_source
         stray = next((key for key in _OF_EVM if given(key) is ParameterSource.COMMANDLINE), None)
         if stray:
-            raise BridgeUsageError(f"--{stray.replace('_', '-')} belongs to --evm; leave it out")
+            raise BridgeUsageError(f"--{stray.replace('_', '-')} belongs to --evm", "leave it out")
         from ledger_client.ledgers.http import HttpLedger
 
         to_http(what, lambda book: HttpLedger(name, url, access, timeout_s=options["timeout"], memory=book), _say)
@@ -98,7 +100,7 @@ def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Call
         from ledger_client.ledgers.evm.account import load_account
         from ledger_client.ledgers.evm.driver import EvmLedger
     except ImportError as error:
-        raise MissingLibrary(f"{error.name} is not installed; pip install 'meterseal[evm]'") from None
+        raise MissingLibrary(f"{error.name} is not installed", "run: pip install 'meterseal[evm]'") from None
     from ledger_client.ledgers.evm.settings import EvmSettings
     from ledger_client.transport.access import read_secret, resolve
 

@@ -277,7 +277,7 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise MissingLibrary(f"{error.name} is not installed; pip install 'meterseal[evm]'") from None
+        raise MissingLibrary(f"{error.name} is not installed", "run: pip install 'meterseal[evm]'") from None
 
 
 def _password(where: str) -> str:

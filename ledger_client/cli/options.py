@@ -39,7 +39,7 @@ def broker_login(command: Callable[..., Any]) -> Callable[..., Any]:
 def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:
     """Raises UsageError where a file is there that is not of the kind that a command writes."""
     if not force and not may_replace(path, is_such):
-        raise UsageError(f"{path}: is there and is no {kind}; give another name, or --force to replace it")
+        raise UsageError(f"{path}: exists and is not a {kind}", "give another name, or --force to replace it")
 
 
 def agreed(hint: str, *, yes: bool) -> None:
@@ -47,7 +47,7 @@ def agreed(hint: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("nobody is at a terminal to be asked; look at the lines above, then give --yes")
+        raise UsageError("there is no terminal to ask at", "check the lines above, then give --yes")
     click.echo(hint)
     if not click.confirm("go on?"):
         click.echo("nothing has changed")
@@ -66,9 +66,11 @@ def addresses(option: str, values: Iterable[str]) -> dict[str, str]:
     for value in values:
         name, _, url = value.partition("=")
         if not name or not url:
-            raise UsageError(f"{option}: give the ledger's name and an address, as NAME=http://HOST:PORT")
+            raise UsageError(
+                f"{option}: the value is not NAME=URL", "give the ledger's name and an address: NAME=http://HOST:PORT"
+            )
         if name in urls:
-            raise UsageError(f"{option} {name}: is given twice; leave one of them out")
+            raise UsageError(f"{option} {name}: is given twice", "leave one of them out")
         demand_http(f"{option} {name}", url)
         urls[name] = url
     return urls
@@ -95,5 +97,5 @@ def moment(option: str, text: str) -> int:
     except ValueError:
         time = datetime.min
     if time.tzinfo is None or time.timestamp() < 0:
-        raise UsageError(f"{option} {text!r}: not a time with its zone; write it as 2026-11-24T12:00:00Z")
+        raise UsageError(f"{option} {text!r}: not a time with its zone", "write it as 2026-11-24T12:00:00Z")
     return int(time.timestamp())

@@ -118,7 +118,7 @@ def prove(file: Path, record: str, output: Path, force: bool) -> None:
         with whole_file(output) as target:
             target.write(bundle)
     except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
+        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
 
 
@@ -126,7 +126,7 @@ def _demand_online(
     online: bool, logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None, *, offline_ok: bool
 ) -> None:
     if not online and (logs or nodes or ca or offline_ok):
-        raise UsageError("--ledger, --rpc, --ca and --offline-ok are about asking, and nobody is asked; add --online")
+        raise UsageError("--ledger, --rpc, --ca and --offline-ok have no effect without --online", "add --online")
 
 
 def _asking(
@@ -156,12 +156,12 @@ def _read(file: Path, trust_file: Path) -> bytes:
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE)
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}; give the path of a .mseal file") from error
+        raise UsageError(f"{file}: {error.strerror}", "give the path of a .mseal file") from error
     if is_batch(data):
         raise UsageError(
-            f"{file}: is a whole batch, and this checks the proof of one record; check all of it with "
-            f"`meterseal-ledger audit {file} --trust {trust_file}`, or take a proof out of it first: "
-            f"`meterseal-ledger prove {file} METER/EPOCH/SEQ -o reading.mseal`"
+            f"{file}: is a whole batch, and this checks the proof of one record",
+            f"check it with `meterseal-ledger audit {file} --trust {trust_file}`, or take a proof out of it: "
+            f"`meterseal-ledger prove {file} METER/EPOCH/SEQ -o reading.mseal`",
         )
     return data
 

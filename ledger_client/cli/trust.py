@@ -70,7 +70,7 @@ def from_log(
     try:
         write_text(output, text)
     except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
+        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
     for one in proven:
         count = one.count
         log = f"{count.count} of the {count.size} entries of ledger {count.ledger} at {rfc3339(count.iat)}"

@@ -101,7 +101,9 @@ class BatchFile:
             if record.id == name or (record.claims.meter == name and record.kind == "reading"):
                 found = index
         if found is None:
-            raise FileError(f"{self.path}: holds no record {name}; give METER/EPOCH/SEQ, or the name of a meter in it")
+            raise FileError(
+                f"{self.path}: holds no record {name}", "give METER/EPOCH/SEQ, or the name of a meter in it"
+            )
         return found
 
     def prove(self, index: int) -> tuple[Record, bytes]:
@@ -127,7 +129,7 @@ def _reading(path: Path) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror}; give the path of a {SUFFIX} file that may be read") from None
+        raise FileError(f"{path}: {error.strerror}", f"give the path of a {SUFFIX} file that may be read") from None
 
 
 class _Scan:

@@ -206,9 +206,6 @@ def unbase64url(text: str) -> bytes:
     return data
 
 
-RESTORE: Final = "restore it from its backup, or move it away and make a new one"
-
-
 def load_private_key(path: str | Path) -> PrivateKey:
     """Read a key file; ``KeyFileError`` if missing, readable by others, or not a PKCS#8 key of the two kinds."""
     path = Path(path)

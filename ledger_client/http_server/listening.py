@@ -17,7 +17,7 @@ def listen_at(listen: str, option: str = "--listen", *, backlog: int = 1024) -> 
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ListenError(f"{option} {listen!r}: not an address; write it as HOST:PORT, for example 127.0.0.1:8700")
+        raise ListenError(f"{option} {listen!r}: not an address", "write it as HOST:PORT, for example 127.0.0.1:8700")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # the protocol is named because asyncio sets TCP_NODELAY on such sockets only; without, an answer takes 40 ms
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -28,8 +28,8 @@ def listen_at(listen: str, option: str = "--listen", *, backlog: int = 1024) -> 
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            problem = f"another process listens there; stop it, or give another port with {option} (0: any free one)"
-        else:
-            problem = f"{error.strerror or error}; give an address of this machine with {option}"
-        raise ListenError(f"{option} {listen}: {problem}") from None
+            way_out = f"stop it, or give another port with {option} (0: any free one)"
+            raise ListenError(f"{option} {listen}: another process listens there", way_out) from None
+        way_out = f"give an address of this machine with {option}"
+        raise ListenError(f"{option} {listen}: {error.strerror or error}", way_out) from None
     return listener

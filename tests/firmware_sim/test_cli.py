@@ -140,7 +140,7 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
         ("[[bus]]", "[plant]\nload_kw = inf\n[[bus]]", "plant.load_kw", "less than or equal"),
         ("[[bus]]", "[plant]\nload_kw = nan\n[[bus]]", "plant.load_kw", "is not allowed"),
         ("[[bus]]", "[[bus]", "", "not valid TOML"),
-        ("[[bus]]", "a = " + "[" * 20_000 + "\n[[bus]]", "", "not valid TOML: tables or arrays stand inside"),
+        ("[[bus]]", "a = " + "[" * 20_000 + "\n[[bus]]", "", "not valid TOML: tables or arrays are nested"),
         ("port = 0", "port = " + "9" * 6_000, "", "not valid TOML: a whole number has thousands of digits"),
     ],
 )

@@ -18,20 +18,20 @@ from tests.support.evidence import Site
 from tests.support.evidence_values import THOROUGH
 
 HOSTILE = {
-    "brackets": ("a = " + "[" * 20_000, "stand inside of one another"),
-    "closed brackets": ("a = " + "[" * 20_000 + "]" * 20_000, "stand inside of one another"),
-    "inline tables": ("a = " + "{a = " * 20_000, "stand inside of one another"),
-    "a dotted key": ("a." * 2_000 + "a = 1", "a: tables or arrays stand inside"),
-    "a very long dotted key": ("a . " * 200_000 + "a = 1", "a: tables or arrays stand inside"),
-    "a very long key of quotes": ('b."c"' + ".'d'" * 100_000 + " = 1", "b: tables or arrays stand inside"),
-    "a table of dots": ("[" + "a." * 2_000 + "a]", "a: tables or arrays stand inside"),
+    "brackets": ("a = " + "[" * 20_000, "are nested"),
+    "closed brackets": ("a = " + "[" * 20_000 + "]" * 20_000, "are nested"),
+    "inline tables": ("a = " + "{a = " * 20_000, "are nested"),
+    "a dotted key": ("a." * 2_000 + "a = 1", "a: tables or arrays are nested"),
+    "a very long dotted key": ("a . " * 200_000 + "a = 1", "a: tables or arrays are nested"),
+    "a very long key of quotes": ('b."c"' + ".'d'" * 100_000 + " = 1", "b: tables or arrays are nested"),
+    "a table of dots": ("[" + "a." * 2_000 + "a]", "a: tables or arrays are nested"),
     "digits": ("a = " + "9" * 6_000, "thousands of digits"),
     "negative digits": ("a = -" + "9" * 6_000, "thousands of digits"),
-    "hexadecimal digits": ("a = 0x" + "f" * 6_000, "a: a whole number of more than 64 bits"),
-    "65 bits": (f"a = [{2**64}]", "a: a whole number of more than 64 bits"),
-    "an exponent": ("a = 1e999999999999999999999", "larger than a double"),
-    "a small exponent": ("a = 1e-99999999", "larger than a double"),
-    "beyond a double": ("a = -1e309", "larger than a double"),
+    "hexadecimal digits": ("a = 0x" + "f" * 6_000, "a: the whole number exceeds 64 bits"),
+    "65 bits": (f"a = [{2**64}]", "a: the whole number exceeds 64 bits"),
+    "an exponent": ("a = 1e999999999999999999999", "exceeds the range of a double"),
+    "a small exponent": ("a = 1e-99999999", "exceeds the range of a double"),
+    "beyond a double": ("a = -1e309", "exceeds the range of a double"),
     "a long fraction": ("a = 0." + "1" * 6_000, "of 6002 characters is too long"),
     "a day that is none": ("a = 2026-02-30T00:00:00Z", "Invalid date"),
     "the year 0": ("a = 0000-01-01", "Invalid date"),
@@ -81,8 +81,8 @@ def test_a_trust_file_of_that_kind_is_one_sentence_and_exit_2(what: str, tmp_pat
     ):
         said = command(2, *arguments).stderr
         assert said.startswith(f"error: {trust}: is not TOML: ")
-        assert said.count("\n") == 1
-    assert command(2, "enroll", ledger, trust).stderr.count("\n") == 1
+        assert said.count("\n") == 2
+    assert command(2, "enroll", ledger, trust).stderr.count("\n") == 2
     (ledger / "policy.toml").write_text(HOSTILE[what][0])
     said = command(2, "revoke", ledger, "any").stderr
     assert said.startswith(f"error: {ledger / 'policy.toml'}: is not TOML: ")

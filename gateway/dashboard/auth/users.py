@@ -99,7 +99,7 @@ def read_users(path: Path) -> dict[str, User]:
     try:
         raw = toml_of(read_file("users", path, secret=True).decode())
     except AccessError as error:
-        raise ConfigError(path, "", error.problem, error.way_out) from None
+        raise ConfigError(path, "", error.what, error.way_out) from None
     except (NotToml, UnicodeDecodeError) as error:
         raise ConfigError(path, "", Message("users-invalid", error=said_of(error))) from None
     entries = raw.get("user", [])
@@ -130,7 +130,7 @@ def write_users(path: Path, users: Mapping[str, User]) -> None:
 
 
 class Users:
-    """The file of users as it is now: who was taken off it is nobody from the next look on."""
+    """The file of users, read again whenever it changes. Event loop only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -138,7 +138,7 @@ class Users:
         self._users: dict[str, User] = {}
 
     def current(self) -> Mapping[str, User]:
-        """The users by name. A file that cannot be used lets nobody in. Raises ConfigError: why."""
+        """The users by name; none while the file cannot be used. Raises ConfigError: why."""
         try:
             found = self._path.stat()
             stamp = (found.st_mtime_ns, found.st_ino)

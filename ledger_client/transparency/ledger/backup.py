@@ -50,7 +50,7 @@ def backup(folder: Path, target: Path, *, force: bool = False) -> Copied:
         rename(new, target)
     except OSError as error:
         way_out = "give a place with room that this user may write"
-        raise BackupError(f"{target}: {error.strerror or error}; {way_out}") from error
+        raise BackupError(f"{target}: {error.strerror or error}", way_out) from error
     finally:
         for leftover in ("", "-wal", "-shm"):
             new.with_name(new.name + leftover).unlink(missing_ok=True)
@@ -64,10 +64,10 @@ def _demand_older(target: Path, log: Log) -> None:
             size = held.size()
             root = tree.root(size, held.node) if size else b""
     except LogError:
-        raise BackupError(f"{target}: there is another file; {way_out}") from None
+        raise BackupError(f"{target}: there is another file", way_out) from None
     with log.read() as entries:
         if not 0 < size <= entries.size() or tree.root(size, entries.node) != root:
-            raise BackupError(f"{target}: a log that is no older state of this one ({size} entries); {way_out}")
+            raise BackupError(f"{target}: a log that is no older state of this one ({size} entries)", way_out)
 
 
 def _read_through(path: Path) -> Copied:

@@ -90,11 +90,11 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
         elif not (path / KEY).exists() and _new(path / KEY).exists():
             rename(_new(path / KEY), path / KEY)  # a first start that was interrupted between the two names
     except OSError as error:
-        raise LedgerDirError(f"{path}: {error.strerror}; give a folder that this user may write in") from error
+        raise LedgerDirError(f"{path}: {error.strerror}", "give a folder that this user may write in") from error
     log = Log.open(path / LOG)
     if name is not None and log.name != name:
         raise LedgerDirError(
-            f"{path}: this is the ledger {log.name!r}; leave --name out, or give {name!r} its own folder"
+            f"{path}: this is the ledger {log.name!r}", f"leave --name out, or give {name!r} its own folder"
         )
     return LedgerDir(path, log, lock)
 
@@ -102,7 +102,7 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
 def make_dir(path: Path, name: str | None) -> str:
     """Make a new ledger in ``path`` and give its name. Raises ``LedgerDirError`` where there is one."""
     if (path / LOG).exists():
-        raise LedgerDirError(f"{path}: there is a ledger already; serve it: meterseal-ledger serve {path}")
+        raise LedgerDirError(f"{path}: there is a ledger already", f"serve it: meterseal-ledger serve {path}")
     made = open_dir(path, name)
     made.close()
     return made.log.name
@@ -111,7 +111,7 @@ def make_dir(path: Path, name: str | None) -> str:
 def policy_of(path: Path) -> Path:
     """The policy file of the ledger, or bridge, in ``path``; raises ``LedgerDirError`` where there is neither."""
     if not (path / LOG).exists() and not (path / BOOK).exists():
-        raise LedgerDirError(f"{path}: no ledger here; make one: meterseal-ledger init {path}")
+        raise LedgerDirError(f"{path}: no ledger here", f"make one: meterseal-ledger init {path}")
     return path / POLICY
 
 
@@ -124,7 +124,7 @@ def lock_folder(path: Path) -> IO[bytes]:
         file.seek(0)
         holder = file.read(20).decode("ascii", "replace").strip() or "unknown"
         file.close()
-        raise LedgerDirError(f"{path}: process {holder} serves this folder; stop it first, or use that one") from None
+        raise LedgerDirError(f"{path}: process {holder} serves this folder", "stop it first, or use that one") from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())
     file.flush()
@@ -134,8 +134,8 @@ def lock_folder(path: Path) -> IO[bytes]:
 def _create(path: Path, name: str) -> None:
     if (path / KEY).exists():
         raise LedgerDirError(
-            f"{path / LOG}: missing, but {KEY} has signed receipts for it; "
-            f"restore {LOG} from a backup, or start a new ledger in another folder"
+            f"{path / LOG}: missing, but {KEY} has signed receipts for it",
+            f"restore {LOG} from a backup, or start a new ledger in another folder",
         )
     for leftover in (_new(path / KEY), *path.glob(LOG + ".new*")):
         leftover.unlink(missing_ok=True)
@@ -172,7 +172,7 @@ def present_key(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, li
     again = _present(path / KEY, name, own)  # another process may have given the new key its place in between
     if isinstance(again, tuple):
         return again
-    raise LedgerDirError(f"{path / KEY}: not the key of {LOG} ({again.detail}); restore the two from one backup")
+    raise LedgerDirError(f"{path / KEY}: not the key of {LOG} ({again.detail})", "restore the two from one backup")
 
 
 def _present(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]] | VerificationError:

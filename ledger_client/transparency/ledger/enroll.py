@@ -82,7 +82,9 @@ def let_in(folder: Path, proposal: Proposal, *, add_key: bool = False) -> None:
     """Enrol what was proposed, durably. Raises ``EnrollError`` where the policy is another one by now."""
     with changing(folder) as register:
         if _proposal(folder, proposal.enrolment, add_key, proposal.at) != proposal:
-            raise EnrollError(f"{policy_of(folder)}: has changed meanwhile; nothing was enrolled, look at it again")
+            raise EnrollError(
+                f"{policy_of(folder)}: has changed meanwhile", "nothing was enrolled; check it and enrol again"
+            )
         if proposal.changes:
             add_keys(policy_of(folder), proposal.new, proposal.identities)
             register()
@@ -93,12 +95,14 @@ def _request(file: Path) -> Enrolment:
         with file.open("rb") as stream:
             data = stream.read(2 * MAX_BUNDLE)
     except OSError as error:
-        raise EnrollError(f"{file}: cannot be read ({error.strerror}); give the path of a gateway.enrol file") from None
+        raise EnrollError(
+            f"{file}: cannot be read ({error.strerror})", "give the path of a gateway.enrol file"
+        ) from None
     try:
         return parse_request(data)
     except VerificationError as error:
         make = "have the gateway's operator make one: meterseal keys enrol-request CONFIG -o gateway.enrol"
-        raise EnrollError(f"{file}: is no signed enrolment request ({error.detail}); {make}") from None
+        raise EnrollError(f"{file}: is no signed enrolment request ({error.detail})", make) from None
 
 
 def _proposal(folder: Path, request: Enrolment, add_key: bool, at: int) -> Proposal:
@@ -120,7 +124,7 @@ def _demand_own(folder: Path, request: Enrolment, policy: Policy, add_key: bool,
     enrolled = policy.find(gateway, request.statement.kid)
     if enrolled is not None:
         if flaw := flaw_at(enrolled, max(now, enrolled.valid_from)):
-            raise EnrollError(f"statement key {base64url(enrolled.kid)} of gateway {gateway} {flaw}; use a new key")
+            raise EnrollError(f"statement key {base64url(enrolled.kid)} of gateway {gateway} {flaw}", "use a new key")
         return
     counting = {key.kid for key in policy.statement_keys(gateway) if flaw_at(key, now) is None}
     if add_key or (request.before is not None and request.before.kid in counting):
@@ -131,7 +135,7 @@ def _demand_own(folder: Path, request: Enrolment, policy: Policy, add_key: bool,
             "have its operator make the request with --old-key OLD.pem, or, if it is certain that this is the same "
             "gateway and its old key is lost, give --add-key"
         )
-        raise EnrollError(f"{problem}; {way_out}")
+        raise EnrollError(problem, way_out)
 
 
 def _has_statements(folder: Path, gateway: str) -> bool:

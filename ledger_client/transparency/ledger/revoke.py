@@ -39,7 +39,7 @@ def revoke(folder: Path, gateway: str, kid: str | None, at: int, reason: str | N
         others = keys[:number] + keys[number + 1 :] == enrolled.keys[:number] + enrolled.keys[number + 1 :]
         if changed is None or not others or (keys[number].kid, keys[number].revoked) != (key.kid, at):
             way_out = f"write revoked = {rfc3339(at)} into it by hand"
-            raise RevokeError(f"{policy}: the entry of {id_to_text(key.kid)} is not a plain [[key]] table; {way_out}")
+            raise RevokeError(f"{policy}: the entry of {id_to_text(key.kid)} is not a plain [[key]] table", way_out)
         write_policy(policy, changed)
         register()
         return keys[number], True
@@ -48,7 +48,7 @@ def revoke(folder: Path, gateway: str, kid: str | None, at: int, reason: str | N
 def _chosen(policy: Policy, gateway: str, kid: str | None) -> TrustKey:
     keys = [key for key in policy.keys if key.gateway == gateway]
     if not keys:
-        raise RevokeError(f"no key of gateway {gateway} is enrolled here; `show` lists those that are")
+        raise RevokeError(f"no key of gateway {gateway} is enrolled here", "`show` lists those that are")
     if kid is None:
         keys = [key for key in keys if key.role == "statement"]
         keys = [key for key in keys if key.revoked is None] if len(keys) > 1 else keys

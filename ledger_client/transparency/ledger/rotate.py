@@ -39,10 +39,10 @@ def rotate(folder: Path) -> tuple[LedgerKey, LedgerKey]:
         old, keys = _present(folder, log)
         new = _next_key(folder).public
         if new.kid == old.public.kid:
-            raise LedgerDirError(f"{folder / NEXT_KEY}: this key signs already; remove the file, {KEY} holds it")
+            raise LedgerDirError(f"{folder / NEXT_KEY}: this key signs already", f"remove the file, {KEY} holds it")
         with log.write() as entries:
             if sum(map(is_key_change, entries.own())) != len(keys) - 1:
-                raise LedgerDirError(f"{folder}: somebody else has just changed the key; look with `show` first")
+                raise LedgerDirError(f"{folder}: somebody else has just changed the key", "look with `show` first")
             iat = _time_of_change(folder, keys[-1].since, entries.last_receipt())
             entries.append(sign_key(log.name, iat, new, old), None)
         _, keys = _present(folder, log)
@@ -55,7 +55,7 @@ def _time_of_change(folder: Path, since: int, receipt: bytes | None) -> int:
     signed = max(since, 0 if receipt is None else parse_receipt(receipt).iat or 0)
     if signed > now + TOLERANCE_S:  # the new key would count from then on only, and so would all that it signs
         told = f"the clock says {rfc3339(now)}, the last signature {rfc3339(signed)}"
-        raise LedgerDirError(f"{folder}: {told}; set it right")
+        raise LedgerDirError(f"{folder}: {told}", "set it right")
     return max(now, signed)
 
 

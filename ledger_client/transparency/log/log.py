@@ -89,7 +89,7 @@ class Log:
             db.execute("INSERT INTO about (name) VALUES (?)", (name,))
             db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise LogError(f"{path}: {error}; check the disk and that the folder is empty") from error
+            raise LogError(f"{path}: {error}", "check the disk and that the folder is empty") from error
         return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), name)
 
     @classmethod
@@ -119,7 +119,7 @@ class Log:
                 with closing(sqlite3.connect(path)) as target:
                     self._reader.backup(target)  # in one step: a step more would begin anew with every commit
             except sqlite3.Error as error:
-                raise LogError(f"{path}: {error}; check that its folder exists and has room") from error
+                raise LogError(f"{path}: {error}", "check that its folder exists and has room") from error
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
@@ -287,13 +287,13 @@ def _name(db: sqlite3.Connection, path: Path) -> str:
     """The ledger's name, once the file has shown that it is a log of this version."""
     try:
         if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise LogError(f"{path}: not the log of a Meterseal ledger; give the folder of a ledger")
+            raise LogError(f"{path}: not the log of a Meterseal ledger", "give the folder of a ledger")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version != VERSION:
-            raise LogError(f"{path}: log version {version}, this program reads {VERSION}; use the one that made it")
+            raise LogError(f"{path}: log version {version}, this program reads {VERSION}", "use the one that made it")
         return str(db.execute("SELECT name FROM about").fetchone()[0])
     except sqlite3.Error as error:
-        raise LogError(f"{path}: {error}; restore the file from a backup") from error
+        raise LogError(f"{path}: {error}", "restore the file from a backup") from error
 
 
 def _bring_up(db: sqlite3.Connection, path: Path) -> None:
@@ -312,7 +312,7 @@ def _bring_up(db: sqlite3.Connection, path: Path) -> None:
                 db.execute("ROLLBACK")
             raise
     except (sqlite3.Error, VerificationError) as error:
-        raise LogError(f"{path}: {error}; check the disk, or restore the file from a backup") from error
+        raise LogError(f"{path}: {error}", "check the disk, or restore the file from a backup") from error
 
 
 def _connect(uri: str, path: Path) -> sqlite3.Connection:
@@ -323,7 +323,7 @@ def _connect(uri: str, path: Path) -> sqlite3.Connection:
         if "mode=ro" not in uri:
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":  # SQLite goes on without, and says so nowhere else
-                raise LogError(f"{path}: the file system takes no write-ahead log ({mode}); use a local disk")
+                raise LogError(f"{path}: the file system takes no write-ahead log ({mode})", "use a local disk")
             db.execute("PRAGMA synchronous = FULL")
         return db
     except LogError:
@@ -337,4 +337,4 @@ def _connect(uri: str, path: Path) -> sqlite3.Connection:
             way_out = "check that the folder exists and that this user may write in it"
         else:
             way_out = "restore the file from a backup"
-        raise LogError(f"{path}: {error}; {way_out}") from error
+        raise LogError(f"{path}: {error}", way_out) from error

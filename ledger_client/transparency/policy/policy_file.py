@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ledger_client.durable_files import write_text
 from ledger_client.errors import TrustFileError
-from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
+from ledger_client.messages import Message
+from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import TrustKey, entry_of, parse_trust, quoted
 
@@ -170,7 +171,7 @@ def _read_text(path: Path) -> str:
         way_out = "give the path of a file that exists and may be read"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
     except NotText as error:
-        raise TrustFileError(str(path), "", error.problem, UTF8) from None
+        raise TrustFileError(str(path), "", error.said) from None
 
 
 def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustKey, ...]]:
@@ -178,7 +179,7 @@ def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustK
     try:
         document = toml_of(text)
     except NotToml as error:
-        raise TrustFileError(source, "", f"is not TOML: {error}", "correct that line") from None
+        raise TrustFileError(source, "", Message("trust-not-toml", error=error.said)) from None
     return document, parse_trust(text, source, anchored=False).keys
 
 

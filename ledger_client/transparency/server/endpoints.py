@@ -28,9 +28,9 @@ class Doors:
             demand_broker("--mqtt", self.mqtt)
             _checked("--mqtt-", self.broker, self.mqtt)
         elif self.broker != Access():
-            raise AccessError("--mqtt", "is missing, and options of it are given", "add --mqtt mqtts://HOST:PORT")
+            raise AccessError("--mqtt", "missing; options of it are given", "add --mqtt mqtts://HOST:PORT")
         if self.client_ca is not None and self.cert is None:
-            raise AccessError("--client-ca", "has no use without TLS", "add --cert and --key")
+            raise AccessError("--client-ca", "has no effect without TLS", "add --cert and --key")
         _checked("--", self.own, "https://")
 
     @property

@@ -88,8 +88,7 @@ def _proxy(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        problem = "not an IP address; give the one that the proxy connects from"
-        raise ListenError(f"--proxy {text!r}: {problem}") from None
+        raise ListenError(f"--proxy {text!r}: not an IP address", "give the one that the proxy connects from") from None
 
 
 def _in_force(policy: CommittedPolicy) -> bool:

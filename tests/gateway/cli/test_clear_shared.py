@@ -164,13 +164,13 @@ def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(t
         async with asyncio.timeout(60):
             while "not-asked" not in (found := await alarms(loaded)):
                 pass
-            assert "not asked: energy; " in found["not-asked"]
+            assert "not polled: energy; " in found["not-asked"]
             while (meters := (await said(loaded, "status"))["meters"])[0]["not_asked"] != ["energy"]:
                 pass
         assert meters[0]["missed"] == {}
         assert "none; not asked: energy" in await told(loaded, "status")
-        assert any("not asked: energy; " in text for text in (await said(loaded, "check"))["lines"][0]["warnings"])
-        assert "warning: rs485-1: export-main: not asked: energy; " in await told(loaded, "check")
+        assert any("not polled: energy; " in text for text in (await said(loaded, "check"))["lines"][0]["warnings"])
+        assert "warning: rs485-1: export-main: not polled: energy; " in await told(loaded, "check")
 
     async def work() -> None:
         async with serving(talk) as server:

@@ -95,12 +95,12 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "brackets without end": (
         "[store]",
         "a = " + "[" * 20_000 + "\n[store]",
-        ("not valid TOML", "inside of one another"),
+        ("not valid TOML", "are nested more than"),
     ),
     "a dotted key without end": (
         "[store]",
         "a." * 2_000 + "a = 1\n[store]",
-        ("not valid TOML", "inside of one another"),
+        ("not valid TOML", "are nested more than"),
     ),
     "a number without end": ("address = 240", "address = " + "9" * 6_000, ("not valid TOML", "thousands of digits")),
     "a duration without end": ('every = "60s"', 'every = "36501d"', ("seal, every", 'at most "36500d"')),
@@ -153,8 +153,8 @@ def test_a_ratio_as_on_a_plate_is_told_as_the_number(text: str, number: str, tmp
 
 
 UNREADABLE: dict[str, tuple[str, Callable[[str], bytes]]] = {
-    "UTF-16": ("is UTF-16 text, or n", lambda text: text.encode("utf-16")),
-    "BOM": ("begins with a byte order mark (BOM)", lambda text: text.encode("utf-8-sig")),
+    "UTF-16": ("is UTF-16 ", lambda text: text.encode("utf-16")),
+    "BOM": ("starts with a byte order mark (BOM)", lambda text: text.encode("utf-8-sig")),
     "Latin-1": ("is not UTF-8", lambda text: "é".encode("latin-1") + text.encode()),
 }
 
@@ -169,14 +169,14 @@ def test_a_file_in_another_encoding_says_how_to_save_it(name: str, encoding: str
     problem, encode = UNREADABLE[encoding]
     file = loaded.path.with_name(name)
     file.write_bytes(encode(file.read_text()))
-    refused(loaded.path, name, problem, "save it as UTF-8, without a byte order mark (BOM)")
+    refused(loaded.path, name, problem, "save it as UTF-8 without a byte order mark (BOM)")
 
 
 def test_a_key_file_in_another_encoding_says_so(tmp_path: Path) -> None:
     path = with_ledger_key(tmp_path / "site")
     key = path.parent / "keys" / "stack-co2.pem"
     key.write_bytes(key.read_text().encode("utf-16"))
-    refused(path, "stack-co2.pem", "is UTF-16 text", "save it as UTF-8", "from its backup")
+    refused(path, "stack-co2.pem", "is UTF-16 text", "save it as UTF-8", "from a backup")
 
 
 def test_a_file_where_a_folder_is_due_is_named(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_one_public_key_in_two_roles_is_refused(tmp_path: Path) -> None:
     with loaded.trust.open("a") as trust:
         trust.write(key_entry("ledger", public, 1_700_000_000, ledger="demo-ledger"))
         trust.write("\n" + key_entry("statement", public, 1_700_000_000, gateway="my-gateway"))
-    refused(loaded.path, "trust.toml", "one public key is both ledger demo-ledger and statement")
+    refused(loaded.path, "trust.toml", "one public key is used as ledger demo-ledger and as statement")
 
 
 def test_a_ledger_without_a_key_in_the_trust_file_is_refused(tmp_path: Path) -> None:

@@ -25,32 +25,48 @@ RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "password in the url": (
         "http",
         f'url = "https://gw:{SECRET}@h"',
-        ("url: holds a user or a password", "token_file"),
+        ("url: contains a user name or password", "token_file"),
     ),
     "password in the proxy": (
         "http",
         f'url = "https://h"\nproxy = "http://gw:{SECRET}@p:3128"',
-        ("proxy: holds a user or a password",),
+        ("proxy: contains a user name or password",),
     ),
-    "no proxy": ("http", 'url = "https://h"\nproxy = "p:3128"', ("proxy: 'p:3128' is no proxy's", "http://HOST:PORT")),
+    "no proxy": (
+        "http",
+        'url = "https://h"\nproxy = "p:3128"',
+        ("proxy: 'p:3128' is not a proxy address", "http://HOST:PORT"),
+    ),
     "token in the clear": (
         "http",
         'url = "http://10.0.0.5:8700"\ntoken_file = "token"',
-        ("token_file: would cross the network in the clear to 10.0.0.5", "https://"),
+        ("token_file: would be sent unencrypted to 10.0.0.5", "https://"),
     ),
     "password in the clear": (
         "mqtt",
         'url = "mqtt://10.0.0.5"\nuser = "gw"\npassword_file = "token"',
-        ("password_file: would cross the network in the clear", "mqtts://"),
+        ("password_file: would be sent unencrypted", "mqtts://"),
     ),
-    "cert without key": ("http", 'url = "https://h"\ncert = "c.pem"', ("key: is missing: cert and key go together",)),
-    "key without cert": ("mqtt", 'url = "mqtts://h"\nkey = "k.pem"', ("cert: is missing: cert and key go together",)),
-    "ca without tls": ("http", 'url = "http://h"\nca = "ca.pem"', ("ca: has no use without TLS", "https://")),
-    "ca without tls, mqtt": ("mqtt", 'url = "mqtt://h"\nca = "ca.pem"', ("ca: has no use without TLS", "mqtts://")),
-    "two logins": ("http", 'url = "https://h"\ntoken_file = "t"\nuser = "u"', ("token_file: stands beside user",)),
+    "cert without key": (
+        "http",
+        'url = "https://h"\ncert = "c.pem"',
+        ("key: is missing; cert and key are used together",),
+    ),
+    "key without cert": (
+        "mqtt",
+        'url = "mqtts://h"\nkey = "k.pem"',
+        ("cert: is missing; cert and key are used together",),
+    ),
+    "ca without tls": ("http", 'url = "http://h"\nca = "ca.pem"', ("ca: has no effect", "https://")),
+    "ca without tls, mqtt": ("mqtt", 'url = "mqtt://h"\nca = "ca.pem"', ("ca: has no effect", "mqtts://")),
+    "two logins": (
+        "http",
+        'url = "https://h"\ntoken_file = "t"\nuser = "u"',
+        ("token_file: cannot be used together with user",),
+    ),
     "password of nobody": ("mqtt", 'url = "mqtts://h"\npassword_file = "p"', ("user: is missing",)),
     "nobody": ("mqtt", 'url = "mqtt://h"\nuser = ""', ("user: is empty",)),
-    "colon": ("http", 'url = "https://h"\nuser = "a:b"', ("user: holds a colon",)),
+    "colon": ("http", 'url = "https://h"\nuser = "a:b"', ("user: contains a colon",)),
     "token over mqtt": (
         "mqtt",
         'url = "mqtts://h"\ntoken_file = "t"',
@@ -70,7 +86,7 @@ RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         'url = "mqtt://h"\ncontract = "0x' + 40 * "a" + '"\nchain_id = 1\nkeystore = "k"',
         ("keystore: applies to ledgers of type evm only",),
     ),
-    "no port": ("http", 'url = "https://h:port"', ("url: is no address",)),
+    "no port": ("http", 'url = "https://h:port"', ("url: is not an address",)),
     "mqtt for http": ("http", 'url = "mqtts://h"', ("url: a ledger of type http needs http://HOST:PORT or https://",)),
     "timeout": ("http", 'url = "https://h"\ntimeout = 10', ("timeout", "in quotes")),
 }
@@ -152,16 +168,16 @@ def test_the_driver_of_a_broker(tmp_path: Path) -> None:
 def test_files_that_cannot_be_used_are_named(files: Files) -> None:
     spoiled: list[tuple[Path, bytes | None, int, str]] = [
         (files.token, None, 0, "token_file: {} does not exist"),
-        (files.token, b"do-not-print-me\n", 0o640, "token_file: {} has mode 0640: others can read it"),
-        (files.token, b"", 0o600, "token_file: {} does not hold one line of text"),
-        (files.token, b"do-not-print-me\ntwice\n", 0o600, "token_file: {} does not hold one line of text"),
-        (files.token, b"do-not-print-me caf\xc3\xa9", 0o600, "token_file: {} holds something else than one bearer"),
-        (files.token, b"x" * 10_000, 0o600, "token_file: {} has more than 8192 bytes"),
-        (files.key, files.key.read_bytes(), 0o644, "key: {} has mode 0644: others can read it"),
-        (files.key, files.other.key.read_bytes(), 0o600, "cert: {cert} and {} cannot be used together"),
-        (files.key, b"no key", 0o600, "cert: {cert} and {} cannot be used together"),
-        (files.cert, b"no certificate", 0o644, "cert: {} and {key} cannot be used together"),
-        (files.ca, b"no certificate", 0o644, "ca: {} holds no certificate that can be read"),
+        (files.token, b"do-not-print-me\n", 0o640, "token_file: {} has mode 0640: other users can read it"),
+        (files.token, b"", 0o600, "token_file: {} does not contain exactly one line"),
+        (files.token, b"do-not-print-me\ntwice\n", 0o600, "token_file: {} does not contain exactly one line"),
+        (files.token, b"do-not-print-me caf\xc3\xa9", 0o600, "token_file: {} does not contain exactly one bearer"),
+        (files.token, b"x" * 10_000, 0o600, "token_file: {} is larger than 8192 bytes"),
+        (files.key, files.key.read_bytes(), 0o644, "key: {} has mode 0644: other users can read it"),
+        (files.key, files.other.key.read_bytes(), 0o600, "cert: {cert} and {} do not belong together"),
+        (files.key, b"no key", 0o600, "cert: {cert} and {} do not belong together"),
+        (files.cert, b"no certificate", 0o644, "cert: {} and {key} do not belong together"),
+        (files.ca, b"no certificate", 0o644, "ca: {} contains no valid certificate"),
         (files.ca, None, 0, "ca: {} does not exist"),
     ]
     for path, data, mode, words in spoiled:
@@ -209,7 +225,7 @@ def test_a_secret_may_be_a_systemd_credential(files: Files, monkeypatch: pytest.
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential.parent))
     ledger_drivers.check_ledger_access(loaded)
     credential.chmod(0o444)
-    with pytest.raises(ConfigError, match="others can read it"):
+    with pytest.raises(ConfigError, match="other users can read it"):
         ledger_drivers.check_ledger_access(loaded)
 
 

@@ -152,7 +152,7 @@ def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> Site
             LedgerNow("chain", "evm", "http://127.0.0.1:8545", False, False, None, None, 12),
         ),
         feeds=(
-            FeedRow("scada", "json", f"mqtts://{LONG}:8883", False, Stored("nobody answers at that address"), 500, 3,
+            FeedRow("scada", "json", f"mqtts://{LONG}:8883", False, Stored("the broker is not reachable"), 500, 3,
                     10_000),
             FeedRow("ems", "sparkplug", "mqtt://10.0.0.9", True, Stored("connected, waits for primary host ems"), 0, 0,
                     17),

@@ -145,6 +145,16 @@ def test_what_cannot_be_done_is_told_on_the_page(
     assert told in act(place[1], name, **fields)
 
 
+def test_an_act_and_a_refusal_are_told_in_the_pages_language(place: tuple[Meter, Browser, Config]) -> None:
+    _, browser, _ = place
+    browser.get("/")
+    assert browser.post("/acts/accept", {"form": browser.form, "meter": "nobody", "serial": "1"}).status == 303
+    assert "没有电表 nobody；处理" in browser.get("/", Accept_Language="zh-CN").text
+    assert "没有此页面" in browser.get("/nowhere", Accept_Language="zh-CN").text
+    assert "未知的主机名" in browser.get("/", Host="evil.example", Accept_Language="zh-CN").text
+    assert "unknown host name" in browser.get("/", Host="evil.example").text
+
+
 def test_there_is_no_act_that_writes_to_a_meter(place: tuple[Meter, Browser, Config]) -> None:
     _, browser, _ = place
     for name in ("write", "health", "alarms", "order", "preview/x", "__class__"):

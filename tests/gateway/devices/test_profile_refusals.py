@@ -27,7 +27,7 @@ FILES = [
     ("points = 5", "points: no points"),
     ("[points\n", "not valid TOML, or a key written twice: .* line 5"),
     ("[points]\np = {}\np = {}", "not valid TOML, or a key written twice"),
-    ("a = " + "[" * 20_000, "not valid TOML, or a key written twice: tables or arrays stand inside of one another"),
+    ("a = " + "[" * 20_000, "not valid TOML, or a key written twice: tables or arrays are nested"),
     ("a = " + "9" * 6_000, "not valid TOML, or a key written twice: a whole number has thousands of digits"),
     (
         "[points]\np = { scale = 1e999999999 }",

@@ -19,13 +19,13 @@ def test_without_a_gateway_the_doctor_knocks_at_the_broker(tmp_path: Path) -> No
 
     async def record() -> None:
         async with running(loaded) as rig:
-            await until(lambda: str(rig.feed.state).startswith("nobody answers"))
+            await until(lambda: str(rig.feed.state).startswith("the broker is not reachable"))
             await rig.poll(times=3)
 
     asyncio.run(record())
     (finding,) = feeds(CheckContext.of(loaded, 0, pid=None))
     assert finding.result == "warn"
-    assert "nobody answers at that address" in finding.text
+    assert "the broker is not reachable" in finding.text
     assert "3 readings to backfill" in finding.text
     loaded = feed_site(tmp_path / "login", f"mqtt://127.0.0.1:{free_port()}", 'user = "u"\npassword_file = "none"')
     (finding,) = feeds(CheckContext.of(loaded, 0, pid=None))

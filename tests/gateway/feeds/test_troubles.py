@@ -124,7 +124,7 @@ def test_a_broker_that_refuses_is_named_and_nothing_is_lost(tmp_path: Path) -> N
             loaded = feed_site(tmp_path / "site", broker.url)
             async with running(loaded) as rig:
                 records = await rig.poll(times=3)
-                state = f"the broker does not take {BASE}/meters/{METER}: Not authorized"
+                state = f"the broker refuses {BASE}/meters/{METER}: Not authorized"
                 await until(lambda: rig.feed.facts()["state"] == state)
                 rights.write_text("topic readwrite #\n")
                 broker.reload()
@@ -155,7 +155,7 @@ def test_over_tls_with_a_login_and_never_without(tmp_path: Path) -> None:
             word.write_text("wrong\n")
             word.chmod(0o600)
             async with running(loaded) as rig:
-                await until(lambda: "look at user and password_file" in rig.feed.facts()["state"])
+                await until(lambda: "check user and password_file" in rig.feed.facts()["state"])
                 word.write_text("right\n")
                 await until(lambda: rig.feed.connected)
                 records = await rig.poll()
@@ -164,13 +164,13 @@ def test_over_tls_with_a_login_and_never_without(tmp_path: Path) -> None:
             login = login.replace('"word"', '"../site/word"')
             loaded = feed_site(tmp_path / "a", url, f'ca = "{stranger.ca}"\n{login}')
             async with running(loaded, b"epoch-02") as rig:
-                await until(lambda: "its certificate comes from a CA that is not trusted here" in str(rig.feed.state))
+                await until(lambda: "issued by a CA that is not trusted here" in str(rig.feed.state))
             plain = feed_site(tmp_path / "b", f"mqtt://127.0.0.1:{port}")
             async with running(plain, b"epoch-03") as rig:  # a broker that wants TLS is not talked to without
-                await until(lambda: str(rig.feed.state).startswith("connection lost before it was accepted"))
+                await until(lambda: str(rig.feed.state).startswith("connection lost before the broker accepted it"))
             stripped = feed_site(tmp_path / "c", f"mqtts://127.0.0.1:{broker.port}", f'ca = "{authority.ca}"\n{login}')
             async with running(stripped, b"epoch-04") as rig:  # nor is one without TLS, whatever answers there
-                await until(lambda: str(rig.feed.state).startswith("what answers speaks no TLS"))
+                await until(lambda: str(rig.feed.state).startswith("the port does not use TLS"))
             assert len(heard.messages) == told
 
     asyncio.run(work())

@@ -101,7 +101,7 @@ def test_only_a_block_that_can_be_read_in_no_other_shape_is_missed(tmp_path: Pat
             await polls.until(lambda p: polls.index(p) > known and len(p.answers) == 1, count=3)
             (alarm,) = (a for a in told if a.code == "not-asked")
             assert alarm.meter == "one"
-            assert "not asked: alone; another master uses every shape" in alarm.text
+            assert "not polled: alone; another master uses every shape" in alarm.text
             line.clear_shared()
             freed = len(polls)
             await polls.until(lambda p: polls.index(p) > freed and len(p.answers) == 2)

@@ -213,7 +213,7 @@ def test_certificates_and_keys_near_their_end(loaded: Config, tmp_path: Path) ->
     soon, gone = authority.issue("soon", days=10), authority.issue("gone", days=-1)
     text = loaded.path.read_text().replace('url = "http://127.0.0.1:8700"', 'url = "https://127.0.0.1:8700"')
     now_ms = int(time.time() * 1000)
-    for pair, word in ((soon, "ends in"), (gone, "has ended")):
+    for pair, word in ((soon, "expires in"), (gone, "has expired")):
         files = f'cert = "{pair.cert}"\nkey = "{pair.key}"\n'
         feed = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1"\n{files}'
         web = f'[web]\nlisten = "127.0.0.1:0"\n{files}'
@@ -245,7 +245,7 @@ def test_room_for_less_than_two_days(tmp_path: Path) -> None:
 
 def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connected(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        now = {"connected": False, "state": "nobody answers at that address (timed out)"}
+        now = {"connected": False, "state": "the broker is not reachable (timed out)"}
         ears.site.feeds.join("scada", lambda: now)
 
         def passes(seconds: int) -> None:
@@ -262,7 +262,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         passes(3)
         away = ears.one()
         assert (away.source, away.code, away.line) == (GATEWAY, "feed-away", "feed scada")
-        assert away.text == "feed scada: nobody answers at that address (timed out)"
+        assert away.text == "feed scada: the broker is not reachable (timed out)"
         now["connected"] = True
         passes(12)
         assert not ears.one().active

@@ -145,8 +145,8 @@ def test_a_bridge_looks_at_its_chain_before_there_is_anything_to_anchor(
 ) -> None:
     book = Backlog(tmp_path / "bridge.db", DUTY)
     nowhere: list[tuple[dict[str, Any], str]] = [
-        ({"chain_id": 1}, "follows chain 31337, the configuration says 1"),
-        ({"contract": bytes(20)}, "holds no contract"),
+        ({"chain_id": 1}, "is on chain 31337, the configuration says 1"),
+        ({"contract": bytes(20)}, "has no contract"),
         ({"url": "http://127.0.0.1:1"}, "Connection refused"),
         ({"account": Account(bytes(31) + b"\x01")}, "may not write roots"),
         ({}, ""),

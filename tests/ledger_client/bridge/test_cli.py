@@ -14,26 +14,26 @@ from ledger_client.errors import LedgerClientError
 USUAL = "--name demo-ledger --mqtt mqtt://127.0.0.1:1"
 CHAIN = "--evm http://127.0.0.1:1 --contract 0x" + 40 * "a" + " --chain-id 1"
 MISTAKES = {
-    USUAL: "give either --http URL or --evm URL",
-    f"{USUAL} --http http://h --evm http://h": "give either --http URL or --evm URL",
+    USUAL: "either --http or --evm must be given",
+    f"{USUAL} --http http://h --evm http://h": "either --http or --evm must be given",
     "--name a/b --mqtt mqtt://h --http http://h": "--name 'a/b': a ledger's name is",
     f"{USUAL} --http http://h --part 1/2": "--part belongs to --evm",
     f"{USUAL} --http http://h --confirmations 1": "--confirmations belongs to --evm",
     f"{USUAL} --http http://h --legacy": "--legacy belongs to --evm",
-    f"{USUAL} --http h:8700": "--http: is no address",
-    f"{USUAL} --http mqtt://h": "--http: is no address",
-    f"{USUAL} --http http://": "--http: is no address",
-    f"{USUAL} --evm h:8545": "--evm: is no address",
-    "--name a --mqtt http://h --http http://h": "--mqtt: 'http://h' is not the address of a broker",
+    f"{USUAL} --http h:8700": "--http: is not an HTTP address",
+    f"{USUAL} --http mqtt://h": "--http: is not an HTTP address",
+    f"{USUAL} --http http://": "--http: is not an HTTP address",
+    f"{USUAL} --evm h:8545": "--evm: is not an HTTP address",
+    "--name a --mqtt http://h --http http://h": "--mqtt: 'http://h' is not a broker address",
     f"{USUAL} --evm http://h": "--contract is missing: --evm needs it",
     f"{USUAL} {CHAIN}": "--keystore is missing",
     f"{USUAL} {CHAIN} --part 3/2": "--part '3/2': not a part",
     f"{USUAL} {CHAIN} --keystore none.json --keystore-password-file none": "--keystore-password-file: none does not",
-    f"{USUAL} --http http://h --token-file none": "--token-file: would cross the network in the clear",
+    f"{USUAL} --http http://h --token-file none": "--token-file: would be sent unencrypted",
     f"{USUAL} --http https://h --cert none --key none": "--cert: none does not exist",
-    f"{USUAL} --mqtt-ca none --http http://h": "--mqtt-ca: has no use without TLS",
-    "--name a --mqtt mqtt://u:do-not-print-me@h --http http://h": "--mqtt: holds a user or a password",
-    "--name a --mqtt mqtt://h --http http://u:do-not-print-me@h": "--http: holds a user or a password",
+    f"{USUAL} --mqtt-ca none --http http://h": "--mqtt-ca: has no effect",
+    "--name a --mqtt mqtt://u:do-not-print-me@h --http http://h": "--mqtt: contains a user name or password",
+    "--name a --mqtt mqtt://h --http http://u:do-not-print-me@h": "--http: contains a user name or password",
 }
 
 

@@ -21,10 +21,10 @@ def test_a_new_account_can_be_opened_again_with_its_password_only(tmp_path: Path
     account = make_account(path, "correct horse")
     assert path.stat().st_mode & 0o777 == 0o600
     assert load_account(path, "correct horse").address == account.address
-    with pytest.raises(KeyFileError, match="the password does not open this key file; give the password"):
+    with pytest.raises(KeyFileError, match="the password does not decrypt this key file; fix: provide the password"):
         load_account(path, "wrong")
     before = path.read_bytes()
-    with pytest.raises(KeyFileError, match="there is a file already"):
+    with pytest.raises(KeyFileError, match="the file already exists"):
         make_account(path, "x")
     assert path.read_bytes() == before
 
@@ -48,7 +48,7 @@ def test_what_is_no_key_file_is_told(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(KeyFileError, match="is not an encrypted key file"):
         load_account(path, "x")
-    with pytest.raises(KeyFileError, match="no such file"):
+    with pytest.raises(KeyFileError, match="does not exist"):
         load_account(tmp_path / "nowhere", "x")
     with pytest.raises(KeyFileError, match="cannot be read"):
         load_account(tmp_path, "x")

@@ -104,17 +104,17 @@ def fund(running: Anvil, account: str) -> None:
 def test_mistakes_are_told(running: Anvil) -> None:
     address = "0x" + "11" * 20
     way = f"--rpc {running.url} --key owner.json --password-file owner.password"
-    assert "no such file" in refused(f"evm deploy {way}")
+    assert "does not exist" in refused(f"evm deploy {way}")
     assert run("evm account owner.json --password-file owner.password --light").exit_code == 0
-    assert "there is a file already" in refused("evm account owner.json --password-file owner.password")
+    assert "the file already exists" in refused("evm account owner.json --password-file owner.password")
     assert "No funds" in refused(f"evm deploy {way}")
     assert "is not AnchorRegistry" in refused(f"evm revoke {address} {address} {way}")
     assert "is not AnchorRegistry" in refused(f"evm show {address} --rpc {running.url}")
-    assert "does not open" in refused(f"evm deploy {way.replace('owner.password', 'gateway.password')}")
+    assert "does not decrypt" in refused(f"evm deploy {way.replace('owner.password', 'gateway.password')}")
     Path("owner.password").chmod(0o644)
-    assert "others can read it" in refused(f"evm deploy {way}")
+    assert "other users can read it" in refused(f"evm deploy {way}")
     for rpc in ("127.0.0.1:8545", "ws://127.0.0.1:8545", "http://"):
-        assert "--rpc: is no address; write it as http://HOST:PORT" in refused(f"evm show {address} --rpc {rpc}")
+        assert "--rpc: is not an HTTP address; fix: use http://HOST:PORT" in refused(f"evm show {address} --rpc {rpc}")
     assert "no address" in run(f"evm show 0x12 --rpc {running.url}").output
     assert "no gateway's name" in run(f"evm show {address} 'a b' --rpc {running.url}").output
-    assert "addresses end up in logs" in refused(f"evm show {address} --rpc http://u:p@127.0.0.1:1")
+    assert "addresses are written to logs" in refused(f"evm show {address} --rpc http://u:p@127.0.0.1:1")

@@ -214,7 +214,7 @@ def test_what_is_no_statement_is_refused(site: EvmSite) -> None:
 
 def test_an_account_of_no_gateway_or_of_another_one_is_refused(site: EvmSite) -> None:
     stranger = Account(next(_keys()))
-    assert "registered for no gateway" in str(refusal(site, site.gateway.statement(0), account=stranger))
+    assert "not registered for any gateway" in str(refusal(site, site.gateway.statement(0), account=stranger))
     site.registry.send(site.registry.owner, "register", stranger.address, "another")
     assert "another gateway than" in str(refusal(site, site.gateway.statement(0), account=stranger))
 
@@ -273,7 +273,7 @@ def test_an_account_that_is_revoked_in_mid_flight_is_refused(site: EvmSite) -> N
 def test_an_account_without_money_says_so_and_goes_on_when_it_has_some(site: EvmSite) -> None:
     site.rpc("anvil_setBalance", "0x" + site.account.address.hex(), "0x0")
     with site.driver() as driver:
-        with pytest.raises(Refused, match=r"No funds.*give it some"):
+        with pytest.raises(Refused, match=r"No funds.*fund it"):
             driver.submit(site.gateway.statement(0))
         site.fund(site.account.address)
         settle(driver, site.gateway.statement(0))
@@ -291,10 +291,10 @@ def test_a_gas_limit_that_is_too_low_is_told(site: EvmSite) -> None:
 
 def test_the_wrong_chain_and_the_wrong_contract_are_told(site: EvmSite) -> None:
     entry = site.gateway.statement(0)
-    assert "follows chain 31337, the configuration says 1;" in str(refusal(site, entry, chain_id=1))
-    assert "holds no contract" in str(refusal(site, entry, contract=bytes(19) + b"\1"))
+    assert "is on chain 31337, the configuration says 1;" in str(refusal(site, entry, chain_id=1))
+    assert "has no contract" in str(refusal(site, entry, contract=bytes(19) + b"\1"))
     site.rpc("anvil_setCode", "0x" + "22" * 20, "0x6001")
-    assert "code of 2 bytes that is not AnchorRegistry's" in str(refusal(site, entry, contract=b"\x22" * 20))
+    assert "2 bytes of code that is not AnchorRegistry" in str(refusal(site, entry, contract=b"\x22" * 20))
 
 
 def test_one_price_of_gas_where_it_is_wanted(site: EvmSite) -> None:

@@ -177,9 +177,9 @@ def test_a_key_file_that_does_not_open_is_named(tmp_path: Path) -> None:
     assert "keystore" not in err, err
     secret, keystore = plant.folder / "keys" / "chain.password", plant.folder / "keys" / "chain.json"
     secret.write_text("wrong")
-    refused(plant.loaded.path, "ledger 'consortium', keystore", "the password does not open this key file")
+    refused(plant.loaded.path, "ledger 'consortium', keystore", "the password does not decrypt this key file")
     secret.chmod(0o644)
-    refused(plant.loaded.path, "keystore_password_file", "others can read it")
+    refused(plant.loaded.path, "keystore_password_file", "other users can read it")
     secret.unlink()
     refused(plant.loaded.path, "keystore_password_file", "does not exist")
     secret.write_text(PASSWORD)
@@ -187,7 +187,7 @@ def test_a_key_file_that_does_not_open_is_named(tmp_path: Path) -> None:
     keystore.write_text("{}")
     refused(plant.loaded.path, "ledger 'consortium', keystore", "is not an encrypted key file")
     keystore.unlink()
-    refused(plant.loaded.path, "ledger 'consortium', keystore", "no such file")
+    refused(plant.loaded.path, "ledger 'consortium', keystore", "the file does not exist")
 
 
 def test_the_password_may_be_a_systemd_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_the_password_may_be_a_systemd_credential(tmp_path: Path, monkeypatch: p
     text = plant.loaded.path.read_text()
     plant.loaded.path.write_text(text.replace('"keys/chain.password"', '"$CREDENTIALS_DIRECTORY/chain"'))
     loaded = load_config(plant.loaded.path)
-    with pytest.raises(ConfigError, match="systemd gave this process no credentials"):
+    with pytest.raises(ConfigError, match="systemd passed no credentials"):
         ledger_drivers.check_accounts(loaded)
     os.rename(plant.folder / "keys" / "chain.password", tmp_path / "chain")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

@@ -162,7 +162,7 @@ def test_another_statement(site: EvmSite) -> None:
         place = settle(driver, gateway.statement(0))
     facts = asked(Site(anchors=(place,)).build(), trust_of(site), site.process.url)
     assert "does not write this statement as batch 0" in str(facts.places[place])
-    with pytest.raises(Forked, match=f"and {NAME} has {id_text(statement_id(gateway.statement(0)))}$"):
+    with pytest.raises(Forked, match=f"but {NAME} has {id_text(statement_id(gateway.statement(0)))}$"):
         check(site, place)
 
 
@@ -173,7 +173,7 @@ def test_a_fork_on_a_chain_shows_beside_a_good_receipt(site: EvmSite) -> None:
     assert (proven.asked, proven.unconfirmed[-1]) == ((NAME,), f"{NAME}: has no batch 0 of {GATEWAY}; none at all")
     with site.driver(memory=Notebook()) as driver:
         settle(driver, Gateway(GATEWAY).statement(0))
-    with pytest.raises(Forked, match=f"and {NAME} has "):
+    with pytest.raises(Forked, match=f"but {NAME} has "):
         verify(bundle, trust, NOW, facts=asked(bundle, trust, site.process.url))
 
 
@@ -257,7 +257,7 @@ def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
             between.before = nothing_final
             bundle, trust = Site(anchors=(place,)).build(), trust_of(site, confirmations=None)
             facts = asked(bundle, trust, between.url)
-        assert "calls no block final; say after how many blocks one is: confirmations" in str(facts.places[place])
+        assert "marks no block as final; set confirmations" in str(facts.places[place])
 
 
 def test_a_block_that_was_replaced_between_two_questions(site: EvmSite) -> None:
@@ -278,7 +278,7 @@ def test_a_block_of_the_future_and_a_fact_of_another_statement() -> None:
         verify(bundle, trust, evidence.NOW, facts=late)
     with pytest.raises(BadReceipt, match="another statement"):
         verify(bundle, trust, evidence.NOW, facts=OnlineFacts({place: ChainFact(bytes(32), evidence.NOW, False)}))
-    with pytest.raises(UnknownLedger, match="does not list"):
+    with pytest.raises(UnknownLedger, match="not listed"):
         verify(bundle, evidence.trust(), evidence.NOW, facts=OnlineFacts({place: ChainFact(id_, evidence.NOW, False)}))
 
 

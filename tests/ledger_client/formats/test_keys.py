@@ -101,7 +101,7 @@ def test_sign_and_verify(alg: int) -> None:
     ):
         with pytest.raises(BadSignature):
             private.public.verify(wrong_signature, wrong_message)
-    with pytest.raises(BadSignature, match="not by the key"):
+    with pytest.raises(BadSignature, match="does not match key"):
         key("b", alg).public.verify(signature, b"message")
 
 
@@ -115,7 +115,7 @@ def test_the_es256_twin_is_refused() -> None:
     private = key("a", ES256)
     other = twin(private.sign(b"message"))
     private.public.verify(other, b"message", low_s=False)  # it is valid ECDSA
-    with pytest.raises(BadSignature, match="twin"):
+    with pytest.raises(BadSignature, match="s > n/2"):
         private.public.verify(other, b"message")
 
 
@@ -145,7 +145,7 @@ def test_a_key_file_comes_back_as_it_was_saved(alg: int, tmp_path: Path) -> None
     loaded = load_private_key(path)
     assert loaded.public == private.public
     assert loaded.to_pem() == private.to_pem() == PrivateKey.from_pem(private.to_pem()).to_pem()
-    with pytest.raises(KeyFileError, match="there is a key already"):
+    with pytest.raises(KeyFileError, match="a key file already exists"):
         save_private_key(path, private)
     assert load_private_key(path).public == private.public
 
@@ -165,7 +165,7 @@ def pem(private: object, encryption: serialization.KeySerializationEncryption | 
 NO_KEY_FILES = {
     "empty": (b"", "not an unencrypted PKCS#8"),
     "a public key": (b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", "not an unencrypted PKCS#8"),
-    "broken": (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a readable PKCS#8"),
+    "broken": (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a valid PKCS#8"),
     "encrypted": (
         pem(ec.derive_private_key(1, ec.SECP256R1()), serialization.BestAvailableEncryption(b"secret")),
         "not an unencrypted PKCS#8",
@@ -193,12 +193,12 @@ def test_a_key_file_open_to_others_is_refused(mode: int, tmp_path: Path) -> None
     path = tmp_path / "meter.pem"
     save_private_key(path, PrivateKey.generate())
     path.chmod(mode)
-    with pytest.raises(KeyFileError, match=f"run: chmod 600 {path}"):
+    with pytest.raises(KeyFileError, match=f"run `chmod 600 {path}`"):
         load_private_key(path)
 
 
 def test_a_key_file_that_is_missing_or_no_file(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="no such key file"):
+    with pytest.raises(KeyFileError, match="the key file does not exist"):
         load_private_key(tmp_path / "none.pem")
     with pytest.raises(KeyFileError, match="cannot be read"):
         load_private_key(tmp_path)

@@ -187,7 +187,7 @@ def test_what_is_no_receipt_is_kept_as_evidence(
 
 def test_the_body_of_a_redirect_has_a_cap_like_any_other(script: Script, ledger: HttpLedger) -> None:
     script.add("303 See Other", "Location: /entries/1", body=bytes(2 * MAX_RECEIPT))
-    with pytest.raises(LedgerUnavailable, match="more than"):
+    with pytest.raises(LedgerUnavailable, match="larger than"):
         ledger.submit(ENTRY)
 
 
@@ -267,7 +267,7 @@ def test_a_proxy_is_used_when_it_is_written_down(script: Script, monkeypatch: py
 def test_a_proxy_that_says_no_is_named(script: Script) -> None:
     driver = HttpLedger("far", "https://ledger.example", Access(proxy=script.url), timeout_s=2.0)
     script.add("407 Proxy Authentication Required")
-    with pytest.raises(LedgerUnavailable, match=rf"through the proxy {script.url}: .*407"):
+    with pytest.raises(LedgerUnavailable, match=rf"via proxy {script.url}: .*407"):
         driver.submit(ENTRY)
     driver.close()
     assert [line.split()[:2] for line in script.asked] == [["CONNECT", "ledger.example:443"]]
@@ -305,8 +305,8 @@ def test_odd_answers_about_a_gateway(script: Script, ledger: HttpLedger, value: 
 def test_pages_that_never_end_are_not_read_for_ever(script: Script, ledger: HttpLedger) -> None:
     for _ in range(2):
         script.add("200 OK", CBOR, body=cbor.encode([ENTRY]))
-    with pytest.raises(LedgerUnavailable, match="after 0 hold batch 0"):
+    with pytest.raises(LedgerUnavailable, match="after batch 0 contain batch 0"):
         ledger.statements("gw", -1)
     script.add("200 OK", CBOR, body=bytes(MAX_PAGE + 1))
-    with pytest.raises(LedgerUnavailable, match="more than"):
+    with pytest.raises(LedgerUnavailable, match="larger than"):
         ledger.statements("gw", -1)

@@ -91,7 +91,7 @@ def test_mistakes_are_one_sentence(demo: Site, pinned: Path, tmp_path: Path) -> 
     assert "tells of no gateway unheard-of" in complaint("trust", "from", demo.ledger.url, *words)
     assert "URL" in complaint("trust", "from", "demo-ledger", *words)
     out.write_text("a letter\n")
-    assert "is there and is no trust file" in complaint("trust", "from", demo.ledger.url, *words)
+    assert "exists and is not a trust file" in complaint("trust", "from", demo.ledger.url, *words)
     assert "cannot be read" in complaint("trust", "check", tmp_path / "no.toml")
 
 
@@ -137,7 +137,7 @@ def test_add_takes_requests_and_ledgers_keys(pinned: Path, tmp_path: Path) -> No
     command = [sys.executable, "-m", "ledger_client.cli", "trust", "add", str(out), str(asked)]
     refused = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     assert (refused.returncode, out.exists()) == (2, False)
-    assert "nobody is at a terminal to be asked" in refused.stderr
+    assert "there is no terminal to ask at" in refused.stderr
     assert (
         f"new: statement key of gateway hydro-07 {base64url(GATEWAY.key.public.kid)}"
         in run("trust", "add", out, asked, "--yes").stdout

@@ -48,7 +48,7 @@ def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
 def complaint(*arguments: object) -> str:
     """The one message of a command that cannot run (exit 2)."""
     stderr = run(*arguments, code=2).stderr
-    assert stderr.count("\n") == 1, stderr
+    assert stderr.count("\n") == 1 + stderr.count("\n  fix: "), stderr
     assert stderr.startswith("error: ")
     return stderr
 
@@ -234,7 +234,7 @@ def test_verify_of_what_is_not_there(bundles: dict[str, Path], trust: Path, tmp_
     assert "missing.mseal" in complaint("verify", tmp_path / "missing.mseal", "--trust", trust)
     assert str(tmp_path) in complaint("verify", tmp_path, "--trust", trust)
     assert "no.toml" in complaint("verify", bundles["reading"], "--trust", tmp_path / "no.toml")
-    assert "has more than 64 MiB" in complaint("verify", bundles["reading"], "--trust", "/dev/zero")
+    assert "is larger than 64 MiB" in complaint("verify", bundles["reading"], "--trust", "/dev/zero")
     bad = tmp_path / "bad.toml"
     bad.write_text(trust.read_text() + "[[key]]\n")
     assert "bad.toml: key 4.role" in complaint("verify", bundles["reading"], "--trust", bad)
@@ -255,10 +255,10 @@ def test_show(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
 
 def test_init_makes_a_ledger_once(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
-    assert f"no ledger here; make one: meterseal-ledger init {folder}" in complaint("show", folder)
+    assert f"no ledger here\n  fix: make one: meterseal-ledger init {folder}" in complaint("show", folder)
     assert "a ledger's name is" in complaint("init", folder, "--name", "a b")
     assert "ledger mine; serve it" in run("init", folder, "--name", "mine").stdout
-    assert "there is a ledger already; serve it" in complaint("init", folder)
+    assert "there is a ledger already\n  fix: serve it" in complaint("init", folder)
     assert "mine" in run("show", folder).stdout
 
 
@@ -284,15 +284,15 @@ def test_a_listen_address_in_use(tmp_path: Path) -> None:
         (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
         (["--listen", "203.0.113.7:8700"], "203.0.113.7:8700"),
         (["--listen", "no.such.host.invalid:8700"], "no.such.host.invalid"),
-        (["--listen", "127.0.0.1:0", "--mqtt", "http://x"], "--mqtt: 'http://x' is not the address of a broker"),
+        (["--listen", "127.0.0.1:0", "--mqtt", "http://x"], "--mqtt: 'http://x' is not a broker address"),
         (["--listen", "127.0.0.1:0", "--name", "a b"], "--name"),
         (["--listen", "127.0.0.1:0", "--proxy", "proxy.example"], "--proxy 'proxy.example': not an IP address"),
         (["--listen", "127.0.0.1:0", "--proxy", "*"], "--proxy '*': not an IP address"),
-        (["--listen", "127.0.0.1:0", "--cert", "/no/such.pem"], "--key: is missing: cert and key go together"),
+        (["--listen", "127.0.0.1:0", "--cert", "/no/such.pem"], "--key: is missing; cert and key are used together"),
         (["--listen", "127.0.0.1:0", "--cert", "/no/such.pem", "--key", "/no/key"], "--cert: /no/such.pem does not"),
-        (["--listen", "127.0.0.1:0", "--client-ca", "/no/such.pem"], "--client-ca: has no use without TLS"),
-        (["--listen", "127.0.0.1:0", "--mqtt-user", "me"], "--mqtt: is missing"),
-        (["--listen", "127.0.0.1:0", "--mqtt", "mqtt://h", "--mqtt-ca", "x"], "--mqtt-ca: has no use without TLS"),
+        (["--listen", "127.0.0.1:0", "--client-ca", "/no/such.pem"], "--client-ca: has no effect"),
+        (["--listen", "127.0.0.1:0", "--mqtt-user", "me"], "--mqtt: missing"),
+        (["--listen", "127.0.0.1:0", "--mqtt", "mqtt://h", "--mqtt-ca", "x"], "--mqtt-ca: has no effect"),
         (["--listen", "127.0.0.1:0", "--mqtt", "mqtts://h", "--mqtt-ca", "/no/ca"], "--mqtt-ca: /no/ca does not exist"),
         (["--listen", "127.0.0.1:0", "--mqtt", "mqtts://h", "--mqtt-password-file", "x"], "--mqtt-user: is missing"),
     ],

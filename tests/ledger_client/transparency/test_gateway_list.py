@@ -192,7 +192,7 @@ def test_a_revocation_that_is_left_out_shows() -> None:
         (lambda: page([RULES, LET_IN, LET_IN], [0, 1, 2]), "says that it is entry 1"),
         (lambda: page([RULES, let_in("h", LEDGER)], [0, 1]), "an entry about h among those of g"),
         (lambda: page([RULES, let_in("g", OTHER)], [0, 1]), "by another key than the one"),
-        (lambda: page(LOG, [0, 1, 3]).replace(b"a rule", b"A rule"), "not by the key"),
+        (lambda: page(LOG, [0, 1, 3]).replace(b"a rule", b"A rule"), "does not match key"),
         (lambda: b"", "step 1"),
     ],
 )  # fmt: skip

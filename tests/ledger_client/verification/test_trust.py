@@ -106,9 +106,11 @@ def test_less_than_a_majority_is_a_warning() -> None:
 
 def test_a_ledger_without_a_key_is_a_warning_and_so_is_a_key_without_its_ledger() -> None:
     listed = parse_trust(POLICY + METER_ENTRY, "t").warnings
-    assert tuple(map(str, listed)) == ("policy.ledgers: demo-ledger has no key here, so no receipt of it can count",)
+    assert tuple(map(str, listed)) == (
+        "policy.ledgers: this file has no key for demo-ledger, so its receipts do not count",
+    )
     other = key_entry("ledger", key("x").public, VALID_FROM, ledger="other")
-    assert "does not list it" in str(parse_trust(WHOLE + other, "t").warnings[0])
+    assert "not listed in policy.ledgers" in str(parse_trust(WHOLE + other, "t").warnings[0])
     on_chain = POLICY.replace("demo-ledger", "consortium") + CHAIN
     assert parse_trust(on_chain, "t").warnings == ()
 
@@ -129,11 +131,11 @@ def test_one_key_of_two_meters_or_gateways_is_a_warning() -> None:
     elsewhere = key_entry("meter", METER_KEY, VALID_FROM, gateway="other", meter=METER)
     both = key_entry("statement", STATEMENT_KEY, VALID_FROM, gateway="other")
     named = {
-        "key 4: is the same key as key 1": (f"{METER} of {GATEWAY}", f"import-main of {GATEWAY}"),
-        "key 5: is the same key as key 1": (f"{METER} of {GATEWAY}", f"{METER} of other"),
-        "key 6: is the same key as key 2": (f"the gateway of {GATEWAY}", "the gateway of other"),
+        "key 4 is the same as key 1": (f"meter {METER} of {GATEWAY}", f"meter import-main of {GATEWAY}"),
+        "key 5 is the same as key 1": (f"meter {METER} of {GATEWAY}", f"meter {METER} of other"),
+        "key 6 is the same as key 2": (f"gateway {GATEWAY}", "gateway other"),
     }
-    said = [f"{key}, so that {a} and {b} could sign for each other" for key, (a, b) in named.items()]
+    said = [f"{key}: {a} and {b} could sign for each other" for key, (a, b) in named.items()]
     assert [str(x) for x in parse_trust(WHOLE + OTHER_METER + elsewhere + both, "t").warnings] == said
 
 
@@ -145,7 +147,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "no TOML": ("[policy", "", "is not TOML", "correct that line"),
     "no policy": (METER_ENTRY, "policy", "missing", "add [policy]"),
     "a policy that is no table": ("policy = 1\n", "policy", "missing", "add [policy]"),
-    "an unknown table": (WHOLE + "[keys]\n", "keys", "unknown key", "known here: chain, key, policy"),
+    "an unknown table": (WHOLE + "[keys]\n", "keys", "unknown key", "use one of: chain, key, policy"),
     "an unknown key of policy": (WHOLE.replace("receipts", "reciepts"), "policy.reciepts", "unknown key", "receipts"),
     "no receipts": (WHOLE.replace("receipts = 1\n", ""), "policy.receipts", "is None", "from 1 to 1"),
     "receipts = 0": (WHOLE.replace("receipts = 1", "receipts = 0"), "policy.receipts", "is 0", "from 1 to 1"),
@@ -157,7 +159,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "max_delay in ms": (
         WHOLE.replace("receipts", 'max_delay = "1500ms"\nreceipts'),
         "policy.max_delay",
-        "is not in whole seconds",
+        "not a whole number of seconds",
         '"8d"',
     ),
     "max_delay of 0": (WHOLE.replace("receipts", 'max_delay = "0s"\nreceipts'), "policy.max_delay", "above 0", '"8d"'),
@@ -170,30 +172,35 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "one contract under two names": (
         WHOLE + CHAIN + CHAIN.replace("consortium", "second").replace("0x5FbDB", "0x5fbdb").replace("0x7099", "0x7199"),
         "chain 2.contract",
-        "on chain 31337 is both consortium and second",
-        "name it once",
+        "on chain 31337 is listed for both consortium and second",
+        "list it once",
     ),
     "no ledgers": (WHOLE.replace('ledgers = ["demo-ledger"]\n', ""), "policy.ledgers", "is None", "list the ledgers"),
     "an empty list": (WHOLE.replace('["demo-ledger"]', "[]"), "policy.ledgers", "is []", "list the ledgers"),
-    "a ledger as a number": (WHOLE.replace('["demo-ledger"]', "[1]"), "policy.ledgers", "is [1]", "a name is"),
+    "a ledger as a number": (WHOLE.replace('["demo-ledger"]', "[1]"), "policy.ledgers", "is [1]", "a name starts"),
     "a ledger twice": (
         WHOLE.replace('["demo-ledger"]', '["demo-ledger", "demo-ledger"]'),
         "policy.ledgers",
-        "names a ledger twice",
+        "lists a ledger twice",
         "once",
     ),
     "one key table": (POLICY + METER_ENTRY.replace("[[key]]", "[key]"), "key", "is not a list of tables", "[[key]]"),
-    "no role": (WHOLE.replace('role = "meter"\n', ""), "key 1.role", "is None", "choose meter, statement or ledger"),
-    "an unknown role": (WHOLE.replace('"meter"\n', '"witness"\n', 1), "key 1.role", "is 'witness'", "choose meter"),
-    "a role as a list": (WHOLE.replace('"meter"\n', '["meter"]\n', 1), "key 1.role", "is ['meter']", "choose meter"),
-    "no meter": (WHOLE.replace('meter = "export-main"\n', ""), "key 1.meter", "missing", "a name is"),
+    "no role": (WHOLE.replace('role = "meter"\n', ""), "key 1.role", "is None", "use meter, statement or ledger"),
+    "an unknown role": (WHOLE.replace('"meter"\n', '"witness"\n', 1), "key 1.role", "is 'witness'", "use meter"),
+    "a role as a list": (WHOLE.replace('"meter"\n', '["meter"]\n', 1), "key 1.role", "is ['meter']", "use meter"),
+    "no meter": (WHOLE.replace('meter = "export-main"\n', ""), "key 1.meter", "missing", "a name starts"),
     "a meter that is no name": (WHOLE.replace("export-main", "export main"), "key 1.meter", "is 'export main'", "name"),
-    "a meter called gateway": (WHOLE.replace("export-main", "gateway"), "key 1.meter", "no meter is called", "rename"),
+    "a meter called gateway": (
+        WHOLE.replace("export-main", "gateway"),
+        "key 1.meter",
+        "no meter can be named",
+        "rename",
+    ),
     "no gateway": (
         POLICY + STATEMENT_ENTRY.replace(f'gateway = "{GATEWAY}"\n', ""),
         "key 1.gateway",
         "missing",
-        "a name is",
+        "a name starts",
     ),
     "an unknown key of a key": (
         WHOLE.replace("valid_from", "valid_form", 1),
@@ -205,14 +212,14 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         POLICY + METER_ENTRY + 'ledger = "demo-ledger"\n',
         "key 1.ledger",
         "unknown key",
-        "known here",
+        "use one of",
     ),
-    "a kid beside a meter": (POLICY + METER_ENTRY + 'kid = "AAAA"\n', "key 1.kid", "unknown key", "known here"),
+    "a kid beside a meter": (POLICY + METER_ENTRY + 'kid = "AAAA"\n', "key 1.kid", "unknown key", "use one of"),
     "a meter beside a statement key": (
         POLICY + STATEMENT_ENTRY + 'meter = "export-main"\n',
         "key 1.meter",
         "unknown key",
-        "known here",
+        "use one of",
     ),
     "no public": (WHOLE.replace("public =", "#"), "key 1.public", "missing", "paste the public COSE_Key"),
     "a public key that is no base64url": (
@@ -238,15 +245,15 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         POLICY + METER_ENTRY.replace("2026-11-17T11:06:40Z", '"2026-11-17"'),
         "key 1.valid_from",
         "is '2026-11-17'",
-        "with its zone",
+        "with its time zone",
     ),
     "a time without a zone": (
         POLICY + METER_ENTRY.replace("11:06:40Z", "11:06:40"),
         "key 1.valid_from",
         "is datetime",
-        "with its zone",
+        "with its time zone",
     ),
-    "a date": (POLICY + METER_ENTRY.replace("T11:06:40Z", ""), "key 1.valid_from", "is datetime", "with its zone"),
+    "a date": (POLICY + METER_ENTRY.replace("T11:06:40Z", ""), "key 1.valid_from", "is datetime", "with its time zone"),
     "a time before 1970": (
         POLICY + METER_ENTRY.replace("2026-11-17", "1969-11-17"),
         "key 1.valid_from",
@@ -262,13 +269,13 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "an end before its beginning": (
         POLICY + METER_ENTRY + "valid_to = 2026-11-17T11:06:40Z\n",
         "key 1.valid_to",
-        "is not after valid_from",
+        "is not later than valid_from",
         "correct one",
     ),
     "a reason without a revocation": (
         POLICY + METER_ENTRY + 'revoked_reason = "x"\n',
         "key 1.revoked_reason",
-        "beside a revoked time",
+        "revoked is not set",
         "add revoked",
     ),
     "a reason that is a number": (
@@ -280,27 +287,27 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "a kid that is no text": (POLICY + LEDGER_ENTRY + "kid = 1\n", "key 1.kid", "is not 1 to 256 bytes", "own kid"),
     "a kid that is empty": (POLICY + LEDGER_ENTRY + 'kid = ""\n', "key 1.kid", "is not 1 to 256 bytes", "own kid"),
     "a kid that is no base64url": (POLICY + LEDGER_ENTRY + 'kid = "="\n', "key 1.kid", "not base64url", "own kid"),
-    "the same key twice": (WHOLE + METER_ENTRY, "key 4", "is the same key as key 1", "keep one of them"),
+    "the same key twice": (WHOLE + METER_ENTRY, "key 4", "is the same as key 1", "keep only one"),
     "one public key as meter and statement key": (
         POLICY + METER_ENTRY + key_entry("statement", METER_KEY, VALID_FROM, gateway=GATEWAY),
         "key 2.public",
-        "one public key is both meter and statement",
-        "give each its own key",
+        "one public key is used as meter and as statement",
+        "use a separate key for each",
     ),
     "one public key as meter and ledger key": (
         POLICY + METER_ENTRY + key_entry("ledger", METER_KEY, VALID_FROM, ledger=LEDGER),
         "key 2.public",
-        "one public key is both meter and ledger demo-ledger",
-        "give each its own key",
+        "one public key is used as meter and as ledger demo-ledger",
+        "use a separate key for each",
     ),
     "one public key of two ledgers": (
         POLICY + LEDGER_ENTRY + key_entry("ledger", LEDGER_KEY, VALID_FROM, ledger="other", kid=b"mine"),
         "key 2.public",
-        "one public key is both ledger demo-ledger and ledger other",
-        "give each its own key",
+        "one public key is used as ledger demo-ledger and as ledger other",
+        "use a separate key for each",
     ),
     "an unknown key of a chain": (WHOLE + CHAIN + "rpc = 1\n", "chain 1.rpc", "unknown key", "chain_id"),
-    "a chain without a ledger": (WHOLE + CHAIN.replace("ledger =", "#"), "chain 1.ledger", "missing", "a name is"),
+    "a chain without a ledger": (WHOLE + CHAIN.replace("ledger =", "#"), "chain 1.ledger", "missing", "a name starts"),
     "a chain with another id": (WHOLE + CHAIN.replace("31337", "0"), "chain 1.chain_id", "is 0", "whole number"),
     "a chain that is final before its block": (
         WHOLE + CHAIN + "confirmations = 0\n",
@@ -350,7 +357,7 @@ def test_one_key_may_serve_two_meters_of_one_role() -> None:
 def test_the_same_key_written_differently_is_still_one_key() -> None:
     fields = cbor.decode(METER_KEY.cose_key)
     disguised = PublicKey.from_cose_key(cbor.encode({**fields, 2: b"another"}))
-    with pytest.raises(TrustFileError, match="one public key is both"):
+    with pytest.raises(TrustFileError, match="one public key is used as"):
         parse_trust(POLICY + METER_ENTRY + key_entry("ledger", disguised, VALID_FROM, ledger=LEDGER), "t")
 
 

@@ -201,7 +201,7 @@ def test_a_meter_that_signs_for_another() -> None:
 
 def test_coverage_where_a_reading_is_claimed() -> None:
     detail = refused(Malformed, 2, Site().build(1), kind="reading")
-    assert detail == "a reading is asked for, the bundle holds a record of kind coverage"
+    assert detail == "the bundle contains a record of kind coverage, not reading"
 
 
 def test_a_pack_of_another_meter_inside_this_ones_claims() -> None:
@@ -251,13 +251,13 @@ def twin(data: bytes) -> bytes:
 def test_the_es256_twin_of_a_record() -> None:
     batch, trusted = es256_site()
     assert verify(Site(batch).build(), trusted, NOW).seq == 0
-    assert "twin" in refused(BadSignature, 2, Site([twin(batch[0]), *batch[1:]]).build(), trusted)
+    assert "s > n/2" in refused(BadSignature, 2, Site([twin(batch[0]), *batch[1:]]).build(), trusted)
 
 
 def test_the_es256_twin_of_a_statement() -> None:
     site = Site()
     entry = twin(site.entry())
-    assert "twin" in refused(BadSignature, 4, site.build(statement=entry, receipts=(receipt_for(entry),)))
+    assert "s > n/2" in refused(BadSignature, 4, site.build(statement=entry, receipts=(receipt_for(entry),)))
 
 
 # step 3
@@ -272,7 +272,7 @@ def test_a_record_of_another_batch() -> None:
     ("changes", "problem"),
     [
         ({"size": 4}, "the path is for 4 records, the statement has 3"),
-        ({"index": 3}, "leaf 3 of a tree of 3"),
+        ({"index": 3}, "a tree of 3 leaves has no leaf 3"),
         ({"index": 1}, "do not lead to the root"),
         ({"path": ()}, "too short"),
         ({"path": (bytes(32),) * 3}, "too long"),
@@ -291,7 +291,7 @@ def test_a_record_of_another_gateway_in_this_ones_batch() -> None:
     known = key_entry("meter", key("other-meter").public, VALID_FROM, gateway="other-gateway", meter=METER)
     bundle = Site([foreign, *records()[1:]]).build()
     detail = refused(UnknownKey, 4, bundle, trust(extra=known))
-    assert detail == f"the record is of gateway other-gateway, its batch of {GATEWAY}"
+    assert detail == f"the record is from gateway other-gateway, its batch from {GATEWAY}"
 
 
 def test_a_wrong_key_of_the_statement() -> None:
@@ -340,7 +340,7 @@ def test_ranges_that_no_log_could_ever_hold(last: int) -> None:
 def test_a_record_outside_of_the_times_of_its_batch(changes: dict[str, Any]) -> None:
     site = Site()
     site = replace(site, statement=replace(statement_of(site.batch), **changes))
-    assert "its batch is of" in refused(OutOfRange, 4, site.build())
+    assert "is outside its batch" in refused(OutOfRange, 4, site.build())
 
 
 def test_an_earlier_step_is_named_before_a_later_one() -> None:
@@ -362,4 +362,4 @@ def test_an_earlier_step_is_named_before_a_later_one() -> None:
 def test_a_record_that_its_batch_does_not_count(meters: dict[str, tuple[Range, ...]]) -> None:
     site = Site()
     site = replace(site, statement=replace(statement_of(site.batch), meters=meters))
-    assert "is in no range of batch 0" in refused(OutOfRange, 5, site.build())
+    assert "is not in any range of batch 0" in refused(OutOfRange, 5, site.build())

@@ -50,7 +50,7 @@ def test_the_file_is_the_owners_alone_and_comes_back_as_written(tmp_path: Path, 
     assert read_users(path) == {"vera": vera}
     assert RIGHT not in path.read_text()
     path.chmod(0o640)
-    with pytest.raises(ConfigError, match="others can read it"):
+    with pytest.raises(ConfigError, match="other users can read it"):
         read_users(path)
 
 
