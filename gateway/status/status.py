@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from gateway.messages.alarm_kinds import AlarmCode
-from gateway.messages.languages import in_language
 from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
@@ -269,8 +268,8 @@ class Status:
 
 
 def _english(said: Said) -> str:
-    """For ``--json``, without the fix."""
-    return in_language(said, "en")
+    """For ``--json``, with the fix."""
+    return str(said)
 
 
 T = TypeVar("T")

@@ -104,7 +104,7 @@ def test_the_gateways_network_is_to_be_checked_only_where_all_lead_to_one_subnet
     down(desk, lines)
     desk.passes(DELAY_S)
     assert ("check the gateway's own network" in desk.one().text) is network
-    assert "have in common" in desk.one().text
+    assert "common cause" in desk.one().text
 
 
 def test_those_that_are_found_a_moment_later_grow_the_one(desk: Desk) -> None:

@@ -242,7 +242,7 @@ def test_nothing_is_submitted_behind_a_refused_batch_and_the_alarm_says_what_to_
     )  # fmt: skip
     assert texts == [
         f"ledger {NAME}, batch 2: refused: Unknown key: no such account; "
-        "way out: have the ledger's operator enrol keys/gateway.enrol (`meterseal-ledger enroll LDIR FILE`)"
+        "fix: have the ledger's operator enrol keys/gateway.enrol (`meterseal-ledger enroll LDIR FILE`)"
     ]
     assert chain.submitted[:BATCHES] == ALL
     check_books(loaded)
