@@ -21,7 +21,7 @@ def answer(future: Future[T], function: Callable[[Database], T], store: Database
         future.set_result(function(store))
     except Exception as error:
         future.set_exception(error)
-        if isinstance(error, Superseded):  # nobody writes any more, whoever asked
+        if isinstance(error, Superseded):  # writing has ended, whoever called
             raise
 
 
