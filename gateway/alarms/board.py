@@ -160,7 +160,7 @@ class AlarmBoard(BackgroundTask):
         self.condition(source, code, line, said, on=False)
 
     def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[Said, int | None]]) -> None:
-        """Say all conditions of one kind that are true, (source, line) → (what is said, since in ms); all others are false."""
+        """Say all conditions of one kind that are true, (source, line) → (said, since in ms); others are false."""
         states = self._store.states
         for key in [key for key in states if key.code == code and (key.source, key.line) not in found]:
             self.condition(*key, Message("alarm-cleared", kind=code), on=False)
