@@ -91,7 +91,7 @@ class Reconciliation:
             frozenset(entry.name for entry in entries if entry.policy == "required"),
             frozenset(entry.name for entry in entries if entry.policy == "optional"),
         )
-        self._odd: dict[str, Said] = {}
+        self._odd: dict[str, Message] = {}
         self._alarms = alarms or LedgerAlarms(recorder)
         self._held: Said | None = ""  # not known yet: another one may have held the seals before a reload
         self.conflicts = [*conflicts]

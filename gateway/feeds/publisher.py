@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.feeds.mqtt_link import Link
 from gateway.feeds.reading_message import FeedReading
-from ledger_client.messages import Said
+from gateway.messages import message as messages
 from ledger_client.transport.mqtt_options import Message, Will
 
 Sent = list[tuple[FeedReading, asyncio.Future[None]]]
@@ -28,7 +28,7 @@ class Voice(Protocol):
     """Messages a second of one topic that it hears, ten times as many at once; 0: all."""
 
     @property
-    def waits_for(self) -> Said | None:
+    def waits_for(self) -> messages.Message | None:
         """Whom it waits for, once connected, before it tells anything."""
         ...
 

@@ -34,7 +34,6 @@ from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
 from ledger_client.formats.record import Event, parse_record, record_hash
-from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -290,9 +289,9 @@ class Committer:
         return asked_until_ms(self.tails[GATEWAY], self.clock.started_ms, repaired=bool(self._repairs))
 
 
-def alarm(code: str, said: Said, *, raised: bool) -> MeterEvent:
+def alarm(code: str, message: Message, *, raised: bool) -> MeterEvent:
     """An alarm of the store's own, raised or cleared."""
-    return MeterEvent(GATEWAY, alarm_event(code, "store", said, raised=raised))
+    return MeterEvent(GATEWAY, alarm_event(code, "store", message, raised=raised))
 
 
 GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, Message("recording-continues"), raised=False)

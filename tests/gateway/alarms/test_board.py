@@ -361,7 +361,7 @@ def test_what_a_ledger_did_before_it_was_taken_out_is_told_again_when_it_is_back
         desk.board.reconfigure_ledgers({f"ledger {name}" for name in kept})
         desk.passes(1)
         if kept:
-            alarms.raise_(AlarmCode.LEDGER_ODD, "a", "ledger a tells what cannot be")
+            alarms.raise_(AlarmCode.LEDGER_ODD, "a", Message("ledger-lost-all", ledger="a", settled=1))
             desk.passes(1)
             assert desk.one().active
         else:

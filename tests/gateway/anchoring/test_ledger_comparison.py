@@ -22,6 +22,7 @@ from gateway.anchoring.ledger_comparison import (
     waiting,
 )
 from gateway.evidence.sealing import Before
+from gateway.messages.message import Message
 from ledger_client.formats.statement import Range, statement_id
 from tests.support.enrolled import EPOCH, Gateway
 
@@ -207,6 +208,6 @@ def test_where_none_is_required_any_one_will_do() -> None:
 
 def test_the_text_names_whom_sealing_waits_for_and_what_is_odd() -> None:
     assert "until ledger a has answered" in str(waiting(["a"], {}))
-    both = str(waiting(["a", "b"], {"b": "it contradicts itself"}))
+    both = str(waiting(["a", "b"], {"b": Message("odd-order", batch=1, before=2)}))
     assert "until ledgers a, b have each answered" in both
-    assert both.endswith("; ledger b: wrong answer to what it holds of this gateway: it contradicts itself")
+    assert both.endswith("; ledger b: wrong answer to what it holds of this gateway: batch 1 follows batch 2")
