@@ -286,7 +286,7 @@ def test_a_ledger_whose_answer_cannot_be_true_holds_the_seals_and_says_why(
     honest = ledger.statements
     monkeypatch.setattr(ledger, "statements", lambda gateway, after: [])
     life = Life(loaded, ledger)
-    life.until(lambda life: "tells of none above" in str(life.status().recording.sealing_waits))
+    life.until(lambda life: "returns none above" in str(life.status().recording.sealing_waits))
     life.record(2)
     assert life.alarms() == ["ledger-odd"]
     assert life.reader.batches.all() == []
