@@ -38,7 +38,7 @@ from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.threads import in_thread
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.records import EQUIVOCATION, GATEWAY, ROLLBACK
 from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD

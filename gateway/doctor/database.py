@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gateway.anchoring.ledger_comparison import equivocation
-from gateway.doctor.finding import CheckContext, Finding, error_message
+from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.errors import Damaged, Unfinished
 from gateway.messages.languages import in_language
 from gateway.messages.message import Message

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.config.feed import FeedEntry, feed_access
-from gateway.doctor.finding import CheckContext, Finding, at_once, error_message
+from gateway.doctor.check import CheckContext, Finding, at_once, error_message
 from gateway.errors import ConfigError
 from gateway.messages.languages import said_in
 from gateway.messages.message import Message

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
-from gateway.doctor.finding import CheckContext, Finding, error_message
+from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.errors import KeyFileError

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from gateway.anchoring import ledger_drivers, refusals
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.config.ledger import LedgerEntry
-from gateway.doctor.finding import CONNECT_S, CheckContext, Finding, Result, at_once, connect, error_message
+from gateway.doctor.check import CONNECT_S, CheckContext, Finding, Result, at_once, connect, error_message
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported

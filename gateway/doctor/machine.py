@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding
 from gateway.messages.message import Message
 from gateway.storage import schema
 from gateway.storage.database import SQLITE_VERSION

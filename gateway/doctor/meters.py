@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gateway.acquisition import line_use
 from gateway.clock import Clock
 from gateway.commissioning import line_specs
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
 from gateway.fieldbus.modbus import serial_port

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.commissioning import line_specs
-from gateway.doctor.finding import CheckContext, Finding, at_once, connect, error_message
+from gateway.doctor.check import CheckContext, Finding, at_once, connect, error_message
 from gateway.errors import GatewayError
 from gateway.fieldbus.line import holds
 from gateway.fieldbus.modbus import serial_port

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gateway.config.model import Config
 from gateway.doctor import database, disk, feeds, keys, ledgers, machine, meters, permissions, ports
-from gateway.doctor.finding import Check, CheckContext, Finding, error_message
+from gateway.doctor.check import Check, CheckContext, Finding, error_message
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error

@@ -1,4 +1,4 @@
-"""Sealing: when a batch is due, and the signed statement over the Merkle root of its records."""
+"""Sealing: when a batch is due, and the signed statement over the Merkle root of its records. In the writer thread."""
 
 from __future__ import annotations
 

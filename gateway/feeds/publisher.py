@@ -15,7 +15,7 @@ Sent = list[tuple[FeedReading, asyncio.Future[None]]]
 """Readings, and the futures of the messages that tell them."""
 
 
-class Voice(Protocol):
+class Publisher(Protocol):
     """One kind of feed. Its calls raise ``Down`` when the connection is gone."""
 
     mark: str

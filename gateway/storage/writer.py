@@ -1,4 +1,4 @@
-"""The turn to write the database: the writer thread as other rooms see it, and its stand-in without a thread."""
+"""Writer interface: how other rooms have the writer thread run something on the database; and one without a thread."""
 
 from __future__ import annotations
 

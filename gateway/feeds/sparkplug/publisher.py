@@ -67,7 +67,7 @@ class Meters:
         return {source: json.dumps(alarms, ensure_ascii=False) for source, alarms in found.items()}
 
 
-class SparkplugVoice:
+class SparkplugPublisher:
     """One gateway as an edge node; its meters are the devices."""
 
     leaves_by_will = True

@@ -14,7 +14,7 @@ from gateway.fieldbus.modbus.errors import broken
 from gateway.fieldbus.modbus.frames import Request, Shape, permit
 from gateway.fieldbus.modbus.link import Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.modbus.reopen import reopened
-from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.rtu_guard import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -22,7 +22,7 @@ from gateway.messages.system_errors import os_error
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
 LOOK_S = 0.1
-"""So often, at least, the port is drained: what is read later than that came while the process was held up."""
+"""The port is read at least this often; bytes read after a longer pause arrived while the process was held up."""
 RESTLESS_S = 1.0
 """A line that finds no silence within this time cannot be asked."""
 SEND_S = 1

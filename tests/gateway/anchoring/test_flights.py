@@ -16,7 +16,7 @@ from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.evidence.prove import find, prove
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct

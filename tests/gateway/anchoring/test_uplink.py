@@ -15,7 +15,7 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.ledger.directory import open_dir

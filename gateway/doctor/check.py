@@ -1,4 +1,7 @@
-"""Doctor interface: a finding, a check and its context, and connection tests that run in parallel."""
+"""Check of the doctor: its interface, its context and what it finds; run.py lists all checks.
+
+Sentences of findings stand in gateway/messages/en.toml and zh.toml.
+"""
 
 from __future__ import annotations
 
