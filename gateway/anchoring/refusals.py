@@ -38,7 +38,7 @@ def refusal(error: Refused) -> Message:
 
 
 def pause_s(error: Refused, times: int) -> float:
-    """Seconds until a batch is offered again that was refused ``times`` times in a row, the last time with ``error``."""
+    """Seconds until a batch is offered again that was refused ``times`` times, the last time with ``error``."""
     if error.title in _SAME_FOR_EVER:
         return growing_s(LONGEST_PAUSE_S, LONGEST_PAUSE_S, 1)
     match error.more:

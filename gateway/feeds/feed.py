@@ -132,11 +132,9 @@ class Feed:
 
     async def _session(self) -> None:
         """One connection, from its beginning to its end."""
-        publisher = self._publisher
-        options = LinkOptions(
-            publisher.will(), publisher.mark, publisher.leaves_by_will, publisher.longest, publisher.rate
-        )
-        link = Link(self._url, self._access(), self._client_id, options, publisher.hear)
+        of = self._publisher
+        options = LinkOptions(of.will(), of.mark, of.leaves_by_will, of.longest, of.rate)
+        link = Link(self._url, self._access(), self._client_id, options, of.hear)
         try:
             await link.open()
             log.info("%s: connected to %s%s", self.name, self._url, " again" if self._failures else "")

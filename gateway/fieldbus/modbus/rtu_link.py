@@ -196,8 +196,8 @@ class RtuLink:
     async def _silent(self, timeout_s: float | None = None) -> bool:
         """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line.
 
-        ``timeout_s``: a question is to be sent, and no answer that another master waits for is to be talked over. What
-        its unit's time-out is where we do not ask it."""
+        ``timeout_s``: a question is to be sent. The line is then also left free for an answer that another master waits
+        for; of a unit that we do not poll this is the time-out that is assumed."""
         begun = self._loop.time()
         while True:
             self._readable()
@@ -212,8 +212,8 @@ class RtuLink:
             await self._sleep_until(ready)
 
     def _kept_until(self, begun: float, timeout_s: float) -> float:
-        """Until when the answer to another master's question has the line; of a master that goes on asking what nobody
-        answers, one answer's time."""
+        """Until when the line is left to the answer of another master's question; to a master that repeats a question
+        without an answer, only for the time of one answer."""
         if self._guard.awaited is None:
             return begun
         shape, asked = self._guard.awaited
