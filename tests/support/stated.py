@@ -16,6 +16,7 @@ from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.samples import START_S, Hands, Machine, site
 
 EVERY_MS, QUARTER_MS = 10_000, 900_000
+BACK_S = 20_000
 METER, OTHER = "export-main", "pv-inverter"
 POINT = f"{METER}/energy_export"
 
@@ -42,10 +43,10 @@ def plan_fields(from_ms: int, **also: Any) -> dict[str, Any]:
 class Site:
     """``register``: what the meter shows, in whole kWh; ``epochs``: how often it was started."""
 
-    def __init__(self, folder: Path, loaded: Config | None = None, *, back_s: int = 20_000) -> None:
+    def __init__(self, folder: Path, loaded: Config | None = None, *, began_ms: int | None = None) -> None:
         self.loaded = loaded or accounted_site(folder)
         self.machine = Machine()
-        now_ms = int(time.time() - back_s) * 1000
+        now_ms = int(time.time() - BACK_S) * 1000 if began_ms is None else began_ms
         self.machine.wall_ms = now_ms // QUARTER_MS * QUARTER_MS - 60_000
         self.register, self.epochs = 1000, 0
         self.start()
