@@ -19,8 +19,8 @@ from benchmarks.parts.reading_paths import reading_rates
 from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.config.model import Configured
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.disk_space import Limits
 from gateway.storage.database import Database

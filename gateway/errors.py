@@ -61,7 +61,7 @@ class GatewayError(Exception):
 
 
 class ConfigError(GatewayError):
-    """A configuration that cannot run: the file, the key in it, what is wrong, and the way out. ``what`` is the
+    """A configuration that cannot run: the file, the key in it, what is wrong, and the fix. ``what`` is the
     mistake without its place."""
 
     def __init__(self, file: Path | str, key: str, what: messages.Said, way_out: str = "") -> None:

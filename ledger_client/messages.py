@@ -179,15 +179,15 @@ def _template(text: str) -> Template:
 class Catalogue:
     """The sentences of one language, from TOML files (package, name); of a code in several the first counts.
 
-    Any thread: two may read the files or compile an entry at the same time, to the same. ``of_text`` is applied to a
-    text of others that fills a blank. With ``strict`` (tests) a message that cannot be said raises Unsaid; else its
-    code and its facts are shown, so that no page and no log line is lost to a wrong one.
+    Any thread: two may read the files or compile an entry at the same time, to the same. With ``strict``
+    (tests) a message that cannot be said raises Unsaid; else its code and its facts are shown, so that no page and no
+    log line is lost to a wrong one.
     """
 
     strict: ClassVar[bool] = False
 
-    def __init__(self, language: str, *sources: tuple[str, str], of_text: Callable[[str], str] = str) -> None:
-        self.language, self._sources, self._of_text = language, sources, of_text
+    def __init__(self, language: str, *sources: tuple[str, str]) -> None:
+        self.language, self._sources = language, sources
         self._read: Mapping[str, Mapping[str, str]] | None = None
         self._entries: dict[str, Entry] = {}
 
@@ -279,7 +279,7 @@ class Catalogue:
             return self._filled(fact, self._text_of(fact))
         if isinstance(fact, tuple):
             raise TypeError("a list needs a format")
-        return self._of_text(fact) if isinstance(fact, str) else str(fact)
+        return str(fact)
 
     def fix_shown(self, message: Message) -> str:
         """The fix of a message that is a fact of another one. Raises Unsaid."""

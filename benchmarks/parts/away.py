@@ -32,8 +32,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import instance_lock
 from gateway.process.threads import in_thread
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes

@@ -31,8 +31,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import instance_lock
 from gateway.recording import journal
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Database

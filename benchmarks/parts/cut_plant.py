@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firmware_sim.cli.run import Simulator, serve
+from firmware_sim.meters.answer_faults import Fault
 from firmware_sim.meters.device import Armed, When
-from firmware_sim.meters.faults import Fault
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from tests.support.processes import Server

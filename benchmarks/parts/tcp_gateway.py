@@ -32,8 +32,8 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from tests.support.heard_tables import HeardRecords

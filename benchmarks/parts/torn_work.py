@@ -34,8 +34,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import StartAgain, StoreError
 from gateway.recording.committer import RETRY_MS
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event

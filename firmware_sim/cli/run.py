@@ -19,10 +19,10 @@ from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.schema import BusTable, RtuTable, RtuTcpTable
 from firmware_sim.wire.answer_log import AnswerLog
+from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
 from firmware_sim.wire.tcp_server import TcpBus
-from firmware_sim.wire.units import Units
 
 Bus = RtuBus | RtuTcpBus | TcpBus
 

@@ -9,7 +9,7 @@ from functools import partial, reduce
 
 from firmware_sim.meters import identification
 from firmware_sim.meters import pdu as frames
-from firmware_sim.meters.faults import Answer, Delivery, Fault, Look
+from firmware_sim.meters.answer_faults import Answer, Delivery, Fault, Look
 from firmware_sim.meters.packing import Cell, Value
 from firmware_sim.meters.register_image import ILLEGAL_FUNCTION, ILLEGAL_VALUE, Meter, Refused, Reply
 

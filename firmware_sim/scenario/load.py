@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from firmware_sim.errors import ScenarioError
+from firmware_sim.meters.answer_faults import KINDS, Fault
 from firmware_sim.meters.device import Armed, Choice
-from firmware_sim.meters.faults import KINDS, Fault
 from firmware_sim.plant.model import PlantSpec
 from firmware_sim.scenario.schema import BusTable, ChoiceTable, FaultTable, FileTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 from firmware_sim.meters.device import When
 from firmware_sim.meters.register_map import MeterSpec, line_codes
-from firmware_sim.wire.disturbances import Noise, SecondMaster
+from firmware_sim.wire.line_noise import Noise, SecondMaster
 from firmware_sim.wire.rtu_wire import Line
 from gateway.devices.profile import Profile
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from firmware_sim.errors import WireError
+from firmware_sim.meters.answer_faults import Delivery
 from firmware_sim.meters.device import Outcome
-from firmware_sim.meters.faults import Delivery
 
 
 class AnswerLog:

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from firmware_sim.errors import WireError
-from firmware_sim.wire.disturbances import Noise, SecondMaster
+from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line_noise import Noise, SecondMaster
 from firmware_sim.wire.rtu_wire import Line, RtuWire
-from firmware_sim.wire.units import Units
 
 
 class RtuBus(RtuWire):

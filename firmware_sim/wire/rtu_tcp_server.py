@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Sequence
 
 from firmware_sim.errors import WireError
-from firmware_sim.wire.disturbances import Noise, SecondMaster
+from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line_noise import Noise, SecondMaster
 from firmware_sim.wire.rtu_wire import Line, RtuWire
-from firmware_sim.wire.units import Units
 
 KEPT = 1024
 """Bytes that wait for the next connection."""

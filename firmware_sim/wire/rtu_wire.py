@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from firmware_sim.meters import pdu as frames
+from firmware_sim.meters.answer_faults import Delivery
 from firmware_sim.meters.device import Outcome
-from firmware_sim.meters.faults import Delivery
-from firmware_sim.wire.disturbances import Noise, SecondMaster
-from firmware_sim.wire.units import Units
+from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line_noise import Noise, SecondMaster
 
 MAX_REQUEST = 260
 

@@ -6,9 +6,9 @@ import asyncio
 
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu as frames
+from firmware_sim.meters.answer_faults import Delivery
 from firmware_sim.meters.device import Outcome
-from firmware_sim.meters.faults import Delivery
-from firmware_sim.wire.units import Units
+from firmware_sim.wire.bus_devices import Units
 
 GATEWAY_TARGET_FAILED = 0x0B  # Modbus application protocol v1.1b3, clause 7
 

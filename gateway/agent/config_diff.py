@@ -98,7 +98,17 @@ class Difference:
 def difference(
     before: Config, after: Config, specs_before: Mapping[str, LineSpec], specs_after: Sequence[LineSpec]
 ) -> Difference:
-    """Compare. Raises ConfigError for what needs a new start."""
+    """The difference between two configurations of one gateway.
+
+    Args:
+        before: in force.
+        after: the other one.
+        specs_before: lines in force, by name.
+        specs_after: lines of the other one.
+
+    Raises:
+        ConfigError: a key differs that only a new start can change.
+    """
     for key, why in FIXED.items():
         old, new = (getattr(config.document.gateway, key) for config in (before, after))
         if old != new:

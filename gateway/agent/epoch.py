@@ -32,8 +32,8 @@ from gateway.fieldbus.line import Line
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
 from gateway.recording.notifications import Hub
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.runtime.context import FeedStates, GatewayContext
 from gateway.runtime.loop_lag import LoopHealth
 from gateway.storage.database import Database

@@ -10,8 +10,8 @@ from gateway.config.feed import FeedEntry
 from gateway.devices.points import Point
 from gateway.feeds.backlog import History
 from gateway.feeds.feed import Feed
-from gateway.feeds.plain_json.publisher import PlainVoice
-from gateway.feeds.publisher import Voice
+from gateway.feeds.plain_json.publisher import PlainPublisher
+from gateway.feeds.publisher import Publisher
 from gateway.process.background import BackgroundTask
 from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
@@ -26,7 +26,7 @@ class SiteFeed(BackgroundTask):
             entry.name,
             entry.url,
             partial(entry.access, config.path.parent),
-            _voice(site, entry),
+            _publisher(site, entry),
             History(entry.name, site.recorder, config.database),
             gateway=config.gateway_id,
             rate=lambda: sum(1000 / meter.every for meter in site.config.meters.values()),
@@ -57,13 +57,13 @@ def make_feed(site: GatewayContext, entry: FeedEntry) -> SiteFeed:
     return SiteFeed(site, entry)
 
 
-def _voice(site: GatewayContext, entry: FeedEntry) -> Voice:
+def _publisher(site: GatewayContext, entry: FeedEntry) -> Publisher:
     gateway, now_ms = site.config.gateway_id, site.clock.now_ms
     if entry.type == "json":
-        return PlainVoice(gateway, lambda: site.config.meters, lambda: _active_alarms(site), now_ms)
+        return PlainPublisher(gateway, lambda: site.config.meters, lambda: _active_alarms(site), now_ms)
     from gateway.feeds.sparkplug.node import Node
     from gateway.feeds.sparkplug.primary_host import PrimaryHost  # protobuf, which other gateways need not load
-    from gateway.feeds.sparkplug.publisher import Meters, SparkplugVoice
+    from gateway.feeds.sparkplug.publisher import Meters, SparkplugPublisher
 
     meters = Meters(
         lambda: _points(site),
@@ -74,7 +74,7 @@ def _voice(site: GatewayContext, entry: FeedEntry) -> Voice:
     )
     node = Node(entry.group or "", gateway, f"meterseal {version('meterseal')}", now_ms)
     host = PrimaryHost(entry.primary_host, now_ms) if entry.primary_host else None
-    return SparkplugVoice(node, meters, host)
+    return SparkplugPublisher(node, meters, host)
 
 
 def _points(site: GatewayContext) -> dict[str, list[Point]]:

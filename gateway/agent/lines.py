@@ -23,7 +23,7 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.specs import LineSpec
 from gateway.messages.message import Message
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.records import said_fields
 
 STOP_WITHIN_S = 3.0

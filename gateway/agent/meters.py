@@ -13,7 +13,7 @@ from gateway.config.model import Config
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.recording.announcements import identities
 from gateway.recording.live_state import Live
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.runtime.power_history import PowerHistory, recall
 from gateway.storage.database import Database
 from gateway.storage.record_tables import Records

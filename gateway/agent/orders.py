@@ -16,7 +16,7 @@ from gateway.alarms.board import AlarmBoard, orders
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.process.control_socket import Order
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.records import GATEWAY
 from gateway.runtime.context import FeedStates, line_of
 from ledger_client.formats.record import Event

@@ -24,8 +24,8 @@ from gateway.config.model import Config
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from gateway.recording.config_change import Change
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 
 log = logging.getLogger("meterseal.reload")
 

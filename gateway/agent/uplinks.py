@@ -15,7 +15,7 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
 from gateway.process.threads import in_thread
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.storage.driver_notes import Notes
 from gateway.storage.rows import Conflict
 from ledger_client.ledgers.interface import Ledger

@@ -122,7 +122,13 @@ class AlarmBoard(BackgroundTask):
     ) -> None:
         """Say that a condition of a meter or the gateway is true, or is not any more.
 
-        ``since_ms``: record time since which it is true; None: now.
+        Args:
+            source: the meter, or "gateway".
+            code: kind of alarm.
+            line: the line, ledger or part of the gateway that it is about.
+            said: why it is true; or that it is not.
+            on: the condition is true.
+            since_ms: record time since which it is true; None: now.
         """
         key, now = AlarmKey(source, code, line), self._clock.schedule_ms()
         state = self._store.states.get(key)
@@ -154,7 +160,7 @@ class AlarmBoard(BackgroundTask):
         self.condition(source, code, line, said, on=False)
 
     def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[Said, int | None]]) -> None:
-        """Say all conditions of one kind that are true, (source, line) → (text, since in ms); all others are false."""
+        """Say all conditions of one kind that are true, (source, line) → (said, since in ms); others are false."""
         states = self._store.states
         for key in [key for key in states if key.code == code and (key.source, key.line) not in found]:
             self.condition(*key, Message("alarm-cleared", kind=code), on=False)

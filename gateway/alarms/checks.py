@@ -47,7 +47,7 @@ class Found:
 
     alarms: dict[str, Conditions] = field(default_factory=dict)
     forged: Conditions = field(default_factory=dict)
-    changed: Said | None = None
+    changed: Message | None = None
 
 
 def run_periodic_checks(config: Config, now_ms: int, held: Said | None) -> Found:

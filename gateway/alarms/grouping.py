@@ -211,4 +211,4 @@ def _cause(state: AlarmState) -> Said:
     """Why one line of many does not answer, without its meters and what to do about it."""
     said = state.said
     what = said.facts["what"] if isinstance(said, Message) and said.code in OF_METERS else said
-    return what if isinstance(what, Message) else str(what).partition("; ")[0]
+    return what if isinstance(what, Message) else str(what)

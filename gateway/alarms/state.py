@@ -34,10 +34,11 @@ class AlarmKey(NamedTuple):
 class AlarmState:
     """One alarm between two states of its condition. Owned by the event loop.
 
-    ``condition``: the condition is true now. ``row``: the alarm as it was raised, until it is back to normal (cleared,
-    acknowledged and not shelved); None: normal. ``suppressed``: a group alarm is raised in its place.
-    ``on_delay_until_ms``: raised then, if the condition is still true. ``off_delay_until_ms``: cleared then, if it is
-    still false; None: not known to be false. ``onsets``: when the condition last came true.
+    ``said``: why, a text where it comes from an event or a row of before. ``condition``: the condition is true now.
+    ``row``: the alarm as it was raised, until it is back to normal (cleared, acknowledged and not shelved); None:
+    normal. ``suppressed``: a group alarm is raised in its place. ``on_delay_until_ms``: raised then, if the condition
+    is still true. ``off_delay_until_ms``: cleared then, if it is still false; None: not known to be false.
+    ``onsets``: when the condition last came true.
     """
 
     key: AlarmKey

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Collection
 from typing import Protocol
 
+from gateway.messages.message import Message
 from gateway.records import GATEWAY, alarm_event
 from ledger_client.formats.record import Event
-from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.ledgers")
 
@@ -32,20 +32,20 @@ class LedgerAlarms:
         """Forget the alarms of ledgers other than these, which have left the configuration."""
         self._raised = {(code, ledger) for code, ledger in self._raised if ledger in ledgers}
 
-    def raise_(self, code: str, ledger: str, said: Said) -> None:
+    def raise_(self, code: str, ledger: str, message: Message) -> None:
         """Raise an alarm, unless it is active."""
         if (code, ledger) not in self._raised:
             self._raised.add((code, ledger))
-            self._tell(code, ledger, said, raised=True)
+            self._tell(code, ledger, message, raised=True)
 
-    def clear(self, code: str, ledger: str, said: Said) -> None:
+    def clear(self, code: str, ledger: str, message: Message) -> None:
         """Clear an alarm, if it is active."""
         if (code, ledger) in self._raised:
             self._raised.remove((code, ledger))
-            self._tell(code, ledger, said, raised=False)
+            self._tell(code, ledger, message, raised=False)
 
-    def _tell(self, code: str, ledger: str, said: Said, *, raised: bool) -> None:
+    def _tell(self, code: str, ledger: str, message: Message, *, raised: bool) -> None:
         if self._events is None:
-            log.log(logging.ERROR if raised else logging.INFO, "%s", said)
+            log.log(logging.ERROR if raised else logging.INFO, "%s", message)
         else:
-            self._events.happened(GATEWAY, alarm_event(code, f"ledger {ledger}", said, raised=raised))
+            self._events.happened(GATEWAY, alarm_event(code, f"ledger {ledger}", message, raised=raised))

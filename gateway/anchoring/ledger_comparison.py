@@ -17,7 +17,6 @@ from ledger_client.errors import LedgerClientError, Refused
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.cose_key import PublicKey
 from ledger_client.formats.statement import Range, SignedStatement, id_text, parse_statement
-from ledger_client.messages import Said
 
 MAX_BATCH = 2**63 - 1  # SQLite's integers
 
@@ -25,7 +24,7 @@ MAX_BATCH = 2**63 - 1  # SQLite's integers
 class Odd(Exception):
     """An answer of a ledger that cannot be true: ``said`` is why."""
 
-    def __init__(self, said: Said) -> None:
+    def __init__(self, said: Message) -> None:
         super().__init__(said)
         self.said = said
 
@@ -257,7 +256,7 @@ class Waiting:
         return sorted(missing | (everyone - done - self.asked))
 
 
-def waiting(names: Sequence[str], odd: Mapping[str, Said]) -> Message:
+def waiting(names: Sequence[str], odd: Mapping[str, Message]) -> Message:
     """Why nothing is sealed yet: these ledgers have not been compared; ``odd``: what was wrong with answers of some."""
     waits = Message("sealing-waits", n=len(names), ledgers=tuple(names))
     found = tuple(Message("ledger-odd", ledger=name, odd=odd[name]) for name in names if name in odd)
@@ -271,7 +270,13 @@ def resume_text(ledger: str, here: int, last: int) -> str:
 
 
 def older(ledger: str, here: int, last: int) -> Message:
-    """What the status says of an older database during the epoch in which it was found."""
+    """What the status says of an older database during the epoch in which it was found.
+
+    Args:
+        ledger: name of the ledger that is ahead.
+        here: last batch of the database; -1: none.
+        last: last batch that the ledger holds.
+    """
     if here < 0:
         return Message("database-new-ledger-older", ledger=ledger, last=last)
     return Message("database-older", here=here, ledger=ledger, last=last)

@@ -38,7 +38,7 @@ from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.threads import in_thread
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.records import EQUIVOCATION, GATEWAY, ROLLBACK
 from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
@@ -91,7 +91,7 @@ class Reconciliation:
             frozenset(entry.name for entry in entries if entry.policy == "required"),
             frozenset(entry.name for entry in entries if entry.policy == "optional"),
         )
-        self._odd: dict[str, Said] = {}
+        self._odd: dict[str, Message] = {}
         self._alarms = alarms or LedgerAlarms(recorder)
         self._held: Said | None = ""  # not known yet: another one may have held the seals before a reload
         self.conflicts = [*conflicts]

@@ -38,7 +38,7 @@ def refusal(error: Refused) -> Message:
 
 
 def pause_s(error: Refused, times: int) -> float:
-    """How long to leave a batch alone that was refused ``times`` times, at last in these words."""
+    """Seconds until a batch is offered again that was refused ``times`` times, the last time with ``error``."""
     if error.title in _SAME_FOR_EVER:
         return growing_s(LONGEST_PAUSE_S, LONGEST_PAUSE_S, 1)
     match error.more:
@@ -48,5 +48,5 @@ def pause_s(error: Refused, times: int) -> float:
 
 
 def doubt_s(times: int) -> float:
-    """How long to leave a batch alone whose receipt did not hold for ``times`` times."""
+    """Seconds until a batch is offered again whose receipt was wrong ``times`` times in a row."""
     return growing_s(FIRST_DOUBT_S, LONGEST_PAUSE_S, times)

@@ -92,7 +92,7 @@ def _until_it_holds(data: Path) -> str | None:
 
 def _say(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps({name: value for name, value in facts.items() if name != "changes_said"}))
 
 
 @click.command()

@@ -21,7 +21,8 @@ from gateway.messages.message import Message
 
 def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[LinePlan]:
     """The plans with what the running gateway finds in its lines that no plan can know: points that another master
-    keeps it from asking, and devices that close each connection. ``health`` as it tells it; an older one tells less."""
+    keeps it from asking, and devices that close each connection. ``health``: its answer; of an older one with fewer
+    fields."""
     closing = {entry["line"]: entry for entry in health.get("closing", ())}
     unasked = [alarm for alarm in health.get("alarms", ()) if alarm["code"] == AlarmCode.NOT_ASKED]
     return [_found(plan, closing.get(plan.line), unasked) for plan in plans]

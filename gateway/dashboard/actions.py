@@ -16,23 +16,23 @@ from ledger_client.messages import Said
 
 LONGEST = 200
 WITHIN_S = 20.0
-"""So long an act is waited for. It goes on all the same: an accepted meter may be asked seldom."""
+"""Seconds that a page waits for an act, which continues afterwards: an accepted meter may be in back-off."""
 SHELVES_MS = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 86_400_000, "7d": 7 * 86_400_000}
-"""For so long an alarm can be put aside."""
+"""Times for which an alarm can be shelved."""
 
 
 Act = Callable[[GatewayContext, str, Mapping[str, str]], Awaitable[Done]]
-"""(site, the user's name, the form's fields). Raises GatewayError: why not, and the way out."""
+"""(site, the user's name, the form's fields). Raises GatewayError: why not, with its fix."""
 
 
 async def acknowledge(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """Take notice of an alarm."""
+    """Acknowledge an alarm."""
     alarm = await _order(site, "acknowledge", id=_number(form, "id"), user=user)
     return Done(Message("act-acknowledged", alarm=_said(alarm)))
 
 
 async def shelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """Put an alarm aside; it comes back by itself."""
+    """Shelve an alarm for a time."""
     for_ms = SHELVES_MS.get(form.get("for", ""))
     if for_ms is None:
         raise GatewayError(Message("act-shelf-time-missing", choices=tuple(SHELVES_MS)))
@@ -42,13 +42,13 @@ async def shelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Do
 
 
 async def unshelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """Take back an alarm that was put aside."""
+    """Return a shelved alarm to the list."""
     alarm = await _order(site, "unshelve", id=_number(form, "id"), user=user)
     return Done(Message("act-unshelved", alarm=_said(alarm)))
 
 
 async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """Take values from the device that now answers for a meter, whose serial number was read and typed."""
+    """Accept the device that now answers for a meter, by the serial number that the user typed."""
     meter, serial = _text(form, "meter"), _text(form, "serial")
     if meter not in site.config.meters:
         raise Declined(Message("act-no-meter", meter=meter))
@@ -62,20 +62,20 @@ async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Do
 
 
 async def clear_shared(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """The other master is off the line: its values need not be flagged for the rest of the hour."""
+    """End the shared flag of a line whose other master was removed, before its hour is over."""
     line = _text(form, "line")
     await _order(site, "clear-shared", line=line, user=user)
     return Done(Message("act-shared-cleared", line=line))
 
 
 async def preview(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """What a reload would change; touches nothing, so that it is no event."""
+    """What a reload would change. Changes nothing, and is no event."""
     change = await _order(site, "preview")
     return Done("", {"preview": change})
 
 
 async def reload(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """Take over the changed configuration, the very one that was looked at."""
+    """Apply the changed configuration, exactly as it was previewed."""
     done = await _order(site, "reload", fingerprint=_text(form, "fingerprint"), user=user)
     if not done["done"]:
         return Done(Message("act-nothing-changed"))
@@ -114,7 +114,7 @@ def _said(alarm: Mapping[str, Any]) -> Said:
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for it any more; the events tell what became of it."""
+    """Take the result that no page waits for; the events state it."""
     if not task.cancelled():
         task.exception()
 

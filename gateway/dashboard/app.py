@@ -47,7 +47,7 @@ _LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/._~%-]*(\?[A-Za-z0-9/._~%=&+:-]*)?")
 
 
 class Problem(GatewayError):
-    """An answer that is not what was asked for: HTTP status, what, and the way out."""
+    """An answer other than the requested one: HTTP status, and a message with its fix."""
 
     def __init__(self, status: int, message: Message) -> None:
         super().__init__(message)

@@ -37,12 +37,12 @@ END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """Somebody who watches."""
+    """One open page that follows the stream."""
 
     session: Session
     connection: Connection
     fresh: bool = True
-    """It has not been told of the whole site yet."""
+    """It has not received the whole site yet."""
     waiting: deque[bytes] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     over: bool = False
@@ -79,7 +79,7 @@ class Stream:
         self._before: Document | None = None
         self._number = 0
         self.cut = 0
-        """Clients that were cut off since they did not read."""
+        """Clients that were disconnected because they did not read."""
 
     @property
     def watching(self) -> int:

@@ -1,4 +1,4 @@
-"""Device profile: registers, units and read behaviour of a meter, from one TOML file a device.
+"""Reader of device profiles: registers, units and read behaviour of a meter, from one TOML file a device.
 
 Everything here is data about a device and holds no codec: the simulator packs registers from the same profiles with
 code of its own, so that a swapped word order cannot cancel itself out. docs/profiles.md describes the file format.
@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.devices.key_values import Check, Wrong, list_of
 from gateway.devices.points import REGISTERS, SUM, UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
-from gateway.devices.profile_keys import (
+from gateway.devices.profile_key_tables import (
     DEFAULTS,
     MEASURED,
     NEW_KEYS,

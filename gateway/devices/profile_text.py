@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from gateway.devices.points import SUM, Point, Profile, SignalLine, Span
-from gateway.devices.profile_keys import OF_SUM, PROFILE, SERIAL
+from gateway.devices.profile_key_tables import OF_SUM, PROFILE, SERIAL
 
 
 def format_profile(profile: Profile) -> str:

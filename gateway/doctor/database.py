@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gateway.anchoring.ledger_comparison import equivocation
-from gateway.doctor.finding import CheckContext, Finding, error_message
+from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.errors import Damaged, Unfinished
 from gateway.messages.languages import in_language
 from gateway.messages.message import Message
@@ -19,7 +19,7 @@ SOON_S, VERY_SOON_S = 7 * 86_400, 86_400
 
 
 def database(case: CheckContext) -> Iterator[Finding]:
-    """Whether it opens, is sound, and holds nothing that stops the gateway."""
+    """Check that the database opens, is sound and holds no conflict with a ledger."""
     name, path = "database", case.config.database
     if case.store_trouble is not None:
         yield Finding(name, "bad", error_message(case.store_trouble))
@@ -61,7 +61,7 @@ def _sound(path: str, totals: Mapping[str, int], *, full: bool, finished: bool) 
 
 
 def horizon(case: CheckContext) -> Iterator[Finding]:
-    """How long there is room at the present rate."""
+    """Check how long the space lasts at the present rate."""
     if case.store is None:
         return
     ahead = foretell(case.config, case.store, case.now_ms, running=case.pid is not None)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.storage.capacity import disk_space
@@ -20,7 +20,7 @@ SYNC_FOR_S, MOST_SYNCS, SYNC_BYTES = 1.2, 300, 8192
 WRITE_FOR_S, MOST_WRITTEN, CHUNK = 0.5, 8, 1024 * 1024
 NEEDED_FREE = 64 * 1024 * 1024
 LYING_S = 0.0001
-"""A sync that takes less than a tenth of a millisecond has reached no medium (docs/storage.md)."""
+"""A sync faster than this has not reached the medium (docs/storage.md)."""
 SLOW_S, TOO_SLOW_S = 0.25, 2.0
 MEASURED_AFTER_S = 120
 PAGE = 4120  # bytes of the log for one page of the database: 4096 and its head
@@ -29,13 +29,13 @@ PAGES_A_COMMIT = 4
 half of them a second time when the log is copied into the database."""
 CYCLES, CHEAP_CYCLES, AMPLIFIED = 3000, 500, 4
 """How often the cells of a good and of a cheap card can be written, and how many bytes a card writes inside for each
-that it is given in small synced writes: assumptions, named in the answer, for no card tells."""
+that it is given in small synced writes: assumptions, named in the finding, since no card reports them."""
 FEW_YEARS = 5
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs")
 
 
 def room(case: CheckContext) -> Iterator[Finding]:
-    """What is free, and what the database may still take."""
+    """Check free space, and the space that the database may still use."""
     limits, disk = Limits.of(case.config), os.statvfs(case.folder)
     if case.store is not None:
         now = disk_space.measure(case.store, limits)
@@ -62,7 +62,7 @@ def room(case: CheckContext) -> Iterator[Finding]:
 
 
 class Mount(NamedTuple):
-    """A file system: its kind, the device, and where it begins."""
+    """Mount of a file system: kind, device, mount point, options."""
 
     kind: str
     source: str
@@ -71,7 +71,7 @@ class Mount(NamedTuple):
 
 
 def mount_of(folder: Path, table: str) -> Mount | None:
-    """The mount that a folder is on, by the lines of /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+    """The mount of a folder, by /proc/self/mountinfo (proc_pid_mountinfo(5))."""
     device = os.stat(folder).st_dev
     number, found = f"{os.major(device)}:{os.minor(device)}", None
     for line in table.splitlines():
@@ -85,7 +85,7 @@ def mount_of(folder: Path, table: str) -> Mount | None:
 
 
 def kind(case: CheckContext, table: Path = Path("/proc/self/mountinfo")) -> Iterator[Finding]:
-    """Whether this file system can hold a database that a power cut must not harm."""
+    """Check that the file system keeps a database safe in a power cut."""
     mount = mount_of(case.folder, table.read_text())
     if mount is None:
         return
@@ -102,7 +102,7 @@ def kind(case: CheckContext, table: Path = Path("/proc/self/mountinfo")) -> Iter
 
 
 def speed(case: CheckContext) -> Iterator[Finding]:
-    """How long a sync takes, and how fast the disk writes: in a file without a name, which goes by itself."""
+    """Check the time of a sync and the write rate, in an unnamed temporary file."""
     disk = os.statvfs(case.folder)
     if disk.f_bavail * disk.f_frsize < NEEDED_FREE:
         yield Finding("disk speed", "warn", Message("disk-speed-not-measured", needed_bytes=NEEDED_FREE))
@@ -141,7 +141,7 @@ def _ms(seconds: float) -> str:
 
 
 def _syncs(file: IO[bytes]) -> Iterator[float]:
-    """How long each of some small synced writes took, in seconds: as a commit does it."""
+    """Durations in seconds of small synced writes, as a commit does them."""
     data, end = os.urandom(SYNC_BYTES), time.monotonic() + SYNC_FOR_S
     for _ in range(MOST_SYNCS):
         file.write(data)
@@ -165,7 +165,7 @@ def _writes(file: IO[bytes]) -> tuple[int, float]:
 
 
 def wear(case: CheckContext) -> Iterator[Finding]:
-    """What is written in a day, and what that means for a flash card."""
+    """Check the bytes written in a day, and the life of a flash card at that rate."""
     measured = written_by(case.pid) if case.pid is not None else None
     a_day = measured[0] / measured[1] * 86400 if measured else estimated_a_day(case)
     disk = os.statvfs(case.folder)
@@ -199,8 +199,8 @@ def _years(years: float) -> Message:
 
 
 def written_by(pid: int) -> tuple[int, float] | None:
-    """(bytes that a process has had written to disks, its age in seconds); None where /proc does not tell, or where it
-    is too young to go by (proc_pid_io(5), proc_pid_stat(5))."""
+    """(bytes that a process has written to disks, its age in seconds); None where /proc does not report it, or the
+    process is too young to measure (proc_pid_io(5), proc_pid_stat(5))."""
     try:
         lines = Path(f"/proc/{pid}/io").read_text().splitlines()
         started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
@@ -213,7 +213,7 @@ def written_by(pid: int) -> tuple[int, float] | None:
 
 
 def estimated_a_day(case: CheckContext) -> float:
-    """Bytes a day by the configuration: records, and the pages that each commit changes besides."""
+    """Bytes a day by the configuration: records, and the other pages that each commit changes."""
     document = case.config.document
     polls = sum(86_400_000 / meter.every for meter in case.config.meters.values())
     seals = 86_400_000 / document.seal.every

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.config.feed import FeedEntry, feed_access
-from gateway.doctor.finding import CheckContext, Finding, at_once, error_message
+from gateway.doctor.check import CheckContext, Finding, at_once, error_message
 from gateway.errors import ConfigError
 from gateway.messages.languages import said_in
 from gateway.messages.message import Message
@@ -22,7 +22,7 @@ CONNECT_S = 3.0
 
 
 def feeds(case: CheckContext) -> Iterator[Finding]:
-    """Each feed; one that tells nobody is no reason to call the gateway bad."""
+    """Check each feed; one that is not connected is a warning, not bad."""
     entries = case.config.document.feed
     at_rest = case.store if case.pid is None else None
     owed = {entry.name: at_rest.feeds.owed(entry.name) if at_rest else 0 for entry in entries}
@@ -30,7 +30,7 @@ def feeds(case: CheckContext) -> Iterator[Finding]:
 
 
 class _Deaf(Handler):
-    """Whether there is a connection is all that is looked for."""
+    """Ignores all messages: only the connection is tested."""
 
 
 def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
-from gateway.doctor.finding import CheckContext, Finding, error_message
+from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.errors import KeyFileError
@@ -14,11 +14,11 @@ from ledger_client.formats.cose_key import Signer, load_private_key
 from ledger_client.verification.trust import Trust
 
 SOON_S = 30 * 86_400
-"""A key that ends within so many seconds is worth a warning."""
+"""Seconds before its expiry at which a key gives a warning."""
 
 
 def keys(case: CheckContext) -> Iterator[Finding]:
-    """Whether every private key is there, and the trust file knows it and believes it now."""
+    """Check that every private key exists, and is listed and valid in the trust file."""
     if case.trust_trouble is not None:
         yield Finding("trust file", "bad", error_message(case.trust_trouble))
     good, bad = 0, False

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from gateway.anchoring import ledger_drivers, refusals
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.config.ledger import LedgerEntry
-from gateway.doctor.finding import CONNECT_S, CheckContext, Finding, Result, at_once, connect, error_message
+from gateway.doctor.check import CONNECT_S, CheckContext, Finding, Result, at_once, connect, error_message
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
@@ -19,11 +19,11 @@ from ledger_client.ledgers.interface import Ledger, Notebook
 from ledger_client.messages import said_of
 
 WAITS_MS = 180_000
-"""So long may a sealed batch wait for its ledger before that is called a problem."""
+"""Age in ms at which a pending batch is a problem."""
 
 
 def ledgers(case: CheckContext) -> Iterator[Finding]:
-    """Whether every ledger answers, and its receipts can be checked."""
+    """Check that every ledger answers, would take the next batch, and that its receipts can be verified."""
     entries = case.config.document.ledger
     if not entries:
         yield Finding("ledgers", "warn", Message("ledger-none"))
@@ -35,7 +35,7 @@ def ledgers(case: CheckContext) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """The newest batch of the database, how it stands at one ledger, and when it was sealed (unix ms)."""
+    """Newest batch of the database, its state at one ledger, and its time of sealing (Unix ms)."""
 
     batch: int
     statement_id: bytes
@@ -92,8 +92,8 @@ def _answers(case: CheckContext, entry: LedgerEntry, sealed: _Sealed | None) -> 
 
 
 def _demand_writer(case: CheckContext, entry: LedgerEntry, driver: Ledger) -> bool:
-    """The ledger would take a statement of this gateway: its key is enrolled, or its account may write. Raises Refused;
-    False: it cannot be asked."""
+    """Whether the ledger could be asked if it would take a statement of this gateway: its key is enrolled, or its
+    account may write. Raises Refused if it would not."""
     gateway = case.config.gateway_id
     if entry.type == "http":
         from ledger_client.ledgers.http import HttpLedger  # requests, which only this kind of ledger needs
@@ -101,7 +101,7 @@ def _demand_writer(case: CheckContext, entry: LedgerEntry, driver: Ledger) -> bo
         assert isinstance(driver, HttpLedger)
         try:
             driver.demand_key(gateway, load_private_key(key_files(case.config)[STATEMENT]).public.kid)
-        except (KeyFileError, Unsupported):  # the check of the keys tells of the one, an older ledger is the other
+        except (KeyFileError, Unsupported):  # the check of the keys reports it; or an older ledger
             return False
         return True
     from ledger_client.ledgers.evm.driver import EvmLedger  # an extra of its own
@@ -114,7 +114,7 @@ def _demand_writer(case: CheckContext, entry: LedgerEntry, driver: Ledger) -> bo
 def _took_last(
     case: CheckContext, good: Finding, away: Result, sealed: _Sealed | None, last: tuple[int, bytes] | None
 ) -> Finding:
-    """Whether the ledger holds the newest batch of this database."""
+    """The finding with what became of the newest batch of this database."""
     if sealed is None:
         return good
     number, statement_id = last or (-1, b"")
@@ -137,7 +137,7 @@ def _away(entry: LedgerEntry) -> Result:
 
 
 def _not_asked(name: str, entry: LedgerEntry, away: Result, sealed: _Sealed | None) -> Finding:
-    """Of a ledger that cannot be asked what it holds the database knows what it took last."""
+    """The finding of a ledger that cannot be asked what it holds, by the database."""
     if entry.type == "mqtt":
         good = _broker(name, entry, away)
     else:
@@ -150,7 +150,7 @@ def _not_asked(name: str, entry: LedgerEntry, away: Result, sealed: _Sealed | No
 
 
 def _broker(name: str, entry: LedgerEntry, away: Result) -> Finding:
-    """Over MQTT nothing can be asked; whether the broker is there can be seen."""
+    """The finding of a ledger behind MQTT: only its broker can be tested."""
     url = urlsplit(entry.url)
     why = connect(url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883))
     if why:

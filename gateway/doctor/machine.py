@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding
 from gateway.messages.message import Message
 from gateway.storage import schema
 from gateway.storage.database import SQLITE_VERSION
@@ -18,7 +18,7 @@ LIBRARIES = ("cbor2", "cryptography", "pydantic", "pyserial", "paho-mqtt", "requ
 
 
 def clock(case: CheckContext, kernel: Callable[[], KernelClock] = kernel_clock) -> Iterator[Finding]:
-    """Whether the machine knows what time it is."""
+    """Check that the clock is set, synchronised, and not behind the records."""
     state = kernel()
     facts = {"synchronised": state.synchronised, "error_ms": state.error_ms, "time": rfc3339_ms(case.now_ms)}
     now_ms, sync = case.now_ms, Message("clock-how-to-synchronise")
@@ -41,7 +41,7 @@ def clock(case: CheckContext, kernel: Callable[[], KernelClock] = kernel_clock) 
 
 
 def versions(case: CheckContext) -> Iterator[Finding]:
-    """What runs here: for whoever is asked for help."""
+    """List the versions, for support requests."""
     found = {"meterseal": _version("meterseal"), "python": platform.python_version(), "sqlite": SQLITE_VERSION}
     found |= {name: _version(name) for name in LIBRARIES}
     found |= {"database version": str(schema.VERSION), "system": f"{platform.release()} {platform.machine()}"}

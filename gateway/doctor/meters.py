@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gateway.acquisition import line_use
 from gateway.clock import Clock
 from gateway.commissioning import line_specs
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
 from gateway.fieldbus.modbus import serial_port
@@ -17,7 +17,7 @@ from gateway.messages.message import Message
 
 
 def meters(case: CheckContext) -> Iterator[Finding]:
-    """Whether every meter answers. Of a running gateway `status` and the alarms tell."""
+    """Check that every meter answers, where no gateway runs; else `status` and the alarms report it."""
     if case.pid is not None:
         return
     for spec, polls in asyncio.run(_poll_all(case)):
@@ -27,7 +27,7 @@ def meters(case: CheckContext) -> Iterator[Finding]:
 
 
 async def _poll_all(case: CheckContext) -> list[tuple[LineSpec, list[Poll]]]:
-    """All lines at the same time; nothing of a line that cannot be used, of which the check of the lines tells."""
+    """Polls of all lines, in parallel; none of a line that cannot be used, which the check of the lines reports."""
     specs, clock = line_specs.line_specs(case.config), Clock()
     return list(zip(specs, await asyncio.gather(*(_poll_line(case, spec, clock) for spec in specs)), strict=True))
 

@@ -7,12 +7,12 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding
 from gateway.messages.message import Message
 
 
 def permissions(case: CheckContext) -> Iterator[Finding]:
-    """Whether this user may write the data, and nobody else may read the keys."""
+    """Check that this user may write the data, and that others may not write the keys."""
     name, data, config = "permissions", case.config.data, case.config
     user = _user(os.geteuid())
     found = []

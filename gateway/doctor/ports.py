@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.commissioning import line_specs
-from gateway.doctor.finding import CheckContext, Finding, at_once, connect, error_message
+from gateway.doctor.check import CheckContext, Finding, at_once, connect, error_message
 from gateway.errors import GatewayError
 from gateway.fieldbus.line import holds
 from gateway.fieldbus.modbus import serial_port
@@ -14,7 +14,7 @@ from gateway.messages.message import Message
 
 
 def ports(case: CheckContext) -> Iterator[Finding]:
-    """Whether every line's port or host is there."""
+    """Check the port or host of every line, and its active alarms."""
     specs = line_specs.line_specs(case.config)
     alarms = case.store.alarms.open() if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):

@@ -1,6 +1,6 @@
 """Doctor run: every check in turn, isolated from the others. Changes nothing.
 
-For `meterseal doctor`, and for whoever shows the same on a page.
+For `meterseal doctor` and the diagnosis page.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gateway.config.model import Config
 from gateway.doctor import database, disk, feeds, keys, ledgers, machine, meters, permissions, ports
-from gateway.doctor.finding import Check, CheckContext, Finding, error_message
+from gateway.doctor.check import Check, CheckContext, Finding, error_message
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -38,8 +38,13 @@ _MARKS: Final = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗",
 
 
 def run_checks(config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> Iterator[Finding]:
-    """What the checks say, one by one, as soon as it is known. ``pid``: the gateway that works in the data folder, as
-    ``instance.running`` tells another process; a gateway that asks gives its own."""
+    """Findings of all checks, each as soon as it is known.
+
+    Args:
+        now_ms: the time, Unix ms.
+        pid: of the gateway that runs in the data folder, None if none does; a gateway gives its own.
+        full: also checks that take as long as they need.
+    """
     case = CheckContext.of(config, now_ms, pid=pid, full=full)
     try:
         for name, check in CHECKS:
@@ -61,7 +66,7 @@ def _failed(error: OSError) -> Message:
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The answer for ``--json``; ``healthy`` is false as soon as one finding is bad."""
+    """Plain data for ``--json``; ``healthy`` is false if one finding is bad."""
     return {
         "healthy": all(finding.result != "bad" for finding in findings),
         "checks": [finding.as_json() for finding in findings],
@@ -69,7 +74,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def print_finding(out: Console, finding: Finding) -> None:
-    """One finding for people."""
+    """Print one finding."""
     out.print(Text.assemble(_MARKS[finding.result], " ", (finding.check, "bold"), "  ", finding.text))
     if finding.way_out:
         out.print(f"    fix: {finding.way_out}")

@@ -125,9 +125,18 @@ def file_name(gateway: str, number: int) -> str:
 def export_to(
     store: Database, gateway: str, numbers: Sequence[int], folder: Path, *, pruning: bool = False
 ) -> Iterator[Exported]:
-    """Write each batch to a file of its own in ``folder``; those that are there already are left as they are.
+    """Write each batch to its own file in ``folder``; existing files stay as they are.
 
-    ``pruning``: batches that have gone since they were counted are passed over.
+    Args:
+        store: the database.
+        gateway: id of the gateway, for the file names.
+        numbers: batches to write.
+        folder: is created if it does not exist.
+        pruning: pass over batches that were pruned since they were counted.
+
+    Raises:
+        NotYet: a batch has no receipt yet.
+        GatewayError: a batch is not there, or a file cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Sealing: when a batch is due, and the signed statement over the Merkle root of its records."""
+"""Sealing: when a batch is due, and the signed statement over the Merkle root of its records. In the writer thread."""
 
 from __future__ import annotations
 
@@ -101,12 +101,25 @@ def seal(
     lost: Sequence[Hole] = (),
     apart: Callable[[str, bytes, int], bool] | None = None,
 ) -> Batch | None:
-    """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order; None for no rows.
-    ``lost``: numbers that a repair has noted as lost. ``apart``: whether a record is in no batch of this database
-    although later ones are; None: there is none such. ``config``: by which the first of them were recorded; it is that
-    of the last ``configuration`` among them, where there is one.
+    """The next batch; None for no rows.
 
-    Walks them once and keeps of each its hash and its name, so that a large batch need not be held whole.
+    Walks the rows once and keeps of each its hash and its name, so that a large batch need not be held whole.
+
+    Args:
+        rows: all records of the batch, in commit order.
+        first_id: the first place of its stretch of the commit order.
+        last_id: the last one.
+        gateway: id of the gateway.
+        before: the statement that this one follows.
+        config: fingerprint by which the first rows were recorded; a ``configuration`` among the rows replaces it.
+        software: name and version, as the statement has them.
+        now_ms: time of sealing, Unix time in ms.
+        signer: the statement key.
+        lost: numbers that a repair has noted as lost.
+        apart: whether a record is in no batch of this database although later ones are; None: no record is.
+
+    Raises:
+        ValueError: a number is left out that is not in ``lost``, doubled or out of order.
     """
     leaves: list[bytes] = []
     names: list[StoredRecord] = []

@@ -1,4 +1,4 @@
-"""Feed: one task that publishes readings to one broker, and never delays polling or recording.
+"""MQTT feed: one task that publishes readings to one broker, and never delays polling or recording.
 
 Live readings come from the hub and wait in a bounded outbox. When the broker is away, or slow, only each meter's newest
 is kept; all the others that were recorded are told later as history, read from the database, while nothing live waits.
@@ -18,7 +18,7 @@ from gateway.feeds.backlog import History, Portion
 from gateway.feeds.mqtt_link import Down, Link, LinkOptions
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
-from gateway.feeds.publisher import Sent, Voice
+from gateway.feeds.publisher import Publisher, Sent
 from gateway.feeds.reading_message import FeedReading, told_news
 from gateway.messages.message import Message
 from gateway.records import MissedPoll, News, said_fields
@@ -48,7 +48,7 @@ class Feed:
         name: str,
         url: str,
         access: Callable[[], Access],
-        voice: Voice,
+        publisher: Publisher,
         history: History,
         *,
         gateway: str,
@@ -58,7 +58,7 @@ class Feed:
         """``access`` says how to get in, and raises AccessError; ``rate``: readings a second of the whole site, asked
         again after a reload; ``backfill_rate``: the most that is told as history."""
         self.name = f"feed {name}"
-        self._url, self._access, self._voice, self._history = url, access, voice, history
+        self._url, self._access, self._publisher, self._history = url, access, publisher, history
         self._client_id = f"meterseal-{gateway}-{name}"
         self._rate, self._backfill_rate = rate, backfill_rate
         self._outbox = Outbox()
@@ -96,11 +96,11 @@ class Feed:
     def reloaded(self) -> None:
         """Another configuration: other meters, at another rate."""
         self._fit()
-        self._voice.reloaded()
+        self._publisher.reloaded()
 
     def facts(self) -> dict[str, Any]:
         """How it stands: its state in words, live readings that wait, readings told since it was made."""
-        state, whom = self.state, self._voice.waits_for
+        state, whom = self.state, self._publisher.waits_for
         if state == CONNECTED and whom is not None:
             state = Message("feed-connected-waits", whom=whom)
         return {
@@ -132,14 +132,14 @@ class Feed:
 
     async def _session(self) -> None:
         """One connection, from its beginning to its end."""
-        voice = self._voice
-        options = LinkOptions(voice.will(), voice.mark, voice.leaves_by_will, voice.longest, voice.rate)
-        link = Link(self._url, self._access(), self._client_id, options, voice.hear)
+        of = self._publisher
+        options = LinkOptions(of.will(), of.mark, of.leaves_by_will, of.longest, of.rate)
+        link = Link(self._url, self._access(), self._client_id, options, of.hear)
         try:
             await link.open()
             log.info("%s: connected to %s%s", self.name, self._url, " again" if self._failures else "")
             self.state = CONNECTED
-            self._born = await self._voice.begin(link)
+            self._born = await self._publisher.begin(link)
             self._failures = 0
             self._alarmed.set()
             async with asyncio.TaskGroup() as group:
@@ -149,14 +149,14 @@ class Feed:
                     self._backfill,
                     self._tell_alarms,
                     self._keep_mark,
-                    self._voice.watch,
+                    self._publisher.watch,
                 )
                 for work in (*(work(link) for work in works), link.ended()):
                     group.create_task(work, name=self.name)
         except asyncio.CancelledError:
             with suppress(Down, TimeoutError):
                 async with asyncio.timeout(LEAVE_WITHIN_S):
-                    await self._voice.leave(link)
+                    await self._publisher.leave(link)
                     await link.flush()
             raise
         finally:
@@ -179,7 +179,7 @@ class Feed:
                 continue
             told = self._outbox.take(TOGETHER)
             self._sent[told[-1].meter] = told[-1]
-            future = await self._voice.live(link, told)
+            future = await self._publisher.live(link, told)
             future.add_done_callback(partial(self._told, told))
             await asyncio.sleep(0)  # the lines come first: what a commit has brought is told message by message
 
@@ -193,7 +193,7 @@ class Feed:
         try:
             self._sent.update((told.meter, told) for told in newest)
             for told in newest:
-                sent.append((told, await self._voice.live(link, [told])))
+                sent.append((told, await self._publisher.live(link, [told])))
             await link.flush()
         finally:
             for told in [told for told, future in sent if _taken(future)]:
@@ -266,7 +266,7 @@ class Feed:
         futures = []
         for told in _messages(portion.told):
             await self._outbox.empty.wait()
-            futures.append(await self._voice.history(link, told))
+            futures.append(await self._publisher.history(link, told))
         for future in futures:
             await future
         self.history_count += len(portion.told)
@@ -277,7 +277,7 @@ class Feed:
         while True:
             await self._alarmed.wait()
             self._alarmed.clear()
-            await self._voice.alarms(link)
+            await self._publisher.alarms(link)
 
 
 def _messages(told: Sequence[FeedReading]) -> list[list[FeedReading]]:

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from gateway.feeds.mqtt_link import Link
 from gateway.feeds.reading_message import FeedReading
-from ledger_client.messages import Said
+from gateway.messages import message as messages
 from ledger_client.transport.mqtt_options import Message, Will
 
 Sent = list[tuple[FeedReading, asyncio.Future[None]]]
 """Readings, and the futures of the messages that tell them."""
 
 
-class Voice(Protocol):
+class Publisher(Protocol):
     """One kind of feed. Its calls raise ``Down`` when the connection is gone."""
 
     mark: str
@@ -28,7 +28,7 @@ class Voice(Protocol):
     """Messages a second of one topic that it hears, ten times as many at once; 0: all."""
 
     @property
-    def waits_for(self) -> Said | None:
+    def waits_for(self) -> messages.Message | None:
         """Whom it waits for, once connected, before it tells anything."""
         ...
 

@@ -1,4 +1,4 @@
-"""Poll attempt: plan, identity and blocks of one poll of one meter.
+"""Poll attempt: reads the identity and the blocks of one meter, and decides what its poll has given.
 
 A read whose shapes are all too young waits for one, if there is one in time: the poll then ends for now (``run`` gives
 the moment), the line is free for others, and ``run`` goes on with what is left.

@@ -1,4 +1,4 @@
-"""Poll schedule of a line: the next meter, and due polls that are not tried. Pure: wall-clock ms are arguments.
+"""Poll schedule of a line: the next meter, and due polls that are too late to be made. Pure: times are arguments.
 
 Every meter's polls are due at anchor + k × period. Each is taken by ``choose`` or given back by ``settle`` with its
 reason, exactly once and in order. Earliest deadline first; a poll's deadline is the meter's next due time.
@@ -201,7 +201,7 @@ class Schedule:
         return now + meter.cost + IDLE_MARGIN_MS <= self.others_at(meter.name)
 
     def _reason(self, meter: _Meter, now: int) -> str | None:
-        """Why a due poll is given up, None while it may still be made: of a dead meter there may be idle time yet."""
+        """Why a due poll is given up; None while it may still be made: a dead meter may still get idle time."""
         if meter.until:
             return None
         over, unreachable = now >= meter.deadline, self._ready(meter) >= meter.deadline

@@ -26,7 +26,7 @@ from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Number, Quality, Reading
 
 MOST = 500
-"""Steps of a course, if nobody says otherwise."""
+"""Steps of a course by default."""
 MANY_MINUTES = 3_000
 """Rows of minutes that are read for one answer; a longer time is drawn from hours."""
 STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 60), (1, 2, 3, 4, 6, 8, 12, 24)
@@ -98,8 +98,20 @@ def history(
     most: int = MOST,
     zone: tzinfo = UTC,
 ) -> Series:
-    """The course of some points (None: all) in at most ``most`` steps; those of a day and more are days of ``zone``.
-    Raises StoreError."""
+    """The course of a meter's points.
+
+    Args:
+        store: the database.
+        meter: name of the meter.
+        names: points; None: all.
+        from_ms: first moment, Unix time in ms.
+        to_ms: the moment behind the last one.
+        most: number of steps at most.
+        zone: time zone of steps of a day and more.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
     with store.snapshot():
         readings = _readings(store.summaries, meter, from_ms, to_ms, most)
         if readings is not None and (series := _of_readings(meter, names, from_ms, to_ms, readings, most)):
@@ -235,7 +247,7 @@ def _of_readings(
 
 
 def _only(reading: Reading, names: Collection[str]) -> Reading:
-    """It, without what nobody asks for: a chart shows one point of dozens."""
+    """The reading with the points asked for only: a chart shows one of dozens."""
     return Reading(reading.time_ms, tuple(value for value in reading.values if value.name in names))
 
 

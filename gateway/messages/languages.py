@@ -1,4 +1,7 @@
-"""Messages in the language of a page. The first Chinese sentence reads the Chinese catalogue."""
+"""Messages in the language of a page. The first Chinese sentence reads the Chinese catalogue.
+
+Labels of the pages stand in gateway/dashboard/words.toml.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ledger_client.messages import Catalogue
 
 CATALOGUES: Final[Mapping[str, Catalogue]] = {
     "en": Message.english,
-    "zh": Catalogue("zh", ("gateway.messages", "zh.toml"), of_text=old_sentences.said),
+    "zh": Catalogue("zh", ("gateway.messages", "zh.toml")),
 }
 
 LANGUAGES: Final = tuple(CATALOGUES)

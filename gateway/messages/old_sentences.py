@@ -1,10 +1,9 @@
 """Translation of finished English texts into Chinese, by old_sentences.toml.
 
-They are those of records that were signed before messages had codes, and of parts of the gateway that make none yet. A
-sentence is found again by what stands between its blanks, and what fills a blank may itself be a sentence of the table.
-What is not known stays as it is. Texts of meters and networks come in here too, so nothing backtracks: a sentence is
-looked for once from left to right, and of what is too long, has too many parts or fits in too many ways nothing is
-changed.
+They are those of records that were signed before messages had codes. A sentence is found again by what stands between
+its blanks, and what fills a blank may itself be a sentence of the table. What is not known stays as it is. Texts of
+meters and networks come in here too, so nothing backtracks: a sentence is looked for once from left to right, and of
+what is too long, has too many parts or fits in too many ways nothing is changed.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ async def serve(data: Path, orders: Mapping[str, Order]) -> asyncio.Server:
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # whoever asked has gone; what was ordered is done or not, and says so in the records
+            pass  # the caller is gone; whether the order was carried out is in the records
         finally:
             writer.close()
 

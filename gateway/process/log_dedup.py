@@ -44,7 +44,7 @@ class Repeats(logging.Filter):
             return True
         try:
             text = record.getMessage()
-        except Exception:  # a mistake of whoever logs, which the handler reports
+        except Exception:  # a faulty log call, which the handler reports
             return True
         key = (record.name, record.levelno, _NUMBERS.sub("#", text))
         with self._turn:
@@ -55,20 +55,20 @@ class Repeats(logging.Filter):
         with self._turn:
             now = self._now()
             while self._runs:
-                self._tell(self._runs.popitem(last=False)[1], now)
+                self._log(self._runs.popitem(last=False)[1], now)
 
     def _is_new(self, key: tuple[str, int, str], record: logging.LogRecord, now: float) -> bool:
-        self._tell_what_is_over(now)
+        self._log_what_is_over(now)
         run = self._runs.get(key)
         if run is None:
             if len(self._runs) >= MOST:
-                self._tell(self._runs.popitem(last=False)[1], now)
+                self._log(self._runs.popitem(last=False)[1], now)
             self._runs[key] = _Run(now)
             return True
         run.last, run.count = record, run.count + 1
         return False
 
-    def _tell_what_is_over(self, now: float) -> None:
+    def _log_what_is_over(self, now: float) -> None:
         """The oldest window is the first, and one that held something back goes on as a new one."""
         while self._runs:
             key, run = next(iter(self._runs.items()))
@@ -76,17 +76,17 @@ class Repeats(logging.Filter):
                 return
             del self._runs[key]
             if run.count:
-                self._tell(run, now)
+                self._log(run, now)
                 self._runs[key] = _Run(now)
 
-    def _tell(self, run: _Run, now: float) -> None:
+    def _log(self, run: _Run, now: float) -> None:
         if run.last is None:
             return
-        told = copy.copy(run.last)
+        summary = copy.copy(run.last)
         minutes = max(1, round((now - run.since_s) / 60))
-        told.msg, told.args = f"{run.last.getMessage()} ({run.count} more times in {minutes} min)", None
+        summary.msg, summary.args = f"{run.last.getMessage()} ({run.count} more times in {minutes} min)", None
         self._handler.acquire()
         try:
-            self._handler.emit(told)
+            self._handler.emit(summary)
         finally:
             self._handler.release()

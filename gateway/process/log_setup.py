@@ -147,11 +147,11 @@ class Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line. Times are UTC, in ms."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        told = {"time": f"{moment}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
-        told |= {"part": record.name, "message": message_of(record)} | about(record)
+        fields = {"time": f"{moment}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
+        fields |= {"part": record.name, "message": message_of(record)} | about(record)
         if (traceback := traceback_of(record)) is not None:
-            told["traceback"] = traceback
-        return json.dumps(told, ensure_ascii=False)
+            fields["traceback"] = traceback
+        return json.dumps(fields, ensure_ascii=False)
 
 
 class Journal(logging.Handler):

@@ -30,7 +30,7 @@ class Manager:
         """Whether there is a manager."""
         return bool(self._address)
 
-    def tell(self, **fields: object) -> None:
+    def send(self, **fields: object) -> None:
         """One message of NAME=value lines, named as in sd_notify(3)."""
         if not self._address:
             return
@@ -44,19 +44,19 @@ class Manager:
 
     def ready(self, status: str) -> None:
         """End of the start: units that depend on the gateway may start."""
-        self.tell(READY=1, STATUS=_line(status))
+        self.send(READY=1, STATUS=_line(status))
 
     def status(self, text: str) -> None:
         """Status line, shown by `systemctl status`."""
-        self.tell(STATUS=_line(text))
+        self.send(STATUS=_line(text))
 
     def stopping(self, status: str) -> None:
         """Begin of the stop."""
-        self.tell(STOPPING=1, STATUS=_line(status))
+        self.send(STOPPING=1, STATUS=_line(status))
 
     def alive(self) -> None:
         """Notification of the watchdog."""
-        self.tell(WATCHDOG=1)
+        self.send(WATCHDOG=1)
 
     @contextmanager
     def patient(self, status: str, *, within_s: float, step_s: float = 30.0) -> Iterator[None]:
@@ -75,7 +75,7 @@ class Manager:
         def ask() -> None:
             left_s = within_s
             while left_s > 0 and not over.is_set():
-                self.tell(EXTEND_TIMEOUT_USEC=int(PATIENCE_STEPS * step_s * 1_000_000), **fields)
+                self.send(EXTEND_TIMEOUT_USEC=int(PATIENCE_STEPS * step_s * 1_000_000), **fields)
                 left_s -= step_s
                 over.wait(step_s)
 

@@ -83,8 +83,8 @@ class Accounting:
                 self.counters[one.row.meter].lost_after_all(reason)
 
     def skip(self, meters: Collection[str]) -> int:
-        """Nobody has polled these meters for a while: what was due counts as stopped. Returns until when, in ms of the
-        schedule's clock; their next polls are those that are due from then on."""
+        """Count what was due of these meters, which were not polled for a while, as stopped. Returns until when, in ms
+        of the schedule's clock; their next polls are those that are due from then on."""
         until_ms = self._clock.schedule_ms()
         for meter in meters:
             self.counters[meter].skip(until_ms)

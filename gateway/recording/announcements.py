@@ -121,8 +121,16 @@ class Announcements:
         counted_to_ms: Mapping[str, int],
         grids: Iterable[NamedGrid] = (),
     ) -> list[Event]:
-        """The event with ``facts``, in parts. ``counted_to_ms``: the end of each meter's coverage, behind which its
-        grids are of interest; ``grids``: those that this commit brings."""
+        """The event ``configuration``, in parts of at most ``MOST_BYTES``.
+
+        Args:
+            facts: fields of the first part: ``at``, ``config``, and what a change says of itself.
+            periods_ms: each meter's period in ms.
+            configured: each meter's role, profile and ratios.
+            kids: key id by owner.
+            counted_to_ms: the end of each meter's coverage, behind which its grids count; record time in ms.
+            grids: those that this commit brings.
+        """
         coming: dict[str, list[Grid]] = {}
         for meter, begins_ms, period_ms in grids:
             coming.setdefault(meter, []).append((begins_ms, period_ms))

@@ -34,7 +34,6 @@ from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
 from ledger_client.formats.record import Event, parse_record, record_hash
-from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -62,7 +61,7 @@ class Committer:
         self.retry_at_ms = 0
         self.reserve = disk_space.Reserve(store.path.parent)
         self.trouble: StoreError | None = None
-        """Why nothing is recorded for the time being."""
+        """Why nothing is recorded for the time being. Set by the writer thread, read by any."""
         self.durations = Durations(COMMIT_S)
         """How long the commits of records took that the disk has taken."""
         self.on_news: list[Callable[[Sequence[News]], object]] = []
@@ -172,8 +171,15 @@ class Committer:
         grids: Sequence[NamedGrid] = (),
         behind: Sequence[SignedRecord] = (),
     ) -> bool:
-        """Commit what is pending and then ``more``, where a batch may end, and what is ``behind`` its cut; False if the
-        disk did not take it, and nothing is booked then."""
+        """Commit what is pending and then ``more``; False if the disk did not take it, and nothing is booked then.
+
+        Args:
+            more: records behind the pending ones.
+            cut: end a batch behind ``more``.
+            coverage: ``more`` holds each meter's coverage, which starts over.
+            grids: new grids to note with this commit.
+            behind: records behind the cut, in the same commit.
+        """
         pending, noted = self.pending.take(), self.accounting.to_note(grids)
         began_s = self.clock.monotonic()
         try:
@@ -283,9 +289,9 @@ class Committer:
         return asked_until_ms(self.tails[GATEWAY], self.clock.started_ms, repaired=bool(self._repairs))
 
 
-def alarm(code: str, said: Said, *, raised: bool) -> MeterEvent:
+def alarm(code: str, message: Message, *, raised: bool) -> MeterEvent:
     """An alarm of the store's own, raised or cleared."""
-    return MeterEvent(GATEWAY, alarm_event(code, "store", said, raised=raised))
+    return MeterEvent(GATEWAY, alarm_event(code, "store", message, raised=raised))
 
 
 GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, Message("recording-continues"), raised=False)

@@ -38,7 +38,7 @@ def take_over(committer: Committer, change: Change) -> int:
     """Take over; returns the anchor of the schedules of all that is read anew, in ms of the schedule's clock.
 
     What is pending must be committed, and recording must go on. Raises StoreError when the disk does not take it: then
-    nothing has changed, and polls that nobody makes meanwhile are to be counted with ``Accounting.skip``.
+    nothing has changed, and polls not made meanwhile are to be counted with ``Accounting.skip``.
     """
     store, clock, signer, accounting = committer.store, committer.clock, committer.pending.signer, committer.accounting
     counters, periods_ms = accounting.counters, change.rules.periods_ms

@@ -393,6 +393,6 @@ class Journal:
 
 
 def _said(trouble: StoreError) -> dict[str, Any]:
-    """Why nothing is recorded, as fields; its text has the fix only where nobody but the reader can help."""
+    """Why nothing is recorded, as fields; its text has the fix only where a user must act."""
     text = f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
     return {**said_fields(trouble.said), "text": text}

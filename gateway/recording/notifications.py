@@ -23,7 +23,7 @@ class Hub:
         self.listeners: list[Listener] = []
 
     def tell(self, news: Sequence[News]) -> None:
-        """From any thread. After the loop has ended nobody listens any more."""
+        """From any thread. Does nothing after the loop has ended."""
         if self.listeners and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._hand_on, news)
 
@@ -31,5 +31,5 @@ class Hub:
         for listener in self.listeners:
             try:
                 listener(news)
-            except Exception:  # the others hear it all the same: what a feed does not hear is told to nobody, ever
+            except Exception:  # the others still get it: a feed never publishes what it did not get
                 log.exception("a listener for readings has failed")

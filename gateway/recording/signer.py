@@ -48,7 +48,7 @@ class Signer:
         return dict(self._links)
 
     def rewind(self, position: Mapping[str, _Link]) -> None:
-        """Forget what was signed since ``position``: it was never committed, so nobody has seen it."""
+        """Forget what was signed since ``position``: it was never committed or shown."""
         self._links = dict(position)
 
     def in_order(self, stamp: Timestamp) -> Timestamp:

@@ -9,8 +9,8 @@ LAG_MS, LATE_MS = 1_000, 30_000
 
 
 class StampQueue:
-    """What is known of the items that wait for the writer, each with the stamp of the moment at which it was put. Of a
-    writer that nobody has told of any, nothing waits. Not to be shared between threads."""
+    """What is known of the items that wait for the writer, each with the stamp of the moment at which it was put. With
+    no item reported, nothing waits. Not to be shared between threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -20,7 +20,7 @@ from gateway.messages.message import Message
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 
 
 class FeedStates:

@@ -15,7 +15,7 @@ from gateway.process.background import BackgroundTask
 from gateway.process.heartbeats import Heartbeats
 from gateway.process.sd_notify import Manager
 from gateway.recording.live_state import Live
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.agent")

@@ -36,13 +36,13 @@ from ledger_client.messages import Said
 from ledger_client.transport.access import AccessError
 
 Health = Mapping[str, Any]
-"""What the running gateway answers to the question ``health``."""
+"""Answer of the running gateway to the order ``health``."""
 Feeds = Mapping[str, Mapping[str, Any] | None]
-"""What it answers to the question about each feed, by the feed's name; None: nothing."""
+"""Its answer about each feed, by the feed's name; None: no answer."""
 
 
 def ask(config: Config) -> tuple[Health | None, Feeds]:
-    """What the gateway that works in the data folder reports of itself; (None, {}) where it does not answer."""
+    """Health and feeds as the running gateway reports them; (None, {}) if it does not answer."""
     health = control_socket.ask(config.data, "health")
     if health is None:
         return None, {}
@@ -100,7 +100,7 @@ def _recording(store: Database, health: Health) -> Recording:
 
 
 def _forecast(config: Config, store: Database, now_ms: int, *, running: bool) -> Forecast | None:
-    """The forecast; None where the disk cannot be measured, which other problems report."""
+    """The forecast; None if the disk cannot be measured, which other problems report."""
     try:
         return horizon(config, store, now_ms, running=running)
     except StoreError:
@@ -108,7 +108,7 @@ def _forecast(config: Config, store: Database, now_ms: int, *, running: bool) ->
 
 
 def _alarms(store: Database, health: Health) -> list[AlarmRow]:
-    """The active alarms that are not shelved: as the running gateway reports them, or as it has written down."""
+    """The active alarms that are not shelved: as the running gateway reports them, else as stored."""
     if "alarms" in health:
         return [AlarmRow.from_json(facts) for facts in health["alarms"]]
     return [row for row in store.alarms.open() if row.active and not row.shelved]
@@ -159,7 +159,7 @@ def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
 
 
 def _repairs(store: Database) -> list[Said]:
-    """What became of damaged databases."""
+    """What was recovered of damaged databases, and what was lost."""
     found: list[Said] = [repair_report.message(repair) for repair in store.repairs.all()]
     _, unknown = store.elsewhere.count() if found else (0, 0)
     if unknown and store.anchors.known() is None:

@@ -59,7 +59,7 @@ class Sheet(Collector):
         self._families[name].add_metric(labels, value)
 
     def put_one_of(self, name: str, chosen: str, known: Iterable[str], *labels: str) -> None:
-        """One series for each of the ``known``: 1 for what is so, 0 for the others."""
+        """One series for each of the ``known``: 1 for the ``chosen`` one, 0 for the others."""
         for each in known:
             self.put(name, each == chosen, *labels, each)
 
@@ -92,7 +92,7 @@ class MeterFigures:
 
 
 async def exposition(site: GatewayContext, lag: Durations) -> bytes:
-    """All figures in Prometheus' text format. Never fails: what cannot be told is left out.
+    """All figures in Prometheus' text format. Never fails: figures that cannot be read are left out.
 
     ``lag``: of the event loop.
     """
@@ -130,7 +130,7 @@ def _copy(now: MeterNow, line: str, period_ms: int) -> MeterFigures:
 
 
 def _site(sheet: Sheet, site: GatewayContext) -> None:
-    """What the process knows by itself."""
+    """Figures of the process."""
     built = (site.config.gateway_id, version("meterseal"), platform.python_version())
     sheet.put("meterseal_build_info", 1, *built)
     health = site.recorder.health()
@@ -185,7 +185,7 @@ def _text(sheet: Sheet, config: Config, meters: Iterable[MeterFigures], now_ms: 
         finally:
             store.close()
     except StoreError:
-        pass  # that recording has stopped, and why, stands in the other figures
+        pass  # the other figures show that recording has stopped, and why
     registry = CollectorRegistry(auto_describe=False)
     registry.register(sheet)
     ProcessCollector(registry=registry)
@@ -200,7 +200,7 @@ def _ends(sheet: Sheet, config: Config) -> None:
     try:
         trust = _trust(config.trust, config.trust.stat().st_mtime_ns, bool(config.document.ledger))
     except (OSError, LedgerClientError):
-        return  # it was good at the start, and is somebody's to mend; the doctor says how
+        return  # it was good at the start; the doctor reports it
     for found in newest_keys(config, trust).values():
         if found.valid_to is not None:
             owner = found.ledger or found.meter or config.gateway_id
@@ -231,7 +231,7 @@ def _worst(reading: Reading) -> str:
 
 
 def _store(sheet: Sheet, config: Config, store: Database, now_ms: int) -> None:
-    """What the database tells."""
+    """Figures of the database."""
     kinds = store.records.kinds()
     for kind in KINDS:
         sheet.put("meterseal_store_records", kinds.get(kind, 0), kind)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from gateway.messages.alarm_kinds import AlarmCode
-from gateway.messages.languages import in_language
 from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
@@ -269,8 +268,8 @@ class Status:
 
 
 def _english(said: Said) -> str:
-    """For ``--json``, without the fix."""
-    return in_language(said, "en")
+    """For ``--json``, with the fix."""
+    return str(said)
 
 
 T = TypeVar("T")
@@ -289,10 +288,10 @@ class Rules(Generic[T]):
             yield from (said(thing) for condition, said in self.table if condition(status, thing))
 
 
-def _told_otherwise(status: Status, alarm: AlarmRow) -> bool:
-    """Another rule reports what this alarm is about."""
-    told = alarm.code in (AlarmCode.EQUIVOCATION, AlarmCode.LEDGER_REFUSED)
-    return told or (status.stopped and alarm.code == AlarmCode.RECORDING_STOPPED)
+def _reported_elsewhere(status: Status, alarm: AlarmRow) -> bool:
+    """Another rule reports the cause of this alarm."""
+    elsewhere = alarm.code in (AlarmCode.EQUIVOCATION, AlarmCode.LEDGER_REFUSED)
+    return elsewhere or (status.stopped and alarm.code == AlarmCode.RECORDING_STOPPED)
 
 
 PROBLEMS: Final[Sequence[Rules[Any]]] = (
@@ -325,7 +324,7 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
         lambda status: status.alarms,
         [
             (
-                lambda s, a: not _told_otherwise(s, a),
+                lambda s, a: not _reported_elsewhere(s, a),
                 lambda a: Message("status-alarm", alarm=a.said, since_ms=a.since_ms),
             )
         ],

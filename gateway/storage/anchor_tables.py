@@ -96,7 +96,17 @@ class Anchors:
         detail: Said | None = None,
     ) -> bool:
         """Move an anchor to ``state``; a settled one never moves again, and one that is gone does not come back: False.
-        Call within ``transaction()``."""
+
+        Call within ``transaction()``.
+
+        Args:
+            batch: number of the batch.
+            ledger: name of the ledger.
+            state: as of ``Anchor``.
+            now_ms: record time of the change.
+            receipt: what settles it: a receipt, or the place on the chain.
+            detail: why it is refused; kept in English, and as a message where it is one.
+        """
         moved = self._sql.run(
             "UPDATE anchors SET state = ?, receipt = ?, detail = ?, updated_ms = ?, message = ? "
             "WHERE batch = ? AND ledger = ? AND state <> 'settled'",

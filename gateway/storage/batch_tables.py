@@ -171,7 +171,7 @@ class Batches:
         self._sql.run("UPDATE pruned SET batches = batches + 1, receipts = receipts + ?", gone)
 
     def statement_at(self, batch: int) -> bytes | None:
-        """The id of the statement that bears this number, sealed here or told by a ledger."""
+        """The id of the statement with this number, sealed here or reported by a ledger."""
         sql = "SELECT statement_id FROM batches WHERE batch = ? UNION SELECT statement_id FROM known WHERE batch = ?"
         row = self._sql.one(sql, batch, batch)
         return bytes(row[0]) if row else None

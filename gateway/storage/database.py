@@ -39,10 +39,6 @@ LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
-RECOVER = (
-    "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
-    "is recovered into a new one"
-)
 
 
 def is_database(path: Path) -> bool:
@@ -62,7 +58,7 @@ class Database:
     def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False) -> None:
         """Open ``path``, make or migrate its tables unless ``read_only``. Refuses a database of a newer version.
 
-        ``at_rest``, when read only: nobody has it open, and SQLite is to leave no log and no index beside it.
+        ``at_rest``, when read only: no process has it open, and SQLite is to leave no log and no index beside it.
         """
         self.path = path
         self.epoch: bytes | None = None
@@ -114,7 +110,7 @@ class Database:
             schema.migrate(Database(self._db))
 
     def _is_fixed(self) -> bool:
-        """On a card that became read-only SQLite could begin no index; without a log nobody has it open."""
+        """On a card that became read-only SQLite could begin no index; without a log no process has it open."""
         return not log_path(self.path).exists() and not os.access(self.path.parent, os.W_OK)
 
     def _begin_log(self) -> None:
@@ -247,7 +243,16 @@ class Database:
     def backup(self, target: Path, *, told: Callable[[int, int], None] | None = None, step: int = STEP) -> None:
         """Copy the whole database, as of one moment, into ``target``, ``step`` pages at a time.
 
-        Others may go on writing meanwhile. ``told`` hears after each step how many pages are left, of how many.
+        Others may go on writing meanwhile.
+
+        Args:
+            target: the file to write.
+            told: called after each step with the pages left and the pages in all.
+            step: pages of one step.
+
+        Raises:
+            DiskFull: no space left at ``target``.
+            StoreError: either file cannot be read or written.
         """
         try:
             copy = sqlite3.connect(target, isolation_level=None)
@@ -306,5 +311,5 @@ class Database:
 
 
 def _uri(path: Path, mode: str, *, alone: bool = False) -> str:
-    """An existing database for SQLite, whatever its name holds; ``alone``: nobody else has it open, or can write it."""
+    """URI of an existing database, whatever its name holds; ``alone``: no other process has it open or can write it."""
     return f"file:{quote(str(path.resolve()))}?mode={mode}{'&immutable=1' if alone else ''}"

@@ -11,7 +11,7 @@ _STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSE
 _LOST_BATCH = f"{_UNSEALED} AND id <= (SELECT coalesce(max(sealed_to), 0) FROM repairs)"
 
 UNTOLD = b""
-"""Stands for the id of a statement of which nobody can tell whether there is one."""
+"""In place of a statement id: whether such a statement exists is unknown."""
 
 
 class SealedElsewhere:
@@ -56,7 +56,7 @@ class SealedElsewhere:
         self._sql.run(sql, UNTOLD)
 
     def count(self) -> tuple[int, int]:
-        """How many records are sealed elsewhere, and of how many nobody can tell."""
+        """How many records are sealed elsewhere, and of how many that is unknown."""
         told = self._sql.count("SELECT count(*) FROM elsewhere WHERE statement_id <> ?", UNTOLD)
         return told, self._sql.count("SELECT count(*) FROM elsewhere WHERE statement_id = ?", UNTOLD)
 
@@ -72,6 +72,6 @@ class SealedElsewhere:
         return self._repairs.lost_in(meter, epoch, seq) or self._sql.one(sql, epoch, meter, seq) is not None
 
     def statement_of(self, record_id: int) -> bytes | None:
-        """The statement of another database that holds this record; ``UNTOLD``: nobody can tell if there is one."""
+        """The statement of another database that holds this record; ``UNTOLD``: unknown if there is one."""
         row = self._sql.one("SELECT statement_id FROM elsewhere WHERE id = ?", record_id)
         return bytes(row[0]) if row else None

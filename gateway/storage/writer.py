@@ -1,4 +1,4 @@
-"""The turn to write the database: the writer thread as other rooms see it, and its stand-in without a thread."""
+"""Writer interface: how other rooms have the writer thread run something on the database; and one without a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def answer(future: Future[T], function: Callable[[Database], T], store: Database
         future.set_result(function(store))
     except Exception as error:
         future.set_exception(error)
-        if isinstance(error, Superseded):  # nobody writes any more, whoever asked
+        if isinstance(error, Superseded):  # writing has ended, whoever called
             raise
 
 

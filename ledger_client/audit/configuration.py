@@ -54,7 +54,7 @@ class Configured:
     config: bytes | None = None
     schedules: dict[str, Schedule] = field(default_factory=dict)
     factor: int | None = None
-    """Every so-manieth poll is recorded; None: not known."""
+    """Every nth poll is recorded; None: not known."""
     started: dict[bytes, frozenset[str]] = field(default_factory=dict)
     """The meters with which an epoch began."""
     gone: set[str] = field(default_factory=set)
@@ -126,7 +126,7 @@ class Configured:
             self._demand_factor(self.factor, None)
 
     def thinned(self, factor: int, name: Name) -> None:
-        """Every so-manieth poll is recorded from now on; the event's grids follow."""
+        """Every nth poll is recorded from now on; the event's grids follow."""
         self.factor = factor
         self._demand_factor(factor, name)
         what = "every poll is recorded again" if factor == 1 else f"every {factor}. poll is recorded from here on"

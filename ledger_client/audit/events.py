@@ -103,7 +103,7 @@ def _grids(value: object, meter: str) -> tuple[Grid, ...]:
 
 
 def factor(fields: Fields) -> int:
-    """Every so-manieth poll is recorded, by a ``recording-period`` event."""
+    """Every nth poll is recorded, by a ``recording-period`` event."""
     value = uint(_of(fields, "factor"), "factor")
     if value < 1:
         raise Malformed("a factor of 0")

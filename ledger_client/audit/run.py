@@ -31,7 +31,7 @@ from ledger_client.formats.statement import Range, SignedStatement, Statement, c
 from ledger_client.messages import Message
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.trust import Trust
-from ledger_client.verification.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers
+from ledger_client.verification.vouching import TOLERANCE_S, demand_valid, policy_error, read_receipts, vouching_ledgers
 
 __all__ = ["MOST", "Audit", "Audited", "Finding", "Wanted", "audit", "compare_with_ledgers"]
 
@@ -227,7 +227,7 @@ class _Auditor:
         vouching, failures = vouching_ledgers(file.entry, receipts, self._trust, self._now)
         failures = junk + failures
         if len(vouching) < self._trust.receipts:
-            self._result.failed(too_few(vouching, failures, self._trust))
+            self._result.failed(policy_error(vouching, failures, self._trust))
         for _, failure in failures:
             self._result.noted(f"batch {batch}: not confirmed: {failure.detail}")
         for place in file.anchors:

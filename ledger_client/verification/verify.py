@@ -33,8 +33,8 @@ from ledger_client.verification.vouching import (
     demand_valid,
     earliest,
     in_log,
+    policy_error,
     read_receipts,
-    too_few,
     vouching_ledgers,
 )
 
@@ -49,8 +49,7 @@ class Verified:
     on after a loss, as the gateway states it; None where it states none.
     ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
     asked, ``in_log`` those whose log was asked and has only grown; ``asked`` are the ledgers of the policy that hold no
-    other statement under this number; ``unconfirmed`` says what does not count, or is not
-    proven, and why.
+    other statement under this number; ``unconfirmed`` says what does not count, or is not proven, and why.
     """
 
     kind: str
@@ -136,7 +135,7 @@ def verify(
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
     if len(vouching) < trust.receipts:
-        raise too_few(vouching, failures, trust)
+        raise policy_error(vouching, failures, trust)
 
     # 7 validity, at T: the moment from which k ledgers had the statement
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
@@ -144,7 +143,7 @@ def verify(
     demand_valid(statement_key, no_later_than, Message("verify-key-of-gateway", gateway=claims.gateway))
     _demand_timely(record, no_later_than, trust.max_delay_s)
 
-    # 6 again: online, what nobody could tell is no yes
+    # 6 again, online: a ledger that could not be asked does not confirm
     demand_all_asked(facts, trust, untold)
 
     values = record.body.values if isinstance(record.body, Reading) else ()

@@ -1,4 +1,7 @@
-"""Vouching ledgers of a statement, and since when: steps 6 and 7 of one receipt or place, 8 of all. No I/O."""
+"""Vouching ledgers of a statement, and since when: steps 6 and 7 of each receipt and place. No I/O.
+
+verify.py demands as many as the policy asks for (step 8).
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ def read_receipts(receipts: Sequence[bytes]) -> tuple[list[Receipt], list[tuple[
 def vouching_ledgers(
     entry: bytes, receipts: list[Receipt], trust: Trust, now: int, facts: OnlineFacts = NOTHING_ASKED
 ) -> tuple[dict[str, int], list[tuple[str, VerificationError]]]:
-    """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once however often."""
+    """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once."""
     vouching: dict[str, int] = {}
     failures: list[tuple[str, VerificationError]] = []
     for receipt in receipts:
@@ -160,7 +163,7 @@ def demand_all_asked(facts: OnlineFacts, trust: Trust, still_there: Sequence[str
         raise NotAsked(Message("verify-not-asked", why=tuple(dict.fromkeys([*untold, *still_there]))), step=6)
 
 
-def too_few(
+def policy_error(
     vouching: Mapping[str, int], failures: list[tuple[str, VerificationError]], trust: Trust
 ) -> VerificationError:
     """The first receipt's failure where it made the difference, else that the policy is not met."""

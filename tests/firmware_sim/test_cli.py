@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from firmware_sim.cli.app import main
-from firmware_sim.meters.faults import KINDS
+from firmware_sim.meters.answer_faults import KINDS
 from firmware_sim.plant.quantities import QUANTITIES
 from firmware_sim.scenario.load import KNOWN, load_scenario
 from firmware_sim.scenario.schema import (

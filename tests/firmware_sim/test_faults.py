@@ -8,8 +8,7 @@ from collections import Counter
 import pytest
 
 from firmware_sim.meters import pdu as frames
-from firmware_sim.meters.device import Armed, Choice, Device, Outcome, When
-from firmware_sim.meters.faults import (
+from firmware_sim.meters.answer_faults import (
     KINDS,
     Cached,
     Corrupted,
@@ -37,6 +36,7 @@ from firmware_sim.meters.faults import (
     WrongUnit,
     ZeroCounters,
 )
+from firmware_sim.meters.device import Armed, Choice, Device, Outcome, When
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.plant.model import Plant, PlantSpec

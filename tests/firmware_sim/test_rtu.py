@@ -14,12 +14,12 @@ from pymodbus.client import AsyncModbusSerialClient
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu
-from firmware_sim.meters.faults import Delivery
+from firmware_sim.meters.answer_faults import Delivery
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.wire.answer_log import AnswerLog
+from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.pty_server import RtuBus, refuse_taken
 from firmware_sim.wire.rtu_wire import Line
-from firmware_sim.wire.units import Units
 from tests.firmware_sim.sim_bench import Serial, running, scenario
 
 VOLTAGES, VOLTAGES_SIZE = "01 04 0000 0006", 17

@@ -232,7 +232,7 @@ class Gateway:
         return announced
 
     def thin(self, factor: int) -> list[bytes]:
-        """From the next poll on every so-manieth is recorded."""
+        """From the next poll on every nth is recorded."""
         rows = self.cut()
         return [*rows, self.event("recording-period", factor=factor, used=1, limit=1, grids=self.new_grids(factor))]
 

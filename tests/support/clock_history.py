@@ -21,8 +21,8 @@ from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.evidence.sealing import seal_next
 from gateway.recording.config_change import Change
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database

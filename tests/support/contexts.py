@@ -8,7 +8,7 @@ from gateway.config.model import Config
 from gateway.fieldbus.line import Line
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.runtime.context import FeedStates, GatewayContext
 
 

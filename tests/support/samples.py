@@ -13,8 +13,8 @@ from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.recording.journal import Journal
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY, PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey

@@ -27,7 +27,7 @@ def kill_once(loaded: Config, station: str, chance: random.Random, flag: Path) -
     if station != RANDOM:
         assert station in STATIONS
         env["METERSEAL_HOLD"] = f"{station}:{chance.randint(1, AT_MOST[station])}:{flag}"
-    gateway = GatewayProcess(loaded, env, ready="is here")  # it may be held before it records
+    gateway = GatewayProcess(loaded, env, ready="configuration valid")  # it may be held before it records
     gateway.start()
     if station == RANDOM:
         time.sleep(chance.uniform(0.0, 1.5))

@@ -38,7 +38,7 @@ def test_a_damaged_database_is_recovered_and_its_batches_go_on_at_the_ledger(tmp
         ):
             said = command("gateway.cli", *arguments)
             assert (said.returncode, said.stdout) == (1, "")
-            assert "fix: stop the gateway and start it with `meterseal run`" in said.stderr
+            assert "fix: restart the gateway with `meterseal run CONFIG`" in said.stderr
             assert "Traceback" not in said.stderr
         assert loaded.database.read_bytes() == content
 

@@ -126,6 +126,11 @@ def test_its_status_is_what_it_was(former: Path, loaded: Config) -> None:
     for meters in (now["meters"], then["meters"]):
         for meter in meters:
             assert meter.pop("age_s") > 0
+    # sentences are those of this version
+    assert (now.pop("problems"), len(then.pop("problems"))) == (["the gateway is not running; nothing is recorded"], 1)
+    for now_feed, then_feed in zip(now["feeds"], then["feeds"], strict=True):
+        assert now_feed.pop("state") == "unknown: the gateway does not report it"
+        assert then_feed.pop("state").startswith("unknown: ")
     for key in ("horizon", "web"):  # of this disk, of this folder
         now.pop(key), then.pop(key)
     assert now == then

@@ -60,7 +60,7 @@ def summary_text(summary: dict[str, Any]) -> str:
     bin_ = "" if shutil.which("meterseal") else f"{Path(sys.executable).parent}/"
     lines += [
         "",
-        f"look:    {bin_}meterseal readings {summary['config']}",
+        f"show:    {bin_}meterseal readings {summary['config']}",
         f"verify:  {bin_}meterseal-ledger verify {summary['bundle']} --trust {summary['trust']}",
     ]
     return "\n".join(lines)

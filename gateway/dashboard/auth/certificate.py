@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CERT, KEY = "web.crt", "web.key"
 YEARS = 20
-"""Longer than a cabinet stands: the end of a certificate that is known by its fingerprint protects nobody."""
+"""Longer than a cabinet is in use: expiry adds nothing to a certificate that is trusted by its fingerprint."""
 
 
 def make(folder: Path, gateway: str, names: Sequence[str], now_s: int) -> tuple[Path, Path]:

@@ -17,9 +17,9 @@ log = logging.getLogger("meterseal.pages")
 
 
 def check(config: Config) -> None:
-    """Refuse pages that others could use or overhear. Raises ConfigError: file, key, way out.
+    """Refuse pages that are reachable from other machines without users and TLS. Raises ConfigError.
 
-    Beyond this machine they need users and TLS. On it they may be without both; then nobody can log in yet.
+    On the loopback address both may be missing; login is not possible then.
     """
     web = config.document.web
     if web is None:

@@ -189,7 +189,7 @@ class Asked:
     form: str = ""
     """What each form of the page carries in its hidden field ``form``."""
     said: Said = ""
-    """What the last act came to, to be told once, and whether it went ``well``."""
+    """Result of the last act, shown once; ``well``: it succeeded."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """More of that: under ``preview`` or ``reload`` what these orders answered."""
     well: bool = True

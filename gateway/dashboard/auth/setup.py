@@ -91,7 +91,7 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
 
 
 def demonstrate(config: Config) -> dict[str, str]:
-    """Pages on this machine only, at a free port, for one user with a password that nobody knows yet: both."""
+    """Pages on the loopback address, at a free port, for one user with a random password: name and password."""
     _append(config.path, '\n[web]\nlisten = "127.0.0.1:0"\n')
     user, password = "demo", secrets.token_urlsafe(9)
     set_user(config, user, "installer", password)

@@ -130,7 +130,7 @@ def write_users(path: Path, users: Mapping[str, User]) -> None:
 
 
 class Users:
-    """The file of users as it is now: who was taken off it is nobody from the next look on."""
+    """The file of users, read again whenever it changes. Event loop only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -138,7 +138,7 @@ class Users:
         self._users: dict[str, User] = {}
 
     def current(self) -> Mapping[str, User]:
-        """The users by name. A file that cannot be used lets nobody in. Raises ConfigError: why."""
+        """The users by name; none while the file cannot be used. Raises ConfigError: why."""
         try:
             found = self._path.stat()
             stamp = (found.st_mtime_ns, found.st_ino)

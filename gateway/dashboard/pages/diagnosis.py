@@ -12,7 +12,7 @@ from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.doctor import run
-from gateway.doctor.finding import Finding, error_message
+from gateway.doctor.check import Finding, error_message
 from gateway.errors import GatewayError
 
 FRESH_S = 600.0

@@ -88,8 +88,8 @@ CONNECTING, CONNECTED = Message("feed-connecting"), Message("feed-connected")
 
 @dataclass(frozen=True, slots=True)
 class FeedRow:
-    """One feed: how it stands in words, the readings that wait and those that it has told since it was made, and how
-    many are left to be told as history (``MANY_LEFT``: so many or more)."""
+    """One feed: its state, the readings that are pending and those published since it was made, and how many await
+    backfill (``MANY_LEFT``: so many or more)."""
 
     name: str
     type: str

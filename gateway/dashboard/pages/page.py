@@ -41,7 +41,7 @@ Source = Callable[[], Callable[[Database], Document]]
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """All that is to be seen. ``login`` and ``problem`` (status, what, way out) are quick and need no database;
+    """All that is to be seen. ``login`` and ``problem`` (status, what, fix) are quick and need no database;
     ``static`` gives content, media type and short hash of one of our own files, or None."""
 
     views: Mapping[str, View]

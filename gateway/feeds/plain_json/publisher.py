@@ -17,7 +17,7 @@ MOST_RETAINED = 10_000
 """So many topics are looked at that somebody has left messages under."""
 
 
-class PlainVoice:
+class PlainPublisher:
     """One gateway's plain feed."""
 
     leaves_by_will = False

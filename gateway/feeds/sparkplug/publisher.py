@@ -22,7 +22,6 @@ from gateway.messages import message as messages
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
-from ledger_client.messages import Said
 from ledger_client.transport.mqtt_options import Message, Will
 
 LOOK_EVERY_S = 0.5
@@ -68,7 +67,7 @@ class Meters:
         return {source: json.dumps(alarms, ensure_ascii=False) for source, alarms in found.items()}
 
 
-class SparkplugVoice:
+class SparkplugPublisher:
     """One gateway as an edge node; its meters are the devices."""
 
     leaves_by_will = True
@@ -88,7 +87,7 @@ class SparkplugVoice:
         """By meter: the record that its birth told, and that message's future."""
 
     @property
-    def waits_for(self) -> Said | None:
+    def waits_for(self) -> messages.Message | None:
         """Whom it waits for before it tells anything."""
         if self._host is None or self._host.online.is_set():
             return None

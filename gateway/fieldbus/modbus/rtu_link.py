@@ -14,7 +14,7 @@ from gateway.fieldbus.modbus.errors import broken
 from gateway.fieldbus.modbus.frames import Request, Shape, permit
 from gateway.fieldbus.modbus.link import Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.modbus.reopen import reopened
-from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.rtu_guard import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -22,7 +22,7 @@ from gateway.messages.system_errors import os_error
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
 LOOK_S = 0.1
-"""So often, at least, the port is drained: what is read later than that came while the process was held up."""
+"""The port is read at least this often; bytes read after a longer pause arrived while the process was held up."""
 RESTLESS_S = 1.0
 """A line that finds no silence within this time cannot be asked."""
 SEND_S = 1
@@ -196,8 +196,8 @@ class RtuLink:
     async def _silent(self, timeout_s: float | None = None) -> bool:
         """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line.
 
-        ``timeout_s``: a question is to be sent, and no answer that another master waits for is to be talked over. What
-        its unit's time-out is where we do not ask it."""
+        ``timeout_s``: a question is to be sent. The line is then also left free for an answer that another master waits
+        for; of a unit that we do not poll this is the time-out that is assumed."""
         begun = self._loop.time()
         while True:
             self._readable()
@@ -212,8 +212,8 @@ class RtuLink:
             await self._sleep_until(ready)
 
     def _kept_until(self, begun: float, timeout_s: float) -> float:
-        """Until when the answer to another master's question has the line; of a master that goes on asking what nobody
-        answers, one answer's time."""
+        """Until when the line is left to the answer of another master's question; to a master that repeats a question
+        without an answer, only for the time of one answer."""
         if self._guard.awaited is None:
             return begun
         shape, asked = self._guard.awaited

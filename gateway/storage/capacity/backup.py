@@ -36,7 +36,12 @@ class Copy:
 def backup(config: Config, target: Path, told: Callable[[int, int], None] | None = None) -> Copy:
     """Copy the database to ``target``, in place of an earlier backup there, which stays if anything fails.
 
-    ``told`` hears how many pages are left, of how many. Raises GatewayError (DiskFull, Damaged) with the way out.
+    ``told`` is called with the pages left and the pages in all.
+
+    Raises:
+        DiskFull: no room for the copy.
+        Damaged: the copy is not sound.
+        GatewayError: ``target`` cannot be written, or is the gateway's own database.
     """
     if target.exists() and not target.is_file():
         raise GatewayError(Message("backup-no-file", target=str(target)))
@@ -54,7 +59,7 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
 
 
 def is_backup(path: Path) -> bool:
-    """Whether a file is a gateway's database that nobody has open: beside one that is in use stands its log."""
+    """Whether a file is a gateway's database that no process has open: one in use has its log beside it."""
     return is_database(path) and not log_path(path).exists()
 
 

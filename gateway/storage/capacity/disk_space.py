@@ -19,7 +19,7 @@ from gateway.storage.files import RESERVE
 
 MIB = 1024 * 1024
 THINNING = ((0.95, 10), (0.90, 5), (0.80, 2))
-"""From which share of the limit on only every so-manieth poll is recorded."""
+"""Recording decimation: the share of the limit from which every Nth poll is recorded, and N."""
 EASE = 0.03
 """So far must the share fall below a threshold before recording gets denser again, or goes on."""
 RESERVE_BYTES = 4 * MIB
@@ -77,7 +77,7 @@ def apart(disk: os.statvfs_result, limits: Limits) -> int:
 
 
 def factor(share: float, before: int) -> int:
-    """Every so-manieth poll is recorded at this share of the limit; ``before``: the factor in force."""
+    """Recording decimation at this share of the limit: every Nth poll; ``before``: the N in force."""
     for threshold, thinned in THINNING:
         if share >= (threshold - EASE if thinned <= before else threshold):
             return thinned

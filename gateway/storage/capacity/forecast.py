@@ -13,7 +13,6 @@ from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import THINNING, Limits, Space
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Database
-from ledger_client import message_formats
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
 LEAST_MS = 30_000
@@ -24,14 +23,14 @@ SUMMARY_PAGES, SUMMARY_FRAME = 1.15, 25  # likewise of a summary; measured: 227 
 SAMPLES = 5  # meters
 RECEIPT = 700  # bytes of a batch at one ledger: the receipt, its row and its part of the indexes
 KEEPS_UP_MS = 900_000
-"""A ledger that has not settled a batch for so long is taken to be away."""
+"""Age in ms of a pending batch at which its ledger counts as unreachable."""
 FIRST_THINNING = min(threshold for threshold, _ in THINNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """``seconds`` until the limit if nothing leaves the store any more (None: not known), ``thin_seconds`` until fewer
-    polls are recorded (None: never, or not known). ``for_ever``: pruning makes as much room as is needed. The rate
+    """Forecast of the space: ``seconds`` until the limit if nothing is pruned (None: not known), ``thin_seconds`` until
+    fewer polls are recorded (None: never, or not known). ``for_ever``: pruning frees as much as is needed. The rate
     ``bytes_per_s`` is ``measured``, or follows from the configured periods."""
 
     space: Space
@@ -62,7 +61,7 @@ class Forecast:
 
 
 def horizon(config: Config, store: Database, now_ms: int, *, running: bool) -> Forecast:
-    """The horizon now. Raises StoreError where disk or database do not tell."""
+    """The forecast at ``now_ms`` (Unix ms); ``running``: a gateway runs. Raises StoreError."""
     limits = Limits.of(config)
     now = disk_space.measure(store, limits)
     measured, per_s = _rate(config, store, running=running)
@@ -110,12 +109,12 @@ def _rate(config: Config, store: Database, *, running: bool) -> tuple[bool, floa
 
 
 def _summaries_per_s(config: Config, store: Database) -> float:
-    """Bytes a second that minutes and hours of all meters bring."""
+    """Bytes a second of the minutes and hours of all meters."""
     return len(config.meters) * _summary_bytes(config, store) * (1 / 60 + 1 / 3600)
 
 
 def _hours_bytes(config: Config, store: Database, keep_ms: int) -> float:
-    """What hours take of which the records are gone."""
+    """Bytes of the hours whose records are pruned."""
     return len(config.meters) * _summary_bytes(config, store) * max(0, HOURS_KEPT_MS - keep_ms) / HOUR_MS
 
 
@@ -130,7 +129,7 @@ def _summary_bytes(config: Config, store: Database) -> float:
 
 
 def _records_per_s(store: Database) -> float | None:
-    """Records a second by the schedule in force; None while that is too young to tell."""
+    """Records a second by the schedule in force; None while that is too young to measure."""
     newest = store.one("SELECT id, time_ms FROM records ORDER BY id DESC LIMIT 1")
     if newest is None:
         return None
@@ -182,8 +181,3 @@ def _thinning(thin_s: float | None) -> Iterator[Message]:
         yield Message("horizon-thins-in", share_percent=round(FIRST_THINNING * 100), thin_s=round(thin_s))
     elif thin_s is not None:
         yield Message("horizon-thins-already")
-
-
-def span(seconds: float) -> str:
-    """A time for people: ``"37 h"``."""
-    return " ".join(message_formats.span(seconds))

@@ -236,7 +236,7 @@ def _exchange(path: Path, ready: Path) -> None:
 
 
 def _finish(path: Path) -> None:
-    """Finish what a killed start has begun: an exchange goes on, a recovery is begun anew."""
+    """Finish what a killed start has begun: an exchange goes on, a recovery starts from the beginning."""
     try:
         for ready in sorted(path.parent.glob(path.name + ".recovered-*")):
             log.warning("%s: finishing the replacement by the recovered database", path)
@@ -247,7 +247,7 @@ def _finish(path: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    """An unfinished recovery is nobody's."""
+    """Delete the files of an interrupted recovery."""
     for suffix in (*_FILES, "-journal"):
         path.with_name(f"{path.name}.recovering{suffix}").unlink(missing_ok=True)
 

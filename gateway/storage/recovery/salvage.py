@@ -202,7 +202,7 @@ def _mend(store: Database, tables: RecoveredTables, witness: TrustedKeys, found:
 
 def _ask_again(store: Database, tables: RecoveredTables) -> None:
     """Marks of what is sealed elsewhere may be lost. While nothing was sealed since, the ledger is asked again; later
-    nobody can tell, and what is that old enters no batch any more."""
+    that is unknown, and records that old enter no batch any more."""
     last, known = store.batches.last(), store.anchors.known()
     if known is None:
         return

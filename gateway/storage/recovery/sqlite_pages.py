@@ -28,7 +28,7 @@ Value = int | str | bytes | None
 
 
 class Row(NamedTuple):
-    """A row of a table with its rowid, or an entry of an index (``rowid`` None); the table is told by its shape."""
+    """A row of a table with its rowid, or an entry of an index (``rowid`` None); its shape shows the table."""
 
     rowid: int | None
     values: tuple[Value, ...]

@@ -112,7 +112,7 @@ class RecoveredTables:
         self._sql.run("DELETE FROM known WHERE batch > ?", after)
 
     def never_seal(self, before_ms: int) -> None:
-        """Unsealed records of before this time may be sealed elsewhere, and nobody can tell: they enter no batch."""
+        """Whether unsealed records from before this time are sealed elsewhere is unknown: they enter no batch."""
         sql = (
             "INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records "
             f"WHERE id > {SEALED_TO} AND time_ms < ?"

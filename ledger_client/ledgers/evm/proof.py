@@ -15,6 +15,7 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Node, TxReceipt
+from ledger_client.messages import Message
 from ledger_client.verification.online_facts import ChainFact
 from ledger_client.verification.trust import Chain
 
@@ -27,35 +28,36 @@ def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], no
     """
     trusted = _trusted(place, chains)
     if (chain := node.chain_id()) != place.chain:
-        raise LedgerUnavailable(f"{node.url} follows chain {chain}, not {place.chain}")
+        raise LedgerUnavailable(Message("evm-node-other-chain", url=node.url, chain=chain, wanted=place.chain))
     receipt = node.receipt(place.tx)
     if receipt is None:
-        raise _no(place, "the chain has no such transaction")
+        raise _no(place, Message("evm-proof-no-transaction"))
     if not receipt.ok:
-        raise _no(place, "its transaction was reverted: nothing was written")
+        raise _no(place, Message("evm-proof-reverted"))
     if (receipt.block, receipt.block_hash) != (place.block, place.block_hash):
-        raise _no(place, f"its transaction is in another block, {receipt.block} 0x{receipt.block_hash.hex()}")
+        what = Message("evm-proof-other-block", block=receipt.block, hash=receipt.block_hash.hex())
+        raise _no(place, what)
     event = _event(place, signed, receipt)
     by = next((chain for chain in trusted if chain.sender == event.account), None)
     if by is None:
-        raise _no(place, f"it was written by account 0x{event.account.hex()}, which the trust file does not name")
+        raise _no(place, Message("evm-proof-unknown-account", account=event.account.hex()))
     block = node.block(place.block)
     if block is None or block.hash != place.block_hash:
-        raise _no(place, f"block {place.block} of the chain is another one by now")
+        raise _no(place, Message("evm-proof-block-replaced", block=place.block))
     if Finality(by.confirmations).missing(node, place.block):
-        raise _no(place, f"block {place.block} is not final yet")
+        raise _no(place, Message("evm-proof-not-final", block=place.block))
     return ChainFact(signed.id, block.time, isinstance(event, AnchoredMany))
 
 
 def _trusted(place: Locator, chains: Sequence[Chain]) -> list[Chain]:
     if not chains:
-        raise UnknownLedger(f"{place.ledger}: the trust file has no [[chain]] of this ledger", step=6)
+        raise UnknownLedger(Message("at", place=place.ledger, what=Message("evm-proof-no-chain")), step=6)
     on_chain = [chain for chain in chains if chain.chain_id == place.chain]
     if not on_chain:
-        raise _no(place, f"it is on chain {place.chain}, which is not the trust file's")
+        raise _no(place, Message("evm-proof-other-chain", chain=place.chain))
     trusted = [chain for chain in on_chain if chain.contract == place.contract]
     if not trusted:
-        raise _no(place, f"it is at contract 0x{place.contract.hex()}, which is not the trust file's")
+        raise _no(place, Message("evm-proof-other-contract", contract=place.contract.hex()))
     return trusted
 
 
@@ -64,17 +66,19 @@ def _event(place: Locator, signed: SignedStatement, receipt: TxReceipt) -> Ancho
     try:
         events = [contracts.event(log.topics, log.data) for log in receipt.logs if log.address == place.contract]
     except NotAbi as error:
-        raise _no(place, f"the contract's event cannot be read: {error}") from None
+        why = str(error)
+        raise _no(place, Message("evm-proof-event-unreadable", error=why)) from None
     statement = signed.statement
     for event in events:
         if isinstance(event, Anchored) and place.inclusion is None and event.id == signed.id:
             if (event.gateway, event.batch) != (contracts.gateway_hash(statement.gateway), statement.batch):
-                raise _no(place, f"the id stands under another gateway or number than batch {statement.batch}'s")
+                raise _no(place, Message("evm-proof-other-number", batch=statement.batch))
             return event
         if isinstance(event, AnchoredMany) and place.inclusion is not None and _under(place, signed, event):
             return event
-    what = "under a shared root" if place.inclusion else f"as batch {statement.batch}"
-    raise _no(place, f"its transaction does not write this statement {what}")
+    if place.inclusion:
+        raise _no(place, Message("evm-proof-not-under-root"))
+    raise _no(place, Message("evm-proof-not-written", batch=statement.batch))
 
 
 def _under(place: Locator, signed: SignedStatement, event: AnchoredMany) -> bool:
@@ -87,5 +91,5 @@ def _under(place: Locator, signed: SignedStatement, event: AnchoredMany) -> bool
         return False
 
 
-def _no(place: Locator, problem: str) -> BadReceipt:
-    return BadReceipt(f"{place.ledger}: {problem} (transaction 0x{place.tx.hex()})", step=6)
+def _no(place: Locator, what: Message) -> BadReceipt:
+    return BadReceipt(Message("evm-proof", ledger=place.ledger, what=what, tx=place.tx.hex()), step=6)

@@ -23,8 +23,8 @@ from gateway.config.model import Config
 from gateway.devices.read_plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.storage.database import Database
 from ledger_client.formats.record import MISSED_REASONS, Coverage, parse_record
 from ledger_client.formats.senml import Reading

@@ -13,7 +13,7 @@ from gateway.clock import Clock
 from gateway.commissioning import line_specs
 from gateway.config.model import Config
 from gateway.doctor import run
-from gateway.doctor.finding import Finding
+from gateway.doctor.check import Finding
 from gateway.fieldbus.modbus.errors import PortError
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock

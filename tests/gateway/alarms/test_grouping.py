@@ -12,6 +12,7 @@ from gateway.alarms.grouping import simultaneous
 from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.fieldbus.specs import Alarm
 from gateway.messages.alarm_kinds import KINDS
+from gateway.messages.message import Message
 from tests.support.desk import Desk
 
 DELAY_S = KINDS["line-down"].on_delay_ms / 1000 + 0.01
@@ -55,34 +56,37 @@ def test_all_lines_at_once_are_one_alarm_of_the_gateway(desk: Desk) -> None:
     assert desk.raised() == [("site-silent", True), ("site-silent", False)]
 
 
-def tells(desk: Desk, line: str, text: str) -> None:
+def tells(desk: Desk, said: Message) -> None:
     """The worker of a line says that it is down, and why."""
+    line = str(said.facts["line"])
     desk.line("line-down", line, on=False)
-    desk.board.line_alarm(Alarm(line, None, "line-down", f"{line}: {text}; it is tried again every 2 s; check", True))
+    desk.board.line_alarm(Alarm(line, None, "line-down", said, True))
 
 
 def test_many_that_are_one_name_each_lines_own_cause(desk: Desk) -> None:
-    causes = {
-        "rs485": "/dev/ttyUSB0: there is no such port",
-        "line-tcp-00": "10.0.0.7:502: Connection refused",
-        "line-tcp-01": "no meter answers on 10.0.0.8:502",
-    }
-    for line, why in causes.items():
-        tells(desk, line, why)
+    causes = (
+        Message("line-port-failed", line="rs485", where="/dev/ttyUSB0", why=Message("port-missing-none")),
+        Message("line-port-failed", line="line-tcp-00", where="10.0.0.7:502", why=Message("errno-econnrefused")),
+        Message("line-not-responding-host", line="line-tcp-01", where="10.0.0.8:502"),
+    )
+    for said in causes:
+        tells(desk, said)
     desk.passes(DELAY_S)
     assert desk.standing() == [SITE]
-    text = desk.one().text
-    assert [f"{line}: {why}" in text for line, why in causes.items()] == [True] * 3
-    assert ("(meter" in text, "tried again" in text) == (False, False)
+    text, message = desk.one().text, desk.one().message
+    assert message is not None
+    assert message.facts["causes"] == causes
+    assert all(said.problem in text for said in causes)
+    assert ("(meter" in text, "retries" in text) == (False, False)
     assert "gateway's own network" not in text
 
 
 def test_of_very_many_as_many_causes_are_named_as_lines(desk: Desk) -> None:
     for line in LINES:
-        tells(desk, line, f"no meter answers on {line}")
+        tells(desk, Message("line-not-responding-host", line=line, where="10.0.0.7:502"))
     desk.passes(DELAY_S)
     assert "and 6 more" in desk.one().text
-    assert desk.one().text.count("no meter answers on") == 4
+    assert desk.one().text.count("no meter is responding on") == 4
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_the_gateways_network_is_to_be_checked_only_where_all_lead_to_one_subnet
     down(desk, lines)
     desk.passes(DELAY_S)
     assert ("check the gateway's own network" in desk.one().text) is network
-    assert "have in common" in desk.one().text
+    assert "common cause" in desk.one().text
 
 
 def test_those_that_are_found_a_moment_later_grow_the_one(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.evidence.prove import find, prove
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
@@ -242,7 +242,7 @@ def test_nothing_is_submitted_behind_a_refused_batch_and_the_alarm_says_what_to_
     )  # fmt: skip
     assert texts == [
         f"ledger {NAME}, batch 2: refused: Unknown key: no such account; "
-        "way out: have the ledger's operator enrol keys/gateway.enrol (`meterseal-ledger enroll LDIR FILE`)"
+        "fix: have the ledger's operator enrol keys/gateway.enrol (`meterseal-ledger enroll LDIR FILE`)"
     ]
     assert chain.submitted[:BATCHES] == ALL
     check_books(loaded)

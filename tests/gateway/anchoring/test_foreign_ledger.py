@@ -13,7 +13,7 @@ from gateway.anchoring.uplink import Uplink
 from gateway.cli.demo import finish
 from gateway.clock import Clock
 from gateway.config.model import Config
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct

@@ -22,6 +22,7 @@ from gateway.anchoring.ledger_comparison import (
     waiting,
 )
 from gateway.evidence.sealing import Before
+from gateway.messages.message import Message
 from ledger_client.formats.statement import Range, statement_id
 from tests.support.enrolled import EPOCH, Gateway
 
@@ -50,7 +51,7 @@ def test_what_the_last_statement_of_a_ledger_means(
 
 
 def test_a_number_that_cannot_be_is_odd() -> None:
-    with pytest.raises(Odd, match="names batch"):
+    with pytest.raises(Odd, match="reports batch"):
         judge(LedgerHead(MAX_BATCH, THEIRS), HERE, None, None)
 
 
@@ -142,17 +143,20 @@ def test_a_gap_is_no_oddity_but_not_all_is_told(statements: Statements, gateway:
 @pytest.mark.parametrize(
     ("statements", "why"),
     [
-        (lambda _: [], "tells of none"),
-        (lambda _: [b"nonsense"], "does not hold"),
-        (lambda gw: [worn(gw.statement(2))], "does not hold"),
-        (lambda _: [Gateway("gw").sign(2, OURS)], "key that trust.toml does not name"),
+        (lambda _: [], "returns none above"),
+        (lambda _: [b"nonsense"], "is not valid"),
+        (lambda gw: [worn(gw.statement(2))], "is not valid"),
+        (lambda _: [Gateway("gw").sign(2, OURS)], "key that is not in trust.toml"),
         (lambda gw: [gw.statement(3), gw.statement(2)], "follows batch 3"),
         (lambda gw: [gw.statement(2), gw.statement(2)], "follows batch 2"),
         (lambda gw: [gw.statement(0)], "follows batch 1"),
-        (without_reason, "gives no reason"),
-        (a_step_missing, "gives no reason"),
-        (lambda gw: [gw.statement(2), gw.statement(3), gw.sign(4, statement_id(gw.statement(3)), mark=7)], "otherwise"),
-        (lambda gw: [gw.statement(2), gw.sign(9, THEIRS, resume="lost")], "otherwise"),
+        (without_reason, "states no reason"),
+        (a_step_missing, "states no reason"),
+        (
+            lambda gw: [gw.statement(2), gw.statement(3), gw.sign(4, statement_id(gw.statement(3)), mark=7)],
+            "another statement",
+        ),
+        (lambda gw: [gw.statement(2), gw.sign(9, THEIRS, resume="lost")], "another statement"),
     ],
 )
 def test_an_answer_that_cannot_be_true_is_odd(statements: Statements, why: str, gateway: Gateway) -> None:
@@ -163,7 +167,7 @@ def test_an_answer_that_cannot_be_true_is_odd(statements: Statements, why: str, 
 def test_statements_of_another_gateway_are_odd(gateway: Gateway) -> None:
     stranger = Gateway("other")
     stranger.key = gateway.key
-    with pytest.raises(Odd, match="another one"):
+    with pytest.raises(Odd, match="another gateway"):
         walk(gateway, -1, 0).take([stranger.statement(0)])
 
 
@@ -204,6 +208,6 @@ def test_where_none_is_required_any_one_will_do() -> None:
 
 def test_the_text_names_whom_sealing_waits_for_and_what_is_odd() -> None:
     assert "until ledger a has answered" in str(waiting(["a"], {}))
-    both = str(waiting(["a", "b"], {"b": "it contradicts itself"}))
-    assert "until ledgers a, b have answered" in both
-    assert both.endswith("; ledger b, asked what it holds of this gateway: it contradicts itself")
+    both = str(waiting(["a", "b"], {"b": Message("odd-order", batch=1, before=2)}))
+    assert "until ledgers a, b have each answered" in both
+    assert both.endswith("; ledger b: wrong answer to what it holds of this gateway: batch 1 follows batch 2")

@@ -9,7 +9,7 @@ import pytest
 from gateway.anchoring.reconciliation import Comparison, Reconciliation
 from gateway.clock import Clock
 from gateway.config.model import Config
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers.interface import Pending
 from ledger_client.verification.trust import load_trust

@@ -15,7 +15,7 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.ledger.directory import open_dir
@@ -163,7 +163,7 @@ def test_a_batch_of_the_future_is_given_again_and_the_alarm_says_when_it_is_take
     at = -(-parse_statement(batch.entry).statement.to_ms // 1000) - 300
     assert first.detail is not None
     assert f"batch 0 is taken from {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ} on" in first.detail
-    assert "way out: look at both clocks" in first.detail
+    assert "check the clocks of this machine and of the ledger" in first.detail
     store.close()
     ledger.log.behind_s = 0.0
     work(ledger, sealed, loaded, lambda: anchored(loaded))

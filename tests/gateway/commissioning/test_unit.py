@@ -14,7 +14,7 @@ import pytest
 
 from gateway.commissioning.service_files import CONFIG, STATE, TARGETS, UNIT
 from gateway.commissioning.shipped_files import shipped
-from gateway.recording.writer import COMMIT_WITHIN_S
+from gateway.recording.recorder import COMMIT_WITHIN_S
 
 ROOT = Path(__file__).parents[3]
 EXPOSURE = 2.0

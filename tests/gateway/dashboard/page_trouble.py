@@ -20,7 +20,7 @@ from gateway.dashboard.pages.record_state import State
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.devices.points import Point
-from gateway.doctor.finding import Finding
+from gateway.doctor.check import Finding
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message

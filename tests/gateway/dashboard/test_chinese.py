@@ -114,7 +114,7 @@ def test_no_english_sentence_is_left_on_a_chinese_page(path: str, pages: dict[st
 def test_the_english_pages_show_what_the_gateway_said(pages: dict[str, dict[str, str]]) -> None:
     shown = " ".join(visible(pages["en"]["/alarms"]))
     assert [text for text in pages["said"] if "`" not in text and text not in shown] == []
-    assert "the kernel does not call its clock synchronised" in shown
+    assert "the kernel reports the clock as not synchronised" in shown
 
 
 def test_the_doctor_found_something_of_each_kind(pages: dict[str, dict[str, str]]) -> None:

@@ -37,3 +37,4 @@ def test_a_reload_from_the_page_moves_the_pages_and_bears_the_users_name(tmp_pat
     store.close()
     changes = [body.fields for body in bodies if isinstance(body, Event) and body.fields.get("at") == "change"]
     assert [change.get("user") for change in changes] == ["ines"], json.dumps([*map(str, changes)])
+    assert [(change["why"], change["message"], change["facts"]) for change in changes] == [("reload", "reload-why", {})]

@@ -16,7 +16,7 @@ from gateway.dashboard.db_readers import MOST_WAITING, Busy, Readers
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.ledgers import ledgers
 from gateway.dashboard.pages.line_load import EVERY_S, Loads
-from gateway.doctor.finding import Finding
+from gateway.doctor.check import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
 from gateway.storage.database import Database

@@ -16,7 +16,7 @@ from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.doctor import database, disk, keys, machine, permissions, ports, run
-from gateway.doctor.finding import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding
 from gateway.errors import Unfinished
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key

@@ -18,7 +18,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
-from gateway.recording.writer import Recorder
+from gateway.recording.recorder import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from gateway.doctor.check import CheckContext
 from gateway.doctor.feeds import feeds
-from gateway.doctor.finding import CheckContext
 from tests.gateway.feeds.rig import feed_site, running, until
 from tests.support.processes import free_port, mosquitto
 

@@ -39,9 +39,9 @@ def refused(folder: Path, text: str) -> ConfigError:
         (f'name = "a"\n{PLAIN}primary_host = "scada"\n', "primary_host", "applies to feeds of type sparkplug only"),
         (f'name = "a"\n{PLAIN}backfill_rate = 0\n', "backfill_rate", "at least 1"),
         ('name = "a"\ntype = "json"\nurl = "http://127.0.0.1"\n', "url", "mqtt://HOST:PORT"),
-        ('name = "a"\ntype = "json"\nurl = "mqtt://user:word@127.0.0.1"\n', "url", "end up in logs"),
-        (f'name = "a"\n{FAR}user = "u"\npassword_file = "p"\n', "password_file", "in the clear"),
-        (f'name = "a"\n{FAR}ca = "ca.pem"\n', "ca", "no use without TLS"),
+        ('name = "a"\ntype = "json"\nurl = "mqtt://user:word@127.0.0.1"\n', "url", "written to logs"),
+        (f'name = "a"\n{FAR}user = "u"\npassword_file = "p"\n', "password_file", "unencrypted"),
+        (f'name = "a"\n{FAR}ca = "ca.pem"\n', "ca", "does not use TLS"),
         (f'name = "a"\n{PLAIN}topic = "x"\n', "topic", "unknown key"),
     ],
 )
@@ -98,7 +98,7 @@ def test_the_files_of_a_feed_are_looked_at_before_anything_is_started(tmp_path: 
     assert done.returncode == 2
     word = loaded.path.parent / "word"
     assert f"feed 'scada', password_file: {word} does not exist" in done.stderr
-    assert "fix: give the path of a file" in done.stderr
+    assert "fix: set the path of a file" in done.stderr
     assert not loaded.database.exists()
     word.write_text("secret\n")
     word.chmod(0o600)

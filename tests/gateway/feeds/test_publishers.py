@@ -7,10 +7,10 @@ from typing import cast
 
 from gateway.devices.profile import load_profile
 from gateway.feeds.mqtt_link import Link
-from gateway.feeds.plain_json.publisher import PlainVoice
+from gateway.feeds.plain_json.publisher import PlainPublisher
 from gateway.feeds.sparkplug.node import Node
 from gateway.feeds.sparkplug.payload import parse
-from gateway.feeds.sparkplug.publisher import Meters, SparkplugVoice
+from gateway.feeds.sparkplug.publisher import Meters, SparkplugPublisher
 from gateway.storage.alarm_tables import AlarmRow
 
 
@@ -42,7 +42,7 @@ def test_an_alarm_that_is_over_while_it_is_told_does_not_stay_retained() -> None
     async def work() -> dict[str, bytes]:
         hands, standing = Hands(), [alarm("meter-a", 1), alarm("meter-b", 2)]
         link = cast(Link, hands)
-        voice = PlainVoice("here", lambda: ("meter-a", "meter-b"), lambda: standing, lambda: 3000)
+        voice = PlainPublisher("here", lambda: ("meter-a", "meter-b"), lambda: standing, lambda: 3000)
         hands.open.clear()
         first = asyncio.create_task(voice.alarms(link))
         await asyncio.sleep(0)  # it has begun to tell both
@@ -68,7 +68,7 @@ def test_alarms_of_a_meter_that_comes_by_a_reload_wait_for_the_birth_that_define
             lambda: [alarm(name, 1) for name in names],
             lambda: 3000,
         )
-        voice = SparkplugVoice(Node("plant", "here", "meterseal 0", lambda: 3000), meters, None)
+        voice = SparkplugPublisher(Node("plant", "here", "meterseal 0", lambda: 3000), meters, None)
         await voice.begin(link)
         names.append("meter-b")
         await voice.alarms(link)

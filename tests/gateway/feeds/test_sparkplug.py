@@ -202,7 +202,7 @@ def test_without_its_primary_host_it_tells_nothing_and_all_of_it_afterwards(tmp_
         with host_at(broker) as host, host_at(broker, "another-host") as other:
             async with running(loaded) as rig:
                 other.do("online")
-                await until(lambda: rig.feed.facts()["state"] == f"connected, waits for primary host {HOST}")
+                await until(lambda: rig.feed.facts()["state"] == f"connected, waiting for primary host {HOST}")
                 before = await rig.poll(times=3)
                 host.do("offline")
                 assert not host.messages
@@ -215,7 +215,7 @@ def test_without_its_primary_host_it_tells_nothing_and_all_of_it_afterwards(tmp_
                 assert "NDEATH" not in host.kinds()
                 host.do("offline")
                 await until(lambda: "NDEATH" in host.kinds())
-                await until(lambda: rig.feed.facts()["state"] == f"connected, waits for primary host {HOST}")
+                await until(lambda: rig.feed.facts()["state"] == f"connected, waiting for primary host {HOST}")
                 told = [kind for kind in host.kinds() if kind != "NDEATH"]
                 away = await rig.poll(times=4)
                 assert [kind for kind in host.kinds() if kind != "NDEATH"] == told

@@ -124,7 +124,7 @@ def test_a_broker_that_refuses_is_named_and_nothing_is_lost(tmp_path: Path) -> N
             loaded = feed_site(tmp_path / "site", broker.url)
             async with running(loaded) as rig:
                 records = await rig.poll(times=3)
-                state = f"the broker does not take {BASE}/meters/{METER}: Not authorized"
+                state = f"the broker refuses {BASE}/meters/{METER}: Not authorized"
                 await until(lambda: rig.feed.facts()["state"] == state)
                 rights.write_text("topic readwrite #\n")
                 broker.reload()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape
 from gateway.fieldbus.modbus.link import Answer, ObservedFrame
-from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.rtu_guard import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
 TIMEOUT, LIFE, OUT = 200, 640, 8  # ms

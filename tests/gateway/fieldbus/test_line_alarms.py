@@ -85,7 +85,7 @@ def test_the_alarm_of_a_connection_is_flat_enough_to_be_signed_with_its_code() -
     line.alarms.port_gone(not_connected(ConnectionRefusedError(errno.ECONNREFUSED, "")).said)
     signed = Message("alarm-of-meters", what=line.told[0].said, meters=("a", "b"))
     assert Message.from_fields(signed.to_fields()) == signed
-    assert str(signed).startswith("line: 127.0.0.1:502: Connection refused; retrying every 2 s")
+    assert str(signed).startswith("line: 127.0.0.1:502: Connection refused (meters a, b); fix: check adapter")
 
 
 def test_another_device_that_answers() -> None:

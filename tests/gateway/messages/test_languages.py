@@ -36,7 +36,11 @@ def test_a_finished_text_goes_through_the_table_of_old_sentences() -> None:
     assert in_language("bus-1: the line answers again", "zh") == "bus-1：线路恢复应答"
     assert in_language("bus-1: the line answers again", "en") == "bus-1: the line answers again"
     assert fix_in_language("bus-1: the line answers again", "zh") == ""
-    assert in_language(Message("database-error", path="/x", error="disk I/O error"), "zh") == "/x：磁盘读写错误"
+
+
+def test_a_name_in_a_message_is_shown_as_it_is() -> None:
+    """Also where the table of old sentences has a word that is the same."""
+    assert in_language(Message("database-error", path="/x", error="serial"), "zh") == "/x：serial"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.poll import READ_MORE_S
 from gateway.process.heartbeats import GRACE_S, Heartbeat, Heartbeats, beat
 from gateway.process.threads import in_thread
-from gateway.recording.writer import COMMIT_WITHIN_S
+from gateway.recording.recorder import COMMIT_WITHIN_S
 from gateway.records import MeterEvent
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event

@@ -18,9 +18,9 @@ from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.errors import GatewayError
 from gateway.process.switch_interval import SWITCH_S
-from gateway.recording import writer as recording
+from gateway.recording import recorder as recording
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.storage.database import Database
 from tests.support.books import check_books
 from tests.support.samples import EPOCH, finished, site

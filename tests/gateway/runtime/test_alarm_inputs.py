@@ -213,7 +213,7 @@ def test_certificates_and_keys_near_their_end(loaded: Config, tmp_path: Path) ->
     soon, gone = authority.issue("soon", days=10), authority.issue("gone", days=-1)
     text = loaded.path.read_text().replace('url = "http://127.0.0.1:8700"', 'url = "https://127.0.0.1:8700"')
     now_ms = int(time.time() * 1000)
-    for pair, word in ((soon, "ends in"), (gone, "has ended")):
+    for pair, word in ((soon, "expires in"), (gone, "has expired")):
         files = f'cert = "{pair.cert}"\nkey = "{pair.key}"\n'
         feed = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1"\n{files}'
         web = f'[web]\nlisten = "127.0.0.1:0"\n{files}'

@@ -32,7 +32,7 @@ def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path)
             assert heard.until("READY")["STATUS"] == "3 meters on 2 lines; recording"
             for _ in range(5):
                 heard.until("WATCHDOG")
-            heard.until("STATUS", "3 silent; recording")
+            heard.until("STATUS", "3 not responding; recording")
             heard.until("WATCHDOG")
             assert gateway.stop() == 0
             assert heard.until("STOPPING")["STATUS"].startswith("finishing the reads in flight")

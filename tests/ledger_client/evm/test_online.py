@@ -266,7 +266,7 @@ def test_a_block_that_was_replaced_between_two_questions(site: EvmSite) -> None:
     with proxy(site.process.url) as between:
         between.before = lambda method: another if method == "eth_getBlockByNumber" else None
         facts = refresh(Site(anchors=(place,)).build(), trust_of(site), {NAME: between.url}, {})
-    assert "of the chain is another one by now" in str(facts.places[place])
+    assert "of the chain has been replaced" in str(facts.places[place])
 
 
 def test_a_block_of_the_future_and_a_fact_of_another_statement() -> None:

@@ -104,8 +104,8 @@ def test_while_the_ledger_is_away_a_start_keeps_and_cuts_and_seals_nothing(
         assert len(life.reader.batches.all()) == 2
         assert len(life.reader.batches.cuts()) == 10 * starts
         assert waits.startswith("sealing waits until ledger demo-ledger has answered once since the start")
-        assert waits not in status.problems()
-        assert waits in life.status().problems()  # that was five minutes
+        assert status.recording.sealing_waits not in status.problems()
+        assert status.recording.sealing_waits in life.status().problems()  # that was five minutes
         if starts == 1:
             life.stop()
     ledger.away = False
@@ -286,7 +286,7 @@ def test_a_ledger_whose_answer_cannot_be_true_holds_the_seals_and_says_why(
     honest = ledger.statements
     monkeypatch.setattr(ledger, "statements", lambda gateway, after: [])
     life = Life(loaded, ledger)
-    life.until(lambda life: "tells of none above" in str(life.status().recording.sealing_waits))
+    life.until(lambda life: "returns none above" in str(life.status().recording.sealing_waits))
     life.record(2)
     assert life.alarms() == ["ledger-odd"]
     assert life.reader.batches.all() == []

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, crc
 from gateway.fieldbus.modbus.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence
-from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.rtu_guard import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.messages.message import Message
 

@@ -10,7 +10,7 @@ from gateway.devices.decode import decode
 from gateway.devices.points import Point
 from gateway.fieldbus.modbus.frames import Request, Shape, crc, intact, parse_reply, parse_request
 from gateway.fieldbus.modbus.link import Answer
-from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.rtu_guard import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
 MBMD = "github volkszaehler/mbmd issue 63"

@@ -28,8 +28,8 @@ from gateway.config.model import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
 from gateway.evidence.prove import find, prove
 from gateway.process.failpoints import STATIONS
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.status.collect import collect
 from gateway.storage.capacity import pruning

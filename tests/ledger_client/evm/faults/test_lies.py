@@ -100,7 +100,7 @@ def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
                 return answered if method == "eth_getBlockByNumber" and asked == 2 else None
 
             between.before = nothing_final
-            with pytest.raises(LedgerUnavailable, match=r"calls no block final; say after how many blocks one is"):
+            with pytest.raises(LedgerUnavailable, match=r"marks no block as final; set confirmations"):
                 looks(driver, site, 0)
 
 

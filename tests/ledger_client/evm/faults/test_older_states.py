@@ -95,5 +95,5 @@ def test_a_node_that_comes_back_without_the_contract(tmp_path: Path) -> None:
             with pytest.raises(LedgerUnavailable):
                 driver.last(site.gateway.name)
             process.start()
-            with pytest.raises(Refused, match="holds no contract"):
+            with pytest.raises(Refused, match="has no contract"):
                 driver.submit(site.gateway.statement(1))

@@ -1,6 +1,6 @@
-"""Guard of a serial line: which of the received bytes are the answer to the current request.
+"""Guard of a serial line: which received bytes answer the current request, and which are late or another master's.
 
-Pure: bytes and monotonic seconds go in, decisions come out; ``stream`` moves the bytes. docs/fieldbus.md has the
+Pure: bytes and monotonic seconds go in, decisions come out; rtu_link.py moves the bytes. docs/fieldbus.md has the
 rules frame by frame. Frames end by their length. Bytes that begin no frame are noise, and so is all that follows them
 until the line was silent for t3.5: nothing is ever searched inside noise.
 """
@@ -279,8 +279,8 @@ class Guard:
         return self.table.asked(shape)
 
     def _is_question(self, answer: int) -> bool:
-        """What begins as an answer of a known shape is another master's question, and no longer answer: one to address
-        0x03F2 begins as an answer of three bytes does."""
+        """Whether the bytes are another master's question, although they begin like an answer of a known shape: a
+        question to address 0x03F2 begins like an answer of three bytes. ``answer``: the length of that answer."""
         request = request_length(self._buffer)
         if not request or len(self._buffer) < request or not intact(bytes(self._buffer[:request])):
             return False

@@ -1,4 +1,4 @@
-"""Keys of a profile file: the check of each value, by table."""
+"""Known keys of a profile file by table, each with the check of its value; profile.py refuses all others."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from firmware_sim.clock import SimClock
+from firmware_sim.meters.answer_faults import Delivery
 from firmware_sim.meters.device import Device, Frame, Outcome
-from firmware_sim.meters.faults import Delivery
 from firmware_sim.wire.answer_log import AnswerLog
 
 

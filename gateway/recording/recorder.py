@@ -56,10 +56,11 @@ class Recorder:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._hurry = threading.Event()
         self.room = _room(rules)
-        """Readings that may wait for a slow disk before polls count as missed."""
+        """Readings that may wait for a slow disk before polls count as missed. Set by the writer thread, read by the
+        event loop."""
         self._over = False
         self._pulse = Heartbeat("recorder", clock.monotonic)
-        self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
+        self._waiting = 0  # readings in the inbox: added by the event loop, taken off by the writer thread
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.on_seal, self.on_news = self._journal.on_seal, self._journal.on_news
         self.commits = self._journal.durations
@@ -172,7 +173,7 @@ class Recorder:
         self._hurry.set()
 
     def _decline(self) -> None:
-        """Nobody writes any more: whoever waits for an answer must not wait for ever; events are the next start's."""
+        """Writing has ended: fail every call that waits for an answer; events are left to the next start."""
         error = self.ended.exception() if self.ended.done() else None
         with suppress(queue.Empty):
             while True:

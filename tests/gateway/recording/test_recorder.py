@@ -12,8 +12,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.recording.announcements import identities
+from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.recording.writer import Recorder
 from gateway.records import PollResult
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash

@@ -1,4 +1,7 @@
-"""Doctor interface: a finding, a check and its context, and connection tests that run in parallel."""
+"""Check of the doctor: its interface, its context and what it finds; run.py lists all checks.
+
+Sentences of findings stand in gateway/messages/en.toml and zh.toml.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """The gateway that is looked at: its configuration, who runs it now, its database and trust file if they open.
+    """Context of the checks: configuration, running process, database and trust file if they open.
 
     ``store`` is None where there is no database yet, or where it cannot be opened (``store_trouble`` says why);
     ``full`` asks for checks that take as long as they need.
@@ -77,8 +80,8 @@ class CheckContext:
 
     @classmethod
     def of(cls, config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> CheckContext:
-        """The case as it is now, with the process ``pid`` at work in its data folder. Changes nothing: not even the
-        files that SQLite would leave beside a resting database."""
+        """The context now, with process ``pid`` running in the data folder (None: none runs). Changes nothing: not even
+        the files that SQLite would leave beside a database at rest."""
         store, store_trouble = None, None
         try:
             if config.database.exists() or missing(config.database):
@@ -97,7 +100,7 @@ class CheckContext:
 
     @property
     def folder(self) -> Path:
-        """The data folder, or where it will be made: the nearest folder that exists."""
+        """The data folder, or the nearest folder above it that exists."""
         folder = self.config.data.resolve()
         while not folder.is_dir() and folder != folder.parent:
             folder = folder.parent
@@ -105,13 +108,13 @@ class CheckContext:
 
 
 class Check(Protocol):
-    """Looks at one thing and says how it is; it may say several things, and changes nothing."""
+    """One check: yields one or more findings, and changes nothing."""
 
     def __call__(self, case: CheckContext) -> Iterator[Finding]: ...
 
 
 def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
-    """Look at several things that may let one wait, all at the same time."""
+    """Findings of slow checks, run in parallel, one thread each."""
     if not things:
         return []
     with ThreadPoolExecutor(len(things)) as pool:
@@ -127,7 +130,7 @@ def error_message(error: GatewayError | LedgerClientError) -> messages.Message:
 
 
 def connect(host: str, port: int) -> messages.Said | None:
-    """Why nothing listens there, None when something does."""
+    """Why no connection is accepted there; None if one is. Takes at most CONNECT_S seconds."""
     try:
         socket.create_connection((host, port), timeout=CONNECT_S).close()
     except OSError as error:

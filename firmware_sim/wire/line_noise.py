@@ -1,4 +1,4 @@
-"""Disturbances of a serial line: a second master, and noise between the frames."""
+"""Disturbances of a serial line: a second master, and noise between the frames. Damaged answers: answer_faults.py."""
 
 from __future__ import annotations
 
