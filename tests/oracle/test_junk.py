@@ -1,4 +1,4 @@
-"""Whatever stands in a plan or an entry, it is refused by its rule, or a statement comes out: nothing else is raised."""
+"""Whatever stands in a plan or an entry: a statement comes out, or it is refused by its rule. Nothing else."""
 
 from __future__ import annotations
 
