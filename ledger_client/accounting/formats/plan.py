@@ -345,7 +345,7 @@ def _check_product(
 
 
 def _terms(of: Fields, points: Mapping[str, Point]) -> tuple[tuple[int, str], ...]:
-    terms = []
+    terms: list[tuple[int, str]] = []
     for term in of.items("terms") if "terms" in of else ():
         if not isinstance(term, list | tuple) or [*map(type, term)] != [int, str] or term[0] not in (1, -1):
             of.refuse("terms", f'{term!r} is not [1 or -1, "METER/POINT"]')
