@@ -118,7 +118,7 @@ class RegisterMarks:
 
     def _resumed(self, meter: str, names: frozenset[str]) -> _Run | None:
         """What the database says of the last reading of a meter, behind a start or a failed commit."""
-        last = self._store.records.last_reading(meter)
+        last = self._marks.last_reading(meter)
         if last is None:
             return None
         place, row = last

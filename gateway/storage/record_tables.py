@@ -69,11 +69,6 @@ class Records:
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
         return map(StoredRecord._make, self._sql.walk(sql, meter))
 
-    def placed_events(self, meter: str) -> Iterator[tuple[int, StoredRecord]]:
-        """The events of one meter with their places, oldest first."""
-        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id"
-        return ((row[0], StoredRecord(*row[1:])) for row in self._sql.walk(sql, meter))
-
     def events_before(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The events of one meter in front of a place of the commit order, newest first."""
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
@@ -152,12 +147,6 @@ class Records:
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"
         row = self._sql.one(sql, meter, kind)
         return StoredRecord(*row) if row else None
-
-    def last_reading(self, meter: str) -> tuple[int, StoredRecord] | None:
-        """The newest reading of a meter, with its place."""
-        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'reading' ORDER BY id DESC LIMIT 1"
-        row = self._sql.one(sql, meter)
-        return (row[0], StoredRecord(*row[1:])) if row else None
 
     def newest_places(self, count: int, owners: Iterable[str]) -> list[tuple[int, StoredRecord]]:
         """Places and records, newest first: the newest ``count`` of all, and each owner's newest of every kind."""

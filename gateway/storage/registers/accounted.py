@@ -51,6 +51,12 @@ def _places(sql: Connection, first_id: int, last_id: int, meters: Mapping[str, i
     return (int(place) for (place,) in walked)
 
 
+def own_events(sql: Connection) -> Iterator[tuple[int, StoredRecord]]:
+    """The events of the gateway with their places, oldest first."""
+    rows = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id"
+    return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, GATEWAY))
+
+
 def coverage_reaching(sql: Connection, meter: str, time_ms: int) -> int | None:
     """The place of the first coverage record of a meter that counts its polls up to a time."""
     row = sql.one(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gateway.storage.rows import Connection
+from gateway.records import StoredRecord
+from gateway.storage.rows import RECORD_COLUMNS, Connection
 
 
 class Marks:
@@ -37,3 +38,9 @@ class Marks:
         found = {str(p): int(at) for p, at in self._sql.all("SELECT point, from_id FROM marked WHERE meter = ?", meter)}
         wanted = set(points)
         return max(found[point] for point in wanted) if wanted and wanted <= set(found) else None
+
+    def last_reading(self, meter: str) -> tuple[int, StoredRecord] | None:
+        """The newest reading of a meter, with its place."""
+        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'reading' ORDER BY id DESC LIMIT 1"
+        row = self._sql.one(sql, meter)
+        return (row[0], StoredRecord(*row[1:])) if row else None
