@@ -1,6 +1,7 @@
 """Books of a plan: what records say of its registers, in the order of batches and leaves (rules I1, I4, T2). Pure.
 
-The same books are kept by who states and by who recomputes; they hold edges and breaks, not what lies between.
+The same books are kept by who states and by who recomputes; they hold edges and breaks, not what lies between, and of
+coverage the sums of each interval.
 """
 
 from __future__ import annotations
@@ -25,11 +26,20 @@ SYNCHRONISED: Final = "S"
 
 @dataclass(slots=True)
 class Capture:
-    """What was due of a meter in a period, and what became of it."""
+    """What was due of a meter in a time, and what became of it; ``dense``: how many coverage records call more due than
+    the samples of its gauges allow (H1)."""
 
     due: int = 0
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
+    dense: int = 0
+
+    def add(self, other: Capture | Coverage, dense: int) -> None:
+        """What another time, or a coverage record, tells."""
+        self.due += other.due
+        self.recorded += other.recorded
+        self.missed.update(other.missed)
+        self.dense += dense
 
 
 class Books:
@@ -39,12 +49,14 @@ class Books:
         """``entries``: all on the plan, in the order in which they were made."""
         self.plan, self.entries = plan, list(entries)
         self.counting, self.contradicting = in_force(self.entries)
+        self._meters = plan.meters
         self.registers: dict[tuple[str, str], Register] = {}
         self.gauges: dict[tuple[str, str], Gauge] = {}
         self._of_meter: dict[str, dict[str, list[Register | Gauge]]] = defaultdict(lambda: defaultdict(list))
         self._least_ms: dict[str, int] = {}
         self._configured: dict[str, Mapping[str, Any]] = {}
-        self._coverages: dict[str, list[Coverage]] = defaultdict(list)
+        self._captures: dict[str, dict[int, Capture]] = defaultdict(lambda: defaultdict(Capture))
+        self._covered_ms: dict[str, int] = {}
         for node in plan.nodes.values():
             for _, name in node.terms:
                 if (name, node.regime.id) not in self.registers:
@@ -77,9 +89,12 @@ class Books:
 
     def coverage(self, meter: str, coverage: Coverage) -> None:
         """The next coverage record of a meter; one that is told again is left out."""
-        told = self._coverages[meter]
-        if meter in self.plan.meters and (not told or coverage.to_ms > told[-1].to_ms):
-            told.append(coverage)
+        if meter not in self._meters or coverage.to_ms <= self._covered_ms.get(meter, -1):
+            return
+        self._covered_ms[meter] = coverage.to_ms
+        least_ms = self._least_ms.get(meter)
+        dense = least_ms is not None and coverage.due > -(-(coverage.to_ms - coverage.from_ms) // least_ms)
+        self._captures[meter][-(-coverage.to_ms // self.plan.interval_ms)].add(coverage, dense)
 
     def event(self, meter: str, event: Event) -> None:
         """The next event of a meter, or of the gateway."""
@@ -106,30 +121,22 @@ class Books:
 
     def covered_to_ms(self, meter: str) -> int:
         """Until when the polls of a meter are counted; 0: not at all."""
-        told = self._coverages.get(meter)
-        return told[-1].to_ms if told else 0
+        return self._covered_ms.get(meter, 0)
+
+    def capture(self, from_ms: int, to_ms: int) -> dict[str, Capture]:
+        """What was due and recorded of each meter, of coverage that ends in (from, to] (T2); both on the grid of the
+        interval."""
+        found: dict[str, Capture] = {}
+        begin, end = from_ms // self.plan.interval_ms, to_ms // self.plan.interval_ms
+        for meter, captures in self._captures.items():
+            for number, capture in captures.items():
+                if begin < number <= end:
+                    found.setdefault(meter, Capture()).add(capture, capture.dense)
+        return found
 
     def cadence(self, from_ms: int, to_ms: int) -> int:
         """Coverage that ends in (from, to] and calls more due than the samples of the meter's gauges allow (H1)."""
-        return sum(
-            coverage.due > -(-(coverage.to_ms - coverage.from_ms) // least_ms)
-            for meter, least_ms in self._least_ms.items()
-            for coverage in self._coverages[meter]
-            if from_ms < coverage.to_ms <= to_ms
-        )
-
-    def capture(self, from_ms: int, to_ms: int) -> dict[str, Capture]:
-        """What was due and recorded of each meter, of coverage that ends in (from, to] (T2)."""
-        found: dict[str, Capture] = {}
-        for meter, told in self._coverages.items():
-            within = [coverage for coverage in told if from_ms < coverage.to_ms <= to_ms]
-            if within:
-                capture = found[meter] = Capture()
-                for coverage in within:
-                    capture.due += coverage.due
-                    capture.recorded += coverage.recorded
-                    capture.missed.update(coverage.missed)
-        return found
+        return sum(capture.dense for capture in self.capture(from_ms, to_ms).values())
 
 
 def _reads_otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -128,10 +128,16 @@ def head(data: bytes, major: int) -> tuple[int, int]:
 
 def head_bytes(major: int, argument: int) -> bytes:
     """A head in its shortest form (RFC 8949 §3)."""
+    major <<= 5
     if argument < 24:
-        return bytes((major << 5 | argument,))
-    info, width = next((i, w) for i, (w, _) in _HEADS.items() if argument < 1 << 8 * w)
-    return bytes((major << 5 | info,)) + argument.to_bytes(width, "big")
+        return bytes((major | argument,))
+    if argument < 0x100:
+        return bytes((major | 24, argument))
+    if argument < 0x10000:
+        return struct.pack(">BH", major | 25, argument)
+    if argument < 0x100000000:
+        return struct.pack(">BI", major | 26, argument)
+    return struct.pack(">BQ", major | 27, argument)
 
 
 _HEADS: Final = {24: (1, 24), 25: (2, 0x100), 26: (4, 0x10000), 27: (8, 0x100000000)}  # info: (bytes, smallest value)

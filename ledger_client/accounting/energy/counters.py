@@ -112,9 +112,12 @@ def node_rows(
     earlier = [number for number in known if number <= begin]
     edges = [*earlier[-1:], *(number for number in known if number > begin)]
     rows: list[Row] = []
-    places = [0] * len(lines)
+    places, most_gaps_ms = [0] * len(lines), int(node.regime.edge * interval_ms)
     for before, after in pairwise(edges):
-        rows += _rows(plan, node, lines, before, after, places, retrospective=before * interval_ms < plan_ms)
+        retrospective = before * interval_ms < plan_ms
+        rows += _rows(
+            plan, node, lines, before, after, places, most_gaps_ms=most_gaps_ms, retrospective=retrospective
+        )
     is_open = closed_ms > to_ms and (not known or known[-1] != to_ms // interval_ms)
     energy = {
         line.register.point.name: _energy(line, edges[0], edges[-1], plan.interval_ms)
@@ -143,13 +146,23 @@ def _known(lines: Sequence[Line], least: int, most: int) -> list[int]:
 
 
 def _rows(
-    plan: Plan, node: Node, lines: Sequence[Line], before: int, after: int, places: list[int], *, retrospective: bool
+    plan: Plan,
+    node: Node,
+    lines: Sequence[Line],
+    before: int,
+    after: int,
+    places: list[int],
+    *,
+    most_gaps_ms: int,
+    retrospective: bool,
 ) -> Iterator[Row]:
-    """The row between two neighbouring edges of a node, and that of the node ``below``."""
+    """The row between two neighbouring edges of a node, and that of the node ``below``. ``most_gaps_ms``: what the gaps
+    at both may have together (I2)."""
     from_ms, to_ms = before * plan.interval_ms, after * plan.interval_ms
     amount, worst, gaps = 0, RANK[MEASURED], [0, 0]
     edges, told = [], []
-    for place, (sign, register, jumps) in enumerate((line.sign, line.register, line.jumps) for line in lines):
+    for place, line in enumerate(lines):
+        register, jumps = line.register, line.jumps
         start, end = register.edges[before], register.edges[after]
         energy, at = end.value - start.value, places[place]
         while at < len(jumps) and jumps[at].time_ms <= to_ms:
@@ -162,12 +175,12 @@ def _rows(
         places[place] = at
         if above_most(register.point, from_ms, to_ms, energy):
             worst = max(worst, RANK[IMPLAUSIBLE])
-        amount += sign * energy
+        amount += line.sign * energy
         gaps = [max(gaps[0], start.gap_ms), max(gaps[1], end.gap_ms)]
         edges.append(_edge(register.point.name, start, end))
     if after - before > 1:
         worst = max(worst, RANK[UNALLOCATED])
-    elif sum(gaps) > node.regime.edge * plan.interval_ms:
+    elif sum(gaps) > most_gaps_ms:
         worst = max(worst, RANK[SPLIT])
     if node.capacity_w is not None and amount * 10 * HOUR_MS > 11_000 * node.capacity_w * (to_ms - from_ms):
         worst = max(worst, RANK[IMPLAUSIBLE])
@@ -197,8 +210,8 @@ def _both(node: Node, row: Row) -> Iterator[Row]:
 
 def _edge(point: str, start: Edge, end: Edge) -> list[Any]:
     """[point, register at the beginning, register at the end, the looks around both in order of time]."""
-    looks = (*start.looks, *(look for look in end.looks if look not in start.looks))
-    return [point, decimal(start.value), decimal(end.value), list(looks)]
+    looks = [*start.looks, *[look for look in end.looks if look not in start.looks]]
+    return [point, decimal(start.value), decimal(end.value), looks]
 
 
 def _name(item: Sequence[Any]) -> str:

@@ -7,8 +7,9 @@ evidence. A leaf is SHA-256(0x00 ‖ salt ‖ row), so that one row can be shown
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from ledger_client.accounting.formats.numbers import MILLI, fitting, mantissa_of
 from ledger_client.accounting.formats.words import RANK
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor
+from ledger_client.formats.cbor import head_bytes
 from ledger_client.formats.checks import array, blob, name, table, time_ms
 from ledger_client.formats.merkle import Tree
 
@@ -25,6 +27,10 @@ VERSION: Final = 1
 SUFFIX: Final = ".mrows"
 SECRET_SIZE, SALT_SIZE = 32, 16
 _DECIMAL: Final = 4
+_BYTES, _ARRAY = 2, 4
+_EDGES_ALONE: Final = {"edges"}
+_EDGES: Final = cbor2.dumps({"edges": 0})[:-1]
+_THOUSANDTHS: Final = cbor2.dumps(cbor2.CBORTag(_DECIMAL, [MILLI, 0]))[:-1]
 FACTS: Final = (
     "edges", "jumps", "factor", "inputs", "method", "reason", "population", "retrospective",
 )  # fmt: skip
@@ -56,8 +62,35 @@ def order(row: Row) -> tuple[str, int, int]:
 def row_bytes(row: Row) -> bytes:
     """The one encoding of a row."""
     node, from_ms, to_ms, status, amount, facts = row
+    if amount is not None and facts.keys() == _EDGES_ALONE:  # most rows are so, and cbor2 takes ten times as long
+        head = b"\x86", _text(node), head_bytes(0, from_ms), head_bytes(0, to_ms), _text(status), _milli(amount)
+        return b"".join((*head, _EDGES, *_edges_bytes(facts["edges"])))
     shown = {key: facts[key] for key in FACTS if key in facts}
     return cbor2.dumps([node, from_ms, to_ms, status, None if amount is None else decimal(amount), shown])
+
+
+def _edges_bytes(edges: Sequence[Sequence[Any]]) -> Iterator[bytes]:
+    """The encoding of the fact ``edges``: [point, register, register, looks] of each point."""
+    yield head_bytes(_ARRAY, len(edges))
+    for point, start, end, looks in edges:
+        yield b"\x84"
+        yield _text(point)
+        yield _milli(start.value[1])
+        yield _milli(end.value[1])
+        yield head_bytes(_ARRAY, len(looks))
+        for look in looks:
+            yield head_bytes(_BYTES, len(look)) + look
+
+
+def _milli(mantissa: int) -> bytes:
+    """The encoding of ``decimal(mantissa)``."""
+    fitting(mantissa)
+    return _THOUSANDTHS + (head_bytes(0, mantissa) if mantissa >= 0 else head_bytes(1, -1 - mantissa))
+
+
+@lru_cache(4096)
+def _text(text: str) -> bytes:
+    return cbor2.dumps(text)
 
 
 def salt(secret: bytes, index: int) -> bytes:
