@@ -115,9 +115,7 @@ def node_rows(
     places, most_gaps_ms = [0] * len(lines), int(node.regime.edge * interval_ms)
     for before, after in pairwise(edges):
         retrospective = before * interval_ms < plan_ms
-        rows += _rows(
-            plan, node, lines, before, after, places, most_gaps_ms=most_gaps_ms, retrospective=retrospective
-        )
+        rows += _rows(plan, node, lines, before, after, places, most_gaps_ms=most_gaps_ms, retrospective=retrospective)
     is_open = closed_ms > to_ms and (not known or known[-1] != to_ms // interval_ms)
     energy = {
         line.register.point.name: _energy(line, edges[0], edges[-1], plan.interval_ms)
