@@ -1,12 +1,16 @@
-"""Rows of all nodes of a period: registers, gauges, substitutes and products, in the order of a statement. Pure."""
+"""Rows of all nodes of a period: registers, gauges, substitutes and products, in the order of a statement. Pure.
+
+The rows of a node are written as soon as it has them all: as bytes they take a fraction of the memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.emissions import cems
@@ -19,28 +23,67 @@ from ledger_client.accounting.energy.counters import Line, Stated, jumps_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import registers_of
 from ledger_client.accounting.formats.plan import Node, Plan
-from ledger_client.accounting.formats.rows import Row, order
+from ledger_client.accounting.formats.rows import Row, order, row_bytes
 from ledger_client.formats.checks import MAX_TIME_MS
 
 _SOURCES: Final = (words.PRODUCTION, words.IMPORT, words.DISCHARGE)
 _SINKS: Final = (words.CONSUMPTION, words.EXPORT, words.CHARGE)
 
 
+class Written(NamedTuple):
+    """The rows of a node in their order; the sums of their amounts by status; ``lacking``: one is unknown, or missing
+    without a substitute (T7)."""
+
+    rows: Sequence[bytes]
+    sums: Mapping[str, int]
+    lacking: bool
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Written:
+        """All rows of a node."""
+        sums: dict[str, int] = defaultdict(int)
+        missing, beside, unknown, written = set[int](), set[int](), False, list[bytes]()
+        for row in sorted(rows, key=order):
+            written.append(row_bytes(row))
+            if row.amount is not None:
+                sums[row.status] += row.amount
+            if row.status == words.MISSING:
+                missing.add(row.from_ms)
+            elif row.status in (words.SUBSTITUTED, words.MANUAL):
+                beside.add(row.from_ms)
+            unknown = unknown or row.status == words.UNKNOWN
+        return cls(written, sums, unknown or not missing <= beside)
+
+
 @dataclass(slots=True)
 class Assembled:
     """Everything that follows from the books of a period.
 
-    ``squares``: of the absolute uncertainty of each node's total, in thousandths of the base unit, where it is known.
+    ``nodes``: the rows of each that has some; ``stated``: of each node of counters how far it got, with its first row
+    alone; ``squares``: of the absolute uncertainty of each node's total, in thousandths of the base unit, where it is
+    known.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    nodes: dict[str, Written] = field(default_factory=dict)
     stated: dict[str, Stated] = field(default_factory=dict)
     findings: dict[str, int] = field(default_factory=dict)
     squares: dict[str, Fraction] = field(default_factory=dict)
 
+    def take(self, rows: Sequence[Row]) -> None:
+        """All rows of a node, and those of the one ``below``."""
+        by_name: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_name[row.node].append(row)
+        self.nodes |= {name: Written.of(own) for name, own in by_name.items()}
+
+    @property
+    def rows(self) -> Iterator[bytes]:
+        """All of them, in the order of a statement (T1)."""
+        return (row for _, written in sorted(self.nodes.items()) for row in written.rows)
+
     def total(self, node: str) -> int:
         """Of all rows of a node."""
-        return sum(row.amount or 0 for row in self.rows if row.node == node)
+        return sum(self.nodes[node].sums.values()) if node in self.nodes else 0
 
 
 def assemble(
@@ -52,17 +95,16 @@ def assemble(
     silent = 0
     for node in plan.nodes.values():
         if node.of_counters:
-            _of_counters(books, node, found, from_ms, to_ms, first=first, plan_ms=plan_ms)
+            found.take(_of_counters(books, node, found, from_ms, to_ms, first=first, plan_ms=plan_ms))
         elif node.method == words.CEMS:
             gauges = gauges_of(books, node)
             rows = cems.node_rows(plan, node, gauges, from_ms, to_ms, plan_ms)
             earlier = history.get(node.name, ())
             beside = substitutes(plan, node, rows, earlier, books.counting, times_of(plan, from_ms), to_ms)
             silent += silences(rows, earlier)
-            found.rows += [*rows, *beside]
+            found.take([*rows, *beside])
             if (squares := of_product(plan.points[point].u for point in node.inputs.values())) is not None:
                 found.squares[node.name] = squares * sum(row.amount or 0 for row in (*rows, *beside)) ** 2
-    found.rows.sort(key=order)
     found.findings = {
         "cadence": books.cadence(from_ms, to_ms),
         "entry": books.contradicting,
@@ -75,7 +117,7 @@ def assemble(
 
 def _of_counters(
     books: Books, node: Node, found: Assembled, from_ms: int, to_ms: int, *, first: bool, plan_ms: int
-) -> None:
+) -> list[Row]:
     plan, lines = books.plan, []
     for sign, name in node.terms:
         register = books.registers[name, node.regime.id]
@@ -84,16 +126,15 @@ def _of_counters(
     closed_ms = books.closed_ms(node.name)
     closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
     stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
-    found.stated[node.name] = stated
+    found.stated[node.name] = stated._replace(rows=stated.rows[:1])
     year = civil(plan, from_ms).year
     if node.method == words.BY_ELECTRICITY:
-        found.rows += electricity(plan, node, stated, year)
-    elif node.method == words.BY_FUEL:
-        found.rows += fuel(node, stated, books.counting)
-    else:
-        found.rows += stated.rows
-        if (squares := of_registers(plan, node, stated.energy)) is not None:
-            found.squares[node.name] = squares
+        return electricity(plan, node, stated, year)
+    if node.method == words.BY_FUEL:
+        return fuel(node, stated, books.counting)
+    if (squares := of_registers(plan, node, stated.energy)) is not None:
+        found.squares[node.name] = squares
+    return stated.rows
 
 
 def gauges_of(books: Books, node: Node) -> dict[str, Gauge]:

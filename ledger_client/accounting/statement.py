@@ -6,7 +6,6 @@ the books, so that whoever keeps the same books gets the same bytes.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -21,7 +20,7 @@ from ledger_client.accounting.formats.fields import Fields
 from ledger_client.accounting.formats.numbers import MICRO, MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import refuse
-from ledger_client.accounting.formats.rows import Row, row_bytes, tree
+from ledger_client.accounting.formats.rows import Row, tree
 
 UNCERTAINTY: Final = "u"
 """In place of a status: the relative uncertainty of a node's total, k = 2."""
@@ -50,7 +49,7 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A statement as it is to be signed: the fields of its event, the bytes of its rows; ``stated``: of each node of
-    counters how far it got; ``notes``: what the owner should know besides."""
+    counters how far it got, with its first row alone; ``notes``: what the owner should know besides."""
 
     fields: Mapping[str, Any]
     rows: tuple[bytes, ...]
@@ -131,7 +130,7 @@ def state(
     assembled = assemble(
         books, choice.from_ms, choice.to_ms, first=choice.before is None, plan_ms=choice.plan_ms, history=history
     )
-    written = tuple(map(row_bytes, assembled.rows))
+    written = tuple(assembled.rows)
     fields = _fields(books, choice, assembled)
     fields["rows"] = [len(written), tree(secret, written).root]
     notes = tuple(
@@ -184,24 +183,17 @@ def _fields(books: Books, choice: Choice, assembled: Assembled) -> dict[str, Any
 
 def _complete(assembled: Assembled) -> bool:
     """Nothing is open or unknown, and each missing row has a substitute (T7)."""
-    beside = {(row.node, row.from_ms) for row in assembled.rows if row.status in (words.SUBSTITUTED, words.MANUAL)}
-    lacking = any(row.status == words.MISSING and (row.node, row.from_ms) not in beside for row in assembled.rows)
-    unknown = any(row.status == words.UNKNOWN for row in assembled.rows)
-    return not (lacking or unknown or assembled.findings.get("open"))
+    return not (assembled.findings.get("open") or any(written.lacking for written in assembled.nodes.values()))
 
 
 def _totals(assembled: Assembled) -> list[list[Any]]:
     """[node, status, amount] by node and status; behind those of a node its uncertainty, where it is known (U1)."""
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for row in assembled.rows:
-        if row.amount is not None:
-            sums[row.node][row.status] += row.amount
     totals: list[list[Any]] = []
-    for node, by_status in sorted(sums.items()):
-        for status in sorted(by_status, key=words.RANK.__getitem__):
-            totals.append([node, status, scaled(by_status[status], MILLI)])
-        squares = assembled.squares.get(node)
-        u = relative(squares, sum(by_status.values())) if squares is not None else None
+    for node, written in sorted(assembled.nodes.items()):
+        for status in sorted(written.sums, key=words.RANK.__getitem__):
+            totals.append([node, status, scaled(written.sums[status], MILLI)])
+        squares = assembled.squares.get(node) if written.sums else None
+        u = relative(squares, assembled.total(node)) if squares is not None else None
         if u is not None:
             totals.append([node, UNCERTAINTY, scaled(u, MICRO)])
     return totals

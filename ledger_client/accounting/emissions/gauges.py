@@ -59,7 +59,7 @@ class Cell:
     sum: Sum = field(default_factory=Sum)
     counted: int = 0
     counted_ms: int = -1
-    highest: Fraction | None = None
+    highest: Number | Fraction | None = None
     minutes: dict[int, Cell] = field(default_factory=dict)
 
     def add(self, time_ms: int, number: Number | Fraction, least_ms: int) -> None:
@@ -117,7 +117,7 @@ class Gauge:
         least_ms = -(-self.point.sample_ms // 2)
         cell.add(time_ms, value, least_ms)
         if cell.highest is None or value > cell.highest:
-            cell.highest = Fraction(value)
+            cell.highest = value  # as it is: Fractions are slow to compare
         if self.regime.validity == MINUTES:
             cell.minutes.setdefault(time_ms // MINUTE_MS, Cell()).add(time_ms, value, least_ms)
 
@@ -139,7 +139,7 @@ class Gauge:
             return self._by_minutes(cell)
         possible = self.reference_ms // self.point.sample_ms
         valid = cell.counted >= self.regime.share * possible and cell.sum.count > 0
-        return Mean(possible, cell.counted, cell.sum.mean if valid else None, cell.highest)
+        return Mean(possible, cell.counted, cell.sum.mean if valid else None, _exact(cell.highest))
 
     def _failed(self, number: int) -> bool:
         """Whether a period lies between a good check and a failed one (S4)."""
@@ -154,4 +154,8 @@ class Gauge:
         needed = MINUTE_SHARE * (MINUTE_MS // self.point.sample_ms)
         valid = [minute.sum.mean for minute in cell.minutes.values() if minute.counted >= needed]
         mean = sum(valid, Fraction(0)) / len(valid) if valid and len(valid) >= self.regime.minutes else None
-        return Mean(self.reference_ms // MINUTE_MS, len(valid), mean, cell.highest)
+        return Mean(self.reference_ms // MINUTE_MS, len(valid), mean, _exact(cell.highest))
+
+
+def _exact(number: Number | Fraction | None) -> Fraction | None:
+    return None if number is None else Fraction(number)
