@@ -72,6 +72,7 @@ def _durable(records: int) -> float:
             config=bytes(32),
             software="meterseal/bench",
             limits=Limits(8 * 10**9, None, 90 * 86_400_000, thin=True),
+            counters={},
         )
         clock = Clock()
         recorder = Recorder(Database(Path(folder) / "meterseal.db"), keys, rules, clock, os.urandom(8))

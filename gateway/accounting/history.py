@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.records import GATEWAY
 from gateway.storage.database import Database
+from gateway.storage.registers.accounted import own_events
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, parse_entry
 from ledger_client.accounting.formats.plan import Plan, parse_plan
@@ -73,7 +73,7 @@ class History:
 def history_of(store: Database) -> History:
     """What the database holds. Raises AccountingError where a signed event is none of these rules."""
     found = History()
-    for place, row in store.records.placed_events(GATEWAY):
+    for place, row in own_events(store):
         if not any(name in row.data for name in _NAMES):
             continue
         record = parse_record(row.data)

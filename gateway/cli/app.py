@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import click
 
 from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
-from gateway.cli.accounting import entry, plan
+from gateway.cli.accounting import entry, plan, statement
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
@@ -29,7 +29,7 @@ class _Commands(Grouped):
         "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
         "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
-        "Account": ("plan", "entry"),
+        "Account": ("plan", "entry", "statement"),
         "Prove and archive": ("prove", "export", "backup"),
         "Try it": ("demo",),
     }
@@ -81,6 +81,7 @@ for _command in (
     readings.readings,
     plan.plan,
     entry.entry,
+    statement.statement,
     prove.prove,
     prove.export,
     prove.backup,

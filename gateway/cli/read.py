@@ -36,7 +36,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     from gateway.acquisition import line_use
     from gateway.acquisition.poller import Poller
     from gateway.clock import Clock
-    from gateway.fieldbus.line import check_port
+    from gateway.fieldbus.open_line import check_port
 
     config = load_config(config_path)
     spec, clock = _line_of(config, meter), Clock()
@@ -56,7 +56,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 def _line_of(config: Config, meter: str) -> LineSpec:
     """The line of a meter, if it may be polled by hand."""
     from gateway.commissioning import line_specs
-    from gateway.fieldbus.line import holds
+    from gateway.fieldbus.open_line import holds
     from gateway.process import instance_lock
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)

@@ -13,7 +13,6 @@ from gateway.fieldbus import open_line
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.meter_state import MeterState
-from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.modbus.errors import FieldbusError, LineDown, PortError, Unreachable
 from gateway.fieldbus.modbus.link import Link
@@ -398,22 +397,3 @@ async def read_once(
         return await line.poll_each(meters, opened, waits)
     except LineDown as error:
         raise PortError(spec.where, Message("port-not-usable", error=error.said)) from None
-
-
-def check_port(spec: LineSpec) -> None:
-    """PortError when the line's serial port is missing, not permitted or held by another process.
-
-    A name that may move to another adapter is only a warning. Network lines are not tried: they may come up later.
-    """
-    if spec.port is None:
-        return
-    serial_port.check(spec.port)
-    if warning := serial_port.warning(spec.port):
-        log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})
-
-
-def holds(pid: int | None, spec: LineSpec) -> bool:
-    """Whether this process has the line's serial port open."""
-    if pid is None or spec.port is None:
-        return False
-    return any(holder.pid == pid for holder in serial_port.holders(spec.port))

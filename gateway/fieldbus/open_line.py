@@ -1,8 +1,9 @@
-"""Opening of a line: serial port, RTU over TCP, or Modbus TCP."""
+"""Opening of a line: serial port, RTU over TCP, or Modbus TCP; and whether its serial port can be opened."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 
 from serial.rs485 import RS485Settings
@@ -15,6 +16,8 @@ from gateway.fieldbus.modbus.link import Link, Witness
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.modbus.tcp_link import TcpLink
 from gateway.fieldbus.specs import LineSpec
+
+log = logging.getLogger("meterseal.fieldbus")
 
 CONNECT_S = 3.0
 SETTLE_S = 0.05
@@ -93,3 +96,22 @@ async def _device_server(spec: LineSpec) -> rtu_link.Port:
         )
     except OSError as error:
         raise not_connected(error) from None
+
+
+def check_port(spec: LineSpec) -> None:
+    """PortError when the line's serial port is missing, not permitted or held by another process.
+
+    A name that may move to another adapter is only a warning. Network lines are not tried: they may come up later.
+    """
+    if spec.port is None:
+        return
+    serial_port.check(spec.port)
+    if warning := serial_port.warning(spec.port):
+        log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})
+
+
+def holds(pid: int | None, spec: LineSpec) -> bool:
+    """Whether this process has the line's serial port open."""
+    if pid is None or spec.port is None:
+        return False
+    return any(holder.pid == pid for holder in serial_port.holders(spec.port))

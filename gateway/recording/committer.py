@@ -24,6 +24,7 @@ from gateway.recording.accounting import Accounting
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.recording.coverage import CoverageCounter, first_coverage
 from gateway.recording.pending import Pending, is_of_the_epoch
+from gateway.recording.register_marks import RegisterMarks
 from gateway.recording.rules import Rules
 from gateway.recording.signer import Signer
 from gateway.recording.stamps import StampQueue
@@ -34,6 +35,7 @@ from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
 from ledger_client.formats.record import Event, parse_record, record_hash
+from ledger_client.formats.senml import Reading
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -55,6 +57,7 @@ class Committer:
         self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
         self.accounting = Accounting(clock)
         self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
+        self.marks = RegisterMarks(store, rules.counters)
         self.announced = Announcements(store.records, rules.periods_ms)
         self.uncut = store.batches.count_unsealed()
         """Committed records behind the last cut, coverage not counted."""
@@ -123,6 +126,8 @@ class Committer:
                 raise StartAgain(Message("database-written-by-another", path=str(self.store.path)))
             self.store.epochs.schedule(self.pending.signer.epoch, grids)
             self.summaries.write(signed)
+            self.marks.begin()
+            self.marks.write(signed)
             self.store.records.append([one.row for one in signed])
             self.store.repairs.told()
 
@@ -185,6 +190,7 @@ class Committer:
         try:
             with self.store.transaction():
                 self.summaries.write((*pending, *more))
+                self.marks.write((*pending, *more, *behind))
                 self.store.records.append([one.row for one in (*pending, *more)])
                 if noted:
                     self.store.epochs.schedule(self.pending.signer.epoch, noted)
@@ -199,6 +205,7 @@ class Committer:
         self.announced.note(noted)
         self.accounting.unnoted = []
         self.summaries.kept()
+        self.marks.kept()
         self.pending.committed()
         self.uncut += len(pending)
         if cut or coverage:
@@ -212,8 +219,12 @@ class Committer:
             listener(news)
 
     def _undo(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
+        for one in signed:
+            if isinstance(one.body, Reading):
+                self.pending.left_out(one.row.meter, one.body)
         self.pending.undo()
         self.summaries.forget()
+        self.marks.forget()
         self.accounting.lost(signed, error.reason)
         self.stop_recording(error)
 

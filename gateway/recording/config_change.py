@@ -72,6 +72,7 @@ def take_over(committer: Committer, change: Change) -> int:
     for meter, tail in tails.items():
         body = first_coverage(tail, begun[meter].time_ms, clock_usable=clock.usable)
         rows.append(signer.coverage(meter, body, now))
+    committer.marks.change(change.rules.counters)
     if not committer.write(rows, coverage=True, grids=grids):
         raise StoreError(Message("change-not-written"))
     committer.announced.configured_at(now.time_ms)

@@ -97,6 +97,8 @@ class Journal:
         counter = self._accounting.counters[poll.meter]
         if not counter.wanted(poll.due_ms):
             counter.passed_by(poll.due_ms)
+            if poll.reading is not None:
+                self._pending.left_out(poll.meter, poll.reading)
         elif poll.reading is None or poll.stamp is None:
             reason = poll.reason or "timeout"
             counter.finished(poll.due_ms, reason)
@@ -104,6 +106,7 @@ class Journal:
             self._committer.tell([MissedPoll(poll.meter, due_ms, reason)])
         elif self.trouble is not None:
             counter.finished(poll.due_ms, self.trouble.reason)
+            self._pending.left_out(poll.meter, poll.reading)
             self._committer.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
         else:
             self._pending.reading(poll, poll.reading, poll.stamp)

@@ -8,11 +8,13 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.recording.signer import Signer
 from gateway.records import CLOCK, SCHEDULE, MeterEvent, PollResult, SignedRecord, Timestamp
-from ledger_client.formats.senml import Reading
+from ledger_client.formats.senml import Quality, Reading
 
 _OF_THE_EPOCH = CLOCK, SCHEDULE
 """Events of the record times and grids of one epoch: they come before all else that waits, which bears later stamps,
 and mean nothing in the next epoch."""
+_BREAKS = int(Quality.ROLLOVER | Quality.COUNTER_RESET | Quality.METER_EXCHANGED)
+"""A counter goes on from elsewhere: said once, with the first value behind it."""
 
 
 def is_of_the_epoch(event: MeterEvent) -> bool:
@@ -34,6 +36,7 @@ class Pending:
         """Events that are not signed yet, because nothing is recorded."""
         self.since_ms: int | None = None
         """When the oldest pending record was signed, by the schedule's clock; None: none is pending."""
+        self._breaks: dict[str, dict[str, int]] = {}  # by meter and point, not told yet
         self._records: list[SignedRecord] = []
         self._events: list[MeterEvent] = []  # signed, and to be signed again should the commit fail
 
@@ -41,8 +44,18 @@ class Pending:
         return len(self._records)
 
     def reading(self, poll: PollResult, reading: Reading, stamp: Timestamp) -> None:
-        """Sign a reading."""
+        """Sign a reading, with the breaks of its counters that no record has told of."""
+        if untold := self._breaks.get(poll.meter):
+            reading = _with_breaks(reading, untold)
         self._add(self.signer.reading(poll.meter, reading, stamp))
+
+    def left_out(self, meter: str, reading: Reading) -> None:
+        """A reading is no record, or was not committed: what it says of breaks stands on the next record of each point,
+        once."""
+        for value in reading.values:
+            if value.quality & _BREAKS:
+                untold = self._breaks.setdefault(meter, {})
+                untold[value.name] = untold.get(value.name, 0) | value.quality & _BREAKS
 
     def event(self, item: MeterEvent, stamp: Timestamp) -> None:
         """Sign an event, which is signed again if the commit fails."""
@@ -76,3 +89,9 @@ class Pending:
         """The disk holds nothing signed since the last commit: the numbers are given again, the events wait."""
         self.signer.rewind(self.position)
         self.waiting, self._events = [*self._events, *self.waiting], []
+
+
+def _with_breaks(reading: Reading, untold: dict[str, int]) -> Reading:
+    """The reading with these bits at its points, which are told thereby."""
+    values = tuple(v._replace(quality=v.quality | untold.pop(v.name, 0)) for v in reading.values)
+    return Reading(reading.time_ms, values)

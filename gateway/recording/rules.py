@@ -15,7 +15,8 @@ from ledger_client.formats.cose_key import Signer
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How records are committed, cut, sealed and kept: periods in ms, ledgers by name (``required``: those whose
-    receipts a batch needs before it may be pruned), what statements say of the gateway."""
+    receipts a batch needs before it may be pruned), what statements say of the gateway, each meter's points that are
+    counters."""
 
     gateway: str
     periods_ms: Mapping[str, int]
@@ -28,6 +29,7 @@ class Rules:
     config: bytes
     software: str
     limits: disk_space.Limits
+    counters: Mapping[str, frozenset[str]]
 
     @staticmethod
     def of(config: Config) -> Rules:
@@ -45,6 +47,10 @@ class Rules:
             config=config.fingerprint(),
             software=f"meterseal/{version('meterseal')}",
             limits=disk_space.Limits.of(config),
+            counters={
+                name: frozenset(point.name for point in profile.points if point.kind == "counter")
+                for name, profile in config.profiles.items()
+            },
         )
 
     def issuer(self, key: Signer) -> Issuer:

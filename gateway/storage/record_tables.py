@@ -69,11 +69,6 @@ class Records:
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
         return map(StoredRecord._make, self._sql.walk(sql, meter))
 
-    def placed_events(self, meter: str) -> Iterator[tuple[int, StoredRecord]]:
-        """The events of one meter with their places, oldest first."""
-        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id"
-        return ((row[0], StoredRecord(*row[1:])) for row in self._sql.walk(sql, meter))
-
     def events_before(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The events of one meter in front of a place of the commit order, newest first."""
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
@@ -198,6 +193,7 @@ class Records:
         if going:
             self._sql.run("UPDATE pruned SET to_id = max(to_id, ?)", going[-1][0])
             self._sql.run_each("DELETE FROM records WHERE id = ?", ((row_id,) for row_id, _ in going))
+            self._sql.run("DELETE FROM marks WHERE id <= ?", going[-1][0])
             gone = Counter(kind for _, kind in going)
             self._count(Counter({kind: -n for kind, n in gone.items()}))
             self._sql.run("UPDATE pruned SET records = records + ?", len(going))

@@ -12,7 +12,7 @@ from gateway.process.failpoints import failpoint
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 6
+VERSION = 7
 
 
 def migrate(db: Database) -> None:
@@ -26,6 +26,7 @@ def migrate(db: Database) -> None:
     migrations()(_0004_repairs)
     migrations()(_0005_views)
     migrations()(_0006_messages)
+    migrations()(_0007_marks)
     migrations.apply(db)
     failpoint("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -148,6 +149,15 @@ def _0006_messages(db: Database) -> None:
         db[table].add_column("message", str)  # type: ignore[union-attr]
 
 
+def _0007_marks(db: Database) -> None:
+    """Which readings matter for registers, and from which place on that is known of a counter; older ones are read
+    whole."""
+    db["marks"].create({"id": int}, pk="id")  # type: ignore[union-attr]
+    db["marked"].create(  # type: ignore[union-attr]
+        {"meter": str, "point": str, "from_id": int}, pk=("meter", "point"), not_null={"from_id"}
+    )
+
+
 def _refuse(why: str) -> str:
     return f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
 
@@ -176,6 +186,6 @@ NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
-    "summary_forms", "alarms", "alarms_open", "cursors", "gaps",
+    "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "marks", "marked",
 }  # fmt: skip
 """What a database of today's version holds."""

@@ -325,7 +325,7 @@ def stack(chance: Random) -> History:
     }
     profile |= {"validity": "minutes", "minutes": 45 if length > 900_000 else 11} if by_minutes else {}
     profile |= {} if by_minutes else {"validity": "share", "share": Decimal("0.8")}
-    rule = chance.choice(("EU-45", "CN-HJ75", None))
+    rule = chance.choice(("EU-45", "EU-45", "CN-HJ75", "CN-HJ75", None))
     profile |= {"substitution": rule} if rule else {}
     node: dict[str, Any] = {"role": "emission", "method": "cems", "profile": "p", "terms": []}
     node["inputs"] = {letter: f"stack/{letter}" for letter in letters}
@@ -360,7 +360,7 @@ def gauge_lives(make: Maker, points: Mapping[str, Any], sample: int, trouble: fl
         values = []
         for name, point in points.items():
             letter = name.partition("/")[2]
-            if make.often(trouble / 30):
+            if make.often(trouble / (5 if letter == "c" else 40)):
                 lost[name] = time + chance.choice((4, 12, 60)) * sample
             if make.often(trouble / 200):
                 out = time

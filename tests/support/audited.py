@@ -21,13 +21,23 @@ FAR_S = 2_000_000_000
 
 def audited(loaded: Config, folder: Path, *, allow_resume: bool = False) -> Audit:
     """The audit of a database's sealed batches, each of which a ledger had as soon as it was sealed."""
+    return audited_by(trust_of(loaded), loaded.database, folder, allow_resume=allow_resume)
+
+
+def trust_of(loaded: Config) -> Trust:
+    """The trust file of a site, with the ledger's key."""
     entry = key_entry("ledger", LEDGER.public, 0, ledger="demo-ledger")
-    trust = parse_trust(loaded.trust.read_text() + entry, "trust.toml")
-    return audited_by(trust, loaded.database, folder, allow_resume=allow_resume)
+    return parse_trust(loaded.trust.read_text() + entry, "trust.toml")
 
 
 def audited_by(trust: Trust, database: Path, folder: Path, *, allow_resume: bool = False) -> Audit:
     """The same by another trust file."""
+    paths = exported(database, folder)
+    return audit(paths, trust, FAR_S, wanted=Wanted(allow_resume=allow_resume), processes=1)
+
+
+def exported(database: Path, folder: Path) -> list[Path]:
+    """A database's sealed batches as files, each with a ledger's receipt."""
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
@@ -41,4 +51,4 @@ def audited_by(trust: Trust, database: Path, folder: Path, *, allow_resume: bool
             rows = (row.data for row in store.batches.leaves(batch.first_id, batch.last_id))
             write_batch(file, rows, batch.entry, [receipt])
     store.close()
-    return audit(paths, trust, FAR_S, wanted=Wanted(allow_resume=allow_resume), processes=1)
+    return paths

@@ -241,3 +241,28 @@ def char_seconds(baudrate: int, parity: str = "N", stopbits: int = 1) -> float:
 def t35_seconds(baudrate: int) -> float:
     """Silence between two frames (``plan.silence_ms``)."""
     return silence_ms(baudrate) / 1000
+
+
+def shape_of(head: bytes | bytearray) -> Shape:
+    """The shape that an answer with this head has; needs as many bytes as ``answer_length`` does."""
+    function = head[1]
+    if function & EXCEPTION:
+        return Shape(head[0], function & ~EXCEPTION, -1)
+    if function in (REPORT_SERVER_ID, DEVICE_IDENTIFICATION) or len(head) < 3:
+        return Shape(head[0], function, -1)
+    return Shape(head[0], function, head[2])
+
+
+def shape_to_come(frame: bytes) -> Shape | None:
+    """The shape of the answer to another master's read."""
+    try:
+        return parse_request(frame).shape
+    except BadFrame:
+        return None
+
+
+def shape_answers(shape: Shape, function: int, asked: Shape) -> bool:
+    """A frame of this shape and function byte answers the question: in its very shape, or by an exception."""
+    if function & EXCEPTION:
+        return shape[:2] == asked[:2]
+    return shape == asked

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.fieldbus.modbus.errors import BadFrame
 from gateway.fieldbus.modbus.frames import (
     DEVICE_IDENTIFICATION,
     EXCEPTION,
     GATEWAY_SILENT,
-    REPORT_SERVER_ID,
     Request,
     Shape,
     answer_length,
     intact,
-    parse_request,
     request_length,
+    shape_answers,
+    shape_of,
+    shape_to_come,
 )
 from gateway.fieldbus.modbus.link import (
     NO_ANSWER,
@@ -204,8 +204,8 @@ class Guard:
         length = answer_length(self._buffer)
         if length is None:
             return False
-        shape = _shape(self._buffer)
-        wanted = question is not None and _answers(shape, self._buffer[1], question.request.shape)
+        shape = shape_of(self._buffer)
+        wanted = question is not None and shape_answers(shape, self._buffer[1], question.request.shape)
         if not length or (not wanted and (not self._asked(shape, self._buffer[1]) or self._is_question(length))):
             return self._take_foreign(length, now)
         if len(self._buffer) < length:
@@ -295,15 +295,15 @@ class Guard:
         for length in (request, answer):
             if length and len(self._buffer) >= length and intact(bytes(self._buffer[:length])):
                 frame = self._cut(length)
-                if length == answer and length != request and self._is_mismatched(_shape(frame), now):
-                    self._mismatched(_shape(frame), frame, now)
+                if length == answer and length != request and self._is_mismatched(shape_of(frame), now):
+                    self._mismatched(shape_of(frame), frame, now)
                     return True
-                shape = _shape_to_come(frame) if length == request else _shape(frame)
+                shape = shape_to_come(frame) if length == request else shape_of(frame)
                 if shape and length == request and self.table.own_question(frame, shape, self._arrived):
                     self._take_own(frame, shape, now)
                     return True
                 if length == answer:
-                    self.table.use(_shape(frame), now)
+                    self.table.use(shape_of(frame), now)
                 if shape:
                     self.table.use(shape, now)
                     if length == request:
@@ -361,9 +361,9 @@ class Guard:
     def _came(self, shape: Shape, function: int) -> None:
         """An answer has come, whole or damaged: who waits for it waits no longer."""
         question = self._question
-        if question and question.pending and _answers(shape, function, question.request.shape):
+        if question and question.pending and shape_answers(shape, function, question.request.shape):
             question.pending = False
-        elif self.awaited and _answers(shape, function, self.awaited[0]):
+        elif self.awaited and shape_answers(shape, function, self.awaited[0]):
             self.awaited = None
 
     def _cut(self, length: int) -> bytes:
@@ -386,32 +386,7 @@ def _begun(buffer: bytes | bytearray, asked: Shape) -> Message:
     return Message("answer-broken-off", n=len(buffer))
 
 
-def _shape(head: bytes | bytearray) -> Shape:
-    """The shape that an answer with this head has; needs as many bytes as ``answer_length`` does."""
-    function = head[1]
-    if function & EXCEPTION:
-        return Shape(head[0], function & ~EXCEPTION, -1)
-    if function in (REPORT_SERVER_ID, DEVICE_IDENTIFICATION) or len(head) < 3:
-        return Shape(head[0], function, -1)
-    return Shape(head[0], function, head[2])
-
-
-def _shape_to_come(frame: bytes) -> Shape | None:
-    """The shape of the answer to another master's read."""
-    try:
-        return parse_request(frame).shape
-    except BadFrame:
-        return None
-
-
-def _answers(shape: Shape, function: int, asked: Shape) -> bool:
-    """A frame of this shape and function byte answers the question: in its very shape, or by an exception."""
-    if function & EXCEPTION:
-        return shape[:2] == asked[:2]
-    return shape == asked
-
-
 def _answers_itself(request: Request) -> bool:
     """The request's own bytes are also a whole answer to it: on a line that echoes they could be taken for one."""
     frame = request.frame
-    return answer_length(frame) == len(frame) and _shape(frame) == request.shape
+    return answer_length(frame) == len(frame) and shape_of(frame) == request.shape

@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import isqrt
 from typing import Final
 
+from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.formats import cbor
 from ledger_client.formats.senml import Number
 
@@ -19,6 +20,7 @@ MILLI: Final = -3
 MICRO: Final = -6
 """Exponent of means, standard deviations, shares and relative uncertainties."""
 _ROOT_DIGITS: Final = 12
+MOST: Final = 2**63 - 1
 
 
 def exact(number: Number) -> Fraction:
@@ -47,9 +49,16 @@ def written(value: Fraction, exponent: int) -> Decimal:
     return scaled(half_even(value.numerator * scale, value.denominator), exponent)
 
 
+def fitting(mantissa: int) -> int:
+    """The digits of a quantity, which are an integer of 64 bits. Refuses larger ones (N5)."""
+    if not -MOST <= mantissa <= MOST:
+        refuse("N5", "a quantity", f"{mantissa} has more digits than 64 bits", "look for a register of another unit")
+    return mantissa
+
+
 def scaled(mantissa: int, exponent: int) -> Decimal:
     """``mantissa`` × 10^``exponent``, with this exponent."""
-    return Decimal((mantissa < 0, tuple(map(int, str(abs(mantissa)))), exponent))
+    return Decimal((mantissa < 0, tuple(map(int, str(abs(fitting(mantissa))))), exponent))
 
 
 def micro(value: Fraction) -> int:

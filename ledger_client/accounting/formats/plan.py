@@ -345,11 +345,13 @@ def _check_product(
 
 
 def _terms(of: Fields, points: Mapping[str, Point]) -> tuple[tuple[int, str], ...]:
-    terms = []
+    terms: list[tuple[int, str]] = []
     for term in of.items("terms") if "terms" in of else ():
-        if not isinstance(term, list | tuple) or len(term) != 2 or term[0] not in (1, -1):
+        if not isinstance(term, list | tuple) or [*map(type, term)] != [int, str] or term[0] not in (1, -1):
             of.refuse("terms", f'{term!r} is not [1 or -1, "METER/POINT"]')
         sign, point = term
+        if any(point == other for _, other in terms):
+            of.refuse("terms", f"{point} stands in them twice")
         if point not in points:
             of.refuse("terms", f"the plan has no point {point}")
         if points[point].kind != words.COUNTER:

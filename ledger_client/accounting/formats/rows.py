@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import cbor2
 
-from ledger_client.accounting.formats.numbers import MILLI, mantissa_of
+from ledger_client.accounting.formats.numbers import MILLI, fitting, mantissa_of
 from ledger_client.accounting.formats.words import RANK
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 def decimal(mantissa: int, exponent: int = MILLI) -> cbor2.CBORTag:
     """A quantity as rows bear it: tag 4 with its quantum's exponent, always (N5)."""
-    return cbor2.CBORTag(_DECIMAL, [exponent, mantissa])
+    return cbor2.CBORTag(_DECIMAL, [exponent, fitting(mantissa)])
 
 
 def order(row: Row) -> tuple[str, int, int]:

@@ -330,7 +330,7 @@ class Many:
         self.rules = Rules(
             gateway="many", periods_ms=dict.fromkeys(self.names, 10_000), configured=configured, commit_every_ms=1000,
             seal_every_ms=60_000, seal_count=10_000, ledgers=[], required=[], config=bytes(32), software="meterseal/1",
-            limits=limits,
+            limits=limits, counters={},
         )  # fmt: skip
 
     def journal(self, epoch: int) -> Journal:

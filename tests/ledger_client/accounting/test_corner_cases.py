@@ -97,6 +97,50 @@ def test_polls_that_are_denser_than_the_plan_says_are_found(due: int, found: int
     assert books.cadence(T0, T0 + HOUR_MS) == found
 
 
+@pytest.mark.parametrize("terms", [[[1.0, POINT]], [[True, POINT]], [[1, {}]], [[1, POINT], [-1, POINT]], [[2, POINT]]])
+def test_terms_are_whole_signs_and_points_once(terms: list[Any]) -> None:
+    """A sign of 1.0 would make every sum of the node a binary fraction."""
+    station = {**node("production", POINT), "terms": terms}
+    with pytest.raises(AccountingError, match="P4"):
+        parse_plan(plan_fields(nodes={"station": station}))
+
+
+def test_a_register_beyond_64_bits_is_refused() -> None:
+    books = Books(parse_plan(plan_fields()))
+    for n in range(3):
+        books.reading("export", "S", Reading(T0 + n * HOUR, (Value("energy", 10**30 + n, "kWh"),)), bytes([n]) * 32)
+    books.coverage("export", Coverage(T0, T0 + 4 * HOUR, 1, 1, {}))
+    with pytest.raises(AccountingError, match="N5"):
+        state(books, Choice(b"", 0, T0, T0 + HOUR, ((0, b""), (1, b""))), bytes(32))
+
+
+def test_an_hour_between_two_thresholds_counts_for_one_regime() -> None:
+    """46 minutes of 60: enough of 45 minutes, not of 80 %."""
+    fields = stack(Random(1)).plan
+    base = {"version": "1", "edge": Decimal("0.01"), "accept": [], "density": Decimal("1.977")}
+    fields |= {"interval": 3600, "from": T0, "civil": 0}
+    fields["profiles"] = {
+        "cn": {**base, "validity": "minutes", "minutes": 45},
+        "eu": {**base, "validity": "share", "share": Decimal("0.8")},
+    }
+    stack_node = dict(fields["nodes"]["stack"])
+    stack_node.pop("operating", None)
+    stack_node.pop("threshold", None)
+    fields["nodes"] = {name: {**stack_node, "profile": name} for name in ("cn", "eu")}
+    for point in fields["points"].values():
+        point["sample"] = 60_000
+        point.pop("range", None)
+    books = Books(parse_plan(fields))
+    for minute in range(46):
+        values = tuple(
+            Value(name.partition("/")[2], Decimal("0.1"), point["unit"]) for name, point in fields["points"].items()
+        )
+        books.reading("stack", "S", Reading(T0 + minute * 60_000, values), b"h" * 32)
+    books.coverage("stack", Coverage(T0, T0 + HOUR, 46, 46, {}))
+    found = state(books, Choice(b"", 0, T0, T0 + HOUR, ((0, b""), (1, b""))), bytes(32))
+    assert [(row.node, row.status) for row in map(parse_row, found.rows)] == [("cn", "valid"), ("eu", "missing")]
+
+
 def test_a_profile_by_minutes_needs_no_share() -> None:
     fields = {"version": "1", "edge": Decimal("0.01"), "accept": [], "validity": "minutes", "minutes": 45}
     assert parse_regime("p", fields).minutes == 45

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.line import check_port
 from gateway.fieldbus.modbus.errors import PortError
 from gateway.fieldbus.modbus.serial_port import check, holders, open_port, warning
-from gateway.fieldbus.open_line import direction_of
+from gateway.fieldbus.open_line import check_port, direction_of
 from gateway.fieldbus.specs import LineSpec
 from tests.gateway.fieldbus.devices import meter
 

@@ -1,0 +1,73 @@
+"""Books from the gateway's own database: the same that a verifier keeps of the exported batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.records import GATEWAY
+from gateway.storage.database import Database
+from gateway.storage.record_reader import read_body, read_reading
+from gateway.storage.registers.accounted import accounted
+from gateway.storage.registers.marks import Marks
+from ledger_client.accounting.books import CONFIGURATION, Books
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+
+_COUNTED = (CONFIGURATION.encode(), words.EXCHANGE.encode())
+
+
+@dataclass(slots=True)
+class Fed:
+    """``places``: of the readings that were fed by record hash, where they are asked for."""
+
+    books: Books
+    records: int = 0
+    places: dict[bytes, int] = field(default_factory=dict)
+
+
+def feed(
+    books: Books, store: Database, first_id: int, last_id: int, *, places: bool = False, marked: bool = True
+) -> Fed:
+    """What the records of a stretch say. Raises Damaged where one cannot be read.
+
+    Args:
+        places: whether to note where each reading stands.
+        marked: of meters of counters alone only the readings that matter are fed, where the gateway marked them; the
+            books are the same.
+    """
+    fed = Fed(books)
+    for place, row in accounted(store, first_id, last_id, _wanted(books.plan, Marks(store) if marked else None)):
+        fed.records += 1
+        if row.kind == "reading":
+            reading, clock = read_reading(row)
+            own = record_hash(row.data)
+            books.reading(row.meter, clock, reading, own)
+            if places:
+                fed.places[own] = place
+        elif row.kind == "coverage":
+            body = read_body(row.kind, row.time_ms, row.data)
+            assert isinstance(body, Coverage)
+            books.coverage(row.meter, body)
+        elif any(name in row.data for name in _COUNTED):
+            event = parse_record(row.data).body
+            if isinstance(event, Event) and (row.meter == GATEWAY or event.name == words.EXCHANGE):
+                books.event(row.meter, event)
+    return fed
+
+
+def _wanted(plan: Plan, marks: Marks | None) -> dict[str, int | None]:
+    """Each meter of a plan, and from which place on its marked readings are enough (None: all are needed)."""
+    gauged = {
+        plan.points[name].meter
+        for node in plan.nodes.values()
+        for name in (*node.inputs.values(), *([node.operating] if node.operating else ()))
+    }
+    counted: dict[str, set[str]] = {meter: set() for meter in plan.meters}
+    for node in plan.nodes.values():
+        for _, name in node.terms:
+            counted[plan.points[name].meter].add(name.partition("/")[2])
+    return {
+        meter: None if marks is None or meter in gauged else marks.whole_from(meter, points)
+        for meter, points in counted.items()
+    }

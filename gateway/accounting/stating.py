@@ -1,0 +1,214 @@
+"""Statements: what is due of a plan, and the statement of one period with its rows file, up to its signing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.accounting.feeding import feed
+from gateway.accounting.history import History, SignedPeriod, SignedPlan
+from gateway.accounting.moments import civil_text, month_ms
+from gateway.accounting.stretch import stretch_of
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from gateway.process.failpoints import failpoint
+from gateway.storage.database import Database
+from ledger_client.accounting.assembly import civil, times_of
+from ledger_client.accounting.books import Books
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.rows import SECRET_SIZE, SUFFIX, Row, Rows, parse_row
+from ledger_client.accounting.statement import Choice, Statement, check_period, state
+from ledger_client.durable_files import whole_file
+from ledger_client.errors import VerificationError
+
+_SILENCE_MS = 120 * 3_600_000
+"""As far back as a silence of gauges is counted (H6)."""
+_YEAR_MS = 366 * 86_400_000
+FOLDER = "statements"
+"""Of rows files, within the data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A period of one plan, or as much of one as it rules."""
+
+    signed: SignedPlan
+    from_ms: int
+    to_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A statement that can be signed. ``rows``: where its rows are, or would be; ``secret``: what their salts are made
+    of; ``records``: how many were read."""
+
+    plan: Plan
+    choice: Choice
+    statement: Statement
+    rows: Path
+    secret: bytes
+    records: int
+
+
+def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
+    """A period cut at civil months and where another plan of the name begins to rule (P2, N6). Raises GatewayError."""
+    plans = history.of_plan(name)
+    if not plans:
+        raise GatewayError(Message("statement-no-plan", name=name))
+    begins = [plans[0].plan.from_ms]
+    for signed in plans[1:]:
+        interval_ms = signed.plan.interval_ms
+        begins.append(-(-signed.rules_from_ms // interval_ms) * interval_ms)
+    found = []
+    for number, (signed, begin_ms) in enumerate(zip(plans, begins, strict=True)):
+        end_ms = min([to_ms, *begins[number + 1 :]])
+        for start_ms, stop_ms in _months(signed.plan, max(begin_ms, from_ms), end_ms):
+            check_period(signed.plan, start_ms, stop_ms)
+            found.append(Part(signed, start_ms, stop_ms))
+    if not found:
+        raise GatewayError(Message("statement-before-plan", name=name, time_ms=begins[0]))
+    return found
+
+
+def _months(plan: Plan, from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
+    while from_ms < to_ms:
+        now = civil(plan, from_ms)
+        end_ms = min(month_ms(now.year, now.month + 1, plan.civil_min), to_ms)
+        yield from_ms, end_ms
+        from_ms = end_ms
+
+
+def due(history: History, name: str, now_ms: int) -> list[Part]:
+    """The months that are over and not stated."""
+    plans = history.of_plan(name)
+    if not plans:
+        return []
+    stated = history.stated(name)
+    plan = plans[-1].plan
+    now = civil(plan, now_ms)
+    from_ms = max((period.to_ms for period in stated), default=plans[0].plan.from_ms)
+    to_ms = month_ms(now.year, now.month, plan.civil_min)
+    return parts(history, name, from_ms, to_ms) if from_ms < to_ms else []
+
+
+def already(history: History, part: Part) -> SignedPeriod | None:
+    """The newest statement of exactly this period."""
+    same = [p for p in history.stated(part.signed.plan.name) if (p.from_ms, p.to_ms) == (part.from_ms, part.to_ms)]
+    return same[-1] if same else None
+
+
+def make(store: Database, history: History, part: Part, folder: Path, reason: str | None) -> Made:
+    """The statement of a period, the next version where it is stated already; nothing is written.
+
+    Raises:
+        NotYet: it is not over, or not sealed.
+        Declined: it overlaps another statement, or leaves a gap behind one.
+        GatewayError: records or rows are not there.
+        AccountingError: no statement can be made of it.
+    """
+    plan, earlier = part.signed.plan, already(history, part)
+    before = _before(history, part)
+    uses = _uses(history, part, before)
+    stretch = stretch_of(store, history, part.signed, before, earlier, part.from_ms, part.to_ms)
+    choice = Choice(
+        part.signed.record,
+        part.signed.iat_ms,
+        part.from_ms,
+        part.to_ms,
+        tuple((b.batch, b.statement_id) for b in (stretch.first, stretch.last)),  # type: ignore[arg-type]
+        before.record if before else None,
+        int(earlier.fields["version"]) + 1 if earlier else 1,
+        earlier.record if earlier else None,
+        reason if earlier else None,
+        tuple(period.record for period in uses),
+    )
+    rows = folder / rows_name(plan, choice)
+    fed = feed(Books(plan, stretch.entries), store, stretch.first.first_id, stretch.last.last_id)
+    secret = _secret(rows)
+    statement = state(fed.books, choice, secret, _history(uses, folder))
+    return Made(plan, choice, statement, rows, secret, fed.records)
+
+
+def rows_name(plan: Plan, choice: Choice) -> str:
+    """The name of a rows file: plan, civil month or times, version."""
+    begin, end = civil(plan, choice.from_ms), civil(plan, choice.to_ms)
+    whole = month_ms(begin.year, begin.month, plan.civil_min) == choice.from_ms
+    whole = whole and month_ms(begin.year, begin.month + 1, plan.civil_min) == choice.to_ms
+    period = f"{begin:%Y-%m}" if whole else f"{begin:%Y%m%dT%H%M}-{end:%Y%m%dT%H%M}"
+    return f"{plan.name}-{period}-v{choice.version}{SUFFIX}"
+
+
+def _before(history: History, part: Part) -> SignedPeriod | None:
+    """The statement that this one follows; statements of a plan tile time (T2, T4)."""
+    stated = history.stated(part.signed.plan.name)
+    same = (part.from_ms, part.to_ms)
+    for period in stated:
+        if (period.from_ms, period.to_ms) != same and period.from_ms < part.to_ms and part.from_ms < period.to_ms:
+            raise Declined(Message("statement-overlaps", from_ms=period.from_ms, to_ms=period.to_ms))
+    earlier = [period for period in stated if period.to_ms <= part.from_ms]
+    if earlier and earlier[-1].to_ms != part.from_ms:
+        raise Declined(Message("statement-gap", from_ms=earlier[-1].to_ms, to_ms=part.from_ms))
+    return earlier[-1] if earlier else None
+
+
+def _uses(history: History, part: Part, before: SignedPeriod | None) -> list[SignedPeriod]:
+    """The statements whose rows are populations of this one, oldest first: as far back as its rules look (T5)."""
+    plan, begins = part.signed.plan, list[int]()
+    for node in plan.nodes.values():
+        if node.method == words.CEMS:
+            year, quarter = times_of(plan, part.from_ms).year[0], part.from_ms - _YEAR_MS
+            of_rule = {"EU-45": year, "CN-HJ75": quarter}
+            begins += [part.from_ms - _SILENCE_MS, of_rule.get(node.regime.substitution or "", part.from_ms)]
+    begin_ms, found = min(begins, default=part.from_ms), list[SignedPeriod]()
+    by_record = {period.record: period for period in history.periods}
+    while before is not None and before.to_ms > begin_ms:
+        found.append(before)
+        before = by_record.get(bytes(before.fields.get("before", b"")))
+    return found[::-1]
+
+
+def _history(uses: list[SignedPeriod], folder: Path) -> Mapping[str, list[Row]]:
+    """The rows of these statements by node, from their rows files."""
+    roots = {bytes(period.fields["rows"][1]): period for period in uses}
+    rows: dict[bytes, Rows] = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")) if roots else ():
+        with suppress(VerificationError, OSError):
+            read = Rows.parse(path.read_bytes())
+            rows[read.root] = read
+    found: dict[str, list[Row]] = {}
+    for root, period in roots.items():
+        if root not in rows:
+            raise GatewayError(
+                Message("statement-rows-missing", folder=str(folder), from_ms=period.from_ms, to_ms=period.to_ms)
+            )
+        for row in map(parse_row, rows[root].rows):
+            found.setdefault(row.node, []).append(row)
+    return {node: sorted(of_node, key=lambda row: row.from_ms) for node, of_node in found.items()}
+
+
+def _secret(path: Path) -> bytes:
+    """The secret of a run that was ended between its rows file and its signing, else a new one."""
+    with suppress(VerificationError, OSError):
+        return Rows.parse(path.read_bytes()).secret
+    return secrets.token_bytes(SECRET_SIZE)
+
+
+def keep_rows(made: Made) -> None:
+    """Write the rows file, whole and durable, before anything is signed. Raises GatewayError."""
+    try:
+        made.rows.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(made.rows) as file:
+            file.write(Rows(made.secret, made.statement.rows).encode())
+    except OSError as error:
+        raise GatewayError(Message("output-not-writable", path=str(made.rows), error=os_error(error))) from None
+    failpoint("rows")
+
+
+def shown(plan: Plan, time_ms: int) -> str:
+    """A moment by the plan's civil time."""
+    return civil_text(time_ms, plan.civil_min)

@@ -1,0 +1,115 @@
+"""Summary of a statement for the person who closes a month: a table of statuses a node, and I8 with its numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.numbers import MILLI, mantissa_of, scaled
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.rows import Row, parse_row
+
+
+class Tally(NamedTuple):
+    """Rows of a node with one status: how many, and their sum in thousandths of the base unit."""
+
+    node: str
+    status: str
+    rows: int
+    milli: int
+
+
+class Balance(NamedTuple):
+    """I8 of one point in a node, in thousandths: R(last) − R(first) + Σ jumps, with its sign."""
+
+    node: str
+    point: str
+    sign: int
+    first: int
+    last: int
+    jumps: int
+
+    @property
+    def energy(self) -> int:
+        """What it gives to the node."""
+        return self.sign * (self.last - self.first + self.jumps)
+
+
+def tallies(rows: Sequence[Row]) -> list[Tally]:
+    """By node and status, in the order of a statement."""
+    found: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row in rows:
+        found[row.node, words.RANK[row.status]].append(row.amount or 0)
+    return [Tally(node, words.STATUSES[rank], len(all_), sum(all_)) for (node, rank), all_ in sorted(found.items())]
+
+
+def balances(plan: Plan, rows: Sequence[Row]) -> Iterator[Balance]:
+    """Of each point of a node of counters, from its first edge to its last."""
+    for node in plan.nodes.values():
+        own = [row for row in rows if row.node == node.name and "edges" in row.facts]
+        if not own or not node.terms:
+            continue
+        for sign, point in node.terms:
+            first, last = _edges(own[0], point)[0], _edges(own[-1], point)[1]
+            jumps = sum(_milli(jump[2]) for row in own for jump in row.facts.get("jumps", ()) if jump[0] == point)
+            yield Balance(node.name, point, sign, first, last, jumps)
+
+
+def sum_of(plan: Plan, node: str, rows: Sequence[Row]) -> int:
+    """Of all rows of a node, less what went to the one below it (P5)."""
+    below = plan.nodes[node].below
+    return sum((row.amount or 0) * (-1 if row.node == below else 1) for row in rows if row.node in (node, below))
+
+
+def lines(plan: Plan, written: Sequence[bytes]) -> Iterator[str]:
+    """The text."""
+    rows = [parse_row(row) for row in written]
+    yield f"{'node':20} {'status':12} {'intervals':>9} {'amount':>20}"
+    for tally in tallies(rows):
+        yield f"{tally.node:20} {tally.status:12} {tally.rows:9} {amount(tally.milli):>20} {unit_of(plan, tally.node)}"
+    by_node: dict[str, list[Balance]] = defaultdict(list)
+    for balance in balances(plan, rows):
+        by_node[balance.node].append(balance)
+    for node, all_ in by_node.items():
+        total, energy, unit = sum_of(plan, node, rows), sum(b.energy for b in all_), unit_of(plan, node)
+        same = "=" if total == energy else "differs from"
+        yield f"I8 {node}: sum of rows {amount(total)} {same} registers {amount(energy)} {unit}"
+        for b in all_:
+            sign = "+" if b.sign > 0 else "-"
+            yield f"   {sign} {b.point}: {amount(b.last)} - {amount(b.first)} + jumps {amount(b.jumps)}"
+
+
+def unit_of(plan: Plan, node: str) -> str:
+    """The base unit of a node's rows."""
+    of = plan.nodes[node]
+    if of.method is not None:
+        return "kg"
+    terms = of.terms or next((n.terms for n in plan.nodes.values() if n.below == node), ())
+    unit = plan.points[terms[0][1]].unit if terms else None
+    return unit.base if unit is not None else ""
+
+
+def amount(milli: int) -> str:
+    """Thousandths as a number with three places."""
+    return f"{scaled(milli, MILLI):,f}"
+
+
+def _edges(row: Row, point: str) -> tuple[int, int]:
+    edge = next(edge for edge in row.facts["edges"] if edge[0] == point)
+    return _milli(edge[1]), _milli(edge[2])
+
+
+def _milli(value: Any) -> int:
+    """Of a decimal as rows bear it."""
+    number = value if isinstance(value, Decimal) else _decimal(value)
+    found = mantissa_of(number, MILLI)
+    assert found is not None
+    return found
+
+
+def _decimal(tag: Any) -> Any:
+    exponent, mantissa = tag.value
+    return Decimal((mantissa < 0, tuple(map(int, str(abs(mantissa)))), exponent))

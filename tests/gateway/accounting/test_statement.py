@@ -1,0 +1,97 @@
+"""Statement of a period, from the gateway's database to a stranger's recomputation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from gateway.cli.app import main
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
+from gateway.evidence.sealing import seal_next
+from gateway.recording.rules import Rules
+from gateway.storage.database import Database
+from ledger_client.accounting.formats.rows import Rows
+from ledger_client.recompute.run import recompute
+from tests.support.audited import FAR_S, exported, trust_of
+from tests.support.epochs import running
+from tests.support.stated import QUARTER_MS, Site
+
+
+def said(*words: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, words)])
+
+
+def period(from_ms: int, quarters: int) -> str:
+    return "/".join(iso(time_ms) for time_ms in (from_ms, from_ms + quarters * QUARTER_MS))
+
+
+def iso(time_ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time_ms // 1000))
+
+
+async def run(*words: object) -> Any:
+    done = await asyncio.to_thread(said, "statement", *words, "--json")
+    assert done.exit_code == 0, done.output + done.stderr
+    (one,) = json.loads(done.stdout)["statements"]
+    return one
+
+
+def test_two_periods_are_stated_once_and_recomputed_from_the_exports(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.publish()
+    site.polls(90 * 3)
+    site.polls(1, quality=1 << 17)  # COUNTER_RESET
+    site.polls(90 * 5)
+    site.stop()
+    first, second = period(site.from_ms, 4), period(site.from_ms + 4 * QUARTER_MS, 3)
+
+    async def work() -> None:
+        async with running(site.loaded):
+            dry = await run(site.loaded.path, "--period", first, "--dry-run")
+            assert (dry["signed"], dry["record"]) == (False, None)
+            assert not rows_files(site.loaded)
+            stated = await run(site.loaded.path, "--period", first)
+            assert stated["nodes"] == dry["nodes"]
+            again = await run(site.loaded.path, "--period", first)
+            assert (again["record"], again["signed"]) == (stated["record"], False)
+            text = await asyncio.to_thread(said, "statement", site.loaded.path, "--period", second)
+            assert text.exit_code == 0, text.stderr
+            assert "I8 station: sum of rows" in text.stdout
+            assert "differs" not in text.stdout
+            anew = await run(site.loaded.path, "--period", second, "--reason", "a late value")
+            assert anew["version"] == 2
+            gap = await asyncio.to_thread(
+                said, "statement", site.loaded.path, "--period", period(site.from_ms + 30 * QUARTER_MS, 1)
+            )
+            assert (gap.exit_code, "not stated" in gap.stderr) == (1, True)
+
+    asyncio.run(work())
+    assert_recomputed(site.loaded, tmp_path / "out", 3)
+
+
+def rows_files(loaded: Config) -> list[Path]:
+    """The rows files of its data folder."""
+    return sorted((loaded.data / "statements").glob("*.mrows"))
+
+
+def assert_recomputed(loaded: Config, out: Path, statements: int) -> None:
+    """What the database holds, exported, gives the same statements."""
+    keys = load_keys(loaded)
+    store = Database(loaded.database)
+    with store.transaction():
+        store.batches.cut()
+    while seal_next(store, Rules.of(loaded).issuer(keys.statement), time.time_ns() // 1_000_000):
+        pass
+    store.close()
+    rows = rows_files(loaded)
+    result = recompute(exported(loaded.database, out), trust_of(loaded), FAR_S, rows=rows, processes=1)
+    assert [one.differences for one in result.periods] == [[]] * statements
+    assert result.equal, result.audit
+    assert all(one.rows_compared for one in result.periods)
+    assert Rows.parse(rows[0].read_bytes()).rows
