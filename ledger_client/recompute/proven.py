@@ -84,9 +84,13 @@ def _bundles(paths: Sequence[Path]) -> Iterator[bytes]:
 
 def _stated(rows: Rows, path: Path, sources: Sources) -> StatedRows:
     root = [len(rows.rows), rows.root]
-    period = next((p for p in sources.periods.values() if p.fields.get("rows") == root), None)
-    if period is None:
+    fitting = [period for period in sources.periods.values() if period.fields.get("rows") == root]
+    if not fitting:
         refuse("T1", str(path), "no statement in the files has these rows", "give its batch, or its .mseal")
+    superseded = {period.fields.get("supersedes") for period in fitting}
+    period = next(
+        (one for one in fitting if one.record not in superseded), fitting[-1]
+    )  # versions may have the same rows
     signed = sources.plan_of(period.fields)
     if signed is None:
         named = period.fields.get("plan")

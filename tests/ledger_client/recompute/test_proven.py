@@ -153,11 +153,27 @@ def test_what_the_reader_should_know(tmp_path: Path) -> None:
     )
     site.polls(2)
     site.seal()
-    found = proven(site.files, [first], trusted(), NOW)
-    assert [note.partition(": ")[2] for note in found.notes] in ([], ["version 2 supersedes it"])
+    (version_2,), notes = proven(site.files, [first], trusted(), NOW)
+    assert (version_2.fields["version"], notes) == (2, [])  # both have the same rows
     events = [path for n, path in enumerate(proofs(site, tmp_path)) if n != 1]
     lacking = proven(events, [again], trusted(), NOW)
     assert any("1 of its entries are in no file" in note for note in lacking.notes)
+
+
+def test_a_superseded_statement_is_named(tmp_path: Path) -> None:
+    site = Accounted(tmp_path)
+    from_ms = site.from_ms
+    site.publish(plan_fields(from_ms))
+    site.polls(200)
+    site.seal()
+    statement, rows = site.state(from_ms, from_ms + QUARTER_MS, (0, 0))
+    later = {"version": 2, "supersedes": record_hash(site.rows[-1]), "reason": "again", "rows": [1, bytes(32)]}
+    site.event("period", **(dict(statement.fields) | later))
+    site.polls(2)
+    site.seal()
+    (found,), notes = proven(site.files, [rows], trusted(), NOW)
+    assert found.fields["version"] == 1
+    assert [note.partition(": ")[2] for note in notes] == ["version 2 supersedes it"]
 
 
 # ---- the command
