@@ -16,6 +16,7 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row, Rows, parse_row
 from ledger_client.accounting.statement import UNCERTAINTY, parse_choice
 from ledger_client.accounting.tables.stated import StatedRows
+from ledger_client.errors import VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.record import parse_record
@@ -45,7 +46,7 @@ def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) 
         VerificationError: a plan, an entry or a statement is not proven.
     """
     sources = _sources(paths, trust, now)
-    found = [_stated(Rows.parse(data), path, sources) for data, path in zip(files_read(rows), rows, strict=True)]
+    found = [_stated(_rows(data, path), path, sources) for data, path in zip(files_read(rows), rows, strict=True)]
     found.sort(key=lambda stated: (stated.plan.name, stated.span))
     for before, after in pairwise(found):
         if before.plan.name == after.plan.name and after.span[0] < before.span[1]:
@@ -80,6 +81,13 @@ def _bundles(paths: Sequence[Path]) -> Iterator[bytes]:
         for index, record in enumerate(file.records()):
             if accounting_event(record):
                 yield file.prove(index)[1]
+
+
+def _rows(data: bytes, path: Path) -> Rows:
+    try:
+        return Rows.parse(data)
+    except VerificationError as error:
+        refuse("T1", str(path), f"it is no rows file: {error.detail}", "give the .mrows of the statement")
 
 
 def _stated(rows: Rows, path: Path, sources: Sources) -> StatedRows:

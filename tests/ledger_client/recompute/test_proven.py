@@ -99,6 +99,13 @@ def test_a_changed_amount_is_not_proven(told: tuple[Accounted, Path, int], tmp_p
         proven(site.files, [changed], trusted(), NOW)
 
 
+def test_a_file_that_holds_no_rows_is_named(told: tuple[Accounted, Path, int]) -> None:
+    site, _, _ = told
+    with pytest.raises(AccountingError, match="it is no rows file") as refused:
+        proven(site.files, [site.files[0]], trusted(), NOW)
+    assert refused.value.where == str(site.files[0])
+
+
 def test_a_statement_of_a_stranger_is_not_proven(told: tuple[Accounted, Path, int]) -> None:
     site, rows, _ = told
     other = key_entry("statement", key("stranger", ES256).public, VALID_FROM, gateway=GATEWAY)
