@@ -42,7 +42,7 @@ def test_a_row_is_written_as_cbor2_writes_it(seed: int) -> None:
     assert row.amount is not None
     written = row_bytes(row)
     assert written == cbor2.dumps([*row[:4], decimal(row.amount), row.facts])
-    assert parse_row(written) == row
+    assert row_bytes(parse_row(written)) == written
 
 
 @pytest.mark.parametrize("size", SIZES)
