@@ -109,6 +109,7 @@ class HistoryMaker:
         """End a batch here, and seal all that wait."""
         self.journal.cut()
         while self.store.batches.cuts():
+            self.journal.demand_recording()
             self.journal.keep_time()
 
     def end(self) -> None:
