@@ -27,7 +27,7 @@ from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.recompute.chain import chain, goes_on, links_of
 from ledger_client.recompute.compare import Difference, differences
-from ledger_client.recompute.sources import SignedPeriod, Sources, rows_files, scan
+from ledger_client.recompute.sources import SignedPeriod, Sources, files_read, scan
 from ledger_client.verification.trust import Trust
 
 NO_SECRET: Final = bytes(32)
@@ -125,7 +125,7 @@ def recompute(
 
     result = audit(paths, trust, now, wanted=Wanted(allow_resume=True), processes=processes, keeper=keeper, take=take)
     held = {batch.batch: batch.statement_id for batch in result.batches}
-    given = rows_files(rows)
+    given = files_read(rows)
     for one in sorted(opened, key=lambda one: (one.choice.from_ms, one.choice.version)):
         failed[one.period.record] = _judged(one, held, given, _history(one.choice, sources, failed, given))
     _chained(failed, sources)

@@ -96,7 +96,7 @@ def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:
     sources = Sources()
     batches: list[tuple[int, BatchFile]] = []
     for path in paths:
-        if _is_proof(path):
+        if is_proof(path):
             _take_proof(path, trust, now, sources)
             continue
         try:
@@ -121,7 +121,17 @@ def _take(data: bytes, batch: int, sources: Sources) -> None:
     sources.take(record, batch)
 
 
-def _is_proof(path: Path) -> bool:
+def accounting_event(data: bytes) -> bool:
+    """Whether a record is a plan, an entry or a statement of the gateway's own. Raises VerificationError."""
+    if _MARK not in data[:_HEADER]:
+        return False
+    record = parse_record(data)
+    body = record.body
+    return isinstance(body, Event) and record.claims.meter == GATEWAY_ITSELF and body.name in NAMES
+
+
+def is_proof(path: Path) -> bool:
+    """Whether a file is a ``.mseal`` proof. Raises FileError."""
     try:
         return is_bundle(path)
     except OSError as error:
@@ -135,12 +145,12 @@ def _take_proof(path: Path, trust: Trust, now: int, sources: Sources) -> None:
     sources.take(parse_record(Bundle.parse(data).record), proven.batch)
 
 
-def rows_files(paths: Sequence[Path]) -> list[bytes]:
-    """The bytes of ``.mrows`` files. Raises FileError."""
+def files_read(paths: Sequence[Path]) -> list[bytes]:
+    """The bytes of ``.mrows`` and ``.mseal`` files. Raises FileError."""
     found = []
     for path in paths:
         try:
             found.append(path.read_bytes())
         except OSError as error:
-            raise FileError(f"{path}: {error.strerror}; give the path of a .mrows file that may be read") from None
+            raise FileError(f"{path}: {error.strerror}; give the path of a file that may be read") from None
     return found

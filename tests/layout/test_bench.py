@@ -17,7 +17,10 @@ LINES, POLLS = 5, 120
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nothing"], "benchmarks: crash, cut, dishonest, feed, fieldbus-line, fieldbus-tcp, fieldbus-truth"),
+        (
+            ["nothing"],
+            "benchmarks: accounting, crash, cut, dishonest, feed, fieldbus-line, fieldbus-tcp, fieldbus-truth",
+        ),
         ([], "benchmarks: "),
         (["fieldbus-truth", "--gard", "off"], "no option --gard; options and their defaults: --polls 100000, --guard"),
         (["fieldbus-truth", "--guard", "maybe"], "--guard maybe: give one of on, off"),

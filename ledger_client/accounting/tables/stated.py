@@ -1,0 +1,81 @@
+"""Statements as tables show them: with plan, rows and entries; units, times and amounts as text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from ledger_client.accounting.assembly import civil
+from ledger_client.accounting.formats.entries import Entry
+from ledger_client.accounting.formats.numbers import MILLI, scaled
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.formats.words import EMISSION
+from ledger_client.times import rfc3339, rfc3339_ms
+
+Cell = str | int | bool | None
+"""Decimals are text, exactly as they are written."""
+
+
+class Table(NamedTuple):
+    """Names of columns, and lines of as many cells."""
+
+    header: tuple[str, ...]
+    lines: list[tuple[Cell, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class StatedRows:
+    """A statement: its record hash, its event's fields, its plan, its rows, and the entries on the plan in the order in
+    which they were made (also those that were made after it)."""
+
+    record: bytes
+    fields: Mapping[str, Any]
+    plan: Plan
+    rows: Sequence[Row]
+    entries: Sequence[Entry]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """From and to, in ms."""
+        return self.fields["from"], self.fields["to"]
+
+
+def base_unit(plan: Plan, name: str) -> str:
+    """The unit of a node's amounts: Wh, kg or m3."""
+    node = plan.nodes.get(name)
+    if node is None:
+        refuse("T1", "rows", f"the plan has no node {name}", "give the plan that the statement names")
+    if node.role == EMISSION:
+        return "kg"
+    for _, point in node.terms:
+        unit = plan.points[point].unit
+        assert unit is not None
+        return unit.base
+    above = next(other for other in plan.nodes.values() if other.below == name)  # P4, P5: one takes from it
+    return base_unit(plan, above.name)
+
+
+def utc(time_ms: int) -> str:
+    """RFC 3339 in UTC; milliseconds where there are any."""
+    return rfc3339_ms(time_ms) if time_ms % 1000 else rfc3339(time_ms // 1000)
+
+
+def civil_time(plan: Plan, time_ms: int) -> str:
+    """RFC 3339 by the plan's civil time, with its offset."""
+    sign, minutes = "-" if plan.civil_min < 0 else "+", abs(plan.civil_min)
+    local = utc(time_ms + plan.civil_min * timedelta(minutes=1) // timedelta(milliseconds=1))
+    return f"{local.removesuffix('Z')}{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def civil_month(plan: Plan, time_ms: int) -> str:
+    """Year and month by the plan's civil time, as 2026-10."""
+    return civil(plan, time_ms).strftime("%Y-%m")
+
+
+def written(mantissa: int | None, exponent: int = MILLI) -> str | None:
+    """A value as text with all its places; None: there is none."""
+    return None if mantissa is None else f"{scaled(mantissa, exponent):f}"

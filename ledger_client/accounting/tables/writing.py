@@ -1,0 +1,33 @@
+"""Tables as CSV (RFC 4180, UTF-8) and as JSON. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from codecs import BOM_UTF8
+from collections.abc import Sequence
+
+from ledger_client.accounting.tables.stated import Cell, StatedRows, Table
+
+
+def as_csv(table: Table, *, bom: bool = False) -> bytes:
+    """A header line, then the lines, each ended by CR LF. ``bom``: spreadsheets then take it for UTF-8."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(table.header)
+    writer.writerows([_text(cell) for cell in line] for line in table.lines)
+    return (BOM_UTF8 if bom else b"") + text.getvalue().encode()
+
+
+def as_json(table: Table, statements: Sequence[StatedRows]) -> bytes:
+    """The statements by record, and the lines as objects; decimals are text."""
+    stated = [{"record": one.record.hex(), "plan": one.fields["plan"].hex()} for one in statements]
+    lines = [dict(zip(table.header, line, strict=True)) for line in table.lines]
+    return (json.dumps({"statements": stated, "rows": lines}, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return ("true" if cell else "false") if isinstance(cell, bool) else str(cell)

@@ -1,0 +1,63 @@
+"""Command ``meterseal-ledger table``: proven statements as CSV or JSON for spreadsheets, databases and reports."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from ledger_client.cli.options import UsageError
+from ledger_client.errors import FileError, VerificationError
+from ledger_client.verification.explain import clean
+from ledger_client.verification.trust import load_trust
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["hours", "periods", "mrr", "cn-monthly"]))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--trust", "trust_file", required=True, type=click.Path(path_type=Path), metavar="TRUST.toml")
+@click.option("--rows", multiple=True, required=True, metavar="FILE.mrows", type=click.Path(path_type=Path),
+              help="the rows of a statement; may be given again")  # fmt: skip
+@click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(path_type=Path), help="- for stdout")
+@click.option("--bom", is_flag=True, help="begin with a byte order mark, so that spreadsheets read UTF-8")
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of CSV")
+def table(
+    kind: str, files: tuple[Path, ...], trust_file: Path, rows: tuple[Path, ...], output: Path, bom: bool, as_json: bool
+) -> None:
+    """Write a table of statements: their hours, their periods, the MRR's hours, or China's months of electricity.
+
+    FILES are batches (.mbatch) or proofs (.mseal) with the statements, their plans and entries. Every figure comes from
+    rows under the root of a signed statement; `recompute` tells whether they follow from the readings. Exit 1: not
+    proven, and nothing is written.
+    """
+    from ledger_client.accounting.formats.refusal import AccountingError
+    from ledger_client.accounting.tables import writing
+    from ledger_client.accounting.tables.kinds import KINDS
+    from ledger_client.durable_files import whole_file
+    from ledger_client.recompute.proven import proven
+
+    if bom and as_json:
+        raise UsageError("--bom has no effect with --json", "leave one of them out")
+    trust = load_trust(trust_file)
+    try:
+        found = proven(files, rows, trust, int(time.time()))
+        made = KINDS[kind](found.statements)
+    except FileError:
+        raise
+    except (AccountingError, VerificationError) as error:
+        click.echo(clean(f"NOT PROVEN: {error}"), err=True)
+        sys.exit(1)
+    data = writing.as_json(made, found.statements) if as_json else writing.as_csv(made, bom=bom)
+    for note in found.notes:
+        click.echo(clean(f"note: {note}"), err=True)
+    if str(output) == "-":
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        with whole_file(output) as target:
+            target.write(data)
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
+    click.echo(f"wrote {output}: {len(made.lines)} lines of {len(found.statements)} proven statements", err=True)

@@ -1,0 +1,138 @@
+"""Statements with their rows, each proven: signed by a gateway that the trust file knows, and the rows under the root.
+
+What a table is made of. Reads files; whether the figures follow from the readings is what ``recompute.run`` tells.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger_client.accounting.formats.numbers import MILLI, mantissa_of
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.formats.rows import Row, Rows, parse_row
+from ledger_client.accounting.statement import UNCERTAINTY, parse_choice
+from ledger_client.accounting.tables.stated import StatedRows
+from ledger_client.errors import VerificationError
+from ledger_client.formats.batch_file import BatchFile
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.record import parse_record
+from ledger_client.recompute.sources import SignedPeriod, Sources, accounting_event, files_read, is_proof
+from ledger_client.times import rfc3339
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.verify import verify
+
+
+class Proven(NamedTuple):
+    """Statements in order of time, and what their reader should know."""
+
+    statements: list[StatedRows]
+    notes: list[str]
+
+
+def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) -> Proven:
+    """The statements that ``.mrows`` files belong to.
+
+    Args:
+        paths: ``.mbatch`` and ``.mseal`` files with the statements, their plans, and entries.
+        rows: ``.mrows`` files, one a statement.
+
+    Raises:
+        AccountingError: there is no statement of some rows, or something does not fit it.
+        FileError: a file cannot be read.
+        VerificationError: a plan, an entry or a statement is not proven.
+    """
+    sources = _sources(paths, trust, now)
+    found = [_stated(_rows(data, path), path, sources) for data, path in zip(files_read(rows), rows, strict=True)]
+    found.sort(key=lambda stated: (stated.plan.name, stated.span))
+    for before, after in pairwise(found):
+        if before.plan.name == after.plan.name and after.span[0] < before.span[1]:
+            told = f"two statements have {rfc3339(after.span[0] // 1000)}"
+            refuse("T4", "rows", told, "give the rows of the last version only")
+    return Proven(found, [note for stated in found for note in _notes(stated, sources)])
+
+
+def _sources(paths: Sequence[Path], trust: Trust, now: int) -> Sources:
+    """Plans, entries and statements of files, each verified by its proof; batches in their order."""
+    taken: list[tuple[int, bytes]] = []
+    gateways = set[str]()
+    for bundle in _bundles(paths):
+        fact = verify(bundle, trust, now, kind="event")
+        gateways.add(fact.gateway)
+        taken.append((fact.batch, Bundle.parse(bundle).record))
+    if len(gateways) > 1:
+        refuse("T2", "files", f"they are of the gateways {' and '.join(sorted(gateways))}", "give those of one")
+    sources = Sources()
+    for batch, data in sorted(taken, key=lambda item: item[0]):
+        sources.take(parse_record(data), batch)
+    return sources
+
+
+def _bundles(paths: Sequence[Path]) -> Iterator[bytes]:
+    """The proofs among files, and those of what batches hold of the accounting."""
+    for path in paths:
+        if is_proof(path):
+            yield from files_read([path])
+            continue
+        file = BatchFile.open(path)
+        for index, record in enumerate(file.records()):
+            if accounting_event(record):
+                yield file.prove(index)[1]
+
+
+def _rows(data: bytes, path: Path) -> Rows:
+    try:
+        return Rows.parse(data)
+    except VerificationError as error:
+        refuse("T1", str(path), f"it is no rows file: {error.detail}", "give the .mrows of the statement")
+
+
+def _stated(rows: Rows, path: Path, sources: Sources) -> StatedRows:
+    root = [len(rows.rows), rows.root]
+    fitting = [period for period in sources.periods.values() if period.fields.get("rows") == root]
+    if not fitting:
+        refuse("T1", str(path), "no statement in the files has these rows", "give its batch, or its .mseal")
+    superseded = {period.fields.get("supersedes") for period in fitting}
+    period = next(
+        (one for one in fitting if one.record not in superseded), fitting[-1]
+    )  # versions may have the same rows
+    signed = sources.plan_of(period.fields)
+    if signed is None:
+        named = period.fields.get("plan")
+        if type(named) is bytes and named in sources.refused:
+            raise sources.refused[named].error
+        refuse("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
+    parse_choice(period.fields, signed.iat_ms)
+    plan, parsed = signed.plan, tuple(map(parse_row, rows.rows))
+    _demand_totals(period, parsed)
+    entries = [e for _, e in sources.entries if e.of in plan.points or e.of in plan.nodes]
+    return StatedRows(period.record, period.fields, plan, parsed, entries)
+
+
+def _demand_totals(period: SignedPeriod, rows: Sequence[Row]) -> None:
+    """The statement's totals are the sums of its rows (T1)."""
+    if "totals" not in period.fields:
+        return
+    sums = defaultdict[tuple[str, str], int](int)
+    for row in rows:
+        if row.amount is not None:
+            sums[row.node, row.status] += row.amount
+    try:
+        stated = {(n, s): mantissa_of(amount, MILLI) for n, s, amount in period.fields["totals"] if s != UNCERTAINTY}
+    except (TypeError, ValueError):
+        refuse("T1", "period.totals", "they are not [node, status, amount]")
+    if stated != sums:
+        refuse("I8", "period.totals", "they are not the sums of its rows", "recompute the statement from its batches")
+
+
+def _notes(stated: StatedRows, sources: Sources) -> Iterator[str]:
+    begin = rfc3339(stated.span[0] // 1000)
+    known = {entry.record for _, entry in sources.entries}
+    if lacking := sum(record not in known for record in stated.fields["entries"]):
+        yield f"statement of {begin}: {lacking} of its entries are in no file, settlements may be among them"
+    for other in sources.periods.values():
+        if other.fields.get("supersedes") == stated.record:
+            yield f"statement of {begin}: version {other.fields.get('version')} supersedes it"
