@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from gateway.accounting import catalog
 from gateway.accounting.summary import balances, lines
@@ -15,9 +16,9 @@ def test_an_emission_by_electricity_is_not_compared_with_its_registers(tmp_path:
     site = Accounted(tmp_path)
     from_ms = site.from_ms
     factors = [dict(factor) for factor in catalog.factors() if factor["series"] == "CN-average"]
-    terms = {"terms": [[1, POINT]], "profile": "ours"}
-    by_energy = {"role": "emission", "method": "electricity", "factor": "CN-average", "factor_rule": "year-of-use"}
-    nodes = {"station": {"role": "production", **terms}, "co2": {**by_energy, **terms}}
+    of: dict[str, Any] = {"terms": [[1, POINT]], "profile": "ours"}
+    by_energy = {"method": "electricity", "factor": "CN-average", "factor_rule": "year-of-use"}
+    nodes = {"station": {**of, "role": "production"}, "co2": {**of, **by_energy, "role": "emission"}}
     fields = plan_fields(from_ms, nodes=nodes, factors=factors)
     site.publish(fields)
     site.polls(300)

@@ -42,7 +42,7 @@ def test_a_few_hours_are_stated_and_recomputed(tmp_path: Path) -> None:
     }
     assert all(path.name.startswith("demo-") for path in Path(found["evidence"]).iterdir())
     again = [sys.executable, "-m", "gateway.cli", "demo", "--month", "--dir", str(folder)]
-    assert subprocess.run(again, capture_output=True).returncode == 1
+    assert subprocess.run(again, capture_output=True).returncode == 2
 
 
 @pytest.mark.parametrize("minutes", [MONTH_MIN, SHORT_MIN])
