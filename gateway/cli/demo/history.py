@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.acquisition.meter_identity import EXCHANGED
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock, KernelClock
 from gateway.commissioning.line_specs import line_specs
@@ -48,7 +49,7 @@ class VirtualTime:
 
 
 class HistoryMaker:
-    """A gateway that is polled by hand, every meter in each round; its meters have one period."""
+    """A gateway that is polled by hand, all meters together; they have one period."""
 
     def __init__(self, config: Config, began_ms: int) -> None:
         """Begins an epoch. Raises GatewayError; ValueError for a gateway that is not called ``demo-…``: no other's keys
@@ -68,12 +69,12 @@ class HistoryMaker:
             for meter in spec.meters
         }
         self._flags: dict[str, int] = {}  # of each meter's next reading
-        self._anchor_ms, self._rounds = self.journal.open(), 0
+        self._anchor_ms, self._polls = self.journal.open(), 0
 
-    def round(self, shown: Mapping[str, Mapping[str, int | None] | None]) -> None:
+    def poll(self, shown: Mapping[str, Mapping[str, int | None] | None]) -> None:
         """Poll every meter once, and let its period go by. ``shown``: by meter the raw numbers of its points (None: it
         does not answer)."""
-        due_ms = self._anchor_ms + self._rounds * self.every_ms
+        due_ms = self._anchor_ms + self._polls * self.every_ms
         for meter, blocks in self._blocks.items():
             numbers = shown[meter]
             if numbers is None:
@@ -86,13 +87,13 @@ class HistoryMaker:
                 if self._poller.doubts(meter, answer):
                     answers.append(BlockAnswer(*answer))
             self._poller.poll(Poll(meter, due_ms, tuple(answers), flags=self._flags.pop(meter, 0)))
-        self._rounds += 1
+        self._polls += 1
         self._time.passes(self.every_ms)
         self.journal.keep_time()
 
     def exchange(self, meter: str, fields: Mapping[str, Any]) -> None:
         """Another device answers from the next poll on, as somebody has accepted it."""
-        self.happened(meter, Event("meter-exchange", dict(fields)))
+        self.happened(meter, Event(EXCHANGED, dict(fields)))
         self._flags[meter] = int(Quality.METER_EXCHANGED)
 
     def happened(self, meter: str, event: Event) -> None:

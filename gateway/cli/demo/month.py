@@ -148,7 +148,7 @@ def _live(maker: HistoryMaker, config: Config, minutes: int) -> None:
             last, first = {"energy": plants.last_kwh}, {"energy": plants.factory_kwh(minute)}
             maker.exchange("factory", {"identity": "demo-2", "old": "demo-1", "last": last, "first": first})
             time_ms = maker.clock.now_ms()
-            maker.round(plants.shown(minute))
+            maker.poll(plants.shown(minute))
             values = {"final": plants.last_kwh, "initial": NEW_DEVICE_BEGINS_AT}
             entry = {
                 "kind": "register", "of": "factory/energy", "from": time_ms, "to": time_ms, "unit": "kWh",
@@ -156,7 +156,7 @@ def _live(maker: HistoryMaker, config: Config, minutes: int) -> None:
             }  # fmt: skip
             _sign(maker, words.ENTRY, entry)
         else:
-            maker.round(plants.shown(minute))
+            maker.poll(plants.shown(minute))
     maker.seal()
 
 
