@@ -47,10 +47,10 @@ def tallies(rows: Sequence[Row]) -> list[Tally]:
 
 
 def balances(plan: Plan, rows: Sequence[Row]) -> Iterator[Balance]:
-    """Of each point of a node of counters, from its first edge to its last."""
+    """Of each point of a node of registers, from its first edge to its last. An emission is no sum of registers."""
     for node in plan.nodes.values():
         own = [row for row in rows if row.node == node.name and "edges" in row.facts]
-        if not own or not node.terms:
+        if not own or not node.terms or node.method is not None:
             continue
         for sign, point in node.terms:
             first, last = _edges(own[0], point)[0], _edges(own[-1], point)[1]

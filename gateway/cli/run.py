@@ -28,14 +28,19 @@ def run(config_path: Path) -> None:
     "--dir", "folder", type=click.Path(path_type=Path), help="Folder for all files.  [default: ./meterseal-demo-TIME]"
 )
 @click.option("--for", "duration", metavar="DURATION", help='End after this time, such as "60s".')
+@click.option(
+    "--month", is_flag=True, help="Make a month of three plants in minutes, state and recompute it; --for: less of it."
+)
 @JSON
-def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
+def demo(folder: Path | None, duration: str | None, month: bool, as_json: bool) -> None:
     """Run the whole chain on this machine: simulated meters, gateway, ledger, proofs. Ctrl-C ends it."""
-    from gateway.cli.demo import run as demonstration
+    from gateway.cli.demo import month as of_a_month
+    from gateway.cli.demo import run as live
 
     try:
         seconds = duration_ms(duration) / 1000 if duration else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
     folder = folder or Path(f"meterseal-demo-{datetime.now():%Y%m%d-%H%M%S}")
-    sys.exit(demonstration.main(folder, seconds, as_json=as_json))
+    main = of_a_month.main if month else live.main
+    sys.exit(main(folder, seconds, as_json=as_json))

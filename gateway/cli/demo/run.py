@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +19,10 @@ from rich.live import Live
 
 from gateway.cli.demo import finish
 from gateway.cli.demo.balance import account, read_answers
+from gateway.cli.demo.parts import Place, end, end_with_parts, enrol, start, start_ledger, wait_for
 from gateway.cli.demo.view import summary_text, view
 from gateway.commissioning import site_init
 from gateway.commissioning.shipped_files import shipped
-from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth import setup
@@ -41,62 +38,31 @@ from ledger_client.errors import VerificationError
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 
-START_WITHIN_S, ANCHOR_WITHIN_S, STOP_WITHIN_S = 30.0, 60.0, 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a demonstration keeps what."""
-
-    folder: Path
-
-    @property
-    def answers(self) -> Path:
-        return self.folder / "answers.jsonl"
-
-    @property
-    def ready(self) -> Path:
-        return self.folder / "plant.json"
-
-    @property
-    def site(self) -> Path:
-        return self.folder / "gateway"
-
-    @property
-    def ledger(self) -> Path:
-        return self.folder / "ledger"
-
-    @property
-    def logs(self) -> Path:
-        return self.folder / "logs"
+ANCHOR_WITHIN_S = 60.0
 
 
 def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     """Run for ``seconds`` (None: until Ctrl-C), then prove, verify and sum up. Returns the exit code."""
     out = console(stderr=as_json)
-    if folder.exists() and any(folder.iterdir()):
-        raise GatewayError(Message("demo-folder-not-empty", folder=str(folder)))
-    place = Place(folder.resolve())
-    place.logs.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    place = Place.begin(folder)
+    end_with_parts()
     with ExitStack() as children:
         out.print(f"setting up a plant, a gateway and a ledger in {folder} …")
         wires = ("--dir", place.folder, "--log", place.answers, "--ready", place.ready, "--port", "inverter=0")
-        plant = _start(children, place, "plant", "firmware_sim.cli", "run", shipped("demo/plant.toml"), *wires)
-        serves = ("--listen", "127.0.0.1:0", "--name", "demo-ledger")
-        ledger = _start(children, place, "ledger", "ledger_client.cli", "serve", place.ledger, *serves)
-        config = _site(place, ledger, plant)
+        plant = start(children, place, "plant", "firmware_sim.cli", "run", shipped("demo/plant.toml"), *wires)
+        ledger, listens = start_ledger(children, place)
+        config = _site(place, listens, plant)
         pages = setup.demonstrate(config)
-        gateway = _start(children, place, "gateway", "gateway.cli", "run", config.path)
+        gateway = start(children, place, "gateway", "gateway.cli", "run", config.path)
         try:
             pages |= {"address": _pages(place, gateway)}
             out.print(f"pages at {pages['address']}  user {pages['user']}, password {pages['password']}")
             _watch(config, seconds, out, {"plant": plant, "ledger": ledger, "gateway": gateway}, place)
         except KeyboardInterrupt:
             out.print("\nending: sealing and anchoring the last records …")
-        _end(gateway)
+        end(gateway)
         finish.finish(config, within_s=ANCHOR_WITHIN_S)
-        _end(plant)
+        end(plant)
         summary = _sum_up(config, place) | {"pages": pages}
     if as_json:
         print(json.dumps(summary))
@@ -105,54 +71,12 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     return 0 if summary["lost"] == 0 and summary["verified"] else 1
 
 
-def _start(children: ExitStack, place: Place, name: str, module: str, *arguments: object) -> subprocess.Popen[bytes]:
-    """Start one part with its output in a log file; ended at the latest when ``children`` closes."""
-    log = children.enter_context((place.logs / f"{name}.log").open("wb"))
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    # A session of its own: Ctrl-C reaches this process only, which then ends its parts in the right order.
-    process = subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    children.callback(_end, process)
-    return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _await(what: str, place: Place, name: str, process: subprocess.Popen[bytes], found: Any) -> Any:
-    deadline = time.monotonic() + START_WITHIN_S
-    while time.monotonic() < deadline:
-        answer = found()
-        if answer:
-            return answer
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    tail = (place.logs / f"{name}.log").read_text(errors="replace")[-2000:].strip()
-    raise GatewayError(Message("demo-not-started", part=what, log=tail, logs=str(place.logs)))
-
-
-def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen[bytes]) -> Config:
-    """What an installer does: init, enroll at the ledger, paste the ledger's key into the trust file."""
+def _site(place: Place, ledger: str, plant: subprocess.Popen[bytes]) -> Config:
+    """What an installer does: init, and enrol at the ledger."""
     wires = json.loads(
-        _await("simulated plant", place, "plant", plant, lambda: place.ready.exists() and place.ready.read_text())
+        wait_for("simulated plant", place, "plant", plant, lambda: place.ready.exists() and place.ready.read_text())
     )
     serial, tcp = wires["lines"]["rs485-1"], wires["lines"]["inverter"]
-    log = place.logs / "ledger.log"
-    listens = _await(
-        "ledger",
-        place,
-        "ledger",
-        ledger,
-        lambda: [w for w in log.read_text().split() if w.startswith("http://127.0.0.1:")],
-    )
     site_init.init(
         place.site,
         site_init.NewSite(
@@ -163,36 +87,25 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
             every="2s",
             co2_every="5s",  # its status registers leave no second shape: not more often than an answer lives
             seal_every="10s",
-            ledger_url=listens[0],
+            ledger_url=ledger,
         ),
     )
     config = load_config(place.site / "gateway.toml")
-    _ledger_command("enroll", place.ledger, config.keys / REQUEST_FILE, "--yes")
-    with config.trust.open("a") as trust:
-        trust.write("\n" + _ledger_command("show", place.ledger, "--trust"))
+    enrol(config, place)
     return config
 
 
 def _pages(place: Place, gateway: subprocess.Popen[bytes]) -> str:
     """Where the gateway's pages are, as its log says."""
     log, said = place.logs / "gateway.log", re.compile(r"pages at (http://\S+)")
-    return str(_await("gateway", place, "gateway", gateway, lambda: said.search(log.read_text()))[1])
-
-
-def _ledger_command(*arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise GatewayError(Message("demo-ledger-command", command=str(arguments[0]), why=done.stderr.strip()))
-    return done.stdout
+    return str(wait_for("gateway", place, "gateway", gateway, lambda: said.search(log.read_text()))[1])
 
 
 def _watch(
     config: Config, seconds: float | None, out: Console, parts: dict[str, subprocess.Popen[bytes]], place: Place
 ) -> None:
     """Show what happens until the time is over; a part that ends by itself ends the demonstration with its log."""
-    _await("gateway", place, "gateway", parts["gateway"], config.database.exists)
+    wait_for("gateway", place, "gateway", parts["gateway"], config.database.exists)
     deadline = time.monotonic() + seconds if seconds is not None else None
     with Live(console=out, refresh_per_second=2, transient=False) as live:
         while deadline is None or time.monotonic() < deadline:

@@ -1,0 +1,222 @@
+"""Command `meterseal demo --month`: a month of three plants in minutes, from its plan to a recomputed statement.
+
+A gateway's own recorder runs through the month on a clock that is moved (cli/demo/history.py). Then follows what an
+accountant does, and what a stranger checks: the statement, its evidence with a ledger's receipts, its recomputation.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from gateway.accounting import signing, stating, summary
+from gateway.accounting.history import history_of
+from gateway.accounting.moments import civil_text, month_ms
+from gateway.accounting.plan_check import check_plan
+from gateway.accounting.plan_file import NAME, read_plan
+from gateway.cli.demo import finish
+from gateway.cli.demo.history import HistoryMaker
+from gateway.cli.demo.parts import Place, end_with_parts, enrol, start_ledger
+from gateway.cli.demo.plants import NEW_DEVICE_BEGINS_AT, Plants, Story
+from gateway.commissioning.shipped_files import shipped
+from gateway.commissioning.site_init import add_to_trust
+from gateway.config.device_keys import make_missing
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.errors import GatewayError
+from gateway.evidence.export import export_to
+from gateway.process.console import console
+from gateway.storage.database import Database
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.numbers import MILLI, scaled
+from ledger_client.accounting.formats.rows import parse_row
+from ledger_client.formats.batch_file import SUFFIX
+
+CIVIL_MIN = 480
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+DAYS = 31
+EARLIER_MIN, PAST_THE_MINUTE_MS = 9, 7_000
+"""So long before the month the gateway is started; no poll falls on a full hour."""
+LATER_MIN = 30
+ANCHOR_WITHIN_S = 120.0
+FILES = ("gateway.toml", NAME, "energy-meter.toml", "coal-unit.toml")
+LEDGER, BEGIN = "http://127.0.0.1:8700", "BEGIN"
+"""What is written over in these files."""
+
+
+@dataclass(slots=True)
+class _Took:
+    """Seconds by step."""
+
+    by_step: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.monotonic)
+
+    def done(self, step: str) -> None:
+        now = time.monotonic()
+        self.by_step[step], self._since = round(now - self._since, 1), now
+
+
+def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
+    """The whole month, or as many full hours of it as ``seconds`` have, at least one. Returns the exit code: 0 when the
+    statement is recomputed equal and I8 holds for each node."""
+    out = console(stderr=as_json)
+    place, took = Place.begin(folder), _Took()
+    end_with_parts()
+    from_ms, to_ms = last_month(int(time.time() * 1000))
+    if seconds is not None:
+        to_ms = min(to_ms, from_ms + max(1, int(seconds / 3600)) * HOUR_MS)
+    with ExitStack() as children:
+        out.print(f"setting up a gateway and a ledger in {folder} …")
+        config = _site(place, start_ledger(children, place)[1], from_ms)
+        took.done("set up")
+        out.print(f"{_civil(from_ms)} to {_civil(to_ms)}: a hydro station, a coal unit and a factory live through it …")
+        maker = HistoryMaker(config, from_ms - EARLIER_MIN * MINUTE_MS + PAST_THE_MINUTE_MS)
+        _live(maker, config, (to_ms - from_ms) // MINUTE_MS)
+        took.done("history")
+        made = _state(maker, config, from_ms, to_ms)
+        took.done("statement")
+        out.print("taking the batches to the ledger …")
+        finish.finish(config, within_s=ANCHOR_WITHIN_S)
+    evidence = place.folder / "evidence"
+    found: dict[str, Any] = {"from": from_ms, "to": to_ms, **_exported(config, evidence)}
+    took.done("anchors and export")
+    out.print("recomputing the statement from the exports, as a stranger does …")
+    paths = ["--trust", str(config.trust), "--rows", str(made.rows)]
+    batches = [str(path) for path in sorted(evidence.glob(f"*{SUFFIX}"))]
+    recompute = [sys.executable, "-m", "ledger_client.cli", "recompute", *batches, *paths]
+    done = subprocess.run(recompute, capture_output=True, text=True)
+    took.done("recompute")
+    found |= _books(made) | {"equal": done.returncode == 0, "took_s": took.by_step, "config": str(config.path)}
+    found |= {"evidence": str(evidence), "trust": str(config.trust), "rows": str(made.rows)}
+    if as_json:
+        print(json.dumps(found))
+    else:
+        out.print("\n".join([*summary.lines(made.plan, made.statement.rows), *_tonnes(found), *_facts(found)]))
+    if not found["equal"]:
+        out.print(done.stdout + done.stderr)
+    return 0 if found["equal"] and found["i8"] else 1
+
+
+def last_month(now_ms: int) -> tuple[int, int]:
+    """From and to of the last civil month of 31 days that has been over for a day."""
+    local = datetime.fromtimestamp((now_ms - DAY_MS) / 1000, UTC) + timedelta(minutes=CIVIL_MIN)
+    year, month = local.year, local.month
+    while True:
+        year, month = (year, month - 1) if month > 1 else (year - 1, 12)
+        from_ms, to_ms = month_ms(year, month, CIVIL_MIN), month_ms(year, month + 1, CIVIL_MIN)
+        if to_ms - from_ms == DAYS * DAY_MS:
+            return from_ms, to_ms
+
+
+def _civil(time_ms: int) -> str:
+    return civil_text(time_ms, CIVIL_MIN)
+
+
+def _site(place: Place, ledger: str, from_ms: int) -> Config:
+    """The shipped files of the month, with keys that count from the day before it; enrolled at the ledger."""
+    place.site.mkdir()
+    for name in FILES:
+        text = shipped(f"month/{name}").read_text()
+        (place.site / name).write_text(text.replace(LEDGER, ledger).replace(BEGIN, _civil(from_ms)))
+    config = load_config(place.site / FILES[0])
+    since_s = (from_ms - DAY_MS) // 1000
+    add_to_trust(config, make_missing(config, since_s), since_s)
+    enrol(config, place)
+    return config
+
+
+def _live(maker: HistoryMaker, config: Config, minutes: int) -> None:
+    """Publish the plan, poll through the time and a little more, state the registers of the meter that is exchanged;
+    all is sealed then."""
+    story = Story.of(minutes)
+    plants = Plants(story)
+    fields = read_plan(config.path.parent / NAME)
+    if problems := check_plan(config, fields).problems:
+        raise GatewayError(problems[0])
+    _sign(maker, words.PLAN, fields)
+    for minute in range(-EARLIER_MIN, minutes + LATER_MIN):
+        if minute == story.exchanged.end:
+            last, first = {"energy": plants.last_kwh}, {"energy": plants.factory_kwh(minute)}
+            maker.exchange("factory", {"identity": "demo-2", "old": "demo-1", "last": last, "first": first})
+            time_ms = maker.clock.now_ms()
+            maker.poll(plants.shown(minute))
+            values = {"final": plants.last_kwh, "initial": NEW_DEVICE_BEGINS_AT}
+            entry = {
+                "kind": "register", "of": "factory/energy", "from": time_ms, "to": time_ms, "unit": "kWh",
+                "values": values, "reason": "meter exchanged", "user": "demo",
+            }  # fmt: skip
+            _sign(maker, words.ENTRY, entry)
+        else:
+            maker.poll(plants.shown(minute))
+    maker.seal()
+
+
+def _sign(maker: HistoryMaker, name: str, fields: Mapping[str, Any]) -> None:
+    """Sign an event of accounting, checked as it is in an order to a running gateway."""
+    maker.sign(signing.event_of(name, signing.encoded(fields)))
+
+
+def _state(maker: HistoryMaker, config: Config, from_ms: int, to_ms: int) -> stating.Made:
+    """State the period, sign that, and stop the gateway."""
+    history = history_of(maker.store)
+    plan = history.plans[0].plan.name
+    (part,) = stating.parts(history, plan, from_ms, to_ms)
+    made = stating.make(maker.store, history, part, config.data / stating.FOLDER, None)
+    stating.keep_rows(made)
+    _sign(maker, words.PERIOD, made.statement.fields)
+    maker.end()
+    return made
+
+
+def _exported(config: Config, folder: Path) -> dict[str, int]:
+    """Write every batch to a file; how many records and batches there are."""
+    store = Database(config.database, read_only=True)
+    try:
+        for _ in export_to(store, config.gateway_id, [batch.batch for batch in store.batches.all()], folder):
+            pass
+        totals = store.totals()
+    finally:
+        store.close()
+    return {"records": totals["records"], "batches": totals["batches"]}
+
+
+def _books(made: stating.Made) -> dict[str, Any]:
+    """What each node has by status, and whether I8 holds to the last digit for each node of registers."""
+    rows = [parse_row(row) for row in made.statement.rows]
+    registers: dict[str, int] = {}
+    for balance in summary.balances(made.plan, rows):
+        registers[balance.node] = registers.get(balance.node, 0) + balance.energy
+    sums = {node: summary.sum_of(made.plan, node, rows) for node in registers}
+    nodes = [
+        {"node": one.node, "status": one.status, "intervals": one.rows, "amount": str(scaled(one.milli, MILLI)),
+         "unit": summary.unit_of(made.plan, one.node)}
+        for one in summary.tallies(rows)
+    ]  # fmt: skip
+    complete, findings = made.statement.fields["complete"], dict(made.statement.fields["findings"])
+    return {"i8": bool(sums) and registers == sums, "nodes": nodes, "complete": complete, "findings": findings}
+
+
+def _tonnes(found: Mapping[str, Any]) -> list[str]:
+    """Of CO₂, by node and status."""
+    masses = [one for one in found["nodes"] if one["unit"] == "kg"]
+    return [f"{one['node']}: {Decimal(one['amount']) / 1000:,.3f} t CO2 {one['status']}" for one in masses]
+
+
+def _facts(found: Mapping[str, Any]) -> list[str]:
+    equal = "equal, byte for byte" if found["equal"] else "NOT equal"
+    steps = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in found["took_s"].items())
+    paths = f"{found['evidence']}/*{SUFFIX} --trust {found['trust']} --rows {found['rows']}"
+    return [
+        f"{found['records']} records in {found['batches']} batches; the statement recomputed: {equal}",
+        f"took: {steps}",
+        f"again:   meterseal-ledger recompute {paths}",
+    ]
