@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.options import UsageError
+from ledger_client.cli.options import FORCE, UsageError, demand_replaceable
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.verification.explain import clean
 from ledger_client.verification.trust import load_trust
@@ -23,9 +23,11 @@ from ledger_client.verification.trust import load_trust
 @click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(path_type=Path), help="- for stdout")
 @click.option("--bom", is_flag=True, help="begin with a byte order mark, so that spreadsheets read UTF-8")
 @click.option("--json", "as_json", is_flag=True, help="JSON in place of CSV")
+@FORCE
 def table(
-    kind: str, files: tuple[Path, ...], trust_file: Path, rows: tuple[Path, ...], output: Path, bom: bool, as_json: bool
-) -> None:
+    kind: str, files: tuple[Path, ...], trust_file: Path, rows: tuple[Path, ...], output: Path, bom: bool,
+    as_json: bool, force: bool,
+) -> None:  # fmt: skip
     """Write a table of statements: their hours, their periods, the MRR's hours, or China's months of electricity.
 
     FILES are batches (.mbatch) or proofs (.mseal) with the statements, their plans and entries. Every figure comes from
@@ -55,6 +57,10 @@ def table(
     if str(output) == "-":
         sys.stdout.buffer.write(data)
         return
+    beginning = writing.beginning(made, as_json=as_json)
+    demand_replaceable(
+        output, f"table of {kind}", lambda path: writing.begins_with(path.read_bytes(), beginning), force=force
+    )
     try:
         with whole_file(output) as target:
             target.write(data)

@@ -27,6 +27,16 @@ def as_json(table: Table, statements: Sequence[StatedRows]) -> bytes:
     return (json.dumps({"statements": stated, "rows": lines}, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def beginning(table: Table, *, as_json: bool) -> bytes:
+    """What every file of this kind of table begins with: the header line, or in JSON the first key."""
+    return b'{\n  "statements": [' if as_json else as_csv(Table(table.header, [])).rstrip(b"\r\n")
+
+
+def begins_with(data: bytes, first: bytes) -> bool:
+    """Whether a file begins so, with a byte order mark or without one."""
+    return data.removeprefix(BOM_UTF8).startswith(first)
+
+
 def _text(cell: Cell) -> str:
     if cell is None:
         return ""

@@ -17,11 +17,15 @@ from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.cli.app import cli as ledger
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats.cose_key import ES256
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
 from tests.gateway.evidence.test_export import LEDGER
+from tests.ledger_client.recompute.test_recompute import hour
+from tests.support.evidence import GATEWAY, METER, VALID_FROM, key
+from tests.support.evidence import LEDGER as LEDGER_NAME
 from tests.support.processes import embedded_ledger
 from tests.support.samples import Hands, settle, site
 
@@ -53,6 +57,23 @@ def from_words(loaded: Config) -> list[object]:
     ]  # fmt: skip
 
 
+def stated_files(folder: Path) -> list[object]:
+    """Batches with a statement, its rows, and the trust file by which it is proven."""
+    if not folder.exists():
+        folder.mkdir()
+        told, rows, _ = hour(folder)
+        keys = [
+            key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER),
+            key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY),
+            key_entry("ledger", key(LEDGER_NAME).public, VALID_FROM, ledger=LEDGER_NAME),
+        ]
+        trust = folder / "trust.toml"
+        trust.write_text(f'[policy]\nreceipts = 1\nledgers = ["{LEDGER_NAME}"]\n' + "".join(keys))
+        words = [*told.files, "--trust", trust, "--rows", rows]
+        (folder / "words").write_text("\n".join(map(str, words)))
+    return list((folder / "words").read_text().splitlines())
+
+
 def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, list[object]]:
     """The command of a case, but for its output."""
     batch = loaded.path.parent / "kept.mbatch"
@@ -69,12 +90,13 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "ledger prove": (ledger, ["prove", batch, "export-main"]),
         "ledger from": (ledger, ["trust", "from", *from_words(loaded)]),
         "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
+        "ledger table": (ledger, ["table", "hours", *stated_files(loaded.path.parent / "stated")]),
     }[case]
 
 
 CASES = (
     "enrol-request", "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove",
-    "ledger backup", "ledger from",
+    "ledger backup", "ledger from", "ledger table",
 )  # fmt: skip
 
 
@@ -143,7 +165,7 @@ def test_every_output_option_of_every_command_has_force() -> None:
         command.name: {option for each in command.params for option in each.opts}
         for root in (main, ledger, simulator)
         for command in commands(root)
-        if any("-o" in each.opts for each in command.params)
+        if any("-o" in each.opts and each.metavar != "DIR" for each in command.params if isinstance(each, click.Option))
     }
     assert {name for name, options in with_output.items() if "--force" not in options} == set()
     assert {case.split(" ")[-1 if case.startswith("ledger") else 0] for case in CASES} == set(with_output)

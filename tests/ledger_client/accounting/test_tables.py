@@ -180,7 +180,7 @@ def settlement(of: str, value: str, hours_: tuple[int, int] = (0, 4), unit: str 
     replaces = also.pop("replaces", None)
     values = {"value": Decimal(value)}
     span = T0 + begin * HOUR, T0 + end * HOUR
-    return Entry(record, "settlement", of, *span, values, unit, "bill", "anna", None, replaces)
+    return Entry(record, "settlement", of, *span, values, unit, "bill", "accountant", None, replaces)
 
 
 def month(*entries: Entry, of: str = "grid", **also: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Accounted, Path, int
     _, rows = site.state(from_ms, from_ms + 4 * QUARTER_MS, (0, 0))
     site.polls(2)
     site.seal()
-    bill = {"values": {"value": 359}, "unit": "kWh", "reason": "bill", "user": "anna"}
+    bill = {"values": {"value": 359}, "unit": "kWh", "reason": "bill", "user": "accountant"}
     site.event("entry", kind="settlement", of="station", **{"from": from_ms}, to=from_ms + 4 * QUARTER_MS, **bill)
     site.polls(2)
     site.seal()
@@ -147,7 +147,7 @@ def test_what_the_reader_should_know(tmp_path: Path) -> None:
     site = Accounted(tmp_path)
     from_ms = site.from_ms
     site.publish(plan_fields(from_ms))
-    fields = {"from": from_ms, "to": from_ms, "values": {"a": 0, "b": 1}, "reason": "check", "user": "anna"}
+    fields = {"from": from_ms, "to": from_ms, "values": {"a": 0, "b": 1}, "reason": "check", "user": "accountant"}
     site.event("entry", kind="calibration", of=POINT, **fields)
     site.polls(200)
     site.seal()
