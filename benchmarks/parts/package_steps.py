@@ -106,7 +106,7 @@ def reloaded(site: Site) -> dict[str, object]:
     site.goes_on()
     after = site.state()
     assert after["MainPID"] == before["MainPID"], after
-    assert f"the gateway works by {CONFIG} now" in site.journal(UNIT)
+    assert f"the gateway now uses {CONFIG}" in site.journal(UNIT)
     return {"reloads": True}
 
 
@@ -130,7 +130,7 @@ def hung(site: Site) -> dict[str, object]:
     told = site.journal(UNIT)
     assert "the watchdog is not fed: recorder" in told, told[-2000:]
     assert "Watchdog timeout" in told, told[-2000:]
-    assert re.search(r"gateway/hold\.py.*in station", told), "the journal does not say where it hung"
+    assert re.search(r"gateway/process/failpoints\.py.*in failpoint", told), "the journal does not say where it hung"
     return {"hung_writer_comes_back": True, "hung_writer_back_s": time.monotonic() - began}
 
 
