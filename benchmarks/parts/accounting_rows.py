@@ -15,8 +15,8 @@ from decimal import Decimal
 from hashlib import sha256
 
 from benchmarks.parts.weight import peak_mb
-from gateway.accounting.moments import month_ms
 from ledger_client.accounting.books import Books
+from ledger_client.accounting.formats.civil_time import month_ms
 from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.accounting.statement import Choice, state
 from ledger_client.formats.record import Coverage

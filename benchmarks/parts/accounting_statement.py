@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gateway.accounting.history import history_of
-from gateway.accounting.moments import month_ms
 from gateway.accounting.stating import FOLDER, make, parts
+from ledger_client.accounting.formats.civil_time import month_ms
 from tests.ledger_client.accounting.plans import HOUR
 from tests.support.desk import wide_site
 from tests.support.stated import EVERY_MS, Site, plan_fields

@@ -58,15 +58,11 @@ def feed(
 
 def _wanted(plan: Plan, marks: Marks | None) -> dict[str, int | None]:
     """Each meter of a plan, and from which place on its marked readings are enough (None: all are needed)."""
-    gauged = {
-        plan.points[name].meter
-        for node in plan.nodes.values()
-        for name in (*node.inputs.values(), *([node.operating] if node.operating else ()))
-    }
+    gauged = {plan.points[name].meter for node in plan.nodes.values() for name in node.gauges.values()}
     counted: dict[str, set[str]] = {meter: set() for meter in plan.meters}
     for node in plan.nodes.values():
         for _, name in node.terms:
-            counted[plan.points[name].meter].add(name.partition("/")[2])
+            counted[plan.points[name].meter].add(plan.points[name].own_name)
     return {
         meter: None if marks is None or meter in gauged else marks.whole_from(meter, points)
         for meter, points in counted.items()

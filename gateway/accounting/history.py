@@ -24,11 +24,6 @@ class SignedPlan:
     record: bytes
     iat_ms: int
 
-    @property
-    def rules_from_ms(self) -> int:
-        """From when on it rules: its `from`, or its signing if that is later (P2)."""
-        return max(self.plan.from_ms, self.iat_ms)
-
 
 @dataclass(frozen=True, slots=True)
 class SignedPeriod:

@@ -14,7 +14,8 @@ from gateway.devices.decode import decode_points
 from gateway.devices.points import Point as DevicePoint
 from gateway.messages.message import Message
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan, Point, parse_plan
+from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan, parse_plan
+from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.statement import MOST_PAYLOAD
 from ledger_client.formats import cbor
 from ledger_client.formats.senml import Number

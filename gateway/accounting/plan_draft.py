@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.accounting.moments import civil_text
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config, Meter
 from gateway.devices.points import Point
+from ledger_client.accounting.formats.civil_time import civil_text
 from ledger_client.accounting.formats.units import COUNTER_UNITS
 
 _ROLES = {"generation": "production", "consumption": "consumption", "emission": "emission", "auxiliary": "auxiliary"}

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway.accounting import catalog
-from gateway.accounting.moments import moment_ms, offset_min
+from gateway.accounting.moments import moment_ms
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.civil_time import offset_min
 from ledger_client.formats import cbor
 from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 

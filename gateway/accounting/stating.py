@@ -10,25 +10,21 @@ from pathlib import Path
 
 from gateway.accounting.feeding import feed
 from gateway.accounting.history import History, SignedPeriod, SignedPlan
-from gateway.accounting.moments import civil_text, month_ms
 from gateway.accounting.stretch import stretch_of
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.failpoints import failpoint
 from gateway.storage.database import Database
-from ledger_client.accounting.assembly import civil, times_of
+from ledger_client.accounting.assembly import history_from_ms
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.civil_time import civil, month_ms
 from ledger_client.accounting.formats.plan import Plan
-from ledger_client.accounting.formats.rows import SECRET_SIZE, SUFFIX, Row, Rows, parse_row
+from ledger_client.accounting.formats.rows import SECRET_SIZE, SUFFIX, Row, Rows, by_node
 from ledger_client.accounting.statement import Choice, Statement, check_period, state
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import VerificationError
 
-_SILENCE_MS = 120 * 3_600_000
-"""As far back as a silence of gauges is counted (H6)."""
-_YEAR_MS = 366 * 86_400_000
 FOLDER = "statements"
 """Of rows files, within the data folder."""
 
@@ -60,10 +56,7 @@ def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
     plans = history.of_plan(name)
     if not plans:
         raise GatewayError(Message("statement-no-plan", name=name))
-    begins = [plans[0].plan.from_ms]
-    for signed in plans[1:]:
-        interval_ms = signed.plan.interval_ms
-        begins.append(-(-signed.rules_from_ms // interval_ms) * interval_ms)
+    begins = [plans[0].plan.from_ms, *(signed.plan.rules_from_ms(signed.iat_ms) for signed in plans[1:])]
     found = []
     for number, (signed, begin_ms) in enumerate(zip(plans, begins, strict=True)):
         end_ms = min([to_ms, *begins[number + 1 :]])
@@ -77,7 +70,7 @@ def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
 
 def _months(plan: Plan, from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
     while from_ms < to_ms:
-        now = civil(plan, from_ms)
+        now = civil(from_ms, plan.civil_min)
         end_ms = min(month_ms(now.year, now.month + 1, plan.civil_min), to_ms)
         yield from_ms, end_ms
         from_ms = end_ms
@@ -90,7 +83,7 @@ def due(history: History, name: str, now_ms: int) -> list[Part]:
         return []
     stated = history.stated(name)
     plan = plans[-1].plan
-    now = civil(plan, now_ms)
+    now = civil(now_ms, plan.civil_min)
     from_ms = max((period.to_ms for period in stated), default=plans[0].plan.from_ms)
     to_ms = month_ms(now.year, now.month, plan.civil_min)
     return parts(history, name, from_ms, to_ms) if from_ms < to_ms else []
@@ -136,7 +129,7 @@ def make(store: Database, history: History, part: Part, folder: Path, reason: st
 
 def rows_name(plan: Plan, choice: Choice) -> str:
     """The name of a rows file: plan, civil month or times, version."""
-    begin, end = civil(plan, choice.from_ms), civil(plan, choice.to_ms)
+    begin, end = civil(choice.from_ms, plan.civil_min), civil(choice.to_ms, plan.civil_min)
     whole = month_ms(begin.year, begin.month, plan.civil_min) == choice.from_ms
     whole = whole and month_ms(begin.year, begin.month + 1, plan.civil_min) == choice.to_ms
     period = f"{begin:%Y-%m}" if whole else f"{begin:%Y%m%dT%H%M}-{end:%Y%m%dT%H%M}"
@@ -158,13 +151,7 @@ def _before(history: History, part: Part) -> SignedPeriod | None:
 
 def _uses(history: History, part: Part, before: SignedPeriod | None) -> list[SignedPeriod]:
     """The statements whose rows are populations of this one, oldest first: as far back as its rules look (T5)."""
-    plan, begins = part.signed.plan, list[int]()
-    for node in plan.nodes.values():
-        if node.method == words.CEMS:
-            year, quarter = times_of(plan, part.from_ms).year[0], part.from_ms - _YEAR_MS
-            of_rule = {"EU-45": year, "CN-HJ75": quarter}
-            begins += [part.from_ms - _SILENCE_MS, of_rule.get(node.regime.substitution or "", part.from_ms)]
-    begin_ms, found = min(begins, default=part.from_ms), list[SignedPeriod]()
+    begin_ms, found = history_from_ms(part.signed.plan, part.from_ms), list[SignedPeriod]()
     by_record = {period.record: period for period in history.periods}
     while before is not None and before.to_ms > begin_ms:
         found.append(before)
@@ -180,15 +167,12 @@ def _history(uses: list[SignedPeriod], folder: Path) -> Mapping[str, list[Row]]:
         with suppress(VerificationError, OSError):
             read = Rows.parse(path.read_bytes())
             rows[read.root] = read
-    found: dict[str, list[Row]] = {}
     for root, period in roots.items():
         if root not in rows:
             raise GatewayError(
                 Message("statement-rows-missing", folder=str(folder), from_ms=period.from_ms, to_ms=period.to_ms)
             )
-        for row in map(parse_row, rows[root].rows):
-            found.setdefault(row.node, []).append(row)
-    return {node: sorted(of_node, key=lambda row: row.from_ms) for node, of_node in found.items()}
+    return by_node(rows[root].rows for root in roots)
 
 
 def _secret(path: Path) -> bytes:
@@ -207,8 +191,3 @@ def keep_rows(made: Made) -> None:
     except OSError as error:
         raise GatewayError(Message("output-not-writable", path=str(made.rows), error=os_error(error))) from None
     failpoint("rows")
-
-
-def shown(plan: Plan, time_ms: int) -> str:
-    """A moment by the plan's civil time."""
-    return civil_text(time_ms, plan.civil_min)

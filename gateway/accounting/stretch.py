@@ -9,16 +9,16 @@ from gateway.accounting.feeding import Fed, feed
 from gateway.accounting.history import History, SignedPeriod, SignedPlan
 from gateway.errors import GatewayError, NotYet
 from gateway.messages.message import Message
+from gateway.records import GATEWAY
 from gateway.storage.database import Database
 from gateway.storage.registers.accounted import (
     batch_ended_by,
-    configured_before,
     coverage_reaching,
     lost_between,
 )
 from gateway.storage.rows import Batch
 from ledger_client.accounting.books import CONFIGURATION, Books
-from ledger_client.accounting.formats.entries import Entry
+from ledger_client.accounting.formats.entries import Entry, cited
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.formats.record import Event, parse_record
 
@@ -51,7 +51,7 @@ def stretch_of(
         GatewayError: its records are no longer there.
     """
     plan = signed.plan
-    on_plan = [(place, e) for place, e in history.entries if e.of in plan.points or e.of in plan.nodes]
+    on_plan = [(place, e) for place, e in history.entries if plan.concerns(e.of)]
     last = _reaching(store, plan, to_ms, _closed(on_plan, to_ms))
     if earlier is not None and int(earlier.fields["batches"][1][0]) > last.batch:
         last = store.batches.numbered(int(earlier.fields["batches"][1][0])) or last
@@ -61,13 +61,7 @@ def stretch_of(
     first = _first(store, plan, _closed(on_plan, from_ms), before, from_ms)
     if lost_between(store, first.first_id, last.last_id):
         raise GatewayError(Message("statement-records-gone", first=first.batch, last=last.batch))
-    named = set(before.fields["entries"]) if before else set()
-    ends_ms = before.to_ms if before else 0
-    entries = [
-        e
-        for place, e in on_plan
-        if first.first_id <= place <= last.last_id or (e.record in named and e.to_ms > ends_ms)
-    ]
+    entries = cited(on_plan, plan, first.first_id, last.last_id, before.fields if before else None)
     return Stretch(first, last, entries)
 
 
@@ -80,12 +74,8 @@ def _reaching(store: Database, plan: Plan, to_ms: int, closed: Collection[str]) 
     """The batch in which the coverage of every meter of nodes that are not closed has passed a period's end by its
     longest gap; with all of them closed the newest."""
     needed: dict[str, int] = {}
-    for node in plan.nodes.values():
-        waits = {name: int(plan.edge_gap_ms(plan.points[name], node.regime)) for _, name in node.terms}
-        waits |= dict.fromkeys(node.gauges.values(), 0)
-        for name, wait_ms in waits.items() if node.name not in closed else ():
-            meter = plan.points[name].meter
-            needed[meter] = max(needed.get(meter, 0), to_ms + wait_ms)
+    for meter, wait_ms in plan.coverage_waits(closed):
+        needed[meter] = max(needed.get(meter, 0), to_ms + wait_ms)
     places = []
     for meter, time_ms in needed.items():
         place = coverage_reaching(store, meter, time_ms)
@@ -151,7 +141,7 @@ def _ended_by(store: Database, time_ms: int, oldest: Batch) -> Batch:
 
 def _configured(store: Database, place: int, oldest: Batch) -> Batch:
     """The batch from which on the configuration in force at a place is told."""
-    for at, row in configured_before(store, place, _EVENTS):
+    for at, row in store.records.newest_events(_EVENTS, place, GATEWAY):
         if CONFIGURATION.encode() in row.data:
             body = parse_record(row.data).body
             if isinstance(body, Event) and body.name == CONFIGURATION and body.fields.get("part", [1])[0] == 1:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.numbers import MILLI, mantissa_of, scaled
+from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
-from ledger_client.accounting.formats.rows import Row, parse_row
+from ledger_client.accounting.formats.rows import Row, mantissa, parse_row
+from ledger_client.accounting.tables.stated import base_unit
 
 
 class Tally(NamedTuple):
@@ -54,7 +54,7 @@ def balances(plan: Plan, rows: Sequence[Row]) -> Iterator[Balance]:
             continue
         for sign, point in node.terms:
             first, last = _edges(own[0], point)[0], _edges(own[-1], point)[1]
-            jumps = sum(_milli(jump[2]) for row in own for jump in row.facts.get("jumps", ()) if jump[0] == point)
+            jumps = sum(mantissa(jump[2]) for row in own for jump in row.facts.get("jumps", ()) if jump[0] == point)
             yield Balance(node.name, point, sign, first, last, jumps)
 
 
@@ -69,12 +69,13 @@ def lines(plan: Plan, written: Sequence[bytes]) -> Iterator[str]:
     rows = [parse_row(row) for row in written]
     yield f"{'node':20} {'status':12} {'intervals':>9} {'amount':>20}"
     for tally in tallies(rows):
-        yield f"{tally.node:20} {tally.status:12} {tally.rows:9} {amount(tally.milli):>20} {unit_of(plan, tally.node)}"
+        unit = base_unit(plan, tally.node)
+        yield f"{tally.node:20} {tally.status:12} {tally.rows:9} {amount(tally.milli):>20} {unit}"
     by_node: dict[str, list[Balance]] = defaultdict(list)
     for balance in balances(plan, rows):
         by_node[balance.node].append(balance)
     for node, all_ in by_node.items():
-        total, energy, unit = sum_of(plan, node, rows), sum(b.energy for b in all_), unit_of(plan, node)
+        total, energy, unit = sum_of(plan, node, rows), sum(b.energy for b in all_), base_unit(plan, node)
         same = "=" if total == energy else "differs from"
         yield f"I8 {node}: sum of rows {amount(total)} {same} registers {amount(energy)} {unit}"
         for b in all_:
@@ -82,14 +83,13 @@ def lines(plan: Plan, written: Sequence[bytes]) -> Iterator[str]:
             yield f"   {sign} {b.point}: {amount(b.last)} - {amount(b.first)} + jumps {amount(b.jumps)}"
 
 
-def unit_of(plan: Plan, node: str) -> str:
-    """The base unit of a node's rows."""
-    of = plan.nodes[node]
-    if of.method is not None:
-        return "kg"
-    terms = of.terms or next((n.terms for n in plan.nodes.values() if n.below == node), ())
-    unit = plan.points[terms[0][1]].unit if terms else None
-    return unit.base if unit is not None else ""
+def as_json(plan: Plan, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The table as plain data; amounts are text with all their places."""
+    return [
+        {"node": one.node, "status": one.status, "intervals": one.rows, "amount": f"{scaled(one.milli, MILLI):f}",
+         "unit": base_unit(plan, one.node)}
+        for one in tallies(rows)
+    ]  # fmt: skip
 
 
 def amount(milli: int) -> str:
@@ -99,17 +99,4 @@ def amount(milli: int) -> str:
 
 def _edges(row: Row, point: str) -> tuple[int, int]:
     edge = next(edge for edge in row.facts["edges"] if edge[0] == point)
-    return _milli(edge[1]), _milli(edge[2])
-
-
-def _milli(value: Any) -> int:
-    """Of a decimal as rows bear it."""
-    number = value if isinstance(value, Decimal) else _decimal(value)
-    found = mantissa_of(number, MILLI)
-    assert found is not None
-    return found
-
-
-def _decimal(tag: Any) -> Any:
-    exponent, mantissa = tag.value
-    return Decimal((mantissa < 0, tuple(map(int, str(abs(mantissa)))), exponent))
+    return mantissa(edge[1]), mantissa(edge[2])

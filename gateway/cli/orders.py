@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from gateway.cli.terminal.common import CONFIG, JSON, out, user
+from gateway.cli.terminal.common import CONFIG, JSON, no_meter, out, user
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -121,9 +121,7 @@ def accept(
 
     config = load_config(config_path)
     if meter not in config.meters:
-        raise GatewayError(
-            Message("command-no-meter", config=str(config_path), meter=meter, meters=tuple(config.meters))
-        )
+        raise no_meter(config, meter)
     if not (final or initial or as_json) and sys.stdin.isatty():
         final, initial = exchange.asked(config, meter)
     registers = exchange.entries(config, meter, final, initial, reason)

@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from gateway.cli.readings_view import print_common
-from gateway.cli.terminal.common import CONFIG, JSON, out
+from gateway.cli.terminal.common import CONFIG, JSON, no_meter, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.remarks import remark
@@ -61,9 +61,7 @@ def _line_of(config: Config, meter: str) -> LineSpec:
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:
-        raise GatewayError(
-            Message("command-no-meter", config=str(config.path), meter=meter, meters=tuple(config.meters))
-        )
+        raise no_meter(config, meter)
     spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(

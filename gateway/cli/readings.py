@@ -17,7 +17,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.cli.readings_view import print_readings
-from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, no_meter, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
 from gateway.history.export_files import FORMATS, WRITERS, Line, ValueLine, are_readings, lines, of_row
@@ -91,9 +91,7 @@ def readings(
     if from_ms >= to_ms:
         raise click.UsageError("--from must be before --to")
     if meter is not None and meter not in config.meters and store.records.newest(meter, "reading") is None:
-        raise GatewayError(
-            Message("command-no-meter", config=str(config_path), meter=meter, meters=tuple(config.meters))
-        )
+        raise no_meter(config, meter)
     names = [meter] if meter else list(config.meters)
     rows = [] if ranged else [row for name in names for row in store.records.readings(name, count or LAST)]
     if form == "json":

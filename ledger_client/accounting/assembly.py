@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from ledger_client.accounting.books import Books
+from ledger_client.accounting.books import Books, Capture, too_dense
 from ledger_client.accounting.emissions import cems
 from ledger_client.accounting.emissions.gauges import Gauge
 from ledger_client.accounting.emissions.products import electricity, fuel
-from ledger_client.accounting.emissions.substitution import Times, silences, substitutes
+from ledger_client.accounting.emissions.substitution import LONGEST_SILENCE, MOST_BACK_MS, Times, silences, substitutes
 from ledger_client.accounting.emissions.uncertainty import of_product, of_registers
 from ledger_client.accounting.energy import counters
 from ledger_client.accounting.energy.counters import Line, Stated, jumps_of
 from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.civil_time import civil, month_ms
 from ledger_client.accounting.formats.entries import registers_of
-from ledger_client.accounting.formats.plan import Node, Plan
+from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, order, row_bytes
 from ledger_client.formats.checks import MAX_TIME_MS
 
@@ -60,13 +60,14 @@ class Assembled:
     """Everything that follows from the books of a period.
 
     ``nodes``: the rows of each that has some; ``stated``: of each node of counters how far it got, with its first row
-    alone; ``squares``: of the absolute uncertainty of each node's total, in thousandths of the base unit, where it is
-    known.
+    alone; ``captures``: by meter what was due; ``squares``: of the absolute uncertainty of each node's total, in
+    thousandths of the base unit, where it is known.
     """
 
     nodes: dict[str, Written] = field(default_factory=dict)
     stated: dict[str, Stated] = field(default_factory=dict)
     findings: dict[str, int] = field(default_factory=dict)
+    captures: Mapping[str, Capture] = field(default_factory=dict)
     squares: dict[str, Fraction] = field(default_factory=dict)
 
     def take(self, rows: Sequence[Row]) -> None:
@@ -91,7 +92,7 @@ def assemble(
 ) -> Assembled:
     """The rows of every node. ``first``: there is no statement before; ``plan_ms``: when the plan was signed;
     ``history``: by node, the rows of earlier statements that this one uses, in order of time."""
-    plan, found = books.plan, Assembled()
+    plan, found = books.plan, Assembled(captures=books.capture(from_ms, to_ms))
     silent = 0
     for node in plan.nodes.values():
         if node.of_counters:
@@ -106,7 +107,7 @@ def assemble(
             if (squares := of_product(plan.points[point].u for point in node.inputs.values())) is not None:
                 found.squares[node.name] = squares * sum(row.amount or 0 for row in (*rows, *beside)) ** 2
     found.findings = {
-        "cadence": books.cadence(from_ms, to_ms),
+        "cadence": too_dense(found.captures),
         "entry": books.contradicting,
         "inform-authority": silent,
         "open": sum(stated.open for stated in found.stated.values()),
@@ -127,7 +128,7 @@ def _of_counters(
     closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
     stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
     found.stated[node.name] = stated._replace(rows=stated.rows[:1])
-    year = civil(plan, from_ms).year
+    year = civil(from_ms, plan.civil_min).year
     if node.method == words.BY_ELECTRICITY:
         return electricity(plan, node, stated, year)
     if node.method == words.BY_FUEL:
@@ -149,21 +150,26 @@ def _balanced(plan: Plan, found: Assembled) -> bool:
     return Fraction(difference) ** 2 <= sum((found.squares.get(n.name, Fraction(0)) for n in nodes), Fraction(0))
 
 
-def civil(plan: Plan, time_ms: int) -> datetime:
-    """A moment by the plan's civil time."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=time_ms, minutes=plan.civil_min)
-
-
 def times_of(plan: Plan, time_ms: int) -> Times:
     """The civil year and quarter of a moment."""
-    now = civil(plan, time_ms)
+    now = civil(time_ms, plan.civil_min)
     quarter = (now.month - 1) // 3 * 3 + 1
-    return Times((_begin(plan, now.year, 1), _begin(plan, now.year + 1, 1)), (
-        _begin(plan, now.year, quarter),
-        _begin(plan, now.year + (quarter == 10), (quarter + 2) % 12 + 1),
-    ))  # fmt: skip
+
+    def begin(month: int) -> int:
+        return month_ms(now.year, month, plan.civil_min)
+
+    return Times((begin(1), begin(13)), (begin(quarter), begin(quarter + 3)))
 
 
-def _begin(plan: Plan, year: int, month: int) -> int:
-    """When a civil month begins, in ms."""
-    return (int(datetime(year, month, 1, tzinfo=UTC).timestamp()) - plan.civil_min * 60) * 1000
+def history_from_ms(plan: Plan, from_ms: int) -> int:
+    """How far back a statement from this moment on uses earlier ones: a silence of gauges, and the populations of its
+    substitutes (H6, T5)."""
+    begins = [from_ms]
+    for node in plan.nodes.values():
+        if node.method == words.CEMS:
+            begins.append(from_ms - LONGEST_SILENCE * HOUR_MS)
+            if node.regime.substitution == "EU-45":
+                begins.append(times_of(plan, from_ms).year[0])
+            elif node.regime.substitution == "CN-HJ75":
+                begins.append(from_ms - MOST_BACK_MS)
+    return min(begins)

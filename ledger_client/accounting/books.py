@@ -62,12 +62,12 @@ class Books:
                 if (name, node.regime.id) not in self.registers:
                     point = plan.points[name]
                     register = self.registers[name, node.regime.id] = Register.of(plan, point, node.regime)
-                    self._of_meter[point.meter][name.partition("/")[2]].append(register)
+                    self._of_meter[point.meter][point.own_name].append(register)
             for name in node.gauges.values():
                 if (name, node.regime.id) not in self.gauges:
                     point = plan.points[name]
                     gauge = self.gauges[name, node.regime.id] = Gauge.of(plan, point, node.regime, self._checks(name))
-                    self._of_meter[point.meter][name.partition("/")[2]].append(gauge)
+                    self._of_meter[point.meter][point.own_name].append(gauge)
         for point in plan.points.values():
             if point.kind == words.GAUGE:
                 self._least_ms[point.meter] = min(point.sample_ms, self._least_ms.get(point.meter, point.sample_ms))
@@ -134,9 +134,10 @@ class Books:
                     found.setdefault(meter, Capture()).add(capture, capture.dense)
         return found
 
-    def cadence(self, from_ms: int, to_ms: int) -> int:
-        """Coverage that ends in (from, to] and calls more due than the samples of the meter's gauges allow (H1)."""
-        return sum(capture.dense for capture in self.capture(from_ms, to_ms).values())
+
+def too_dense(captures: Mapping[str, Capture]) -> int:
+    """Coverage records that call more due than the samples of the meter's gauges allow (H1)."""
+    return sum(capture.dense for capture in captures.values())
 
 
 def _reads_otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledger_client.accounting.formats.refusal import refuse
-from ledger_client.accounting.formats.regimes import regime_fields
 from ledger_client.text_file import text_of, toml_of
 
 _FOLDER: Final = Path(__file__).parent / "profiles"
@@ -26,4 +25,4 @@ def load(name: str) -> Mapping[str, Any]:
     """
     if name not in names():
         refuse("H7", f"profiles.{name}", "no such profile comes with Meterseal", f"they are {', '.join(names())}")
-    return regime_fields(toml_of(text_of((_FOLDER / f"{name}.toml").read_bytes()), Decimal))
+    return toml_of(text_of((_FOLDER / f"{name}.toml").read_bytes()), Decimal)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from ledger_client.accounting.assembly import Assembled, assemble, civil
+from ledger_client.accounting.assembly import Assembled, assemble
 from ledger_client.accounting.books import Books, Capture
 from ledger_client.accounting.emissions.uncertainty import relative
 from ledger_client.accounting.energy.counters import Stated
 from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.fields import Fields
 from ledger_client.accounting.formats.numbers import MICRO, MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
@@ -106,19 +107,19 @@ def check_period(plan: Plan, from_ms: int, to_ms: int) -> None:
 
 def month_of(plan: Plan, time_ms: int) -> tuple[int, int]:
     """The civil year and month of a moment."""
-    now = civil(plan, time_ms)
+    now = civil(time_ms, plan.civil_min)
     return now.year, now.month
 
 
 def state(
-    books: Books, choice: Choice, secret: bytes, history: Mapping[str, Sequence[Row]] = MappingProxyType({})
+    books: Books, choice: Choice, secret: bytes | None, history: Mapping[str, Sequence[Row]] = MappingProxyType({})
 ) -> Statement:
     """The statement of a period.
 
     Args:
         books: of all records of the batches, past ``to``, with all entries on the plan.
         choice: what the owner chose.
-        secret: 32 bytes of which the salts of the rows are made.
+        secret: 32 bytes of which the salts of the rows are made; None: not known, and the fields lack ``rows``.
         history: by node, the rows of the statements that it uses, in order of time (T5).
 
     Raises:
@@ -132,7 +133,8 @@ def state(
     )
     written = tuple(assembled.rows)
     fields = _fields(books, choice, assembled)
-    fields["rows"] = [len(written), tree(secret, written).root]
+    if secret is not None:
+        fields["rows"] = [len(written), tree(secret, written).root]
     notes = tuple(
         f"{point}: went over its largest number {register.wraps_unsaid} times, and the plan has no wraps_at (I4)"
         for (point, _), register in sorted(books.registers.items())
@@ -145,18 +147,13 @@ def _covered(books: Books, to_ms: int) -> None:
     """Every meter's polls are counted to the period's end, of a counter past it by as much as an edge may wait for its
     next look (T2). A node that is closed by then waits for nothing."""
     plan = books.plan
-    for node in plan.nodes.values():
-        closed_ms = books.closed_ms(node.name)
-        if closed_ms is not None and closed_ms <= to_ms:
-            continue
-        waits = {name: int(plan.edge_gap_ms(plan.points[name], node.regime)) for _, name in node.terms}
-        waits |= dict.fromkeys(node.gauges.values(), 0)
-        for name, wait_ms in waits.items():
-            point = plan.points[name]
-            needed_ms, told_ms = to_ms + wait_ms, books.covered_to_ms(point.meter)
-            if told_ms < needed_ms:
-                short = f"the coverage of {point.meter} ends {needed_ms - told_ms} ms too early"
-                refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
+    ends_ms = {name: books.closed_ms(name) for name in plan.nodes}
+    closed = {name for name, closed_ms in ends_ms.items() if closed_ms is not None and closed_ms <= to_ms}
+    for meter, wait_ms in plan.coverage_waits(closed):
+        needed_ms, told_ms = to_ms + wait_ms, books.covered_to_ms(meter)
+        if told_ms < needed_ms:
+            short = f"the coverage of {meter} ends {needed_ms - told_ms} ms too early"
+            refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
 
 
 def _fields(books: Books, choice: Choice, assembled: Assembled) -> dict[str, Any]:
@@ -170,7 +167,7 @@ def _fields(books: Books, choice: Choice, assembled: Assembled) -> dict[str, Any
         "complete": _complete(assembled),
         "entries": [entry.record for entry in books.entries],
         "batches": [list(batch) for batch in choice.batches],
-        "capture": {m: _captured(c) for m, c in sorted(books.capture(choice.from_ms, choice.to_ms).items())},
+        "capture": {m: _captured(c) for m, c in sorted(assembled.captures.items())},
         "uses": list(choice.uses),
         "findings": {name: count for name, count in assembled.findings.items() if count},
     }

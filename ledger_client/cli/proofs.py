@@ -25,15 +25,33 @@ from ledger_client.verification.verify import verify as verify_bundle
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
 
 
+_WAYS = (
+    click.option(
+        "--ledger", "logs", multiple=True, metavar="LEDGER=URL", help="for --online: where that ledger serves"
+    ),
+    click.option(
+        "--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain"
+    ),
+    click.option(
+        "--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https"
+    ),
+    click.option("--offline-ok", is_flag=True, help="for --online: a ledger that cannot be asked changes nothing"),
+)
+
+
+def _ways_to_ask(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where ledgers are asked with ``--online``."""
+    for option in reversed(_WAYS):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
 @click.option("--online", is_flag=True, help="ask all ledgers whether they hold it, and no other")
-@click.option("--ledger", "logs", multiple=True, metavar="LEDGER=URL", help="for --online: where that ledger serves")
-@click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
-@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
-@click.option("--offline-ok", is_flag=True, help="for --online: a ledger that cannot be asked changes nothing")
+@_ways_to_ask
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
 def verify(
     file: Path, trust_file: Path, kind: str | None, online: bool, logs: tuple[str, ...], nodes: tuple[str, ...],
@@ -68,10 +86,7 @@ def verify(
 @click.option("--to", "end", metavar="TIME", help="they must reach until then")
 @click.option("--allow-resume", is_flag=True, help="note what an announced loss left behind; without it: exit 1")
 @click.option("--online", is_flag=True, help="ask all ledgers for the gateway's last batch")
-@click.option("--ledger", "logs", multiple=True, metavar="LEDGER=URL", help="for --online: where that ledger serves")
-@click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
-@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
-@click.option("--offline-ok", is_flag=True, help="for --online: a ledger that cannot be asked changes nothing")
+@_ways_to_ask
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
 def audit(
     files: tuple[Path, ...], trust_file: Path, gateway: str | None, begin: str | None, end: str | None,

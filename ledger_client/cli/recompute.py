@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from ledger_client.cli.options import UsageError
+from ledger_client.cli.options import moment
 from ledger_client.verification.trust import load_trust
 
 
@@ -39,14 +38,4 @@ def recompute(
 
 def _period(text: str) -> tuple[int, int]:
     begin, _, end = text.partition("/")
-    return _time(begin), _time(end)
-
-
-def _time(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--period: {text!r} is not a time; write it as 2026-09-30T16:00:00Z") from None
-    if moment.tzinfo is None:
-        raise UsageError(f"--period: {text!r} has no time zone; write it as {text}Z or with an offset such as +08:00")
-    return int(moment.astimezone(UTC).timestamp()) * 1000
+    return moment("--period", begin) * 1000, moment("--period", end) * 1000

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from ledger_client.accounting.assembly import times_of
-from ledger_client.accounting.emissions.substitution import LONGEST_SILENCE
-from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.plan import HOUR_MS, Plan
+from ledger_client.accounting.assembly import history_from_ms
+from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.statement import Choice, Statement, parse_choice
 from ledger_client.recompute.compare import Difference
 from ledger_client.recompute.sources import SignedPlan, Sources
 from ledger_client.times import rfc3339_ms
-
-MOST_BACK_MS: Final = 366 * 24 * HOUR_MS
-"""How far back a substitute of CN-HJ75 may look for its 2,160 valid references (T5)."""
 
 
 class Link(NamedTuple):
@@ -69,25 +64,19 @@ def chain(sources: Sources) -> dict[bytes, list[Difference]]:
     return found
 
 
-def _begins(signed: SignedPlan) -> int:
-    """The first interval that a plan rules, unless it is the first of its name."""
-    step = signed.plan.interval_ms
-    return -(-max(signed.plan.from_ms, signed.iat_ms) // step) * step
-
-
 def _in_force(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Difference]:
     """The plan rules the whole period (P2): the first of its name from its ``from``, another from its signing."""
     mine = plans[link.choice.plan]
     named = {record: signed for record, signed in plans.items() if signed.plan.name == mine.plan.name}
     before = [record for record, signed in named.items() if signed.iat_ms < mine.iat_ms]
     from_ms, to_ms = link.span
-    if before and _begins(mine) > from_ms:
-        ruled = max(before, key=lambda record: _begins(named[record])).hex()
-        told = f"plan {ruled} of this name ruled until {rfc3339_ms(_begins(mine))}"
+    if before and mine.plan.rules_from_ms(mine.iat_ms) > from_ms:
+        ruled = max(before, key=lambda record: named[record].plan.rules_from_ms(named[record].iat_ms)).hex()
+        told = f"plan {ruled} of this name ruled until {rfc3339_ms(mine.plan.rules_from_ms(mine.iat_ms))}"
         yield Difference("P2", "plan", link.choice.plan.hex(), told)
     for record, signed in named.items():
-        if signed.iat_ms > mine.iat_ms and _begins(signed) < to_ms:
-            told = f"plan {record.hex()} of this name rules from {rfc3339_ms(_begins(signed))}"
+        if signed.iat_ms > mine.iat_ms and signed.plan.rules_from_ms(signed.iat_ms) < to_ms:
+            told = f"plan {record.hex()} of this name rules from {rfc3339_ms(signed.plan.rules_from_ms(signed.iat_ms))}"
             yield Difference("P2", "plan", link.choice.plan.hex(), told)
 
 
@@ -141,15 +130,8 @@ def _tiles(link: Link, earlier: Sequence[Link], known: Mapping[bytes, Link]) -> 
 
 def _populations(link: Link, own: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
     """Every statement before is used, as far back as the rules of its measured emissions look (T5)."""
-    from_ms, begins = link.choice.from_ms, list[int]()
-    for node in link.plan.nodes.values():
-        if node.method == words.CEMS:
-            rule = node.regime.substitution
-            begins += [from_ms - LONGEST_SILENCE * HOUR_MS]
-            begins += [times_of(link.plan, from_ms).year[0]] if rule == "EU-45" else []
-            begins += [from_ms - MOST_BACK_MS] if rule == "CN-HJ75" else []
     used = {other.span for other in own if other.record in link.choice.uses}
-    named, begin_ms = link.choice.before, min(begins, default=from_ms)
+    named, begin_ms = link.choice.before, history_from_ms(link.plan, link.choice.from_ms)
     while named and (before := known.get(named)) is not None and before.choice.to_ms > begin_ms:
         if before.span not in used:
             yield Difference("T5", "uses", None, f"statement {named.hex()} is of the population, and is not used")

@@ -32,11 +32,9 @@ class Difference(NamedTuple):
 
 def differences(fields: Mapping[str, Any], statement: Statement, rows: Rows | None) -> list[Difference]:
     """Every field that differs, and the first row that does. ``rows`` None: the root of the rows is not compared."""
-    found = []
-    if rows is not None:
-        found += _rows(fields, statement, rows)
-    ours = dict(statement.fields)
-    ours["rows"] = [len(statement.rows), tree(rows.secret, statement.rows).root if rows else fields["rows"][1]]
+    root = fields["rows"][1] if rows is None else tree(rows.secret, statement.rows).root
+    found = [] if rows is None else _rows(fields, statement, rows, root)
+    ours = {**statement.fields, "rows": [len(statement.rows), root]}
     for key in sorted(set(fields) | set(ours)):
         stated, recomputed = fields.get(key), ours.get(key)
         if not _same(stated, recomputed) and not (key == "rows" and found):
@@ -44,14 +42,15 @@ def differences(fields: Mapping[str, Any], statement: Statement, rows: Rows | No
     return found
 
 
-def _rows(fields: Mapping[str, Any], statement: Statement, rows: Rows) -> list[Difference]:
+def _rows(fields: Mapping[str, Any], statement: Statement, rows: Rows, root: bytes) -> list[Difference]:
+    """The first row that differs; else the root, which both have then, where another was signed."""
     for index, (given, own) in enumerate(zip(rows.rows, statement.rows, strict=False)):
         if given != own:
             return [_row(index, given, own)]
     if len(rows.rows) != len(statement.rows):
         return [Difference("T1", "rows", f"{len(rows.rows)} rows", f"{len(statement.rows)} rows")]
-    if rows.root != fields["rows"][1]:
-        return [Difference("T1", "rows", fields["rows"][1].hex(), f"{rows.root.hex()}: another secret")]
+    if root != fields["rows"][1]:
+        return [Difference("T1", "rows", fields["rows"][1].hex(), f"{root.hex()}: another secret")]
     return []
 
 

@@ -108,7 +108,7 @@ def _stated(rows: Rows, path: Path, sources: Sources) -> StatedRows:
     parse_choice(period.fields, signed.iat_ms)
     plan, parsed = signed.plan, tuple(map(parse_row, rows.rows))
     _demand_totals(period, parsed)
-    entries = [e for _, e in sources.entries if e.of in plan.points or e.of in plan.nodes]
+    entries = [entry for _, entry in sources.entries if plan.concerns(entry.of)]
     return StatedRows(period.record, period.fields, plan, parsed, entries)
 
 

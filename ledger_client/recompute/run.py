@@ -6,17 +6,16 @@ Reads batch files, proofs and ``.mrows`` files; believes the trust file only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 from ledger_client.accounting.books import CONFIGURATION, Books
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.entries import Entry
+from ledger_client.accounting.formats.entries import Entry, cited
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import AccountingError
-from ledger_client.accounting.formats.rows import Row, Rows, parse_row
+from ledger_client.accounting.formats.rows import Row, Rows, by_node
 from ledger_client.accounting.statement import Choice, Statement, parse_choice, state
 from ledger_client.audit.records import Fact
 from ledger_client.audit.result import Audit
@@ -30,7 +29,35 @@ from ledger_client.recompute.compare import Difference, differences
 from ledger_client.recompute.sources import SignedPeriod, Sources, files_read, scan
 from ledger_client.verification.trust import Trust
 
-NO_SECRET: Final = bytes(32)
+
+class Given(NamedTuple):
+    """The rows files that somebody gave, each with its root; ``broken``: why others are none."""
+
+    files: list[tuple[bytes, Rows]]
+    broken: list[str]
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> Given:
+        """Raises FileError."""
+        given = cls([], [])
+        for data in files_read(paths):
+            try:
+                rows = Rows.parse(data)
+            except VerificationError as error:
+                given.broken.append(error.detail)
+            else:
+                given.files.append((rows.root, rows))
+        return given
+
+    def under(self, root: object) -> Rows | None:
+        """Those under a root; None: nobody gave them."""
+        return next((rows for own, rows in self.files if own == root), None)
+
+    def of(self, size: object, root: object) -> Rows | None:
+        """What is meant for a statement of so many rows: those under its root, else of its size, else the only ones."""
+        sized = (rows for _, rows in self.files if len(rows.rows) == size)
+        alone = self.files[0][1] if len(self.files) == 1 else None
+        return self.under(root) or next(sized, alone)
 
 
 class Keeper:
@@ -125,7 +152,7 @@ def recompute(
 
     result = audit(paths, trust, now, wanted=Wanted(allow_resume=True), processes=processes, keeper=keeper, take=take)
     held = {batch.batch: batch.statement_id for batch in result.batches}
-    given = files_read(rows)
+    given = Given.read(rows)
     for one in sorted(opened, key=lambda one: (one.choice.from_ms, one.choice.version)):
         failed[one.period.record] = _judged(one, held, given, _history(one.choice, sources, failed, given))
     _chained(failed, sources)
@@ -165,19 +192,24 @@ def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Ope
                 (first, _), (last, _) = choice.batches
                 if refused.name == words.ENTRY and first <= refused.batch <= last:
                     raise refused.error
-            opened.append(_Open(period, choice, Books(signed.plan, entries_of(sources, signed.plan, choice))))
+            opened.append(_Open(period, choice, Books(signed.plan, _entries(sources, signed.plan, choice))))
         except AccountingError as error:
             found = [Difference(error.rule, error.where, None, error.problem)]
             failed[period.record] = Recomputed(period.record, period.fields, None, found)
     return opened, failed
 
 
+def _entries(sources: Sources, plan: Plan, choice: Choice) -> list[Entry]:
+    (first, _), (last, _) = choice.batches
+    before = sources.periods.get(choice.before or b"")
+    return cited(sources.entries, plan, first, last, before.fields if before else None)
+
+
 def _wanted(plans: Sequence[Plan]) -> dict[str, frozenset[str]]:
     wanted: dict[str, frozenset[str]] = {}
     for plan in plans:
         for point in plan.points.values():
-            own = point.name.partition("/")[2]
-            wanted[point.meter] = wanted.get(point.meter, frozenset()) | {own}
+            wanted[point.meter] = wanted.get(point.meter, frozenset()) | {point.own_name}
     return wanted
 
 
@@ -192,38 +224,23 @@ def _feed(books: Books, meter: str, kept: Any, record: bytes) -> None:
 
 
 def _history(
-    choice: Choice, sources: Sources, done: Mapping[bytes, Recomputed], given: Sequence[bytes]
+    choice: Choice, sources: Sources, done: Mapping[bytes, Recomputed], given: Given
 ) -> dict[str, list[Row]] | bytes:
     """By node, the rows of the statements that one uses: as recomputed here, or of a rows file under the root that was
     signed (T5). The record of a statement whose rows nobody gave."""
-    found: dict[str, list[Row]] = {}
+    used: list[Sequence[bytes]] = []
     for record in choice.uses:
-        earlier = done.get(record)
-        rows: Sequence[bytes] | None = (
-            earlier.statement.rows if earlier and earlier.equal and earlier.statement else None
-        )
-        if rows is None and record in sources.periods:
-            root = sources.periods[record].fields.get("rows", [0, b""])[1]
-            rows = next((r.rows for r in _parsed(given) if r.root == root), None)
-        if rows is None:
+        earlier, signed = done.get(record), sources.periods.get(record)
+        if earlier and earlier.equal and earlier.statement:
+            used.append(earlier.statement.rows)
+        elif signed and (rows := given.under(signed.fields.get("rows", [0, b""])[1])) is not None:
+            used.append(rows.rows)
+        else:
             return record
-        for row in map(parse_row, rows):
-            found.setdefault(row.node, []).append(row)
-    return {node: sorted(rows, key=lambda row: row.from_ms) for node, rows in found.items()}
+    return by_node(used)
 
 
-def _parsed(given: Sequence[bytes]) -> list[Rows]:
-    """Those of several files that are rows files."""
-    parsed = []
-    for data in given:
-        with suppress(VerificationError):
-            parsed.append(Rows.parse(data))
-    return parsed
-
-
-def _judged(
-    one: _Open, held: Mapping[int, bytes], given: Sequence[bytes], history: dict[str, list[Row]] | bytes
-) -> Recomputed:
+def _judged(one: _Open, held: Mapping[int, bytes], given: Given, history: dict[str, list[Row]] | bytes) -> Recomputed:
     """A statement beside what its batches give."""
     found = Recomputed(one.period.record, one.period.fields)
     (first, first_id), (last, last_id) = one.choice.batches
@@ -241,42 +258,12 @@ def _judged(
     if found.differences or isinstance(history, bytes):
         return found
     try:
-        found.statement = state(one.books, one.choice, NO_SECRET, history)
+        found.statement = state(one.books, one.choice, None, history)
     except AccountingError as error:
         found.differences.append(Difference(error.rule, error.where, None, error.problem))
         return found
-    own = _own_rows(found, given)
+    found.differences += [Difference("T1", "rows", None, f"a .mrows file is none: {why}") for why in given.broken]
+    own = given.of(*found.fields["rows"])
     found.rows_compared = own is not None
     found.differences += differences(one.period.fields, found.statement, own)
     return found
-
-
-def entries_of(sources: Sources, plan: Plan, choice: Choice) -> list[Entry]:
-    """The entries that count for a statement: of its batches, on its plan; and those of the statement before that end
-    after it (P9)."""
-    (first, _), (last, _) = choice.batches
-    before = sources.periods.get(choice.before or b"")
-    named = set(before.fields.get("entries", ())) if before else set()
-    ends_ms = before.fields.get("to", 0) if before else 0
-    return [
-        entry
-        for batch, entry in sources.entries
-        if (entry.of in plan.points or entry.of in plan.nodes)
-        and (first <= batch <= last or (entry.record in named and entry.to_ms > ends_ms))
-    ]
-
-
-def _own_rows(found: Recomputed, given: Sequence[bytes]) -> Rows | None:
-    """The rows file of a statement, among those that were given: by the number of its rows and their root."""
-    size = found.fields.get("rows", [None])[0]
-    parsed = []
-    for data in given:
-        try:
-            parsed.append(Rows.parse(data))
-        except VerificationError as error:
-            found.differences.append(Difference("T1", "rows", None, f"a .mrows file is none: {error.detail}"))
-    root = found.fields.get("rows", [None, None])[1]
-    fitting = [rows for rows in parsed if rows.root == root]
-    if fitting:
-        return fitting[0]
-    return next((rows for rows in parsed if len(rows.rows) == size), parsed[0] if len(parsed) == 1 else None)

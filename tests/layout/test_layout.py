@@ -192,7 +192,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "verification",
             "audit",
             "accounting.formats",
-            "accounting.emissions",
             "accounting",
             "accounting.tables",
         },

@@ -27,14 +27,16 @@ SECRET = bytes(range(32))
 POINT = f"{METER}/energy"
 
 
-def plan_fields(from_ms: int, **also: Any) -> dict[str, Any]:
-    """A plan of one station by quarters of an hour; edges may have gaps of 4 %."""
+def plan_fields(
+    from_ms: int, name: str = POINT, most: int = 1000, wraps_at: int = 100_000, **also: Any
+) -> dict[str, Any]:
+    """A plan of one station by quarters of an hour, by one counter; edges may have gaps of 4 %."""
     profile = {"version": "1", "edge": Decimal("0.04"), "accept": [], "clauses": {"edge": "ours"}}
-    point = {"kind": "counter", "unit": "kWh", "sample": EVERY_MS, "max": 1000, "wraps_at": 100_000}
+    point = {"kind": "counter", "unit": "kWh", "sample": EVERY_MS, "max": most, "wraps_at": wraps_at}
     return {
         "plan": "main", "v": 1, "rules": "accounting-1", "from": from_ms, "interval": 900, "civil": 480,
-        "points": {POINT: point},
-        "nodes": {"station": {"role": "production", "terms": [[1, POINT]], "profile": "ours"}},
+        "points": {name: point},
+        "nodes": {"station": {"role": "production", "terms": [[1, name]], "profile": "ours"}},
         "profiles": {"ours": profile}, "factors": [], "site": {}, "disclosure": "full",
     } | also  # fmt: skip
 

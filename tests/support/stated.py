@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from gateway.records import GATEWAY, MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
+from tests.support import accounted
 from tests.support.samples import START_S, Hands, Machine, site
 
 EVERY_MS, QUARTER_MS = 10_000, 900_000
@@ -30,14 +30,7 @@ def accounted_site(folder: Path) -> Config:
 
 def plan_fields(from_ms: int, **also: Any) -> dict[str, Any]:
     """A plan of one station, the export of a meter, by quarters of an hour."""
-    profile = {"version": "1", "edge": Decimal("0.04"), "accept": [], "clauses": {"edge": "ours"}}
-    point = {"kind": "counter", "unit": "kWh", "sample": EVERY_MS, "max": 100_000, "wraps_at": 1_000_000}
-    return {
-        "plan": "main", "v": 1, "rules": "accounting-1", "from": from_ms, "interval": 900, "civil": 480,
-        "points": {POINT: point},
-        "nodes": {"station": {"role": "production", "terms": [[1, POINT]], "profile": "ours"}},
-        "profiles": {"ours": profile}, "factors": [], "site": {}, "disclosure": "full",
-    } | also  # fmt: skip
+    return accounted.plan_fields(from_ms, POINT, 100_000, 1_000_000, **also)
 
 
 class Site:

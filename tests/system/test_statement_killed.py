@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from gateway.accounting.history import History, history_of
-from gateway.accounting.moments import civil_text
 from gateway.config.model import Config
 from gateway.storage.database import Database
+from ledger_client.accounting.formats.civil_time import civil_text
 from ledger_client.accounting.formats.rows import Rows
 from tests.support.desk import wide_site
 from tests.support.samples import believed

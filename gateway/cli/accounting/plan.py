@@ -42,8 +42,8 @@ def _path(config: Config, plan_path: Path | None) -> Path:
 @click.option("--name", default="main", show_default=True, help="Name of the plan.")
 def init(config_path: Path, plan_path: Path | None, name: str) -> None:
     """Write a commented plan file from CONFIG and its profiles. Never overwrites a file."""
-    from gateway.accounting.moments import month_ms, offset_text
     from gateway.accounting.plan_draft import draft
+    from ledger_client.accounting.formats.civil_time import month_ms, offset_text
     from ledger_client.durable_files import write_text
 
     config = load_config(config_path)

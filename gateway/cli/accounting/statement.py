@@ -109,9 +109,10 @@ def _stated(
 ) -> dict[str, Any]:
     """State one part, or say that it is; the facts for `--json`."""
     from gateway.accounting import signing, stating, summary
+    from ledger_client.accounting.tables.stated import civil_time
 
     plan = part.signed.plan
-    title = f"{plan.name} {stating.shown(plan, part.from_ms)} to {stating.shown(plan, part.to_ms)}"
+    title = f"{plan.name} {civil_time(plan, part.from_ms)} to {civil_time(plan, part.to_ms)}"
     facts: dict[str, Any] = {"plan": plan.name, "from": part.from_ms, "to": part.to_ms}
     earlier = stating.already(history, part)
     if earlier is not None and reason is None and not dry_run:
@@ -144,7 +145,6 @@ def _facts(made: Made, record: str | None) -> dict[str, Any]:
     from gateway.accounting import summary
     from ledger_client.accounting.formats.rows import parse_row
 
-    rows = [parse_row(row) for row in made.statement.rows]
     return {
         "version": made.choice.version,
         "record": record,
@@ -155,14 +155,5 @@ def _facts(made: Made, record: str | None) -> dict[str, Any]:
         "file": str(made.rows),
         "findings": dict(made.statement.fields["findings"]),
         "notes": list(made.statement.notes),
-        "nodes": [
-            {
-                "node": tally.node,
-                "status": tally.status,
-                "intervals": tally.rows,
-                "amount": summary.amount(tally.milli).replace(",", ""),
-                "unit": summary.unit_of(made.plan, tally.node),
-            }
-            for tally in summary.tallies(rows)
-        ],
+        "nodes": summary.as_json(made.plan, [parse_row(row) for row in made.statement.rows]),
     }

@@ -20,7 +20,6 @@ from typing import Any
 
 from gateway.accounting import signing, stating, summary
 from gateway.accounting.history import history_of
-from gateway.accounting.moments import civil_text, month_ms
 from gateway.accounting.plan_check import check_plan
 from gateway.accounting.plan_file import NAME, read_plan
 from gateway.cli.demo import finish
@@ -37,7 +36,7 @@ from gateway.evidence.export import export_to
 from gateway.process.console import console
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.numbers import MILLI, scaled
+from ledger_client.accounting.formats.civil_time import civil_text, month_ms
 from ledger_client.accounting.formats.rows import parse_row
 from ledger_client.formats.batch_file import SUFFIX
 
@@ -196,13 +195,12 @@ def _books(made: stating.Made) -> dict[str, Any]:
     for balance in summary.balances(made.plan, rows):
         registers[balance.node] = registers.get(balance.node, 0) + balance.energy
     sums = {node: summary.sum_of(made.plan, node, rows) for node in registers}
-    nodes = [
-        {"node": one.node, "status": one.status, "intervals": one.rows, "amount": str(scaled(one.milli, MILLI)),
-         "unit": summary.unit_of(made.plan, one.node)}
-        for one in summary.tallies(rows)
-    ]  # fmt: skip
-    complete, findings = made.statement.fields["complete"], dict(made.statement.fields["findings"])
-    return {"i8": bool(sums) and registers == sums, "nodes": nodes, "complete": complete, "findings": findings}
+    return {
+        "i8": bool(sums) and registers == sums,
+        "nodes": summary.as_json(made.plan, rows),
+        "complete": made.statement.fields["complete"],
+        "findings": dict(made.statement.fields["findings"]),
+    }
 
 
 def _tonnes(found: Mapping[str, Any]) -> list[str]:

@@ -29,6 +29,11 @@ def open_store(config_path: Path) -> tuple[Config, Database]:
     return config, Database(config.database, read_only=True)
 
 
+def no_meter(config: Config, meter: str) -> GatewayError:
+    """What a command says that is given a meter which the configuration does not have."""
+    return GatewayError(Message("command-no-meter", config=str(config.path), meter=meter, meters=tuple(config.meters)))
+
+
 def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:
     """Raises GatewayError if the file exists and is not of the kind that the command writes."""
     if not force and not may_replace(path, is_such):

@@ -74,13 +74,6 @@ def batch_ended_by(sql: Connection, time_ms: int) -> int | None:
     return int(row[0]) if row else None
 
 
-def configured_before(sql: Connection, place: int, most: int) -> list[tuple[int, StoredRecord]]:
-    """Up to ``most`` events of the gateway in front of a place, newest first."""
-    rows = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id < ?"
-    found = sql.all(f"{rows} ORDER BY id DESC LIMIT ?", GATEWAY, place, most)
-    return [(row[0], StoredRecord(*row[1:])) for row in found]
-
-
 def lost_between(sql: Connection, first_id: int, last_id: int) -> bool:
     """Whether records of a stretch have been lost or pruned."""
     lost = "SELECT 1 FROM lost_places WHERE first_id <= ? AND last_id >= ? LIMIT 1"

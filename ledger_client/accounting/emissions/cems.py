@@ -9,7 +9,7 @@ from typing import Any
 from ledger_client.accounting.emissions.gauges import Gauge, Mean
 from ledger_client.accounting.formats.numbers import MICRO, half_even, micro
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
-from ledger_client.accounting.formats.rows import Row, decimal
+from ledger_client.accounting.formats.rows import Row, decimal, mantissa
 from ledger_client.accounting.formats.units import (
     CONCENTRATION,
     CONTENTS,
@@ -97,7 +97,7 @@ def mean_of(row: Row, point: str) -> int | None:
     """The written mean of an input of a row, in millionths of its unit."""
     for name, _, _, mean in row.facts.get("inputs", ()):
         if name == point:
-            return None if mean is None else int(mean.value[1])
+            return None if mean is None else mantissa(mean)
     return None
 
 

@@ -12,7 +12,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from ledger_client.accounting.formats.plan import Plan, Point
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.formats.regimes import Regime
 from ledger_client.formats.senml import Number, Quality
 

@@ -14,9 +14,8 @@ from ledger_client.accounting.formats.numbers import half_even
 from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.accounting.formats.words import BY_ELECTRICITY, RANK
+from ledger_client.accounting.formats.words import BY_ELECTRICITY, PROVISIONAL, RANK
 
-PROVISIONAL: Final = "provisional"
 _OF_ENERGY: Final[Mapping[str, Fraction]] = {
     "kg/kWh": Fraction(1, 1000),
     "kg/MWh": Fraction(1, 1_000_000),

@@ -13,11 +13,12 @@ from ledger_client.accounting.formats.numbers import MICRO, MILLI, micro, milli_
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, decimal
 from ledger_client.accounting.formats.units import CONCENTRATION, counter_unit
-from ledger_client.accounting.formats.words import MANUAL, MISSING, SUBSTITUTED, VALID
+from ledger_client.accounting.formats.words import MANUAL, MISSING, PROVISIONAL, SUBSTITUTED, VALID
 
-PROVISIONAL: Final = "provisional"
 LONGEST_SILENCE: Final = 120
 """Hours in a row without a valid one, above which the authority is to be informed (H6)."""
+MOST_BACK_MS: Final = 366 * 24 * HOUR_MS
+"""How far back a substitute of CN-HJ75 may look for its 2,160 valid references (T5)."""
 _SHORT_GAP: Final = 24
 _HIGH, _LOW = Fraction(90, 100), Fraction(75, 100)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from ledger_client.accounting.formats.numbers import half_even, milli_of
-from ledger_client.accounting.formats.plan import HOUR_MS, Plan, Point
+from ledger_client.accounting.formats.plan import HOUR_MS, Plan
+from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.formats.regimes import Regime
 from ledger_client.formats.senml import Number, Quality
 

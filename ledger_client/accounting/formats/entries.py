@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -98,3 +98,22 @@ def in_force(entries: Sequence[Entry]) -> tuple[list[Entry], int]:
             contradicting += 1
     order = {entry.record: place for place, entry in enumerate(entries)}
     return sorted(counting, key=lambda entry: order[entry.record]), contradicting
+
+
+def cited(
+    entries: Iterable[tuple[int, Entry]], plan: Plan, first: int, last: int, before: Mapping[str, Any] | None
+) -> list[Entry]:
+    """The entries on a plan that count for a statement (P9).
+
+    Args:
+        entries: each with its place: a batch, or a place in the commit order.
+        first: the first place that the statement cites.
+        last: the last one.
+        before: the fields of the statement before; its entries that end after it count, too.
+    """
+    named, ends_ms = (set(before.get("entries", ())), before.get("to", 0)) if before else (set(), 0)
+    return [
+        entry
+        for place, entry in entries
+        if plan.concerns(entry.of) and (first <= place <= last or (entry.record in named and entry.to_ms > ends_ms))
+    ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.factor import Factor, parse_factor
-from ledger_client.accounting.formats.fields import Fields, is_number
-from ledger_client.accounting.formats.numbers import exact, milli_of
+from ledger_client.accounting.formats.fields import Fields
+from ledger_client.accounting.formats.point import Point, parse_point
 from ledger_client.accounting.formats.regimes import Regime, parse_regime
 from ledger_client.accounting.formats.units import (
     CONCENTRATION,
@@ -21,19 +21,13 @@ from ledger_client.accounting.formats.units import (
     SHARES,
     TEMPERATURE,
     WATER,
-    Unit,
-    counter_unit,
 )
 from ledger_client.formats.checks import is_name
-from ledger_client.formats.record import Event
 
 HOUR_MS, QUARTER_MS, MINUTE_MS = 3_600_000, 900_000, 60_000
-MOST_OVER: Final = Fraction(11, 10)
-"""By how much a counter or a node may pass what it can at most (I4, I6, P3)."""
 _PLAN: Final = (
     "plan", "v", "rules", "from", "interval", "civil", "points", "nodes", "profiles", "factors", "site", "disclosure",
 )  # fmt: skip
-_POINT: Final = ("kind", "unit", "sample", "max", "wraps_at", "range", "basis", "pressure", "u", "u_source")
 _NODE: Final = (
     "role", "terms", "profile", "zone", "below", "capacity", "method", "inputs", "operating", "threshold", "factor",
     "factor_rule", "factor_id", "defaults", "certificate", "registry",
@@ -41,34 +35,6 @@ _NODE: Final = (
 _CERTIFICATE: Final = (
     "id", "name", "source", "technology", "capacity", "commissioned", "location", "configuration", "class", "scheme",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One recorded quantity of a meter (P3).
-
-    ``max_milli``: the most that a register counts in an hour; ``wraps_milli``: the first value that it does not show
-    (None: it is not said); both in thousandths of the base unit. ``sample_ms``: from one due value to the next.
-    ``u``: relative uncertainty, k = 2 (None: not known).
-    """
-
-    name: str
-    kind: str
-    unit_name: str
-    unit: Unit | None
-    sample_ms: int
-    max_milli: int
-    wraps_milli: int | None
-    lowest: Fraction | None
-    highest: Fraction | None
-    basis: str | None
-    u: Fraction | None
-    u_source: str | None
-
-    @property
-    def meter(self) -> str:
-        """The meter that it is a quantity of."""
-        return self.name.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +92,24 @@ class Plan:
         """Every meter of a point."""
         return frozenset(point.meter for point in self.points.values())
 
+    def concerns(self, name: str) -> bool:
+        """Whether an entry of this point or node is on the plan (P9)."""
+        return name in self.points or name in self.nodes
+
+    def rules_from_ms(self, iat_ms: int) -> int:
+        """The first interval that it rules, signed at that moment, unless it is the first of its name (P2)."""
+        return -(-max(self.from_ms, iat_ms) // self.interval_ms) * self.interval_ms
+
+    def coverage_waits(self, closed: Collection[str]) -> Iterator[tuple[str, int]]:
+        """Of each point of nodes that are not ``closed`` its meter, and by how much the coverage of that has to pass
+        the end of a period, in ms: of a counter as long as an edge may wait for its next look, of a gauge 0 (T2)."""
+        for node in self.nodes.values():
+            if node.name not in closed:
+                waits = {name: int(self.edge_gap_ms(self.points[name], node.regime)) for _, name in node.terms}
+                waits |= dict.fromkeys(node.gauges.values(), 0)
+                for name, wait_ms in waits.items():
+                    yield self.points[name].meter, wait_ms
+
     def reference_ms(self, regime: Regime) -> int:
         """The reference period of gauges under a profile."""
         return regime.reference_ms or self.interval_ms
@@ -149,7 +133,7 @@ def parse_plan(fields: Mapping[str, Any]) -> Plan:
     if from_ms % interval_ms:
         of.refuse("from", "it is not on the grid of the interval", "begin a plan with an interval", rule="N6")
     regimes = {name: parse_regime(name, value) for name, value in of.table("profiles").items()}
-    points = {name: _point(name, value, interval_ms) for name, value in of.table("points").items()}
+    points = {name: parse_point(name, value, interval_ms) for name, value in of.table("points").items()}
     factors = tuple(parse_factor(n, value) for n, value in enumerate(of.items("factors")))
     nodes = {n: _node(n, value, interval_ms, points, regimes, factors) for n, value in of.table("nodes").items()}
     site = Fields(of.table("site"), "plan.site", "P7", ("balanced", "name", "boundary"))
@@ -171,11 +155,6 @@ def parse_plan(fields: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def plan_of(event: Event) -> Plan:
-    """The plan that an event bears. Raises AccountingError."""
-    return parse_plan(event.fields)
-
-
 def _civil(of: Fields, interval_ms: int) -> int:
     value = of.get("civil")
     if type(value) is not int or not -840 <= value <= 840 or value % 30:
@@ -183,49 +162,6 @@ def _civil(of: Fields, interval_ms: int) -> int:
     if value % 60 and interval_ms == HOUR_MS:
         of.refuse("civil", f"{value} minutes from UTC cut an hour", "give an interval of 900 s", rule="N6")
     return value
-
-
-def _point(name: str, value: object, interval_ms: int) -> Point:
-    of = Fields(value, f"plan.points.{name}", "P3", _POINT)
-    meter, _, own = name.partition("/")
-    if not (is_name(meter) and is_name(own)):
-        of.refuse("", "a point is called METER/POINT")
-    kind, unit_name, sample_ms = of.choice("kind", (words.COUNTER, words.GAUGE)), of.text("unit"), of.uint("sample", 1)
-    if sample_ms > interval_ms:
-        of.refuse("sample", f"{sample_ms} ms are longer than the interval of {interval_ms} ms", "poll more often")
-    unit, max_milli, wraps_milli = None, 0, None
-    if kind == words.COUNTER:
-        unit = counter_unit(unit_name, of.where)
-        max_milli = milli_of(of.number("max"), unit.factor)
-        if max_milli <= 0:
-            of.refuse("max", "it is not above 0", "give the most that the register counts in an hour")
-        if "wraps_at" in of:
-            wraps_milli = milli_of(of.number("wraps_at"), unit.factor)
-            if wraps_milli <= MOST_OVER * max_milli:
-                of.refuse("wraps_at", "it is not above 1.1 × max: a wrap cannot be told from a reset")
-    elif interval_ms % sample_ms:
-        of.refuse("sample", f"{sample_ms} ms do not divide the reference of {interval_ms} ms", "poll on its grid")
-    low, high = _range(of)
-    pressure = of.choice("pressure", ("absolute", "gauge"), "absolute")
-    if pressure == "gauge":
-        of.refuse("pressure", "a gauge pressure says nothing without the air's", "record the absolute pressure")
-    u = of.fraction("u") if "u" in of else None
-    if u is not None and u < 0:
-        of.refuse("u", "an uncertainty is not below 0", rule="U1")
-    return Point(
-        name, kind, unit_name, unit, sample_ms, max_milli, wraps_milli, low, high,
-        of.choice("basis", ("wet", "dry")) if "basis" in of else None,
-        u, of.text("u_source") if u is not None else None,
-    )  # fmt: skip
-
-
-def _range(of: Fields) -> tuple[Fraction | None, Fraction | None]:
-    if "range" not in of:
-        return None, None
-    bounds = [number for number in of.items("range", 2) if is_number(number)]
-    if len(bounds) != 2 or bounds[0] >= bounds[1]:
-        of.refuse("range", "it is not [lowest, highest]")
-    return exact(bounds[0]), exact(bounds[1])
 
 
 def _node(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from ledger_client.accounting.formats.fields import Fields
 from ledger_client.formats.senml import Quality
@@ -104,8 +104,3 @@ def _bits(fields: Fields) -> int:
             fields.refuse("accept", f"{name} is not a bit that a profile may accept", rule="I1")
         bits |= bit
     return int(bits)
-
-
-def regime_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A profile file as a plan bears it: numbers as they are, the id as its key."""
-    return {key: value for key, value in raw.items() if key != "id"}

@@ -54,6 +54,11 @@ def decimal(mantissa: int, exponent: int = MILLI) -> cbor2.CBORTag:
     return cbor2.CBORTag(_DECIMAL, [exponent, fitting(mantissa)])
 
 
+def mantissa(quantity: cbor2.CBORTag) -> int:
+    """The digits of a quantity of a row's facts, in units of its quantum."""
+    return int(quantity.value[1])
+
+
 def order(row: Row) -> tuple[str, int, int]:
     """By node, beginning, status (T1)."""
     return row.node, row.from_ms, RANK[row.status]
@@ -174,6 +179,14 @@ def parse_row(data: object) -> Row:
         raise Malformed(f"the amount of {node} is not a decimal fraction of thousandths")
     facts = table(fields[5], "the row's facts", set(), set(FACTS))
     return Row(node, from_ms, to_ms, fields[3], amount, {key: _plain(value) for key, value in facts.items()})
+
+
+def by_node(statements: Iterable[Iterable[bytes]]) -> dict[str, list[Row]]:
+    """The rows of several statements by node, in order of time. Raises Malformed."""
+    found: dict[str, list[Row]] = {}
+    for row in (parse_row(row) for rows in statements for row in rows):
+        found.setdefault(row.node, []).append(row)
+    return {node: sorted(rows, key=lambda row: row.from_ms) for node, rows in found.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from ledger_client.accounting.emissions.cems import mean_of
 from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.accounting.formats.numbers import MICRO
 from ledger_client.accounting.formats.plan import Node
 from ledger_client.accounting.formats.refusal import refuse
-from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.formats.rows import Row, mantissa
 from ledger_client.accounting.formats.units import CONCENTRATION, FLOW, PRESSURE, TEMPERATURE, WATER
 from ledger_client.accounting.tables.grounds import ground
-from ledger_client.accounting.tables.stated import Cell, StatedRows, Table, civil_time, utc, written
+from ledger_client.accounting.tables.stated import Cell, StatedRows, Table, civil_time, written
 
 _LETTERS: Final = {
     CONCENTRATION: "concentration", FLOW: "flow", TEMPERATURE: "temperature", PRESSURE: "pressure", WATER: "water",
@@ -49,7 +50,7 @@ def _lines(stated: StatedRows) -> Iterable[tuple[Cell, ...]]:
             continue
         node, why = plan.nodes[row.node], ground(plan, row)
         yield (
-            plan.name, row.node, utc(row.from_ms), utc(row.to_ms),
+            plan.name, row.node, utc_text(row.from_ms), utc_text(row.to_ms),
             civil_time(plan, row.from_ms), civil_time(plan, row.to_ms),
             *(cell for letter in _LETTERS for cell in _input(stated, node, row, letter)),
             plan.points[node.inputs[CONCENTRATION]].basis, plan.points[node.inputs[FLOW]].basis,
@@ -77,9 +78,9 @@ def _substitute(stated: StatedRows, row: Row | None) -> tuple[Cell, ...]:
     shown: tuple[Cell, ...] = (None,) * 5
     if population is not None:
         begin, end, count, mean, deviation = population
-        shown = (utc(begin), utc(end), count, _text(mean), _text(deviation))
+        shown = (utc_text(begin), utc_text(end), count, _text(mean), _text(deviation))
         if row.facts["method"] == "EU-45":
-            content = written(mean.value[1] + 2 * deviation.value[1], MICRO)
+            content = written(mantissa(mean) + 2 * mantissa(deviation), MICRO)
     return (
         row.status, row.facts.get("method"), why.rule, why.clause, why.confirmed, content, written(row.amount),
         row.facts.get("reason"), *shown,
@@ -88,5 +89,5 @@ def _substitute(stated: StatedRows, row: Row | None) -> tuple[Cell, ...]:
 
 def _text(value: Any) -> str | None:
     """A decimal fraction of a row's facts."""
-    exponent, mantissa = value.value
-    return written(mantissa, exponent)
+    exponent, digits = value.value
+    return written(digits, exponent)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.formats.words import RANK
 from ledger_client.accounting.statement import UNCERTAINTY
-from ledger_client.accounting.tables.stated import Cell, StatedRows, Table, base_unit, civil_time, utc, written
+from ledger_client.accounting.tables.stated import Cell, StatedRows, Table, base_unit, civil_time, written
 
 HEADER: Final = (
     "plan", "from", "to", "civil_from", "civil_to", "node", "role", "status", "rows", "amount", "unit",
@@ -30,7 +31,7 @@ def _lines(stated: StatedRows) -> Iterable[tuple[Cell, ...]]:
     uncertainty = {node: f"{u:f}" for node, status, u in stated.fields.get("totals", ()) if status == UNCERTAINTY}
     for (node, status), rows in sorted(groups.items(), key=lambda item: (item[0][0], RANK[item[0][1]])):
         yield (
-            plan.name, utc(from_ms), utc(to_ms), civil_time(plan, from_ms), civil_time(plan, to_ms),
+            plan.name, utc_text(from_ms), utc_text(to_ms), civil_time(plan, from_ms), civil_time(plan, to_ms),
             node, plan.nodes[node].role, status, len(rows), _sum(rows), base_unit(plan, node),
             *_factor(stated, node, rows), uncertainty.get(node),
             stated.fields["complete"], stated.fields["version"], stated.record.hex(),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, NamedTuple
 
-from ledger_client.accounting.assembly import civil
+from ledger_client.accounting.formats.civil_time import civil, civil_text
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.formats.words import EMISSION
-from ledger_client.times import rfc3339, rfc3339_ms
 
 Cell = str | int | bool | None
 """Decimals are text, exactly as they are written."""
@@ -59,21 +57,14 @@ def base_unit(plan: Plan, name: str) -> str:
     return base_unit(plan, above.name)
 
 
-def utc(time_ms: int) -> str:
-    """RFC 3339 in UTC; milliseconds where there are any."""
-    return rfc3339_ms(time_ms) if time_ms % 1000 else rfc3339(time_ms // 1000)
-
-
 def civil_time(plan: Plan, time_ms: int) -> str:
     """RFC 3339 by the plan's civil time, with its offset."""
-    sign, minutes = "-" if plan.civil_min < 0 else "+", abs(plan.civil_min)
-    local = utc(time_ms + plan.civil_min * timedelta(minutes=1) // timedelta(milliseconds=1))
-    return f"{local.removesuffix('Z')}{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+    return civil_text(time_ms, plan.civil_min)
 
 
 def civil_month(plan: Plan, time_ms: int) -> str:
     """Year and month by the plan's civil time, as 2026-10."""
-    return civil(plan, time_ms).strftime("%Y-%m")
+    return civil(time_ms, plan.civil_min).strftime("%Y-%m")
 
 
 def written(mantissa: int | None, exponent: int = MILLI) -> str | None:

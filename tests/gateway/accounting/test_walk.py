@@ -11,9 +11,9 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from gateway.accounting.moments import civil_text, month_ms
 from gateway.cli.app import main
 from gateway.config.load import load_config
+from ledger_client.accounting.formats.civil_time import civil_text, month_ms
 from tests.support.epochs import running
 from tests.support.stated import QUARTER_MS, Site, accounted_site
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from ledger_client.accounting.books import Books, Capture
+from ledger_client.accounting.books import Books, Capture, too_dense
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.formats.record import Coverage
 from tests.ledger_client.accounting.plans import HOUR, T0, plan_fields
@@ -50,7 +50,7 @@ def test_capture_of_any_period_is_what_its_records_say() -> None:
                 for c in within:
                     expected.add(c, c.due * least_ms >= c.to_ms - c.from_ms + least_ms)
                 assert books.capture(from_ms, to_ms) == ({meter: expected} if within else {})
-                assert books.cadence(from_ms, to_ms) == expected.dense
+                assert too_dense(books.capture(from_ms, to_ms)) == expected.dense
 
 
 def test_coverage_of_a_meter_that_the_plan_does_not_name_is_nothing() -> None:

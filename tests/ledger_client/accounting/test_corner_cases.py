@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ledger_client.accounting.books import Books
+from ledger_client.accounting.books import Books, too_dense
 from ledger_client.accounting.emissions.substitution import Times, silences, substitutes
 from ledger_client.accounting.formats.entries import Entry, in_force, parse_entry
 from ledger_client.accounting.formats.plan import HOUR_MS, QUARTER_MS, parse_plan
@@ -94,7 +94,7 @@ def test_polls_that_are_denser_than_the_plan_says_are_found(due: int, found: int
     least = min(point.sample_ms for point in plan.points.values())
     books = Books(plan)
     books.coverage("stack", Coverage(T0, T0 + 60 * least, due, due // 2, {"timeout": due - due // 2}))
-    assert books.cadence(T0, T0 + HOUR_MS) == found
+    assert too_dense(books.capture(T0, T0 + HOUR_MS)) == found
 
 
 @pytest.mark.parametrize("terms", [[[1.0, POINT]], [[True, POINT]], [[1, {}]], [[1, POINT], [-1, POINT]], [[2, POINT]]])

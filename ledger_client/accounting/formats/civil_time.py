@@ -1,0 +1,47 @@
+"""Civil time of a plan: a fixed offset from UTC, by which months, quarters and years are cut (rule N6). Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ledger_client.times import rfc3339, rfc3339_ms
+
+_OFFSET: Final = re.compile(r"([+-])(\d\d):([0-5]\d)")
+_MINUTE_MS: Final = 60_000
+
+
+def civil(time_ms: int, civil_min: int) -> datetime:
+    """Date and time of a moment at an offset in minutes; its own zone says UTC."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=time_ms, minutes=civil_min)
+
+
+def month_ms(year: int, month: int, civil_min: int) -> int:
+    """When a civil month begins; month 13 is January of the next year."""
+    begin = datetime(year + (month > 12), month - 12 * (month > 12), 1, tzinfo=UTC)
+    return int(begin.timestamp()) * 1000 - civil_min * _MINUTE_MS
+
+
+def offset_min(text: object) -> int | None:
+    """Minutes from UTC of ``+08:00``; None for anything else."""
+    found = _OFFSET.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    minutes = int(found[2]) * 60 + int(found[3])
+    return -minutes if found[1] == "-" else minutes
+
+
+def offset_text(minutes: int) -> str:
+    """``+08:00`` for 480."""
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+def utc_text(time_ms: int) -> str:
+    """RFC 3339 in UTC; milliseconds where there are any."""
+    return rfc3339_ms(time_ms) if time_ms % 1000 else rfc3339(time_ms // 1000)
+
+
+def civil_text(time_ms: int, civil_min: int) -> str:
+    """RFC 3339 at an offset in minutes; milliseconds where there are any."""
+    return utc_text(time_ms + civil_min * _MINUTE_MS).removesuffix("Z") + offset_text(civil_min)
