@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -79,9 +80,17 @@ def parse_choice(fields: Mapping[str, Any], plan_ms: int) -> Choice:
     uses = of.items("uses")
     if any(type(used) is not bytes for used in uses):
         of.refuse("uses", "they are not hashes of statements", rule="T5")
-    size, root = of.items("rows", 2)
-    if type(size) is not int or type(root) is not bytes:
+    if list(map(type, of.items("rows"))) != [int, bytes]:
         of.refuse("rows", "they are not [size, root]")
+    if any(type(entry) is not bytes for entry in of.items("entries")):
+        of.refuse("entries", "they are not hashes of entries", rule="P9")
+    if type(of.get("complete")) is not bool:
+        of.refuse("complete", "it is neither true nor false", rule="T7")
+    if any(type(count) is not int for count in of.table("findings").values()):
+        of.refuse("findings", "they are not counts")
+    totals = of.items("totals") if "totals" in of else []
+    if any(type(total) is not list or list(map(type, total)) != [str, str, Decimal] for total in totals):
+        of.refuse("totals", "they are not [node, status, amount]", rule="I8")
     return Choice(
         of.blob("plan"), plan_ms, of.uint("from"), of.uint("to"), (batches[0], batches[1]),
         of.blob("before") if "before" in of else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ledger_client.accounting.assembly import history_from_ms
@@ -36,12 +37,9 @@ def links_of(sources: Sources) -> list[Link]:
     """The statements of the files that can be read, with a plan that the files hold."""
     links = []
     for period in sorted(sources.periods.values(), key=lambda period: period.batch):
-        signed = sources.plan_of(period.fields)
-        if signed is not None:
-            try:
-                links.append(Link(period.record, signed.plan, parse_choice(period.fields, signed.iat_ms)))
-            except AccountingError:
-                continue  # it is named where it is recomputed
+        with suppress(AccountingError):  # it is named where it is recomputed
+            signed = sources.plan_of(period)
+            links.append(Link(period.record, signed.plan, parse_choice(period.fields, signed.iat_ms)))
     return links
 
 

@@ -11,10 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.numbers import MILLI, mantissa_of
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row, Rows, parse_row
-from ledger_client.accounting.statement import UNCERTAINTY, parse_choice
+from ledger_client.accounting.statement import UNCERTAINTY
 from ledger_client.accounting.tables.stated import StatedRows
 from ledger_client.errors import VerificationError
 from ledger_client.formats.batch_file import BatchFile
@@ -92,20 +93,15 @@ def _rows(data: bytes, path: Path) -> Rows:
 
 def _stated(rows: Rows, path: Path, sources: Sources) -> StatedRows:
     root = [len(rows.rows), rows.root]
-    fitting = [period for period in sources.periods.values() if period.fields.get("rows") == root]
+    fitting = [period for period in sources.periods.values() if period.fields["rows"] == root]
     if not fitting:
+        for refused in sources.refused.values():
+            if refused.name == words.PERIOD:
+                raise refused.error
         refuse("T1", str(path), "no statement in the files has these rows", "give its batch, or its .mseal")
-    superseded = {period.fields.get("supersedes") for period in fitting}
-    period = next(
-        (one for one in fitting if one.record not in superseded), fitting[-1]
-    )  # versions may have the same rows
-    signed = sources.plan_of(period.fields)
-    if signed is None:
-        named = period.fields.get("plan")
-        if type(named) is bytes and named in sources.refused:
-            raise sources.refused[named].error
-        refuse("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
-    parse_choice(period.fields, signed.iat_ms)
+    superseded = {period.fields.get("supersedes") for period in fitting}  # versions may have the same rows
+    period = next((one for one in fitting if one.record not in superseded), fitting[-1])
+    signed = sources.plan_of(period)
     plan, parsed = signed.plan, tuple(map(parse_row, rows.rows))
     _demand_totals(period, parsed)
     entries = [entry for _, entry in sources.entries if plan.concerns(entry.of)]
@@ -120,10 +116,7 @@ def _demand_totals(period: SignedPeriod, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.amount is not None:
             sums[row.node, row.status] += row.amount
-    try:
-        stated = {(n, s): mantissa_of(amount, MILLI) for n, s, amount in period.fields["totals"] if s != UNCERTAINTY}
-    except (TypeError, ValueError):
-        refuse("T1", "period.totals", "they are not [node, status, amount]")
+    stated = {(n, s): mantissa_of(amount, MILLI) for n, s, amount in period.fields["totals"] if s != UNCERTAINTY}
     if stated != sums:
         refuse("I8", "period.totals", "they are not the sums of its rows", "recompute the statement from its batches")
 

@@ -78,6 +78,5 @@ def _time(value: object) -> str:
 
 
 def _totals(period: Recomputed) -> Sequence[tuple[str, str, Decimal]]:
-    """Those that were stated, where they have the form of totals."""
-    totals = period.fields.get("totals", ())
-    return [tuple(total) for total in totals if isinstance(total, list | tuple) and len(total) == 3]
+    """Those that were stated."""
+    return [(node, status, amount) for node, status, amount in period.fields.get("totals", ())]

@@ -177,16 +177,14 @@ def _chained(done: Mapping[bytes, Recomputed], sources: Sources) -> None:
 
 def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Open], dict[bytes, Recomputed]]:
     opened, failed = list[_Open](), dict[bytes, Recomputed]()
+    for record, refused in sources.refused.items():
+        if refused.name == words.PERIOD and wanted is None:
+            failed[record] = Recomputed(record, {}, None, [_refused(refused.error)])
     for period in sources.periods.values():
-        if wanted is not None and (period.fields.get("from"), period.fields.get("to")) != wanted:
+        if wanted is not None and (period.fields["from"], period.fields["to"]) != wanted:
             continue
         try:
-            signed = sources.plan_of(period.fields)
-            if signed is None:
-                named = period.fields.get("plan")
-                if type(named) is bytes and (refused := sources.refused.get(named)) is not None:
-                    raise refused.error
-                raise AccountingError("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
+            signed = sources.plan_of(period)
             choice = parse_choice(period.fields, signed.iat_ms)
             for refused in sources.refused.values():
                 (first, _), (last, _) = choice.batches
@@ -194,9 +192,12 @@ def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Ope
                     raise refused.error
             opened.append(_Open(period, choice, Books(signed.plan, _entries(sources, signed.plan, choice))))
         except AccountingError as error:
-            found = [Difference(error.rule, error.where, None, error.problem)]
-            failed[period.record] = Recomputed(period.record, period.fields, None, found)
+            failed[period.record] = Recomputed(period.record, period.fields, None, [_refused(error)])
     return opened, failed
+
+
+def _refused(error: AccountingError) -> Difference:
+    return Difference(error.rule, error.where, None, error.problem)
 
 
 def _entries(sources: Sources, plan: Plan, choice: Choice) -> list[Entry]:
@@ -233,7 +234,7 @@ def _history(
         earlier, signed = done.get(record), sources.periods.get(record)
         if earlier and earlier.equal and earlier.statement:
             used.append(earlier.statement.rows)
-        elif signed and (rows := given.under(signed.fields.get("rows", [0, b""])[1])) is not None:
+        elif signed and (rows := given.under(signed.fields["rows"][1])) is not None:
             used.append(rows.rows)
         else:
             return record
@@ -260,7 +261,7 @@ def _judged(one: _Open, held: Mapping[int, bytes], given: Given, history: dict[s
     try:
         found.statement = state(one.books, one.choice, None, history)
     except AccountingError as error:
-        found.differences.append(Difference(error.rule, error.where, None, error.problem))
+        found.differences.append(_refused(error))
         return found
     found.differences += [Difference("T1", "rows", None, f"a .mrows file is none: {why}") for why in given.broken]
     own = given.of(*found.fields["rows"])

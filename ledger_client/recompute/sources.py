@@ -10,7 +10,8 @@ from typing import Any, Final
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, parse_entry
 from ledger_client.accounting.formats.plan import Plan, parse_plan
-from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.formats.refusal import AccountingError, refuse
+from ledger_client.accounting.statement import parse_choice
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle, is_bundle
@@ -45,7 +46,7 @@ class SignedPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A plan or an entry that is none, or of rules that this program does not know: its batch, and why."""
+    """A plan, an entry or a statement that is none, or of rules that this program does not know: its batch, and why."""
 
     name: str
     batch: int
@@ -62,13 +63,17 @@ class Sources:
     batches: dict[int, int] = field(default_factory=dict)
     refused: dict[bytes, Refused] = field(default_factory=dict)
 
-    def plan_of(self, fields: Mapping[str, Any]) -> SignedPlan | None:
-        """The plan that a statement names; None: no file holds it."""
-        named = fields.get("plan")
-        return self.plans.get(named) if type(named) is bytes else None
+    def plan_of(self, period: SignedPeriod) -> SignedPlan:
+        """The plan that a statement names. Raises AccountingError: it is none, or no file holds it."""
+        named = period.fields["plan"]
+        if named in self.refused:
+            raise self.refused[named].error
+        if named not in self.plans:
+            refuse("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
+        return self.plans[named]
 
     def take(self, record: Record, batch: int) -> None:
-        """One good record of the gateway's own. A plan or an entry that is none is kept among those refused."""
+        """One good record of the gateway's own. What is no plan, entry or statement is kept among those refused."""
         body = record.body
         if not isinstance(body, Event) or record.claims.meter != GATEWAY_ITSELF or body.name not in NAMES:
             return
@@ -85,6 +90,7 @@ class Sources:
             if all(own != entry.record for _, entry in self.entries):
                 self.entries.append((batch, parse_entry(body.fields, own)))
         else:
+            parse_choice(body.fields, 0)
             self.periods.setdefault(own, SignedPeriod(own, body.fields, batch))
 
 

@@ -189,7 +189,7 @@ def test_a_point_of_two_plans_is_found(site: Site) -> None:
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"rules": "accounting-2"}, "P1"), ({"v": 2}, "P1"), ({"uses": [5]}, "T5"), ({"plan": 10**12}, "P2"),
+        ({"rules": "accounting-2"}, "P1"), ({"v": 2}, "P1"), ({"uses": [5]}, "T5"), ({"plan": 10**12}, "T1"),
         ({"batches": [[0, b"a" * 32], [2**63, b"b" * 32]]}, "T2"), ({"batches": [[1, b"a"], [0, b"b"]]}, "T2"),
         ({"rows": 7}, "T1"), ({"from": -1}, "T1"),
     ],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Rows, leaf_proof, parse_row, salted_leaf, status_of
+from ledger_client.accounting.statement import parse_choice
 from ledger_client.formats.merkle import root_from_path
 from ledger_client.recompute.run import Result, recompute
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
@@ -110,3 +113,34 @@ def test_an_entry_left_out_is_named(tmp_path: Path) -> None:
     site.seal()
     (period,) = again(site).periods
     assert [(d.rule, d.where) for d in period.differences] == [("P9", "entries")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"rows": 5}, {"rows": [1]}, {"rows": [1, b"", b""]}, {"entries": 7}, {"entries": [[]], "to": "x"}],
+)
+def test_a_statement_beside_one_that_is_none_is_judged(broken: dict[str, Any], tmp_path: Path) -> None:
+    """What its owner signed under its name is named, whatever it is."""
+    site = Accounted(tmp_path)
+    from_ms = site.from_ms
+    site.publish(plan_fields(from_ms))
+    site.polls(110)
+    none = site.event("period", plan=site.plan, **broken)
+    site.seal()
+    site.state(from_ms, from_ms + QUARTER_MS, (0, 0), before=none, uses=(none,))
+    site.seal()
+    result = again(site)
+    assert [period.equal for period in result.periods] == [False, False]
+    assert all(period.differences for period in result.periods)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [("rows", [1, b"r" * 32, b""], "T1"), ("rows", [1], "T1"), ("entries", 7, "T1"), ("entries", [7], "P9")],
+)
+def test_a_statement_of_another_form_is_refused_by_rule(
+    key: str, value: Any, rule: str, told: tuple[Accounted, Path, int]
+) -> None:
+    fields = dict(again(told[0]).periods[0].fields)
+    with pytest.raises(AccountingError, match=rule):
+        parse_choice(fields | {key: value}, 0)
