@@ -119,11 +119,7 @@ def assemble(
 def _of_counters(
     books: Books, node: Node, found: Assembled, from_ms: int, to_ms: int, *, first: bool, plan_ms: int
 ) -> list[Row]:
-    plan, lines = books.plan, []
-    for sign, name in node.terms:
-        register = books.registers[name, node.regime.id]
-        own = [registers_of(plan, e) for e in books.counting if e.kind == "register" and e.of == name]
-        lines.append(Line(sign, register, jumps_of(register, sorted(own))))
+    plan, lines = books.plan, lines_of(books, node)
     closed_ms = books.closed_ms(node.name)
     closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
     stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
@@ -136,6 +132,16 @@ def _of_counters(
     if (squares := of_registers(plan, node, stated.energy)) is not None:
         found.squares[node.name] = squares
     return stated.rows
+
+
+def lines_of(books: Books, node: Node) -> list[Line]:
+    """The terms of a node of counters, each with its register and the jumps of it."""
+    lines = []
+    for sign, name in node.terms:
+        register = books.registers[name, node.regime.id]
+        own = [registers_of(books.plan, e) for e in books.counting if e.kind == "register" and e.of == name]
+        lines.append(Line(sign, register, jumps_of(register, sorted(own))))
+    return lines
 
 
 def gauges_of(books: Books, node: Node) -> dict[str, Gauge]:

@@ -73,6 +73,10 @@ class Register:
         """What comes next is not to be compared with what came before (an event says so)."""
         self._pending |= OTHER
 
+    def forget(self, before: int) -> None:
+        """The edges in front of an interval's number are asked for no more."""
+        self.edges = {number: edge for number, edge in self.edges.items() if number >= before}
+
     def observe(
         self,
         time_ms: int,
