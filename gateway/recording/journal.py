@@ -101,8 +101,7 @@ class Journal:
         if not wanted:
             counter.passed_by(poll.due_ms)
         elif poll.reading is None or poll.stamp is None or poll.reason is not None:
-            reason = poll.reason or "timeout"
-            counter.finished(poll.due_ms, reason)
+            counter.finished(poll.due_ms, reason := poll.reason or "timeout")
             due_ms = counter.ruler(poll.due_ms).time_of(poll.due_ms)
             self._committer.tell([MissedPoll(poll.meter, due_ms, reason)])
         elif self.trouble is not None:
