@@ -49,6 +49,11 @@ class Made:
     secret: bytes
     records: int
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """From and to, in ms."""
+        return self.choice.from_ms, self.choice.to_ms
+
 
 def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
     """A period cut at civil months and where another plan of the name begins to rule (P2, N6). Raises GatewayError."""

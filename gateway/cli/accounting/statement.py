@@ -132,7 +132,7 @@ def _stated(
     if not as_json:
         complete = "complete" if made.statement.fields["complete"] else "not complete"
         click.echo(f"{title}: version {made.choice.version}, {complete}")
-        for line in (*summary.lines(plan, made.statement.rows), *_besides(made)):
+        for line in (*summary.lines(plan, made.span, made.statement.rows), *_besides(made)):
             click.echo(line)
         click.echo(f"rows: {made.rows}\nrecord: {record}" if record else "nothing was written or signed")
     return facts | _facts(made, record)
@@ -156,6 +156,7 @@ def _facts(made: Made, record: str | None) -> dict[str, Any]:
     from gateway.accounting import summary
     from ledger_client.accounting.formats.rows import parse_row
 
+    rows = [parse_row(row) for row in made.statement.rows]
     return {
         "version": made.choice.version,
         "record": record,
@@ -166,5 +167,6 @@ def _facts(made: Made, record: str | None) -> dict[str, Any]:
         "file": str(made.rows),
         "findings": dict(made.statement.fields["findings"]),
         "notes": list(made.statement.notes),
-        "nodes": summary.as_json(made.plan, [parse_row(row) for row in made.statement.rows]),
+        "nodes": summary.as_json(made.plan, rows),
+        "by_fuel": summary.by_fuel_json(made.plan, made.span, rows),
     }
