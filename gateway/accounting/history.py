@@ -28,10 +28,11 @@ class SignedPlan:
 
 @dataclass(frozen=True, slots=True)
 class SignedPeriod:
-    """A statement: the fields of its event, the hash of its record."""
+    """A statement: the fields of its event, the hash of its record, and its name (``gateway/EPOCH/NUMBER``)."""
 
     fields: Mapping[str, Any]
     record: bytes
+    name: str
 
     @property
     def from_ms(self) -> int:
@@ -100,7 +101,7 @@ class History:
         elif body.name == words.ENTRY:
             self.entries.append((place, parse_entry(body.fields, own)))
         elif body.name == words.PERIOD:
-            self.periods.append(SignedPeriod(body.fields, own))
+            self.periods.append(SignedPeriod(body.fields, own, row.id))
 
 
 def history_of(store: Database) -> History:

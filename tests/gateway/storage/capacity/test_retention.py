@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,7 @@ def test_where_a_node_was_open_all_stays_that_the_statement_before_has_read(mont
     export(month, "-o", str(tmp_path / "all"))
     history = history_of(month.hands.store)
     fields = dict(history.periods[0].fields) | {"findings": {"open": 1}}
-    history.periods[0] = type(history.periods[0])(fields, history.periods[0].record)
+    history.periods[0] = replace(history.periods[0], fields=fields)
     (need,) = needs_of(history)
     assert need.first == history.periods[0].fields["batches"][0][0] == 0
     assert need.is_read(0, month.from_ms)
