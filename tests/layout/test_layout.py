@@ -182,6 +182,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "transport": {"formats"},
         "verification": {"formats"},
         "audit": {"formats", "verification"},
+        "claims": {"formats"},
         "accounting.formats": {"formats"},
         "accounting.energy": {"formats", "accounting.formats"},
         "accounting.emissions": {"formats", "accounting.formats", "accounting.energy"},
