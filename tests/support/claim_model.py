@@ -1,87 +1,65 @@
-"""What a registry of claims does, of single units: no interval and no slice, so that it can be wrong in other ways."""
+"""What a registry of claims does, of single units: no interval and no slice, so that it is wrong in other ways."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-Unit = tuple[Hashable, int]
+Unit = tuple[Hashable, int]  # of a certificate
+
+
+class No(Exception):
+    """A refusal, by its title."""
+
+
+def demand(is_so: object, title: str) -> None:
+    if not is_so:
+        raise No(title)
 
 
 @dataclass(slots=True)
 class Model:
-    """``sets``: (status, holder) → its units of all certificates; ``issued``: certificate → (issuer, first holder, its
-    quarter hours of a device, its units); ``cuts``: where slices begin, by which the contract finds them."""
+    """``units``: unit → (status, holder); ``issued``: certificate → (issuer, first holder, quarter hours, units)."""
 
     roles: dict[str, str] = field(default_factory=dict)
-    numbers: dict[str, int] = field(default_factory=dict)
-    sets: dict[tuple[str, str], set[Unit]] = field(default_factory=dict)
-    issued: dict[Hashable, tuple[str, str, set[Hashable], set[Unit]]] = field(default_factory=dict)
-    taken: set[Hashable] = field(default_factory=set)
-    cuts: set[Unit] = field(default_factory=set)
+    numbers: Counter[str] = field(default_factory=Counter)
+    units: dict[Unit, tuple[str, str]] = field(default_factory=dict)
+    issued: dict[Hashable, tuple[str, str, frozenset[Unit], list[Unit]]] = field(default_factory=dict)
+    taken: set[Unit] = field(default_factory=set)  # quarter hours of a device
 
-    def state(self, unit: Unit) -> tuple[str, str] | None:
-        return next((state for state, units in self.sets.items() if unit in units), None)
-
-    def order(self, who: str, number: int) -> str | None:
-        if who not in self.roles:
-            return "Unknown party"
-        due = self.numbers.get(who, 0)
-        return "Claim number taken" if number < due else "Out of order" if number > due else None
-
-    def issue(self, who: str, number: int, cert: Hashable, to: str, quarters: set[Hashable], units: int) -> str | None:
-        if why := self.order(who, number):
-            return why
-        if self.roles[who] != "issuer":
-            return "Not the issuer"
-        if self.roles.get(to) != "party":
-            return "Unknown party"
-        if (self.state((cert, 0)) or ("", ""))[0] == "withdrawn":
-            return "Final"
-        if quarters & self.taken:
-            return "Origin taken"
-        self.numbers[who] = number + 1
+    def issue(self, who: str, number: int, cert: Hashable, to: str, quarters: frozenset[Unit], size: int) -> None:
+        self.count(who, number, "issuer", "Not the issuer")
+        demand(self.roles.get(to) == "party", "Unknown party")
+        demand(cert not in self.issued or self.units[cert, 0][0] != "withdrawn", "Final")
+        demand(not quarters & self.taken, "Origin taken")
         self.taken |= quarters
-        self.issued[cert] = (who, to, quarters, {(cert, unit) for unit in range(units)})
-        self.sets.setdefault(("held", to), set()).update(self.issued[cert][3])
-        self.cuts.add((cert, 0))
-        return None
+        self.issued[cert] = who, to, quarters, [(cert, n) for n in range(size)]
+        self.units |= dict.fromkeys(self.issued[cert][3], ("held", to))
 
-    def move(self, who: str, number: int, part: Iterable[Unit], status: str, to: str) -> str | None:
-        if why := self.order(who, number):
-            return why
-        if self.roles[who] != "party":
-            return "Unknown party"
-        if why := self.immovable(who, part := sorted(part, key=lambda unit: unit[1])):
-            return why
-        if self.roles.get(to) != "party":
-            return "Unknown party"
-        self.numbers[who] = number + 1
-        self.put(part, status, to)
-        return None
+    def move(self, who: str, number: int, part: list[Unit], status: str, to: str) -> None:
+        self.count(who, number, "party", "Unknown party")
+        demand(part, "Malformed claim")
+        self.take(part, who, status, to)
+        demand(self.roles.get(to) == "party", "Unknown party")
 
-    def withdraw(self, who: str, number: int, cert: Hashable) -> str | None:
-        if why := self.order(who, number):
-            return why
-        issuer, first, quarters, units = self.issued.get(cert, ("", "", set(), set()))
-        if self.roles[who] != "issuer" or issuer != who:
-            return "Not the issuer"
-        if why := self.immovable(first, part := sorted(units, key=lambda unit: unit[1])):
-            return why
-        self.numbers[who] = number + 1
-        self.put(part, "withdrawn", first)
+    def withdraw(self, who: str, number: int, cert: Hashable) -> None:
+        self.count(who, number, "issuer", "Not the issuer")
+        issuer, first, quarters, units = self.issued.get(cert, ("", "", frozenset(), []))
+        demand(issuer == who, "Not the issuer")
+        self.take(units, first, "withdrawn", first)
         self.taken -= quarters
-        return None
 
-    def immovable(self, holder: str, part: list[Unit]) -> str | None:
-        for state in map(self.state, part):
-            if state != ("held", holder):
-                return "Not this slice" if state is None else "Final" if state[0] != "held" else "Not the holder"
-        return None
+    def count(self, who: str, number: int, role: str, title: str) -> None:
+        demand(who in self.roles, "Unknown party")
+        demand(number >= self.numbers[who], "Claim number taken")
+        demand(number == self.numbers[who], "Out of order")
+        demand(self.roles[who] == role, title)
+        self.numbers[who] += 1
 
-    def put(self, part: list[Unit], status: str, holder: str) -> None:
-        for units in self.sets.values():
-            units.difference_update(part)
-        self.sets.setdefault((status, holder), set()).update(part)
-        cert, last = part[-1]
-        self.cuts |= {part[0], (cert, last + 1)} & {(cert, 0), *(u for us in self.sets.values() for u in us)}
+    def take(self, part: list[Unit], holder: str, status: str, to: str) -> None:
+        for unit in part:
+            demand(unit in self.units, "Not this slice")
+            demand(self.units[unit][0] == "held", "Final")
+            demand(self.units[unit][1] == holder, "Not the holder")
+        self.units |= dict.fromkeys(part, (status, to))

@@ -73,6 +73,10 @@ class Claims:
         self.used += 1
         return accounts(self.registry.node)[self.used]
 
+    def fresh_left(self) -> int:
+        """How many more of them there are."""
+        return len(accounts(self.registry.node)) - self.used - 1
+
     def register(self, name: str, role: int) -> TxReceipt:
         self.account[name] = self.fresh()
         return self.own("register", self.account[name], name, role)
