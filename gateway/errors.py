@@ -21,10 +21,12 @@ GatewayError                 root; its text says what, where and the fix
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
 from ledger_client import messages
 from ledger_client.formats.record import Event
 
@@ -119,6 +121,15 @@ class Declined(GatewayError):
 
 class NotYet(Declined):
     """What was asked for does not exist yet, but will without anyone's help."""
+
+
+@contextmanager
+def output_to(path: Path) -> Iterator[None]:
+    """Writing to the path that a user gave. Raises GatewayError for what the system says against it."""
+    try:
+        yield
+    except OSError as error:
+        raise GatewayError(Message("output-not-writable", path=str(path), error=os_error(error))) from None
 
 
 def first_error(group: BaseExceptionGroup[Exception]) -> Exception:

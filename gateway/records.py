@@ -51,7 +51,8 @@ class Timestamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """One due poll that is over: a reading with its timestamp, or the reason why there is none."""
+    """One due poll that is over: a reading with its timestamp, or the reason why there is none. With both it is no
+    record, and only the breaks that the reading tells of count."""
 
     meter: str
     due_ms: int

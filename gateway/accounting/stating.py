@@ -11,9 +11,8 @@ from pathlib import Path
 from gateway.accounting.feeding import feed
 from gateway.accounting.history import History, SignedPeriod, SignedPlan
 from gateway.accounting.stretch import stretch_of
-from gateway.errors import Declined, GatewayError
+from gateway.errors import Declined, GatewayError, output_to
 from gateway.messages.message import Message
-from gateway.messages.system_errors import os_error
 from gateway.process.failpoints import failpoint
 from gateway.storage.database import Database
 from ledger_client.accounting.assembly import history_from_ms
@@ -49,6 +48,11 @@ class Made:
     rows: Path
     secret: bytes
     records: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """From and to, in ms."""
+        return self.choice.from_ms, self.choice.to_ms
 
 
 def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
@@ -184,10 +188,8 @@ def _secret(path: Path) -> bytes:
 
 def keep_rows(made: Made) -> None:
     """Write the rows file, whole and durable, before anything is signed. Raises GatewayError."""
-    try:
+    with output_to(made.rows):
         made.rows.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(made.rows) as file:
             file.write(Rows(made.secret, made.statement.rows).encode())
-    except OSError as error:
-        raise GatewayError(Message("output-not-writable", path=str(made.rows), error=os_error(error))) from None
     failpoint("rows")

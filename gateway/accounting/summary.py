@@ -1,16 +1,17 @@
-"""Summary of a statement for the person who closes a month: a table of statuses a node, and I8 with its numbers."""
+"""Summary of a statement for the person who closes a month: statuses of each node, I8 and M7 with their numbers."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.rows import Row, mantissa, parse_row
-from ledger_client.accounting.tables.stated import base_unit
+from ledger_client.accounting.tables.corroboration import Corroboration, corroborations
+from ledger_client.accounting.tables.stated import base_unit, written
 
 
 class Tally(NamedTuple):
@@ -64,9 +65,9 @@ def sum_of(plan: Plan, node: str, rows: Sequence[Row]) -> int:
     return sum((row.amount or 0) * (-1 if row.node == below else 1) for row in rows if row.node in (node, below))
 
 
-def lines(plan: Plan, written: Sequence[bytes]) -> Iterator[str]:
-    """The text."""
-    rows = [parse_row(row) for row in written]
+def lines(plan: Plan, span: tuple[int, int], stated: Sequence[bytes]) -> Iterator[str]:
+    """The text, of a statement of ``span`` (from and to, in ms)."""
+    rows = [parse_row(row) for row in stated]
     yield f"{'node':20} {'status':12} {'intervals':>9} {'amount':>20}"
     for tally in tallies(rows):
         unit = base_unit(plan, tally.node)
@@ -81,6 +82,27 @@ def lines(plan: Plan, written: Sequence[bytes]) -> Iterator[str]:
         for b in all_:
             sign = "+" if b.sign > 0 else "-"
             yield f"   {sign} {b.point}: {amount(b.last)} - {amount(b.first)} + jumps {amount(b.jumps)}"
+    yield from _by_fuel(corroborations(plan, span, rows))
+
+
+def _by_fuel(found: Iterable[Corroboration]) -> Iterator[str]:
+    for one in found:
+        yield f"M7 {one.node}: measured {amount(one.measured)} kg, by fuel {amount(one.calculated)} kg"
+        if one.difference is None:
+            yield "   they are not of the same time: no difference"
+        else:
+            share = "" if one.share is None else f", {one.share * 100:f} % of the measured"
+            yield f"   difference {amount(one.difference)} kg{share}"
+
+
+def by_fuel_json(plan: Plan, span: tuple[int, int], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Measured emissions beside those of their fuels (M7); masses in kg as text with all their places, or null."""
+    return [
+        {"node": one.node, "by_fuel": list(one.by_fuel), "measured": written(one.measured),
+         "calculated": written(one.calculated), "difference": written(one.difference),
+         "share": None if one.share is None else f"{one.share:f}"}
+        for one in corroborations(plan, span, rows)
+    ]  # fmt: skip
 
 
 def as_json(plan: Plan, rows: Sequence[Row]) -> list[dict[str, Any]]:

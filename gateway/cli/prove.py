@@ -13,10 +13,8 @@ import click
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
-from gateway.errors import GatewayError
+from gateway.errors import output_to
 from gateway.messages.languages import in_language
-from gateway.messages.message import Message
-from gateway.messages.system_errors import os_error
 from ledger_client.durable_files import whole_file
 from ledger_client.formats.batch_file import is_batch_file
 from ledger_client.formats.bundle import is_bundle
@@ -39,11 +37,8 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     row = prover.find(store, record)
     bundle = prover.prove(store, row)
-    try:
-        with whole_file(output) as file:
-            file.write(bundle)
-    except OSError as error:
-        raise GatewayError(Message("output-not-writable", path=str(output), error=os_error(error))) from None
+    with output_to(output), whole_file(output) as file:
+        file.write(bundle)
     click.echo(
         f"wrote {output}: {row.id}, {len(bundle)} bytes\n"
         f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}"

@@ -19,11 +19,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from gateway.cli.readings_view import print_readings
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, no_meter, open_store, out
 from gateway.config.field_types import duration_ms
-from gateway.errors import GatewayError
+from gateway.errors import output_to
 from gateway.history.export_files import FORMATS, WRITERS, Line, ValueLine, are_readings, lines, of_row
 from gateway.history.local_calendar import moment_ms
-from gateway.messages.message import Message
-from gateway.messages.system_errors import os_error
 from gateway.process.console import console
 from gateway.status.readings import recorded_values
 from ledger_client.durable_files import whole_file
@@ -134,11 +132,8 @@ def _write(some: Iterable[list[Line]], form: str, output: Path | None) -> None:
     if output is None:
         _into(sys.stdout.buffer, some, form)
         return
-    try:
-        with whole_file(output) as file:
-            _into(file, some, form)
-    except OSError as error:
-        raise GatewayError(Message("output-not-writable", path=str(output), error=os_error(error))) from None
+    with output_to(output), whole_file(output) as file:
+        _into(file, some, form)
 
 
 def _into(file: IO[bytes], some: Iterable[list[Line]], form: str) -> None:

@@ -95,18 +95,17 @@ class Journal:
     def poll(self, poll: PollResult) -> None:
         """Book one finished poll."""
         counter = self._accounting.counters[poll.meter]
-        if not counter.wanted(poll.due_ms):
+        wanted = counter.wanted(poll.due_ms)
+        if poll.reading is not None and (not wanted or poll.reason is not None or self.trouble is not None):
+            self._pending.left_out(poll.meter, poll.reading)
+        if not wanted:
             counter.passed_by(poll.due_ms)
-            if poll.reading is not None:
-                self._pending.left_out(poll.meter, poll.reading)
-        elif poll.reading is None or poll.stamp is None:
-            reason = poll.reason or "timeout"
-            counter.finished(poll.due_ms, reason)
+        elif poll.reading is None or poll.stamp is None or poll.reason is not None:
+            counter.finished(poll.due_ms, reason := poll.reason or "timeout")
             due_ms = counter.ruler(poll.due_ms).time_of(poll.due_ms)
             self._committer.tell([MissedPoll(poll.meter, due_ms, reason)])
         elif self.trouble is not None:
             counter.finished(poll.due_ms, self.trouble.reason)
-            self._pending.left_out(poll.meter, poll.reading)
             self._committer.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
         else:
             self._pending.reading(poll, poll.reading, poll.stamp)

@@ -91,6 +91,12 @@ class Pending:
         self.waiting, self._events = [*self._events, *self.waiting], []
 
 
+def breaks_alone(reading: Reading) -> Reading | None:
+    """The values of a reading that tell of a break; None: none does."""
+    told = tuple(value for value in reading.values if value.quality & _BREAKS)
+    return Reading(reading.time_ms, told) if told else None
+
+
 def _with_breaks(reading: Reading, untold: dict[str, int]) -> Reading:
     """The reading with these bits at its points, which are told thereby."""
     values = tuple(v._replace(quality=v.quality | untold.pop(v.name, 0)) for v in reading.values)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from gateway.messages.message import Message
 from gateway.process.heartbeats import Heartbeat
 from gateway.recording.config_change import Change
 from gateway.recording.journal import Journal
+from gateway.recording.pending import breaks_alone
 from gateway.recording.rules import Rules
 from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Database
@@ -138,10 +139,11 @@ class Recorder:
         self._thread.start()
 
     def put(self, finished: PollResult) -> None:
-        """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error."""
+        """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error, and
+        of its reading only the breaks are kept."""
         if finished.reading is not None:
             if self._waiting >= self.room:
-                finished = PollResult(finished.meter, finished.due_ms, None, finished.stamp, "disk-error")
+                finished = replace(finished, reading=breaks_alone(finished.reading), reason="disk-error")
             else:
                 self._waiting += 1
         self._inbox.put(finished)
@@ -232,7 +234,7 @@ class Recorder:
         if item is not _STOP and item.stamp is not None:
             self._journal.taken_in(item.stamp)
         if isinstance(item, PollResult):
-            if item.reading is not None:
+            if item.reading is not None and item.reason is None:
                 self._waiting -= 1
             self._journal.poll(item)
         elif isinstance(item, MeterEvent):

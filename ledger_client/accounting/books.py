@@ -124,6 +124,12 @@ class Books:
         """Until when the polls of a meter are counted; 0: not at all."""
         return self._covered_ms.get(meter, 0)
 
+    def forget(self, before_ms: int) -> None:
+        """The coverage of intervals that end at or before a moment is asked for no more."""
+        least = before_ms // self.plan.interval_ms
+        for meter, captures in self._captures.items():
+            self._captures[meter] = defaultdict(Capture, {n: one for n, one in captures.items() if n > least})
+
     def capture(self, from_ms: int, to_ms: int) -> dict[str, Capture]:
         """What was due and recorded of each meter, of coverage that ends in (from, to] (T2); both on the grid of the
         interval."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,8 @@ def _demand_alone(config: Config, fields: Mapping[str, Any]) -> None:
     """Raises GatewayError for what no plan knows, Declined for what is stated already."""
     from gateway.accounting.history import history_of
 
-    history = history_of(Database(config.database, read_only=True))
+    with closing(Database(config.database, read_only=True)) as store:
+        history = history_of(store)
     known = {name for signed in history.plans for name in (*signed.plan.points, *signed.plan.nodes)}
     if fields["of"] not in known:
         raise GatewayError(Message("entry-not-on-plan", of=fields["of"]))

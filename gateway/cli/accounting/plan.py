@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,9 +13,8 @@ import click
 from gateway.cli.terminal.common import CONFIG, JSON
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.errors import Declined, GatewayError
+from gateway.errors import Declined, GatewayError, output_to
 from gateway.messages.message import Message
-from gateway.messages.system_errors import os_error
 from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
@@ -55,10 +55,8 @@ def init(config_path: Path, plan_path: Path | None, name: str) -> None:
     civil_min = int(offset.total_seconds()) // 60
     local = now + offset
     begin_ms = month_ms(local.year, local.month, civil_min)
-    try:
+    with output_to(path):
         write_text(path, draft(config, name, begin_ms, civil_min, offset_text(civil_min)))
-    except OSError as error:
-        raise GatewayError(Message("output-not-writable", path=str(path), error=os_error(error))) from None
     click.echo(f"wrote {path}\nnext: fill in its nodes; then: meterseal plan check {config_path}")
 
 
@@ -107,8 +105,9 @@ def publish(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
     checked = check_plan(config, fields)
     if checked.problems:
         raise Declined(checked.problems[0])
-    health = control_socket.ask(config.data, "health")
-    before = history.history_of(Database(config.database, read_only=True)).of_plan(checked.plan.name) if health else []
+    control_socket.give(config.data, "health")  # without a gateway its database need not be read
+    with closing(Database(config.database, read_only=True)) as store:
+        before = history.history_of(store).of_plan(checked.plan.name)
     if before:
         same = {**fields, "v": before[-1].plan.version} == dict(before[-1].plan.fields)
         fields["v"] = before[-1].plan.version + (not same)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import click
 from gateway.cli.terminal.common import CONFIG, JSON
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, NotYet
+from gateway.messages.languages import said_in
 from gateway.messages.message import Message
 from gateway.process import control_socket
 from gateway.process.failpoints import failpoint
@@ -61,8 +63,7 @@ def statement(
     if not dry_run:
         control_socket.give(config.data, "health")
     folder = folder or config.data / stating.FOLDER
-    store = Database(config.database, read_only=True)
-    try:
+    with closing(Database(config.database, read_only=True)) as store:
         history = history_of(store)
         told = []
         for plan in [name] if name else _names(history, config, all_due=all_due):
@@ -73,8 +74,6 @@ def statement(
             click.echo(json.dumps({"statements": told}))
         elif not told:
             click.echo("nothing is due")
-    finally:
-        store.close()
 
 
 def _names(history: History, config: Config, *, all_due: bool) -> Sequence[str]:
@@ -121,8 +120,11 @@ def _stated(
         if not as_json:
             click.echo(f"{title}: stated already, version {version}: record {own}")
         return facts | {"version": version, "record": own, "signed": False}
-    with seldom():
-        made = stating.make(store, history, part, folder, reason)
+    try:
+        with seldom():
+            made = stating.make(store, history, part, folder, reason)
+    except NotYet as error:
+        raise _waits(config, error) from None
     record: str | None = None
     if not dry_run:
         stating.keep_rows(made)
@@ -132,10 +134,19 @@ def _stated(
     if not as_json:
         complete = "complete" if made.statement.fields["complete"] else "not complete"
         click.echo(f"{title}: version {made.choice.version}, {complete}")
-        for line in (*summary.lines(plan, made.statement.rows), *_besides(made)):
+        for line in (*summary.lines(plan, made.span, made.statement.rows), *_besides(made)):
             click.echo(line)
         click.echo(f"rows: {made.rows}\nrecord: {record}" if record else "nothing was written or signed")
     return facts | _facts(made, record)
+
+
+def _waits(config: Config, error: NotYet) -> NotYet:
+    """Why there is no statement yet; what the next batch waits for, where nothing is sealed at present."""
+    health = control_socket.ask(config.data, "health") or {}
+    if (held := health.get("sealing")) is None:
+        return error
+    held = said_in(health.get("sealing_said") or {}, held)
+    return NotYet(Message("statement-sealing-waits", why=error.said, waits=held))
 
 
 def _besides(made: Made) -> list[str]:
@@ -147,6 +158,7 @@ def _facts(made: Made, record: str | None) -> dict[str, Any]:
     from gateway.accounting import summary
     from ledger_client.accounting.formats.rows import parse_row
 
+    rows = [parse_row(row) for row in made.statement.rows]
     return {
         "version": made.choice.version,
         "record": record,
@@ -157,5 +169,6 @@ def _facts(made: Made, record: str | None) -> dict[str, Any]:
         "file": str(made.rows),
         "findings": dict(made.statement.fields["findings"]),
         "notes": list(made.statement.notes),
-        "nodes": summary.as_json(made.plan, [parse_row(row) for row in made.statement.rows]),
+        "nodes": summary.as_json(made.plan, rows),
+        "by_fuel": summary.by_fuel_json(made.plan, made.span, rows),
     }

@@ -99,7 +99,8 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(found))
     else:
-        out.print("\n".join([*summary.lines(made.plan, made.statement.rows), *_tonnes(found), *_facts(found)]))
+        told = summary.lines(made.plan, made.span, made.statement.rows)
+        out.print("\n".join([*told, *_tonnes(found), *_facts(found)]))
     if not found["equal"]:
         out.print(done.stdout + done.stderr)
     return 0 if found["equal"] and found["i8"] else 1
@@ -198,6 +199,7 @@ def _books(made: stating.Made) -> dict[str, Any]:
     return {
         "i8": bool(sums) and registers == sums,
         "nodes": summary.as_json(made.plan, rows),
+        "by_fuel": summary.by_fuel_json(made.plan, made.span, rows),
         "complete": made.statement.fields["complete"],
         "findings": dict(made.statement.fields["findings"]),
     }

@@ -60,6 +60,7 @@ class Register:
     edges: dict[int, Edge] = field(default_factory=dict)
     breaks: list[Break] = field(default_factory=list)
     wraps_unsaid: int = 0
+    _ever_timed: bool = False
     _time_ms: int = -1
     _value: int = 0
     _record: bytes = b""
@@ -73,9 +74,18 @@ class Register:
         milli = (1000 * point.unit.factor).as_integer_ratio()
         return cls(point, regime, plan.interval_ms, int(plan.edge_gap_ms(point, regime)), milli)
 
+    @property
+    def never_timed(self) -> bool:
+        """Whether it has looks, and none of them with a synchronised clock."""
+        return self._time_ms >= 0 and not self._ever_timed
+
     def broken(self) -> None:
         """What comes next is not to be compared with what came before (an event says so)."""
         self._pending |= OTHER
+
+    def forget(self, before: int) -> None:
+        """The edges in front of an interval's number are asked for no more."""
+        self.edges = {number: edge for number, edge in self.edges.items() if number >= before}
 
     def observe(
         self,
@@ -115,6 +125,7 @@ class Register:
         if not on_edge and timed:
             self.edges[last] = Edge(value, 0, (record,))
         self._time_ms, self._value, self._record, self._timed, self._pending = time_ms, value, record, timed, 0
+        self._ever_timed = self._ever_timed or timed
 
     def _tells(self, time_ms: int, timed: bool, stepped: bool) -> bool:
         """Whether the two looks around an edge tell the register there (I1, I2)."""

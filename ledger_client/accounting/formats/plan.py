@@ -30,7 +30,7 @@ _PLAN: Final = (
 )  # fmt: skip
 _NODE: Final = (
     "role", "terms", "profile", "zone", "below", "capacity", "method", "inputs", "operating", "threshold", "factor",
-    "factor_rule", "factor_id", "defaults", "certificate", "registry",
+    "factor_rule", "factor_id", "defaults", "compare", "certificate", "registry",
 )  # fmt: skip
 _CERTIFICATE: Final = (
     "id", "name", "source", "technology", "capacity", "commissioned", "location", "configuration", "class", "scheme",
@@ -39,7 +39,8 @@ _CERTIFICATE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A named sum of points with a role (P4). ``terms``: (+1 or −1, point). ``capacity_w`` None: not known."""
+    """A named sum of points with a role (P4). ``terms``: (+1 or −1, point). ``capacity_w`` None: not known.
+    ``compare``: of an emission by fuel the measured one of the same source (M7)."""
 
     name: str
     role: str
@@ -56,6 +57,7 @@ class Node:
     factor_rule: str | None
     factor_id: str | None
     defaults: Mapping[str, Fraction]
+    compare: str | None
     certificate: Mapping[str, Any] | None
     registry: str | None
 
@@ -208,6 +210,7 @@ def _node(
         series, of.choice("factor_rule", ("fixed", "year-of-use")) if series is not None else None,
         of.text("factor_id") if "factor_id" in of else None,
         _defaults(of),
+        _compare(of, method),
         _certificate(of) if "certificate" in of else None,
         of.text("registry") if "registry" in of else None,
     )  # fmt: skip
@@ -217,6 +220,14 @@ def _defaults(of: Fields) -> dict[str, Fraction]:
     values = of.table("defaults", {})
     numbers = Fields(values, f"{of.where}.defaults", "M6", tuple(values))
     return {letter: numbers.fraction(letter) for letter in values}
+
+
+def _compare(of: Fields, method: str | None) -> str | None:
+    if "compare" not in of:
+        return None
+    if method != words.BY_FUEL:
+        of.refuse("compare", "it is no emission by fuel", "give it to the node by fuel", rule="M7")
+    return of.name("compare")
 
 
 def _check_measured(of: Fields, inputs: Mapping[str, str], points: Mapping[str, Point], regime: Regime) -> None:
@@ -327,5 +338,8 @@ def _check_together(of: Fields, plan: Plan) -> None:
         if count > 1:
             of.refuse("nodes", f"{name} takes from {count} nodes", "it is one node's", rule="P5")
     for node in plan.nodes.values():
+        if node.compare is not None and (node.compare not in plan.nodes or not plan.nodes[node.compare].inputs):
+            where = f"nodes.{node.name}.compare"
+            of.refuse(where, f"{node.compare} is no measured emission", "name the node by cems", rule="M7")
         if not node.terms and not node.inputs and node.name not in below:
             of.refuse(f"nodes.{node.name}", "it has neither terms nor inputs", "name its points", rule="P4")

@@ -75,6 +75,23 @@ def test_two_periods_are_stated_once_and_recomputed_from_the_exports(tmp_path: P
     assert_recomputed(site.loaded, tmp_path / "out", 3)
 
 
+def test_a_statement_whose_batch_waits_for_a_ledger_says_so(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.publish()
+    site.polls(90 * 3)
+    site.hands.store.close()  # as if the power failed: what came behind the last batch is not sealed
+
+    async def work() -> Result:
+        async with running(site.loaded):
+            first = period(site.from_ms, 3)
+            return await asyncio.to_thread(said, "statement", site.loaded.path, "--period", first)
+
+    done = asyncio.run(work())
+    assert done.exit_code == 1
+    assert "no batch is sealed for the time being" in done.stderr
+    assert "demo-ledger" in done.stderr
+
+
 def rows_files(loaded: Config) -> list[Path]:
     """The rows files of its data folder."""
     return sorted((loaded.data / "statements").glob("*.mrows"))

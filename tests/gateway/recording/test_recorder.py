@@ -14,9 +14,10 @@ from gateway.errors import StoreError
 from gateway.recording.announcements import identities
 from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.records import PollResult
+from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.formats.statement import parse_statement
 from tests.support.books import check_books
 from tests.support.samples import finished, recorder, site
@@ -187,6 +188,32 @@ def test_a_full_inbox_counts_polls_instead_of_growing(loaded: Config) -> None:
     covered = bodies(loaded, METER)[-1]
     assert isinstance(covered, Coverage)
     assert (covered.due, covered.recorded, covered.missed) == (limit + 7, limit, {"disk-error": 7})
+
+
+def test_a_break_on_a_poll_that_a_full_inbox_drops_stands_on_the_next_record_of_its_point(loaded: Config) -> None:
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock)
+
+    def shows(k: int, quality: int = 0) -> PollResult:
+        now = Timestamp.now(clock)
+        values = (Value("energy_export", 1, "kWh", quality), Value("energy_import", 1, "kWh", 0))
+        return PollResult(METER, anchor_ms + 10_000 * k, Reading(now.time_ms, values), now)
+
+    limit = made.room
+    for k in range(limit):
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock))
+    made.put(shows(limit, int(Quality.ROLLOVER | Quality.SHARED_LINE)))
+    made.put(shows(limit + 1, int(Quality.METER_EXCHANGED)))
+    assert made.waiting == limit
+    made.start()
+    until("the inbox is empty", lambda: not made.waiting)
+    made.put(shows(limit + 2))
+    made.put(shows(limit + 3))
+    made.stop()
+    readings = [body for body in bodies(loaded, METER) if isinstance(body, Reading)]
+    assert len(readings) == limit + 2
+    told = int(Quality.ROLLOVER | Quality.METER_EXCHANGED)
+    assert [[value.quality for value in body.values] for body in readings[-2:]] == [[told, 0], [0, 0]]
 
 
 def test_a_database_of_a_newer_version_is_refused(loaded: Config) -> None:

@@ -22,6 +22,7 @@ from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row, order
 from ledger_client.accounting.formats.words import STATUSES
 from ledger_client.accounting.tables.cn_monthly import cn_monthly
+from ledger_client.accounting.tables.corroboration import corroborations
 from ledger_client.accounting.tables.grounds import FIXED
 from ledger_client.accounting.tables.hours import hours
 from ledger_client.accounting.tables.mrr import mrr
@@ -231,3 +232,74 @@ def test_an_incomplete_month_says_so() -> None:
 def test_a_settlement_in_tonnes_is_refused() -> None:
     with pytest.raises(AccountingError, match="is in t"):
         month(settlement("grid", "1", unit="t"))
+
+
+# ---- measured and by fuel (M7)
+
+
+def both(missing: int = 0, fuel_hours: int = 4) -> StatedRows:
+    """Four hours of a stack, the last ones without a mass, and two fuels of it."""
+    fields = stack_fields()
+    fuels = {name: node("emission", f"{name}/mass", method="fuel", compare="eu-mrr") for name in ("coal", "oil")}
+    fields["points"] |= {f"{name}/mass": counter("t") for name in fuels}
+    fields["profiles"] |= plan_fields()["profiles"]
+    fields["nodes"] |= fuels
+    plan = parse_plan(fields)
+    own = plan.nodes["eu-mrr"]
+    rows = [hour(own, n, "valid", T_HOUR) for n in range(4 - missing)]
+    rows += [hour(own, n, "missing") for n in range(4 - missing, 4)]
+    rows.append(Row("coal", T0, T0 + fuel_hours * HOUR, "split", 250_000_000, {"method": "fuel"}))
+    rows.append(Row("oil", T0, T0 + 4 * HOUR, "measured", 20_000_001, {"method": "fuel"}))
+    return stated(fields, rows)
+
+
+def by_fuel(told: StatedRows) -> list[tuple[Any, ...]]:
+    keys = ("node", "status", "node_by_fuel", "node_difference", "node_difference_share")
+    return [tuple(line[key] for key in keys) for line in cells(periods([told]))]
+
+
+def test_a_measured_emission_stands_beside_those_of_its_fuels() -> None:
+    """288 t measured, 250 + 20.000001 t by fuel: 17.999999 t more, 6.25 % of the measured."""
+    told = both()
+    assert by_fuel(told) == [
+        ("coal", "split", None, None, None),
+        ("eu-mrr", "valid", "270000.001", "17999.999", "0.062500"),
+        ("oil", "measured", None, None, None),
+    ]
+    (found,) = corroborations(told.plan, told.span, told.rows)
+    assert (found.by_fuel, found.measured, found.calculated) == (("coal", "oil"), 4 * T_HOUR, 270_000_001)
+
+
+@pytest.mark.parametrize("told", [both(missing=1), both(fuel_hours=3)])
+def test_what_is_of_different_times_has_no_difference(told: StatedRows) -> None:
+    assert {line[2:] for line in by_fuel(told) if line[0] == "eu-mrr"} == {("270000.001", None, None)}
+
+
+def test_a_substitute_is_measured_enough() -> None:
+    told = both(missing=1)
+    beside = hour(told.plan.nodes["eu-mrr"], 3, "substituted", 54_000_001)
+    told = stated(dict(told.plan.fields), [*told.rows, beside])
+    assert [found.difference for found in corroborations(told.plan, told.span, told.rows)] == [0]
+
+
+def test_a_stack_that_stood_still_has_no_share() -> None:
+    told = both(missing=4)
+    rows = [row._replace(status="stopped", amount=0) if row.node == "eu-mrr" else row for row in told.rows]
+    (found,) = corroborations(told.plan, told.span, rows)
+    assert (found.difference, found.share) == (-270_000_001, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "compare", "problem"),
+    [
+        ("coal", "oil", "oil is no measured emission"),
+        ("coal", "furnace", "furnace is no measured emission"),
+        ("eu-mrr", "coal", "no emission by fuel"),
+    ],
+)
+def test_a_plan_compares_a_fuel_with_a_stack(name: str, compare: str, problem: str) -> None:
+    fields = dict(both().plan.fields)
+    fields["nodes"] = {**fields["nodes"], name: {**fields["nodes"][name], "compare": compare}}
+    with pytest.raises(AccountingError, match=problem) as refused:
+        parse_plan(fields)
+    assert refused.value.rule == "M7"

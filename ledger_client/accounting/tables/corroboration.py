@@ -1,0 +1,62 @@
+"""Corroboration of measured emissions by those of their fuels: both totals, the difference and its share (M7). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.numbers import MICRO, written
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Corroboration:
+    """A measured emission beside the nodes by fuel of the same source: totals in grams.
+
+    ``same_time``: each fuel was counted from the statement's begin to its end, and no reference is without a mass.
+    """
+
+    node: str
+    by_fuel: tuple[str, ...]
+    measured: int
+    calculated: int
+    same_time: bool
+
+    @property
+    def difference(self) -> int | None:
+        """Measured − calculated, in grams; None: they are of different times."""
+        return self.measured - self.calculated if self.same_time else None
+
+    @property
+    def share(self) -> Decimal | None:
+        """The difference for one of the measured; None: there is none, or nothing was measured."""
+        if self.difference is None or not self.measured:
+            return None
+        return written(Fraction(self.difference, self.measured), MICRO)
+
+
+def corroborations(plan: Plan, span: tuple[int, int], rows: Sequence[Row]) -> Iterator[Corroboration]:
+    """Of each measured emission that a node by fuel is compared with; ``rows``: of a statement of ``span``, in ms."""
+    for name in plan.nodes:
+        by_fuel = tuple(sorted(node.name for node in plan.nodes.values() if node.compare == name))
+        if not by_fuel:
+            continue
+        own = [row for row in rows if row.node == name]
+        counted = {fuel: [row for row in rows if row.node == fuel] for fuel in by_fuel}
+        missing = {row.from_ms for row in own if row.status == words.MISSING}
+        beside = {row.from_ms for row in own if row.status in (words.SUBSTITUTED, words.MANUAL)}
+        same_time = missing <= beside and all(_spans(of) == [span] for of in counted.values())
+        calculated = sum(_total(of) for of in counted.values())
+        yield Corroboration(name, by_fuel, _total(own), calculated, same_time)
+
+
+def _spans(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    return [(row.from_ms, row.to_ms) for row in rows]
+
+
+def _total(rows: Sequence[Row]) -> int:
+    return sum(row.amount or 0 for row in rows)
