@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ledger_client.certificates.over_issued import Issued, OverIssue, made_up, over_issued
 from ledger_client.claims.certificate import Certificate, Slice, certificate_of
-from ledger_client.claims.claim import Claim, Retire, Transfer
+from ledger_client.claims.claim import Claim, Deed, Retire, Transfer
 from tests.support.claimed import HASH, UNITS, issue
 
 MONTH_MS = 10**12
@@ -58,7 +58,7 @@ def test_another_device_or_month_makes_up_for_nothing() -> None:
 
 
 def test_only_retirements_for_the_purpose_make_up() -> None:
-    deeds = (
+    deeds: tuple[Deed, ...] = (
         Retire(HASH, (0, 3), "over-issued", 0, 1),
         Retire(HASH, (3, 9), "RE100", 0, 1),
         Transfer(HASH, (9, 12), "b"),
