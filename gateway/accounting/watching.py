@@ -72,12 +72,16 @@ class Watch:
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
+        self._before_ms: int | None = None
+        self._begun = False
 
     def look(self, store: Database, history: History, now_ms: int) -> Iterator[Lost]:
         """What is lost: everything that goes on, and once what has been lost since the last look. Raises StoreError,
         LedgerClientError."""
+        if not self._begun:  # the epoch is young: little is walked over
+            self._before_ms, self._begun = last_before_epoch_ms(store, store.epochs.newest()), True
         for name in history.names:
-            seen = self._of(store, history, name, now_ms)
+            seen = self._of(history, name, now_ms)
             plan = seen.signed.plan
             over_ms = (now_ms - wait_ms(plan)) // plan.interval_ms * plan.interval_ms
             ended: list[Lost] = []
@@ -87,15 +91,15 @@ class Watch:
             yield from seen.lost.values()
             self._search_back(store, history, seen)
 
-    def _of(self, store: Database, history: History, name: str, now_ms: int) -> _Seen:
+    def _of(self, history: History, name: str, now_ms: int) -> _Seen:
         """The plan of a name that rules what has just ended, from where the one before, or the process before this one,
         has left it."""
         signed = _ruling(history.of_plan(name), now_ms)
         seen = self._seen.get(name)
         if seen is None or seen.signed.record != signed.record:
             plan, rules_ms = signed.plan, signed.plan.rules_from_ms(signed.iat_ms)
-            last_ms = last_before_epoch_ms(store, store.epochs.newest())
-            told_ms = rules_ms if last_ms is None else (last_ms - wait_ms(plan)) // plan.interval_ms * plan.interval_ms
+            last_ms = rules_ms if self._before_ms is None else self._before_ms - wait_ms(plan)
+            told_ms = last_ms // plan.interval_ms * plan.interval_ms
             told_ms = max(rules_ms, told_ms if seen is None else seen.to_ms)
             seen = self._seen[name] = _Seen(signed, max(rules_ms, told_ms - plan.interval_ms), told_ms)
         return seen

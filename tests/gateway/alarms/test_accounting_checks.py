@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.accounting import catalog
+from gateway.accounting.feeding import feed
 from gateway.accounting.history import history_of
 from gateway.accounting.stating import due, make
 from gateway.alarms.accounting_checks import AccountingChecks, AccountingFound
@@ -201,17 +202,14 @@ def test_a_stack_that_is_not_measured_is_told_after_96_hours_until_an_hour_is_va
 
 
 def test_a_month_of_records_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.accounting import watching
-
     site, checks, read = site_of(tmp_path), AccountingChecks(), list[int]()
-    real = watching.feed
 
     def counted(*words: Any, **also: Any) -> Any:
-        fed = real(*words, **also)
+        fed = feed(*words, **also)
         read.append(fed.records)
         return fed
 
-    monkeypatch.setattr(watching, "feed", counted)
+    monkeypatch.setattr("gateway.accounting.watching.feed", counted)
     site.publish(**stack_plan(site))
     site.machine.passes(60)
     for _ in range(8):
