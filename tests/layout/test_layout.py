@@ -86,6 +86,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "commissioning",
         },
+        "dashboard.accounts": {"storage", "accounting", "accounting.figures"},
         "dashboard.pages": {
             "devices",
             "config",
@@ -97,10 +98,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recording",
             "alarms",
             "runtime",
+            "accounting.figures",
             "dashboard.auth",
+            "dashboard.accounts",
             "doctor",
         },
-        "dashboard.accounts": {"storage", "accounting", "accounting.figures"},
         "dashboard.render": {
             "devices",
             "history",
