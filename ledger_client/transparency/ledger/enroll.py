@@ -140,7 +140,7 @@ def _demand_one_role(folder: Path, key: TrustKey, policy: Policy) -> None:
             problem = f"{_words(key)} is known here as {other.role}, and a name has one role"
             raise EnrollError(problem, f"use another name for the {key.role}: meterseal-ledger party new NAME")
         if other.kid == key.kid and other.place != key.place:
-            problem = f"the key {base64url(key.kid)} of {_words(key)} is also a {other.role} key of {_words(other)}"
+            problem = f"the key {base64url(key.kid)} of {_words(key)} is also the {other.role} key of {_words(other)}"
             raise EnrollError(problem, "a party needs a key of its own: meterseal-ledger party new NAME")
 
 

@@ -110,8 +110,8 @@ def test_one_name_has_one_role_and_one_key_one_owner(ledger: Path, tmp_path: Pat
     for file, says in (
         (asked(tmp_path, "reg", "party", PrivateKey.generate()), "party reg is known here as issuer"),
         (asked(tmp_path, "reg", "verifier", issuer), "party reg is known here as issuer"),
-        (asked(tmp_path, "works", "issuer", issuer), "is also a issuer key of party reg"),
-        (asked(tmp_path, "works", "party", gateway.key), "is also a statement key of gateway hydro-07"),
+        (asked(tmp_path, "works", "issuer", issuer), "is also the issuer key of party reg"),
+        (asked(tmp_path, "works", "party", gateway.key), "is also the statement key of gateway hydro-07"),
     ):
         for more in ([], ["--add-key"]):
             message = complaint("enroll", ledger, file, "--yes", *more)
