@@ -6,7 +6,7 @@ coverage the sums of each interval.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -31,14 +31,15 @@ class Capture:
 
     due: int = 0
     recorded: int = 0
-    missed: Counter[str] = field(default_factory=Counter)
+    missed: dict[str, int] = field(default_factory=dict)
     dense: int = 0
 
     def add(self, other: Capture | Coverage, dense: int) -> None:
         """What another time, or a coverage record, tells."""
         self.due += other.due
         self.recorded += other.recorded
-        self.missed.update(other.missed)
+        for reason, count in other.missed.items():
+            self.missed[reason] = self.missed.get(reason, 0) + count
         self.dense += dense
 
 

@@ -5,6 +5,7 @@ One ``Hour`` is one row of a statement, or of what is recorded so far; an interv
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -195,7 +196,7 @@ def missed(plan: Plan, node: Node, from_ms: int, to_ms: int, seen: Seen) -> Iter
     begin, end = from_ms // interval_ms, -(-to_ms // interval_ms)
     for meter, capture in sorted(seen.books.capture(begin * interval_ms, end * interval_ms).items()):
         if meter in meters:
-            for reason, count in capture.missed.most_common(_MISSED):
+            for reason, count in Counter(capture.missed).most_common(_MISSED):
                 yield Why("missed", {"meter": meter, "count": count, "reason": reason})
     for meter in sorted(meters):
         if any((meter, number) in seen.unclocked for number in range(begin, end + 1)):
