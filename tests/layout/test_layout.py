@@ -95,6 +95,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "history",
             "recording",
             "alarms",
+            "accounting",
             "runtime",
             "dashboard.auth",
             "doctor",
@@ -106,6 +107,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.pages",
         },
         "dashboard": {
+            "accounting",
             "config",
             "storage",
             "evidence",
