@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
-# need_sparkplug_host, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
+# need_sparkplug_host, need_other_python, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -100,6 +100,21 @@ need_vyper() {
 need_sparkplug_host() {
     need_apart "$PWD/.venv-sparkplug" tests/gateway/feeds/sparkplug-requirements.txt "the Sparkplug host that the tests talk to"
     export METERSEAL_SPARKPLUG_PYTHON=$PWD/.venv-sparkplug/bin/python
+}
+
+# The tests compare what two Pythons make: 3.13 beside $venv's, or 3.11 where $venv's is 3.13. Where there is none, the
+# test says so.
+need_other_python() {
+    local home=$PWD/.venv-other-python version candidate
+    version=$("$venv/bin/python" -c 'import sys; print("3.11" if sys.version_info[:2] == (3, 13) else "3.13")')
+    export METERSEAL_OTHER_PYTHON=$home/bin/python
+    for candidate in "python$version" "/usr/bin/python$version"; do
+        if "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
+            PYTHON=$candidate need_apart "$home" tests/oracle/other-python-requirements.txt "Python $version, which the tests compare with"
+            return
+        fi
+    done
+    say "no python$version with venv on this machine: tests/oracle/test_same_bytes.py will fail without it"
 }
 
 # The EVM node of the tests: a binary from npm, as its lock file pins it; nothing of the package is run to install it.

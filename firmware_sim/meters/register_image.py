@@ -80,7 +80,8 @@ class Meter:
         if not any(first <= address and end <= last + 1 for first, last in self._stretches[fc]):
             raise Refused(ILLEGAL_ADDRESS)
         state = self._plant.at(t_ms)
-        scene = Scene(state, state.flows[self.spec.measures], self.spec.start_wh, self.spec.start_varh)
+        spec = self.spec
+        scene = Scene(state, state.flows[spec.measures], spec.start_wh, spec.start_varh, spec.start_kg)
         registers: list[int] = [0] * count
         values: dict[str, Value] = {}
         for cell, source in ((s.cell, s.source) for s in self._spaces.get(fc, ())):

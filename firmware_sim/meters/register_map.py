@@ -33,7 +33,8 @@ class MeterSpec:
     """One meter of the plant: its device, its address, its place, what is printed on it, and how slow it is.
 
     ``show`` fills a point from another quantity, or with a constant; ``factors`` are the transformer ratios that the
-    meter divides by; ``start_wh`` and ``start_varh`` are its counters at the start, import and export.
+    meter divides by; ``start_wh`` and ``start_varh`` are its counters at the start, import and export,
+    ``start_kg`` is that of its scale.
     A device that ``sleeps`` is off while the plant's inverter is.
     """
 
@@ -47,6 +48,7 @@ class MeterSpec:
     factors: Mapping[str, Decimal] = field(default_factory=dict)
     start_wh: tuple[float, float] = (0.0, 0.0)
     start_varh: tuple[float, float] = (0.0, 0.0)
+    start_kg: float = 0.0
     sunspec_base: int = 40000
     latency_ms: float = 0
     sleeps: bool = False

@@ -12,11 +12,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
-from firmware_sim.plant.signals import AREA_PER_JOULE, area, daylight, demand, lag, noise, uniform
+from firmware_sim.plant.battery import BatterySpec
+from firmware_sim.plant.signals import AREA_PER_JOULE, AREA_PER_UNIT, area, daylight, demand, lag, noise, uniform
+from firmware_sim.plant.stack import MICROGRAMS, Stack, StackSpec, stack_at
 
 Phases = tuple[float, float, float]
-PLACES = ("grid", "load", "pv", "hydro")
-"""Where an energy meter can sit; at the grid connection the other three add up."""
+PLACES = ("grid", "load", "pv", "hydro", "battery")
+"""Where an energy meter can sit; at the grid connection the other four add up."""
 JOULES_PER_WH = 3600
 _MARK_EVERY = 3600  # seconds between the states that are kept, so that a look back costs at most an hour of steps
 _L1, _L2, _L3 = 0, 1, 2
@@ -34,6 +36,8 @@ class PlantSpec:
     hydro_kw: float = 30.0
     volts: float = 230.0
     hertz: float = 50.0
+    stack: StackSpec = field(default_factory=StackSpec)
+    battery: BatterySpec = field(default_factory=BatterySpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,14 @@ class State:
     inverter: Inverter
     co2_ppm: float
     gas_c: float
+    stack: Stack
+    charge: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Drive:
-    """What the world does at a whole second; needs no history. Flows are in mW and mvar, six numbers a place."""
+    """What the world does at a whole second; of the history it needs what the battery holds. Flows are in mW and mvar,
+    six numbers a place, and then the fuel burnt, in µg/s."""
 
     volts: Phases
     hertz: float
@@ -92,9 +99,10 @@ class _Lags:
     gas_c: float
     cabinet_c: float
     sink_c: float
+    stack_c: float
 
 
-_TAU_S = _Lags(co2_ppm=25.0, gas_c=90.0, cabinet_c=300.0, sink_c=120.0)
+_TAU_S = _Lags(co2_ppm=25.0, gas_c=90.0, cabinet_c=300.0, sink_c=120.0, stack_c=240.0)
 _SLOW = tuple(f.name for f in fields(_Lags))
 
 
@@ -114,9 +122,10 @@ class Plant:
 
     def __init__(self, spec: PlantSpec) -> None:
         self.spec = spec
-        first = self._drive(0)
+        held = spec.battery.held_wh(0, 0)
+        first = self._drive(0, held)
         start = _Lags(**{name: _targets(spec, first)[name] for name in _SLOW})
-        self._step = _Step(0, first, self._drive(1), start, (0,) * (2 * len(first.flows)))
+        self._step = _Step(0, first, self._drive(1, held), start, (0,) * (2 * len(first.flows)))
         self._marks = [self._step]
 
     def at(self, t_ms: int) -> State:
@@ -131,6 +140,8 @@ class Plant:
         counters = _count(step, part_ms)
         flows = {place: _flow(volts, powers, counters, index * 6) for index, place in enumerate(PLACES)}
         lags = self._lags(step, part)
+        fuel_kg = counters[len(powers) - 1] / (AREA_PER_UNIT * MICROGRAMS)
+        spec = self.spec
         return State(
             t_ms=t_ms,
             hertz=_between(a.hertz, b.hertz, part),
@@ -139,6 +150,8 @@ class Plant:
             inverter=self._inverter(-sum(flows["pv"].watts), light, lags),
             co2_ppm=lags.co2_ppm,
             gas_c=lags.gas_c,
+            stack=stack_at(spec.stack, spec.seed, t_ms / 1000, powers[-1] / MICROGRAMS, fuel_kg, lags.stack_c),
+            charge=_held_wh(spec, counters) / (spec.battery.kwh * 1000) if spec.battery.kwh else 0.0,
         )
 
     def _find(self, second: int) -> _Step:
@@ -146,15 +159,15 @@ class Plant:
         if second < step.second:
             step = self._marks[min(second // _MARK_EVERY, len(self._marks) - 1)]
         while step.second < second:
-            step = _Step(
-                step.second + 1, step.ahead, self._drive(step.second + 2), self._lags(step, 1.0), _count(step, 1000)
-            )
+            totals = _count(step, 1000)
+            ahead = self._drive(step.second + 2, _held_wh(self.spec, totals))
+            step = _Step(step.second + 1, step.ahead, ahead, self._lags(step, 1.0), totals)
             if step.second == len(self._marks) * _MARK_EVERY:
                 self._marks.append(step)
         self._step = step
         return step
 
-    def _drive(self, second: int) -> _Drive:
+    def _drive(self, second: int, held_wh: float) -> _Drive:
         spec, seed = self.spec, self.spec.seed
         hour = spec.start_hour + second / 3600
         share = demand(hour) * (1 + 0.06 * noise(seed, "load", second, 97) + 0.03 * noise(seed, "hum", second, 11))
@@ -166,7 +179,9 @@ class Plant:
         load = self._load(second, share * spec.load_kw * 1000)
         pv = _generation(pv_w, (0.335, 0.333, 0.332), 0.02)
         hydro = _generation(water * spec.hydro_kw * 1000, (0.334, 0.334, 0.332), 0.05)
-        grid = tuple(a + b + c for a, b, c in zip(load, pv, hydro, strict=True))
+        battery = _generation(-spec.battery.power_w(hour, held_wh), (1 / 3, 1 / 3, 1 / 3), 0.0)
+        grid = tuple(map(sum, zip(load, pv, hydro, battery, strict=True)))
+        fuel = spec.stack.burns_ug_s(second, share)
         volts = _phases(
             spec.volts
             + 1.5 * noise(seed, f"volts{n}", second, 300)
@@ -175,7 +190,7 @@ class Plant:
             for n in (_L1, _L2, _L3)
         )
         hertz = spec.hertz + 0.03 * noise(seed, "hertz", second, 45) + 0.004 * noise(seed, "governor", second, 3)
-        return _Drive(volts, hertz, light, share, (*grid, *load, *pv, *hydro))
+        return _Drive(volts, hertz, light, share, (*grid, *load, *pv, *hydro, *battery, fuel))
 
     def _load(self, second: int, watts: float) -> tuple[int, ...]:
         """Three unequal phases of an inductive load, power factor 0.89 to 0.95."""
@@ -213,6 +228,7 @@ def _targets(spec: PlantSpec, drive: _Drive) -> dict[str, float]:
         "gas_c": 18 + 30 * burning,
         "cabinet_c": 20 + 22 * sun,
         "sink_c": 20 + 38 * sun,
+        "stack_c": spec.stack.target_c(drive.flows[-1]),
     }
 
 
@@ -228,6 +244,13 @@ def _count(step: _Step, part_ms: int) -> tuple[int, ...]:
     ramps = list(zip(step.drive.flows, step.ahead.flows, strict=True))
     grown = [area(a, b, part_ms) for a, b in ramps] + [area(-a, -b, part_ms) for a, b in ramps]
     return tuple(t + g for t, g in zip(step.totals, grown, strict=True))
+
+
+def _held_wh(spec: PlantSpec, counters: tuple[int, ...]) -> float:
+    """What the battery holds by its own meter."""
+    first, half = PLACES.index("battery") * 6, len(counters) // 2
+    both = (sum(counters[at : at + 3]) / (AREA_PER_JOULE * JOULES_PER_WH) for at in (first, half + first))
+    return spec.battery.held_wh(*both)
 
 
 def _flow(volts: Phases, powers: list[float], counters: tuple[int, ...], first: int) -> Flow:

@@ -21,6 +21,7 @@ class Scene:
     flow: Flow
     start_wh: tuple[float, float] = (0.0, 0.0)
     start_varh: tuple[float, float] = (0.0, 0.0)
+    start_kg: float = 0.0
 
 
 Number = Callable[[Scene], float]
@@ -40,7 +41,7 @@ _SAME = {
     "Wh": ("Wh", 1.0), "kWh": ("Wh", 1e3), "J": ("Wh", 1 / 3600), "varh": ("varh", 1.0), "kvarh": ("varh", 1e3),
     "kVAh": ("VAh", 1e3), "/": ("/", 1.0), "/100": ("/", 1e-2), "/1000": ("/", 1e-3), "ppm": ("/", 1e-6),
     "Hz": ("Hz", 1.0), "Cel": ("Cel", 1.0), "deg": ("deg", 1.0), "hPa": ("Pa", 100.0), "Pa": ("Pa", 1.0),
-    "%RH": ("%RH", 1.0),
+    "%RH": ("%RH", 1.0), "m3/s": ("m3/s", 1.0), "l/s": ("m3/s", 1e-3), "kg": ("kg", 1.0), "g": ("kg", 1e-3),
 }  # fmt: skip
 
 
@@ -160,5 +161,20 @@ _STACK = {
     "comp_oxygen_volatile": Quantity("/100", lambda s: 0.0),
 }
 
-QUANTITIES: dict[str, Quantity] = {**_PHASES[0], **_PHASES[1], **_PHASES[2], **_TOTALS, **_GENERATOR, **_STACK}
+_BOILER = {
+    "stack_co2": Quantity("/", lambda s: s.state.stack.co2),
+    "stack_o2": Quantity("/", lambda s: s.state.stack.o2),
+    "stack_h2o": Quantity("/", lambda s: s.state.stack.h2o),
+    "stack_flow": Quantity("m3/s", lambda s: s.state.stack.flow_m3_s),
+    "stack_temperature": Quantity("Cel", lambda s: s.state.stack.gas_c),
+    "stack_pressure": Quantity("Pa", lambda s: s.state.stack.pressure_pa),
+    "firing_power": Quantity("W", lambda s: s.state.stack.firing_w),
+    "fuel_weight": Quantity("kg", lambda s: s.start_kg + s.state.stack.fuel_kg),
+}
+
+_BATTERY = {"state_of_charge": Quantity("/", lambda s: s.state.charge)}
+
+QUANTITIES: dict[str, Quantity] = {
+    **_PHASES[0], **_PHASES[1], **_PHASES[2], **_TOTALS, **_GENERATOR, **_STACK, **_BOILER, **_BATTERY
+}  # fmt: skip
 """Every quantity by its name."""

@@ -10,8 +10,10 @@ import math
 import zlib
 
 _MASK = 2**64 - 1
-AREA_PER_JOULE = 2_000_000_000
-"""``area`` counts in half thousandths of a microjoule: the unit in which a ramp over whole milliseconds is exact."""
+AREA_PER_UNIT = 2_000_000
+"""``area`` counts in half millionths of what flows in a second: so a ramp over whole milliseconds is exact."""
+AREA_PER_JOULE = 1000 * AREA_PER_UNIT
+"""Of a power in mW."""
 
 
 def uniform(seed: int, channel: str, number: int) -> float:

@@ -102,7 +102,7 @@ class _Check:
         for number, row in enumerate(file.fault):
             name, armed = self.fault(f"fault[{number}]", row, types, f"{file.plant.seed}/{number}")
             faults[name] = (*faults.get(name, ()), armed)
-        return Scenario(str(self.path), PlantSpec(**file.plant.model_dump()), tuple(file.bus), profiles, faults)
+        return Scenario(str(self.path), file.plant.spec(), tuple(file.bus), profiles, faults)
 
     def unique(self, names: list[tuple[str, str]]) -> None:
         seen: dict[str, str] = {}

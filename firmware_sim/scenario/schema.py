@@ -9,21 +9,65 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, model_validator
 
 from firmware_sim.meters.device import When
 from firmware_sim.meters.register_map import MeterSpec, line_codes
+from firmware_sim.plant.battery import BatterySpec
+from firmware_sim.plant.model import PlantSpec
+from firmware_sim.plant.stack import StackSpec
 from firmware_sim.wire.line_noise import Noise, SecondMaster
 from firmware_sim.wire.rtu_wire import Line
 from gateway.devices.profile import Profile
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(ge=0, le=1e9)]
-Place = Literal["grid", "load", "pv", "hydro"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Place = Literal["grid", "load", "pv", "hydro", "battery"]
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StackTable(_Table):
+    """``[plant.stack]``"""
+
+    fuel_kg_h: Positive = 0.0
+    ncv_mj_kg: Positive = 25.8
+    carbon: Share = 0.6656
+    hydrogen: Share = 0.036
+    moisture: Share = 0.10
+    excess_air: Annotated[float, Field(ge=1.1, le=10)] = 1.3
+    gas_c: Annotated[float, Field(ge=15, le=1000)] = 130.0
+    stops: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = []
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> StackTable:
+        if self.carbon + self.hydrogen + self.moisture > 1:
+            raise ValueError("carbon, hydrogen and moisture are more than the whole fuel")
+        if self.carbon + self.hydrogen == 0:
+            raise ValueError("a fuel has carbon or hydrogen")
+        if any(begin >= end for begin, end in self.stops):
+            raise ValueError("a stop ends after it begins")
+        return self
+
+    def spec(self) -> StackSpec:
+        """The boiler and its fuel."""
+        return StackSpec(**self.model_dump() | {"stops": tuple((begin, end) for begin, end in self.stops)})
+
+
+class BatteryTable(_Table):
+    """``[plant.battery]``"""
+
+    kw: Positive = 0.0
+    kwh: Positive = 0.0
+    efficiency: Annotated[float, Field(ge=0.1, le=1)] = 0.95
+    charged: Share = 0.5
+
+    def spec(self) -> BatterySpec:
+        """The battery."""
+        return BatterySpec(**self.model_dump())
 
 
 class PlantTable(_Table):
@@ -36,6 +80,13 @@ class PlantTable(_Table):
     hydro_kw: Positive = 30.0
     volts: Annotated[float, Field(gt=0, lt=1e6)] = 230.0
     hertz: Annotated[float, Field(gt=0, lt=1000)] = 50.0
+    stack: StackTable = StackTable()
+    battery: BatteryTable = BatteryTable()
+
+    def spec(self) -> PlantSpec:
+        """The plant."""
+        own = self.model_dump(exclude={"stack", "battery"})
+        return PlantSpec(**own, stack=self.stack.spec(), battery=self.battery.spec())
 
 
 class MeterTable(_Table):
@@ -53,6 +104,7 @@ class MeterTable(_Table):
     energy_export_kwh: Positive = 0.0
     reactive_energy_import_kvarh: Positive = 0.0
     reactive_energy_export_kvarh: Positive = 0.0
+    fuel_weight_kg: Positive = 0.0
     sunspec_base: Literal[0, 40000, 50000] = 40000
     latency_ms: Positive = 0.0
     sleeps: bool = False
@@ -70,6 +122,7 @@ class MeterTable(_Table):
             factors={name: Decimal(repr(value)) for name, value in self.factors.items()},
             start_wh=(self.energy_import_kwh * 1000, self.energy_export_kwh * 1000),
             start_varh=(self.reactive_energy_import_kvarh * 1000, self.reactive_energy_export_kvarh * 1000),
+            start_kg=self.fuel_weight_kg,
             sunspec_base=self.sunspec_base,
             latency_ms=self.latency_ms,
             sleeps=self.sleeps,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from gateway.accounting.figures.keeping import Figures
+from gateway.accounting.figures.stated import StatedRows
+from gateway.accounting.stating import FOLDER
+from gateway.dashboard.accounts.choice import Choice
+from gateway.dashboard.accounts.figures_page import EMISSIONS, ENERGY, figures, of_meter
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.live_events import source
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.line_load import Loads
-from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest
+from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest, View
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
@@ -24,17 +30,21 @@ from ledger_client.messages import Said
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
+WAIT_S = 1.0
+"""So long a page of figures waits for what is being read."""
 
 
 def contents(site: GatewayContext) -> Pages:
     """The pages of one epoch of a gateway."""
     made = _Views(site)
-    views = {
+    views: dict[str, View] = {
         "/": made.site,
         "/meters/{meter}": made.meter,
         "/meters/{meter}/prove/newest": made.prove_newest,
         "/meters/{meter}/prove/{epoch}/{seq}": made.prove,
         "/meters/{meter}/records/{epoch}/{seq}": made.record,
+        "/energy": partial(made.figures, ENERGY),
+        "/emissions": partial(made.figures, EMISSIONS),
         "/batches": made.batches,
         "/batches/{batch}": made.batch,
         "/events": made.events,
@@ -51,12 +61,15 @@ class _Views:
     def __init__(self, site: GatewayContext) -> None:
         self._loads, self._sparks = Loads(site.lines, site.clock), Sparks(site.in_force)
         self._rounds = Rounds(site.in_force, site.board, site.clock)
+        self._figures = Figures(site.config.database, site.clock.now_ms)
+        self._rows = StatedRows(site.config.data / FOLDER)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
         self._site = site
         site.hub.listeners += (self._loads.hear, self._sparks.hear)
 
     def close(self) -> None:
         """Nothing is shown any more."""
+        self._figures.close()
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
 
@@ -78,6 +91,7 @@ class _Views:
     def site(self, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
         facts, config = site_view.look(self._site, self._loads, self._sparks), self._site.config
+        facts = replace(facts, accounts=site_view.statements(self._figures.look()))
         return self._rest(
             asked,
             "site",
@@ -88,7 +102,24 @@ class _Views:
         """One meter."""
         query, now_ms, zone = asked.query, self._now_ms(), self._site.config.zone
         facts = meter.look(self._site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
-        return self._rest(asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms, zone)}, "site")
+        known = self._figures.look()
+
+        def whole(store: Database) -> dict[str, Any]:
+            found = of_meter(known, self._rows, store, facts.name, now_ms)
+            return {"meter": replace(meter.complete(facts, store, now_ms, zone), figures=found)}
+
+        return self._rest(asked, "meter", whole, "site")
+
+    def figures(self, page_: str, asked: Asked) -> Rest:
+        """Energy or emissions of the plans' nodes."""
+        self._figures.look()
+        choice, now_ms = Choice.of(asked.query), self._now_ms()
+
+        def facts(store: Database) -> dict[str, Any]:
+            found = figures(self._figures.wait(WAIT_S), self._rows, store, page_, choice, now_ms)
+            return {"figures": found, "civil_of": found.civil_of}
+
+        return self._rest(asked, "figures", facts, page_)
 
     def record(self, asked: Asked) -> Rest:
         """One record, and its way to the ledgers."""

@@ -21,7 +21,7 @@ from ledger_client.accounting.energy import counters
 from ledger_client.accounting.energy.counters import Line, Stated, jumps_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil, month_ms
-from ledger_client.accounting.formats.entries import registers_of
+from ledger_client.accounting.formats.entries import Registers, registers_of
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, order, row_bytes
 from ledger_client.formats.checks import MAX_TIME_MS
@@ -119,11 +119,7 @@ def assemble(
 def _of_counters(
     books: Books, node: Node, found: Assembled, from_ms: int, to_ms: int, *, first: bool, plan_ms: int
 ) -> list[Row]:
-    plan, lines = books.plan, []
-    for sign, name in node.terms:
-        register = books.registers[name, node.regime.id]
-        own = [registers_of(plan, e) for e in books.counting if e.kind == "register" and e.of == name]
-        lines.append(Line(sign, register, jumps_of(register, sorted(own))))
+    plan, lines = books.plan, lines_of(books, node)
     closed_ms = books.closed_ms(node.name)
     closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
     stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
@@ -136,6 +132,17 @@ def _of_counters(
     if (squares := of_registers(plan, node, stated.energy)) is not None:
         found.squares[node.name] = squares
     return stated.rows
+
+
+def lines_of(books: Books, node: Node) -> list[Line]:
+    """The terms of a node of counters, each with its register and the jumps of it."""
+    registers = ((sign, name, books.registers[name, node.regime.id]) for sign, name in node.terms)
+    return [Line(sign, own, jumps_of(own, registers_on(books, name))) for sign, name, own in registers]
+
+
+def registers_on(books: Books, point: str) -> list[Registers]:
+    """The entries of registers of a point that count, in order of time (I4)."""
+    return sorted(registers_of(books.plan, e) for e in books.counting if e.kind == "register" and e.of == point)
 
 
 def gauges_of(books: Books, node: Node) -> dict[str, Gauge]:

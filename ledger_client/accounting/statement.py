@@ -23,6 +23,7 @@ from ledger_client.accounting.formats.numbers import MICRO, MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row, tree
+from ledger_client.accounting.notes import notes
 
 UNCERTAINTY: Final = "u"
 """In place of a status: the relative uncertainty of a node's total, k = 2."""
@@ -144,12 +145,7 @@ def state(
     fields = _fields(books, choice, assembled)
     if secret is not None:
         fields["rows"] = [len(written), tree(secret, written).root]
-    notes = tuple(
-        f"{point}: went over its largest number {register.wraps_unsaid} times, and the plan has no wraps_at (I4)"
-        for (point, _), register in sorted(books.registers.items())
-        if register.wraps_unsaid
-    )
-    return Statement(fields, written, assembled.stated, notes)
+    return Statement(fields, written, assembled.stated, notes(books, assembled, choice.from_ms, choice.to_ms))
 
 
 def _covered(books: Books, to_ms: int) -> None:

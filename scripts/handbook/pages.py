@@ -15,6 +15,7 @@ MENU = {
         "operator",
         "verifier",
         "accounting",
+        "claims",
         "threats",
         "readings",
         "pages",

@@ -20,6 +20,7 @@ from firmware_sim.meters.answer_faults import KINDS
 from firmware_sim.plant.quantities import QUANTITIES
 from firmware_sim.scenario.load import KNOWN, load_scenario
 from firmware_sim.scenario.schema import (
+    BatteryTable,
     ChoiceTable,
     FaultTable,
     FileTable,
@@ -29,6 +30,7 @@ from firmware_sim.scenario.schema import (
     RtuTable,
     RtuTcpTable,
     SecondMasterTable,
+    StackTable,
     TcpTable,
 )
 from tests.firmware_sim.sim_bench import PATIENCE_S, Serial, scenario
@@ -139,6 +141,12 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
         ("[[bus]]", "[plant]\nseed = -1\n[[bus]]", "plant.seed", "greater than or equal to 0"),
         ("[[bus]]", "[plant]\nload_kw = inf\n[[bus]]", "plant.load_kw", "less than or equal"),
         ("[[bus]]", "[plant]\nload_kw = nan\n[[bus]]", "plant.load_kw", "is not allowed"),
+        ("[[bus]]", "[plant.stack]\ncarbon = 1.1\n[[bus]]", "plant.stack.carbon", "less than or equal to 1"),
+        ("[[bus]]", "[plant.stack]\ncarbon = 0.9\nmoisture = 0.2\n[[bus]]", "plant.stack", "more than the whole fuel"),
+        ("[[bus]]", "[plant.stack]\ncarbon = 0\nhydrogen = 0\n[[bus]]", "plant.stack", "carbon or hydrogen"),
+        ("[[bus]]", "[plant.stack]\nstops = [[9, 5]]\n[[bus]]", "plant.stack", "ends after it begins"),
+        ("[[bus]]", "[plant.battery]\nefficiency = 0\n[[bus]]", "plant.battery.efficiency", "greater than or equal"),
+        ("[[bus]]", "[plant.battery]\nkwh = -1\n[[bus]]", "plant.battery.kwh", "greater than or equal to 0"),
         ("[[bus]]", "[[bus]", "", "not valid TOML"),
         ("[[bus]]", "a = " + "[" * 20_000 + "\n[[bus]]", "", "not valid TOML: tables or arrays are nested"),
         ("port = 0", "port = " + "9" * 6_000, "", "not valid TOML: a whole number has thousands of digits"),
@@ -216,6 +224,8 @@ def test_the_documentation_names_every_key_fault_and_quantity() -> None:
     words = set(re.findall(r"`([^`\s]+)`", text))
     tables = (
         PlantTable,
+        StackTable,
+        BatteryTable,
         MeterTable,
         RtuTable,
         RtuTcpTable,

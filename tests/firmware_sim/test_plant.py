@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.model import MPPT, PLACES, SLEEPING, Plant, PlantSpec, State
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
 
@@ -19,6 +20,7 @@ SPECS = st.builds(
     load_kw=st.sampled_from([0.0, 18.0, 400.0]),
     pv_kw=st.sampled_from([0.0, 15.0, 900.0]),
     hydro_kw=st.sampled_from([0.0, 10.0, 30.0]),
+    battery=st.sampled_from([BatterySpec(), BatterySpec(kw=12, kwh=2), BatterySpec(kw=900, kwh=1800, charged=1)]),
 )
 MOMENTS = st.integers(0, 90_000)
 

@@ -8,6 +8,7 @@ from datetime import UTC, tzinfo
 
 from gateway.accounting import exchange
 from gateway.accounting.plan_draft import recorded_counters
+from gateway.dashboard.accounts.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.charts import HOUR, Chart, Quantity
@@ -92,6 +93,8 @@ class MeterFacts:
     """Of an exchange that waits to be accepted, or whose registers nobody has stated."""
     exchanged_ms: int | None = None
     """When that was, once it is accepted: the first reading of the new device."""
+    figures: tuple[tuple[str, int, NodeFigures], ...] = ()
+    """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
 
 
 def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:

@@ -1,0 +1,92 @@
+"""Notes beside a statement: what its owner should know or enter, each with its rule; they are not signed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ledger_client.accounting.assembly import Assembled, registers_on
+from ledger_client.accounting.books import Books
+from ledger_client.accounting.energy.counters import jumps_of
+from ledger_client.accounting.energy.registers import Register
+from ledger_client.accounting.formats import words
+from ledger_client.accounting.formats.civil_time import utc_text
+from ledger_client.accounting.formats.entries import Entry, Registers
+from ledger_client.accounting.formats.numbers import MILLI, scaled
+from ledger_client.accounting.formats.plan import Plan
+
+_LASTING: Final = ("calibration", "closure")
+"""Entries that count long behind their time."""
+_SUBSTITUTES: Final[Mapping[str | None, str]] = {
+    "EU-45": "EU-45 needs two valid ones in the year, and the concentration alone missing (S2)",
+    "CN-HJ75": "CN-HJ75 needs a capture of 75 % and enough valid ones before the gap (S4)",
+    None: "the profile has no rule for it (S5)",
+}
+
+
+def notes(books: Books, assembled: Assembled, from_ms: int, to_ms: int) -> tuple[str, ...]:
+    """In the order of points, then entries, then nodes; each once."""
+    found = [
+        *(note for _, register in sorted(books.registers.items()) for note in _of_register(books, register)),
+        *(note for _, register in sorted(books.registers.items()) for note in _breaks(books, register, from_ms, to_ms)),
+        *_elsewhere(books, from_ms, to_ms),
+        *_missing(books.plan, assembled),
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _of_register(books: Books, register: Register) -> Iterator[str]:
+    point = register.point.name
+    if register.wraps_unsaid:
+        yield f"{point}: {register.wraps_unsaid} times over its largest number, and the plan has no wraps_at (I4)"
+    if register.never_timed:
+        yield f"{point}: the clock was never synchronised, so no edge is known (I1): set the time by NTP or PTP"
+
+
+def _breaks(books: Books, register: Register, from_ms: int, to_ms: int) -> Iterator[str]:
+    """Breaks in the period that nothing mends, and entries of registers that mend none (I4)."""
+    point = register.point.name
+    entries = registers_on(books, point)
+    jumps = jumps_of(register, entries)
+    unknown = sum(jump.kind == words.UNKNOWN and from_ms < jump.time_ms <= to_ms for jump in jumps)
+    if unknown:
+        yield f"{point}: breaks that no entry mends: {unknown} (I4); enter the last and the first register of each"
+    mending = {jump.record for jump in jumps if jump.kind == words.BRIDGED}
+    for entry in entries:
+        if entry.record not in mending and from_ms < entry.time_ms <= to_ms:
+            when = utc_text(entry.time_ms)
+            yield f"{point}: the entry of {when} mends nothing (I4): {_misfit(register, entry)}"
+
+
+def _misfit(register: Register, entry: Registers) -> str:
+    """Why an entry does not mend the line."""
+    around = [b for b in register.breaks if b.before_ms < entry.time_ms <= b.time_ms]
+    if not around or around[0].wrap is not None:
+        return "there is no reset, exchange or fall between the readings around it"
+    assert register.point.unit is not None
+    shown = (around[0].before, around[0].after, entry.final, entry.initial)
+    before, after, final, initial = (f"{scaled(milli, MILLI):,f} {register.point.unit.base}" for milli in shown)
+    if entry.final < around[0].before:
+        return f"its final register {final} is below the last one read, {before}"
+    if entry.initial > around[0].after:
+        return f"its initial register {initial} is above the first one read, {after}"
+    return "it gives more than the point can count in that time (max)"
+
+
+def _elsewhere(books: Books, from_ms: int, to_ms: int) -> Iterator[str]:
+    for entry in books.counting:
+        if entry.kind not in _LASTING and not _within(entry, from_ms, to_ms):
+            when = utc_text(entry.from_ms)
+            yield f"the entry {entry.kind} of {entry.of} of {when} is not of this period (P9): state its own anew"
+
+
+def _within(entry: Entry, from_ms: int, to_ms: int) -> bool:
+    if entry.from_ms == entry.to_ms:
+        return from_ms < entry.to_ms <= to_ms
+    return entry.from_ms < to_ms and from_ms < entry.to_ms
+
+
+def _missing(plan: Plan, assembled: Assembled) -> Iterator[str]:
+    for name, node in plan.nodes.items():
+        if node.method == words.CEMS and name in assembled.nodes and assembled.nodes[name].lacking:
+            yield f"{name}: missing references without a substitute: {_SUBSTITUTES[node.regime.substitution]}"
