@@ -49,7 +49,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "accounting.figures": {"storage", "storage.registers", "accounting"},
         "acquisition": {"devices", "config", "fieldbus", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
-        "alarms": {"config", "fieldbus", "storage", "storage.capacity", "recording"},
+        "alarms": {"config", "fieldbus", "storage", "accounting", "storage.capacity", "recording"},
         "runtime": {"devices", "config", "fieldbus", "storage", "history", "recording", "anchoring", "alarms"},
         "feeds": {"storage"},
         "feeds.plain_json": {"storage", "feeds"},

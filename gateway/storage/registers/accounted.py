@@ -89,6 +89,12 @@ def coverage_reaching(sql: Connection, meter: str, time_ms: int) -> int | None:
     return int(row[0]) if row else None
 
 
+def last_before_epoch_ms(sql: Connection, epoch: bytes | None) -> int | None:
+    """When the last record was made in front of the newest epoch; None: there is none."""
+    row = sql.one("SELECT time_ms FROM records WHERE epoch <> ? ORDER BY id DESC LIMIT 1", epoch)
+    return int(row[0]) if row else None
+
+
 def batch_ended_by(sql: Connection, time_ms: int) -> int | None:
     """The number of the newest batch that was sealed up to a time."""
     row = sql.one("SELECT batch FROM batches WHERE sealed_ms <= ? ORDER BY batch DESC LIMIT 1", time_ms)
