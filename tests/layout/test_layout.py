@@ -97,6 +97,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "history",
             "recording",
             "alarms",
+            "accounting",
             "runtime",
             "accounting.figures",
             "dashboard.auth",
@@ -112,9 +113,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.accounts",
         },
         "dashboard": {
+            "accounting",
             "config",
             "storage",
-            "accounting",
             "accounting.figures",
             "evidence",
             "recording",
