@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.statement import parse_statement
-from ledger_client.transparency.policy.gateway_entries import Place, applied, gateway_of, parse_change, place_of
+from ledger_client.transparency.policy.key_entries import about, applied, parse_change
 from ledger_client.transparency.policy.policy_file import load_policy
-from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust import Place, TrustKey
 from tests.support.ledger_site import CheckedLog
 
 PATIENCE_S = 30.0
@@ -51,22 +51,22 @@ class Books:
         for statement_id, receipt in receipts.items():
             if ask(url, "GET", f"/entries/{base64url(statement_id)}") != (200, receipt):
                 yield f"the receipt of {base64url(statement_id)} is another one now"
-        for (gateway, meter, kid), key in list(policy.items())[-4:]:
-            if meter == "":
-                status, _ = ask(url, "GET", f"/gateways/{gateway}/keys/{base64url(kid)}")
+        for key in list(policy.values())[-4:]:
+            if key.role == "statement":
+                status, _ = ask(url, "GET", f"/gateways/{key.gateway}/keys/{base64url(key.kid)}")
                 if (status == 204) != (key.revoked is None):
-                    yield f"the policy that is applied to {gateway} is not the one that the log tells: {status}"
+                    yield f"the policy that is applied to {key.gateway} is not the one that the log tells: {status}"
 
     def next_batch(self, gateway: str, kid: bytes) -> int | None:
         """The number of a gateway's next statement; ``None`` where this key of it is not let in."""
         policy, _, _ = self._replayed()
-        key = policy.get((gateway, "", kid))
+        key = policy.get(("statement", gateway, None, None, None, kid))
         if key is None or key.revoked is not None:
             return None
         return len(self._log.check().get(gateway, []))
 
     def _asked(self) -> Policy:
-        return {place_of(key): key for key in load_policy(self._folder / "policy.toml").keys}
+        return {key.place: key for key in load_policy(self._folder / "policy.toml").keys}
 
     def _replayed(self) -> tuple[Policy, list[str], set[bytes]]:
         """The policy that the log tells, statements that stand in it against the policy at their place, and all ids."""
@@ -77,11 +77,11 @@ class Books:
         strays = []
         for _, gateway, entry, receipt in rows:
             if gateway is None:
-                if gateway_of(entry) is not None:
+                if about(entry) is not None:
                     policy = applied(policy, [parse_change(entry)])
                 continue
             signed, iat = parse_statement(entry), parse_receipt(receipt).iat or 0
-            key = policy.get((gateway, "", signed.kid))
+            key = policy.get(("statement", gateway, None, None, None, signed.kid))
             if key is None or (key.revoked is not None and key.revoked <= iat):
                 strays.append(f"batch {signed.statement.batch} of {gateway} has a receipt behind its key's revocation")
         return policy, strays, {bytes(row[0]) for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gateway.records import GATEWAY
@@ -9,7 +10,7 @@ from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body, read_reading
 from gateway.storage.registers.accounted import accounted
 from gateway.storage.registers.marks import Marks
-from ledger_client.accounting.books import CONFIGURATION, Books
+from ledger_client.accounting.books import CONFIGURATION, SYNCHRONISED, Books
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
@@ -19,15 +20,24 @@ _COUNTED = (CONFIGURATION.encode(), words.EXCHANGE.encode())
 
 @dataclass(slots=True)
 class Fed:
-    """``places``: of the readings that were fed by record hash, where they are asked for."""
+    """``places``: of the readings that were fed by record hash, where they are asked for; ``unclocked``: the meters and
+    intervals, by number, in which a reading was made by a clock that was not synchronised."""
 
     books: Books
     records: int = 0
     places: dict[bytes, int] = field(default_factory=dict)
+    unclocked: set[tuple[str, int]] = field(default_factory=set)
 
 
 def feed(
-    books: Books, store: Database, first_id: int, last_id: int, *, places: bool = False, marked: bool = True
+    books: Books,
+    store: Database,
+    first_id: int,
+    last_id: int,
+    *,
+    places: bool = False,
+    marked: bool = True,
+    gauges: bool = True,
 ) -> Fed:
     """What the records of a stretch say. Raises Damaged where one cannot be read.
 
@@ -35,14 +45,18 @@ def feed(
         places: whether to note where each reading stands.
         marked: of meters of counters alone only the readings that matter are fed, where the gateway marked them; the
             books are the same.
+        gauges: whether the books are to know of gauges, too.
     """
     fed = Fed(books)
-    for place, row in accounted(store, first_id, last_id, _wanted(books.plan, Marks(store) if marked else None)):
+    wanted = _wanted(books.plan, Marks(store) if marked else None, gauges=gauges)
+    for place, row in accounted(store, first_id, last_id, wanted):
         fed.records += 1
         if row.kind == "reading":
             reading, clock = read_reading(row)
             own = record_hash(row.data)
             books.reading(row.meter, clock, reading, own)
+            if clock != SYNCHRONISED:
+                fed.unclocked.add((row.meter, row.time_ms // books.plan.interval_ms))
             if places:
                 fed.places[own] = place
         elif row.kind == "coverage":
@@ -56,10 +70,10 @@ def feed(
     return fed
 
 
-def _wanted(plan: Plan, marks: Marks | None) -> dict[str, int | None]:
+def _wanted(plan: Plan, marks: Marks | None, *, gauges: bool) -> dict[str, int | None]:
     """Each meter of a plan, and from which place on its marked readings are enough (None: all are needed)."""
-    gauged = {plan.points[name].meter for node in plan.nodes.values() for name in node.gauges.values()}
-    counted: dict[str, set[str]] = {meter: set() for meter in plan.meters}
+    gauged = {plan.points[name].meter for node in plan.nodes.values() for name in node.gauges.values() if gauges}
+    counted: dict[str, set[str]] = {meter: set() for meter in plan.meters} if gauges else defaultdict(set)
     for node in plan.nodes.values():
         for _, name in node.terms:
             counted[plan.points[name].meter].add(plan.points[name].own_name)

@@ -27,10 +27,11 @@ class SignedPlan:
 
 @dataclass(frozen=True, slots=True)
 class SignedPeriod:
-    """A statement: the fields of its event, the hash of its record."""
+    """A statement: the fields of its event, the hash of its record, and its name (``gateway/EPOCH/NUMBER``)."""
 
     fields: Mapping[str, Any]
     record: bytes
+    name: str
 
     @property
     def from_ms(self) -> int:
@@ -81,5 +82,5 @@ def history_of(store: Database) -> History:
         elif body.name == words.ENTRY:
             found.entries.append((place, parse_entry(body.fields, own)))
         elif body.name == words.PERIOD:
-            found.periods.append(SignedPeriod(body.fields, own))
+            found.periods.append(SignedPeriod(body.fields, own, row.id))
     return found

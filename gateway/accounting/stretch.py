@@ -52,27 +52,27 @@ def stretch_of(
     """
     plan = signed.plan
     on_plan = [(place, e) for place, e in history.entries if plan.concerns(e.of)]
-    last = _reaching(store, plan, to_ms, _closed(on_plan, to_ms))
+    last = reaching(store, plan, to_ms, closed_by(on_plan, to_ms))
     if earlier is not None and int(earlier.fields["batches"][1][0]) > last.batch:
         last = store.batches.numbered(int(earlier.fields["batches"][1][0])) or last
     about = [place for place, e in on_plan if e.from_ms <= to_ms and e.to_ms >= from_ms]
     if about and max(about) > last.last_id:
         last = _holding(store, max(about), "entry")
-    first = _first(store, plan, _closed(on_plan, from_ms), before, from_ms)
+    first = first_batch(store, plan, closed_by(on_plan, from_ms), before, from_ms)
     if lost_between(store, first.first_id, last.last_id):
         raise GatewayError(Message("statement-records-gone", first=first.batch, last=last.batch))
     entries = cited(on_plan, plan, first.first_id, last.last_id, before.fields if before else None)
     return Stretch(first, last, entries)
 
 
-def _closed(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:
+def closed_by(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:
     """The nodes that were closed up to a time."""
     return {entry.of for _, entry in entries if entry.kind == "closure" and entry.from_ms <= time_ms}
 
 
-def _reaching(store: Database, plan: Plan, to_ms: int, closed: Collection[str]) -> Batch:
+def reaching(store: Database, plan: Plan, to_ms: int, closed: Collection[str]) -> Batch:
     """The batch in which the coverage of every meter of nodes that are not closed has passed a period's end by its
-    longest gap; with all of them closed the newest."""
+    longest gap; with all of them closed the newest. Raises NotYet."""
     needed: dict[str, int] = {}
     for meter, wait_ms in plan.coverage_waits(closed):
         needed[meter] = max(needed.get(meter, 0), to_ms + wait_ms)
@@ -95,10 +95,13 @@ def _holding(store: Database, place: int, kind: str) -> Batch:
     return batch
 
 
-def _first(store: Database, plan: Plan, closed: Collection[str], before: SignedPeriod | None, from_ms: int) -> Batch:
+def first_batch(
+    store: Database, plan: Plan, closed: Collection[str], before: SignedPeriod | None, from_ms: int
+) -> Batch:
     """The batch with the look in front of each node's last edge up to a period's beginning, or in front of that with
     the configuration that was in force. It is searched further and further back, up to where the statement before
-    began: what knew no edge there knows none. Nodes that are ``closed`` need none."""
+    began: what knew no edge there knows none. Nodes that are ``closed`` need none.
+    Raises NotYet."""
     oldest = store.batches.first()
     if oldest is None:
         raise NotYet(Message("statement-not-sealed", kind="coverage"))
@@ -107,7 +110,7 @@ def _first(store: Database, plan: Plan, closed: Collection[str], before: SignedP
     back_ms = max(gaps, default=0) + plan.interval_ms
     if before is None:
         return _configured(store, _ended_by(store, from_ms - back_ms, oldest).first_id, oldest)
-    end, earliest = _reaching(store, plan, from_ms, closed), max(int(before.fields["batches"][0][0]), oldest.batch)
+    end, earliest = reaching(store, plan, from_ms, closed), max(int(before.fields["batches"][0][0]), oldest.batch)
     while True:
         begin = _ended_by(store, from_ms - back_ms, oldest)
         fed = feed(Books(plan), store, begin.first_id, end.last_id, places=True)

@@ -129,7 +129,8 @@ def _compared(old: Sequence[Said], new: Sequence[Said]) -> list[ChangedLine]:
 
 
 def _trusted(key: TrustKey) -> Message:
-    whose, kid = key.ledger or "/".join(part for part in (key.gateway, key.meter) if part), key.kid.hex()[:16]
+    whose = key.ledger or key.party or "/".join(part for part in (key.gateway, key.meter) if part)
+    kid = key.kid.hex()[:16]
     if key.revoked:
         return Message("trust-key-line-revoked", role=key.role, whose=whose, kid=kid)
     if key.valid_to is not None:

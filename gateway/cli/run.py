@@ -29,7 +29,7 @@ def run(config_path: Path) -> None:
 )
 @click.option("--for", "duration", metavar="DURATION", help='End after this time, such as "60s".')
 @click.option(
-    "--month", is_flag=True, help="Make a month of three plants in minutes, state and recompute it; --for: less of it."
+    "--month", is_flag=True, help="Make a month of four plants in minutes, state and recompute it; --for: less of it."
 )
 @JSON
 def demo(folder: Path | None, duration: str | None, month: bool, as_json: bool) -> None:

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from gateway.accounting.figures.keeping import Figures
+from gateway.accounting.figures.stated import StatedRows
+from gateway.accounting.stating import FOLDER
+from gateway.dashboard.accounts.choice import Choice
+from gateway.dashboard.accounts.figures_page import EMISSIONS, ENERGY, figures
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.live_events import source
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.line_load import Loads
-from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest
+from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest, View
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
@@ -24,17 +29,21 @@ from ledger_client.messages import Said
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
+WAIT_S = 1.0
+"""So long a page of figures waits for what is being read."""
 
 
 def contents(site: GatewayContext) -> Pages:
     """The pages of one epoch of a gateway."""
     made = _Views(site)
-    views = {
+    views: dict[str, View] = {
         "/": made.site,
         "/meters/{meter}": made.meter,
         "/meters/{meter}/prove/newest": made.prove_newest,
         "/meters/{meter}/prove/{epoch}/{seq}": made.prove,
         "/meters/{meter}/records/{epoch}/{seq}": made.record,
+        "/energy": partial(made.figures, ENERGY),
+        "/emissions": partial(made.figures, EMISSIONS),
         "/batches": made.batches,
         "/batches/{batch}": made.batch,
         "/events": made.events,
@@ -51,12 +60,15 @@ class _Views:
     def __init__(self, site: GatewayContext) -> None:
         self._loads, self._sparks = Loads(site.lines, site.clock), Sparks(site.in_force)
         self._rounds = Rounds(site.in_force, site.board, site.clock)
+        self._figures = Figures(site.config.database, site.clock.now_ms)
+        self._rows = StatedRows(site.config.data / FOLDER)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
         self._site = site
         site.hub.listeners += (self._loads.hear, self._sparks.hear)
 
     def close(self) -> None:
         """Nothing is shown any more."""
+        self._figures.close()
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
 
@@ -89,6 +101,17 @@ class _Views:
         query, now_ms, zone = asked.query, self._now_ms(), self._site.config.zone
         facts = meter.look(self._site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
         return self._rest(asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms, zone)}, "site")
+
+    def figures(self, page_: str, asked: Asked) -> Rest:
+        """Energy or emissions of the plans' nodes."""
+        self._figures.look()
+        choice, now_ms = Choice.of(asked.query), self._now_ms()
+
+        def facts(store: Database) -> dict[str, Any]:
+            found = figures(self._figures.wait(WAIT_S), self._rows, store, page_, choice, now_ms)
+            return {"figures": found, "civil_of": found.civil_of}
+
+        return self._rest(asked, "figures", facts, page_)
 
     def record(self, asked: Asked) -> Rest:
         """One record, and its way to the ledgers."""

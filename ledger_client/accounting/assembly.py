@@ -119,10 +119,7 @@ def assemble(
 def _of_counters(
     books: Books, node: Node, found: Assembled, from_ms: int, to_ms: int, *, first: bool, plan_ms: int
 ) -> list[Row]:
-    plan, lines = books.plan, []
-    for sign, name in node.terms:
-        register = books.registers[name, node.regime.id]
-        lines.append(Line(sign, register, jumps_of(register, registers_on(books, name))))
+    plan, lines = books.plan, lines_of(books, node)
     closed_ms = books.closed_ms(node.name)
     closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
     stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
@@ -135,6 +132,12 @@ def _of_counters(
     if (squares := of_registers(plan, node, stated.energy)) is not None:
         found.squares[node.name] = squares
     return stated.rows
+
+
+def lines_of(books: Books, node: Node) -> list[Line]:
+    """The terms of a node of counters, each with its register and the jumps of it."""
+    registers = ((sign, name, books.registers[name, node.regime.id]) for sign, name in node.terms)
+    return [Line(sign, own, jumps_of(own, registers_on(books, name))) for sign, name, own in registers]
 
 
 def registers_on(books: Books, point: str) -> list[Registers]:

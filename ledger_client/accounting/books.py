@@ -6,7 +6,7 @@ coverage the sums of each interval.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -31,14 +31,15 @@ class Capture:
 
     due: int = 0
     recorded: int = 0
-    missed: Counter[str] = field(default_factory=Counter)
+    missed: dict[str, int] = field(default_factory=dict)
     dense: int = 0
 
     def add(self, other: Capture | Coverage, dense: int) -> None:
         """What another time, or a coverage record, tells."""
         self.due += other.due
         self.recorded += other.recorded
-        self.missed.update(other.missed)
+        for reason, count in other.missed.items():
+            self.missed[reason] = self.missed.get(reason, 0) + count
         self.dense += dense
 
 
@@ -122,6 +123,12 @@ class Books:
     def covered_to_ms(self, meter: str) -> int:
         """Until when the polls of a meter are counted; 0: not at all."""
         return self._covered_ms.get(meter, 0)
+
+    def forget(self, before_ms: int) -> None:
+        """The coverage of intervals that end at or before a moment is asked for no more."""
+        least = before_ms // self.plan.interval_ms
+        for meter, captures in self._captures.items():
+            self._captures[meter] = defaultdict(Capture, {n: one for n, one in captures.items() if n > least})
 
     def capture(self, from_ms: int, to_ms: int) -> dict[str, Capture]:
         """What was due and recorded of each meter, of coverage that ends in (from, to] (T2); both on the grid of the

@@ -42,9 +42,8 @@ def add(trust_file: Path, source: Path, yes: bool) -> None:
 
 @trust.command(name="from")
 @click.argument("url", metavar="URL")
-@click.option(
-    "--gateway", "gateways", multiple=True, required=True, metavar="GATEWAY", help="may be given more than once"
-)
+@click.option("--gateway", "gateways", multiple=True, metavar="GATEWAY", help="may be given more than once")
+@click.option("--party", "parties", multiple=True, metavar="PARTY", help="party, issuer or verifier, likewise")
 @click.option(
     "--ledger-key", required=True, type=click.Path(path_type=Path), metavar="FILE",
     help="[[key]] entries of the ledger that you have from its operator, older ones will do",
@@ -53,17 +52,21 @@ def add(trust_file: Path, source: Path, yes: bool) -> None:
 @click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of an https address")
 @FORCE
 def from_log(
-    url: str, gateways: tuple[str, ...], ledger_key: Path, output: Path, ca: Path | None, force: bool
+    url: str, gateways: tuple[str, ...], parties: tuple[str, ...], ledger_key: Path, output: Path, ca: Path | None,
+    force: bool,
 ) -> None:  # fmt: skip
     """Make a trust file from the log of the ledger at URL, proven against a key of it: exit 1 if that does not hold."""
     from ledger_client.durable_files import write_text  # asking needs the network; judging a proof does not
     from ledger_client.online.trust_from_log import made
     from ledger_client.transport.access import demand_http
 
+    whom = list(dict.fromkeys([f"gateway/{one}" for one in gateways] + [f"party/{one}" for one in parties]))
+    if not whom:
+        raise UsageError("neither --gateway nor --party is given", "say whose keys the trust file is to hold")
     demand_http("URL", url)
     demand_replaceable(output, "trust file", _is_trust, force=force)
     try:
-        text, proven = made(url, list(dict.fromkeys(gateways)), ledger_key, access(ca, [url]))
+        text, proven = made(url, whom, ledger_key, access(ca, [url]))
     except VerificationError as error:
         click.echo(f"NOT PROVEN: {error.detail}")
         sys.exit(1)
@@ -74,7 +77,7 @@ def from_log(
     for one in proven:
         count = one.count
         log = f"{count.count} of the {count.size} entries of ledger {count.ledger} at {rfc3339(count.iat)}"
-        click.echo(f"{len(one.keys)} keys of gateway {count.gateway}, by {log}")
+        click.echo(f"{len(one.keys)} keys of {count.about.replace('/', ' ')}, by {log}")
     click.echo(f"wrote {output}")
 
 

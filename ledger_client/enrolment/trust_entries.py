@@ -50,8 +50,8 @@ def missing_in(path: Path, keys: Iterable[TrustKey]) -> list[TrustKey]:
     """Those of the keys that a trust file lacks; all of them where there is no file. Raises ``TrustFileError``."""
     if not path.exists():
         return list(keys)
-    trust = load_trust(path, anchored=False)
-    return [k for k in keys if trust.find(k.role, gateway=k.gateway, meter=k.meter, ledger=k.ledger, kid=k.kid) is None]
+    there = {key.place for key in load_trust(path, anchored=False).keys}
+    return [key for key in keys if key.place not in there]
 
 
 def add(path: Path, keys: Sequence[TrustKey]) -> tuple[Message, ...]:
@@ -80,6 +80,8 @@ def in_words(key: TrustKey) -> str:
     """Whose key, and its thumbprint."""
     if key.ledger is not None:
         return f"key of ledger {key.ledger} {base64url(key.kid)}"
+    if key.party is not None:
+        return f"{key.role} key of party {key.party} {base64url(key.kid)}"
     whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
     identity = f" ({key.identity})" if key.identity is not None else ""
     return f"{whose} of gateway {key.gateway} {base64url(key.kid)}{identity}"

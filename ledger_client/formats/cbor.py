@@ -23,6 +23,7 @@ MAX_EXPONENT: Final = 64  # of a decimal fraction, either way; no register is sc
 TAG_DECIMAL: Final = 4
 TAG_SIGN1: Final = 18
 _UINT64: Final = 2**64 - 1
+_HEAD_32, _HEAD_64 = struct.Struct(">BI").pack, struct.Struct(">BQ").pack
 
 
 def encode(obj: object) -> bytes:
@@ -136,8 +137,8 @@ def head_bytes(major: int, argument: int) -> bytes:
     if argument < 0x10000:
         return struct.pack(">BH", major | 25, argument)
     if argument < 0x100000000:
-        return struct.pack(">BI", major | 26, argument)
-    return struct.pack(">BQ", major | 27, argument)
+        return _HEAD_32(major | 26, argument)
+    return _HEAD_64(major | 27, argument)
 
 
 _HEADS: Final = {24: (1, 24), 25: (2, 0x100), 26: (4, 0x10000), 27: (8, 0x100000000)}  # info: (bytes, smallest value)

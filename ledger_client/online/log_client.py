@@ -13,6 +13,7 @@ from ledger_client.transport.bounded_http import Answer, Client
 from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT
 
 _NONE: Final = 404
+_PLURAL: Final = {"gateway": "gateways", "party": "parties"}
 _MAX_SHOWN: Final = 2 * MAX_PAGE  # one entry may have as much as a page by itself
 
 
@@ -44,10 +45,13 @@ class LogClient:
             raise LedgerUnavailable(Message("http-no-page", answer=answer.said))
         return [(number, entry) for number, entry in page]
 
-    def gateways(self, gateway: str | None, after: int) -> bytes:
-        """GET /gateways/{gateway}/keys, or /log/gateways: a page of what its log tells of a gateway, or of all."""
-        question = f"log/gateways?after={after}" if gateway is None else f"gateways/{gateway}/keys?after={after}"
-        return self._expect(self._client.ask("GET", f"{self._base}/{question}", {"Accept": CBOR}, _MAX_SHOWN))
+    def keys(self, whom: str, after: int) -> bytes:
+        """GET /gateways/{gateway}/keys, /parties/{party}/keys, /log/gateways or /log/parties: a page of what its log
+        tells of ``whom``, ``gateway/NAME``, ``party/NAME``, ``gateways`` or ``parties``."""
+        kind, _, name = whom.partition("/")
+        path = f"{_PLURAL[kind]}/{name}/keys" if name else f"log/{whom}"
+        asked = f"{self._base}/{path}?after={after}"
+        return self._expect(self._client.ask("GET", asked, {"Accept": CBOR}, _MAX_SHOWN))
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ledger_client import contracts
-from ledger_client.contracts import AnchoredMany, NotAbi
+from ledger_client.contracts import anchor_registry
+from ledger_client.contracts.abi import NotAbi
+from ledger_client.contracts.anchor_registry import AnchoredMany
 from ledger_client.errors import LedgerUnavailable, NotIncluded
 from ledger_client.formats.log_head import LogHead
 from ledger_client.ledgers.evm.finality import Finality
@@ -58,9 +59,9 @@ def written(root: bytes, contract: bytes, node: Node, confirmations: int | None)
     if Finality(confirmations).missing(node, number):
         raise NotIncluded(f"root {root.hex()} is in block {number}, which is not final yet", step=6)
     block = node.block(number)
-    for log in node.logs(contract, number, [contracts.topic(contracts.ANCHORED_MANY), root]):
+    for log in node.logs(contract, number, [anchor_registry.CONTRACT.topic(anchor_registry.ANCHORED_MANY), root]):
         try:
-            event = contracts.event(log.topics, log.data)
+            event = anchor_registry.event(log.topics, log.data)
         except NotAbi:
             continue
         if isinstance(event, AnchoredMany) and event.size == size and block and block.hash == log.block_hash:

@@ -11,9 +11,10 @@ from pathlib import Path
 from ledger_client.enrolment.trust_entries import in_words, keys_of
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PublicKey, base64url
-from ledger_client.online.gateway_log import ask
+from ledger_client.online.key_log import ask
 from ledger_client.times import rfc3339
-from ledger_client.transparency.policy.gateway_list import Proven
+from ledger_client.transparency.policy.key_entries import owner
+from ledger_client.transparency.policy.key_list import Proven
 from ledger_client.transport.access import Access
 from ledger_client.verification.trust import Trust, TrustKey, entry_of, parse_trust, quoted
 
@@ -29,18 +30,19 @@ def pinned_in(path: Path) -> tuple[str, list[PublicKey]]:
     return names[0], [key.key for key in keys]
 
 
-def made(url: str, gateways: Sequence[str], ledger_key: Path, access: Access | None = None) -> tuple[str, list[Proven]]:
-    """The text of a trust file for these gateways, from the log at ``url``, and what was proven.
+def made(url: str, whom: Sequence[str], ledger_key: Path, access: Access | None = None) -> tuple[str, list[Proven]]:
+    """The text of a trust file for these gateways and parties (``gateway/NAME``, ``party/NAME``), from the log at
+    ``url``, and what was proven.
 
     Raises ``TrustFileError``, ``LedgerUnavailable``, ``VerificationError``.
     """
     ledger, pinned = pinned_in(ledger_key)
-    proven = [ask(url, ledger, gateway, pinned, access=access) for gateway in gateways]
-    for gateway, one in zip(gateways, proven, strict=True):
+    proven = [ask(url, ledger, one, pinned, access=access) for one in whom]
+    for asked, one in zip(whom, proven, strict=True):
         if not one.keys:
             way_out = "compare its name with `meterseal-ledger show LDIR`, or have it enrolled"
-            raise TrustFileError(url, "", f"the log of {ledger} tells of no gateway {gateway}", way_out)
-    text = _head(url, ledger, gateways, proven) + "".join(
+            raise TrustFileError(url, "", f"the log of {ledger} tells of no {asked.replace('/', ' ')}", way_out)
+    text = _head(url, ledger, whom, proven) + "".join(
         "\n" + entry_of(key) for key in (*_ledger_keys(proven), *(key for one in proven for key in one.keys))
     )
     parse_trust(text, url)
@@ -48,17 +50,17 @@ def made(url: str, gateways: Sequence[str], ledger_key: Path, access: Access | N
 
 
 def compared(trust: Trust, ledger: str, url: str, access: Access | None = None) -> Iterator[str]:
-    """How a trust file differs from what the log of ``ledger`` tells of its gateways: one sentence a difference."""
+    """How a trust file differs from what the log of ``ledger`` tells of its gateways and parties: one sentence each."""
     pinned = [key.key for key in trust.keys if key.ledger == ledger and key.revoked is None]
     if not pinned:
         yield f"no key of ledger {ledger} counts here, so that nothing it shows can be believed"
         return
-    gateways = sorted({key.gateway for key in trust.keys if key.gateway is not None})
-    proven = [ask(url, ledger, gateway, pinned, access=access) for gateway in gateways]
-    there = {(key.role, key.gateway, key.meter, key.ledger, key.kid): key for key in trust.keys}
+    whom = sorted({owner(key) for key in trust.keys if key.ledger is None})
+    proven = [ask(url, ledger, one, pinned, access=access) for one in whom]
+    there = {key.place: key for key in trust.keys}
     told = [*_ledger_keys(proven), *(key for one in proven for key in one.keys)]
     for key in told:
-        mine = there.get((key.role, key.gateway, key.meter, key.ledger, key.kid))
+        mine = there.get(key.place)
         if mine is None:
             yield f"{in_words(key)} is in the log and not here"
         elif key.revoked is not None and (mine.revoked is None or mine.revoked > key.revoked):
@@ -67,9 +69,9 @@ def compared(trust: Trust, ledger: str, url: str, access: Access | None = None) 
             yield f"{in_words(key)} counts until {rfc3339(key.valid_to)}, and here for longer"
         elif None not in (key.identity, mine.identity) and key.identity != mine.identity:
             yield f"{in_words(key)} is for the device {key.identity}, and here for {mine.identity}"
-    known = {(key.role, key.gateway, key.meter, key.ledger, key.kid) for key in told}
+    known = {key.place for key in told}
     for key in trust.keys:
-        if key.ledger in (None, ledger) and (key.role, key.gateway, key.meter, key.ledger, key.kid) not in known:
+        if key.ledger in (None, ledger) and key.place not in known:
             yield f"{in_words(key)} is here and not in the log"
 
 
@@ -84,10 +86,10 @@ def _ledger_keys(proven: Sequence[Proven]) -> list[TrustKey]:
     ]
 
 
-def _head(url: str, ledger: str, gateways: Sequence[str], proven: Sequence[Proven]) -> str:
+def _head(url: str, ledger: str, whom: Sequence[str], proven: Sequence[Proven]) -> str:
     newest = max(proven, key=lambda one: one.count.size).count
     return (
-        f"# Whom to believe about {', '.join(gateways)}, from the log of ledger {ledger}:\n"
+        f"# Whom to believe about {', '.join(whom)}, from the log of ledger {ledger}:\n"
         f"# {newest.size} entries at {rfc3339(newest.iat)}, root {base64url(newest.root)}.\n"
         f"# Keys that are revoked later: meterseal-ledger trust check trust.toml --ledger {ledger}={url}\n"
         f"\n[policy]\nreceipts = 1\nledgers = [{quoted(ledger)}]\n"

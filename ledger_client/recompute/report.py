@@ -31,7 +31,7 @@ def _period_json(period: Recomputed) -> dict[str, Any]:
         "version": fields.get("version"),
         "complete": fields.get("complete"),
         "rows_compared": period.rows_compared,
-        "rows": len(period.statement.rows) if period.statement else None,
+        "rows": period.rows,
         "totals": [[str(node), str(status), str(amount)] for node, status, amount in _totals(period)],
         "findings": dict(fields.get("findings", {})),
         "differences": [difference._asdict() for difference in period.differences],

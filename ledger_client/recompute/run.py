@@ -5,8 +5,8 @@ Reads batch files, proofs and ``.mrows`` files; believes the trust file only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,11 +80,13 @@ class Keeper:
 
 @dataclass(slots=True)
 class Recomputed:
-    """One statement: how it was signed, how it comes out, and every difference."""
+    """One statement: how it was signed, how it comes out, and every difference. ``rows``: how many it has; they are
+    kept only for other statements that use them."""
 
     record: bytes
     fields: Mapping[str, Any]
     statement: Statement | None = None
+    rows: int | None = None
     differences: list[Difference] = field(default_factory=list)
     rows_compared: bool = False
 
@@ -114,7 +116,66 @@ class _Open:
     period: SignedPeriod
     choice: Choice
     books: Books
-    ids: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """By time, and the versions of one period as they follow each other."""
+        return self.choice.from_ms, self.choice.version
+
+    def cites(self, batch: int) -> bool:
+        """Whether a batch is one of its own."""
+        return self.choice.batches[0][0] <= batch <= self.choice.batches[1][0]
+
+
+class _Desk:
+    """Judges each statement once its last batch has passed, and lets its books go then: there is room for those of a
+    few, not of years."""
+
+    def __init__(self, opened: list[_Open], done: dict[bytes, Recomputed], sources: Sources, given: Given) -> None:
+        """``done``: by record, what is judged already."""
+        self.opened = sorted(opened, key=lambda one: one.order)
+        self._done, self._sources, self._given = done, sources, given
+        self._used = {record for one in opened for record in one.choice.uses}
+        self._choices = {one.period.record: one.choice for one in opened}
+        self._batch = -1
+
+    def take(self, signed: SignedStatement, fact: Fact) -> None:
+        """What was kept of the next record."""
+        assert fact.name is not None
+        if signed.statement.batch != self._batch:
+            self._batch = signed.statement.batch
+            self._judge_passed()
+        for one in self.opened:
+            if one.cites(self._batch):
+                _feed(one.books, fact.name.meter, fact.kept, fact.hash)
+
+    def _judge_passed(self) -> None:
+        """Those whose last batch has passed, unless they use one that waits."""
+        waiting, still = set[bytes](), list[_Open]()
+        for one in self.opened:
+            if one.choice.batches[1][0] < self._batch and waiting.isdisjoint(one.choice.uses):
+                self._judge(one)
+            else:
+                waiting.add(one.period.record)
+                still.append(one)
+        self.opened = still
+
+    def _judge(self, one: _Open) -> None:
+        history = _history(one.choice, self._sources, self._done, self._given)
+        found = self._done[one.period.record] = _judged(one, self._given, history)
+        if found.statement is not None:
+            found.rows = len(found.statement.rows)
+            if one.period.record not in self._used:
+                found.statement = replace(found.statement, rows=())
+
+    def end(self, held: Mapping[int, bytes]) -> dict[bytes, Recomputed]:
+        """All, when all batches have passed; ``held``: their statement ids."""
+        for one in self.opened:
+            self._judge(one)
+        for record, choice in self._choices.items():
+            if lacking := list(_lacking(choice, held)):
+                self._done[record] = Recomputed(record, self._done[record].fields, differences=lacking)
+        return self._done
 
 
 def recompute(
@@ -139,24 +200,13 @@ def recompute(
         VerificationError: a proof does not hold.
     """
     sources = scan(paths, trust, now)
-    opened, failed = _opened(sources, period)
-    keeper = Keeper(_wanted([one.books.plan for one in opened]))
-
-    def take(signed: SignedStatement, fact: Fact) -> None:
-        assert fact.name is not None
-        for one in opened:
-            (first, _), (last, _) = one.choice.batches
-            if first <= signed.statement.batch <= last:
-                one.ids[signed.statement.batch] = signed.id
-                _feed(one.books, fact.name.meter, fact.kept, fact.hash)
-
-    result = audit(paths, trust, now, wanted=Wanted(allow_resume=True), processes=processes, keeper=keeper, take=take)
-    held = {batch.batch: batch.statement_id for batch in result.batches}
-    given = Given.read(rows)
-    for one in sorted(opened, key=lambda one: (one.choice.from_ms, one.choice.version)):
-        failed[one.period.record] = _judged(one, held, given, _history(one.choice, sources, failed, given))
-    _chained(failed, sources)
-    order = sorted(failed.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
+    desk = _Desk(*_opened(sources, period), sources, Given.read(rows))
+    keeper = Keeper(_wanted([one.books.plan for one in desk.opened]))
+    whole = Wanted(allow_resume=True)
+    result = audit(paths, trust, now, wanted=whole, processes=processes, keeper=keeper, take=desk.take)
+    done = desk.end({batch.batch: batch.statement_id for batch in result.batches})
+    _chained(done, sources)
+    order = sorted(done.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
     return Result(result, order)
 
 
@@ -179,7 +229,7 @@ def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Ope
     opened, failed = list[_Open](), dict[bytes, Recomputed]()
     for record, refused in sources.refused.items():
         if refused.name == words.PERIOD and wanted is None:
-            failed[record] = Recomputed(record, {}, None, [_refused(refused.error)])
+            failed[record] = Recomputed(record, {}, differences=[_refused(refused.error)])
     for period in sources.periods.values():
         if wanted is not None and (period.fields["from"], period.fields["to"]) != wanted:
             continue
@@ -192,7 +242,7 @@ def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Ope
                     raise refused.error
             opened.append(_Open(period, choice, Books(signed.plan, _entries(sources, signed.plan, choice))))
         except AccountingError as error:
-            failed[period.record] = Recomputed(period.record, period.fields, None, [_refused(error)])
+            failed[period.record] = Recomputed(period.record, period.fields, differences=[_refused(error)])
     return opened, failed
 
 
@@ -241,22 +291,33 @@ def _history(
     return by_node(used)
 
 
-def _judged(one: _Open, held: Mapping[int, bytes], given: Given, history: dict[str, list[Row]] | bytes) -> Recomputed:
+def _lacking(choice: Choice, held: Mapping[int, bytes]) -> Iterator[Difference]:
+    """The batches that a statement cites and no file holds. ``held``: the statement ids of those that one does."""
+    (first, _), (last, _) = choice.batches
+    whole = True
+    for batch, statement_id in choice.batches:
+        if batch not in held:
+            whole = False
+            yield Difference("T2", "batches", f"batch {batch}", "no file holds it")
+        elif held[batch] != statement_id:
+            whole = False
+            yield Difference("T2", "batches", f"batch {batch}", "the file's is another one")
+    missing = next((batch for batch in range(first, last + 1) if batch not in held), None)
+    if missing is not None and whole:
+        yield Difference("T2", "batches", f"{first} to {last}", f"batch {missing} is missing")
+
+
+def _no_rows(record: bytes) -> Difference:
+    """The rows of a statement that another one uses are not there."""
+    told = f"no file holds the rows of {record.hex()}: give its batches, or .mrows and .mseal"
+    return Difference("T5", "uses", None, told)
+
+
+def _judged(one: _Open, given: Given, history: dict[str, list[Row]] | bytes) -> Recomputed:
     """A statement beside what its batches give."""
     found = Recomputed(one.period.record, one.period.fields)
-    (first, first_id), (last, last_id) = one.choice.batches
-    for batch, statement_id in ((first, first_id), (last, last_id)):
-        if batch not in held:
-            found.differences.append(Difference("T2", "batches", f"batch {batch}", "no file holds it"))
-        elif held[batch] != statement_id:
-            found.differences.append(Difference("T2", "batches", f"batch {batch}", "the file's is another one"))
-    missing = next((batch for batch in range(first, last + 1) if batch not in held), None)
-    if missing is not None and not found.differences:
-        found.differences.append(Difference("T2", "batches", f"{first} to {last}", f"batch {missing} is missing"))
     if isinstance(history, bytes):
-        lacking = f"no file holds the rows of {history.hex()}"
-        found.differences.append(Difference("T5", "uses", None, f"{lacking}: give its batches, or .mrows and .mseal"))
-    if found.differences or isinstance(history, bytes):
+        found.differences.append(_no_rows(history))
         return found
     try:
         found.statement = state(one.books, one.choice, None, history)

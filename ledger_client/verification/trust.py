@@ -18,11 +18,18 @@ from ledger_client.system_errors import os_error
 from ledger_client.text_file import NotText, NotToml, WrongText, duration_ms, text_of, toml_of
 
 # role: the names that a key of it must bear, in the order of a lookup
-_NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
+PARTY_ROLES: Final = ("party", "issuer", "verifier")
+_NAMES: Final = {
+    "meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",),
+    **dict.fromkeys(PARTY_ROLES, ("party",)),
+}  # fmt: skip
 _KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "revoked_reason"}
 _MORE: Final = {"ledger": ("kid",), "meter": ("identity",)}
 _CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
 MAX_FILE: Final = 64 << 20  # bytes, some 200,000 keys
+
+
+Place = tuple[str, str | None, str | None, str | None, str | None, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,13 @@ class TrustKey:
     revoked_reason: str | None
     identity: str | None = None
     """Of the device that a meter's key was enrolled for, where it was known."""
+    party: str | None = None
+    """Of one of ``PARTY_ROLES``: who signs claims with it. A name of a party is of another kind than a gateway's."""
+
+    @property
+    def place(self) -> Place:
+        """What a lookup of it gives: role, names, kid. No two keys of a file have the same."""
+        return self.role, self.gateway, self.meter, self.ledger, self.party, self.kid
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +86,17 @@ class Trust:
     warnings: tuple[Message, ...]
     source: str
     max_delay_s: int | None = None
-    _index: dict[tuple[str | bytes | None, ...], TrustKey] = field(init=False, repr=False, compare=False)
+    _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        index = {(k.role, k.gateway, k.meter, k.ledger, k.kid): k for k in self.keys}
-        object.__setattr__(self, "_index", index)
+        object.__setattr__(self, "_index", {key.place: key for key in self.keys})
 
     def find(
-        self, role: str, *, gateway: str | None = None, meter: str | None = None, ledger: str | None = None, kid: bytes
-    ) -> TrustKey | None:
+        self, role: str, *, gateway: str | None = None, meter: str | None = None, ledger: str | None = None,
+        party: str | None = None, kid: bytes,
+    ) -> TrustKey | None:  # fmt: skip
         """The key of this role, these names and this kid, or None."""
-        return self._index.get((role, gateway, meter, ledger, kid))
+        return self._index.get((role, gateway, meter, ledger, party, kid))
 
     def has_ledger_key(self, ledger: str) -> bool:
         """True if some key is this ledger's."""
@@ -129,6 +143,7 @@ class _Reader:
         keys = tuple(self.key(table, where) for table, where in self.tables(document, "key"))
         chains = tuple(self.chain(table, where) for table, where in self.tables(document, "chain"))
         self.one_role_a_key(keys)
+        self.one_role_a_party(keys)
         self.one_ledger_a_contract(chains)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
         return Trust(receipts, ledgers, keys, chains, warnings, self.source, max_delay)
@@ -194,7 +209,8 @@ class _Reader:
         identity = table.get("identity")
         if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= 1024):
             self.refuse(f"{where}.identity", Message("trust-identity", value=repr(identity)))
-        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity)
+        party = table.get("party")
+        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity, party)
 
     def name(self, table: Mapping[str, Any], where: str, name: str) -> None:
         valid = is_ledger_name if name == "ledger" else is_name
@@ -265,18 +281,26 @@ class _Reader:
         self.refuse(where, Message("trust-address", value=repr(value)))
 
     def one_role_a_key(self, keys: tuple[TrustKey, ...]) -> None:
-        """One public key serves one role, and of ledgers only one; a lookup never finds two."""
+        """One public key serves one role, and of ledgers and parties only one; a lookup never finds two."""
         owners: dict[bytes, tuple[str, str | None]] = {}
-        lookups: dict[tuple[Any, ...], int] = {}
+        lookups: dict[Place, int] = {}
         for number, key in enumerate(keys, 1):
-            owner = owners.setdefault(key.key.kid, (key.role, key.ledger))
-            if owner != (key.role, key.ledger):
-                first, second = (f"{role} {name or ''}".strip() for role, name in (owner, (key.role, key.ledger)))
+            own = key.role, key.ledger or key.party
+            owner = owners.setdefault(key.key.kid, own)
+            if owner != own:
+                first, second = (f"{role} {name or ''}".strip() for role, name in (owner, own))
                 self.refuse(f"key {number}.public", Message("trust-key-two-roles", one=first, other=second))
-            lookup = (key.role, key.gateway, key.meter, key.ledger, key.kid)
-            if lookup in lookups:
-                self.refuse(f"key {number}", Message("trust-key-twice", number=lookups[lookup]))
-            lookups[lookup] = number
+            if key.place in lookups:
+                self.refuse(f"key {number}", Message("trust-key-twice", number=lookups[key.place]))
+            lookups[key.place] = number
+
+    def one_role_a_party(self, keys: tuple[TrustKey, ...]) -> None:
+        """Who issues holds nothing and attests nothing under the same name."""
+        roles: dict[str, str] = {}
+        for number, key in enumerate(keys, 1):
+            if key.party is not None and roles.setdefault(key.party, key.role) != key.role:
+                said = Message("trust-party-two-roles", party=key.party, one=roles[key.party], other=key.role)
+                self.refuse(f"key {number}.role", said)
 
     def one_ledger_a_contract(self, chains: tuple[Chain, ...]) -> None:
         """What one contract holds is one ledger's word, however many names it is given."""
@@ -331,6 +355,7 @@ def key_entry(
     gateway: str | None = None,
     meter: str | None = None,
     ledger: str | None = None,
+    party: str | None = None,
     kid: bytes | None = None,
     valid_to: int | None = None,
     revoked: int | None = None,
@@ -339,7 +364,7 @@ def key_entry(
 ) -> str:
     """The ``[[key]]`` entry of a trust file as TOML text; times are Unix seconds, ``kid`` only if it is not ours."""
     lines = ["[[key]]", f"role = {quoted(role)}"]
-    names = {"gateway": gateway, "meter": meter, "ledger": ledger}
+    names = {"gateway": gateway, "meter": meter, "ledger": ledger, "party": party}
     lines += [f"{name} = {quoted(value)}" for name, value in names.items() if value is not None]
     if kid is not None:
         lines.append(f"kid = {quoted(base64url(kid))}")
@@ -360,8 +385,8 @@ def entry_of(key: TrustKey) -> str:
     """The ``[[key]]`` entry of a key as it was read; one of a ledger that bears a kid of its own keeps it."""
     kid = key.kid if key.kid != key.key.kid else None
     return key_entry(
-        key.role, key.key, key.valid_from, gateway=key.gateway, meter=key.meter, ledger=key.ledger, kid=kid,
-        valid_to=key.valid_to, revoked=key.revoked, revoked_reason=key.revoked_reason, identity=key.identity,
+        key.role, key.key, key.valid_from, gateway=key.gateway, meter=key.meter, ledger=key.ledger, party=key.party,
+        kid=kid, valid_to=key.valid_to, revoked=key.revoked, revoked_reason=key.revoked_reason, identity=key.identity,
     )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.evidence.settlement import NotOurs, demand_settled
-from ledger_client import contracts
-from ledger_client.contracts import Anchored, gateway_hash
+from ledger_client.contracts import anchor_registry
+from ledger_client.contracts.anchor_registry import Anchored, gateway_hash
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account
@@ -95,7 +95,7 @@ class EvmStand(Stand):
         receipt = self.node.receipt(place.tx)
         if receipt is None or (receipt.block, receipt.block_hash) != (place.block, place.block_hash):
             raise NotOurs("the chain does not have it there")
-        events = [contracts.event(log.topics, log.data) for log in receipt.logs]
+        events = [anchor_registry.event(log.topics, log.data) for log in receipt.logs]
         assert [event.id for event in events if isinstance(event, Anchored)] == [statement_id(entry)]
 
     def _account(self, gateway: str) -> Account:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
-from ledger_client.contracts import AnchoredMany
+from ledger_client.contracts.anchor_registry import AnchoredMany
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path

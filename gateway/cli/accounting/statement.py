@@ -109,6 +109,7 @@ def _stated(
     """State one part, or say that it is; the facts for `--json`."""
     from gateway.accounting import signing, stating, summary
     from ledger_client.accounting.tables.stated import civil_time
+    from ledger_client.collector import seldom
 
     plan = part.signed.plan
     title = f"{plan.name} {civil_time(plan, part.from_ms)} to {civil_time(plan, part.to_ms)}"
@@ -120,7 +121,8 @@ def _stated(
             click.echo(f"{title}: stated already, version {version}: record {own}")
         return facts | {"version": version, "record": own, "signed": False}
     try:
-        made = stating.make(store, history, part, folder, reason)
+        with seldom():
+            made = stating.make(store, history, part, folder, reason)
     except NotYet as error:
         raise _waits(config, error) from None
     record: str | None = None

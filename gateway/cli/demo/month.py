@@ -1,7 +1,8 @@
-"""Command `meterseal demo --month`: a month of three plants in minutes, from its plan to a recomputed statement.
+"""Command `meterseal demo --month`: a month of four plants in minutes, from its plan to recomputed statements.
 
 A gateway's own recorder runs through the month on a clock that is moved (cli/demo/history.py). Then follows what an
-accountant does, and what a stranger checks: the statement, its evidence with a ledger's receipts, its recomputation.
+accountant does, and what a stranger checks: the statement, the one that supersedes it when the laboratory has sent its
+values, their evidence with a ledger's receipts, their recomputation.
 """
 
 from __future__ import annotations
@@ -10,22 +11,28 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.accounting import signing, stating, summary
+from gateway.accounting import signing, stating
 from gateway.accounting.history import history_of
 from gateway.accounting.plan_check import check_plan
 from gateway.accounting.plan_file import NAME, read_plan
-from gateway.cli.demo import finish
+from gateway.cli.demo import books, finish
 from gateway.cli.demo.history import HistoryMaker
 from gateway.cli.demo.parts import Place, end_with_parts, enrol, start_ledger
-from gateway.cli.demo.plants import NEW_DEVICE_BEGINS_AT, Plants, Story
+from gateway.cli.demo.plants import (
+    CARBON_AS_ANALYSED,
+    MOISTURE_AS_ANALYSED,
+    MOISTURE_AS_BURNT,
+    NEW_DEVICE_BEGINS_AT,
+    Plants,
+    Story,
+)
 from gateway.commissioning.shipped_files import shipped
 from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
@@ -37,7 +44,6 @@ from gateway.process.console import console
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil_text, month_ms
-from ledger_client.accounting.formats.rows import parse_row
 from ledger_client.formats.batch_file import SUFFIX
 
 CIVIL_MIN = 480
@@ -47,7 +53,7 @@ EARLIER_MIN, PAST_THE_MINUTE_MS = 9, 7_000
 """So long before the month the gateway is started; no poll falls on a full hour."""
 LATER_MIN = 30
 ANCHOR_WITHIN_S = 120.0
-FILES = ("gateway.toml", NAME, "energy-meter.toml", "coal-unit.toml")
+FILES = ("gateway.toml", NAME, "energy-meter.toml", "coal-unit.toml", "battery-meter.toml")
 LEDGER, BEGIN = "http://127.0.0.1:8700", "BEGIN"
 """What is written over in these files."""
 
@@ -65,8 +71,8 @@ class _Took:
 
 
 def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
-    """The whole month, or as many full hours of it as ``seconds`` have, at least one. Returns the exit code: 0 when the
-    statement is recomputed equal and I8 holds for each node."""
+    """The whole month, or as many full hours of it as ``seconds`` have, at least one. Returns the exit code: 0 when
+    both statements are recomputed equal and I8 holds for each node of them."""
     out = console(stderr=as_json)
     place, took = Place.begin(folder), _Took()
     end_with_parts()
@@ -77,33 +83,43 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         out.print(f"setting up a gateway and a ledger in {folder} …")
         config = _site(place, start_ledger(children, place)[1], from_ms)
         took.done("set up")
-        out.print(f"{_civil(from_ms)} to {_civil(to_ms)}: a hydro station, a coal unit and a factory live through it …")
+        out.print(
+            f"{_civil(from_ms)} to {_civil(to_ms)}: a hydro station, a coal unit, "
+            "a factory and a battery live through it …"
+        )
         maker = HistoryMaker(config, from_ms - EARLIER_MIN * MINUTE_MS + PAST_THE_MINUTE_MS)
         _live(maker, config, (to_ms - from_ms) // MINUTE_MS)
         took.done("history")
-        made = _state(maker, config, from_ms, to_ms)
-        took.done("statement")
+        stated = _account(maker, config, from_ms, to_ms)
+        took.done("statements")
         out.print("taking the batches to the ledger …")
         finish.finish(config, within_s=ANCHOR_WITHIN_S)
     evidence = place.folder / "evidence"
     found: dict[str, Any] = {"from": from_ms, "to": to_ms, **_exported(config, evidence)}
     took.done("anchors and export")
-    out.print("recomputing the statement from the exports, as a stranger does …")
-    paths = ["--trust", str(config.trust), "--rows", str(made.rows)]
-    batches = [str(path) for path in sorted(evidence.glob(f"*{SUFFIX}"))]
-    recompute = [sys.executable, "-m", "ledger_client.cli", "recompute", *batches, *paths]
-    done = subprocess.run(recompute, capture_output=True, text=True)
+    out.print("recomputing the statements from the exports, as a stranger does …")
+    done = _recomputed(config, evidence, stated)
     took.done("recompute")
-    found |= _books(made) | {"equal": done.returncode == 0, "took_s": took.by_step, "config": str(config.path)}
-    found |= {"evidence": str(evidence), "trust": str(config.trust), "rows": str(made.rows)}
+    found["statements"] = [books.books_of(made) for made in stated]
+    found["i8"] = all(one["i8"] for one in found["statements"])
+    found |= {"equal": done.returncode == 0, "took_s": took.by_step}
+    found |= {"config": str(config.path), "evidence": str(evidence), "trust": str(config.trust)}
     if as_json:
         print(json.dumps(found))
     else:
-        told = summary.lines(made.plan, made.span, made.statement.rows)
-        out.print("\n".join([*told, *_tonnes(found), *_facts(found)]))
+        told = [line for pair in zip(stated, found["statements"], strict=True) for line in books.lines(*pair)]
+        out.print("\n".join([*told, *_facts(found)]))
     if not found["equal"]:
         out.print(done.stdout + done.stderr)
     return 0 if found["equal"] and found["i8"] else 1
+
+
+def _recomputed(config: Config, evidence: Path, stated: Sequence[stating.Made]) -> subprocess.CompletedProcess[str]:
+    """The command that recomputes all statements, and what it said."""
+    batches = [str(path) for path in sorted(evidence.glob(f"*{SUFFIX}"))]
+    rows = [word for made in stated for word in ("--rows", str(made.rows))]
+    command = [sys.executable, "-m", "ledger_client.cli", "recompute", *batches, "--trust", str(config.trust), *rows]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def last_month(now_ms: int) -> tuple[int, int]:
@@ -165,15 +181,34 @@ def _sign(maker: HistoryMaker, name: str, fields: Mapping[str, Any]) -> None:
     maker.sign(signing.event_of(name, signing.encoded(fields)))
 
 
-def _state(maker: HistoryMaker, config: Config, from_ms: int, to_ms: int) -> stating.Made:
-    """State the period, sign that, and stop the gateway."""
+def _account(maker: HistoryMaker, config: Config, from_ms: int, to_ms: int) -> list[stating.Made]:
+    """What an accountant does: state the period, enter what the laboratory sends late, state it anew. The gateway is
+    stopped then."""
+    first = _state(maker, config, from_ms, to_ms, None)
+    _sign(maker, words.ENTRY, _lab(from_ms, to_ms))
+    maker.seal()
+    second = _state(maker, config, from_ms, to_ms, "laboratory values of the coal")
+    maker.end()
+    return [first, second]
+
+
+def _lab(from_ms: int, to_ms: int) -> dict[str, Any]:
+    """What the laboratory found in the coal of this time."""
+    values = {"C_ad": CARBON_AS_ANALYSED, "M_ad": MOISTURE_AS_ANALYSED, "M_ar": MOISTURE_AS_BURNT}
+    return {
+        "kind": "lab", "of": "unit-co2-by-fuel", "from": from_ms, "to": to_ms, "values": values,
+        "reason": "report of the laboratory", "user": "demo",
+    }  # fmt: skip
+
+
+def _state(maker: HistoryMaker, config: Config, from_ms: int, to_ms: int, reason: str | None) -> stating.Made:
+    """State the period, or its next version, and sign that."""
     history = history_of(maker.store)
     plan = history.plans[0].plan.name
     (part,) = stating.parts(history, plan, from_ms, to_ms)
-    made = stating.make(maker.store, history, part, config.data / stating.FOLDER, None)
+    made = stating.make(maker.store, history, part, config.data / stating.FOLDER, reason)
     stating.keep_rows(made)
     _sign(maker, words.PERIOD, made.statement.fields)
-    maker.end()
     return made
 
 
@@ -189,34 +224,13 @@ def _exported(config: Config, folder: Path) -> dict[str, int]:
     return {"records": totals["records"], "batches": totals["batches"]}
 
 
-def _books(made: stating.Made) -> dict[str, Any]:
-    """What each node has by status, and whether I8 holds to the last digit for each node of registers."""
-    rows = [parse_row(row) for row in made.statement.rows]
-    registers: dict[str, int] = {}
-    for balance in summary.balances(made.plan, rows):
-        registers[balance.node] = registers.get(balance.node, 0) + balance.energy
-    sums = {node: summary.sum_of(made.plan, node, rows) for node in registers}
-    return {
-        "i8": bool(sums) and registers == sums,
-        "nodes": summary.as_json(made.plan, rows),
-        "by_fuel": summary.by_fuel_json(made.plan, made.span, rows),
-        "complete": made.statement.fields["complete"],
-        "findings": dict(made.statement.fields["findings"]),
-    }
-
-
-def _tonnes(found: Mapping[str, Any]) -> list[str]:
-    """Of CO₂, by node and status."""
-    masses = [one for one in found["nodes"] if one["unit"] == "kg"]
-    return [f"{one['node']}: {Decimal(one['amount']) / 1000:,.3f} t CO2 {one['status']}" for one in masses]
-
-
 def _facts(found: Mapping[str, Any]) -> list[str]:
     equal = "equal, byte for byte" if found["equal"] else "NOT equal"
     steps = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in found["took_s"].items())
-    paths = f"{found['evidence']}/*{SUFFIX} --trust {found['trust']} --rows {found['rows']}"
+    rows = " ".join(f"--rows {one['rows']}" for one in found["statements"])
+    paths = f"{found['evidence']}/*{SUFFIX} --trust {found['trust']} {rows}"
     return [
-        f"{found['records']} records in {found['batches']} batches; the statement recomputed: {equal}",
+        f"{found['records']} records in {found['batches']} batches; both statements recomputed: {equal}",
         f"took: {steps}",
         f"again:   meterseal-ledger recompute {paths}",
     ]

@@ -1,7 +1,11 @@
 """Plants of a simulated month: what the registers of their meters hold in each minute, and what goes wrong. Pure.
 
-A hydro station whose register goes round, a coal unit that is stopped for a while and whose CO₂ analyser fails, and a
-factory whose meter is silent for hours and later exchanged. Minutes are counted from where the month begins.
+A hydro station whose register goes round, a coal unit that is stopped for a while and whose CO₂ analyser is checked and
+fails, a factory whose meter is silent for hours and later exchanged, and a battery. Minutes are counted from where the
+month begins.
+
+The gas of the coal unit is what the simulator's boiler makes of this coal (configs/month/plant.toml): 125 t/h with 1.3
+times the air that burns it, at 130 °C.
 """
 
 from __future__ import annotations
@@ -9,11 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 SHOWN = 1_000_000
 """What the energy meters do not show any more."""
 _DAY = 1440
 _LOAD_KW, _COAL_KG_PER_HOUR = 300_000, 125_000
+CARBON_AS_ANALYSED, MOISTURE_AS_ANALYSED, MOISTURE_AS_BURNT = Decimal("0.70"), Decimal("4.0"), Decimal("12.0")
+"""What the laboratory finds in the coal: a share of its mass as analysed, and water in percent. 0.641667 as burnt."""
+_CHARGES, _DISCHARGES = (60, 300, 500), (360, 540, 600)
+"""Minutes of a day from and to, and kW: what the battery takes in, and the nine tenths of it that it gives back."""
 NEW_DEVICE_BEGINS_AT = 12
 """kWh that the factory's new meter shows when it is built in."""
 
@@ -38,10 +47,12 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happens when: the hydro station's register goes round (``wraps``), the factory's meter is ``silent``, the
-    CO₂ analyser has ``failed``, the unit is ``stopped``, the factory's meter is being ``exchanged``."""
+    """What happens when: the hydro station's register goes round (``wraps``), the CO₂ analyser is being ``checked``
+    within one hour, the factory's meter is ``silent``, the analyser has ``failed``, the unit is ``stopped``, the
+    factory's meter is being ``exchanged``."""
 
     wraps: int
+    checked: Stretch
     silent: Stretch
     failed: Stretch
     stopped: Stretch
@@ -55,9 +66,10 @@ class Story:
             begin = minutes * eightieths // 80
             return Stretch(begin, begin + min(most, minutes // share))
 
-        change = minutes * 6 // 8
+        change, check = minutes * 6 // 8, minutes // 8 // 60 * 60
         return Story(
             wraps=minutes * 3 // 10,
+            checked=Stretch(check + 10, check + 24),
             silent=stretch(15, 180, 7),
             failed=stretch(32, 330, 6),
             stopped=stretch(50, 1310, 4),
@@ -67,7 +79,7 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Plants:
-    """The three of them."""
+    """The four of them."""
 
     story: Story
 
@@ -78,6 +90,10 @@ class Plants:
             "hydro": {"energy": self.hydro_kwh(minute)},
             "unit": self.unit(minute),
             "factory": None if silent else {"energy": self.factory_kwh(minute)},
+            "battery": {
+                "charge": 40_000 + _by_day(_CHARGES, minute),
+                "discharge": 35_000 + _by_day(_DISCHARGES, minute),
+            },
         }
 
     def hydro_kwh(self, minute: int) -> int:
@@ -106,17 +122,24 @@ class Plants:
         """What the instruments of the coal unit show: with the unit stopped, air."""
         coal, wave = self.coal_kg(minute), math.sin(2 * math.pi * minute / 397)
         if minute in self.story.stopped:
-            air = {"co2": 4, "flow": 300, "temperature": 350, "pressure": 10_132, "h2o": 100}
+            air = {"co2": 4, "flow": 132, "temperature": 350, "pressure": 10_132, "h2o": 119}
             return {**air, "load": 0, "coal": coal}
         return {
             "coal": coal,
-            "co2": None if minute in self.story.failed else round(1304 + 20 * wave),
-            "flow": round(5310 + 40 * wave),
+            "co2": None if minute in self.story.failed or minute in self.story.checked else round(1364 + 20 * wave),
+            "flow": round(4850 + 40 * wave),
             "temperature": round(1300 + 15 * wave),
             "pressure": round(10_132 + 10 * wave),
-            "h2o": round(800 + 10 * wave),
+            "h2o": round(695 + 10 * wave),
             "load": round(_LOAD_KW * (1 + 0.01 * wave)),
         }
+
+
+def _by_day(every: tuple[int, int, int], minute: int) -> int:
+    """kWh of a power that stands at the same time each day, since a day before the beginning."""
+    begin, end, kw = every
+    days, now = divmod(minute + _DAY, _DAY)
+    return (days * (end - begin) + Stretch(begin, end).before(now)) * kw // 60
 
 
 def _turned(mean_kw: int, swing_kw: int, minute: int) -> int:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import plain, worded
-from gateway.dashboard.render import chart_svg, formats
+from gateway.dashboard.render import chart_svg, figures_words, formats
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.formats import Times
@@ -134,6 +134,14 @@ def environment(language: str) -> Environment:
         live_words=_live_words(words),
         shared_flags=shared_flags,
         moments=MOMENTS,
+        sign_of=figures_words.sign,
+        why_of=partial(figures_words.why_text, words),
+        scale_of=figures_words.scale_of,
+        clock_of=figures_words.clock,
+        moment_of=figures_words.moment,
+        period_of=figures_words.month_of,
+        offset_of=figures_words.offset,
+        called=figures_words.called,
     )
     env.filters.update(
         age=partial(_age, words),

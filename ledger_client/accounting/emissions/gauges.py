@@ -133,6 +133,10 @@ class Gauge:
                 return calibration.a + calibration.b * Fraction(number)
         return number
 
+    def forget(self, before: int) -> None:
+        """The reference periods in front of this number are asked for no more."""
+        self.cells = {number: cell for number, cell in self.cells.items() if number >= before}
+
     def mean(self, number: int) -> Mean:
         """Of a reference period, by the profile's rule of validity (H2, H3)."""
         cell = Cell() if self._failed(number) else self.cells.get(number, Cell())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -106,6 +106,7 @@ def node_rows(
         closed_ms: when the node was closed by an entry, or far in the future.
     """
     interval_ms = plan.interval_ms
+    lines = sorted(lines, key=lambda line: line.register.point.name)
     least = -(-max(plan.from_ms, from_ms if first else 0) // interval_ms)
     begin, most = from_ms // interval_ms, min(to_ms, closed_ms) // interval_ms
     known = _known(lines, least, most)
@@ -114,8 +115,10 @@ def node_rows(
     rows: list[Row] = []
     places, most_gaps_ms = [0] * len(lines), int(node.regime.edge * interval_ms)
     for before, after in pairwise(edges):
-        retrospective = before * interval_ms < plan_ms
-        rows += _rows(plan, node, lines, before, after, places, most_gaps_ms=most_gaps_ms, retrospective=retrospective)
+        row = _row(node, lines, before, after, interval_ms, places, most_gaps_ms)
+        if row.from_ms < plan_ms:
+            row.facts["retrospective"] = True
+        rows += (row,) if node.below is None else _both(node.below, row)
     is_open = closed_ms > to_ms and (not known or known[-1] != to_ms // interval_ms)
     energy = {
         line.register.point.name: _energy(line, edges[0], edges[-1], plan.interval_ms)
@@ -127,7 +130,7 @@ def node_rows(
         for line in lines
         if len(edges) > 1
     ]
-    return Stated(rows, is_open, known[-1] if known else None, energy, sorted(whole, key=_name))
+    return Stated(rows, is_open, known[-1] if known else None, energy, whole)
 
 
 def _energy(line: Line, before: int, after: int, interval_ms: int) -> int:
@@ -143,21 +146,13 @@ def _known(lines: Sequence[Line], least: int, most: int) -> list[int]:
     return sorted(n for n in fewest if least <= n <= most and all(n in edges for edges in others))
 
 
-def _rows(
-    plan: Plan,
-    node: Node,
-    lines: Sequence[Line],
-    before: int,
-    after: int,
-    places: list[int],
-    *,
-    most_gaps_ms: int,
-    retrospective: bool,
-) -> Iterator[Row]:
-    """The row between two neighbouring edges of a node, and that of the node ``below``. ``most_gaps_ms``: what the gaps
-    at both may have together (I2)."""
-    from_ms, to_ms = before * plan.interval_ms, after * plan.interval_ms
-    amount, worst, gaps = 0, RANK[MEASURED], [0, 0]
+def _row(
+    node: Node, lines: Sequence[Line], before: int, after: int, interval_ms: int, places: list[int], most_gaps_ms: int
+) -> Row:
+    """The row between two neighbouring edges of a node. ``lines``: by point; ``places``: of each the first jump that
+    is not behind us; ``most_gaps_ms``: what the gaps at both edges may have together (I2)."""
+    from_ms, to_ms = before * interval_ms, after * interval_ms
+    amount, worst, start_gap_ms, end_gap_ms = 0, RANK[MEASURED], 0, 0
     edges, told = [], []
     for place, line in enumerate(lines):
         register, jumps = line.register, line.jumps
@@ -174,43 +169,35 @@ def _rows(
         if above_most(register.point, from_ms, to_ms, energy):
             worst = max(worst, RANK[IMPLAUSIBLE])
         amount += line.sign * energy
-        gaps = [max(gaps[0], start.gap_ms), max(gaps[1], end.gap_ms)]
+        start_gap_ms, end_gap_ms = max(start_gap_ms, start.gap_ms), max(end_gap_ms, end.gap_ms)
         edges.append(_edge(register.point.name, start, end))
     if after - before > 1:
         worst = max(worst, RANK[UNALLOCATED])
-    elif sum(gaps) > most_gaps_ms:
+    elif start_gap_ms + end_gap_ms > most_gaps_ms:
         worst = max(worst, RANK[SPLIT])
     if node.capacity_w is not None and amount * 10 * HOUR_MS > 11_000 * node.capacity_w * (to_ms - from_ms):
         worst = max(worst, RANK[IMPLAUSIBLE])
     if amount < 0 and node.below is None:
         worst = max(worst, RANK[IMPLAUSIBLE])
-    facts: dict[str, Any] = {"edges": sorted(edges, key=_name)}
+    facts: dict[str, Any] = {"edges": edges}
     if told:
-        facts["jumps"] = sorted(told, key=_name)  # of one point they are in order of time
-    if retrospective:
-        facts["retrospective"] = True
-    yield from _both(node, Row(node.name, from_ms, to_ms, _STATUS[worst], amount, facts))
+        facts["jumps"] = told
+    return Row(node.name, from_ms, to_ms, _STATUS[worst], amount, facts)
 
 
 _STATUS: Final[Mapping[int, str]] = {rank: status for status, rank in RANK.items()}
 
 
-def _both(node: Node, row: Row) -> Iterator[Row]:
+def _both(below: str, row: Row) -> tuple[Row, Row]:
     """A row, and beside it what fell below 0 as a row of the node ``below`` (P5)."""
-    if node.below is None:
-        yield row
-        return
     assert row.amount is not None
     facts = row.facts | ({"reason": BELOW} if row.amount < 0 else {})
-    yield row._replace(amount=max(row.amount, 0), facts=facts)
-    yield row._replace(node=node.below, amount=max(-row.amount, 0), facts=facts)
+    return row._replace(amount=max(row.amount, 0), facts=facts), row._replace(
+        node=below, amount=max(-row.amount, 0), facts=facts
+    )
 
 
 def _edge(point: str, start: Edge, end: Edge) -> list[Any]:
     """[point, register at the beginning, register at the end, the looks around both in order of time]."""
     looks = [*start.looks, *[look for look in end.looks if look not in start.looks]]
     return [point, decimal(start.value), decimal(end.value), looks]
-
-
-def _name(item: Sequence[Any]) -> str:
-    return str(item[0])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from ledger_client.accounting.formats.numbers import half_even, milli_of
+from ledger_client.accounting.formats.numbers import half_even, times
 from ledger_client.accounting.formats.plan import HOUR_MS, Plan
 from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.formats.regimes import Regime
@@ -48,13 +48,15 @@ class Register:
     """One counter of a plan under one profile.
 
     ``edges``: the known ones, by the number of the interval that begins there. ``wraps_unsaid``: how often it went over
-    its largest number, and the plan does not say which that is.
+    its largest number, and the plan does not say which that is. ``milli``: numerator and denominator of what one of the
+    point's unit is in thousandths of the base unit.
     """
 
     point: Point
     regime: Regime
     interval_ms: int
     longest_gap_ms: int
+    milli: tuple[int, int]
     edges: dict[int, Edge] = field(default_factory=dict)
     breaks: list[Break] = field(default_factory=list)
     wraps_unsaid: int = 0
@@ -68,7 +70,9 @@ class Register:
     @classmethod
     def of(cls, plan: Plan, point: Point, regime: Regime) -> Register:
         """An empty one."""
-        return cls(point, regime, plan.interval_ms, int(plan.edge_gap_ms(point, regime)))
+        assert point.unit is not None
+        milli = (1000 * point.unit.factor).as_integer_ratio()
+        return cls(point, regime, plan.interval_ms, int(plan.edge_gap_ms(point, regime)), milli)
 
     @property
     def never_timed(self) -> bool:
@@ -78,6 +82,10 @@ class Register:
     def broken(self) -> None:
         """What comes next is not to be compared with what came before (an event says so)."""
         self._pending |= OTHER
+
+    def forget(self, before: int) -> None:
+        """The edges in front of an interval's number are asked for no more."""
+        self.edges = {number: edge for number, edge in self.edges.items() if number >= before}
 
     def observe(
         self,
@@ -90,12 +98,11 @@ class Register:
     ) -> None:
         """What a record says of the counter, of records in their order; ``sync``: the clock was synchronised (S)."""
         self._pending |= quality & _BREAKS
-        if not isinstance(number, Number) or isinstance(number, bool) or unit != self.point.unit_name:
+        if number is None or isinstance(number, (str, bool)) or unit != self.point.unit_name:
             return
-        if time_ms <= self._time_ms or not self.regime.accepts(quality):
+        if time_ms <= self._time_ms or (quality and not self.regime.accepts(quality)):
             return
-        assert self.point.unit is not None
-        value = milli_of(number, self.point.unit.factor)
+        value = times(number, *self.milli)
         self.look(time_ms, value, sync and not quality & _UNSYNC, bool(quality & _STEP), record)
 
     def look(self, time_ms: int, value: int, timed: bool, stepped: bool, record: bytes) -> None:

@@ -37,10 +37,13 @@ def half_even(numerator: int, denominator: int) -> int:
 
 def milli_of(number: Number, factor: Fraction) -> int:
     """A register's value in thousandths of the base unit, ``factor`` of which are one of its own unit (N2)."""
-    if isinstance(number, int):
-        return half_even(number * 1000 * factor.numerator, factor.denominator)
-    numerator, denominator = number.as_integer_ratio()
-    return half_even(numerator * 1000 * factor.numerator, denominator * factor.denominator)
+    return times(number, 1000 * factor.numerator, factor.denominator)
+
+
+def times(number: Number, numerator: int, denominator: int) -> int:
+    """A number times a quotient, rounded once; ``denominator`` > 0."""
+    above, below = number.as_integer_ratio()
+    return half_even(above * numerator, below * denominator)
 
 
 def written(value: Fraction, exponent: int) -> Decimal:

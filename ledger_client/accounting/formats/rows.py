@@ -28,7 +28,7 @@ SUFFIX: Final = ".mrows"
 SECRET_SIZE, SALT_SIZE = 32, 16
 _DECIMAL: Final = 4
 _BYTES, _ARRAY = 2, 4
-_EDGES_ALONE: Final = {"edges"}
+_LOOK: Final = head_bytes(_BYTES, 32)
 _EDGES: Final = cbor2.dumps({"edges": 0})[:-1]
 _THOUSANDTHS: Final = cbor2.dumps(cbor2.CBORTag(_DECIMAL, [MILLI, 0]))[:-1]
 FACTS: Final = (
@@ -67,7 +67,7 @@ def order(row: Row) -> tuple[str, int, int]:
 def row_bytes(row: Row) -> bytes:
     """The one encoding of a row."""
     node, from_ms, to_ms, status, amount, facts = row
-    if amount is not None and facts.keys() == _EDGES_ALONE:  # most rows are so, and cbor2 is slow with tags
+    if amount is not None and len(facts) == 1 and "edges" in facts:  # most rows are so, and cbor2 is slow with tags
         times = head_bytes(0, from_ms) + head_bytes(0, to_ms)
         head = b"\x86" + _text(node) + times + _text(status) + _milli(amount)
         return head + _EDGES + _edges_bytes(facts["edges"])
@@ -81,7 +81,8 @@ def _edges_bytes(edges: Sequence[Sequence[Any]]) -> bytes:
     for point, start, end, looks in edges:
         parts += b"\x84", _text(point), _milli(start.value[1]), _milli(end.value[1]), head_bytes(_ARRAY, len(looks))
         for look in looks:
-            parts += head_bytes(_BYTES, len(look)), look
+            parts.append(_LOOK if len(look) == 32 else head_bytes(_BYTES, len(look)))
+            parts.append(look)
     return b"".join(parts)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from ledger_client import contracts
-from ledger_client.contracts import Anchored, AnchoredMany, NotAbi, flag, gateway_hash, number, words
+from ledger_client.contracts import anchor_registry
+from ledger_client.contracts.abi import NotAbi, flag, number, words
+from ledger_client.contracts.anchor_registry import CONTRACT, Anchored, AnchoredMany, gateway_hash
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import parse_statement
@@ -30,7 +31,7 @@ from ledger_client.messages import Message
 from ledger_client.transport.access import Access
 
 UNKNOWN, TAKEN, OUT_OF_ORDER = "Unknown account", "Batch number taken", "Out of order"
-_ANCHOR: Final = contracts.call("anchor")  # the selector
+_ANCHOR: Final = CONTRACT.call("anchor")  # the selector
 _FARTHEST: Final = 10_000  # anchors back from the last one, when a place is looked for that nobody noted
 
 _MOST_POLLS, _LONGEST_PAUSE_S = 30, 3600.0
@@ -88,7 +89,7 @@ class EvmLedger:
         with self._asking():
             self._demand_gateway(statement.gateway)
             resume = int(statement.resume is not None)
-            call = contracts.call("anchor", statement.batch, signed.id, statement.prev or bytes(32), resume)
+            call = CONTRACT.call("anchor", statement.batch, signed.id, statement.prev or bytes(32), resume)
             return self._go_on(signed.id, self._lane.recall(signed.id)) or self._place(signed.id, call)
 
     def submit_root(self, root: bytes, size: int) -> bytes | Pending:
@@ -97,7 +98,7 @@ class EvmLedger:
         ``lookup(root)`` follows it. The locator that settles it becomes a statement's own with its ``inclusion``.
         """
         with self._asking():
-            call = contracts.call("anchorMany", root, size)
+            call = CONTRACT.call("anchorMany", root, size)
             sent = self._lane.recall(root)
             if sent and sent.call != call:  # with another size: let the contract say what it makes of it
                 sent = None
@@ -172,7 +173,7 @@ class EvmLedger:
         code, contract = self._node.code(self._settings.contract), self._settings.contract.hex()
         if not code:
             raise Refused("Wrong contract", Message("evm-no-contract", contract=contract, chain=chain_id))
-        if code != contracts.runtime_code():
+        if code != CONTRACT.runtime_code():
             raise Refused("Wrong contract", Message("evm-other-code", contract=contract, chain=chain_id, n=len(code)))
 
     def _demand_gateway(self, gateway: str) -> None:
@@ -259,7 +260,7 @@ class EvmLedger:
         """True for our contract's event about a statement id or a shared root."""
         if log.address != self._settings.contract:
             return False
-        event = contracts.event(log.topics, log.data)
+        event = anchor_registry.event(log.topics, log.data)
         return (isinstance(event, Anchored) and event.id == key) or (
             isinstance(event, AnchoredMany) and event.root == key
         )
@@ -287,7 +288,7 @@ class EvmLedger:
         """The event of a call that the contract has taken already, whoever sent it."""
         if call[:4] != _ANCHOR:
             _, block = self._view("shared", key, count=2)
-            logs = self._node.logs(self._settings.contract, number(block), [contracts.topic("AnchoredMany"), key])
+            logs = self._node.logs(self._settings.contract, number(block), [CONTRACT.topic("AnchoredMany"), key])
             if logs:
                 return logs[0]
         else:
@@ -302,8 +303,8 @@ class EvmLedger:
         last = self._last(gateway)
         block = last[2] if last else 0
         for _ in range(_FARTHEST):
-            logs = self._node.logs(self._settings.contract, block, [contracts.topic("Anchored"), gateway])
-            events = [(log, contracts.event(log.topics, log.data)) for log in logs]
+            logs = self._node.logs(self._settings.contract, block, [CONTRACT.topic("Anchored"), gateway])
+            events = [(log, anchor_registry.event(log.topics, log.data)) for log in logs]
             anchors = [(log, event) for log, event in events if isinstance(event, Anchored)]
             found = next((log for log, event in anchors if event.id == key), None)
             before = min((event.previous for _, event in anchors), default=block)
@@ -317,7 +318,7 @@ class EvmLedger:
         return (number(batch), id_, number(block)) if flag(known) else None
 
     def _view(self, method: str, *arguments: bytes, count: int) -> list[bytes]:
-        return words(self._node.call(self._settings.contract, contracts.call(method, *arguments)), count)
+        return words(self._node.call(self._settings.contract, CONTRACT.call(method, *arguments)), count)
 
 
 def _precedes(one: bytes, other: bytes) -> bool:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger_client import contracts
+from ledger_client.contracts import abi
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.messages import Message, Said
 from ledger_client.transport.access import Access
@@ -104,7 +104,7 @@ class Node:
             return self._bytes("eth_call", question, "latest")
         except NodeError as error:
             if error.code == _REVERTED or "revert" in error.message.lower():
-                raise Reverted(contracts.reason(error.data) or error.message) from None
+                raise Reverted(abi.reason(error.data) or error.message) from None
             raise
 
     def gas(self, sender: bytes, data: bytes, to: bytes | None) -> int:

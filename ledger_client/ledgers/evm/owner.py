@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger_client import contracts
+from ledger_client.contracts import anchor_registry
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.evm.account import Account, Transaction
 from ledger_client.ledgers.evm.node import Node, NodeError, Reverted, TxReceipt
@@ -33,15 +33,15 @@ class Owner:
 
     def deploy(self) -> TxReceipt:
         """A new contract, owned by the account; its address is the receipt's ``contract``."""
-        receipt = self._send(contracts.creation_code(), None)
-        if receipt.contract is None or self.node.code(receipt.contract) != contracts.runtime_code():
+        receipt = self._send(anchor_registry.CONTRACT.creation_code(), None)
+        if receipt.contract is None or self.node.code(receipt.contract) != anchor_registry.CONTRACT.runtime_code():
             raise LedgerUnavailable(Message("evm-deployed-elsewhere", url=self.node.url, tx=receipt.tx.hex()))
         return receipt
 
     def act(self, contract: bytes, method: str, *arguments: bytes | int | str) -> TxReceipt:
         """One call of the contract."""
         demand_contract(self.node, contract)
-        data = contracts.call(method, *arguments)
+        data = anchor_registry.CONTRACT.call(method, *arguments)
         try:
             self.node.call(contract, data, self.account.address)
         except Reverted as error:

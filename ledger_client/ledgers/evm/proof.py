@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ledger_client import contracts
-from ledger_client.contracts import Anchored, AnchoredMany, NotAbi
+from ledger_client.contracts import anchor_registry
+from ledger_client.contracts.abi import NotAbi
+from ledger_client.contracts.anchor_registry import Anchored, AnchoredMany
 from ledger_client.errors import BadReceipt, LedgerUnavailable, UnknownLedger, VerificationError
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
@@ -64,14 +65,14 @@ def _trusted(place: Locator, chains: Sequence[Chain]) -> list[Chain]:
 def _event(place: Locator, signed: SignedStatement, receipt: TxReceipt) -> Anchored | AnchoredMany:
     """The contract's event about this statement."""
     try:
-        events = [contracts.event(log.topics, log.data) for log in receipt.logs if log.address == place.contract]
+        events = [anchor_registry.event(log.topics, log.data) for log in receipt.logs if log.address == place.contract]
     except NotAbi as error:
         why = str(error)
         raise _no(place, Message("evm-proof-event-unreadable", error=why)) from None
     statement = signed.statement
     for event in events:
         if isinstance(event, Anchored) and place.inclusion is None and event.id == signed.id:
-            if (event.gateway, event.batch) != (contracts.gateway_hash(statement.gateway), statement.batch):
+            if (event.gateway, event.batch) != (anchor_registry.gateway_hash(statement.gateway), statement.batch):
                 raise _no(place, Message("evm-proof-other-number", batch=statement.batch))
             return event
         if isinstance(event, AnchoredMany) and place.inclusion is not None and _under(place, signed, event):

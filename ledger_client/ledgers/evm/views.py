@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger_client import contracts
-from ledger_client.contracts import NotAbi, address, flag, gateway_hash, number, words
+from ledger_client.contracts import anchor_registry
+from ledger_client.contracts.abi import NotAbi, address, flag, number, words
+from ledger_client.contracts.anchor_registry import gateway_hash
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.evm.node import Node, Reverted
 from ledger_client.messages import Message
@@ -21,7 +22,7 @@ class ContractState:
 
 def demand_contract(node: Node, contract: bytes) -> None:
     """Raise ``Refused`` unless AnchorRegistry stands at this address."""
-    if node.code(contract) != contracts.runtime_code():
+    if node.code(contract) != anchor_registry.CONTRACT.runtime_code():
         what = Message("evm-not-deployed-there", contract=contract.hex(), chain=node.chain_id())
         raise Refused("Wrong contract", what)
 
@@ -59,7 +60,7 @@ def shared(node: Node, contract: bytes, root: bytes) -> tuple[int, int] | None:
 
 def _view(node: Node, contract: bytes, method: str, *arguments: bytes | int, count: int) -> list[bytes]:
     try:
-        return words(node.call(contract, contracts.call(method, *arguments)), count)
+        return words(node.call(contract, anchor_registry.CONTRACT.call(method, *arguments)), count)
     except (NotAbi, Reverted) as error:
         why = str(error)
         raise LedgerUnavailable(Message("evm-not-registry", url=node.url, error=why)) from None

@@ -10,7 +10,7 @@ from ledger_client.times import rfc3339
 from ledger_client.transparency.ledger.directory import LOG, policy_of, present_key
 from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.log import Log
-from ledger_client.transparency.policy.gateway_entries import applied, changes_of, difference
+from ledger_client.transparency.policy.key_entries import applied, changes_of, difference
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, key_entry
@@ -19,10 +19,11 @@ from ledger_client.verification.trust import TrustKey, key_entry
 def facts(folder: Path) -> dict[str, Any]:
     """What ``show --json`` prints; times are RFC 3339 text or null.
 
-    ``{ledger, entries, unregistered, kid, keys: [{kid, since, until}], gateways: […]}``; a gateway is ``{gateway,
-    statements, last_batch, keys: […], meters: […]}``, its key ``{kid, valid_from, valid_to, revoked, revoked_reason}``,
-    with ``meter`` and ``identity`` for that of a meter. ``entries`` counts the ledger's own, too; ``unregistered`` the
-    keys of which policy.toml says something else than the log, which is what is applied.
+    ``{ledger, entries, unregistered, kid, keys: [{kid, since, until}], gateways: […], parties: […]}``; a gateway is
+    ``{gateway, statements, last_batch, keys: […], meters: […]}``, a party ``{party, role, keys: […]}``, a key of either
+    ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with ``meter`` and ``identity`` for that of a meter.
+    ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something else than
+    the log, which is what is applied.
     Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))
@@ -31,7 +32,7 @@ def facts(folder: Path) -> dict[str, Any]:
         size, held = entries.size(), entries.gateways()
         told = applied({}, changes_of((number, entry) for number, entry, _ in entries.own_entries()))
     gateways = {gateway: (count, last) for gateway, count, last in held}
-    names = sorted(gateways.keys() | {key.gateway or "" for key in policy.keys})
+    names = sorted(gateways.keys() | {key.gateway for key in policy.keys if key.gateway is not None})
     return {
         "ledger": log.name,
         "entries": size,
@@ -55,6 +56,10 @@ def facts(folder: Path) -> dict[str, Any]:
             }
             for gateway in names
         ],
+        "parties": [
+            {"party": party, "role": role, "keys": [_key(key) for key in policy.keys if key.party == party]}
+            for party, role in sorted({(key.party, key.role) for key in policy.keys if key.party is not None})
+        ],
     }
 
 
@@ -77,12 +82,17 @@ def in_words(facts: dict[str, Any]) -> str:
         )
     for gateway in facts["gateways"]:
         last = "no batch yet" if gateway["last_batch"] is None else f"last batch {gateway['last_batch']}"
-        keys = ", ".join(map(_key_in_words, gateway["keys"])) or "none, so nothing more of it is taken"
+        keys = _in_words(gateway["keys"])
         lines.append(f"gateway {gateway['gateway']}: {gateway['statements']} statements, {last}; keys: {keys}")
         lines += [f"  meter {meter['meter']}: {_key_in_words(meter)}{_device(meter)}" for meter in gateway["meters"]]
+    lines += [f"{party['role']} {party['party']}: keys: {_in_words(party['keys'])}" for party in facts["parties"]]
     if not facts["gateways"]:
         lines.append("no gateway is enrolled; `meterseal-ledger enroll DIR gateway.enrol` lets one in")
     return "\n".join(lines)
+
+
+def _in_words(keys: list[dict[str, Any]]) -> str:
+    return ", ".join(map(_key_in_words, keys)) or "none, so nothing more of it is taken"
 
 
 def _key_in_words(key: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Log view for mirrors and auditors: signed head, consistency proofs, pages of entries and gateways."""
+"""Log view for mirrors and auditors: signed head, consistency proofs, pages of entries, of gateways and of parties."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ledger_client.formats.log_head import MAX_HEAD, LogHead, sign_head
 from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.log import Reader
-from ledger_client.transparency.policy.gateway_entries import gateway_of
-from ledger_client.transparency.policy.gateway_list import Count, Shown, encode_page, sign_count
+from ledger_client.transparency.policy.key_entries import about
+from ledger_client.transparency.policy.key_list import Count, Shown, encode_page, sign_count, tells
 from ledger_client.transport.wire import MAX_PAGE
 
 MAX_ENTRIES = 1000  # on one page
@@ -65,16 +65,16 @@ class LogView:
         iat = max(int(self._now()), keys[-1].since)
         return sign_consistency(self._folder.log.name, iat, first, second, path, root, signer)
 
-    def gateways(self, gateway: str | None, after: int) -> bytes:
-        """A page of the ledger's own entries about a gateway, or all, behind entry ``after`` (``gateway_list``)."""
+    def keys(self, whom: str, after: int) -> bytes:
+        """A page of the ledger's own entries about ``whom`` (``key_list``), behind entry ``after``."""
         shown: list[Shown] = []
         count, room = 0, MAX_PAGE - MAX_HEAD
         with self._folder.log.read() as log:
             size = log.size()
             signer, keys = self._folder.keys(log)
             root = tree.root(size, log.node)
-            for number, about in self._own_entries(log):
-                if gateway is not None and about not in (None, gateway):
+            for number, entry_about in self._own_entries(log):
+                if not tells(whom, entry_about):
                     continue
                 count += 1
                 if number <= after or room < 0:
@@ -84,14 +84,14 @@ class LogView:
                 if room >= 0 or not shown:
                     shown.append(Shown(number, entry, tree.path(number, size, log.node), receipt))
         iat = max(int(self._now()), keys[-1].since)
-        signed = sign_count(Count(self._folder.log.name, gateway, count, size, root, iat), signer)
+        signed = sign_count(Count(self._folder.log.name, whom, count, size, root, iat), signer)
         return encode_page(signed, shown)
 
     def _own_entries(self, log: Reader) -> list[tuple[int, str | None]]:
-        """(number, gateway or None) of each of the ledger's own entries at this state of the log."""
+        """(number, whom it is about or None) of each of the ledger's own entries at this state of the log."""
         known = self._own
         last = known[-1][0] if known else -1
-        known = known + [(number, gateway_of(entry)) for number, entry, _ in log.own_entries(last)]
+        known = known + [(number, about(entry)) for number, entry, _ in log.own_entries(last)]
         self._own = known
         size = log.size()  # another thread may have seen more
         return [one for one in known if one[0] < size]

@@ -1,8 +1,8 @@
-"""Policy file (``policy.toml``): the ``[[key]]`` entries of gateways' statement and meter keys.
+"""Policy file (``policy.toml``): the ``[[key]]`` entries of gateways' statement and meter keys, and of parties' keys.
 
-The entries are those of a trust file. Statements are taken by statement keys alone; the meters' stand here so that
-whoever trusts the ledger can have them from it. A running ledger reads the file again when it has changed; ``enroll``
-and ``revoke`` only ever add to it, so what the operator wrote stays.
+The entries are those of a trust file. Statements are taken by statement keys alone, claims by the keys of parties; the
+meters' stand here so that whoever trusts the ledger can have them from it. A running ledger reads the file again when
+it has changed; ``enroll`` and ``revoke`` only ever add to it, so what the operator wrote stays.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _LOG = logging.getLogger("meterseal.ledger")
 MAX_TEXT = 1024  # characters of a reason, or of an identity
 _ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\].*\n", re.MULTILINE)
 EMPTY_POLICY = """\
-# The gateways whose batches this ledger takes, and their meters. `meterseal-ledger enroll` adds to this file, and a
-# running ledger picks up every change. `meterseal-ledger revoke` adds `revoked` and `revoked_reason` to a key's entry.
+# The gateways whose batches this ledger takes, their meters, and the parties whose claims it takes. `meterseal-ledger
+# enroll` adds to this file, and a running ledger picks up every change. `meterseal-ledger revoke` adds `revoked` and
+# `revoked_reason` to a key's entry.
 """
 
 
@@ -38,11 +39,16 @@ class Policy:
 
     def __init__(self, keys: tuple[TrustKey, ...]) -> None:
         self.keys = keys
-        self._index = {(key.gateway, key.meter, key.kid): key for key in keys}
+        self._index = {(key.gateway, key.meter, key.kid): key for key in keys if key.gateway is not None}
+        self._parties = {(key.party, key.kid): key for key in keys if key.party is not None}
 
     def find(self, gateway: str, kid: bytes, meter: str | None = None) -> TrustKey | None:
         """The enrolled key of a gateway, or of its meter, with this kid."""
         return self._index.get((gateway, meter, kid))
+
+    def party(self, name: str, kid: bytes) -> TrustKey | None:
+        """The enrolled key of a party, whatever its role, with this kid."""
+        return self._parties.get((name, kid))
 
     def statement_keys(self, gateway: str) -> list[TrustKey]:
         """The statement keys of a gateway, revoked ones too."""
@@ -116,11 +122,11 @@ def parse_policy(text: str, source: str) -> Policy:
     """Read the text of a policy file; raises ``TrustFileError`` with file, key and the way out."""
     document, keys = _parse_keys(text, source)
     if "policy" in document or "chain" in document:
-        way_out = "only [[key]] entries of gateways belong here"
+        way_out = "only [[key]] entries of gateways and parties belong here"
         raise TrustFileError(source, "policy" if "policy" in document else "chain", "unknown key", way_out)
     for number, key in enumerate(keys, start=1):
         if key.role == "ledger":
-            raise TrustFileError(source, f"key {number}.role", "is 'ledger'", "enrol keys of gateways only")
+            raise TrustFileError(source, f"key {number}.role", "is 'ledger'", "enrol keys of gateways and parties only")
         if key.revoked_reason is not None and not 0 < len(key.revoked_reason) <= MAX_TEXT:
             raise TrustFileError(
                 source, f"key {number}.revoked_reason", "is empty or very long", "say it in a sentence"

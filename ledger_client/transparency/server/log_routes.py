@@ -1,6 +1,8 @@
-"""HTTP routes of the log for mirrors and auditors: head, consistency, entries, keys, gateways."""
+"""HTTP routes of the log for mirrors and auditors: head, consistency, entries, keys, gateways, parties."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -10,8 +12,10 @@ from starlette.routing import Route
 from ledger_client.formats import cbor
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import MAX_ENTRIES, LogView
+from ledger_client.transparency.policy.key_entries import GATEWAY, PARTY
+from ledger_client.transparency.policy.key_list import GATEWAYS, PARTIES
 from ledger_client.transparency.policy.ledger_keys import LedgerKey
-from ledger_client.transparency.server.problem import Problem, gateway_named, malformed, number
+from ledger_client.transparency.server.problem import Problem, malformed, named, number
 from ledger_client.transport.wire import CBOR, COSE, id_to_text
 
 _KID = 2  # RFC 9052 §7.1
@@ -53,17 +57,16 @@ def routes(ledger: Service, view: LogView) -> list[Route]:
         keys = await run_in_threadpool(lambda: ledger.keys)
         return Response(cbor.encode([_times(key) for key in keys]), media_type=CBOR)
 
-    def page(gateway: str | None, after: int) -> bytes:
+    def page(whom: str, after: int) -> bytes:
         ledger.register_policy()
-        return view.gateways(gateway, after)
+        return view.keys(whom, after)
 
-    async def get_gateways(request: Request) -> Response:
-        after = number(request, "after", -1, -1)
-        return Response(await run_in_threadpool(page, None, after), media_type=CBOR)
+    def list_of(whom: Callable[[Request], str]) -> Callable[[Request], Awaitable[Response]]:
+        async def get_list(request: Request) -> Response:
+            after = number(request, "after", -1, -1)
+            return Response(await run_in_threadpool(page, whom(request), after), media_type=CBOR)
 
-    async def get_gateway(request: Request) -> Response:
-        after, gateway = number(request, "after", -1, -1), gateway_named(request)
-        return Response(await run_in_threadpool(page, gateway, after), media_type=CBOR)
+        return get_list
 
     return [
         Route("/.well-known/scitt-keys", get_key_set, methods=["GET"]),
@@ -72,8 +75,10 @@ def routes(ledger: Service, view: LogView) -> list[Route]:
         Route("/log/consistency", get_consistency, methods=["GET"]),
         Route("/log/entries", get_entries, methods=["GET"]),
         Route("/log/keys", get_key_times, methods=["GET"]),
-        Route("/log/gateways", get_gateways, methods=["GET"]),
-        Route("/gateways/{gateway}/keys", get_gateway, methods=["GET"]),
+        Route("/log/gateways", list_of(lambda _request: GATEWAYS), methods=["GET"]),
+        Route("/log/parties", list_of(lambda _request: PARTIES), methods=["GET"]),
+        Route("/gateways/{gateway}/keys", list_of(lambda one: f"{GATEWAY}/{named(one, GATEWAY)}"), methods=["GET"]),
+        Route("/parties/{party}/keys", list_of(lambda one: f"{PARTY}/{named(one, PARTY)}"), methods=["GET"]),
     ]
 
 

@@ -35,9 +35,9 @@ def number(request: Request, name: str, default: int | None, least: int, most: i
     return int(text)
 
 
-def gateway_named(request: Request) -> str:
-    """The gateway in the path of a question; raises ``Problem``."""
-    gateway = str(request.path_params["gateway"])
-    if not is_name(gateway):
-        raise malformed("a gateway's name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-    return gateway
+def named(request: Request, kind: str) -> str:
+    """The gateway or party in the path of a question; raises ``Problem``."""
+    name = str(request.path_params[kind])
+    if not is_name(name):
+        raise malformed(f"a {kind}'s name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
+    return name

@@ -34,7 +34,7 @@ from ledger_client.transparency.ledger.service import Service, TooOften
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.server.intake import Intake
 from ledger_client.transparency.server.log_routes import routes as log_routes
-from ledger_client.transparency.server.problem import Problem, gateway_named, malformed, number
+from ledger_client.transparency.server.problem import Problem, malformed, named, number
 from ledger_client.transparency.server.rate_limit import Doorkeeper, too_many
 from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_problem, id_from_text, id_to_text
 
@@ -104,7 +104,7 @@ def _gateway_routes(ledger: Service) -> list[Route]:
     """Queries of one gateway: its last statement, its keys, its statements."""
 
     async def get_last(request: Request) -> Response:
-        last = await run_in_threadpool(ledger.last, gateway_named(request))
+        last = await run_in_threadpool(ledger.last, named(request, "gateway"))
         answer = None if last is None else {"id": last[1], "batch": last[0]}
         return Response(cbor.encode(answer), media_type=CBOR)
 
@@ -112,11 +112,13 @@ def _gateway_routes(ledger: Service) -> list[Route]:
         kid = id_from_text(request.path_params["kid"])
         if kid is None:
             raise malformed("a kid is base64url of 32 bytes, without padding")
-        await run_in_threadpool(ledger.demand_key, gateway_named(request), kid)
+        await run_in_threadpool(ledger.demand_key, named(request, "gateway"), kid)
         return Response(status_code=204)
 
     async def get_statements(request: Request) -> Response:
-        entries = await run_in_threadpool(ledger.statements, gateway_named(request), number(request, "after", -1, -1))
+        entries = await run_in_threadpool(
+            ledger.statements, named(request, "gateway"), number(request, "after", -1, -1)
+        )
         return Response(cbor.encode(entries), media_type=CBOR)
 
     return [

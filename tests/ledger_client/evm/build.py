@@ -1,4 +1,4 @@
-"""Compile AnchorRegistry.vy. ``python -m tests.ledger_client.evm.build`` writes what the product ships of it."""
+"""Compile the contracts. ``python -m tests.ledger_client.evm.build`` writes what the product ships of them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 
 ROOT = Path(__file__).parents[3]
 CONTRACTS = ROOT / "ledger_client" / "contracts"
-SOURCE = CONTRACTS / "AnchorRegistry.vy"
+NAMES = sorted(source.stem for source in CONTRACTS.glob("*.vy"))
 
 
-def vyper(output: str) -> list[str]:
-    """What the compiler prints, one line for each of the comma-separated outputs."""
+def vyper(name: str, output: str) -> list[str]:
+    """What the compiler prints of a contract, one line for each of the comma-separated outputs."""
     compiler = Path(os.environ.get("METERSEAL_VYPER", ROOT / ".venv-vyper" / "bin" / "vyper"))
     assert compiler.exists(), f"{compiler} is missing: scripts/test makes the environment of the compiler"
-    done = subprocess.run([compiler, "-f", output, SOURCE], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [compiler, "-f", output, CONTRACTS / f"{name}.vy"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def products() -> dict[str, str]:
-    """The files that come from the source: name → text."""
-    abi_line, bytecode, runtime = vyper("abi,bytecode,bytecode_runtime")
+def products(name: str) -> dict[str, str]:
+    """The files that come from a contract's source: file name → text."""
+    abi_line, bytecode, runtime = vyper(name, "abi,bytecode,bytecode_runtime")
     abi = json.loads(abi_line)
     signatures = {(item["type"], item["name"]): _signature(item) for item in abi if "name" in item}
     build = {
@@ -36,7 +39,7 @@ def products() -> dict[str, str]:
         "bytecode": bytecode.removeprefix("0x"),
         "runtime": runtime.removeprefix("0x"),
     }
-    return {"AnchorRegistry.abi.json": _text(abi), "AnchorRegistry.json": _text(build)}
+    return {f"{name}.abi.json": _text(abi), f"{name}.json": _text(build)}
 
 
 def _version() -> str:
@@ -46,7 +49,7 @@ def _version() -> str:
 
 
 def _signature(item: dict[str, Any]) -> str:
-    return f"{item['name']}({','.join(argument['type'] for argument in item['inputs'])})"
+    return f"{item['name']}({','.join(map(collapse_if_tuple, item['inputs']))})"
 
 
 def _text(value: object) -> str:
@@ -54,5 +57,6 @@ def _text(value: object) -> str:
 
 
 if __name__ == "__main__":
-    for name, text in products().items():
-        (CONTRACTS / name).write_text(text)
+    for contract in NAMES:
+        for file, text in products(contract).items():
+            (CONTRACTS / file).write_text(text)

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ledger_client.contracts import Anchored
+from ledger_client.contracts.anchor_registry import Anchored
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account

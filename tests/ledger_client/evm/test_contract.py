@@ -8,11 +8,12 @@ from itertools import count
 
 import pytest
 
-from ledger_client import contracts
-from ledger_client.contracts import Anchored, AnchoredMany, address, flag, gateway_hash, number
+from ledger_client.contracts import anchor_registry
+from ledger_client.contracts.abi import address, flag, number
+from ledger_client.contracts.anchor_registry import CONTRACT, Anchored, AnchoredMany, gateway_hash
 from ledger_client.ledgers.evm.node import Node, Reverted
 from tests.ledger_client.evm import build
-from tests.ledger_client.evm.chain import Registry, accounts, chain, deploy
+from tests.ledger_client.evm.chain import Registry, accounts, chain, deploy, refused
 
 _numbers = count(1)
 NOBODY = bytes(20)
@@ -44,33 +45,25 @@ def sender(registry: Registry) -> bytes:
     return account
 
 
-def refused(registry: Registry, sender: bytes, method: str, *arguments: bytes | int | str) -> str:
-    """The reason of a call that changes nothing, however often it is made."""
-    before = registry.logs()
-    reasons = set()
-    for _ in range(2):
-        with pytest.raises(Reverted) as caught:
-            registry.send(sender, method, *arguments)
-        reasons.add(str(caught.value))
-    assert registry.logs() == before
-    (reason,) = reasons
-    return reason
-
-
 def test_the_bytecode_comes_from_the_source() -> None:
-    for name, text in build.products().items():
-        assert (build.CONTRACTS / name).read_text() == text, "python -m tests.ledger_client.evm.build writes them anew"
+    assert build.NAMES == ["AnchorRegistry", "ClaimRegistry"]
+    for contract in build.NAMES:
+        for name, text in build.products(contract).items():
+            assert (build.CONTRACTS / name).read_text() == text, (
+                "python -m tests.ledger_client.evm.build writes them anew"
+            )
 
 
-def test_no_opcode_is_younger_than_constantinople() -> None:
-    opcodes = set(build.vyper("opcodes_runtime")[0].split())
+@pytest.mark.parametrize("contract", build.NAMES)
+def test_no_opcode_is_younger_than_constantinople(contract: str) -> None:
+    opcodes = set(build.vyper(contract, "opcodes_runtime")[0].split())
     young = {"PUSH0", "MCOPY", "TLOAD", "TSTORE", "BASEFEE", "BLOBHASH", "BLOBBASEFEE", "CHAINID", "SELFBALANCE"}
     assert "SSTORE" in opcodes
     assert not young & opcodes
 
 
 def test_what_stands_on_the_chain_is_what_we_ship(registry: Registry) -> None:
-    assert registry.node.code(registry.address) == contracts.runtime_code()
+    assert registry.node.code(registry.address) == CONTRACT.runtime_code()
 
 
 def test_anchors_follow_each_other(registry: Registry, sender: bytes) -> None:
@@ -86,7 +79,7 @@ def test_the_same_again_is_nothing(registry: Registry, sender: bytes) -> None:
     registry.anchor(sender, 0, A)
     registry.anchor(sender, 1, B, A)
     for batch, id_, prev in ((0, A, bytes(32)), (1, B, A), (0, A, D)):
-        data = contracts.call("anchor", batch, id_, prev, 0)
+        data = CONTRACT.call("anchor", batch, id_, prev, 0)
         assert not flag(registry.node.call(registry.address, data, sender))
         assert registry.anchor(sender, batch, id_, prev).logs == []
     assert registry.last("gw") is not None
@@ -232,7 +225,12 @@ def test_a_bridge_anchors_many_under_one_root(registry: Registry, sender: bytes)
 
 
 def test_the_contract_takes_no_money_and_knows_no_other_call(registry: Registry, sender: bytes) -> None:
-    for data in (b"", b"\0\0\0\0", contracts.call("anchor", 0, A, bytes(32), 2), contracts.call("anchor", 0, A)):
+    for data in (
+        b"",
+        b"\0\0\0\0",
+        CONTRACT.call("anchor", 0, A, bytes(32), 2),
+        CONTRACT.call("anchor", 0, A),
+    ):
         with pytest.raises(Reverted):
             registry.node.call(registry.address, data, sender)
     asked = {"from": "0x" + sender.hex(), "to": "0x" + registry.address.hex(), "value": "0x1", "data": "0x60536172"}
@@ -289,9 +287,9 @@ class Rebuilt:
         self.bridges: dict[bytes, bool] = {}
         self.roots: dict[bytes, int] = {}
         self.anchors: dict[bytes, list[tuple[int, Anchored]]] = {}
-        by_topic = {contracts.topic(name): getattr(self, f"on_{name}", None) for name in _EVENTS}
+        by_topic = {CONTRACT.topic(name): getattr(self, f"on_{name}", None) for name in _EVENTS}
         for log in registry.logs():
-            anchored = contracts.event(log.topics, log.data)
+            anchored = anchor_registry.event(log.topics, log.data)
             if isinstance(anchored, Anchored):
                 self.anchors.setdefault(anchored.gateway, []).append((log.block, anchored))
             elif isinstance(anchored, AnchoredMany):

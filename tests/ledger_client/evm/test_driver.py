@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client import contracts
+from ledger_client.contracts import anchor_registry
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats.bundle import Locator, decode_locator, encode_locator, is_locator
 from ledger_client.formats.statement import statement_id
@@ -254,7 +254,7 @@ def test_an_account_that_is_revoked_in_mid_flight_is_refused(site: EvmSite) -> N
                 driver.submit(entry)
             heir = Account(next(_keys()))
             site.fund(heir.address)
-            call = contracts.call("rotate", site.account.address, heir.address)
+            call = anchor_registry.CONTRACT.call("rotate", site.account.address, heir.address)
             asked = {"from": "0x" + site.registry.owner.hex(), "to": "0x" + site.registry.address.hex()}
             fee = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**11)}  # so that it comes first
             site.rpc("eth_sendTransaction", asked | fee | {"data": "0x" + call.hex(), "gas": hex(300_000)})

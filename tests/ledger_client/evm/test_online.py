@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ledger_client import contracts
 from ledger_client.cli.app import cli
+from ledger_client.contracts import anchor_registry
 from ledger_client.errors import BadReceipt, Forked, NotAsked, PolicyNotMet, UnknownLedger, VerificationError
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
@@ -141,7 +141,7 @@ def test_another_contract_chain_or_ledger(site: EvmSite) -> None:
 def test_the_same_event_by_a_contract_that_only_looks_like_it(site: EvmSite) -> None:
     """The log is in a good transaction of the right sender, but another address wrote it."""
     other = Registry(site.node, bytes.fromhex("77" * 20), site.registry.owner)
-    site.rpc("anvil_setCode", "0x" + other.address.hex(), "0x" + contracts.runtime_code().hex())
+    site.rpc("anvil_setCode", "0x" + other.address.hex(), "0x" + anchor_registry.CONTRACT.runtime_code().hex())
     site.rpc("anvil_setStorageAt", "0x" + other.address.hex(), "0x1", "0x" + other.owner.rjust(32, b"\0").hex())
     other.send(other.owner, "register", site.account.address, GATEWAY)
     with site.driver(memory=Notebook(), contract=other.address) as driver:
@@ -202,7 +202,7 @@ def test_the_right_id_under_another_gateway(site: EvmSite) -> None:
     other = Account(bytes([8]) * 32)
     site.fund(other.address)
     registry.send(registry.owner, "register", other.address, "another")
-    call = contracts.call("anchor", 0, statement_id(Site().entry()), bytes(32), 0)
+    call = anchor_registry.CONTRACT.call("anchor", 0, statement_id(Site().entry()), bytes(32), 0)
     site.rpc("anvil_impersonateAccount", str(other))
     asked = {"from": str(other), "to": "0x" + registry.address.hex(), "data": "0x" + call.hex(), "gas": hex(300_000)}
     receipt = mined(site.node, bytes.fromhex(site.rpc("eth_sendTransaction", asked)[2:]))
@@ -211,7 +211,7 @@ def test_the_right_id_under_another_gateway(site: EvmSite) -> None:
 
 
 def test_a_reverted_transaction(site: EvmSite) -> None:
-    call = contracts.call("anchor", 0, statement_id(Site().entry()), bytes(32), 0)
+    call = anchor_registry.CONTRACT.call("anchor", 0, statement_id(Site().entry()), bytes(32), 0)
     stranger = "0x" + site.registry.owner.hex()
     asked = {"from": stranger, "to": "0x" + site.registry.address.hex(), "data": "0x" + call.hex(), "gas": hex(300_000)}
     receipt = mined(site.node, bytes.fromhex(site.rpc("eth_sendTransaction", asked)[2:]))

@@ -35,8 +35,8 @@ from ledger_client.formats.record import (
 )
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import parse_statement
-from ledger_client.transparency.policy.gateway_entries import Change, place_of, sign_change
-from ledger_client.transparency.policy.gateway_list import Count, Shown, encode_page, sign_count
+from ledger_client.transparency.policy.key_entries import Change, sign_change
+from ledger_client.transparency.policy.key_list import Count, Shown, encode_page, sign_count
 from ledger_client.transparency.policy.ledger_keys import sign_key, sign_rules
 from ledger_client.verification.trust import TrustKey
 from tests.support.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
@@ -45,7 +45,7 @@ from tests.support.evidence_values import CLAIMS, EVENTS, READINGS, THOROUGH, co
 CDDL = (Path(__file__).parents[3] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
     "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
-    "head", "ledger-key", "policy", "gateway-change", "gateway-list", "gateway-count", "enrol-request",
+    "head", "ledger-key", "policy", "key-change", "key-list", "key-count", "enrol-request",
 ]  # fmt: skip
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
@@ -91,10 +91,19 @@ RULES = sign_rules(LEDGER, T0, ["a rule"], key(LEDGER))
 LET_IN = TrustKey("meter", key("meter").public, GATEWAY, METER, None, bytes(32), 5, 9, None, None, "serial=4711")
 SHUT_OUT = replace(LET_IN, revoked=T0, revoked_reason="stolen")
 CHANGES = [
-    sign_change(LEDGER, Change(GATEWAY, T0, False, (LET_IN,), number=1), key(LEDGER)),
-    sign_change(LEDGER, Change(GATEWAY, T0, True, (SHUT_OUT,), frozenset([place_of(SHUT_OUT)]), 2), key(LEDGER)),
+    sign_change(LEDGER, Change(f"gateway/{GATEWAY}", T0, False, (LET_IN,), number=1), key(LEDGER)),
+    sign_change(
+        LEDGER, Change(f"gateway/{GATEWAY}", T0, True, (SHUT_OUT,), frozenset([SHUT_OUT.place]), 2), key(LEDGER)
+    ),
 ]
-COUNT = sign_count(Count(LEDGER, GATEWAY, 1, 2, bytes(32), T0), key(LEDGER))
+ISSUER = TrustKey("issuer", key("reg").public, None, None, None, bytes(32), 5, 9, None, None, None, "reg")
+BARRED = replace(ISSUER, revoked=T0, revoked_reason="stolen")
+OF_PARTIES = [
+    sign_change(LEDGER, Change("party/reg", T0, False, (ISSUER,), number=1), key(LEDGER)),
+    sign_change(LEDGER, Change("party/reg", T0, True, (BARRED,), frozenset([BARRED.place]), 2), key(LEDGER)),
+]
+PARTIES = sign_count(Count(LEDGER, "parties", 1, 2, bytes(32), T0), key(LEDGER))
+COUNT = sign_count(Count(LEDGER, f"gateway/{GATEWAY}", 1, 2, bytes(32), T0), key(LEDGER))
 SHOWN = encode_page(COUNT, [Shown(1, CHANGES[0], (bytes(32),), RECEIPT), Shown(0, RULES, (), None)])
 METERS = {METER: MeterKey(key("meter").public, "serial=4711")}
 ASKED = Enrolment(GATEWAY, T0, key("statement", ES256).public, METERS, key("old").public)
@@ -134,10 +143,10 @@ REAL: dict[str, list[bytes]] = {
     "ledger-key": [payload(NEW_KEY)],
     "ledger-key-header": [protected(NEW_KEY)],
     "policy": [payload(RULES)],
-    "gateway-change": [payload(entry) for entry in CHANGES],
-    "gateway-list": [SHOWN],
-    "gateway-count": [payload(COUNT)],
-    "own-header": [protected(entry) for entry in (RULES, *CHANGES, COUNT)],
+    "key-change": [payload(entry) for entry in (*CHANGES, *OF_PARTIES)],
+    "key-list": [SHOWN],
+    "key-count": [payload(COUNT)],
+    "own-header": [protected(entry) for entry in (RULES, *CHANGES, COUNT, *OF_PARTIES, PARTIES)],
     "enrol-request": [REQUEST],
     "enrolment": [cbor.decode(REQUEST)["request"]],
     "enrol-proof": PROOFS,
@@ -263,7 +272,7 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
     "ledger-key": [(["v"], 2), (["new"], "text"), (["note"], 1)],
     "ledger-key-header": [([3], "application/cbor"), ([15, 2], "log"), ([4], bytes(31))],
     "policy": [(["v"], 2), (["rules"], []), (["rules"], [1]), (["note"], 1)],
-    "gateway-change": [
+    "key-change": [
         (["v"], 2),
         (["keys"], []),
         (["keys", 0, "role"], "ledger"),
@@ -273,7 +282,7 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["number"], 0),
         (["note"], 1),
     ],
-    "gateway-list": [
+    "key-list": [
         (["list"], "text"),
         (["entries", 0, 0], -1),
         (["entries", 0, 1], None),
@@ -281,8 +290,8 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["entries", 0, 3], "text"),
         (["note"], 1),
     ],
-    "gateway-count": [(["size"], 0), (["count"], -1), (["root"], bytes(31)), (["note"], 1)],
-    "own-header": [([3], "application/cbor"), ([15, 6], -1), ([4], bytes(31)), ([15, "size"], 1)],
+    "key-count": [(["size"], 0), (["count"], -1), (["root"], bytes(31)), (["note"], 1)],
+    "own-header": [([15, 2], "claim/0"), ([3], "application/cbor"), ([15, 6], -1), ([4], bytes(31)), ([15, "size"], 1)],
     "enrol-request": [(["v"], 2), (["proofs"], []), (["proofs", 0], "text"), (["request"], "text"), (["note"], 1)],
     "enrolment": [
         (["time"], -1),

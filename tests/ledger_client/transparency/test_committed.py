@@ -24,18 +24,18 @@ from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import revoke
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log.log import Log
-from ledger_client.transparency.policy.gateway_entries import (
+from ledger_client.transparency.policy.key_entries import (
     Change,
+    about,
     applied,
     difference,
-    gateway_of,
+    owner,
     parse_change,
-    place_of,
     sign_change,
 )
 from ledger_client.transparency.policy.ledger_keys import rules_of, sign_rules
 from ledger_client.transparency.policy.policy_file import Policy, load_policy
-from ledger_client.verification.trust import TrustKey, key_entry
+from ledger_client.verification.trust import Place, TrustKey, key_entry
 from tests.ledger_client.transparency.test_cli import request, run
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import CheckedLog, Site, persist, site
@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Iterator[LedgerDir]:
 def changes(ledger: Path) -> list[Change]:
     """What the log of a ledger tells of its gateways."""
     with closing(Log.open(ledger / "log.db", read_only=True)) as log, log.read() as entries:
-        return [parse_change(entry) for entry in entries.own() if gateway_of(entry) is not None]
+        return [parse_change(entry) for entry in entries.own() if about(entry) is not None]
 
 
 def told(ledger: Path) -> list[TrustKey]:
@@ -72,7 +72,7 @@ def told(ledger: Path) -> list[TrustKey]:
 def in_step(ledger: Path) -> None:
     """The log tells what the file asks for, and every entry of it is in order."""
     asked = load_policy(ledger / "policy.toml").keys
-    assert {place_of(key): key for key in told(ledger)} == {place_of(key): key for key in asked}
+    assert {key.place: key for key in told(ledger)} == {key.place: key for key in asked}
     CheckedLog(ledger).check()
 
 
@@ -85,29 +85,41 @@ def key(gateway: str, meter: str | None = None, **more: object) -> TrustKey:
     return replace(made, **more)  # type: ignore[arg-type]
 
 
+def party(role: str, name: str, **more: object) -> TrustKey:
+    return replace(key(""), role=role, gateway=None, party=name, **more)  # type: ignore[arg-type]
+
+
 KEYS = [
     key("a"), key("a", valid_to=9), key("a", "m", identity="serial=1"), key("b", "m"), key("b"),
-    key("b", revoked=T, revoked_reason="stolen"), key("c", "n", revoked=T - 5),
+    key("b", revoked=T, revoked_reason="stolen"), key("c", "n", revoked=T - 5), party("issuer", "a"),
+    party("party", "b"), party("verifier", "c", revoked=T),
 ]  # fmt: skip
 
 
 def test_what_is_written_is_read() -> None:
     for revoked, keys in ((False, KEYS[:3]), (True, [replace(k, revoked=T, revoked_reason="x") for k in KEYS[:3]])):
-        removed = frozenset(map(place_of, keys[1:])) if revoked else frozenset()
-        change = Change("a", T, revoked, tuple(keys), removed, 7)
+        removed = frozenset(key.place for key in keys[1:]) if revoked else frozenset()
+        change = Change("gateway/a", T, revoked, tuple(keys), removed, 7)
         assert parse_change(sign_change("demo", change, SIGNER)) == change
 
 
 @given(st.lists(st.sets(st.sampled_from(range(len(KEYS)))), min_size=1, max_size=5))
 def test_the_differences_lead_to_what_was_wanted(wishes: list[set[int]]) -> None:
-    held: dict[tuple[str, str, bytes], TrustKey] = {}
+    held: dict[Place, TrustKey] = {}
     for wish in wishes:
         wanted = [KEYS[number] for number in sorted(wish)]
         made = [parse_change(sign_change("demo", one, SIGNER)) for one in difference(held, wanted, T)]
-        assert all(len({k.gateway for k in one.keys} | {one.gateway}) == 1 for one in made)
+        assert all(len({owner(k) for k in one.keys} | {one.about}) == 1 for one in made)
         held = applied(held, made)
-        assert {place_of(k): k for k in wanted} == held
+        assert {k.place: k for k in wanted} == held
         assert list(difference(held, wanted, T)) == []
+
+
+def test_an_entry_about_a_party_says_so_in_its_sub() -> None:
+    change = Change("party/a", T, False, (party("issuer", "a"), party("issuer", "a", valid_to=9)), number=7)
+    entry = sign_change("demo", change, SIGNER)
+    assert about(entry) == "party/a"
+    assert parse_change(entry) == change
 
 
 def test_many_keys_are_several_entries() -> None:
@@ -118,16 +130,23 @@ def test_many_keys_are_several_entries() -> None:
 
 
 def test_contents_that_cannot_be() -> None:
-    good = Change("a", T, False, (KEYS[0],))
+    good = Change("gateway/a", T, False, (KEYS[0],))
     for bad in (
         replace(good, keys=()),
         replace(good, keys=(KEYS[0], KEYS[0])),
-        replace(good, gateway="no name"),
+        replace(good, about="gateway/no name"),
         replace(good, keys=(KEYS[5],)),  # revoked, in an entry that lets in
         replace(good, revoked=True),
-        replace(good, removed=frozenset([place_of(KEYS[0])])),
+        replace(good, removed=frozenset([KEYS[0].place])),
         replace(good, keys=(replace(KEYS[0], valid_from=-1),)),
         replace(good, keys=(replace(KEYS[2], identity=""),)),
+        replace(good, about="a"),
+        replace(good, about="ledger/a"),
+        replace(good, about="party/a"),  # a gateway's key
+        replace(good, keys=(party("issuer", "a"),)),
+        Change("party/a", T, False, (replace(party("issuer", "a"), role="ledger"),)),
+        Change("party/a", T, False, (replace(party("issuer", "a"), identity="serial=1"),)),
+        Change("party/no name", T, False, (party("issuer", "no name"),)),
     ):
         with pytest.raises(Malformed):
             parse_change(sign_change("demo", bad, SIGNER))
@@ -142,7 +161,7 @@ def test_enroll_and_revoke_are_entries_of_the_log(demo: Site, tmp_path: Path) ->
     enroll(ledger, request(gateway, tmp_path, {"main": (meter, "serial=1")}))
     revoke(ledger, "hydro-07", base64url(meter.public.kid), T, "stolen")
     let_in, shut_out = changes(ledger)[before:]
-    assert (let_in.gateway, let_in.revoked, len(let_in.keys)) == ("hydro-07", False, 2)
+    assert (let_in.about, let_in.revoked, len(let_in.keys)) == ("gateway/hydro-07", False, 2)
     assert [(k.meter, k.revoked, k.revoked_reason) for k in shut_out.keys] == [("main", T, "stolen")]
     in_step(ledger)
     run("enroll", ledger, request(gateway, tmp_path, {"main": (meter, "serial=1")}))
@@ -161,7 +180,7 @@ def test_a_change_by_hand_is_registered_before_it_is_applied(demo: Site) -> None
             in_step(ledger)
         persist(driver, gateway.statement(1))
     in_step(ledger)
-    kinds = [change.revoked for change in changes(ledger) if change.gateway == gateway.name]
+    kinds = [change.revoked for change in changes(ledger) if change.about == f"gateway/{gateway.name}"]
     assert kinds == [False, True, False]
     assert demo.held(gateway) == [0, 1]
 
@@ -174,8 +193,8 @@ def test_a_key_that_is_taken_out_is_shut_out_by_an_entry(demo: Site) -> None:
     policy.write_text(before)
     assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).title == UNKNOWN_KEY
     last = changes(ledger)[-1]
-    assert (last.gateway, last.revoked, last.keys[0].revoked) == (gateway.name, True, last.iat)
-    assert last.removed == {place_of(last.keys[0])}
+    assert (last.about, last.revoked, last.keys[0].revoked) == (f"gateway/{gateway.name}", True, last.iat)
+    assert last.removed == {last.keys[0].place}
     in_step(ledger)
 
 
@@ -204,7 +223,7 @@ def test_an_existing_logs_policy_is_entered_at_the_first_start(tmp_path: Path) -
         running.ledger.start()
         in_step(running.folder)
         assert json.loads(run("show", running.folder, "--json").stdout)["unregistered"] == 0
-        assert [change.gateway for change in changes(running.folder)] == ["gw"]
+        assert [change.about for change in changes(running.folder)] == ["gateway/gw"]
         running.ledger.stop()
         running.ledger.start()
         assert len(changes(running.folder)) == 1

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.errors import TrustFileError
+from ledger_client.errors import Refused, TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.transparency.ledger.admission import admitted
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import RevokeError, revoke
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, load_policy
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust import PARTY_ROLES, key_entry
 from tests.ledger_client.transparency.test_cli import complaint, run
 from tests.support.enrolled import Gateway
 
@@ -48,6 +49,21 @@ def test_the_policy_in_force_outlives_a_broken_file(policy: Path) -> None:
     assert file.flaw is None
     policy.write_text(in_order)
     assert len(file.current().keys) == 3
+
+
+def test_a_statement_is_never_taken_by_a_partys_key(policy: Path) -> None:
+    """Not even where the party has the name of the gateway that the statement is of."""
+    gateway, now = Gateway("works"), T
+    for role in PARTY_ROLES:
+        policy.write_text(key_entry(role, gateway.key.public, 0, party="works"))
+        enrolled = load_policy(policy)
+        assert enrolled.party("works", gateway.key.public.kid) is not None
+        with pytest.raises(Refused, match="no statement key"):
+            admitted(gateway.statement(0), enrolled, now)
+        assert enrolled.statement_keys("works") == []
+    policy.write_text(key_entry("statement", gateway.key.public, 0, gateway="works"))
+    assert admitted(gateway.statement(0), load_policy(policy), now).statement.gateway == "works"
+    assert load_policy(policy).party("works", gateway.key.public.kid) is None
 
 
 def test_a_file_with_other_bytes_than_text_is_a_flaw(policy: Path) -> None:

@@ -20,7 +20,7 @@ from ledger_client.transparency.ledger import rotate as rotation
 from ledger_client.transparency.ledger.directory import LedgerDirError, open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.show import trust_entry
-from ledger_client.transparency.policy.gateway_entries import Change, sign_change
+from ledger_client.transparency.policy.key_entries import Change, sign_change
 from ledger_client.transparency.policy.ledger_keys import key_history, sign_key
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, parse_trust
@@ -187,7 +187,7 @@ def enrolled_by(signer: PrivateKey) -> bytes:
     """An entry about a gateway, signed by this key."""
     gateway = Gateway("gw")
     key = TrustKey("statement", gateway.key.public, "gw", None, None, gateway.key.public.kid, 0, None, None, None)
-    return sign_change("demo", Change("gw", 5, False, (key,)), signer)
+    return sign_change("demo", Change("gateway/gw", 5, False, (key,)), signer)
 
 
 def test_a_history_that_does_not_lead_to_the_key_is_none(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ledger_client.errors import TrustFileError
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_ledger_name
 from ledger_client.formats.cose_key import ES256, PublicKey, base64url
-from ledger_client.verification.trust import Trust, key_entry, load_trust, parse_trust
+from ledger_client.verification.trust import PARTY_ROLES, Trust, entry_of, key_entry, load_trust, parse_trust
 from tests.support.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
 from tests.support.evidence_values import NAMES, THOROUGH
 
@@ -23,6 +23,8 @@ POLICY = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 METER_ENTRY = key_entry("meter", METER_KEY, VALID_FROM, gateway=GATEWAY, meter=METER)
 STATEMENT_ENTRY = key_entry("statement", STATEMENT_KEY, VALID_FROM, gateway=GATEWAY)
 LEDGER_ENTRY = key_entry("ledger", LEDGER_KEY, VALID_FROM, ledger=LEDGER)
+PARTY_KEY = key("works").public
+PARTY_ENTRY = key_entry("party", PARTY_KEY, VALID_FROM, party="works")
 CHAIN = (
     '[[chain]]\nledger = "consortium"\nchain_id = 31337\n'
     'contract = "0x5FbDB2315678afecb367f032d93F642f64180aa3"\nsender = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"\n'
@@ -74,6 +76,26 @@ def test_a_foreign_ledger_has_an_address_and_its_own_kid() -> None:
     trusted = parse_trust(f'[policy]\nreceipts = 1\nledgers = ["{address}"]\n{entry}', "t")
     assert trusted.find("ledger", ledger=address, kid=kid) is not None
     assert trusted.find("ledger", ledger=address, kid=LEDGER_KEY.kid) is None
+
+
+@pytest.mark.parametrize("role", PARTY_ROLES)
+def test_a_party_is_found_by_role_name_and_kid_and_written_as_it_was_read(role: str) -> None:
+    entry = key_entry(role, PARTY_KEY, VALID_FROM, party=GATEWAY)  # a gateway of that name is another kind of thing
+    trusted = parse_trust(WHOLE + entry, "t")
+    found = trusted.find(role, party=GATEWAY, kid=PARTY_KEY.kid)
+    assert found is not None
+    assert (found.party, found.gateway, found.ledger, entry_of(found)) == (GATEWAY, None, None, entry)
+    assert trusted.find(role, party="other", kid=PARTY_KEY.kid) is None
+    assert trusted.find(role, gateway=GATEWAY, kid=PARTY_KEY.kid) is None
+    assert trusted.find("statement", gateway=GATEWAY, kid=PARTY_KEY.kid) is None
+    assert [r for r in PARTY_ROLES if trusted.find(r, party=GATEWAY, kid=PARTY_KEY.kid)] == [role]
+
+
+def test_a_party_may_have_several_keys_of_its_role() -> None:
+    other = key_entry("party", key("works-2").public, VALID_FROM, party="works")
+    trusted = parse_trust(WHOLE + PARTY_ENTRY + other, "t")
+    assert [k.party for k in trusted.keys[-2:]] == ["works", "works"]
+    assert trusted.warnings == ()
 
 
 @pytest.mark.parametrize("name", ["", "a b", "https://a b", "a/b", "://x", "x:", "é:a", 'q:"', "a" * 65, 1])
@@ -185,7 +207,12 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "once",
     ),
     "one key table": (POLICY + METER_ENTRY.replace("[[key]]", "[key]"), "key", "is not a list of tables", "[[key]]"),
-    "no role": (WHOLE.replace('role = "meter"\n', ""), "key 1.role", "is None", "use meter, statement or ledger"),
+    "no role": (
+        WHOLE.replace('role = "meter"\n', ""),
+        "key 1.role",
+        "is None",
+        "use meter, statement, ledger, party, issuer or verifier",
+    ),
     "an unknown role": (WHOLE.replace('"meter"\n', '"witness"\n', 1), "key 1.role", "is 'witness'", "use meter"),
     "a role as a list": (WHOLE.replace('"meter"\n', '["meter"]\n', 1), "key 1.role", "is ['meter']", "use meter"),
     "no meter": (WHOLE.replace('meter = "export-main"\n', ""), "key 1.meter", "missing", "a name starts"),
@@ -299,6 +326,62 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "key 2.public",
         "one public key is used as meter and as ledger demo-ledger",
         "use a separate key for each",
+    ),
+    "one public key as meter and issuer key": (
+        POLICY + METER_ENTRY + key_entry("issuer", METER_KEY, VALID_FROM, party="reg"),
+        "key 2.public",
+        "one public key is used as meter and as issuer reg",
+        "use a separate key for each",
+    ),
+    "one public key as party and issuer key": (
+        POLICY + PARTY_ENTRY + key_entry("issuer", PARTY_KEY, VALID_FROM, party="reg"),
+        "key 2.public",
+        "one public key is used as party works and as issuer reg",
+        "use a separate key for each",
+    ),
+    "one public key of two parties": (
+        POLICY + PARTY_ENTRY + key_entry("party", PARTY_KEY, VALID_FROM, party="mill"),
+        "key 2.public",
+        "one public key is used as party works and as party mill",
+        "use a separate key for each",
+    ),
+    "one name of a party and an issuer": (
+        POLICY + PARTY_ENTRY + key_entry("issuer", METER_KEY, VALID_FROM, party="works"),
+        "key 2.role",
+        "party works is listed as party and as issuer",
+        "use a separate name and a separate key for each role",
+    ),
+    "one name of a verifier and an issuer": (
+        POLICY
+        + key_entry("verifier", PARTY_KEY, VALID_FROM, party="reg")
+        + key_entry("issuer", METER_KEY, VALID_FROM, party="reg"),
+        "key 2.role",
+        "party reg is listed as verifier and as issuer",
+        "use a separate name and a separate key for each role",
+    ),
+    "a party without its name": (
+        POLICY + PARTY_ENTRY.replace("party = ", "#"),
+        "key 1.party",
+        "missing",
+        "a name starts",
+    ),
+    "a party whose name is none": (
+        POLICY + PARTY_ENTRY.replace('"works"', '"the works"'),
+        "key 1.party",
+        "is 'the works'",
+        "a name starts",
+    ),
+    "a gateway beside a party": (
+        POLICY + PARTY_ENTRY + f'gateway = "{GATEWAY}"\n',
+        "key 1.gateway",
+        "unknown key",
+        "party",
+    ),
+    "a party beside a statement key": (
+        POLICY + STATEMENT_ENTRY + 'party = "works"\n',
+        "key 1.party",
+        "unknown key",
+        "use one of",
     ),
     "one public key of two ledgers": (
         POLICY + LEDGER_ENTRY + key_entry("ledger", LEDGER_KEY, VALID_FROM, ledger="other", kid=b"mine"),

@@ -26,8 +26,8 @@ from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import revoke
 from ledger_client.transparency.ledger.rotate import rotate
 from ledger_client.transparency.ledger.view import LogView
-from ledger_client.transparency.policy.gateway_entries import Change, gateway_of, sign_change
-from ledger_client.transparency.policy.gateway_list import (
+from ledger_client.transparency.policy.key_entries import Change, about, sign_change
+from ledger_client.transparency.policy.key_list import (
     Count,
     Proven,
     Shown,
@@ -38,7 +38,7 @@ from ledger_client.transparency.policy.gateway_list import (
 )
 from ledger_client.transparency.policy.ledger_keys import OWN, sign_key, sign_rules
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust import TrustKey, key_entry
 from tests.ledger_client.transparency.test_cli import request
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import Site, persist, site
@@ -57,9 +57,9 @@ def signer(ledger: Path) -> PublicKey:
     return load_private_key(ledger / "key.pem").public
 
 
-def proven(demo: Site, path: str, gateway: str | None, *pinned: PublicKey) -> Proven:
+def proven(demo: Site, path: str, whom: str, *pinned: PublicKey) -> Proven:
     page = ask(demo, "GET", path).body
-    return prove([page], demo.name, gateway, pinned or [signer(demo.folder)], int(time.time()))
+    return prove([page], demo.name, whom, pinned or [signer(demo.folder)], int(time.time()))
 
 
 def test_a_gateways_keys_are_shown_with_their_entries(demo: Site, tmp_path: Path) -> None:
@@ -69,20 +69,40 @@ def test_a_gateways_keys_are_shown_with_their_entries(demo: Site, tmp_path: Path
     with demo.driver("http") as driver:
         persist(driver, gateway.statement(0))
     revoke(demo.folder, gateway.name, id_to_text(meter.public.kid), 5, "stolen")
-    found = proven(demo, f"/gateways/{gateway.name}/keys", gateway.name)
+    found = proven(demo, f"/gateways/{gateway.name}/keys", f"gateway/{gateway.name}")
     assert {(key.role, key.meter, key.kid, key.revoked, key.identity) for key in found.keys} == {
         ("statement", None, gateway.key.public.kid, None, None),
         ("meter", "main", meter.public.kid, 5, "serial=1"),
     }
-    everyone = proven(demo, "/log/gateways", None)
+    everyone = proven(demo, "/log/gateways", "gateways")
     assert {key.gateway for key in everyone.keys} > {gateway.name}
     assert set(found.keys) <= set(everyone.keys)
+
+
+def test_parties_are_shown_by_themselves_and_a_gateway_of_that_name_likewise(demo: Site) -> None:
+    gateway, works, other = demo.enroll(Gateway("works")), PrivateKey.generate().public, PrivateKey.generate().public
+    policy = demo.folder / "policy.toml"
+    entries = key_entry("issuer", works, 5, party="works"), key_entry("party", other, 5, party="mill")
+    policy.write_text("\n".join((policy.read_text(), *entries)))
+    (found,) = proven(demo, "/parties/works/keys", "party/works").keys
+    assert (found.role, found.party, found.gateway, found.kid) == ("issuer", "works", None, works.kid)
+    everyone = proven(demo, "/log/parties", "parties").keys
+    assert {(key.role, key.party, key.gateway) for key in everyone} == {
+        ("issuer", "works", None),
+        ("party", "mill", None),
+    }
+    (own,) = proven(demo, "/gateways/works/keys", "gateway/works").keys
+    assert (own.role, own.party, own.kid) == ("statement", None, gateway.key.public.kid)
+    # the list of all gateways is what it was before there were parties, so that a program from then reads it
+    assert {key.party for key in proven(demo, "/log/gateways", "gateways").keys} == {None}
+    with pytest.raises(VerificationError, match="not of party/works"):
+        proven(demo, "/gateways/works/keys", "party/works")
 
 
 def test_each_entry_has_its_receipt(demo: Site) -> None:
     gateway = demo.enroll(Gateway(f"gw-{next(_numbers)}"))
     _, entries = parse_page(ask(demo, "GET", f"/gateways/{gateway.name}/keys").body)
-    (own,) = [one for one in entries if gateway_of(one.entry) is not None]
+    (own,) = [one for one in entries if about(one.entry) is not None]
     assert own.receipt is not None
     receipt = parse_receipt(own.receipt)
     check(receipt, own.entry, signer(demo.folder))
@@ -97,17 +117,19 @@ def test_any_key_that_the_ledger_ever_had_may_be_the_one_that_is_believed(demo: 
         rotate(demo.folder)
         keys.append(signer(demo.folder))
     for key in keys:
-        found = proven(demo, f"/gateways/{gateway.name}/keys", gateway.name, key)
+        found = proven(demo, f"/gateways/{gateway.name}/keys", f"gateway/{gateway.name}", key)
         assert [one.key.kid for one in found.ledger_keys][-3:] == [one.kid for one in keys]
     with pytest.raises(VerificationError, match="lead to the key"):
-        proven(demo, f"/gateways/{gateway.name}/keys", gateway.name, PrivateKey.generate().public)
+        proven(demo, f"/gateways/{gateway.name}/keys", f"gateway/{gateway.name}", PrivateKey.generate().public)
 
 
 def test_questions_that_make_no_sense(demo: Site) -> None:
     assert ask(demo, "GET", "/log/gateways?after=x").status == 400
     assert ask(demo, "GET", "/gateways/no%20name/keys").status == 400
+    assert ask(demo, "GET", "/parties/no%20name/keys").status == 400
+    assert ask(demo, "GET", "/log/parties?after=x").status == 400
     last = ask(demo, "GET", "/gateways/unheard-of/keys")
-    assert [gateway_of(one.entry) for one in parse_page(last.body)[1]].count(None) == len(parse_page(last.body)[1])
+    assert [about(one.entry) for one in parse_page(last.body)[1]].count(None) == len(parse_page(last.body)[1])
     assert parse_page(ask(demo, "GET", "/log/gateways?after=1000000").body)[1] == []
 
 
@@ -124,14 +146,14 @@ def test_what_no_page_holds_comes_on_several(tmp_path: Path) -> None:
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         policy_with(folder, gateways)
         view, pages, last = LogView(folder), [], -1
-        while entries := parse_page(page := view.gateways(None, last))[1]:
+        while entries := parse_page(page := view.keys("gateways", last))[1]:
             pages.append(page)
             last = entries[-1].number
         assert len(pages) > 1
-        whole = prove([*pages, page], "demo", None, [signer(folder.path)], int(time.time()))
+        whole = prove([*pages, page], "demo", "gateways", [signer(folder.path)], int(time.time()))
         assert len(whole.keys) == 400
         with pytest.raises(VerificationError, match="has signed that there are 401 entries"):
-            prove(pages[:-1], "demo", None, [signer(folder.path)], int(time.time()))
+            prove(pages[:-1], "demo", "gateways", [signer(folder.path)], int(time.time()))
 
 
 # — what is not believed —
@@ -148,36 +170,38 @@ def key(gateway: str = "g", **more: object) -> TrustKey:
 
 MINE = key()
 RULES = sign_rules("demo", NOW - 1000, ["a rule"], LEDGER)
-LET_IN = sign_change("demo", Change("g", NOW - 90, False, (MINE,), number=1), LEDGER)
-SHUT_OUT = sign_change("demo", Change("g", NOW - 50, True, (replace(MINE, revoked=NOW - 50),), number=3), LEDGER)
+LET_IN = sign_change("demo", Change("gateway/g", NOW - 90, False, (MINE,), number=1), LEDGER)
+SHUT_OUT = sign_change(
+    "demo", Change("gateway/g", NOW - 50, True, (replace(MINE, revoked=NOW - 50),), number=3), LEDGER
+)
 STATEMENT = b"of some gateway"
 
 
 def page(
     entries: list[bytes], shown: list[int], *, claimed: int | None = None, by: PrivateKey = LEDGER, iat: int = NOW,
-    gateway: str = "g", ledger: str = "demo",
+    whom: str = "gateway/g", ledger: str = "demo",
 ) -> bytes:  # fmt: skip
     tree = Tree(map(leaf_hash, entries))
     counted = len(shown) if claimed is None else claimed
-    signed = sign_count(Count(ledger, gateway, counted, len(entries), tree.root, iat), by)
+    signed = sign_count(Count(ledger, whom, counted, len(entries), tree.root, iat), by)
     return encode_page(signed, [Shown(n, entries[n], tuple(tree.path(n)), None) for n in shown])
 
 
 def let_in(gateway: str, by: PrivateKey) -> bytes:
-    return sign_change("demo", Change(gateway, NOW - 90, False, (key(gateway),), number=1), by)
+    return sign_change("demo", Change(f"gateway/{gateway}", NOW - 90, False, (key(gateway),), number=1), by)
 
 
 LOG = [RULES, LET_IN, STATEMENT, SHUT_OUT]
 
 
 def test_a_list_in_order_is_believed() -> None:
-    found = prove([page(LOG, [0, 1, 3])], "demo", "g", [LEDGER.public], NOW)
+    found = prove([page(LOG, [0, 1, 3])], "demo", "gateway/g", [LEDGER.public], NOW)
     assert [(k.kid, k.revoked) for k in found.keys] == [(MINE.kid, NOW - 50)]
 
 
 def test_a_revocation_that_is_left_out_shows() -> None:
     with pytest.raises(VerificationError, match="signed that there are 3 entries, and shows 2"):
-        prove([page(LOG, [0, 1], claimed=3)], "demo", "g", [LEDGER.public], NOW)
+        prove([page(LOG, [0, 1], claimed=3)], "demo", "gateway/g", [LEDGER.public], NOW)
 
 
 @pytest.mark.parametrize(
@@ -185,12 +209,12 @@ def test_a_revocation_that_is_left_out_shows() -> None:
     [
         (lambda: page(LOG, [0, 1, 3], iat=NOW - 301), "not of now"),
         (lambda: page(LOG, [0, 1, 3], by=OTHER), "not the ledger's"),
-        (lambda: page(LOG, [0, 1, 3], gateway="h"), "not of gateway/g"),
+        (lambda: page(LOG, [0, 1, 3], whom="gateway/h"), "not of gateway/g"),
         (lambda: page(LOG, [0, 1, 3], ledger="demo-2"), "not of demo"),
         (lambda: page(LOG, [0, 3, 1]), "not in the order"),
         (lambda: page(LOG, [1, 3]), "not its rules"),
         (lambda: page([RULES, LET_IN, LET_IN], [0, 1, 2]), "says that it is entry 1"),
-        (lambda: page([RULES, let_in("h", LEDGER)], [0, 1]), "an entry about h among those of g"),
+        (lambda: page([RULES, let_in("h", LEDGER)], [0, 1]), "an entry about gateway/h among those of gateway/g"),
         (lambda: page([RULES, let_in("g", OTHER)], [0, 1]), "by another key than the one"),
         (lambda: page(LOG, [0, 1, 3]).replace(b"a rule", b"A rule"), "does not match key"),
         (lambda: b"", "step 1"),
@@ -199,7 +223,7 @@ def test_a_revocation_that_is_left_out_shows() -> None:
 def test_what_is_not_believed(what: object, says: str) -> None:
     assert callable(what)
     with pytest.raises(VerificationError, match=says):
-        prove([what()], "demo", "g", [LEDGER.public], NOW)
+        prove([what()], "demo", "gateway/g", [LEDGER.public], NOW)
 
 
 def test_a_stranger_who_hands_over_to_the_pinned_key_is_not_believed() -> None:
@@ -208,14 +232,26 @@ def test_a_stranger_who_hands_over_to_the_pinned_key_is_not_believed() -> None:
     for at in (NOW - 5, NOW + 5):
         handed = sign_key("demo", at, LEDGER.public, OTHER)
         with pytest.raises(VerificationError, match="not the ledger's"):
-            prove([page([rules, let_in("g", OTHER), handed], [0, 1, 2], by=OTHER)], "demo", "g", [LEDGER.public], NOW)
+            prove(
+                [page([rules, let_in("g", OTHER), handed], [0, 1, 2], by=OTHER)],
+                "demo",
+                "gateway/g",
+                [LEDGER.public],
+                NOW,
+            )
 
 
 def test_an_entry_that_is_not_in_the_log_is_not_believed() -> None:
     signed, entries = parse_page(page(LOG, [0, 1, 3]))
-    back = sign_change("demo", Change("g", NOW - 40, False, (MINE,), number=3), LEDGER)
+    back = sign_change("demo", Change("gateway/g", NOW - 40, False, (MINE,), number=3), LEDGER)
     with pytest.raises(VerificationError, match="not in the log under the root"):
-        prove([encode_page(signed, [*entries[:2], replace(entries[2], entry=back)])], "demo", "g", [LEDGER.public], NOW)
+        prove(
+            [encode_page(signed, [*entries[:2], replace(entries[2], entry=back)])],
+            "demo",
+            "gateway/g",
+            [LEDGER.public],
+            NOW,
+        )
 
 
 @given(st.integers(0, 2**20), st.integers(1, 255))
@@ -223,7 +259,7 @@ def test_no_byte_of_a_page_may_change(at: int, by: int) -> None:
     changed = bytearray(page(LOG, [0, 1, 3]))
     changed[at % len(changed)] ^= by
     with pytest.raises(VerificationError):
-        prove([bytes(changed)], "demo", "g", [LEDGER.public], NOW)
+        prove([bytes(changed)], "demo", "gateway/g", [LEDGER.public], NOW)
 
 
 _ANY = st.recursive(
@@ -255,14 +291,14 @@ def test_whatever_stands_in_the_place_of_an_entry_is_refused(made: list[tuple[An
                 bytes(64),
             ]
             entries.append(cbor.encode(cbor2.CBORTag(18, parts)))
-    signed = sign_count(Count("demo", "g", len(entries), 9, bytes(32), NOW), LEDGER)
+    signed = sign_count(Count("demo", "gateway/g", len(entries), 9, bytes(32), NOW), LEDGER)
     data = encode_page(signed, [Shown(number, entry, (), None) for number, entry in enumerate(entries)])
     with pytest.raises(VerificationError):
-        prove([data], "demo", "g", [LEDGER.public], NOW)
+        prove([data], "demo", "gateway/g", [LEDGER.public], NOW)
 
 
 def test_a_key_that_was_taken_out_is_shown_as_revoked() -> None:
-    gone = Change("g", NOW - 50, True, (replace(MINE, revoked=NOW - 50),), frozenset([("g", "", MINE.kid)]), 2)
+    gone = Change("gateway/g", NOW - 50, True, (replace(MINE, revoked=NOW - 50),), frozenset([MINE.place]), 2)
     log = [RULES, LET_IN, sign_change("demo", gone, LEDGER)]
-    found = prove([page(log, [0, 1, 2])], "demo", "g", [LEDGER.public], NOW)
+    found = prove([page(log, [0, 1, 2])], "demo", "gateway/g", [LEDGER.public], NOW)
     assert [(k.kid, k.revoked) for k in found.keys] == [(MINE.kid, NOW - 50)]

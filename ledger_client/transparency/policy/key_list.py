@@ -1,9 +1,10 @@
-"""Gateway list of a ledger: its own entries about gateways, with a signed count of them. Pure.
+"""Key list of a ledger: its own entries about gateways or parties, with a signed count of them. Pure.
 
-A page holds the entries of the ledger's own that tell one gateway's keys, or all, each with its path to one root, and a
-statement of root, size and count. Whoever has every page knows that no entry is left out, a revocation least of all, or
-holds the ledger's signature under a wrong count. Rules and changes of key are always among them, so that the keys of
-the ledger itself are shown by the same answer. Takes and gives bytes; the form is in docs/evidence.cddl.
+A page holds the entries of the ledger's own that tell the keys of one gateway or party, or of all of the kind, each
+with its path to one root, and a statement of root, size and count. Whoever has every page knows that no entry is left
+out, a revocation least of all, or holds the ledger's signature under a wrong count. Rules and changes of key are always
+among them, so that the keys of the ledger itself are shown by the same answer. Takes and gives bytes; the form is in
+docs/evidence.cddl.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from ledger_client.formats.checks import MAX_PATH, array, blob, name, table, tex
 from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import check, parse_receipt
-from ledger_client.transparency.policy.gateway_entries import SUB_PREFIX, applied, changes_of, place_of
+from ledger_client.transparency.policy.key_entries import GATEWAY, PARTY, applied, changes_of
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, next_key
 from ledger_client.verification.trust import TrustKey
 
 CONTENT_LIST: Final = "application/vnd.meterseal.log-gateways+cbor"
-EVERYONE: Final = "gateways"
+GATEWAYS: Final = "gateways"
+PARTIES: Final = "parties"
+_ALL: Final = {GATEWAYS: f"{GATEWAY}/", PARTIES: f"{PARTY}/"}
 FRESH_S: Final = 300
 """How old a list may be: an older one might hide what has happened since."""
 
@@ -40,10 +43,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many entries a log of ``size`` entries under ``root`` has that tell of ``gateway`` (None: of every one)."""
+    """How many entries a log of ``size`` entries under ``root`` has that tell of ``about``: ``gateway/NAME``,
+    ``party/NAME``, or ``gateways`` or ``parties`` for every one."""
 
     ledger: str
-    gateway: str | None
+    about: str
     count: int
     size: int
     root: bytes
@@ -52,7 +56,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What the ledger's log tells, as of ``count``: the ledger's keys, and those of the gateway, or of all.
+    """What the ledger's log tells, as of ``count``: the ledger's keys, and those of whom it is about.
 
     Keys that were taken out of the policy are among them, as revoked ones.
     """
@@ -62,10 +66,17 @@ class Proven:
     keys: tuple[TrustKey, ...]
 
 
+def tells(whom: str, entry_about: str | None) -> bool:
+    """Whether an entry of the ledger's own belongs on the list of ``whom``; ``entry_about`` is whom it is about, None
+    for rules and changes of key, which belong on every list."""
+    if entry_about is None:
+        return True
+    return entry_about.startswith(_ALL[whom]) if whom in _ALL else entry_about == whom
+
+
 def sign_count(count: Count, signer: Signer) -> bytes:
     """The signed statement of how many entries there are."""
-    sub = EVERYONE if count.gateway is None else SUB_PREFIX + count.gateway
-    claims = {cose.ISS: count.ledger, cose.SUB: sub, cose.IAT: count.iat}
+    claims = {cose.ISS: count.ledger, cose.SUB: count.about, cose.IAT: count.iat}
     payload = cbor.encode({"root": count.root, "size": count.size, "count": count.count})
     return cose.sign1({cose.CONTENT_TYPE: CONTENT_LIST, cose.CWT_CLAIMS: claims}, payload, signer)
 
@@ -84,8 +95,8 @@ def parse_page(data: bytes) -> tuple[bytes, list[Shown]]:
     return fields["list"], [_shown(value) for value in array(fields["entries"], "entries")]
 
 
-def prove(pages: Sequence[bytes], ledger: str, gateway: str | None, pinned: Sequence[PublicKey], now: int) -> Proven:
-    """What all pages of an answer prove to whoever believes one of the ledger's keys in ``pinned``.
+def prove(pages: Sequence[bytes], ledger: str, whom: str, pinned: Sequence[PublicKey], now: int) -> Proven:
+    """What all pages about ``whom`` (``Count.about``) prove to whoever believes one of the ledger's keys in ``pinned``.
 
     The keys before and after a pinned one are believed as far as the log's changes of key lead to it. Raises
     ``VerificationError``: the pages are not this ledger's, not whole, not of now (Unix seconds), or contradict it.
@@ -99,7 +110,7 @@ def prove(pages: Sequence[bytes], ledger: str, gateway: str | None, pinned: Sequ
     kids = {key.kid for key in pinned}
     # what a key before the pinned one has signed proves nothing by itself: anybody could hand over to the pinned key
     believed = history[next(n for n, one in enumerate(history) if one.key.kid in kids) :]
-    counts = [_checked_count(signed, ledger, gateway, believed) for signed, _ in parsed]
+    counts = [_checked_count(signed, ledger, whom, believed) for signed, _ in parsed]
     for count, (_, entries) in zip(counts, parsed, strict=True):
         for one in entries:
             _check_place(one, count, history)
@@ -109,10 +120,10 @@ def prove(pages: Sequence[bytes], ledger: str, gateway: str | None, pinned: Sequ
     if abs(now - last.iat) > FRESH_S:
         raise OutOfRange("the list is not of now; the clocks differ, or what is shown is an older state of the log")
     changes = changes_of((one.number, one.entry) for one in shown)
-    if stray := {change.gateway for change in changes if gateway not in (None, change.gateway)}:
-        raise Malformed(f"an entry about {min(stray)} among those of {gateway}")
+    if stray := {change.about for change in changes if not tells(whom, change.about)}:
+        raise Malformed(f"an entry about {min(stray)} among those of {whom}")
     held = applied({}, changes)
-    removed = {place_of(key): key for change in changes for key in change.keys if place_of(key) in change.removed}
+    removed = {key.place: key for change in changes for key in change.keys if key.place in change.removed}
     gone = [key for place, key in removed.items() if place not in held]
     return Proven(last, tuple(history), (*held.values(), *gone))
 
@@ -133,7 +144,7 @@ def _history(ledger: str, own: Sequence[bytes], pinned: Sequence[PublicKey]) -> 
     return history
 
 
-def _checked_count(signed: bytes, ledger: str, gateway: str | None, history: Sequence[LedgerKey]) -> Count:
+def _checked_count(signed: bytes, ledger: str, whom: str, history: Sequence[LedgerKey]) -> Count:
     sign1 = cose.Sign1.parse(signed)
     table(sign1.unprotected, "the list's unprotected header", set())
     header = table(sign1.protected, "the list's header", {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS})
@@ -142,14 +153,13 @@ def _checked_count(signed: bytes, ledger: str, gateway: str | None, history: Seq
     claims = table(header[cose.CWT_CLAIMS], "the list's claims", {cose.ISS, cose.SUB, cose.IAT})
     if name(claims[cose.ISS], "iss") != ledger:
         raise Malformed(f"the list is of ledger {claims[cose.ISS]}, not of {ledger}")
-    wanted = EVERYONE if gateway is None else SUB_PREFIX + gateway
-    if text(claims[cose.SUB], "sub") != wanted:
-        raise Malformed(f"the list is of {claims[cose.SUB]}, not of {wanted}")
+    if text(claims[cose.SUB], "sub") != whom:
+        raise Malformed(f"the list is of {claims[cose.SUB]}, not of {whom}")
     iat = time_s(claims[cose.IAT], "iat")
     sign1.verify(_key_at(history, header[cose.KID], iat))
     fields = table(cbor.decode(sign1.payload or b""), "list", {"root", "size", "count"})
     size, count = uint(fields["size"], "size"), uint(fields["count"], "count")
-    return Count(ledger, gateway, count, size, blob(fields["root"], "root", 32), iat)
+    return Count(ledger, whom, count, size, blob(fields["root"], "root", 32), iat)
 
 
 def _check_place(one: Shown, count: Count, history: Sequence[LedgerKey]) -> None:

@@ -1,13 +1,14 @@
-"""Log entries about gateways: keys enrolled and keys revoked (RFC 9943 §6.3). Pure.
+"""Log entries about gateways and parties: keys enrolled and keys revoked (RFC 9943 §6.3). Pure.
 
-Each is of one gateway and signed by the key that signs at its place. Read in order they give the policy: what the last
-one says of a key holds. A key that was taken out of policy.toml stands in a revocation that says so.
+Each is about one of them, as its sub says (``gateway/NAME``, ``party/NAME``: names of different kinds), and signed by
+the key that signs at its place. Read in order they give the policy: what the last one says of a key holds. A key that
+was taken out of policy.toml stands in a revocation that says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ledger_client.errors import Malformed
@@ -17,25 +18,24 @@ from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.transparency.policy.ledger_keys import CONTENT_ENROLLED, CONTENT_REVOKED
 from ledger_client.transparency.policy.policy_file import MAX_TEXT
-from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust import PARTY_ROLES, Place, TrustKey
 
-SUB_PREFIX: Final = "gateway/"
+GATEWAY: Final = "gateway"
+PARTY: Final = "party"
+_ROLES: Final = {GATEWAY: ("statement", "meter"), PARTY: PARTY_ROLES}
 _MOST_KEYS: Final = 500  # in one entry
 _TEXTS: Final = {"reason": "revoked_reason", "identity": "identity"}
-
-Place = tuple[str, str, bytes]
-"""Whose a key is: gateway, meter ("" for the statement key), kid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one entry says: ``keys`` of ``gateway`` as they are from ``iat`` (Unix seconds) on.
+    """What one entry says: the keys of ``about``, a gateway or a party, as they are from ``iat`` (Unix seconds) on.
 
     ``revoked``: they count no more, each from its ``revoked`` time on; those of ``removed`` are out of the policy.
     ``number`` is the entry's own in the log, so that none can be put there a second time.
     """
 
-    gateway: str
+    about: str
     iat: int
     revoked: bool
     keys: tuple[TrustKey, ...]
@@ -43,55 +43,57 @@ class Change:
     number: int = 0
 
 
-def place_of(key: TrustKey) -> Place:
-    """Whose a key is."""
-    return key.gateway or "", key.meter or "", key.kid
+def owner(key: TrustKey) -> str:
+    """Whose a key is, as the sub of an entry about it says."""
+    return f"{PARTY}/{key.party}" if key.party is not None else f"{GATEWAY}/{key.gateway}"
 
 
 def sign_change(ledger: str, change: Change, signer: Signer) -> bytes:
     """The entry, signed by the present key of the ledger."""
     content = CONTENT_REVOKED if change.revoked else CONTENT_ENROLLED
-    claims = {cose.ISS: ledger, cose.SUB: SUB_PREFIX + change.gateway, cose.IAT: change.iat}
-    keys = [_fields(key, place_of(key) in change.removed) for key in change.keys]
+    claims = {cose.ISS: ledger, cose.SUB: change.about, cose.IAT: change.iat}
+    keys = [_fields(key, key.place in change.removed) for key in change.keys]
     payload = cbor.encode({"v": 1, "keys": keys, "number": change.number})
     return cose.sign1({cose.CONTENT_TYPE: content, cose.CWT_CLAIMS: claims}, payload, signer)
 
 
-def gateway_of(entry: bytes) -> str | None:
-    """The gateway that an entry of the ledger's own is about; ``None`` for its rules and its changes of key."""
+def about(entry: bytes) -> str | None:
+    """Whom an entry of the ledger's own is about, as its sub says; ``None`` for its rules and its changes of key."""
     header = cose.Sign1.parse(entry).protected
     if header.get(cose.CONTENT_TYPE) not in (CONTENT_ENROLLED, CONTENT_REVOKED):
         return None
     claims = table(header.get(cose.CWT_CLAIMS), "claims", {cose.ISS, cose.SUB, cose.IAT})
-    return text(claims[cose.SUB], "sub").removeprefix(SUB_PREFIX)
+    return text(claims[cose.SUB], "sub")
 
 
 def parse_change(entry: bytes) -> Change:
-    """Read an entry about a gateway strictly; ``Malformed``. Its signature is checked with the history of keys."""
+    """Read an entry about a gateway or a party strictly; ``Malformed``. Its signature is checked with the history of
+    keys."""
     sign1 = cose.Sign1.parse(entry)
     revoked = sign1.protected.get(cose.CONTENT_TYPE) == CONTENT_REVOKED
     claims = table(sign1.protected.get(cose.CWT_CLAIMS), "claims", {cose.ISS, cose.SUB, cose.IAT})
     sub = text(claims[cose.SUB], "sub")
-    if not sub.startswith(SUB_PREFIX):
-        raise Malformed(f"sub is {sub!r}, not {SUB_PREFIX}NAME")
-    gateway = name(sub.removeprefix(SUB_PREFIX), "gateway")
-    fields = table(cbor.decode(sign1.payload or b""), "change of a gateway", {"v", "keys", "number"})
+    kind, _, whose = sub.partition("/")
+    if kind not in _ROLES:
+        raise Malformed(f"sub is {sub!r}, not {GATEWAY}/NAME or {PARTY}/NAME")
+    whose = name(whose, kind)
+    fields = table(cbor.decode(sign1.payload or b""), f"change of a {kind}", {"v", "keys", "number"})
     if uint(fields["v"], "v") != 1:
-        raise Malformed(f"change of a gateway of version {fields['v']}; this program reads 1")
-    keys = [_key(value, gateway, revoked) for value in array(fields["keys"], "keys", 1, _MOST_KEYS)]
-    places = [place_of(key) for key, _ in keys]
+        raise Malformed(f"change of a {kind} of version {fields['v']}; this program reads 1")
+    keys = [_key(value, kind, whose, revoked) for value in array(fields["keys"], "keys", 1, _MOST_KEYS)]
+    places = [key.place for key, _ in keys]
     if len(set(places)) != len(places):
         raise Malformed("one key stands twice in a change")
-    removed = frozenset(place_of(key) for key, is_removed in keys if is_removed)
+    removed = frozenset(key.place for key, is_removed in keys if is_removed)
     number = uint(fields["number"], "number")
-    return Change(gateway, time_s(claims[cose.IAT], "iat"), revoked, tuple(key for key, _ in keys), removed, number)
+    return Change(sub, time_s(claims[cose.IAT], "iat"), revoked, tuple(key for key, _ in keys), removed, number)
 
 
 def changes_of(entries: Iterable[tuple[int, bytes]]) -> list[Change]:
     """The changes among a ledger's own entries, each given with its number; ``Malformed``."""
     changes = []
     for number, entry in entries:
-        if gateway_of(entry) is not None:
+        if about(entry) is not None:
             changes.append(parse_change(entry))
             if changes[-1].number != number:
                 raise Malformed(f"entry {number} says that it is entry {changes[-1].number}")
@@ -103,10 +105,10 @@ def applied(keys: Mapping[Place, TrustKey], changes: Iterable[Change]) -> dict[P
     held = dict(keys)
     for change in changes:
         for key in change.keys:
-            if place_of(key) in change.removed:
-                held.pop(place_of(key), None)
+            if key.place in change.removed:
+                held.pop(key.place, None)
             else:
-                held[place_of(key)] = key
+                held[key.place] = key
     return held
 
 
@@ -115,29 +117,26 @@ def difference(held: Mapping[Place, TrustKey], wanted: Sequence[TrustKey], iat: 
 
     A key that the file has no more counts as revoked from ``iat`` on.
     """
-    places = {place_of(key) for key in wanted}
+    places = {key.place for key in wanted}
     gone = [_gone(key, iat) for place, key in held.items() if place not in places]
-    changed = [key for key in wanted if held.get(place_of(key)) != key]
-    removed = frozenset(map(place_of, gone))
-    for gateway in sorted({key.gateway or "" for key in (*changed, *gone)}):
-        own = [key for key in changed if key.gateway == gateway]
+    changed = [key for key in wanted if held.get(key.place) != key]
+    removed = frozenset(key.place for key in gone)
+    for whose in sorted({owner(key) for key in (*changed, *gone)}):
+        own = [key for key in changed if owner(key) == whose]
         kinds = (
             (False, [key for key in own if key.revoked is None]),
-            (True, [key for key in own if key.revoked is not None] + [key for key in gone if key.gateway == gateway]),
+            (True, [key for key in own if key.revoked is not None] + [key for key in gone if owner(key) == whose]),
         )
         for revoked, keys in kinds:
             for first in range(0, len(keys), _MOST_KEYS):
                 part = tuple(keys[first : first + _MOST_KEYS])
-                yield Change(gateway, iat, revoked, part, removed.intersection(map(place_of, part)))
+                yield Change(whose, iat, revoked, part, removed.intersection(key.place for key in part))
 
 
 def _gone(key: TrustKey, iat: int) -> TrustKey:
     revoked = iat if key.revoked is None else min(iat, key.revoked)
     reason = key.revoked_reason or "taken out of policy.toml"
-    return TrustKey(
-        key.role, key.key, key.gateway, key.meter, None, key.kid, key.valid_from, key.valid_to, revoked, reason,
-        key.identity,
-    )  # fmt: skip
+    return replace(key, revoked=revoked, revoked_reason=reason)
 
 
 def _fields(key: TrustKey, is_removed: bool) -> dict[str, Any]:
@@ -148,7 +147,7 @@ def _fields(key: TrustKey, is_removed: bool) -> dict[str, Any]:
     return fields | ({"removed": True} if is_removed else {})
 
 
-def _key(value: object, gateway: str, is_revoked: bool) -> tuple[TrustKey, bool]:
+def _key(value: object, kind: str, whose: str, is_revoked: bool) -> tuple[TrustKey, bool]:
     required = {"role", "public", "valid_from"} | ({"revoked"} if is_revoked else set())
     meters = isinstance(value, dict) and value.get("role") == "meter"
     fields = table(
@@ -157,8 +156,8 @@ def _key(value: object, gateway: str, is_revoked: bool) -> tuple[TrustKey, bool]
         required | ({"meter"} if meters else set()),
         {"valid_to"} | ({"reason", "removed"} if is_revoked else set()) | ({"identity"} if meters else set()),
     )
-    if fields["role"] not in ("statement", "meter"):
-        raise Malformed(f"role is {fields['role']!r}, not statement or meter")
+    if fields["role"] not in _ROLES[kind]:
+        raise Malformed(f"role is {fields['role']!r}, not one of {', '.join(_ROLES[kind])}")
     if type(fields["public"]) is not bytes:
         raise Malformed("public is not a byte string")
     if "removed" in fields and fields["removed"] is not True:
@@ -169,8 +168,9 @@ def _key(value: object, gateway: str, is_revoked: bool) -> tuple[TrustKey, bool]
     if meter == GATEWAY_ITSELF:
         raise Malformed(f"no meter is called {GATEWAY_ITSELF!r}")
     public = PublicKey.from_cose_key(fields["public"])
+    gateway, party = (whose, None) if kind == GATEWAY else (None, whose)
     key = TrustKey(
         fields["role"], public, gateway, meter, None, public.kid, times["valid_from"], times.get("valid_to"),
-        times.get("revoked"), texts.get("revoked_reason"), texts.get("identity"),
+        times.get("revoked"), texts.get("revoked_reason"), texts.get("identity"), party,
     )  # fmt: skip
     return key, "removed" in fields

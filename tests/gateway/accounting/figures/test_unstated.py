@@ -1,0 +1,112 @@
+"""Hours that no statement has: those that a statement would have, and why each is not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.accounting.figures.hour import RUNNING, Hour, Why, strip
+from gateway.accounting.figures.keeping import Figures, Known
+from gateway.accounting.history import history_of
+from gateway.accounting.stating import Part, make
+from ledger_client.accounting.formats.rows import parse_row
+from tests.support.stated import METER, POINT, QUARTER_MS, Site
+
+RESET = 1 << 17
+
+
+def known(site: Site) -> Known:
+    """All that is known of a site now."""
+    figures = Figures(site.loaded.database, lambda: site.machine.wall_ms)
+    figures.look()
+    return figures.wait(60)
+
+
+def hours(found: Known) -> tuple[Hour, ...]:
+    (ahead,) = found.ahead
+    return ahead.hours.get("station", ())
+
+
+def days_work(site: Site) -> None:
+    """Quarters of an hour: measured, split at an edge, with a reset, and a stretch over an outage."""
+    site.publish()
+    site.polls(6 + 90)
+    for _ in range(2):  # 30 s without a register around each of two edges
+        site.polls(2, answered=False)
+        site.polls(88)
+    site.polls(30)
+    site.polls(1, quality=RESET, gain=-site.register)
+    site.polls(59 + 90)
+    site.polls(150, answered=False)
+    site.polls(100)
+    site.stop()
+
+
+def test_hours_that_are_not_stated_are_those_of_the_statement(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    days_work(site)
+    found = known(site)
+    assert found.problem is None
+    assert not found.reading
+    store = site.store()
+    history = history_of(store)
+    part = Part(history.plans[0], site.from_ms, site.from_ms + 6 * QUARTER_MS)
+    rows = [parse_row(row) for row in make(store, history, part, tmp_path, None).statement.rows]
+    store.close()
+    ours = [(h.from_ms, h.to_ms, h.status, h.amount) for h in hours(found) if h.to_ms <= part.to_ms]
+    assert ours == [(row.from_ms, row.to_ms, row.status, row.amount) for row in rows]
+    assert {status for _, _, status, _ in ours} >= {"measured", "split", "unknown"}
+
+
+def test_each_hour_that_is_not_measured_says_why(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    days_work(site)
+    found = hours(known(site))
+    whys = {hour.status: hour.why for hour in found}
+    assert whys["measured"] == ()
+    split, begins = whys["split"], site.from_ms + QUARTER_MS
+    assert split == (
+        Why("gap", {"point": POINT, "at_ms": begins + QUARTER_MS, "gap": "30"}),
+        Why("missed", {"meter": METER, "count": 2, "reason": "timeout"}),
+    )
+    assert whys["unknown"] == (Why("unknown", {"point": POINT}),)
+    opened = next(hour for hour in found if hour.status == "unallocated")
+    assert opened.why[0] == Why("open", {"point": POINT, "at_ms": opened.from_ms + QUARTER_MS})
+    assert opened.why[1] == Why("missed", {"meter": METER, "count": 150, "reason": "timeout"})
+
+
+def test_the_hours_go_on_where_they_were_and_nothing_is_read_twice(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.publish()
+    site.polls(6 + 4 * 90)
+    figures = Figures(site.loaded.database, lambda: site.machine.wall_ms)
+    figures.look()
+    first = hours(figures.wait(60))
+    (part,) = figures._parts.values()
+    assert set(part._books.registers[POINT, "ours"].edges) == {first[-1].to_ms // QUARTER_MS}
+    site.polls(45)
+    site.polls(150, answered=False)
+    site.polls(100)
+    site.stop()
+    place = part._place
+    figures._ended_s = 0
+    figures.look()
+    whole = hours(figures.wait(60))
+    (same,) = figures._parts.values()
+    assert same is part
+    assert part._place > place
+    assert whole[: len(first) - 1] == first[:-1]
+    assert whole == hours(known(site)), "who reads all of it anew finds the same"
+
+
+def test_each_interval_of_a_day_stands_in_its_strip(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    days_work(site)
+    found = known(site)
+    (ahead,) = found.ahead
+    plan, end_ms = ahead.signed.plan, site.from_ms + 12 * QUARTER_MS
+    shown = strip(plan, plan.nodes["station"], site.from_ms - QUARTER_MS, end_ms, hours(found), site.machine.wall_ms)
+    assert [hour.from_ms for hour in shown] == list(range(site.from_ms - QUARTER_MS, end_ms, QUARTER_MS))
+    stretch = [hour for hour in shown if hour.status == "unallocated"]
+    assert len(stretch) == 3
+    assert {hour.row for hour in stretch} == {(stretch[0].from_ms, stretch[-1].to_ms)}
+    assert (shown[0].status, shown[-1].status) == ("no-plan", RUNNING)
