@@ -3,7 +3,7 @@ as they are; and polls that are missed at the ends of an hour."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +22,7 @@ POINT = "export/energy"
 
 
 def stated(
-    registers: dict[str, Callable[[int], float | Decimal]],
+    registers: Mapping[str, Callable[[int], float | Decimal]],
     hours: int = 2,
     polled: Callable[[int], bool] = lambda ms: True,
     **plan: Any,
