@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.registers.accounted import own_events
 from ledger_client.accounting.formats import words
@@ -46,11 +47,18 @@ class SignedPeriod:
 
 @dataclass(slots=True)
 class History:
-    """All of them in the order of their signing; ``entries`` with their places in the commit order."""
+    """All of them in the order of their signing; ``entries`` with their places in the commit order. ``read_to``: the
+    place up to which events have been read. Owned by one thread."""
 
     plans: list[SignedPlan] = field(default_factory=list)
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     periods: list[SignedPeriod] = field(default_factory=list)
+    read_to: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """The names of plans, in the order of their first ones."""
+        return list(dict.fromkeys(signed.plan.name for signed in self.plans))
 
     def of_plan(self, name: str) -> list[SignedPlan]:
         """The plans of a name, in the order in which they follow each other."""
@@ -65,22 +73,39 @@ class History:
                 newest[period.from_ms, period.to_ms] = period
         return [newest[key] for key in sorted(newest)]
 
+    def unstated_ms(self, name: str) -> int | None:
+        """From when on the time of a plan's name is not stated; None: no plan has it, or all nodes of its newest one
+        were closed by then."""
+        plans = self.of_plan(name)
+        if not plans:
+            return None
+        from_ms = max((period.to_ms for period in self.stated(name)), default=plans[0].plan.from_ms)
+        closed = {entry.of for _, entry in self.entries if entry.kind == "closure" and entry.from_ms <= from_ms}
+        measuring = {node.name for node in plans[-1].plan.nodes.values() if node.terms or node.inputs}
+        return None if measuring and measuring <= closed else from_ms
+
+    def read_on(self, store: Database) -> None:
+        """Take what has been signed since. Raises AccountingError where a signed event is none of these rules."""
+        for place, row in own_events(store, self.read_to):
+            if any(name in row.data for name in _NAMES):
+                self._take(place, row)
+            self.read_to = place
+
+    def _take(self, place: int, row: StoredRecord) -> None:
+        record, own = parse_record(row.data), record_hash(row.data)
+        body = record.body
+        if not isinstance(body, Event):
+            return
+        if body.name == words.PLAN:
+            self.plans.append(SignedPlan(parse_plan(body.fields), own, record.claims.iat * 1000))
+        elif body.name == words.ENTRY:
+            self.entries.append((place, parse_entry(body.fields, own)))
+        elif body.name == words.PERIOD:
+            self.periods.append(SignedPeriod(body.fields, own, row.id))
+
 
 def history_of(store: Database) -> History:
     """What the database holds. Raises AccountingError where a signed event is none of these rules."""
     found = History()
-    for place, row in own_events(store):
-        if not any(name in row.data for name in _NAMES):
-            continue
-        record = parse_record(row.data)
-        body = record.body
-        if not isinstance(body, Event):
-            continue
-        own = record_hash(row.data)
-        if body.name == words.PLAN:
-            found.plans.append(SignedPlan(parse_plan(body.fields), own, record.claims.iat * 1000))
-        elif body.name == words.ENTRY:
-            found.entries.append((place, parse_entry(body.fields, own)))
-        elif body.name == words.PERIOD:
-            found.periods.append(SignedPeriod(body.fields, own, row.id))
+    found.read_on(store)
     return found

@@ -81,14 +81,12 @@ def _months(plan: Plan, from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
 
 
 def due(history: History, name: str, now_ms: int) -> list[Part]:
-    """The months that are over and not stated."""
-    plans = history.of_plan(name)
-    if not plans:
+    """The months that are over and not stated; none where all nodes were closed."""
+    from_ms = history.unstated_ms(name)
+    if from_ms is None:
         return []
-    stated = history.stated(name)
-    plan = plans[-1].plan
+    plan = history.of_plan(name)[-1].plan
     now = civil(now_ms, plan.civil_min)
-    from_ms = max((period.to_ms for period in stated), default=plans[0].plan.from_ms)
     to_ms = month_ms(now.year, now.month, plan.civil_min)
     return parts(history, name, from_ms, to_ms) if from_ms < to_ms else []
 

@@ -74,6 +74,7 @@ def export(
     if len(numbers) == 1 and not output.is_dir():
         demand_replaceable(output, "batch file (.mbatch)", is_batch_file, force=force)
         written = [exporter.export(store, numbers[0], output)]
+        lacking = exporter.note_files(store, {numbers[0]: output})
     else:
         chosen = list(numbers) or store.batches.receipted(before_ms)
         written = []
@@ -82,13 +83,15 @@ def export(
             if not as_json:
                 click.echo(f"wrote {done.path}: batch {done.batch}, {done.records} records, {done.size} bytes")
                 _print_proofs(done)
+        folder = {number: output / exporter.file_name(config.gateway_id, number) for number in chosen}
+        lacking = exporter.note_files(store, folder)
         if not as_json:
             there = f"{output}: {len(chosen)} batches, {len(written)} of them new"
             none = "no batch has a receipt yet" if age is None else f"no batch older than {age} has a receipt"
             click.echo(there if chosen else f"{none}: see `meterseal status {config_path}`")
     if as_json:
         facts = [_facts(x) for x in written]
-        click.echo(json.dumps({"written": facts}))
+        click.echo(json.dumps({"written": facts, "not_noted": [in_language(lack, "en") for lack in lacking]}))
     elif not output.is_dir():
         click.echo(f"wrote {output}: batch {written[0].batch}, {written[0].records} records, {written[0].size} bytes")
         _print_proofs(written[0])
@@ -97,6 +100,8 @@ def export(
             f"audit it anywhere: meterseal-ledger audit {files} --trust {config.trust}\n"
             f"prove a record from it: meterseal-ledger prove {output} METER/EPOCH/SEQ -o FILE.mseal"
         )
+    for lack in lacking:
+        click.echo(f"note: {in_language(lack, 'en')}", err=True)
     sys.exit(0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from gateway.accounting.figures.keeping import Figures
 from gateway.accounting.figures.stated import StatedRows
 from gateway.accounting.stating import FOLDER
 from gateway.dashboard.accounts.choice import Choice
-from gateway.dashboard.accounts.figures_page import EMISSIONS, ENERGY, figures
+from gateway.dashboard.accounts.figures_page import EMISSIONS, ENERGY, figures, of_meter
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.live_events import source
 from gateway.dashboard.pages import alarms, batches, events, meter, record
@@ -90,6 +91,7 @@ class _Views:
     def site(self, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
         facts, config = site_view.look(self._site, self._loads, self._sparks), self._site.config
+        facts = replace(facts, accounts=site_view.statements(self._figures.look()))
         return self._rest(
             asked,
             "site",
@@ -100,7 +102,13 @@ class _Views:
         """One meter."""
         query, now_ms, zone = asked.query, self._now_ms(), self._site.config.zone
         facts = meter.look(self._site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
-        return self._rest(asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms, zone)}, "site")
+        known = self._figures.look()
+
+        def whole(store: Database) -> dict[str, Any]:
+            found = of_meter(known, self._rows, store, facts.name, now_ms)
+            return {"meter": replace(meter.complete(facts, store, now_ms, zone), figures=found)}
+
+        return self._rest(asked, "meter", whole, "site")
 
     def figures(self, page_: str, asked: Asked) -> Rest:
         """Energy or emissions of the plans' nodes."""

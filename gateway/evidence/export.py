@@ -6,7 +6,7 @@ by them an audit of this file alone can count what was due (docs/decisions/032).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from gateway.evidence.prove import prove, settled_by
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
+from gateway.storage.capacity import exported
 from gateway.storage.database import Database
 from gateway.storage.record_tables import Records
 from gateway.storage.recovery.repair_report import REPAIRED
 from gateway.storage.rows import Batch
 from ledger_client.durable_files import whole_file
-from ledger_client.errors import EncodeError
-from ledger_client.formats.batch_file import SUFFIX, write_batch
+from ledger_client.errors import EncodeError, LedgerClientError
+from ledger_client.formats.batch_file import SUFFIX, BatchFile, write_batch
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.messages import Said, said_of
 
@@ -115,6 +116,34 @@ def _batch(store: Database, number: int) -> Batch:
     if batch is not None or number < first.batch:
         raise GatewayError(Message("export-batch-gone", batch=number, path=path, first=first.batch, last=last.batch))
     raise GatewayError(Message("export-no-batch", batch=number, path=path, first=first.batch, last=last.batch))
+
+
+def note_files(store: Database, files: Mapping[int, Path]) -> list[Message]:
+    """Note that these batches are in files, so that pruning need not wait for them: each that is there, also where an
+    earlier run has written it. What could not be noted is said, and costs no file."""
+    batches, lacking = list[Batch](), list[Message]()
+    noted = exported.noted(store)
+    for number, path in files.items():
+        batch = store.batches.numbered(number)
+        if batch is None or not path.is_file() or any(each.first <= number <= each.last for each in noted):
+            continue
+        try:
+            entry = BatchFile.open(path).entry
+        except LedgerClientError as error:
+            lacking.append(Message("export-not-this-batch", path=str(path), batch=number, error=error.said))
+            continue
+        if entry == batch.entry:
+            batches.append(batch)
+        else:
+            other = Message("export-of-other-statement")
+            lacking.append(Message("export-not-this-batch", path=str(path), batch=number, error=other))
+    try:
+        if batches:
+            exported.note(store, batches)
+    except OSError as error:
+        path = store.path.with_name(exported.NAME)
+        lacking.append(Message("export-not-noted", path=str(path), error=os_error(error)))
+    return lacking
 
 
 def file_name(gateway: str, number: int) -> str:

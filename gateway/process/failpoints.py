@@ -13,7 +13,7 @@ from pathlib import Path
 
 STATIONS = (
     "poll", "sign", "commit", "committed", "cut", "seal", "sealed", "submit", "submitted", "settle", "settled",
-    "prune", "pruned", "migrate", "restore", "restored",
+    "prune", "pruned", "exported", "migrate", "restore", "restored",
     "rows", "stated", "recover", "recovered", "aside", "repaired",
 )  # fmt: skip
 

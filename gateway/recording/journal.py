@@ -35,7 +35,8 @@ from gateway.records import (
     Timestamp,
     said_fields,
 )
-from gateway.storage.capacity import disk_space, pruning
+from gateway.storage.capacity import disk_space
+from gateway.storage.capacity.pruning import Pruner
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from ledger_client.messages import Said
@@ -66,6 +67,7 @@ class Journal:
         now = clock.schedule_ms()
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
+        self._pruner = Pruner()
         self.held: Said | None = None
         """Why nothing is sealed for the time being; cuts go on. Set and read by any thread."""
         self.on_seal: list[Callable[[], object]] = []
@@ -372,11 +374,7 @@ class Journal:
     def _prune(self, now: int) -> None:
         self._prune_at_ms = now + PRUNE_EVERY_MS
         try:
-            record_ms = self._clock.now_ms()
-            keep_ms = self.rules.limits.keep_ms
-            if pruning.prune(self._store, self.rules.required, record_ms - keep_ms) or pruning.prune_summaries(
-                self._store, record_ms - max(keep_ms, pruning.MINUTES_LEAST_MS), record_ms - pruning.HOURS_KEPT_MS
-            ):
+            if self._pruner.take(self._store, self.rules.required, self._clock.now_ms(), self.rules.limits.keep_ms):
                 self._prune_at_ms = now + PRUNE_ON_MS
         except Damaged as error:
             self.found_damaged(error)

@@ -65,4 +65,5 @@ class MemoryState:
 
     def use(self, books: Books, offsets: Iterable[Offset]) -> None:
         """See State."""
-        self.offsets += [(books, offset) for offset in offsets]
+        kept = [(own, offset) for own, offset in self.offsets if own != books]
+        self.offsets = kept + [(books, offset) for offset in offsets]

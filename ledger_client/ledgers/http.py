@@ -58,7 +58,7 @@ class HttpLedger:
             return self._receipt(answer)
         if answer.status in (302, 303):
             return self._pending(answer, statement_id(entry))
-        raise _refusal(answer)
+        raise refusal(answer)
 
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
         """GET the Location that the submission got, else /entries/{base64url(statement id)}.
@@ -74,14 +74,14 @@ class HttpLedger:
             if answer.status in (302, 303):
                 return self._pending(answer, statement_id)
             if answer.status not in _UNKNOWN:
-                raise _refusal(answer)
+                raise refusal(answer)
         self._forget(statement_id)
         return None
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         """GET /gateways/{gateway}/last."""
         answer = self._extension(gateway, "last")
-        match _value(answer):
+        match value_of(answer):
             case None:
                 return None
             case {"batch": int(batch), "id": bytes(id_)} if len(id_) == 32 and batch >= 0:
@@ -116,7 +116,7 @@ class HttpLedger:
 
     def _page(self, gateway: str, after: int) -> list[tuple[int, bytes]]:
         answer = self._extension(gateway, f"statements?after={after}")
-        entries = _value(answer)
+        entries = value_of(answer)
         if not isinstance(entries, list) or not all(isinstance(entry, bytes) for entry in entries):
             raise LedgerUnavailable(Message("http-no-list", answer=answer.said))
         try:
@@ -131,7 +131,7 @@ class HttpLedger:
         if answer.status in (404, 405, 501):
             raise Unsupported(Message("http-not-embedded", url=self._base))
         if answer.status != expected:
-            raise _refusal(answer)
+            raise refusal(answer)
         return answer
 
     def _receipt(self, answer: Answer) -> bytes:
@@ -173,7 +173,7 @@ class HttpLedger:
         return self._client.ask(method, url, headers, cap, body)
 
 
-def _refusal(answer: Answer) -> Refused | LedgerUnavailable:
+def refusal(answer: Answer) -> Refused | LedgerUnavailable:
     """What a status other than the expected ones means: the ledger's no, or nothing that can be built on."""
     problem = parse_problem(answer.body)
     if 400 <= answer.status < 500 and answer.status not in _PASSING:
@@ -187,7 +187,7 @@ def _refusal(answer: Answer) -> Refused | LedgerUnavailable:
     return LedgerUnavailable(said, answer.retry_after_s())
 
 
-def _value(answer: Answer) -> object:
+def value_of(answer: Answer) -> object:
     """The CBOR value of an answer; raises ``LedgerUnavailable`` with the evidence when it is none."""
     try:
         return cbor.decode(answer.body, foreign=True)

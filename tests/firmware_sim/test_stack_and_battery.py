@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import struct
 import subprocess
@@ -189,6 +190,25 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[socket.sock
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+def test_a_gateway_that_reads_the_months_plants_finds_the_carbon_of_the_coal(
+    site: tuple[socket.socket, Path], tmp_path: Path
+) -> None:
+    for file in MONTH.parent.glob("*.toml"):
+        shutil.copy(file, tmp_path)
+    config = tmp_path / "gateway.toml"
+    config.write_text(config.read_text().replace("port = 502", f"port = {site[0].getpeername()[1]}"))
+    command = [sys.executable, "-m", "gateway.cli", "read", str(config), "unit", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    read = {one["name"]: float(one["value"]) for one in json.loads(done.stdout)["values"]}
+    normal = read["flow"] * 273.15 / (273.15 + read["temperature"]) * read["pressure"] / 1013.25
+    by_stack = read["co2"] / 100 * normal * (1 - read["h2o"] / 100) * KG_PER_NM3
+    fuel = load_scenario(MONTH).plant.stack
+    by_fuel = read["load"] / (1000 * fuel.ncv_mj_kg) * fuel.carbon * CO2_PER_CARBON
+    assert by_stack == pytest.approx(by_fuel, rel=FLOW_NOISE + 2 * GAS_NOISE + 0.01)
+    assert read["coal"] >= 1_000_000
 
 
 def test_the_log_of_the_months_plants_has_what_the_plant_held(site: tuple[socket.socket, Path]) -> None:

@@ -43,6 +43,14 @@ def _one_regime(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
             yield {"from": row.from_ms, "valid": valid, "possible": possible}
 
 
+def superseded(books: Mapping[str, Any]) -> Iterator[str]:
+    """Of a statement that a later version supersedes: how far fuel and stack were apart."""
+    for one in books["by_fuel"]:
+        difference = f"difference {one['difference']} kg" if one["difference"] else "no difference"
+        masses = f"measured {one['measured']} kg, by fuel {one['calculated']} kg, {difference}"
+        yield f"version {books['version']}, superseded: {one['node']} {masses}"
+
+
 def lines(made: stating.Made, books: Mapping[str, Any]) -> Iterator[str]:
     """The text of a statement's books: statuses, I8, M7; tonnes by status; the hours of one regime only."""
     version, complete = books["version"], "complete" if books["complete"] else "not complete"

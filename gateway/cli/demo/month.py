@@ -107,8 +107,8 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(found))
     else:
-        told = [line for pair in zip(stated, found["statements"], strict=True) for line in books.lines(*pair)]
-        out.print("\n".join([*told, *_facts(found)]))
+        first, last = found["statements"]
+        out.print("\n".join([*books.superseded(first), *books.lines(stated[-1], last), *_facts(found)]))
     if not found["equal"]:
         out.print(done.stdout + done.stderr)
     return 0 if found["equal"] and found["i8"] else 1

@@ -11,6 +11,8 @@ from ledger_client.accounting.formats.civil_time import civil, month_ms
 
 HOUR, DAY, MONTH = "hour", "day", "month"
 VIEWS: Final = (HOUR, DAY, MONTH)
+RUNNING_MONTH: Final = "running-month"
+"""The month of the day alone: for pages that show only that."""
 DAY_MS: Final = 86_400_000
 MONTHS: Final = 12
 """So many months are shown at a time."""
@@ -52,6 +54,8 @@ class Choice:
         day = self.day(now_ms, civil_min)
         if self.view == HOUR:
             return [(day_ms(day, civil_min), day_ms(day + _DAY, civil_min))]
+        if self.view == RUNNING_MONTH:
+            return [self.month(now_ms, civil_min)]
         if self.view == MONTH:
             number = day.year * 12 + day.month - 1
             return [_month(n, civil_min) for n in range(number - MONTHS + 1, number + 1)]

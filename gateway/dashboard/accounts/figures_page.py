@@ -6,17 +6,17 @@ recorded so far, and say that they are not stated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from gateway.accounting.figures.due import Due
-from gateway.accounting.figures.hour import GONE, Hour, Seen, Why, hours_of, step_ms, strip
+from gateway.accounting.figures.hour import GONE, NO_ROW, Hour, Seen, Why, hours_of, meters_of, step_ms, strip
 from gateway.accounting.figures.keeping import Ahead, Known
 from gateway.accounting.figures.stated import StatedRows, Sum, sums
 from gateway.accounting.history import SignedPeriod, SignedPlan
-from gateway.dashboard.accounts.choice import DAY_MS, HOUR, MONTH, Choice, Stretch
+from gateway.dashboard.accounts.choice import DAY_MS, HOUR, MONTH, RUNNING_MONTH, Choice, Stretch
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from ledger_client.accounting.emissions.products import electricity, factor_for, fuel
@@ -29,6 +29,7 @@ from ledger_client.accounting.formats.numbers import MILLI
 from ledger_client.accounting.formats.plan import Node
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.statement import UNCERTAINTY
+from ledger_client.accounting.tables.corroboration import Corroboration, corroborations
 from ledger_client.accounting.tables.stated import base_unit
 from ledger_client.errors import LedgerClientError
 from ledger_client.messages import Said
@@ -80,14 +81,26 @@ class NodeFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """A measured emission beside those of its fuels (M7), of one statement and its period."""
+
+    signed: Signed
+    from_ms: int
+    to_ms: int
+    beside: Corroboration
+
+
+@dataclass(frozen=True, slots=True)
 class PlanFigures:
-    """One plan by its newest version, its civil time, and its nodes of this page; ``names``: all of them."""
+    """One plan by its newest version, its civil time, and its nodes of this page; ``names``: all of them; ``compared``:
+    of the statements of the month that is shown."""
 
     name: str
     version: int
     civil_min: int
     names: tuple[str, ...]
     nodes: tuple[NodeFigures, ...]
+    compared: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +135,13 @@ def figures(known: Known, rows: StatedRows, store: Database, page: str, choice: 
     )  # fmt: skip
 
 
+def of_meter(
+    known: Known, rows: StatedRows, store: Database, meter: str, now_ms: int
+) -> tuple[tuple[str, int, NodeFigures], ...]:
+    """The running month of the nodes that a meter tells of: plan, its civil time, node. Raises StoreError."""
+    return tuple(_Made(known, rows, store, Choice(RUNNING_MONTH), now_ms).of_meter(meter))
+
+
 class _Made:
     def __init__(self, known: Known, rows: StatedRows, store: Database, choice: Choice, now_ms: int) -> None:
         self._known, self._rows, self._store, self._choice, self._now_ms = known, rows, store, choice, now_ms
@@ -137,11 +157,32 @@ class _Made:
             shown = shown or own[:fit]
             nodes = tuple(self._node(signed, node) for node in shown)
             version, civil_min = signed.plan.version, signed.plan.civil_min
-            yield PlanFigures(name, version, civil_min, tuple(node.name for node in own), nodes)
+            compared = tuple(self._compared(name, civil_min)) if page == EMISSIONS else ()
+            yield PlanFigures(name, version, civil_min, tuple(node.name for node in own), nodes, compared)
+
+    def of_meter(self, meter: str) -> Iterator[tuple[str, int, NodeFigures]]:
+        """The running month of each node that a meter tells of: the plan, its civil time, the node."""
+        for name in dict.fromkeys(signed.plan.name for signed in self._known.history.plans):
+            signed = self._known.history.of_plan(name)[-1]
+            for node in signed.plan.nodes.values():
+                if meter in meters_of(signed.plan, node):
+                    yield name, signed.plan.civil_min, self._node(signed, node)
+
+    def _compared(self, name: str, civil_min: int) -> Iterator[Compared]:
+        for period in self._periods(name, self._choice.month(self._now_ms, civil_min)):
+            plan, span = self._by_record[bytes(period.fields["plan"])].plan, (period.from_ms, period.to_ms)
+            sources = {node.name for node in plan.nodes.values() if node.compare is not None}
+            sources |= {node.compare for node in plan.nodes.values() if node.compare is not None}
+            try:
+                rows = [row for node in sorted(sources) for row in self._rows.rows(plan, period, node, *span)]
+            except GatewayError:
+                continue  # the nodes' lines say so
+            (signed,) = _signed([period])
+            yield from (Compared(signed, *span, one) for one in corroborations(plan, span, rows))
 
     def _node(self, signed: SignedPlan, node: Node) -> NodeFigures:
         plan, choice = signed.plan, self._choice
-        by_month = node.method in _PRODUCTS and choice.view != MONTH
+        by_month = node.method in _PRODUCTS and choice.view not in (MONTH, RUNNING_MONTH)
         steps = [choice.month(self._now_ms, plan.civil_min)] if by_month else choice.steps(self._now_ms, plan.civil_min)
         steps = [step for step in steps if step[0] < self._now_ms] or steps[:1]
         factor, provisional = _factor(signed, node, steps[-1][0])
@@ -218,6 +259,7 @@ class _Made:
 
     def _product(self, signed: SignedPlan, name: str, hours: Sequence[Hour]) -> list[Sum]:
         """What the energy or fuel of some hours gives so far (M6, M8)."""
+        hours = [hour for hour in hours if hour.status not in NO_ROW]
         if not hours:
             return []
         plan, node = signed.plan, signed.plan.nodes[name]
@@ -271,15 +313,3 @@ def _gone(node: Node, period: SignedPeriod, step: Stretch, step_: int) -> Iterat
     """Hours whose rows are not here."""
     for begin_ms in range(max(step[0], period.from_ms), min(step[1], period.to_ms), step_):
         yield Hour(node.name, begin_ms, begin_ms + step_, GONE, None, (Why(GONE, {}),))
-
-
-def node_of(known: Known, meter: str) -> Mapping[str, list[str]]:
-    """By plan, the nodes that a meter's points are terms or inputs of."""
-    found: dict[str, list[str]] = {}
-    for name in dict.fromkeys(signed.plan.name for signed in known.history.plans):
-        plan = known.history.of_plan(name)[-1].plan
-        for node in plan.nodes.values():
-            points = [point for _, point in node.terms] + list(node.gauges.values())
-            if any(plan.points[point].meter == meter for point in points):
-                found.setdefault(name, []).append(node.name)
-    return found

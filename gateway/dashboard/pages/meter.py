@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
+from gateway.dashboard.accounts.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.charts import HOUR, Chart, Quantity
@@ -71,6 +72,8 @@ class MeterFacts:
     chart: Chart | None = None
     coverage: tuple[Coverage, ...] = ()
     chain: tuple[Link, ...] = ()
+    figures: tuple[tuple[str, int, NodeFigures], ...] = ()
+    """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
 
 
 def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:

@@ -12,6 +12,7 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
+from gateway.accounting.figures.keeping import Known
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.dashboard.pages import values
@@ -107,6 +108,22 @@ class FeedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementsNow:
+    """Statements of the accounting: how many are due, and when the period of the newest one ended (None: there is
+    none)."""
+
+    due: int
+    stated_to_ms: int | None
+
+
+def statements(known: Known) -> StatementsNow | None:
+    """How it stands with them; None: no plan is published."""
+    if not known.history.plans:
+        return None
+    return StatementsNow(len(known.due), max((period.to_ms for period in known.history.periods), default=None))
+
+
+@dataclass(frozen=True, slots=True)
 class SiteFacts:
     """All that the site page shows."""
 
@@ -126,6 +143,7 @@ class SiteFacts:
     last_batch: Batch | None = None
     oldest_unanchored_ms: int | None = None
     commit_every: str = ""
+    accounts: StatementsNow | None = None
 
     @property
     def meters(self) -> Sequence[MeterRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -40,8 +40,12 @@ class Scale(NamedTuple):
 
 def scale_of(node: NodeFigures) -> Scale:
     """One unit for all figures of a node, by the largest."""
-    peak = max((abs(amount) for amount in _amounts(node)), default=0)
-    names = _LARGER[node.unit]
+    return scale_for(node.unit, _amounts(node))
+
+
+def scale_for(unit: str, amounts: Iterable[int]) -> Scale:
+    """The same for some amounts in thousandths of a base unit."""
+    peak, names = max((abs(amount) for amount in amounts), default=0), _LARGER[unit]
     steps = next((n for n in range(len(names) - 1) if peak < 10 ** (3 * n + 6)), len(names) - 1)
     return Scale(names[steps], 3 * steps)
 
@@ -93,6 +97,11 @@ def month_of(from_ms: int, to_ms: int, civil_min: int) -> str:
     if whole and (end.year * 12 + end.month) - (begin.year * 12 + begin.month) == 1:
         return f"{begin:%Y-%m}"
     return "/".join(f"{civil(ms, 0):%Y-%m-%dT%H:%M:%SZ}" for ms in (from_ms, to_ms))
+
+
+def percent(share: Decimal) -> str:
+    """A share of 1, in percent with two places."""
+    return f"{formats.exact(Decimal(f'{share * 100:.2f}'), None)} %"
 
 
 def offset(civil_min: int) -> str:

@@ -137,6 +137,8 @@ def environment(language: str) -> Environment:
         sign_of=figures_words.sign,
         why_of=partial(figures_words.why_text, words),
         scale_of=figures_words.scale_of,
+        scale_for=figures_words.scale_for,
+        percent=figures_words.percent,
         clock_of=figures_words.clock,
         moment_of=figures_words.moment,
         period_of=figures_words.month_of,

@@ -11,7 +11,8 @@ from gateway.config.model import Config
 from gateway.messages.message import Message
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import THINNING, Limits, Space
-from gateway.storage.capacity.pruning import HOURS_KEPT_MS
+from gateway.storage.capacity.pruning import HOURS_KEPT_MS, may_go
+from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
@@ -154,9 +155,10 @@ def _nothing_goes(config: Config, store: Database, now_ms: int) -> Message | Non
     if not asked:
         return Message("horizon-nothing-goes")
     away = list(_away(store, asked, now_ms))
-    required = any(entry.policy == "required" for entry in entries)
+    required = [entry.name for entry in entries if entry.policy == "required"]
     if not away or (not required and len(away) < len(asked)):
-        return None
+        batch = may_go(store, required, now_ms - config.document.store.keep)
+        return Retention().waits(store, batch) if batch else None
     return Message("horizon-receipts-missing", ledgers=tuple(away))
 
 

@@ -1,6 +1,7 @@
 """Pruning: settled batches and minute summaries older than ``keep``, hour summaries older than two years.
 
-Called by the recorder on its own thread, a slice at a time, so that no commit of readings waits long for it.
+What a plan still needs stays (retention.py). Called by the recorder on its own thread, a slice at a time, so that no
+commit of readings waits long for it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,27 @@ from collections.abc import Collection
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.process.failpoints import failpoint
+from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 
 SLICE = 500  # records, or summaries, a transaction
 MINUTES_LEAST_MS = 2 * HOUR_MS  # the running hour is made of them after a start
 HOURS_KEPT_MS = 2 * 366 * 24 * HOUR_MS
+
+
+class Pruner:
+    """A gateway's pruning. Owned by the writer thread."""
+
+    def __init__(self) -> None:
+        self._retention = Retention()
+
+    def take(self, store: Database, required: Collection[str], now_ms: int, keep_ms: int) -> bool:
+        """Take one slice of what is older than ``keep_ms``; False when there is nothing more to take."""
+        minutes_before_ms = now_ms - max(keep_ms, MINUTES_LEAST_MS)
+        return prune(store, required, now_ms - keep_ms, self._retention) or prune_summaries(
+            store, minutes_before_ms, now_ms - HOURS_KEPT_MS
+        )
 
 
 def may_go(store: Database, required: Collection[str], before_ms: int) -> Batch | None:
@@ -28,10 +44,10 @@ def may_go(store: Database, required: Collection[str], before_ms: int) -> Batch 
     return batch if settled and asked <= settled else None
 
 
-def prune(store: Database, required: Collection[str], before_ms: int) -> bool:
+def prune(store: Database, required: Collection[str], before_ms: int, retention: Retention) -> bool:
     """Take one slice of the oldest batch that may go; False when there is nothing more to take."""
     batch = may_go(store, required, before_ms)
-    if batch is None:
+    if batch is None or retention.waits(store, batch) is not None:
         return False
     with store.transaction():
         taken = store.records.prune(batch.last_id, SLICE)

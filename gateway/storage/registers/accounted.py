@@ -51,10 +51,10 @@ def _places(sql: Connection, first_id: int, last_id: int, meters: Mapping[str, i
     return (int(place) for (place,) in walked)
 
 
-def own_events(sql: Connection) -> Iterator[tuple[int, StoredRecord]]:
-    """The events of the gateway with their places, oldest first."""
-    rows = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id"
-    return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, GATEWAY))
+def own_events(sql: Connection, behind: int = 0) -> Iterator[tuple[int, StoredRecord]]:
+    """The events of the gateway behind a place, with their places, oldest first."""
+    rows = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id > ? ORDER BY id"
+    return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, GATEWAY, behind))
 
 
 def coverage_reaching(sql: Connection, meter: str, time_ms: int) -> int | None:

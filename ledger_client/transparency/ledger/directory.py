@@ -33,7 +33,8 @@ RULES = (
     "each range goes on behind the last number registered of its meter and epoch, or begins with 0; a first "
     "statement's begins anywhere, one with resume leaves numbers out, and none ever comes twice",
     "from is not below that of the batch before it, but under resume, and to not 300 s ahead of the ledger's clock",
-    "the same statement again gives its first receipt, another one for a taken number is refused for ever",
+    "a claim is signed by a key that is enrolled for its party, and taken by the rules R1 to R4 of docs/claims.md",
+    "the same statement or claim again gives its first receipt, another one for a taken number is refused for ever",
 )
 
 

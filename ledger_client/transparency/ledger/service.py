@@ -1,9 +1,9 @@
-"""Transparency service: registers statements, issues receipts; a statement keeps its first receipt.
+"""Transparency service: registers statements and claims, issues receipts; an entry keeps its first receipt.
 
-The rules in order: a statement that stands in the log gets its first receipt again; else it must be well formed and
-signed by a key that is enrolled for its gateway and valid now; then the log's one writer asks that again of the policy
-that the log tells, decides its place in the gateway's order, and appends it with its receipt. Those who come at once
-share a transaction.
+The rules in order: what stands in the log gets its first receipt again; else it must be well formed and signed by a key
+that is enrolled for its gateway, or party, and valid now; then the log's one writer asks that again of the policy that
+the log tells, decides its place in the gateway's order, or applies the registry's rules to a claim, and appends it with
+its receipt. Those who come at once share a transaction.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
 
+from ledger_client.claims.claim import is_claim
+from ledger_client.claims.registry import apply
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats.cose_key import Signer
 from ledger_client.formats.receipt import sign_receipt
@@ -32,7 +34,14 @@ from ledger_client.transparency.ledger.admission import (
     check_order,
     enrolled,
 )
+from ledger_client.transparency.ledger.claim_admission import (
+    admitted_claim,
+    certificate_named,
+    enrolled_party,
+    roles_of,
+)
 from ledger_client.transparency.ledger.directory import LedgerDir
+from ledger_client.transparency.log.claim_tables import owner
 from ledger_client.transparency.log.counters import Counts
 from ledger_client.transparency.log.group_commit import GroupCommit, Work
 from ledger_client.transparency.log.log import Place, Reader, Writer
@@ -87,13 +96,14 @@ class Service:
         now: Callable[[], float] = time.time,
         gateway_rate: float = 0,
     ) -> None:
-        """``gateway_rate``: statements a second that one gateway may submit on average, 0 for any number."""
+        """``gateway_rate``: statements a second that one gateway, or claims that one party, may submit on average, 0
+        for any number."""
         self.name = folder.log.name
         self._folder = folder
         self._log = folder.log
         self.counts = Counts()
         self._group = GroupCommit(folder.log, self.counts)
-        self._gateways = Buckets(gateway_rate)
+        self._submitters = Buckets(gateway_rate)
         self._policy = policy
         self._now = now
 
@@ -146,26 +156,55 @@ class Service:
         known = self.receipt(statement_id)
         if known is not None:
             return statement_id, known, None
+        return statement_id, b"", self._claim(entry) if _means_claim(entry) else self._statement(entry)
+
+    def _statement(self, entry: bytes) -> Work:
+        """What will register a batch statement."""
         signed = self._checked(entry)
         statement = signed.statement
-        sub = id_to_text(statement_id)
 
         def register(log: Writer) -> bytes:
-            first = log.receipt(statement_id)  # again, now as the only writer: another submitter may have been faster
+            first = log.receipt(signed.id)  # again, now as the only writer: another submitter may have been faster
             if first is None:
                 enrolled(statement.gateway, signed.kid, self._policy.at(log), int(self._now()))
                 check_order(log, statement)
-                signer, iat = self._present(log)
-
-                def sign(place: Place) -> bytes:
-                    return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
-
-                first = log.append(entry, sign, gateway=statement.gateway, batch=statement.batch)
+                first = self._append(log, entry, statement.gateway, statement.batch)
                 log.take_ranges(signed)
-            assert first is not None  # append returns what its signer returned
             return first
 
-        return statement_id, b"", register
+        return register
+
+    def _claim(self, entry: bytes) -> Work:
+        """What will register a claim."""
+        signed = admitted_claim(entry, self._policy.current(), int(self._now()))
+        claim = signed.claim
+        whose = owner(claim.party)
+        self._demand_room(whose)
+
+        def register(log: Writer) -> bytes:
+            first = log.receipt(signed.id)
+            if first is None:
+                policy, now = self._policy.at(log), int(self._now())
+                enrolled_party(claim.party, signed.kid, policy, now)
+                apply(log.claims, claim, roles_of(policy, now), self.name)
+                if (cert := certificate_named(claim)) is not None:
+                    log.claims.note(cert, log.size())
+                first = self._append(log, entry, whose, claim.number)
+            return first
+
+        return register
+
+    def _append(self, log: Writer, entry: bytes, whose: str, number: int) -> bytes:
+        """Append an entry; its receipt."""
+        signer, iat = self._present(log)
+        sub = id_to_text(sha256(entry).digest())
+
+        def sign(place: Place) -> bytes:
+            return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
+
+        receipt = log.append(entry, sign, gateway=whose, batch=number)
+        assert receipt is not None  # append returns what its signer returned
+        return receipt
 
     def writable(self) -> bool:
         """Whether the ledger can take statements: its disk takes what is written."""
@@ -202,17 +241,27 @@ class Service:
 
     def _checked(self, entry: bytes) -> SignedStatement:
         signed = admitted(entry, self._policy.current(), int(self._now()))
-        gateway = signed.statement.gateway
-        wait = self._gateways.take(gateway)  # now that it is known to be this gateway: nobody can use up its share
+        self._demand_room(signed.statement.gateway)
+        return signed
+
+    def _demand_room(self, whose: str) -> None:
+        """Raises ``TooOften``. Asked once it is known who submits: nobody can use up another's share."""
+        wait = self._submitters.take(whose)
         if wait:
             self.counts.add("limited", "gateway")
-            raise TooOften(f"gateway {gateway} submits more than this ledger takes", wait)
-        return signed
+            raise TooOften(f"{whose} submits more than this ledger takes", wait)
 
     def _present(self, log: Reader) -> tuple[Signer, int]:
         """The key that signs at this state of the log and the time that it signs at, never one before it was named."""
         signer, keys = self._folder.keys(log)
         return signer, max(int(self._now()), keys[-1].since)
+
+
+def _means_claim(entry: bytes) -> bool:
+    try:
+        return is_claim(entry)
+    except VerificationError as error:
+        raise Refused(MALFORMED, error.detail) from error
 
 
 @contextmanager

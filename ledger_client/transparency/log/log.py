@@ -19,7 +19,7 @@ from typing import Self
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.transparency.log import ranges, tree
+from ledger_client.transparency.log import claim_tables, ranges, tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
 VERSION = 1
@@ -51,6 +51,7 @@ PRAGMA user_version = {VERSION};
 """
 
 _OWN = "FROM entries WHERE gateway IS NULL"
+_STATEMENTS = f"FROM entries WHERE gateway IS NOT NULL AND gateway NOT LIKE '{claim_tables.OWNER}%'"
 # made whenever a log is opened to be written, for logs that are older than it
 _OWN_INDEX = "CREATE INDEX IF NOT EXISTS own_entries ON entries (number) WHERE gateway IS NULL"
 
@@ -85,7 +86,9 @@ class Log:
         """Make an empty log of the ledger ``name`` at a path where nothing is yet; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + "?mode=rwc", path)
         try:
-            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}{_OWN_INDEX}; {'; '.join(ranges.TABLES)};")
+            db.executescript(
+                f"BEGIN EXCLUSIVE; {_SCHEMA}{_OWN_INDEX}; {'; '.join((*ranges.TABLES, *claim_tables.TABLES))};"
+            )
             db.execute("INSERT INTO about (name) VALUES (?)", (name,))
             db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -164,6 +167,8 @@ class Reader:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self.claims = claim_tables.ClaimTables(db)
+        """What the registry knows; writes are a ``Writer``'s."""
 
     def size(self) -> int:
         """How many entries the log holds, its own among them."""
@@ -200,7 +205,7 @@ class Reader:
 
     def gateways(self) -> list[tuple[str, int, int]]:
         """Every gateway with its number of statements and its last batch, by name."""
-        query = "SELECT gateway, count(*), max(batch) FROM entries WHERE gateway IS NOT NULL GROUP BY gateway"
+        query = f"SELECT gateway, count(*), max(batch) {_STATEMENTS} GROUP BY gateway"
         return sorted((str(name), int(count), int(last)) for name, count, last in self._db.execute(query))
 
     def entries(self, first: int, limit: int) -> Iterator[tuple[int, bytes]]:
@@ -262,8 +267,9 @@ class Writer(Reader):
     ) -> bytes | None:
         """Add an entry and the receipt that ``receipt`` signs for its place; returns that receipt.
 
-        ``None`` as ``receipt`` is for the ledger's rules at 0 and its changes of key; the path of entry 0 would be
-        empty and so no RFC 9942 receipt at all.
+        ``gateway`` and ``batch`` say whose it is and its number there: a gateway's batch, or a party's claim
+        (``claim_tables.owner``). ``None`` as ``receipt`` is for the ledger's rules at 0 and its changes of key; the
+        path of entry 0 would be empty and so no RFC 9942 receipt at all.
         """
         index = self.size()
         size = index + 1
@@ -298,13 +304,14 @@ def _name(db: sqlite3.Connection, path: Path) -> str:
 
 def _bring_up(db: sqlite3.Connection, path: Path) -> None:
     try:
-        db.execute(_OWN_INDEX)
+        for statement in (_OWN_INDEX, *claim_tables.TABLES):
+            db.execute(statement)
         if ranges.there(db):
             return
         db.execute("BEGIN IMMEDIATE")
         try:
             if not ranges.there(db):  # another process may have been faster
-                found = db.execute("SELECT entry FROM entries WHERE gateway IS NOT NULL ORDER BY number")
+                found = db.execute(f"SELECT entry {_STATEMENTS} ORDER BY number")
                 ranges.make(db, (bytes(entry) for (entry,) in found))
             db.execute("COMMIT")
         except BaseException:

@@ -40,6 +40,10 @@ class Policy:
     def __init__(self, keys: tuple[TrustKey, ...]) -> None:
         self.keys = keys
         self._index = {(key.gateway, key.meter, key.kid): key for key in keys if key.gateway is not None}
+        self._of_party: dict[str, list[TrustKey]] = {}
+        for key in keys:
+            if key.party is not None:
+                self._of_party.setdefault(key.party, []).append(key)
         self._parties = {(key.party, key.kid): key for key in keys if key.party is not None}
 
     def find(self, gateway: str, kid: bytes, meter: str | None = None) -> TrustKey | None:
@@ -49,6 +53,10 @@ class Policy:
     def party(self, name: str, kid: bytes) -> TrustKey | None:
         """The enrolled key of a party, whatever its role, with this kid."""
         return self._parties.get((name, kid))
+
+    def party_keys(self, name: str) -> list[TrustKey]:
+        """The keys of a party, revoked ones too."""
+        return self._of_party.get(name, [])
 
     def statement_keys(self, gateway: str) -> list[TrustKey]:
         """The statement keys of a gateway, revoked ones too."""

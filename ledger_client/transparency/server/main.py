@@ -18,6 +18,7 @@ from ledger_client.http_server.connection import Turnstile
 from ledger_client.http_server.listening import ListenError, listen_at
 from ledger_client.http_server.log_limiter import Quiet
 from ledger_client.http_server.tls_reload import Certificates
+from ledger_client.transparency.ledger.claim_view import ClaimView
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.service import Service
@@ -78,7 +79,13 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
             say(stack.enter_context(_metrics(options.metrics, ledger, view, policy, turnstile)))
         if doors.mqtt is not None:
             stack.enter_context(closing(MqttService(ledger, doors.mqtt, doors.broker)))
-        site = app(ledger, view, policy_in_force=lambda: _in_force(policy), address_rate=options.rate)
+        site = app(
+            ledger,
+            view,
+            ClaimView(folder, policy),
+            policy_in_force=lambda: _in_force(policy),
+            address_rate=options.rate,
+        )
         started = f"ledger {ledger.name} listens on {_url(doors, listener)}"
         _run(site, turnstile, listener, doors, lambda: say(started))
 

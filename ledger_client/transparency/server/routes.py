@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ledger_client.claims import registry
 from ledger_client.errors import NOTHING, LedgerUnavailable, Refused
 from ledger_client.formats import cbor
 from ledger_client.http_server.token_bucket import Buckets
@@ -30,8 +31,10 @@ from ledger_client.transparency.ledger.admission import (
     TAKEN,
     UNKNOWN_KEY,
 )
+from ledger_client.transparency.ledger.claim_view import ClaimView
 from ledger_client.transparency.ledger.service import Service, TooOften
 from ledger_client.transparency.ledger.view import LogView
+from ledger_client.transparency.server.claim_routes import routes as claim_routes
 from ledger_client.transparency.server.intake import Intake
 from ledger_client.transparency.server.log_routes import routes as log_routes
 from ledger_client.transparency.server.problem import Problem, malformed, named, number
@@ -50,11 +53,21 @@ _STATUS = {
     TAKEN: 409,
     OUT_OF_ORDER: 409,
     NOT_YET: 409,
+    registry.MALFORMED: 400,
+    registry.UNKNOWN_PARTY: 403,
+    registry.NOT_THE_ISSUER: 403,
+    registry.NOT_THE_HOLDER: 403,
+    registry.NUMBER_TAKEN: 409,
+    registry.ORIGIN_TAKEN: 409,
+    registry.NOT_THIS_SLICE: 409,
+    registry.FINAL: 409,
 }
 
 
-def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], address_rate: float) -> ASGIApp:
-    """The ASGI application over one ledger and the view of its log.
+def app(
+    ledger: Service, view: LogView, claims: ClaimView, *, policy_in_force: Callable[[], bool], address_rate: float
+) -> ASGIApp:
+    """The ASGI application over one ledger and the views of its log and of its registry.
 
     ``policy_in_force`` says whether the policy file is the policy; one address may ask ``address_rate`` times a second.
     """
@@ -87,6 +100,7 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
         Route("/entries", post_entry, methods=["POST"]),
         Route("/entries/{id}", get_entry, methods=["GET"]),
         *_gateway_routes(ledger),
+        *claim_routes(claims),
         *log_routes(ledger, view),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {

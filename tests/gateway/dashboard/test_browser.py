@@ -16,7 +16,8 @@ from tests.system.demo_site import command, until
 OLD, NEW = "21043387", "21099999"
 LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"
 PAGES = (
-    "/", "/meters/export-main", "/batches", "/batches/0", "/events", "/alarms", "/diagnosis", "/configuration",
+    "/", "/energy", "/emissions", "/meters/export-main",
+    "/batches", "/batches/0", "/events", "/alarms", "/diagnosis", "/configuration",
 )  # fmt: skip
 
 
