@@ -147,7 +147,7 @@ def test_more_than_a_point_or_a_node_can_is_implausible(most: int, capacity: int
 @pytest.mark.parametrize(("used", "found"), [(100, {}), (101, {}), (102, {"unbalanced": 1})])
 def test_a_site_balances_within_its_uncertainty(used: int, found: dict[str, int]) -> None:
     """100 kW come in, each meter is good to 1 %: √(1² + 1.01²) = 1.42 kWh an hour."""
-    doubt = {"u": Decimal("0.01"), "u_source": "certificate"}
+    doubt: dict[str, Any] = {"u": Decimal("0.01"), "u_source": "certificate"}
     points = {"grid/import": counter(**doubt), "load/energy": counter(**doubt)}
     nodes = {"grid": node("import", "grid/import"), "load": node("consumption", "load/energy")}
     registers = {"grid/import": rising(100), "load/energy": rising(used)}
