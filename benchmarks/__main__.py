@@ -5,16 +5,23 @@ The options of a benchmark are the parameters of its ``run``, with dashes for un
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import inspect
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import FrameType
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 Run = Callable[..., dict[str, object]]
 NAMES = sorted(p.stem.replace("_", "-") for p in Path(__file__).parent.glob("[a-z]*.py"))
+
+ENDS = signal.SIGINT, signal.SIGTERM
 
 
 class WrongUse(Exception):
@@ -86,5 +93,24 @@ def _value(option: str, text: str, kind: Any) -> Any:
         raise WrongUse(f"{option} {text}: give a number") from None
 
 
+def _ended(number: int, _: FrameType | None) -> NoReturn:
+    """Leave every ``with``, which end what a benchmark has started."""
+    for each in ENDS:
+        signal.signal(each, signal.SIG_IGN)
+    atexit.register(_end_children)
+    sys.exit(128 + number)
+
+
+def _end_children() -> None:
+    """End what was just being started when the signal came, so that no ``with`` knew of it."""
+    for task in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, task.read_text().split()):
+            with suppress(OSError):  # it has ended, and was waited for
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
 if __name__ == "__main__":
+    for each in ENDS:
+        signal.signal(each, _ended)
     sys.exit(main(sys.argv[1:]))

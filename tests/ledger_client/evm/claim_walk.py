@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import dataclass, field, fields
 from functools import partial
+from typing import TypeVar
 
 from ledger_client.claims import claim, registry
 from ledger_client.claims.memory_state import MemoryState
@@ -26,6 +27,7 @@ _OWNED = 0.02  # share of the operations that the owner does
 DONE, AGAIN = "done", "the same again"
 Outcome = tuple[str, str]  # what was tried, and what became of it
 
+_T = TypeVar("_T", Model, MemoryState)
 Try = Callable[[Model], None]
 Told = list[tuple[str, int, claim.Deed]]
 
@@ -161,7 +163,7 @@ class Walk:
         return None
 
     def _model(self, take: Try) -> str | None:
-        tried = Model(*(copy(getattr(self.model, one.name)) for one in fields(Model)))
+        tried = _another(self.model)
         try:
             take(tried)
         except No as no:
@@ -170,7 +172,7 @@ class Walk:
         return None
 
     def _python(self, told: Told) -> str | None:
-        tried = deepcopy(self.state) if len(told) > 1 else self.state
+        tried = _another(self.state) if len(told) > 1 else self.state
         try:
             for who, first, deed in told:
                 registry.apply(tried, claim.Claim(who, first, REGISTRY, 1, deed), self.model_roles, REGISTRY)
@@ -242,6 +244,11 @@ class Walk:
         holder = self.random.choice((*PARTIES, "nobody", "rival") if self.random.random() < 0.1 else PARTIES)
         row = f"row {self.random.randrange(2)}"
         return Cert(issuer, device, begin, begin + 900 * quarters, units, "period", row, holder)
+
+
+def _another(one: _T) -> _T:
+    """The same again, to try a claim on; what is inside of its tables is replaced and never changed."""
+    return type(one)(*(copy(getattr(one, each.name)) for each in fields(one)))
 
 
 def _well_formed(cert: Cert) -> bool:
