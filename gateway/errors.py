@@ -9,7 +9,8 @@ GatewayError                 root; its text says what, where and the fix
 │   ├── Unfinished           … within the time that it was given
 │   └── StartAgain           … it does not stand where this process left it: only a new start can go on
 ├── Declined                 the answer is no
-│   └── NotYet               … for now: a record that is not sealed or not anchored yet
+│   ├── NotYet               … for now: a record that is not sealed or not anchored yet
+│   └── WrongField           … because of one field of a page's form (gateway/dashboard/actions.py)
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
 ├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
 ├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/app.py)

@@ -109,10 +109,10 @@ def first_batch(
     gaps = [int(plan.edge_gap_ms(plan.points[name], n.regime)) for n in nodes for _, name in n.terms]
     back_ms = max(gaps, default=0) + plan.interval_ms
     if before is None:
-        return _configured(store, _ended_by(store, from_ms - back_ms, oldest).first_id, oldest)
+        return _configured(store, ended_by(store, from_ms - back_ms, oldest).first_id, oldest)
     end, earliest = reaching(store, plan, from_ms, closed), max(int(before.fields["batches"][0][0]), oldest.batch)
     while True:
-        begin = _ended_by(store, from_ms - back_ms, oldest)
+        begin = ended_by(store, from_ms - back_ms, oldest)
         fed = feed(Books(plan), store, begin.first_id, end.last_id, places=True)
         looks = list(_looks(fed, nodes, from_ms))
         if all(looks) or begin.batch <= earliest:
@@ -137,7 +137,8 @@ def _last_edge(books: Books, node: Node, from_ms: int) -> int | None:
     return max((n for n in known if n * books.plan.interval_ms <= from_ms), default=None)
 
 
-def _ended_by(store: Database, time_ms: int, oldest: Batch) -> Batch:
+def ended_by(store: Database, time_ms: int, oldest: Batch) -> Batch:
+    """The newest batch whose readings all are of before a time; where there is none, the oldest."""
     number = batch_ended_by(store, time_ms - HOUR_MS)
     return (store.batches.numbered(number) if number is not None else None) or oldest
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.accounting import signing
+from gateway.accounting import exchange, signing
+from gateway.accounting.exchange import Exchange
 from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.agent.lines import LineSet
 from gateway.agent.reload import Reload
@@ -19,6 +20,8 @@ from gateway.process.control_socket import Order
 from gateway.recording.recorder import Recorder
 from gateway.records import GATEWAY
 from gateway.runtime.context import FeedStates, line_of
+from gateway.storage.database import Database
+from gateway.storage.writer import T
 from ledger_client.formats.record import Event
 
 SHARED_CLEARED = "shared-cleared"  # somebody says that the other master is off the line
@@ -45,6 +48,7 @@ class Orders(Mapping[str, Order]):
         self._signing = asyncio.Lock()
         self._fixed: dict[str, Order] = {
             "accept": self._accept,
+            "registers": self._registers,
             "health": self._health,
             **orders(board),
             "preview": reload.preview,
@@ -73,10 +77,35 @@ class Orders(Mapping[str, Order]):
         meter, user = order["meter"], order.get("user", "")
         line = line_of(self._lines.by_name, meter, self._path)
         registers = [signing.event_of("entry", fields) for fields in order.get("registers", ())]
+        exchange.demand_bridging(registers, await self._looked(partial(exchange.shown, meter=meter)), {})
         done = await self._commissioning.accept(line, meter, order["serial"], order["reason"], user)
-        moment = {"from": done["time_ms"], "to": done["time_ms"]}
+        if not registers:
+            return done
+        found = await self._looked(partial(exchange.exchanged, meter=meter))
+        return done | await self._bridged(registers, found, done["time_ms"])
+
+    async def _registers(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Sign the registers of a meter's newest exchange, which was accepted without them."""
+        meter = order["meter"]
+        found = await self._looked(partial(exchange.exchanged, meter=meter))
+        if found is None:
+            raise Declined(Message("registers-no-exchange", meter=meter))
+        registers = [signing.event_of("entry", fields) for fields in order["registers"]]
+        for event in registers:
+            if event.fields["of"] in found.stated:
+                raise Declined(Message("registers-stated", point=str(event.fields["of"])))
+        return await self._bridged(registers, found, found.time_ms)
+
+    async def _bridged(self, registers: list[Event], found: Exchange | None, time_ms: int) -> dict[str, Any]:
+        if found is not None:
+            exchange.demand_bridging(registers, found.last, found.first)
+        moment = {"from": time_ms, "to": time_ms}
         signed = [await self._signed(Event(event.name, {**event.fields, **moment})) for event in registers]
-        return done | ({"entries": [record.hex() for record in signed]} if signed else {})
+        return {"entries": [record.hex() for record in signed]}
+
+    async def _looked(self, look: Callable[[Database], T]) -> T:
+        """What the database holds behind all that waits for it."""
+        return await asyncio.wrap_future(self._recorder.call(look))
 
     async def _sign(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Sign an event of accounting; the same event twice is signed once."""
@@ -87,10 +116,10 @@ class Orders(Mapping[str, Order]):
         async with self._signing:
             self._recorder.demand_recording()
             look = partial(signing.signed, event=event)
-            if (found := await asyncio.wrap_future(self._recorder.call(look))) is not None:
+            if (found := await self._looked(look)) is not None:
                 return found
             self._recorder.happened(GATEWAY, event)
-            found = await asyncio.wrap_future(self._recorder.call(look))
+            found = await self._looked(look)
         if found is None:
             raise GatewayError(Message("sign-not-recorded", event=event.name))
         return found

@@ -17,7 +17,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.file_owner import is_there
-from ledger_client.enrolment.request import is_request, parse_request, to_text
+from ledger_client.enrolment.proofs import is_request, to_text
+from ledger_client.enrolment.request import parse_request
 from ledger_client.formats.cose_key import base64url, load_private_key
 
 MOST_IN_A_CODE = 1273

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from gateway.accounting import exchange
 from gateway.dashboard.auth.sessions import Done
 from gateway.dashboard.render import formats
 from gateway.errors import Declined, GatewayError, NotYet
@@ -19,6 +20,18 @@ WITHIN_S = 20.0
 """Seconds that a page waits for an act, which continues afterwards: an accepted meter may be in back-off."""
 SHELVES_MS = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 86_400_000, "7d": 7 * 86_400_000}
 """Times for which an alarm can be shelved."""
+
+
+_AT = {"accept-final-below": "final", "accept-initial-above": "initial"}
+"""The field that a refusal of registers is about."""
+
+
+class WrongField(Declined):
+    """What somebody typed into one field of a form cannot be; ``field``: its name."""
+
+    def __init__(self, field: str, message: Said) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 Act = Callable[[GatewayContext, str, Mapping[str, str]], Awaitable[Done]]
@@ -54,11 +67,24 @@ async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Do
         raise Declined(Message("act-no-meter", meter=meter))
     answers = site.line_of(meter).stranger(meter)
     if answers is not None and serial not in (answers, *formats.numbers(answers)):
-        raise Declined(Message("act-serial-differs", meter=meter, serial=serial))
+        raise WrongField("serial", Message("act-serial-differs", meter=meter, serial=serial))
     reason = form.get("reason", "").strip()[:LONGEST]
-    done = await _order(site, "accept", meter=meter, serial=serial, reason=reason, user=user)
+    registers = _registers(site, meter, user, reason, form)
+    done = await _bridging(site, "accept", meter=meter, serial=serial, reason=reason, user=user, registers=registers)
     new, old = (formats.identity(done[name]) for name in ("new", "old"))
     return Done(Message("act-accepted", meter=meter, new=new, old=old))
+
+
+async def registers(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
+    """Sign the registers of an exchange that was accepted without them."""
+    meter = _text(form, "meter")
+    if meter not in site.config.meters:
+        raise Declined(Message("act-no-meter", meter=meter))
+    entries = _registers(site, meter, user, form.get("reason", "").strip()[:LONGEST], form)
+    if not entries:
+        raise Declined(Message("act-registers-none"))
+    await _bridging(site, "registers", meter=meter, registers=entries)
+    return Done(Message("act-registers-signed", meter=meter))
 
 
 async def clear_shared(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
@@ -87,6 +113,7 @@ ACTS: Mapping[str, Act] = {
     "shelve": shelve,
     "unshelve": unshelve,
     "accept": accept,
+    "registers": registers,
     "clear-shared": clear_shared,
     "preview": preview,
     "reload": reload,
@@ -106,6 +133,36 @@ async def _order(site: GatewayContext, name: str, **details: Any) -> dict[str, A
         task.add_done_callback(_heard)
         raise NotYet(Message("act-takes-long"))
     return task.result()
+
+
+async def _bridging(site: GatewayContext, name: str, **details: Any) -> dict[str, Any]:
+    """An order about registers; what it says against one stands at its field."""
+    try:
+        return await _order(site, name, **details)
+    except Declined as error:
+        message = error.message
+        if message is None or message.code not in _AT:
+            raise
+        raise WrongField(f"{_AT[message.code]}.{message.facts['point']}", message) from None
+
+
+def _registers(site: GatewayContext, meter: str, user: str, reason: str, form: Mapping[str, str]) -> list[str]:
+    """The entries that the fields ``final.POINT`` and ``initial.POINT`` say; of a point whose fields are empty none.
+    Raises GatewayError."""
+    given: dict[str, dict[str, exchange.Register]] = {"final": {}, "initial": {}}
+    for name, text in form.items():
+        which, _, point = name.partition(".")
+        if which not in given or not (text := text.strip()[:LONGEST]):
+            continue
+        try:
+            given[which][point] = exchange.number(text)
+        except ValueError:
+            raise WrongField(name, Message("act-register-no-number", point=point, text=text)) from None
+    final, initial = given["final"], given["initial"]
+    for point in sorted(final.keys() ^ initial.keys()):
+        lacking = "initial" if point in final else "final"
+        raise WrongField(f"{lacking}.{point}", Message("act-register-alone", point=point))
+    return exchange.entries(site.config, meter, final, initial, reason, user)
 
 
 def _said(alarm: Mapping[str, Any]) -> Said:

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.dashboard.actions import ACTS
+from gateway.dashboard.actions import ACTS, WrongField
 from gateway.dashboard.auth.login_limits import Logins, TooOften
 from gateway.dashboard.auth.request_guard import Guard
 from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Sessions, Visitors
@@ -164,7 +164,7 @@ class App:
             session.done = None  # told
         user, form = session.user, self._sessions.form(session)
         known = replace(asked, user=user.name, role=user.role, form=form)
-        return replace(known, said=done.said, facts=done.facts, well=session.well)
+        return replace(known, said=done.said, facts=done.facts, well=done.well)
 
     # — what for —
 
@@ -270,9 +270,11 @@ class App:
         if act is None:
             raise Problem(404, Message("act-unknown"))
         try:
-            session.done, session.well = await act(self._site, session.user.name, form), True
+            session.done = await act(self._site, session.user.name, form)
         except GatewayError as error:
-            session.done, session.well = Done(_whole(error)), False
+            typed = {name: text for name, text in form.items() if name not in ("form", "next")}
+            wrong = error.field if isinstance(error, WrongField) else ""
+            session.done = Done(_whole(error), {"typed": typed, "wrong": wrong}, well=False)
             log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", session.done.said)
         return RedirectResponse(_local(form.get("next")), 303)
 

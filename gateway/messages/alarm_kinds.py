@@ -59,6 +59,11 @@ class AlarmCode(StrEnum):
     KEY_UNLISTED = "key-unlisted"
     CONFIGURATION_REVERTED = "configuration-reverted"
     CONFIGURATION_CHANGED = "configuration-changed"
+    HOUR_LOST = "hour-lost"
+    STACK_SILENT = "stack-silent"
+    STATEMENT_OVERDUE = "statement-overdue"
+    EXPORT_OVERDUE = "export-overdue"
+    FACTOR_OUTDATED = "factor-outdated"
 
 
 LINE_CODES: Final = frozenset(
@@ -222,6 +227,22 @@ _ALL = (
     Kind(AlarmCode.CONFIGURATION_CHANGED, "notice",
          "another configuration is in force after a start or reload; signed events contain the SHA-256 of both",
          _BOTH, after_restart="ends"),
+    Kind(AlarmCode.HOUR_LOST, "warning",
+         "an interval of a plan's node is `unallocated`, `unknown` or `missing`; cleared by the next one that is not",
+         _OPERATOR),
+    Kind(AlarmCode.STACK_SILENT, "error",
+         "a measured emission of a plan has had no valid hour for 96 h; after more than 120 h the authority is to be "
+         "informed (H6)",
+         _BOTH, 96 * H),
+    Kind(AlarmCode.STATEMENT_OVERDUE, "warning",
+         "a month of a plan has been over for five days and is not stated; its records are not pruned before",
+         _OPERATOR, 120 * H),
+    Kind(AlarmCode.EXPORT_OVERDUE, "warning",
+         "batches with records of a plan have been older than `keep` for a day and are not exported; pruning waits",
+         _OPERATOR, 24 * H),
+    Kind(AlarmCode.FACTOR_OUTDATED, "warning",
+         "a plan takes a factor by the year of use, and this version brings one of a later year",
+         _OPERATOR),
 )  # fmt: skip
 
 KINDS: Final = {kind.code: kind for kind in _ALL}

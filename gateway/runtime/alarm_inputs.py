@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.alarms.accounting_checks import AccountingChecks
 from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.languages import said_in
@@ -35,6 +36,7 @@ class AlarmInputs(BackgroundTask):
         self._lines: dict[str, str] = {}
         self._frozen: set[str] = set()
         self._change_noticed = False
+        self._accounting = AccountingChecks()
         site.hub.listeners.append(self.hear)
         self.reloaded()
 
@@ -134,6 +136,15 @@ class AlarmInputs(BackgroundTask):
         if found.changed and not self._change_noticed:
             self._board.notice(GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", found.changed)
         self._change_noticed = True
+        await self._look_at_accounting(now_ms)
+
+    async def _look_at_accounting(self, now_ms: int) -> None:
+        config = self._site.config
+        found = await in_thread(lambda: self._accounting.run(config, now_ms), "look for alarms of the accounting")
+        for (source, line), (said, _) in found.past:
+            self._board.notice(source, AlarmCode.HOUR_LOST, line, said)
+        for code, those in found.alarms.items():
+            self._board.set_conditions(code, those)
 
 
 def _change(fields: Mapping[str, Any]) -> Message:

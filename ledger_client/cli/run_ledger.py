@@ -59,11 +59,11 @@ def serve(
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("request", metavar="GATEWAY.ENROL", type=click.Path(path_type=Path))
-@click.option("--add-key", is_flag=True, help="let in a known gateway's new statement key that no old one has signed")
+@click.argument("request", metavar="FILE.ENROL", type=click.Path(path_type=Path))
+@click.option("--add-key", is_flag=True, help="let in a known one's new key that no old one has signed")
 @YES
 def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
-    """Let in the gateway that made a request, with its meters; asks first. May run while the ledger serves."""
+    """Let in the gateway, with its meters, or the party that made a request; asks first. May run while it serves."""
     from ledger_client.transparency.ledger import enroll as enrolling
 
     proposal = enrolling.propose(folder, request, add_key=add_key)
@@ -71,26 +71,27 @@ def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
         click.echo(line)
     if not proposal.changes:
         return
-    agreed("compare the thumbprints with the gateway's operator by another way than the file came", yes=yes)
+    agreed("compare the thumbprints with their owner by another way than the file came", yes=yes)
     enrolling.let_in(folder, proposal, add_key=add_key)
-    click.echo(f"gateway {proposal.enrolment.gateway} enrolled: {len(proposal.new)} new keys")
+    click.echo(f"{proposal.whose} enrolled: {len(proposal.new)} new keys")
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("gateway")
-@click.option("--kid", metavar="KID", help="which key, if the gateway has several; show lists them")
+@click.argument("whose", metavar="GATEWAY|party/PARTY")
+@click.option("--kid", metavar="KID", help="which key, if there are several; show lists them")
 @click.option("--reason", metavar="TEXT", help="why, for whoever reads a refusal")
 @click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
-def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
-    """Have a gateway's key count no more; may run while the ledger serves. What was taken stays."""
+def revoke(folder: Path, whose: str, kid: str | None, reason: str | None, at: str | None) -> None:
+    """Have a key of a gateway or a party count no more; may run while the ledger serves. What was taken stays."""
     from ledger_client.transparency.ledger.revoke import revoke as mark
     from ledger_client.transport.wire import id_to_text
 
-    key, changed = mark(folder, gateway, kid, int(time.time()) if at is None else moment("--at", at), reason)
+    key, changed = mark(folder, whose, kid, int(time.time()) if at is None else moment("--at", at), reason)
     state = "revoked" if changed else "revoked already, left as it is:"
-    whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
-    click.echo(f"gateway {gateway}: {whose} {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
+    which = f"{key.role} key" if key.meter is None else f"key of meter {key.meter}"
+    named = f"gateway {key.gateway}" if key.party is None else f"party {key.party}"
+    click.echo(f"{named}: {which} {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
 
 
 @click.command()

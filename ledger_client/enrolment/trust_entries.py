@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ledger_client.durable_files import write_text
-from ledger_client.enrolment.request import Enrolment, is_request, parse_request
+from ledger_client.enrolment.party_request import PartyEnrolment, parse_any
+from ledger_client.enrolment.proofs import is_request
+from ledger_client.enrolment.request import Enrolment
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url
@@ -22,12 +24,13 @@ def keys_of(path: Path) -> list[TrustKey]:
     try:
         if is_request(path):
             with path.open("rb") as file:
-                return list(requested(parse_request(file.read(2 * MAX_BUNDLE))))
+                return list(requested(parse_any(file.read(2 * MAX_BUNDLE))))
     except OSError as error:
         way_out = "give an enrolment request, or a file with [[key]] entries"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
     except VerificationError as error:
-        way_out = "have it made again: meterseal keys enrol-request CONFIG -o gateway.enrol"
+        make = "meterseal keys enrol-request CONFIG -o gateway.enrol, or of a party meterseal-ledger party new NAME"
+        way_out = f"have it made again: {make}"
         raise TrustFileError(str(path), "", f"is no signed enrolment request ({error.detail})", way_out) from None
     keys = load_trust(path, anchored=False).keys
     if not keys:
@@ -36,10 +39,15 @@ def keys_of(path: Path) -> list[TrustKey]:
     return list(keys)
 
 
-def requested(request: Enrolment, latest: int | None = None) -> Iterator[TrustKey]:
-    """The entries of a request's keys, valid from its time on, or from ``latest`` (Unix seconds) if that is earlier."""
+def requested(request: Enrolment | PartyEnrolment, latest: int | None = None) -> Iterator[TrustKey]:
+    """The entries of a request's keys, that of a party or the statement key first, valid from its time on, or from
+    ``latest`` (Unix seconds) if that is earlier."""
     valid_from = request.time if latest is None else min(request.time, latest)
     rest = (valid_from, None, None, None)
+    if isinstance(request, PartyEnrolment):
+        key = request.key
+        yield TrustKey(request.role, key, None, None, None, key.kid, *rest, None, request.party)
+        return
     key = request.statement
     yield TrustKey("statement", key, request.gateway, None, None, key.kid, *rest)
     for meter, facts in sorted(request.meters.items()):

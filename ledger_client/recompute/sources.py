@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -95,36 +96,38 @@ class Sources:
 
 
 def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:
-    """Look through batch files and proofs for what belongs to the accounting.
+    """Look through batch files and proofs for what belongs to the accounting of one gateway.
 
-    What a batch holds is judged by the audit; a proof is verified here. Raises FileError, VerificationError.
+    What a batch holds is judged by the audit, which names files of another gateway; a proof is verified here. Raises
+    FileError, VerificationError.
     """
-    sources = Sources()
-    batches: list[tuple[int, BatchFile]] = []
+    sources, gateway = Sources(), ""
+    found: list[tuple[int, int, Record]] = []
     for path in paths:
         if is_proof(path):
-            _take_proof(path, trust, now, sources)
+            found.append(_proven(path, trust, now))
             continue
         try:
             file = BatchFile.open(path)
             statement = read_statement(file.entry).statement
-            batches.append((statement.batch, file))
-            sources.batches[statement.batch] = statement.to_ms
         except VerificationError:
             continue  # the audit says what is wrong with it
-    for batch, file in sorted(batches, key=lambda item: item[0]):
-        for data in file.records():
-            if _MARK in data[:_HEADER]:
-                _take(data, batch, sources)
+        gateway = gateway or statement.gateway
+        if statement.gateway == gateway:
+            sources.batches[statement.batch] = statement.to_ms
+            found += [(statement.batch, place, record) for place, record in _events(file)]
+    for batch, _, record in sorted(found, key=lambda item: item[:2]):
+        if record.claims.gateway == gateway or not gateway:
+            sources.take(record, batch)
     return sources
 
 
-def _take(data: bytes, batch: int, sources: Sources) -> None:
-    try:
-        record = parse_record(data)
-    except VerificationError:
-        return  # the audit says what is wrong with it
-    sources.take(record, batch)
+def _events(file: BatchFile) -> Iterator[tuple[int, Record]]:
+    """The events of a batch, with their places in it."""
+    for place, data in enumerate(file.records()):
+        if _MARK in data[:_HEADER]:
+            with suppress(VerificationError):  # the audit says what is wrong with it
+                yield place, parse_record(data)
 
 
 def accounting_event(data: bytes) -> bool:
@@ -144,11 +147,12 @@ def is_proof(path: Path) -> bool:
         raise FileError(f"{path}: {error.strerror}; give the path of a file that may be read") from None
 
 
-def _take_proof(path: Path, trust: Trust, now: int, sources: Sources) -> None:
+def _proven(path: Path, trust: Trust, now: int) -> tuple[int, int, Record]:
+    """The event of a proof, with its batch and its place in it."""
     with path.open("rb") as stream:
         data = stream.read(MAX_BUNDLE + 1)
-    proven = verify(data, trust, now, kind="event")
-    sources.take(parse_record(Bundle.parse(data).record), proven.batch)
+    proven, bundle = verify(data, trust, now, kind="event"), Bundle.parse(data)
+    return proven.batch, bundle.index, parse_record(bundle.record)
 
 
 def files_read(paths: Sequence[Path]) -> list[bytes]:

@@ -33,6 +33,8 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
     unknown.write_text('[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n')
     with closing(Database(site / "data" / "meterseal.db")) as store:
         alarms = [alarm.as_json() for alarm in store.alarms.open()]  # `status` shows them while the gateway runs
+    ledger_command("party", "new", "works", "-o", folder / "works")
+    ledger_command("enroll", folder / "ledger", folder / "works" / "works.enrol", "--yes")
     copied, written = site / "copy.db", f"{site / 'exports'}/"
     return {
         "meterseal status": [gateway_command("status", toml, "--json").facts, {"alarms": alarms, "shelved": alarms}],

@@ -102,9 +102,12 @@ def test_only_what_changed_is_opened_again_and_nothing_is_lost(here: Site) -> No
     assert not here.reload()["done"]
     with here.loaded.trust.open("a") as trust:
         trust.write("\n" + key_entry("ledger", PrivateKey.generate().public, 1_700_000_000, ledger="another"))
+        trust.write("\n" + key_entry("issuer", PrivateKey.generate().public, 1_700_000_000, party="reg"))
     done = here.reload()
     assert (done["done"], done["opened"], done["ledgers"]) == (True, [], True)
-    assert [line.partition(",")[0] for line in done["changes"]] == ["+ trust file: ledger key of another"]
+    assert [line.partition(",")[0] for line in done["changes"]] == [
+        "+ trust file: ledger key of another", "+ trust file: issuer key of reg"
+    ]  # fmt: skip
     until("more readings", lambda: len(here.readings(INVERTER)) > before + 8)
     event, _ = here.changes()
     assert (event.fields["why"], event.fields["anew"]) == ("reload", [METER, CO2])

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def entry(
     KIND and the names of its values: register (final, initial of a point), calibration (a, b of a gauge), lab (FC, NCV,
     CC … of a node), value (value: a substitute for an interval), settlement (value), closure (none).
     """
-    from gateway.accounting import signing
+    from gateway.accounting import exchange, signing
     from gateway.accounting.moments import moment_ms
     from ledger_client.accounting.formats.entries import parse_entry
 
@@ -66,7 +66,7 @@ def entry(
     fields: dict[str, Any] = {"kind": kind, "of": of, "from": from_ms, "to": to_ms, "values": numbers(values)}
     fields |= {"reason": reason, "user": user()}
     if unit or kind == "register":
-        fields["unit"] = unit or recorded_unit(config, of)
+        fields["unit"] = unit or exchange.recorded_unit(config, of)
     if document is not None:
         fields["document"] = _digest(document)
     if replaces is not None:
@@ -80,27 +80,18 @@ def entry(
 
 def numbers(values: Sequence[str]) -> dict[str, int | Decimal]:
     """Values from words ``NAME=NUMBER``. Raises GatewayError."""
+    from gateway.accounting import exchange
+
     found: dict[str, int | Decimal] = {}
     for word in values:
         name, equals, digits = word.partition("=")
         try:
-            number = Decimal(digits)
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not name or not equals or not number.is_finite():
-            raise GatewayError(Message("entry-no-value", text=word))
-        found[name] = int(number) if number == number.to_integral_value() else number
+            if not name or not equals:
+                raise ValueError(word)
+            found[name] = exchange.number(digits)
+        except ValueError:
+            raise GatewayError(Message("entry-no-value", text=word)) from None
     return found
-
-
-def recorded_unit(config: Config, point: str) -> str:
-    """The unit in which a point is recorded. Raises GatewayError."""
-    from gateway.accounting.plan_check import device_point
-
-    device = device_point(config, point)
-    if device is None or device.unit is None:
-        raise GatewayError(Message("entry-no-point", point=point))
-    return device.unit
 
 
 def _digest(path: Path) -> bytes:

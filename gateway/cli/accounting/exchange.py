@@ -6,12 +6,9 @@ from decimal import Decimal
 
 import click
 
-from gateway.cli.accounting.entry import numbers, recorded_unit
+from gateway.cli.accounting.entry import numbers
 from gateway.cli.terminal.common import user
 from gateway.config.model import Config
-from gateway.errors import GatewayError
-from gateway.messages.message import Message
-from ledger_client.accounting.formats import words
 
 
 def asked(config: Config, meter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -30,23 +27,11 @@ def asked(config: Config, meter: str) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def entries(config: Config, meter: str, final: tuple[str, ...], initial: tuple[str, ...], reason: str) -> list[str]:
-    """The entries ``register`` that the gateway is to sign, as an order says them; their moment is the gateway's to
-    say. Raises GatewayError."""
-    from gateway.accounting import signing
+    """The entries ``register`` that the gateway is to sign, of the options of the command. Raises GatewayError."""
+    from gateway.accounting import exchange
 
     finals, initials = (_by_point(config, meter, given) for given in (final, initial))
-    if set(finals) != set(initials):
-        raise GatewayError(Message("accept-registers-single", points=tuple(sorted(set(finals) ^ set(initials)))))
-    found = []
-    for name in sorted(finals):
-        point = f"{meter}/{name}"
-        fields = {
-            "kind": "register", "of": point, "from": 0, "to": 0, "unit": recorded_unit(config, point),
-            "values": {"final": finals[name], "initial": initials[name]},
-            "reason": reason or words.EXCHANGE, "user": user(),
-        }  # fmt: skip
-        found.append(signing.encoded(fields))
-    return found
+    return exchange.entries(config, meter, finals, initials, reason, user())
 
 
 def _by_point(config: Config, meter: str, given: tuple[str, ...]) -> dict[str, int | Decimal]:
@@ -55,7 +40,4 @@ def _by_point(config: Config, meter: str, given: tuple[str, ...]) -> dict[str, i
 
     counters = [point.name for point in recorded_counters(config, config.meters[meter])]
     named = [word if "=" in word or len(counters) != 1 else f"{counters[0]}={word}" for word in given]
-    found = numbers(named)
-    if unknown := sorted(set(found) - set(counters)):
-        raise GatewayError(Message("accept-no-counter", meter=meter, point=unknown[0], points=tuple(counters)))
-    return found
+    return numbers(named)

@@ -35,7 +35,7 @@ _HEAD = struct.Struct(">Q8s")
 
 @dataclass(slots=True)
 class Session:
-    """One login. ``done`` is what the next page is to tell of the last act, ``well`` whether it went so."""
+    """One login. ``done`` is what the next page is to tell of the last act."""
 
     user: User
     begun: float
@@ -43,7 +43,6 @@ class Session:
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     sent: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
     done: Done | None = None
-    well: bool = True
     ended: bool = False
 
     def over(self, now: float) -> bool:
@@ -167,10 +166,11 @@ def _mac(secret: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What has been done; and what the next page is to show of it."""
+    """What has been done, or why not (``well`` False); and what the next page is to show of it."""
 
     said: Said
     facts: Mapping[str, Any] = field(default_factory=dict)
+    well: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +191,6 @@ class Asked:
     said: Said = ""
     """Result of the last act, shown once; ``well``: it succeeded."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """More of that: under ``preview`` or ``reload`` what these orders answered."""
+    """More of that: under ``preview`` or ``reload`` what these orders answered; of a form that was refused ``typed``,
+    its fields, and ``wrong``, the name of the one that is to be corrected."""
     well: bool = True

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
+from gateway.accounting import exchange
+from gateway.accounting.plan_draft import recorded_counters
 from gateway.dashboard.accounts.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
@@ -24,6 +26,8 @@ from ledger_client.formats.record import Coverage, parse_record, record_hash
 from ledger_client.formats.senml import Reading, Value
 
 CHAIN, COVERED = 12, 12
+STATED_WITHIN_MS = 60 * 86_400_000
+"""So long after an exchange its registers can be stated on the page: past the statement of its month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,17 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """A counter of a plan, whose registers an exchange leaves to be stated; ``last``: what the old device showed last,
+    ``first`` the new one first; "" where it is not known."""
+
+    name: str
+    unit: str
+    last: str
+    first: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MeterFacts:
     """All that a meter's page shows. ``values`` are those of its newest reading, ``record`` its epoch and number."""
 
@@ -62,6 +77,8 @@ class MeterFacts:
     line: LineRow
     row: MeterRow
     identity: str | None
+    recorded: tuple[Point, ...]
+    """Its counters that are recorded."""
     symbols: Mapping[str, Point]
     """The status points: what their codes and bits are called."""
     stranger: str | None
@@ -72,6 +89,10 @@ class MeterFacts:
     chart: Chart | None = None
     coverage: tuple[Coverage, ...] = ()
     chain: tuple[Link, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    """Of an exchange that waits to be accepted, or whose registers nobody has stated."""
+    exchanged_ms: int | None = None
+    """When that was, once it is accepted: the first reading of the new device."""
     figures: tuple[tuple[str, int, NodeFigures], ...] = ()
     """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
 
@@ -108,6 +129,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         line=site_view.line_row(line, loads, line.spec.name),
         row=site_view.meter_row(site.config, site.live.meters[name], site.clock.now_ms()),
         identity=line.identity(name),
+        recorded=tuple(recorded_counters(site.config, meter)),
         symbols={point.name: point for point in profile.points if point.symbols},
         stranger=line.stranger(name),
         values=tuple(reading.values) if reading else (),
@@ -127,14 +149,32 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
         state = states.of(facts.name, *row.record)
         row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))
     picked = facts.picked
+    counters, exchanged_ms = _exchange(facts, store, now_ms)
     return replace(
         facts,
+        counters=counters,
+        exchanged_ms=exchanged_ms,
         row=row,
         values=values,
         chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
         coverage=tuple(_coverage(store, facts.name)),
         chain=tuple(_link(place, row, states) for place, row in store.records.chain(facts.name, CHAIN)),
     )
+
+
+def _exchange(facts: MeterFacts, store: Database, now_ms: int) -> tuple[tuple[Counter, ...], int | None]:
+    """The counters whose registers are to be stated, and when the device was exchanged (None: it is not accepted)."""
+    found = None if facts.stranger else exchange.exchanged(store, facts.name)
+    if not facts.stranger and (found is None or found.time_ms < now_ms - STATED_WITHIN_MS):
+        return (), None
+    last, first = (found.last, found.first) if found else (exchange.shown(store, facts.name), {})
+    wanted = exchange.planned_counters(store, facts.name) - (found.stated if found else frozenset())
+    counters = tuple(
+        Counter(point.name, point.unit or "", str(last.get(point.name, "")), str(first.get(point.name, "")))
+        for point in facts.recorded
+        if f"{facts.name}/{point.name}" in wanted
+    )
+    return counters, found.time_ms if found and counters else None
 
 
 def _chart(store: Database, meter: str, picked: Picked, now_ms: int, zone: tzinfo) -> Chart:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from functools import cache, partial
 from importlib.resources import files
@@ -42,6 +42,7 @@ from ledger_client.messages import Said
 
 STATIC: Final = {
     "style.css": "text/css; charset=utf-8",
+    "accounts.css": "text/css; charset=utf-8",
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -58,7 +59,8 @@ MOMENTS: Final = ("after", "before", "began", "until")
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """Who looks at a page, and how: ``role`` viewer or installer; ``form`` is what the session's forms must carry;
-    ``said``: what the last act came to, and whether it went ``well``."""
+    ``said``: what the last act came to, and whether it went ``well``; of a form that was refused ``typed``, its fields,
+    and ``wrong``, the one that is to be corrected."""
 
     language: str = "en"
     theme: str = "auto"
@@ -69,6 +71,8 @@ class Visitor:
     query: str = ""
     said: Said = ""
     well: bool = True
+    typed: Mapping[str, str] = field(default_factory=dict)
+    wrong: str = ""
 
     @classmethod
     def of(cls, asked: Asked) -> Visitor:
@@ -84,6 +88,8 @@ class Visitor:
             query=urlencode({key: value for key, value in asked.query.items() if key not in ("language", "theme")}),
             said=asked.said,
             well=asked.well,
+            typed=asked.facts.get("typed", {}),
+            wrong=asked.facts.get("wrong", ""),
         )
 
     @property

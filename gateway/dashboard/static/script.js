@@ -50,7 +50,7 @@
 
   function busy(part) {
     const marked = getSelection();
-    return part.querySelector("details[open], input:focus, select:focus") ||
+    return part.querySelector("details[open], input:focus, select:focus, input[data-typed]") ||
       (!marked.isCollapsed && marked.containsNode(part, true)) ||
       [...part.querySelectorAll("input")].some((field) => field.value !== field.defaultValue) ||
       [...part.querySelectorAll("option")].some((one) => one.selected && one.index && !one.defaultSelected);

@@ -57,6 +57,27 @@ def own_events(sql: Connection, behind: int = 0) -> Iterator[tuple[int, StoredRe
     return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, GATEWAY, behind))
 
 
+def events_saying(sql: Connection, meter: str, word: str, behind: int = 0) -> Iterator[tuple[int, StoredRecord]]:
+    """The events of a meter, or of the gateway, behind a place, in whose bytes a word stands, with their places, newest
+    first."""
+    rows = (
+        f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id > ? "
+        "AND instr(data, ?) ORDER BY id DESC"
+    )
+    return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, meter, behind, word.encode()))
+
+
+def readings_beside(sql: Connection, meter: str, place: int) -> tuple[StoredRecord | None, StoredRecord | None]:
+    """The last reading of a meter in front of a place, and the first behind it."""
+    of = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'reading' AND id"
+    found = (
+        sql.one(f"{of} < ? ORDER BY id DESC LIMIT 1", meter, place),
+        sql.one(f"{of} > ? ORDER BY id LIMIT 1", meter, place),
+    )
+    before, behind = (StoredRecord(*row) if row else None for row in found)
+    return before, behind
+
+
 def coverage_reaching(sql: Connection, meter: str, time_ms: int) -> int | None:
     """The place of the first coverage record of a meter that counts its polls up to a time."""
     row = sql.one(
@@ -65,6 +86,12 @@ def coverage_reaching(sql: Connection, meter: str, time_ms: int) -> int | None:
         meter,
         time_ms,
     )
+    return int(row[0]) if row else None
+
+
+def last_before_epoch_ms(sql: Connection, epoch: bytes | None) -> int | None:
+    """When the last record was made in front of the newest epoch; None: there is none."""
+    row = sql.one("SELECT time_ms FROM records WHERE epoch <> ? ORDER BY id DESC LIMIT 1", epoch)
     return int(row[0]) if row else None
 
 

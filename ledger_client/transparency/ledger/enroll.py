@@ -1,9 +1,9 @@
-"""Enrolment of a gateway at a ledger or a chain bridge: a proposal from its request, then the change.
+"""Enrolment of a gateway or a party at a ledger or a chain bridge: a proposal from its request, then the change.
 
 ``propose`` looks and changes nothing, so that somebody can be asked; ``let_in`` does it, if nothing has changed since.
-A request speaks for one gateway. One that would give a known gateway another statement key must be signed by a key
-that the gateway has, or be meant (``add_key``): else whoever writes another's name into his request would take over
-the other's order of batches.
+A request speaks for one gateway or party. One that would give a known one another key to sign with must be signed by a
+key that it has, or be meant (``add_key``): else whoever writes another's name into his request would take over the
+other's order of batches, or what the other holds.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger_client.enrolment.request import Enrolment, parse_request
+from ledger_client.enrolment.party_request import PartyEnrolment, parse_any
+from ledger_client.enrolment.request import Enrolment
 from ledger_client.enrolment.trust_entries import in_words, requested
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
-from ledger_client.formats.cose_key import base64url
+from ledger_client.formats.cose_key import PublicKey, base64url
 from ledger_client.times import rfc3339
 from ledger_client.transparency.ledger.committed_policy import changing
 from ledger_client.transparency.ledger.directory import LOG, policy_of
 from ledger_client.transparency.log.log import Log
+from ledger_client.transparency.policy.key_entries import changes_of, owner
 from ledger_client.transparency.policy.policy_file import Policy, add_keys, flaw_at, load_policy
 from ledger_client.verification.trust import TrustKey
 
@@ -36,7 +38,9 @@ class Proposal:
     """What enrolling a request would do: keys that are new, keys that are known, as they stand in the policy, those of
     them that get an identity, and what to think about first."""
 
-    enrolment: Enrolment
+    enrolment: Enrolment | PartyEnrolment
+    whose: str
+    """Whom the request speaks for: "gateway hydro-07", "party works"."""
     new: tuple[TrustKey, ...]
     known: tuple[TrustKey, ...]
     identities: Mapping[TrustKey, str]
@@ -50,8 +54,8 @@ class Proposal:
         return bool(self.new or self.identities)
 
     def in_words(self) -> list[str]:
-        """One line for the gateway, one a key, one a warning."""
-        lines = [f"gateway {self.enrolment.gateway}, by its request of {rfc3339(self.enrolment.time)}"]
+        """One line for the gateway or the party, one a key, one a warning."""
+        lines = [f"{self.whose}, by its request of {rfc3339(self.enrolment.time)}"]
         lines += [f"  {in_words(key)}: new" for key in self.new]
         lines += [f"  {in_words(key)}: {self._state(key)}" for key in self.known]
         return lines + [f"warning: {warning}" for warning in self.warnings]
@@ -71,7 +75,7 @@ def enroll(folder: Path, file: Path, *, add_key: bool = False) -> Proposal:
 def propose(folder: Path, file: Path, *, add_key: bool = False) -> Proposal:
     """What enrolling the request in ``file`` would do at the ledger in ``folder``.
 
-    Raises ``EnrollError``: the file is no signed request, or asks for what is not its gateway's; ``TrustFileError``:
+    Raises ``EnrollError``: the file is no signed request, or asks for what is not its own; ``TrustFileError``:
     the policy is not in order.
     """
     policy_of(folder)
@@ -90,52 +94,89 @@ def let_in(folder: Path, proposal: Proposal, *, add_key: bool = False) -> None:
             register()
 
 
-def _request(file: Path) -> Enrolment:
+def _request(file: Path) -> Enrolment | PartyEnrolment:
     try:
         with file.open("rb") as stream:
             data = stream.read(2 * MAX_BUNDLE)
     except OSError as error:
-        raise EnrollError(
-            f"{file}: cannot be read ({error.strerror})", "give the path of a gateway.enrol file"
-        ) from None
+        way_out = "give the path of a gateway.enrol file, or of a party's NAME.enrol"
+        raise EnrollError(f"{file}: cannot be read ({error.strerror})", way_out) from None
     try:
-        return parse_request(data)
+        return parse_any(data)
     except VerificationError as error:
-        make = "have the gateway's operator make one: meterseal keys enrol-request CONFIG -o gateway.enrol"
+        make = (
+            "have the gateway's operator make one: meterseal keys enrol-request CONFIG -o gateway.enrol; "
+            "a party's comes from meterseal-ledger party new NAME"
+        )
         raise EnrollError(f"{file}: is no signed enrolment request ({error.detail})", make) from None
 
 
-def _proposal(folder: Path, request: Enrolment, add_key: bool, at: int) -> Proposal:
+def _proposal(folder: Path, request: Enrolment | PartyEnrolment, add_key: bool, at: int) -> Proposal:
     policy = load_policy(policy_of(folder))
-    _demand_own(folder, request, policy, add_key, int(time.time()))
+    there = {key.place: key for key in policy.keys}
     keys = list(requested(request, at))
-    found = [(key, policy.find(request.gateway, key.kid, key.meter)) for key in keys]
-    new = tuple(key for key, there in found if there is None)
-    known = tuple(there for _, there in found if there is not None)
+    if isinstance(request, PartyEnrolment):
+        _demand_one_role(folder, keys[0], policy)
+    _demand_own(folder, keys[0], request.before, policy, add_key, int(time.time()))
+    new = tuple(key for key in keys if key.place not in there)
+    known = tuple(there[key.place] for key in keys if key.place in there)
     identities = {
-        there: key.identity for key, there in found if there and key.identity is not None and there.identity is None
+        there[key.place]: key.identity
+        for key in keys
+        if key.identity is not None and key.place in there and there[key.place].identity is None
     }
-    return Proposal(request, new, known, identities, tuple(_warnings(request, policy)), at)
+    warnings = () if isinstance(request, PartyEnrolment) else tuple(_warnings(request, policy))
+    return Proposal(request, _words(keys[0]), new, known, identities, warnings, at)
 
 
-def _demand_own(folder: Path, request: Enrolment, policy: Policy, add_key: bool, now: int) -> None:
-    """Raises ``EnrollError`` unless the request is the gateway's own, as far as that can be known here."""
-    gateway = request.gateway
-    enrolled = policy.find(gateway, request.statement.kid)
+def _words(key: TrustKey) -> str:
+    return owner(key).replace("/", " ")
+
+
+def _demand_one_role(folder: Path, key: TrustKey, policy: Policy) -> None:
+    """Raises ``EnrollError`` where a party's name has another role here, or its key is another's."""
+    for other in (*policy.keys, *_told(folder, key)):
+        if other.party == key.party and other.role != key.role:
+            problem = f"{_words(key)} is known here as {other.role}, and a name has one role"
+            raise EnrollError(problem, f"use another name for the {key.role}: meterseal-ledger party new NAME")
+        if other.kid == key.kid and other.place != key.place:
+            problem = f"the key {base64url(key.kid)} of {_words(key)} is also the {other.role} key of {_words(other)}"
+            raise EnrollError(problem, "a party needs a key of its own: meterseal-ledger party new NAME")
+
+
+def _demand_own(folder: Path, key: TrustKey, before: PublicKey | None, policy: Policy, add_key: bool, now: int) -> None:
+    """Raises ``EnrollError`` unless the request for ``key``, which signs what is to be registered, is its owner's own,
+    as far as that can be known here."""
+    whose, kind = _words(key), "key" if key.gateway is None else "statement key"
+    fellows = [other for other in policy.keys if (other.role, owner(other)) == (key.role, owner(key))]
+    enrolled = next((other for other in fellows if other.kid == key.kid), None)
     if enrolled is not None:
         if flaw := flaw_at(enrolled, max(now, enrolled.valid_from)):
-            raise EnrollError(f"statement key {base64url(enrolled.kid)} of gateway {gateway} {flaw}", "use a new key")
+            raise EnrollError(f"{kind} {base64url(enrolled.kid)} of {whose} {flaw}", "use a new key")
         return
-    counting = {key.kid for key in policy.statement_keys(gateway) if flaw_at(key, now) is None}
-    if add_key or (request.before is not None and request.before.kid in counting):
+    counting = {other.kid for other in fellows if flaw_at(other, now) is None}
+    if add_key or (before is not None and before.kid in counting):
         return
-    if policy.statement_keys(gateway) or _has_statements(folder, gateway):
-        problem = f"gateway {gateway} is known here by another statement key, and that key has not signed this request"
+    known = bool(_told(folder, key)) if key.gateway is None else _has_statements(folder, key.gateway)
+    if fellows or known:
+        problem = f"{whose} is known here by another {kind}, and that key has not signed this request"
+        way = (
+            "with --old-key OLD.pem" if key.gateway is not None else "in its folder: meterseal-ledger party rotate DIR"
+        )
         way_out = (
-            "have its operator make the request with --old-key OLD.pem, or, if it is certain that this is the same "
-            "gateway and its old key is lost, give --add-key"
+            f"have its operator make the request {way}, or, if it is certain that this is the same "
+            f"{whose.partition(' ')[0]} and its old key is lost, give --add-key"
         )
         raise EnrollError(problem, way_out)
+
+
+def _told(folder: Path, key: TrustKey) -> list[TrustKey]:
+    """What the log has ever told of the owner of a key; of a bridge to a chain, which has no log, nothing."""
+    if not (folder / LOG).exists():
+        return []
+    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+        changes = changes_of((number, entry) for number, entry, _ in entries.own_entries())
+    return [told for change in changes if change.about == owner(key) for told in change.keys]
 
 
 def _has_statements(folder: Path, gateway: str) -> bool:

@@ -8,6 +8,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.times import rfc3339
 from ledger_client.transparency.ledger.committed_policy import changing
 from ledger_client.transparency.ledger.directory import policy_of
+from ledger_client.transparency.policy.key_entries import GATEWAY, owner
 from ledger_client.transparency.policy.policy_file import Policy, load_policy, parse_policy, with_lines, write_policy
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, quoted
@@ -17,17 +18,18 @@ class RevokeError(LedgerClientError):
     """No such key, or one that cannot be marked: what, and the way out."""
 
 
-def revoke(folder: Path, gateway: str, kid: str | None, at: int, reason: str | None) -> tuple[TrustKey, bool]:
-    """Have a gateway's key count until ``at`` (Unix seconds) and no longer, durably.
+def revoke(folder: Path, whose: str, kid: str | None, at: int, reason: str | None) -> tuple[TrustKey, bool]:
+    """Have a key count until ``at`` (Unix seconds) and no longer, durably.
 
-    ``kid`` is the key's, base64url; without it the gateway's only statement key that is not revoked. Returns the key as
+    ``whose`` is a gateway's name, or ``party/NAME``. ``kid`` is the key's, base64url; without it the only statement key
+    of the gateway, or key of the party, that is not revoked. Returns the key as
     it is now and whether anything changed: a key that is revoked already stays as it is. Raises ``RevokeError`` or
     ``TrustFileError``.
     """
     policy = policy_of(folder)
     with changing(folder) as register:
         enrolled = load_policy(policy)
-        key = _chosen(enrolled, gateway, kid)
+        key = _chosen(enrolled, whose, kid)
         if key.revoked is not None:
             return key, False
         number = enrolled.keys.index(key)
@@ -45,12 +47,16 @@ def revoke(folder: Path, gateway: str, kid: str | None, at: int, reason: str | N
         return keys[number], True
 
 
-def _chosen(policy: Policy, gateway: str, kid: str | None) -> TrustKey:
-    keys = [key for key in policy.keys if key.gateway == gateway]
+def _chosen(policy: Policy, whose: str, kid: str | None) -> TrustKey:
+    sub = whose if "/" in whose else f"{GATEWAY}/{whose}"
+    keys = [key for key in policy.keys if owner(key) == sub]
+    words = sub.replace("/", " ")
     if not keys:
-        raise RevokeError(f"no key of gateway {gateway} is enrolled here", "`show` lists those that are")
+        raise RevokeError(
+            f"no key of {words} is enrolled here", "`show` lists those that are; a party is written party/NAME"
+        )
     if kid is None:
-        keys = [key for key in keys if key.role == "statement"]
+        keys = [key for key in keys if key.role != "meter"]
         keys = [key for key in keys if key.revoked is None] if len(keys) > 1 else keys
         problem = "which one is meant"
     else:
@@ -58,8 +64,8 @@ def _chosen(policy: Policy, gateway: str, kid: str | None) -> TrustKey:
         keys = [key for key in keys if id_to_text(key.kid) == kid]
         problem = f"none of them is {kid}"
         if not keys:
-            raise RevokeError(f"gateway {gateway} has the keys {listed}; {problem}")
+            raise RevokeError(f"{words} has the keys {listed}; {problem}")
     if len(keys) != 1:
         listed = ", ".join(id_to_text(key.kid) for key in keys) or "revoked ones only"
-        raise RevokeError(f"gateway {gateway} has the keys {listed}; say with --kid {problem}")
+        raise RevokeError(f"{words} has the keys {listed}; say with --kid {problem}")
     return keys[0]

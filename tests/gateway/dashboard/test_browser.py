@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from playwright.sync_api import Browser, Route
 
+from gateway.cli.app import main
+from gateway.config.model import Config
 from tests.gateway.dashboard.pages_plant import LABEL, PASSWORDS, Site, plant_with_pages
+from tests.gateway.dashboard.test_actions import events
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
 from tests.system.demo_site import command, until
 
@@ -264,7 +268,19 @@ def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser
         assert seen.page.get_by_role("link", name="Grid connection").count() == 1
 
 
+def publish_plan(config: Config) -> None:
+    """A plan of the export register, which an exchange asks for."""
+    done = CliRunner().invoke(main, ["plan", "init", str(config.path)])
+    assert done.exit_code == 0, done.stderr
+    path = config.path.with_name("plan.toml")
+    node = '[nodes.station]\nrole = "production"\nterms = [[1, "export-main/energy_export"]]\nprofile = "hourly"\n'
+    path.write_text(path.read_text().replace("# max = ", "max = 100 #") + node)
+    done = CliRunner().invoke(main, ["plan", "publish", str(config.path)])
+    assert done.exit_code == 0, done.stderr
+
+
 def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, browser: Browser) -> None:
+    publish_plan(site.config)
     with window(browser, site.url) as seen, window(browser, site.url) as other:
         seen.login("installer")
         other.login("viewer")
@@ -291,6 +307,10 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
         seen.page.keyboard.press("Enter")
         assert f"a serial number other than {OLD}" in (refused := seen.page.locator(".said.bad").inner_text())
         assert NEW not in refused
+        assert seen.page.input_value("[name=serial]") == OLD, "what was typed stays to be corrected"
+        assert seen.page.locator("[name='final.power']").count() == 0
+        seen.page.fill("[name='final.energy_export']", "99999999.5")
+        seen.page.fill("[name='initial.energy_export']", "0")
         seen.page.fill("[name=serial]", NEW)
         seen.page.fill("[name=reason]", "struck by lightning")
         seen.page.keyboard.press("Enter")
@@ -298,6 +318,11 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
         seen.until("document.querySelector('[data-meter] .tag') && !document.querySelector('.verdict.bad')")
         assert f"Serial number: {NEW}" in seen.page.get_by_role("main").inner_text()
         other.until("!document.querySelector('.verdict.bad')")
+        (entry,) = events(site.config, "gateway", "entry")
+        assert (entry["of"], entry["user"], entry["reason"]) == (
+            "export-main/energy_export", "installer", "struck by lightning",
+        )  # fmt: skip
+        assert str(entry["values"]["final"]) == "99999999.5"
         seen.open("/alarms")
         past = seen.page.locator("table").last.locator("tr", has_text="Another meter answers")
         until("its end", lambda: past.count() or not _acknowledge(seen))

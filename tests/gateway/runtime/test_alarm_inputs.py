@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.accounting import catalog
 from gateway.alarms.checks import Found, run_periodic_checks
 from gateway.clock import KernelClock
 from gateway.commissioning.line_specs import line_specs
@@ -20,6 +21,7 @@ from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, Stor
 from gateway.runtime.alarm_inputs import AlarmInputs
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
+from tests.support.accounted import plan_fields
 from tests.support.contexts import InForce, context
 from tests.support.desk import Desk
 from tests.support.pki import Authority
@@ -128,6 +130,45 @@ def test_a_reload_is_told_with_the_name_of_who_ordered_it(tmp_path: Path) -> Non
         assert ears.site.hub.listeners == []
 
     with_ears(tmp_path, work)
+
+
+def test_alarms_of_the_accounting_reach_the_board_are_signed_and_cleared(tmp_path: Path) -> None:
+    async def inside() -> None:
+        ears = Ears(tmp_path, {BUS: [A]})
+        ears.listen()
+        from_ms = ears.clock.now_ms() // 900_000 * 900_000
+        fields = plan_fields(from_ms, f"{A}/energy")
+        factor = next(dict(f) for f in catalog.factors() if f["series"] == "CN-average" and f["vintage"] == 2022)
+        node = fields["nodes"]["station"] | {"role": "emission", "method": "electricity"}
+        node |= {"factor": "CN-average", "factor_rule": "year-of-use"}
+        await signed(ears, Event("plan", fields | {"nodes": {"station": node}, "factors": [factor]}))
+        ears.machine.passes(40 * 86_400)
+        await look(ears)
+        lines = {row.code: row.line for row in ears.board.listed() if row.line.startswith("plan ")}
+        assert lines == {
+            "statement-overdue": "plan main", "hour-lost": "plan main, node station",
+            "factor-outdated": "plan main, node station",
+        }  # fmt: skip
+        assert {code for code, raised in ears.raised() if raised} >= set(lines)
+        closing = {"kind": "closure", "of": "station", "from": from_ms, "to": from_ms, "values": {}}
+        await signed(ears, Event("entry", closing | {"reason": "taken down", "user": "an owner"}))
+        ears.machine.passes(1800)
+        await look(ears)
+        active = {row.code for row in ears.board.listed() if row.active}
+        assert (active & set(lines)) == {"factor-outdated"}
+        ears.stop()
+
+    asyncio.run(inside())
+
+
+async def signed(ears: Ears, event: Event) -> None:
+    ears.recorder.happened(GATEWAY, event)
+    await asyncio.wrap_future(ears.recorder.call(lambda _: None))
+
+
+async def look(ears: Ears) -> None:
+    await ears.sources._look()
+    ears.board.tick()
 
 
 # — one look at the files and the database —

@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client.enrolment.request import (
-    CONTENT_REQUEST,
-    Enrolment,
-    MeterKey,
-    is_request,
-    parse_request,
-    sign_request,
-    to_text,
-)
+from ledger_client.enrolment.proofs import CONTENT_REQUEST, is_request, to_text
+from ledger_client.enrolment.request import Enrolment, MeterKey, parse_request, sign_request
 from ledger_client.errors import BadSignature, EncodeError, Malformed, VerificationError
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.cose_key import ES256, PrivateKey

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from pycddl import Schema, ValidationError
 
+from ledger_client.enrolment.party_request import PartyEnrolment, sign_party
 from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor, cose
@@ -49,7 +50,8 @@ LAYERS = [
 ]  # fmt: skip
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
-    "consistency-proof", "head-header", "ledger-key-header", "enrolment", "enrol-proof", "enrol-proof-header",
+    "consistency-proof", "head-header", "ledger-key-header", "enrolment", "party-enrolment", "enrol-proof",
+    "enrol-proof-header",
     "own-header", "alarm",
 ]  # fmt: skip
 
@@ -109,6 +111,10 @@ METERS = {METER: MeterKey(key("meter").public, "serial=4711")}
 ASKED = Enrolment(GATEWAY, T0, key("statement", ES256).public, METERS, key("old").public)
 REQUEST = sign_request(ASKED, {k.public.kid: k for k in (key("statement", ES256), key("meter"), key("old"))})
 PROOFS = cbor.decode(REQUEST)["proofs"]
+OF_PARTY = sign_party(
+    PartyEnrolment("reg", "issuer", T0, key("reg").public, key("old").public),
+    {k.public.kid: k for k in (key("reg"), key("old"))},
+)
 BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
 ATTACHED = cbor.decode(BUNDLES[0])["statement"]
 BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
@@ -147,7 +153,8 @@ REAL: dict[str, list[bytes]] = {
     "key-list": [SHOWN],
     "key-count": [payload(COUNT)],
     "own-header": [protected(entry) for entry in (RULES, *CHANGES, COUNT, *OF_PARTIES, PARTIES)],
-    "enrol-request": [REQUEST],
+    "enrol-request": [REQUEST, OF_PARTY],
+    "party-enrolment": [cbor.decode(OF_PARTY)["request"]],
     "enrolment": [cbor.decode(REQUEST)["request"]],
     "enrol-proof": PROOFS,
     "enrol-proof-header": [protected(proof) for proof in PROOFS],
@@ -302,6 +309,14 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["meters", METER], {"identity": "x"}),
         (["meters", METER, "identity"], ""),
         (["meters", METER, "key"], "text"),
+        (["note"], 1),
+    ],
+    "party-enrolment": [
+        (["time"], -1),
+        (["before"], "text"),
+        (["party"], 1),
+        (["role"], "statement"),
+        (["key"], None),
         (["note"], 1),
     ],
     "enrol-proof": [([0], 1), ([2], b"payload"), ([3], bytes(63))],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.enrolment.request import to_text
+from ledger_client.enrolment.proofs import to_text
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.enroll import EnrollError, enroll, let_in, propose
 from ledger_client.transparency.policy.policy_file import load_policy

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from gateway.accounting.history import history_of
 from gateway.accounting.needed import needs_of
 from gateway.accounting.stating import make, parts
+from gateway.alarms.accounting_checks import AccountingChecks
 from gateway.cli.app import main
 from gateway.doctor.check import CheckContext
 from gateway.doctor.database import horizon as doctors_horizon
@@ -29,7 +30,7 @@ from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry
 from tests.support.samples import START_S, settle
-from tests.support.stated import QUARTER_MS, Site
+from tests.support.stated import QUARTER_MS, Site, plan_fields
 from tests.system.demo_site import until
 
 LEDGER = PrivateKey.generate()
@@ -168,6 +169,25 @@ def test_status_doctor_and_forecast_say_why_pruning_waits_and_how_long_there_is_
     (finding,) = doctors_horizon(case)
     assert "pruning waits" in str(finding.message)
     assert horizon(month.loaded, store, month.machine.wall_ms, running=False).for_ever  # nothing is old enough yet
+    month.stop()
+
+
+def test_where_a_plan_cannot_be_read_pruning_waits_and_says_so(tmp_path: Path) -> None:
+    site = two_days(tmp_path, planned=False)
+    site.event(GATEWAY, "plan", **(plan_fields(site.from_ms) | {"rules": "accounting-9"}))
+    site.hands.journal.flush()
+    assert "a signed plan, entry or statement cannot be read" in why(site)
+    assert pruned(site) == 0
+    assert set(AccountingChecks().run(site.loaded, site.machine.wall_ms).alarms) == {"export-overdue"}
+    site.stop()
+
+
+def test_an_export_that_cannot_be_noted_keeps_its_files_and_says_so(month: Site, tmp_path: Path) -> None:
+    (month.loaded.data / exported.NAME).mkdir()
+    told = export(month, "-o", str(tmp_path / "all"))
+    assert isinstance(told["written"], list)
+    assert len(told["written"]) == len(month.hands.store.batches.all())
+    assert "pruning waits for batches of a plan until their export is noted" in str(told["not_noted"])
     month.stop()
 
 

@@ -1,0 +1,136 @@
+"""Periodic alarm checks of the accounting: due statements and exports, lost hours, silent stacks, factors. Reads only;
+blocks the calling thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from gateway.accounting import catalog
+from gateway.accounting.history import History
+from gateway.accounting.stating import due
+from gateway.accounting.watching import Lost, Watch
+from gateway.alarms.checks import Conditions
+from gateway.config.model import Config
+from gateway.errors import GatewayError
+from gateway.messages.alarm_kinds import KINDS, AlarmCode
+from gateway.messages.message import Message
+from gateway.records import GATEWAY
+from gateway.storage.capacity.forecast import horizon
+from gateway.storage.capacity.pruning import may_go
+from gateway.storage.capacity.retention import Retention
+from gateway.storage.database import Database
+from ledger_client.accounting.formats.civil_time import civil
+from ledger_client.accounting.formats.plan import Plan
+from ledger_client.errors import LedgerClientError
+from ledger_client.messages import Said
+
+_Item = tuple[tuple[str, str], tuple[Said, int | None]]
+
+
+@dataclass(slots=True)
+class AccountingFound:
+    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``past``: lost hours of
+    which later ones are not lost, to be told once."""
+
+    alarms: dict[str, Conditions] = field(default_factory=dict)
+    past: list[_Item] = field(default_factory=list)
+
+
+class AccountingChecks:
+    """The checks of one epoch, which remember how far they have read. One thread at a time."""
+
+    def __init__(self) -> None:
+        self._history, self._watch, self._retention = History(), Watch(), Retention()
+
+    def run(self, config: Config, now_ms: int) -> AccountingFound:
+        """One look. Never raises for what can be wrong with a site's files."""
+        found = AccountingFound()
+        try:
+            store = Database(config.database, read_only=True)
+        except GatewayError:
+            return found
+        try:
+            self._look(config, store, now_ms, found)
+        except (GatewayError, LedgerClientError):
+            pass  # the recorder meets the same, or pruning says that a plan cannot be read
+        finally:
+            store.close()
+        return found
+
+    def _look(self, config: Config, store: Database, now_ms: int, found: AccountingFound) -> None:
+        found.alarms[AlarmCode.EXPORT_OVERDUE] = dict(self._exports(config, store, now_ms))
+        self._history.read_on(store)
+        found.alarms[AlarmCode.STATEMENT_OVERDUE] = dict(_statements(self._history, now_ms))
+        found.alarms[AlarmCode.FACTOR_OUTDATED] = dict(_factors(self._history, now_ms))
+        lost = list(self._watch.look(store, self._history, now_ms))
+        found.alarms[AlarmCode.HOUR_LOST] = dict(_lost(one) for one in lost if one.goes_on)
+        found.past = [_lost(one) for one in lost if not one.goes_on]
+        silent = self._watch.silent()
+        if silent is not None:
+            found.alarms[AlarmCode.STACK_SILENT] = {
+                _of_node(one.plan, one.node): (
+                    Message("stack-silent", plan=one.plan, node=one.node, since_ms=one.since_ms),
+                    one.since_ms,
+                )
+                for one in silent
+            }
+
+    def _exports(self, config: Config, store: Database, now_ms: int) -> Iterator[_Item]:
+        """The oldest batch, where age and receipts would let it go and only its export is missing."""
+        required = [entry.name for entry in config.document.ledger if entry.policy == "required"]
+        keep_ms = config.document.store.keep
+        batch = may_go(store, required, now_ms - keep_ms)
+        waits = self._retention.unexported(store, batch) if batch is not None else None
+        if batch is not None and waits is not None and now_ms - batch.sealed_ms >= keep_ms + _delay_ms("export"):
+            room = horizon(config, store, now_ms, running=True).message
+            yield (GATEWAY, "export"), (Message("export-overdue", waits=waits, horizon=room), batch.sealed_ms + keep_ms)
+
+
+def _delay_ms(what: str) -> int:
+    return KINDS[f"{what}-overdue"].on_delay_ms
+
+
+def _statements(history: History, now_ms: int) -> Iterator[_Item]:
+    """Of each plan its first month that is over and not stated."""
+    for name in history.names:
+        part = None
+        with suppress(GatewayError, LedgerClientError):  # a plan that begins later
+            part = next(iter(due(history, name, now_ms)), None)
+        if part is not None and now_ms - part.to_ms >= _delay_ms("statement"):
+            said = Message("statement-overdue", plan=name, from_ms=part.from_ms, to_ms=part.to_ms)
+            yield (GATEWAY, f"plan {name}"), (said, part.to_ms)
+
+
+def _factors(history: History, now_ms: int) -> Iterator[_Item]:
+    """Nodes of the newest plans whose factor has a newer one, up to this civil year, among those of the product."""
+    for name in history.names:
+        plan = history.of_plan(name)[-1].plan
+        year = civil(now_ms, plan.civil_min).year
+        for node in plan.nodes.values():
+            if node.factor_series is None or node.factor_rule == "fixed":
+                continue
+            used = _vintage(plan, node.factor_series, year)
+            there = [int(f["vintage"]) for f in catalog.factors() if f["series"] == node.factor_series]
+            newest = max((vintage for vintage in there if vintage <= year), default=0)
+            if used < newest:
+                said = Message(
+                    "factor-outdated", plan=name, node=node.name, series=node.factor_series, year=used, newest=newest
+                )
+                yield _of_node(name, node.name), (said, None)
+
+
+def _vintage(plan: Plan, series: str, year: int) -> int:
+    """The year of the factor that a plan takes in a year (F2); 0: it has none."""
+    return max((f.vintage for f in plan.factors if f.series == series and f.vintage <= year), default=0)
+
+
+def _lost(one: Lost) -> _Item:
+    said = Message("hour-lost", plan=one.plan, node=one.node, from_ms=one.from_ms, to_ms=one.to_ms, status=one.status)
+    return _of_node(one.plan, one.node), (said, one.from_ms)
+
+
+def _of_node(plan: str, node: str) -> tuple[str, str]:
+    return GATEWAY, f"plan {plan}, node {node}"
