@@ -29,10 +29,13 @@ NAMES: Final = frozenset({words.PLAN, words.ENTRY, words.PERIOD})
 
 @dataclass(frozen=True, slots=True)
 class SignedPlan:
-    """A plan as it was signed: when (ms, by the gateway's clock)."""
+    """A plan as it was signed: when (ms, by the gateway's clock), and its batch. ``no_later_than`` (Unix s): when enough
+    ledgers had that, where a proof tells; of a batch file the audit does."""
 
     plan: Plan
     iat_ms: int
+    batch: int = -1
+    no_later_than: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +75,21 @@ class Sources:
             refuse("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
         return self.plans[named]
 
-    def take(self, record: Record, batch: int) -> None:
+    def take(self, record: Record, batch: int, no_later_than: int | None = None) -> None:
         """One good record of the gateway's own. What is no plan, entry or statement is kept among those refused."""
         body = record.body
         if not isinstance(body, Event) or record.claims.meter != GATEWAY_ITSELF or body.name not in NAMES:
             return
         own = record_hash(record.data)
         try:
-            self._take(own, record, body, batch)
+            self._take(own, record, body, batch, no_later_than)
         except AccountingError as error:
             self.refused.setdefault(own, Refused(body.name, batch, error))
 
-    def _take(self, own: bytes, record: Record, body: Event, batch: int) -> None:
+    def _take(self, own: bytes, record: Record, body: Event, batch: int, no_later_than: int | None) -> None:
         if body.name == words.PLAN:
-            self.plans.setdefault(own, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000))
+            signed = SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch, no_later_than)
+            self.plans.setdefault(own, signed)
         elif body.name == words.ENTRY:
             if all(own != entry.record for _, entry in self.entries):
                 self.entries.append((batch, parse_entry(body.fields, own)))
@@ -148,7 +152,7 @@ def _take_proof(path: Path, trust: Trust, now: int, sources: Sources) -> None:
     with path.open("rb") as stream:
         data = stream.read(MAX_BUNDLE + 1)
     proven = verify(data, trust, now, kind="event")
-    sources.take(parse_record(Bundle.parse(data).record), proven.batch)
+    sources.take(parse_record(Bundle.parse(data).record), proven.batch, proven.no_later_than)
 
 
 def files_read(paths: Sequence[Path]) -> list[bytes]:

@@ -210,6 +210,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "http_server": {"transport"},
         "ledgers": {"formats", "claims", "transport"},
         "transparency.policy": {"formats", "verification"},
+        "certificates": {"formats", "claims", "verification", "transparency.policy"},
         "ledgers.evm": {"contracts", "formats", "transport", "verification", "ledgers"},
         "transparency.ledger": {
             "formats",
