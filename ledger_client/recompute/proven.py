@@ -57,17 +57,17 @@ def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) 
 
 
 def _sources(paths: Sequence[Path], trust: Trust, now: int) -> Sources:
-    """Plans, entries and statements of files, each verified by its proof; batches in their order."""
-    taken: list[tuple[int, bytes]] = []
+    """Plans, entries and statements of files, each verified by its proof; batches and leaves in their order."""
+    taken: list[tuple[int, int, bytes]] = []
     gateways = set[str]()
     for bundle in _bundles(paths):
-        fact = verify(bundle, trust, now, kind="event")
+        fact, parsed = verify(bundle, trust, now, kind="event"), Bundle.parse(bundle)
         gateways.add(fact.gateway)
-        taken.append((fact.batch, Bundle.parse(bundle).record))
+        taken.append((fact.batch, parsed.index, parsed.record))
     if len(gateways) > 1:
         refuse("T2", "files", f"they are of the gateways {' and '.join(sorted(gateways))}", "give those of one")
     sources = Sources()
-    for batch, data in sorted(taken, key=lambda item: item[0]):
+    for batch, _, data in sorted(taken):
         sources.take(parse_record(data), batch)
     return sources
 

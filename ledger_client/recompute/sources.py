@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,13 +30,11 @@ NAMES: Final = frozenset({words.PLAN, words.ENTRY, words.PERIOD})
 
 @dataclass(frozen=True, slots=True)
 class SignedPlan:
-    """A plan as it was signed: when (ms, by the gateway's clock), and its batch. ``no_later_than`` (Unix s): when enough
-    ledgers had that, where a proof tells; of a batch file the audit does."""
+    """A plan as it was signed: when (ms, by the gateway's clock), and its batch."""
 
     plan: Plan
     iat_ms: int
     batch: int = -1
-    no_later_than: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,8 @@ class Sources:
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     periods: dict[bytes, SignedPeriod] = field(default_factory=dict)
     batches: dict[int, int] = field(default_factory=dict)
+    proven: dict[int, int] = field(default_factory=dict)
+    """When enough ledgers had the batches that proofs are of, in Unix s; of batch files the audit tells."""
     refused: dict[bytes, Refused] = field(default_factory=dict)
 
     def plan_of(self, period: SignedPeriod) -> SignedPlan:
@@ -75,21 +76,20 @@ class Sources:
             refuse("P2", "period.plan", "no file holds the plan", "give the batch or proof of it")
         return self.plans[named]
 
-    def take(self, record: Record, batch: int, no_later_than: int | None = None) -> None:
+    def take(self, record: Record, batch: int) -> None:
         """One good record of the gateway's own. What is no plan, entry or statement is kept among those refused."""
         body = record.body
         if not isinstance(body, Event) or record.claims.meter != GATEWAY_ITSELF or body.name not in NAMES:
             return
         own = record_hash(record.data)
         try:
-            self._take(own, record, body, batch, no_later_than)
+            self._take(own, record, body, batch)
         except AccountingError as error:
             self.refused.setdefault(own, Refused(body.name, batch, error))
 
-    def _take(self, own: bytes, record: Record, body: Event, batch: int, no_later_than: int | None) -> None:
+    def _take(self, own: bytes, record: Record, body: Event, batch: int) -> None:
         if body.name == words.PLAN:
-            signed = SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch, no_later_than)
-            self.plans.setdefault(own, signed)
+            self.plans.setdefault(own, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch))
         elif body.name == words.ENTRY:
             if all(own != entry.record for _, entry in self.entries):
                 self.entries.append((batch, parse_entry(body.fields, own)))
@@ -99,36 +99,40 @@ class Sources:
 
 
 def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:
-    """Look through batch files and proofs for what belongs to the accounting.
+    """Look through batch files and proofs for what belongs to the accounting of one gateway.
 
-    What a batch holds is judged by the audit; a proof is verified here. Raises FileError, VerificationError.
+    What a batch holds is judged by the audit, which names files of another gateway; a proof is verified here. Raises
+    FileError, VerificationError.
     """
-    sources = Sources()
-    batches: list[tuple[int, BatchFile]] = []
+    sources, gateway = Sources(), ""
+    found: list[tuple[int, int, Record]] = []
     for path in paths:
         if is_proof(path):
-            _take_proof(path, trust, now, sources)
+            batch, until, place, record = _proven(path, trust, now)
+            sources.proven[batch] = until
+            found.append((batch, place, record))
             continue
         try:
             file = BatchFile.open(path)
             statement = read_statement(file.entry).statement
-            batches.append((statement.batch, file))
-            sources.batches[statement.batch] = statement.to_ms
         except VerificationError:
             continue  # the audit says what is wrong with it
-    for batch, file in sorted(batches, key=lambda item: item[0]):
-        for data in file.records():
-            if _MARK in data[:_HEADER]:
-                _take(data, batch, sources)
+        gateway = gateway or statement.gateway
+        if statement.gateway == gateway:
+            sources.batches[statement.batch] = statement.to_ms
+            found += [(statement.batch, place, record) for place, record in _events(file)]
+    for batch, _, record in sorted(found, key=lambda item: item[:2]):
+        if record.claims.gateway == gateway or not gateway:
+            sources.take(record, batch)
     return sources
 
 
-def _take(data: bytes, batch: int, sources: Sources) -> None:
-    try:
-        record = parse_record(data)
-    except VerificationError:
-        return  # the audit says what is wrong with it
-    sources.take(record, batch)
+def _events(file: BatchFile) -> Iterator[tuple[int, Record]]:
+    """The events of a batch, with their places in it."""
+    for place, data in enumerate(file.records()):
+        if _MARK in data[:_HEADER]:
+            with suppress(VerificationError):  # the audit says what is wrong with it
+                yield place, parse_record(data)
 
 
 def accounting_event(data: bytes) -> bool:
@@ -148,11 +152,12 @@ def is_proof(path: Path) -> bool:
         raise FileError(f"{path}: {error.strerror}; give the path of a file that may be read") from None
 
 
-def _take_proof(path: Path, trust: Trust, now: int, sources: Sources) -> None:
+def _proven(path: Path, trust: Trust, now: int) -> tuple[int, int, int, Record]:
+    """The event of a proof, with its batch, when enough ledgers had that (Unix s), and its place in it."""
     with path.open("rb") as stream:
         data = stream.read(MAX_BUNDLE + 1)
-    proven = verify(data, trust, now, kind="event")
-    sources.take(parse_record(Bundle.parse(data).record), proven.batch, proven.no_later_than)
+    proven, bundle = verify(data, trust, now, kind="event"), Bundle.parse(data)
+    return proven.batch, proven.no_later_than, bundle.index, parse_record(bundle.record)
 
 
 def files_read(paths: Sequence[Path]) -> list[bytes]:

@@ -45,11 +45,11 @@ class _Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """How many rows of a node have a status in some time, and their amounts together (thousandths of the base unit;
-    None: they have none)."""
+    """How many rows of a node have a status in some time (None: a signed total does not tell), and their amounts
+    together (thousandths of the base unit; None: they have none)."""
 
     status: str
-    rows: int
+    rows: int | None
     amount: int | None
 
 

@@ -7,12 +7,12 @@ recorded so far, and say that they are not stated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
 from gateway.accounting.figures.due import Due
-from gateway.accounting.figures.hour import GONE, NO_ROW, Hour, Seen, Why, hours_of, meters_of, step_ms, strip
+from gateway.accounting.figures.hour import GONE, NO_ROW, RUNNING, Hour, Seen, Why, hours_of, meters_of, step_ms, strip
 from gateway.accounting.figures.keeping import Ahead, Known
 from gateway.accounting.figures.stated import StatedRows, Sum, sums
 from gateway.accounting.history import SignedPeriod, SignedPlan
@@ -78,6 +78,29 @@ class NodeFigures:
     lines: tuple[Line, ...]
     hours: tuple[Hour, ...] = ()
     by_month: bool = False
+
+    @property
+    def told(self) -> list[tuple[int, Hour]]:
+        """The hours in lines, each with the place of its first: those of one row, and neighbours without a row of which
+        the same is to be said, are one; what is not over has none."""
+        found: list[tuple[int, Hour]] = []
+        for place, hour in enumerate(self.hours):
+            before = found[-1][1] if found else None
+            if hour.status == RUNNING:
+                continue
+            if before is not None and before.to_ms == hour.from_ms and _same(before, hour):
+                found[-1] = (found[-1][0], replace(before, to_ms=hour.to_ms))
+            else:
+                found.append((place, hour))
+        return found
+
+    @property
+    def line_of(self) -> list[int]:
+        """Of each hour the place under which it is told."""
+        places, found = [place for place, _ in self.told], list[int]()
+        for number in range(len(self.hours)):
+            found.append(max((place for place in places if place <= number), default=0))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +230,10 @@ class _Made:
     def _line(self, signed: SignedPlan, node: Node, step: Stretch) -> Line:
         name, found, problem = signed.plan.name, list[Sum](), None
         spans, periods = False, self._periods(signed.plan.name, step)
+        months = self._choice.view in (MONTH, RUNNING_MONTH)
         for period in periods:
             whole = step[0] <= period.from_ms and period.to_ms <= step[1]
-            if whole and "totals" in period.fields:
+            if whole and "totals" in period.fields and (months or node.method in _PRODUCTS):
                 found += _totals(period, node.name)
                 continue
             try:
@@ -287,7 +311,7 @@ def _factor(signed: SignedPlan, node: Node, time_ms: int) -> tuple[Factor | None
 
 def _totals(period: SignedPeriod, node: str) -> list[Sum]:
     return [
-        Sum(status, 0, int(amount.scaleb(-MILLI)))
+        Sum(status, None, int(amount.scaleb(-MILLI)))
         for own, status, amount in period.fields["totals"]
         if own == node and status != UNCERTAINTY
     ]
@@ -301,12 +325,20 @@ def _together(parts: Iterable[Sum]) -> Iterator[Sum]:
             found[part.status] = part
         else:
             known = [a for a in (before.amount, part.amount) if a is not None]
-            found[part.status] = Sum(part.status, before.rows + part.rows, sum(known) if known else None)
+            rows = None if before.rows is None or part.rows is None else before.rows + part.rows
+            found[part.status] = Sum(part.status, rows, sum(known) if known else None)
     return (found[status] for status in sorted(found, key=words.RANK.__getitem__))
 
 
 def _signed(periods: Sequence[SignedPeriod]) -> tuple[Signed, ...]:
     return tuple(Signed(int(p.fields["version"]), p.record, p.name, bool(p.fields["complete"])) for p in periods)
+
+
+def _same(before: Hour, hour: Hour) -> bool:
+    """Whether two neighbours are told in one line."""
+    if before.row is not None or hour.row is not None:
+        return before.row == hour.row
+    return before.status in NO_ROW and (before.status, before.why) == (hour.status, hour.why)
 
 
 def _gone(node: Node, period: SignedPeriod, step: Stretch, step_: int) -> Iterator[Hour]:

@@ -42,6 +42,7 @@ from ledger_client.messages import Said
 
 STATIC: Final = {
     "style.css": "text/css; charset=utf-8",
+    "accounts.css": "text/css; charset=utf-8",
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

@@ -65,6 +65,22 @@ def test_gaps_at_the_edges_decide(step: int, status: str) -> None:
     assert {row.status for row in rows} == {status}
 
 
+@pytest.mark.parametrize(("gap", "known"), [(900_000, True), (900_001, False)])
+def test_an_edge_is_known_within_one_and_a_half_samples(gap: int, known: bool) -> None:
+    """Read every 10 minutes; the two looks around the first hour's end are as far apart as is said."""
+    plan = parse_plan(plan_fields(points={"export/energy": counter(sample=600_000)}))
+    times = (0, 30 * MINUTE, 50 * MINUTE, 50 * MINUTE + gap, 90 * MINUTE, 2 * HOUR)
+    _, rows = stated([(ms, 1000, 0) for ms in times], plan, hours=2)
+    assert [row.to_ms - row.from_ms for row in rows] == ([HOUR, HOUR] if known else [2 * HOUR])
+
+
+def test_a_clock_that_was_set_tells_no_edge_before_it() -> None:
+    looks = every(10_000, 2)
+    looks = [(ms + 1, n, int(Quality.CLOCK_STEP) if ms == HOUR else 0) for ms, n, _ in [(-10_000, 999, 0), *looks]]
+    _, rows = stated(looks, hours=2)
+    assert [row.to_ms - row.from_ms for row in rows] == [2 * HOUR]
+
+
 def test_an_edge_without_looks_joins_its_hours() -> None:
     looks = [look for look in every(10_000, 4) if not 50 * MINUTE < look[0] < 70 * MINUTE]
     _, rows = stated(looks, hours=4)

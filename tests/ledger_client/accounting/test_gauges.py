@@ -93,6 +93,7 @@ def test_what_is_told_again_or_out_of_range_does_not_count() -> None:
     gauge = single(range=[0, 100])
     assert seen(gauge, *((ms, 1, 0) for ms in EVERY), *((ms, 9, 0) for ms in EVERY)).mean == 1
     assert seen(single(range=[0, 100]), *((ms, 100.5, 0) for ms in EVERY)).valid == 0
+    assert seen(single(range=[0, 100]), *((ms, 100 * (ms % (2 * STEP) > 0), 0) for ms in EVERY)).valid == 360
 
 
 def test_another_unit_is_no_value() -> None:

@@ -170,6 +170,7 @@ def test_an_entry_of_exactly_that_hour() -> None:
     (found,) = beside(plan, own, rows, entries=[wide, two])
     assert (found.from_ms, found.status, found.amount) == (rows[1].from_ms, "manual", 12_500_000)
     assert found.facts == {"method": "entry"}
+    assert beside(plan, own, rows, entries=[wide]) == []
 
 
 def test_the_rule_of_the_regime_goes_before_an_entry() -> None:

@@ -70,7 +70,7 @@ class Walk:
     def _issue(self) -> None:
         who = self._who(ISSUERS)
         count = self.random.choice((1, 1, 1, 2, 3))
-        device, day = self.random.choice("xy"), DAY + self.random.randrange(2)
+        device, day = self.random.choice("xy"), DAY + self.random.randrange(2) + len(self.certs) // 100
         certs = [self._cert(who, device, day) for _ in range(count)]
         if self.certs and self.random.random() < 0.1:
             certs = [self.random.choice(self.certs)]

@@ -163,6 +163,9 @@ def test_an_interval_that_is_none_is_malformed(made: Claims, begin: int, end: in
 def test_a_call_is_of_one_day_and_of_one_to_24_intervals(made: Claims) -> None:
     assert no_issue(made, hour(0), hour(24)) == "Malformed claim"
     assert no_issue(made, hour(0), hour(-1)) == "Malformed claim"
+    midnight = hour(0).begin
+    for across in (midnight - 900, midnight + DAY_S - 900):
+        assert no_issue(made, hour(5), hour(6)._replace(begin=across, end=across + 1800)) == "Malformed claim"
     assert no(made, "issuer", "issue", h("turbine"), []) == "Malformed claim"
     quarters = [hour(0)._replace(begin=DAY * DAY_S + n * 900, end=DAY * DAY_S + n * 900 + 900) for n in range(25)]
     with pytest.raises(Reverted):

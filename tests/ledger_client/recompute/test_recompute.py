@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import pytest
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Rows, leaf_proof, parse_row, salted_leaf, status_of
 from ledger_client.accounting.statement import parse_choice
+from ledger_client.formats.batch_file import BatchFile, write_batch
+from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.merkle import root_from_path
+from ledger_client.formats.statement import read_statement, sign_statement
 from ledger_client.recompute.run import Result, recompute
+from ledger_client.recompute.sources import scan
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
-from tests.support.audit_batches import trusted
-from tests.support.evidence import NOW
+from tests.support.audit_batches import proof_of, trusted
+from tests.support.evidence import GATEWAY, NOW, key
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +149,38 @@ def test_a_statement_of_another_form_is_refused_by_rule(
     fields = dict(again(told[0]).periods[0].fields)
     with pytest.raises(AccountingError, match=rule):
         parse_choice(fields | {key: value}, 0)
+
+
+def of_another_gateway(path: Path, folder: Path) -> Path:
+    """The same batch, as a gateway of another name would state it."""
+    batch = BatchFile.open(path)
+    entry = sign_statement(replace(read_statement(batch.entry).statement, gateway="other"), key("statement", ES256))
+    with (folder / path.name).open("wb") as file:
+        write_batch(file, list(batch.records()), entry, [])
+    return folder / path.name
+
+
+def test_batches_of_two_gateways_are_named(told: tuple[Accounted, Path, int], tmp_path: Path) -> None:
+    site, rows, _ = told
+    strange = of_another_gateway(site.files[0], tmp_path)
+    result = recompute([*site.files, strange], trusted(), NOW, rows=[rows])
+    assert not result.equal
+    assert [f.detail for f in result.audit.findings] == [f"is of gateway other, not of {GATEWAY}: audit each alone"]
+    assert result.periods[0].differences == []
+
+
+def test_entries_of_proofs_have_their_place(tmp_path: Path) -> None:
+    """Of two entries that replace nothing and one that does, the order tells which counts; a proof keeps it."""
+    site = Accounted(tmp_path)
+    from_ms = site.from_ms
+    site.publish(plan_fields(from_ms))
+    of = {"kind": "closure", "of": "station", "from": from_ms, "to": from_ms, "values": {}, "user": "u"}
+    first = site.event("entry", **of, reason="sold")
+    site.polls(10)
+    paths = [proof_of(site.seal(), "entry")]
+    second = site.event("entry", **of, reason="sold on that day", replaces=first)
+    site.polls(10)
+    paths.append(proof_of(site.seal(), "entry"))
+    for order in (paths, paths[::-1], [site.files[1], paths[0]], [paths[1], site.files[0]]):
+        sources = scan(order, trusted(), NOW)
+        assert [(batch, entry.record) for batch, entry in sources.entries] == [(0, first), (1, second)]

@@ -21,11 +21,16 @@ def browser() -> Iterator[Browser]:
 
 
 def whole(page: str) -> str:
-    """The page with its sheet in it, for a browser that has no server."""
-    sheet = static("style.css")
-    assert sheet is not None
+    """The page with its sheets in it, for a browser that has no server."""
     page = re.sub(r"<script.*?</script>", "", page)
-    return re.sub(r'<link rel="stylesheet"[^>]*>', lambda _: f"<style>{sheet[0].decode()}</style>", page)
+    return re.sub(r'<link rel="stylesheet" href="/static/([a-z.]+)[^>]*>', lambda found: sheet(found[1]), page)
+
+
+def sheet(name: str) -> str:
+    """A sheet as a part of a page."""
+    found = static(name)
+    assert found is not None
+    return f"<style>{found[0].decode()}</style>"
 
 
 @pytest.mark.parametrize(("language", "theme", "width"), [("en", "light", WIDE), ("zh", "dark", NARROW)])

@@ -14,9 +14,9 @@ from gateway.storage.database import Database
 from tests.gateway.dashboard.accounts.plant import PagesPlant, Shown
 from tests.gateway.dashboard.looks import looker
 from tests.gateway.dashboard.pages.test_views import recorded
-from tests.support.epochs import epoch
+from tests.support.epochs import epoch, until
 
-QUARTERS = ("10:00", "10:15", "10:30", "10:45", "11:00", "11:15", "11:30", "11:45")
+QUARTERS = ("10:00", "10:15", "10:30", "10:45", "11:00", "11:15")
 
 
 def text(page: str) -> str:
@@ -47,6 +47,15 @@ def test_each_stated_quarter_has_its_amount_its_status_and_its_reason(shown: Sho
     unknown = hour(page, "10:45")
     assert "unknown" in unknown
     assert "meterseal entry CONFIG register export-main/energy_export" in unknown
+
+
+def test_an_amount_of_several_quarters_and_hours_without_a_plan_stand_once(shown: Shown) -> None:
+    page = shown["/energy", "hour", "en"]
+    together = hour(page, "11:15")
+    assert re.match(r"11:15–12:00 270[.]000\skWh \S+ 11:15 to \S+ 12:00 together unallocated", together)
+    assert "the register of export-main/energy_export at 11:30 is not known" in together
+    assert "export-main was read while the gateway's clock was not synchronised" in together
+    assert hour(page, "00:00") == "00:00–10:00 — no plan no plan ruled this hour"
 
 
 def test_a_stated_day_names_its_statement_and_what_is_behind_it_is_not_stated(shown: Shown, plant: PagesPlant) -> None:
@@ -122,6 +131,7 @@ def test_a_site_without_a_plan_says_how_to_begin(tmp_path: Path) -> None:
     async def look() -> list[str]:
         async with epoch(loaded) as running:
             store, see = Database(loaded.database, read_only=True), looker(running)
+            await until(lambda: b"data-again" not in see("/energy", store, {}, {}, "en").body)
             found = [see(path, store, {}, {}, "en").body.decode() for path in ("/energy", "/emissions", "/")]
             store.close()
             return found
