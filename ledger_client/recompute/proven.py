@@ -28,10 +28,13 @@ from ledger_client.verification.verify import verify
 
 
 class Proven(NamedTuple):
-    """Statements in order of time, and what their reader should know."""
+    """Statements in order of time, what their reader should know, their gateway, and those that a later version in the
+    files supersedes, by record hash."""
 
     statements: list[StatedRows]
     notes: list[str]
+    gateway: str
+    superseded: frozenset[bytes]
 
 
 def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) -> Proven:
@@ -46,18 +49,21 @@ def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) 
         FileError: a file cannot be read.
         VerificationError: a plan, an entry or a statement is not proven.
     """
-    sources = _sources(paths, trust, now)
+    gateway, sources = _sources(paths, trust, now)
     found = [_stated(_rows(data, path), path, sources) for data, path in zip(files_read(rows), rows, strict=True)]
     found.sort(key=lambda stated: (stated.plan.name, stated.span))
     for before, after in pairwise(found):
         if before.plan.name == after.plan.name and after.span[0] < before.span[1]:
             told = f"two statements have {rfc3339(after.span[0] // 1000)}"
             refuse("T4", "rows", told, "give the rows of the last version only")
-    return Proven(found, [note for stated in found for note in _notes(stated, sources)])
+    named = {period.fields.get("supersedes") for period in sources.periods.values()}
+    superseded = frozenset(stated.record for stated in found if stated.record in named)
+    return Proven(found, [note for stated in found for note in _notes(stated, sources)], gateway, superseded)
 
 
-def _sources(paths: Sequence[Path], trust: Trust, now: int) -> Sources:
-    """Plans, entries and statements of files, each verified by its proof; batches and leaves in their order."""
+def _sources(paths: Sequence[Path], trust: Trust, now: int) -> tuple[str, Sources]:
+    """Of which gateway files are; their plans, entries and statements, each verified by its proof, in the order of
+    batches and leaves."""
     taken: list[tuple[int, int, bytes]] = []
     gateways = set[str]()
     for bundle in _bundles(paths):
@@ -69,7 +75,7 @@ def _sources(paths: Sequence[Path], trust: Trust, now: int) -> Sources:
     sources = Sources()
     for batch, _, data in sorted(taken):
         sources.take(parse_record(data), batch)
-    return sources
+    return next(iter(gateways), ""), sources
 
 
 def _bundles(paths: Sequence[Path]) -> Iterator[bytes]:
