@@ -83,8 +83,8 @@ class _Members:
     proof: LeafProof
     row: Row
     edges: Sequence[StatedEdge]
-    looks: Mapping[bytes, bytes]
-    """Readings by record hash, each as the bytes of its proof."""
+    looks: Sequence[tuple[bytes, bytes]]
+    """Readings: record hash, and the bytes of the proof."""
     plan: bytes
     period: bytes
 
@@ -145,14 +145,14 @@ def verify_certificate(data: bytes, trust: Trust, now: int, *, facts: OnlineFact
 
 
 def _parsed(file: CertificateFile) -> _Members:
-    looks: dict[bytes, bytes] = {}
+    looks: list[tuple[bytes, bytes]] = []
     for what, bundle in (("plan", file.plan), ("period", file.period), *(("edge", edge) for edge in file.edges)):
         with at(PARSE, what):
             parts = Bundle.parse(bundle)
             read_statement(parts.statement)
             parse_record(parts.record)
         if what == "edge":
-            looks[record_hash(parts.record)] = bundle
+            looks.append((record_hash(parts.record), bundle))
     with at(PARSE, "row"):
         row = parse_row(file.row.row)
         edges = stated_edges(row)
@@ -257,13 +257,14 @@ def _demand_origin(told: Traced, gateway: str, node: Node) -> None:
 
 def _proven_looks(members: _Members, gateway: str, trust: Trust, now: int) -> dict[bytes, Verified]:
     """The readings that the row names, all of them and no other, each with its proof."""
-    named = {look for edge in members.edges for look in edge.looks}
-    if lacking := named - members.looks.keys():
+    named = dict.fromkeys(look for edge in members.edges for look in edge.looks)
+    given = [look for look, _ in members.looks]
+    if lacking := named.keys() - set(given):
         _fail(EDGES, f"reading {min(lacking).hex()}, which the row names, is not in the file", "T1")
-    if strange := members.looks.keys() - named:
-        _fail(EDGES, f"the row does not name reading {min(strange).hex()}", "T1")
+    if given != [*named]:
+        _fail(EDGES, "the readings are not those that the row names, each once and in its order", "T1")
     found = {}
-    for look, bundle in members.looks.items():
+    for look, bundle in members.looks:
         with at(EDGES, f"reading {look.hex()}"):
             found[look] = verify(bundle, trust, now, kind="reading")
         if found[look].gateway != gateway:

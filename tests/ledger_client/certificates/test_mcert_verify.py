@@ -180,8 +180,10 @@ def test_each_member_of_another_good_file_is_refused(station: Certified, registr
     refused(8, "T1", replace(file, edges=(*file.edges, second.edges[-1])))
     refused(4, "C2", replace(file, claims=theirs.claims))
     refused(6, "T1", replace(file, period=file.plan))
-    refused(7, "", replace(file, plan=file.period))
-    refused(8, "", replace(file, edges=(*file.edges[:-1], file.plan)))
+    refused(7, "T1", replace(file, plan=file.period))
+    refused(8, "T1", replace(file, edges=(*file.edges[:-1], file.plan)))
+    refused(8, "T1", replace(file, edges=(*file.edges, file.edges[0])))
+    refused(8, "T1", replace(file, edges=file.edges[::-1]))
 
 
 def test_another_statement_with_the_same_rows_is_refused(
