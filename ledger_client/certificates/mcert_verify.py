@@ -40,7 +40,7 @@ from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import Verified, verify
 
 LATEST_PLAN_MS: Final = 24 * 3_600_000
-"""How long behind a plan's beginning and signing the ledgers may have it (P2)."""
+"""How long behind a plan's beginning, and behind its signing, the ledgers may have it (P2)."""
 POSITIVE: Final = "positive"
 """The verdict of an attestation that counts where the policy asks for some."""
 SCHEME: Final = "gc"
@@ -241,7 +241,7 @@ def _demand_in_force(plan: Plan, fact: Verified, row: Row) -> None:
     if row.from_ms < plan.rules_from_ms(fact.time_ms):
         began = rfc3339_ms(plan.rules_from_ms(fact.time_ms))
         _fail(PLAN, f"it rules from {began} on, and the interval begins at {rfc3339_ms(row.from_ms)}", "P2")
-    latest_ms = max(plan.from_ms, fact.time_ms) + LATEST_PLAN_MS
+    latest_ms = min(plan.from_ms, fact.time_ms) + LATEST_PLAN_MS
     if fact.no_later_than * 1000 >= latest_ms:
         told = f"ledgers had it at {rfc3339(fact.no_later_than)}, and it had to be there before {rfc3339_ms(latest_ms)}"
         _fail(PLAN, told, "P2")
