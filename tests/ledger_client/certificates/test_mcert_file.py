@@ -14,7 +14,7 @@ from ledger_client.claims.claim import Transfer
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Locator
-from tests.support.certified import ISSUER, OWNER, WORKS, Certified, cert_of
+from tests.support.mcert import ISSUER, OWNER, WORKS, Certified, cert_of
 
 CDDL = (Path(__file__).parents[3] / "docs" / "accounting.cddl").read_text()
 PLACE = Locator("chain-1", 1, bytes(20), bytes(32), 7, bytes(32))

@@ -17,7 +17,8 @@ from ledger_client.claims.claim import Attest, Deed, Export, Retire, Transfer, W
 from ledger_client.formats import cbor, cose
 from ledger_client.verification.trust import Trust, key_entry
 from tests.support.accounted import POINT, QUARTER_MS
-from tests.support.certified import (
+from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, VALID_FROM, key, moment
+from tests.support.mcert import (
     AUDITOR,
     CERTIFICATE,
     CLAIMED_S,
@@ -32,7 +33,6 @@ from tests.support.certified import (
     certified_plan,
     trust_of,
 )
-from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, VALID_FROM, key, moment
 
 STRIDE = 17
 """Every so manieth byte of a file is changed; with each other one it would take a minute."""
