@@ -206,6 +206,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting",
             "accounting.tables",
         },
+        "balance": {"claims", "accounting.formats", "accounting.tables"},
         "enrolment": {"formats", "verification"},
         "http_server": {"transport"},
         "ledgers": {"formats", "claims", "transport"},
