@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Final
 
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.tables.settled import Settled, settled
