@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.options import FORCE, UsageError, demand_replaceable
+from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.verification.explain import clean
 from ledger_client.verification.trust import load_trust

@@ -211,7 +211,15 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "http_server": {"transport"},
         "ledgers": {"formats", "claims", "transport"},
         "transparency.policy": {"formats", "verification"},
-        "certificates": {"formats", "claims", "verification", "transparency.policy"},
+        "certificates": {
+            "formats",
+            "claims",
+            "verification",
+            "audit",
+            "accounting.formats",
+            "recompute",
+            "transparency.policy",
+        },
         "ledgers.evm": {"contracts", "formats", "transport", "verification", "ledgers"},
         "transparency.ledger": {
             "formats",
@@ -252,7 +260,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "transparency.ledger",
             "transparency.server",
         },
+        "cli.terminal": {"transport"},
         "cli": {
+            "cli.terminal",
             "formats",
             "transport",
             "verification",
