@@ -181,7 +181,7 @@ def test_a_superseded_statement_is_named(tmp_path: Path) -> None:
     (found,), notes, gateway, superseded = proven(site.files, [rows], trusted(), NOW)
     assert found.fields["version"] == 1
     assert [note.partition(": ")[2] for note in notes] == ["version 2 supersedes it"]
-    assert (gateway, superseded) == (GATEWAY, {found.record})
+    assert (gateway, superseded) == (GATEWAY, frozenset({found.record}))
 
 
 # ---- the command
