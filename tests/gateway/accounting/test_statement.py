@@ -109,6 +109,6 @@ def assert_recomputed(loaded: Config, out: Path, statements: int) -> None:
     rows = rows_files(loaded)
     result = recompute(exported(loaded.database, out), trust_of(loaded), FAR_S, rows=rows, processes=1)
     assert [one.differences for one in result.periods] == [[]] * statements
-    assert result.equal, result.audit
+    assert result.equal, result.audit.findings
     assert all(one.rows_compared for one in result.periods)
     assert Rows.parse(rows[0].read_bytes()).rows
