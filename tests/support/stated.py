@@ -52,13 +52,15 @@ class Site:
         """The first edge behind its first start."""
         return self._began_ms // QUARTER_MS * QUARTER_MS + QUARTER_MS
 
-    def start(self) -> None:
-        """Begin an epoch."""
+    def start(self, **rules: Any) -> None:
+        """Begin an epoch, with these in place of what its configuration says."""
         self.epochs += 1
-        frail = lambda path: FrailStore(path, self.machine)
-        self.hands = Hands(self.loaded, self.machine, bytes([self.epochs]) * 8, store=frail)
+        self.hands = Hands(self.loaded, self.machine, bytes([self.epochs]) * 8, self._frail, **rules)
         if self.epochs == 1:
             self._began_ms = self.machine.wall_ms
+
+    def _frail(self, path: Path) -> Database:
+        return FrailStore(path, self.machine)
 
     def stop(self) -> None:
         """End the epoch in order."""
@@ -102,9 +104,10 @@ class Site:
         value: int | str | None = 0,
         unit: str = "kWh",
         late_ms: int = 0,
+        offset_ms: int = 0,
     ) -> None:
         """So many polls of all meters; the register gains with each. ``value`` None: it shows none, a text: that;
-        ``late_ms``: so old is what it tells."""
+        ``late_ms``: so old is what it tells; ``offset_ms``: of the value in its reading."""
         hands = self.hands
         for _ in range(count):
             self.register += gain
@@ -116,7 +119,7 @@ class Site:
                     continue
                 shown = self.register % 1_000_000 if isinstance(value, int) else value
                 flags = int(Quality.COMM_FAIL) if value is None else quality
-                one = Value("energy_export", shown, unit, flags if meter == METER else 0)
+                one = Value("energy_export", shown, unit, flags if meter == METER else 0, offset_ms)
                 hands.journal.poll(PollResult(meter, due_ms, Reading(now.time_ms - late_ms, (one,)), now))
             hands.polls += 1
             self.machine.passes(EVERY_MS / 1000)

@@ -38,10 +38,14 @@ def thinned(site: Site, factor: int) -> None:
 
 
 def restarted(site: Site, chance: random.Random) -> None:
+    """At times what it tells then is older than what it told before."""
+    site.polls(1)
     site.stop()
     site.machine.passes(chance.choice((1, 5, 400, 2000)))
     site.start()
-    site.polls(1, gain=chance.choice((-1, 0, 1)))
+    late_ms = chance.choice((0, 3 * EVERY_MS))
+    site.polls(chance.randint(1, 3), gain=chance.choice((-9, 0, 1)), late_ms=late_ms)
+    site.polls(1, gain=chance.choice((-1, 0, 1, 12)))
 
 
 def configured(site: Site, chance: random.Random) -> None:
@@ -67,7 +71,7 @@ def failing(site: Site, chance: random.Random) -> None:
 
 
 def polled(site: Site, chance: random.Random) -> None:
-    site.polls(1, gain=chance.choice((-1, 0, 1, 1)))
+    site.polls(1, gain=chance.choice((-1, 0, 1, 1)), offset_ms=chance.choice((0, 0, 2000, 9000)))
 
 
 def late(site: Site, chance: random.Random) -> None:

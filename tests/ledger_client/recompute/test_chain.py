@@ -23,7 +23,6 @@ from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
 from tests.support.evidence import NOW
 
-
 YEAR_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, in ms."""
 
