@@ -53,7 +53,7 @@ class RegisterMarks:
         self._failed = False
 
     def change(self, counters: Mapping[str, Iterable[str]]) -> None:
-        """Another configuration comes with the next commit."""
+        """Another configuration comes with the next commit, which has no readings."""
         self._coming = dict(counters)
 
     def begin(self) -> None:
@@ -75,15 +75,14 @@ class RegisterMarks:
             self._marks.give_up()
 
     def _write(self, signed: Sequence[SignedRecord]) -> None:
-        if self._coming is not None:
-            self._marks.begin(self._coming, self._store.records.last_place() + 1)
-        counters = self._counters if self._coming is None else self._coming
         first = self._store.records.last_place() + 1
+        if self._coming is not None:
+            self._marks.begin(self._coming, first)
         marked: set[int] = set()
         for place, one in enumerate(signed, first):
             meter, body = one.row.meter, one.body
             if isinstance(body, Reading):
-                if names := counters.get(meter):
+                if names := self._counters.get(meter):
                     marked.update(self._reading(meter, frozenset(names), body, one.stamp.clock, place))
             elif isinstance(body, Event):
                 if body.name == words.EXCHANGE:
