@@ -58,9 +58,8 @@ def carpet(hours: Sequence[Hour], amounts: Sequence[int], peak: int, civil_min: 
     first, days = days_of(hours, civil_min)
     paths: list[list[str]] = [[] for _ in range(LEVELS + 1)]
     numbers = [(hour.from_ms + civil_min * MINUTE_MS) // HOUR_MS - first * 24 for hour in hours]
-    for (begin, level), count in _runs(
-        zip(numbers, (-(-amount * LEVELS // max(peak, 1)) for amount in amounts), strict=True)
-    ):
+    levels = [-(-amount * LEVELS // max(peak, 1)) for amount in amounts]
+    for (begin, level), count in _runs(zip(numbers, levels, strict=True)):
         paths[level].append(f"M{begin // 24}.5 {24 - begin % 24}v-{count}")  # a line as wide as a day
     cells = "".join(f'<path class="l{n}" d="{"".join(path)}"/>' for n, path in enumerate(paths) if n and path)
     height = TOP + _CARPET_H + BOTTOM

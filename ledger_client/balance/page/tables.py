@@ -143,9 +143,9 @@ class Tables:
         return f"<a href=#f{self._factor[name]}><code>{escape(name)}</code></a>"
 
     def _hour(self, n: int, of: Hour) -> str:
-        amounts = _numbers(
-            kwh(of.load_milli), kwh(of.covered_milli), kwh(of.uncovered_milli), kwh(of.retired_milli),
-            kg(of.location_g), kg(of.market_g),
+        amounts = "<td>".join(
+            ("", kwh(of.load_milli), kwh(of.covered_milli), kwh(of.uncovered_milli), kwh(of.retired_milli),
+             kg(of.location_g), kg(of.market_g))
         )  # fmt: skip
         certs = [
             f"<code>{base64url(one.cert)}</code> {one.part[0]}–{one.part[1]} ({kwh(one.covered_milli)} kWh"
