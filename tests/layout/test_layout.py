@@ -211,7 +211,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "ledgers": {"formats", "claims", "transport"},
         "transparency.policy": {"formats", "verification"},
         "certificates": {"formats", "claims", "verification", "transparency.policy"},
-        "ledgers.evm": {"contracts", "formats", "transport", "verification", "ledgers"},
+        "ledgers.evm": {"contracts", "formats", "claims", "transport", "verification", "ledgers"},
         "transparency.ledger": {
             "formats",
             "claims",
