@@ -23,7 +23,7 @@ LedgerClientError
 ├── BrokerUrlError         not the address of a broker (transport/mqtt_options.py)
 ├── ListenError            an address that cannot be listened at (http_server/listening.py)
 ├── AccountingError        no statement can be made of a plan, an entry, a period (accounting/formats/refusal.py)
-├── UsageError             the command line names what cannot be used (cli/options.py)
+├── UsageError             the command line names what cannot be used (cli/terminal/options.py)
 ├── BridgeUsageError       … of a bridge (cli/bridge.py)
 ├── MissingLibrary         a command needs a library that is not installed (cli/evm.py)
 ├── LedgerDirError         a ledger's folder is wrong (transparency/ledger/directory.py)
