@@ -223,7 +223,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recompute",
             "transparency.policy",
         },
-        "ledgers.evm": {"contracts", "formats", "transport", "verification", "ledgers"},
+        "ledgers.evm": {"contracts", "formats", "claims", "transport", "verification", "ledgers"},
         "transparency.ledger": {
             "formats",
             "claims",
