@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ledger_client.cli.evm import MissingLibrary, address_of
-from ledger_client.cli.options import broker_login
+from ledger_client.cli.terminal.options import broker_login
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import is_name
 

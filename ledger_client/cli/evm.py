@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ledger_client.cli.options import access, addresses
+from ledger_client.cli.terminal.options import access, addresses
 from ledger_client.click_help import Grouped
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import is_name

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ledger_client.cli.options import UsageError
+from ledger_client.cli.terminal.options import UsageError
 
 
 @click.command()

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ledger_client.audit.period_ends import compare_with_ledgers
-from ledger_client.cli.options import FORCE, UsageError, access, addresses, demand_replaceable, moment
+from ledger_client.cli.terminal.options import FORCE, UsageError, access, addresses, demand_replaceable, moment
 from ledger_client.errors import STEPS, VerificationError
 from ledger_client.formats.batch_file import is_batch
 from ledger_client.formats.bundle import is_bundle

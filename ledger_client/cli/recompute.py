@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.options import moment
+from ledger_client.cli.terminal.options import moment
 from ledger_client.verification.trust import load_trust
 
 

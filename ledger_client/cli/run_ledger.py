@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.options import FORCE, YES, agreed, broker_login, moment
+from ledger_client.cli.terminal.options import FORCE, YES, agreed, broker_login, moment
 from ledger_client.times import rfc3339
 
 _RATE = click.FloatRange(0, 1e6)

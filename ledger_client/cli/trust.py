@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.options import FORCE, YES, UsageError, access, addresses, agreed, demand_replaceable
+from ledger_client.cli.terminal.options import FORCE, YES, UsageError, access, addresses, agreed, demand_replaceable
 from ledger_client.click_help import HELP
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.messages import Message

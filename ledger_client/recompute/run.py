@@ -81,7 +81,7 @@ class Keeper:
 @dataclass(slots=True)
 class Recomputed:
     """One statement: how it was signed, how it comes out, and every difference. ``rows``: how many it has; they are
-    kept only for other statements that use them."""
+    kept for other statements that use them, and for whoever asks for them."""
 
     record: bytes
     fields: Mapping[str, Any]
@@ -102,6 +102,7 @@ class Result:
 
     audit: Audit
     periods: list[Recomputed]
+    sources: Sources
 
     @property
     def equal(self) -> bool:
@@ -131,11 +132,15 @@ class _Desk:
     """Judges each statement once its last batch has passed, and lets its books go then: there is room for those of a
     few, not of years."""
 
-    def __init__(self, opened: list[_Open], done: dict[bytes, Recomputed], sources: Sources, given: Given) -> None:
+    def __init__(
+        self, opened: list[_Open], done: dict[bytes, Recomputed], sources: Sources, given: Given, *, keep_rows: bool
+    ) -> None:
         """``done``: by record, what is judged already."""
         self.opened = sorted(opened, key=lambda one: one.order)
         self._done, self._sources, self._given = done, sources, given
         self._used = {record for one in opened for record in one.choice.uses}
+        if keep_rows:
+            self._used |= {one.period.record for one in opened}
         self._choices = {one.period.record: one.choice for one in opened}
         self._batch = -1
 
@@ -186,6 +191,7 @@ def recompute(
     rows: Sequence[Path] = (),
     period: tuple[int, int] | None = None,
     processes: int | None = None,
+    keep_rows: bool = False,
 ) -> Result:
     """Recompute the statements in batch files and proofs.
 
@@ -194,20 +200,21 @@ def recompute(
         rows: ``.mrows`` files; without that of a statement all but the root of its rows is compared.
         period: only statements of this time, from and to in ms.
         processes: how many check signatures (None: as many as are good).
+        keep_rows: each statement of the result has its rows.
 
     Raises:
         FileError: a file cannot be read.
         VerificationError: a proof does not hold.
     """
     sources = scan(paths, trust, now)
-    desk = _Desk(*_opened(sources, period), sources, Given.read(rows))
+    desk = _Desk(*_opened(sources, period), sources, Given.read(rows), keep_rows=keep_rows)
     keeper = Keeper(_wanted([one.books.plan for one in desk.opened]))
     whole = Wanted(allow_resume=True)
     result = audit(paths, trust, now, wanted=whole, processes=processes, keeper=keeper, take=desk.take)
     done = desk.end({batch.batch: batch.statement_id for batch in result.batches})
     _chained(done, sources)
     order = sorted(done.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
-    return Result(result, order)
+    return Result(result, order, sources)
 
 
 def _chained(done: Mapping[bytes, Recomputed], sources: Sources) -> None:

@@ -30,10 +30,11 @@ NAMES: Final = frozenset({words.PLAN, words.ENTRY, words.PERIOD})
 
 @dataclass(frozen=True, slots=True)
 class SignedPlan:
-    """A plan as it was signed: when (ms, by the gateway's clock)."""
+    """A plan as it was signed: when (ms, by the gateway's clock), and its batch."""
 
     plan: Plan
     iat_ms: int
+    batch: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Sources:
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     periods: dict[bytes, SignedPeriod] = field(default_factory=dict)
     batches: dict[int, int] = field(default_factory=dict)
+    proven: dict[int, int] = field(default_factory=dict)
+    """When enough ledgers had the batches that proofs are of, in Unix s; of batch files the audit tells."""
     refused: dict[bytes, Refused] = field(default_factory=dict)
 
     def plan_of(self, period: SignedPeriod) -> SignedPlan:
@@ -86,7 +89,7 @@ class Sources:
 
     def _take(self, own: bytes, record: Record, body: Event, batch: int) -> None:
         if body.name == words.PLAN:
-            self.plans.setdefault(own, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000))
+            self.plans.setdefault(own, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch))
         elif body.name == words.ENTRY:
             if all(own != entry.record for _, entry in self.entries):
                 self.entries.append((batch, parse_entry(body.fields, own)))
@@ -105,7 +108,9 @@ def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:
     found: list[tuple[int, int, Record]] = []
     for path in paths:
         if is_proof(path):
-            found.append(_proven(path, trust, now))
+            batch, until, place, record = _proven(path, trust, now)
+            sources.proven[batch] = until
+            found.append((batch, place, record))
             continue
         try:
             file = BatchFile.open(path)
@@ -147,12 +152,12 @@ def is_proof(path: Path) -> bool:
         raise FileError(f"{path}: {error.strerror}; give the path of a file that may be read") from None
 
 
-def _proven(path: Path, trust: Trust, now: int) -> tuple[int, int, Record]:
-    """The event of a proof, with its batch and its place in it."""
+def _proven(path: Path, trust: Trust, now: int) -> tuple[int, int, int, Record]:
+    """The event of a proof, with its batch, when enough ledgers had that (Unix s), and its place in it."""
     with path.open("rb") as stream:
         data = stream.read(MAX_BUNDLE + 1)
     proven, bundle = verify(data, trust, now, kind="event"), Bundle.parse(data)
-    return proven.batch, bundle.index, parse_record(bundle.record)
+    return proven.batch, proven.no_later_than, bundle.index, parse_record(bundle.record)
 
 
 def files_read(paths: Sequence[Path]) -> list[bytes]:

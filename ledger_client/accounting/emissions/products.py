@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
 from ledger_client.accounting.energy.counters import Stated
 from ledger_client.accounting.formats.entries import Entry
-from ledger_client.accounting.formats.factor import Factor
+from ledger_client.accounting.formats.factor import Factor, in_use, kg_per_wh
 from ledger_client.accounting.formats.numbers import half_even
 from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.formats.words import BY_ELECTRICITY, PROVISIONAL, RANK
-
-_OF_ENERGY: Final[Mapping[str, Fraction]] = {
-    "kg/kWh": Fraction(1, 1000),
-    "kg/MWh": Fraction(1, 1_000_000),
-    "t/MWh": Fraction(1, 1000),
-    "g/kWh": Fraction(1, 1_000_000),
-}
-"""Units of factors of electricity, in kg for a Wh."""
 
 
 def electricity(plan: Plan, node: Node, stated: Stated, year: int) -> list[Row]:
@@ -32,11 +23,8 @@ def electricity(plan: Plan, node: Node, stated: Stated, year: int) -> list[Row]:
         return []
     assert node.method == BY_ELECTRICITY
     factor, provisional = factor_for(plan, node, year)
-    scale = _OF_ENERGY.get(factor.unit)
-    if scale is None:
-        refuse("F1", f"plan.nodes.{node.name}.factor", f"{factor.unit} is no unit of an electricity factor")
     energy = sum(row.amount or 0 for row in rows)
-    mass = energy * factor.amount * scale
+    mass = energy * kg_per_wh(factor, f"plan.nodes.{node.name}.factor")
     facts = {"factor": factor.id, "method": node.method}
     return [_product(node, stated, mass, facts | ({"reason": PROVISIONAL} if provisional else {}))]
 
@@ -111,18 +99,5 @@ def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:
     series = [factor for factor in plan.factors if factor.series == node.factor_series]
     if node.zone is not None and any(factor.region != node.zone for factor in series):
         refuse("F2", where, f"{node.factor_series} is not of region {node.zone}", "name a series of the load's region")
-    if node.factor_rule == "fixed":
-        fixed = [factor for factor in series if node.factor_id is None or factor.id == node.factor_id]
-        if len(fixed) != 1:
-            refuse("F2", where, f"{len(fixed)} factors of {node.factor_series} fit", "name one with factor_id")
-        return fixed[0], False
-    vintages = Counter(factor.vintage for factor in series)
-    if twice := [vintage for vintage, count in vintages.items() if count > 1]:
-        refuse("F2", where, f"{node.factor_series} has two factors for {twice[0]}", "name one with factor_id")
-    own = [factor for factor in series if factor.vintage == year]
-    if own:
-        return own[0], False
-    earlier = [factor for factor in series if factor.vintage < year]
-    if not earlier:
-        refuse("F2", where, f"{node.factor_series} has no factor for {year} or before", "copy it into the plan")
-    return max(earlier, key=lambda factor: factor.vintage), True
+    fixed = node.factor_rule == "fixed"
+    return in_use(series, node.factor_series or "", fixed=fixed, named=node.factor_id, year=year, where=where)

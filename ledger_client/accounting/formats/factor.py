@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 from ledger_client.accounting.formats.fields import Fields
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.formats.units import ENERGY_FACTORS
 
 _KEYS: Final = (
     "series", "id", "kind", "value", "unit", "region", "vintage", "published", "document", "confirmed",
@@ -31,9 +35,9 @@ class Factor:
     confirmed: bool
 
 
-def parse_factor(n: int, value: object) -> Factor:
+def parse_factor(n: int, value: object, where: str = "plan.factors") -> Factor:
     """One of a plan's ``factors``, the n-th. Refuses under F1."""
-    of = Fields(value, f"plan.factors[{n}]", "F1", _KEYS)
+    of = Fields(value, f"{where}[{n}]", "F1", _KEYS)
     text = of.text("value")
     try:
         amount = Fraction(text)
@@ -45,3 +49,41 @@ def parse_factor(n: int, value: object) -> Factor:
         of.text("region"), of.uint("vintage", 1900, 2999), of.text("published"), of.text("document"),
         confirmed is True,
     )  # fmt: skip
+
+
+def kg_per_wh(factor: Factor, where: str) -> Fraction:
+    """A factor of electricity in kg for a Wh. Refuses one of anything else (F1)."""
+    scale = ENERGY_FACTORS.get(factor.unit)
+    if scale is None:
+        refuse("F1", where, f"{factor.unit} is no unit of an electricity factor")
+    return factor.amount * scale
+
+
+def in_use(
+    factors: Sequence[Factor], series: str, *, fixed: bool, named: str | None, year: int, where: str
+) -> tuple[Factor, bool]:
+    """The factor of a series in a civil year, and whether it is provisional: the year's own is not published yet (F2).
+
+    Args:
+        factors: all of the series.
+        series: its name.
+        fixed: the one that is ``named`` (None: the only one), whatever the year.
+        named: the id of it.
+        year: when the energy was used.
+        where: what names the series, for a refusal.
+    """
+    if fixed:
+        fitting = [factor for factor in factors if named is None or factor.id == named]
+        if len(fitting) != 1:
+            refuse("F2", where, f"{len(fitting)} factors of {series} fit", "name one with factor_id")
+        return fitting[0], False
+    vintages = Counter(factor.vintage for factor in factors)
+    if twice := [vintage for vintage, count in vintages.items() if count > 1]:
+        refuse("F2", where, f"{series} has two factors for {twice[0]}", "name one with factor_id")
+    own = [factor for factor in factors if factor.vintage == year]
+    if own:
+        return own[0], False
+    earlier = [factor for factor in factors if factor.vintage < year]
+    if not earlier:
+        refuse("F2", where, f"{series} has no factor for {year} or before", "copy it into the plan")
+    return max(earlier, key=lambda factor: factor.vintage), True

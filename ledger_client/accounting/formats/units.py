@@ -28,6 +28,13 @@ COUNTER_UNITS: Final[Mapping[str, Unit]] = {
     "m3": Unit("m3", Fraction(1)),
 }
 """What a register may count. MWh and t stand in plans and entries; SenML has no name for them in a record."""
+ENERGY_FACTORS: Final[Mapping[str, Fraction]] = {
+    "kg/kWh": Fraction(1, 1000),
+    "kg/MWh": Fraction(1, 1_000_000),
+    "t/MWh": Fraction(1, 1000),
+    "g/kWh": Fraction(1, 1_000_000),
+}
+"""Units of factors of electricity, in kg for a Wh."""
 
 CONCENTRATION, FLOW, TEMPERATURE, PRESSURE, WATER = "c", "Q", "t", "p", "w"
 """Letters of the inputs of a measured emission: concentration, flow, temperature, pressure, H₂O."""

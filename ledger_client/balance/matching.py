@@ -1,0 +1,165 @@
+"""Matching of load and certificates by the hour, the month and the year, and the emissions of both methods. Pure.
+
+An exact mass is an integer of 1/``below`` grams: every factor of a balance gets that one denominator, and a row is
+rounded once, when it is written (N2).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import NamedTuple
+
+from ledger_client.accounting.formats.civil_time import civil, month_ms, utc_text
+from ledger_client.accounting.formats.factor import kg_per_wh
+from ledger_client.accounting.formats.numbers import half_even
+from ledger_client.accounting.formats.plan import HOUR_MS
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.formats.rows import Row
+from ledger_client.balance.given import RetiredSlice, Terms
+from ledger_client.balance.loads import Loads, hour_of
+from ledger_client.balance.result import Covering, Hour, Matched, Month, RowRef, Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Factors in 1/``below`` grams for a thousandth of a Wh."""
+
+    below: int
+    average: int
+    residual: int
+    devices: dict[str, int]
+
+    @classmethod
+    def of(cls, terms: Terms, slices: Sequence[RetiredSlice]) -> Rates:
+        """Refuses factors that are not of electricity (F1)."""
+        exact = {"average": kg_per_wh(terms.average.factor, "factors.average")}
+        exact["residual"] = kg_per_wh(terms.residual.factor, "factors.residual")
+        used = {one.factor.factor.id: one.factor.factor for one in slices if one.factor is not None}
+        devices = {own: kg_per_wh(factor, f"factor {own}") for own, factor in used.items()}
+        below = lcm(*(rate.denominator for rate in (*exact.values(), *devices.values())))
+        return cls(
+            below, _over(exact["average"], below), _over(exact["residual"], below),
+            {own: _over(rate, below) for own, rate in devices.items()},
+        )  # fmt: skip
+
+    def device(self, one: RetiredSlice) -> int:
+        """Of a certificate's energy: 0 unless its device has a factor (B3)."""
+        return 0 if one.factor is None else self.devices[one.factor.factor.id]
+
+    def grams(self, exact: int) -> int:
+        """A mass as it is written."""
+        return half_even(exact, self.below)
+
+
+def _over(rate: Fraction, below: int) -> int:
+    return rate.numerator * (below // rate.denominator)
+
+
+class Matching(NamedTuple):
+    """Everything that follows from load and certificates; ``exact_market``: the market-based scope 2 in 1/below grams,
+    not rounded."""
+
+    hours: tuple[Hour, ...]
+    stretches: tuple[Stretch, ...]
+    months: tuple[Month, ...]
+    yearly: Matched
+    uncertified_g: int
+    exact_market: int
+    surplus_hours: int
+
+
+class _Cover(NamedTuple):
+    """Load of a time that retired slices cover; ``exact``: market-based mass in 1/below grams."""
+
+    covered: int
+    exact: int
+    coverings: tuple[Covering, ...]
+
+
+def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rates) -> Matching:
+    """Match load with slices that can be delivered (B1–B3); each lies within one hour of civil time."""
+    by_hour = defaultdict[int, list[RetiredSlice]](list)
+    for one in slices:
+        hour_ms = hour_of(terms, one.from_ms)
+        if one.to_ms > hour_ms + HOUR_MS:
+            told = f"certificate {one.cert.hex()} of {utc_text(one.from_ms)} lies in two hours of civil time"
+            refuse(
+                "N6", "certificates", told, "have quarters of an hour certified, or give a civil offset of whole hours"
+            )
+        by_hour[hour_ms].append(one)
+    hours, exact_market = list[Hour](), 0
+    for hour_ms in sorted({*by_hour, *loads.hours}):
+        load, retired = loads.hours.get(hour_ms, 0), by_hour.get(hour_ms, [])
+        cover = _cover(load, retired, rates)
+        exact_market += cover.exact
+        rows = tuple(loads.rows.get(hour_ms, ()))
+        location, market = rates.grams(load * rates.average), rates.grams(cover.exact)
+        hours.append(Hour(hour_ms, load, _units(retired), cover.covered, location, market, rows, cover.coverings))
+    stretches = tuple(_stretch(row, own, rates) for row, own in loads.stretches)
+    exact_market += sum(stretch.load_milli * rates.residual for stretch in stretches)
+    months = tuple(_months(terms, hours, stretches, by_hour, rates))
+    load = sum(month.load_milli for month in months)
+    yearly, uncertified = _matched(load, slices, rates), rates.grams(load * rates.residual)
+    surplus = sum(hour.retired_milli > hour.load_milli for hour in hours)
+    return Matching(tuple(hours), stretches, months, yearly, uncertified, exact_market, surplus)
+
+
+def _stretch(row: Row, own: RowRef, rates: Rates) -> Stretch:
+    load = row.amount or 0
+    location, market = rates.grams(load * rates.average), rates.grams(load * rates.residual)
+    return Stretch(row.from_ms, row.to_ms, load, location, market, own)
+
+
+def _months(
+    terms: Terms, hours: Sequence[Hour], stretches: Sequence[Stretch], by_hour: dict[int, list[RetiredSlice]],
+    rates: Rates,
+) -> Iterable[Month]:  # fmt: skip
+    for from_ms, to_ms in months_of(terms):
+        own = [hour for hour in hours if from_ms <= hour.from_ms < to_ms]
+        loose = [stretch for stretch in stretches if from_ms < stretch.to_ms <= to_ms]
+        retired = [one for hour in own for one in by_hour.get(hour.from_ms, ())]
+        unallocated = sum(stretch.load_milli for stretch in loose)
+        load = sum(hour.load_milli for hour in own) + unallocated
+        covered = sum(hour.covered_milli for hour in own)
+        market = sum(hour.market_g for hour in own) + sum(stretch.market_g for stretch in loose)
+        location = sum(hour.location_g for hour in own) + sum(stretch.location_g for stretch in loose)
+        yield Month(
+            from_ms, to_ms, load, unallocated, _units(retired), location,
+            Matched(covered, load - covered, market), _matched(load, retired, rates),
+        )  # fmt: skip
+
+
+def months_of(terms: Terms) -> Iterable[tuple[int, int]]:
+    """The civil months of the period, the first and the last cut where it begins and ends."""
+    begin_ms = terms.from_ms
+    while begin_ms < terms.to_ms:
+        now = civil(begin_ms, terms.civil_min)
+        end_ms = min(month_ms(now.year, now.month + 1, terms.civil_min), terms.to_ms)
+        yield begin_ms, end_ms
+        begin_ms = end_ms
+
+
+def _matched(load: int, retired: Sequence[RetiredSlice], rates: Rates) -> Matched:
+    cover = _cover(load, retired, rates)
+    return Matched(cover.covered, load - cover.covered, rates.grams(cover.exact))
+
+
+def _cover(load: int, retired: Sequence[RetiredSlice], rates: Rates) -> _Cover:
+    """Cover a load: certificates of the highest factor first, then by id and place (B3)."""
+    left, exact, coverings = load, 0, list[Covering]()
+    for one in sorted(retired, key=lambda one: (-rates.device(one), one.cert, one.part)):
+        taken = min(left, (one.part[1] - one.part[0]) * 1000)
+        left -= taken
+        exact += taken * rates.device(one)
+        factor = None if one.factor is None else one.factor.factor.id
+        coverings.append(Covering(one.cert, one.part, taken, factor))
+    return _Cover(load - left, exact + left * rates.residual, tuple(coverings))
+
+
+def _units(retired: Iterable[RetiredSlice]) -> int:
+    """What they are of, in thousandths of a Wh."""
+    return sum(one.part[1] - one.part[0] for one in retired) * 1000

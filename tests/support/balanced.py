@@ -1,0 +1,91 @@
+"""A small party for balances: a plan with a load and a stack, statements of rows that a test says, retired slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+from ledger_client.accounting.formats.factor import Factor, parse_factor
+from ledger_client.accounting.formats.plan import HOUR_MS, parse_plan
+from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.tables.stated import StatedRows
+from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
+from ledger_client.balance.result import StatedOffset
+from ledger_client.claims.claim import Offset
+from tests.support.accounted import plan_fields
+
+PARTY, ZONE = "works", "CN-ZJ"
+CIVIL_MIN = 480
+BEGIN_MS = int(datetime(2026, 9, 30, 16, tzinfo=UTC).timestamp() * 1000)
+"""The first of October at +08:00."""
+MONTH_MS = 31 * 24 * HOUR_MS
+
+
+def factor(kind: str, value: str, region: str = "CN", vintage: int = 2026, unit: str = "kg/kWh", **also: Any) -> Factor:
+    """A factor as a plan has it."""
+    own = f"{region}-{kind}"
+    fields = {
+        "series": own, "id": f"{own}-{vintage}-{value}", "kind": kind, "value": value, "unit": unit, "region": region,
+        "vintage": vintage, "published": "2027-01-01", "document": "a test's own", "confirmed": True,
+    }  # fmt: skip
+    return parse_factor(0, fields | also)
+
+
+def terms(**changed: Any) -> Terms:
+    """A month in one zone."""
+    fields: dict[str, Any] = {
+        "party": PARTY, "from_ms": BEGIN_MS, "to_ms": BEGIN_MS + MONTH_MS, "civil_min": CIVIL_MIN, "zone": ZONE,
+        "deliverable": (), "boundary": "the works", "exclusions": (),
+        "average": Chosen(factor("average", "0.5"), False), "residual": Chosen(factor("residual", "0.6"), False),
+    }  # fmt: skip
+    return Terms(**(fields | changed))
+
+
+def source(
+    rows: Iterable[Row], from_ms: int = BEGIN_MS, to_ms: int = BEGIN_MS + MONTH_MS, *, complete: bool = True,
+    gateway: str = "gw", loads: Sequence[str] = ("load",), emissions: Sequence[str] = (), interval: int = 3600,
+    nodes: dict[str, Any] | None = None,
+) -> Source:  # fmt: skip
+    """A statement of a plan with the nodes ``load`` and ``coal``."""
+    fields = plan_fields(BEGIN_MS, interval=interval)
+    weighed = {"kind": "counter", "unit": "kg", "sample": 10_000, "max": 100_000}
+    fields["points"] |= {"scale/mass": weighed, "other/energy": dict(fields["points"][next(iter(fields["points"]))])}
+    fields["nodes"] = {
+        "load": {"role": "import", "terms": [[1, next(iter(fields["points"]))]], "profile": "ours"},
+        "coal": {
+            "role": "emission", "method": "fuel", "terms": [[1, "scale/mass"]], "profile": "ours",
+            "defaults": {"NCV": 26, "CC": Decimal(25)},
+        },
+    } | (nodes or {})  # fmt: skip
+    record = sha256(f"{gateway} {from_ms} {to_ms}".encode()).digest()
+    period = {"from": from_ms, "to": to_ms, "version": 1, "complete": complete, "entries": [], "plan": bytes(32)}
+    return Source(gateway, StatedRows(record, period, parse_plan(fields), tuple(rows), ()), loads, emissions)
+
+
+def hour(number: int, milli: int, status: str = "measured", hours: int = 1) -> Row:
+    """A row of the load: so many thousandths of a Wh in the hour with this number."""
+    return Row("load", BEGIN_MS + number * HOUR_MS, BEGIN_MS + (number + hours) * HOUR_MS, status, milli, {})
+
+
+def retired(number: int, units: int, begin: int = 0, **changed: Any) -> RetiredSlice:
+    """Units that the party retired of a certificate of the hour with this number."""
+    from_ms = BEGIN_MS + number * HOUR_MS
+    fields: dict[str, Any] = {
+        "cert": sha256(f"cert {number}".encode()).digest(), "part": (begin, begin + units), "from_ms": from_ms,
+        "to_ms": from_ms + HOUR_MS, "zone": ZONE, "device": sha256(b"dev").digest(), "party": PARTY,
+        "use_from_ms": BEGIN_MS, "use_to_ms": BEGIN_MS + MONTH_MS,
+    }  # fmt: skip
+    return RetiredSlice(**(fields | changed))
+
+
+def offset(first: int, last: int, each_kg: int = 1, **changed: Any) -> GivenOffset:
+    """Serials of one project."""
+    fields: dict[str, Any] = {
+        "registry": "their-registry", "project": "P-1", "vintage": 2025, "first": first, "last": last,
+        "document": bytes(32),
+    }  # fmt: skip
+    device = changed.pop("device", None)
+    return GivenOffset(StatedOffset(Offset(**(fields | changed)), each_kg), device)
