@@ -83,11 +83,18 @@ def late(site: Site, chance: random.Random) -> None:
     site.polls(2, gain=chance.choice((-1, 0, 1, 1)))
 
 
+def unsure(site: Site, chance: random.Random) -> None:
+    """The clock is synchronised no more, or again."""
+    site.machine.kernel = KernelClock(chance.random() < 0.6, 20)
+    site.polls(chance.randint(1, 4), gain=chance.choice((0, 1)))
+
+
 DISTURBANCES: tuple[Callable[[Site, random.Random], object], ...] = (
     late,
     restarted,
     configured,
     failing,
+    unsure,
     lambda site, chance: site.polls(chance.randint(1, 3), quality=int(chance.choice(FLAGS))),
     lambda site, chance: site.polls(chance.randint(1, 3), unit="Wh"),
     lambda site, chance: site.polls(chance.randint(1, 2), value=chance.choice((None, "no number"))),
