@@ -15,6 +15,8 @@ from ledger_client.balance.citing import slices_tree, totals
 from ledger_client.balance.result import Covering, Matched, Month, Result, RowRef, StatedOffset, Statement
 
 FORMAT: Final = "meterseal-balance-1"
+BEGINNING: Final = b'{\n "format": "meterseal-balance-'
+"""What the JSON of any balance begins with."""
 HEADER: Final = (
     "from", "to", "civil_from", "kind", "load_wh", "retired_wh", "covered_wh", "uncovered_wh", "location_kg",
     "market_kg", "certificates", "rows",
