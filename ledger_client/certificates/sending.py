@@ -12,11 +12,11 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from ledger_client.claims.claim import Claim, Deed, SignedClaim, parse_claim, sign_claim
+from ledger_client.claims.claim import Claim, Deed, Retire, SignedClaim, parse_claim, sign_claim
 from ledger_client.durable_files import whole_file
 from ledger_client.enrolment.party_folder import Party, PartyFolderError
 from ledger_client.errors import BadReceipt, Refused, VerificationError
@@ -76,6 +76,14 @@ class Sender:
         self._following += 1
         return sent
 
+    def deeds(self) -> list[Deed]:
+        """What this party has claimed at this registry and has the receipt of."""
+        return [signed.claim.deed for signed, _ in kept(self.party.file.parent, self.registry.name)]
+
+    def claimed(self, deed: Deed) -> bool:
+        """Whether this party has claimed just this; for whom is no difference, as each claim hides it anew."""
+        return any(_bare(one) == _bare(deed) for one in self.deeds())
+
     def pending(self) -> bool:
         """Whether a claim waits for its receipt."""
         return bool(_files(self._folder(OUTBOX)))
@@ -124,6 +132,10 @@ def kept(folder: Path, registry: str) -> Iterator[tuple[SignedClaim, tuple[bytes
             yield parse_claim(entry), receipts
         except (OSError, VerificationError) as error:
             raise PartyFolderError(f"{path}: is no claim: {error}", "restore it from a backup, or remove it") from None
+
+
+def _bare(deed: Deed) -> Deed:
+    return replace(deed, beneficiary=None) if isinstance(deed, Retire) else deed
 
 
 def _files(folder: Path) -> list[Path]:

@@ -7,9 +7,9 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +18,8 @@ from ledger_client.cli.terminal.options import UsageError, moment
 from ledger_client.verification.trust import load_trust
 
 if TYPE_CHECKING:
-    from ledger_client.certificates.parts import Named
     from ledger_client.certificates.sending import Sender, Sent
-    from ledger_client.claims.claim import Deed, Part
+    from ledger_client.claims.claim import Deed, Export, Part, Retire, Transfer
 
 CERTS = click.argument("certs", metavar="CERT[:A-B]…", nargs=-1, required=True)
 _SALT = 16
@@ -37,7 +36,7 @@ def transfer(
     from ledger_client.claims.claim import Transfer
 
     with connected(folder, registry, trust_file, ca) as sender:
-        _claim(sender, _units(sender, certs), lambda cert, part: Transfer(cert, part, party), as_json)
+        _sent(sender, [Transfer(cert, part, party) for cert, part in _units(sender, certs, Transfer)], as_json)
 
 
 @click.command()
@@ -59,12 +58,12 @@ def retire(
     if begin_ms >= end_ms:
         raise UsageError(f"--period {period}: it ends before it begins", "give FROM/TO")
     with connected(folder, registry, trust_file, ca) as sender:
-        units = _units(sender, certs)
-        hidden, more = None if whom is None else _hidden(folder, whom), dict[str, Any]()
+        units = _units(sender, certs, Retire)
+        hidden, more = None if whom is None else _hidden(folder, whom), dict[str, str]()
         if hidden is not None:
             more = {"for": hidden[0].hex(), "salt": hidden[1].hex()}
         whose = None if hidden is None else hidden[0]
-        _claim(sender, units, lambda cert, part: Retire(cert, part, purpose, begin_ms, end_ms, whose), as_json, more)
+        _sent(sender, [Retire(cert, part, purpose, begin_ms, end_ms, whose) for cert, part in units], as_json, more)
 
 
 @click.command()
@@ -80,7 +79,7 @@ def export(
     from ledger_client.claims.claim import Export
 
     with connected(folder, registry, trust_file, ca) as sender:
-        _claim(sender, _units(sender, certs), lambda cert, part: Export(cert, part, other, reference), as_json)
+        _sent(sender, [Export(cert, part, other, reference) for cert, part in _units(sender, certs, Export)], as_json)
 
 
 @click.command()
@@ -104,7 +103,7 @@ def withdraw(
         own = [certificate_of(claim, claim.deed).id for claim in claims if isinstance(claim.deed, Issue)]
         named = [resolved(one, own) for one in read]
         demand_apart(named)
-        _sent(sender, [Withdraw(one.cert, reason) for one in named], as_json, {})
+        _sent(sender, [Withdraw(one.cert, reason) for one in named], as_json)
 
 
 @click.command()
@@ -153,66 +152,55 @@ def _statement(text: str, trust_file: Path) -> bytes:
     return record_hash(Bundle.parse(data).record)
 
 
-def _units(sender: Sender, certs: Iterable[str]) -> list[tuple[bytes, Part]]:
-    """What was asked for, each certificate with units that are held next to each other."""
+def _units(sender: Sender, certs: Iterable[str], kind: type[Transfer | Retire | Export]) -> list[tuple[bytes, Part]]:
+    """What was asked for, each certificate with units that are held next to each other; of one of which none is held
+    any more those that a claim of this kind was of."""
+    from ledger_client.accounting.formats.refusal import refuse
     from ledger_client.certificates.parts import demand_apart, resolved, runs, written
 
     read, party = [written(text) for text in certs], sender.party.name
-    held = {shown.certificate.id: shown for shown in sender.registry.of_holder(party)}
-    named = [resolved(one, held) for one in read]
+    held = {shown.certificate.id: shown.slices for shown in sender.registry.of_holder(party)}
+    had = [deed for deed in sender.deeds() if isinstance(deed, kind)]
+    named = [resolved(one, [*held, *(deed.cert for deed in had)]) for one in read]
     demand_apart(named)
     found: list[tuple[bytes, Part]] = []
     for one in named:
-        if one.part is not None:
-            found.append((one.cert, one.part))
-        else:
-            found += [
-                (one.cert, part) for part in _all(one, runs(held[one.cert].slices, party) if one.cert in held else [])
-            ]
+        parts = [one.part] if one.part is not None else runs(held.get(one.cert, ()), party)
+        parts = parts or [deed.part for deed in had if deed.cert == one.cert]
+        if not parts:
+            refuse("R3", one.text, "no unit of it is held by this party", "see meterseal-ledger certificate list")
+        found += [(one.cert, part) for part in parts]
     return found
 
 
-def _all(one: Named, held: Sequence[Part]) -> Sequence[Part]:
-    from ledger_client.accounting.formats.refusal import refuse
-
-    if not held:
-        refuse("R3", one.text, "no unit of it is held by this party", "see meterseal-ledger certificate list")
-    return held
-
-
-def _claim(
-    sender: Sender, units: Sequence[tuple[bytes, Part]], make: Callable[[bytes, Part], Deed], as_json: bool,
-    more: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
-    _sent(sender, [make(cert, part) for cert, part in units], as_json, more or {})
-
-
-def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: dict[str, Any]) -> None:
-    """Send them all, once it is foreseen that the registry takes them all; else none, and exit code 1."""
+def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: Mapping[str, str] | None = None) -> None:
+    """Send them all, once it is foreseen that the registry takes them all; else none, and exit code 1. What it would
+    refuse because this party has claimed the same already is done."""
     from ledger_client.certificates.foresight import foresee
     from ledger_client.certificates.telling import told
     from ledger_client.errors import Refused
 
-    foreseen = zip(deeds, foresee(sender, deeds), strict=True)
-    refused = [{"deed": told(deed), **refusal_json(error)} for deed, error in foreseen if error is not None]
-    if refused:
-        lines = ["  {deed}: {title}: {detail} ({rule})".format(**one) for one in refused]
-        say({"done": False, "claims": [], "refused": refused} | more, ["REFUSED, nothing was sent:", *lines], as_json)
-        sys.exit(1)
-    sent, refusal = list[Sent](), None
-    for deed in deeds:
+    foreseen = list(zip(deeds, foresee(sender, deeds), strict=True))
+    done = [deed for deed, error in foreseen if error is not None and sender.claimed(deed)]
+    refused = [{"deed": told(d), **refusal_json(error)} for d, error in foreseen if error is not None and d not in done]
+    sent: list[Sent] = []
+    for deed in () if refused else deeds:
         try:
-            sent.append(sender.send(deed))
+            if deed not in done:
+                sent.append(sender.send(deed))
         except Refused as error:  # somebody was faster
-            refusal = {"deed": told(deed), **refusal_json(error)}
+            refused = [{"deed": told(deed), **refusal_json(error)}]
             break
-    lines = [f"claim {one.signed.claim.number}: {told(one.signed.claim.deed)}" for one in sent]
-    lines += [f"{name}: {value}" for name, value in more.items()]
+    lines = [f"claimed before: {told(deed)}" for deed in done]
+    lines += [f"claim {one.signed.claim.number}: {told(one.signed.claim.deed)}" for one in sent]
+    lines += [f"{name}: {value}" for name, value in (more or {}).items()]
     claims = [{**claim_json(one), "deed": told(one.signed.claim.deed)} for one in sent]
-    if refusal is not None:
-        lines.append("REFUSED, and nothing after it was sent: {deed}: {title}: {detail} ({rule})".format(**refusal))
-    say({"done": refusal is None, "claims": claims, "refused": [refusal] if refusal else []} | more, lines, as_json)
-    sys.exit(0 if refusal is None else 1)
+    if refused:
+        lines.append("REFUSED, and nothing after it was sent:" if sent else "REFUSED, nothing was sent:")
+        lines += ["  {deed}: {title}: {detail} ({rule})".format(**one) for one in refused]
+    facts = {"done": not refused, "claims": claims, "before": [told(deed) for deed in done], "refused": refused}
+    say({**facts, **(more or {})}, lines, as_json)
+    sys.exit(1 if refused else 0)
 
 
 def _hidden(folder: Path, whom: str) -> tuple[bytes, bytes]:
