@@ -236,6 +236,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "online": {
             "contracts",
             "formats",
+            "claims",
+            "certificates",
             "transport",
             "verification",
             "enrolment",
