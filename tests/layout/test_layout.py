@@ -220,6 +220,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recompute",
             "transparency.policy",
         },
+        "exports": {"claims", "accounting.formats", "accounting.tables", "certificates"},
         "ledgers.evm": {"contracts", "formats", "transport", "verification", "ledgers"},
         "transparency.ledger": {
             "formats",
@@ -270,6 +271,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting.formats",
             "accounting",
             "accounting.tables",
+            "certificates",
+            "exports",
+            "transparency.log",
             "recompute",
             "enrolment",
             "ledgers",
