@@ -76,7 +76,8 @@ class Chain:
 class Trust:
     """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know.
 
-    ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number).
+    ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number). ``attested``:
+    so many verifiers must have attested a certificate's statement.
     """
 
     receipts: int
@@ -86,6 +87,7 @@ class Trust:
     warnings: tuple[Message, ...]
     source: str
     max_delay_s: int | None = None
+    attested: int = 0
     _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -146,13 +148,14 @@ class _Reader:
         self.one_role_a_party(keys)
         self.one_ledger_a_contract(chains)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
-        return Trust(receipts, ledgers, keys, chains, warnings, self.source, max_delay)
+        attested = self.attested(document.get("policy", {}))
+        return Trust(receipts, ledgers, keys, chains, warnings, self.source, max_delay, attested)
 
     def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
         if not isinstance(policy, dict):
             self.refuse("policy", Message("trust-policy-missing"))
-        self.known(policy, "policy", ("receipts", "ledgers", "max_delay"))
+        self.known(policy, "policy", ("receipts", "ledgers", "max_delay", "attested"))
         max_delay = self.max_delay(policy["max_delay"]) if "max_delay" in policy else None
         if not anchored and not policy.get("ledgers"):
             return 1, (), max_delay
@@ -161,6 +164,12 @@ class _Reader:
         if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
             self.refuse("policy.receipts", Message("trust-receipts", value=repr(receipts), n=len(ledgers)))
         return receipts, ledgers, max_delay
+
+    def attested(self, policy: Mapping[str, Any]) -> int:
+        value = policy.get("attested", 0)
+        if type(value) is not int or value < 0:
+            self.refuse("policy.attested", Message("trust-attested", value=repr(value)))
+        return value
 
     def max_delay(self, value: object) -> int:
         try:
@@ -308,13 +317,8 @@ class _Reader:
         for number, chain in enumerate(chains, 1):
             first = ledgers.setdefault((chain.chain_id, chain.contract), chain.ledger)
             if first != chain.ledger:
-                what = Message(
-                    "trust-contract-twice",
-                    contract=chain.contract.hex(),
-                    chain=chain.chain_id,
-                    one=first,
-                    other=chain.ledger,
-                )
+                contract, other = chain.contract.hex(), chain.ledger
+                what = Message("trust-contract-twice", contract=contract, chain=chain.chain_id, one=first, other=other)
                 self.refuse(f"chain {number}.contract", what)
 
 
@@ -348,20 +352,10 @@ def _owner(key: TrustKey) -> Message:
 
 
 def key_entry(
-    role: str,
-    key: PublicKey,
-    valid_from: int,
-    *,
-    gateway: str | None = None,
-    meter: str | None = None,
-    ledger: str | None = None,
-    party: str | None = None,
-    kid: bytes | None = None,
-    valid_to: int | None = None,
-    revoked: int | None = None,
-    revoked_reason: str | None = None,
-    identity: str | None = None,
-) -> str:
+    role: str, key: PublicKey, valid_from: int, *, gateway: str | None = None, meter: str | None = None,
+    ledger: str | None = None, party: str | None = None, kid: bytes | None = None, valid_to: int | None = None,
+    revoked: int | None = None, revoked_reason: str | None = None, identity: str | None = None,
+) -> str:  # fmt: skip
     """The ``[[key]]`` entry of a trust file as TOML text; times are Unix seconds, ``kid`` only if it is not ours."""
     lines = ["[[key]]", f"role = {quoted(role)}"]
     names = {"gateway": gateway, "meter": meter, "ledger": ledger, "party": party}
