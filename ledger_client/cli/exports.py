@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -34,7 +35,7 @@ def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path
     """
     from ledger_client.accounting.formats.plan import Plan
     from ledger_client.accounting.formats.refusal import refuse
-    from ledger_client.certificates.replay import Replay
+    from ledger_client.certificates.replay import replay
     from ledger_client.exports.energytag import BEGINNING
     from ledger_client.exports.energytag import energytag as exported
     from ledger_client.recompute.proven import signed
@@ -52,14 +53,9 @@ def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path
                     return sources.plan_of(sources.periods[period]).plan
             refuse("V1", "files", f"none holds the statement {period.hex()}", "give its batch, or its .mseal")
 
-        opened = Log.open(log / LOG if log.is_dir() else log, read_only=True)
-        try:
-            replayed = Replay(opened.name)
-            with opened.read() as entries:
-                for number, entry in entries.entries(0, entries.size()):
-                    replayed.take(number, entry)
-        finally:
-            opened.close()
+        path = log / LOG if log.is_dir() else log
+        with closing(Log.open(path, read_only=True)) as opened, opened.read() as entries:
+            replayed = replay(opened.name, entries.entries(0, entries.size()))
         return exported(replayed, plan_of), f"{len(replayed.state.certificates)} certificates of {replayed.registry}"
 
     _write(output, "export for EnergyTag", lambda path: path.read_bytes().startswith(BEGINNING), made, force=force)
