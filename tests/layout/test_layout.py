@@ -284,6 +284,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "cli.terminal",
         },
         "cli": {
+            "contracts",
             "cli.terminal",
             "cli.certificates",
             "formats",
