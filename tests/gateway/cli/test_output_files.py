@@ -18,6 +18,7 @@ from gateway.storage.database import Database
 from ledger_client.cli.app import cli as ledger
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.cose_key import ES256
+from ledger_client.formats.statement import attach_receipts
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
@@ -26,6 +27,7 @@ from tests.gateway.evidence.test_export import LEDGER
 from tests.ledger_client.recompute.test_recompute import hour
 from tests.support.evidence import GATEWAY, METER, VALID_FROM, key
 from tests.support.evidence import LEDGER as LEDGER_NAME
+from tests.support.mcert import ISSUER, Certified, cert_of
 from tests.support.processes import embedded_ledger
 from tests.support.samples import Hands, settle, site
 
@@ -74,6 +76,17 @@ def stated_files(folder: Path) -> list[object]:
     return list((folder / "words").read_text().splitlines())
 
 
+def certified_files(folder: Path) -> list[object]:
+    """A certificate, its claim, the batches with its statement, and the rows."""
+    folder.mkdir()
+    made = Certified.made(folder, quarters=1)
+    issue = made.registry.claim(ISSUER, made.issue())
+    claim, rows = folder / "0.claim", folder / "station.mrows"
+    claim.write_bytes(attach_receipts(issue.entry, issue.receipts))
+    rows.write_bytes(made.rows.encode())
+    return [cert_of(issue).hex(), claim, *made.site.files, "--rows", rows]
+
+
 def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, list[object]]:
     """The command of a case, but for its output."""
     batch = loaded.path.parent / "kept.mbatch"
@@ -91,12 +104,13 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "ledger from": (ledger, ["trust", "from", *from_words(loaded)]),
         "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
         "ledger table": (ledger, ["table", "hours", *stated_files(loaded.path.parent / "stated")]),
+        "ledger certificate prove": (ledger, ["certificate", "prove", *certified_files(folder / "certified")]),
     }[case]
 
 
 CASES = (
     "enrol-request", "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove",
-    "ledger backup", "ledger from", "ledger table",
+    "ledger backup", "ledger from", "ledger table", "ledger certificate prove",
 )  # fmt: skip
 
 
