@@ -207,6 +207,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting.tables",
         },
         "balance": {"claims", "accounting.formats", "accounting.tables"},
+        "balance.page": {"formats", "accounting.formats", "balance"},
         "enrolment": {"formats", "verification"},
         "http_server": {"transport"},
         "ledgers": {"formats", "claims", "transport"},
@@ -232,7 +233,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recompute",
             "certificates",
         },
-        "ledgers.evm": {"contracts", "formats", "transport", "verification", "ledgers"},
+        "ledgers.evm": {"contracts", "formats", "claims", "transport", "verification", "ledgers"},
         "transparency.ledger": {
             "formats",
             "claims",
