@@ -17,7 +17,7 @@ from ledger_client.verification.explain import clean
 from ledger_client.verification.trust import load_trust
 
 if TYPE_CHECKING:
-    from ledger_client.certificates.sending import Sender, Sent
+    from ledger_client.certificates.holding.sending import Sender, Sent
     from ledger_client.errors import Refused
     from ledger_client.ledgers.http_registry import HttpRegistry
 
@@ -54,7 +54,7 @@ def opened(registry: str, ca: Path | None) -> HttpRegistry:
 def connected(folder: Path, registry: str, trust_file: Path, ca: Path | None) -> Iterator[Sender]:
     """The party's sender at a registry, whose earlier claims have been repeated. Ends with exit code 1 and the
     registry's words where that has no answer now."""
-    from ledger_client.certificates.sending import sending
+    from ledger_client.certificates.holding.sending import sending
     from ledger_client.enrolment.party_folder import load
     from ledger_client.errors import LedgerUnavailable
 

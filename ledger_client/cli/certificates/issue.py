@@ -24,8 +24,8 @@ from ledger_client.times import rfc3339
 from ledger_client.verification.trust import load_trust
 
 if TYPE_CHECKING:
+    from ledger_client.certificates.holding.sending import Sender
     from ledger_client.certificates.issuing import Judged, Stated, WhyNot
-    from ledger_client.certificates.sending import Sender
     from ledger_client.claims.claim import Issue
     from ledger_client.errors import Refused
 
@@ -117,7 +117,7 @@ def _gaps(hours: Sequence[Judged], span: tuple[int | None, int | None], told: St
 
 def _issued(sender: Sender, hours: Sequence[Judged]) -> list[dict[str, Any]]:
     """Issue what the registry can be foreseen to take, one claim an hour."""
-    from ledger_client.certificates.foresight import foresee, shown_of, withdrawn
+    from ledger_client.certificates.holding.foresight import foresee, shown_of, withdrawn
     from ledger_client.claims.certificate import certificate_of
     from ledger_client.claims.claim import Claim
     from ledger_client.errors import Refused

@@ -18,10 +18,10 @@ from ledger_client.verification.explain import clean
 from ledger_client.verification.trust import Trust, load_trust
 
 if TYPE_CHECKING:
+    from ledger_client.certificates.holding.parts import Written
     from ledger_client.certificates.mcert.prove import Evidence
     from ledger_client.certificates.mcert.verify import Proven
     from ledger_client.certificates.over_issued import Issued
-    from ledger_client.certificates.parts import Written
     from ledger_client.ledgers.http_registry import HttpRegistry
 
 _PATH = click.Path(path_type=Path)
@@ -44,10 +44,10 @@ def prove(
     FILEs are batches and proofs (.mseal) with statement, plan and readings, claims of a party's folder, and older
     .mcert files of the same interval: whoever has one of those needs nothing else but the claims since.
     """
+    from ledger_client.certificates.holding.parts import written
     from ledger_client.certificates.mcert.file import is_certificate_file
     from ledger_client.certificates.mcert.prove import Evidence
     from ledger_client.certificates.mcert.prove import prove as proved
-    from ledger_client.certificates.parts import written
     from ledger_client.durable_files import whole_file
 
     asked = written(certificate)
@@ -123,8 +123,8 @@ def _read(file: Path) -> bytes:
 
 def _certificate(evidence: Evidence, asked: Written, registry: str | None, ca: Path | None) -> bytes:
     """The id that is meant; the claims about it are in ``evidence`` then."""
+    from ledger_client.certificates.holding.parts import resolved
     from ledger_client.certificates.mcert.file import GivenClaim
-    from ledger_client.certificates.parts import resolved
 
     cert = resolved(asked, evidence.issued()).cert
     if registry is None:

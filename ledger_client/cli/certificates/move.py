@@ -18,7 +18,7 @@ from ledger_client.cli.terminal.options import UsageError, moment
 from ledger_client.verification.trust import load_trust
 
 if TYPE_CHECKING:
-    from ledger_client.certificates.sending import Sender, Sent
+    from ledger_client.certificates.holding.sending import Sender, Sent
     from ledger_client.claims.claim import Deed, Export, Part, Retire, Transfer
 
 CERTS = click.argument("certs", metavar="CERT[:A-B]…", nargs=-1, required=True)
@@ -90,8 +90,8 @@ def withdraw(
     certs: tuple[str, ...], reason: str, folder: Path, registry: str, trust_file: Path, ca: Path | None, as_json: bool
 ) -> None:
     """Take certificates back that you issued, while their first holder has all units: their hours are free again."""
-    from ledger_client.certificates.parts import demand_apart, resolved, written
-    from ledger_client.certificates.sending import kept
+    from ledger_client.certificates.holding.parts import demand_apart, resolved, written
+    from ledger_client.certificates.holding.sending import kept
     from ledger_client.claims.certificate import certificate_of
     from ledger_client.claims.claim import Issue, Withdraw
 
@@ -156,7 +156,7 @@ def _units(sender: Sender, certs: Iterable[str], kind: type[Transfer | Retire | 
     """What was asked for, each certificate with units that are held next to each other; of one of which none is held
     any more those that a claim of this kind was of."""
     from ledger_client.accounting.formats.refusal import refuse
-    from ledger_client.certificates.parts import demand_apart, resolved, runs, written
+    from ledger_client.certificates.holding.parts import demand_apart, resolved, runs, written
 
     read, party = [written(text) for text in certs], sender.party.name
     held = {shown.certificate.id: shown.slices for shown in sender.registry.of_holder(party)}
@@ -176,8 +176,8 @@ def _units(sender: Sender, certs: Iterable[str], kind: type[Transfer | Retire | 
 def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: Mapping[str, str] | None = None) -> None:
     """Send them all, once it is foreseen that the registry takes them all; else none, and exit code 1. What it would
     refuse because this party has claimed the same already is done."""
-    from ledger_client.certificates.foresight import foresee
-    from ledger_client.certificates.telling import told
+    from ledger_client.certificates.holding.foresight import foresee
+    from ledger_client.certificates.holding.telling import told
     from ledger_client.errors import Refused
 
     foreseen = list(zip(deeds, foresee(sender, deeds), strict=True))

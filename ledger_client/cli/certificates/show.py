@@ -36,7 +36,7 @@ def show(cert: str, folder: Path | None, registry: str, ca: Path | None, as_json
     CERT is its id, or with --key the beginning of one that the party holds. Shown is what the registry says;
     `certificate verify` and `certificate audit` prove it. Exit 1: the registry has no such certificate.
     """
-    from ledger_client.certificates.parts import resolved, written
+    from ledger_client.certificates.holding.parts import resolved, written
 
     with closing(opened(registry, ca)) as client:
         known = [] if folder is None else [one.certificate.id for one in client.of_holder(_name(folder))]
@@ -117,7 +117,7 @@ def _in_words(shown: Shown) -> list[str]:
 
 
 def _claim(entry: bytes) -> dict[str, Any]:
-    from ledger_client.certificates.telling import told
+    from ledger_client.certificates.holding.telling import told
     from ledger_client.claims.claim import parse_claim
     from ledger_client.errors import VerificationError
 

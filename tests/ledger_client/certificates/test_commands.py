@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.certificates.sending import kept
+from ledger_client.certificates.holding.sending import kept
 from ledger_client.claims.claim import Retire
 from ledger_client.times import rfc3339
 from tests.support.accounted import QUARTER_MS

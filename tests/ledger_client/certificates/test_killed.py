@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.certificates.sending import kept
+from ledger_client.certificates.holding.sending import kept
 from ledger_client.claims.claim import Issue
 from tests.support.certified import REGISTRY
 from tests.support.commands import ledger_command
@@ -21,7 +21,7 @@ from tests.support.market import Market, market
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ledger_client.certificates import sending
+from ledger_client.certificates.holding import sending
 from ledger_client.ledgers.http_registry import HttpRegistry
 from ledger_client.cli.app import main
 

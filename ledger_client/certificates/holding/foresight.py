@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from ledger_client.certificates.sending import Sender
+from ledger_client.certificates.holding.sending import Sender
 from ledger_client.claims.answers import Shown
 from ledger_client.claims.certificate import WITHDRAWN, digest
 from ledger_client.claims.claim import HOUR_MS, Claim, Deed, Export, Issue, Retire, Transfer, Withdraw
