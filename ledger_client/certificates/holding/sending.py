@@ -80,10 +80,6 @@ class Sender:
         """What this party has claimed at this registry and has the receipt of."""
         return [signed.claim.deed for signed, _ in kept(self.party.file.parent, self.registry.name)]
 
-    def claimed(self, deed: Deed) -> bool:
-        """Whether this party has claimed just this; for whom is no difference, as each claim hides it anew."""
-        return any(_bare(one) == _bare(deed) for one in self.deeds())
-
     def pending(self) -> bool:
         """Whether a claim waits for its receipt."""
         return bool(_files(self._folder(OUTBOX)))
@@ -134,7 +130,8 @@ def kept(folder: Path, registry: str) -> Iterator[tuple[SignedClaim, tuple[bytes
             raise PartyFolderError(f"{path}: is no claim: {error}", "restore it from a backup, or remove it") from None
 
 
-def _bare(deed: Deed) -> Deed:
+def bare(deed: Deed) -> Deed:
+    """A deed without whom it is for, which each claim hides anew: to be compared with another."""
     return replace(deed, beneficiary=None) if isinstance(deed, Retire) else deed
 
 

@@ -109,7 +109,7 @@ def withdraw(
 @click.command()
 @click.argument("statement", metavar="STATEMENT")
 @click.option("--level", required=True, help="of assurance, as limited or reasonable")
-@click.option("--verdict", required=True, help="the opinion; a trust file's policy.attested counts `positive`")
+@click.option("--verdict", required=True, help="the opinion; `positive` is what policies count")
 @click.option(
     "--report", required=True, type=click.Path(path_type=Path), metavar="FILE", help="only its hash is published"
 )
@@ -177,11 +177,14 @@ def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: Mapping[st
     """Send them all, once it is foreseen that the registry takes them all; else none, and exit code 1. What it would
     refuse because this party has claimed the same already is done."""
     from ledger_client.certificates.holding.foresight import foresee
+    from ledger_client.certificates.holding.sending import bare
     from ledger_client.certificates.holding.telling import told
+    from ledger_client.claims.claim import Export, Retire, Transfer, Withdraw
     from ledger_client.errors import Refused
 
     foreseen = list(zip(deeds, foresee(sender, deeds), strict=True))
-    done = [deed for deed, error in foreseen if error is not None and sender.claimed(deed)]
+    before = {bare(deed) for deed in sender.deeds() if isinstance(deed, Transfer | Retire | Export | Withdraw)}
+    done = [deed for deed, error in foreseen if error is not None and bare(deed) in before]
     refused = [{"deed": told(d), **refusal_json(error)} for d, error in foreseen if error is not None and d not in done]
     sent: list[Sent] = []
     for deed in () if refused else deeds:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ledger_client.certificates.holding.sending import kept
-from ledger_client.claims.claim import Retire
+from ledger_client.certificates.holding.sending import kept, sending
+from ledger_client.claims.claim import Issue, Retire
+from ledger_client.enrolment.party_folder import load
+from ledger_client.errors import Refused
+from ledger_client.ledgers.http_registry import HttpRegistry
 from ledger_client.times import rfc3339
+from ledger_client.verification.trust import load_trust
 from tests.support.accounted import QUARTER_MS
 from tests.support.certified import REGISTRY
 from tests.support.commands import ledger_command
@@ -351,3 +357,31 @@ def test_a_log_that_is_none_is_refused(town: Market, tmp_path: Path) -> None:
     words = ["--trust", town.trust, "--batches", tmp_path]
     done = ledger_command("certificate", "audit", town.ledger.url, *words)
     assert (done.code, "holds no .mbatch" in done.err) == (2, True), done
+
+
+def test_the_same_device_under_a_second_gateway_or_a_renamed_node_is_taken(town: Market) -> None:
+    site = town.station()
+    site.hour(site.node)
+    assert town.issue(site).code == 0
+    deed = [signed.claim.deed for signed, _ in kept(town.folder / "issuer-1", REGISTRY)][-1]
+    assert isinstance(deed, Issue)
+    assert deed.origin.device == site.device
+    trust, issuer = load_trust(town.trust), load(town.folder / "issuer-1")
+    for origin in (replace(deed.origin, gateway="another"), replace(deed.origin, node="renamed")):
+        with (
+            closing(HttpRegistry(REGISTRY, town.ledger.url)) as registry,
+            sending(issuer, registry, trust, lambda: int(time.time())) as sender,
+            pytest.raises(Refused, match="Origin taken"),
+        ):
+            sender.send(replace(deed, origin=origin, row=bytes(32)))
+    assert not list((town.folder / "issuer-1" / "outbox" / REGISTRY).iterdir())
+
+
+def test_the_claim_before_is_not_claimed_again(town: Market) -> None:
+    cert = town.certified()[0]
+    words = ["retire", f"{cert}:0-10", *USE, "--for", "Bread Ltd"]
+    assert len(town.run(*words, by="works").facts["claims"]) == 1
+    again = town.run(*words, by="works")
+    assert (again.code, again.facts["claims"], len(again.facts["before"])) == (0, [], 1)
+    other = town.run("retire", f"{cert}:0-10", "--purpose", "another", *PERIOD, by="works")
+    assert (other.code, other.facts["refused"][0]["title"]) == (1, "Final")
