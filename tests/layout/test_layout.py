@@ -232,6 +232,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recompute",
             "certificates",
         },
+        "exports": {"claims", "accounting.formats", "accounting.tables", "certificates"},
         "ledgers.evm": {"contracts", "formats", "claims", "transport", "verification", "ledgers"},
         "transparency.ledger": {
             "formats",
@@ -299,6 +300,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting.formats",
             "accounting",
             "accounting.tables",
+            "certificates",
+            "exports",
+            "transparency.log",
             "recompute",
             "enrolment",
             "ledgers",
