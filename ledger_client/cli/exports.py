@@ -92,7 +92,8 @@ def irec(
         for note in found.notes:
             click.echo(clean(f"note: {note}"), err=True)
         added = [Document(path.name, data) for path, data in zip(documents, files_read(documents), strict=True)]
-        return pack(found.statements, found.proofs, added, device), f"evidence of {len(found.statements)} statements"
+        told = ", ".join(one.record.hex()[:16] for one in found.statements)
+        return pack(found.statements, found.proofs, added, device), f"evidence by the statements {told}"
 
     _write(output, "pack of evidence", lambda path: is_pack(path.read_bytes()), made, force=force)
 
