@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ledger_client.certificates.mcert_file import CertificateFile
+from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.claims.claim import SignedClaim, parse_claim
 from ledger_client.errors import LedgerUnavailable, VerificationError
 from ledger_client.formats.bundle import Locator

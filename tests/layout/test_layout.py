@@ -248,7 +248,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "contracts",
             "formats",
             "claims",
-            "certificates",
+            "certificates.mcert",
             "transport",
             "verification",
             "enrolment",
