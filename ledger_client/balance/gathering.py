@@ -16,7 +16,7 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.balance.form import FILE, Form, OffsetFile
 from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
 from ledger_client.balance.result import Base, StatedOffset
-from ledger_client.certificates.mcert_verify import verify_certificate
+from ledger_client.certificates.mcert.verify import verify_certificate
 from ledger_client.claims.claim import Offset, Retire
 from ledger_client.errors import VerificationError
 from ledger_client.recompute.proven import proven

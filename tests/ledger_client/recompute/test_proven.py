@@ -178,7 +178,7 @@ def test_a_superseded_statement_is_named(tmp_path: Path) -> None:
     site.event("period", **(dict(statement.fields) | later))
     site.polls(2)
     site.seal()
-    (found,), notes, gateway, superseded = proven(site.files, [rows], trusted(), NOW)
+    (found,), notes, _, gateway, superseded = proven(site.files, [rows], trusted(), NOW)
     assert found.fields["version"] == 1
     assert [note.partition(": ")[2] for note in notes] == ["version 2 supersedes it"]
     assert (gateway, superseded) == (GATEWAY, frozenset({found.record}))
