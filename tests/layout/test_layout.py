@@ -247,6 +247,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "online": {
             "contracts",
             "formats",
+            "claims",
+            "certificates.mcert",
             "transport",
             "verification",
             "enrolment",
@@ -291,6 +293,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "cli.terminal",
         },
         "cli": {
+            "contracts",
             "cli.terminal",
             "cli.certificates",
             "formats",
