@@ -182,7 +182,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "receipts = true": (WHOLE.replace("receipts = 1", "receipts = true"), "policy.receipts", "is True", "whole number"),
     "receipts as text": (WHOLE.replace("receipts = 1", 'receipts = "1"'), "policy.receipts", "is '1'", "whole number"),
     "attested below 0": (WHOLE.replace("receipts", "attested = -1\nreceipts"), "policy.attested", "is -1", "0 or more"),
-    "attested as text": (
+    "attested = true": (WHOLE.replace("receipts", "attested = true\nreceipts"), "policy.attested", "is True", "0 or more"),
         WHOLE.replace("receipts", 'attested = "1"\nreceipts'),
         "policy.attested",
         "is '1'",
