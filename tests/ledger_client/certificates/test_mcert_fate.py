@@ -54,12 +54,12 @@ def test_an_hour_that_another_certificate_has_is_named(
 ) -> None:
     own = shown(proven, Slice(10, 20, HELD, WORKS))
     made = proven.traced.certificate
-    times = {"from_ms": made.from_ms + begin * QUARTER_MS, "to_ms": made.from_ms + end * QUARTER_MS}
-    other = Shown(replace(made, id=bytes(32), **times), (Slice(0, 9, status, MILL),))
+    from_ms, to_ms = (made.from_ms + quarters * QUARTER_MS for quarters in (begin, end))
+    other = Shown(replace(made, id=bytes(32), from_ms=from_ms, to_ms=to_ms), (Slice(0, 9, status, MILL),))
     said = contradictions(proven, own, {LEDGER: [own], "elsewhere": [other]})
     assert said == ([f"elsewhere has a certificate of this device and time, too: {'00' * 32} (R2)"] if double else [])
-    device, from_ms, to_ms = span(proven)
-    assert (device == made.device, from_ms <= other.certificate.from_ms < to_ms) == (True, begin < 1)
+    device, asked_from_ms, asked_to_ms = span(proven)
+    assert (device == made.device, asked_from_ms <= from_ms < asked_to_ms) == (True, begin < 1)
 
 
 def test_the_same_time_of_another_device_is_no_double(proven: Proven) -> None:
