@@ -17,6 +17,7 @@ from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.cli.app import cli as ledger
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats.statement import attach_receipts
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
@@ -24,6 +25,7 @@ from ledger_client.verification.trust import key_entry
 from tests.gateway.evidence.test_export import LEDGER
 from tests.ledger_client.recompute.test_recompute import hour
 from tests.support.exported import exported_site, write_trust
+from tests.support.mcert import ISSUER, Certified, cert_of
 from tests.support.processes import embedded_ledger
 from tests.support.samples import Hands, settle, site
 
@@ -66,6 +68,17 @@ def stated_files(folder: Path) -> list[object]:
     return list((folder / "words").read_text().splitlines())
 
 
+def certified_files(folder: Path) -> list[object]:
+    """A certificate, its claim, the batches with its statement, and the rows."""
+    folder.mkdir()
+    made = Certified.made(folder, quarters=1)
+    issue = made.registry.claim(ISSUER, made.issue())
+    claim, rows = folder / "0.claim", folder / "station.mrows"
+    claim.write_bytes(attach_receipts(issue.entry, issue.receipts))
+    rows.write_bytes(made.rows.encode())
+    return [cert_of(issue).hex(), claim, *made.site.files, "--rows", rows]
+
+
 def exported_files(folder: Path, kind: str) -> list[object]:
     """What the exports of a station with a device are made of."""
     if not folder.exists():
@@ -95,12 +108,13 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "ledger energytag": (ledger, ["energytag", *exported_files(loaded.path.parent / "exported", "energytag")]),
         "ledger irec": (ledger, ["irec", *exported_files(loaded.path.parent / "exported", "irec")]),
         "ledger table": (ledger, ["table", "hours", *stated_files(loaded.path.parent / "stated")]),
+        "ledger certificate prove": (ledger, ["certificate", "prove", *certified_files(folder / "certified")]),
     }[case]
 
 
 CASES = (
     "enrol-request", "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove",
-    "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec",
+    "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec", "ledger certificate prove",
 )  # fmt: skip
 
 
