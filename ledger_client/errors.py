@@ -15,7 +15,8 @@ LedgerClientError
 │   ├── Forked                 a ledger holds another statement of the same gateway and number
 │   ├── NotAsked               a ledger of the policy could not be asked whether it does
 │   ├── KeyNotValid            a known key outside of its time, or revoked
-│   └── PolicyNotMet           fewer ledgers vouch than the trust file asks for
+│   ├── PolicyNotMet           fewer ledgers vouch than the trust file asks for
+│   └── CertificateError       a certificate file does not hold, at one of its nine steps (certificates/mcert/steps.py)
 ├── TrustFileError         the trust file is wrong
 ├── KeyFileError           a private key file is missing, open to others, or not a key
 ├── FileError              a file of evidence cannot be read, or does not hold what was asked of it
@@ -50,7 +51,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 from ledger_client.messages import Fact, Message, Said
 
@@ -115,11 +116,13 @@ class EncodeError(LedgerClientError):
 
 
 class VerificationError(LedgerClientError):
-    """The evidence does not hold: ``detail`` says why in English, ``step`` (1–8, see ``STEPS``) where verification
+    """The evidence does not hold: ``detail`` says why in English, ``step`` (one of ``steps``) where verification
     stopped.
 
     The detail quotes what others wrote; it is made printable and cut, so that it may go to a terminal or a log.
     """
+
+    steps: ClassVar[Mapping[int, str]] = STEPS
 
     def __init__(self, what: Said, *, step: int = 1) -> None:
         super().__init__(_clean(what))
@@ -131,7 +134,7 @@ class VerificationError(LedgerClientError):
         return _printable(self.problem)
 
     def __str__(self) -> str:
-        return f"step {self.step} ({STEPS[self.step]}): {self.detail}"
+        return f"step {self.step} ({self.steps[self.step]}): {self.detail}"
 
 
 def _clean(said: Said) -> Said:

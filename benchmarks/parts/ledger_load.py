@@ -1,4 +1,4 @@
-"""Many clients at one ledger over HTTP: each gives the statements of its own gateway, in order, on one connection."""
+"""Many clients at one ledger over HTTP: each gives its own statements or claims, in order, on one connection."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def enrolled(ledger: EmbeddedLedger, scratch: Path, count: int, prefix: str = "l
 
 def submit_all(ledger: EmbeddedLedger, gateways: list[Gateway], statements: int) -> Load:
     """Each gateway's first ``statements`` statements; every client has an address of its own (127.0.0.0/8)."""
-    entries = [[gateway.statement(batch) for batch in range(statements)] for gateway in gateways]
+    return submit_entries(ledger, [[gateway.statement(batch) for batch in range(statements)] for gateway in gateways])
+
+
+def submit_entries(ledger: EmbeddedLedger, entries: list[list[bytes]]) -> Load:
+    """The entries of each client, one behind the other."""
     return asyncio.run(_submit_all(ledger.port, entries))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ledger_client.claims.answers import Shown
+from ledger_client.claims.claim import SignedClaim
 
 
 class RegistryClient(Protocol):
@@ -42,4 +43,16 @@ class RegistryClient(Protocol):
 
     def close(self) -> None:
         """Let go of connections; no call may follow."""
+        ...
+
+
+class ClaimKeeper(Protocol):
+    """Signed claims, for registries that keep only what they say (a contract on a chain)."""
+
+    def keep(self, signed: SignedClaim) -> None:
+        """Keep a claim before it is offered; it is durable when this returns. Raises FileError."""
+        ...
+
+    def entry(self, claim: bytes) -> bytes | None:
+        """The entry of a claim, by its id; None: it is not here. Raises FileError."""
         ...

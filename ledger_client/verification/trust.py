@@ -62,7 +62,8 @@ class TrustKey:
 class Chain:
     """An EVM ledger to be asked with ``--online``: the contract and the sender (20 bytes each) that count there.
 
-    One entry a sender. A block is final with so many ``confirmations``, its own included; None: when the chain says it.
+    One entry a sender; ``sender`` is empty for a contract ClaimRegistry. A block is final with so many
+    ``confirmations``, its own included; None: when the chain says it.
     """
 
     ledger: str
@@ -76,7 +77,8 @@ class Chain:
 class Trust:
     """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know.
 
-    ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number).
+    ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number). ``attested``:
+    so many verifiers must have attested a certificate's statement. ``registries``: chains of claims.
     """
 
     receipts: int
@@ -86,6 +88,8 @@ class Trust:
     warnings: tuple[Message, ...]
     source: str
     max_delay_s: int | None = None
+    attested: int = 0
+    registries: tuple[Chain, ...] = ()
     _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -146,13 +150,15 @@ class _Reader:
         self.one_role_a_party(keys)
         self.one_ledger_a_contract(chains)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
-        return Trust(receipts, ledgers, keys, chains, warnings, self.source, max_delay)
+        attested = self.attested(document.get("policy", {}))
+        anchors, registries = (tuple(c for c in chains if bool(c.sender) is kind) for kind in (True, False))
+        return Trust(receipts, ledgers, keys, anchors, warnings, self.source, max_delay, attested, registries)
 
     def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
         if not isinstance(policy, dict):
             self.refuse("policy", Message("trust-policy-missing"))
-        self.known(policy, "policy", ("receipts", "ledgers", "max_delay"))
+        self.known(policy, "policy", ("receipts", "ledgers", "max_delay", "attested"))
         max_delay = self.max_delay(policy["max_delay"]) if "max_delay" in policy else None
         if not anchored and not policy.get("ledgers"):
             return 1, (), max_delay
@@ -161,6 +167,12 @@ class _Reader:
         if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
             self.refuse("policy.receipts", Message("trust-receipts", value=repr(receipts), n=len(ledgers)))
         return receipts, ledgers, max_delay
+
+    def attested(self, policy: Mapping[str, Any]) -> int:
+        value = policy.get("attested", 0)
+        if type(value) is not int or value < 0:
+            self.refuse("policy.attested", Message("trust-attested", value=repr(value)))
+        return value
 
     def max_delay(self, value: object) -> int:
         try:
@@ -261,16 +273,20 @@ class _Reader:
         return seconds
 
     def chain(self, table: Mapping[str, Any], where: str) -> Chain:
-        self.known(table, where, _CHAIN)
+        claims = table.get("claims", False)
+        if type(claims) is not bool:
+            self.refuse(f"{where}.claims", Message("trust-claims", value=repr(claims)))
+        self.known(table, where, ("claims", *(key for key in _CHAIN if key != "sender" or not claims)))
         self.name(table, where, "ledger")
         chain_id = table.get("chain_id")
         if type(chain_id) is not int or not 0 < chain_id < 2**64:
             self.refuse(f"{where}.chain_id", Message("trust-chain-id", value=repr(chain_id)))
-        address = {k: self.address(table.get(k), f"{where}.{k}") for k in ("contract", "sender")}
+        contract = self.address(table.get("contract"), f"{where}.contract")
+        sender = b"" if claims else self.address(table.get("sender"), f"{where}.sender")
         confirmations = table.get("confirmations")
         if confirmations is not None and (type(confirmations) is not int or confirmations < 1):
             self.refuse(f"{where}.confirmations", Message("trust-confirmations", value=repr(confirmations)))
-        return Chain(table["ledger"], chain_id, address["contract"], address["sender"], confirmations)
+        return Chain(table["ledger"], chain_id, contract, sender, confirmations)
 
     def address(self, value: Any, where: str) -> bytes:
         try:
@@ -308,13 +324,8 @@ class _Reader:
         for number, chain in enumerate(chains, 1):
             first = ledgers.setdefault((chain.chain_id, chain.contract), chain.ledger)
             if first != chain.ledger:
-                what = Message(
-                    "trust-contract-twice",
-                    contract=chain.contract.hex(),
-                    chain=chain.chain_id,
-                    one=first,
-                    other=chain.ledger,
-                )
+                contract, other = chain.contract.hex(), chain.ledger
+                what = Message("trust-contract-twice", contract=contract, chain=chain.chain_id, one=first, other=other)
                 self.refuse(f"chain {number}.contract", what)
 
 
@@ -348,20 +359,10 @@ def _owner(key: TrustKey) -> Message:
 
 
 def key_entry(
-    role: str,
-    key: PublicKey,
-    valid_from: int,
-    *,
-    gateway: str | None = None,
-    meter: str | None = None,
-    ledger: str | None = None,
-    party: str | None = None,
-    kid: bytes | None = None,
-    valid_to: int | None = None,
-    revoked: int | None = None,
-    revoked_reason: str | None = None,
-    identity: str | None = None,
-) -> str:
+    role: str, key: PublicKey, valid_from: int, *, gateway: str | None = None, meter: str | None = None,
+    ledger: str | None = None, party: str | None = None, kid: bytes | None = None, valid_to: int | None = None,
+    revoked: int | None = None, revoked_reason: str | None = None, identity: str | None = None,
+) -> str:  # fmt: skip
     """The ``[[key]]`` entry of a trust file as TOML text; times are Unix seconds, ``kid`` only if it is not ours."""
     lines = ["[[key]]", f"role = {quoted(role)}"]
     names = {"gateway": gateway, "meter": meter, "ledger": ledger, "party": party}

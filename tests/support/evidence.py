@@ -159,6 +159,7 @@ def trust(
     ledgers: tuple[str, ...] = (LEDGER,),
     keys: Mapping[str, str] | None = None,
     extra: str = "",
+    policy: str = "",
 ) -> Trust:
     """The trust file of someone who knows the site; ``keys`` replaces entries, each named by whose it is."""
     entries = {
@@ -168,7 +169,7 @@ def trust(
     }
     entries |= keys or {}
     listed = ", ".join(f'"{name}"' for name in ledgers)
-    text = f"[policy]\nreceipts = {receipts}\nledgers = [{listed}]\n" + "".join(entries.values()) + extra
+    text = f"[policy]\nreceipts = {receipts}\nledgers = [{listed}]\n{policy}" + "".join(entries.values()) + extra
     return parse_trust(text, "trust.toml")
 
 

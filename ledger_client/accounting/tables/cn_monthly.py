@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.entries import Entry, in_force
-from ledger_client.accounting.formats.numbers import milli_of
-from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.accounting.formats.units import counter_unit
+from ledger_client.accounting.tables.settled import Settled, settled
 from ledger_client.accounting.tables.stated import Cell, StatedRows, Table, base_unit, civil_month, civil_time, written
 
 HEADER: Final = (
     "月份", "计量节点", "角色", "起始时间", "截止时间", "正向有功电能（kWh）", "反向有功电能（kWh）", "状态",
     "结算电量（kWh）", "差值（表计−结算，kWh）", "备注",
 )  # fmt: skip
-_KWH: Final = -6
+KWH: Final = -6
 """A thousandth of a Wh, in kWh."""
 _REVERSE: Final = (words.EXPORT, words.PRODUCTION, words.DISCHARGE)
 _ROLES: Final = {
@@ -30,14 +27,6 @@ STATUSES: Final = {
     words.MEASURED: "实测", words.SPLIT: "按比例分摊", words.BRIDGED: "换表衔接", words.IMPLAUSIBLE: "不合理",
     words.UNALLOCATED: "未分配到时段", words.UNKNOWN: "未知",
 }  # fmt: skip
-
-
-class _Settled(NamedTuple):
-    """What was settled, in thousandths of a Wh, and what is to be said of it."""
-
-    milli: int | None
-    matches: bool
-    note: str
 
 
 def cn_monthly(statements: Iterable[StatedRows]) -> Table:
@@ -59,52 +48,29 @@ def _line(month: str, name: str, several: Sequence[StatedRows]) -> tuple[Cell, .
     from_ms, to_ms = several[0].span[0], several[-1].span[1]
     gaps = any(before.span[1] != after.span[0] for before, after in pairwise(several))
     total = sum(row.amount or 0 for row in rows) if rows else None
-    settled = _settled(plan, name, several[-1].entries, from_ms, to_ms)
-    matches = settled.matches and not gaps and total is not None
-    notes = [settled.note] if settled.note else []
-    if settled.milli is not None and settled.matches and not matches:
+    bill = settled(plan, name, several[-1].entries, from_ms, to_ms)
+    matches = bill.matches and not gaps and total is not None
+    notes = settlement_notes(bill)
+    if bill.matches and not matches:
         notes.append("报表时段不连续，未计算差值")
     if not all(stated.fields["complete"] for stated in several):
         notes.append("报表不完整")
-    shown, reverse = written(total, _KWH), plan.nodes[name].role in _REVERSE
+    shown, reverse = written(total, KWH), plan.nodes[name].role in _REVERSE
     return (
         month, name, _ROLES[plan.nodes[name].role], civil_time(plan, from_ms), civil_time(plan, to_ms),
-        None if reverse else shown, shown if reverse else None, _statuses(rows), written(settled.milli, _KWH),
-        written((total or 0) - (settled.milli or 0), _KWH) if matches else None, "；".join(notes) or None,
+        None if reverse else shown, shown if reverse else None, _statuses(rows), written(bill.milli, KWH),
+        written((total or 0) - (bill.milli or 0), KWH) if matches else None, "；".join(notes) or None,
     )  # fmt: skip
+
+
+def settlement_notes(bill: Settled) -> list[str]:
+    """What is to be said of a settlement: that there is no difference, and why."""
+    if bill.contradicting:
+        return ["结算条目相互矛盾"]
+    return ["结算时段与报表时段不一致，未计算差值"] if bill.milli is not None and not bill.matches else []
 
 
 def _statuses(rows: Sequence[Row]) -> str:
     """How many rows have each status."""
     counted = {status: sum(row.status == status for row in rows) for status in STATUSES}
     return "；".join(f"{STATUSES[status]} {count}" for status, count in counted.items() if count)
-
-
-def _settled(plan: Plan, name: str, entries: Sequence[Entry], from_ms: int, to_ms: int) -> _Settled:
-    """The settlement entries in force of a node, else of its only point, within a time (P9)."""
-    node = plan.nodes[name]
-    of_point = [point for _, point in node.terms] if len(node.terms) == 1 else []
-    own: list[Entry] = []
-    for of in (name, *of_point):
-        own = [
-            e for e in entries if e.kind == "settlement" and e.of == of and from_ms <= e.from_ms and e.to_ms <= to_ms
-        ]
-        if own:
-            break
-    counting, contradicting = in_force(own)
-    if contradicting:
-        return _Settled(None, False, "结算条目相互矛盾")
-    if not counting:
-        return _Settled(None, False, "")
-    counting.sort(key=lambda entry: entry.from_ms)
-    ends = [from_ms, *(entry.to_ms for entry in counting)]
-    matches = [entry.from_ms for entry in counting] == ends[:-1] and ends[-1] == to_ms
-    total = sum(_milli(entry) for entry in counting)
-    return _Settled(total, matches, "" if matches else "结算时段与报表时段不一致，未计算差值")
-
-
-def _milli(entry: Entry) -> int:
-    unit = counter_unit(entry.unit, "entry.unit")
-    if unit.base != "Wh":
-        refuse("P9", "entry.unit", f"a settlement of {entry.of} is in {entry.unit}", "replace it by one in kWh")
-    return milli_of(entry.values["value"], unit.factor)

@@ -149,12 +149,12 @@ class Node:
             logs=self._logs("eth_getTransactionReceipt", read.get("logs")),
         )
 
-    def logs(self, contract: bytes, block: int, topics: list[bytes | None]) -> list[Log]:
-        """The events of a contract in one block that have these topics; None: any."""
+    def logs(self, contract: bytes, block: int, topics: list[bytes | None], *, last: int | None = None) -> list[Log]:
+        """The events of a contract in one block, or in all as far as ``last``, that have these topics; None: any."""
         asked = {
             "address": _hex(contract),
             "fromBlock": hex(block),
-            "toBlock": hex(block),
+            "toBlock": hex(block if last is None else last),
             "topics": [None if topic is None else _hex(topic) for topic in topics],
         }
         return self._logs("eth_getLogs", self.ask("eth_getLogs", asked))

@@ -1,4 +1,4 @@
-"""AnchorRegistry administration: deployment and single calls, each followed until mined. Network."""
+"""Administration of our contracts: deployment and single calls, each followed until mined. Network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger_client.contracts import anchor_registry
+from ledger_client.contracts.abi import Contract
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.evm.account import Account, Transaction
 from ledger_client.ledgers.evm.node import Node, NodeError, Reverted, TxReceipt
 from ledger_client.ledgers.evm.transactions import suggested
-from ledger_client.ledgers.evm.views import demand_contract
+from ledger_client.ledgers.evm.views import contract_at
 from ledger_client.messages import Message
 
 _PAUSE_S = 0.2
@@ -31,17 +32,17 @@ class Owner:
     legacy: bool = False
     wait_s: float = 300.0
 
-    def deploy(self) -> TxReceipt:
+    def deploy(self, contract: Contract = anchor_registry.CONTRACT, *arguments: str) -> TxReceipt:
         """A new contract, owned by the account; its address is the receipt's ``contract``."""
-        receipt = self._send(anchor_registry.CONTRACT.creation_code(), None)
-        if receipt.contract is None or self.node.code(receipt.contract) != anchor_registry.CONTRACT.runtime_code():
+        receipt = self._send(contract.creation_code(*arguments), None)
+        ours = contract.runtime_code()
+        if receipt.contract is None or self.node.code(receipt.contract)[: len(ours)] != ours:
             raise LedgerUnavailable(Message("evm-deployed-elsewhere", url=self.node.url, tx=receipt.tx.hex()))
         return receipt
 
     def act(self, contract: bytes, method: str, *arguments: bytes | int | str) -> TxReceipt:
-        """One call of the contract."""
-        demand_contract(self.node, contract)
-        data = anchor_registry.CONTRACT.call(method, *arguments)
+        """One call of the contract, whichever of ours has it."""
+        data = contract_at(self.node, contract).call(method, *arguments)
         try:
             self.node.call(contract, data, self.account.address)
         except Reverted as error:

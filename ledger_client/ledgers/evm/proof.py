@@ -1,4 +1,4 @@
-"""Check of a locator against an EVM node: the chain holds the statement id at that place. Network.
+"""Check of a locator against an EVM node: the chain holds the statement, or the claim, at that place. Network.
 
 It is the word of that node. Whoever does not trust it asks one of his own.
 """
@@ -7,47 +7,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ledger_client.contracts import anchor_registry
+from ledger_client.claims.claim import SignedClaim
+from ledger_client.contracts import anchor_registry, claim_registry
 from ledger_client.contracts.abi import NotAbi
 from ledger_client.contracts.anchor_registry import Anchored, AnchoredMany
-from ledger_client.errors import BadReceipt, LedgerUnavailable, UnknownLedger, VerificationError
+from ledger_client.errors import BadReceipt, LedgerUnavailable, Refused, UnknownLedger, VerificationError
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import SignedStatement
+from ledger_client.ledgers.evm.claim_calls import claim_id, difference, told
 from ledger_client.ledgers.evm.finality import Finality
-from ledger_client.ledgers.evm.node import Node, TxReceipt
+from ledger_client.ledgers.evm.node import Block, Node, TxReceipt
 from ledger_client.messages import Message
 from ledger_client.verification.online_facts import ChainFact
 from ledger_client.verification.trust import Chain
 
 
 def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], node: Node) -> ChainFact:
-    """The fact behind a locator. ``chains``: what the trust file says of its ledger.
+    """The fact behind a statement's locator. ``chains``: what the trust file says of its ledger.
 
     Raises a ``VerificationError`` (step 6) that says which part does not hold, ``LedgerUnavailable`` if the node cannot
     tell.
     """
     trusted = _trusted(place, chains)
-    if (chain := node.chain_id()) != place.chain:
-        raise LedgerUnavailable(Message("evm-node-other-chain", url=node.url, chain=chain, wanted=place.chain))
-    receipt = node.receipt(place.tx)
-    if receipt is None:
-        raise _no(place, Message("evm-proof-no-transaction"))
-    if not receipt.ok:
-        raise _no(place, Message("evm-proof-reverted"))
-    if (receipt.block, receipt.block_hash) != (place.block, place.block_hash):
-        what = Message("evm-proof-other-block", block=receipt.block, hash=receipt.block_hash.hex())
-        raise _no(place, what)
-    event = _event(place, signed, receipt)
+    event = _event(place, signed, _receipt(place, node))
     by = next((chain for chain in trusted if chain.sender == event.account), None)
     if by is None:
         raise _no(place, Message("evm-proof-unknown-account", account=event.account.hex()))
-    block = node.block(place.block)
-    if block is None or block.hash != place.block_hash:
-        raise _no(place, Message("evm-proof-block-replaced", block=place.block))
-    if Finality(by.confirmations).missing(node, place.block):
-        raise _no(place, Message("evm-proof-not-final", block=place.block))
-    return ChainFact(signed.id, block.time, isinstance(event, AnchoredMany))
+    return ChainFact(signed.id, _final_block(place, by, node).time, isinstance(event, AnchoredMany))
+
+
+def confirm_claim(place: Locator, signed: SignedClaim, registries: Sequence[Chain], node: Node) -> ChainFact:
+    """The fact behind a claim's locator: the contract of its registry has written all that the signed claim says.
+
+    ``registries``: what the trust file says of the registry; raises as ``confirm``. The contract takes the word of
+    the party's account: what its owner did in a party's name is found out here, for no claim that the party signed
+    says so.
+    """
+    if place.ledger != signed.claim.registry:
+        raise _no(place, Message("evm-proof-other-registry", registry=signed.claim.registry))
+    by = _trusted(place, registries)[0]
+    receipt = _receipt(place, node)
+    try:
+        one = told(signed)
+        events = [claim_registry.event(log.topics, log.data) for log in receipt.logs if log.address == place.contract]
+    except NotAbi as error:
+        why = str(error)
+        raise _no(place, Message("evm-proof-event-unreadable", error=why)) from None
+    except Refused as error:
+        raise _no(place, Message("evm-proof-no-claim", error=error.detail)) from None
+    event = next((event for event in events if event is not None and claim_id(event) == signed.id), None)
+    if event is None:
+        raise _no(place, Message("evm-proof-claim-not-written"))
+    if otherwise := difference(one, event):
+        raise _no(place, Message("evm-proof-claim-otherwise", difference=otherwise))
+    return ChainFact(signed.id, _final_block(place, by, node).time, shared=False)
 
 
 def _trusted(place: Locator, chains: Sequence[Chain]) -> list[Chain]:
@@ -60,6 +74,30 @@ def _trusted(place: Locator, chains: Sequence[Chain]) -> list[Chain]:
     if not trusted:
         raise _no(place, Message("evm-proof-other-contract", contract=place.contract.hex()))
     return trusted
+
+
+def _receipt(place: Locator, node: Node) -> TxReceipt:
+    """Of the transaction at a place, in the block that it names."""
+    if (chain := node.chain_id()) != place.chain:
+        raise LedgerUnavailable(Message("evm-node-other-chain", url=node.url, chain=chain, wanted=place.chain))
+    receipt = node.receipt(place.tx)
+    if receipt is None:
+        raise _no(place, Message("evm-proof-no-transaction"))
+    if not receipt.ok:
+        raise _no(place, Message("evm-proof-reverted"))
+    if (receipt.block, receipt.block_hash) != (place.block, place.block_hash):
+        what = Message("evm-proof-other-block", block=receipt.block, hash=receipt.block_hash.hex())
+        raise _no(place, what)
+    return receipt
+
+
+def _final_block(place: Locator, by: Chain, node: Node) -> Block:
+    block = node.block(place.block)
+    if block is None or block.hash != place.block_hash:
+        raise _no(place, Message("evm-proof-block-replaced", block=place.block))
+    if Finality(by.confirmations).missing(node, place.block):
+        raise _no(place, Message("evm-proof-not-final", block=place.block))
+    return block
 
 
 def _event(place: Locator, signed: SignedStatement, receipt: TxReceipt) -> Anchored | AnchoredMany:

@@ -125,7 +125,7 @@ class EvmSite:
 
 def evm_site(process: Anvil, node: Node, folder: Path) -> EvmSite:
     """A new contract, a new gateway, a new account that may write for it."""
-    account, gateway = Account(next(_keys())), Gateway(f"gw-{next(_numbers)}")
+    account, gateway = Account(fresh_key()), Gateway(f"gw-{next(_numbers)}")
     registry = deploy(node)
     registry.send(registry.owner, "register", account.address, gateway.name)
     site = EvmSite(process, node, registry, gateway, account, Book(folder / f"{gateway.name}.db"))
@@ -133,11 +133,11 @@ def evm_site(process: Anvil, node: Node, folder: Path) -> EvmSite:
     return site
 
 
-def _keys() -> Iterator[bytes]:
+def fresh_key() -> bytes:
+    """The private key of an account that nobody has used."""
     from eth_account import Account as EthAccount
 
-    while True:
-        yield bytes(EthAccount.create().key)
+    return bytes(EthAccount.create().key)
 
 
 def settle(driver: EvmLedger, entry: bytes) -> Locator:

@@ -1,4 +1,4 @@
-"""Two thousand random claims: contract, registry in Python and a model of single units agree after each."""
+"""Two thousand random claims: contract, embedded ledger and a model of single units agree after each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THERE = {
 
 def test_all_agree_after_every_claim(tmp_path: Path) -> None:
     with chain(tmp_path, "--hardfork", "london", "--accounts", "200") as (_, node):
-        done = walk(node, 15, OPERATIONS)
+        done = walk(node, tmp_path / "ledger", 15, OPERATIONS)
     assert set(done.seen) - {("own", DONE)} == {(what, why) for what, said in THERE.items() for why in said}
     units = Counter(status for status, _ in done.model.units.values())
     assert units.total() == sum(cert.units for cert in done.certs)

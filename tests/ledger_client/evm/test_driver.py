@@ -16,7 +16,7 @@ from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.interface import Notebook, Pending
 from tests.ledger_client.evm.chain import accounts, chain
-from tests.ledger_client.evm.evm_site import CHAIN, EvmSite, _keys, evm_site, settle
+from tests.ledger_client.evm.evm_site import CHAIN, EvmSite, evm_site, fresh_key, settle
 from tests.support.processes import Anvil
 
 
@@ -213,14 +213,14 @@ def test_what_is_no_statement_is_refused(site: EvmSite) -> None:
 
 
 def test_an_account_of_no_gateway_or_of_another_one_is_refused(site: EvmSite) -> None:
-    stranger = Account(next(_keys()))
+    stranger = Account(fresh_key())
     assert "not registered for any gateway" in str(refusal(site, site.gateway.statement(0), account=stranger))
     site.registry.send(site.registry.owner, "register", stranger.address, "another")
     assert "another gateway than" in str(refusal(site, site.gateway.statement(0), account=stranger))
 
 
 def test_a_revoked_account_is_refused_and_its_successor_goes_on(site: EvmSite) -> None:
-    heir = Account(next(_keys()))
+    heir = Account(fresh_key())
     site.fund(heir.address)
     with site.driver() as driver:
         settle(driver, site.gateway.statement(0))
@@ -252,7 +252,7 @@ def test_an_account_that_is_revoked_in_mid_flight_is_refused(site: EvmSite) -> N
         try:
             for entry in entries:
                 driver.submit(entry)
-            heir = Account(next(_keys()))
+            heir = Account(fresh_key())
             site.fund(heir.address)
             call = anchor_registry.CONTRACT.call("rotate", site.account.address, heir.address)
             asked = {"from": "0x" + site.registry.owner.hex(), "to": "0x" + site.registry.address.hex()}
@@ -317,7 +317,7 @@ def test_a_chain_from_before_eip_1559(tmp_path: Path) -> None:
 
 
 def test_a_bridge_writes_a_shared_root(site: EvmSite) -> None:
-    bridge = Account(next(_keys()))
+    bridge = Account(fresh_key())
     site.fund(bridge.address)
     root = b"\x07" * 32
     with site.driver(account=bridge, memory=Notebook()) as driver:

@@ -28,7 +28,7 @@ from ledger_client.verification.trust import Trust, load_trust
 from ledger_client.verification.verify import verify
 from tests.gateway.config.test_config import meterseal, refused
 from tests.ledger_client.evm.chain import Registry, chain, deploy
-from tests.ledger_client.evm.evm_site import _keys
+from tests.ledger_client.evm.evm_site import fresh_key
 from tests.support.samples import finished, recorder, site
 
 NOW = 4_000_000_000
@@ -42,7 +42,7 @@ class Plant:
         self.url, self.registry = url, registry
         loaded = site(folder)
         self.folder = folder
-        self.account = Account(next(_keys()))
+        self.account = Account(fresh_key())
         easy = EthAccount.encrypt(self.account._key, PASSWORD, iterations=2)  # opened in no time, many times over
         (folder / "keys" / "chain.json").write_text(json.dumps(easy))
         secret = folder / "keys" / "chain.password"
