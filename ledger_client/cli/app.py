@@ -13,6 +13,7 @@ import click
 
 from ledger_client.cli import proofs, run_ledger
 from ledger_client.cli.bridge import bridge
+from ledger_client.cli.certificates.group import certificate
 from ledger_client.cli.evm import evm
 from ledger_client.cli.factors import factors
 from ledger_client.cli.party import party
@@ -28,7 +29,7 @@ class _Commands(Grouped):
     headings: ClassVar = {
         "Judge proofs": ("verify", "audit", "prove", "trust"),
         "Run a ledger": ("init", "serve", "show", "enroll", "revoke", "rotate", "backup"),
-        "Certificates": ("party",),
+        "Certificates": ("party", "certificate"),
         "Account": ("recompute", "table", "factors"),
         "Chains": ("evm", "bridge"),
     }
@@ -43,7 +44,7 @@ def cli() -> None:
 for command in (
     *(proofs.verify, proofs.audit, proofs.prove, trust),
     *(run_ledger.init, run_ledger.serve, run_ledger.show, run_ledger.enroll, run_ledger.revoke, run_ledger.rotate),
-    *(run_ledger.backup, recompute, table, factors, party, evm, bridge),
+    *(run_ledger.backup, recompute, table, factors, party, certificate, evm, bridge),
 ):
     cli.add_command(command)
 
