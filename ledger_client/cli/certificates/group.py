@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import click
 
-from ledger_client.cli.certificates import move, show
+from ledger_client.cli.certificates import mcert, move, show
 from ledger_client.cli.certificates.audit import audit
 from ledger_client.cli.certificates.issue import issue
 from ledger_client.click_help import HELP, Grouped
@@ -16,7 +16,7 @@ class _Certificates(Grouped):
     headings: ClassVar = {
         "Issue": ("issue", "withdraw", "attest"),
         "Hold": ("list", "show", "transfer", "retire", "export"),
-        "Judge": ("audit",),
+        "Judge": ("prove", "verify", "audit"),
     }
 
 
@@ -34,6 +34,8 @@ for command in (
     move.transfer,
     move.retire,
     move.export,
+    mcert.prove,
+    mcert.verify,
     audit,
 ):
     certificate.add_command(command)

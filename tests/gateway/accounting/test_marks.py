@@ -127,11 +127,13 @@ def something(site: Site, chance: random.Random) -> None:
 def books_of(site: Site, fields: dict[str, Any], stretch: tuple[int, int], *, marked: bool) -> list[Any]:
     store = site.store()
     books = Books(parse_plan(fields))
-    feed(books, store, *stretch, marked=marked)
+    fed = feed(books, store, *stretch, marked=marked)
+    whole = stretch == (1, store.records.last_place())
+    clocks = [fed.unclocked, *(register.never_timed for register in books.registers.values())] if whole else []
     store.close()
     return [
         (key, register.edges, register.breaks, register.wraps_unsaid) for key, register in books.registers.items()
-    ] + [books.capture(0, 1 << 45), books.covered_to_ms(METER)]
+    ] + [books.capture(0, 1 << 45), books.covered_to_ms(METER), *clocks]
 
 
 @pytest.mark.parametrize("seed", range(12))

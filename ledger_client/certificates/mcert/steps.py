@@ -53,7 +53,7 @@ class CertificateError(VerificationError):
 
 
 @contextmanager
-def at(step: int, what: str, rule: str = "") -> Iterator[None]:
+def at(step: int, what: str, rule: str = "V1") -> Iterator[None]:
     """Turn whatever stops within into the error of this step; ``what``: the member of the file that it is about."""
     try:
         yield
@@ -65,4 +65,5 @@ def at(step: int, what: str, rule: str = "") -> Iterator[None]:
     except AccountingError as error:
         raise CertificateError(f"{what}: {error.where}: {error.problem}", step=step, rule=error.rule) from error
     except Refused as error:
-        raise CertificateError(f"{what}: {error.title}: {error.detail}", step=step, rule=rule) from error
+        told, _, own = error.detail.partition(" (")
+        raise CertificateError(f"{what}: {error.title}: {told}", step=step, rule=own.rstrip(")") or rule) from error

@@ -19,7 +19,7 @@ from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.rows import Row, mantissa, row_bytes
 from ledger_client.accounting.formats.words import WRAP
-from ledger_client.certificates.steps import EDGES, CertificateError
+from ledger_client.certificates.mcert.steps import EDGES, CertificateError
 from ledger_client.errors import Malformed
 from ledger_client.formats.checks import array, blob, text
 from ledger_client.formats.senml import Number
