@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 from gateway.accounting import summary
@@ -41,12 +42,15 @@ class Books:
 
     def as_json(self) -> dict[str, Any]:
         """Each figure in Wh as text with all its places."""
-        told = {name: value if name == "node" else summary.amount(value) for name, value in asdict(self).items()}
-        return told | {"closed": self.closed}
+        plain = {name: str(Decimal(value).scaleb(-3)) for name, value in self._amounts().items()}
+        return {"node": self.node, **plain, "closed": self.closed}
+
+    def _amounts(self) -> dict[str, int]:
+        return {name: value for name, value in asdict(self).items() if name != "node"}
 
     def lines(self) -> Iterator[str]:
         """The two equations."""
-        wh = self.as_json()
+        wh = {name: summary.amount(value) for name, value in self._amounts().items()}
         yield f"{self.node}: produced {wh['produced']} Wh"
         yield (
             f"   = certified {wh['certified']} + rounded off {wh['rounded_off']} + not certifiable "

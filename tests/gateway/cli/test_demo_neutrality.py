@@ -18,7 +18,18 @@ from tests.support.accounted import QUARTER_MS, Accounted, plan_fields
 
 def test_hours_are_certified_used_once_and_no_wh_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    command = [sys.executable, "-m", "gateway.cli", "demo", "--neutrality", "--for", "8h", "--json", "--dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "demo",
+        "--neutrality",
+        "--for",
+        "8h",
+        "--json",
+        "--dir",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
