@@ -6,6 +6,7 @@ its entries make, and where the head that the ledger signed is of this tree too.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -29,7 +30,14 @@ RULES: Final = {
     "Not this slice": "R3", "Final": "R3", "Claim number taken": "R5", "Out of order": "R5", "Unsound entry": "C1",
     RECEIPT: "V1",
 }  # fmt: skip
-"""Title → rule of docs/claims.md."""
+"""Title → rule of docs/claims.md, where a detail names none."""
+_NAMED: Final = re.compile(r"(.*) \(([A-Z][0-9]+)\)", re.DOTALL)
+
+
+def ruled(title: str, detail: str) -> tuple[str, str]:
+    """(rule, detail without it) of a refusal by a registry's rules."""
+    named = _NAMED.fullmatch(detail)
+    return (named[2], named[1]) if named else (RULES.get(title, "R7"), detail)
 
 
 def issued(made: Replay) -> list[Issued]:
@@ -82,8 +90,16 @@ def prefix_roots(leaves: Sequence[bytes], sizes: set[int]) -> dict[int, bytes]:
     return found
 
 
-def as_json(made: Replay, faults: Sequence[Fault], months: Sequence[OverIssue], given: Given) -> dict[str, Any]:
-    """One object: the verdict, counts of units by status, the faults, the months that are over-issued."""
+def _fault(fault: Fault) -> dict[str, Any]:
+    rule, detail = ruled(fault.title, fault.detail)
+    return {"entry": fault.number, "rule": rule, "title": fault.title, "detail": detail}
+
+
+def as_json(
+    made: Replay, faults: Sequence[Fault], months: Sequence[OverIssue], given: Given, notes: Sequence[str]
+) -> dict[str, Any]:
+    """One object: the verdict, counts of units by status, the faults, the months that are over-issued, and what is to
+    say of the batches."""
     return {
         "sound": not faults and not months,
         "registry": made.registry,
@@ -91,7 +107,8 @@ def as_json(made: Replay, faults: Sequence[Fault], months: Sequence[OverIssue], 
         "claims": len(made.claims),
         "certificates": len(made.state.certificates),
         "units": units_by_status(made),
-        "faults": [{"entry": n, "rule": RULES[title], "title": title, "detail": said} for n, title, said in faults],
+        "faults": [_fault(fault) for fault in faults],
+        "notes": list(notes),
         "over_issued": [
             {
                 "device": given.names[month.device],

@@ -35,11 +35,14 @@ class Signed(NamedTuple):
 
 
 class Proven(NamedTuple):
-    """Statements in order of time, what their reader should know, and the proofs of what they are made of."""
+    """Statements in order of time, what their reader should know, the proofs of what they are made of; their gateway,
+    and those that a later version in the files supersedes, by record hash."""
 
     statements: list[StatedRows]
     notes: list[str]
     proofs: Mapping[bytes, bytes]
+    gateway: str
+    superseded: frozenset[bytes]
 
 
 def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) -> Proven:
@@ -54,14 +57,17 @@ def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) 
         FileError: a file cannot be read.
         VerificationError: a plan, an entry or a statement is not proven.
     """
-    sources, proofs = _of_one(signed(paths, trust, now))
+    gateway, (sources, proofs) = _of_one(signed(paths, trust, now))
     found = [_stated(_rows(data, path), path, sources) for data, path in zip(files_read(rows), rows, strict=True)]
     found.sort(key=lambda stated: (stated.plan.name, stated.span))
     for before, after in pairwise(found):
         if before.plan.name == after.plan.name and after.span[0] < before.span[1]:
             told = f"two statements have {rfc3339(after.span[0] // 1000)}"
             refuse("T4", "rows", told, "give the rows of the last version only")
-    return Proven(found, [note for stated in found for note in _notes(stated, sources)], proofs)
+    notes = [note for stated in found for note in _notes(stated, sources)]
+    named = {period.fields.get("supersedes") for period in sources.periods.values()}
+    superseded = frozenset(stated.record for stated in found if stated.record in named)
+    return Proven(found, notes, proofs, gateway, superseded)
 
 
 def signed(paths: Sequence[Path], trust: Trust, now: int) -> dict[str, Signed]:
@@ -79,10 +85,10 @@ def signed(paths: Sequence[Path], trust: Trust, now: int) -> dict[str, Signed]:
     return found
 
 
-def _of_one(found: dict[str, Signed]) -> Signed:
+def _of_one(found: dict[str, Signed]) -> tuple[str, Signed]:
     if len(found) > 1:
         refuse("T2", "files", f"they are of the gateways {' and '.join(sorted(found))}", "give those of one")
-    return next(iter(found.values()), Signed(Sources(), {}))
+    return next(iter(found.items()), ("", Signed(Sources(), {})))
 
 
 def _bundles(paths: Sequence[Path]) -> Iterator[bytes]:

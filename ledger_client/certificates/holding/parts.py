@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import combinations
 from typing import Final, NamedTuple
 
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.claims.certificate import HELD, Slice
 from ledger_client.claims.claim import MAX_NUMBER, Part
-from ledger_client.formats.cose_key import base64url
+from ledger_client.errors import VerificationError
+from ledger_client.formats.cose_key import base64url, unbase64url
 
 LEAST: Final = 8
 """Characters of an id that a prefix has at least."""
@@ -94,4 +96,7 @@ def _begins(cert: bytes, prefix: str) -> bool:
 def _whole(text: str) -> bytes | None:
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
         return bytes.fromhex(text)
+    if re.fullmatch(r"[0-9A-Za-z_-]{43}", text):
+        with suppress(VerificationError):  # not all that looks so is one
+            return unbase64url(text)
     return None

@@ -163,7 +163,9 @@ def _demand_order(moves: Sequence[Counted]) -> None:
 def _demand_not_expired(issue: Issue, one: Counted) -> None:
     if issue.expires_ms is not None and one.time_s * 1000 >= issue.expires_ms:
         told = f"units were retired at {rfc3339(one.time_s)}, and the certificate expired at "
-        raise CertificateError(told + rfc3339(issue.expires_ms // 1000), step=STATE, rule="R6")
+        told += rfc3339(issue.expires_ms // 1000)
+        way_out = "a retirement so late counts for nobody: take units that have not expired"
+        raise CertificateError(told, step=STATE, rule="R6", way_out=way_out)
 
 
 def notes(claims: Sequence[Counted]) -> Iterator[str]:

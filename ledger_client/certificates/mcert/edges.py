@@ -105,7 +105,7 @@ def demand_row(data: bytes, row: Row, plan: Plan, node: Node, plan_ms: int, look
         _fail("its edges are not those of one interval of the plan", "I3")
     if (row.amount, row.status) != (own.amount, own.status):
         ours, theirs = (f"{scaled(one.amount or 0, MILLI)} Wh, {one.status}" for one in (own, row))
-        _fail(f"it is {ours} by the readings, and {theirs} in the row", "I3")
+        _fail(f"by the readings the interval has {ours}, and by the row {theirs}", "I3")
     if row_bytes(own) != data:
         _fail("the row names other looks or facts than these readings give", "I2")
 

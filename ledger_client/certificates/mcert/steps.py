@@ -41,10 +41,11 @@ class CertificateError(VerificationError):
 
     steps: ClassVar[Mapping[int, str]] = CERTIFICATE_STEPS
 
-    def __init__(self, what: Said, *, step: int, rule: str = "") -> None:
+    def __init__(self, what: Said, *, step: int, rule: str = "", way_out: str = "") -> None:
+        """``way_out``: another than the step's own."""
         super().__init__(what, step=step)
         self.rule = rule
-        self._way_out = _WAYS[step]
+        self._way_out = way_out or _WAYS[step]
 
     @property
     def detail(self) -> str:

@@ -45,8 +45,9 @@ def audit(log: str, trust_file: Path, batches: tuple[Path, ...], ca: Path | None
     results = _recomputed(batches, trust, now)
     given = Given(results)
     months = given.over_issued(auditing.issued(made)) if results else []
-    lines = _in_words(made, faults, months, given, [note for result in results for note in _notes(result)])
-    say(auditing.as_json(made, faults, months, given), lines, as_json)
+    notes = [note for result in results for note in _notes(result)]
+    lines = _in_words(made, faults, months, given, notes)
+    say(auditing.as_json(made, faults, months, given, notes), lines, as_json)
     sys.exit(1 if faults or months else 0)
 
 
@@ -127,13 +128,15 @@ def _notes(result: Result) -> Iterator[str]:
 def _in_words(
     made: Replay, faults: Sequence[Fault], months: Sequence[OverIssue], given: Given, notes: Sequence[str]
 ) -> list[str]:
-    from ledger_client.certificates.auditing import RULES, units_by_status
+    from ledger_client.certificates.auditing import ruled, units_by_status
 
     verdict = "NOT SOUND" if faults else "OVER-ISSUED" if months else "SOUND"
     counts = f"{len(made.claims)} claims in {len(made.leaves)} entries, {len(made.state.certificates)} certificates"
     lines = [f"{verdict}: registry {made.registry}: {counts}"]
     lines += [f"  {units:>15,} Wh {status}" for status, units in units_by_status(made).items()]
-    lines += [f"  entry {number}: {title}: {detail} ({RULES[title]})" for number, title, detail in faults]
+    for number, title, detail in faults:
+        rule, bare = ruled(title, detail)
+        lines.append(f"  entry {number}: {title}: {bare} ({rule})")
     for month in months:
         begin = datetime.fromtimestamp(month.month_ms / 1000, UTC).isoformat()
         lines.append(

@@ -209,9 +209,10 @@ def say_repeated(one: object) -> None:
 
 def refusal_json(error: Refused) -> dict[str, Any]:
     """A registry's refusal, with its rule."""
-    from ledger_client.certificates.auditing import RULES
+    from ledger_client.certificates.auditing import ruled
 
-    return {"rule": RULES.get(error.title, "R7"), "title": error.title, "detail": error.detail}
+    rule, detail = ruled(error.title, error.detail)
+    return {"rule": rule, "title": error.title, "detail": detail}
 
 
 def claim_json(sent: Sent) -> dict[str, Any]:

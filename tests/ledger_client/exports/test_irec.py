@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -118,6 +119,16 @@ def test_without_a_settlement_of_the_whole_period_the_metering_is_other(site: Ex
         metering = json.loads(read.read(MANIFEST))["metering"]
     assert (metering["evidence"], metering["settled_kwh"], metering["settlements"]) == ("other", None, [])
     assert metering["meters"] == sorted({point.meter for point in told.plan.points.values()})
+
+
+def test_a_settlement_of_a_part_of_the_period_is_no_evidence_for_it(site: ExportedSite) -> None:
+    found = proven(site.files, [site.rows], load_trust(site.trust), NOW)
+    (told,) = found.statements
+    part = replace(told.entries[0], to_ms=told.span[1] - 900_000)
+    with zipfile.ZipFile(io.BytesIO(pack([replace(told, entries=[part])], found.proofs, [], None))) as read:
+        metering = json.loads(read.read(MANIFEST))["metering"]
+    assert (metering["evidence"], metering["settled_kwh"]) == ("other", "359.000000")
+    assert metering["metered_less_settled_kwh"] is None
 
 
 def two_devices() -> StatedRows:
