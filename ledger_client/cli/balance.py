@@ -209,8 +209,8 @@ def _compared(path: Path, made: Balance, result: Result, trust: Trust, *, as_jso
     """Ends with exit code 1 where a claim does not count, or says otherwise."""
     from ledger_client.balance.citing import Difference, differences
     from ledger_client.certificates.mcert.claims import counted
-    from ledger_client.certificates.mcert.file import GivenClaim
     from ledger_client.claims.claim import Balance
+    from ledger_client.claims.given_claim import GivenClaim
     from ledger_client.formats.statement import detach_receipts
     from ledger_client.recompute.sources import files_read
     from ledger_client.verification.online_facts import NOTHING_ASKED

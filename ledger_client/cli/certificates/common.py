@@ -45,7 +45,7 @@ def _option(*words: str, **more: Any) -> Callable[[Callable[..., Any]], Callable
 
 
 since_block = _option("--since-block", type=click.IntRange(0), default=0, metavar="N",
-                 help="of a contract: its deployment's, to begin reading there")  # fmt: skip
+                      help="of a contract: its deployment's, to begin reading there")  # fmt: skip
 _WRITING = (
     _option("--keystore", metavar="FILE", help="of a contract: the encrypted key file of the party's account"),
     _option("--keystore-password-file", metavar="FILE", help="and its password, in a file that nobody else may read"),
@@ -121,6 +121,8 @@ def _contract(chain: Chain, url: str, way: Access, folder: Path | None, *, write
     from ledger_client.transport.access import read_secret, resolve
 
     account = None
+    if writes and f"{_META}.keystore" not in click.get_current_context().meta:
+        raise UsageError(f"{chain.ledger} is a contract, which takes no such claim", "give an embedded ledger (R8)")
     if writes:
         for option in ("--keystore", "--keystore-password-file"):
             if _noted_value(option[2:].replace("-", "_")) is None:
