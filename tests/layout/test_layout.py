@@ -295,6 +295,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recompute",
             "enrolment",
             "ledgers",
+            "ledgers.evm",
             "certificates",
             "certificates.holding",
             "certificates.mcert",

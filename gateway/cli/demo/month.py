@@ -122,9 +122,9 @@ def lived(children: ExitStack, folder: Path, seconds: float | None, out: Console
     )
     maker = HistoryMaker(config, began_ms)
     _live(maker, config, place, (to_ms - from_ms) // MINUTE_MS)
-    place.set_clock(None)
     took.done("history")
-    stated = _account(maker, config, from_ms, to_ms)
+    stated = _account(maker, config, place, from_ms, to_ms)
+    place.set_clock(None)
     took.done("statements")
     finish.finish(config, within_s=ANCHOR_WITHIN_S)
     evidence = place.folder / "evidence"
@@ -224,13 +224,15 @@ def _sign(maker: HistoryMaker, name: str, fields: Mapping[str, Any]) -> None:
     maker.sign(signing.event_of(name, signing.encoded(fields)))
 
 
-def _account(maker: HistoryMaker, config: Config, from_ms: int, to_ms: int) -> list[stating.Made]:
+def _account(maker: HistoryMaker, config: Config, place: Place, from_ms: int, to_ms: int) -> list[stating.Made]:
     """What an accountant does: state the period, enter what the laboratory sends late, state it anew. The gateway is
-    stopped then."""
+    stopped then, and the ledger has both."""
     first = _state(maker, config, from_ms, to_ms, None)
     _sign(maker, words.ENTRY, _lab(from_ms, to_ms))
     maker.seal()
     second = _state(maker, config, from_ms, to_ms, "laboratory values of the coal")
+    maker.seal()
+    _anchor(maker, config, place)
     maker.end()
     return [first, second]
 
