@@ -51,7 +51,7 @@ class CertifiedSite:
         part = Part(history.of_plan("main")[-1], site.from_ms, site.from_ms + 4 * QUARTER_MS)
         made = make(site.hands.store, history, part, site.loaded.data / "statements", reason)
         rows = tuple(_with_less(row, less.get(n, 0)) for n, row in enumerate(made.statement.rows))
-        stated = made.statement.fields | {"rows": [len(rows), Rows(made.secret, rows).root]}
+        stated = dict(made.statement.fields) | {"rows": [len(rows), Rows(made.secret, rows).root]}
         keep_rows(replace(made, statement=replace(made.statement, fields=stated, rows=rows)))
         site.event(GATEWAY, "period", **stated)
         site.hands.journal.flush()

@@ -11,6 +11,7 @@ from gateway.accounting.certified.asking import Question, Registries
 from gateway.accounting.certified.excess import Over, exceeded
 from gateway.accounting.figures.stated import StatedRows
 from gateway.alarms.accounting_checks import AccountingChecks
+from gateway.alarms.checks import Conditions
 from gateway.messages.languages import in_language
 from gateway.records import GATEWAY
 from ledger_client.claims.certificate import digest
@@ -80,9 +81,8 @@ def test_the_alarm_says_so_and_stays_as_it_is_while_the_ledger_is_away(certified
     certified.issue(0, units[0] + 7)
     at_ms = site.machine.wall_ms
 
-    def look() -> dict[tuple[str, str], tuple[object, int | None]] | None:
-        alarms = checks.run(site.loaded, at_ms).alarms
-        return alarms.get("over-issued")
+    def look() -> Conditions | None:
+        return checks.run(site.loaded, at_ms).alarms.get("over-issued")
 
     first = look()
     assert first is None  # nobody waits for the ledger

@@ -105,7 +105,7 @@ def test_without_the_ledger_it_is_not_asked(pages: Pages) -> None:
 def test_in_chinese_it_is_chinese(pages: Pages) -> None:
     energy, balance = (text(pages[path, "zh"]) for path in ("/energy", "/balance"))
     assert "90000 Wh，由 issuer-1 在 demo-ledger 签发" in energy
-    assert "已注销 40000 Wh：b" in energy
+    assert "已注销 40000 Wh，归 b" in energy
     assert "已签发" in balance
     assert not re.search("carbon neutral|碳中和", energy + balance)
 
