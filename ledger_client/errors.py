@@ -16,7 +16,7 @@ LedgerClientError
 │   ├── NotAsked               a ledger of the policy could not be asked whether it does
 │   ├── KeyNotValid            a known key outside of its time, or revoked
 │   ├── PolicyNotMet           fewer ledgers vouch than the trust file asks for
-│   └── CertificateError       a certificate file does not hold, at one of its nine steps (certificates/steps.py)
+│   └── CertificateError       a certificate file does not hold, at one of its nine steps (certificates/mcert/steps.py)
 ├── TrustFileError         the trust file is wrong
 ├── KeyFileError           a private key file is missing, open to others, or not a key
 ├── FileError              a file of evidence cannot be read, or does not hold what was asked of it

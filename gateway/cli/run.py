@@ -31,10 +31,12 @@ def run(config_path: Path) -> None:
 @click.option(
     "--month", is_flag=True, help="Make a month of four plants in minutes, state and recompute it; --for: less of it."
 )
+@click.option("--neutrality", is_flag=True, help="The same month, its hours certified, traded and retired.")
 @JSON
-def demo(folder: Path | None, duration: str | None, month: bool, as_json: bool) -> None:
+def demo(folder: Path | None, duration: str | None, month: bool, neutrality: bool, as_json: bool) -> None:
     """Run the whole chain on this machine: simulated meters, gateway, ledger, proofs. Ctrl-C ends it."""
     from gateway.cli.demo import month as of_a_month
+    from gateway.cli.demo import neutrality as of_certificates
     from gateway.cli.demo import run as live
 
     try:
@@ -42,5 +44,5 @@ def demo(folder: Path | None, duration: str | None, month: bool, as_json: bool) 
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
     folder = folder or Path(f"meterseal-demo-{datetime.now():%Y%m%d-%H%M%S}")
-    main = of_a_month.main if month else live.main
+    main = of_certificates.main if neutrality else of_a_month.main if month else live.main
     sys.exit(main(folder, seconds, as_json=as_json))

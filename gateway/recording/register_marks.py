@@ -25,8 +25,8 @@ from ledger_client.formats.senml import Number, Quality, Reading
 log = logging.getLogger("meterseal.recorder")
 
 QUARTER_MS: Final = 900_000
-_ALONE: Final = int(Quality.ROLLOVER | Quality.COUNTER_RESET | Quality.METER_EXCHANGED | Quality.CLOCK_STEP)
-"""Bits of a reading that is a run of its own."""
+_BREAKS: Final = int(Quality.ROLLOVER | Quality.COUNTER_RESET | Quality.METER_EXCHANGED)
+"""Bits of a reading that is a run of its own: each of them breaks the line, also behind another one."""
 
 _Value = tuple[str, Any, int]
 """A counter's name, value, time."""
@@ -53,7 +53,7 @@ class RegisterMarks:
         self._failed = False
 
     def change(self, counters: Mapping[str, Iterable[str]]) -> None:
-        """Another configuration comes with the next commit."""
+        """Another configuration comes with the next commit, which has no readings."""
         self._coming = dict(counters)
 
     def begin(self) -> None:
@@ -75,15 +75,14 @@ class RegisterMarks:
             self._marks.give_up()
 
     def _write(self, signed: Sequence[SignedRecord]) -> None:
-        if self._coming is not None:
-            self._marks.begin(self._coming, self._store.records.last_place() + 1)
-        counters = self._counters if self._coming is None else self._coming
         first = self._store.records.last_place() + 1
+        if self._coming is not None:
+            self._marks.begin(self._coming, first)
         marked: set[int] = set()
         for place, one in enumerate(signed, first):
             meter, body = one.row.meter, one.body
             if isinstance(body, Reading):
-                if names := counters.get(meter):
+                if names := self._counters.get(meter):
                     marked.update(self._reading(meter, frozenset(names), body, one.stamp.clock, place))
             elif isinstance(body, Event):
                 if body.name == words.EXCHANGE:
@@ -103,30 +102,26 @@ class RegisterMarks:
         own = [value for value in body.values if value[0] in names]
         values = [(name, content, body.time_ms + offset_ms) for name, content, _, _, offset_ms in own]
         form: tuple[Any, ...] = (clock, *((name, unit, quality, _is_number(c)) for name, c, unit, quality, _ in own))
-        alone = any(quality & _ALONE for _, _, _, quality, _ in own)
-        run = self._runs.get(meter) or self._resumed(meter, names)
-        if run is None:
-            self._runs[meter] = _Run(place, None if alone else form, values, {name: t for name, _, t in values})
-            return (place,)
+        run = self._runs.get(meter) or self._resumed(meter, names, place)
         late = any(time_ms <= run.latest_ms.get(name, -1) for name, _, time_ms in values)
-        begins = alone or late or run.form != form or _falls(run.values, values)
+        begins = late or run.form != form or _falls(run.values, values)
         marked = (run.place, place) if begins or _crosses(run.values, values) else ()
         for name, _, time_ms in values:
             run.latest_ms[name] = max(time_ms, run.latest_ms.get(name, -1))
-        run.place, run.form, run.values = place, None if alone or late else form, values
+        alone = late or any(quality & _BREAKS for _, _, _, quality, _ in own)
+        run.place, run.form, run.values = place, None if alone else form, values
         return marked
 
-    def _resumed(self, meter: str, names: frozenset[str]) -> _Run | None:
-        """What the database says of the last reading of a meter, behind a start or a failed commit."""
-        last = self._marks.last_reading(meter)
-        if last is None:
-            return None
-        place, row = last
-        body = read_body(row.kind, row.time_ms, row.data)
-        assert isinstance(body, Reading)
-        return self._runs.setdefault(
-            meter, _Run(place, None, [], {v.name: body.time_ms + v.offset_ms for v in body.values if v.name in names})
-        )
+    def _resumed(self, meter: str, names: frozenset[str], place: int) -> _Run:
+        """What the database says of the last reading of a meter, behind a start or a failed commit; of its very first
+        one, at ``place``, nothing. Record times do not run backwards, so no reading was later."""
+        run, last = _Run(place, None, [], {}), self._marks.last_reading(meter)
+        if last is not None:
+            run.place, row = last
+            body = read_body(row.kind, row.time_ms, row.data)
+            assert isinstance(body, Reading)
+            run.latest_ms = {v.name: body.time_ms + v.offset_ms for v in body.values if v.name in names}
+        return self._runs.setdefault(meter, run)
 
     def kept(self) -> None:
         """What was written is durable."""

@@ -6,7 +6,7 @@ rounded once, when it is written (N2).
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,18 +72,10 @@ class Matching(NamedTuple):
     surplus_hours: int
 
 
-class _Cover(NamedTuple):
-    """Load of a time that retired slices cover; ``exact``: market-based mass in 1/below grams."""
-
-    covered: int
-    exact: int
-    coverings: tuple[Covering, ...]
-
-
 def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rates) -> Matching:
     """Match load with slices that can be delivered (B1–B3); each lies within one hour of civil time."""
     by_hour = defaultdict[int, list[RetiredSlice]](list)
-    for one in slices:
+    for one in sorted(slices, key=lambda one: (-rates.device(one), one.cert, one.part)):
         hour_ms = hour_of(terms, one.from_ms)
         if one.to_ms > hour_ms + HOUR_MS:
             told = f"certificate {one.cert.hex()} of {utc_text(one.from_ms)} lies in two hours of civil time"
@@ -94,11 +86,13 @@ def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rat
     hours, exact_market = list[Hour](), 0
     for hour_ms in sorted({*by_hour, *loads.hours}):
         load, retired = loads.hours.get(hour_ms, 0), by_hour.get(hour_ms, [])
-        cover = _cover(load, retired, rates)
-        exact_market += cover.exact
-        rows = tuple(loads.rows.get(hour_ms, ()))
-        location, market = rates.grams(load * rates.average), rates.grams(cover.exact)
-        hours.append(Hour(hour_ms, load, _units(retired), cover.covered, location, market, rows, cover.coverings))
+        coverings = tuple(_cover(load, retired))
+        covered = sum(one.covered_milli for one in coverings)
+        exact = (load - covered) * rates.residual
+        exact += sum(c.covered_milli * rates.device(one) for c, one in zip(coverings, retired, strict=True))
+        exact_market += exact
+        rows, location = tuple(loads.rows.get(hour_ms, ())), rates.grams(load * rates.average)
+        hours.append(Hour(hour_ms, load, _units(retired), covered, location, rates.grams(exact), rows, coverings))
     stretches = tuple(_stretch(row, own, rates) for row, own in loads.stretches)
     exact_market += sum(stretch.load_milli * rates.residual for stretch in stretches)
     months = tuple(_months(terms, hours, stretches, by_hour, rates))
@@ -106,6 +100,14 @@ def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rat
     yearly, uncertified = _matched(load, slices, rates), rates.grams(load * rates.residual)
     surplus = sum(hour.retired_milli > hour.load_milli for hour in hours)
     return Matching(tuple(hours), stretches, months, yearly, uncertified, exact_market, surplus)
+
+
+def _cover(load: int, retired: Sequence[RetiredSlice]) -> Iterable[Covering]:
+    """What each of some slices covers of an hour's load, in their order."""
+    for one in retired:
+        taken = min(load, (one.part[1] - one.part[0]) * 1000)
+        load -= taken
+        yield Covering(one.cert, one.part, taken, None if one.factor is None else one.factor.factor.id)
 
 
 def _stretch(row: Row, own: RowRef, rates: Rates) -> Stretch:
@@ -143,21 +145,16 @@ def months_of(terms: Terms) -> Iterable[tuple[int, int]]:
         begin_ms = end_ms
 
 
-def _matched(load: int, retired: Sequence[RetiredSlice], rates: Rates) -> Matched:
-    cover = _cover(load, retired, rates)
-    return Matched(cover.covered, load - cover.covered, rates.grams(cover.exact))
-
-
-def _cover(load: int, retired: Sequence[RetiredSlice], rates: Rates) -> _Cover:
-    """Cover a load: certificates of the highest factor first, then by id and place (B3)."""
-    left, exact, coverings = load, 0, list[Covering]()
-    for one in sorted(retired, key=lambda one: (-rates.device(one), one.cert, one.part)):
-        taken = min(left, (one.part[1] - one.part[0]) * 1000)
-        left -= taken
-        exact += taken * rates.device(one)
-        factor = None if one.factor is None else one.factor.factor.id
-        coverings.append(Covering(one.cert, one.part, taken, factor))
-    return _Cover(load - left, exact + left * rates.residual, tuple(coverings))
+def _matched(load: int, retired: Iterable[RetiredSlice], rates: Rates) -> Matched:
+    """A longer time as a whole: energy of the highest factor first."""
+    by_rate = Counter[int]()
+    for one in retired:
+        by_rate[rates.device(one)] += (one.part[1] - one.part[0]) * 1000
+    left, exact = load, 0
+    for rate in sorted(by_rate, reverse=True):
+        taken = min(left, by_rate[rate])
+        left, exact = left - taken, exact + taken * rate
+    return Matched(load - left, left, rates.grams(exact + left * rates.residual))
 
 
 def _units(retired: Iterable[RetiredSlice]) -> int:

@@ -13,13 +13,17 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Rows
 from ledger_client.audit.result import Audit
 from ledger_client.certificates.issuing import Stated, looks_of, stated
-from ledger_client.errors import VerificationError
+from ledger_client.errors import FileError, VerificationError
+from ledger_client.formats.batch_file import SUFFIX as BATCH
 from ledger_client.formats.batch_file import BatchFile
-from ledger_client.formats.record import record_hash
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.record import parse_record, record_hash
 from ledger_client.formats.statement import read_statement
 from ledger_client.recompute.run import recompute
 from ledger_client.recompute.sources import files_read, is_proof
 from ledger_client.verification.trust import Trust
+
+PROOF = ".mseal"
 
 
 def recomputed(
@@ -62,3 +66,34 @@ def _dated(paths: Sequence[Path], audit: Audit, looks: set[bytes]) -> dict[bytes
         if batch in times and len(found) < len(looks):
             found |= {own: times[batch] for data in file.records() if (own := record_hash(data)) in looks}
     return found
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Files, and of folders the batches and proofs in them. Raises FileError."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        own = sorted(one for one in path.iterdir() if one.suffix in (BATCH, PROOF))
+        if not own:
+            raise FileError(f"{path}: holds no {BATCH} and no {PROOF} files", "give the folder that they are in")
+        found += own
+    return found
+
+
+def by_gateway(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files by the gateway that they say to be of; what is no such file is left to whoever reads it."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(_gateway(path), []).append(path)
+    return found
+
+
+def _gateway(path: Path) -> str:
+    try:
+        if is_proof(path):
+            return parse_record(Bundle.parse(path.read_bytes()).record).claims.gateway
+        return read_statement(BatchFile.open(path).entry).statement.gateway
+    except VerificationError:
+        return ""

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from ledger_client.claims.claim import QUARTER_MS, Claim, Issue
+from ledger_client.claims.claim import QUARTER_MS, Claim, Export, Issue, Retire, Transfer, Withdraw
 
 HELD: Final = "held"
 RETIRED: Final = "retired"
@@ -65,3 +65,14 @@ def certificate_of(claim: Claim, deed: Issue) -> Certificate:
         hashlib.sha256(b"".join(parts)).digest(), claim.party, deed.to, device, deed.origin.from_ms, deed.origin.to_ms,
         deed.units, deed.period, deed.row,
     )  # fmt: skip
+
+
+def certificate_named(claim: Claim) -> bytes | None:
+    """The id of the certificate that a claim is about; None: it is about none."""
+    match claim.deed:
+        case Issue() as deed:
+            return certificate_of(claim, deed).id
+        case Transfer(cert) | Retire(cert) | Export(cert) | Withdraw(cert):
+            return cert
+        case _:
+            return None

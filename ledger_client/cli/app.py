@@ -12,8 +12,11 @@ from typing import ClassVar
 import click
 
 from ledger_client.cli import proofs, run_ledger
+from ledger_client.cli.balance import balance, neutrality
 from ledger_client.cli.bridge import bridge
+from ledger_client.cli.certificates.group import certificate
 from ledger_client.cli.evm import evm
+from ledger_client.cli.exports import energytag, irec
 from ledger_client.cli.factors import factors
 from ledger_client.cli.party import party
 from ledger_client.cli.recompute import recompute
@@ -28,8 +31,8 @@ class _Commands(Grouped):
     headings: ClassVar = {
         "Judge proofs": ("verify", "audit", "prove", "trust"),
         "Run a ledger": ("init", "serve", "show", "enroll", "revoke", "rotate", "backup"),
-        "Certificates": ("party",),
-        "Account": ("recompute", "table", "factors"),
+        "Certificates": ("party", "certificate", "energytag", "irec"),
+        "Account": ("recompute", "table", "factors", "balance", "neutrality"),
         "Chains": ("evm", "bridge"),
     }
 
@@ -43,7 +46,8 @@ def cli() -> None:
 for command in (
     *(proofs.verify, proofs.audit, proofs.prove, trust),
     *(run_ledger.init, run_ledger.serve, run_ledger.show, run_ledger.enroll, run_ledger.revoke, run_ledger.rotate),
-    *(run_ledger.backup, recompute, table, factors, party, evm, bridge),
+    *(run_ledger.backup, recompute, table, factors, balance, neutrality, party, certificate, energytag, irec, evm),
+    bridge,
 ):
     cli.add_command(command)
 

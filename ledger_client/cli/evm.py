@@ -1,4 +1,4 @@
-"""Commands ``meterseal-ledger evm …``: administration of an AnchorRegistry, accounts, anchored log roots."""
+"""Commands ``meterseal-ledger evm …``: administration of our contracts, accounts, anchored log roots."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ledger_client.cli.terminal.options import access, addresses
+from ledger_client.cli.terminal.options import UsageError, access, addresses
 from ledger_client.click_help import Grouped
 from ledger_client.errors import LedgerClientError, VerificationError
-from ledger_client.formats.checks import is_name
+from ledger_client.formats.checks import is_ledger_name, is_name
 
 if TYPE_CHECKING:
     from ledger_client.ledgers.evm.node import Node, TxReceipt
@@ -37,9 +37,9 @@ def address_of(text: str) -> bytes:
     raise click.BadParameter(f"{text!r} is no address: 0x and 40 hexadecimal digits")
 
 
-def _gateway(text: str) -> str:
+def _name(text: str) -> str:
     if not is_name(text):
-        raise click.BadParameter(f"{text!r} is no gateway's name")
+        raise click.BadParameter(f"{text!r} is no name of a gateway or a party")
     return text
 
 
@@ -73,7 +73,7 @@ def _key(command: Command) -> Command:
 
 @click.group(cls=Grouped)
 def evm() -> None:
-    """Own a contract on an EVM chain that gateways anchor at: deploy it, let gateways in and out."""
+    """Own a contract on an EVM chain for gateways that anchor or parties that claim: deploy it, let them in and out."""
 
 
 @evm.command()
@@ -89,11 +89,22 @@ def account(file: Path, password_file: str, light: bool) -> None:
 
 
 @evm.command()
+@click.option("--claims", metavar="NAME", help="for claims at the registry of this name (ClaimRegistry), not anchors")
 @_key
-def deploy(rpc: str, keystore: str, password_file: str, legacy: bool) -> None:
-    """Deploy a contract; the account of --key owns it. Prints its address."""
-    owner = _owner(rpc, keystore, password_file, legacy)
-    receipt = owner.deploy()
+def deploy(claims: str | None, **way: Any) -> None:
+    """Deploy a contract, AnchorRegistry or with --claims ClaimRegistry; the account of --key owns it.
+
+    Prints its address.
+    """
+    from ledger_client.contracts import anchor_registry, claim_registry
+
+    if claims is not None and not is_ledger_name(claims):
+        raise click.BadParameter(f"{claims!r} is no name of a registry")
+    owner = _owner(**way)
+    if claims is None:
+        receipt = owner.deploy(anchor_registry.CONTRACT)
+    else:
+        receipt = owner.deploy(claim_registry.CONTRACT, claims)
     assert receipt.contract is not None
     click.echo(f"chain {owner.node.chain_id()}, block {receipt.block}, {receipt.gas_used} gas", err=True)
     click.echo(f"0x{receipt.contract.hex()}")
@@ -102,12 +113,27 @@ def deploy(rpc: str, keystore: str, password_file: str, legacy: bool) -> None:
 @evm.command()
 @CONTRACT
 @click.argument("account", type=address_of)
-@click.argument("gateway", type=_gateway)
+@click.argument("name", type=_name)
+@click.option("--role", type=click.Choice(["party", "issuer"]), help="of ClaimRegistry  [default: party]")
 @_key
-def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
-    """Let ACCOUNT write for the gateway of this name, which has none now."""
-    receipt = _owner(**way).act(contract, "register", account, gateway)
-    _done(receipt, f"account 0x{account.hex()} writes for gateway {gateway}")
+def register(contract: bytes, account: bytes, name: str, role: str | None, **way: Any) -> None:
+    """Let ACCOUNT write for the gateway or the party of this name, which has no account now."""
+    from ledger_client.contracts import anchor_registry, claim_registry
+    from ledger_client.ledgers.evm.views import contract_at
+
+    owner = _owner(**way)
+    if contract_at(owner.node, contract) == claim_registry.CONTRACT:
+        kind = role or "party"
+        number = {"party": claim_registry.PARTY, "issuer": claim_registry.ISSUER}[kind]
+        receipt = owner.act(contract, "register", account, name, number)
+    elif role is not None:
+        raise UsageError(
+            f"--role: 0x{contract.hex()} is {anchor_registry.CONTRACT.name}, whose accounts write for gateways",
+            "leave it out, or give the address of a ClaimRegistry",
+        )
+    else:
+        kind, receipt = "gateway", owner.act(contract, "register", account, name)
+    _done(receipt, f"account 0x{account.hex()} writes for {kind} {name}")
 
 
 @evm.command()
@@ -116,7 +142,7 @@ def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
 @click.argument("new", type=address_of)
 @_key
 def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
-    """Put account NEW in the place of account OLD; the gateway's story goes on."""
+    """Put account NEW in the place of account OLD; the story of its gateway or party goes on."""
     receipt = _owner(**way).act(contract, "rotate", old, new)
     _done(receipt, f"account 0x{new.hex()} writes in the place of 0x{old.hex()}, which is out for ever")
 
@@ -137,7 +163,11 @@ def revoke(contract: bytes, account: bytes, **way: Any) -> None:
 @_key
 def bridge(contract: bytes, account: bytes, remove: bool, **way: Any) -> None:
     """Give an account the role bridge: it may write roots that many gateways share."""
-    receipt = _owner(**way).act(contract, "setBridge", account, int(not remove))
+    from ledger_client.ledgers.evm.views import demand_contract
+
+    owner = _owner(**way)
+    demand_contract(owner.node, contract)
+    receipt = owner.act(contract, "setBridge", account, int(not remove))
     _done(receipt, f"account 0x{account.hex()} is {'no' if remove else 'a'} bridge")
 
 
@@ -184,18 +214,25 @@ def take(contract: bytes, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("gateways", nargs=-1, type=_gateway)
+@click.argument("names", nargs=-1, type=_name)
 @click.option("--root", "roots", type=_root, multiple=True, metavar="HEX", help="a shared root, or a log's")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 @_rpc
-def show(contract: bytes, gateways: tuple[str, ...], roots: tuple[bytes, ...], as_json: bool, rpc: str) -> None:
-    """Say who owns the contract, and of each GATEWAY which account writes for it and what it anchored last."""
-    from ledger_client.ledgers.evm.views import demand_contract, owner_of, shared, standing
+def show(contract: bytes, names: tuple[str, ...], roots: tuple[bytes, ...], as_json: bool, rpc: str) -> None:
+    """Say who owns the contract, and of each gateway or party which account writes for it and what it wrote last."""
+    from ledger_client.contracts import claim_registry
+    from ledger_client.ledgers.evm.views import contract_at, owner_of, shared, standing
 
     node = _node(rpc)
-    demand_contract(node, contract)
-    facts: dict[str, Any] = {"chain": node.chain_id(), "owner": "0x" + owner_of(node, contract).hex(), "gateways": {}}
-    for gateway in gateways:
+    kind = contract_at(node, contract)
+    facts: dict[str, Any] = {"chain": node.chain_id(), "owner": "0x" + owner_of(node, contract).hex()}
+    if kind == claim_registry.CONTRACT:
+        if roots:
+            raise UsageError("--root: ClaimRegistry has no roots", "leave it out")
+        _show_parties(node, contract, facts, names, as_json)
+        return
+    facts["gateways"] = {}
+    for gateway in names:
         known = standing(node, contract, gateway)
         facts["gateways"][gateway] = {
             "account": "0x" + known.account.hex() if known.account else None,
@@ -213,6 +250,26 @@ def show(contract: bytes, gateways: tuple[str, ...], roots: tuple[bytes, ...], a
         click.echo(f"gateway {gateway}: account {known['account'] or 'none'}, {last}")
     for root, held in facts.get("roots", {}).items():
         click.echo(f"root {root}: {f'{held[0]} entries, since block {held[1]}' if held else 'not anchored'}")
+
+
+def _show_parties(node: Node, contract: bytes, facts: dict[str, Any], names: tuple[str, ...], as_json: bool) -> None:
+    from ledger_client.contracts.claim_registry import ISSUER, PARTY
+    from ledger_client.ledgers.evm.views import party_standing, registry_of
+
+    roles = {PARTY: "party", ISSUER: "issuer"}
+    facts |= {"registry": registry_of(node, contract).hex(), "parties": {}}
+    for name in names:
+        known = party_standing(node, contract, name)
+        account = "0x" + known.account.hex() if known.account else None
+        facts["parties"][name] = {"account": account, "role": roles.get(known.role), "next": known.following}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"chain {facts['chain']}, owned by {facts['owner']}, for the registry of SHA-256 {facts['registry']}")
+    for name, known in facts["parties"].items():
+        click.echo(
+            f"{known['role'] or 'party'} {name}: account {known['account'] or 'none'}, next claim {known['next']}"
+        )
 
 
 @evm.command("check-log")

@@ -39,12 +39,16 @@ def init(folder: Path, name: str | None) -> None:
 @click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")
 @click.option("--gateway-rate", type=_RATE, default=100, show_default=True, help="statements/s of one gateway; 0: any")
 @click.option("--connections", type=click.IntRange(1, 65536), default=512, show_default=True, help="open at once")
+@click.option(
+    "--demo-clock", metavar="FILE", type=click.Path(path_type=Path), help="of demo-…: its clock is what FILE says"
+)
 @click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
 def serve(
     folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
-    rate: float, gateway_rate: float, connections: int, **options: str | None,
+    rate: float, gateway_rate: float, connections: int, demo_clock: Path | None, **options: str | None,
 ) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
+    from ledger_client.transparency.server.demo_clock import clock_of
     from ledger_client.transparency.server.endpoints import Doors, file_options  # need a web server; verifying does not
     from ledger_client.transparency.server.main import Serving
     from ledger_client.transparency.server.main import serve as run
@@ -53,7 +57,8 @@ def serve(
     logging.getLogger("meterseal").setLevel(logging.INFO)
     own, broker = file_options(options)
     doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
-    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy)
+    now = time.time if demo_clock is None else clock_of(demo_clock, name)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy, now)
     run(folder, doors, serving, lambda line: print(line, flush=True))
 
 

@@ -95,6 +95,8 @@ def show(trust_file: Path) -> None:
         click.echo(f"{in_words(key)}: from {rfc3339(key.valid_from)}{until}{revoked}")
     for chain in found.chains:
         click.echo(f"ledger {chain.ledger}: chain {chain.chain_id}, contract 0x{chain.contract.hex()}")
+    for chain in found.registries:
+        click.echo(f"registry {chain.ledger}: chain {chain.chain_id}, contract 0x{chain.contract.hex()}")
     _warn(trust_file, found.warnings)
 
 

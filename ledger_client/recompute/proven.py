@@ -6,7 +6,7 @@ What a table is made of. Reads files; whether the figures follow from the readin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -20,18 +20,29 @@ from ledger_client.accounting.tables.stated import StatedRows
 from ledger_client.errors import VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle
-from ledger_client.formats.record import parse_record
+from ledger_client.formats.record import parse_record, record_hash
 from ledger_client.recompute.sources import SignedPeriod, Sources, accounting_event, files_read, is_proof
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import verify
 
 
+class Signed(NamedTuple):
+    """What a gateway signed of its accounting, and the proof (`.mseal`) of each such record by its hash."""
+
+    sources: Sources
+    proofs: dict[bytes, bytes]
+
+
 class Proven(NamedTuple):
-    """Statements in order of time, and what their reader should know."""
+    """Statements in order of time, what their reader should know, the proofs of what they are made of; their gateway,
+    and those that a later version in the files supersedes, by record hash."""
 
     statements: list[StatedRows]
     notes: list[str]
+    proofs: Mapping[bytes, bytes]
+    gateway: str
+    superseded: frozenset[bytes]
 
 
 def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) -> Proven:
@@ -46,30 +57,38 @@ def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) 
         FileError: a file cannot be read.
         VerificationError: a plan, an entry or a statement is not proven.
     """
-    sources = _sources(paths, trust, now)
+    gateway, (sources, proofs) = _of_one(signed(paths, trust, now))
     found = [_stated(_rows(data, path), path, sources) for data, path in zip(files_read(rows), rows, strict=True)]
     found.sort(key=lambda stated: (stated.plan.name, stated.span))
     for before, after in pairwise(found):
         if before.plan.name == after.plan.name and after.span[0] < before.span[1]:
             told = f"two statements have {rfc3339(after.span[0] // 1000)}"
             refuse("T4", "rows", told, "give the rows of the last version only")
-    return Proven(found, [note for stated in found for note in _notes(stated, sources)])
+    notes = [note for stated in found for note in _notes(stated, sources)]
+    named = {period.fields.get("supersedes") for period in sources.periods.values()}
+    superseded = frozenset(stated.record for stated in found if stated.record in named)
+    return Proven(found, notes, proofs, gateway, superseded)
 
 
-def _sources(paths: Sequence[Path], trust: Trust, now: int) -> Sources:
-    """Plans, entries and statements of files, each verified by its proof; batches and leaves in their order."""
-    taken: list[tuple[int, int, bytes]] = []
-    gateways = set[str]()
+def signed(paths: Sequence[Path], trust: Trust, now: int) -> dict[str, Signed]:
+    """Plans, entries and statements of ``.mbatch`` and ``.mseal`` files by gateway, each verified by its proof; batches
+    and leaves in their order. Raises FileError, VerificationError."""
+    taken: list[tuple[int, int, str, bytes, bytes]] = []
     for bundle in _bundles(paths):
         fact, parsed = verify(bundle, trust, now, kind="event"), Bundle.parse(bundle)
-        gateways.add(fact.gateway)
-        taken.append((fact.batch, parsed.index, parsed.record))
-    if len(gateways) > 1:
-        refuse("T2", "files", f"they are of the gateways {' and '.join(sorted(gateways))}", "give those of one")
-    sources = Sources()
-    for batch, _, data in sorted(taken):
+        taken.append((fact.batch, parsed.index, fact.gateway, parsed.record, bundle))
+    found: dict[str, Signed] = {}
+    for batch, _, gateway, data, bundle in sorted(taken):
+        sources, proofs = found.setdefault(gateway, Signed(Sources(), {}))
         sources.take(parse_record(data), batch)
-    return sources
+        proofs.setdefault(record_hash(data), bundle)
+    return found
+
+
+def _of_one(found: dict[str, Signed]) -> tuple[str, Signed]:
+    if len(found) > 1:
+        refuse("T2", "files", f"they are of the gateways {' and '.join(sorted(found))}", "give those of one")
+    return next(iter(found.items()), ("", Signed(Sources(), {})))
 
 
 def _bundles(paths: Sequence[Path]) -> Iterator[bytes]:

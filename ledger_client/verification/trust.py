@@ -62,7 +62,8 @@ class TrustKey:
 class Chain:
     """An EVM ledger to be asked with ``--online``: the contract and the sender (20 bytes each) that count there.
 
-    One entry a sender. A block is final with so many ``confirmations``, its own included; None: when the chain says it.
+    One entry a sender; ``sender`` is empty for a contract ClaimRegistry. A block is final with so many
+    ``confirmations``, its own included; None: when the chain says it.
     """
 
     ledger: str
@@ -77,7 +78,7 @@ class Trust:
     """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know.
 
     ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number). ``attested``:
-    so many verifiers must have attested a certificate's statement.
+    so many verifiers must have attested a certificate's statement. ``registries``: chains of claims.
     """
 
     receipts: int
@@ -88,6 +89,7 @@ class Trust:
     source: str
     max_delay_s: int | None = None
     attested: int = 0
+    registries: tuple[Chain, ...] = ()
     _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -149,7 +151,8 @@ class _Reader:
         self.one_ledger_a_contract(chains)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
         attested = self.attested(document.get("policy", {}))
-        return Trust(receipts, ledgers, keys, chains, warnings, self.source, max_delay, attested)
+        anchors, registries = (tuple(c for c in chains if bool(c.sender) is kind) for kind in (True, False))
+        return Trust(receipts, ledgers, keys, anchors, warnings, self.source, max_delay, attested, registries)
 
     def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
@@ -270,16 +273,20 @@ class _Reader:
         return seconds
 
     def chain(self, table: Mapping[str, Any], where: str) -> Chain:
-        self.known(table, where, _CHAIN)
+        claims = table.get("claims", False)
+        if type(claims) is not bool:
+            self.refuse(f"{where}.claims", Message("trust-claims", value=repr(claims)))
+        self.known(table, where, ("claims", *(key for key in _CHAIN if key != "sender" or not claims)))
         self.name(table, where, "ledger")
         chain_id = table.get("chain_id")
         if type(chain_id) is not int or not 0 < chain_id < 2**64:
             self.refuse(f"{where}.chain_id", Message("trust-chain-id", value=repr(chain_id)))
-        address = {k: self.address(table.get(k), f"{where}.{k}") for k in ("contract", "sender")}
+        contract = self.address(table.get("contract"), f"{where}.contract")
+        sender = b"" if claims else self.address(table.get("sender"), f"{where}.sender")
         confirmations = table.get("confirmations")
         if confirmations is not None and (type(confirmations) is not int or confirmations < 1):
             self.refuse(f"{where}.confirmations", Message("trust-confirmations", value=repr(confirmations)))
-        return Chain(table["ledger"], chain_id, address["contract"], address["sender"], confirmations)
+        return Chain(table["ledger"], chain_id, contract, sender, confirmations)
 
     def address(self, value: Any, where: str) -> bytes:
         try:

@@ -234,8 +234,8 @@ def earliest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]
 
 
 def _placed(place: Locator, fact: ChainFact, statement_id: bytes, trust: Trust, now: int) -> int:
-    """The time at which a chain had the statement."""
-    if place.ledger not in trust.ledgers:
+    """The time at which a chain had the statement, or the claim: for claims a registry's entry is enough."""
+    if place.ledger not in (*trust.ledgers, *(chain.ledger for chain in trust.registries)):
         raise UnknownLedger(_at(place.ledger, Message("verify-not-listed")), step=6)
     if fact.statement_id != statement_id:
         raise BadReceipt(_at(place.ledger, Message("verify-of-other-statement")), step=6)

@@ -19,3 +19,7 @@ def test_every_figure_comes_out_of_real_parts() -> None:
     assert int(str(figures["agree_taken"])) > 0
     assert int(str(figures["agree_refused"])) > 0
     assert figures["agree_doubles"] == 0
+    assert 100_000 < int(str(figures["page_bytes"])) < 3_000_000
+    assert figures["balance_parties"] == 1
+    assert figures["kills_violations"] == []
+    assert sum(int(str(figures[f"kills_{what}"])) for what in ("answered", "unanswered", "not_taken")) == 10

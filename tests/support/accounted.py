@@ -19,7 +19,7 @@ from ledger_client.accounting.statement import Choice, Statement, state
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
 from ledger_client.formats.senml import Reading, Value
-from tests.support.audit_batches import EVERY_MS, Gateway
+from tests.support.audit_batches import BEGIN_MS, EVERY_MS, Gateway
 from tests.support.evidence import METER
 
 QUARTER_MS = 900_000
@@ -43,9 +43,11 @@ def plan_fields(
 
 @dataclass
 class Accounted:
-    """A gateway, what it has recorded, and what its books hold. ``files``: its batches so far."""
+    """A gateway, what it has recorded, and what its books hold. ``files``: its batches so far; ``began_ms``: about when
+    it was started."""
 
     folder: Path
+    began_ms: int = BEGIN_MS
     gateway: Gateway = field(init=False)
     files: list[Path] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
@@ -56,7 +58,7 @@ class Accounted:
 
     def __post_init__(self) -> None:
         self.gateway = Gateway(self.folder, periods_ms={METER: EVERY_MS})
-        self.gateway.clock.now_ms = (self.gateway.clock.now_ms // QUARTER_MS + 1) * QUARTER_MS - 60_000
+        self.gateway.clock.now_ms = (self.began_ms // QUARTER_MS + 1) * QUARTER_MS - 60_000
         self.rows += self.gateway.start()
 
     @property

@@ -35,10 +35,11 @@ def station(**also: Any) -> dict[str, Any]:
 
 
 class Certified(Accounted):
-    """``hour``: half an hour in each of two batches, stated in a third. ``period``: the last statement's record;
-    ``lie``: what a statement says instead of what follows."""
+    """``hour``: half an hour in each of two batches, stated in a third. ``hour_ms``: when it began; ``period``: the
+    last statement's record; ``lie``: what a statement says instead of what follows."""
 
     rows_file: Path
+    hour_ms: int = 0
     period: bytes = b""
     lie: Mapping[str, Any] = MappingProxyType({})
 
@@ -54,7 +55,7 @@ class Certified(Accounted):
 
     def hour(self, node: dict[str, Any] | None = None, /, **plan: Any) -> int:
         """An hour of 1 kWh each 10 s; when it began."""
-        from_ms = self.begin(node, **plan)
+        from_ms = self.hour_ms = self.begin(node, **plan)
         for _ in range(2):
             self.polls(200)
             self.seal()

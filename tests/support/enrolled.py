@@ -55,6 +55,7 @@ class Gateway:
         mark: int = 0,
         meters: Mapping[str, tuple[Range, ...]] | None = None,
         times_ms: tuple[int, int] = TIMES_MS,
+        iat: int | None = None,
     ) -> bytes:
         """Any statement; ``mark`` makes another one of the same batch."""
         if meters is None:
@@ -62,7 +63,7 @@ class Gateway:
         statement = Statement(
             gateway=self.name,
             batch=batch,
-            iat=int(time.time()),
+            iat=int(time.time()) if iat is None else iat,
             prev=prev,
             root=bytes([mark]) * 32,
             size=sum(len(stretch) for stretches in meters.values() for stretch in stretches),

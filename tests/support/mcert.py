@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.accounting.formats.rows import Row, Rows, leaf_proof, parse_row, row_bytes, salted_leaf
-from ledger_client.certificates.mcert_edges import stated_edges
-from ledger_client.certificates.mcert_file import CertificateFile, GivenClaim
+from ledger_client.certificates.mcert.edges import stated_edges
+from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.claims.certificate import certificate_of
 from ledger_client.claims.claim import Claim, Deed, Issue, Origin, parse_claim, sign_claim
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import record_hash
 from ledger_client.formats.statement import id_text, statement_id
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust, entry_of, key_entry
 from tests.support.accounted import QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
-from tests.support.evidence import GATEWAY, LEDGER, T0, VALID_FROM, key
+from tests.support.evidence import GATEWAY, LEDGER, T0, VALID_FROM, key, moment
 
-ISSUER, MINT, OWNER, WORKS, MILL, AUDITOR = "issuer-1", "issuer-2", "hydro-owner", "works", "mill", "auditor"
-ROLES = {ISSUER: "issuer", MINT: "issuer", OWNER: "party", WORKS: "party", AUDITOR: "verifier"}
+ISSUER, MINT, FORMER = "issuer-1", "issuer-2", "issuer-0"
+OWNER, WORKS, MILL, AUDITOR = "hydro-owner", "works", "mill", "auditor"
+ROLES = {ISSUER: "issuer", MINT: "issuer", FORMER: "issuer", OWNER: "party", WORKS: "party", AUDITOR: "verifier"}
 """Of who has a key in the trust file; MILL receives units and has none there."""
 DEVICE = "CN-YN-07-1"
 CLAIMED_S = T0 + 20_000
@@ -44,11 +46,21 @@ def certified_plan(from_ms: int, *, certificate: Mapping[str, Any] = CERTIFICATE
 
 def trust_of(*, limits: Mapping[str, str] | None = None, **changes: Any) -> Trust:
     """The trust file of somebody who knows the site and the parties; ``limits``: further lines of a party's entry."""
-    entries = (
-        key_entry(role, key(name).public, VALID_FROM, party=name) + (limits or {}).get(name, "")
-        for name, role in ROLES.items()
+    return trusted(extra=_entries(limits or {}), **changes)
+
+
+def trust_text() -> str:
+    """The same as a file."""
+    site = trusted()
+    policy = '[policy]\nreceipts = 1\nledgers = ["' + LEDGER + '"]\n\n'
+    return policy + "\n".join(map(entry_of, site.keys)) + "\n" + _entries({})
+
+
+def _entries(limits: Mapping[str, str]) -> str:
+    usual = {FORMER: f"revoked = {moment(CLAIMED_S)}\n"} | dict(limits)
+    return "".join(
+        key_entry(role, key(name).public, VALID_FROM, party=name) + usual.get(name, "") for name, role in ROLES.items()
     )
-    return trusted(extra="".join(entries), **changes)
 
 
 @dataclass
@@ -92,6 +104,7 @@ class Certified:
     def made(
         cls, folder: Path, plan: Callable[[int], dict[str, Any]] = certified_plan, quarters: int = 4, *,
         register: int = 1000, lie: Callable[[Row], Row] | None = None, late_s: int = 0,
+        polling: Callable[[Accounted, int], None] = Accounted.polls,
     ) -> Certified:  # fmt: skip
         """A ``plan`` from a moment on, polls for so many quarters, and their statement.
 
@@ -99,11 +112,12 @@ class Certified:
             register: what it shows before the first poll, in kWh.
             lie: makes of each row the one that is stated.
             late_s: so many seconds the ledgers get the plan after its readings.
+            polling: polls so many times.
         """
         site = Accounted(folder, register=register)
         from_ms = site.from_ms
         site.publish(plan(from_ms))
-        site.polls(quarters * 90 + 20)
+        polling(site, quarters * 90 + 20)
         site.gateway.behind_s = late_s
         site.seal()
         site.gateway.behind_s = 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway.config.device_keys import make_missing
+from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.model import Config
+from gateway.recording.config_change import Change
 from gateway.records import GATEWAY, MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support import accounted
+from tests.support.clock_history import FrailStore
 from tests.support.samples import START_S, Hands, Machine, site
 
 EVERY_MS, QUARTER_MS = 10_000, 900_000
@@ -49,16 +52,29 @@ class Site:
         """The first edge behind its first start."""
         return self._began_ms // QUARTER_MS * QUARTER_MS + QUARTER_MS
 
-    def start(self) -> None:
-        """Begin an epoch."""
+    def start(self, **rules: Any) -> None:
+        """Begin an epoch, with these in place of what its configuration says."""
         self.epochs += 1
-        self.hands = Hands(self.loaded, self.machine, bytes([self.epochs]) * 8)
+        self.hands = Hands(self.loaded, self.machine, bytes([self.epochs]) * 8, self._frail, **rules)
         if self.epochs == 1:
             self._began_ms = self.machine.wall_ms
+
+    def _frail(self, path: Path) -> Database:
+        return FrailStore(path, self.machine)
 
     def stop(self) -> None:
         """End the epoch in order."""
         self.hands.end()
+
+    def fails(self) -> None:
+        """The disk does not take the next commit."""
+        assert isinstance(self.hands.store, FrailStore)
+        self.hands.store.fates = [("refused", 0.0)]
+
+    def changes(self, **rules: Any) -> None:
+        """Other rules of recording come into force; no meter is read anew."""
+        changed = replace(self.hands.journal.rules, **rules)
+        self.hands.journal.change(Change(changed, load_keys(self.loaded), (), {"why": "test"}))
 
     def event(self, meter: str, name: str, **fields: Any) -> None:
         """An event of a meter, or of the gateway."""
@@ -79,9 +95,19 @@ class Site:
         self.machine.passes(polls * EVERY_MS / 1000)
 
     def polls(
-        self, count: int, *, answered: bool = True, quality: int = 0, gain: int = 1, value: int | None = 0
+        self,
+        count: int,
+        *,
+        answered: bool = True,
+        quality: int = 0,
+        gain: int = 1,
+        value: int | str | None = 0,
+        unit: str = "kWh",
+        late_ms: int = 0,
+        offset_ms: int = 0,
     ) -> None:
-        """So many polls of all meters; the register gains with each. ``value`` None: it shows none."""
+        """So many polls of all meters; the register gains with each. ``value`` None: it shows none, a text: that;
+        ``late_ms``: so old is what it tells; ``offset_ms``: of the value in its reading."""
         hands = self.hands
         for _ in range(count):
             self.register += gain
@@ -91,10 +117,10 @@ class Site:
                 if meter == METER and not answered:
                     hands.journal.poll(PollResult(meter, due_ms, None, now, "timeout"))
                     continue
-                shown = None if value is None else self.register % 1_000_000
+                shown = self.register % 1_000_000 if isinstance(value, int) else value
                 flags = int(Quality.COMM_FAIL) if value is None else quality
-                one = Value("energy_export", shown, "kWh", flags if meter == METER else 0)
-                hands.journal.poll(PollResult(meter, due_ms, Reading(now.time_ms, (one,)), now))
+                one = Value("energy_export", shown, unit, flags if meter == METER else 0, offset_ms)
+                hands.journal.poll(PollResult(meter, due_ms, Reading(now.time_ms - late_ms, (one,)), now))
             hands.polls += 1
             self.machine.passes(EVERY_MS / 1000)
             hands.journal.keep_time()

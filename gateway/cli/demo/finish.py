@@ -13,6 +13,7 @@ from gateway.evidence.sealing import seal_next
 from gateway.process import instance_lock
 from gateway.recording.rules import Rules
 from gateway.records import GATEWAY
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import open_store
 from gateway.storage.rows import ended_in_order
@@ -40,6 +41,12 @@ def finish(config: Config, *, within_s: float) -> None:
             asyncio.run(_drain(config, Direct(store), trust, clock, within_s))
         finally:
             store.close()
+
+
+def anchor(config: Config, store: Database, *, within_s: float) -> None:
+    """Take every sealed batch of a database that this process has open to its ledger, for at most ``within_s`` seconds.
+    Raises GatewayError when a ledger refuses a batch."""
+    asyncio.run(_drain(config, Direct(store), trust_of(config), Clock(), within_s))
 
 
 async def _drain(config: Config, writer: Writer, trust: Trust, clock: Clock, within_s: float) -> None:

@@ -1,8 +1,8 @@
 """Command `meterseal demo --month`: a month of four plants in minutes, from its plan to recomputed statements.
 
-A gateway's own recorder runs through the month on a clock that is moved (cli/demo/history.py). Then follows what an
-accountant does, and what a stranger checks: the statement, the one that supersedes it when the laboratory has sent its
-values, their evidence with a ledger's receipts, their recomputation.
+A gateway's own recorder runs through the month on a clock that is moved (cli/demo/history.py), and so does the ledger
+that takes its batches. Then follows what an accountant does, and what a stranger checks: the statement, the one that
+supersedes it when the laboratory has sent its values, their evidence with a ledger's receipts, their recomputation.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from gateway.accounting import signing, stating
 from gateway.accounting.history import history_of
 from gateway.accounting.plan_check import check_plan
 from gateway.accounting.plan_file import NAME, read_plan
 from gateway.cli.demo import books, finish
 from gateway.cli.demo.history import HistoryMaker
-from gateway.cli.demo.parts import Place, end_with_parts, enrol, start_ledger
+from gateway.cli.demo.parts import LEDGER_NAME, Place, end_with_parts, enrol, start_ledger
 from gateway.cli.demo.plants import (
     CARBON_AS_ANALYSED,
     MOISTURE_AS_ANALYSED,
@@ -59,7 +61,7 @@ LEDGER, BEGIN = "http://127.0.0.1:8700", "BEGIN"
 
 
 @dataclass(slots=True)
-class _Took:
+class Took:
     """Seconds by step."""
 
     by_step: dict[str, float] = field(default_factory=dict)
@@ -74,26 +76,57 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     """The whole month, or as many full hours of it as ``seconds`` have, at least one. Returns the exit code: 0 when
     both statements are recomputed equal and I8 holds for each node of them."""
     out = console(stderr=as_json)
-    place, took = Place.begin(folder), _Took()
+    with ExitStack() as children:
+        month = lived(children, folder, seconds, out)
+    if as_json:
+        print(json.dumps(month.found))
+    else:
+        out.print("\n".join(lines(month)))
+    return 0 if month.sound else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What has been lived through, stated and recomputed; its ledger serves on at ``ledger``. ``found``: as JSON has
+    it."""
+
+    place: Place
+    config: Config
+    ledger: str
+    evidence: Path
+    stated: Sequence[stating.Made]
+    found: dict[str, Any]
+    took: Took
+
+    @property
+    def sound(self) -> bool:
+        """Whether the statements are recomputed equal and their books close."""
+        return bool(self.found["equal"] and self.found["i8"])
+
+
+def lived(children: ExitStack, folder: Path, seconds: float | None, out: Console) -> Month:
+    """The month, or as much of it as ``main`` says, up to the recomputation of its statements."""
+    place, took = Place.begin(folder), Took()
     end_with_parts()
     from_ms, to_ms = last_month(int(time.time() * 1000))
     if seconds is not None:
         to_ms = min(to_ms, from_ms + max(1, int(seconds / 3600)) * HOUR_MS)
-    with ExitStack() as children:
-        out.print(f"setting up a gateway and a ledger in {folder} …")
-        config = _site(place, start_ledger(children, place)[1], from_ms)
-        took.done("set up")
-        out.print(
-            f"{_civil(from_ms)} to {_civil(to_ms)}: a hydro station, a coal unit, "
-            "a factory and a battery live through it …"
-        )
-        maker = HistoryMaker(config, from_ms - EARLIER_MIN * MINUTE_MS + PAST_THE_MINUTE_MS)
-        _live(maker, config, (to_ms - from_ms) // MINUTE_MS)
-        took.done("history")
-        stated = _account(maker, config, from_ms, to_ms)
-        took.done("statements")
-        out.print("taking the batches to the ledger …")
-        finish.finish(config, within_s=ANCHOR_WITHIN_S)
+    out.print(f"setting up a gateway and a ledger in {folder} …")
+    began_ms = from_ms - EARLIER_MIN * MINUTE_MS + PAST_THE_MINUTE_MS
+    place.set_clock(began_ms)
+    ledger = start_ledger(children, place)[1]
+    config = _site(place, ledger, from_ms)
+    took.done("set up")
+    out.print(
+        f"{_civil(from_ms)} to {_civil(to_ms)}: a hydro station, a coal unit, a factory and a battery live through it …"
+    )
+    maker = HistoryMaker(config, began_ms)
+    _live(maker, config, place, (to_ms - from_ms) // MINUTE_MS)
+    took.done("history")
+    stated = _account(maker, config, place, from_ms, to_ms)
+    place.set_clock(None)
+    took.done("statements")
+    finish.finish(config, within_s=ANCHOR_WITHIN_S)
     evidence = place.folder / "evidence"
     found: dict[str, Any] = {"from": from_ms, "to": to_ms, **_exported(config, evidence)}
     took.done("anchors and export")
@@ -104,14 +137,15 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     found["i8"] = all(one["i8"] for one in found["statements"])
     found |= {"equal": done.returncode == 0, "took_s": took.by_step}
     found |= {"config": str(config.path), "evidence": str(evidence), "trust": str(config.trust)}
-    if as_json:
-        print(json.dumps(found))
-    else:
-        first, last = found["statements"]
-        out.print("\n".join([*books.superseded(first), *books.lines(stated[-1], last), *_facts(found)]))
     if not found["equal"]:
         out.print(done.stdout + done.stderr)
-    return 0 if found["equal"] and found["i8"] else 1
+    return Month(place, config, ledger, evidence, stated, found, took)
+
+
+def lines(month: Month) -> list[str]:
+    """The same for people."""
+    first, last = month.found["statements"]
+    return [*books.superseded(first), *books.lines(month.stated[-1], last), *_facts(month.found)]
 
 
 def _recomputed(config: Config, evidence: Path, stated: Sequence[stating.Made]) -> subprocess.CompletedProcess[str]:
@@ -150,9 +184,9 @@ def _site(place: Place, ledger: str, from_ms: int) -> Config:
     return config
 
 
-def _live(maker: HistoryMaker, config: Config, minutes: int) -> None:
-    """Publish the plan, poll through the time and a little more, state the registers of the meter that is exchanged;
-    all is sealed then."""
+def _live(maker: HistoryMaker, config: Config, place: Place, minutes: int) -> None:
+    """Publish the plan, poll through the time and a little more, state the registers of the meter that is exchanged.
+    Each batch is taken to the ledger as soon as it is sealed, also the last one."""
     story = Story.of(minutes)
     plants = Plants(story)
     fields = read_plan(config.path.parent / NAME)
@@ -173,7 +207,16 @@ def _live(maker: HistoryMaker, config: Config, minutes: int) -> None:
             _sign(maker, words.ENTRY, entry)
         else:
             maker.poll(plants.shown(minute))
+        _anchor(maker, config, place)
     maker.seal()
+    _anchor(maker, config, place)
+
+
+def _anchor(maker: HistoryMaker, config: Config, place: Place) -> None:
+    """Have the ledger take what is sealed, by the clock of this history."""
+    if maker.store.anchors.count_open(LEDGER_NAME):
+        place.set_clock(maker.clock.now_ms())
+        finish.anchor(config, maker.store, within_s=ANCHOR_WITHIN_S)
 
 
 def _sign(maker: HistoryMaker, name: str, fields: Mapping[str, Any]) -> None:
@@ -181,13 +224,15 @@ def _sign(maker: HistoryMaker, name: str, fields: Mapping[str, Any]) -> None:
     maker.sign(signing.event_of(name, signing.encoded(fields)))
 
 
-def _account(maker: HistoryMaker, config: Config, from_ms: int, to_ms: int) -> list[stating.Made]:
+def _account(maker: HistoryMaker, config: Config, place: Place, from_ms: int, to_ms: int) -> list[stating.Made]:
     """What an accountant does: state the period, enter what the laboratory sends late, state it anew. The gateway is
-    stopped then."""
+    stopped then, and the ledger has both."""
     first = _state(maker, config, from_ms, to_ms, None)
     _sign(maker, words.ENTRY, _lab(from_ms, to_ms))
     maker.seal()
     second = _state(maker, config, from_ms, to_ms, "laboratory values of the coal")
+    maker.seal()
+    _anchor(maker, config, place)
     maker.end()
     return [first, second]
 

@@ -15,8 +15,10 @@ from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
+from ledger_client.durable_files import write_text
 
 START_WITHIN_S, STOP_WITHIN_S = 30.0, 15.0
+LEDGER_NAME = "demo-ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,20 @@ class Place:
         return self.folder / "ledger"
 
     @property
+    def clock(self) -> Path:
+        """The clock of the ledger; while it is not there, the ledger has the time that it is."""
+        return self.folder / "ledger-clock"
+
+    @property
     def logs(self) -> Path:
         return self.folder / "logs"
+
+    def set_clock(self, now_ms: int | None) -> None:
+        """Have the ledger's clock stand there; None: it goes with the time from now on."""
+        if now_ms is None:
+            self.clock.unlink()
+        else:
+            write_text(self.clock, str(-(-now_ms // 1000)))
 
 
 def end_with_parts() -> None:
@@ -108,8 +122,8 @@ def ledger_command(*arguments: object) -> str:
 
 
 def start_ledger(children: ExitStack, place: Place) -> tuple[subprocess.Popen[bytes], str]:
-    """A ledger of its own, and the address at which it listens."""
-    serves = ("--listen", "127.0.0.1:0", "--name", "demo-ledger")
+    """A ledger of its own, and the address at which it listens. Its clock is that of the place."""
+    serves = ("--listen", "127.0.0.1:0", "--name", LEDGER_NAME, "--demo-clock", place.clock)
     ledger = start(children, place, "ledger", "ledger_client.cli", "serve", place.ledger, *serves)
     log = place.logs / "ledger.log"
 

@@ -109,11 +109,13 @@ def cited(
         entries: each with its place: a batch, or a place in the commit order.
         first: the first place that the statement cites.
         last: the last one.
-        before: the fields of the statement before; its entries that end after it count, too.
+        before: the fields of the statement before; its entries that end after it count, too, and closures, which have
+            no end.
     """
     named, ends_ms = (set(before.get("entries", ())), before.get("to", 0)) if before else (set(), 0)
     return [
         entry
         for place, entry in entries
-        if plan.concerns(entry.of) and (first <= place <= last or (entry.record in named and entry.to_ms > ends_ms))
+        if plan.concerns(entry.of)
+        and (first <= place <= last or (entry.record in named and (entry.kind == "closure" or entry.to_ms > ends_ms)))
     ]

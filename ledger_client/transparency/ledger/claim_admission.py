@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ledger_client.claims.certificate import certificate_of
-from ledger_client.claims.claim import Claim, Export, Issue, Retire, SignedClaim, Transfer, Withdraw, parse_claim
+from ledger_client.claims.claim import SignedClaim, parse_claim
 from ledger_client.claims.registry import MALFORMED, Roles
 from ledger_client.errors import BadSignature, Refused, VerificationError
 from ledger_client.transparency.ledger.admission import (
@@ -57,14 +56,3 @@ def roles_of(policy: Policy, now: int) -> Roles:
         return next((key.role for key in policy.party_keys(party) if flaw_at(key, now) is None), None)
 
     return role_of
-
-
-def certificate_named(claim: Claim) -> bytes | None:
-    """The id of the certificate that a claim is about; None: it is about none."""
-    match claim.deed:
-        case Issue() as deed:
-            return certificate_of(claim, deed).id
-        case Transfer(cert) | Retire(cert) | Export(cert) | Withdraw(cert):
-            return cert
-        case _:
-            return None

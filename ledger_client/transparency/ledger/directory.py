@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -75,7 +76,7 @@ class LedgerDir:
         self._lock.close()
 
 
-def open_dir(path: Path, name: str | None) -> LedgerDir:
+def open_dir(path: Path, name: str | None, now: Callable[[], float] = time.time) -> LedgerDir:
     """Open the ledger in ``path`` to serve it, making what a first start makes.
 
     ``name`` is a new ledger's name for ever (default ``demo-ledger``); for one that exists it is the same or ``None``.
@@ -87,7 +88,7 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = lock_folder(path)
         if not (path / LOG).exists():
-            _create(path, name or "demo-ledger")
+            _create(path, name or "demo-ledger", int(now()))
         elif not (path / KEY).exists() and _new(path / KEY).exists():
             rename(_new(path / KEY), path / KEY)  # a first start that was interrupted between the two names
     except OSError as error:
@@ -132,7 +133,7 @@ def lock_folder(path: Path) -> IO[bytes]:
     return file
 
 
-def _create(path: Path, name: str) -> None:
+def _create(path: Path, name: str, now_s: int) -> None:
     if (path / KEY).exists():
         raise LedgerDirError(
             f"{path / LOG}: missing, but {KEY} has signed receipts for it",
@@ -146,7 +147,7 @@ def _create(path: Path, name: str) -> None:
     save_private_key(_new(path / KEY), key)
     log = Log.create(_new(path / LOG), name)
     with log.write() as entries:
-        entries.append(sign_rules(name, int(time.time()), RULES, key), None)
+        entries.append(sign_rules(name, now_s, RULES, key), None)
     log.close()  # the last connection moves everything into the one file
     rename(_new(path / LOG), path / LOG)
     rename(_new(path / KEY), path / KEY)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
 
+from ledger_client.claims.certificate import certificate_named
 from ledger_client.claims.claim import is_claim
 from ledger_client.claims.registry import apply
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
@@ -36,7 +37,6 @@ from ledger_client.transparency.ledger.admission import (
 )
 from ledger_client.transparency.ledger.claim_admission import (
     admitted_claim,
-    certificate_named,
     enrolled_party,
     roles_of,
 )

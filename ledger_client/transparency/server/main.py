@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Serving:
     gateway_rate: float = 100
     connections: int = 512
     proxy: tuple[str, ...] = ()
+    now: Callable[[], float] = time.time
 
 
 def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]) -> None:
@@ -66,9 +68,10 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
     logging.getLogger("meterseal.ledger").addFilter(Quiet())
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen_at(doors.listen)))
-        folder = stack.enter_context(closing(open_dir(path, options.name)))
-        policy = CommittedPolicy.begun(folder)
-        ledger, view = Service(folder, policy, gateway_rate=options.gateway_rate), LogView(folder)
+        folder = stack.enter_context(closing(open_dir(path, options.name, options.now)))
+        policy = CommittedPolicy.begun(folder, options.now)
+        ledger = Service(folder, policy, now=options.now, gateway_rate=options.gateway_rate)
+        view = LogView(folder, options.now)
         turnstile = Turnstile(
             idle_s=_KEEP_ALIVE_S + _GRACE_S,
             most=options.connections,
@@ -82,7 +85,7 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
         site = app(
             ledger,
             view,
-            ClaimView(folder, policy),
+            ClaimView(folder, policy, options.now),
             policy_in_force=lambda: _in_force(policy),
             address_rate=options.rate,
         )

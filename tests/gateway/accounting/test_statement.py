@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
+from decimal import Decimal
+from fractions import Fraction
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
 
+from gateway.accounting.history import history_of
 from gateway.cli.app import main
 from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.evidence.sealing import seal_next
 from gateway.recording.rules import Rules
@@ -20,7 +26,7 @@ from ledger_client.accounting.formats.rows import Rows
 from ledger_client.recompute.run import recompute
 from tests.support.audited import FAR_S, exported, trust_of
 from tests.support.epochs import running
-from tests.support.stated import QUARTER_MS, Site
+from tests.support.stated import EVERY_MS, POINT, QUARTER_MS, Site, accounted_site
 
 
 def said(*words: object) -> Result:
@@ -92,6 +98,48 @@ def test_a_statement_whose_batch_waits_for_a_ledger_says_so(tmp_path: Path) -> N
     assert "demo-ledger" in done.stderr
 
 
+def test_a_laboratory_value_that_arrives_late_makes_a_second_version(tmp_path: Path) -> None:
+    """A conveyor of coal: stated by defaults, then by what the laboratory found; both are recomputed."""
+    loaded = accounted_site(tmp_path / "site")
+    text = re.sub(r'(\[seal\]\nevery = )"\w+"', r'\1"1s"', loaded.path.read_text())
+    loaded.path.write_text(re.sub(r"\n\[\[ledger\]\][^\[]*", "\n", text))  # sealing waits for no ledger
+    site = Site(tmp_path / "site", load_config(loaded.path))
+    defaults = {"NCV": Decimal("20.908"), "CC": Decimal("26.1"), "OF": Decimal("0.99")}
+    boiler = {"role": "emission", "method": "fuel", "terms": [[1, POINT]], "profile": "ours", "defaults": defaults}
+    counter = {"kind": "counter", "unit": "kg", "sample": EVERY_MS, "max": 100_000, "wraps_at": 1_000_000}
+    site.publish(points={POINT: counter}, nodes={"boiler": boiler})
+    site.polls(90 * 6, unit="kg")
+    site.stop()
+    hour = ("--from", iso(site.from_ms), "--to", iso(site.from_ms + 4 * QUARTER_MS))
+    stating = (loaded.path, "--period", period(site.from_ms, 4))
+
+    async def work() -> list[Any]:
+        async with running(site.loaded):
+            await run(*stating, "--dry-run")
+            first = await run(*stating)
+            lab = ("entry", loaded.path, "lab", "boiler", "NCV=21.3", "CC=25.8", *hour, "--reason", "report 7")
+            entered = await asyncio.to_thread(said, *lab, "--json")
+            assert entered.exit_code == 0, entered.output + entered.stderr
+            again = ("statement", *stating, "--reason", "report 7 of the laboratory", "--json")
+            while "in no sealed batch yet" in (done := await asyncio.to_thread(said, *again)).stderr:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+            assert done.exit_code == 0, done.output + done.stderr
+            return [first, *json.loads(done.stdout)["statements"]]
+
+    stated = asyncio.run(work())
+    assert [one["version"] for one in stated] == [1, 2]
+    store = site.store()
+    old, new = history_of(store).periods
+    store.close()
+    assert (new.fields["supersedes"], len(old.fields["entries"]), len(new.fields["entries"])) == (old.record, 0, 1)
+    burnt_kg = 4 * 90
+    for one, carbon in zip(stated, ("20.908 26.1 0.99", "21.3 25.8 0.99"), strict=True):
+        (node,) = one["nodes"]
+        exact = burnt_kg * prod(map(Fraction, carbon.split())) / 1000 * Fraction(44, 12)
+        assert Fraction(node["amount"]) == round(exact, 3)
+    assert_recomputed(site.loaded, tmp_path / "out", 2)
+
+
 def rows_files(loaded: Config) -> list[Path]:
     """The rows files of its data folder."""
     return sorted((loaded.data / "statements").glob("*.mrows"))
@@ -109,6 +157,6 @@ def assert_recomputed(loaded: Config, out: Path, statements: int) -> None:
     rows = rows_files(loaded)
     result = recompute(exported(loaded.database, out), trust_of(loaded), FAR_S, rows=rows, processes=1)
     assert [one.differences for one in result.periods] == [[]] * statements
-    assert result.equal, result.audit
+    assert result.equal, result.audit.findings
     assert all(one.rows_compared for one in result.periods)
     assert Rows.parse(rows[0].read_bytes()).rows

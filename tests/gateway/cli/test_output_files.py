@@ -17,15 +17,15 @@ from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.cli.app import cli as ledger
 from ledger_client.errors import LedgerClientError
-from ledger_client.formats.cose_key import ES256
+from ledger_client.formats.statement import attach_receipts
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
 from tests.gateway.evidence.test_export import LEDGER
 from tests.ledger_client.recompute.test_recompute import hour
-from tests.support.evidence import GATEWAY, METER, VALID_FROM, key
-from tests.support.evidence import LEDGER as LEDGER_NAME
+from tests.support.exported import exported_site, write_trust
+from tests.support.mcert import ISSUER, Certified, cert_of
 from tests.support.processes import embedded_ledger
 from tests.support.samples import Hands, settle, site
 
@@ -62,16 +62,31 @@ def stated_files(folder: Path) -> list[object]:
     if not folder.exists():
         folder.mkdir()
         told, rows, _ = hour(folder)
-        keys = [
-            key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER),
-            key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY),
-            key_entry("ledger", key(LEDGER_NAME).public, VALID_FROM, ledger=LEDGER_NAME),
-        ]
-        trust = folder / "trust.toml"
-        trust.write_text(f'[policy]\nreceipts = 1\nledgers = ["{LEDGER_NAME}"]\n' + "".join(keys))
+        trust = write_trust(folder / "trust.toml")
         words = [*told.files, "--trust", trust, "--rows", rows]
         (folder / "words").write_text("\n".join(map(str, words)))
     return list((folder / "words").read_text().splitlines())
+
+
+def certified_files(folder: Path) -> list[object]:
+    """A certificate, its claim, the batches with its statement, and the rows."""
+    folder.mkdir()
+    made = Certified.made(folder, quarters=1)
+    issue = made.registry.claim(ISSUER, made.issue())
+    claim, rows = folder / "0.claim", folder / "station.mrows"
+    claim.write_bytes(attach_receipts(issue.entry, issue.receipts))
+    rows.write_bytes(made.rows.encode())
+    return [cert_of(issue).hex(), claim, *made.site.files, "--rows", rows]
+
+
+def exported_files(folder: Path, kind: str) -> list[object]:
+    """What the exports of a station with a device are made of."""
+    if not folder.exists():
+        station = exported_site(folder)
+        proven = [*station.files, "--trust", station.trust]
+        for name, words in (("energytag", [station.ledger, *proven]), ("irec", [*proven, "--rows", station.rows])):
+            (folder / name).write_text("\n".join(map(str, words)))
+    return list((folder / kind).read_text().splitlines())
 
 
 def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, list[object]]:
@@ -90,13 +105,16 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "ledger prove": (ledger, ["prove", batch, "export-main"]),
         "ledger from": (ledger, ["trust", "from", *from_words(loaded)]),
         "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
+        "ledger energytag": (ledger, ["energytag", *exported_files(loaded.path.parent / "exported", "energytag")]),
+        "ledger irec": (ledger, ["irec", *exported_files(loaded.path.parent / "exported", "irec")]),
         "ledger table": (ledger, ["table", "hours", *stated_files(loaded.path.parent / "stated")]),
+        "ledger certificate prove": (ledger, ["certificate", "prove", *certified_files(folder / "certified")]),
     }[case]
 
 
 CASES = (
     "enrol-request", "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove",
-    "ledger backup", "ledger from", "ledger table",
+    "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec", "ledger certificate prove",
 )  # fmt: skip
 
 

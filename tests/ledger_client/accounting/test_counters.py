@@ -109,6 +109,18 @@ def test_a_wrap_that_would_hide_a_reset_is_unknown() -> None:
     assert of(rows) == [("unknown", 30_000_000)]
 
 
+@pytest.mark.parametrize(("wraps_at", "jump"), [(11_001, "wrap"), (11_000, "unknown")])
+def test_a_register_that_may_have_gone_round_twice_is_unknown(wraps_at: int, jump: str) -> None:
+    """Nobody looks for ten hours, in which it counts at most 11,000 kWh: 1.1 × `max` × time."""
+    plan = parse_plan(plan_fields(points={"export/energy": counter(wraps_at=wraps_at)}))
+    looks = [(0, wraps_at - 10, 0), (10 * HOUR, 15, int(Quality.ROLLOVER)), (11 * HOUR, 20, 0)]
+    register, rows = stated(looks, plan, hours=11)
+    assert [broken.wrap for broken in register.breaks] == [wraps_at * 1_000_000 if jump == "wrap" else None]
+    assert [(row.facts["jumps"][0][1], row.amount) for row in rows if "jumps" in row.facts] == [
+        (jump, 25_000_000 if jump == "wrap" else 0)
+    ]
+
+
 def test_a_fall_without_an_entry_is_unknown_and_counts_nothing() -> None:
     _, rows = stated([(0, 5000, 0), (30 * MINUTE, 10, 0), (HOUR, 40, 0)], hours=1)
     assert of(rows) == [("unknown", 30_000_000)]

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from ledger_client.accounting.formats.plan import HOUR_MS
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.balance.given import Chosen
+from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
 from ledger_client.balance.reckoning import balance
 from ledger_client.balance.result import Base, Result
 from tests.support import balanced as b
@@ -21,8 +21,16 @@ FIRST = (YEAR_MS[0] - b.BEGIN_MS) // HOUR_MS
 HOURS = (YEAR_MS[1] - YEAR_MS[0]) // HOUR_MS
 
 
+Given = tuple[Terms, list[Source], list[RetiredSlice], list[GivenOffset]]
+
+
 @cache
 def year(certificates: int = 1, gateways: int = 1) -> Result:
+    """The balance of ``given``."""
+    return balance(*given(certificates, gateways))
+
+
+def given(certificates: int = 1, gateways: int = 1) -> Given:
     """``certificates``: so many cover each hour of the sun and one in three of the others; ``gateways``: so many have
     a load."""
     waste = Chosen(b.factor("device", "0.1", vintage=2025), False)
@@ -46,7 +54,7 @@ def year(certificates: int = 1, gateways: int = 1) -> Result:
         from_ms=YEAR_MS[0], to_ms=YEAR_MS[1], deliverable=("CN-JS",), boundary="<works> & yard", base=base,
         exclusions=("lorries", "café"),
     )  # fmt: skip
-    return balance(terms, sources, slices, [b.offset(1, 40_000)])
+    return terms, sources, slices, [b.offset(1, 40_000)]
 
 
 def _load(number: int, gateway: int) -> Row:

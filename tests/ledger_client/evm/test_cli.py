@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -101,6 +102,40 @@ def fund(running: Anvil, account: str) -> None:
     node.close()
 
 
+def test_a_registry_of_claims_is_owned_by_the_same_commands(running: Anvil) -> None:
+    way = f"--rpc {running.url} --key owner.json --password-file owner.password"
+    owner = run("evm account owner.json --password-file owner.password --light").stdout.strip()
+    fund(running, owner)
+    assert "no name of a registry" in run(f"evm deploy --claims 'a b' {way}").output
+    contract = run(f"evm deploy --claims consortium {way}").stdout.strip()
+    one, two, three = ("0x" + digits * 20 for digits in ("11", "22", "33"))
+    said = run(f"evm register {contract} {one} works {way}")
+    assert said.stdout.startswith(f"account {one} writes for party works (block ")
+    assert "writes for issuer mint" in run(f"evm register {contract} {two} mint --role issuer {way}").stdout
+    assert "Name has another role" in refused(f"evm register {contract} {three} mint {way}")
+    assert "--role" in run(f"evm register {contract} {three} mill --role owner {way}").output
+    assert run(f"evm rotate {contract} {one} {three} {way}").exit_code == 0
+    assert run(f"evm revoke {contract} {two} {way}").exit_code == 0
+    done = run(f"evm show {contract} works mint nobody --rpc {running.url}")
+    digest = hashlib.sha256(b"consortium").hexdigest()
+    assert done.stdout.splitlines() == [
+        f"chain 31337, owned by {owner}, for the registry of SHA-256 {digest}",
+        f"party works: account {three}, next claim 0",
+        "party mint: account none, next claim 0",
+        "party nobody: account none, next claim 0",
+    ]
+    assert json.loads(run(f"evm show {contract} works --json --rpc {running.url}").stdout) == {
+        "chain": 31337, "owner": owner, "registry": digest,
+        "parties": {"works": {"account": three, "role": "party", "next": 0}},
+    }  # fmt: skip
+    assert "has no roots" in refused(f"evm show {contract} --root {digest} --rpc {running.url}")
+    assert "is not AnchorRegistry" in refused(f"evm bridge {contract} {two} {way}")
+    anchors = run(f"evm deploy {way}").stdout.strip()
+    assert "whose accounts write for gateways" in refused(f"evm register {anchors} {two} gw --role party {way}")
+    assert run(f"evm offer {contract} {two} {way}").exit_code == 0
+    assert "Not the heir" in refused(f"evm take {contract} {way}")
+
+
 def test_mistakes_are_told(running: Anvil) -> None:
     address = "0x" + "11" * 20
     way = f"--rpc {running.url} --key owner.json --password-file owner.password"
@@ -108,13 +143,13 @@ def test_mistakes_are_told(running: Anvil) -> None:
     assert run("evm account owner.json --password-file owner.password --light").exit_code == 0
     assert "the file already exists" in refused("evm account owner.json --password-file owner.password")
     assert "No funds" in refused(f"evm deploy {way}")
-    assert "is not AnchorRegistry" in refused(f"evm revoke {address} {address} {way}")
-    assert "is not AnchorRegistry" in refused(f"evm show {address} --rpc {running.url}")
+    assert "is neither AnchorRegistry nor ClaimRegistry" in refused(f"evm revoke {address} {address} {way}")
+    assert "is neither AnchorRegistry nor ClaimRegistry" in refused(f"evm show {address} --rpc {running.url}")
     assert "does not decrypt" in refused(f"evm deploy {way.replace('owner.password', 'gateway.password')}")
     Path("owner.password").chmod(0o644)
     assert "other users can read it" in refused(f"evm deploy {way}")
     for rpc in ("127.0.0.1:8545", "ws://127.0.0.1:8545", "http://"):
         assert "--rpc: is not an HTTP address; fix: use http://HOST:PORT" in refused(f"evm show {address} --rpc {rpc}")
     assert "no address" in run(f"evm show 0x12 --rpc {running.url}").output
-    assert "no gateway's name" in run(f"evm show {address} 'a b' --rpc {running.url}").output
+    assert "no name of a gateway or a party" in run(f"evm show {address} 'a b' --rpc {running.url}").output
     assert "addresses are written to logs" in refused(f"evm show {address} --rpc http://u:p@127.0.0.1:1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -18,10 +18,13 @@ from ledger_client.formats.senml import Quality
 from ledger_client.recompute.chain import chain
 from ledger_client.recompute.run import Result, recompute
 from ledger_client.recompute.sources import SignedPeriod, SignedPlan, Sources
-from tests.oracle.histories import stack
+from tests.oracle.histories import DAY_MS, T0, stack
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
 from tests.support.evidence import NOW
+
+YEAR_MS = 1_767_225_600_000
+"""2026-01-01T00:00:00Z, in ms."""
 
 
 class Site(Accounted):
@@ -249,20 +252,41 @@ def test_a_largest_number_that_is_made_up_makes_no_wrap(site: Site) -> None:
     assert rows[1].facts["jumps"][0][1] == "unknown"
 
 
-def test_a_bad_month_left_out_of_a_population_is_found() -> None:
-    """Of three statements of a stack the third uses the first only."""
+def populations(rule: str, edges: Sequence[int], *uses: Sequence[int]) -> list[list[tuple[str, str]]]:
+    """What the chain finds of statements of a stack between these times, which use those of these numbers."""
     plan = stack(Random(1)).plan
-    plan["profiles"]["p"]["substitution"] = "CN-HJ75"
-    day, from_ms = 86_400_000, plan["from"]
-    sources = Sources({b"P" * 32: SignedPlan(parse_plan(plan), 0)})
-    records = [bytes([n]) * 32 for n in range(3)]
-    for n, uses in enumerate(([], records[:1], records[:1])):
+    plan["profiles"]["p"]["substitution"] = rule
+    sources = Sources({b"P" * 32: SignedPlan(parse_plan({**plan, "civil": 0, "from": edges[0]}), 0)})
+    records = [bytes([n]) * 32 for n in range(len(uses))]
+    for n, used in enumerate(uses):
         fields = {
             "v": 1, "rules": "accounting-1", "plan": b"P" * 32, "version": 1, "complete": True, "entries": [],
-            "from": from_ms + n * day, "to": from_ms + (n + 1) * day, "batches": [[n, b"b" * 32], [n + 1, b"b" * 32]],
-            "capture": {}, "uses": uses, "rows": [0, b"r" * 32], "findings": {},
+            "from": edges[n], "to": edges[n + 1], "batches": [[n, b"b" * 32], [n + 1, b"b" * 32]],
+            "capture": {}, "uses": [records[k] for k in used], "rows": [0, b"r" * 32], "findings": {},
         }  # fmt: skip
         fields |= {"before": records[n - 1]} if n else {}
         sources.periods[records[n]] = SignedPeriod(records[n], fields, n)
     found = chain(sources)
-    assert [[(d.rule, d.where) for d in found[record]] for record in records] == [[], [], [("T5", "uses")]]
+    return [[(d.rule, d.where) for d in found[record]] for record in records]
+
+
+def test_a_bad_month_left_out_of_a_population_is_found() -> None:
+    """Of three statements of a stack the third uses the first only."""
+    edges = [T0 + n * DAY_MS for n in range(4)]
+    assert populations("CN-HJ75", edges, [], [0], [0]) == [[], [], [("T5", "uses")]]
+
+
+@pytest.mark.parametrize(
+    ("rule", "reach", "from_ms"),
+    [
+        ("CN-HJ75", T0 - 366 * DAY_MS, T0),
+        ("EU-45", YEAR_MS, T0),
+        ("EU-45", YEAR_MS - 2 * DAY_MS, YEAR_MS + 3 * DAY_MS),  # of H6: 120 hours
+    ],
+)
+def test_a_population_reaches_as_far_back_as_its_rule(rule: str, reach: int, from_ms: int) -> None:
+    """The first statement ends where the rule's time begins, or an interval later; the third does not use it."""
+    for late_ms, found in ((0, []), (QUARTER_MS * 4, [("T5", "uses")])):
+        edges = [reach - 30 * DAY_MS, reach + late_ms, from_ms, from_ms + DAY_MS]
+        assert populations(rule, edges, [], [0], [1])[2] == found
+        assert populations(rule, edges, [], [0], [0, 1])[2] == []

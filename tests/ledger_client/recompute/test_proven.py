@@ -160,7 +160,7 @@ def test_what_the_reader_should_know(tmp_path: Path) -> None:
     )
     site.polls(2)
     site.seal()
-    (version_2,), notes = proven(site.files, [first], trusted(), NOW)
+    (version_2,), notes, *_ = proven(site.files, [first], trusted(), NOW)
     assert (version_2.fields["version"], notes) == (2, [])  # both have the same rows
     events = [path for n, path in enumerate(proofs(site, tmp_path)) if n != 1]
     lacking = proven(events, [again], trusted(), NOW)
@@ -178,9 +178,10 @@ def test_a_superseded_statement_is_named(tmp_path: Path) -> None:
     site.event("period", **(dict(statement.fields) | later))
     site.polls(2)
     site.seal()
-    (found,), notes = proven(site.files, [rows], trusted(), NOW)
+    (found,), notes, _, gateway, superseded = proven(site.files, [rows], trusted(), NOW)
     assert found.fields["version"] == 1
     assert [note.partition(": ")[2] for note in notes] == ["version 2 supersedes it"]
+    assert (gateway, superseded) == (GATEWAY, frozenset({found.record}))
 
 
 # ---- the command

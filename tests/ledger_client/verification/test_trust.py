@@ -137,6 +137,11 @@ def test_a_ledger_without_a_key_is_a_warning_and_so_is_a_key_without_its_ledger(
     assert parse_trust(on_chain, "t").warnings == ()
 
 
+def test_the_policy_may_ask_for_verifiers() -> None:
+    assert parse_trust(WHOLE, "t").attested == 0
+    assert parse_trust(WHOLE.replace("receipts", "attested = 2\nreceipts"), "t").attested == 2
+
+
 def test_the_most_that_a_record_may_be_held_back() -> None:
     assert parse_trust(WHOLE, "t").max_delay_s is None
     for text, seconds in (("8d", 691_200), ("36h", 129_600), ("1.5h", 5_400), ("2000ms", 2), ("36500d", 3_153_600_000)):
@@ -176,6 +181,8 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "receipts = 2 of 1": (WHOLE.replace("receipts = 1", "receipts = 2"), "policy.receipts", "is 2", "from 1 to 1"),
     "receipts = true": (WHOLE.replace("receipts = 1", "receipts = true"), "policy.receipts", "is True", "whole number"),
     "receipts as text": (WHOLE.replace("receipts = 1", 'receipts = "1"'), "policy.receipts", "is '1'", "whole number"),
+    "attested below 0": (WHOLE.replace("receipts", "attested = -1\nreceipts"), "policy.attested", "is -1", "0 or more"),
+    "attested = true": (WHOLE.replace("receipts", "attested = true\nreceipts"), "policy.attested", "is True", "0 or"),
     "max_delay as a number": (WHOLE.replace("receipts", "max_delay = 8\nreceipts"), "policy.max_delay", "is 8", '"8d"'),
     "max_delay of weeks": (WHOLE.replace("receipts", 'max_delay = "1w"\nreceipts'), "policy.max_delay", "1w", '"8d"'),
     "max_delay in ms": (

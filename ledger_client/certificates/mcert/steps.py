@@ -41,10 +41,11 @@ class CertificateError(VerificationError):
 
     steps: ClassVar[Mapping[int, str]] = CERTIFICATE_STEPS
 
-    def __init__(self, what: Said, *, step: int, rule: str = "") -> None:
+    def __init__(self, what: Said, *, step: int, rule: str = "", way_out: str = "") -> None:
+        """``way_out``: another than the step's own."""
         super().__init__(what, step=step)
         self.rule = rule
-        self._way_out = _WAYS[step]
+        self._way_out = way_out or _WAYS[step]
 
     @property
     def detail(self) -> str:
@@ -53,7 +54,7 @@ class CertificateError(VerificationError):
 
 
 @contextmanager
-def at(step: int, what: str, rule: str = "") -> Iterator[None]:
+def at(step: int, what: str, rule: str = "V1") -> Iterator[None]:
     """Turn whatever stops within into the error of this step; ``what``: the member of the file that it is about."""
     try:
         yield
@@ -65,4 +66,5 @@ def at(step: int, what: str, rule: str = "") -> Iterator[None]:
     except AccountingError as error:
         raise CertificateError(f"{what}: {error.where}: {error.problem}", step=step, rule=error.rule) from error
     except Refused as error:
-        raise CertificateError(f"{what}: {error.title}: {error.detail}", step=step, rule=rule) from error
+        told, _, own = error.detail.partition(" (")
+        raise CertificateError(f"{what}: {error.title}: {told}", step=step, rule=own.rstrip(")") or rule) from error

@@ -1,22 +1,22 @@
 """Claims of a certificate file: whether each counts, by key, receipt and time; what they make of a slice (V1.2, V1.3).
 
-A registry takes a claim once, so that one receipt of that registry makes it count; the policy's number of ledgers is
-asked of statements alone. Keys are looked up with the role that a claim needs. Pure.
+A registry takes a claim once, so that one receipt of that registry makes it count; the policy's list and number of
+ledgers are of batches. Keys are looked up with the role that a claim needs. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from ledger_client.certificates.mcert_file import GivenClaim
-from ledger_client.certificates.steps import CLAIMS, STATE, CertificateError, at
+from ledger_client.certificates.mcert.steps import CLAIMS, STATE, CertificateError, at
 from ledger_client.claims.certificate import Certificate, certificate_of
 from ledger_client.claims.claim import Attest, Balance, Deed, Issue, Part, Retire, SignedClaim, Withdraw, parse_claim
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.claims.memory_state import MemoryState
 from ledger_client.claims.registry import ISSUER, PARTY, VERIFIER, Roles, apply
-from ledger_client.errors import OutOfRange, PolicyNotMet, UnknownKey
+from ledger_client.errors import OutOfRange, PolicyNotMet, UnknownKey, UnknownLedger, VerificationError
 from ledger_client.formats.cose_key import base64url
 from ledger_client.messages import Message
 from ledger_client.times import rfc3339
@@ -24,11 +24,11 @@ from ledger_client.verification.online_facts import OnlineFacts
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import (
     TOLERANCE_S,
+    check_receipt,
     count_places,
     demand_valid,
     earliest,
     read_receipts,
-    vouching_ledgers,
 )
 
 _ROLE_OF: Final[dict[type, str]] = {Issue: ISSUER, Withdraw: ISSUER, Attest: VERIFIER}
@@ -65,13 +65,20 @@ def counted(given: GivenClaim, trust: Trust, now: int, facts: OnlineFacts) -> Co
     vouching: dict[str, int] = {}
     places = list[int]()
     for receipt in receipts:
-        found, failed = vouching_ledgers(given.entry, [receipt], trust, now, facts)
-        failures = [*failures, *failed]
-        vouching = earliest(vouching, found)
-        places += [receipt.index] if claim.registry in found else []
-    locators = [given.locator] if given.locator else []
-    on_chain, misplaced, unplaced = count_places(locators, signed.id, facts, trust, now)
-    vouching, failures = earliest(vouching, on_chain), [*failures, *misplaced]
+        try:
+            if receipt.ledger != claim.registry:
+                raise UnknownLedger(f"{receipt.ledger}: is not the registry of this claim", step=6)
+            _, time_s = check_receipt(given.entry, receipt.data, trust, now)
+        except VerificationError as error:
+            failures.append((receipt.ledger, error))
+        else:
+            vouching[claim.registry] = min(time_s, vouching.get(claim.registry, time_s))
+            places.append(receipt.index)
+    unplaced: list[str] = []
+    if given.locator is not None:
+        own = replace(trust, ledgers=(claim.registry,))
+        on_chain, misplaced, unplaced = count_places([given.locator], signed.id, facts, own, now)
+        vouching, failures = earliest(vouching, on_chain), [*failures, *misplaced]
     if claim.registry not in vouching:
         why = "; ".join([error.detail for _, error in failures] + unplaced) or "it bears none"
         raise PolicyNotMet(f"no receipt of its registry {claim.registry} counts: {why}", step=6)
@@ -156,7 +163,9 @@ def _demand_order(moves: Sequence[Counted]) -> None:
 def _demand_not_expired(issue: Issue, one: Counted) -> None:
     if issue.expires_ms is not None and one.time_s * 1000 >= issue.expires_ms:
         told = f"units were retired at {rfc3339(one.time_s)}, and the certificate expired at "
-        raise CertificateError(told + rfc3339(issue.expires_ms // 1000), step=STATE, rule="R6")
+        told += rfc3339(issue.expires_ms // 1000)
+        way_out = "a retirement so late counts for nobody: take units that have not expired"
+        raise CertificateError(told, step=STATE, rule="R6", way_out=way_out)
 
 
 def notes(claims: Sequence[Counted]) -> Iterator[str]:

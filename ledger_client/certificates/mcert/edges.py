@@ -19,7 +19,7 @@ from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.rows import Row, mantissa, row_bytes
 from ledger_client.accounting.formats.words import WRAP
-from ledger_client.certificates.steps import EDGES, CertificateError
+from ledger_client.certificates.mcert.steps import EDGES, CertificateError
 from ledger_client.errors import Malformed
 from ledger_client.formats.checks import array, blob, text
 from ledger_client.formats.senml import Number
@@ -105,7 +105,7 @@ def demand_row(data: bytes, row: Row, plan: Plan, node: Node, plan_ms: int, look
         _fail("its edges are not those of one interval of the plan", "I3")
     if (row.amount, row.status) != (own.amount, own.status):
         ours, theirs = (f"{scaled(one.amount or 0, MILLI)} Wh, {one.status}" for one in (own, row))
-        _fail(f"it is {ours} by the readings, and {theirs} in the row", "I3")
+        _fail(f"by the readings the interval has {ours}, and by the row {theirs}", "I3")
     if row_bytes(own) != data:
         _fail("the row names other looks or facts than these readings give", "I2")
 

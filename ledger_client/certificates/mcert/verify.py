@@ -1,7 +1,7 @@
 """Verification of a certificate file: nine numbered steps, no I/O; the proven facts, or the one error that stopped it.
 
 What a file cannot tell needs more: that no later version of the statement says otherwise its batches
-(mcert_batches.py), what became of the units since and that nobody issued the hour twice the registry (mcert_fate.py).
+(batches.py), what became of the units since and that nobody issued the hour twice the registry (fate.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import LeafProof, Row, parse_row, salted_leaf
 from ledger_client.accounting.statement import Choice, parse_choice
-from ledger_client.certificates.mcert_claims import Counted, Traced, all_counted, notes, traced
-from ledger_client.certificates.mcert_edges import StatedEdge, demand_row, stated_edges, stated_jumps
-from ledger_client.certificates.mcert_file import CertificateFile
-from ledger_client.certificates.steps import (
+from ledger_client.certificates.mcert.claims import Counted, Traced, all_counted, notes, traced
+from ledger_client.certificates.mcert.edges import StatedEdge, demand_row, stated_edges, stated_jumps
+from ledger_client.certificates.mcert.file import CertificateFile
+from ledger_client.certificates.mcert.steps import (
     ATTESTED,
     EDGES,
     ISSUE,
@@ -53,10 +53,11 @@ class Proven:
     ``part`` of the certificate has ``status`` and ``holder`` by the claims in the file; ``time_s`` is when the registry
     had the last of them, ``issued_s`` the first (Unix seconds). ``edges``: the registers behind the energy, in
     thousandths of Wh; ``amount`` the energy of the row in thousandths of Wh. ``attested``: (verifier, level) of those
-    whose verdict is positive.
+    whose verdict is positive. ``senders``: of the claims, the issuer first.
     """
 
     traced: Traced
+    senders: tuple[str, ...]
     row: Row
     edges: Sequence[StatedEdge]
     plan: Plan
@@ -138,9 +139,11 @@ def verify_certificate(data: bytes, trust: Trust, now: int, *, facts: OnlineFact
     # 9 attested: by as many verifiers as the policy asks for
     attested = _attested(told, trust)
 
+    senders = tuple(dict.fromkeys(one.signed.claim.party for one in claims))
+    unconfirmed = (*notes(claims), *period.unconfirmed, *plan_fact.unconfirmed)
     return Proven(
-        told, members.row, members.edges, plan, node, choice, fields["complete"], claims[0].time_s, told.last.time_s,
-        period.no_later_than, attested, (*notes(claims), *period.unconfirmed, *plan_fact.unconfirmed),
+        told, senders, members.row, members.edges, plan, node, choice, fields["complete"], claims[0].time_s,
+        told.last.time_s, period.no_later_than, attested, unconfirmed,
     )  # fmt: skip
 
 

@@ -1,0 +1,201 @@
+"""Form of a balance, BALANCE.toml: whose, of when and where, and which files it is made of. Pure.
+
+Paths are relative to the file's folder and may have wildcards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from ledger_client.accounting.formats.civil_time import civil, month_ms, offset_min
+from ledger_client.accounting.formats.factor import Factor, in_use, parse_factor
+from ledger_client.accounting.formats.fields import Fields
+from ledger_client.balance.given import Chosen
+from ledger_client.claims.claim import MAX_NUMBER
+from ledger_client.text_file import WrongText, text_of, toml_of
+
+FILE: Final = "balance"
+_KEYS: Final = (
+    "party", "period", "civil", "zone", "deliverable", "boundary", "exclusions", "partial", "factors", "factor", "site",
+    "certificates", "offset", "base",
+)  # fmt: skip
+_YEAR: Final = re.compile(r"(\d{4})")
+_MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_HEX: Final = re.compile(r"([0-9a-f]{2})+")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFiles:
+    """What one gateway states: batches or proofs, rows, and the nodes that are the party's loads and emissions."""
+
+    files: tuple[str, ...]
+    rows: tuple[str, ...]
+    loads: tuple[str, ...]
+    emissions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """Certificate files; ``salt``: with which their beneficiary was hashed (Z3)."""
+
+    files: tuple[str, ...]
+    salt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetFile:
+    """Serials of an offset, how many kg each is, the document of their retirement, and the device that earned them."""
+
+    registry: str
+    project: str
+    vintage: int
+    first: int
+    last: int
+    each_kg: int
+    document: str
+    device: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFile:
+    """The base period of reductions, in grams, and its document."""
+
+    from_ms: int
+    to_ms: int
+    mass_g: int
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A balance as its file describes it."""
+
+    party: str
+    from_ms: int
+    to_ms: int
+    civil_min: int
+    zone: str
+    deliverable: tuple[str, ...]
+    boundary: str
+    exclusions: tuple[str, ...] | None
+    partial: bool
+    average: Chosen
+    residual: Chosen
+    sites: tuple[SiteFiles, ...]
+    certificates: tuple[CertificateFiles, ...]
+    offsets: tuple[OffsetFile, ...]
+    base: BaseFile | None
+
+
+def parse_form(data: bytes, published: tuple[Mapping[str, Any], ...]) -> Form:
+    """Read a BALANCE.toml; ``published``: the factors that it may name besides its own. Raises AccountingError."""
+    try:
+        document = toml_of(text_of(data), Decimal)
+    except WrongText as error:
+        Fields({}, FILE, "B4", ()).refuse("", error.problem, "write it as docs/claims.md shows")
+    of = Fields(document, FILE, "B4", _KEYS)
+    civil_min = offset_min(of.text("civil"))
+    if civil_min is None:
+        of.refuse("civil", f"{of.text('civil')!r} is no offset from UTC", "write it as +08:00", rule="N6")
+    from_ms, to_ms = _period(of, civil_min)
+    average, residual = _factors(of, published, civil(from_ms, civil_min).year)
+    return Form(
+        of.name("party"), from_ms, to_ms, civil_min, of.text("zone"), _texts(of, "deliverable"),
+        of.text("boundary") if "boundary" in of else "", _texts(of, "exclusions") if "exclusions" in of else None,
+        of.of.get("partial") is True, average, residual,
+        tuple(_site(n, value) for n, value in enumerate(of.items("site", 1), 1)),
+        tuple(_certificates(n, value) for n, value in enumerate(_tables(of, "certificates"), 1)),
+        tuple(_offset(n, value) for n, value in enumerate(_tables(of, "offset"), 1)),
+        _base(of.of["base"], civil_min) if "base" in of else None,
+    )  # fmt: skip
+
+
+def _tables(of: Fields, key: str) -> list[Any]:
+    return of.items(key) if key in of else []
+
+
+def _texts(of: Fields, key: str, least: int = 0) -> tuple[str, ...]:
+    found = of.items(key, least) if key in of or least else []
+    if not all(type(one) is str and one for one in found):
+        of.refuse(key, "it is not a list of texts")
+    return tuple(found)
+
+
+def _period(of: Fields, civil_min: int) -> tuple[int, int]:
+    """``2026``, ``2026-10``, or two times with a slash between."""
+    text = of.text("period")
+    if found := _YEAR.fullmatch(text):
+        year = int(found[1])
+        return month_ms(year, 1, civil_min), month_ms(year, 13, civil_min)
+    if found := _MONTH.fullmatch(text):
+        year, month = int(found[1]), int(found[2])
+        return month_ms(year, month, civil_min), month_ms(year, month + 1, civil_min)
+    begin, _, end = text.partition("/")
+    try:
+        times = [datetime.fromisoformat(part) for part in (begin, end)]
+        from_ms, to_ms = ((time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) for time in times)
+    except (ValueError, TypeError):
+        of.refuse("period", f"{text!r} is no period", "write 2026, 2026-10, or two times with offset: A/B", rule="N6")
+    return from_ms, to_ms
+
+
+def _factors(of: Fields, published: tuple[Mapping[str, Any], ...], year: int) -> tuple[Chosen, Chosen]:
+    """The factors of both methods: published ones and the file's own, by series and year, or one by its id (F2)."""
+    own = [parse_factor(n, value, f"{FILE}.factor") for n, value in enumerate(_tables(of, "factor"))]
+    known = [*(parse_factor(n, value) for n, value in enumerate(published)), *own]
+    names = Fields(of.table("factors"), f"{FILE}.factors", "F3", ("average", "residual", "average_id", "residual_id"))
+    return _chosen(names, "average", known, year), _chosen(names, "residual", known, year)
+
+
+def _chosen(names: Fields, use: str, known: list[Factor], year: int) -> Chosen:
+    series, fixed = names.text(use), f"{use}_id" in names
+    found = [factor for factor in known if factor.series == series]
+    if not found:
+        names.refuse(use, f"there is no series {series}", "meterseal-ledger factors lists them; or give a [[factor]]")
+    named = names.text(f"{use}_id") if fixed else None
+    return Chosen(*in_use(found, series, fixed=fixed, named=named, year=year, where=f"{FILE}.factors.{use}"))
+
+
+def _site(number: int, value: object) -> SiteFiles:
+    of = Fields(value, f"{FILE}.site {number}", "B1", ("files", "rows", "loads", "emissions"))
+    loads, emissions = _texts(of, "loads"), _texts(of, "emissions")
+    if not loads and not emissions:
+        of.refuse("loads", "it has neither loads nor emissions", "name nodes of its plan")
+    for key, names in (("loads", loads), ("emissions", emissions)):
+        if len(set(names)) < len(names):
+            of.refuse(key, "a node stands in them twice")
+    return SiteFiles(_texts(of, "files", 1), _texts(of, "rows", 1), loads, emissions)
+
+
+def _certificates(number: int, value: object) -> CertificateFiles:
+    of = Fields(value, f"{FILE}.certificates {number}", "B1", ("files", "salt"))
+    salt = of.text("salt") if "salt" in of else None
+    if salt is not None and not _HEX.fullmatch(salt):
+        of.refuse("salt", "it is not in hexadecimal digits", "give the salt of the retirement", rule="Z3")
+    return CertificateFiles(_texts(of, "files", 1), None if salt is None else bytes.fromhex(salt))
+
+
+def _offset(number: int, value: object) -> OffsetFile:
+    known = ("registry", "project", "vintage", "first", "last", "each_kg", "document", "device")
+    of = Fields(value, f"{FILE}.offset {number}", "C4", known)
+    first, last = of.uint("first", 0, MAX_NUMBER), of.uint("last", 0, MAX_NUMBER)
+    if last < first:
+        of.refuse("last", f"serial {last} is before the first, {first}")
+    return OffsetFile(
+        of.text("registry"), of.text("project"), of.uint("vintage", 1990, 9999), first, last,
+        of.uint("each_kg", 1, 1_000_000), of.text("document"), of.text("device") if "device" in of else None,
+    )  # fmt: skip
+
+
+def _base(value: object, civil_min: int) -> BaseFile:
+    of = Fields(value, f"{FILE}.base", "B4", ("period", "kg", "document"))
+    mass = Fraction(of.number("kg")) * 1000
+    if mass.denominator != 1 or mass < 0:
+        of.refuse("kg", "it is not a mass with at most three places", rule="N2")
+    return BaseFile(*_period(of, civil_min), int(mass), of.text("document"))

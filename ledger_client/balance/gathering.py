@@ -1,0 +1,123 @@
+"""Everything that the form of a balance names, read and proven: statements, certificates, documents.
+
+Reads files; believes the trust file only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger_client.accounting.emissions.products import factor_for
+from ledger_client.accounting.formats.civil_time import civil
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.balance.form import FILE, Form, OffsetFile
+from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
+from ledger_client.balance.result import Base, StatedOffset
+from ledger_client.certificates.mcert.verify import verify_certificate
+from ledger_client.claims.claim import Offset, Retire
+from ledger_client.errors import VerificationError
+from ledger_client.recompute.proven import proven
+from ledger_client.recompute.sources import files_read
+from ledger_client.verification.trust import Trust
+
+_WILD = frozenset("*?[")
+
+
+class Gathered(NamedTuple):
+    """What a balance is made of, and what its reader should know besides."""
+
+    terms: Terms
+    sources: list[Source]
+    slices: list[RetiredSlice]
+    offsets: list[GivenOffset]
+    notes: list[str]
+
+
+def gathered(form: Form, folder: Path, trust: Trust, now: int) -> Gathered:
+    """Read and prove all files of a form; their paths are relative to ``folder``.
+
+    Raises:
+        AccountingError: there is no such file, or one does not belong to the balance.
+        FileError: a file cannot be read.
+        VerificationError: a statement is not proven.
+    """
+    sources, notes = list[Source](), list[str]()
+    for number, site in enumerate(form.sites, 1):
+        where = f"{FILE}.site {number}"
+        files, rows = (list(_paths(folder, names, where)) for names in (site.files, site.rows))
+        found = proven(files, rows, trust, now)
+        notes += [f"{found.gateway}: {note}" for note in found.notes]
+        for stated in found.statements:
+            if stated.record in found.superseded:
+                told = "a later version in the files supersedes a statement of it"
+                refuse("T4", f"{where}: {found.gateway}", told, "give the rows of the last version")
+            sources.append(Source(found.gateway, stated, site.loads, site.emissions))
+    slices = [
+        _retired(path, group.salt, trust, now)
+        for number, group in enumerate(form.certificates, 1)
+        for path in _paths(folder, group.files, f"{FILE}.certificates {number}")
+    ]
+    offsets = [_offset(one, folder, f"{FILE}.offset {number}") for number, one in enumerate(form.offsets, 1)]
+    return Gathered(_terms(form, folder), sources, slices, offsets, notes)
+
+
+def _terms(form: Form, folder: Path) -> Terms:
+    base = None
+    if form.base is not None:
+        document = _digest(folder, form.base.document, f"{FILE}.base")
+        base = Base(form.base.from_ms, form.base.to_ms, form.base.mass_g, document)
+    return Terms(
+        form.party, form.from_ms, form.to_ms, form.civil_min, form.zone, form.deliverable, form.boundary,
+        form.exclusions, form.average, form.residual, form.partial, base,
+    )  # fmt: skip
+
+
+def _paths(folder: Path, names: Sequence[str], where: str) -> Iterator[Path]:
+    """The files of a name; of one with wildcards all that there are, in their order."""
+    for name in names:
+        if not _WILD & set(name):
+            yield folder / name
+            continue
+        path = Path(name)
+        if path.is_absolute():
+            refuse("B4", where, f"{name}: an absolute path has no wildcards", "write it relative to the balance's file")
+        found = sorted(folder.glob(name))
+        if not found:
+            refuse("B4", where, f"no file is like {name}", "paths are relative to the folder of the balance's file")
+        yield from found
+
+
+def _retired(path: Path, salt: bytes | None, trust: Trust, now: int) -> RetiredSlice:
+    """The slice that a certificate file is about. Refuses one that is not retired (B1)."""
+    (data,) = files_read([path])
+    try:
+        found = verify_certificate(data, trust, now)
+    except VerificationError as error:
+        told = f"it is not verified: {error}"
+        refuse("V1", str(path), told, f"meterseal-ledger certificate verify {path.name} says more")
+    deed = found.traced.last.deed
+    if not isinstance(deed, Retire):
+        refuse("B1", str(path), f"its units are {found.traced.status}", "give a file whose last claim retires them")
+    made, factor = found.traced.certificate, None
+    if found.node.factor_series is not None:
+        factor = Chosen(*factor_for(found.plan, found.node, civil(made.from_ms, found.plan.civil_min).year))
+    return RetiredSlice(
+        made.id, found.traced.part, made.from_ms, made.to_ms, found.node.zone, made.device,
+        found.traced.last.signed.claim.party, deed.from_ms, deed.to_ms, deed.beneficiary, salt, factor,
+    )  # fmt: skip
+
+
+def _offset(one: OffsetFile, folder: Path, where: str) -> GivenOffset:
+    document = _digest(folder, one.document, where)
+    offset = Offset(one.registry, one.project, one.vintage, one.first, one.last, document)
+    return GivenOffset(StatedOffset(offset, one.each_kg), one.device)
+
+
+def _digest(folder: Path, name: str, where: str) -> bytes:
+    """SHA-256 of a document."""
+    (path,) = _paths(folder, [name], where)
+    (data,) = files_read([path])
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,144 @@
+"""Result of a certificate file's verification, in words and as JSON. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from ledger_client.accounting.formats.numbers import MILLI, scaled
+from ledger_client.certificates.mcert.steps import CERTIFICATE_STEPS, CertificateError
+from ledger_client.certificates.mcert.verify import Proven
+from ledger_client.claims.claim import Export, Retire, Withdraw
+from ledger_client.times import rfc3339, rfc3339_ms
+from ledger_client.verification.explain import clean
+
+_KEYS: Final = (
+    "verified", "step", "error", "rule", "detail", "fix", "certificate", "slice", "units", "status", "holder",
+    "purpose", "use", "for", "exported", "reason", "issuer", "registry", "issued", "since", "expires", "gateway",
+    "node", "device", "zone", "from", "to", "energy", "edges", "statement", "version", "complete", "stated", "plan",
+    "attested", "unconfirmed", "batches", "online",
+)  # fmt: skip
+_ANSWER: Final[dict[str, Any]] = dict.fromkeys(_KEYS)
+
+
+def proven_json(proven: Proven) -> dict[str, Any]:
+    """The facts for ``--json``, always with the same keys. Times are RFC 3339, energy is in Wh as text."""
+    told, row = proven.traced, proven.row
+    origin, deed = told.issue.origin, told.last.deed
+    facts: dict[str, Any] = {
+        "verified": True,
+        "certificate": told.certificate.id.hex(),
+        "slice": list(told.part),
+        "units": told.certificate.units,
+        "status": told.status,
+        "holder": told.holder,
+        "issuer": told.certificate.issuer,
+        "registry": told.registry,
+        "issued": rfc3339(proven.issued_s),
+        "since": rfc3339(proven.time_s),
+        "expires": rfc3339_ms(told.issue.expires_ms) if told.issue.expires_ms is not None else None,
+        "gateway": origin.gateway,
+        "node": origin.node,
+        "device": dict(proven.device),
+        "zone": proven.node.zone,
+        "from": rfc3339_ms(row.from_ms),
+        "to": rfc3339_ms(row.to_ms),
+        "energy": str(_wh(row.amount or 0)),
+        "edges": [
+            {"point": edge.point, "from": str(_wh(edge.start)), "to": str(_wh(edge.end))} for edge in proven.edges
+        ],
+        "statement": told.issue.period.hex(),
+        "version": proven.choice.version,
+        "complete": proven.complete,
+        "stated": rfc3339(proven.stated_s),
+        "plan": proven.choice.plan.hex(),
+        "attested": [{"verifier": verifier, "level": level} for verifier, level in proven.attested],
+        "unconfirmed": list(proven.unconfirmed),
+    }
+    match deed:
+        case Retire(_, _, purpose, from_ms, to_ms, beneficiary):
+            use = [rfc3339_ms(from_ms), rfc3339_ms(to_ms)]
+            facts |= {"purpose": purpose, "use": use, "for": beneficiary.hex() if beneficiary else None}
+        case Export(_, _, registry, reference):
+            facts["exported"] = {"registry": registry, "reference": reference}
+        case Withdraw(_, reason):
+            facts["reason"] = reason
+    return _ANSWER | facts
+
+
+def refused_json(error: CertificateError) -> dict[str, Any]:
+    """The answer for ``--json`` when verification stopped: the same keys, with what stopped it and no facts."""
+    stopped = {"verified": False, "step": error.step, "error": CERTIFICATE_STEPS[error.step], "rule": error.rule}
+    return (
+        _ANSWER
+        | stopped
+        | {"detail": error.detail, "fix": error.way_out, "edges": [], "attested": [], "unconfirmed": []}
+    )
+
+
+def steps_in_words(proven: Proven) -> list[str]:
+    """The nine steps, each with what it established."""
+    told, row, choice = proven.traced, proven.row, proven.choice
+    by = ", ".join(f"{verifier} ({level})" for verifier, level in proven.attested)
+    said = {
+        1: "row, readings, plan, statement and claims are well formed",
+        2: f"{', '.join(proven.senders)} signed the claims, and they are in the log of {told.registry}",
+        3: f"the rules give {_slice(proven)} the status {told.status}, holder {told.holder}",
+        4: f"{told.certificate.units} units were issued, and the row has {_wh(row.amount or 0)} Wh, {row.status}",
+        5: "the row is under the root of the statement's rows",
+        6: f"gateway {told.issue.origin.gateway} signed the statement, version {choice.version}",
+        7: f"plan {proven.plan.name} ruled the interval; {told.registry} certifies its node {row.node}",
+        8: "the readings at both edges give the row, byte for byte",
+        9: f"attested by {by}" if by else "not attested, and the trust file asks for no verifier",
+    }
+    return [f"{number} {CERTIFICATE_STEPS[number]:<9} ✓ {clean(text)}" for number, text in said.items()]
+
+
+def facts_in_words(proven: Proven, asked: Sequence[str]) -> list[str]:
+    """Whose units, made when and where, from which registers. ``asked``: lines of what was asked besides the file."""
+    told, row, device = proven.traced, proven.row, proven.device
+    begin, end = told.part
+    lines = [
+        f"VERIFIED: {end - begin} Wh, {told.status} by {told.holder}" if told.status != "withdrawn" else
+        f"VERIFIED: WITHDRAWN by {told.certificate.issuer}, these units are nobody's",
+        f"  certificate    {told.certificate.id.hex()}",
+        f"  slice          {_slice(proven)} of {told.certificate.units}",
+        f"  made           {rfc3339_ms(row.from_ms)} to {rfc3339_ms(row.to_ms)}, zone {proven.node.zone or 'not said'}",
+        f"  device         {device['id']}, {device['name']}: {device['source']}, {device['technology']}",
+        f"  capacity       {device['capacity']} W, commissioned {device['commissioned']}, at {device['location']}",
+        f"  node           {row.node} of gateway {told.issue.origin.gateway}",
+        *(f"  register       {edge.point}: {_wh(edge.start)} to {_wh(edge.end)} Wh" for edge in proven.edges),
+        f"  issued         {rfc3339(proven.issued_s)} by {told.certificate.issuer}, in the log of {told.registry}",
+        *_deed(proven),
+        f"  statement      {told.issue.period.hex()}, version {proven.choice.version}, "
+        f"{'complete' if proven.complete else 'not complete'}",
+        *(f"  not confirmed  {line}" for line in proven.unconfirmed),
+        *asked,
+    ]  # fmt: skip
+    return [clean(line) for line in lines]
+
+
+def _deed(proven: Proven) -> Iterator[str]:
+    since, told = rfc3339(proven.time_s), proven.traced
+    if told.issue.expires_ms is not None:
+        yield f"  expires        {rfc3339_ms(told.issue.expires_ms)}"
+    match told.last.deed:
+        case Retire(_, _, purpose, from_ms, to_ms, beneficiary):
+            yield f"  retired        {since} for {purpose}, use of {rfc3339_ms(from_ms)} to {rfc3339_ms(to_ms)}"
+            if beneficiary is not None:
+                yield f"  for            {beneficiary.hex()} (SHA-256 of a salt and a name)"
+        case Export(_, _, registry, reference):
+            yield f"  exported       {since} to {registry}, reference {reference}"
+        case Withdraw(_, reason):
+            yield f"  withdrawn      {since}: {reason}"
+        case _:
+            yield f"  held since     {since}"
+
+
+def _slice(proven: Proven) -> str:
+    return "[{}, {})".format(*proven.traced.part)
+
+
+def _wh(milli: int) -> Decimal:
+    return scaled(milli, MILLI)

@@ -1,0 +1,206 @@
+"""Commands ``meterseal-ledger certificate prove`` and ``verify``: the ``.mcert`` file of a slice."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger_client.cli.certificates.common import CA, JSON, TRUST, opened, since_block
+from ledger_client.cli.terminal.options import FORCE, UsageError, access, addresses, demand_replaceable
+from ledger_client.errors import VerificationError
+from ledger_client.verification.explain import clean
+from ledger_client.verification.online_facts import NOTHING_ASKED, OnlineFacts
+from ledger_client.verification.trust import Trust, load_trust
+
+if TYPE_CHECKING:
+    from ledger_client.certificates.holding.parts import Written
+    from ledger_client.certificates.mcert.prove import Evidence
+    from ledger_client.certificates.mcert.verify import Proven
+    from ledger_client.certificates.over_issued import Issued
+    from ledger_client.ledgers.registry import RegistryClient
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("certificate", metavar="CERT[:A-B]")
+@click.argument("files", metavar="FILE…", nargs=-1, type=_PATH)
+@click.option("--rows", multiple=True, metavar="FILE.mrows", type=_PATH, help="the statement's")
+@click.option("--registry", metavar="NAME=URL", help="has the claims; without it FILEs have them")
+@CA
+@click.option("-o", "--output", required=True, type=_PATH, metavar="FILE.mcert")
+@FORCE
+def prove(
+    certificate: str, files: tuple[Path, ...], rows: tuple[Path, ...], registry: str | None, ca: Path | None,
+    output: Path, force: bool,
+) -> None:  # fmt: skip
+    """Write the file that proves units A to B of CERT, B not included; without :A-B all of them.
+
+    FILEs are batches and proofs (.mseal) with statement, plan and readings, claims of a party's folder, and older
+    .mcert files of the same interval: whoever has one of those needs nothing else but the claims since.
+    """
+    from ledger_client.certificates.holding.parts import written
+    from ledger_client.certificates.mcert.file import is_certificate_file
+    from ledger_client.certificates.mcert.prove import Evidence
+    from ledger_client.certificates.mcert.prove import prove as proved
+    from ledger_client.durable_files import whole_file
+
+    asked = written(certificate)
+    if ca is not None and registry is None:
+        raise UsageError("--ca has no effect without --registry", "add --registry NAME=URL")
+    demand_replaceable(output, "certificate file (.mcert)", is_certificate_file, force=force)
+    evidence = Evidence.read(files, rows)
+    cert = _certificate(evidence, asked, registry, ca)
+    data = proved(evidence, cert, asked.part).encode()
+    try:
+        with whole_file(output) as target:
+            target.write(data)
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
+    click.echo(f"wrote {output}: {cert.hex()}, {len(data)} bytes")
+
+
+@click.command()
+@click.argument("file", metavar="FILE.mcert", type=_PATH)
+@TRUST
+@click.option("--batches", multiple=True, metavar="PATH", type=_PATH,
+              help="batches and proofs, or a folder, with the newest statements; may be given again")  # fmt: skip
+@click.option("--online", is_flag=True, help="ask registries about the units since, and for another certificate")
+@click.option("--registry", "registries", multiple=True, metavar="NAME=URL",
+              help="for --online: where it serves, or a node of its chain")  # fmt: skip
+@CA
+@since_block
+@JSON
+def verify(
+    file: Path, trust_file: Path, batches: tuple[Path, ...], online: bool, registries: tuple[str, ...],
+    ca: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Walk back from units of a certificate to signed registers: exit 0 verified, 1 not verified.
+
+    Nothing but the trust file is needed. With --batches the statement is recomputed, and must still give the units.
+    With --online the certificate's registry, and every other one that is given, must say that the units have this
+    status and that no other certificate has the interval.
+    """
+    from ledger_client.certificates.mcert.steps import CERTIFICATE_STEPS, CertificateError
+    from ledger_client.certificates.mcert.verify import verify_certificate
+    from ledger_client.certificates.mcert.words import facts_in_words, proven_json, refused_json, steps_in_words
+
+    if not online and (registries or ca):
+        raise UsageError("--registry and --ca have no effect without --online", "add --online")
+    trust, now = load_trust(trust_file), int(time.time())
+    for warning in trust.warnings:
+        click.echo(f"warning: {trust.source}: {warning}", err=True)
+    try:
+        data = _read(file)
+        proven = verify_certificate(data, trust, now, facts=_facts(data, trust, registries, ca))
+    except CertificateError as error:
+        why = f"NOT VERIFIED, step {error.step} ({CERTIFICATE_STEPS[error.step]}): {clean(error.detail)}"
+        click.echo(json.dumps(refused_json(error)) if as_json else f"{why}\n  fix: {error.way_out}")
+        sys.exit(1)
+    told, issued = _online(proven, registries, ca, trust) if online else (None, [])
+    objections = _objections(proven, batches, trust, now, issued) if batches else None
+    if as_json:
+        more = {"batches": objections, "online": told}
+        click.echo(json.dumps(proven_json(proven) | more, ensure_ascii=False))
+    else:
+        asked = [*_in_words(objections, "--batches", "the newest statement still gives these units")]
+        asked += _in_words(told, "--online", "the units have this status, and no other certificate has the interval")
+        click.echo("\n".join([*steps_in_words(proven), "", *facts_in_words(proven, asked)]))
+    sys.exit(1 if told or objections else 0)
+
+
+def _read(file: Path) -> bytes:
+    from ledger_client.certificates.mcert.file import MAX_FILE
+
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", "give the path of a .mcert file") from None
+
+
+def _facts(data: bytes, trust: Trust, registries: Sequence[str], ca: Path | None) -> OnlineFacts:
+    """What chains say of claims that stand there; nothing without ``--online``. A file that cannot be read has none."""
+    from ledger_client.online.claims_on_chain import refresh_claims
+
+    urls = addresses("--registry", registries)
+    try:
+        return refresh_claims(data, trust, urls, access=access(ca, urls.values())) if urls else NOTHING_ASKED
+    except VerificationError:
+        return NOTHING_ASKED
+
+
+def _certificate(evidence: Evidence, asked: Written, registry: str | None, ca: Path | None) -> bytes:
+    """The id that is meant; the claims about it are in ``evidence`` then."""
+    from ledger_client.certificates.holding.parts import resolved
+    from ledger_client.claims.given_claim import GivenClaim
+    from ledger_client.formats.bundle import decode_locator, is_locator
+
+    cert = resolved(asked, evidence.issued()).cert
+    if registry is None:
+        return cert
+    with closing(opened(registry, ca)) as client:
+        shown = client.certificate(cert)
+    if shown is None:
+        raise UsageError(f"{client.name} has no certificate {cert.hex()}", "name the registry that it was issued at")
+    for claim in shown.claims:
+        if is_locator(claim.receipt):
+            evidence.add(GivenClaim(claim.entry, (), decode_locator(claim.receipt)))
+        else:
+            evidence.add(GivenClaim(claim.entry, (claim.receipt,)))
+    return cert
+
+
+def _online(proven: Proven, registries: Sequence[str], ca: Path | None, trust: Trust) -> tuple[list[str], list[Issued]]:
+    """What registries say against the file; and the certificates of the device in its month."""
+    from ledger_client.certificates.mcert.fate import contradictions, span
+
+    name = proven.traced.registry
+    with ExitStack() as stack:
+        clients = {one: stack.enter_context(closing(opened(f"{one}={url}", ca, trust=trust)))
+                   for one, url in addresses("--registry", registries).items()}  # fmt: skip
+        if name not in clients:
+            raise UsageError(f"--online: the registry {name} is to be asked", f"add --registry {name}=URL")
+        shown = clients[name].certificate(proven.traced.certificate.id)
+        listed = {one: list(client.of_device(*span(proven))) for one, client in clients.items()}
+        return contradictions(proven, shown, listed), _issued(clients[name], proven)
+
+
+def _issued(client: RegistryClient, proven: Proven) -> list[Issued]:
+    from ledger_client.certificates.mcert.batches import month
+    from ledger_client.certificates.over_issued import Issued, made_up
+    from ledger_client.claims.certificate import RETIRED
+    from ledger_client.claims.claim import parse_claim
+
+    found = []
+    for shown in client.of_device(proven.traced.certificate.device, *month(proven)):
+        whole = client.certificate(shown.certificate.id) if any(s.status == RETIRED for s in shown.slices) else None
+        claims = [parse_claim(one.entry).claim for one in whole.claims] if whole else []
+        found.append(Issued(shown.certificate, shown.slices, made_up(claims)))
+    return found
+
+
+def _objections(proven: Proven, batches: Sequence[Path], trust: Trust, now: int, issued: Sequence[Issued]) -> list[str]:
+    from ledger_client.certificates.mcert.batches import objections
+    from ledger_client.certificates.recomputed import by_gateway, files_of
+    from ledger_client.collector import seldom
+    from ledger_client.recompute.run import recompute
+
+    with seldom():
+        groups = by_gateway(files_of(batches)).values()
+        results = [recompute(paths, trust, now, keep_rows=True) for paths in groups]
+    return list(objections(proven, results, issued))
+
+
+def _in_words(found: Sequence[str] | None, option: str, good: str) -> list[str]:
+    """What was asked besides the file, and what came of it."""
+    if found is None:
+        return [f"  not asked      {option}: whether {good}"]
+    return [f"  NO             {line}" for line in found] or [f"  still so       {good}"]

@@ -1,0 +1,222 @@
+"""Commands that claim something of certificates that are there: transfer, retire, export, withdraw; and attest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger_client.cli.certificates.common import claim_json, connected, refusal_json, say, sends
+from ledger_client.cli.terminal.options import UsageError, moment
+from ledger_client.verification.trust import load_trust
+
+if TYPE_CHECKING:
+    from ledger_client.certificates.holding.sending import Sender, Sent
+    from ledger_client.claims.claim import Deed, Export, Part, Retire, Transfer
+
+CERTS = click.argument("certs", metavar="CERT[:A-B]…", nargs=-1, required=True)
+_SALT = 16
+
+
+@click.command()
+@CERTS
+@click.argument("party")
+@sends
+def transfer(
+    certs: tuple[str, ...], party: str, folder: Path, registry: str, trust_file: Path, ca: Path | None, as_json: bool
+) -> None:
+    """Give certificates, or units A to B of them (B not included), to another PARTY."""
+    from ledger_client.claims.claim import Transfer
+
+    with connected(folder, registry, trust_file, ca) as sender:
+        _sent(sender, [Transfer(cert, part, party) for cert, part in _units(sender, certs, Transfer)], as_json)
+
+
+@click.command()
+@CERTS
+@click.option("--purpose", required=True, help="what for, in at most 64 bytes")
+@click.option("--period", required=True, metavar="FROM/TO", help="of the use, as 2026-10-01T00:00Z/2026-11-01T00:00Z")
+@click.option("--for", "whom", metavar="NAME", help="whose use it is: only a salted hash of the name is published")
+@sends
+def retire(
+    certs: tuple[str, ...], purpose: str, period: str, whom: str | None, folder: Path, registry: str, trust_file: Path,
+    ca: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Use certificates, or units A to B of them, up: nobody can use them again."""
+    from ledger_client.claims.claim import Retire
+
+    begin_ms, end_ms = (
+        moment("--period", text) * 1000 for text in (period.partition("/")[0], period.partition("/")[2])
+    )
+    if begin_ms >= end_ms:
+        raise UsageError(f"--period {period}: it ends before it begins", "give FROM/TO")
+    with connected(folder, registry, trust_file, ca) as sender:
+        units = _units(sender, certs, Retire)
+        hidden, more = None if whom is None else _hidden(folder, whom), dict[str, str]()
+        if hidden is not None:
+            more = {"for": hidden[0].hex(), "salt": hidden[1].hex()}
+        whose = None if hidden is None else hidden[0]
+        _sent(sender, [Retire(cert, part, purpose, begin_ms, end_ms, whose) for cert, part in units], as_json, more)
+
+
+@click.command()
+@CERTS
+@click.option("--to-registry", "other", required=True, metavar="NAME", help="where they are from now on")
+@click.option("--reference", required=True, help="under which they are there")
+@sends
+def export(
+    certs: tuple[str, ...], other: str, reference: str, folder: Path, registry: str, trust_file: Path, ca: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Let certificates, or units A to B of them, leave for another registry."""
+    from ledger_client.claims.claim import Export
+
+    with connected(folder, registry, trust_file, ca) as sender:
+        _sent(sender, [Export(cert, part, other, reference) for cert, part in _units(sender, certs, Export)], as_json)
+
+
+@click.command()
+@click.argument("certs", metavar="CERT…", nargs=-1, required=True)
+@click.option("--reason", required=True, help="why, in at most 128 bytes")
+@sends
+def withdraw(
+    certs: tuple[str, ...], reason: str, folder: Path, registry: str, trust_file: Path, ca: Path | None, as_json: bool
+) -> None:
+    """Take certificates back that you issued, while their first holder has all units: their hours are free again."""
+    from ledger_client.certificates.holding.parts import demand_apart, resolved, written
+    from ledger_client.certificates.holding.sending import kept
+    from ledger_client.claims.certificate import certificate_of
+    from ledger_client.claims.claim import Issue, Withdraw
+
+    read = [written(text) for text in certs]
+    if any(one.part is not None for one in read):
+        raise UsageError("CERT:A-B: a certificate is withdrawn whole (R4)", "leave :A-B out")
+    with connected(folder, registry, trust_file, ca) as sender:
+        claims = (signed.claim for signed, _ in kept(folder, sender.registry.name))
+        own = [certificate_of(claim, claim.deed).id for claim in claims if isinstance(claim.deed, Issue)]
+        named = [resolved(one, own) for one in read]
+        demand_apart(named)
+        _sent(sender, [Withdraw(one.cert, reason) for one in named], as_json)
+
+
+@click.command()
+@click.argument("statement", metavar="STATEMENT")
+@click.option("--level", required=True, help="of assurance, as limited or reasonable")
+@click.option("--verdict", required=True, help="the opinion; `positive` is what policies count")
+@click.option(
+    "--report", required=True, type=click.Path(path_type=Path), metavar="FILE", help="only its hash is published"
+)
+@sends
+def attest(
+    statement: str, level: str, verdict: str, report: Path, folder: Path, registry: str, trust_file: Path,
+    ca: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Attest a STATEMENT, its proof (.mseal) or its record hash, as a verifier."""
+    from ledger_client.claims.claim import Attest
+
+    try:
+        with report.open("rb") as file:
+            document = hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UsageError(f"{report}: {error.strerror}", "give the path of the report") from None
+    record = _statement(statement, trust_file)
+    with connected(folder, registry, trust_file, ca) as sender:
+        _sent(sender, [Attest(record, level, verdict, document)], as_json, {"period": record.hex()})
+
+
+def _statement(text: str, trust_file: Path) -> bytes:
+    """The record hash of a statement, by itself or of its proof."""
+    from ledger_client.errors import VerificationError
+    from ledger_client.formats.bundle import Bundle
+    from ledger_client.formats.record import Event, record_hash
+    from ledger_client.recompute.sources import files_read
+    from ledger_client.verification.verify import verify
+
+    if len(text) == 64 and all(letter in "0123456789abcdef" for letter in text.lower()):
+        return bytes.fromhex(text)
+    (data,) = files_read([Path(text)])
+    try:
+        proven = verify(data, load_trust(trust_file), int(time.time()), kind="event")
+    except VerificationError as error:
+        click.echo(f"NOT PROVEN: {text}: {error}", err=True)
+        sys.exit(1)
+    if not isinstance(proven.body, Event) or proven.body.name != "period":
+        raise UsageError(f"{text}: is no proof of a statement", "give the .mseal of an event `period`")
+    return record_hash(Bundle.parse(data).record)
+
+
+def _units(sender: Sender, certs: Iterable[str], kind: type[Transfer | Retire | Export]) -> list[tuple[bytes, Part]]:
+    """What was asked for, each certificate with units that are held next to each other; of one of which none is held
+    any more those that a claim of this kind was of."""
+    from ledger_client.accounting.formats.refusal import refuse
+    from ledger_client.certificates.holding.parts import demand_apart, resolved, runs, written
+
+    read, party = [written(text) for text in certs], sender.party.name
+    held = {shown.certificate.id: shown.slices for shown in sender.registry.of_holder(party)}
+    had = [deed for deed in sender.deeds() if isinstance(deed, kind)]
+    named = [resolved(one, [*held, *(deed.cert for deed in had)]) for one in read]
+    demand_apart(named)
+    found: list[tuple[bytes, Part]] = []
+    for one in named:
+        parts = [one.part] if one.part is not None else runs(held.get(one.cert, ()), party)
+        parts = parts or [deed.part for deed in had if deed.cert == one.cert]
+        if not parts:
+            refuse("R3", one.text, "no unit of it is held by this party", "see meterseal-ledger certificate list")
+        found += [(one.cert, part) for part in parts]
+    return found
+
+
+def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: Mapping[str, str] | None = None) -> None:
+    """Send them all, once it is foreseen that the registry takes them all; else none, and exit code 1. What it would
+    refuse because this party has claimed the same already is done."""
+    from ledger_client.certificates.holding.foresight import foresee
+    from ledger_client.certificates.holding.sending import bare
+    from ledger_client.certificates.holding.telling import told
+    from ledger_client.claims.claim import Export, Retire, Transfer, Withdraw
+    from ledger_client.errors import Refused
+
+    foreseen = list(zip(deeds, foresee(sender, deeds), strict=True))
+    before = {bare(deed) for deed in sender.deeds() if isinstance(deed, Transfer | Retire | Export | Withdraw)}
+    done = [deed for deed, error in foreseen if error is not None and bare(deed) in before]
+    refused = [{"deed": told(d), **refusal_json(error)} for d, error in foreseen if error is not None and d not in done]
+    sent: list[Sent] = []
+    for deed in () if refused else deeds:
+        try:
+            if deed not in done:
+                sent.append(sender.send(deed))
+        except Refused as error:  # somebody was faster
+            refused = [{"deed": told(deed), **refusal_json(error)}]
+            break
+    lines = [f"claimed before: {told(deed)}" for deed in done]
+    lines += [f"claim {one.signed.claim.number}: {told(one.signed.claim.deed)}" for one in sent]
+    lines += [f"{name}: {value}" for name, value in (more or {}).items()]
+    claims = [{**claim_json(one), "deed": told(one.signed.claim.deed)} for one in sent]
+    if refused:
+        lines.append("REFUSED, and nothing after it was sent:" if sent else "REFUSED, nothing was sent:")
+        lines += ["  {deed}: {title}: {detail} ({rule})".format(**one) for one in refused]
+    facts = {"done": not refused, "claims": claims, "before": [told(deed) for deed in done], "refused": refused}
+    say({**facts, **(more or {})}, lines, as_json)
+    sys.exit(1 if refused else 0)
+
+
+def _hidden(folder: Path, whom: str) -> tuple[bytes, bytes]:
+    """(SHA-256(salt ‖ name), salt), which are in the party's folder before anything is claimed (Z3)."""
+    from ledger_client.durable_files import write_text
+
+    salt = secrets.token_bytes(_SALT)
+    hashed = hashlib.sha256(salt + whom.encode()).digest()
+    kept = folder / "for"
+    try:
+        kept.mkdir(mode=0o700, exist_ok=True)
+        facts = {"for": hashed.hex(), "salt": salt.hex(), "name": whom}
+        write_text(kept / f"{hashed.hex()}.json", json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(f"{kept}: {error.strerror}", "give a folder that may be written in") from None
+    return hashed, salt
