@@ -94,12 +94,24 @@ class Registries:
         return replace(told, asking=key in self._open)
 
     def _work(self) -> None:
+        try:
+            self._ask_all()
+        except BaseException:  # a defect: whoever looks next begins anew
+            with self._changed:
+                self._open.clear()
+                self._ended()
+            raise
+
+    def _ended(self) -> None:
+        self._working = False
+        self._changed.notify_all()
+
+    def _ask_all(self) -> None:
         away: dict[str, Said] = {}
         while True:
             with self._changed:
                 if not self._open:
-                    self._working = False
-                    self._changed.notify_all()
+                    self._ended()
                     return
                 key = next(iter(self._open))
             told = Told(key[0], None, away[key[0]], False) if key[0] in away else self._ask(*key)
