@@ -34,6 +34,11 @@ _OPTIONS = (
     click.option("-o", "--output", metavar="DIR", type=click.Path(path_type=Path),
                  help=f"where {JSON_FILE}, {CSV_FILE} and {PAGE_FILE} go"),
     click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="of the page"),
+    click.option("--sign", is_flag=True, help="claim it at a registry, with --key and --registry"),
+    click.option("--key", "folder", metavar="DIR", type=click.Path(path_type=Path),
+                 help="for --sign: the party's folder (`meterseal-ledger party new`)"),
+    click.option("--registry", metavar="NAME=URL", help="for --sign: where the claim is ordered"),
+    click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of an https address"),
     click.option("--check", "claim", metavar="CLAIM", type=click.Path(path_type=Path),
                  help="compare a signed balance with what its files give"),
     click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else"),
@@ -71,7 +76,8 @@ def neutrality(**given: Any) -> None:
 
 
 def _run(
-    *, form: Path, trust_file: Path, output: Path | None, lang: str, claim: Path | None, as_json: bool, force: bool
+    *, form: Path, trust_file: Path, output: Path | None, lang: str, sign: bool, folder: Path | None,
+    registry: str | None, ca: Path | None, claim: Path | None, as_json: bool, force: bool,
 ) -> Result:  # fmt: skip
     from ledger_client.accounting import factors
     from ledger_client.accounting.formats.refusal import AccountingError
@@ -79,11 +85,12 @@ def _run(
     from ledger_client.balance.form import parse_form
     from ledger_client.balance.words import finding_in_words, in_words
 
+    _demand_together(sign=sign, folder=folder, registry=registry, ca=ca, claim=claim, output=output)
     trust = load_trust(trust_file)
     read = parse_form(_form_bytes(form), factors.load())
     try:
         result, notes = _made(read, form.parent, trust)
-        deed = None if claim is None else claim_of(result)
+        deed = claim_of(result) if sign or claim is not None else None
     except FileError:
         raise
     except (AccountingError, VerificationError) as error:
@@ -95,6 +102,8 @@ def _run(
         facts["files"] = [str(path) for path in _written(result, output, lang, force=force)]
     if deed is not None and claim is not None:
         _compared(claim, deed, result, trust, as_json=as_json)
+    if deed is not None and sign and folder is not None and registry is not None and output is not None:
+        facts["claim"] = _signed(deed, result, folder, registry, trust_file, ca, output / CLAIM_FILE)
     if as_json:
         told = {
             "party": result.party, "neutralised": result.neutralised,
@@ -107,6 +116,17 @@ def _run(
         for path in facts.get("files", ()):
             click.echo(f"wrote {path}", err=True)
     return result
+
+
+def _demand_together(
+    *, sign: bool, folder: Path | None, registry: str | None, ca: Path | None, claim: Path | None, output: Path | None
+) -> None:
+    if sign and (folder is None or registry is None or output is None):
+        raise UsageError("--sign needs --key, --registry and -o", "give the party's folder, NAME=URL, and a folder")
+    if not sign and (folder is not None or registry is not None or ca is not None):
+        raise UsageError("--key, --registry and --ca have no effect without --sign", "leave them out, or sign")
+    if sign and claim is not None:
+        raise UsageError("--check compares a claim that is signed", "leave out --sign")
 
 
 def _form_bytes(path: Path) -> bytes:
@@ -159,12 +179,38 @@ def _demand_own(path: Path, mark: bytes, *, force: bool) -> None:
     demand_replaceable(path, f"{path.name} of a balance", has, force=force)
 
 
+def _signed(
+    deed: Balance, result: Result, folder: Path, registry: str, trust_file: Path, ca: Path | None, path: Path
+) -> dict[str, Any]:
+    """Claim it; the claim with its receipt lies beside the balance. Exit code 1 where the registry refuses."""
+    from ledger_client.cli.certificates.common import claim_json, connected
+    from ledger_client.durable_files import whole_file
+    from ledger_client.enrolment.party_folder import load
+    from ledger_client.errors import Refused
+    from ledger_client.formats.statement import attach_receipts
+
+    party = load(folder)
+    if party.name != result.party:
+        told = f"{folder}: is of {party.name}, and the balance is of {result.party}"
+        raise UsageError(told, "give the folder of the balance's party")
+    try:
+        with connected(folder, registry, trust_file, ca) as sender:
+            sent = sender.send(deed)
+    except Refused as error:
+        click.echo(clean(f"REFUSED by the registry: {error.title}: {error.detail}"), err=True)
+        sys.exit(1)
+    with whole_file(path) as file:
+        file.write(attach_receipts(sent.signed.entry, [sent.receipt]))
+    click.echo(f"claim {sent.signed.claim.number} of {party.name} is at the registry: {path}", err=True)
+    return claim_json(sent)
+
+
 def _compared(path: Path, made: Balance, result: Result, trust: Trust, *, as_json: bool) -> None:
     """Ends with exit code 1 where a claim does not count, or says otherwise."""
     from ledger_client.balance.citing import Difference, differences
     from ledger_client.certificates.mcert.claims import counted
-    from ledger_client.certificates.mcert.file import GivenClaim
     from ledger_client.claims.claim import Balance
+    from ledger_client.claims.given_claim import GivenClaim
     from ledger_client.formats.statement import detach_receipts
     from ledger_client.recompute.sources import files_read
     from ledger_client.verification.online_facts import NOTHING_ASKED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from ledger_client.claims.answers import Shown, parse_list, parse_party, parse_shown
@@ -35,6 +35,10 @@ class HttpRegistry:
         if answer.media_type != COSE or not answer.body:
             raise LedgerUnavailable(Message("http-no-receipt", answer=answer.said))
         return answer.body
+
+    def submit_many(self, entries: Sequence[bytes]) -> list[bytes]:
+        """One behind the other."""
+        return [self.submit(entry) for entry in entries]
 
     def party(self, name: str) -> tuple[int, str | None]:
         """GET /parties/{party}/next."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from ledger_client.claims.answers import Shown
-from ledger_client.claims.claim import SignedClaim
 
 
 class RegistryClient(Protocol):
@@ -23,6 +22,13 @@ class RegistryClient(Protocol):
 
     def submit(self, entry: bytes) -> bytes:
         """Offer a claim (its entry); the same one again is harmless. Its receipt, or a locator, unverified."""
+        ...
+
+    def submit_many(self, entries: Sequence[bytes]) -> list[bytes]:
+        """``submit`` of claims of one party in their order, together where that costs less.
+
+        Raises Refused for the first that is not taken; those before it may have been.
+        """
         ...
 
     def party(self, name: str) -> tuple[int, str | None]:
@@ -43,16 +49,4 @@ class RegistryClient(Protocol):
 
     def close(self) -> None:
         """Let go of connections; no call may follow."""
-        ...
-
-
-class ClaimKeeper(Protocol):
-    """Signed claims, for registries that keep only what they say (a contract on a chain)."""
-
-    def keep(self, signed: SignedClaim) -> None:
-        """Keep a claim before it is offered; it is durable when this returns. Raises FileError."""
-        ...
-
-    def entry(self, claim: bytes) -> bytes | None:
-        """The entry of a claim, by its id; None: it is not here. Raises FileError."""
         ...

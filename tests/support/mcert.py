@@ -9,9 +9,10 @@ from typing import Any
 
 from ledger_client.accounting.formats.rows import Row, Rows, leaf_proof, parse_row, row_bytes, salted_leaf
 from ledger_client.certificates.mcert.edges import stated_edges
-from ledger_client.certificates.mcert.file import CertificateFile, GivenClaim
+from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.claims.certificate import certificate_of
 from ledger_client.claims.claim import Claim, Deed, Issue, Origin, parse_claim, sign_claim
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.merkle import Tree, leaf_hash

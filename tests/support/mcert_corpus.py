@@ -17,9 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ledger_client.accounting.formats.rows import Row, decimal
-from ledger_client.certificates.mcert.file import CertificateFile, GivenClaim
+from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.certificates.mcert.verify import POSITIVE
 from ledger_client.claims.claim import Attest, Export, Retire, Transfer, Withdraw
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.senml import Quality

@@ -1,26 +1,27 @@
 """Claims of a party on their way to a registry: signed, kept, sent, receipted, in that order. Files and network.
 
 In the party's folder ``outbox/REGISTRY/N.claim`` is a claim that was signed and has no receipt yet, and
-``claims/REGISTRY/N.claim`` one that has: its entry with the receipt in header 394. Each is on disk before the next step
-begins. Whoever begins repeats first what is left in the outbox: the registry gives the same claim its first receipt
-(R5), so that nothing is done twice, and nothing that was receipted is lost.
+``claims/REGISTRY/N.claim`` one that has: its entry with the receipt in header 394, or beside its place on a chain. Each
+is on disk before the next step begins. Whoever begins repeats first what is left in the outbox: the registry gives the
+same claim its first receipt (R5), so that nothing is done twice, and nothing that was receipted is lost.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from ledger_client.claims.claim import Claim, Deed, Retire, SignedClaim, parse_claim, sign_claim
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.durable_files import whole_file
 from ledger_client.enrolment.party_folder import Party, PartyFolderError
 from ledger_client.errors import BadReceipt, Refused, VerificationError
-from ledger_client.formats.statement import attach_receipts, detach_receipts
+from ledger_client.formats.bundle import decode_locator, is_locator
 from ledger_client.ledgers.registry import RegistryClient
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import check_receipt
@@ -28,6 +29,9 @@ from ledger_client.verification.vouching import check_receipt
 OUTBOX: Final = "outbox"
 CLAIMS: Final = "claims"
 SUFFIX: Final = ".claim"
+
+Check = Callable[[bytes, bytes], tuple[str, int]]
+"""(registry, Unix seconds) of an entry and what its registry gave for it; raises VerificationError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Sender:
     registry: RegistryClient
     trust: Trust
     now_s: Callable[[], int]
+    check: Check
     _following: int | None = field(default=None, init=False)
 
     def repeat(self) -> list[Sent | Refused]:
@@ -65,16 +70,41 @@ class Sender:
         Raises Refused: the registry says no for good, and nothing is left in the outbox; LedgerUnavailable: no answer
         now; VerificationError: its receipt does not hold. After these two the claim is repeated by the next run.
         """
+        sent = self._sent(*self._signed(deed, 0))
+        self._following = sent.signed.claim.number + 1
+        return sent
+
+    def send_all(self, deeds: Sequence[Deed]) -> list[Sent | Refused]:
+        """``send`` each of these, together where the registry takes several at once; what it refuses changes nothing of
+        the others."""
+        signed = [self._signed(deed, n) for n, deed in enumerate(deeds)]
+        done: list[Sent | Refused] = []
+        try:
+            receipts = self.registry.submit_many([entry for _, entry in signed])
+            done += [self._settled(*one, receipt) for one, receipt in zip(signed, receipts, strict=True)]
+        except Refused:  # one of them; the same claim again is harmless
+            for path, entry in signed:
+                try:
+                    done.append(self._sent(path, entry))
+                except Refused as error:
+                    done.append(error)
+                    break
+        taken = [one.signed.claim.number for one in done if isinstance(one, Sent)]
+        self._following = max(taken) + 1 if taken else None
+        for path, _ in signed[len(done) :]:
+            path.unlink()
+        return done + (self.send_all(deeds[len(done) :]) if len(done) < len(deeds) else [])
+
+    def _signed(self, deed: Deed, ahead: int) -> tuple[Path, bytes]:
+        """A claim so far ahead of the party's next one, in the outbox: its file and its entry."""
         if self._following is None:
             self._following = self.registry.party(self.party.name)[0]
-        claim = Claim(self.party.name, self._following, self.registry.name, self.now_s(), deed)
+        claim = Claim(self.party.name, self._following + ahead, self.registry.name, self.now_s(), deed)
         entry = sign_claim(claim, self.party.key)
         path = self._folder(OUTBOX) / f"{claim.number}{SUFFIX}"
         with whole_file(path) as file:
             file.write(entry)
-        sent = self._sent(path, entry)
-        self._following += 1
-        return sent
+        return path, entry
 
     def deeds(self) -> list[Deed]:
         """What this party has claimed at this registry and has the receipt of."""
@@ -90,11 +120,15 @@ class Sender:
         except Refused:
             path.unlink()
             raise
-        ledger, time_s = check_receipt(entry, receipt, self.trust, self.now_s())
+        return self._settled(path, entry, receipt)
+
+    def _settled(self, path: Path, entry: bytes, receipt: bytes) -> Sent:
+        ledger, time_s = self.check(entry, receipt)
         if ledger != self.registry.name:
             raise BadReceipt(f"the receipt is of the ledger {ledger}, not of {self.registry.name}", step=6)
         with whole_file(self._folder(CLAIMS) / path.name) as file:
-            file.write(attach_receipts(entry, [receipt]))
+            given = GivenClaim(entry, (), decode_locator(receipt)) if is_locator(receipt) else None
+            file.write((given or GivenClaim(entry, (receipt,))).encode())
         path.unlink()
         return Sent(parse_claim(entry), receipt, time_s)
 
@@ -103,8 +137,17 @@ class Sender:
 
 
 @contextmanager
-def sending(party: Party, registry: RegistryClient, trust: Trust, now_s: Callable[[], int]) -> Iterator[Sender]:
-    """A sender that nobody else of this folder sends beside. Raises PartyFolderError."""
+def sending(
+    party: Party, registry: RegistryClient, trust: Trust, now_s: Callable[[], int], check: Check | None = None
+) -> Iterator[Sender]:
+    """A sender that nobody else of this folder sends beside. Raises PartyFolderError.
+
+    ``check``: of places on a chain; without it what comes is a receipt, checked by the trust file.
+    """
+
+    def by_receipt(entry: bytes, receipt: bytes) -> tuple[str, int]:
+        return check_receipt(entry, receipt, trust, now_s())
+
     lock = party.file.parent / f".{OUTBOX}.lock"
     try:
         with lock.open("w") as file:
@@ -113,7 +156,7 @@ def sending(party: Party, registry: RegistryClient, trust: Trust, now_s: Callabl
             except BlockingIOError:
                 way_out = "wait for it, then repeat this command"
                 raise PartyFolderError(f"{lock.parent}: another command sends claims from here", way_out) from None
-            yield Sender(party, registry, trust, now_s)
+            yield Sender(party, registry, trust, now_s, check or by_receipt)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -124,8 +167,8 @@ def kept(folder: Path, registry: str) -> Iterator[tuple[SignedClaim, tuple[bytes
     """The claims of a party's folder that have their receipts, in order of number. Raises PartyFolderError."""
     for path in _files(folder / CLAIMS / registry):
         try:
-            entry, receipts = detach_receipts(path.read_bytes())
-            yield parse_claim(entry), receipts
+            given = GivenClaim.decode(path.read_bytes())
+            yield parse_claim(given.entry), given.receipts
         except (OSError, VerificationError) as error:
             raise PartyFolderError(f"{path}: is no claim: {error}", "restore it from a backup, or remove it") from None
 

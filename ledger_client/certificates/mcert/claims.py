@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ledger_client.certificates.mcert.file import GivenClaim
 from ledger_client.certificates.mcert.steps import CLAIMS, STATE, CertificateError, at
 from ledger_client.claims.certificate import Certificate, certificate_of
 from ledger_client.claims.claim import Attest, Balance, Deed, Issue, Part, Retire, SignedClaim, Withdraw, parse_claim
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.claims.memory_state import MemoryState
 from ledger_client.claims.registry import ISSUER, PARTY, VERIFIER, Roles, apply
 from ledger_client.errors import OutOfRange, PolicyNotMet, UnknownKey, UnknownLedger, VerificationError

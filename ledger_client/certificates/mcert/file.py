@@ -10,29 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ledger_client.accounting.formats.rows import SALT_SIZE, LeafProof, parse_row
-from ledger_client.errors import EncodeError, Malformed
+from ledger_client.claims.given_claim import GivenClaim
+from ledger_client.errors import Malformed
 from ledger_client.formats import cbor
-from ledger_client.formats.bundle import Locator, locator_map, parse_locator
 from ledger_client.formats.checks import MAX_BUNDLE, MAX_RECORD, array, blob, proof, table, within, writing
-from ledger_client.formats.statement import attach_receipts, detach_receipts
 
 VERSION: Final = 1
 SUFFIX: Final = ".mcert"
 MAX_FILE: Final = 16 << 20  # bytes
 MAX_EDGES: Final = 256  # readings: up to four of each point of a node
 MAX_CLAIMS: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class GivenClaim:
-    """A claim (its entry) with its receipts, or with the place where a chain is said to hold it."""
-
-    entry: bytes
-    receipts: tuple[bytes, ...] = ()
-    locator: Locator | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +45,7 @@ class CertificateFile:
                 "plan": self.plan,
                 "edges": list(self.edges),
                 "period": self.period,
-                "claims": [_plain(claim) for claim in self.claims],
+                "claims": [claim.plain() for claim in self.claims],
             }
         )
         with writing("certificate file"):
@@ -73,7 +63,7 @@ class CertificateFile:
         claims = array(fields["claims"], "claims", 1, MAX_CLAIMS)
         return cls(
             _row(fields["row"]), _member(fields["plan"], "the plan"), tuple(edges),
-            _member(fields["period"], "the period"), tuple(map(_claim, claims)),
+            _member(fields["period"], "the period"), tuple(map(GivenClaim.of, claims)),
         )  # fmt: skip
 
 
@@ -88,14 +78,6 @@ def is_certificate_file(path: Path) -> bool:
     return True
 
 
-def _plain(claim: GivenClaim) -> Any:
-    try:
-        attached = attach_receipts(claim.entry, claim.receipts)
-    except Malformed as error:
-        raise EncodeError(f"certificate file: {error.detail}") from None
-    return attached if claim.locator is None else [attached, locator_map(claim.locator)]
-
-
 def _member(value: object, what: str) -> bytes:
     if type(value) is not bytes:
         raise Malformed(f"{what} is not a byte string")
@@ -107,12 +89,3 @@ def _row(value: object) -> LeafProof:
     parse_row(row)
     size, index, path = proof(place, "row", 0)
     return LeafProof(blob(salt, "the row's salt", SALT_SIZE), within(row, MAX_RECORD, "the row"), size, index, path)
-
-
-def _claim(value: object) -> GivenClaim:
-    locator = None
-    if type(value) is list:
-        value, place = array(value, "a claim with its locator", 2, 2)
-        locator = parse_locator(place)
-    entry, receipts = detach_receipts(_member(value, "a claim"))
-    return GivenClaim(entry, receipts, locator)

@@ -15,15 +15,15 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import LeafProof, Rows, leaf_proof, parse_row, salt, salted_leaf
 from ledger_client.certificates.mcert.claims import part_of
 from ledger_client.certificates.mcert.edges import stated_edges
-from ledger_client.certificates.mcert.file import MAX_FILE, CertificateFile, GivenClaim, is_certificate_file
+from ledger_client.certificates.mcert.file import MAX_FILE, CertificateFile, is_certificate_file
 from ledger_client.claims.certificate import Certificate, certificate_of
 from ledger_client.claims.claim import Attest, Issue, Part, SignedClaim, is_claim, parse_claim
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import FileError, Malformed
 from ledger_client.formats.batch_file import BatchFile, is_batch_file
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import Event, parse_record, record_hash
-from ledger_client.formats.statement import detach_receipts
 
 
 class Known(NamedTuple):
@@ -40,7 +40,10 @@ class Known(NamedTuple):
 
     @property
     def place(self) -> int:
-        """Its entry in the log of its registry; 0 where no receipt of it tells."""
+        """Its entry in the log of its registry, or its block (claims of one block keep the order in which they are
+        given); 0 where nothing tells."""
+        if self.given.locator is not None:
+            return self.given.locator.block
         own = (r.index for r in map(parse_receipt, self.given.receipts) if r.ledger == self.signed.claim.registry)
         return min(own, default=0)
 
@@ -93,8 +96,8 @@ class Evidence:
                 self.proofs[record_hash(Bundle.parse(bundle).record)] = bundle
             for claim in old.claims:
                 self.add(claim)
-        elif _means_a_claim(data):
-            self.add(GivenClaim(*detach_receipts(data)))
+        elif (given := _claim_of(data)) is not None:
+            self.add(given)
         else:
             self.proofs[record_hash(Bundle.parse(data).record)] = data
 
@@ -186,11 +189,12 @@ def _overlap(one: Part, other: Part) -> bool:
     return one[0] < other[1] and other[0] < one[1]
 
 
-def _means_a_claim(data: bytes) -> bool:
+def _claim_of(data: bytes) -> GivenClaim | None:
     try:
-        return is_claim(data)
+        found = GivenClaim.decode(data)
+        return found if is_claim(found.entry) else None
     except Malformed:
-        return False
+        return None
 
 
 def _bytes(path: Path, most: int = -1) -> bytes:

@@ -18,6 +18,7 @@ from ledger_client.cli.certificates.common import (
     connected,
     refusal_json,
     say,
+    writes_on_chains,
 )
 from ledger_client.cli.terminal.options import UsageError, moment
 from ledger_client.times import rfc3339
@@ -47,6 +48,7 @@ ISSUED, ALREADY, COULD, REFUSED = "issued", "issued already", "could be issued",
 @click.option("--rows", "others", multiple=True, metavar="FILE.mrows", type=_PATH, help="of a statement that it uses")
 @click.option("--dry-run", is_flag=True, help="judge only: nothing is signed, nobody is asked")
 @CA
+@writes_on_chains
 @JSON
 def issue(
     statement: Path, files: tuple[Path, ...], trust_file: Path, node: str, holder: str, folder: Path | None,
@@ -129,6 +131,8 @@ def _issued(sender: Sender, hours: Sequence[Judged]) -> list[dict[str, Any]]:
     def name(deed: Issue) -> bytes:
         return certificate_of(Claim(sender.party.name, 0, sender.registry.name, 0, deed), deed).id
 
+    wanted = [deed for deed in deeds if name(deed) not in there and foreseen[deed.origin.from_ms] is None]
+    answers = dict(zip((deed.origin.from_ms for deed in wanted), sender.send_all(wanted), strict=True))
     results = []
     for hour in hours:
         if hour.deed is None:
@@ -138,14 +142,10 @@ def _issued(sender: Sender, hours: Sequence[Judged]) -> list[dict[str, Any]]:
         if cert in there:
             results.append(_result(hour, ALREADY, (), certificate=cert.hex()))
             continue
-        refusal = foreseen[hour.from_ms]
-        if refusal is None:
-            try:
-                sent = sender.send(hour.deed)
-                results.append(_result(hour, ISSUED, (), certificate=cert.hex(), claim=claim_json(sent)))
-                continue
-            except Refused as error:  # somebody was faster
-                refusal = error
+        refusal = foreseen[hour.from_ms] or answers[hour.from_ms]  # refused though foreseen: somebody was faster
+        if not isinstance(refusal, Refused):
+            results.append(_result(hour, ISSUED, (), certificate=cert.hex(), claim=claim_json(refusal)))
+            continue
         results.append(_result(hour._replace(deed=None), REFUSED, (_of_registry(refusal),)))
     return results
 

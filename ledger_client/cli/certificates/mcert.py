@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ledger_client.cli.certificates.common import CA, JSON, TRUST, opened
-from ledger_client.cli.terminal.options import FORCE, UsageError, addresses, demand_replaceable
+from ledger_client.cli.certificates.common import CA, JSON, TRUST, opened, since_block
+from ledger_client.cli.terminal.options import FORCE, UsageError, access, addresses, demand_replaceable
+from ledger_client.errors import VerificationError
 from ledger_client.verification.explain import clean
+from ledger_client.verification.online_facts import NOTHING_ASKED, OnlineFacts
 from ledger_client.verification.trust import Trust, load_trust
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from ledger_client.certificates.mcert.prove import Evidence
     from ledger_client.certificates.mcert.verify import Proven
     from ledger_client.certificates.over_issued import Issued
-    from ledger_client.ledgers.http_registry import HttpRegistry
+    from ledger_client.ledgers.registry import RegistryClient
 
 _PATH = click.Path(path_type=Path)
 
@@ -71,8 +73,10 @@ def prove(
 @click.option("--batches", multiple=True, metavar="PATH", type=_PATH,
               help="batches and proofs, or a folder, with the newest statements; may be given again")  # fmt: skip
 @click.option("--online", is_flag=True, help="ask registries about the units since, and for another certificate")
-@click.option("--registry", "registries", multiple=True, metavar="NAME=URL", help="for --online: where it serves")
+@click.option("--registry", "registries", multiple=True, metavar="NAME=URL",
+              help="for --online: where it serves, or a node of its chain")  # fmt: skip
 @CA
+@since_block
 @JSON
 def verify(
     file: Path, trust_file: Path, batches: tuple[Path, ...], online: bool, registries: tuple[str, ...],
@@ -94,12 +98,13 @@ def verify(
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:
-        proven = verify_certificate(_read(file), trust, now)
+        data = _read(file)
+        proven = verify_certificate(data, trust, now, facts=_facts(data, trust, registries, ca))
     except CertificateError as error:
         why = f"NOT VERIFIED, step {error.step} ({CERTIFICATE_STEPS[error.step]}): {clean(error.detail)}"
         click.echo(json.dumps(refused_json(error)) if as_json else f"{why}\n  fix: {error.way_out}")
         sys.exit(1)
-    told, issued = _online(proven, registries, ca) if online else (None, [])
+    told, issued = _online(proven, registries, ca, trust) if online else (None, [])
     objections = _objections(proven, batches, trust, now, issued) if batches else None
     if as_json:
         more = {"batches": objections, "online": told}
@@ -121,10 +126,22 @@ def _read(file: Path) -> bytes:
         raise UsageError(f"{file}: {error.strerror}", "give the path of a .mcert file") from None
 
 
+def _facts(data: bytes, trust: Trust, registries: Sequence[str], ca: Path | None) -> OnlineFacts:
+    """What chains say of claims that stand there; nothing without ``--online``. A file that cannot be read has none."""
+    from ledger_client.online.claims_on_chain import refresh_claims
+
+    urls = addresses("--registry", registries)
+    try:
+        return refresh_claims(data, trust, urls, access=access(ca, urls.values())) if urls else NOTHING_ASKED
+    except VerificationError:
+        return NOTHING_ASKED
+
+
 def _certificate(evidence: Evidence, asked: Written, registry: str | None, ca: Path | None) -> bytes:
     """The id that is meant; the claims about it are in ``evidence`` then."""
     from ledger_client.certificates.holding.parts import resolved
-    from ledger_client.certificates.mcert.file import GivenClaim
+    from ledger_client.claims.given_claim import GivenClaim
+    from ledger_client.formats.bundle import decode_locator, is_locator
 
     cert = resolved(asked, evidence.issued()).cert
     if registry is None:
@@ -134,17 +151,20 @@ def _certificate(evidence: Evidence, asked: Written, registry: str | None, ca: P
     if shown is None:
         raise UsageError(f"{client.name} has no certificate {cert.hex()}", "name the registry that it was issued at")
     for claim in shown.claims:
-        evidence.add(GivenClaim(claim.entry, (claim.receipt,)))
+        if is_locator(claim.receipt):
+            evidence.add(GivenClaim(claim.entry, (), decode_locator(claim.receipt)))
+        else:
+            evidence.add(GivenClaim(claim.entry, (claim.receipt,)))
     return cert
 
 
-def _online(proven: Proven, registries: Sequence[str], ca: Path | None) -> tuple[list[str], list[Issued]]:
+def _online(proven: Proven, registries: Sequence[str], ca: Path | None, trust: Trust) -> tuple[list[str], list[Issued]]:
     """What registries say against the file; and the certificates of the device in its month."""
     from ledger_client.certificates.mcert.fate import contradictions, span
 
     name = proven.traced.registry
     with ExitStack() as stack:
-        clients = {one: stack.enter_context(closing(opened(f"{one}={url}", ca)))
+        clients = {one: stack.enter_context(closing(opened(f"{one}={url}", ca, trust=trust)))
                    for one, url in addresses("--registry", registries).items()}  # fmt: skip
         if name not in clients:
             raise UsageError(f"--online: the registry {name} is to be asked", f"add --registry {name}=URL")
@@ -153,7 +173,7 @@ def _online(proven: Proven, registries: Sequence[str], ca: Path | None) -> tuple
         return contradictions(proven, shown, listed), _issued(clients[name], proven)
 
 
-def _issued(client: HttpRegistry, proven: Proven) -> list[Issued]:
+def _issued(client: RegistryClient, proven: Proven) -> list[Issued]:
     from ledger_client.certificates.mcert.batches import month
     from ledger_client.certificates.over_issued import Issued, made_up
     from ledger_client.claims.certificate import RETIRED

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_client.cli.certificates.common import CA, JSON, REGISTRY, opened, say
+from ledger_client.cli.certificates.common import CA, JSON, REGISTRY, looks_at_chains, opened, say
 from ledger_client.cli.terminal.options import UsageError, moment
 from ledger_client.times import rfc3339
 
 if TYPE_CHECKING:
     from ledger_client.claims.answers import Shown
-    from ledger_client.ledgers.http_registry import HttpRegistry
+    from ledger_client.ledgers.registry import RegistryClient
 
 _LATEST_MS = 2**53 - 1
 _FOLDER = click.option(
@@ -29,6 +29,7 @@ _FOLDER = click.option(
 @_FOLDER
 @REGISTRY
 @CA
+@looks_at_chains
 @JSON
 def show(cert: str, folder: Path | None, registry: str, ca: Path | None, as_json: bool) -> None:
     """Show a certificate: what was issued, who has which units, and every claim of it.
@@ -38,7 +39,7 @@ def show(cert: str, folder: Path | None, registry: str, ca: Path | None, as_json
     """
     from ledger_client.certificates.holding.parts import resolved, written
 
-    with closing(opened(registry, ca)) as client:
+    with closing(opened(registry, ca, folder=folder)) as client:
         known = [] if folder is None else [one.certificate.id for one in client.of_holder(_name(folder))]
         found = client.certificate(resolved(written(cert), known).cert)
     if found is None:
@@ -57,6 +58,7 @@ def show(cert: str, folder: Path | None, registry: str, ca: Path | None, as_json
 @click.option("--to", "end", metavar="TIME", help="with --device: until there")
 @REGISTRY
 @CA
+@looks_at_chains
 @JSON
 def listed(
     folder: Path | None, holder: str | None, device: str | None, begin: str | None, end: str | None, registry: str,
@@ -77,7 +79,7 @@ def listed(
 
 
 def _found(
-    client: HttpRegistry,
+    client: RegistryClient,
     folder: Path | None,
     holder: str | None,
     device: str | None,

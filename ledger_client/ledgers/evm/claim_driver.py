@@ -3,7 +3,7 @@
 What settles a claim is a locator (``bundle.encode_locator``), once its block is final. The contract's events are the
 judge of what was written: before a claim is sent, and after each block, the event with its id is looked for. So a crash
 or a replaced block costs gas, never a second claim. The contract has no signed claims; whoever shows a certificate
-gets those that are kept here (``ClaimKeeper``).
+gets those that it was given.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 from ledger_client.claims.answers import Receipted, Shown
@@ -41,7 +42,6 @@ from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.evm.transactions import TransactionQueue
 from ledger_client.ledgers.evm.views import is_claim_registry
 from ledger_client.ledgers.interface import Notebook
-from ledger_client.ledgers.registry import ClaimKeeper
 from ledger_client.messages import Message
 from ledger_client.transport.access import Access
 
@@ -71,7 +71,7 @@ class EvmRegistry:
         settings: EvmSettings,
         *,
         account: Account | None = None,
-        keeper: ClaimKeeper | None = None,
+        entries: Mapping[bytes, bytes] = MappingProxyType({}),
         since: int = 0,
         access: Access | None = None,
         wait_s: float = 900.0,
@@ -85,7 +85,7 @@ class EvmRegistry:
             url: a node of the chain.
             settings: contract, chain, fees, finality, pauses.
             account: who signs the transactions; None: nothing is submitted.
-            keeper: the signed claims behind what the contract shows, and of what is submitted.
+            entries: signed claims behind what the contract shows, by their ids.
             since: the block from which on the contract's events are read; not after its deployment.
             access: how to get in at the node.
             wait_s: seconds after which a claim that is not final yet is ``LedgerUnavailable``.
@@ -93,7 +93,7 @@ class EvmRegistry:
             clock: monotonic seconds.
         """
         self.name = name
-        self._settings, self._account, self._keeper = settings, account, keeper
+        self._settings, self._account, self._entries = settings, account, entries
         self._wait_s, self._sleep, self._clock = wait_s, sleep, clock
         self._node = Node(url, access, timeout_s=settings.timeout_s)
         self._finality = Finality(settings.confirmations)
@@ -120,9 +120,6 @@ class EvmRegistry:
         with self._asking():
             for party in dict.fromkeys(one.signed.claim.party for one in many):
                 self._demand_account(party, self._account)
-            if self._keeper is not None:
-                for one in many:
-                    self._keeper.keep(one.signed)
             until = self._clock() + self._wait_s
             while (places := self._final(many)) is None:
                 known = self._events.places()
@@ -138,7 +135,7 @@ class EvmRegistry:
         return now.state.next_number(name), now.roles.get(name)
 
     def certificate(self, cert: bytes) -> Shown | None:
-        """See RegistryClient; with those of its claims that the keeper has."""
+        """See RegistryClient; with those of its claims that were given."""
         with self._asking():
             now = self._events.replayed()
             known = now.state.certificate(cert)
@@ -284,7 +281,7 @@ class EvmRegistry:
     def _claims(self, about: Sequence[Heard]) -> Iterator[Receipted]:
         for log, event in about:
             own = claim_id(event)
-            entry = self._keeper.entry(own) if self._keeper is not None and own is not None else None
+            entry = self._entries.get(own) if own is not None else None
             if entry is not None:
                 yield Receipted(entry, encode_locator(self._place(log)))
 

@@ -9,8 +9,9 @@ from typing import Any
 import pycddl
 import pytest
 
-from ledger_client.certificates.mcert.file import MAX_CLAIMS, CertificateFile, GivenClaim, is_certificate_file
+from ledger_client.certificates.mcert.file import MAX_CLAIMS, CertificateFile, is_certificate_file
 from ledger_client.claims.claim import Transfer
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Locator

@@ -9,10 +9,11 @@ import pytest
 
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Rows
-from ledger_client.certificates.mcert.file import CertificateFile, GivenClaim
+from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.certificates.mcert.prove import Evidence, prove
 from ledger_client.certificates.mcert.verify import POSITIVE, verify_certificate
 from ledger_client.claims.claim import Attest, Part, Retire, Transfer
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import FileError
 from ledger_client.formats.statement import attach_receipts
 from tests.support.evidence import NOW

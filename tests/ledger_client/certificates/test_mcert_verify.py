@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from ledger_client.accounting.formats.rows import Row, decimal
-from ledger_client.certificates.mcert.file import CertificateFile, GivenClaim
+from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.certificates.mcert.steps import CERTIFICATE_STEPS, CertificateError
 from ledger_client.certificates.mcert.verify import POSITIVE, Proven, verify_certificate
 from ledger_client.claims.claim import Attest, Deed, Export, Retire, Transfer, Withdraw, parse_claim
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats import cbor, cose
 from ledger_client.verification.trust import Trust, key_entry
 from tests.support.accounted import POINT, QUARTER_MS

@@ -13,11 +13,12 @@ from typing import Final
 
 import pytest
 
-from ledger_client.certificates.mcert.file import CertificateFile, GivenClaim
+from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.certificates.mcert.steps import CertificateError
 from ledger_client.certificates.mcert.verify import verify_certificate
 from ledger_client.claims.certificate import HELD
 from ledger_client.claims.claim import Issue
+from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.claims.registry import ORIGIN_TAKEN
 from ledger_client.contracts.claim_registry import CONTRACT, ISSUER, PARTY, Issued, event
 from ledger_client.errors import Refused

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ledger_client.claims.claim import SignedClaim
 from ledger_client.contracts.claim_registry import CONTRACT
 from ledger_client.contracts.claim_registry import ISSUER as ISSUER_ROLE
 from ledger_client.contracts.claim_registry import PARTY as PARTY_ROLE
@@ -24,28 +23,15 @@ REGISTRY = "reg"
 
 
 @dataclass
-class Kept:
-    """A ``ClaimKeeper`` in memory."""
-
-    entries: dict[bytes, bytes] = field(default_factory=dict)
-
-    def keep(self, signed: SignedClaim) -> None:
-        self.entries[signed.id] = signed.entry
-
-    def entry(self, claim: bytes) -> bytes | None:
-        return self.entries.get(claim)
-
-
-@dataclass
 class ClaimSite:
-    """``kept``: the signed claims, which all parties here have."""
+    """``kept``: signed claims by their ids, which all parties here have."""
 
     process: Anvil
     node: Node
     registry: Registry
     parties: dict[str, Party] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
-    kept: Kept = field(default_factory=Kept)
+    kept: dict[bytes, bytes] = field(default_factory=dict)
 
     def enrol(self, name: str, role: int = PARTY_ROLE) -> Party:
         """A party with an account that writes for it."""
@@ -69,7 +55,7 @@ class ClaimSite:
         """A fresh driver, of one who only looks (None), or of a party."""
         settings = EvmSettings(self.registry.address, CHAIN, confirmations=1, poll_s=0.001)
         settings = replace(settings, **changes.pop("settings", {}))
-        usual: dict[str, Any] = {"account": self.accounts[who] if who else None, "keeper": self.kept}
+        usual: dict[str, Any] = {"account": self.accounts[who] if who else None, "entries": self.kept}
         driver = EvmRegistry(name, changes.pop("url", self.process.url), settings, **(usual | changes))
         try:
             yield driver
