@@ -1,5 +1,5 @@
-"""Periodic alarm checks of the accounting: due statements and exports, lost hours, silent stacks, factors. Reads only;
-blocks the calling thread.
+"""Periodic alarm checks of the accounting: due statements and exports, lost hours, silent stacks, factors,
+over-issued certificates. Reads only; blocks the calling thread, but never for a ledger.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway.accounting import catalog
+from gateway.accounting.certified.asking import Registries
+from gateway.accounting.certified.excess import ASK_S, Over, exceeded
+from gateway.accounting.figures.stated import StatedRows
 from gateway.accounting.history import History
-from gateway.accounting.stating import due
+from gateway.accounting.stating import FOLDER, due
 from gateway.accounting.watching import Lost, Watch
 from gateway.alarms.checks import Conditions
 from gateway.config.model import Config
@@ -44,6 +47,14 @@ class AccountingChecks:
 
     def __init__(self) -> None:
         self._history, self._watch, self._retention = History(), Watch(), Retention()
+        self._registries: Registries | None = None
+        self._rows: StatedRows | None = None
+        self._config: Config | None = None
+
+    def close(self) -> None:
+        """Ledgers are asked no more."""
+        if self._registries is not None:
+            self._registries.close()
 
     def run(self, config: Config, now_ms: int) -> AccountingFound:
         """One look. Never raises for what can be wrong with a site's files."""
@@ -77,6 +88,18 @@ class AccountingChecks:
                 )
                 for one in silent
             }
+        over = self._over_issued(config)
+        if over is not None:
+            found.alarms[AlarmCode.OVER_ISSUED] = over
+
+    def _over_issued(self, config: Config) -> Conditions | None:
+        """None: a ledger has not shown yet what is to be compared, or is away."""
+        self._config = config
+        if self._registries is None or self._rows is None:
+            self._registries = Registries(lambda: self._config or config, ASK_S)
+            self._rows = StatedRows(config.data / FOLDER)
+        over = exceeded(self._registries, self._rows, self._history)
+        return None if over is None else {_of_node(one.plan, one.node): _told(one) for one in over}
 
     def _exports(self, config: Config, store: Database, now_ms: int) -> Iterator[_Item]:
         """The oldest batch, where age and receipts would let it go and only its export is missing."""
@@ -130,6 +153,14 @@ def _vintage(plan: Plan, series: str, year: int) -> int:
 def _lost(one: Lost) -> _Item:
     said = Message("hour-lost", plan=one.plan, node=one.node, from_ms=one.from_ms, to_ms=one.to_ms, status=one.status)
     return _of_node(one.plan, one.node), (said, one.from_ms)
+
+
+def _told(one: Over) -> tuple[Said, int]:
+    said = Message(
+        "over-issued", plan=one.plan, node=one.node, ledger=one.ledger, units=one.units, months=one.months,
+        from_ms=one.from_ms,
+    )  # fmt: skip
+    return said, one.from_ms
 
 
 def _of_node(plan: str, node: str) -> tuple[str, str]:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from gateway.accounting.certified.asking import Registries
 from gateway.accounting.figures.keeping import Figures
 from gateway.accounting.figures.stated import StatedRows
 from gateway.accounting.stating import FOLDER
-from gateway.dashboard.accounts.choice import Choice
+from gateway.dashboard.accounts.certified import BALANCE, balance, of_day
+from gateway.dashboard.accounts.choice import HOUR, Choice
 from gateway.dashboard.accounts.figures_page import EMISSIONS, ENERGY, figures, of_meter
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.live_events import source
@@ -45,6 +47,7 @@ def contents(site: GatewayContext) -> Pages:
         "/meters/{meter}/records/{epoch}/{seq}": made.record,
         "/energy": partial(made.figures, ENERGY),
         "/emissions": partial(made.figures, EMISSIONS),
+        "/balance": made.balance,
         "/batches": made.batches,
         "/batches/{batch}": made.batch,
         "/events": made.events,
@@ -63,6 +66,7 @@ class _Views:
         self._rounds = Rounds(site.in_force, site.board, site.clock)
         self._figures = Figures(site.config.database, site.clock.now_ms)
         self._rows = StatedRows(site.config.data / FOLDER)
+        self._registries = Registries(site.in_force)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
         self._site = site
         site.hub.listeners += (self._loads.hear, self._sparks.hear)
@@ -70,6 +74,7 @@ class _Views:
     def close(self) -> None:
         """Nothing is shown any more."""
         self._figures.close()
+        self._registries.close()
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
 
@@ -116,10 +121,32 @@ class _Views:
         choice, now_ms = Choice.of(asked.query), self._now_ms()
 
         def facts(store: Database) -> dict[str, Any]:
-            found = figures(self._figures.wait(WAIT_S), self._rows, store, page_, choice, now_ms)
-            return {"figures": found, "civil_of": found.civil_of}
+            known = self._figures.wait(WAIT_S)
+            found = figures(known, self._rows, store, page_, choice, now_ms)
+            certified = {}
+            if page_ == ENERGY and choice.view == HOUR:
+                certified = of_day(known, found, self._registries, now_ms)
+                if any(one.asking for one in certified.values()):
+                    self._registries.wait(WAIT_S)
+                    certified = of_day(known, found, self._registries, now_ms)
+            return {"figures": found, "civil_of": found.civil_of, "certified": certified}
 
         return self._rest(asked, "figures", facts, page_)
+
+    def balance(self, asked: Asked) -> Rest:
+        """Statements and certificates of the nodes that can be certified."""
+        self._figures.look()
+        choice, now_ms = Choice.of(asked.query), self._now_ms()
+
+        def facts(store: Database) -> dict[str, Any]:
+            known = self._figures.wait(WAIT_S)
+            found = balance(known, self._rows, store, self._registries, choice, now_ms)
+            if found.asking:
+                self._registries.wait(WAIT_S)
+                found = balance(known, self._rows, store, self._registries, choice, now_ms)
+            return {"balance": found}
+
+        return self._rest(asked, "certificates", facts, BALANCE)
 
     def record(self, asked: Asked) -> Rest:
         """One record, and its way to the ledgers."""

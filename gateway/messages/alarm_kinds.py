@@ -64,6 +64,7 @@ class AlarmCode(StrEnum):
     STATEMENT_OVERDUE = "statement-overdue"
     EXPORT_OVERDUE = "export-overdue"
     FACTOR_OUTDATED = "factor-outdated"
+    OVER_ISSUED = "over-issued"
 
 
 LINE_CODES: Final = frozenset(
@@ -242,6 +243,9 @@ _ALL = (
          _OPERATOR, 24 * H),
     Kind(AlarmCode.FACTOR_OUTDATED, "warning",
          "a plan takes a factor by the year of use, and this version brings one of a later year",
+         _OPERATOR),
+    Kind(AlarmCode.OVER_ISSUED, "error",
+         "a ledger shows more certificates of a device and month than the newest statement here gives (C3)",
          _OPERATOR),
 )  # fmt: skip
 

@@ -49,6 +49,7 @@ class AlarmInputs(BackgroundTask):
     def close(self) -> None:
         """Leave the hub."""
         self._site.hub.listeners.remove(self.hear)
+        self._accounting.close()
 
     async def run(self) -> None:
         """Look at clock and feeds once a second, at all else once a minute."""

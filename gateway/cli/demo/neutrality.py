@@ -24,6 +24,8 @@ from ledger_client.formats.batch_file import SUFFIX
 from ledger_client.times import rfc3339_ms
 
 NODE, LOAD = "hydro", "factory"
+PROVEN = 3
+"""So many of the retired slices get a file; the first is the hour that is retired in part."""
 Part = tuple[str, int, int]
 """Units [a, b) of a certificate, its id in hex."""
 
@@ -43,22 +45,26 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         out.print("handing on, retiring, exporting, withdrawing …")
         used = _use(market, issued, [row for row in rows if row.node == LOAD], month.found)
         month.took.done("claims")
-        file = _proven(market, month, used)
+        file, *others = [_proven(market, month, number, part) for number, part in enumerate(used[:PROVEN], 1)]
         proof = asked("certificate", "verify", file, "--trust", market.trust, "--json")
-        month.took.done("certificate file")
+        month.took.done("certificate files")
+        balance = _balance(market, month, [file, *others])
+        month.took.done("balance")
         certificate = month.stated[-1].plan.nodes[NODE].certificate
         assert certificate is not None
         books = certified_books(month.stated[-1].plan, NODE, rows, market.of_device(certificate["id"]))
     found = {
         "issued": len(issued), "certificate_file": str(file), "verified": bool(proof), "books": books.as_json(),
-        "market": str(market.trust),
+        "market": str(market.trust), "balance": balance,
     }  # fmt: skip
     if as_json:
         print(json.dumps(month.found | found))
     else:
         verify = f"meterseal-ledger certificate verify {file} --trust {market.trust}"
         told = [*lines(month), f"{len(issued)} certificates; {file.name} verified without network", *books.lines()]
-        out.print("\n".join([*told, f"verify:  {verify}"]))
+        told += [f"balance of {balance['party']}, covered by {1 + len(others)} certificate files:"]
+        told += [f"   {what} {amount}" for what, amount in balance["totals"].items()]
+        out.print("\n".join([*told, f"verify:  {verify}", *(f"page:    {page}" for page in balance["files"][-1:])]))
     return 0 if month.sound and books.closed else 1
 
 
@@ -91,13 +97,34 @@ def _use(
     return retired
 
 
-def _proven(market: Market, month: Month, used: Sequence[Part]) -> Path:
-    """The certificate file of the hour that is retired in part."""
-    file = month.place.folder / "retired.mcert"
+def _proven(market: Market, month: Month, number: int, part: Part) -> Path:
+    """The certificate file of what was retired."""
+    file = month.place.folder / f"retired-{number}.mcert"
     batches = sorted(month.evidence.glob(f"*{SUFFIX}"))
     rows = ("--rows", month.stated[-1].rows, "--registry", market.registry, "-o", file)
-    ledger_command("certificate", "prove", _text(used[0]), *batches, *rows)
+    ledger_command("certificate", "prove", _text(part), *batches, *rows)
     return file
+
+
+def _balance(market: Market, month: Month, files: Sequence[Path]) -> dict[str, Any]:
+    """The buyer's balance of the month: its files are in the folder ``balance``. It has no residual factor of its year
+    yet, and nothing is offset: it is a balance, and says so itself."""
+    folder, stated = month.place.folder / "balance", month.stated[-1]
+    form = month.place.folder / "BALANCE.toml"
+    period = "/".join(rfc3339_ms(month.found[edge]) for edge in ("from", "to"))
+    lines_ = [
+        f'party = "{BUYER}"', f'period = "{period}"', 'civil = "+08:00"', 'zone = "CN"',
+        'boundary = "the factory of the demonstration"', "exclusions = []", "partial = true",
+        '[factors]\naverage = "CN-average"\nresidual = "CN-residual"',
+        f'[[site]]\nfiles = ["evidence/*{SUFFIX}"]', f"rows = [{_quoted(stated.rows)}]", f'loads = ["{LOAD}"]',
+        f"[[certificates]]\nfiles = [{', '.join(map(_quoted, files))}]",
+    ]  # fmt: skip
+    form.write_text("\n".join(lines_) + "\n")
+    return asked("balance", form, "--trust", market.trust, "-o", folder, "--json")
+
+
+def _quoted(path: Path) -> str:
+    return json.dumps(str(path))
 
 
 def _text(part: Part) -> str:

@@ -22,7 +22,7 @@ from tests.support.samples import START_S, settle
 from tests.support.stated import EVERY_MS, METER, Site
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-CODES = {"hour-lost", "stack-silent", "statement-overdue", "export-overdue", "factor-outdated"}
+CODES = {"hour-lost", "stack-silent", "statement-overdue", "export-overdue", "factor-outdated", "over-issued"}
 STATION = (GATEWAY, "plan main, node station")
 STACK = "stack-co2"
 CHIMNEY = (GATEWAY, "plan main, node chimney")

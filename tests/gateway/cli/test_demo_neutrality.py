@@ -47,6 +47,10 @@ def test_hours_are_certified_used_once_and_no_wh_is_lost(tmp_path: Path) -> None
     assert wh["certified"] == wh["held"] + wh["retired"] + wh["exported"] + wh["withdrawn"]
     assert 0 < wh["rounded_off"] < 8
     assert all(wh[what] > 0 for what in ("held", "retired", "exported", "withdrawn"))
+    balance = found["balance"]
+    assert Path(balance["files"][-1]).read_text().startswith("<!doctype html>")
+    assert Decimal(balance["totals"]["covered_wh"]) > 1_000_000
+    assert not balance["neutralised"]
     verify = [sys.executable, "-m", "ledger_client.cli", "certificate", "verify", found["certificate_file"]]
     again = subprocess.run([*verify, "--trust", found["market"]], capture_output=True)
     assert again.returncode == 0, again.stdout

@@ -20,7 +20,7 @@ from tests.system.demo_site import command, until
 OLD, NEW = "21043387", "21099999"
 LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"
 PAGES = (
-    "/", "/energy", "/emissions", "/meters/export-main",
+    "/", "/energy", "/emissions", "/balance", "/meters/export-main",
     "/batches", "/batches/0", "/events", "/alarms", "/diagnosis", "/configuration",
 )  # fmt: skip
 

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
 from ledger_client.certificates.mcert.file import CertificateFile
+from ledger_client.cli.certificates.common import opened
+from ledger_client.cli.terminal.options import UsageError
 from ledger_client.contracts.claim_registry import CONTRACT, ISSUER, PARTY
 from ledger_client.ledgers.evm.account import make_account
+from ledger_client.verification.trust import load_trust
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.evm_site import CHAIN
 from tests.support.certified import CERTIFICATE, REGISTRY, station
@@ -151,3 +155,9 @@ def test_refusals_before_anything_is_sent(town: Town) -> None:
     assert "does not write for works" in refusal["detail"]
     assert "evm register" in refusal["detail"]
     assert town.run("transfer", cert, "mill", by="works").code == 0
+
+
+def test_a_command_without_an_account_is_told_that_a_contract_takes_no_such_claim(town: Town) -> None:
+    """As `balance`, whose claims are for the log of an embedded ledger."""
+    with click.Context(click.Command("balance")), pytest.raises(UsageError, match=r"takes no such claim.*R8"):
+        opened(f"{REGISTRY}={town.url}", None, trust=load_trust(town.trust), writes=True)

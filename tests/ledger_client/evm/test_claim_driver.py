@@ -209,20 +209,27 @@ def test_another_contract_or_chain_is_refused(site: ClaimSite) -> None:
         driver.party("owner")
 
 
-def test_it_waits_for_the_chains_own_finality(site: ClaimSite) -> None:
-    """This node calls final what lies two blocks back: the pauses mine them."""
-    entry, pauses = site.parties["mint"].sign(issue("owner")), list[float]()
+@pytest.mark.parametrize("confirmations", [None, 9])
+def test_it_waits_until_the_block_is_final(site: ClaimSite, confirmations: int | None) -> None:
+    """Each pause mines a block; by its own word this node calls final what lies two blocks back."""
+    entry = site.parties["mint"].sign(issue("owner"))
+    mined = 0
 
     def sleep(seconds: float) -> None:
-        pauses.append(seconds)
+        nonlocal mined
+        mined += 1
         site.rpc("evm_mine")
 
-    with site.driver("mint", settings={"confirmations": None}, sleep=sleep) as driver:
+    with site.driver("mint", settings={"confirmations": confirmations}, sleep=sleep) as driver:
         place = decode_locator(driver.submit(entry))
-    finalized = site.node.block("finalized")
+    newest, finalized = site.node.block("latest"), site.node.block("finalized")
+    assert newest is not None
     assert finalized is not None
-    assert place.block <= finalized.number
-    assert pauses
+    if confirmations is None:
+        assert place.block <= finalized.number
+    else:
+        assert newest.number == place.block + confirmations - 1
+    assert mined
 
 
 def test_a_claim_that_does_not_become_final_is_told(site: ClaimSite) -> None:

@@ -470,3 +470,20 @@ def test_no_other_exception_for_any_text(text: str) -> None:
     for whole in (text, POLICY + text, POLICY + "[[key]]\n" + text):
         with contextlib.suppress(TrustFileError):
             parse_trust(whole, "t")
+
+
+def test_a_contract_of_claims_has_no_sender() -> None:
+    """It makes no ledger of statements, and is the word of one ledger like any contract."""
+    sender = next(line for line in CHAIN.splitlines() if line.startswith("sender"))
+    claims = CHAIN.replace(sender, "claims = true")
+    trust = parse_trust(WHOLE + claims, "t")
+    assert trust.chains == parse_trust(WHOLE, "t").chains
+    (registry,) = trust.registries
+    assert (registry.sender, registry.ledger) == (b"", parse_trust(WHOLE + CHAIN, "t").chains[-1].ledger)
+    for text, told in (
+        (CHAIN + "claims = true\n", "sender"),
+        (CHAIN + 'claims = "yes"\n', "which has no sender"),
+        (claims + CHAIN.replace(f'"{registry.ledger}"', '"another"'), "is listed for both"),
+    ):
+        with pytest.raises(TrustFileError, match=told):
+            parse_trust(WHOLE + text, "t")
