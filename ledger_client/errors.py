@@ -28,6 +28,7 @@ LedgerClientError
 ├── BridgeUsageError       … of a bridge (cli/bridge.py)
 ├── MissingLibrary         a command needs a library that is not installed (cli/evm.py)
 ├── LedgerDirError         a ledger's folder is wrong (transparency/ledger/directory.py)
+├── NoDemonstration        a moved clock for what is no demonstration (transparency/server/demo_clock.py)
 ├── LogError               a ledger's log cannot be opened (transparency/log/log.py)
 ├── PartyFolderError       a party's folder is wrong (enrolment/party_folder.py)
 ├── EnrollError            a gateway or a party cannot be enrolled (transparency/ledger/enroll.py)
