@@ -108,11 +108,16 @@ class BatchFile:
 
     def prove(self, index: int) -> tuple[Record, bytes]:
         """One record, and its proof bundle."""
-        leaves = [leaf_hash(data) for data in self.records()]
-        (record,) = self.records(index, index + 1)
-        path = tuple(Tree(leaves).path(index))
-        bundle = Bundle(record, self.anchors, len(leaves), index, path, self.entry, self.receipts)
-        return parse_record(record), bundle.encode()
+        ((record, bundle),) = self.proofs([index])
+        return parse_record(record), bundle
+
+    def proofs(self, indexes: Iterable[int]) -> Iterator[tuple[bytes, bytes]]:
+        """Records, each with its proof bundle; the tree is made once."""
+        tree = Tree(leaf_hash(data) for data in self.records())
+        for index in indexes:
+            (record,) = self.records(index, index + 1)
+            path = tuple(tree.path(index))
+            yield record, Bundle(record, self.anchors, tree.size, index, path, self.entry, self.receipts).encode()
 
 
 def read_records(path: Path, starts: Sequence[int], ends: Sequence[int]) -> Iterator[bytes]:

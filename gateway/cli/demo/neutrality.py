@@ -24,8 +24,8 @@ from ledger_client.formats.batch_file import SUFFIX
 from ledger_client.times import rfc3339_ms
 
 NODE, LOAD = "hydro", "factory"
-PROVEN = 3
-"""So many of the retired slices get a file; the first is the hour that is retired in part."""
+RETIRED = "retired"
+"""The folder with a certificate file of each slice that the buyer retired."""
 Part = tuple[str, int, int]
 """Units [a, b) of a certificate, its id in hex."""
 
@@ -45,10 +45,10 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         out.print("handing on, retiring, exporting, withdrawing …")
         used = _use(market, issued, [row for row in rows if row.node == LOAD], month.found)
         month.took.done("claims")
-        file, *others = [_proven(market, month, number, part) for number, part in enumerate(used[:PROVEN], 1)]
+        file, proven = _proven(market, month, used[0]), len(used)
         proof = asked("certificate", "verify", file, "--trust", market.trust, "--json")
         month.took.done("certificate files")
-        balance = _balance(market, month, [file, *others])
+        balance = _balance(market, month)
         month.took.done("balance")
         certificate = month.stated[-1].plan.nodes[NODE].certificate
         assert certificate is not None
@@ -62,7 +62,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     else:
         verify = f"meterseal-ledger certificate verify {file} --trust {market.trust}"
         told = [*lines(month), f"{len(issued)} certificates; {file.name} verified without network", *books.lines()]
-        told += [f"balance of {balance['party']}, covered by {1 + len(others)} certificate files:"]
+        told += [f"balance of {balance['party']}, covered by {proven} certificate files:"]
         told += [f"   {what} {amount}" for what, amount in balance["totals"].items()]
         out.print("\n".join([*told, f"verify:  {verify}", *(f"page:    {page}" for page in balance["files"][-1:])]))
     return 0 if month.sound and books.closed else 1
@@ -97,18 +97,19 @@ def _use(
     return retired
 
 
-def _proven(market: Market, month: Month, number: int, part: Part) -> Path:
-    """The certificate file of what was retired."""
-    file = month.place.folder / f"retired-{number}.mcert"
+def _proven(market: Market, month: Month, first: Part) -> Path:
+    """The certificate files of all that was retired; returns that of the hour that is retired in part."""
+    folder = month.place.folder / RETIRED
     batches = sorted(month.evidence.glob(f"*{SUFFIX}"))
-    rows = ("--rows", month.stated[-1].rows, "--registry", market.registry, "-o", file)
-    ledger_command("certificate", "prove", _text(part), *batches, *rows)
+    whose = ("--retired", "--key", market.folder / BUYER, "--registry", market.registry)
+    ledger_command("certificate", "prove", *batches, "--rows", month.stated[-1].rows, *whose, "-o", folder)
+    (file,) = folder.glob(f"*-{first[0][:8]}-*")
     return file
 
 
-def _balance(market: Market, month: Month, files: Sequence[Path]) -> dict[str, Any]:
-    """The buyer's balance of the month: its files are in the folder ``balance``. It has no residual factor of its year
-    yet, and nothing is offset: it is a balance, and says so itself."""
+def _balance(market: Market, month: Month) -> dict[str, Any]:
+    """The buyer's balance of the month, of all that it retired: its files are in the folder ``balance``. It has no
+    residual factor of its year yet, and nothing is offset: it is a balance, and says so itself."""
     folder, stated = month.place.folder / "balance", month.stated[-1]
     form = month.place.folder / "BALANCE.toml"
     period = "/".join(rfc3339_ms(month.found[edge]) for edge in ("from", "to"))
@@ -117,7 +118,7 @@ def _balance(market: Market, month: Month, files: Sequence[Path]) -> dict[str, A
         'boundary = "the factory of the demonstration"', "exclusions = []", "partial = true",
         '[factors]\naverage = "CN-average"\nresidual = "CN-residual"',
         f'[[site]]\nfiles = ["evidence/*{SUFFIX}"]', f"rows = [{_quoted(stated.rows)}]", f'loads = ["{LOAD}"]',
-        f"[[certificates]]\nfiles = [{', '.join(map(_quoted, files))}]",
+        f'[[certificates]]\nfiles = ["{RETIRED}/*.mcert"]',
     ]  # fmt: skip
     form.write_text("\n".join(lines_) + "\n")
     return asked("balance", form, "--trust", market.trust, "-o", folder, "--json")

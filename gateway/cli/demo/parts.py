@@ -117,7 +117,8 @@ def ledger_command(*arguments: object) -> str:
         [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)], capture_output=True, text=True
     )
     if done.returncode != 0:
-        raise GatewayError(Message("demo-ledger-command", command=str(arguments[0]), why=done.stderr.strip()))
+        why = done.stderr.strip() or done.stdout.strip()[-2000:]
+        raise GatewayError(Message("demo-ledger-command", command=str(arguments[0]), why=why))
     return done.stdout
 
 

@@ -7,7 +7,7 @@ evidence. A leaf is SHA-256(0x00 ‖ salt ‖ row), so that one row can be shown
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
@@ -113,10 +113,15 @@ def salted_leaf(row_salt: bytes, row: bytes) -> bytes:
     return sha256(b"\x00" + row_salt + row).digest()
 
 
+def leaves(secret: bytes, rows: Iterable[bytes]) -> Iterator[bytes]:
+    """The leaves of rows in their order."""
+    keyed = hmac.new(secret, digestmod="sha256")
+    return (salted_leaf(_salt(keyed, index), row) for index, row in enumerate(rows))
+
+
 def tree(secret: bytes, rows: Iterable[bytes]) -> Tree:
     """The tree over the rows of a statement, in their order."""
-    keyed = hmac.new(secret, digestmod="sha256")
-    return Tree(salted_leaf(_salt(keyed, index), row) for index, row in enumerate(rows))
+    return Tree(leaves(secret, rows))
 
 
 class LeafProof(NamedTuple):
@@ -129,9 +134,10 @@ class LeafProof(NamedTuple):
     path: tuple[bytes, ...]
 
 
-def leaf_proof(rows: Rows, index: int) -> LeafProof:
-    """The proof of a row under the statement's root. Raises IndexError outside of the rows."""
-    path = tuple(tree(rows.secret, rows.rows).path(index))
+def leaf_proof(rows: Rows, index: int, grown: Tree | None = None) -> LeafProof:
+    """The proof of a row under the statement's root; ``grown``: their tree, where it is there already. Raises
+    IndexError outside of the rows."""
+    path = tuple((grown or tree(rows.secret, rows.rows)).path(index))
     return LeafProof(salt(rows.secret, index), rows.rows[index], len(rows.rows), index, path)
 
 

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger_client.accounting.formats.refusal import refuse
-from ledger_client.accounting.formats.rows import LeafProof, Rows, leaf_proof, parse_row, salt, salted_leaf
+from ledger_client.accounting.formats.rows import LeafProof, Rows, leaf_proof, leaves, parse_row, salted_leaf
 from ledger_client.certificates.mcert.claims import part_of
 from ledger_client.certificates.mcert.edges import stated_edges
 from ledger_client.certificates.mcert.file import MAX_FILE, CertificateFile, is_certificate_file
-from ledger_client.claims.certificate import Certificate, certificate_of
+from ledger_client.claims.certificate import Certificate, certificate_named, certificate_of
 from ledger_client.claims.claim import Attest, Issue, Part, SignedClaim, is_claim, parse_claim
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import FileError, Malformed
 from ledger_client.formats.batch_file import BatchFile, is_batch_file
 from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.merkle import Tree
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import Event, parse_record, record_hash
 
@@ -48,15 +49,39 @@ class Known(NamedTuple):
         return min(own, default=0)
 
 
+class History(NamedTuple):
+    """Claims that lead to units of a certificate, in their order; then those that attest its statement."""
+
+    made: Certificate
+    issue: Issue
+    claims: list[Known]
+
+    @property
+    def part(self) -> Part:
+        """The units that a file of it is about: those of the last claim that is not ``attest``."""
+        last = next(one for one in reversed(self.claims) if not isinstance(one.signed.claim.deed, Attest))
+        return _part(last, self.made)
+
+
+class _Place(NamedTuple):
+    """Where a row stands."""
+
+    rows: Rows
+    at: int
+    grown: Tree
+
+
 @dataclass(slots=True)
 class Evidence:
-    """What files hold: batches, proofs by the hash of their record, rows, claims."""
+    """What files hold: batches, proofs by the hash of their record, rows by their leaf, claims, and those about each
+    certificate or statement."""
 
     batches: list[BatchFile] = field(default_factory=list)
     proofs: dict[bytes, bytes] = field(default_factory=dict)
-    whole_rows: list[Rows] = field(default_factory=list)
-    single_rows: list[LeafProof] = field(default_factory=list)
+    rows: dict[bytes, LeafProof | _Place] = field(default_factory=dict)
     claims: dict[bytes, Known] = field(default_factory=dict)
+    _about: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
+    _absent: set[bytes] = field(default_factory=set)
 
     @classmethod
     def read(cls, paths: Iterable[Path], rows: Iterable[Path] = ()) -> Evidence:
@@ -70,7 +95,7 @@ class Evidence:
                 raise FileError(f"{path}: is none of a certificate's files: {error.detail}", way_out) from None
         for path in rows:
             try:
-                found.whole_rows.append(Rows.parse(_bytes(path)))
+                found._take_rows(Rows.parse(_bytes(path)))
             except Malformed as error:
                 way_out = "give the .mrows of the statement"
                 raise FileError(f"{path}: is no rows file: {error.detail}", way_out) from None
@@ -84,6 +109,14 @@ class Evidence:
             receipts = tuple(dict.fromkeys((*known.given.receipts, *claim.receipts)))
             claim = GivenClaim(claim.entry, receipts, known.given.locator or claim.locator)
         self.claims[signed.id] = Known(claim, signed)
+        deed = signed.claim.deed
+        about = deed.period if isinstance(deed, Attest) else certificate_named(signed.claim)
+        if about is not None:
+            self._about.setdefault(about, {})[signed.id] = None
+
+    def about(self, subject: bytes) -> list[Known]:
+        """The claims about a certificate, or a statement that they attest, in the order of their registry's log."""
+        return sorted((self.claims[own] for own in self._about.get(subject, ())), key=lambda one: one.place)
 
     def _take(self, path: Path) -> None:
         data = _bytes(path, MAX_FILE + 1)
@@ -91,7 +124,7 @@ class Evidence:
             self.batches.append(BatchFile.open(path))
         elif is_certificate_file(path):
             old = CertificateFile.parse(data)
-            self.single_rows.append(old.row)
+            self.rows[salted_leaf(old.row.salt, old.row.row)] = old.row
             for bundle in (old.plan, old.period, *old.edges):
                 self.proofs[record_hash(Bundle.parse(bundle).record)] = bundle
             for claim in old.claims:
@@ -101,32 +134,38 @@ class Evidence:
         else:
             self.proofs[record_hash(Bundle.parse(data).record)] = data
 
+    def _take_rows(self, rows: Rows) -> None:
+        own = list(leaves(rows.secret, rows.rows))
+        grown = Tree(own)
+        for at, leaf in enumerate(own):
+            self.rows.setdefault(leaf, _Place(rows, at, grown))
+
     def issued(self) -> list[bytes]:
         """The certificates that its claims issue."""
         return [made.id for known in self.claims.values() if (made := known.made) is not None]
 
     def row(self, leaf: bytes) -> LeafProof | None:
         """The row of a leaf, with its proof; None: no file has it."""
-        for one in self.single_rows:
-            if salted_leaf(one.salt, one.row) == leaf:
-                return one
-        for rows in self.whole_rows:
-            for place, row in enumerate(rows.rows):
-                if salted_leaf(salt(rows.secret, place), row) == leaf:
-                    return leaf_proof(rows, place)
-        return None
+        found = self.rows.get(leaf)
+        return leaf_proof(*found) if isinstance(found, _Place) else found
+
+    def gather(self, records: Iterable[bytes]) -> None:
+        """Take the proofs of records, by their hashes, out of the batches; each batch is read once for all of them."""
+        missing = set(records) - self.proofs.keys() - self._absent
+        for batch in self.batches:
+            if not missing:
+                break
+            held = {own: n for n, data in enumerate(batch.records()) if (own := record_hash(data)) in missing}
+            if held:
+                self.proofs |= zip(held, (bundle for _, bundle in batch.proofs(held.values())), strict=True)
+                missing -= held.keys()
+        self._absent |= missing
 
     def find(self, records: Iterable[bytes], what: str) -> list[bytes]:
         """The proofs of records, by their hashes. Raises AccountingError where a file lacks one."""
         wanted = list(records)
-        missing = {record for record in wanted if record not in self.proofs}
-        for batch in self.batches:
-            if not missing:
-                break
-            for index, data in enumerate(batch.records()):
-                if (own := record_hash(data)) in missing:
-                    self.proofs[own] = batch.prove(index)[1]
-                    missing.remove(own)
+        self.gather(wanted)
+        missing = [record for record in wanted if record not in self.proofs]
         if missing:
             refuse("V1", what, f"no file holds record {min(missing).hex()}", "give its batch, or its .mseal")
         return [self.proofs[record] for record in wanted]
@@ -137,31 +176,43 @@ def prove(evidence: Evidence, cert: bytes, part: Part | None) -> CertificateFile
 
     Raises AccountingError: a claim, the row or a record is in no file, or the units have not one history.
     """
-    claims = _history(evidence.claims.values(), cert, part)
-    issue = claims[0].signed.claim.deed
-    assert isinstance(issue, Issue)
-    row = evidence.row(issue.row)
+    return file_of(evidence, history(evidence, cert, part))
+
+
+def file_of(evidence: Evidence, told: History) -> CertificateFile:
+    """The file of a history. Raises AccountingError: the row or a record is in no file."""
+    row = evidence.row(told.issue.row)
     if row is None:
         refuse("T1", "row", "no file has the row of this certificate", "give the .mrows of the statement, or a .mcert")
-    (period,) = evidence.find([issue.period], "statement")
-    body = parse_record(Bundle.parse(period).record).body
-    named = body.fields.get("plan") if isinstance(body, Event) else None
-    if not isinstance(named, bytes):
+    (period,) = evidence.find([told.issue.period], "statement")
+    named = plan_named(period)
+    if named is None:
         refuse("T1", "statement", "the issue names a record that is no statement", "ask the issuer")
     (plan,) = evidence.find([named], "plan")
-    looks = dict.fromkeys(look for edge in stated_edges(parse_row(row.row)) for look in edge.looks)
-    edges = tuple(evidence.find(looks, "row"))
-    return CertificateFile(row, plan, edges, period, tuple(known.given for known in claims))
+    edges = tuple(evidence.find(looks_of(row), "row"))
+    return CertificateFile(row, plan, edges, period, tuple(known.given for known in told.claims))
 
 
-def _history(known: Iterable[Known], cert: bytes, part: Part | None) -> list[Known]:
+def plan_named(period: bytes) -> bytes | None:
+    """The plan that a statement names, by its hash; ``period``: its proof. None: it is no statement."""
+    body = parse_record(Bundle.parse(period).record).body
+    named = body.fields.get("plan") if isinstance(body, Event) else None
+    return named if isinstance(named, bytes) else None
+
+
+def looks_of(row: LeafProof) -> list[bytes]:
+    """The readings at the edges of a row, by their hashes, each once."""
+    return list(dict.fromkeys(look for edge in stated_edges(parse_row(row.row)) for look in edge.looks))
+
+
+def history(evidence: Evidence, cert: bytes, part: Part | None) -> History:
     """From the issue to the last claim about these units, with every claim between that made it possible; then what
-    attests the statement."""
-    everything = sorted(known, key=lambda one: one.place)
-    first = next((one for one in everything if (made := one.made) is not None and made.id == cert), None)
+    attests the statement. Raises AccountingError: the issue is not there, or the units have not one history."""
+    everything = evidence.about(cert)
+    first = next((one for one in everything if isinstance(one.signed.claim.deed, Issue)), None)
     if first is None or (made := first.made) is None:
         refuse("V1", cert.hex(), "no claim that is given issues this certificate", "give --registry, or a .mcert of it")
-    moves = [first, *(one for one in everything if getattr(one.signed.claim.deed, "cert", None) == cert)]
+    moves = [first, *(one for one in everything if not isinstance(one.signed.claim.deed, Issue))]
     wanted = part or (0, made.units)
     last = max(n for n, one in enumerate(moves) if _overlap(_part(one, made), wanted))
     hull = _part(moves[last], made)
@@ -175,10 +226,9 @@ def _history(known: Iterable[Known], cert: bytes, part: Part | None) -> list[Kno
         if _overlap(own, hull):
             hull = min(hull[0], own[0]), max(hull[1], own[1])
             kept.insert(0, one)
-    assert isinstance(first.signed.claim.deed, Issue)
-    period = first.signed.claim.deed.period
-    attests = (one for one in everything if isinstance(one.signed.claim.deed, Attest))
-    return [*kept, *(one for one in attests if one.signed.claim.deed.period == period)]  # type: ignore[union-attr]
+    issue = first.signed.claim.deed
+    assert isinstance(issue, Issue)
+    return History(made, issue, [*kept, *evidence.about(issue.period)])
 
 
 def _part(one: Known, made: Certificate) -> Part:

@@ -6,9 +6,11 @@ from typing import ClassVar
 
 import click
 
-from ledger_client.cli.certificates import mcert, move, show
+from ledger_client.cli.certificates import move, show
 from ledger_client.cli.certificates.audit import audit
 from ledger_client.cli.certificates.issue import issue
+from ledger_client.cli.certificates.prove import prove
+from ledger_client.cli.certificates.verify import verify
 from ledger_client.click_help import HELP, Grouped
 
 
@@ -34,8 +36,8 @@ for command in (
     move.transfer,
     move.retire,
     move.export,
-    mcert.prove,
-    mcert.verify,
+    prove,
+    verify,
     audit,
 ):
     certificate.add_command(command)

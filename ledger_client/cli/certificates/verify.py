@@ -1,4 +1,4 @@
-"""Commands ``meterseal-ledger certificate prove`` and ``verify``: the ``.mcert`` file of a slice."""
+"""Command ``meterseal-ledger certificate verify``: what the ``.mcert`` file of a slice proves."""
 
 from __future__ import annotations
 
@@ -13,58 +13,18 @@ from typing import TYPE_CHECKING
 import click
 
 from ledger_client.cli.certificates.common import CA, JSON, TRUST, opened, since_block
-from ledger_client.cli.terminal.options import FORCE, UsageError, access, addresses, demand_replaceable
+from ledger_client.cli.terminal.options import UsageError, access, addresses
 from ledger_client.errors import VerificationError
 from ledger_client.verification.explain import clean
 from ledger_client.verification.online_facts import NOTHING_ASKED, OnlineFacts
 from ledger_client.verification.trust import Trust, load_trust
 
 if TYPE_CHECKING:
-    from ledger_client.certificates.holding.parts import Written
-    from ledger_client.certificates.mcert.prove import Evidence
     from ledger_client.certificates.mcert.verify import Proven
     from ledger_client.certificates.over_issued import Issued
     from ledger_client.ledgers.registry import RegistryClient
 
 _PATH = click.Path(path_type=Path)
-
-
-@click.command()
-@click.argument("certificate", metavar="CERT[:A-B]")
-@click.argument("files", metavar="FILE…", nargs=-1, type=_PATH)
-@click.option("--rows", multiple=True, metavar="FILE.mrows", type=_PATH, help="the statement's")
-@click.option("--registry", metavar="NAME=URL", help="has the claims; without it FILEs have them")
-@CA
-@click.option("-o", "--output", required=True, type=_PATH, metavar="FILE.mcert")
-@FORCE
-def prove(
-    certificate: str, files: tuple[Path, ...], rows: tuple[Path, ...], registry: str | None, ca: Path | None,
-    output: Path, force: bool,
-) -> None:  # fmt: skip
-    """Write the file that proves units A to B of CERT, B not included; without :A-B all of them.
-
-    FILEs are batches and proofs (.mseal) with statement, plan and readings, claims of a party's folder, and older
-    .mcert files of the same interval: whoever has one of those needs nothing else but the claims since.
-    """
-    from ledger_client.certificates.holding.parts import written
-    from ledger_client.certificates.mcert.file import is_certificate_file
-    from ledger_client.certificates.mcert.prove import Evidence
-    from ledger_client.certificates.mcert.prove import prove as proved
-    from ledger_client.durable_files import whole_file
-
-    asked = written(certificate)
-    if ca is not None and registry is None:
-        raise UsageError("--ca has no effect without --registry", "add --registry NAME=URL")
-    demand_replaceable(output, "certificate file (.mcert)", is_certificate_file, force=force)
-    evidence = Evidence.read(files, rows)
-    cert = _certificate(evidence, asked, registry, ca)
-    data = proved(evidence, cert, asked.part).encode()
-    try:
-        with whole_file(output) as target:
-            target.write(data)
-    except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
-    click.echo(f"wrote {output}: {cert.hex()}, {len(data)} bytes")
 
 
 @click.command()
@@ -135,27 +95,6 @@ def _facts(data: bytes, trust: Trust, registries: Sequence[str], ca: Path | None
         return refresh_claims(data, trust, urls, access=access(ca, urls.values())) if urls else NOTHING_ASKED
     except VerificationError:
         return NOTHING_ASKED
-
-
-def _certificate(evidence: Evidence, asked: Written, registry: str | None, ca: Path | None) -> bytes:
-    """The id that is meant; the claims about it are in ``evidence`` then."""
-    from ledger_client.certificates.holding.parts import resolved
-    from ledger_client.claims.given_claim import GivenClaim
-    from ledger_client.formats.bundle import decode_locator, is_locator
-
-    cert = resolved(asked, evidence.issued()).cert
-    if registry is None:
-        return cert
-    with closing(opened(registry, ca)) as client:
-        shown = client.certificate(cert)
-    if shown is None:
-        raise UsageError(f"{client.name} has no certificate {cert.hex()}", "name the registry that it was issued at")
-    for claim in shown.claims:
-        if is_locator(claim.receipt):
-            evidence.add(GivenClaim(claim.entry, (), decode_locator(claim.receipt)))
-        else:
-            evidence.add(GivenClaim(claim.entry, (claim.receipt,)))
-    return cert
 
 
 def _online(proven: Proven, registries: Sequence[str], ca: Path | None, trust: Trust) -> tuple[list[str], list[Issued]]:
