@@ -53,12 +53,13 @@ def days_of(hours: Sequence[Hour], civil_min: int) -> tuple[int, int]:
     return (min(numbers), max(numbers) - min(numbers) + 1) if numbers else (0, 0)
 
 
-def carpet(hours: Sequence[Hour], amounts: Sequence[int], peak: int, civil_min: int, kind: str, label: str) -> str:
-    """Hour of the day over days; the more, the darker. ``kind``: the class that bears its colour."""
+def carpet(hours: Sequence[Hour], amounts: Sequence[int], step: int, civil_min: int, kind: str, label: str) -> str:
+    """Hour of the day over days; the more, the darker. ``step``: from one of LEVELS to the next; ``kind``: the class
+    that bears its colour."""
     first, days = days_of(hours, civil_min)
     paths: list[list[str]] = [[] for _ in range(LEVELS + 1)]
     numbers = [(hour.from_ms + civil_min * MINUTE_MS) // HOUR_MS - first * 24 for hour in hours]
-    levels = [-(-amount * LEVELS // max(peak, 1)) for amount in amounts]
+    levels = [-(-amount // step) for amount in amounts]
     for (begin, level), count in _runs(zip(numbers, levels, strict=True)):
         paths[level].append(f"M{begin // 24}.5 {24 - begin % 24}v-{count}")  # a line as wide as a day
     cells = "".join(f'<path class="l{n}" d="{"".join(path)}"/>' for n, path in enumerate(paths) if n and path)
@@ -147,14 +148,20 @@ def waterfall(steps: Sequence[Step], label: str, unit: str) -> str:
     return _svg(HEIGHT, label, "".join(parts))
 
 
+def round_step(peak: int, parts: int) -> int:
+    """The least of 1, 2, 5, 10, 20 … of which so many reach the peak."""
+    step = 1
+    while step * parts < peak:
+        step = step * 2 if str(step)[0] in "15" else step * 5 // 2
+    return step
+
+
 class _Scale:
     """Heights from 0 to a peak; ``one``: so many are one of the unit that is written."""
 
     def __init__(self, peak: int, one: int) -> None:
-        self._one, step = one, 1
-        while step * 5 < peak:
-            step = step * 2 if str(step)[0] in "15" else step * 5 // 2
-        self._step, self._top = step, max(-(-peak // step), 1) * step
+        step = round_step(peak, 5)
+        self._one, self._step, self._top = one, step, max(-(-peak // step), 1) * step
 
     def y(self, amount: int) -> float:
         """Where an amount is."""

@@ -151,25 +151,25 @@ class _Page:
 
     def _carpets(self) -> str:
         hours, t = self._result.hours, self._t
-        peak = max((hour.load_milli for hour in hours), default=0)
+        step = plots.round_step(max((hour.load_milli for hour in hours), default=0), LEVELS)
         kinds: tuple[tuple[str, Callable[[Hour], int]], ...] = (
             ("covered", lambda hour: hour.covered_milli), ("uncovered", lambda hour: hour.uncovered_milli),
         )  # fmt: skip
         parts = [f'<p class="quiet screen">{t("plot.carpet-help")}</p>']
         for kind, amount in kinds:
             label = t(f"plot.carpet-{kind}")
-            drawn = plots.carpet(hours, [amount(hour) for hour in hours], peak, self._civil, kind, label)
-            parts.append(f"<p>{label}</p>{drawn}{self._legend(kind, peak)}")
+            drawn = plots.carpet(hours, [amount(hour) for hour in hours], step, self._civil, kind, label)
+            parts.append(f"<p>{label}</p>{drawn}{self._legend(kind, step)}")
         months = "".join(f"<li>{self._tables.month_link(n)}</li>" for n in range(len(self._result.months)))
         return "".join(parts) + f'<p>{t("plot.to-months")}</p><ul class="months">{months}</ul>'
 
-    def _legend(self, kind: str, peak: int) -> str:
+    def _legend(self, kind: str, step: int) -> str:
         items = "".join(
             f'<li><svg aria-hidden="true" class="{kind}"><rect class="l{n}" width="100%" height="100%"/></svg> '
-            f"{self._t('plot.level', kwh=kwh(peak * n // LEVELS))}</li>"
+            f"{self._t('plot.level', kwh=kwh(step * n))}</li>"
             for n in range(1, LEVELS + 1)
         )
-        return f'<ul class="legend">{items}</ul>' if peak else ""
+        return f'<ul class="legend">{items}</ul>'
 
     def _bars(self) -> str:
         label = self._t("plot.bars-label")
