@@ -131,8 +131,8 @@ def _many(
             unproven.append(Unproven(told.made.id, told.part, error))
     every = written + len(unproven)
     click.echo(f"wrote {written} of {every} files into {output}: units {status} by {party} at {client.name}")
-    for one in unproven:
-        click.echo(clean(f"  not written: {one}"))
+    for left in unproven:
+        click.echo(clean(f"  not written: {left}"))
     sys.exit(0 if written == every > 0 else 1)
 
 
