@@ -26,11 +26,15 @@ class Party:
     number: int = 0
     key: PrivateKey = field(default_factory=PrivateKey.generate)
 
-    def sign(self, deed: Deed, number: int | None = None, registry: str = "") -> bytes:
-        """The entry of a claim; it takes the next number unless one is given."""
+    def sign(self, deed: Deed, number: int | None = None, registry: str = "", iat: int | None = None) -> bytes:
+        """The entry of a claim; it takes the next number unless one is given, and is of now unless ``iat`` says else
+        (Unix seconds)."""
         if number is None:
             number, self.number = self.number, self.number + 1
-        return sign_claim(Claim(self.name, number, registry or self.registry, int(time.time()), deed), self.key)
+        return sign_claim(
+            Claim(self.name, number, registry or self.registry, int(time.time()) if iat is None else iat, deed),
+            self.key,
+        )
 
     def cert(self, deed: Issue) -> bytes:
         """The id of what it issues."""
