@@ -94,6 +94,11 @@ class Gauge:
     cells: dict[int, Cell] = field(default_factory=dict)
     failed_ms: list[int] = field(default_factory=list)
     _time_ms: int = -1
+    _low: int | Fraction | None = field(init=False)
+    _high: int | Fraction | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._low, self._high = _bound(self.point.lowest), _bound(self.point.highest)
 
     @classmethod
     def of(cls, plan: Plan, point: Point, regime: Regime, calibrations: Sequence[Calibration] = ()) -> Gauge:
@@ -123,8 +128,7 @@ class Gauge:
             cell.minutes.setdefault(time_ms // MINUTE_MS, Cell()).add(time_ms, value, least_ms)
 
     def _in_range(self, number: Number) -> bool:
-        low, high = self.point.lowest, self.point.highest
-        return (low is None or number >= low) and (high is None or number <= high)
+        return (self._low is None or number >= self._low) and (self._high is None or number <= self._high)
 
     def _calibrated(self, time_ms: int, number: Number) -> Number | Fraction:
         """By the calibration in force, the last one that began (H5)."""
@@ -164,3 +168,8 @@ class Gauge:
 
 def _exact(number: Number | Fraction | None) -> Fraction | None:
     return None if number is None else Fraction(number)
+
+
+def _bound(number: Fraction | None) -> int | Fraction | None:
+    """The same number, as an integer where it is one: that is compared fast."""
+    return number.numerator if number is not None and number.denominator == 1 else number

@@ -49,7 +49,9 @@ def test_hours_are_certified_used_once_and_no_wh_is_lost(tmp_path: Path) -> None
     assert all(wh[what] > 0 for what in ("held", "retired", "exported", "withdrawn"))
     balance = found["balance"]
     assert Path(balance["files"][-1]).read_text().startswith("<!doctype html>")
-    assert Decimal(balance["totals"]["covered_wh"]) > 1_000_000
+    totals = {what: Decimal(balance["totals"][what]) for what in ("load_wh", "covered_wh", "retired_wh")}
+    assert totals["retired_wh"] == wh["retired"]  # of all hours, not of some
+    assert totals["load_wh"] / 2 < totals["covered_wh"] <= totals["retired_wh"]
     assert not balance["neutralised"]
     verify = [sys.executable, "-m", "ledger_client.cli", "certificate", "verify", found["certificate_file"]]
     again = subprocess.run([*verify, "--trust", found["market"]], capture_output=True)
