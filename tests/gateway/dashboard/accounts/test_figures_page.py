@@ -133,11 +133,15 @@ def test_a_site_without_a_plan_says_how_to_begin(tmp_path: Path) -> None:
             store, see = Database(loaded.database, read_only=True), looker(running)
             await until(lambda: b"data-again" not in see("/energy", store, {}, {}, "en").body)
             found = [see(path, store, {}, {}, "en").body.decode() for path in ("/energy", "/emissions", "/")]
+            meter = next(iter(loaded.meters))
+            found.append(see("/meters/{meter}", store, {"meter": meter}, {}, "en").body.decode())
             store.close()
             return found
 
-    energy, emissions, site = asyncio.run(look())
+    energy, emissions, site, meter = asyncio.run(look())
     for page in (energy, emissions):
         assert "No accounting plan is published" in text(page)
         assert "<code>meterseal plan init CONFIG</code>" in page
     assert "Statements" not in text(site)
+    # figures come later, and a page that gets another part is loaded anew, with all that somebody is typing into it
+    assert "<div data-part></div>" in meter
