@@ -203,13 +203,8 @@ def parse_claim(entry: bytes) -> SignedClaim:
     """Read an entry strictly. Raises Malformed."""
     sign1 = cose.Sign1.parse(within(entry, MAX_CLAIM, "the claim"))
     table(sign1.unprotected, "the claim's unprotected header", set())
-    header = table(sign1.protected, "the claim's header", {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS})
-    cose.header_alg(header)
-    if header[cose.CONTENT_TYPE] != CONTENT_CLAIM:
-        raise Malformed(f"content type {header[cose.CONTENT_TYPE]!r} is not {CONTENT_CLAIM}")
-    if sign1.payload is None:
-        raise Malformed("the claim has no payload")
-    claim = _claim(header[cose.CWT_CLAIMS], cbor.decode(sign1.payload))
+    header = cose.entry_header(sign1.protected, "the claim")
+    claim = _claim(header[cose.CWT_CLAIMS], cose.entry_payload(sign1, CONTENT_CLAIM, "the claim"))
     kid = blob(header[cose.KID], "kid", 32)
     return SignedClaim(claim, kid, sign1, bytes(entry), hashlib.sha256(entry).digest())
 

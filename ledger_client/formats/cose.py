@@ -10,7 +10,7 @@ import cbor2
 
 from ledger_client.errors import BadSignature, Malformed
 from ledger_client.formats import cbor
-from ledger_client.formats.checks import array
+from ledger_client.formats.checks import array, table
 from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.messages import Message
 
@@ -105,6 +105,22 @@ def sign1(
 def writer_alg(key: PublicKey) -> int:
     """The alg that goes into what we sign: −8 or −7, which every COSE library knows (−19 and −9 mean the same)."""
     return -8 if key.accepts(-8) else -7
+
+
+def entry_header(protected: Mapping[Any, Any], what: str) -> Mapping[Any, Any]:
+    """The protected header of an entry: alg, content type, kid and claims, and nothing else; ``Malformed``."""
+    header = table(protected, f"{what}'s header", {ALG, CONTENT_TYPE, KID, CWT_CLAIMS})
+    header_alg(header)
+    return header
+
+
+def entry_payload(sign1: Sign1, content: str, what: str) -> Any:
+    """The value in the payload of an entry, which is to be of this content type; ``Malformed``."""
+    if sign1.protected[CONTENT_TYPE] != content:
+        raise Malformed(f"content type {sign1.protected[CONTENT_TYPE]!r} is not {content}")
+    if sign1.payload is None:
+        raise Malformed(f"{what} has no payload")
+    return cbor.decode(sign1.payload)
 
 
 def header_alg(protected: Mapping[Any, Any]) -> int:

@@ -58,13 +58,8 @@ def parse_head(data: bytes) -> SignedHead:
     """Read a head strictly; ``Malformed`` for anything else."""
     sign1 = cose.Sign1.parse(within(data, MAX_HEAD, "the head"))
     table(sign1.unprotected, "the head's unprotected header", set())
-    header = table(sign1.protected, "the head's header", {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS})
-    cose.header_alg(header)
-    if header[cose.CONTENT_TYPE] != CONTENT_HEAD:
-        raise Malformed(f"content type {header[cose.CONTENT_TYPE]!r} is not {CONTENT_HEAD}")
-    if sign1.payload is None:
-        raise Malformed("the head has no payload")
-    head = _head(header[cose.CWT_CLAIMS], cbor.decode(sign1.payload))
+    header = cose.entry_header(sign1.protected, "the head")
+    head = _head(header[cose.CWT_CLAIMS], cose.entry_payload(sign1, CONTENT_HEAD, "the head"))
     return SignedHead(head, blob(header[cose.KID], "kid", 32), sign1, bytes(data), statement_id(data))
 
 

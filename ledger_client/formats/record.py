@@ -170,8 +170,7 @@ def parse_record(data: bytes) -> Record:
     """Read a record strictly: ``Malformed``, at step 2 where content type and owner do not go together."""
     sign1 = cose.Sign1.parse(within(data, MAX_RECORD, "the record"))
     table(sign1.unprotected, "the record's unprotected header", set())
-    header = table(sign1.protected, "the record's header", {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS})
-    cose.header_alg(header)
+    header = cose.entry_header(sign1.protected, "the record")
     kid = blob(header[cose.KID], "kid", 32)
     if sign1.payload is None:
         raise Malformed("the record has no payload")

@@ -114,15 +114,9 @@ def read_statement(entry: bytes) -> SignedStatement:
     """Read an entry without asking whether it agrees with itself (step 1 only)."""
     sign1 = cose.Sign1.parse(within(entry, MAX_BUNDLE, "the statement"))
     table(sign1.unprotected, "the entry's unprotected header", set())
-    required = {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS}
-    header = table(sign1.protected, "the statement's header", required)
-    cose.header_alg(header)
-    if header[cose.CONTENT_TYPE] != CONTENT_BATCH:
-        raise Malformed(f"content type {header[cose.CONTENT_TYPE]!r} is not {CONTENT_BATCH}")
-    if sign1.payload is None:
-        raise Malformed("the statement has no payload")
+    header = cose.entry_header(sign1.protected, "the statement")
     claims = header[cose.CWT_CLAIMS]
-    statement = _statement(claims, cbor.decode(sign1.payload))
+    statement = _statement(claims, cose.entry_payload(sign1, CONTENT_BATCH, "the statement"))
     kid, sub = blob(header[cose.KID], "kid", 32), text(claims[cose.SUB], "sub")
     return SignedStatement(statement, sub, kid, sign1, bytes(entry), statement_id(entry))
 
