@@ -55,7 +55,7 @@ class HttpLedger:
         """POST /entries: 201 with the receipt, or 303: Pending."""
         answer = self._ask("POST", self._base + "/entries", COSE, MAX_RECEIPT, entry)
         if answer.status in (200, 201):
-            return self._receipt(answer)
+            return receipt_of(answer)
         if answer.status in (302, 303):
             return self._pending(answer, statement_id(entry))
         raise refusal(answer)
@@ -70,7 +70,7 @@ class HttpLedger:
         for url in dict.fromkeys([location, own] if location else [own]):
             answer = self._ask("GET", url, COSE, MAX_RECEIPT)
             if answer.status == 200:
-                return self._receipt(answer)
+                return receipt_of(answer)
             if answer.status in (302, 303):
                 return self._pending(answer, statement_id)
             if answer.status not in _UNKNOWN:
@@ -128,16 +128,7 @@ class HttpLedger:
         if not is_name(gateway):
             raise Refused("Malformed request", Message("http-malformed-request", gateway=gateway))
         answer = self._ask("GET", f"{self._base}/gateways/{gateway}/{question}", CBOR, MAX_PAGE)
-        if answer.status in (404, 405, 501):
-            raise Unsupported(Message("http-not-embedded", url=self._base))
-        if answer.status != expected:
-            raise refusal(answer)
-        return answer
-
-    def _receipt(self, answer: Answer) -> bytes:
-        if answer.media_type != COSE or not answer.body:
-            raise LedgerUnavailable(Message("http-no-receipt", answer=answer.said))
-        return answer.body
+        return of_embedded(answer, self._base, expected)
 
     def _pending(self, answer: Answer, statement_id: bytes) -> Pending:
         location = _resolved(answer.url, answer.headers.get("Location", ""))
@@ -185,6 +176,23 @@ def refusal(answer: Answer) -> Refused | LedgerUnavailable:
     if answer.status == 401:
         said = Message("http-login-refused", detail=said)
     return LedgerUnavailable(said, answer.retry_after_s())
+
+
+def receipt_of(answer: Answer) -> bytes:
+    """The receipt that an answer bears, not looked into; raises ``LedgerUnavailable``."""
+    if answer.media_type != COSE or not answer.body:
+        raise LedgerUnavailable(Message("http-no-receipt", answer=answer.said))
+    return answer.body
+
+
+def of_embedded(answer: Answer, url: str, expected: int = 200) -> Answer:
+    """An answer of the expected status to a question that the embedded ledger knows, at ``url``; raises
+    ``Unsupported`` where that is none, ``Refused`` or ``LedgerUnavailable``."""
+    if answer.status in (404, 405, 501):
+        raise Unsupported(Message("http-not-embedded", url=url))
+    if answer.status != expected:
+        raise refusal(answer)
+    return answer
 
 
 def value_of(answer: Answer) -> object:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from ledger_client.claims.answers import Shown, parse_list, parse_party, parse_shown
-from ledger_client.errors import LedgerClientError, LedgerUnavailable, Unsupported
-from ledger_client.ledgers.http import refusal
+from ledger_client.errors import LedgerClientError, LedgerUnavailable
+from ledger_client.ledgers.http import of_embedded, receipt_of, refusal
 from ledger_client.messages import Message
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
@@ -32,9 +32,7 @@ class HttpRegistry:
         answer = self._client.ask("POST", f"{self._base}/entries", headers, MAX_RECEIPT, entry)
         if answer.status not in (200, 201):
             raise refusal(answer)
-        if answer.media_type != COSE or not answer.body:
-            raise LedgerUnavailable(Message("http-no-receipt", answer=answer.said))
-        return answer.body
+        return receipt_of(answer)
 
     def submit_many(self, entries: Sequence[bytes]) -> list[bytes]:
         """One behind the other."""
@@ -83,12 +81,7 @@ class HttpRegistry:
         return self._client.ask("GET", f"{self._base}/{question}", {"Accept": CBOR}, cap)
 
     def _ask(self, question: str) -> Answer:
-        answer = self._get(question, MAX_LIST)
-        if answer.status in (404, 405, 501):
-            raise Unsupported(Message("http-not-embedded", url=self._base))
-        if answer.status != 200:
-            raise refusal(answer)
-        return answer
+        return of_embedded(self._get(question, MAX_LIST), self._base)
 
 
 def _read(answer: Answer, parse: Callable[[bytes], _Read]) -> _Read:
