@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from ledger_client.claims.certificate import WITHDRAWN, Certificate, Slice
+from ledger_client.claims.certificate import Certificate, Slice, withdrawn
 from ledger_client.claims.claim import Claim, Retire
 
 PURPOSE: Final = "over-issued"
@@ -66,7 +66,7 @@ def over_issued(
             nobody here knows (that certificate counts as it was issued).
         month_of: when the civil month of a moment begins, both in ms.
     """
-    months: dict[tuple[bytes, int], OverIssue] = {}
+    months: list[OverIssue] = []
     by_month: defaultdict[tuple[bytes, int], list[Issued]] = defaultdict(list)
     for one in issued:
         by_month[one.certificate.device, month_of(one.certificate.from_ms)].append(one)
@@ -74,9 +74,8 @@ def over_issued(
         month = OverIssue(device, month_ms, made_up=sum(one.made_up for one in members))
         for one in members:
             units = given(one.certificate)
-            withdrawn = all(part.status == WITHDRAWN for part in one.slices)
-            if units is not None and not withdrawn and one.certificate.units > units:
+            if units is not None and not withdrawn(one.slices) and one.certificate.units > units:
                 month.excess.append(Excess(one.certificate, one.certificate.units - units))
         if month.units:
-            months[device, month_ms] = month
-    return list(months.values())
+            months.append(month)
+    return months

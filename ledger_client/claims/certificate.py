@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from ledger_client.claims.claim import QUARTER_MS, Claim, Export, Issue, Retire, Transfer, Withdraw
+from ledger_client.claims.claim import QUARTER_MS, Claim, Export, Issue, Part, Retire, Transfer, Withdraw
 
 HELD: Final = "held"
 RETIRED: Final = "retired"
@@ -37,6 +38,11 @@ class Certificate:
         """The quarters of an hour that it takes of its device, counted since 1970."""
         return range(self.from_ms // QUARTER_MS, self.to_ms // QUARTER_MS)
 
+    @property
+    def whole(self) -> Part:
+        """All of its units."""
+        return 0, self.units
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -46,6 +52,11 @@ class Slice:
     end: int
     status: str
     holder: str
+
+
+def withdrawn(slices: Iterable[Slice]) -> bool:
+    """Whether the certificate of these slices, all of its, was taken back."""
+    return all(one.status == WITHDRAWN for one in slices)
 
 
 def digest(text: str) -> bytes:

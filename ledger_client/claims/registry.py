@@ -164,8 +164,7 @@ def _withdraw(state: State, claim: Claim, cert: bytes, role: str) -> None:
     known = state.certificate(cert)
     if role != ISSUER or known is None or known.issuer != claim.party:
         _refuse(NOT_THE_ISSUER, f"{claim.party} has not issued certificate {cert.hex()} here (R4)")
-    whole = (0, known.units)
-    _move(state, cert, whole, _movable(state, cert, whole, known.holder), WITHDRAWN, known.holder)
+    _move(state, cert, known.whole, _movable(state, cert, known.whole, known.holder), WITHDRAWN, known.holder)
     state.free(known)
 
 

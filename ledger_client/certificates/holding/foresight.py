@@ -11,7 +11,7 @@ from functools import cache
 
 from ledger_client.certificates.holding.sending import Sender
 from ledger_client.claims.answers import Shown
-from ledger_client.claims.certificate import WITHDRAWN, digest
+from ledger_client.claims.certificate import digest, withdrawn
 from ledger_client.claims.claim import HOUR_MS, Claim, Deed, Export, Issue, Retire, Transfer, Withdraw
 from ledger_client.claims.memory_state import MemoryState
 from ledger_client.claims.registry import apply
@@ -19,8 +19,8 @@ from ledger_client.errors import Refused
 from ledger_client.ledgers.registry import RegistryClient
 
 
-def foresee(sender: Sender, deeds: Sequence[Deed]) -> list[Refused | None]:
-    """How the registry would answer these claims one behind the other; None: it takes it.
+def foresee(sender: Sender, deeds: Sequence[Deed], shown: Iterable[Shown]) -> list[Refused | None]:
+    """How the registry would answer these claims one behind the other; None: it takes it. ``shown``: ``shown_of`` them.
 
     Raises LedgerUnavailable, Refused.
     """
@@ -30,7 +30,7 @@ def foresee(sender: Sender, deeds: Sequence[Deed]) -> list[Refused | None]:
     def role_of(name: str) -> str | None:
         return registry.party(name)[1]
 
-    state = state_of(shown_of(registry, deeds))
+    state = state_of(shown)
     state.numbers[party] = registry.party(party)[0]
     found: list[Refused | None] = []
     for deed in deeds:
@@ -50,14 +50,9 @@ def state_of(shown: Iterable[Shown]) -> MemoryState:
         made = one.certificate
         state.certificates[made.id] = made
         state.parts[made.id] = list(one.slices)
-        if not withdrawn(one):
+        if not withdrawn(one.slices):
             state.origins |= {(made.device, quarter): made.id for quarter in made.quarters}
     return state
-
-
-def withdrawn(shown: Shown) -> bool:
-    """Whether its issuer took a certificate back."""
-    return all(one.status == WITHDRAWN for one in shown.slices)
 
 
 def shown_of(registry: RegistryClient, deeds: Sequence[Deed]) -> list[Shown]:

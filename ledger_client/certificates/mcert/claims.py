@@ -141,7 +141,7 @@ def traced(claims: Sequence[Counted], trust: Trust) -> Traced:
 
 def part_of(deed: Deed, made: Certificate) -> Part:
     """The units of a certificate that a claim about it moves: all, where it issues or withdraws it."""
-    return (0, made.units) if isinstance(deed, Issue | Withdraw | Attest | Balance) else deed.part
+    return made.whole if isinstance(deed, Issue | Withdraw | Attest | Balance) else deed.part
 
 
 def _roles(trust: Trust) -> Roles:

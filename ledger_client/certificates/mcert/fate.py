@@ -11,7 +11,7 @@ from typing import Final
 
 from ledger_client.certificates.mcert.verify import Proven
 from ledger_client.claims.answers import Shown
-from ledger_client.claims.certificate import WITHDRAWN
+from ledger_client.claims.certificate import withdrawn
 from ledger_client.claims.claim import HOUR_MS
 
 _BEFORE_MS: Final = HOUR_MS
@@ -44,7 +44,7 @@ def contradictions(proven: Proven, shown: Shown | None, listed: Mapping[str, Ite
         for other in many:
             made = other.certificate
             common = made.from_ms < told.certificate.to_ms and told.certificate.from_ms < made.to_ms
-            withdrawn = all(one.status == WITHDRAWN for one in other.slices)
-            if common and made.device == told.certificate.device and made.id != told.certificate.id and not withdrawn:
+            another = made.device == told.certificate.device and made.id != told.certificate.id
+            if common and another and not withdrawn(other.slices):
                 found.append(f"{registry} has a certificate of this device and time, too: {made.id.hex()} (R2)")
     return found

@@ -213,7 +213,7 @@ def history(evidence: Evidence, cert: bytes, part: Part | None) -> History:
     if first is None or (made := first.made) is None:
         refuse("V1", cert.hex(), "no claim that is given issues this certificate", "give --registry, or a .mcert of it")
     moves = [first, *(one for one in everything if not isinstance(one.signed.claim.deed, Issue))]
-    wanted = part or (0, made.units)
+    wanted = part or made.whole
     last = max(n for n, one in enumerate(moves) if _overlap(_part(one, made), wanted))
     hull = _part(moves[last], made)
     if not hull[0] <= wanted[0] < wanted[1] <= hull[1]:

@@ -119,14 +119,15 @@ def _gaps(hours: Sequence[Judged], span: tuple[int | None, int | None], told: St
 
 def _issued(sender: Sender, hours: Sequence[Judged]) -> list[dict[str, Any]]:
     """Issue what the registry can be foreseen to take, one claim an hour."""
-    from ledger_client.certificates.holding.foresight import foresee, shown_of, withdrawn
-    from ledger_client.claims.certificate import certificate_of
+    from ledger_client.certificates.holding.foresight import foresee, shown_of
+    from ledger_client.claims.certificate import certificate_of, withdrawn
     from ledger_client.claims.claim import Claim
     from ledger_client.errors import Refused
 
     deeds = [hour.deed for hour in hours if hour.deed is not None]
-    there = {one.certificate.id for one in shown_of(sender.registry, deeds) if not withdrawn(one)}
-    foreseen = dict(zip((deed.origin.from_ms for deed in deeds), foresee(sender, deeds), strict=True))
+    shown = shown_of(sender.registry, deeds)
+    there = {one.certificate.id for one in shown if not withdrawn(one.slices)}
+    foreseen = dict(zip((deed.origin.from_ms for deed in deeds), foresee(sender, deeds, shown), strict=True))
 
     def name(deed: Issue) -> bytes:
         return certificate_of(Claim(sender.party.name, 0, sender.registry.name, 0, deed), deed).id
@@ -148,11 +149,6 @@ def _issued(sender: Sender, hours: Sequence[Judged]) -> list[dict[str, Any]]:
             continue
         results.append(_result(hour._replace(deed=None), REFUSED, (_of_registry(refusal),)))
     return results
-
-
-def replace_why(hour: Judged) -> Judged:
-    """Without its claim."""
-    return hour._replace(deed=None)
 
 
 def _of_registry(error: Refused) -> WhyNot:

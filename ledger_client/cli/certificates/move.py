@@ -176,13 +176,13 @@ def _units(sender: Sender, certs: Iterable[str], kind: type[Transfer | Retire | 
 def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: Mapping[str, str] | None = None) -> None:
     """Send them all, once it is foreseen that the registry takes them all; else none, and exit code 1. What it would
     refuse because this party has claimed the same already is done."""
-    from ledger_client.certificates.holding.foresight import foresee
+    from ledger_client.certificates.holding.foresight import foresee, shown_of
     from ledger_client.certificates.holding.sending import bare
     from ledger_client.certificates.holding.telling import told
     from ledger_client.claims.claim import Export, Retire, Transfer, Withdraw
     from ledger_client.errors import Refused
 
-    foreseen = list(zip(deeds, foresee(sender, deeds), strict=True))
+    foreseen = list(zip(deeds, foresee(sender, deeds, shown_of(sender.registry, deeds)), strict=True))
     before = {bare(deed) for deed in sender.deeds() if isinstance(deed, Transfer | Retire | Export | Withdraw)}
     done = [deed for deed, error in foreseen if error is not None and bare(deed) in before]
     refused = [{"deed": told(d), **refusal_json(error)} for d, error in foreseen if error is not None and d not in done]

@@ -141,7 +141,7 @@ class EvmRegistry:
             known = now.state.certificate(cert)
             if known is None:
                 return None
-            return Shown(known, tuple(now.state.slices(cert, (0, known.units))), tuple(self._claims(now.about[cert])))
+            return Shown(known, tuple(now.state.slices(cert, known.whole)), tuple(self._claims(now.about[cert])))
 
     def of_device(self, device: bytes, from_ms: int, to_ms: int) -> Iterator[Shown]:
         """See RegistryClient."""
@@ -150,14 +150,14 @@ class EvmRegistry:
         found = (one for one in now.state.certificates.values() if one.device == device)
         inside = [one for one in found if from_ms <= one.from_ms < to_ms]
         for known in sorted(inside, key=lambda one: (one.from_ms, one.id)):
-            yield Shown(known, tuple(now.state.slices(known.id, (0, known.units))))
+            yield Shown(known, tuple(now.state.slices(known.id, known.whole)))
 
     def of_holder(self, party: str) -> Iterator[Shown]:
         """See RegistryClient."""
         with self._asking():
             now = self._events.replayed()
         for known in sorted(now.state.certificates.values(), key=lambda one: one.id):
-            own = [one for one in now.state.slices(known.id, (0, known.units)) if one.holder == party]
+            own = [one for one in now.state.slices(known.id, known.whole) if one.holder == party]
             if own:
                 yield Shown(known, tuple(own))
 

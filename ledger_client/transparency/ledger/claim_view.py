@@ -57,4 +57,4 @@ class ClaimView:
         return found
 
     def _slices(self, log: Reader, made: Certificate) -> tuple[Slice, ...]:
-        return tuple(log.claims.slices(made.id, (0, made.units)))
+        return tuple(log.claims.slices(made.id, made.whole))
