@@ -21,7 +21,7 @@ from ledger_client.errors import BadReceipt, VerificationError
 from ledger_client.formats.merkle import EMPTY_ROOT, node_hash, root_from_path
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.verification.trust import Trust
-from ledger_client.verification.vouching import check_receipt
+from ledger_client.verification.vouching import check_parsed
 
 RECEIPT: Final = "Bad receipt"
 """Of a receipt that the ledger should not have given; the other titles are those of ``replay``."""
@@ -56,8 +56,8 @@ def bad_receipts(made: Replay, receipts: Iterable[tuple[int, bytes, bytes]], tru
     parsed: dict[int, tuple[int, int, Sequence[bytes]]] = {}
     for number, entry, data in found:
         try:
-            ledger, _ = check_receipt(entry, data, trust, now)
             receipt = parse_receipt(data)
+            ledger, _ = check_parsed(entry, receipt, trust, now)
             if ledger != made.registry:
                 raise BadReceipt(f"it is of the ledger {ledger}", step=6)
             if receipt.index != number:

@@ -13,13 +13,14 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Rows
 from ledger_client.audit.result import Audit
 from ledger_client.certificates.issuing import Stated, looks_of, stated
+from ledger_client.collector import seldom
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.formats.batch_file import SUFFIX as BATCH
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.record import parse_record, record_hash
 from ledger_client.formats.statement import read_statement
-from ledger_client.recompute.run import recompute
+from ledger_client.recompute.run import Result, recompute
 from ledger_client.recompute.sources import files_read, is_proof
 from ledger_client.verification.trust import Trust
 
@@ -82,12 +83,16 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def by_gateway(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Files by the gateway that they say to be of; what is no such file is left to whoever reads it."""
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        found.setdefault(_gateway(path), []).append(path)
-    return found
+def results_of(paths: Sequence[Path], trust: Trust, now: int) -> list[Result]:
+    """What files and folders of batches and proofs give, with their rows: one result a gateway that they say to be of.
+
+    Raises FileError, AccountingError.
+    """
+    by_gateway: dict[str, list[Path]] = {}
+    for path in files_of(paths):
+        by_gateway.setdefault(_gateway(path), []).append(path)  # what is no such file is left to whoever reads it
+    with seldom():
+        return [recompute(own, trust, now, keep_rows=True) for own in by_gateway.values()]
 
 
 def _gateway(path: Path) -> str:

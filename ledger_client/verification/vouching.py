@@ -33,10 +33,11 @@ TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier m
 
 def check_receipt(entry: bytes, receipt: bytes, trust: Trust, now: int) -> tuple[str, int]:
     """Steps 6 and 7 for one receipt of ``entry``: (ledger, its time in Unix seconds), or the error that stopped it."""
-    return _check_receipt(entry, parse_receipt(receipt), trust, now)
+    return check_parsed(entry, parse_receipt(receipt), trust, now)
 
 
-def _check_receipt(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tuple[str, int]:
+def check_parsed(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tuple[str, int]:
+    """``check_receipt`` of one that was read."""
     ledger = receipt.ledger
     if not trust.has_ledger_key(ledger):
         raise UnknownLedger(_at(ledger, Message("verify-no-ledger-key")), step=6)
@@ -79,7 +80,7 @@ def vouching_ledgers(
     failures: list[tuple[str, VerificationError]] = []
     for receipt in receipts:
         try:
-            ledger, time = _check_receipt(entry, receipt, trust, now)
+            ledger, time = check_parsed(entry, receipt, trust, now)
             if ledger not in trust.ledgers:
                 raise UnknownLedger(_at(ledger, Message("verify-not-listed")), step=6)
             if isinstance(fact := facts.logs.get(receipt.data), VerificationError):

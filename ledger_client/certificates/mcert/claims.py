@@ -24,7 +24,7 @@ from ledger_client.verification.online_facts import OnlineFacts
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import (
     TOLERANCE_S,
-    check_receipt,
+    check_parsed,
     count_places,
     demand_valid,
     earliest,
@@ -68,7 +68,7 @@ def counted(given: GivenClaim, trust: Trust, now: int, facts: OnlineFacts) -> Co
         try:
             if receipt.ledger != claim.registry:
                 raise UnknownLedger(f"{receipt.ledger}: is not the registry of this claim", step=6)
-            _, time_s = check_receipt(given.entry, receipt.data, trust, now)
+            _, time_s = check_parsed(given.entry, receipt, trust, now)
         except VerificationError as error:
             failures.append((receipt.ledger, error))
         else:

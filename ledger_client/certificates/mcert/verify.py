@@ -15,7 +15,7 @@ from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import LeafProof, Row, parse_row, salted_leaf
 from ledger_client.accounting.statement import Choice, parse_choice
-from ledger_client.certificates.mcert.claims import Counted, Traced, all_counted, notes, traced
+from ledger_client.certificates.mcert.claims import Traced, all_counted, notes, traced
 from ledger_client.certificates.mcert.edges import StatedEdge, demand_row, stated_edges, stated_jumps
 from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.certificates.mcert.steps import (
@@ -280,20 +280,16 @@ def _attested(told: Traced, trust: Trust) -> tuple[tuple[str, str], ...]:
     """(verifier, level) of the positive ones, each verifier once; as many as the policy asks for."""
     found: dict[str, str] = {}
     for one in told.attests:
-        _demand_of_statement(one, told)
         deed = one.deed
-        if isinstance(deed, Attest) and deed.verdict == POSITIVE:
+        assert isinstance(deed, Attest)
+        if deed.period != told.issue.period:
+            _fail(ATTESTED, f"{one.signed.claim.party} attests another statement, {deed.period.hex()}", "V1")
+        if deed.verdict == POSITIVE:
             found[one.signed.claim.party] = deed.level
     if len(found) < trust.attested:
         by = ", ".join(found) or "nobody"
         _fail(ATTESTED, f"the policy asks for {trust.attested} verifiers, and {by} attests the statement", "V1")
     return tuple(found.items())
-
-
-def _demand_of_statement(one: Counted, told: Traced) -> None:
-    deed = one.deed
-    if isinstance(deed, Attest) and deed.period != told.issue.period:
-        _fail(ATTESTED, f"{one.signed.claim.party} attests another statement, {deed.period.hex()}", "V1")
 
 
 def _fail(step: int, told: str, rule: str) -> NoReturn:

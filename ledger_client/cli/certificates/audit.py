@@ -39,10 +39,11 @@ def audit(log: str, trust_file: Path, batches: tuple[Path, ...], ca: Path | None
     """
     from ledger_client.certificates import auditing
     from ledger_client.certificates.given import Given
+    from ledger_client.certificates.recomputed import results_of
 
     trust, now = load_trust(trust_file), int(time.time())
     made, faults = _replayed(log, ca, trust, now)
-    results = _recomputed(batches, trust, now)
+    results = results_of(batches, trust, now)
     given = Given(results)
     months = given.over_issued(auditing.issued(made)) if results else []
     notes = [note for result in results for note in _notes(result)]
@@ -106,15 +107,6 @@ def _over_http(url: str, ca: Path | None, trust: Trust, now: int) -> tuple[Repla
             if isinstance(receipt := ledger.lookup(signed.id), bytes)
         ]
     return made, [*faults, *bad_receipts(made, receipts, trust, now)]
-
-
-def _recomputed(batches: Sequence[Path], trust: Trust, now: int) -> list[Result]:
-    from ledger_client.certificates.recomputed import by_gateway, files_of
-    from ledger_client.collector import seldom
-    from ledger_client.recompute.run import recompute
-
-    with seldom():
-        return [recompute(paths, trust, now, keep_rows=True) for paths in by_gateway(files_of(batches)).values()]
 
 
 def _notes(result: Result) -> Iterator[str]:

@@ -64,7 +64,7 @@ def verify(
         why = f"NOT VERIFIED, step {error.step} ({CERTIFICATE_STEPS[error.step]}): {clean(error.detail)}"
         click.echo(json.dumps(refused_json(error)) if as_json else f"{why}\n  fix: {error.way_out}")
         sys.exit(1)
-    told, issued = _online(proven, registries, ca, trust) if online else (None, [])
+    told, issued = _online(proven, registries, ca, trust, month=bool(batches)) if online else (None, [])
     objections = _objections(proven, batches, trust, now, issued) if batches else None
     if as_json:
         more = {"batches": objections, "online": told}
@@ -97,8 +97,10 @@ def _facts(data: bytes, trust: Trust, registries: Sequence[str], ca: Path | None
         return NOTHING_ASKED
 
 
-def _online(proven: Proven, registries: Sequence[str], ca: Path | None, trust: Trust) -> tuple[list[str], list[Issued]]:
-    """What registries say against the file; and the certificates of the device in its month."""
+def _online(
+    proven: Proven, registries: Sequence[str], ca: Path | None, trust: Trust, *, month: bool
+) -> tuple[list[str], list[Issued]]:
+    """What registries say against the file; and for ``month`` the certificates of the device in its month."""
     from ledger_client.certificates.mcert.fate import contradictions, span
 
     name = proven.traced.registry
@@ -109,7 +111,7 @@ def _online(proven: Proven, registries: Sequence[str], ca: Path | None, trust: T
             raise UsageError(f"--online: the registry {name} is to be asked", f"add --registry {name}=URL")
         shown = clients[name].certificate(proven.traced.certificate.id)
         listed = {one: list(client.of_device(*span(proven))) for one, client in clients.items()}
-        return contradictions(proven, shown, listed), _issued(clients[name], proven)
+        return contradictions(proven, shown, listed), _issued(clients[name], proven) if month else []
 
 
 def _issued(client: RegistryClient, proven: Proven) -> list[Issued]:
@@ -128,14 +130,9 @@ def _issued(client: RegistryClient, proven: Proven) -> list[Issued]:
 
 def _objections(proven: Proven, batches: Sequence[Path], trust: Trust, now: int, issued: Sequence[Issued]) -> list[str]:
     from ledger_client.certificates.mcert.batches import objections
-    from ledger_client.certificates.recomputed import by_gateway, files_of
-    from ledger_client.collector import seldom
-    from ledger_client.recompute.run import recompute
+    from ledger_client.certificates.recomputed import results_of
 
-    with seldom():
-        groups = by_gateway(files_of(batches)).values()
-        results = [recompute(paths, trust, now, keep_rows=True) for paths in groups]
-    return list(objections(proven, results, issued))
+    return list(objections(proven, results_of(batches, trust, now), issued))
 
 
 def _in_words(found: Sequence[str] | None, option: str, good: str) -> list[str]:

@@ -44,7 +44,6 @@ class Policy:
         for key in keys:
             if key.party is not None:
                 self._of_party.setdefault(key.party, []).append(key)
-        self._parties = {(key.party, key.kid): key for key in keys if key.party is not None}
 
     def find(self, gateway: str, kid: bytes, meter: str | None = None) -> TrustKey | None:
         """The enrolled key of a gateway, or of its meter, with this kid."""
@@ -52,7 +51,7 @@ class Policy:
 
     def party(self, name: str, kid: bytes) -> TrustKey | None:
         """The enrolled key of a party, whatever its role, with this kid."""
-        return self._parties.get((name, kid))
+        return next((key for key in self.party_keys(name) if key.kid == kid), None)
 
     def party_keys(self, name: str) -> list[TrustKey]:
         """The keys of a party, revoked ones too."""

@@ -8,9 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ledger_client.claims.answers import encode_list, encode_party, encode_shown
-from ledger_client.formats.checks import MAX_TIME_MS, is_name
+from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.transparency.ledger.claim_view import ClaimView
-from ledger_client.transparency.server.problem import Problem, malformed, number
+from ledger_client.transparency.policy.key_entries import PARTY
+from ledger_client.transparency.server.problem import Problem, malformed, named, number
 from ledger_client.transport.wire import CBOR, id_from_text
 
 _NO_ID = bytes(32)
@@ -20,12 +21,13 @@ def routes(view: ClaimView) -> list[Route]:
     """All that is asked with GET of claims; they are posted as every entry is."""
 
     async def get_party(request: Request) -> Response:
-        following, role = await run_in_threadpool(view.party, _party(request))
+        following, role = await run_in_threadpool(view.party, named(request, PARTY))
         return Response(encode_party(following, role), media_type=CBOR)
 
     async def get_holdings(request: Request) -> Response:
         after = _id(request.query_params["after"]) if "after" in request.query_params else _NO_ID
-        return Response(encode_list(await run_in_threadpool(view.of_holder, _party(request), after)), media_type=CBOR)
+        many = await run_in_threadpool(view.of_holder, named(request, PARTY), after)
+        return Response(encode_list(many), media_type=CBOR)
 
     async def get_certificate(request: Request) -> Response:
         shown = await run_in_threadpool(view.certificate, _id(request.path_params["id"]))
@@ -44,13 +46,6 @@ def routes(view: ClaimView) -> list[Route]:
         Route("/certificates/{id}", get_certificate, methods=["GET"]),
         Route("/devices/{device}/certificates", get_device, methods=["GET"]),
     ]
-
-
-def _party(request: Request) -> str:
-    party = str(request.path_params["party"])
-    if not is_name(party):
-        raise malformed("a party's name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-    return party
 
 
 def _id(text: str) -> bytes:
