@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,17 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         rename(new, path)
     finally:
         new.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One at a time who reads files of a folder and replaces them: another waits."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def may_replace(path: Path, is_such: Callable[[Path], bool]) -> bool:

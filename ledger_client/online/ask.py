@@ -130,6 +130,20 @@ class Ways:
         finally:
             node.close()
 
+    def at(self, place: Locator, question: Callable[[Node], _T]) -> _T | VerificationError | str:
+        """What the chain of a locator answers, why what is there does not count, or why nobody could tell."""
+        if place.ledger not in self.nodes:
+            return f"no node was given to ask, as --rpc {place.ledger}=URL"
+        node = self.node(place.ledger)
+        try:
+            return question(node)
+        except VerificationError as error:
+            return error
+        except LedgerUnavailable as error:
+            return f"its chain could not be asked: {error}"
+        finally:
+            node.close()
+
     def node(self, ledger: str) -> Node:
         """The node to be asked about a ledger's chain."""
         return Node(self.nodes[ledger], self.way(self.nodes[ledger]), timeout_s=self.timeout_s)
@@ -154,17 +168,8 @@ class _Asking:
         self._trust, self._ways = trust, ways
 
     def place(self, place: Locator, signed: SignedStatement) -> ChainFact | VerificationError | str:
-        if place.ledger not in self._ways.nodes:
-            return f"no node was given to ask, as --rpc {place.ledger}=URL"
-        node = self._ways.node(place.ledger)
-        try:
-            return confirm(place, signed, [chain for chain in self._trust.chains if chain.ledger == place.ledger], node)
-        except VerificationError as error:
-            return error
-        except LedgerUnavailable as error:
-            return f"its chain could not be asked: {error}"
-        finally:
-            node.close()
+        chains = [chain for chain in self._trust.chains if chain.ledger == place.ledger]
+        return self._ways.at(place, lambda node: confirm(place, signed, chains, node))
 
     def log(self, entry: bytes, receipt: Receipt) -> LogFact | VerificationError | str:
         if receipt.ledger not in self._ways.logs:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.claims.claim import SignedClaim, parse_claim
-from ledger_client.errors import LedgerUnavailable, VerificationError
+from ledger_client.errors import VerificationError
 from ledger_client.formats.bundle import Locator
 from ledger_client.ledgers.evm.proof import confirm_claim
 from ledger_client.online.ask import TIMEOUT_S, Ways
@@ -35,14 +35,5 @@ def refresh_claims(
 
 def asked(place: Locator, signed: SignedClaim, trust: Trust, ways: Ways) -> ChainFact | VerificationError | str:
     """What a registry's chain holds of a claim, why that does not count, or why nobody could tell."""
-    if place.ledger not in ways.nodes:
-        return f"no node was given to ask, as --rpc {place.ledger}=URL"
-    node = ways.node(place.ledger)
-    try:
-        return confirm_claim(place, signed, [one for one in trust.registries if one.ledger == place.ledger], node)
-    except VerificationError as error:
-        return error
-    except LedgerUnavailable as error:
-        return f"its chain could not be asked: {error}"
-    finally:
-        node.close()
+    registries = [one for one in trust.registries if one.ledger == place.ledger]
+    return ways.at(place, lambda node: confirm_claim(place, signed, registries, node))

@@ -6,11 +6,8 @@ left, or this one before it was restored, says nothing.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +15,7 @@ from gateway.process.failpoints import failpoint
 from gateway.process.file_owner import as_its_folder
 from gateway.storage.database import Database
 from gateway.storage.rows import Batch
-from ledger_client.durable_files import write_text
+from ledger_client.durable_files import alone, write_text
 
 NAME = "exported"
 """Of the file, beside the database."""
@@ -46,7 +43,7 @@ def note(store: Database, batches: Iterable[Batch]) -> None:
     """Note batches whose files are on disk, durably. What no batch of this database follows leaves the note. Raises
     OSError."""
     path = store.path.with_name(NAME)
-    with _alone(path.parent):
+    with alone(path.parent):
         known = noted(store) + [Range(batch.batch, batch.batch, batch.statement_id) for batch in batches]
         joined = [[each.first, each.last, each.statement_id.hex()] for each in _joined(known)]
         failpoint("exported")
@@ -80,14 +77,3 @@ def _ranges(path: Path) -> list[Range]:
 def _list(path: Path) -> list[Any]:
     read = json.loads(path.read_text(encoding="utf-8"))
     return read if isinstance(read, list) else []
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One export at a time changes the note: another waits."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from ledger_client.durable_files import alone
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, TrustFileError
 from ledger_client.formats.cose_key import Signer, base64url
 from ledger_client.formats.receipt import sign_receipt
@@ -23,7 +24,7 @@ from ledger_client.transparency.ledger.directory import LOG, POLICY, RULES, Ledg
 from ledger_client.transparency.log.log import Log, Place, Reader, Writer
 from ledger_client.transparency.policy.key_entries import applied, changes_of, difference, sign_change
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, rules_of, sign_rules
-from ledger_client.transparency.policy.policy_file import Mark, Policy, alone, load_policy, look
+from ledger_client.transparency.policy.policy_file import Mark, Policy, load_policy, look
 from ledger_client.verification.trust import Place as KeyPlace
 from ledger_client.verification.trust import TrustKey
 

@@ -7,13 +7,10 @@ it has changed; ``enroll`` and ``revoke`` only ever add to it, so what the opera
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,14 +191,3 @@ def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustK
     except NotToml as error:
         raise TrustFileError(source, "", Message("trust-not-toml", error=error.said)) from None
     return document, parse_trust(text, source, anchored=False).keys
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One who changes the policy at a time in a ledger's folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
