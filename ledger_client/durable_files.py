@@ -23,7 +23,12 @@ def write_text(path: Path, text: str) -> None:
 def rename(source: Path, target: Path) -> None:
     """Give a file its name, durably."""
     source.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

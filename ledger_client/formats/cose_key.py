@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from ledger_client.durable_files import sync_folder
 from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
 from ledger_client.formats import cbor, ed25519_points
 from ledger_client.formats.checks import table
@@ -237,7 +238,7 @@ def save_private_key(path: str | Path, key: PrivateKey) -> None:
                 file.write(key.to_pem())
                 file.flush()
                 os.fsync(descriptor)
-            _sync_directory(path.parent)  # the name of the file, too
+            sync_folder(path.parent)  # the name of the file, too
         except OSError:
             path.unlink()
             raise
@@ -245,11 +246,3 @@ def save_private_key(path: str | Path, key: PrivateKey) -> None:
         raise KeyFileError(str(path), Message("key-file-exists")) from None
     except OSError as error:
         raise KeyFileError(str(path), Message("key-file-not-writable", error=os_error(error))) from None
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,6 +30,7 @@ from gateway.storage.files import log_path, missing
 from gateway.storage.recovery.salvage import Found, TrustedKeys, proven, salvage
 from gateway.storage.recovery.sqlite_pages import Pages, Row
 from gateway.storage.rows import Repair
+from ledger_client.durable_files import sync_folder
 from ledger_client.messages import Said
 from ledger_client.verification.trust import Trust
 
@@ -180,7 +181,7 @@ def recover(path: Path, witness: TrustedKeys, flaws: Sequence[Said]) -> Found:
         found = _build(path, building, witness, Repair(0, int(now * 1000), aside.name, why[:WORDS], *[0] * 7))
         ready = path.with_name(aside.name.replace(".damaged-", ".recovered-"))
         building.rename(ready)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except StoreError as error:
         _clear(path)
         need_bytes = path.stat().st_size if path.exists() else 0
@@ -228,10 +229,10 @@ def _exchange(path: Path, ready: Path) -> None:
                 target = target.with_name(target.name + suffix)
             source.rename(target)
             failpoint("aside")
-    _sync(path.parent)
+    sync_folder(path.parent)
     ready.rename(path)
     flawed(path).unlink(missing_ok=True)
-    _sync(path.parent)
+    sync_folder(path.parent)
     failpoint("repaired")
 
 
@@ -259,11 +260,3 @@ def _free(path: Path, name: str) -> Path:
         if not any(found.with_name(found.name + suffix).exists() for suffix in _FILES):
             return found
     raise StoreError(Message("repair-too-many", folder=str(path.parent)))
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,6 @@ same claim its first receipt (R5), so that nothing is done twice, and nothing th
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import Final
 
 from ledger_client.claims.claim import Claim, Deed, Retire, SignedClaim, parse_claim, sign_claim
 from ledger_client.claims.given_claim import GivenClaim
-from ledger_client.durable_files import whole_file
+from ledger_client.durable_files import sync_folder, whole_file
 from ledger_client.enrolment.party_folder import Party, PartyFolderError
 from ledger_client.errors import BadReceipt, Refused, VerificationError
 from ledger_client.formats.bundle import decode_locator, is_locator
@@ -191,9 +190,5 @@ def _made(*parts: Path | str) -> Path:
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for one in missing:
-        descriptor = os.open(one.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(one.parent)
     return folder

@@ -40,7 +40,7 @@ from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Log, Node, Reverted
 from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.evm.transactions import TransactionQueue
-from ledger_client.ledgers.evm.views import is_claim_registry
+from ledger_client.ledgers.evm.views import demand_chain, is_claim_registry
 from ledger_client.ledgers.interface import Notebook
 from ledger_client.messages import Message
 from ledger_client.transport.access import Access
@@ -178,10 +178,8 @@ class EvmRegistry:
             raise LedgerUnavailable(Message("evm-not-registry", url=self._node.url, error=why)) from None
 
     def _check(self) -> None:
-        chain, contract = self._node.chain_id(), self._settings.contract
-        if chain != self._settings.chain_id:
-            what = Message("evm-other-chain", url=self._node.url, chain=chain, own_chain=self._settings.chain_id)
-            raise Refused("Wrong chain", what)
+        chain, contract = self._settings.chain_id, self._settings.contract
+        demand_chain(self._node, chain)
         code = self._node.code(contract)
         if not is_claim_registry(code):
             raise Refused("Wrong contract", Message("evm-none-of-ours", contract=contract.hex(), chain=chain))

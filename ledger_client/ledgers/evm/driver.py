@@ -26,6 +26,7 @@ from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Log, Node, Reverted, TxReceipt
 from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.evm.transactions import Sent, TransactionQueue, Version
+from ledger_client.ledgers.evm.views import demand_chain
 from ledger_client.ledgers.interface import DriverNotes, Pending
 from ledger_client.messages import Message
 from ledger_client.transport.access import Access
@@ -166,10 +167,8 @@ class EvmLedger:
             raise
 
     def _check(self) -> None:
-        chain_id = self._node.chain_id()
-        if chain_id != self._settings.chain_id:
-            what = Message("evm-other-chain", url=self._node.url, chain=chain_id, own_chain=self._settings.chain_id)
-            raise Refused("Wrong chain", what)
+        chain_id = self._settings.chain_id
+        demand_chain(self._node, chain_id)
         code, contract = self._node.code(self._settings.contract), self._settings.contract.hex()
         if not code:
             raise Refused("Wrong contract", Message("evm-no-contract", contract=contract, chain=chain_id))

@@ -31,6 +31,12 @@ class PartyState:
     following: int
 
 
+def demand_chain(node: Node, chain_id: int) -> None:
+    """Raise ``Refused`` unless the node follows this chain."""
+    if (found := node.chain_id()) != chain_id:
+        raise Refused("Wrong chain", Message("evm-other-chain", url=node.url, chain=found, own_chain=chain_id))
+
+
 def contract_at(node: Node, contract: bytes) -> Contract:
     """Which of our contracts stands at an address; raises ``Refused``."""
     code = node.code(contract)
