@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from gateway.process.failpoints import failpoint
 from gateway.storage.database import Database
 from ledger_client.accounting.assembly import history_from_ms
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.formats.civil_time import civil, month_ms
+from ledger_client.accounting.formats.civil_time import civil, month_around, month_of_ms, months
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.rows import SECRET_SIZE, SUFFIX, Row, Rows, by_node
 from ledger_client.accounting.statement import Choice, Statement, check_period, state
@@ -64,20 +64,12 @@ def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
     found = []
     for number, (signed, begin_ms) in enumerate(zip(plans, begins, strict=True)):
         end_ms = min([to_ms, *begins[number + 1 :]])
-        for start_ms, stop_ms in _months(signed.plan, max(begin_ms, from_ms), end_ms):
+        for start_ms, stop_ms in months(max(begin_ms, from_ms), end_ms, signed.plan.civil_min):
             check_period(signed.plan, start_ms, stop_ms)
             found.append(Part(signed, start_ms, stop_ms))
     if not found:
         raise GatewayError(Message("statement-before-plan", name=name, time_ms=begins[0]))
     return found
-
-
-def _months(plan: Plan, from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
-    while from_ms < to_ms:
-        now = civil(from_ms, plan.civil_min)
-        end_ms = min(month_ms(now.year, now.month + 1, plan.civil_min), to_ms)
-        yield from_ms, end_ms
-        from_ms = end_ms
 
 
 def due(history: History, name: str, now_ms: int) -> list[Part]:
@@ -86,8 +78,7 @@ def due(history: History, name: str, now_ms: int) -> list[Part]:
     if from_ms is None:
         return []
     plan = history.of_plan(name)[-1].plan
-    now = civil(now_ms, plan.civil_min)
-    to_ms = month_ms(now.year, now.month, plan.civil_min)
+    to_ms = month_of_ms(now_ms, plan.civil_min)
     return parts(history, name, from_ms, to_ms) if from_ms < to_ms else []
 
 
@@ -132,8 +123,7 @@ def make(store: Database, history: History, part: Part, folder: Path, reason: st
 def rows_name(plan: Plan, choice: Choice) -> str:
     """The name of a rows file: plan, civil month or times, version."""
     begin, end = civil(choice.from_ms, plan.civil_min), civil(choice.to_ms, plan.civil_min)
-    whole = month_ms(begin.year, begin.month, plan.civil_min) == choice.from_ms
-    whole = whole and month_ms(begin.year, begin.month + 1, plan.civil_min) == choice.to_ms
+    whole = (choice.from_ms, choice.to_ms) == month_around(choice.from_ms, plan.civil_min)
     period = f"{begin:%Y-%m}" if whole else f"{begin:%Y%m%dT%H%M}-{end:%Y%m%dT%H%M}"
     return f"{plan.name}-{period}-v{choice.version}{SUFFIX}"
 

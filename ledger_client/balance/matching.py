@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import lcm
 from typing import NamedTuple
 
-from ledger_client.accounting.formats.civil_time import civil, month_ms, utc_text
+from ledger_client.accounting.formats.civil_time import months, utc_text
 from ledger_client.accounting.formats.factor import kg_per_wh
 from ledger_client.accounting.formats.numbers import half_even
 from ledger_client.accounting.formats.plan import HOUR_MS
@@ -120,7 +120,7 @@ def _months(
     terms: Terms, hours: Sequence[Hour], stretches: Sequence[Stretch], by_hour: dict[int, list[RetiredSlice]],
     rates: Rates,
 ) -> Iterable[Month]:  # fmt: skip
-    for from_ms, to_ms in months_of(terms):
+    for from_ms, to_ms in months(terms.from_ms, terms.to_ms, terms.civil_min):
         own = [hour for hour in hours if from_ms <= hour.from_ms < to_ms]
         loose = [stretch for stretch in stretches if from_ms < stretch.to_ms <= to_ms]
         retired = [one for hour in own for one in by_hour.get(hour.from_ms, ())]
@@ -133,16 +133,6 @@ def _months(
             from_ms, to_ms, load, unallocated, _units(retired), location,
             Matched(covered, load - covered, market), _matched(load, retired, rates),
         )  # fmt: skip
-
-
-def months_of(terms: Terms) -> Iterable[tuple[int, int]]:
-    """The civil months of the period, the first and the last cut where it begins and ends."""
-    begin_ms = terms.from_ms
-    while begin_ms < terms.to_ms:
-        now = civil(begin_ms, terms.civil_min)
-        end_ms = min(month_ms(now.year, now.month + 1, terms.civil_min), terms.to_ms)
-        yield begin_ms, end_ms
-        begin_ms = end_ms
 
 
 def _matched(load: int, retired: Iterable[RetiredSlice], rates: Rates) -> Matched:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
 
-from ledger_client.accounting.formats.civil_time import civil, month_ms
+from ledger_client.accounting.formats.civil_time import month_of_ms
 from ledger_client.accounting.formats.rows import parse_row
 from ledger_client.certificates.issuing import newest, units_of, why_not
 from ledger_client.certificates.over_issued import Issued, OverIssue, over_issued
@@ -57,11 +57,5 @@ class Given:
         found: list[OverIssue] = []
         for device, members in sorted(by_device.items()):
             if device in self._spans:
-                found += over_issued(members, self.units, partial(_month_ms, self._civil_min[device]))
+                found += over_issued(members, self.units, partial(month_of_ms, civil_min=self._civil_min[device]))
         return found
-
-
-def _month_ms(civil_min: int, time_ms: int) -> int:
-    """When the civil month of a moment begins."""
-    now = civil(time_ms, civil_min)
-    return month_ms(now.year, now.month, civil_min)

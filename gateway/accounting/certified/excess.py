@@ -14,7 +14,7 @@ from gateway.accounting.certified.asking import Question, Registries
 from gateway.accounting.figures.stated import StatedRows
 from gateway.accounting.history import History, SignedPeriod, SignedPlan
 from gateway.errors import GatewayError
-from ledger_client.accounting.formats.civil_time import civil, month_ms
+from ledger_client.accounting.formats.civil_time import month_of_ms
 from ledger_client.certificates.issuing import units_of, why_not
 from ledger_client.certificates.over_issued import Issued, OverIssue, made_up, over_issued
 from ledger_client.claims.answers import Shown
@@ -83,7 +83,7 @@ def _of_device(registries: Registries, rows: StatedRows, of: _Of, periods: Seque
         if told is None:
             return None
         shown += told
-    given, month_of = partial(_given, rows, periods), partial(_month_ms, of.civil_min)
+    given, month_of = partial(_given, rows, periods), partial(month_of_ms, civil_min=of.civil_min)
     months = over_issued([Issued(one.certificate, one.slices, 0) for one in shown], given, month_of)
     if not months:
         return []
@@ -133,8 +133,3 @@ def _units(signed: SignedPlan, rows: StatedRows, period: SignedPeriod, certifica
             for row in rows.rows(plan, period, node.name, begin, end):
                 if begin <= row.from_ms and row.to_ms <= end and not any(why_not(plan, row)):
                     yield units_of(row)
-
-
-def _month_ms(civil_min: int, time_ms: int) -> int:
-    now = civil(time_ms, civil_min)
-    return month_ms(now.year, now.month, civil_min)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -21,6 +22,26 @@ def month_ms(year: int, month: int, civil_min: int) -> int:
     """When a civil month begins; month 13 is January of the next year."""
     begin = datetime(year + (month > 12), month - 12 * (month > 12), 1, tzinfo=UTC)
     return int(begin.timestamp()) * 1000 - civil_min * _MINUTE_MS
+
+
+def month_of_ms(time_ms: int, civil_min: int) -> int:
+    """When the civil month of a moment begins."""
+    now = civil(time_ms, civil_min)
+    return month_ms(now.year, now.month, civil_min)
+
+
+def month_around(time_ms: int, civil_min: int) -> tuple[int, int]:
+    """When the civil month of a moment begins, and when the next one does, in ms."""
+    now = civil(time_ms, civil_min)
+    return month_ms(now.year, now.month, civil_min), month_ms(now.year, now.month + 1, civil_min)
+
+
+def months(from_ms: int, to_ms: int, civil_min: int) -> Iterator[tuple[int, int]]:
+    """The civil months of [from, to), the first and the last cut where it begins and ends."""
+    while from_ms < to_ms:
+        end_ms = min(month_around(from_ms, civil_min)[1], to_ms)
+        yield from_ms, end_ms
+        from_ms = end_ms
 
 
 def offset_min(text: object) -> int | None:

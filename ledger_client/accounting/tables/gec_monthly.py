@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from ledger_client.accounting.formats.civil_time import civil, month_ms
+from ledger_client.accounting.formats.civil_time import month_around
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.tables.cn_monthly import KWH, settlement_notes
 from ledger_client.accounting.tables.devices import OFFSET, DeviceRows, devices, left_out_milli, total_milli
@@ -86,9 +86,8 @@ def _notes(several: Sequence[DeviceRows], left_out: int) -> Iterator[str]:
         yield "类别不是可交易绿证或不可交易绿证"
     if left_out:
         yield "不合理、未知或追溯的电量不计入"
-    begin = civil(several[0].stated.span[0], CIVIL_MIN)
-    whole = month_ms(begin.year, begin.month, CIVIL_MIN), month_ms(begin.year, begin.month + 1, CIVIL_MIN)
-    if (several[0].stated.span[0], several[-1].stated.span[1]) != whole:
+    begin_ms, end_ms = several[0].stated.span[0], several[-1].stated.span[1]
+    if (begin_ms, end_ms) != month_around(begin_ms, CIVIL_MIN):
         yield "报表未覆盖整月"
     if not all(one.stated.fields["complete"] for one in several):
         yield "报表不完整"

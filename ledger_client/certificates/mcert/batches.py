@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ledger_client.accounting.formats.civil_time import civil, month_ms
+from ledger_client.accounting.formats.civil_time import month_around
 from ledger_client.certificates.given import Given
 from ledger_client.certificates.mcert.verify import Proven
 from ledger_client.certificates.over_issued import Issued
@@ -18,10 +18,7 @@ from ledger_client.times import rfc3339_ms
 
 def month(proven: Proven) -> tuple[int, int]:
     """When the civil month of the certificate's interval begins, and when the next one does, in ms."""
-    civil_min = proven.plan.civil_min
-    now = civil(proven.row.from_ms, civil_min)
-    following = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)
-    return month_ms(now.year, now.month, civil_min), month_ms(*following, civil_min)
+    return month_around(proven.row.from_ms, proven.plan.civil_min)
 
 
 def objections(proven: Proven, results: Sequence[Result], issued: Sequence[Issued] = ()) -> Iterator[str]:
