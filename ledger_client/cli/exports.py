@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable
+from ledger_client.cli.terminal.options import FORCE, demand_replaceable, write_output
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.verification.explain import clean
 from ledger_client.verification.trust import load_trust
@@ -103,7 +103,6 @@ def _write(
 ) -> None:
     """What ``made`` gives goes to a file; exit 1 where it is not proven."""
     from ledger_client.accounting.formats.refusal import AccountingError
-    from ledger_client.durable_files import whole_file
 
     demand_replaceable(output, kind, is_such, force=force)
     try:
@@ -113,9 +112,5 @@ def _write(
     except (AccountingError, VerificationError) as error:
         click.echo(clean(f"NOT PROVEN: {error}"), err=True)
         sys.exit(1)
-    try:
-        with whole_file(output) as target:
-            target.write(data)
-    except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
+    write_output(output, data)
     click.echo(clean(f"wrote {output}: {told}"), err=True)

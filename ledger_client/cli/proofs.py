@@ -12,7 +12,15 @@ from typing import Any
 import click
 
 from ledger_client.audit.period_ends import compare_with_ledgers
-from ledger_client.cli.terminal.options import FORCE, UsageError, access, addresses, demand_replaceable, moment
+from ledger_client.cli.terminal.options import (
+    FORCE,
+    UsageError,
+    access,
+    addresses,
+    demand_replaceable,
+    moment,
+    write_output,
+)
 from ledger_client.errors import STEPS, VerificationError
 from ledger_client.formats.batch_file import is_batch
 from ledger_client.formats.bundle import is_bundle
@@ -123,17 +131,12 @@ def audit(
 @FORCE
 def prove(file: Path, record: str, output: Path, force: bool) -> None:
     """Take the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest reading) out of a batch file."""
-    from ledger_client.durable_files import whole_file
     from ledger_client.formats.batch_file import BatchFile
 
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     batch = BatchFile.open(file)
     proven, bundle = batch.prove(batch.find(record))
-    try:
-        with whole_file(output) as target:
-            target.write(bundle)
-    except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
+    write_output(output, bundle)
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable
+from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable, write_output
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.verification.explain import clean
 from ledger_client.verification.trust import load_trust
@@ -38,7 +38,6 @@ def table(
     from ledger_client.accounting.formats.refusal import AccountingError
     from ledger_client.accounting.tables import writing
     from ledger_client.accounting.tables.kinds import KINDS
-    from ledger_client.durable_files import whole_file
     from ledger_client.recompute.proven import proven
 
     if bom and as_json:
@@ -62,9 +61,5 @@ def table(
     demand_replaceable(
         output, f"table of {kind}", lambda path: writing.begins_with(path.read_bytes(), beginning), force=force
     )
-    try:
-        with whole_file(output) as target:
-            target.write(data)
-    except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
+    write_output(output, data)
     click.echo(f"wrote {output}: {len(made.lines)} lines of {len(found.statements)} proven statements", err=True)

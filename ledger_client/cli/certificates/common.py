@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_client.cli.terminal.options import UsageError, access, addresses
+from ledger_client.cli.terminal.options import UsageError, access, addresses, moment
 from ledger_client.times import rfc3339
 from ledger_client.verification.explain import clean
 from ledger_client.verification.trust import Chain, Trust, load_trust
@@ -33,6 +33,7 @@ KEY = click.option(
 REGISTRY = click.option("--registry", required=True, metavar="NAME=URL", help="where claims are ordered")
 CA = click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of an https address")
 JSON = click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
+_LATEST_MS = 2**53 - 1
 _META = "meterseal.chain"  # in the context: what a contract needs, and a ledger does not
 
 
@@ -220,6 +221,11 @@ def refusal_json(error: Refused) -> dict[str, Any]:
 def claim_json(sent: Sent) -> dict[str, Any]:
     """A claim that the registry has."""
     return {"number": sent.signed.claim.number, "id": sent.signed.id.hex(), "time": rfc3339(sent.time_s)}
+
+
+def span_ms(begin: str | None, end: str | None) -> tuple[int, int]:
+    """[--from, --to) in ms; what is not given bounds nothing. Raises UsageError."""
+    return moment("--from", begin) * 1000 if begin else 0, moment("--to", end) * 1000 if end else _LATEST_MS
 
 
 def say(facts: dict[str, Any], lines: list[str], as_json: bool) -> None:

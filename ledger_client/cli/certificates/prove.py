@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ledger_client.cli.certificates.common import CA, opened
-from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable, moment
+from ledger_client.cli.certificates.common import CA, opened, span_ms
+from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable, write_output
 from ledger_client.verification.explain import clean
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ledger_client.claims.answers import Shown
 
 _PATH = click.Path(path_type=Path)
-_LATEST_MS = 2**53 - 1
 
 
 @click.command()
@@ -64,12 +63,11 @@ def prove(
         raise UsageError("nothing says whose units are to be proven", "add --key DIR, the party's folder")
     if registry is None:
         raise UsageError("nothing says which registry has the units", "add --registry NAME=URL")
-    begin_ms = moment("--from", begin) * 1000 if begin else 0
-    end_ms = moment("--to", end) * 1000 if end else _LATEST_MS
+    span = span_ms(begin, end)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is no folder", "give a folder for the files; it is made where there is none")
     evidence = Evidence.read([Path(certificate), *files], rows)
-    _many(evidence, folder, retired, (begin_ms, end_ms), registry, ca, output, force=force)
+    _many(evidence, folder, retired, span, registry, ca, output, force=force)
 
 
 def _one(
@@ -94,7 +92,7 @@ def _one(
             )
         _add_claims(evidence, shown)
     data = proved(evidence, cert, asked.part).encode()
-    _write(output, data)
+    write_output(output, data)
     click.echo(f"wrote {output}: {cert.hex()}, {len(data)} bytes")
 
 
@@ -125,7 +123,7 @@ def _many(
     written = 0
     for target, told in targets:
         try:
-            _write(target, file_of(evidence, told).encode())
+            write_output(target, file_of(evidence, told).encode())
             written += 1
         except AccountingError as error:
             unproven.append(Unproven(told.made.id, told.part, error))
@@ -141,16 +139,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder}: {error.strerror}", "give a folder that can be made") from None
-
-
-def _write(output: Path, data: bytes) -> None:
-    from ledger_client.durable_files import whole_file
-
-    try:
-        with whole_file(output) as target:
-            target.write(data)
-    except OSError as error:
-        raise UsageError(f"{output}: {error.strerror}", "give a path that can be written") from None
 
 
 def _add_claims(evidence: Evidence, shown: Shown) -> None:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_client.cli.certificates.common import CA, JSON, REGISTRY, looks_at_chains, opened, say
-from ledger_client.cli.terminal.options import UsageError, moment
+from ledger_client.cli.certificates.common import CA, JSON, REGISTRY, looks_at_chains, opened, say, span_ms
+from ledger_client.cli.terminal.options import UsageError
 from ledger_client.times import rfc3339
 
 if TYPE_CHECKING:
     from ledger_client.claims.answers import Shown
     from ledger_client.ledgers.registry import RegistryClient
 
-_LATEST_MS = 2**53 - 1
 _FOLDER = click.option(
     "--key", "folder", metavar="DIR", type=click.Path(path_type=Path), help="the folder of the party that holds it"
 )
@@ -89,9 +88,7 @@ def _found(
     from ledger_client.claims.certificate import digest
 
     if device is not None:
-        begin_ms = moment("--from", begin) * 1000 if begin else 0
-        end_ms = moment("--to", end) * 1000 if end else _LATEST_MS
-        return list(client.of_device(digest(device), begin_ms, end_ms))
+        return list(client.of_device(digest(device), *span_ms(begin, end)))
     if holder is None:
         assert folder is not None
         holder = _name(folder)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_client.durable_files import may_replace
+from ledger_client.durable_files import may_replace, whole_file
 from ledger_client.errors import LedgerClientError
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *
     """Raises UsageError where a file is there that is not of the kind that a command writes."""
     if not force and not may_replace(path, is_such):
         raise UsageError(f"{path}: exists and is not a {kind}", "give another name, or --force to replace it")
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write the file that a command was asked for, whole or not at all. Raises UsageError."""
+    try:
+        with whole_file(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "give a path that can be written") from None
 
 
 def agreed(hint: str, *, yes: bool) -> None:
