@@ -15,12 +15,12 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import LeafProof, Rows, leaf_proof, leaves, parse_row, salted_leaf
 from ledger_client.certificates.mcert.claims import part_of
 from ledger_client.certificates.mcert.edges import stated_edges
-from ledger_client.certificates.mcert.file import MAX_FILE, CertificateFile, is_certificate_file
+from ledger_client.certificates.mcert.file import MAX_FILE, CertificateFile
 from ledger_client.claims.certificate import Certificate, certificate_named, certificate_of
 from ledger_client.claims.claim import Attest, Issue, Part, SignedClaim, is_claim, parse_claim
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import FileError, Malformed
-from ledger_client.formats.batch_file import BatchFile, is_batch_file
+from ledger_client.formats.batch_file import BatchFile, is_batch
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.merkle import Tree
 from ledger_client.formats.receipt import parse_receipt
@@ -120,10 +120,9 @@ class Evidence:
 
     def _take(self, path: Path) -> None:
         data = _bytes(path, MAX_FILE + 1)
-        if is_batch_file(path):
+        if is_batch(data):
             self.batches.append(BatchFile.open(path))
-        elif is_certificate_file(path):
-            old = CertificateFile.parse(data)
+        elif (old := _certificate_of(data)) is not None:
             self.rows[salted_leaf(old.row.salt, old.row.row)] = old.row
             for bundle in (old.plan, old.period, *old.edges):
                 self.proofs[record_hash(Bundle.parse(bundle).record)] = bundle
@@ -237,6 +236,13 @@ def _part(one: Known, made: Certificate) -> Part:
 
 def _overlap(one: Part, other: Part) -> bool:
     return one[0] < other[1] and other[0] < one[1]
+
+
+def _certificate_of(data: bytes) -> CertificateFile | None:
+    try:
+        return CertificateFile.parse(data)
+    except Malformed:
+        return None
 
 
 def _claim_of(data: bytes) -> GivenClaim | None:
