@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -14,7 +13,7 @@ from ledger_client.balance.given import GivenOffset, RetiredSlice, Source, Terms
 from ledger_client.balance.loads import hour_of, loads_of
 from ledger_client.balance.matching import Matching, Rates, match
 from ledger_client.balance.result import Emission, Finding, Result
-from ledger_client.claims.certificate import digest
+from ledger_client.claims.certificate import digest, hidden
 from ledger_client.claims.claim import overlap
 
 
@@ -85,7 +84,7 @@ def _check_slice(terms: Terms, one: RetiredSlice) -> None:
     if one.beneficiary is None:
         if one.party != terms.party:
             refuse("B1", where, f"it is retired by {one.party}, not by {terms.party}", "give what this party retired")
-    elif one.salt is None or hashlib.sha256(one.salt + terms.party.encode()).digest() != one.beneficiary:
+    elif one.salt is None or hidden(one.salt, terms.party) != one.beneficiary:
         told = f"it is retired for somebody whose name and salt are not those of {terms.party}"
         refuse("Z3", where, told, "give the salt that its retirement was made with, or leave it out")
     if not (one.use_from_ms <= one.from_ms and one.to_ms <= one.use_to_ms):

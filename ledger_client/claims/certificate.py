@@ -64,6 +64,11 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def hidden(salt: bytes, name: str) -> bytes:
+    """Whom a retirement is for, as its claim says it: SHA-256(salt ‖ name) (Z3)."""
+    return hashlib.sha256(salt + name.encode()).digest()
+
+
 def certificate_of(claim: Claim, deed: Issue) -> Certificate:
     """What a claim to issue makes."""
     device = digest(deed.origin.device)

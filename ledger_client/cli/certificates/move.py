@@ -208,10 +208,11 @@ def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: Mapping[st
 
 def _hidden(folder: Path, whom: str) -> tuple[bytes, bytes]:
     """(SHA-256(salt ‖ name), salt), which are in the party's folder before anything is claimed (Z3)."""
+    from ledger_client.claims.certificate import hidden
     from ledger_client.durable_files import write_text
 
     salt = secrets.token_bytes(_SALT)
-    hashed = hashlib.sha256(salt + whom.encode()).digest()
+    hashed = hidden(salt, whom)
     kept = folder / "for"
     try:
         kept.mkdir(mode=0o700, exist_ok=True)
