@@ -88,11 +88,13 @@ def _read(file: Path) -> bytes:
 
 def _facts(data: bytes, trust: Trust, registries: Sequence[str], ca: Path | None) -> OnlineFacts:
     """What chains say of claims that stand there; nothing without ``--online``. A file that cannot be read has none."""
-    from ledger_client.online.claims_on_chain import refresh_claims
+    if not registries:
+        return NOTHING_ASKED
+    from ledger_client.online.claims_on_chain import refresh_claims  # needs the network; verifying does not
 
     urls = addresses("--registry", registries)
     try:
-        return refresh_claims(data, trust, urls, access=access(ca, urls.values())) if urls else NOTHING_ASKED
+        return refresh_claims(data, trust, urls, access=access(ca, urls.values()))
     except VerificationError:
         return NOTHING_ASKED
 
