@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting.formats.civil_time import civil, month_ms, offset_min
+from ledger_client.accounting.formats.civil_time import civil, named_month, offset_min
 from ledger_client.accounting.formats.factor import Factor, in_use, parse_factor
 from ledger_client.accounting.formats.fields import Fields
 from ledger_client.balance.given import Chosen
@@ -25,8 +25,7 @@ _KEYS: Final = (
     "party", "period", "civil", "zone", "deliverable", "boundary", "exclusions", "partial", "factors", "factor", "site",
     "certificates", "offset", "base",
 )  # fmt: skip
-_YEAR: Final = re.compile(r"(\d{4})")
-_MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_YEAR: Final = re.compile(r"\d{4}")
 _HEX: Final = re.compile(r"([0-9a-f]{2})+")
 
 
@@ -130,12 +129,9 @@ def _texts(of: Fields, key: str, least: int = 0) -> tuple[str, ...]:
 def _period(of: Fields, civil_min: int) -> tuple[int, int]:
     """``2026``, ``2026-10``, or two times with a slash between."""
     text = of.text("period")
-    if found := _YEAR.fullmatch(text):
-        year = int(found[1])
-        return month_ms(year, 1, civil_min), month_ms(year, 13, civil_min)
-    if found := _MONTH.fullmatch(text):
-        year, month = int(found[1]), int(found[2])
-        return month_ms(year, month, civil_min), month_ms(year, month + 1, civil_min)
+    first, last = (f"{text}-01", f"{text}-12") if _YEAR.fullmatch(text) else (text, text)
+    if (begins := named_month(first, civil_min)) and (ends := named_month(last, civil_min)):
+        return begins[0], ends[1]
     begin, _, end = text.partition("/")
     try:
         times = [datetime.fromisoformat(part) for part in (begin, end)]

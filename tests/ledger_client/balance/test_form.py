@@ -96,6 +96,9 @@ def test_a_form_may_bring_its_own_factors() -> None:
     ("old", "new", "rule", "problem"),
     [
         ("2023-10", "2023-13", "N6", "is no period"),
+        ("2023-10", "9999-12", "N6", "is no period"),
+        ("2023-10", "9999", "N6", "is no period"),
+        ("2023-10", "0000", "N6", "is no period"),
         ("2023-10", "2023-10-01/2023-10-02", "N6", "is no period"),
         ('"+08:00"', '"8"', "N6", "no offset"),
         ('"CN-residual"', '"CN-nothing"', "F3", "no series CN-nothing"),
