@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
-from ledger_client.accounting.formats.civil_time import month_ms
-
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+from ledger_client.accounting.formats.civil_time import named_month
 
 
 def moment_ms(text: str, zone: tzinfo) -> int:
@@ -26,9 +23,8 @@ def moment_ms(text: str, zone: tzinfo) -> int:
 
 def period_ms(text: str, civil_min: int) -> tuple[int, int]:
     """``2026-10``, or two times with a slash between, as from and to in ms. Raises GatewayError."""
-    if found := _MONTH.fullmatch(text):
-        year, month = int(found[1]), int(found[2])
-        return month_ms(year, month, civil_min), month_ms(year, month + 1, civil_min)
+    if (month := named_month(text, civil_min)) is not None:
+        return month
     begin, slash, end = text.partition("/")
     if not slash:
         raise GatewayError(Message("period-unreadable", text=text))

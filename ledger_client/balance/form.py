@@ -13,10 +13,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting.formats.civil_time import civil, month_ms, offset_min
+from ledger_client.accounting.formats.civil_time import civil, named_month, offset_min
 from ledger_client.accounting.formats.factor import Factor, in_use, parse_factor
 from ledger_client.accounting.formats.fields import Fields
-from ledger_client.balance.given import Chosen
+from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.balance.given import Chosen, Terms
 from ledger_client.claims.claim import MAX_NUMBER
 from ledger_client.text_file import WrongText, text_of, toml_of
 
@@ -25,8 +26,7 @@ _KEYS: Final = (
     "party", "period", "civil", "zone", "deliverable", "boundary", "exclusions", "partial", "factors", "factor", "site",
     "certificates", "offset", "base",
 )  # fmt: skip
-_YEAR: Final = re.compile(r"(\d{4})")
-_MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_YEAR: Final = re.compile(r"\d{4}")
 _HEX: Final = re.compile(r"([0-9a-f]{2})+")
 
 
@@ -74,19 +74,9 @@ class BaseFile:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A balance as its file describes it."""
+    """A balance as its file describes it; ``base``: what the terms do not bear yet, as its document is not read."""
 
-    party: str
-    from_ms: int
-    to_ms: int
-    civil_min: int
-    zone: str
-    deliverable: tuple[str, ...]
-    boundary: str
-    exclusions: tuple[str, ...] | None
-    partial: bool
-    average: Chosen
-    residual: Chosen
+    terms: Terms
     sites: tuple[SiteFiles, ...]
     certificates: tuple[CertificateFiles, ...]
     offsets: tuple[OffsetFile, ...]
@@ -98,17 +88,20 @@ def parse_form(data: bytes, published: tuple[Mapping[str, Any], ...]) -> Form:
     try:
         document = toml_of(text_of(data), Decimal)
     except WrongText as error:
-        Fields({}, FILE, "B4", ()).refuse("", error.problem, "write it as docs/claims.md shows")
+        refuse("B4", FILE, error.problem, "write it as docs/claims.md shows")
     of = Fields(document, FILE, "B4", _KEYS)
     civil_min = offset_min(of.text("civil"))
     if civil_min is None:
         of.refuse("civil", f"{of.text('civil')!r} is no offset from UTC", "write it as +08:00", rule="N6")
     from_ms, to_ms = _period(of, civil_min)
     average, residual = _factors(of, published, civil(from_ms, civil_min).year)
-    return Form(
+    terms = Terms(
         of.name("party"), from_ms, to_ms, civil_min, of.text("zone"), _texts(of, "deliverable"),
-        of.text("boundary") if "boundary" in of else "", _texts(of, "exclusions") if "exclusions" in of else None,
-        of.of.get("partial") is True, average, residual,
+        of.text("boundary", ""), _texts(of, "exclusions") if "exclusions" in of else None, average, residual,
+        of.of.get("partial") is True,
+    )  # fmt: skip
+    return Form(
+        terms,
         tuple(_site(n, value) for n, value in enumerate(of.items("site", 1), 1)),
         tuple(_certificates(n, value) for n, value in enumerate(_tables(of, "certificates"), 1)),
         tuple(_offset(n, value) for n, value in enumerate(_tables(of, "offset"), 1)),
@@ -130,12 +123,9 @@ def _texts(of: Fields, key: str, least: int = 0) -> tuple[str, ...]:
 def _period(of: Fields, civil_min: int) -> tuple[int, int]:
     """``2026``, ``2026-10``, or two times with a slash between."""
     text = of.text("period")
-    if found := _YEAR.fullmatch(text):
-        year = int(found[1])
-        return month_ms(year, 1, civil_min), month_ms(year, 13, civil_min)
-    if found := _MONTH.fullmatch(text):
-        year, month = int(found[1]), int(found[2])
-        return month_ms(year, month, civil_min), month_ms(year, month + 1, civil_min)
+    first, last = (f"{text}-01", f"{text}-12") if _YEAR.fullmatch(text) else (text, text)
+    if (begins := named_month(first, civil_min)) and (ends := named_month(last, civil_min)):
+        return begins[0], ends[1]
     begin, _, end = text.partition("/")
     try:
         times = [datetime.fromisoformat(part) for part in (begin, end)]

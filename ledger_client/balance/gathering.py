@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,14 +66,10 @@ def gathered(form: Form, folder: Path, trust: Trust, now: int) -> Gathered:
 
 
 def _terms(form: Form, folder: Path) -> Terms:
-    base = None
-    if form.base is not None:
-        document = _digest(folder, form.base.document, f"{FILE}.base")
-        base = Base(form.base.from_ms, form.base.to_ms, form.base.mass_g, document)
-    return Terms(
-        form.party, form.from_ms, form.to_ms, form.civil_min, form.zone, form.deliverable, form.boundary,
-        form.exclusions, form.average, form.residual, form.partial, base,
-    )  # fmt: skip
+    if form.base is None:
+        return form.terms
+    document = _digest(folder, form.base.document, f"{FILE}.base")
+    return replace(form.terms, base=Base(form.base.from_ms, form.base.to_ms, form.base.mass_g, document))
 
 
 def _paths(folder: Path, names: Sequence[str], where: str) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from typing import Final
 from ledger_client.times import rfc3339, rfc3339_ms
 
 _OFFSET: Final = re.compile(r"([+-])(\d\d):([0-5]\d)")
+_MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 _MINUTE_MS: Final = 60_000
 
 
@@ -66,3 +67,15 @@ def utc_text(time_ms: int) -> str:
 def civil_text(time_ms: int, civil_min: int) -> str:
     """RFC 3339 at an offset in minutes; milliseconds where there are any."""
     return utc_text(time_ms + civil_min * _MINUTE_MS).removesuffix("Z") + offset_text(civil_min)
+
+
+def named_month(text: str, civil_min: int) -> tuple[int, int] | None:
+    """From and to of the month ``2026-10``, in ms; None for anything else, and for one that no date is of."""
+    found = _MONTH.fullmatch(text)
+    if found is None:
+        return None
+    year, month = int(found[1]), int(found[2])
+    try:
+        return month_ms(year, month, civil_min), month_ms(year, month + 1, civil_min)
+    except ValueError:  # dates are of the years 1 to 9999
+        return None

@@ -54,13 +54,14 @@ def read(text: str = FORM) -> Form:
 
 def test_what_a_form_says() -> None:
     form = read()
-    assert (utc_text(form.from_ms), utc_text(form.to_ms)) == ("2023-09-30T16:00:00Z", "2023-10-31T16:00:00Z")
-    assert (form.average.factor.id, form.average.provisional) == ("CN-ZJ-average-2023", False)
-    assert form.residual.factor.value == "0.6096"
-    assert form.residual.factor.kind == "residual"
+    period = form.terms.from_ms, form.terms.to_ms
+    assert tuple(map(utc_text, period)) == ("2023-09-30T16:00:00Z", "2023-10-31T16:00:00Z")
+    assert (form.terms.average.factor.id, form.terms.average.provisional) == ("CN-ZJ-average-2023", False)
+    assert form.terms.residual.factor.value == "0.6096"
+    assert form.terms.residual.factor.kind == "residual"
     assert form.certificates[0].salt == b"\x00\xff"
-    assert form.exclusions == ()
-    assert read(FORM.replace("exclusions = []", "")).exclusions is None
+    assert form.terms.exclusions == ()
+    assert read(FORM.replace("exclusions = []", "")).terms.exclusions is None
     assert form.base is not None
     assert form.base.mass_g == 1_234_500
     assert utc_text(form.base.to_ms) == "2020-12-31T16:00:00Z"
@@ -68,9 +69,9 @@ def test_what_a_form_says() -> None:
 
 def test_the_newest_factor_before_the_year_is_provisional() -> None:
     form = read(FORM.replace("2023-10", "2031"))
-    assert (form.average.factor.vintage, form.average.provisional) == (2023, True)
+    assert (form.terms.average.factor.vintage, form.terms.average.provisional) == (2023, True)
     fixed = read(FORM.replace("2023-10", "2031").replace("[factors]", '[factors]\naverage_id = "CN-ZJ-average-2021"'))
-    assert (fixed.average.factor.vintage, fixed.average.provisional) == (2021, False)
+    assert (fixed.terms.average.factor.vintage, fixed.terms.average.provisional) == (2021, False)
 
 
 OWN = """
@@ -89,13 +90,16 @@ confirmed = true
 
 
 def test_a_form_may_bring_its_own_factors() -> None:
-    assert read(FORM.replace('"CN-residual"', '"AIB-DE-residual"') + OWN).residual.factor.region == "DE"
+    assert read(FORM.replace('"CN-residual"', '"AIB-DE-residual"') + OWN).terms.residual.factor.region == "DE"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "rule", "problem"),
     [
         ("2023-10", "2023-13", "N6", "is no period"),
+        ("2023-10", "9999-12", "N6", "is no period"),
+        ("2023-10", "9999", "N6", "is no period"),
+        ("2023-10", "0000", "N6", "is no period"),
         ("2023-10", "2023-10-01/2023-10-02", "N6", "is no period"),
         ('"+08:00"', '"8"', "N6", "no offset"),
         ('"CN-residual"', '"CN-nothing"', "F3", "no series CN-nothing"),
