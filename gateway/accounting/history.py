@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from gateway.storage.registers.accounted import own_events
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, parse_entry
 from ledger_client.accounting.formats.plan import Plan, parse_plan
+from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.record import Event, parse_record, record_hash
 
 _NAMES = tuple(name.encode() for name in (words.PLAN, words.ENTRY, words.PERIOD))
@@ -64,6 +65,17 @@ class History:
         """The plans of a name, in the order in which they follow each other."""
         return [signed for signed in self.plans if signed.plan.name == name]
 
+    def ruled(self, name: str) -> list[tuple[SignedPlan, int, int]]:
+        """The plans of a name, each with from when and to when it rules, in ms; the last one has no end (P2)."""
+        plans = self.of_plan(name)
+        begins = [own.plan.rules_from_ms(own.iat_ms) if place else own.plan.from_ms for place, own in enumerate(plans)]
+        ends = (min(begins[place:], default=MAX_TIME_MS) for place in range(1, len(plans) + 1))
+        return list(zip(plans, begins, ends, strict=True))
+
+    def on_plan(self, plan: Plan) -> list[tuple[int, Entry]]:
+        """The entries on a plan, with their places (P9)."""
+        return [(place, entry) for place, entry in self.entries if plan.concerns(entry.of)]
+
     def stated(self, name: str) -> list[SignedPeriod]:
         """The statements of plans of a name that count: of each period the highest version, in order of time (T4)."""
         records = {signed.record for signed in self.of_plan(name)}
@@ -80,7 +92,7 @@ class History:
         if not plans:
             return None
         from_ms = max((period.to_ms for period in self.stated(name)), default=plans[0].plan.from_ms)
-        closed = {entry.of for _, entry in self.entries if entry.kind == "closure" and entry.from_ms <= from_ms}
+        closed = closed_by(self.entries, from_ms)
         measuring = {node.name for node in plans[-1].plan.nodes.values() if node.terms or node.inputs}
         return None if measuring and measuring <= closed else from_ms
 
@@ -102,6 +114,11 @@ class History:
             self.entries.append((place, parse_entry(body.fields, own)))
         elif body.name == words.PERIOD:
             self.periods.append(SignedPeriod(body.fields, own, row.id))
+
+
+def closed_by(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:
+    """The nodes that were closed up to a time."""
+    return {entry.of for _, entry in entries if entry.kind == "closure" and entry.from_ms <= time_ms}
 
 
 def history_of(store: Database) -> History:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.accounting.history import History
+from gateway.accounting.stretch import longest_gap_ms
 from ledger_client.accounting.formats.plan import HOUR_MS
 
 _BACK_MS = 25 * HOUR_MS
@@ -44,9 +45,7 @@ def needs_of(history: History) -> Iterator[Need]:
     """Of each plan's name."""
     for name in history.names:
         plans, stated = [signed.plan for signed in history.of_plan(name)], history.stated(name)
-        nodes = [(plan, node) for plan in plans for node in plan.nodes.values()]
-        gaps = [int(plan.edge_gap_ms(plan.points[point], n.regime)) for plan, n in nodes for _, point in n.terms]
-        back_ms = max(gaps, default=0) + plans[-1].interval_ms + _BACK_MS
+        back_ms = max(map(longest_gap_ms, plans)) + plans[-1].interval_ms + _BACK_MS
         unstated_ms = history.unstated_ms(name)
         sealed_ms = (plans[0].from_ms if unstated_ms is None else unstated_ms) - back_ms
         is_open = bool(stated) and bool(stated[-1].fields["findings"].get("open"))

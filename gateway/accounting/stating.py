@@ -57,18 +57,16 @@ class Made:
 
 def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
     """A period cut at civil months and where another plan of the name begins to rule (P2, N6). Raises GatewayError."""
-    plans = history.of_plan(name)
-    if not plans:
+    ruled = history.ruled(name)
+    if not ruled:
         raise GatewayError(Message("statement-no-plan", name=name))
-    begins = [plans[0].plan.from_ms, *(signed.plan.rules_from_ms(signed.iat_ms) for signed in plans[1:])]
     found = []
-    for number, (signed, begin_ms) in enumerate(zip(plans, begins, strict=True)):
-        end_ms = min([to_ms, *begins[number + 1 :]])
-        for start_ms, stop_ms in months(max(begin_ms, from_ms), end_ms, signed.plan.civil_min):
+    for signed, begin_ms, end_ms in ruled:
+        for start_ms, stop_ms in months(max(begin_ms, from_ms), min(end_ms, to_ms), signed.plan.civil_min):
             check_period(signed.plan, start_ms, stop_ms)
             found.append(Part(signed, start_ms, stop_ms))
     if not found:
-        raise GatewayError(Message("statement-before-plan", name=name, time_ms=begins[0]))
+        raise GatewayError(Message("statement-before-plan", name=name, time_ms=ruled[0][1]))
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gateway.accounting.feeding import Fed, feed
-from gateway.accounting.history import History, SignedPeriod, SignedPlan
+from gateway.accounting.history import History, SignedPeriod, SignedPlan, closed_by
 from gateway.errors import GatewayError, NotYet
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
@@ -51,7 +51,7 @@ def stretch_of(
         GatewayError: its records are no longer there.
     """
     plan = signed.plan
-    on_plan = [(place, e) for place, e in history.entries if plan.concerns(e.of)]
+    on_plan = history.on_plan(plan)
     last = reaching(store, plan, to_ms, closed_by(on_plan, to_ms))
     if earlier is not None and int(earlier.fields["batches"][1][0]) > last.batch:
         last = store.batches.numbered(int(earlier.fields["batches"][1][0])) or last
@@ -65,9 +65,9 @@ def stretch_of(
     return Stretch(first, last, entries)
 
 
-def closed_by(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:
-    """The nodes that were closed up to a time."""
-    return {entry.of for _, entry in entries if entry.kind == "closure" and entry.from_ms <= time_ms}
+def longest_gap_ms(plan: Plan, closed: Collection[str] = ()) -> int:
+    """The longest gap around a known edge of nodes that are not closed (I2)."""
+    return max((wait_ms for _, wait_ms in plan.coverage_waits(closed)), default=0)
 
 
 def reaching(store: Database, plan: Plan, to_ms: int, closed: Collection[str]) -> Batch:
@@ -106,8 +106,7 @@ def first_batch(
     if oldest is None:
         raise NotYet(Message("statement-not-sealed", kind="coverage"))
     nodes = [node for node in plan.nodes.values() if node.name not in closed]
-    gaps = [int(plan.edge_gap_ms(plan.points[name], n.regime)) for n in nodes for _, name in n.terms]
-    back_ms = max(gaps, default=0) + plan.interval_ms
+    back_ms = longest_gap_ms(plan, closed) + plan.interval_ms
     if before is None:
         return _configured(store, ended_by(store, from_ms - back_ms, oldest).first_id, oldest)
     end, earliest = reaching(store, plan, from_ms, closed), max(int(before.fields["batches"][0][0]), oldest.batch)

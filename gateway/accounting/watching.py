@@ -12,17 +12,14 @@ from typing import Final, NamedTuple
 
 from gateway.accounting.feeding import feed
 from gateway.accounting.history import History, SignedPlan
-from gateway.accounting.stretch import ended_by
+from gateway.accounting.stretch import ended_by, longest_gap_ms
 from gateway.storage.database import Database
 from gateway.storage.registers.accounted import last_before_epoch_ms
-from ledger_client.accounting.assembly import gauges_of, lines_of
+from ledger_client.accounting.assembly import counted, gauged
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.emissions import cems
-from ledger_client.accounting.energy import counters
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.formats.checks import MAX_TIME_MS
 
 SILENT_MS: Final = 96 * HOUR_MS
 """A stack without a valid reference for so long is told: a day before the authority has to be informed (H6)."""
@@ -170,7 +167,7 @@ def _ruling(plans: list[SignedPlan], now_ms: int) -> SignedPlan:
 
 def wait_ms(plan: Plan) -> int:
     """How long after its end an interval is looked at."""
-    return max((wait for _, wait in plan.coverage_waits(())), default=0) + _LATE_MS
+    return longest_gap_ms(plan) + _LATE_MS
 
 
 def _runs(rows: Iterable[Row]) -> list[tuple[int, int, str]]:
@@ -191,23 +188,19 @@ def _stacks(plan: Plan) -> list[Node]:
 
 def _rows(books: Books, node: Node, from_ms: int, to_ms: int, plan_ms: int) -> tuple[list[Row], bool]:
     """The rows of a node, without substitutes, and whether its register at the end is not known."""
-    closed_ms = books.closed_ms(node.name)
     if node.of_counters:
-        end_ms = MAX_TIME_MS if closed_ms is None else closed_ms
-        lines = lines_of(books, node)
-        stated = counters.node_rows(
-            books.plan, node, lines, from_ms, to_ms, first=False, plan_ms=plan_ms, closed_ms=end_ms
-        )
+        stated = counted(books, node, from_ms, to_ms, first=False, plan_ms=plan_ms)
         return stated.rows, stated.open
+    closed_ms = books.closed_ms(node.name)
     if node.method == words.CEMS and (closed_ms is None or closed_ms > from_ms):
-        return cems.node_rows(books.plan, node, gauges_of(books, node), from_ms, to_ms, plan_ms), False
+        return gauged(books, node, from_ms, to_ms, plan_ms), False
     return [], False
 
 
 def _books(store: Database, history: History, plan: Plan, from_ms: int, to_ms: int | None = None) -> Books:
     """Books of the records around a time; without an end up to the newest record."""
     oldest, newest, last_id = store.batches.first(), store.batches.last(), _NEWEST
-    entries = [entry for _, entry in history.entries if plan.concerns(entry.of)]
+    entries = [entry for _, entry in history.on_plan(plan)]
     first_id = 1 if oldest is None else ended_by(store, from_ms - plan.interval_ms, oldest).first_id
     if to_ms is not None and oldest is not None:
         last = ended_by(store, to_ms + 2 * HOUR_MS, oldest)

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 from ledger_client.accounting.books import Books, Capture, too_dense
 from ledger_client.accounting.emissions import cems
-from ledger_client.accounting.emissions.gauges import Gauge
 from ledger_client.accounting.emissions.products import electricity, fuel
 from ledger_client.accounting.emissions.substitution import LONGEST_SILENCE, MOST_BACK_MS, Times, silences, substitutes
 from ledger_client.accounting.emissions.uncertainty import of_product, of_registers
@@ -98,8 +97,7 @@ def assemble(
         if node.of_counters:
             found.take(_of_counters(books, node, found, from_ms, to_ms, first=first, plan_ms=plan_ms))
         elif node.method == words.CEMS:
-            gauges = gauges_of(books, node)
-            rows = cems.node_rows(plan, node, gauges, from_ms, to_ms, plan_ms)
+            rows = gauged(books, node, from_ms, to_ms, plan_ms)
             earlier = history.get(node.name, ())
             beside = substitutes(plan, node, rows, earlier, books.counting, times_of(plan, from_ms), to_ms)
             silent += silences(rows, earlier)
@@ -119,10 +117,7 @@ def assemble(
 def _of_counters(
     books: Books, node: Node, found: Assembled, from_ms: int, to_ms: int, *, first: bool, plan_ms: int
 ) -> list[Row]:
-    plan, lines = books.plan, lines_of(books, node)
-    closed_ms = books.closed_ms(node.name)
-    closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
-    stated = counters.node_rows(plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms)
+    plan, stated = books.plan, counted(books, node, from_ms, to_ms, first=first, plan_ms=plan_ms)
     found.stated[node.name] = stated._replace(rows=stated.rows[:1])
     year = civil(from_ms, plan.civil_min).year
     if node.method == words.BY_ELECTRICITY:
@@ -134,7 +129,23 @@ def _of_counters(
     return stated.rows
 
 
-def lines_of(books: Books, node: Node) -> list[Line]:
+def counted(books: Books, node: Node, from_ms: int, to_ms: int, *, first: bool, plan_ms: int) -> Stated:
+    """The rows of a node of counters, up to where it was closed; ``first`` and ``plan_ms`` as in ``assemble``."""
+    closed_ms = books.closed_ms(node.name)
+    closed_ms = MAX_TIME_MS if closed_ms is None else closed_ms
+    lines = _lines(books, node)
+    return counters.node_rows(
+        books.plan, node, lines, from_ms, to_ms, first=first, plan_ms=plan_ms, closed_ms=closed_ms
+    )
+
+
+def gauged(books: Books, node: Node, from_ms: int, to_ms: int, plan_ms: int) -> list[Row]:
+    """The rows of a measured emission, without substitutes."""
+    gauges = {letter: books.gauges[point, node.regime.id] for letter, point in node.gauges.items()}
+    return cems.node_rows(books.plan, node, gauges, from_ms, to_ms, plan_ms)
+
+
+def _lines(books: Books, node: Node) -> list[Line]:
     """The terms of a node of counters, each with its register and the jumps of it."""
     registers = ((sign, name, books.registers[name, node.regime.id]) for sign, name in node.terms)
     return [Line(sign, own, jumps_of(own, registers_on(books, name))) for sign, name, own in registers]
@@ -143,11 +154,6 @@ def lines_of(books: Books, node: Node) -> list[Line]:
 def registers_on(books: Books, point: str) -> list[Registers]:
     """The entries of registers of a point that count, in order of time (I4)."""
     return sorted(registers_of(books.plan, e) for e in books.counting if e.kind == "register" and e.of == point)
-
-
-def gauges_of(books: Books, node: Node) -> dict[str, Gauge]:
-    """The gauges of a node by letter, its operating signal among them."""
-    return {letter: books.gauges[point, node.regime.id] for letter, point in node.gauges.items()}
 
 
 def _balanced(plan: Plan, found: Assembled) -> bool:

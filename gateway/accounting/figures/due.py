@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.accounting.figures.hour import Hour
-from gateway.accounting.history import History
+from gateway.accounting.history import History, closed_by
 from gateway.accounting.stating import Part, due
-from gateway.accounting.stretch import closed_by, reaching
+from gateway.accounting.stretch import reaching
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
@@ -40,7 +40,7 @@ class Due:
 def dues(store: Database, history: History, hours: Mapping[str, Sequence[Hour]], now_ms: int) -> list[Due]:
     """Of all plans; ``hours``: by plan, of what is not stated. Raises StoreError."""
     found = []
-    for name in dict.fromkeys(signed.plan.name for signed in history.plans):
+    for name in history.names:
         try:
             parts = due(history, name, now_ms)
         except (GatewayError, LedgerClientError):
@@ -62,9 +62,8 @@ def _ordered(lacking: Mapping[str, int]) -> dict[str, int]:
 def _waits(store: Database, history: History, part: Part) -> Said | None:
     """Why a period cannot be stated yet (T2)."""
     plan = part.signed.plan
-    entries = [(place, entry) for place, entry in history.entries if plan.concerns(entry.of)]
     try:
-        reaching(store, plan, part.to_ms, closed_by(entries, part.to_ms))
+        reaching(store, plan, part.to_ms, closed_by(history.on_plan(plan), part.to_ms))
     except GatewayError as error:
         return error.said
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -71,7 +71,7 @@ class Figures:
         with self._changed:
             stale = not self._ended_s or time.monotonic() - self._ended_s > FRESH_S
             if stale and not self._known.reading and not self._over:
-                self._known = _with(self._known, reading=True)
+                self._known = replace(self._known, reading=True, problem=None)
                 threading.Thread(target=self._work, name="figures", daemon=True).start()
             return self._known
 
@@ -95,7 +95,7 @@ class Figures:
         finally:
             with self._changed:
                 self._ended_s = time.monotonic()
-                self._known = _with(self._known, reading=False, problem=problem)
+                self._known = replace(self._known, reading=False, problem=problem)
                 self._changed.notify_all()
 
     def _read(self) -> None:
@@ -130,24 +130,21 @@ class Figures:
         """The stretches that are not stated, each under the plan that rules it (P2); what is known of them already is
         kept, unless an entry came."""
         before, self._parts = self._parts, {}
-        for name in dict.fromkeys(signed.plan.name for signed in history.plans):
-            plans, stated = history.of_plan(name), history.stated(name)
+        for name in history.names:
+            stated = history.stated(name)
             last = stated[-1] if stated else None
-            begins = [plans[0].plan.from_ms, *(s.plan.rules_from_ms(s.iat_ms) for s in plans[1:])]
-            for number, signed in enumerate(plans):
-                end_ms = min(begins[number + 1 :], default=1 << 53)
-                least_ms = last.to_ms if last is not None else 0
-                from_ms = max(begins[number], least_ms)
+            for signed, begin_ms, end_ms in history.ruled(name):
+                from_ms = max(begin_ms, last.to_ms if last is not None else 0)
                 if from_ms >= end_ms:
                     continue
-                own = tuple(entry.record for _, entry in history.entries if signed.plan.concerns(entry.of))
-                key = (signed.record, from_ms, end_ms, own)
+                entries = history.on_plan(signed.plan)
+                key = (signed.record, from_ms, end_ms, tuple(entry.record for _, entry in entries))
                 part = before.get(key)
                 if part is None:
                     interval_ms = signed.plan.interval_ms
                     early_ms = (self._now_ms() - KEPT_MS) // interval_ms * interval_ms
                     ends = last if last is not None and last.to_ms == from_ms and from_ms >= early_ms else None
-                    part = Unstated(signed, history.entries, ends, max(from_ms, early_ms), end_ms)
+                    part = Unstated(signed, entries, ends, max(from_ms, early_ms), end_ms)
                 self._parts[key] = part
                 yield part
 
@@ -171,7 +168,3 @@ def _in_order(part: Unstated) -> dict[str, tuple[Hour, ...]]:
 
 def _sorted(hours: Mapping[int, Hour]) -> list[Hour]:
     return [hours[from_ms] for from_ms in sorted(hours)]
-
-
-def _with(known: Known, *, reading: bool, problem: Said | None = None) -> Known:
-    return Known(known.history, known.ahead, known.due, known.at_ms, reading, problem)

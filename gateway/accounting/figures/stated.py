@@ -69,7 +69,7 @@ class StatedRows:
     def seen(self, store: Database, history: History, signed: SignedPlan, from_ms: int, to_ms: int) -> Seen | None:
         """What the records say of the registers in a time that is stated; of gauges the rows say it all. None: they are
         not here (any more). Raises StoreError."""
-        entries = tuple(entry.record for _, entry in history.entries if signed.plan.concerns(entry.of))
+        entries = tuple(entry.record for _, entry in history.on_plan(signed.plan))
         key = (signed.record, from_ms, to_ms, entries)
         with self._lock:
             if key not in self._days:
@@ -142,6 +142,5 @@ def _seen(store: Database, history: History, signed: SignedPlan, from_ms: int, t
     last_id = (beyond or last).last_id
     if lost_between(store, first.first_id, last_id):
         return None
-    plan = signed.plan
-    books = Books(plan, [entry for _, entry in history.entries if plan.concerns(entry.of)])
+    books = Books(signed.plan, [entry for _, entry in history.on_plan(signed.plan)])
     return Seen(books, feed(books, store, first.first_id, last_id, gauges=False).unclocked)

@@ -12,14 +12,12 @@ from typing import Final
 
 from gateway.accounting.feeding import feed
 from gateway.accounting.figures.hour import NO_EDGE, Hour, Seen, Why, hours_of, meters_of, missed
-from gateway.accounting.history import SignedPeriod, SignedPlan
-from gateway.accounting.stretch import closed_by, first_batch
+from gateway.accounting.history import SignedPeriod, SignedPlan, closed_by
+from gateway.accounting.stretch import first_batch
 from gateway.errors import NotYet
 from gateway.storage.database import Database
-from ledger_client.accounting.assembly import gauges_of, lines_of
+from ledger_client.accounting.assembly import counted, gauged
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.emissions import cems
-from ledger_client.accounting.energy import counters
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import Node
@@ -46,10 +44,9 @@ class Unstated:
         self, signed: SignedPlan, entries: Sequence[tuple[int, Entry]], before: SignedPeriod | None,
         from_ms: int, to_ms: int,
     ) -> None:  # fmt: skip
-        """``entries``: all of the gateway with their places; ``before``: the statement that ends at ``from_ms``."""
+        """``entries``: those on the plan, with their places; ``before``: the statement that ends at ``from_ms``."""
         self.signed, self.from_ms, self.to_ms = signed, from_ms, to_ms
-        own = [(place, entry) for place, entry in entries if signed.plan.concerns(entry.of)]
-        self._books, self._entries, self._before = Books(signed.plan, [entry for _, entry in own]), own, before
+        self._books, self._entries, self._before = Books(signed.plan, [entry for _, entry in entries]), entries, before
         self._place, self._portion = 0, _LEAST
         self._unclocked: set[tuple[str, int]] = set()
         self._reached = dict.fromkeys(signed.plan.nodes, from_ms)
@@ -93,18 +90,14 @@ class Unstated:
                 self._take(node, rows, now_ms)
                 self.open[node.name] = list(self._behind(node, behind_ms, end_ms))
             elif node.method == words.CEMS:
-                self._take(node, self._measured(node, end_ms), now_ms)
+                rows = gauged(self._books, node, self._reached[node.name], end_ms, self.signed.iat_ms)
+                self._take(node, rows, now_ms)
         self._forget(now_ms)
 
     def _counted(self, node: Node, end_ms: int) -> list[Row]:
-        plan, books = self.signed.plan, self._books
-        closed_ms = books.closed_ms(node.name)
-        first = self._before is None and node.name not in self._counting
-        stated = counters.node_rows(
-            plan, node, lines_of(books, node), self._reached[node.name], end_ms // plan.interval_ms * plan.interval_ms,
-            first=first, plan_ms=self.signed.iat_ms, closed_ms=MAX_TIME_MS if closed_ms is None else closed_ms,
-        )  # fmt: skip
-        return stated.rows
+        interval_ms, first = self.signed.plan.interval_ms, self._before is None and node.name not in self._counting
+        begin_ms, end_ms = self._reached[node.name], end_ms // interval_ms * interval_ms
+        return counted(self._books, node, begin_ms, end_ms, first=first, plan_ms=self.signed.iat_ms).rows
 
     def _behind(self, node: Node, from_ms: int, to_ms: int) -> Iterator[Hour]:
         """The intervals behind a node's last known edge."""
@@ -113,12 +106,6 @@ class Unstated:
             end_ms = begin_ms + plan.interval_ms
             why = (Why(NO_EDGE, {}), *missed(plan, node, begin_ms, end_ms, seen))
             yield Hour(node.name, begin_ms, end_ms, NO_EDGE, None, why)
-
-    def _measured(self, node: Node, end_ms: int) -> list[Row]:
-        plan = self.signed.plan
-        return cems.node_rows(
-            plan, node, gauges_of(self._books, node), self._reached[node.name], end_ms, self.signed.iat_ms
-        )
 
     def _take(self, node: Node, rows: Sequence[Row], now_ms: int) -> None:
         """Rows of a node and of the one below; they stay where the coverage of their meters has passed them."""

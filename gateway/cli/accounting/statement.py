@@ -69,7 +69,7 @@ def statement(
         for plan in [name] if name else _names(history, config, all_due=all_due):
             for part in _parts(history, plan, period):
                 told.append(_stated(config, store, history, part, folder, reason, dry_run=dry_run, as_json=as_json))
-                history = history_of(store)
+                history.read_on(store)
         if as_json:
             click.echo(json.dumps({"statements": told}))
         elif not told:
@@ -77,7 +77,7 @@ def statement(
 
 
 def _names(history: History, config: Config, *, all_due: bool) -> Sequence[str]:
-    names = list(dict.fromkeys(signed.plan.name for signed in history.plans))
+    names = history.names
     if not names:
         raise GatewayError(Message("statement-no-plans", config=str(config.path)))
     if len(names) > 1 and not all_due:

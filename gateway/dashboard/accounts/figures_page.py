@@ -171,8 +171,7 @@ class _Made:
         self._by_record = {signed.record: signed for signed in known.history.plans}
 
     def plans(self, page: str) -> Iterator[PlanFigures]:
-        names = list(dict.fromkeys(signed.plan.name for signed in self._known.history.plans))
-        for name in names:
+        for name in self._known.history.names:
             signed = self._known.history.of_plan(name)[-1]
             own = [n for n in signed.plan.nodes.values() if (n.role == words.EMISSION) == (page == EMISSIONS)]
             shown = [node for node in own if node.name == self._choice.node and self._choice.plan in ("", name)]
@@ -185,7 +184,7 @@ class _Made:
 
     def of_meter(self, meter: str) -> Iterator[tuple[str, int, NodeFigures]]:
         """The running month of each node that a meter tells of: the plan, its civil time, the node."""
-        for name in dict.fromkeys(signed.plan.name for signed in self._known.history.plans):
+        for name in self._known.history.names:
             signed = self._known.history.of_plan(name)[-1]
             for node in signed.plan.nodes.values():
                 if meter in meters_of(signed.plan, node):
@@ -294,7 +293,7 @@ class _Made:
         if node.method == words.BY_ELECTRICITY:
             made = electricity(plan, node, stated, civil(row.from_ms, plan.civil_min).year)
         else:
-            entries = [entry for _, entry in self._known.history.entries if plan.concerns(entry.of)]
+            entries = [entry for _, entry in self._known.history.on_plan(plan)]
             made = fuel(node, stated, in_force(entries)[0])
         return [Sum(row.status, len(hours), row.amount) for row in made]
 
