@@ -56,11 +56,16 @@ class Certified(Accounted):
     def hour(self, node: dict[str, Any] | None = None, /, **plan: Any) -> int:
         """An hour of 1 kWh each 10 s; when it began."""
         from_ms = self.hour_ms = self.begin(node, **plan)
-        for _ in range(2):
-            self.polls(200)
-            self.seal()
-        self.stated(from_ms, 4, (0, 1))
+        self.polls(200)
+        self.seal()
+        self.second_half(from_ms)
         return from_ms
+
+    def second_half(self, from_ms: int) -> None:
+        """The other half of an hour whose first is sealed, and the statement of both."""
+        self.polls(200)
+        self.seal()
+        self.stated(from_ms, 4, (0, 1))
 
     def stated(self, from_ms: int, quarters: int, batches: tuple[int, int], **choice: Any) -> Path:
         """State some quarters and seal; the rows file."""

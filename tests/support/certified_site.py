@@ -20,10 +20,9 @@ from ledger_client.accounting.formats.rows import Rows, parse_row, row_bytes
 from ledger_client.claims.claim import Deed, Issue, Origin
 from ledger_client.ledgers.http_registry import HttpRegistry
 from ledger_client.transparency.ledger.directory import open_dir
-from tests.support.accounted import plan_fields
 from tests.support.claimed import HASH, Party, enrol
 from tests.support.processes import EmbeddedLedger, embedded_ledger
-from tests.support.stated import POINT, QUARTER_MS, Site
+from tests.support.stated import QUARTER_MS, Site, plan_fields
 
 LEDGER, DEVICE, HOUR_MS, CIVIL_MIN = "demo-ledger", "station-1 turbine", 3_600_000, 480
 CERTIFICATE = {
@@ -100,7 +99,7 @@ def _with_less(data: bytes, units: int) -> bytes:
 
 def fields(from_ms: int) -> dict[str, Any]:
     """The plan: a station that can be certified at the ledger."""
-    own = plan_fields(from_ms, POINT, 100_000, 1_000_000)
+    own = plan_fields(from_ms)
     own["nodes"]["station"] |= {"certificate": CERTIFICATE, "registry": LEDGER}
     return own
 

@@ -153,24 +153,29 @@ class Site:
         return self.bundle(index, **changes).encode()
 
 
-def trust(
+def trust_text(
     *,
     receipts: int = 1,
     ledgers: tuple[str, ...] = (LEDGER,),
     keys: Mapping[str, str] | None = None,
     extra: str = "",
     policy: str = "",
-) -> Trust:
+    valid_from: int = VALID_FROM,
+) -> str:
     """The trust file of someone who knows the site; ``keys`` replaces entries, each named by whose it is."""
     entries = {
-        "meter": key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER),
-        "statement": key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY),
-        **{name: key_entry("ledger", key(name).public, VALID_FROM, ledger=name) for name in ledgers},
+        "meter": key_entry("meter", key("meter").public, valid_from, gateway=GATEWAY, meter=METER),
+        "statement": key_entry("statement", key("statement", ES256).public, valid_from, gateway=GATEWAY),
+        **{name: key_entry("ledger", key(name).public, valid_from, ledger=name) for name in ledgers},
     }
     entries |= keys or {}
     listed = ", ".join(f'"{name}"' for name in ledgers)
-    text = f"[policy]\nreceipts = {receipts}\nledgers = [{listed}]\n{policy}" + "".join(entries.values()) + extra
-    return parse_trust(text, "trust.toml")
+    return f"[policy]\nreceipts = {receipts}\nledgers = [{listed}]\n{policy}" + "".join(entries.values()) + extra
+
+
+def trust(**changes: Any) -> Trust:
+    """The same, read."""
+    return parse_trust(trust_text(**changes), "trust.toml")
 
 
 def moment(seconds: int) -> str:

@@ -10,16 +10,14 @@ from typing import Any
 
 from ledger_client.accounting.formats.rows import parse_row
 from ledger_client.claims.claim import Issue, Origin, Retire
-from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import record_hash
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import LOG, open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log.log import Log
-from ledger_client.verification.trust import key_entry
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
 from tests.support.claimed import Party, enrol
-from tests.support.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key
+from tests.support.evidence import GATEWAY, trust_text
 
 NAME = "reg"
 BILL = b"a bill of 359 kWh"
@@ -48,12 +46,7 @@ class ExportedSite:
 
 def write_trust(path: Path) -> Path:
     """The trust file that knows the station's gateway, meter and ledger."""
-    keys = [
-        key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER),
-        key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY),
-        key_entry("ledger", key(LEDGER).public, VALID_FROM, ledger=LEDGER),
-    ]
-    path.write_text(f'[policy]\nreceipts = 1\nledgers = ["{LEDGER}"]\n' + "".join(keys))
+    path.write_text(trust_text())
     return path
 
 

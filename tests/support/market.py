@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.claims.claim import HOUR_MS
-from ledger_client.formats.cose_key import ES256
-from ledger_client.verification.trust import key_entry
+from tests.support import evidence
 from tests.support.certified import CERTIFICATE, REGISTRY, Certified, station
 from tests.support.commands import Answer, ledger_command
-from tests.support.evidence import GATEWAY, LEDGER, METER, key
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 PARTIES = {"issuer-1": "issuer", "issuer-2": "issuer", "works": "party", "mill": "party", "auditor": "verifier"}
@@ -93,13 +91,8 @@ class Station(Certified):
 
 def trust_text(*more: str, max_delay: str = "6h") -> str:
     """A trust file that believes the gateway and its ledger."""
-    entries = [
-        key_entry("meter", key("meter").public, 0, gateway=GATEWAY, meter=METER),
-        key_entry("statement", key("statement", ES256).public, 0, gateway=GATEWAY),
-        key_entry("ledger", key(LEDGER).public, 0, ledger=LEDGER),
-    ]
-    policy = f'[policy]\nreceipts = 1\nledgers = ["{LEDGER}"]\nmax_delay = "{max_delay}"\n'
-    return "\n".join([policy, *entries, *more])
+    site = evidence.trust_text(policy=f'max_delay = "{max_delay}"\n', valid_from=0)
+    return "\n".join([site, *more])
 
 
 @contextmanager

@@ -18,7 +18,20 @@ from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.verification.trust import key_entry
 from tests.support.audit_batches import OTHER, Gateway, audited, findings, trusted
-from tests.support.evidence import EPOCH, GATEWAY, LEDGER, METER, NOW, T0, VALID_FROM, key, moment, receipt_for, trust
+from tests.support.evidence import (
+    EPOCH,
+    GATEWAY,
+    LEDGER,
+    METER,
+    NOW,
+    T0,
+    VALID_FROM,
+    key,
+    moment,
+    receipt_for,
+    trust,
+    trust_text,
+)
 
 
 @pytest.fixture
@@ -218,13 +231,7 @@ def test_a_ledger_that_never_had_a_batch_is_noted(gateway: Gateway) -> None:
 def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
     path, file = gateway.write(), tmp_path / "trust.toml"
     other = key_entry("meter", key(OTHER).public, VALID_FROM, gateway=GATEWAY, meter=OTHER)
-    entries = [
-        key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER),
-        key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY),
-        key_entry("ledger", key(LEDGER).public, VALID_FROM, ledger=LEDGER),
-    ]
-    policy = f'[policy]\nreceipts = 1\nledgers = ["{LEDGER}"]\n'
-    file.write_text(policy + "".join(entries))
+    file.write_text(trust_text())
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "ledger_client.cli", *map(str, words)]
@@ -232,7 +239,7 @@ def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
 
     said = run("audit", path, "--trust", file, "--json")
     assert (said.returncode, json.loads(said.stdout)["findings_total"]) == (1, 5)
-    file.write_text(policy + "".join([*entries, other]))
+    file.write_text(trust_text(extra=other))
     assert run("audit", path, "--trust", file).returncode == 0
     said = run("audit", path, "--trust", file, "--online")
     assert (said.returncode, "no address was given, as --ledger demo-ledger=URL" in said.stdout) == (1, True)

@@ -16,11 +16,10 @@ from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.claims.claim import Balance, Issue, Retire, parse_claim
 from ledger_client.cli.app import cli
 from ledger_client.errors import LedgerClientError
-from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.statement import attach_receipts
 from ledger_client.verification.trust import key_entry
 from tests.support.accounted import POINT, QUARTER_MS
-from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, VALID_FROM, key
+from tests.support.evidence import GATEWAY, NOW, VALID_FROM, key, trust_text
 from tests.support.mcert import ISSUER, OWNER, ROLES, WORKS, Certified, cert_of, certified_plan
 
 HOUR_MS = 4 * QUARTER_MS
@@ -95,13 +94,8 @@ class Files:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     folder = tmp_path_factory.mktemp("balance")
     made = Certified.made(folder, plan)
-    entries = [
-        key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER),
-        key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY),
-        key_entry("ledger", key(LEDGER).public, VALID_FROM, ledger=LEDGER),
-        *(key_entry(role, key(name).public, VALID_FROM, party=name) for name, role in ROLES.items()),
-    ]
-    (folder / "trust.toml").write_text(f'[policy]\nreceipts = 1\nledgers = ["{LEDGER}"]\n' + "".join(entries))
+    parties = "".join(key_entry(role, key(name).public, VALID_FROM, party=name) for name, role in ROLES.items())
+    (folder / "trust.toml").write_text(trust_text(extra=parties))
     (folder / "retired.txt").write_text("their registry's retirement")
     for place in (4, 5):  # two quarters of the station; the rows of grid come first
         issue = made.registry.claim(ISSUER, made.issue(place, WORKS))

@@ -108,12 +108,8 @@ def test_rows_of_no_statement_are_refused(site: Certified, tmp_path: Path) -> No
 
 
 def test_a_statement_that_its_batches_do_not_give_is_refused(site: Certified) -> None:
-    from_ms = site.begin()
-    for _ in range(2):
-        site.polls(200)
-        site.seal()
     site.lie = {"complete": False}
-    site.stated(from_ms, 4, (0, 1))
+    site.hour()
     whole, hours = site.judged()
     assert rules(whole) == ["T7"]
     assert "complete: stated False, recomputed True" in whole[0].problem
@@ -165,9 +161,7 @@ def test_intervals_that_were_not_measured_are_refused_one_by_one(site: Certified
     site.polls(2, answered=False)  # at an edge
     site.polls(102)
     site.seal()
-    site.polls(200)
-    site.seal()
-    site.stated(from_ms, 4, (0, 1))
+    site.second_half(from_ms)
     whole, hours = site.judged()
     assert whole == []
     assert of_hours(hours) == [["I3"], ["I3"], [], []]
@@ -180,9 +174,7 @@ def test_an_hour_before_the_plan_was_signed_is_refused(site: Certified) -> None:
     site.begin(**{"from": from_ms})
     site.polls(120)
     site.seal()
-    site.polls(200)
-    site.seal()
-    site.stated(from_ms, 4, (0, 1))
+    site.second_half(from_ms)
     _, hours = site.judged()
     assert of_hours(hours) == [["P2"], [], [], []]
 
@@ -198,9 +190,7 @@ def test_an_hour_with_an_exchange_is_refused(site: Certified) -> None:
     )  # fmt: skip
     site.polls(150)
     site.seal()
-    site.polls(200)
-    site.seal()
-    site.stated(from_ms, 4, (0, 1))
+    site.second_half(from_ms)
     _, hours = site.judged()
     assert of_hours(hours) == [["I4", "I4"], [], [], []]
 
@@ -212,9 +202,7 @@ def test_a_wrap_is_no_obstacle(site: Certified) -> None:
     site.polls(1, quality=int(Quality.ROLLOVER))
     site.polls(100)
     site.seal()
-    site.polls(200)
-    site.seal()
-    site.stated(from_ms, 4, (0, 1))
+    site.second_half(from_ms)
     _, hours = site.judged()
     assert of_hours(hours) == [[], [], [], []]
     assert sum(hour.deed.units for hour in hours if hour.deed) == 360_000
@@ -237,9 +225,7 @@ def test_what_the_ledgers_had_too_late_is_refused_by_the_hour(site: Certified) -
     site.gateway.behind_s = 3 * 3600  # this batch alone
     site.seal()
     site.gateway.behind_s = 0
-    site.polls(200)
-    site.seal()
-    site.stated(from_ms, 4, (0, 1))
+    site.second_half(from_ms)
     _, hours = site.judged(by=delayed(3600))
     assert of_hours(hours) == [["C2"], ["C2"], ["C2"], []]
     assert "after its end; max_delay is 1 h 0 min" in hours[0].why[0].problem

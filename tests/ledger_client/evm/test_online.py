@@ -22,7 +22,7 @@ from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.interface import Notebook, Pending
 from ledger_client.online.ask import last_batches, refresh
 from ledger_client.verification.online_facts import ChainFact, OnlineFacts
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import Verified, verify
 from tests.ledger_client.evm.chain import Registry, chain, mined
 from tests.ledger_client.evm.evm_site import CHAIN, EvmSite, evm_site, settle
@@ -331,9 +331,7 @@ def test_a_node_that_does_not_answer_confirms_nothing(site: EvmSite, junk: bytes
 def test_on_the_command_line(site: EvmSite, tmp_path: Path) -> None:
     place = anchored(site)
     (tmp_path / "r.mseal").write_bytes(Site(anchors=(place,), receipts=()).build())
-    text = f'[policy]\nreceipts = 1\nledgers = ["{NAME}"]\n'
-    text += key_entry("meter", evidence.key("meter").public, 0, gateway=GATEWAY, meter=evidence.METER)
-    text += key_entry("statement", evidence.key("statement", -7).public, 0, gateway=GATEWAY)
+    text = evidence.trust_text(ledgers=(NAME,), keys={NAME: ""})
     text += f'[[chain]]\nledger = "{NAME}"\nchain_id = {CHAIN}\ncontract = "0x{site.registry.address.hex()}"\n'
     text += f'sender = "{site.account}"\nconfirmations = 1\n'
     (tmp_path / "trust.toml").write_text(text)

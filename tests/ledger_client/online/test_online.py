@@ -31,13 +31,13 @@ from ledger_client.transparency.ledger.rotate import rotate
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.verification.online_facts import Held, LogFact, OnlineFacts
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import Verified, verify
 from tests.contract.memory import NearLog
 from tests.interop.foreign_scitt import ForeignScitt, serving
 from tests.support import evidence
 from tests.support.enrolled import Gateway
-from tests.support.evidence import GATEWAY, LEDGER, METER
+from tests.support.evidence import GATEWAY, LEDGER
 from tests.support.ledger_site import Place
 from tests.support.pki import Authority
 from tests.support.processes import embedded_ledger, free_port
@@ -379,12 +379,8 @@ def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
     own = Authority(tmp_path / "pki")
     pair = own.issue("ledger")
     (tmp_path / "r.mseal").write_bytes(two.bundle())
-    (tmp_path / "trust.toml").write_text(
-        f'[policy]\nreceipts = 1\nledgers = ["{LEDGER}"]\n'
-        + key_entry("meter", evidence.key("meter").public, 0, gateway=GATEWAY, meter=METER)
-        + key_entry("statement", evidence.key("statement", ES256).public, 0, gateway=GATEWAY)
-        + trust_entry(two.true.folder)
-    )
+    own_key = trust_entry(two.true.folder)
+    (tmp_path / "trust.toml").write_text(evidence.trust_text(keys={LEDGER: own_key}))
     usual = ["verify", str(tmp_path / "r.mseal"), "--trust", str(tmp_path / "trust.toml")]
     run = CliRunner().invoke
     tls = ("--cert", str(pair.cert), "--key", str(pair.key))

@@ -28,7 +28,7 @@ from ledger_client.recompute.sources import accounting_event
 from ledger_client.verification.trust import key_entry
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
-from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, VALID_FROM, key, trust
+from tests.support.evidence import GATEWAY, NOW, VALID_FROM, key, trust, trust_text
 
 SUMS = """
     SELECT node, status, sum(amount::DECIMAL(38, 3)) FROM read_csv(?, all_varchar = true)
@@ -190,12 +190,7 @@ def test_a_superseded_statement_is_named(tmp_path: Path) -> None:
 @pytest.fixture
 def trust_file(tmp_path: Path) -> Path:
     path = tmp_path / "trust.toml"
-    entries = [
-        key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER),
-        key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY),
-        key_entry("ledger", key(LEDGER).public, VALID_FROM, ledger=LEDGER),
-    ]
-    path.write_text(f'[policy]\nreceipts = 1\nledgers = ["{LEDGER}"]\n' + "".join(entries))
+    path.write_text(trust_text())
     return path
 
 
