@@ -77,7 +77,8 @@ class Orders(Mapping[str, Order]):
         meter, user = order["meter"], order.get("user", "")
         line = line_of(self._lines.by_name, meter, self._path)
         registers = [signing.event_of("entry", fields) for fields in order.get("registers", ())]
-        exchange.demand_bridging(registers, await self._looked(partial(exchange.shown, meter=meter)), {})
+        if registers:
+            exchange.demand_bridging(registers, await self._looked(partial(exchange.shown, meter=meter)), {})
         done = await self._commissioning.accept(line, meter, order["serial"], order["reason"], user)
         if not registers:
             return done

@@ -46,7 +46,8 @@ class AccountingChecks:
     """The checks of one epoch, which remember how far they have read. One thread at a time."""
 
     def __init__(self) -> None:
-        self._history, self._watch, self._retention = History(), Watch(), Retention()
+        self._history, self._watch = History(), Watch()
+        self._retention = Retention(self._history)
         self._registries: Registries | None = None
         self._rows: StatedRows | None = None
         self._config: Config | None = None
@@ -106,7 +107,7 @@ class AccountingChecks:
         required = [entry.name for entry in config.document.ledger if entry.policy == "required"]
         keep_ms = config.document.store.keep
         batch = may_go(store, required, now_ms - keep_ms)
-        waits = self._retention.unexported(store, batch) if batch is not None else None
+        waits = self._retention.waits(store, batch, statements=False) if batch is not None else None
         if batch is not None and waits is not None and now_ms - batch.sealed_ms >= keep_ms + _delay_ms("export"):
             room = horizon(config, store, now_ms, running=True).message
             yield (GATEWAY, "export"), (Message("export-overdue", waits=waits, horizon=room), batch.sealed_ms + keep_ms)

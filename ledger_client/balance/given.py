@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,6 +71,16 @@ class RetiredSlice:
     beneficiary: bytes | None = None
     salt: bytes | None = None
     factor: Chosen | None = None
+
+    @property
+    def milli(self) -> int:
+        """Its units, in thousandths of a Wh."""
+        return (self.part[1] - self.part[0]) * 1000
+
+
+def factors_of(slices: Iterable[RetiredSlice]) -> dict[str, Chosen]:
+    """The factors of the devices that have one, by id."""
+    return {one.factor.factor.id: one.factor for one in slices if one.factor is not None}
 
 
 class GivenOffset(NamedTuple):

@@ -19,7 +19,7 @@ from ledger_client.accounting.formats.numbers import half_even
 from ledger_client.accounting.formats.plan import HOUR_MS
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.balance.given import RetiredSlice, Terms
+from ledger_client.balance.given import RetiredSlice, Terms, factors_of
 from ledger_client.balance.loads import Loads, hour_of
 from ledger_client.balance.result import Covering, Hour, Matched, Month, RowRef, Stretch
 
@@ -38,8 +38,7 @@ class Rates:
         """Refuses factors that are not of electricity (F1)."""
         exact = {"average": kg_per_wh(terms.average.factor, "factors.average")}
         exact["residual"] = kg_per_wh(terms.residual.factor, "factors.residual")
-        used = {one.factor.factor.id: one.factor.factor for one in slices if one.factor is not None}
-        devices = {own: kg_per_wh(factor, f"factor {own}") for own, factor in used.items()}
+        devices = {own: kg_per_wh(used.factor, f"factor {own}") for own, used in factors_of(slices).items()}
         below = lcm(*(rate.denominator for rate in (*exact.values(), *devices.values())))
         return cls(
             below, _over(exact["average"], below), _over(exact["residual"], below),
@@ -105,7 +104,7 @@ def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rat
 def _cover(load: int, retired: Sequence[RetiredSlice]) -> Iterable[Covering]:
     """What each of some slices covers of an hour's load, in their order."""
     for one in retired:
-        taken = min(load, (one.part[1] - one.part[0]) * 1000)
+        taken = min(load, one.milli)
         load -= taken
         yield Covering(one.cert, one.part, taken, None if one.factor is None else one.factor.factor.id)
 
@@ -139,7 +138,7 @@ def _matched(load: int, retired: Iterable[RetiredSlice], rates: Rates) -> Matche
     """A longer time as a whole: energy of the highest factor first."""
     by_rate = Counter[int]()
     for one in retired:
-        by_rate[rates.device(one)] += (one.part[1] - one.part[0]) * 1000
+        by_rate[rates.device(one)] += one.milli
     left, exact = load, 0
     for rate in sorted(by_rate, reverse=True):
         taken = min(left, by_rate[rate])
@@ -149,4 +148,4 @@ def _matched(load: int, retired: Iterable[RetiredSlice], rates: Rates) -> Matche
 
 def _units(retired: Iterable[RetiredSlice]) -> int:
     """What they are of, in thousandths of a Wh."""
-    return sum(one.part[1] - one.part[0] for one in retired) * 1000
+    return sum(one.milli for one in retired)

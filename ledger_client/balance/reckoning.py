@@ -9,7 +9,7 @@ from ledger_client.accounting.formats.civil_time import civil, utc_text
 from ledger_client.accounting.formats.factor import Factor
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.balance import result
-from ledger_client.balance.given import GivenOffset, RetiredSlice, Source, Terms
+from ledger_client.balance.given import GivenOffset, RetiredSlice, Source, Terms, factors_of
 from ledger_client.balance.loads import hour_of, loads_of
 from ledger_client.balance.matching import Matching, Rates, match
 from ledger_client.balance.result import Emission, Finding, Result
@@ -41,14 +41,14 @@ def balance(
     counting = [one for one in slices if one.zone in zones]
     rates = Rates.of(terms, counting)
     matching = match(terms, loads, counting, rates)
-    devices = {one.factor.factor.id: one.factor.factor for one in counting if one.factor is not None}
+    devices = [used.factor for used in factors_of(counting).values()]
     findings = [*loads.findings, *_findings(terms, counting, matching)]
     if len(counting) < len(slices):
         findings.append(Finding("B1", result.NOT_DELIVERABLE, len(slices) - len(counting)))
     findings += _open(terms, loads.emissions, matching, offsets, rates)
     return Result(
         terms.party, terms.from_ms, terms.to_ms, terms.civil_min, terms.zone, terms.deliverable, terms.boundary,
-        terms.exclusions or (), terms.average.factor, terms.residual.factor, tuple(devices.values()), matching.hours,
+        terms.exclusions or (), terms.average.factor, terms.residual.factor, tuple(devices), matching.hours,
         matching.stretches, matching.months, matching.yearly, matching.uncertified_g, tuple(loads.emissions),
         tuple(offset.stated for offset in offsets), terms.base, tuple(loads.statements),
         tuple(sorted((one.cert, *one.part) for one in slices)),
@@ -57,16 +57,13 @@ def balance(
 
 
 def _check_terms(terms: Terms) -> None:
-    if not terms.from_ms < terms.to_ms or hour_of(terms, terms.from_ms) != terms.from_ms or _cut(terms):
+    whole = all(hour_of(terms, time_ms) == time_ms for time_ms in (terms.from_ms, terms.to_ms))
+    if not (whole and terms.from_ms < terms.to_ms):
         refuse("N6", "period", "it does not go from an hour to a later one", "give whole hours of civil time")
     if civil(terms.from_ms, terms.civil_min).year != civil(terms.to_ms - 1, terms.civil_min).year:
         refuse("F2", "period", "it is of two civil years", "make a balance for each: factors are of a year")
     _check_factor(terms.average.factor, "average", terms.zone)
     _check_factor(terms.residual.factor, "residual", terms.zone)
-
-
-def _cut(terms: Terms) -> bool:
-    return hour_of(terms, terms.to_ms) != terms.to_ms
 
 
 def _check_factor(factor: Factor, kind: str, zone: str) -> None:
@@ -126,8 +123,7 @@ def _findings(terms: Terms, slices: Sequence[RetiredSlice], matching: Matching) 
         yield Finding("B1", result.SURPLUS, matching.surplus_hours)
     if matching.stretches:
         yield Finding("B2", result.UNALLOCATED, len(matching.stretches))
-    used = {one.factor.factor.id: one.factor for one in slices if one.factor is not None}
-    for chosen in (terms.average, terms.residual, *used.values()):
+    for chosen in (terms.average, terms.residual, *factors_of(slices).values()):
         if chosen.provisional:
             yield Finding("F2", result.PROVISIONAL_FACTOR, 1, chosen.factor.id)
         if not chosen.factor.confirmed:

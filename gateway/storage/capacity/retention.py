@@ -15,37 +15,29 @@ from ledger_client.errors import LedgerClientError
 
 
 class Retention:
-    """Reads each signed event of the gateway once. Owned by one thread."""
+    """Reads each signed event of the gateway once. Owned by one thread, as is the ``history`` that it goes on with."""
 
-    def __init__(self) -> None:
-        self._history = History()
+    def __init__(self, history: History | None = None) -> None:
+        self._history = history or History()
 
-    def waits(self, store: Database, batch: Batch) -> Message | None:
-        """Why the oldest batch may not be pruned yet; None: nothing needs it. Raises StoreError."""
-        return self.unstated(store, batch) or self.unexported(store, batch)
+    def waits(self, store: Database, batch: Batch, *, statements: bool = True) -> Message | None:
+        """Why the oldest batch may not be pruned yet: a statement still has to be made of its records, or it has
+        records of a plan and is in no file yet, or a plan cannot be read; None: nothing needs it. Raises StoreError.
 
-    def unstated(self, store: Database, batch: Batch) -> Message | None:
-        """That a statement still has to be made of its records, or that a plan cannot be read."""
+        Args:
+            statements: whether statements are looked for, too.
+        """
         try:
             self._history.read_on(store)
         except LedgerClientError as error:
             return Message("pruning-waits-unreadable", error=error.said)
-        behind_ms = _next_sealed_ms(store, batch)
-        for need in needs_of(self._history):
+        needs, behind_ms = list(needs_of(self._history)), _next_sealed_ms(store, batch)
+        for need in needs if statements else ():
             if need.unstated_ms is not None and need.is_read(batch.batch, behind_ms):
                 return Message("pruning-waits-statement", plan=need.plan, from_ms=need.unstated_ms)
+        if any(need.is_of_plan(behind_ms) for need in needs) and not is_exported(store, batch):
+            return Message("pruning-waits-export", batch=batch.batch, sealed_ms=batch.sealed_ms)
         return None
-
-    def unexported(self, store: Database, batch: Batch) -> Message | None:
-        """That it has records of a plan and is in no file yet."""
-        try:
-            self._history.read_on(store)
-        except LedgerClientError as error:
-            return Message("pruning-waits-unreadable", error=error.said)
-        behind_ms = _next_sealed_ms(store, batch)
-        if not any(need.is_of_plan(behind_ms) for need in needs_of(self._history)) or is_exported(store, batch):
-            return None
-        return Message("pruning-waits-export", batch=batch.batch, sealed_ms=batch.sealed_ms)
 
 
 def _next_sealed_ms(store: Database, batch: Batch) -> int:
