@@ -33,9 +33,7 @@ class Connection(asyncio.BufferedProtocol):
     a message and lowered by ``replied``.
     """
 
-    def __init__(
-        self, take: Take, made: Callable[[Connection], bool], lost: Callable[[Connection], None]
-    ) -> None:
+    def __init__(self, take: Take, made: Callable[[Connection], bool], lost: Callable[[Connection], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._take, self._made, self._lost = take, made, lost
         self._buffer = memoryview(bytearray(BUFFER))
@@ -53,10 +51,10 @@ class Connection(asyncio.BufferedProtocol):
         """A message is durable: send the answer, if it wants one, and go on."""
         self.unreplied -= 1
         if answer is not None:
-            self.send(answer)
+            self.give(answer)
         self._go_on()
 
-    def send(self, answer: bytes) -> None:
+    def give(self, answer: bytes) -> None:
         """Send an answer; nothing that is no answer leaves."""
         transport = self._transport
         if transport is None or transport.is_closing():

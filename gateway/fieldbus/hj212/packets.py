@@ -140,7 +140,7 @@ def _fields(head: str, fields: dict[str, str]) -> Message | None:
         if name in fields:
             return Message("hj212-field-twice", field=name)
         if not form.fullmatch(value):
-            return Message("hj212-field-form", field=name, value=value)
+            return Message("hj212-field-form", field=name, value="…" if name == "PW" else value)
         fields[name] = value
     if missing := [name for name in _DEMANDED if name not in fields]:
         return Message("hj212-field-missing", field=missing[0])
@@ -161,7 +161,7 @@ def _places(cp: str) -> dict[str, str]:
     places: dict[str, str] = {}
     pieces = ["", *_SEPARATED.split(cp)]
     name = None
-    for separator, piece in zip(pieces[::2], pieces[1::2]):
+    for separator, piece in zip(pieces[::2], pieces[1::2], strict=True):
         text = piece.strip()
         if "=" in text:
             name, text = (side.strip() for side in text.split("=", 1))

@@ -44,19 +44,19 @@ class Refused:
 class ListenerFacts:
     """What a listener saw beside the messages that it handed on. Event loop only.
 
-    ``counters``: packets by outcome: ``heard``, ``notices``, ``commands`` (of a station, that no meter stands for), and
-    each reason of ``Refused``. ``commands``: those by CN. ``unnamed``: by meter, the factors that no point stands for.
+    ``counters``: packets that were taken: ``heard``, ``notices``, and ``commands`` that no meter stands for, by CN in
+    ``commands``. ``refused``: those that were not, by reason; ``last`` has the newest. ``unnamed``: by meter, the
+    factors that no point stands for.
     """
 
     def __init__(self) -> None:
-        self.counters: Counter[str] = Counter()
-        self.commands: Counter[str] = Counter()
+        self.counters, self.commands, self.refused = Counter[str](), Counter[str](), Counter[str]()
         self.unnamed: dict[str, set[str]] = {}
         self.last: deque[Refused] = deque(maxlen=LAST)
 
     def refuse(self, refused: Refused) -> None:
         """Count and keep."""
-        self.counters[refused.reason] += 1
+        self.refused[refused.reason] += 1
         self.last.append(refused)
 
     def command(self, cn: str) -> None:
@@ -76,7 +76,8 @@ class ListenerFacts:
             "counters": dict(self.counters),
             "commands": dict(self.commands),
             "unnamed": {meter: sorted(codes) for meter, codes in self.unnamed.items()},
-            "refused": [refused.as_json() for refused in self.last],
+            "refused": dict(self.refused),
+            "last": [refused.as_json() for refused in self.last],
         }
 
 

@@ -24,9 +24,11 @@ from gateway.fieldbus.hj212.refused import ListenerFacts, Refused, damaged, unwe
 from gateway.fieldbus.hj212.splitter import Damaged, Whole
 from gateway.fieldbus.hj212.times import CHINA, label_ms
 from gateway.fieldbus.wire.errors import LineDown
+from gateway.fieldbus.wire.keys import Unit
 from gateway.fieldbus.wire.listener import listening_socket, within
-from gateway.fieldbus.wire.source import Heard, Token, Unit
+from gateway.fieldbus.wire.source import Heard
 from gateway.messages.message import Message
+from gateway.records import Token
 
 NOTICES = frozenset({"1013", "9015"})
 """A logger asks for its clock to be set; it says that it lives."""
@@ -95,6 +97,11 @@ class Hj212Source:
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
     async def hear(self) -> Heard:
         """The next message. Raises LineDown when the source is closed."""
         while not self._heard:
@@ -108,6 +115,11 @@ class Hj212Source:
         """Its record is durable: answer this message, and each repetition of it that still waits."""
         for connection, packet in self._unreplied.pop((unit, token), ()):
             connection.replied(answer(packet, DATA_RECORDED) if packet.wants_answer else None)
+
+    def release(self, unit: Unit, token: Token) -> None:
+        """It is not recorded: nothing is answered, and what comes after it is read. The logger sends it again."""
+        for connection, _ in self._unreplied.pop((unit, token), ()):
+            connection.replied(None)
 
     def close(self) -> None:
         """Close the server and its connections; harmless if done before."""
@@ -166,7 +178,7 @@ class Hj212Source:
         if packet.cn in NOTICES:
             self._facts.counters["notices"] += 1
             if packet.wants_answer:
-                connection.send(answer(packet, NOTICE_HEARD))
+                connection.give(answer(packet, NOTICE_HEARD))
         elif (station := self._stations.get((packet.mn, packet.cn))) is not None:
             self._hear(connection, station, packet)
         else:
@@ -186,25 +198,23 @@ class Hj212Source:
         return "password"
 
     def _hear(self, connection: Connection, station: Station, packet: Packet) -> None:
-        token = Token(packet.label, packet.part, packet.digest)
+        now_ms, parts = self._now_ms(), self._parts[station.mn, station.cn]
+        token = Token(_mark(packet, now_ms), packet.part, packet.digest)
+        label = parts.label(packet.label, packet.part, packet.parts)
         held = frozenset(point for point, place in station.points.items() if place in packet.places)
-        parts = self._parts[station.mn, station.cn]
-        missing = parts.missing(packet.label, packet.part, packet.parts, held, frozenset(station.points))
-        codes = {code for place in packet.places for code, dash, _ in [place.partition("-")] if dash}
+        missing = parts.missing(label, packet.part, packet.parts, held, frozenset(station.points))
+        codes = {code for code, dash, _ in (place.partition("-") for place in packet.places) if dash}
         if unnamed := codes - station.factors:
             self._facts.name_factors(station.meter, unnamed)
         self._facts.counters["heard"] += 1
         connection.unreplied += 1
         self._unreplied.setdefault((station.mn, token), []).append(_Unreplied(connection, packet))
-        self._heard.append(
-            Heard(
-                station.mn,
-                station.block,
-                packet.places,
-                self._now_ms(),
-                label_ms(packet.label, self._zone),
-                token,
-                missing,
-            )
-        )
+        at_ms = label_ms(label, self._zone)
+        self._heard.append(Heard(station.mn, station.block, packet.places, now_ms, at_ms, token, missing))
         self._news.set()
+
+
+def _mark(packet: Packet, now_ms: int) -> str:
+    """What tells a message from another one of the same content: its own time; where it has none, its number; where it
+    has none either, every one counts as another."""
+    return packet.label or (f"QN {packet.qn}" if packet.qn else f"at {now_ms}")

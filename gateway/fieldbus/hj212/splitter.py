@@ -80,7 +80,7 @@ class Splitter:
         held = self._held
         if self._lost and not self._found_again():
             return None
-        while held[:1] in (b"\r", b"\n"):
+        while held.startswith((b"\r", b"\n")):
             del held[:1]
         if (head := _HEAD.match(held)) is None:
             return None if _MAY_BE_HEAD.fullmatch(held) else self._at_line_end("noise", None)
