@@ -21,7 +21,7 @@ from gateway.commissioning.preflight import Ready, prepare
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread

@@ -6,7 +6,7 @@ from gateway.config.model import Bus, Config, Meter
 from gateway.config.place import daily_hours
 from gateway.devices.night import Night
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 
 APART_MS, MOST_LAG_MS = 2, 200
 

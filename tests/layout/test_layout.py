@@ -28,8 +28,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "process": {"messages", "."},
         "devices": set(),
         "config": {"devices"},
-        "fieldbus.modbus": {"devices"},
-        "fieldbus": {"devices", "fieldbus.modbus"},
+        "fieldbus.wire": {"devices"},
+        "fieldbus.modbus": {"devices", "fieldbus.wire"},
+        "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus"},
         "storage": set(),
         "storage.registers": {"storage"},
         "accounting": {"devices", "config", "storage", "storage.registers"},
@@ -80,7 +81,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "commissioning": {
             "devices",
             "config",
-            "fieldbus.modbus",
+            "fieldbus.wire",
             "fieldbus",
             "recording",
             "anchoring",
@@ -88,7 +89,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "doctor": {
             "config",
-            "fieldbus.modbus",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "storage.capacity",
@@ -140,7 +141,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "agent": {
             "devices",
             "config",
-            "fieldbus.modbus",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "storage.recovery",
