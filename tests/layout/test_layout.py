@@ -49,10 +49,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "accounting.figures": {"storage", "storage.registers", "accounting"},
         "accounting.certified": {"config", "accounting", "accounting.figures"},
-        "acquisition": {"devices", "config", "fieldbus", "storage"},
+        "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {
             "config",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "accounting",
@@ -68,7 +69,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "status": {
             "devices",
             "config",
-            "fieldbus",
+            "fieldbus.wire",
             "storage",
             "storage.capacity",
             "storage.recovery",
@@ -178,6 +179,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "cli": {
             "devices",
             "config",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "storage.capacity",

@@ -344,7 +344,7 @@ def _any_poll(site: Site, blocks: Sequence[Block], turn: Any, flags: int) -> Pol
     answers, failures = [], []
     for block in blocks:
         if turn.random() < 0.2:
-            failures.append(BlockFailure(block, "timeout", "", turn.choice([None, 2, 4])))
+            failures.append(BlockFailure(block, "timeout", "", turn.choice([None, refused(2, 3), refused(4, 3)])))
             continue
         for _ in range(turn.choice([1, 1, 2])):
             pool = turn.choice([(0,), (0xFFFF,), (0x7FC0,), (0x8000,), (0, 1, 2), tuple(range(65536))])

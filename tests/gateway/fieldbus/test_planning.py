@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.fieldbus import meter_state as meters
+from gateway.fieldbus.modbus import read_variants
 from gateway.fieldbus.modbus.read_variants import read_plan
 from gateway.fieldbus.wire.dialect import ReadPlan
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
@@ -28,7 +28,7 @@ def test_while_one_line_plans_the_others_are_polled(tmp_path: Path, monkeypatch:
             plans.append(others_answer.wait(FAILS_AFTER_S))
         return read_plan(line, spec, *rest, **more)
 
-    monkeypatch.setattr(meters, "read_plan", planned)
+    monkeypatch.setattr(read_variants, "read_plan", planned)
 
     async def test() -> None:
         one, other = Pty(tmp_path / "one", addresses), Pty(tmp_path / "other", addresses)

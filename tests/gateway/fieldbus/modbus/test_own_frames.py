@@ -15,7 +15,7 @@ from gateway.fieldbus.wire.serial_port import open_port
 from gateway.fieldbus.wire.stream_link import StreamLink
 from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import Pty, answer
-from tests.gateway.fieldbus.modbus.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
+from tests.gateway.fieldbus.wire.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
 
 
 def test_a_damaged_echo_is_no_other_master_and_its_answer_none_either() -> None:
