@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.acquisition.poller import Poller
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
