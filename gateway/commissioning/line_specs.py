@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta, timezone, tzinfo
+from typing import cast
 
 from gateway.config.bus import Bus, Meter
 from gateway.config.model import Config
@@ -24,7 +25,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         MeterSpec(
             name=meter.name,
             profile=config.profiles[meter.name],
-            address=meter.address,
+            address=cast(int, meter.address),
             period_ms=meter.every,
             points=config.profiles[meter.name].select(meter.points or None),
             factors=meter.factors,
