@@ -83,7 +83,7 @@ def identity_every_s(line: LineSpec) -> float:
 
 
 def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
-    more_ms = meter.profile.pause_ms + (TUNNEL_LATENCY_MS if line.tunnel else 0)
+    more_ms = meter.profile.pause_ms + (TUNNEL_LATENCY_MS if line.far else 0)
     return sum(read_ms + more_ms for read_ms in DIALECTS[line.type].identity_ms(line, meter))
 
 
