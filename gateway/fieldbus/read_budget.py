@@ -103,7 +103,7 @@ def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
     reads = list(plan(points, limits(line, profile, 1)))
     if profile.identity_object is not None:
         reads.append(Block(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
-    more_ms = profile.pause_ms + (TUNNEL_LATENCY_MS if line.tunnel else 0)
+    more_ms = profile.pause_ms + (TUNNEL_LATENCY_MS if line.far else 0)
     return sum(read_ms(line, block, latency_ms(profile)) + more_ms for block in reads)
 
 
