@@ -16,6 +16,8 @@ from gateway.fieldbus.specs import CLOCK_LIMIT_MS, LineSpec, MeterSpec
 
 CHINA = timezone(timedelta(hours=8))
 """The only zone of the country that HJ 212 is a standard of."""
+LOOPBACK = ("127.0.0.0/8", "::1")
+"""Who can connect to a listener on the loopback anyway."""
 APART_MS, MOST_LAG_MS = 2, 200
 
 
@@ -45,7 +47,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         host=bus.host,
         tcp_port=bus.tcp_port,
         listen=bus.listens_on,
-        networks=tuple(map(network, bus.from_ or ())),
+        networks=tuple(map(network, bus.from_ or LOOPBACK)) if bus.listen else (),
         hello=bus.hello_bytes,
         heartbeat=tuple(map(sent_bytes, bus.heartbeat or ())),
         timezone=_zone(config, bus),
