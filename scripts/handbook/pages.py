@@ -12,7 +12,6 @@ MENU = {
     "Begin": ["tutorial"],
     "Guides": [
         "install",
-        "connecting",
         "operator",
         "verifier",
         "accounting",
