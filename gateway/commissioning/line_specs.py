@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta, timezone, tzinfo
-from typing import cast
 
 from gateway.config.bus import Bus, Meter
 from gateway.config.model import Config
@@ -27,7 +26,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         MeterSpec(
             name=meter.name,
             profile=config.profiles[meter.name],
-            address=cast(int, meter.address),
+            address=meter.address,
             period_ms=meter.every,
             points=config.profiles[meter.name].select(meter.points or None),
             factors=meter.factors,
