@@ -36,7 +36,7 @@ from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
+from gateway.anchoring.driver_notes import Notes
 from ledger_client.formats.senml import Reading, Value
 
 PERIOD_S, VALUES = 10, 10

@@ -36,7 +36,7 @@ from gateway.recording.rules import Rules
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
+from gateway.anchoring.driver_notes import Notes
 from ledger_client.formats.senml import Reading, Value
 
 KEEP_MS = 6_000

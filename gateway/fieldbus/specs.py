@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.devices.night import Night
 from gateway.devices.points import Point, Profile, Ratio
 from gateway.devices.read_plan import Block
+from gateway.records import Token
 from ledger_client.messages import Said
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
@@ -143,7 +144,8 @@ class Poll(NamedTuple):
     """One due poll: its answers, or ``missed`` with the reason when no block answered. A tuple, as one is always made.
 
     ``flags`` are quality bits for all of its values. ``identity`` is the meter's own (serial number), as last read.
-    A block that was read again at once (``Line.doubts``) has two answers, the first before the second.
+    A block that was read again at once (``Line.doubts``) has two answers, the first before the second. Of a message
+    that came unasked ``token`` is what it is known by when it is sent again, and ``label_ms`` the time that it bears.
     """
 
     meter: str
@@ -154,3 +156,5 @@ class Poll(NamedTuple):
     flags: int = 0
     identity: str | None = None
     detail: Said = ""
+    token: Token | None = None
+    label_ms: int | None = None
