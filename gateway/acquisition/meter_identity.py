@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.acquisition.poller import Poller
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.specs import FieldLine, Poll
 from gateway.messages.message import Message
 from gateway.storage.writer import Writer
 from ledger_client.formats.record import Event, parse_record
@@ -75,7 +74,7 @@ class MeterIdentity:
             self._on_event(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
         self._poller.poll(poll)
 
-    async def accept(self, line: Line, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
+    async def accept(self, line: FieldLine, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
         """Take values from the device with this serial number, which must be the one that answers on the wire now.
 
         Returns when the first reading of the new device is on its way to the database.
@@ -115,7 +114,7 @@ class MeterIdentity:
         return Event(EXCHANGED, fields | {name: text for name, text in told.items() if text})
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:
-        pairs = [pair for answer in poll.answers for pair in answer.block.slices(answer.registers)]
+        pairs = [pair for answer in poll.answers for pair in answer.block.slices(answer.raw)]
         decoded = decode_points(pairs, self._meters[poll.meter].factors)
         return {name: value.value for name, value in decoded.items() if value.value is not None}
 

@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from gateway.fieldbus.modbus.errors import FieldbusError
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.errors import FieldbusError
+from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 
 _OWN = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}
@@ -31,7 +32,11 @@ def merge(specs: Sequence[LineSpec]) -> list[LineSpec]:
 
 
 def endpoint_of(spec: LineSpec) -> str:
-    """The port or address of a line, the same for every spelling of it. Names other than localhost are not resolved."""
+    """The port or address of a line, the same for every spelling of it. Names other than localhost are not resolved.
+    Lines that share a listener are told apart by what their DTUs say first."""
+    if spec.listen is not None:
+        hello = min(spec.hello, default=b"")
+        return f"{spec.where} {hello.hex()}" if hello else f"{spec.where} (listening)"
     if spec.host is None:
         return spec.port or spec.name
     return f"{_address(spec.host)}:{spec.tcp_port or 502}"
@@ -77,7 +82,7 @@ def _joined(group: Sequence[LineSpec]) -> LineSpec:
 
 
 def _distinct(line: LineSpec) -> None:
-    taken: dict[int, str] = {}
+    taken: dict[Unit, str] = {}
     for meter in line.meters:
         if meter.address in taken:
             other = taken[meter.address]

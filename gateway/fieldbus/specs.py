@@ -1,98 +1,21 @@
-"""Line specifications and poll results: the facts that pass between the fieldbus and its callers."""
+"""Poll results and alarms of a line: the facts that pass between the fieldbus and its callers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from gateway.devices.night import Night
-from gateway.devices.points import Point, Profile, Ratio
+from gateway.devices.blocks import Raw
 from gateway.devices.read_plan import Block
+from gateway.fieldbus.wire.framing import Refused
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.records import Token
+from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
 
-ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
-"""How long after a question its answer may still come, by kind of line."""
 NOT_ASKED = frozenset({"no-shape", "shared", "stopped"})
 """Reasons of blocks that were not asked, or not so that the answer tells whose it is."""
-TUNNEL_TIMEOUT_MS, TUNNEL_LIFE_MS = 15_000, 90_000
-
-
-@dataclass(frozen=True, slots=True)
-class MeterSpec:
-    """One meter of a line. ``points`` are those to poll, scale registers included (``Profile.select``). ``night``: when
-    one that may sleep may do so by the clock; None: the clock does not say."""
-
-    name: str
-    profile: Profile
-    address: int
-    period_ms: int
-    points: tuple[Point, ...]
-    factors: Mapping[str, Ratio] = field(default_factory=dict)
-    timeout_ms: int | None = None
-    night: Night | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LineSpec:
-    """One physical line: a serial port, a device server, or a Modbus TCP endpoint.
-
-    ``timeout_ms`` and ``answer_life_ms`` override the profiles'. ``echo``: "on" when a two-wire adapter gives back
-    what it sends, "off" when not, "auto" to find out. ``tunnel``: the line goes over radio or GPRS. ``rs485``: the
-    port's driver switches the direction, with these delays around sending. ``timeout_max_ms``: how far late answers may
-    lengthen a time-out; twice the time-out if not given. ``shared``: the site knows that another master speaks on the
-    line; a block then counts only with two reads of two shapes and the same witness (an identity point) in both.
-    """
-
-    name: str
-    type: str
-    meters: tuple[MeterSpec, ...]
-    port: str | None = None
-    baudrate: int = 9600
-    parity: str = "N"
-    stopbits: int = 1
-    host: str | None = None
-    tcp_port: int | None = None
-    timeout_ms: int | None = None
-    answer_life_ms: int | None = None
-    echo: str = "auto"
-    tunnel: bool = False
-    shared: bool = False
-    rs485: bool = False
-    rs485_before_ms: int = 0
-    rs485_after_ms: int = 0
-    backoff_cap_ms: int = 300_000
-    timeout_max_ms: int | None = None
-
-    @property
-    def where(self) -> str:
-        """The port or endpoint in words."""
-        return self.port or f"{self.host}:{self.tcp_port or 502}"
-
-    @property
-    def bridged(self) -> bool:
-        """A converter stands between the network and the meters: an answer may be another question's."""
-        return self.port is None and not all(self.direct(meter) for meter in self.meters)
-
-    def timeout_of(self, meter: MeterSpec) -> int:
-        """The time-out of a meter's reads in ms, to the first byte of the answer."""
-        return meter.timeout_ms or self.timeout_ms or (TUNNEL_TIMEOUT_MS if self.tunnel else meter.profile.timeout_ms)
-
-    def timeout_max_of(self, meter: MeterSpec) -> int:
-        """The longest time-out that late answers may teach, in ms."""
-        return self.timeout_max_ms or 2 * self.timeout_of(meter)
-
-    def answer_life_of(self, meter: MeterSpec) -> int:
-        """The answer life of a meter on this line in ms."""
-        if self.answer_life_ms or self.tunnel:
-            return self.answer_life_ms or TUNNEL_LIFE_MS
-        return meter.profile.answer_life_ms or ANSWER_LIFE_MS[self.type]
-
-    def direct(self, meter: MeterSpec) -> bool:
-        """The device itself speaks Modbus TCP; several units behind one endpoint stand behind a converter, whatever a
-        profile says."""
-        return self.type == "modbus-tcp" and meter.profile.direct and len(self.meters) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +41,33 @@ class Alarm:
 
 
 class BlockAnswer(NamedTuple):
-    """A block that answered: the variant that was asked, its registers, and the wall-clock ms when it was complete."""
+    """A block that answered: the variant that was asked, what it holds, and the wall-clock ms when it was complete."""
 
     block: Block
-    registers: tuple[int, ...]
+    raw: Raw
     completed_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class BlockFailure:
-    """A block without values: the reason (EVIDENCE's words), what was seen, and the Modbus exception if it was one."""
+    """A block without values: the reason (EVIDENCE's words), what was seen, and the device's refusal if it was one."""
 
     block: Block
     reason: str
     detail: Said
-    exception_code: int | None = None
+    refused: Refused | None = None
 
     @property
     def asked(self) -> bool:
         """A question was sent, and its answer could have been told from any other."""
         return self.reason not in NOT_ASKED
+
+    @property
+    def flag(self) -> int:
+        """The quality of its values."""
+        if not self.asked:
+            return int(Quality.NOT_ASKED)
+        return int(Quality.COMM_FAIL if self.refused is None else self.refused.flag)
 
 
 class Poll(NamedTuple):
@@ -158,3 +88,54 @@ class Poll(NamedTuple):
     detail: Said = ""
     token: Token | None = None
     label_ms: int | None = None
+
+
+class FieldLine(Protocol):
+    """One line and its meters, asked (``Line``) or listened to (``ListenLine``), as the rest of the gateway sees it.
+
+    Owned by the event loop: everything is used there only.
+    """
+
+    spec: LineSpec
+    counters: Counter[str]
+    """Polls by outcome, and frames that were no expected answer by kind."""
+    busy_s: float
+    """For so long it was asked and listened to, since it was made; 0 where nothing is ever asked."""
+
+    @property
+    def up(self) -> bool:
+        """It is open, and not all of its meters are silent; or they sleep."""
+
+    @property
+    def asleep(self) -> bool:
+        """All of its meters sleep."""
+
+    @property
+    def silent(self) -> list[str]:
+        """Its meters that are not responding."""
+
+    @property
+    def shared(self) -> bool:
+        """Another master was heard, and values are flagged."""
+
+    async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
+        """Report every due poll once until ``request_stop``; they are due by the schedule's clock from ``anchor_ms``
+        on, or from ``from_ms``. No fault of a device or a port ends it."""
+
+    def request_stop(self) -> None:
+        """Finish what is in flight; ``run`` then returns."""
+
+    def accept(self, meter: str, identity: str) -> None:
+        """Take values from the meter that now answers under this name."""
+
+    def stranger(self, meter: str) -> str | None:
+        """The identity of another device that answers in place of the known one, None while there is none."""
+
+    def identity(self, meter: str) -> str | None:
+        """The identity from which values are accepted, None while none was read."""
+
+    def clear_shared(self) -> str:
+        """The other master was removed from the line; gives its last frame as hex, "" while none is known."""
+
+    def last_answered(self, meter: str) -> Poll | None:
+        """The last poll in which at least one block of this meter answered, with what it held."""

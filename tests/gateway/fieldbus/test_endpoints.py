@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.modbus.errors import FieldbusError
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.endpoints import endpoint_of, merge
+from gateway.fieldbus.wire.errors import FieldbusError
+from gateway.fieldbus.wire.line_spec import LineSpec
 from tests.gateway.fieldbus.devices import meter
 
 
@@ -70,3 +70,20 @@ def test_two_buses_of_one_serial_port() -> None:
     specs = [LineSpec(n, "modbus-rtu", (meter(n, 1),), port="/dev/ttyS0") for n in "ab"]
     with pytest.raises(FieldbusError, match="have the same port /dev/ttyS0"):
         merge(specs)
+
+
+def test_lines_of_one_listener_are_told_apart_by_what_their_dtus_say_first() -> None:
+    one = replace(bus("a", 1, host=None, kind="modbus-rtu-over-tcp"), listen=("0.0.0.0", 5000), tcp_port=None)
+    a, b = replace(one, hello=(b"north",)), replace(one, name="b", hello=(b"south",))
+    assert merge([a, b]) == [a, b]
+    assert endpoint_of(replace(a, name="renamed", heartbeat=(b"",))) == endpoint_of(a) != endpoint_of(b)
+    with pytest.raises(FieldbusError, match=r"have the same port 0\.0\.0\.0:5000"):
+        merge([one, replace(one, name="b")])
+
+
+def test_what_is_asked_behind_a_dtu_that_dials_in_may_take_as_long_as_in_a_tunnel() -> None:
+    spec = bus("a", 1, host=None, kind="modbus-rtu-over-tcp", listen=("::", 5000), tcp_port=None)
+    asked = replace(spec.meters[0], timeout_ms=None)
+    assert (spec.timeout_of(asked), spec.answer_life_of(asked)) == (15_000, 90_000)
+    assert replace(spec, answer_life_ms=700).answer_life_of(asked) == 700
+    assert spec.where == "[::]:5000"

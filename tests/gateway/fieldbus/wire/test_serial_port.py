@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.modbus.errors import PortError
-from gateway.fieldbus.modbus.serial_port import check, holders, open_port, warning
 from gateway.fieldbus.open_line import check_port, direction_of
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.errors import PortError
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.serial_port import check, holders, open_port, warning
 from tests.gateway.fieldbus.devices import meter
 
 HOLD = """
@@ -136,7 +136,7 @@ def test_a_port_without_permission(terminal: Path) -> None:
     os.chmod(terminal.resolve(), 0o600)
     code = (
         "import os, sys\n"
-        "from gateway.fieldbus.modbus.serial_port import check\n"
+        "from gateway.fieldbus.wire.serial_port import check\n"
         "from gateway.messages.message import Message\n"
         "Message.english.codes()\n"  # what the other user may not read
         "os.setresuid(65534, 65534, 65534) if os.getuid() == 0 else None\n"
@@ -192,6 +192,6 @@ def test_a_tunnel_waits_longer_and_remembers_longer_unless_told_otherwise() -> N
     assert replace(line, timeout_ms=4000, answer_life_ms=30_000).timeout_of(one) == 4000
     assert replace(line, answer_life_ms=30_000).answer_life_of(one) == 30_000
     assert line.timeout_of(replace(one, timeout_ms=700)) == 700
-    lives = {"modbus-rtu": 3000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
-    for kind, life in lives.items():
-        assert LineSpec("l", kind, (one,)).answer_life_of(one) == life
+    assert LineSpec("l", "modbus-rtu", (one,), port="/dev/ttyS0").answer_life_of(one) == 3000
+    for kind in ("modbus-rtu-over-tcp", "modbus-tcp"):
+        assert LineSpec("l", kind, (one,), host="h").answer_life_of(one) == 10_000
