@@ -18,8 +18,10 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.modbus.frames import Request, char_seconds, intact
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.fieldbus.modbus.frames import Request, intact
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.serial_time import char_seconds
 from tests.gateway.fieldbus.devices import Pty, Responder, packet, serving
 from tests.gateway.fieldbus.truth import Book, misbehaving, spec
 
@@ -46,7 +48,7 @@ class LongBook(Book):
             self.not_made += 1
             return
         self.made += 1
-        honest = tuple(answer for answer in poll.answers if answer.registers not in self.collided)
+        honest = tuple(answer for answer in poll.answers if answer.raw not in self.collided)
         super().judge(unit, poll._replace(answers=honest), clock)
 
     def hurt(self, frame: bytes, rng: random.Random) -> bytes:

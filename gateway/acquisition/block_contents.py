@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gateway.acquisition import validation
 from gateway.devices.decode import Content, Decoder
@@ -91,7 +91,7 @@ class BlockDecoder:
         form = self._form(answer.block)
         if not form.counters:
             return None
-        split = form.decoder.split(answer.registers)
+        split = form.decoder.split(cast("Sequence[int]", answer.raw))
         own = form.decoder.scales(split)
         scales = {**scales, **own}
         found = BlockContents(answer, form, split, own, scales, form.decoder.values(split, scales))
@@ -122,7 +122,7 @@ class BlockDecoder:
         if kept is not None and kept.answer is answer:
             return kept
         form = self._form(answer.block)
-        split = form.decoder.split(answer.registers)
+        split = form.decoder.split(cast("Sequence[int]", answer.raw))
         return BlockContents(answer, form, split, form.decoder.scales(split), {}, [])
 
     def _form(self, block: Block) -> BlockForm:

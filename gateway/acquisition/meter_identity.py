@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.acquisition.poller import Poller
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.specs import FieldLine, Poll
@@ -114,7 +114,7 @@ class MeterIdentity:
         return Event(EXCHANGED, fields | {name: text for name, text in told.items() if text})
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:
-        pairs = [pair for answer in poll.answers for pair in answer.block.slices(answer.registers)]
+        pairs = [pair for answer in poll.answers for pair in answer.block.slices(answer.raw)]
         decoded = decode_points(pairs, self._meters[poll.meter].factors)
         return {name: value.value for name, value in decoded.items() if value.value is not None}
 

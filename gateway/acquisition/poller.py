@@ -18,7 +18,7 @@ from gateway.acquisition.counters import Look, Stand, doubtful
 from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
 from gateway.acquisition.validation import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.clock import STEP_MS, Clock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.decode import Content
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile
 from gateway.fieldbus.specs import BlockAnswer, Poll
@@ -283,8 +283,7 @@ class _Meter:
             for point, _ in failure.block.points:
                 if point.kind not in UNRECORDED and point.name not in told:
                     told.add(point.name)
-                    failed = validation.failure_flags(failure.exception_code, asked=failure.asked)
-                    yield Value(point.name, None, point.unit, failed | decoded.flags)
+                    yield Value(point.name, None, point.unit, failure.flag | decoded.flags)
 
     def _exchanged(self, poll: Poll, values: list[Value]) -> list[Value]:
         """The first value of every point of another meter bears METER_EXCHANGED, even if it comes in a later poll."""

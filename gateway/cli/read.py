@@ -18,7 +18,8 @@ from gateway.config.model import Config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_failed, block_name, no_values
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
@@ -76,12 +77,12 @@ def _waits(meter: str, seconds: float) -> None:
 
 
 def _registers(poll: Poll) -> dict[str, list[int]]:
-    return {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.registers)}
+    return {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.raw)}
 
 
 def _remarks(poll: Poll) -> dict[str, str]:
     """By point, in English, what its registers look like that a meter seldom means."""
-    slices = [pair for a in poll.answers for pair in a.block.slices(a.registers)]
+    slices = [pair for a in poll.answers for pair in a.block.slices(a.raw)]
     return {point.name: said.problem for point, words in slices if (said := remark(point, words))}
 
 
@@ -98,7 +99,12 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingV
         for v in values
     ]
     failures = [
-        {"block": str(block_name(f.block)), "reason": f.reason, "detail": str(f.detail), "exception": f.exception_code}
+        {
+            "block": str(block_name(f.block)),
+            "reason": f.reason,
+            "detail": str(f.detail),
+            "exception": f.refused and f.refused.code,
+        }
         for f in poll.failures
     ]
     return {"meter": poll.meter, "time": time_ms, "values": shown, "failures": failures}

@@ -19,7 +19,8 @@ from gateway.errors import ConfigError
 from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
@@ -65,7 +66,7 @@ class PlannedMeter:
     of waiting until that is known, then ``probe_ms`` every ``probe_every_ms``."""
 
     meter: str
-    address: int
+    address: Unit
     every_ms: int
     poll_ms: float
     share: float

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.devices.blocks import Raw
 from gateway.devices.points import MAX_BITS, MAX_REGISTERS, Point, Profile, ProfileError, Span
 from gateway.messages.message import Message
 
@@ -49,8 +50,9 @@ class Block:
         """Function and byte count: with the unit, all that tells this block's answer from another's."""
         return self.fc, self.byte_count
 
-    def slices(self, registers: Sequence[int]) -> Iterator[tuple[Point, Sequence[int]]]:
+    def slices(self, registers: Raw) -> Iterator[tuple[Point, Sequence[int]]]:
         """Each point with its own registers (fc 1 and 2: bits, 0 or 1) out of the block's."""
+        assert not isinstance(registers, Mapping)
         for point, offset in self.points:
             yield point, registers[offset : offset + point.registers]
 

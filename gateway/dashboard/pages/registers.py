@@ -46,9 +46,11 @@ def raw(poll: Poll | None) -> tuple[RawBlock, ...]:
                 RawPoint(
                     point.name,
                     answer.block.address + offset,
-                    tuple(answer.registers[offset : offset + point.registers]),
+                    tuple(words),
                 )
-                for point, offset in answer.block.points
+                for (point, offset), (_, words) in zip(
+                    answer.block.points, answer.block.slices(answer.raw), strict=True
+                )
             ),
         )
         for answer in poll.answers

@@ -21,7 +21,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, parse_request
-from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 
 Sent = list[tuple[float, bytes]]
 Device = Callable[[Request], Sent]
@@ -34,7 +35,7 @@ def answer(request: Request, data: bytes | None = None) -> bytes:
     """A right answer: the given data bytes, or each register holding its own address."""
     if data is None:
         data = struct.pack(f">{request.count}H", *((request.address + i) & 0xFFFF for i in range(request.count)))
-    return Reply(request.shape, data).encode()
+    return Reply(request.key, data).encode()
 
 
 def refuse(request: Request, code: int = 2) -> bytes:
@@ -278,7 +279,7 @@ class Polls(list[Poll]):
             for poll in self
             if poll.meter == meter
             for block in poll.answers
-            for _, words in block.block.slices(block.registers)
+            for _, words in block.block.slices(block.raw)
         ]
 
 

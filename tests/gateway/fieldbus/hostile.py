@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from firmware_sim.cli.run import Simulator
 from firmware_sim.clock import SimClock
@@ -21,11 +21,12 @@ from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Alarm, Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.records import PollResult
 from ledger_client.formats.senml import Value
 from tests.gateway.fieldbus.devices import SAFETY_S
@@ -118,7 +119,7 @@ class Outcome:
                     and "second-master" not in entry["faults"]
                 ]
                 source = max(heard, key=lambda entry: entry["at_ms"], default=None)
-                data = b"".join(word.to_bytes(2, "big") for word in block.registers).hex()
+                data = b"".join(word.to_bytes(2, "big") for word in cast("Sequence[int]", block.raw)).hex()
                 if source is None or not HARMLESS.issuperset(source["faults"]) or data not in source["answer"]:
                     wrong.append(f"{block} from {source}")
         return wrong

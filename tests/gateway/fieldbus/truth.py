@@ -20,7 +20,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request, crc
-from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Pty, Sent, answer
 
 TICK_S = 0.001
@@ -60,7 +61,7 @@ class Book:
             asked = self.asked[unit, block.block.address, block.block.count]
             sent = max(t for t in asked if t <= done + SLACK)
             moments = range(sent - SLACK, done + SLACK + 1)
-            for place, word in enumerate(block.registers):
+            for place, word in enumerate(block.raw):
                 self.values += 1
                 address = block.block.address + place
                 self.wrong += all(truth(unit, address, t) != word for t in moments)

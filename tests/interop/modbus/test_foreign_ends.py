@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.devices.blocks import Raw
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import rtu_line, running, tcp_line
 from tests.interop.modbus.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
@@ -54,9 +57,9 @@ def shared_and_answered(poll: Poll) -> bool:
     return bool(poll.flags & Quality.SHARED_LINE) and answered(poll)
 
 
-def wrong(polls: Iterable[Poll]) -> list[tuple[int, ...]]:
+def wrong(polls: Iterable[Poll]) -> list[Raw]:
     """Registers that are not those of the addresses that they are booked to."""
-    return [a.registers for poll in polls for a in poll.answers if not right(a.block, a.registers)]
+    return [a.raw for poll in polls for a in poll.answers if not right(a.block, cast("Sequence[int]", a.raw))]
 
 
 @pytest.mark.parametrize("extra", ["", "direct = true"], ids=["bridged", "direct"])
