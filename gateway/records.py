@@ -49,6 +49,15 @@ class Timestamp(NamedTuple):
         return Timestamp(clock.now_ms(), clock.up_ms(), letter, error_ms)
 
 
+class Token(NamedTuple):
+    """By what a message that a meter sent unasked is known when it is sent again: its own label (its time, say), which
+    part of it this is, and the SHA-256 of what it holds."""
+
+    label: str
+    part: int
+    digest: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class PollResult:
     """One due poll that is over: a reading with its timestamp, or the reason why there is none. With both it is no

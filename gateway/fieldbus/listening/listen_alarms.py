@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from gateway.fieldbus.active_alarms import ActiveAlarms
 from gateway.fieldbus.listening.listened_meter import ListenedMeter
-from gateway.fieldbus.specs import Alarm, LineSpec
+from gateway.fieldbus.specs import Alarm
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from ledger_client.messages import Said

@@ -13,11 +13,12 @@ from gateway.fieldbus.listening.expected import Expected, Series, State
 from gateway.fieldbus.listening.listen_alarms import ListenAlarms
 from gateway.fieldbus.listening.listened_meter import ListenedMeter
 from gateway.fieldbus.listening.sources import SourceKind
-from gateway.fieldbus.specs import Alarm, LineSpec, Poll
+from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.errors import FieldbusError, LineDown, PortError
-from gateway.fieldbus.wire.source import Heard, Source, Token
-from gateway.messages.message import Message
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.source import Heard, Source
 from gateway.process.heartbeats import beat
+from gateway.records import Token
 from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
 
@@ -159,7 +160,7 @@ class ListenLine:
             self._source.release(self._units[meter], token)
 
     def messages(self) -> dict[str, dict[str, Any]]:
-        """For `status`, by meter: ``ListenedMeter.facts``, and what its messages hold that its profile does not name."""
+        """For `status`, by meter: ``ListenedMeter.facts``, and what its profile does not name of its messages."""
         unnamed: Mapping[str, set[str]] = self.facts.unnamed
         return {name: {**m.facts(), "unnamed": sorted(unnamed.get(name, ()))} for name, m in self._meters.items()}
 
@@ -257,7 +258,9 @@ class ListenLine:
                 reason = self._reason(meter, due_ms)
                 self.counters[reason] += 1
                 flags = int(Quality.METER_EXCHANGED) if reason == "exchanged" else 0
-                self._on_poll(Poll(meter.spec.name, due_ms, missed=reason, flags=flags, detail=self._down_because or ""))
+                self._on_poll(
+                    Poll(meter.spec.name, due_ms, missed=reason, flags=flags, detail=self._down_because or "")
+                )
         if self._source is not None:
             self._alarms.missed(self._meters.values())
         self._soonest_ms = min(meter.expected.ends_ms for meter in self._meters.values())
@@ -288,7 +291,8 @@ class ListenLine:
         beat(max(0.0, seconds))
         timer = loop.call_later(max(0.0, seconds), self._notify)
         try:
-            await asyncio.wait([self._wake, *([hearing] if hearing is not None else [])], return_when="FIRST_COMPLETED")
+            waits: list[asyncio.Future[Any]] = [self._wake] if hearing is None else [self._wake, hearing]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
             self._wake = None

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
+from gateway.devices.blocks import Block
 from gateway.fieldbus.listening.expected import Expected, State
 from gateway.fieldbus.listening.interval import Interval
-from gateway.fieldbus.specs import BlockAnswer, BlockFailure, MeterSpec, Poll
-from gateway.fieldbus.wire.source import Heard, Token
+from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.wire.framing import Refused
+from gateway.fieldbus.wire.line_spec import MeterSpec
+from gateway.fieldbus.wire.source import Heard
 from gateway.messages.message import Message
+from gateway.records import Token
 from ledger_client.formats.senml import Quality
 
 SILENT_AFTER = 2
 """So many misses in a row make it silent."""
-NOT_SENT = Message("message-without-point")
+NOT_SENT = Refused(0, Message("message-without-point"), Quality.NOT_FOUND, lasting=True)
 
 
 class ListenedMeter:
@@ -29,6 +34,7 @@ class ListenedMeter:
         self._misses = 0
         self._last: Heard | None = None
         self._unreplied: set[Token] = set()
+        self._cut: dict[tuple[int, frozenset[str]], Block] = {}
 
     @property
     def silent(self) -> bool:
@@ -49,14 +55,15 @@ class ListenedMeter:
         return age_ms > 2 * self.spec.period_ms + self.spec.clock_limit_ms
 
     def poll(self, heard: Heard, due_ms: int) -> Poll:
-        """The poll that a message is."""
+        """The poll that a message is. Points that it does not hold are no part of it: another part may."""
+        held = heard.block.shown(heard.raw)
         flags = int(Quality.LATE) if self.late(heard) else 0
         if heard.label_ms is not None and heard.label_ms - heard.completed_ms > self.spec.clock_limit_ms:
             flags |= int(Quality.CLOCK_UNSYNC)
         self.answered = Poll(
             self.spec.name,
             due_ms,
-            (BlockAnswer(heard.block, heard.raw, heard.completed_ms),),
+            (BlockAnswer(self._only(heard.block, frozenset(held)), heard.raw, heard.completed_ms),),
             tuple(self._failures(heard)),
             flags=flags,
             token=heard.token,
@@ -68,7 +75,16 @@ class ListenedMeter:
 
     def _failures(self, heard: Heard) -> Iterable[BlockFailure]:
         if heard.missing:
-            yield BlockFailure(heard.block.only(heard.missing), "refused", NOT_SENT, int(Quality.NOT_FOUND))
+            yield BlockFailure(self._only(heard.block, heard.missing), "refused", NOT_SENT.said, NOT_SENT)
+
+    def _only(self, block: Block, names: frozenset[str]) -> Any:
+        """Some of the points of a block. What is prepared for a block is found by its key, so the same points are the
+        same block every time."""
+        known = block.key, names
+        if known not in self._cut:
+            some = tuple(point for point in block.points if point.name in names)
+            self._cut[known] = replace(cast(Any, block), points=some)  # every block is a frozen dataclass
+        return self._cut[known]
 
     def ended(self, token: Token) -> None:
         """A message is durable, or will never be."""

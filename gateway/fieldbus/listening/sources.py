@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from gateway.clock import Clock
-from gateway.fieldbus.specs import LineSpec
 from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.source import Source
 from gateway.messages.message import Message
 

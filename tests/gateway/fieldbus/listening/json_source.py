@@ -12,17 +12,17 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.clock import Clock
 from gateway.devices.blocks import Block
 from gateway.fieldbus.listening.sources import Place
-from gateway.fieldbus.specs import LineSpec
 from gateway.fieldbus.wire.errors import LineDown, PortError
-from gateway.fieldbus.wire.listener import listening_socket
-from gateway.fieldbus.wire.source import Heard, Source, Token
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.source import Heard, Source
 from gateway.messages.message import Message
+from gateway.records import Token
 
 
 @dataclass
@@ -49,7 +49,10 @@ class JsonSource:
 
     async def open(self, spec: LineSpec) -> None:
         assert spec.listen is not None
-        self._server = await asyncio.start_server(self._serve, sock=listening_socket(*spec.listen))
+        try:
+            self._server = await asyncio.start_server(self._serve, *spec.listen)
+        except OSError:
+            raise PortError(spec.where, Message("device-no-connection")) from None
         self._facts.opened += 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
