@@ -31,7 +31,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "fieldbus.wire": {"devices"},
         "fieldbus.modbus": {"devices", "fieldbus.wire"},
         "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus"},
-        "fieldbus.listening": set(),
+        "fieldbus.listening": {"devices", "fieldbus.wire", "fieldbus"},
         "storage": set(),
         "storage.registers": {"storage"},
         "accounting": {"devices", "config", "storage", "storage.registers"},
