@@ -112,7 +112,7 @@ def refused(error: int) -> Refused:
     now."""
     if error & NO_SUCH_DATA:
         return Refused(error, Message("dlt645-no-such-data"), Quality.NOT_FOUND, lasting=True, of_place=True)
-    return Refused(error, Message("dlt645-refused", error=f"{error:02X}"), Quality.COMM_FAIL)
+    return Refused(error, Message("dlt645-refused", error=format(error, "02X")), Quality.COMM_FAIL)
 
 
 def _maybe(head: bytes | bytearray, who: int) -> bool:
