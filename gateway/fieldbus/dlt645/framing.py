@@ -1,7 +1,7 @@
 """Framing of DL/T 645: what the guard of a serial line asks about its bytes.
 
 An answer bears the meter's address and the identifier of its question: that pair is the key. A refusal bears the
-address alone, so it may refuse an earlier question. Frames that read are told from answers by bit 7 of the control code.
+address alone, so it may refuse an earlier question. Bit 7 of the control code tells answers from questions.
 """
 
 from __future__ import annotations
