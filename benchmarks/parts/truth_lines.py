@@ -46,7 +46,7 @@ class LongBook(Book):
             self.not_made += 1
             return
         self.made += 1
-        honest = tuple(answer for answer in poll.answers if answer.registers not in self.collided)
+        honest = tuple(answer for answer in poll.answers if answer.raw not in self.collided)
         super().judge(unit, poll._replace(answers=honest), clock)
 
     def hurt(self, frame: bytes, rng: random.Random) -> bytes:

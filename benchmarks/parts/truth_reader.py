@@ -21,6 +21,7 @@ from gateway.config.model import Meter
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
 from gateway.records import PollResult
+from tests.support.register_points import registers_of, words_of
 
 ENDS_WITHIN_S = 30.0
 
@@ -118,7 +119,12 @@ def _line(number: int, spec: LineSpec, clock: Clock, reports: Connection, armed:
     def take(poll: Poll) -> None:
         poller.poll(poll)
         answers = tuple(
-            Answered(a.block.address, a.block.count, a.registers, clock.started_monotonic + since_s)
+            Answered(
+                registers_of(a.block).address,
+                registers_of(a.block).count,
+                words_of(a.raw),
+                clock.started_monotonic + since_s,
+            )
             for a in poll.answers
             for since_s in [(a.completed_ms - clock.started_ms) / 1000]
         )

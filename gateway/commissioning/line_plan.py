@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.devices.points import Profile
-from gateway.devices.read_plan import BITS, Block
+from gateway.devices.register_block import BITS, RegisterBlock
 from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.diagnosis import line_differences
@@ -184,9 +184,9 @@ def _read(known: MeterBudget, read: ReadBudget) -> PlannedRead:
     return PlannedRead(known.meter, len(read.block.points), reads, read.needed, sharing, read.time_ms)
 
 
-def _read_name(block: Block) -> Message:
+def _read_name(block: RegisterBlock) -> Message:
     """Function, length and first address of a read."""
-    function, n, first, model = block.fc, block.count, block.address, block.points[0][0].model
+    function, n, first, model = block.fc, block.count, block.address, block.points[0].model
     if block.fc in BITS:
         return Message("read-bits", function=function, n=n, first=first)
     if model is not None:

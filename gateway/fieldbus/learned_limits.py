@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.devices.points import Point
-from gateway.devices.read_plan import Block
+from gateway.devices.register_block import RegisterBlock
 
 TIMES = 3
 RETRY_S = 86_400.0
@@ -22,7 +22,7 @@ ILLEGAL = (2, 3)
 Read = tuple[int, int, int]
 
 
-def read_of(block: Block) -> Read:
+def read_of(block: RegisterBlock) -> Read:
     """Function, address and count."""
     return block.fc, block.address, block.count
 
@@ -58,7 +58,7 @@ class Cuts:
             self.groups.append((self._points[name],))
         return bool(due)
 
-    def note(self, reads: Sequence[tuple[Block, Block, int | None]], now: float) -> bool:
+    def note(self, reads: Sequence[tuple[RegisterBlock, RegisterBlock, int | None]], now: float) -> bool:
         """Take one poll's reads as (block as planned, variant as asked, exception code: 02, 03 or None for an answer).
 
         Reads that were silent, or whose exception may belong to another question, are to be left out. True when the
@@ -84,9 +84,9 @@ class Cuts:
                     changed = self._learn(planned, key, known_alive, now) or changed
         return changed
 
-    def _learn(self, planned: Block, key: Read, known_alive: bool, now: float) -> bool:
+    def _learn(self, planned: RegisterBlock, key: Read, known_alive: bool, now: float) -> bool:
         del self._refused[key]
-        points = sorted((point for point, _ in planned.points), key=lambda p: (p.address, p.end))
+        points = sorted(planned.points, key=lambda p: (p.address, p.end))
         if key != read_of(planned):
             self.banned.add(key)
             return True

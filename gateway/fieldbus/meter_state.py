@@ -10,7 +10,8 @@ from functools import partial
 
 from gateway.clock import Clock
 from gateway.devices.points import Point
-from gateway.devices.read_plan import Block, resolve
+from gateway.devices.read_plan import resolve
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.learned_limits import Cuts
 from gateway.fieldbus.modbus.link import Link, Manners, Silence
 from gateway.fieldbus.read_variants import BlockSet, ReadPlan, Shapes, read_plan
@@ -215,7 +216,7 @@ class MeterState:
             self._plan = await in_thread(work, f"plan {self.spec.name}")  # hundreds of isolated points take seconds
         return self._plan
 
-    def learn_reads(self, reads: Sequence[tuple[Block, Block, int | None]]) -> None:
+    def learn_reads(self, reads: Sequence[tuple[RegisterBlock, RegisterBlock, int | None]]) -> None:
         """Take what a poll's reads taught; the next poll is planned anew when that changes anything."""
         if self._cuts is not None and self._cuts.note(reads, self.clock.monotonic()):
             holes = ", ".join(self._cuts.holes) or "none"
@@ -241,7 +242,7 @@ class MeterState:
         if not self.proven and any(self._starved(block, plan.avoid) for block in plan.identity):
             blocks = list(plan.blocks)
         wanted = {point.name for point in self.spec.points if point.kind != "scale"}
-        return tuple(p.name for block in blocks for p, _ in block.block.points if p.name in wanted)
+        return tuple(p.name for block in blocks for p in block.block.points if p.name in wanted)
 
     def _starved(self, block: BlockSet, avoid: Shapes) -> bool:
         """It needs one shape, or two on a line that is known to be shared."""

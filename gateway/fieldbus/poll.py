@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gateway.devices.decode import decode
 from gateway.devices.points import Point
-from gateway.devices.read_plan import Block
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.learned_limits import ILLEGAL, Read, read_of
 from gateway.fieldbus.meter_state import Ended, MeterState
@@ -71,7 +71,7 @@ class PollAttempt:
         self.meter, self.link, self.due_ms, self.probe, self.patient = meter, link, due_ms, probe, patient
         self.answers: list[tuple[int, BlockAnswer]] = []
         self.failures: list[BlockFailure] = []
-        self.reads: list[tuple[Block, Block, int | None]] = []
+        self.reads: list[tuple[RegisterBlock, RegisterBlock, int | None]] = []
         self.left: Sequence[BlockSet] | None = None
         self.identity_words: dict[Read, list[str]] = {}
         self.questioned = False
@@ -364,16 +364,16 @@ def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
     if not points:
         return []
     models = tuple(map(str, sorted({p.model for p in points if p.model is not None})))
-    block = Block(points[0].fc, 0, 0, tuple((p, 0) for p in points))
+    block = RegisterBlock(points[0].fc, 0, 0, points, (0,) * len(points))
     return [BlockFailure(block, "refused", Message("poll-no-model", models=models), ILLEGAL_ADDRESS)]
 
 
 def _hole(point: Point) -> BlockFailure:
-    block = Block(point.fc, point.address, point.registers, ((point, 0),))
+    block = RegisterBlock.over(point.fc, point.address, point.registers, (point,))
     return BlockFailure(block, "refused", refusal(ILLEGAL_ADDRESS, block.fc), ILLEGAL_ADDRESS)
 
 
-def _words(block: Block, registers: tuple[int, ...], names: Sequence[str]) -> list[str]:
+def _words(block: RegisterBlock, registers: tuple[int, ...], names: Sequence[str]) -> list[str]:
     """The points of these names as ``name=value``; what the device leaves blank tells nothing."""
     words = []
     for point, own in block.slices(registers):

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.devices.read_plan import Block, plan
+from gateway.devices.read_plan import plan
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.frames import BITS, char_seconds, t35_seconds
 from gateway.fieldbus.read_variants import BlockSet, latency_ms, limits, read_plan, shapes_occupied
 from gateway.fieldbus.specs import LineSpec, MeterSpec
@@ -28,8 +29,8 @@ class ReadBudget:
     """One block: its variants of the ``needed`` ones, and the mean time of a read over them, in ms. It keeps
     ``occupied`` shapes from being asked again."""
 
-    block: Block
-    variants: tuple[Block, ...]
+    block: RegisterBlock
+    variants: tuple[RegisterBlock, ...]
     needed: int
     occupied: float
     time_ms: float
@@ -81,7 +82,7 @@ def budget(line: LineSpec) -> LineBudget:
     return LineBudget(line.name, meters, sum(meter.share for meter in meters))
 
 
-def read_ms(line: LineSpec, block: Block, device_ms: float) -> float:
+def read_ms(line: LineSpec, block: RegisterBlock, device_ms: float) -> float:
     """The time of one read on the line in ms, of which the device takes ``device_ms``; over TCP only that."""
     if line.type == "modbus-tcp":
         return device_ms
@@ -102,7 +103,7 @@ def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
     points = [point for point in profile.points if point.name in profile.identity]
     reads = list(plan(points, limits(line, profile, 1)))
     if profile.identity_object is not None:
-        reads.append(Block(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
+        reads.append(RegisterBlock.over(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
     more_ms = profile.pause_ms + (TUNNEL_LATENCY_MS if line.far else 0)
     return sum(read_ms(line, block, latency_ms(profile)) + more_ms for block in reads)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gateway.devices.points import Point, Profile
-from gateway.devices.read_plan import Block, Limits, plan, shape_sets
+from gateway.devices.read_plan import Limits, plan, shape_sets
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.learned_limits import Cuts, Read, read_of
 from gateway.fieldbus.modbus.frames import Request, char_seconds, t35_seconds
 from gateway.fieldbus.modbus.shapes import needed, occupied
@@ -33,35 +34,36 @@ class BlockSet:
     ``who``: the whole identity of the meter, if it is read along with this block.
     """
 
-    block: Block
-    variants: tuple[Block, ...]
+    block: RegisterBlock
+    variants: tuple[RegisterBlock, ...]
     requests: tuple[Request, ...]
-    spare: tuple[Block, ...] = ()
+    spare: tuple[RegisterBlock, ...] = ()
     again: tuple[Request, ...] = ()
     who: tuple[Point, ...] = ()
-    _bare: Mapping[int, Block] = field(default_factory=dict, compare=False, repr=False)
+    _bare: Mapping[int, RegisterBlock] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(
         cls,
         unit: int,
-        block: Block,
-        variants: tuple[Block, ...],
-        spare: tuple[Block, ...] = (),
+        block: RegisterBlock,
+        variants: tuple[RegisterBlock, ...],
+        spare: tuple[RegisterBlock, ...] = (),
         *,
         wanted: Container[str] | None = None,
         who: tuple[Point, ...] = (),
     ) -> BlockSet:
         """The block of one unit. ``wanted``: the points that are values of a poll; None: all are."""
         requests, more = ([Request(unit, b.fc, b.address, b.count) for b in some] for some in (variants, spare))
-        bare = {b.key: _only(b, wanted) for b in (block, *variants, *spare)}
+        every = (block, *variants, *spare)
+        bare = {b.key: b if wanted is None else b.only(wanted) for b in every}
         return cls(block, variants, tuple(requests), spare, (*more, *requests), who, bare)
 
-    def bare(self, block: Block) -> Block:
+    def bare(self, block: RegisterBlock) -> RegisterBlock:
         """The block or one of its variants without the points that are read along only to tell who answers."""
         return self._bare[block.key]
 
-    def asked(self, request: Request) -> Block:
+    def asked(self, request: Request) -> RegisterBlock:
         """The variant that a request asked for."""
         if request is self.requests[0]:
             return self.variants[0]
@@ -93,14 +95,8 @@ _IN_HAND = 1
 and for the first one that the device refuses."""
 
 
-def _only(block: Block, wanted: Container[str] | None) -> Block:
-    if wanted is None or all(point.name in wanted for point, _ in block.points):
-        return block
-    return replace(block, points=tuple((p, offset) for p, offset in block.points if p.name in wanted))
-
-
-def _counts(block: Block) -> bool:
-    return any(point.kind == "counter" for point, _ in block.points)
+def _counts(block: RegisterBlock) -> bool:
+    return any(point.kind == "counter" for point in block.points)
 
 
 def latency_ms(profile: Profile) -> float:
@@ -156,9 +152,9 @@ def _along(points: Sequence[Point], profile: Profile, bounds: Limits, period_ms:
     return more if shapes[1] >= shapes[0] else points
 
 
-def _holds(block: Block, profile: Profile) -> bool:
+def _holds(block: RegisterBlock, profile: Profile) -> bool:
     """All of the profile's identity is in the block."""
-    return bool(profile.identity) and {p.name for p, _ in block.points}.issuperset(profile.identity)
+    return bool(profile.identity) and {p.name for p in block.points}.issuperset(profile.identity)
 
 
 def read_plan(
@@ -186,7 +182,7 @@ def read_plan(
     bounds = replace(limits(line, profile, min(k, MOST_SHAPES)), avoid=avoid if armed else frozenset())
     groups = _groups(line, meter, profile, points, bounds, cuts, along=along)
     wanted = {point.name for point in points}
-    blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p, _ in b.points))
+    blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p in b.points))
     identity = tuple(plan([p for p in profile.points if p.name in profile.identity], replace(bounds, variants=1)))
     if armed:
         spares = _AGAIN * any(map(_counts, blocks))
@@ -225,15 +221,15 @@ def _groups(
 class _Offered(NamedTuple):
     """A block, the variants that it may be asked in, and the spare ones."""
 
-    block: Block
-    own: tuple[Block, ...]
-    spare: tuple[Block, ...]
+    block: RegisterBlock
+    own: tuple[RegisterBlock, ...]
+    spare: tuple[RegisterBlock, ...]
 
 
-def _offered(every: Sequence[Block], bounds: Limits, banned: Collection[Read], spares: int) -> list[_Offered]:
+def _offered(every: Sequence[RegisterBlock], bounds: Limits, banned: Collection[Read], spares: int) -> list[_Offered]:
     """The variants of each block, without the banned ones. ``spares``: how many more where a block holds a counter."""
 
-    def allowed(blocks: Sequence[Block], most: int) -> list[tuple[Block, ...]]:
+    def allowed(blocks: Sequence[RegisterBlock], most: int) -> list[tuple[RegisterBlock, ...]]:
         found = shape_sets(blocks, most + len(banned), bounds)
         return [tuple(b for b in shapes if read_of(b) not in banned) for shapes in found]
 
@@ -251,5 +247,5 @@ def _set(
     """The requests for a block; with the identity, where it is read along and tells who answers."""
     block = offered.block
     whole = not line.shared and profile.identity_object is None and _holds(block, profile)
-    who = tuple(p for p, _ in block.points if p.name in profile.identity) if whole else ()
+    who = tuple(p for p in block.points if p.name in profile.identity) if whole else ()
     return BlockSet.of(meter.address, block, offered.own, offered.spare, wanted=wanted, who=who)

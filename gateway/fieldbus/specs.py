@@ -8,9 +8,9 @@ from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
+from gateway.devices.blocks import Block, Raw
 from gateway.devices.night import Night
 from gateway.devices.points import Point, Profile, Ratio
-from gateway.devices.read_plan import Block
 from ledger_client.messages import Said
 
 SERIAL_LIFE_MS, NETWORK_LIFE_MS = 3_000, 10_000
@@ -143,10 +143,10 @@ class Alarm:
 
 
 class BlockAnswer(NamedTuple):
-    """A block that answered: the variant that was asked, its registers, and the wall-clock ms when it was complete."""
+    """A block that answered: the variant that was asked, what it held, and the wall-clock ms when it was complete."""
 
     block: Block
-    registers: tuple[int, ...]
+    raw: Raw
     completed_ms: int
 
 

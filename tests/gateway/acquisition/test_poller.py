@@ -17,12 +17,14 @@ from gateway.clock import KernelClock
 from gateway.config.model import Meter
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
-from gateway.devices.read_plan import Block, Limits, plan, resolve_profile
+from gateway.devices.read_plan import Limits, plan, resolve_profile
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Quality, Reading, Value, pack
 from ledger_client.verification.explain import quality_phrases
+from tests.support.register_points import words_of
 from tests.support.samples import START_S, Machine
 
 Q = Quality
@@ -217,7 +219,7 @@ def test_a_counter_that_falls_is_read_twice_and_both_looks_are_in_the_record() -
     torn = BlockAnswer(FIRST, registers(energy=65_536), site.clock.now_ms())
     assert site.poller.doubts(METER, torn)
     assert not site.poller.doubts(METER, BlockAnswer(FIRST, registers(energy=70_001), site.clock.now_ms()))
-    values = site.poll(torn.registers, registers(energy=70_002))
+    values = site.poll(words_of(torn.raw), registers(energy=70_002))
     assert values["energy"] == Value("energy", Decimal("700.02"), "kWh", 0, 50)
     assert values["energy.first"] == Value("energy.first", Decimal("655.36"), "kWh", Q.DECODE_ERR)
     assert list(values) == ["voltage", "power", "energy", "energy.first", "state"]
@@ -337,7 +339,7 @@ def test_whatever_a_device_says_becomes_a_record_and_no_flag_is_cleared(
         assert all(v.quality & flags == flags for v in reading.values)
 
 
-def _any_poll(site: Site, blocks: Sequence[Block], turn: Any, flags: int) -> Poll:
+def _any_poll(site: Site, blocks: Sequence[RegisterBlock], turn: Any, flags: int) -> Poll:
     site.machine.passes(1.0)
     answers, failures = [], []
     for block in blocks:
@@ -355,7 +357,7 @@ def _any_poll(site: Site, blocks: Sequence[Block], turn: Any, flags: int) -> Pol
 @pytest.mark.parametrize("given", [{}, {"ct": 5}, {"ct": 5, "pt": 20}])
 def test_ratios_of_the_configuration_scale_values(given: dict[str, int]) -> None:
     profile = replace(PLAIN, points=tuple(_through_transformers(p) for p in PLAIN.points))
-    block = replace(FIRST, points=tuple((_through_transformers(p), offset) for p, offset in FIRST.points))
+    block = replace(FIRST, points=tuple(map(_through_transformers, FIRST.points)))
     site = Site(profile, **given)
     reading = site.poller.reading(Poll(METER, 0, (BlockAnswer(block, registers(), 1_800_000_000_000),)))
     value = next(v for v in reading.values if v.name == "energy")

@@ -31,6 +31,7 @@ from gateway.devices.profile_rules import FLAGS
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.formats.senml import Quality
 from ledger_client.verification.explain import QUALITY_PHRASES, quality_phrases
+from tests.support.register_points import register_point
 
 Q = Quality
 EXPECTED = {
@@ -89,7 +90,7 @@ def test_a_bit_that_nobody_knows_is_bad(bit: int) -> None:
 
 def gauge(**keys: object) -> Point:
     base: dict[str, object] = {"name": "p", "fc": 3, "address": 0, "type": "int32", "registers": 2, "unit": "W"}
-    return Point(**{**base, **keys})  # type: ignore[arg-type]
+    return register_point(**{**base, **keys})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_an_old_answer_that_a_device_server_gives_to_the_next_connection_is_late
                 await polls.until(lambda p: bool(p.answers) and polls.index(p) >= before, count=2)
         assert server.connections >= 2
         assert len(stale) == 1
-        assert stale.isdisjoint(word for poll in polls for a in poll.answers for word in a.registers)
+        assert stale.isdisjoint(word for poll in polls for a in poll.answers for word in a.raw)
         assert line.counters["late"] + line.counters["foreign"] >= 1
 
     asyncio.run(test())

@@ -37,6 +37,7 @@ from tests.gateway.fieldbus.devices import (
     serving,
     tcp_line,
 )
+from tests.support.register_points import registers_of
 
 EXPECTED = {(100,), (101, 102), (300,)}
 
@@ -136,7 +137,9 @@ def test_a_refused_block_leaves_the_others_their_values(tmp_path: Path) -> None:
             poll = await polls.until(lambda p: bool(p.answers))
         pty.unplug()
         assert poll.missed is None
-        assert [(f.reason, f.exception_code, f.block.address) for f in poll.failures] == [("refused", 2, 300)]
+        assert [(f.reason, f.exception_code, registers_of(f.block).address) for f in poll.failures] == [
+            ("refused", 2, 300)
+        ]
 
     run(test)
 

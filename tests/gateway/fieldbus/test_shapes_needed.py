@@ -59,7 +59,7 @@ def test_every_block_of_a_meter_has_k_shapes_and_no_two_share_one() -> None:
     assert [len(block.requests) for block in plan.blocks] == [plan.k] * len(plan.blocks)
     wanted = {p.name for p in meter.points}
     for number in range(plan.k):
-        read = {p.name for block in plan.blocks for p, _ in block.variants[number].points}
+        read = {p.name for block in plan.blocks for p in block.variants[number].points}
         assert read == wanted
 
 
@@ -83,7 +83,7 @@ def test_shapes_that_another_master_uses_are_replaced_one_after_the_other(period
         assert len(set(found)) == len(found), "no shape twice"
         assert avoid.isdisjoint(found)
         assert all(len(block.requests) == plan.k + 1 for block in plan.blocks), "one is kept in hand"
-        assert {p.name for b in plan.blocks for p, _ in b.block.points} == {p.name for p in meter.points}
+        assert {p.name for b in plan.blocks for p in b.block.points} == {p.name for p in meter.points}
         assert all(b.again[0] not in b.requests for b in plan.blocks if b.spare)
     assert read_plan(spec, meter, meter.profile, meter.points) == usual, "a line of our own is read as ever"
 

@@ -13,6 +13,7 @@ from gateway.fieldbus.specs import LineSpec, Poll
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import rtu_line, running, tcp_line
 from tests.interop.modbus.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
+from tests.support.register_points import registers_of, words_of
 
 LATENCY_MS = 5
 
@@ -56,7 +57,9 @@ def shared_and_answered(poll: Poll) -> bool:
 
 def wrong(polls: Iterable[Poll]) -> list[tuple[int, ...]]:
     """Registers that are not those of the addresses that they are booked to."""
-    return [a.registers for poll in polls for a in poll.answers if not right(a.block, a.registers)]
+    return [
+        words_of(a.raw) for poll in polls for a in poll.answers if not right(registers_of(a.block), words_of(a.raw))
+    ]
 
 
 @pytest.mark.parametrize("extra", ["", "direct = true"], ids=["bridged", "direct"])
@@ -119,7 +122,7 @@ def test_mbpoll_that_asks_in_the_only_shape_that_we_need_moves_us_to_another_eac
                 taken.add(count)
                 async with mbpoll_rtu(line, UNIT, 500, count):
                     last = await polls.until(shared_and_answered, count=4 * hop)
-                count = next(a.block.count for a in last.answers if a.block.fc == 3)
+                count = next(registers_of(a.block).count for a in last.answers if registers_of(a.block).fc == 3)
                 assert count not in taken
         assert ours.counters["foreign"] > 0
         assert wrong(polls) == []
