@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Limits, plan
 from gateway.fieldbus.specs import BlockAnswer, Poll

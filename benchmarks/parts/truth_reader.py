@@ -17,7 +17,7 @@ from typing import NamedTuple
 from benchmarks.parts.truth_lines import hush
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
 from gateway.records import PollResult

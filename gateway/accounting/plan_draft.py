@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.config.bus import Meter
 from gateway.config.field_types import duration_text
-from gateway.config.model import Config, Meter
+from gateway.config.model import Config
 from gateway.devices.points import Point
 from ledger_client.accounting.formats.civil_time import civil_text
 from ledger_client.accounting.formats.units import COUNTER_UNITS

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.acquisition.poller import Poller
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.blocks import contents
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.specs import FieldLine, Poll
 from gateway.messages.message import Message
 from gateway.storage.writer import Writer
 from ledger_client.formats.record import Event, parse_record
@@ -75,7 +74,7 @@ class MeterIdentity:
             self._on_event(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
         self._poller.poll(poll)
 
-    async def accept(self, line: Line, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
+    async def accept(self, line: FieldLine, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
         """Take values from the device with this serial number, which must be the one that answers on the wire now.
 
         Returns when the first reading of the new device is on its way to the database.

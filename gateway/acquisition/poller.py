@@ -18,7 +18,7 @@ from gateway.acquisition.counters import Look, Stand, doubtful
 from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
 from gateway.acquisition.validation import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.clock import STEP_MS, Clock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.blocks import Content
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile
 from gateway.fieldbus.specs import BlockAnswer, Poll

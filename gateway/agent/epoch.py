@@ -28,7 +28,7 @@ from gateway.alarms.grouping import lines_of
 from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
 from gateway.errors import GatewayError, StartAgain
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.specs import FieldLine
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
 from gateway.recording.notifications import Hub
@@ -61,7 +61,7 @@ class Epoch:
         self._meters = meters = MeterSet(ready.config, store, recorder, clock)
         hub.listeners += (meters.live.hear, meters.power.hear)
         recorder.on_news.append(hub.tell)
-        by_name: dict[str, Line] = {}
+        by_name: dict[str, FieldLine] = {}
         specs = lines_of(ready.specs)
         board = AlarmBoard(store, recorder, clock, meters.live, specs, partial(asleep, by_name), partial(host, by_name))
         self.lines = lines = LineSet(by_name, ready, meters, board, recorder, clock, group)

@@ -21,7 +21,7 @@ from gateway.commissioning.preflight import Ready
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.specs import FieldLine, LineSpec
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
 from gateway.records import said_fields
@@ -35,7 +35,7 @@ class LineSet:
 
     def __init__(
         self,
-        lines: dict[str, Line],
+        lines: dict[str, FieldLine],
         ready: Ready,
         meters: MeterSet,
         board: AlarmBoard,
@@ -54,7 +54,7 @@ class LineSet:
             lines[spec.name] = self._make(spec, latest(used_until_ms, self._by_hand_ms(spec)))
 
     @property
-    def by_name(self) -> Mapping[str, Line]:
+    def by_name(self) -> Mapping[str, FieldLine]:
         """Each line by its name."""
         return self._lines
 
@@ -98,7 +98,9 @@ class LineSet:
     def closing(self) -> list[dict[str, Any]]:
         """The lines whose device closes each connection behind an answer: ``line``, ``connect_ms``, and as in events
         ``text``, ``message``, ``facts``."""
-        habits = [(name, line.endpoint.connections.habit) for name, line in self._lines.items()]
+        habits = [
+            (name, line.endpoint.connections.habit) for name, line in self._lines.items() if isinstance(line, Line)
+        ]
         return [
             {
                 "line": name,
@@ -113,7 +115,7 @@ class LineSet:
         """Begin lines anew. ``anchor_ms``: of their schedules, None: that of before. An endpoint that was none of ours
         may have been asked until now."""
         now_ms = self._clock.now_ms()
-        known = {_device(line.spec): line.endpoint for line in self._lines.values()}
+        known = {_device(line.spec): line.endpoint for line in self._lines.values() if isinstance(line, Line)}
         for spec in specs:
             self._board.line_replaced(spec.name)
             endpoint = known.get(_device(spec))
@@ -145,12 +147,12 @@ class LineSet:
         return noted_ms(self._data, endpoint_of(spec), self._clock.now_ms())
 
 
-def asleep(lines: Mapping[str, Line], name: str) -> bool:
+def asleep(lines: Mapping[str, FieldLine], name: str) -> bool:
     """Whether all meters of a line sleep."""
     return name in lines and lines[name].asleep
 
 
-def host(lines: Mapping[str, Line], name: str) -> str | None:
+def host(lines: Mapping[str, FieldLine], name: str) -> str | None:
     """Where a line leads over the network; None for a serial port."""
     return lines[name].spec.host if name in lines else None
 

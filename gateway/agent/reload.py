@@ -20,8 +20,7 @@ from gateway.commissioning import line_plan
 from gateway.commissioning.preflight import Ready, prepare
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.specs import FieldLine, LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
@@ -61,7 +60,7 @@ class Reload:
         self,
         in_force: InForce,
         renewal: Renewal,
-        lines: Mapping[str, Line],
+        lines: Mapping[str, FieldLine],
         live: Live,
         board: AlarmBoard,
         clock: Clock,

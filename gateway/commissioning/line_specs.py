@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from gateway.config.model import Bus, Config, Meter
+from datetime import timedelta, timezone, tzinfo
+from typing import cast
+
+from gateway.config.bus import Bus, Meter
+from gateway.config.model import Config
 from gateway.config.place import daily_hours
+from gateway.config.serial_settings import serial_settings
+from gateway.config.wire_texts import network, sent_bytes, source_zone
 from gateway.devices.night import Night
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.specs import CLOCK_LIMIT_MS, LineSpec, MeterSpec
 
+CHINA = timezone(timedelta(hours=8))
+"""The only zone of the country that HJ 212 is a standard of."""
 APART_MS, MOST_LAG_MS = 2, 200
 
 
@@ -17,25 +25,33 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         MeterSpec(
             name=meter.name,
             profile=config.profiles[meter.name],
-            address=meter.address,
+            address=cast(int, meter.address),
             period_ms=meter.every,
             points=config.profiles[meter.name].select(meter.points or None),
             factors=meter.factors,
             timeout_ms=meter.timeout,
             night=_night(config, meter),
+            password=meter.password,
+            clock_limit_ms=meter.clock_limit or CLOCK_LIMIT_MS,
         )
         for meter in bus.meter
     )
+    serial = serial_settings(config.path, bus, config.profiles)
     return LineSpec(
         name=bus.name,
         type=bus.type,
         meters=meters,
         port=str(config.path.parent / str(bus.port)) if bus.serial else None,
         host=bus.host,
-        tcp_port=None if bus.serial else bus.tcp_port,
-        baudrate=bus.baudrate,
-        parity=bus.parity,
-        stopbits=bus.stopbits,
+        tcp_port=bus.tcp_port,
+        listen=bus.listens_on,
+        networks=tuple(map(network, bus.from_ or ())),
+        hello=bus.hello_bytes,
+        heartbeat=tuple(map(sent_bytes, bus.heartbeat or ())),
+        timezone=_zone(config, bus),
+        baudrate=serial.baudrate,
+        parity=serial.parity,
+        stopbits=serial.stopbits,
         timeout_ms=bus.timeout,
         answer_life_ms=bus.answer_life,
         tunnel=bus.tunnel,
@@ -45,6 +61,15 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         rs485_before_ms=bus.rs485_before or 0,
         rs485_after_ms=bus.rs485_after or 0,
     )
+
+
+def _zone(config: Config, bus: Bus) -> tzinfo | None:
+    """Of the times in messages of sources that speak of local ones: the bus's, else the site's, else China's."""
+    if bus.type != "hj212":
+        return None
+    if bus.timezone is not None:
+        return source_zone(bus.timezone)
+    return config.zone if "timezone" in config.document.gateway.model_fields_set else CHINA
 
 
 def _night(config: Config, meter: Meter) -> Night | None:

@@ -54,7 +54,7 @@ def explain(
     if kind == "value_error":
         return _unfit(path, key, first["ctx"]["error"])
     if kind == "extra_forbidden":
-        return ConfigError(path, key, _unknown(key.split(", ")[-1], model.model_fields if model else ()))
+        return ConfigError(path, key, _unknown(key.split(", ")[-1], _keys(model)))
     if kind == "missing":
         return ConfigError(path, key, Message("config-missing"))
     if kind == "string_pattern_mismatch":
@@ -75,6 +75,11 @@ def _unfit(path: Path, key: str, error: Exception) -> ConfigError:
     if isinstance(said, messages.Message) and said.way_out:
         return ConfigError(path, key, said)
     return ConfigError(path, key, Message("config-unfit", what=said))
+
+
+def _keys(model: type[BaseModel] | None) -> list[str]:
+    """The keys of a table as they are written."""
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
 def _unknown(word: str, known: Iterable[str]) -> Message:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway.config.bus import Bus, Meter
+from gateway.config.bus_types import TYPES
 from gateway.config.key_errors import closest, explain, not_toml
-from gateway.config.model import TABLES, Config, Document, Meter
+from gateway.config.model import TABLES, Config, Document
+from gateway.config.serial_settings import serial_settings
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import load_profile
 from gateway.errors import ConfigError
@@ -55,14 +58,20 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
                 profile = read(meter.profile)
             except ProfileError as error:
                 raise ConfigError(path, f"{where}, profile", error.said) from None
-            for key, what in _mismatches(meter, profile):
+            for key, what in _mismatches(bus, meter, profile):
                 raise ConfigError(path, f"{where}, {key}", what)
             profiles[meter.name] = profile
+        serial_settings(path, bus, profiles)
     return profiles
 
 
-def _mismatches(meter: Meter, profile: Profile) -> Iterator[tuple[str, Message]]:
-    """Keys of a meter that do not go with its profile."""
+def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str, Message]]:
+    """Keys of a meter that do not go with its profile, and a profile that does not go with the bus."""
+    if profile.protocol not in TYPES[bus.type].profiles:
+        types = tuple(name for name, known in TYPES.items() if profile.protocol in known.profiles)
+        protocol = profile.protocol
+        said = Message("config-profile-protocol", profile=profile.name, protocol=protocol, type=bus.type, types=types)
+        yield "profile", said
     for factor in sorted(profile.factors):
         if getattr(meter, factor) is None:
             yield factor, Message("config-ratio-missing", profile=profile.name, factor=factor)

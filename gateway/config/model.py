@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from decimal import Decimal
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,10 +15,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
+from gateway.config.bus import Bus, Meter, check_listeners
 from gateway.config.feed import FeedEntry
-from gateway.config.field_types import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, Unfit, duration_text
+from gateway.config.field_types import DurationMs, Model, Name, SizeBytes, Unfit, duration_text
 from gateway.config.ledger import Contract, LedgerEntry
-from gateway.config.place import DailyHours, Latitude, Longitude, TimeZone
+from gateway.config.place import Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
 from gateway.devices.profile_text import decoding_hash
@@ -51,84 +50,6 @@ class Store(Model):
     min_free_disk: SizeBytes | None = None
     keep: DurationMs = 90 * 86_400_000
     on_full: Literal["thin", "stop"] = "thin"
-
-
-class Meter(Model):
-    name: Name
-    profile: str
-    address: int
-    every: DurationMs = 10_000
-    timeout: DurationMs | None = None
-    role: Literal["generation", "consumption", "emission", "auxiliary"] = "auxiliary"
-    label: str = ""
-    points: tuple[str, ...] = Field(default=(), strict=False)
-    ct: TransformerRatio | None = None
-    pt: TransformerRatio | None = None
-    sleeps: DailyHours | None = None
-
-    @property
-    def factors(self) -> dict[str, Decimal | Fraction]:
-        """The configured transformer ratios, by the names that profiles use."""
-        return {name: value for name, value in (("ct", self.ct), ("pt", self.pt)) if value is not None}
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Self:
-        if self.name in ("gateway", "statement"):
-            raise Unfit(Message("config-name-reserved", name=self.name), key="name")
-        if self.every < 100:
-            raise Unfit(Message("config-period-short"), key="every")
-        return self
-
-
-class Bus(Model):
-    name: Name
-    type: Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp"]
-    port: str | int | None = None
-    host: Host | None = None
-    baudrate: Annotated[int, Field(ge=300, le=1_000_000)] = 9600
-    parity: Literal["N", "E", "O"] = "N"
-    stopbits: Literal[1, 2] = 1
-    timeout: DurationMs | None = None
-    answer_life: DurationMs | None = None
-    tunnel: bool = False
-    shared: bool = False
-    echo: Literal["auto", "on", "off"] = "auto"
-    rs485: bool = False
-    rs485_before: DurationMs | None = None
-    rs485_after: DurationMs | None = None
-    meter: Annotated[tuple[Meter, ...], Field(min_length=1, strict=False)]
-
-    @property
-    def serial(self) -> bool:
-        return self.type == "modbus-rtu"
-
-    @property
-    def tcp_port(self) -> int:
-        return self.port if isinstance(self.port, int) else 502
-
-    @model_validator(mode="after")
-    def _wire(self) -> Self:
-        if self.serial:
-            if not isinstance(self.port, str) or self.host is not None:
-                raise Unfit(Message("config-serial-needs-port"), key="port")
-        else:
-            if self.host is None:
-                raise Unfit(Message("config-tcp-needs-host", type=self.type), key="host")
-            if isinstance(self.port, str) or not 0 < self.tcp_port < 65536:
-                raise Unfit(Message("config-tcp-port"), key="port")
-            tuned = {"baudrate", "parity", "stopbits", "rs485", "rs485_before", "rs485_after"} & self.model_fields_set
-            if tuned:
-                raise Unfit(Message("config-serial-only", type=self.type), key=min(tuned))
-        if self.type == "modbus-tcp" and "echo" in self.model_fields_set:
-            raise Unfit(Message("config-rtu-only"), key="echo")
-        if not self.rs485 and (self.rs485_before or self.rs485_after):
-            raise Unfit(Message("config-delays-need-rs485"), key="rs485")
-        low, high = (0, 255) if self.type == "modbus-tcp" else (1, 247)
-        for meter in self.meter:
-            if not low <= meter.address <= high:
-                what = Message("config-unit-address", address=meter.address, type=self.type, low=low, high=high)
-                raise Unfit(what, key=f"meter {meter.name!r}, address")
-        return self
 
 
 class Seal(Model):
@@ -163,12 +84,7 @@ class Document(Model):
         for entry in self.ledger:
             if entry.place and (first := places.setdefault(entry.place, entry.name)) != entry.name:
                 raise Unfit(Message("config-contract-twice", ledger=first), key=f"ledger {entry.name!r}, contract")
-        for bus in self.bus:
-            addresses = [m.address for m in bus.meter]
-            for meter in bus.meter:
-                if addresses.count(meter.address) > 1:
-                    twice = Message("config-address-twice", address=meter.address)
-                    raise Unfit(twice, key=f"bus {bus.name!r}, meter {meter.name!r}, address")
+        check_listeners(self.bus, self.web.listen if self.web else None)
         return self
 
 

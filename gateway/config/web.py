@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.access_files import file_paths
 from gateway.config.field_types import Model, Unfit
+from gateway.config.wire_texts import ip_and_port
 from gateway.messages.message import Message
 from ledger_client.transport.access import Access
 
@@ -19,12 +20,7 @@ _FILES = ("cert", "key", "metrics_token_file")
 
 
 def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    try:
-        ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
-    except ValueError:
-        host = ""
-    if not host or (":" in host) != host.startswith("[") or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+    if ip_and_port(text) is None:
         raise Unfit(Message("web-address"))
     return text
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.devices.blocks import Block, Raw
 from gateway.devices.night import Night
@@ -180,3 +181,54 @@ class Poll(NamedTuple):
     flags: int = 0
     identity: str | None = None
     detail: Said = ""
+
+
+class FieldLine(Protocol):
+    """One line and its meters, asked (``Line``) or listened to (``ListenLine``), as the rest of the gateway sees it.
+
+    Owned by the event loop: everything is used there only.
+    """
+
+    spec: LineSpec
+    counters: Counter[str]
+    """Polls by outcome, and frames that were no expected answer by kind."""
+    busy_s: float
+    """For so long it was asked and listened to, since it was made; 0 where nothing is ever asked."""
+
+    @property
+    def up(self) -> bool:
+        """It is open, and not all of its meters are silent; or they sleep."""
+
+    @property
+    def asleep(self) -> bool:
+        """All of its meters sleep."""
+
+    @property
+    def silent(self) -> list[str]:
+        """Its meters that are not responding."""
+
+    @property
+    def shared(self) -> bool:
+        """Another master was heard, and values are flagged."""
+
+    async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
+        """Report every due poll once until ``request_stop``; they are due by the schedule's clock from ``anchor_ms``
+        on, or from ``from_ms``. No fault of a device or a port ends it."""
+
+    def request_stop(self) -> None:
+        """Finish what is in flight; ``run`` then returns."""
+
+    def accept(self, meter: str, identity: str) -> None:
+        """Take values from the meter that now answers under this name."""
+
+    def stranger(self, meter: str) -> str | None:
+        """The identity of another device that answers in place of the known one, None while there is none."""
+
+    def identity(self, meter: str) -> str | None:
+        """The identity from which values are accepted, None while none was read."""
+
+    def clear_shared(self) -> str:
+        """The other master was removed from the line; gives its last frame as hex, "" while none is known."""
+
+    def last_answered(self, meter: str) -> Poll | None:
+        """The last poll in which at least one block of this meter answered, with what it held."""

@@ -15,7 +15,7 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Declined
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.specs import FieldLine
 from gateway.messages.message import Message
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
@@ -61,7 +61,7 @@ class GatewayContext:
     hub: Hub
     live: Live
     board: AlarmBoard
-    lines: Mapping[str, Line]
+    lines: Mapping[str, FieldLine]
     """Each physical line by its name."""
     uplinks: Mapping[str, Uplink]
     """Each ledger's uplink by the ledger's name."""
@@ -77,7 +77,7 @@ class GatewayContext:
         """The configuration in force now."""
         return self.in_force()
 
-    def line_of(self, meter: str) -> Line:
+    def line_of(self, meter: str) -> FieldLine:
         """The line that a meter hangs on. Raises Declined: there is none."""
         return line_of(self.lines, meter, self.config.path)
 
@@ -86,7 +86,7 @@ class GatewayContext:
         return await self.orders[name]({"order": name, **details})
 
 
-def line_of(lines: Mapping[str, Line], meter: str, path: Path) -> Line:
+def line_of(lines: Mapping[str, FieldLine], meter: str, path: Path) -> FieldLine:
     """The line that a meter hangs on; ``path``: of the configuration. Raises Declined: there is none."""
     for line in lines.values():
         if any(each.name == meter for each in line.spec.meters):

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.config.model import Config, Meter
+from gateway.config.bus import Meter
+from gateway.config.model import Config
 from gateway.devices.points import Profile
 from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord

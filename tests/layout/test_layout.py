@@ -30,6 +30,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "config": {"devices"},
         "fieldbus.modbus": {"devices"},
         "fieldbus": {"devices", "fieldbus.modbus"},
+        "fieldbus.listening": set(),
         "storage": set(),
         "storage.registers": {"storage"},
         "accounting": {"devices", "config", "storage", "storage.registers"},

@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Final, Literal
 
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.dashboard.pages.values import headline
 from gateway.devices.points import Point, Profile
 from gateway.history.energy import NEAR_MS, Energy, energy_of

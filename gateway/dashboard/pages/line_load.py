@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from gateway.clock import Clock
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.specs import FieldLine
 from gateway.records import News
 
 EVERY_S, SAMPLES = 5.0, 12
@@ -15,9 +15,9 @@ EVERY_S, SAMPLES = 5.0, 12
 class Loads:
     """Looks at the lines every few seconds, when there is news. A listener of the hub."""
 
-    def __init__(self, lines: Mapping[str, Line], clock: Clock) -> None:
+    def __init__(self, lines: Mapping[str, FieldLine], clock: Clock) -> None:
         self._lines, self._clock = lines, clock
-        self._seen: deque[tuple[float, dict[str, tuple[Line, float]]]] = deque(maxlen=SAMPLES + 1)
+        self._seen: deque[tuple[float, dict[str, tuple[FieldLine, float]]]] = deque(maxlen=SAMPLES + 1)
         """When, and of each line its worker, which is another one after a reload, with the time that it was in use."""
 
     def hear(self, news: Sequence[News]) -> None:
@@ -35,5 +35,5 @@ class Loads:
                 return min(1.0, (now.busy_s - busy_s) / (now_s - then_s))
         return None
 
-    def _busy(self) -> dict[str, tuple[Line, float]]:
+    def _busy(self) -> dict[str, tuple[FieldLine, float]]:
         return {name: (line, line.busy_s) for name, line in self._lines.items()}

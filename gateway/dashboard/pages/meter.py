@@ -71,7 +71,7 @@ class MeterFacts:
     role: str
     vendor: str
     device: str
-    address: int
+    address: int | str
     every_ms: int
     every: str
     line: LineRow

@@ -22,7 +22,7 @@ from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.record_state import State, States, is_late, newest
 from gateway.dashboard.pages.sparklines import Course, Sparks
 from gateway.errors import StoreError
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.specs import FieldLine
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.recording.live_state import MeterNow
@@ -208,7 +208,7 @@ def _feeds(site: GatewayContext) -> Iterator[FeedRow]:
         yield FeedRow(entry.name, entry.type, entry.url, now["connected"], state, now["waiting"], told)
 
 
-def line_row(line: Line, loads: Loads, name: str) -> LineRow:
+def line_row(line: FieldLine, loads: Loads, name: str) -> LineRow:
     """One line as it stands, without its meters. In the event loop."""
     counters = line.counters
     return LineRow(

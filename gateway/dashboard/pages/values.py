@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
 
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.points import Point, Profile
 from gateway.history.series import APART
 from ledger_client.formats.senml import Number, Reading, Value

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.acquisition.block_contents import MOST_FORMS, BlockDecoder
 from gateway.acquisition.poller import Poller
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.devices.read_plan import Limits, plan, resolve_profile, shape_sets

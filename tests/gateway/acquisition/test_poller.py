@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.acquisition.poller import Poller
 from gateway.clock import KernelClock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.devices.read_plan import Limits, plan, resolve_profile

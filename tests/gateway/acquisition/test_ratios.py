@@ -11,7 +11,7 @@ import pytest
 
 from gateway.acquisition.poller import Poller
 from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Limits, plan
 from gateway.devices.register_block import RegisterBlock

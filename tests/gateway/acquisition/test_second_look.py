@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock, KernelClock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request

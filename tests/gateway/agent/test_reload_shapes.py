@@ -10,6 +10,7 @@ from gateway.acquisition import line_use
 from gateway.agent.epoch import Epoch
 from gateway.config.load import load_config
 from gateway.config.model import Config
+from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.modbus.frames import Shape
 from tests.gateway.fieldbus.devices import Pty, addresses
@@ -33,8 +34,9 @@ async def reload(epoch: Epoch) -> None:
 
 
 def endpoint(epoch: Epoch) -> Endpoint:
-    (found,) = (line.endpoint for line in epoch.site.lines.values() if line.spec.port is not None)
-    return found
+    (found,) = (line for line in epoch.site.lines.values() if line.spec.port is not None)
+    assert isinstance(found, Line)
+    return found.endpoint
 
 
 def test_a_reload_keeps_what_it_knows_of_the_shapes_of_an_unchanged_line(tmp_path: Path) -> None:

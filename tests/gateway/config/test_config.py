@@ -10,13 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from pydantic import ValidationError
 
 from gateway.alarms.checks import run_periodic_checks
-from gateway.cli.app import main
 from gateway.commissioning.preflight import prepare
 from gateway.config import model as config
+from gateway.config.bus import Bus, Meter
 from gateway.config.field_types import Model, duration_ms, duration_text
 from gateway.config.key_errors import explain
 from gateway.config.ledger import LedgerEntry
@@ -27,25 +26,8 @@ from gateway.recording.key_match import unlisted
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry, load_trust
+from tests.gateway.config.refusals import meterseal, refused
 from tests.support.samples import Hands, rewrite, site
-
-
-def meterseal(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(main, [str(a) for a in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def refused(path: Path, *words: str) -> None:
-    """`check` says one message on stderr that holds the file, every one of ``words`` and a way out; exit code 2."""
-    code, out, err = meterseal("check", path)
-    assert code == 2, err
-    assert out == ""
-    assert any(line.startswith(f"meterseal: {path.parent}") for line in err.splitlines()), err
-    assert "fix: " in err
-    for word in words:
-        assert word in err, f"{word!r} not in {err!r}"
-
 
 CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown key": ("baudrate = 9600", "baudrat = 9600", ("bus 'rs485-1', baudrat", "did you mean 'baudrate'?")),
@@ -410,10 +392,11 @@ def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_p
     assert three.fingerprint() == four.fingerprint() != one.fingerprint()
 
 
-@pytest.mark.parametrize("model", [config.Gateway, config.Store, config.Bus, config.Meter, config.Seal, LedgerEntry])
+@pytest.mark.parametrize("model", [config.Gateway, config.Store, Bus, Meter, config.Seal, LedgerEntry])
 def test_every_key_is_documented(model: type[Model]) -> None:
     text = (Path(config.__file__).parents[2] / "docs" / "configuration.md").read_text()
-    assert [key for key in model.model_fields if key != "meter" and f"`{key}`" not in text] == []
+    keys = {field.alias or name for name, field in model.model_fields.items()}
+    assert [key for key in keys if key != "meter" and f"`{key}`" not in text] == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
-from tests.gateway.config.test_config import refused
+from tests.gateway.config.refusals import refused
 from tests.support.pki import Authority
 from tests.support.samples import site
 

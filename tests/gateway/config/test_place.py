@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.config.place import daily_hours
-from tests.gateway.config.test_config import refused
+from tests.gateway.config.refusals import refused
 from tests.support.samples import site
 
 GATEWAY, SLEEPER = 'trust = "trust.toml"', 'profile = "sunspec-inverter"'

@@ -21,7 +21,7 @@ from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.config.model import Meter
+from gateway.config.bus import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.line import Line

@@ -26,7 +26,7 @@ from ledger_client.ledgers.evm.node import Node
 from ledger_client.online.ask import refresh
 from ledger_client.verification.trust import Trust, load_trust
 from ledger_client.verification.verify import verify
-from tests.gateway.config.test_config import meterseal, refused
+from tests.gateway.config.refusals import meterseal, refused
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.evm_site import fresh_key
 from tests.support.samples import finished, recorder, site

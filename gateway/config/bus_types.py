@@ -1,0 +1,65 @@
+"""Types of buses: wires that each can have, profiles that fit, and the keys that mean something there. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+TypeName = Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp", "dlt645", "hj212"]
+Wire = Literal["port", "host", "listen"]
+"""A serial port, an address that is connected to, or one on which devices connect."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusType:
+    """One type: its ``wires``, the protocols of its ``profiles``, the number of its TCP port if that is not given, and
+    its serial settings (baudrate, parity, stopbits) where neither the bus nor a profile says any."""
+
+    wires: tuple[Wire, ...]
+    profiles: tuple[str, ...]
+    tcp_port: int | None = None
+    serial: tuple[int, str, int] = (9600, "N", 1)
+
+
+_MODBUS = ("modbus", "sunspec")
+
+TYPES: Final[Mapping[TypeName, BusType]] = {
+    "modbus-rtu": BusType(("port",), _MODBUS),
+    "modbus-tcp": BusType(("host",), _MODBUS, tcp_port=502),
+    "modbus-rtu-over-tcp": BusType(("host", "listen"), _MODBUS, tcp_port=502),
+    "dlt645": BusType(("port", "host", "listen"), ("dlt645",), serial=(2400, "E", 1)),
+    "hj212": BusType(("listen",), ("hj212",)),
+}
+
+_ON_RTU: Final = ("modbus-rtu", "modbus-rtu-over-tcp", "dlt645")
+_ON_MODBUS: Final = ("modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp")
+_ON_ASKED: Final = (*_ON_MODBUS, "dlt645")
+"""Types whose meters are asked; the others speak unasked."""
+
+_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
+    "timeout": _ON_ASKED,
+    "answer_life": _ON_ASKED,
+    "tunnel": _ON_ASKED,
+    "shared": _ON_MODBUS,
+    "echo": _ON_RTU,
+    "hello": _ON_ASKED,
+    "heartbeat": _ON_ASKED,
+    "timezone": ("hj212",),
+    "password": ("hj212",),
+    "clock_limit": ("hj212",),
+}
+_OF_WIRE: Final[Mapping[str, Wire]] = {
+    **dict.fromkeys(("baudrate", "parity", "stopbits", "rs485", "rs485_before", "rs485_after"), "port"),
+    **dict.fromkeys(("from", "hello", "heartbeat"), "listen"),
+}
+
+
+def not_of_type(type_: str, keys: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Those of the keys of a bus or a meter that mean nothing on a bus of this type, each with the types it is for."""
+    yield from ((key, _OF_TYPE[key]) for key in sorted(keys & set(_OF_TYPE)) if type_ not in _OF_TYPE[key])
+
+
+def not_of_wire(wire: Wire, keys: set[str]) -> Iterator[tuple[str, Wire]]:
+    """Those of the keys of a bus that mean nothing on this wire, each with the wire that it is for."""
+    yield from ((key, _OF_WIRE[key]) for key in sorted(keys & set(_OF_WIRE)) if wire != _OF_WIRE[key])
