@@ -24,8 +24,9 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import wire_time_ms
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.modbus.frames import t35_seconds
-from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.fieldbus.wire.serial_time import t35_seconds
 
 BAUDRATE, METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 60, 20, 500
 SLOW_MS, DEAD, DEAD_REGISTERS, LATE_REGISTERS = 450, 6, 10, 20

@@ -17,7 +17,7 @@ GatewayError                 root; its text says what, where and the fix
 ├── NotFound                 a page that there is not (gateway/dashboard/pages/page.py)
 ├── Busy                     no database reader is free for a page (gateway/dashboard/db_readers.py)
 ├── TooOften                 too many wrong passwords (gateway/dashboard/auth/login_limits.py)
-└── FieldbusError            ports and frames (gateway/fieldbus/modbus/errors.py draws its own branch)
+└── FieldbusError            ports and frames (gateway/fieldbus/wire/errors.py draws its own branch)
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.fieldbus.modbus.frames import char_seconds, crc, t35_seconds
+from gateway.fieldbus.modbus.frames import crc
+from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 
 PROFILE = """\
 vendor = "Bench"

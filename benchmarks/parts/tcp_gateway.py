@@ -29,7 +29,8 @@ from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
 from gateway.recording.recorder import Recorder

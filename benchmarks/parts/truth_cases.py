@@ -16,7 +16,7 @@ from benchmarks.parts.truth_meters import SERIAL_APART, SERIAL_BESIDE, Book, Met
 from benchmarks.parts.truth_reader import reading
 from benchmarks.parts.truth_wire import Terminal
 from gateway.fieldbus.modbus.frames import Request, crc
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec
 from tests.gateway.fieldbus.devices import Device, Sent, answer
 from tests.gateway.fieldbus.truth import TICK_S, tick
 

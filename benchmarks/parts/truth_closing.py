@@ -12,7 +12,7 @@ from dataclasses import replace
 from benchmarks.parts.truth_cases import Place
 from benchmarks.parts.truth_meters import Meters, line_spec
 from gateway.fieldbus.modbus.frames import Request, parse_request
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec
 from tests.gateway.fieldbus.devices import packet, serving
 
 RTU_BYTES, TCP_BYTES = 8, 12

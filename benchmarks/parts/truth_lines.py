@@ -18,8 +18,10 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.modbus.frames import Request, char_seconds, intact
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.fieldbus.modbus.frames import Request, intact
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.serial_time import char_seconds
 from tests.gateway.fieldbus.devices import Pty, Responder, packet, serving
 from tests.gateway.fieldbus.truth import Book, misbehaving, spec
 

@@ -13,7 +13,7 @@ from benchmarks.parts.truth_reader import Polled, Raised, Report
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Sent, answer
 from tests.gateway.fieldbus.truth import SLACK, TICK_S, tick, truth
 

@@ -12,14 +12,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from benchmarks.parts.truth_lines import hush
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.bus import Meter
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import Alarm, LineSpec, Poll
+from gateway.fieldbus.specs import Alarm, Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.records import PollResult
 from tests.support.register_points import registers_of, words_of
 
@@ -113,19 +114,15 @@ def _line(number: int, spec: LineSpec, clock: Clock, reports: Connection, armed:
         )
         for m in spec.meters
     }
-    units = {m.name: m.address for m in spec.meters}
+    units = {m.name: cast(int, m.address) for m in spec.meters}
     poller = Poller(entries, clock, _forget, {m.name: m.profile for m in spec.meters})
 
     def take(poll: Poll) -> None:
         poller.poll(poll)
         answers = tuple(
-            Answered(
-                registers_of(a.block).address,
-                registers_of(a.block).count,
-                words_of(a.raw),
-                clock.started_monotonic + since_s,
-            )
+            Answered(block.address, block.count, words_of(a.raw), clock.started_monotonic + since_s)
             for a in poll.answers
+            for block in [registers_of(a.block)]
             for since_s in [(a.completed_ms - clock.started_ms) / 1000]
         )
         reports.send(Polled(number, units[poll.meter], poll.missed, answers))

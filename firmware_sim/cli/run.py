@@ -13,18 +13,21 @@ from typing import Any
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import ScenarioError, WireError
 from firmware_sim.meters.device import Device
+from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import Mismatch
 from firmware_sim.plant.model import Plant
+from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.schema import BusTable, RtuTable, RtuTcpTable
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.hj212_logger import Logger, LoggerBus
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
 from firmware_sim.wire.tcp_server import TcpBus
 
-Bus = RtuBus | RtuTcpBus | TcpBus
+Bus = RtuBus | RtuTcpBus | TcpBus | LoggerBus
 
 
 class Simulator:
@@ -76,6 +79,8 @@ class Simulator:
         return {"pid": os.getpid(), "lines": lines}
 
     def _bus(self, number: int, table: BusTable) -> Bus:
+        if isinstance(table, Hj212Table):
+            return self._loggers(table)
         devices: dict[int, Device] = {}
         for index, row in enumerate(table.meter):
             try:
@@ -96,6 +101,22 @@ class Simulator:
             return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes)
         closes = table.closes_behind_answer
         return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit, closes_behind_answer=closes)
+
+    def _loggers(self, table: Hj212Table) -> LoggerBus:
+        there, tz = (table.host, table.port), zone(table.timezone)
+        loggers = [
+            Logger(
+                Station(row.spec(), self._plant),
+                row.manners(tz),
+                self.scenario.faults.get(row.name, ()),
+                self._clock,
+                self._log,
+                table.name,
+                there,
+            )
+            for row in table.meter
+        ]
+        return LoggerBus(loggers, *there)
 
 
 async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +14,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from firmware_sim.errors import ScenarioError
 from firmware_sim.meters.answer_faults import KINDS, Fault
 from firmware_sim.meters.device import Armed, Choice
+from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
 from firmware_sim.plant.model import PlantSpec
-from firmware_sim.scenario.schema import BusTable, ChoiceTable, FaultTable, FileTable
+from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
+from firmware_sim.scenario.schema import BusTable, ChoiceTable, FaultTable, FileTable, MeterTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
 
@@ -84,19 +86,22 @@ class _Check:
         except ValidationError as error:
             raise self.refuse(*_explained(error)) from None
         self.unique([(f"bus[{n}].name", bus.name) for n, bus in enumerate(file.bus)])
-        self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in enumerate(file.bus) if bus.port != 0])
-        meters = []
+        served = [(n, bus) for n, bus in enumerate(file.bus) if not isinstance(bus, Hj212Table)]
+        self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in served if bus.port != 0])
+        meters: list[tuple[str, BusTable, MeterTable | StationTable]] = []
         for number, bus in enumerate(file.bus):
-            rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(bus.meter)]
+            tables: Sequence[MeterTable | StationTable] = bus.meter
+            rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(tables)]
             self.unique([(f"{where}.address", str(meter.address)) for where, _, meter in rows])
             meters += rows
         self.unique([(f"{where}.name", meter.name) for where, _, meter in meters])
         for where, bus, meter in meters:
-            if bus.type in SERIAL and not 1 <= meter.address <= 247:
+            if bus.type in SERIAL and isinstance(meter.address, int) and not 1 <= meter.address <= 247:
                 raise self.refuse(
                     f"{where}.address", f"{meter.address} is not a unit address of a serial line", "use 1 to 247"
                 )
-        profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in meters}
+        asked = [meter for _, _, meter in meters if not isinstance(meter, StationTable)]
+        profiles = {meter.name: load_profile(meter.profile, self.path.parent) for meter in asked}
         types = {meter.name: bus.type for _, bus, meter in meters}
         faults: dict[str, tuple[Armed, ...]] = {}
         for number, row in enumerate(file.fault):
@@ -130,21 +135,23 @@ class _Check:
         if table.meter not in types:
             raise self.refuse(f"{where}.meter", f"no such meter: {table.meter!r}", _nearest(table.meter, list(types)))
         for choice in choices:
-            if choice.fault.rtu_only and types[table.meter] not in SERIAL:
+            if choice.fault.rtu_only and types[table.meter] == "modbus-tcp":
                 problem = f"{choice.kind} is possible on a serial line only"
                 raise self.refuse(f"{where}.kind", problem, "move it to a meter on a serial line")
+            if reason := misfit(choice.kind, types[table.meter]):
+                raise self.refuse(f"{where}.kind", f"{choice.kind}: {reason[0]}", reason[1])
         return table.meter, Armed(choices, table.when(), seed)
 
     def split(self, where: str, form: type[_Table], row: dict[str, Any]) -> tuple[_Table, Fault]:
         """What every fault has, and the fault itself by its kind."""
         kind = row.get("kind")
-        if not isinstance(kind, str) or kind not in KINDS:
+        if not isinstance(kind, str) or kind not in ALL_KINDS:
             raise self.refuse(f"{where}.kind", f"no such fault: {kind!r}", _nearest(str(kind or ""), KNOWN))
         common = {f.alias or name for name, f in form.model_fields.items()}
         table = self.read(where, form, {k: v for k, v in row.items() if k in common})
         own = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
         try:
-            return table, TypeAdapter(KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
+            return table, TypeAdapter(ALL_KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
         except ValidationError as error:
             key, problem, fix = _explained(error)
             raise self.refuse(f"{where}.{key}", problem, fix) from None
@@ -159,9 +166,10 @@ class _Check:
 
 
 ONE_OF = "one-of"
-KNOWN = [*KINDS, ONE_OF]
-SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp"), ("modbus-rtu-over-tcp", "modbus-tcp")
-TAGS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "noise", "second-master")
+ALL_KINDS = {**KINDS, **LOGGER_KINDS}
+KNOWN = [*ALL_KINDS, ONE_OF]
+SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp"), ("modbus-rtu-over-tcp", "modbus-tcp", "hj212")
+TAGS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "hj212", "noise", "second-master")
 """What pydantic adds to the path of a table that is told from others by its type or kind."""
 
 

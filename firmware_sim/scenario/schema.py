@@ -16,6 +16,7 @@ from firmware_sim.meters.register_map import MeterSpec, line_codes
 from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.model import PlantSpec
 from firmware_sim.plant.stack import StackSpec
+from firmware_sim.scenario.hj212_schema import Hj212Table
 from firmware_sim.wire.line_noise import Noise, SecondMaster
 from firmware_sim.wire.rtu_wire import Line
 from gateway.devices.profile import Profile
@@ -213,7 +214,7 @@ class TcpTable(_Table):
         return {}
 
 
-BusTable = RtuTable | RtuTcpTable | TcpTable
+BusTable = RtuTable | RtuTcpTable | TcpTable | Hj212Table
 
 
 class ChoiceTable(_Table):

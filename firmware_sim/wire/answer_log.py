@@ -6,6 +6,7 @@ One JSON object a line, flushed at once. It is the reference by which a gateway 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -54,8 +55,13 @@ class AnswerLog:
             "values": delivery.values,
             "faults": list(outcome.faults),
         }
-        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self.write_entry(entry)
+
+    def write_entry(self, entry: Mapping[str, object]) -> None:
+        """Write one line: what is about to be sent, or has been received."""
+        if self._file is not None:
+            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file; a log without one stays what it is."""

@@ -17,7 +17,8 @@ from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Waits, read_once
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
 from gateway.records import GATEWAY

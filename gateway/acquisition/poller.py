@@ -283,8 +283,7 @@ class _Meter:
             for point in failure.block.points:
                 if point.kind not in UNRECORDED and point.name not in told:
                     told.add(point.name)
-                    failed = validation.failure_flags(failure.exception_code, asked=failure.asked)
-                    yield Value(point.name, None, point.unit, failed | decoded.flags)
+                    yield Value(point.name, None, point.unit, failure.flag | decoded.flags)
 
     def _exchanged(self, poll: Poll, values: list[Value]) -> list[Value]:
         """The first value of every point of another meter bears METER_EXCHANGED, even if it comes in a later poll."""

@@ -15,22 +15,9 @@ from gateway.devices.points import Point, Profile
 from gateway.devices.scaling import recorded
 from ledger_client.formats.senml import Number, Quality
 
-_REFUSED = {
-    1: Quality.NOT_FOUND,
-    2: Quality.NOT_FOUND,
-    3: Quality.NOT_FOUND,
-    4: Quality.DEVICE_FAULT,
-    8: Quality.DEVICE_FAULT,
-}
-"""Modbus exceptions: illegal function, address, value; device failure, memory parity. Others: it is only busy."""
 FROZEN_AFTER_MS = 300_000
 STILL_LOOKS = 5
 """So often, at least, must a lively point have shown the same before it counts as frozen."""
-
-
-def failure_flags(exception_code: int | None, *, asked: bool = True) -> int:
-    """The flag of a value whose block did not answer, answered with this Modbus exception, or was not ``asked``."""
-    return int(_REFUSED.get(exception_code or 0, Quality.COMM_FAIL) if asked else Quality.NOT_ASKED)
 
 
 @dataclass(frozen=True, slots=True)

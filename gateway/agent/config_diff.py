@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gateway.config.model import Config
 from gateway.errors import ConfigError
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.languages import in_language
 from gateway.messages.message import Message
 from gateway.records import said_fields

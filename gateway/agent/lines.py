@@ -20,8 +20,9 @@ from gateway.commissioning.line_specs import lag_ms
 from gateway.commissioning.preflight import Ready
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.modbus.connections import Endpoint
-from gateway.fieldbus.specs import FieldLine, LineSpec
+from gateway.fieldbus.specs import FieldLine
+from gateway.fieldbus.wire.connections import Endpoint
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
 from gateway.records import said_fields

@@ -20,7 +20,8 @@ from gateway.commissioning import line_plan
 from gateway.commissioning.preflight import Ready, prepare
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.specs import FieldLine, LineSpec
+from gateway.fieldbus.specs import FieldLine
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread

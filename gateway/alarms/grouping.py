@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.alarms.state import AlarmKey, AlarmState
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.records import GATEWAY

@@ -20,7 +20,8 @@ from gateway.devices.register_block import RegisterBlock
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_failed, no_values
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
@@ -108,7 +109,12 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingV
         for v in values
     ]
     failures = [
-        {"block": str(f.block.label()), "reason": f.reason, "detail": str(f.detail), "exception": f.exception_code}
+        {
+            "block": str(f.block.label()),
+            "reason": f.reason,
+            "detail": str(f.detail),
+            "exception": f.refused and f.refused.code,
+        }
         for f in poll.failures
     ]
     return {"meter": poll.meter, "time": time_ms, "values": shown, "failures": failures}

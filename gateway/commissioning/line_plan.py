@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway.devices.points import Profile
-from gateway.devices.register_block import BITS, RegisterBlock
 from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.diagnosis import line_differences
+from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
@@ -65,7 +66,7 @@ class PlannedMeter:
     of waiting until that is known, then ``probe_ms`` every ``probe_every_ms``."""
 
     meter: str
-    address: int
+    address: Unit
     every_ms: int
     poll_ms: float
     share: float
@@ -135,7 +136,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
         line=spec.name,
         wire=wire,
         meters=tuple(_meter(spec, meter, known) for meter, known in pairs),
-        reads=tuple(_read(known, read) for _, known in pairs for read in known.reads),
+        reads=tuple(_read(spec, known, read) for _, known in pairs for read in known.reads),
         share=share,
         problems=tuple(problems),
         warnings=tuple(warnings),
@@ -178,20 +179,10 @@ def _meter(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> PlannedMeter
     )
 
 
-def _read(known: MeterBudget, read: ReadBudget) -> PlannedRead:
-    reads = tuple(str(_read_name(block)) for block in read.variants)
+def _read(spec: LineSpec, known: MeterBudget, read: ReadBudget) -> PlannedRead:
+    reads = tuple(str(DIALECTS[spec.type].read_name(block)) for block in read.variants)
     sharing = len(known.sharing(read))
     return PlannedRead(known.meter, len(read.block.points), reads, read.needed, sharing, read.time_ms)
-
-
-def _read_name(block: RegisterBlock) -> Message:
-    """Function, length and first address of a read."""
-    function, n, first, model = block.fc, block.count, block.address, block.points[0].model
-    if block.fc in BITS:
-        return Message("read-bits", function=function, n=n, first=first)
-    if model is not None:
-        return Message("read-registers-of-model", function=function, n=n, model=model, offset=first)
-    return Message("read-registers", function=function, n=n, first=first)
 
 
 def _overfull(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]], share: float | None) -> Iterator[Problem]:
@@ -249,7 +240,8 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
     worst = min(short, key=lambda read: len(read.variants))
     life_ms, together = spec.answer_life_of(meter), known.sharing(worst)
     shapes = worst.shapes.union(*(read.shapes for read in together))
-    period_s, life_s, read_name = _seconds(meter.period_ms), _seconds(life_ms), _read_name(worst.variants[0])
+    period_s, life_s = _seconds(meter.period_ms), _seconds(life_ms)
+    read_name = DIALECTS[spec.type].read_name(worst.variants[0])
     ways = []
     if spec.type == "modbus-tcp" and len(spec.meters) == 1 and not meter.profile.direct:
         ways.append(Message("budget-way-direct"))

@@ -12,7 +12,7 @@ from gateway.config.serial_settings import serial_settings
 from gateway.config.wire_texts import network, sent_bytes, source_zone
 from gateway.devices.night import Night
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.specs import CLOCK_LIMIT_MS, LineSpec, MeterSpec
+from gateway.fieldbus.wire.line_spec import CLOCK_LIMIT_MS, LineSpec, MeterSpec
 
 CHINA = timezone(timedelta(hours=8))
 """The only zone of the country that HJ 212 is a standard of."""

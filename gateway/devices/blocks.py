@@ -6,7 +6,7 @@ Every protocol has a block and a decoder of its own; what stands above them (pol
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
@@ -38,6 +38,9 @@ class Block(Protocol):
     @property
     def points(self) -> tuple[Point, ...]:
         """All points that it holds, in its order."""
+
+    def only(self, wanted: Container[str]) -> Block:
+        """The same, with the points of these names alone."""
 
     def label(self) -> Message:
         """Its name for people, such as ``function 4, registers 300 to 301``."""

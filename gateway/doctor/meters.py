@@ -11,8 +11,9 @@ from gateway.commissioning import line_specs
 from gateway.doctor.check import CheckContext, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
-from gateway.fieldbus.modbus import serial_port
-from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire import serial_port
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.messages.message import Message
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from gateway.commissioning import line_specs
 from gateway.doctor.check import CheckContext, Finding, at_once, connect, error_message
 from gateway.errors import GatewayError
-from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.open_line import holds
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire import serial_port
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 
 

@@ -1,35 +1,15 @@
-"""Diagnosis of a poll: refusals, missing answers, and line settings that differ from the profile.
-
-Source of the exception codes: MODBUS Application Protocol V1.1b3, §7.
-"""
+"""Diagnosis of a poll: refusals, missing answers, and line settings that differ from the profile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gateway.fieldbus.modbus.link import NO_FRAME
-from gateway.fieldbus.specs import BlockFailure, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import BlockFailure, Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.fieldbus.wire.link import NO_FRAME
 from gateway.messages.message import Message
 from ledger_client.messages import Fact, Said
-
-OTHER_FUNCTION = {1: 2, 2: 1, 3: 4, 4: 3}
-SAYING = (1, 2, 3, 4)
-"""Exceptions that ask for a change of what is asked. The others pass: the device is busy, or a converter is."""
-
-
-def refusal(code: int, function: int) -> Message:
-    """An exception with its usual causes."""
-    instead = OTHER_FUNCTION.get(function, function)
-    if code == 1:
-        return Message("exception-function", function=function, instead=instead)
-    if code == 2:
-        return Message("exception-address", function=function, instead=instead)
-    if code == 3:
-        return Message("exception-count", function=function, instead=instead)
-    if code == 4:
-        return Message("exception-failure", function=function, instead=instead)
-    return Message("exception-other", exception=format(code, "02X"))
 
 
 def block_failed(failure: BlockFailure) -> Message:
@@ -60,8 +40,8 @@ def refused(poll: Poll, protocol: str) -> Said | None:
 
 
 def _lasting(failure: BlockFailure, *, whole: bool) -> bool:
-    alone = whole or len(failure.block.points) == 1 or failure.exception_code in (1, 4)
-    return failure.exception_code in SAYING and alone
+    refused = failure.refused
+    return refused is not None and refused.lasting and (whole or len(failure.block.points) == 1 or not refused.of_place)
 
 
 def no_values(line: LineSpec, meter: MeterSpec, poll: Poll) -> Message:

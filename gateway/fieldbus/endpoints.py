@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from gateway.fieldbus.modbus.errors import FieldbusError
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.errors import FieldbusError
+from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 
 _OWN = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}
@@ -81,7 +82,7 @@ def _joined(group: Sequence[LineSpec]) -> LineSpec:
 
 
 def _distinct(line: LineSpec) -> None:
-    taken: dict[int, str] = {}
+    taken: dict[Unit, str] = {}
     for meter in line.meters:
         if meter.address in taken:
             other = taken[meter.address]

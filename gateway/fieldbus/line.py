@@ -13,15 +13,16 @@ from gateway.fieldbus import open_line
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.meter_state import MeterState
-from gateway.fieldbus.modbus.connections import Endpoint
-from gateway.fieldbus.modbus.errors import FieldbusError, LineDown, PortError, Unreachable
-from gateway.fieldbus.modbus.link import Link
-from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.poll import AttemptResult, PollAttempt
 from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
-from gateway.fieldbus.specs import Alarm, BlockAnswer, LineSpec, Poll
+from gateway.fieldbus.specs import Alarm, BlockAnswer, Poll
+from gateway.fieldbus.wire.connections import Endpoint
+from gateway.fieldbus.wire.errors import FieldbusError, LineDown, PortError, Unreachable
+from gateway.fieldbus.wire.keys import KeyTable, Unit
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.link import Link
 from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
@@ -97,7 +98,7 @@ class Line:
     def _known(self, endpoint: Endpoint | None, before: float | None, armed: bool) -> Endpoint:
         """What is known of the port or address. ``before``: others may have asked until that monotonic moment."""
         if endpoint is None:
-            return Endpoint(shape_table(self.spec, used_until=before, armed=armed))
+            return Endpoint(key_table(self.spec, used_until=before, armed=armed))
         endpoint.table.configure(*_lives(self.spec), self._clock.monotonic())
         if before is not None:
             endpoint.table.used_by_others(before)
@@ -328,12 +329,12 @@ class Line:
         self._alarms.heard(self._monitor)
         self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
 
-    def _learn(self, unit: int, latency_s: float) -> None:
+    def _learn(self, unit: Unit, latency_s: float) -> None:
         for meter in self._meters.values():
             if meter.spec.address == unit:
                 meter.learn(latency_s)
 
-    def _doubt(self, unit: int) -> None:
+    def _doubt(self, unit: Unit) -> None:
         for meter in self._meters.values():
             if meter.spec.address == unit:
                 meter.doubt()
@@ -362,12 +363,12 @@ def _without_fix(said: Said) -> str:
     return said if isinstance(said, str) else said.problem
 
 
-def shape_table(spec: LineSpec, *, used_until: float | None = None, armed: bool = True) -> ShapeTable:
+def key_table(spec: LineSpec, *, used_until: float | None = None, armed: bool = True) -> KeyTable:
     """The shapes of a line, with each meter's answer life."""
-    return ShapeTable(*_lives(spec), used_until=used_until, armed=armed)
+    return KeyTable(*_lives(spec), used_until=used_until, armed=armed)
 
 
-def _lives(spec: LineSpec) -> tuple[float, dict[int, float]]:
+def _lives(spec: LineSpec) -> tuple[float, dict[Unit, float]]:
     """Answer lives in seconds: the longest, and that of each unit."""
     lives = {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
     return max(lives.values()), lives

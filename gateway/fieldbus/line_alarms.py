@@ -11,7 +11,9 @@ from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import Sleepers
-from gateway.fieldbus.specs import Alarm, LineSpec, Poll
+from gateway.fieldbus.specs import Alarm, Poll
+from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
@@ -116,7 +118,7 @@ class LineAlarms:
             for meter in (None, *(meter.name for meter in self._spec.meters)):
                 self._clear(AlarmCode.CRC_RATE, meter, lambda: Message("frames-undamaged", line=line))
 
-    def _damaged(self, unit: int | None) -> None:
+    def _damaged(self, unit: Unit | None) -> None:
         """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
         if (None, AlarmCode.CRC_RATE) in self._raised:
             return

@@ -6,9 +6,9 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 
-from gateway.fieldbus.modbus.connections import OtherMaster
-from gateway.fieldbus.modbus.link import ObservedFrame
-from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
+from gateway.fieldbus.wire.connections import OtherMaster
+from gateway.fieldbus.wire.keys import LONGEST_LIFE_S, STRANGER_S, KeyTable, Unit
+from gateway.fieldbus.wire.link import ObservedFrame
 from ledger_client.formats.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
@@ -33,10 +33,10 @@ class LineMonitor:
     def __init__(
         self,
         line: str,
-        table: ShapeTable,
+        table: KeyTable,
         monotonic: Callable[[], float],
-        learn: Callable[[int, float], None],
-        doubt: Callable[[int], None] = lambda unit: None,
+        learn: Callable[[Unit, float], None],
+        doubt: Callable[[Unit], None] = lambda unit: None,
         *,
         shared: bool = False,
         other_master: OtherMaster | None = None,
@@ -48,14 +48,14 @@ class LineMonitor:
         self._learn, self._doubt = learn, doubt
         self.damage = DamagedFrames()
         self._strangers_from: float | None = None
-        self._wrong: dict[int, list[tuple[float, bytes]]] = {}
+        self._wrong: dict[Unit, list[tuple[float, bytes]]] = {}
 
     def opened(self) -> None:
         """The line is open. Soon after the first time, a frame may answer what an earlier process asked."""
         if self._strangers_from is None:
             self._strangers_from = self._monotonic() + self._table.longest
 
-    def answered(self, frames: int, unit: int) -> None:
+    def answered(self, frames: int, unit: Unit) -> None:
         """So many answers of a unit came whole."""
         for _ in range(frames):
             self.damage.add(unit, damaged=False)
@@ -64,19 +64,19 @@ class LineMonitor:
         """Take bytes that are no expected answer."""
         self.counters[seen.kind] += 1
         log.debug("%s: %s %s", self._line, seen.kind, seen.data.hex(" "))
-        if seen.kind in ("damaged", "doubled") and seen.shape is not None:
-            self._doubt(seen.shape.unit)
+        if seen.kind in ("damaged", "doubled") and seen.key is not None:
+            self._doubt(seen.key[0])
         if seen.kind == "damaged":
-            self.damage.add(seen.shape.unit if seen.shape is not None else None, damaged=True)
-        elif seen.kind == "late" and seen.shape is not None and seen.latency_s is not None:
-            self._table.needed(seen.shape.unit, seen.latency_s, self._monotonic())
-            self._learn(seen.shape.unit, seen.latency_s)
+            self.damage.add(seen.key[0] if seen.key is not None else None, damaged=True)
+        elif seen.kind == "late" and seen.key is not None and seen.latency_s is not None:
+            self._table.needed(seen.key[0], seen.latency_s, self._monotonic())
+            self._learn(seen.key[0], seen.latency_s)
         elif seen.kind == "foreign" and self._strangers_from is not None and self._monotonic() > self._strangers_from:
             self._stranger(seen, self._monotonic())
-        elif seen.kind == "mismatched" and seen.shape is not None:
-            self._mismatched(seen.shape.unit, seen)
+        elif seen.kind == "mismatched" and seen.key is not None:
+            self._mismatched(seen.key[0], seen)
 
-    def wrong_answer(self, unit: int) -> str:
+    def wrong_answer(self, unit: Unit) -> str:
         """The last answer of this unit to what it was not asked, as hex, if it gives such answers; else nothing."""
         last = self._wrong.get(unit, [])
         if len(last) < WRONG_ANSWERS or self._monotonic() - last[0][0] >= WRONG_S:
@@ -88,7 +88,7 @@ class LineMonitor:
         """Quality bits of what is read on this line now, of any unit."""
         return self._shared_flag | int(NOISY) if self.damage.high else self._shared_flag
 
-    def flags_of(self, unit: int) -> int:
+    def flags_of(self, unit: Unit) -> int:
         """Quality bits of what is read from a unit now: damage is its own, another master is the line's."""
         return self._shared_flag | int(NOISY) if self.damage.noisy(unit) else self._shared_flag
 
@@ -118,17 +118,17 @@ class LineMonitor:
         self._other.frame = seen.data[:16].hex(" ").upper()
         if not self._shared:
             self._other.until = now + STRANGER_S
-        if seen.shape is None:
+        if seen.key is None:
             return
         if seen.latency_s is None or seen.latency_s > LONGEST_LIFE_S:
-            self._table.avoid(seen.shape, now)
+            self._table.avoid(seen.key, now)
             return
         text = "%s: unit %d may have taken %.1f s to answer; if it is that slow, set a longer answer_life"
-        log.warning(text, self._line, seen.shape.unit, seen.latency_s, extra={"line": self._line})
-        self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s, now)
-        self._table.use(seen.shape, now)
+        log.warning(text, self._line, seen.key[0], seen.latency_s, extra={"line": self._line})
+        self._table.lengthen(seen.key[0], 1.5 * seen.latency_s, now)
+        self._table.use(seen.key, now)
 
-    def _mismatched(self, unit: int, seen: ObservedFrame) -> None:
+    def _mismatched(self, unit: Unit, seen: ObservedFrame) -> None:
         """Another function or length came in place of our answer. Where another master is known it may be his."""
         now = self._monotonic()
         if now < self._other.until:
@@ -146,18 +146,18 @@ class DamagedFrames:
     """The last thousand frames of a line by unit (None: unknown), and which of them were damaged."""
 
     def __init__(self) -> None:
-        self._last = deque[tuple[int | None, bool]]()
-        self._frames, self._damaged = Counter[int | None](), Counter[int | None]()
+        self._last = deque[tuple[Unit | None, bool]]()
+        self._frames, self._damaged = Counter[Unit | None](), Counter[Unit | None]()
         self._bad = 0
 
-    def add(self, unit: int | None, *, damaged: bool) -> None:
+    def add(self, unit: Unit | None, *, damaged: bool) -> None:
         """One more frame."""
         if len(self._last) == FRAMES:
             self._count(*self._last.popleft(), -1)
         self._last.append((unit, damaged))
         self._count(unit, damaged, 1)
 
-    def _count(self, unit: int | None, damaged: bool, by: int) -> None:
+    def _count(self, unit: Unit | None, damaged: bool, by: int) -> None:
         self._frames[unit] += by
         if damaged:
             self._damaged[unit] += by
@@ -168,13 +168,13 @@ class DamagedFrames:
         """More than 1 % are damaged, and more than one or two by chance."""
         return self._bad > max(2, NOISY_SHARE * len(self._last))
 
-    def noisy(self, unit: int) -> bool:
+    def noisy(self, unit: Unit) -> bool:
         """There is so much damage, and more than 1 % of this unit's own frames are; or their unit is unknown."""
         own = self._damaged[unit] > NOISY_SHARE * self._frames[unit]
         return self.high and (own or self._damaged[None] > 0)
 
     @property
-    def only(self) -> int | None:
+    def only(self) -> Unit | None:
         """The one unit on which all damage is while others answer without; None: there is no such unit."""
         guilty = [unit for unit, count in self._damaged.items() if count]
         others = any(count for unit, count in self._frames.items() if unit not in guilty)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from gateway.clock import Clock
 from gateway.devices.points import Point
-from gateway.devices.read_plan import resolve
-from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.learned_limits import Cuts
-from gateway.fieldbus.modbus.link import Link, Manners, Silence
-from gateway.fieldbus.read_variants import BlockSet, ReadPlan, Shapes, read_plan
-from gateway.fieldbus.specs import BlockAnswer, LineSpec, MeterSpec
-from gateway.fieldbus.sunspec_discovery import Ask, Discovery
+from gateway.fieldbus.dialects import DIALECTS
+from gateway.fieldbus.specs import BlockAnswer
+from gateway.fieldbus.wire.dialect import Ask, BlockSet, Discovery, Keys, LearnedLimits, ReadPlan, Reads
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.fieldbus.wire.link import Link, Manners, Silence
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from ledger_client.formats.senml import Quality
@@ -63,7 +61,7 @@ class MeterState:
         identity: str | None = None,
         *,
         doubts: Callable[[BlockAnswer], bool] | None = None,
-        avoided: Callable[[float], Shapes] = lambda now: frozenset(),
+        avoided: Callable[[float], Keys] = lambda now: frozenset(),
         others_at: Callable[[], float] = lambda: math.inf,
         identity_every_s: float = IDENTITY_EVERY_S,
         armed: bool = True,
@@ -79,11 +77,12 @@ class MeterState:
             direct=line.direct(spec),
         )
         self.heard_at = clock.monotonic()
+        self._dialect = DIALECTS[line.type]
         self._plan: ReadPlan | None = None
         self._search: Discovery | None = None
-        self._cuts: Cuts | None = None
+        self._learned: LearnedLimits | None = None
         self._connection: tuple[Link, int] | None = None
-        self._renewals, self._mapped_at, self._mapped = 0, 0.0, dict[int, int]()
+        self._renewals, self._mapped_at, self._mapped = 0, 0.0, None
         self._proven_at: float | None = None
         self._unproven = False
         self._stranger: str | None = None
@@ -195,41 +194,40 @@ class MeterState:
         if self._plan is None or self._plan.avoid != avoid:
             profile, points = self.spec.profile, self.spec.points
             missing: tuple[Point, ...] = ()
-            if profile.protocol == "sunspec":
-                search = self._search = self._search or Discovery(self.spec.address, direct=self.manners.direct)
+            search = self._search = self._search or self._dialect.discovery(self.line, self.spec)
+            if search is not None:
                 ended = await search.run(ask)
                 if isinstance(ended, Silence):
                     raise Ended(ended.reason, Message("sunspec-discovery", why=ended.detail))
                 if ended is not None:
                     raise Ended("refused", Message("sunspec-no-map"))
-                if search.models != self._mapped:
-                    self._cuts = None
-                self._mapped, self._mapped_at = search.models, self._mapped_at or self.clock.monotonic()
-                missing = tuple(p for p in points if p.model not in search.models)
-                profile, points = search.profile(profile), resolve(points, search.models)
-            if self._cuts is None:
-                self._cuts = Cuts(points)
+                if search.found != self._mapped:
+                    self._learned = None
+                self._mapped, self._mapped_at = search.found, self._mapped_at or self.clock.monotonic()
+                profile, points, missing = search.resolved(profile, points)
+            if self._learned is None:
+                self._learned = self._dialect.learned(points)
             work = partial(
-                read_plan, self.line, self.spec, profile, points, missing,
-                cuts=self._cuts, avoid=avoid, armed=self._armed, along=self._along,
+                self._dialect.plan, self.line, self.spec, profile, points, missing,
+                learned=self._learned, avoid=avoid, armed=self._armed, along=self._along,
             )  # fmt: skip
             self._plan = await in_thread(work, f"plan {self.spec.name}")  # hundreds of isolated points take seconds
         return self._plan
 
-    def learn_reads(self, reads: Sequence[tuple[RegisterBlock, RegisterBlock, int | None]]) -> None:
+    def learn_reads(self, reads: Reads) -> None:
         """Take what a poll's reads taught; the next poll is planned anew when that changes anything."""
-        if self._cuts is not None and self._cuts.note(reads, self.clock.monotonic()):
-            holes = ", ".join(self._cuts.holes) or "none"
+        if self._learned is not None and self._learned.note(reads, self.clock.monotonic()):
+            holes = ", ".join(self._learned.holes) or "none"
             text = "%s: rejects some reads, polled in others from now on; points that it does not have: %s"
             log.warning(text, self.spec.name, holes, extra={"line": self.line.name, "meter": self.spec.name})
             if self._along and self._plan is not None and any(block.who for block in self._plan.blocks):
-                self._along, self._cuts = False, None  # it may be the identity alone that it does not give along
+                self._along, self._learned = False, None  # it may be the identity alone that it does not give along
             self._plan = None
 
     @property
     def holes(self) -> tuple[Point, ...]:
         """Points that the device refused again and again; they are tried once a day."""
-        return self._cuts.missing() if self._cuts is not None else ()
+        return self._learned.missing() if self._learned is not None else ()
 
     @property
     def unasked(self) -> tuple[str, ...]:
@@ -244,9 +242,9 @@ class MeterState:
         wanted = {point.name for point in self.spec.points if point.kind != "scale"}
         return tuple(p.name for block in blocks for p in block.block.points if p.name in wanted)
 
-    def _starved(self, block: BlockSet, avoid: Shapes) -> bool:
+    def _starved(self, block: BlockSet, avoid: Keys) -> bool:
         """It needs one shape, or two on a line that is known to be shared."""
-        return len({r.shape[1:] for r in block.requests} - avoid) < (2 if self.line.shared else 1)
+        return len({q.key[1:] for q in block.questions} - avoid) < (2 if self.line.shared else 1)
 
     def prefer(self, hungry: BlockSet) -> None:
         """A block that found no shape in time: in the next poll it comes before those that took them."""
@@ -267,12 +265,12 @@ class MeterState:
             other = True
         if other:
             self._connection, self._proven_at, self._mapped_at = connection, None, 0.0
-            if self.spec.profile.protocol == "sunspec":
+            if self._search is not None:
                 self._plan = self._search = None
         elif self._proven_at is not None:
             counts_s = OUTAGE_S if renewed else IDENTITY_EVERY_S
             if now - self.heard_at > OUTAGE_S + self.spec.period_ms / 1000 or now - self._proven_at > counts_s:
                 self._proven_at = None
-        if self._cuts is not None and self._cuts.retry(now):
+        if self._learned is not None and self._learned.retry(now):
             self._plan = None
         return other

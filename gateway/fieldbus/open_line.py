@@ -8,14 +8,16 @@ from functools import partial
 
 from serial.rs485 import RS485Settings
 
-from gateway.fieldbus.modbus import rtu_link, serial_port
-from gateway.fieldbus.modbus.connections import Connections
-from gateway.fieldbus.modbus.errors import not_connected
-from gateway.fieldbus.modbus.frames import char_seconds, t35_seconds
-from gateway.fieldbus.modbus.link import Link, Witness
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.modbus.tcp_link import TcpLink
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire import serial_port, stream_link
+from gateway.fieldbus.wire.connections import Connections
+from gateway.fieldbus.wire.errors import not_connected
+from gateway.fieldbus.wire.framing import Framing
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.link import Link, Witness
+from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -24,7 +26,7 @@ SETTLE_S = 0.05
 """What a device or adapter still had to say comes within this time after opening."""
 
 
-async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections | None = None) -> Link:
+async def connect(spec: LineSpec, table: KeyTable, witness: Witness, connections: Connections | None = None) -> Link:
     """Open the line.
 
     Args:
@@ -36,16 +38,17 @@ async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connectio
         PortError: the serial port cannot be opened.
         LineDown: the network connection cannot be opened.
     """
-    if spec.type == "modbus-tcp":
+    framing = DIALECTS[spec.type].framing
+    if framing is None:
         delay_ms = max(meter.profile.connect_delay_ms for meter in spec.meters)
         host, tcp_port = str(spec.host), spec.tcp_port or 502
         tcp = TcpLink(host, tcp_port, table, witness, delay_ms / 1000, connections=connections)
         await tcp.connect()
         return tcp
-    if spec.type == "modbus-rtu":
-        link = rtu_link.RtuLink(await _serial(spec), table, witness, echo=spec.echo)
+    if spec.port is not None:
+        link = stream_link.StreamLink(await _serial(spec), framing, table, witness, echo=spec.echo)
     else:
-        link = await _over_tcp(spec, table, witness, connections or Connections())
+        link = await _over_tcp(spec, framing, table, witness, connections or Connections())
     try:
         await link.settle(SETTLE_S)
     except BaseException:
@@ -54,12 +57,16 @@ async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connectio
     return link
 
 
-async def _over_tcp(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections) -> rtu_link.RtuLink:
+async def _over_tcp(
+    spec: LineSpec, framing: Framing, table: KeyTable, witness: Witness, connections: Connections
+) -> stream_link.StreamLink:
     begun = asyncio.get_running_loop().time()
     port = await _device_server(spec)
     connections.opened(asyncio.get_running_loop().time() - begun)
     again = partial(_device_server, spec)
-    return rtu_link.RtuLink(port, table, witness, echo=spec.echo, reconnect=again, connections=connections)
+    return stream_link.StreamLink(
+        port, framing, table, witness, echo=spec.echo, reconnect=again, connections=connections
+    )
 
 
 def direction_of(spec: LineSpec) -> RS485Settings | None:
@@ -71,7 +78,7 @@ def direction_of(spec: LineSpec) -> RS485Settings | None:
     return RS485Settings(delay_before_tx=before_s, delay_before_rx=after_s)
 
 
-async def _serial(spec: LineSpec) -> rtu_link.Port:
+async def _serial(spec: LineSpec) -> stream_link.Port:
     """Opening and the search for other holders may block for a while, so a thread does it."""
     loop = asyncio.get_running_loop()
     settings = spec.baudrate, spec.parity, spec.stopbits, direction_of(spec)
@@ -83,15 +90,15 @@ async def _serial(spec: LineSpec) -> rtu_link.Port:
         raise
 
 
-def _close_late(opened: asyncio.Future[rtu_link.Port]) -> None:
+def _close_late(opened: asyncio.Future[stream_link.Port]) -> None:
     if not opened.cancelled() and opened.exception() is None:
         opened.result().close()
 
 
-async def _device_server(spec: LineSpec) -> rtu_link.Port:
+async def _device_server(spec: LineSpec) -> stream_link.Port:
     char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
     try:
-        return await rtu_link.connect(
+        return await stream_link.connect(
             str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate)
         )
     except OSError as error:

@@ -12,18 +12,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from gateway.devices.decode import decode
+from gateway.devices.blocks import Block
 from gateway.devices.points import Point
-from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.diagnosis import refusal
-from gateway.fieldbus.learned_limits import ILLEGAL, Read, read_of
+from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.meter_state import Ended, MeterState
-from gateway.fieldbus.modbus.errors import LineDown, Unreachable
-from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
-from gateway.fieldbus.modbus.link import TWO_ANSWERS, Answer, Link, Outcome, Refusal, Silence
-from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S
-from gateway.fieldbus.read_variants import BlockSet, ReadPlan
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.wire.dialect import BlockSet, Dialect, ReadPlan
+from gateway.fieldbus.wire.errors import LineDown, Unreachable
+from gateway.fieldbus.wire.framing import Refused
+from gateway.fieldbus.wire.keys import LONGEST_LIFE_S, Question
+from gateway.fieldbus.wire.link import TWO_ANSWERS, Answer, Link, Outcome, Refusal, Silence
 from gateway.messages.message import Message
 from gateway.process.heartbeats import beat
 from ledger_client.formats.senml import Quality
@@ -31,7 +29,6 @@ from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.fieldbus")
 
-ILLEGAL_ADDRESS = 2
 READ_MORE_S = 10.0  # a lost connection is made anew, a line that is not quiet is waited for
 SILENT = Message("poll-meter-silent")
 STOPPING = Message("poll-gateway-stopping")
@@ -71,9 +68,9 @@ class PollAttempt:
         self.meter, self.link, self.due_ms, self.probe, self.patient = meter, link, due_ms, probe, patient
         self.answers: list[tuple[int, BlockAnswer]] = []
         self.failures: list[BlockFailure] = []
-        self.reads: list[tuple[RegisterBlock, RegisterBlock, int | None]] = []
+        self.reads: list[tuple[Block, Block, Refused | None]] = []
         self.left: Sequence[BlockSet] | None = None
-        self.identity_words: dict[Read, list[str]] = {}
+        self.identity_words: dict[int, list[str]] = {}
         self.questioned = False
         """What it has read counts only once it is known again who answers."""
         self.spoke = False
@@ -101,8 +98,8 @@ class PollAttempt:
                 return self._attempt(ended.reason, ended.detail)
             except LineDown as error:
                 return self._attempt("line-down", self._lost(error))
-            self.failures += _not_there(plan.missing)
-            self.failures += [_hole(point) for point in self.meter.holes]
+            self.failures += self._not_there(plan.missing)
+            self.failures += [self._hole(point) for point in self.meter.holes]
             self.left = plan.blocks
         elif other:
             self._give_up("line-down", Message("poll-connection-replaced"))
@@ -128,18 +125,18 @@ class PollAttempt:
             return self._dropped(reason, detail)
         return self._attempt(reason, detail) if self.left is None else self._finished(reason, detail)
 
-    async def ask(self, requests: Sequence[Request]) -> Outcome:
+    async def ask(self, questions: Sequence[Question]) -> Outcome:
         """One read, of those without which there is none of a block."""
-        outcome = await self._ask(requests)
+        outcome = await self._ask(questions)
         if isinstance(outcome, Silence) and outcome.until is not None and self._can_wait(outcome.until):
             raise _Waits(outcome.until)
         return outcome
 
-    async def _ask(self, requests: Sequence[Request]) -> Outcome:
+    async def _ask(self, questions: Sequence[Question]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
         manners = self.meter.manners_now()
         beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
-        outcome = await self.link.read(requests, manners)
+        outcome = await self.link.read(questions, manners)
         if isinstance(outcome, Silence):
             if outcome.reason == "timeout":
                 self.silences += 1
@@ -199,26 +196,25 @@ class PollAttempt:
     async def _identity(self, plan: ReadPlan) -> str | None:
         """Read who the meter is; None when it does not tell."""
         for block in plan.identity:
-            if read_of(block.block) not in self.identity_words:
-                answer = await self._ask_who(block.requests)
+            if block.block.key not in self.identity_words:
+                answer = await self._ask_who(block.questions)
                 names = self.meter.spec.profile.identity
-                words = _words(block.asked(answer.request), answer.registers(), names) if answer else []
-                self.identity_words[read_of(block.block)] = words
+                words = block.said(answer.question, answer.raw(), names) if answer else []
+                self.identity_words[block.block.key] = words
+            if plan.first_only and self.identity_words[block.block.key]:
+                break
         said = [word for words in self.identity_words.values() for word in words]
-        number = self.meter.spec.profile.identity_object
-        if number is not None:
-            request = identification_object(self.meter.spec.address, number)
-            if (answer := await self._ask_who((request,))) and (text := object_text(answer.data, number)):
-                said.append(f"object {number:#x}={text}")
+        if plan.object is not None and (answer := await self._ask_who((plan.object.question,))):
+            said += [f"{plan.object.name}={text}"] if (text := plan.object.text(answer.data)) else []
         await self.link.quiet()
         if self.link.voided:
             self.link.voided.clear()
             raise Ended("timeout", Message("poll-identity", why=TWO_ANSWERS))
         return ", ".join(said) or None
 
-    async def _ask_who(self, requests: Sequence[Request]) -> Answer | None:
+    async def _ask_who(self, questions: Sequence[Question]) -> Answer | None:
         """One identity read; None when the meter refuses it. Silence ends the poll."""
-        outcome = await self.ask(requests)
+        outcome = await self.ask(questions)
         if isinstance(outcome, Silence):
             if outcome.reason == "no-shape":
                 self.meter.refuse_stranger()
@@ -229,7 +225,7 @@ class PollAttempt:
         """One block; once more, in another shape, when its answer is doubted. A second read that fails is no failure of
         the poll: its block has answered. False: it waits for a shape."""
         read = self._block_twice if self.meter.line.shared else self._block
-        outcome = await read(block, block.requests)
+        outcome = await read(block, block.questions)
         if isinstance(outcome, Silence) and outcome.until is not None and self._can_wait(outcome.until):
             self.until = min(self.until, outcome.until)
             return False
@@ -251,7 +247,7 @@ class PollAttempt:
         counts."""
         if not block.who:
             return True
-        words = _words(block.asked(answer.request), answer.registers(), self.meter.spec.profile.identity)
+        words = block.said(answer.question, answer.raw(), self.meter.spec.profile.identity)
         if not words or self.meter.recognise(", ".join(words)):
             return True
         self._question()
@@ -261,7 +257,7 @@ class PollAttempt:
         self.questioned = True
         self.identity_words.clear()
 
-    async def _block(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
+    async def _block(self, block: BlockSet, questions: Sequence[Question]) -> Outcome:
         """Ask for one block, unless nothing can come of it."""
         if self.down is not None:
             return Silence("line-down", self.down)
@@ -270,23 +266,21 @@ class PollAttempt:
         if self.silences and self.silences >= (1 if self.probe else self.meter.patience):
             return Silence("timeout", SILENT)
         try:
-            return await self._ask(requests)
+            return await self._ask(questions)
         except LineDown as error:
             return Silence("line-down", self._lost(error))
 
-    async def _block_twice(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
+    async def _block_twice(self, block: BlockSet, questions: Sequence[Question]) -> Outcome:
         """On a shared line: two answers of two shapes, with the same witness in both."""
-        first = await self._block(block, requests)
+        first = await self._block(block, questions)
         if not isinstance(first, Answer):
             return first
-        second = await self._block(block, requests)
+        second = await self._block(block, questions)
         if isinstance(second, Silence):
             return replace(second, until=None)  # the first answer does not keep
         if not isinstance(second, Answer):
             return second
-        witnesses = [
-            _words(block.asked(a.request), a.registers(), self.meter.spec.profile.identity) for a in (first, second)
-        ]
+        witnesses = [block.said(a.question, a.raw(), self.meter.spec.profile.identity) for a in (first, second)]
         if not witnesses[0]:
             return Silence("shared", Message("poll-no-identity-point"))
         if witnesses[0] != witnesses[1] or first.number in self.link.voided:
@@ -297,18 +291,18 @@ class PollAttempt:
         """Take what a read came to; gives the answer if it was one."""
         if isinstance(outcome, Answer):
             completed_ms = self.meter.clock.at_ms(outcome.completed)
-            asked = block.asked(outcome.request)
+            asked = block.asked(outcome.question)
             self.reads.append((block.bare(block.block), asked, None))
-            answer = BlockAnswer(block.bare(asked), outcome.registers(), completed_ms)
+            answer = BlockAnswer(block.bare(asked), outcome.raw(), completed_ms)
             self.answers.append((outcome.number, answer))
             if self.meter.doubted:
                 self._question()
             return answer
         if isinstance(outcome, Refusal):
-            if outcome.code in ILLEGAL and not outcome.doubtful:
-                self.reads.append((block.bare(block.block), block.asked(outcome.request), outcome.code))
-            detail = refusal(outcome.code, outcome.request.function)
-            self.failures.append(BlockFailure(block.bare(block.block), "refused", detail, outcome.code))
+            refused = outcome.refused
+            if refused.of_place and not outcome.doubtful:
+                self.reads.append((block.bare(block.block), block.asked(outcome.question), refused))
+            self.failures.append(BlockFailure(block.bare(block.block), "refused", refused.said, refused))
         else:
             if outcome.reason == "no-shape":
                 self.meter.prefer(block)
@@ -353,31 +347,26 @@ class PollAttempt:
         alive = True if self.spoke else False if missed == "timeout" else None
         return AttemptResult(poll, alive, self.down, self.unreachable)
 
+    def _not_there(self, points: tuple[Point, ...]) -> list[BlockFailure]:
+        """The points of models that a SunSpec device does not have: not found."""
+        if not points:
+            return []
+        models = tuple(map(str, sorted({p.model for p in points if p.model is not None})))
+        block = self._dialect.unread(points)
+        refused = self._dialect.hole(points[0])._replace(said=Message("poll-no-model", models=models))
+        return [BlockFailure(block, "refused", refused.said, refused)]
+
+    def _hole(self, point: Point) -> BlockFailure:
+        """A point that the device refused again and again."""
+        block = self._dialect.unread((point,))
+        refused = self._dialect.hole(point)
+        return BlockFailure(block, "refused", refused.said, refused)
+
+    @property
+    def _dialect(self) -> Dialect:
+        return DIALECTS[self.meter.line.type]
+
     def _lost(self, error: LineDown) -> Said:
         """The line broke off under a read."""
         self.down, self.unreachable = error.said, isinstance(error, Unreachable)
         return error.said
-
-
-def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
-    """The points of models that a SunSpec device does not have: not found."""
-    if not points:
-        return []
-    models = tuple(map(str, sorted({p.model for p in points if p.model is not None})))
-    block = RegisterBlock(points[0].fc, 0, 0, points, (0,) * len(points))
-    return [BlockFailure(block, "refused", Message("poll-no-model", models=models), ILLEGAL_ADDRESS)]
-
-
-def _hole(point: Point) -> BlockFailure:
-    block = RegisterBlock.over(point.fc, point.address, point.registers, (point,))
-    return BlockFailure(block, "refused", refusal(ILLEGAL_ADDRESS, block.fc), ILLEGAL_ADDRESS)
-
-
-def _words(block: RegisterBlock, registers: tuple[int, ...], names: Sequence[str]) -> list[str]:
-    """The points of these names as ``name=value``; what the device leaves blank tells nothing."""
-    words = []
-    for point, own in block.slices(registers):
-        value = decode(point, own).value if point.name in names else None
-        if value not in (None, "", 0):
-            words.append(f"{point.name}={value}")
-    return words

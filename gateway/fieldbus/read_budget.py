@@ -6,22 +6,18 @@ time is its profile's ``latency_ms``, else ``LATENCY_MS``, and its pause is adde
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.devices.read_plan import plan
-from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.modbus.frames import BITS, char_seconds, t35_seconds
-from gateway.fieldbus.read_variants import BlockSet, latency_ms, limits, read_plan, shapes_occupied
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.devices.blocks import Block
+from gateway.fieldbus.dialects import DIALECTS
+from gateway.fieldbus.wire.dialect import BlockSet, Keys
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 
 FULL, NEARLY_FULL = 1.0, 0.8
 IDENTITY_OFTEN_S, IDENTITY_SELDOM_S, IDENTITY_SHARE = 60.0, 3600.0, 0.01
 TUNNEL_LATENCY_MS = 1000.0
 """What a read over radio or GPRS takes at least."""
-IDENTITY_OBJECT_BYTES = 32
-"""About so much says who a device is that tells it by function 43."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +25,13 @@ class ReadBudget:
     """One block: its variants of the ``needed`` ones, and the mean time of a read over them, in ms. It keeps
     ``occupied`` shapes from being asked again."""
 
-    block: RegisterBlock
-    variants: tuple[RegisterBlock, ...]
+    block: Block
+    variants: tuple[Block, ...]
+    shapes: Keys
+    """What its variants can be told by."""
     needed: int
     occupied: float
     time_ms: float
-
-    @property
-    def shapes(self) -> frozenset[tuple[int, int]]:
-        """What its variants can be told by."""
-        return frozenset(variant.shape for variant in self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +75,6 @@ def budget(line: LineSpec) -> LineBudget:
     return LineBudget(line.name, meters, sum(meter.share for meter in meters))
 
 
-def read_ms(line: LineSpec, block: RegisterBlock, device_ms: float) -> float:
-    """The time of one read on the line in ms, of which the device takes ``device_ms``; over TCP only that."""
-    if line.type == "modbus-tcp":
-        return device_ms
-    data = math.ceil(block.count / 8) if block.fc in BITS else 2 * block.count
-    char_s = char_seconds(line.baudrate, line.parity, line.stopbits)
-    return ((13 + data) * char_s + 2 * t35_seconds(line.baudrate)) * 1000 + device_ms
-
-
 def identity_every_s(line: LineSpec) -> float:
     """How often it is read who each meter of this line is: every minute where all of these reads take less than 1 % of
     its time, else once an hour."""
@@ -99,28 +83,24 @@ def identity_every_s(line: LineSpec) -> float:
 
 
 def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
-    profile = meter.profile
-    points = [point for point in profile.points if point.name in profile.identity]
-    reads = list(plan(points, limits(line, profile, 1)))
-    if profile.identity_object is not None:
-        reads.append(RegisterBlock.over(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
-    more_ms = profile.pause_ms + (TUNNEL_LATENCY_MS if line.far else 0)
-    return sum(read_ms(line, block, latency_ms(profile)) + more_ms for block in reads)
+    more_ms = meter.profile.pause_ms + (TUNNEL_LATENCY_MS if line.far else 0)
+    return sum(read_ms + more_ms for read_ms in DIALECTS[line.type].identity_ms(line, meter))
 
 
 def _meter(line: LineSpec, meter: MeterSpec) -> MeterBudget:
-    reads = []
-    for model in sorted({p.model for p in meter.points}, key=lambda m: m or 0):
-        points = [p for p in meter.points if p.model == model]
-        found = read_plan(line, meter, meter.profile, points, along=meter.profile.protocol != "sunspec")
+    dialect, reads = DIALECTS[line.type], list[ReadBudget]()
+    for points in dialect.planned_apart(meter):
+        found = dialect.plan(line, meter, meter.profile, points, along=meter.profile.protocol != "sunspec")
         reads += [_read(line, meter, blocks, found.k) for blocks in found.blocks]
     pauses = meter.profile.pause_ms * max(0, len(reads) - 1)
     poll_ms = sum(read.time_ms for read in reads) + pauses
-    share = 0.0 if line.type == "modbus-tcp" else poll_ms / meter.period_ms
+    share = 0.0 if dialect.framing is None else poll_ms / meter.period_ms
     return MeterBudget(meter.name, tuple(reads), poll_ms, share)
 
 
 def _read(line: LineSpec, meter: MeterSpec, blocks: BlockSet, needed: int) -> ReadBudget:
-    device_ms, occupied = latency_ms(meter.profile), shapes_occupied(line, meter)
-    mean = sum(read_ms(line, variant, device_ms) for variant in blocks.variants) / len(blocks.variants)
-    return ReadBudget(blocks.bare(blocks.block), blocks.variants, needed, occupied, mean)
+    dialect = DIALECTS[line.type]
+    device_ms, occupied = dialect.latency_ms(meter.profile), dialect.occupied(line, meter)
+    mean = sum(dialect.read_ms(line, variant, device_ms) for variant in blocks.variants) / len(blocks.variants)
+    keys = frozenset(question.key[1:] for question in blocks.questions)
+    return ReadBudget(blocks.bare(blocks.block), blocks.variants, keys, needed, occupied, mean)

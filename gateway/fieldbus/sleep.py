@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from gateway.devices.night import Night
 from gateway.fieldbus.poll import AttemptResult
-from gateway.fieldbus.specs import MeterSpec
+from gateway.fieldbus.wire.line_spec import MeterSpec
 from gateway.messages.message import Message
 
 NEARLY_NONE = 0.01

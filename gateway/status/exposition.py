@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from gateway.alarms.checks import certificate_end, certificate_files, newest_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.fieldbus.specs import MeterSpec
+from gateway.fieldbus.wire.line_spec import MeterSpec
 from gateway.messages.alarm_kinds import SEVERITIES
 from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread

@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from firmware_sim.cli.app import main
-from firmware_sim.meters.answer_faults import KINDS
+from firmware_sim.meters.emission_station import FACTORS
 from firmware_sim.plant.quantities import QUANTITIES
-from firmware_sim.scenario.load import KNOWN, load_scenario
+from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
+from firmware_sim.scenario.load import ALL_KINDS, KNOWN, load_scenario
 from firmware_sim.scenario.schema import (
     BatteryTable,
     ChoiceTable,
@@ -234,10 +235,13 @@ def test_the_documentation_names_every_key_fault_and_quantity() -> None:
         ChoiceTable,
         NoiseTable,
         SecondMasterTable,
+        Hj212Table,
+        StationTable,
     )
     keys = {field.alias or name for table in tables for name, field in table.model_fields.items()}
     assert keys | set(FileTable.model_fields) | set(KNOWN) <= words
-    for kind in KINDS.values():
+    assert set(FACTORS) <= words
+    for kind in ALL_KINDS.values():
         assert {field.name for field in fields(kind) if field.init} <= words
     stems = {re.sub(r"_l\d+$", "", name) for name in QUANTITIES}
     assert stems <= words

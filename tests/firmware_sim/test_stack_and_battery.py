@@ -25,6 +25,7 @@ from firmware_sim.plant.model import Plant, PlantSpec, State
 from firmware_sim.plant.quantities import QUANTITIES, Scene
 from firmware_sim.plant.stack import AIR_CO2, AIR_O2, FLOW_NOISE, GAS_NOISE, StackSpec, gas_of
 from firmware_sim.scenario.load import load_scenario
+from firmware_sim.scenario.schema import TcpTable
 from gateway.devices.profile import parse_profile
 from tests.firmware_sim.sim_bench import PATIENCE_S
 
@@ -221,6 +222,7 @@ def test_the_log_of_the_months_plants_has_what_the_plant_held(site: tuple[socket
     entries = {entry["meter"]: entry for entry in map(json.loads, log.read_text().splitlines())}
     scenario = load_scenario(MONTH)
     (bus,) = scenario.buses
+    assert isinstance(bus, TcpTable)
     steps = {"pressure": 0.1, "temperature": 0.1, "flow": 0.1, "state_of_charge": 0.1}
     plant = Plant(scenario.plant)
     for table in bus.meter:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TREES = {
-    "gateway": ("gateway/errors.py", "gateway/fieldbus/modbus/errors.py"),
+    "gateway": ("gateway/errors.py", "gateway/fieldbus/wire/errors.py"),
     "ledger_client": ("ledger_client/errors.py",),
 }
 ROOTS = {"gateway": "GatewayError", "ledger_client": "LedgerClientError"}

@@ -28,8 +28,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "process": {"messages", "."},
         "devices": set(),
         "config": {"devices"},
-        "fieldbus.modbus": {"devices"},
-        "fieldbus": {"devices", "fieldbus.modbus"},
+        "fieldbus.wire": {"devices"},
+        "fieldbus.modbus": {"devices", "fieldbus.wire"},
+        "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus"},
         "fieldbus.listening": set(),
         "storage": set(),
         "storage.registers": {"storage"},
@@ -49,10 +50,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "accounting.figures": {"storage", "storage.registers", "accounting"},
         "accounting.certified": {"config", "accounting", "accounting.figures"},
-        "acquisition": {"devices", "config", "fieldbus", "storage"},
+        "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {
             "config",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "accounting",
@@ -68,7 +70,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "status": {
             "devices",
             "config",
-            "fieldbus",
+            "fieldbus.wire",
             "storage",
             "storage.capacity",
             "storage.recovery",
@@ -81,7 +83,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "commissioning": {
             "devices",
             "config",
-            "fieldbus.modbus",
+            "fieldbus.wire",
             "fieldbus",
             "recording",
             "anchoring",
@@ -89,7 +91,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "doctor": {
             "config",
-            "fieldbus.modbus",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "storage.capacity",
@@ -141,7 +143,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "agent": {
             "devices",
             "config",
-            "fieldbus.modbus",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "storage.recovery",
@@ -178,6 +180,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "cli": {
             "devices",
             "config",
+            "fieldbus.wire",
             "fieldbus",
             "storage",
             "storage.capacity",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from gateway.devices.read_plan import bits_per_char, silence_ms
-from gateway.fieldbus.modbus.errors import BadFrame, NotARead
+from gateway.fieldbus.wire.errors import BadFrame, NotARead
+from gateway.fieldbus.wire.link import Answer
 from gateway.messages.message import Message
 
 BITS, REGISTERS = (1, 2), (3, 4)
@@ -105,24 +105,31 @@ class Request:
     def answer_mbap(self) -> tuple[bytes, int]:
         """What stands between transaction id and data in the Modbus TCP packet that answers this, and the length of
         that packet; nothing and -1 where the question does not tell them."""
-        unit, function, byte_count = self.shape
+        unit, function, byte_count = self.key
         if not 0 <= byte_count <= 0xFF:
             return b"", -1
         return struct.pack(">HHBBB", 0, 3 + byte_count, unit, function, byte_count), 9 + byte_count
 
     @cached_property
-    def shape(self) -> Shape:
+    def key(self) -> Shape:
+        """All that its answer will say of it."""
         if self.function in BITS:
             return Shape(self.unit, self.function, (self.count + 7) // 8)
         if self.function in REGISTERS:
             return Shape(self.unit, self.function, 2 * self.count)
         return Shape(self.unit, self.function, -1)
 
-    def decode(self, data: bytes) -> tuple[int, ...]:
-        """Registers (functions 1 and 2: bits, 0 or 1) from the data bytes of an answer of this request's shape."""
+    def content(self, data: bytes) -> tuple[int, ...]:
+        """Registers (functions 1 and 2: bits, 0 or 1) from the data bytes of an answer with this request's key."""
         if self.function in BITS:
             return tuple(data[i // 8] >> i % 8 & 1 for i in range(self.count))
         return struct.unpack(f">{len(data) // 2}H", data)
+
+
+def registers_of(answer: Answer) -> tuple[int, ...]:
+    """The registers of an answer to one of our requests; for functions 1 and 2 bits."""
+    assert isinstance(answer.question, Request)
+    return answer.question.content(answer.data)
 
 
 def parse_request(frame: bytes) -> Request:
@@ -233,16 +240,6 @@ def request_length(head: bytes | bytearray) -> int | None:
     return _REQUEST_LENGTH.get(function, 0)
 
 
-def char_seconds(baudrate: int, parity: str = "N", stopbits: int = 1) -> float:
-    """Time of one character on the wire (``plan.bits_per_char``)."""
-    return bits_per_char(parity, stopbits) / baudrate
-
-
-def t35_seconds(baudrate: int) -> float:
-    """Silence between two frames (``plan.silence_ms``)."""
-    return silence_ms(baudrate) / 1000
-
-
 def shape_of(head: bytes | bytearray) -> Shape:
     """The shape that an answer with this head has; needs as many bytes as ``answer_length`` does."""
     function = head[1]
@@ -256,13 +253,6 @@ def shape_of(head: bytes | bytearray) -> Shape:
 def shape_to_come(frame: bytes) -> Shape | None:
     """The shape of the answer to another master's read."""
     try:
-        return parse_request(frame).shape
+        return parse_request(frame).key
     except BadFrame:
         return None
-
-
-def shape_answers(shape: Shape, function: int, asked: Shape) -> bool:
-    """A frame of this shape and function byte answers the question: in its very shape, or by an exception."""
-    if function & EXCEPTION:
-        return shape[:2] == asked[:2]
-    return shape == asked

@@ -1,6 +1,6 @@
 """Modbus TCP transactions: which received packet is the answer to the current request, without the connection.
 
-Pure: bytes and monotonic seconds go in, decisions out; ``modbus_tcp`` moves the bytes. A packet is framed by its length
+Pure: bytes and monotonic seconds go in, decisions out; ``tcp_link`` moves the bytes. A packet is framed by its length
 and told by its transaction id; then it is compared with its question in all that it says. Between a Modbus TCP head and
 a serial tail sits a converter that can hand on an old serial answer under the newest transaction id, so a device that
 is not ``direct`` keeps the rule of shapes as well (docs/fieldbus.md).
@@ -12,9 +12,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from gateway.fieldbus.modbus.connections import Connections
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import BITS, EXCEPTION, GATEWAY_SILENT, REGISTERS, Request, Shape
-from gateway.fieldbus.modbus.link import (
+from gateway.fieldbus.wire.connections import Connections
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import (
     NO_ANSWER,
     TWO_ANSWERS,
     Answer,
@@ -24,7 +26,6 @@ from gateway.fieldbus.modbus.link import (
     Silence,
     Witness,
 )
-from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
@@ -52,7 +53,7 @@ class Transactions:
     ``opened`` says that it was. ``voided`` holds the numbers of answers that what came behind them made doubtful.
     """
 
-    def __init__(self, table: ShapeTable, witness: Witness, connections: Connections | None = None) -> None:
+    def __init__(self, table: KeyTable, witness: Witness, connections: Connections | None = None) -> None:
         self.table, self.voided = table, set[int]()
         self._connections = connections or Connections()
         self.decided, self._spoilt = True, False
@@ -100,7 +101,7 @@ class Transactions:
         self._asked[tid % REMEMBERED] = tid, request, now
         self._frame, self._copies, self._seen, self._last, self.decided = None, 0, None, None, False
         if not direct:
-            self.table.use(request.shape, now)
+            self.table.use(request.key, now)
         return packet
 
     def receive(self, data: bytes, now: float) -> None:
@@ -116,13 +117,13 @@ class Transactions:
         assert request is not None, "finish() without a question"
         outcome = self._judge(request)
         if isinstance(outcome, Silence):
-            self.table.silent(request.shape, now)
+            self.table.silent(request.key, now)
             self._timeouts += 1
             self._spoilt = self._spoilt or self._timeouts >= TIMEOUTS
             return outcome
         self._timeouts = 0
         if not self._direct:
-            self.table.use(request.shape, now)
+            self.table.use(request.key, now)
         return outcome
 
     def abandon(self, now: float) -> None:
@@ -135,7 +136,7 @@ class Transactions:
         behind a converter."""
         request, self._request, self.decided = self._request, None, True
         if request is not None:
-            self.table.silent(request.shape, now)
+            self.table.silent(request.key, now)
 
     def _split(self, data: bytes, now: float) -> None:
         """Take the whole packets at the head of the data, and keep the rest for later."""
@@ -175,19 +176,19 @@ class Transactions:
             if frame[8] in GATEWAY_SILENT and not direct:
                 said = Message("answer-gateway-exception", exception=format(frame[8], "02X"))
                 return Silence("timeout", said, request)
-            return Refusal(request, frame[8], self.table.burnt(unit, self._completed))
+            return Refusal(request, refused(frame[8], request.function), self.table.burnt(unit, self._completed))
         shape = _shape(frame)
         if self._copies > 1 and not direct:
             self._witness(ObservedFrame("doubled", frame, shape))
             return Silence("timeout", TWO_ANSWERS, request)
-        if shape == request.shape:
+        if shape == request.key:
             return self._answer(request, frame)
         late = not direct and self._asked_before(shape)
         if not direct:
             self.table.use(shape, self._completed)
         self._witness(ObservedFrame("late" if late else "mismatched", frame, shape))
         self._spoilt = True
-        asked = request.shape
+        asked = request.key
         said = Message(
             "answer-other-shape",
             function=function,
@@ -199,7 +200,7 @@ class Transactions:
 
     def _asked_before(self, shape: Shape) -> bool:
         """An earlier question, be it over another connection, had this shape: a converter may be one answer behind."""
-        if any(asked is not None and asked[1].shape == shape for asked in self._asked):
+        if any(asked is not None and asked[1].key == shape for asked in self._asked):
             return True
         if self.table.young(shape, self._completed) and shape not in self._never_asked:
             return True
@@ -208,8 +209,8 @@ class Transactions:
 
     def _answer(self, request: Request, frame: bytes) -> Answer:
         self._answers += 1
-        self._last = request.shape, self._answers
-        data = frame[HEAD + 2 if request.shape.byte_count >= 0 else HEAD + 1 :]
+        self._last = request.key, self._answers
+        data = frame[HEAD + 2 if request.key.byte_count >= 0 else HEAD + 1 :]
         return Answer(request, data, self._completed, self._answers)
 
     def _nothing(self, request: Request) -> Silence:
@@ -236,7 +237,7 @@ class Transactions:
         self._seen = _OTHER_TRANSACTION
         asked = self._asked[tid % REMEMBERED]
         if asked is not None and asked[0] == tid:
-            self._witness(ObservedFrame("late", frame, asked[1].shape, now - asked[2]))
+            self._witness(ObservedFrame("late", frame, asked[1].key, now - asked[2]))
         else:
             self._witness(ObservedFrame("late", frame))
 

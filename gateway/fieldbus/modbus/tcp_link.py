@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
-from gateway.fieldbus.modbus.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.modbus.errors import LineDown, broken, not_connected
 from gateway.fieldbus.modbus.frames import Request, permit
-from gateway.fieldbus.modbus.link import Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.modbus.mbap import HEAD, Transactions
-from gateway.fieldbus.modbus.reopen import reopened
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.wire.connections import RECONNECT_PAUSE_S, Connections
+from gateway.fieldbus.wire.errors import LineDown, broken, not_connected
+from gateway.fieldbus.wire.keys import KeyTable, Question, Unit
+from gateway.fieldbus.wire.link import Manners, Outcome, Witness, no_key
+from gateway.fieldbus.wire.reopen import reopened
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
@@ -42,7 +43,7 @@ class TcpLink:
         self,
         host: str,
         tcp_port: int,
-        table: ShapeTable,
+        table: KeyTable,
         witness: Witness,
         delay_s: float = 0.0,
         *,
@@ -54,19 +55,20 @@ class TcpLink:
         self._transactions = Transactions(table, witness, self._connections)
         self.generation, self.renewals, self.voided = 0, 0, self._transactions.voided
         self._connection: _Connection | None = None
-        self._ready: dict[int, float] = {}
+        self._ready: dict[Unit, float] = {}
         self._closed = False
 
     async def connect(self) -> None:
         """Open the connection; LineDown, with the reason, when there is none to be had."""
         await self._open(same_device=False)
 
-    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        """Ask one of the requests and wait for its answer; LineDown when the connection is gone.
+    async def read(self, questions: Sequence[Question], manners: Manners) -> Outcome:
+        """Ask one of the questions (``Request``s) and wait for its answer; LineDown when the connection is gone.
 
         A question that meets the end of its connection behind an earlier answer is put once more, in another shape, to
         another connection.
         """
+        requests = cast("Sequence[Request]", questions)
         if self._ready and (wait := self._ready.get(requests[0].unit, 0.0) - self._loop.time()) > 0:
             await asyncio.sleep(wait)
         transactions, met = self._transactions, False
@@ -77,7 +79,7 @@ class TcpLink:
             now = self._loop.time()
             request = transactions.choose(requests, now, direct=manners.direct)
             if request is None:
-                return no_shape(transactions.table, requests, now, closed=met)
+                return no_key(transactions.table, requests, now, closed=met)
             packet = transactions.ask(request, now, direct=manners.direct)
             try:
                 connection.send(packet)

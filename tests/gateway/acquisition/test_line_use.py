@@ -14,8 +14,9 @@ from gateway.commissioning import line_specs
 from gateway.config.model import Config
 from gateway.doctor import run
 from gateway.doctor.check import Finding
-from gateway.fieldbus.modbus.errors import PortError
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.errors import PortError
+from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process import instance_lock
 from tests.gateway.fieldbus.devices import Pty, addresses, bus, refuse
 from tests.support.epochs import epoch, until

@@ -19,12 +19,12 @@ from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.devices.read_plan import Limits, plan, resolve_profile
 from gateway.devices.register_block import RegisterBlock
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Quality, Reading, Value, pack
 from ledger_client.verification.explain import quality_phrases
-from tests.support.register_points import words_of
 from tests.support.samples import START_S, Machine
 
 Q = Quality
@@ -128,7 +128,7 @@ def test_blocks_have_their_own_times_and_those_that_failed_their_own_flags() -> 
         "other": 50,
     }
     for code, flag in ((None, Q.COMM_FAIL), (2, Q.NOT_FOUND), (4, Q.DEVICE_FAULT)):
-        failure = BlockFailure(SECOND, "timeout", "", code)
+        failure = BlockFailure(SECOND, "timeout", "", None if code is None else refused(code, 3))
         value = site.poll(registers(), failures=(failure,), flags=Q.SHARED_LINE)["other"]
         assert value == Value("other", None, "kWh", flag | Q.SHARED_LINE)
 
@@ -216,10 +216,11 @@ def test_the_witness_is_recorded_where_the_configuration_names_it() -> None:
 def test_a_counter_that_falls_is_read_twice_and_both_looks_are_in_the_record() -> None:
     site = Site()
     site.poll(registers(energy=70_000))
-    torn = BlockAnswer(FIRST, registers(energy=65_536), site.clock.now_ms())
+    fallen = registers(energy=65_536)
+    torn = BlockAnswer(FIRST, fallen, site.clock.now_ms())
     assert site.poller.doubts(METER, torn)
     assert not site.poller.doubts(METER, BlockAnswer(FIRST, registers(energy=70_001), site.clock.now_ms()))
-    values = site.poll(words_of(torn.raw), registers(energy=70_002))
+    values = site.poll(fallen, registers(energy=70_002))
     assert values["energy"] == Value("energy", Decimal("700.02"), "kWh", 0, 50)
     assert values["energy.first"] == Value("energy.first", Decimal("655.36"), "kWh", Q.DECODE_ERR)
     assert list(values) == ["voltage", "power", "energy", "energy.first", "state"]
@@ -344,7 +345,7 @@ def _any_poll(site: Site, blocks: Sequence[RegisterBlock], turn: Any, flags: int
     answers, failures = [], []
     for block in blocks:
         if turn.random() < 0.2:
-            failures.append(BlockFailure(block, "timeout", "", turn.choice([None, 2, 4])))
+            failures.append(BlockFailure(block, "timeout", "", turn.choice([None, refused(2, 3), refused(4, 3)])))
             continue
         for _ in range(turn.choice([1, 1, 2])):
             pool = turn.choice([(0,), (0xFFFF,), (0x7FC0,), (0x8000,), (0, 1, 2), tuple(range(65536))])

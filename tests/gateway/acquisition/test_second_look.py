@@ -13,7 +13,7 @@ from gateway.config.bus import Meter
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.records import PollResult
 from ledger_client.formats.senml import Quality, Value
 from tests.gateway.fieldbus.devices import SAFETY_S, Pty, Sent, answer
@@ -56,7 +56,7 @@ def test_a_doubtful_counter_is_read_again_at_once_in_another_shape(tmp_path: Pat
     assert all(v.unit == "kWh" for values in readings for v in values)
     second = next(v for v in readings[2] if v.name == "energy")
     assert second.offset_ms >= 5, "it bears the time of its own look, after the meter's pause"
-    assert counter.asked[2].shape != counter.asked[3].shape
+    assert counter.asked[2].key != counter.asked[3].key
 
 
 async def _read(folder: Path, count: int) -> tuple[list[tuple[Value, ...]], Counter]:

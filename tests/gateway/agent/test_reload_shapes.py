@@ -11,8 +11,8 @@ from gateway.agent.epoch import Epoch
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.modbus.frames import Shape
+from gateway.fieldbus.wire.connections import Endpoint
 from tests.gateway.fieldbus.devices import Pty, addresses
 from tests.support.epochs import running, until
 from tests.support.samples import rewrite, site
@@ -55,7 +55,7 @@ def test_a_reload_keeps_what_it_knows_of_the_shapes_of_an_unchanged_line(tmp_pat
                 rewrite(loaded, change)
                 await reload(epoch)
                 assert endpoint(epoch) is known
-                never_asked = asked[-1][1].shape._replace(byte_count=250)
+                never_asked = asked[-1][1].key._replace(byte_count=250)
                 assert not known.table.young(never_asked, epoch.site.clock.monotonic())
                 name = (PORT, "cellar")[number]
                 await until(lambda name=name: epoch.site.lines[name].last_answered(METER))  # type: ignore[misc]
@@ -63,7 +63,7 @@ def test_a_reload_keeps_what_it_knows_of_the_shapes_of_an_unchanged_line(tmp_pat
         pty.unplug()
         times: dict[Shape, list[float]] = {}
         for at, request in asked:
-            times.setdefault(request.shape, []).append(at)
+            times.setdefault(request.key, []).append(at)
         assert any(len(several) > 1 for several in times.values())
         for several in times.values():
             assert all(later - earlier >= LIFE_S - 0.01 for earlier, later in pairwise(several))
@@ -85,7 +85,7 @@ def test_what_was_asked_by_hand_meanwhile_is_waited_out_by_a_line_that_is_opened
             rewrite(loaded, ('every = "2m"', 'every = "3m"'))
             await reload(epoch)
             assert endpoint(epoch).table is table
-            never_asked = request.shape._replace(byte_count=250)
+            never_asked = request.key._replace(byte_count=250)
             assert table.young(never_asked, epoch.site.clock.monotonic())
         pty.unplug()
 
@@ -103,7 +103,7 @@ def test_a_line_on_another_port_knows_nothing_of_its_shapes(tmp_path: Path) -> N
             rewrite(loaded, (f'port = "{PORT}"', 'port = "rs485-2"'))
             await reload(epoch)
             assert endpoint(epoch) is not known
-            assert endpoint(epoch).table.young(pty.responder.asked[0][1].shape, epoch.site.clock.monotonic())
+            assert endpoint(epoch).table.young(pty.responder.asked[0][1].key, epoch.site.clock.monotonic())
         pty.unplug()
         other.unplug()
 

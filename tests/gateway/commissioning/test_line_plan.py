@@ -20,7 +20,7 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.errors import ConfigError
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry
 from tests.support.samples import site

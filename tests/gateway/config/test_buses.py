@@ -13,7 +13,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.wire_texts import sent_bytes, source_zone
 from gateway.devices.profile import CATALOG
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec
 from tests.gateway.config.refusals import refused
 
 HEAD = '[gateway]\nid = "g"\n\n'

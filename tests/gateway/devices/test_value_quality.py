@@ -20,7 +20,6 @@ from gateway.acquisition.validation import (
     Still,
     clock_flags,
     earns,
-    failure_flags,
     freshness,
     judge,
     raised,
@@ -28,6 +27,9 @@ from gateway.acquisition.validation import (
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile
 from gateway.devices.profile_rules import FLAGS
+from gateway.devices.register_block import RegisterBlock
+from gateway.fieldbus.modbus.exceptions import refused
+from gateway.fieldbus.specs import BlockFailure
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.formats.senml import Quality
 from ledger_client.verification.explain import QUALITY_PHRASES, quality_phrases
@@ -125,7 +127,8 @@ def test_triples_too_give_the_worst_of_their_three() -> None:
     ],
 )  # fmt: skip
 def test_what_became_of_a_block_is_a_flag_of_its_values(code: int | None, flag: Quality) -> None:
-    assert failure_flags(code) == flag
+    block, refusal = RegisterBlock.over(3, 0, 1, ()), None if code is None else refused(code, 3)
+    assert BlockFailure(block, "timeout", "", refusal).flag == flag
 
 
 @pytest.mark.parametrize(

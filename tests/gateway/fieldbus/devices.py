@@ -21,7 +21,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, parse_request
-from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.support.register_points import registers_of, words_of
 
 Sent = list[tuple[float, bytes]]
@@ -35,7 +36,7 @@ def answer(request: Request, data: bytes | None = None) -> bytes:
     """A right answer: the given data bytes, or each register holding its own address."""
     if data is None:
         data = struct.pack(f">{request.count}H", *((request.address + i) & 0xFFFF for i in range(request.count)))
-    return Reply(request.shape, data).encode()
+    return Reply(request.key, data).encode()
 
 
 def refuse(request: Request, code: int = 2) -> bytes:

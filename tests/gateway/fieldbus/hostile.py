@@ -25,7 +25,8 @@ from gateway.config.bus import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Alarm, Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.records import PollResult
 from ledger_client.formats.senml import Value
 from tests.gateway.fieldbus.devices import SAFETY_S

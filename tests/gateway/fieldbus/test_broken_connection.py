@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.fieldbus import open_line
-from gateway.fieldbus.modbus.connections import Connections
-from gateway.fieldbus.modbus.errors import LineDown, Unreachable
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Link, Manners
-from gateway.fieldbus.modbus.rtu_link import RtuLink
-from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.modbus.tcp_link import TcpLink
+from gateway.fieldbus.wire.connections import Connections
+from gateway.fieldbus.wire.errors import LineDown, Unreachable
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Link, Manners
+from gateway.fieldbus.wire.stream_link import StreamLink
 from tests.gateway.fieldbus.devices import SAFETY_S, meter, serving, tcp_line
 from tests.gateway.fieldbus.test_meter_state import Meter, Scripted
 
@@ -29,7 +29,7 @@ def broken(link: Link, error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
         transport: Any = link._connection and link._connection._transport
         transport._fatal_error(error)
         return
-    assert isinstance(link, RtuLink)
+    assert isinstance(link, StreamLink)
     fd, read = link._port.fd, os.read
 
     def fails(what: int, size: int) -> bytes:
@@ -54,7 +54,7 @@ def test_a_connection_that_times_out_or_loses_its_route_has_nobody_at_its_end(
 
         async with serving(talk) as server:
             spec = tcp_line(server.port, meter("one", 1), kind=kind)
-            link = await open_line.connect(spec, ShapeTable(0.1), lambda seen: None, Connections())
+            link = await open_line.connect(spec, KeyTable(0.1), lambda seen: None, Connections())
             reading = asyncio.create_task(link.read([Request(1, 3, 100, 2)], Manners(SAFETY_S)))
             await heard.wait()
             broken(link, OSError(number, os.strerror(number)), monkeypatch)

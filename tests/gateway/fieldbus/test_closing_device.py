@@ -9,12 +9,12 @@ from typing import Literal
 
 import pytest
 
-from gateway.fieldbus.modbus.connections import Connections, Habit
-from gateway.fieldbus.modbus.errors import LineDown
 from gateway.fieldbus.modbus.frames import Request, parse_request
-from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Silence
-from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.modbus.tcp_link import TcpLink
+from gateway.fieldbus.wire.connections import Connections, Habit
+from gateway.fieldbus.wire.errors import LineDown
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Silence
 from tests.gateway.fieldbus.devices import SAFETY_S, Server, answer, meter, packet, patient, running, serving, tcp_line
 from tests.gateway.fieldbus.test_meter_state import Meter
 
@@ -64,8 +64,8 @@ def test_a_device_that_closes_tcp_behind_each_answer_gives_a_reading_at_every_po
     asyncio.run(test())
 
 
-async def _link(server: Server, connections: Connections, table: ShapeTable | None = None) -> TcpLink:
-    link = TcpLink("127.0.0.1", server.port, table or ShapeTable(10.0), lambda seen: None, connections=connections)
+async def _link(server: Server, connections: Connections, table: KeyTable | None = None) -> TcpLink:
+    link = TcpLink("127.0.0.1", server.port, table or KeyTable(10.0), lambda seen: None, connections=connections)
     await link.connect()
     return link
 
@@ -78,7 +78,7 @@ def test_a_question_that_met_the_close_counts_as_asked() -> None:
     async def test() -> None:
         asked: list[Request] = []
         async with serving(closing("modbus-tcp", asked, after_s=0.05)) as server:
-            table, connections = ShapeTable(10.0), Connections()
+            table, connections = KeyTable(10.0), Connections()
             link = await _link(server, connections, table)
             first = await link.read([Request(1, 3, 10, 20)], MANNERS)
             second = await link.read(_variants(100), MANNERS)
@@ -86,8 +86,8 @@ def test_a_question_that_met_the_close_counts_as_asked() -> None:
             lost, put_again = Request(1, 3, 100, 2), Request(1, 3, 100, 3)
             assert isinstance(first, Answer)
             assert isinstance(second, Answer)
-            assert second.request == put_again, "in another shape"
-            assert table.young(lost.shape, now)
+            assert second.question == put_again, "in another shape"
+            assert table.young(lost.key, now)
             assert table.burnt(1, now), "an exception that comes now may be meant for the one that was lost"
             assert connections.transaction == 3
             await link.read([Request(1, 3, 200, 30)], MANNERS)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.fieldbus.endpoints import endpoint_of, merge
-from gateway.fieldbus.modbus.errors import FieldbusError
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.errors import FieldbusError
+from gateway.fieldbus.wire.line_spec import LineSpec
 from tests.gateway.fieldbus.devices import meter
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from typing import cast
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape
-from gateway.fieldbus.modbus.link import Answer, ObservedFrame
-from gateway.fieldbus.modbus.rtu_guard import Guard
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.wire.guard import Guard
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Answer, ObservedFrame
 
 TIMEOUT, LIFE, OUT = 200, 640, 8  # ms
 
@@ -55,7 +57,7 @@ class Line:
     def __init__(self, *, armed: bool, k: int = 4, echo: str = "off") -> None:
         self.k = k
         self.seen: list[ObservedFrame] = []
-        self.guard = Guard(ShapeTable(LIFE / 1000, armed=armed), 0.004, self.seen.append, echo=echo)
+        self.guard = Guard(RTU, KeyTable(LIFE / 1000, armed=armed), 0.004, self.seen.append, echo=echo)
         self.now = 0
         self.number = 0
         self.wire: list[tuple[int, int, bytes]] = []
@@ -77,7 +79,7 @@ class Line:
         self.guard.ask(request, self.now / 1000)
         out = self.now + OUT
         self.guard.sent(out / 1000)
-        self.send(fate, request, out)
+        self.send(fate, cast(Request, request), out)
         deadline = out + TIMEOUT
         while not self.guard.decided and self.wire and self.wire[0][0] <= deadline:
             self.deliver()
@@ -93,8 +95,8 @@ class Line:
                 self.wrong.append((own, number))
 
     def send(self, fate: Fate, request: Request, out: int) -> None:
-        data = self.number.to_bytes(4, "big").ljust(request.shape.byte_count, b"\0")
-        frame = Reply(request.shape, data).encode()
+        data = self.number.to_bytes(4, "big").ljust(request.key.byte_count, b"\0")
+        frame = Reply(request.key, data).encode()
         if fate.echo:
             self.give_back(fate, request.frame, out)
         if fate.kind == "lost":

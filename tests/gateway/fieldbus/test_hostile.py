@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.fieldbus.modbus.link import TWO_ANSWERS
 from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.link import TWO_ANSWERS
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.hostile import POINTS, Case, NotThere, Outcome, run
 from tests.support.register_points import registers_of
@@ -175,10 +175,10 @@ def test_a_second_master_that_takes_all_lengths_of_a_block_is_answered_by_anothe
 
 
 def test_an_exception_is_an_answer_and_one_of_another_function_is_not(outcomes: dict[str, Outcome]) -> None:
-    codes = {f.exception_code for poll in outcomes["exception"].polls for f in poll.failures}
+    codes = {(f.refused and f.refused.code) for poll in outcomes["exception"].polls for f in poll.failures}
     assert 6 in codes
     other = outcomes["wrong-exception"]
-    assert {f.exception_code for poll in other.polls for f in poll.failures} <= {None}
+    assert {(f.refused and f.refused.code) for poll in other.polls for f in poll.failures} <= {None}
 
 
 def test_a_concentrator_that_answers_from_memory_is_flagged(outcomes: dict[str, Outcome]) -> None:

@@ -14,10 +14,10 @@ import pytest
 from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.meter_state import IDENTITY_EVERY_S, MeterState
 from gateway.fieldbus.modbus.frames import Request, Shape
-from gateway.fieldbus.modbus.link import ObservedFrame
-from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.read_budget import identity_every_s
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.wire.keys import KeyTable, Unit
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.fieldbus.wire.link import ObservedFrame
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, meter, rtu_line, running, tcp_line
 from tests.gateway.fieldbus.test_meter_state import Meter, counting
@@ -102,8 +102,8 @@ def test_a_meter_that_never_answers_the_read_behind_its_serial_number_is_not_ask
 
 @pytest.mark.parametrize("kind", ["damaged", "doubled"])
 def test_a_damaged_or_doubled_frame_of_a_meter_is_told(kind: str) -> None:
-    doubted: list[int] = []
-    ear = LineMonitor("line", ShapeTable(3.0), lambda: 0.0, lambda unit, latency: None, doubted.append)
+    doubted: list[Unit] = []
+    ear = LineMonitor("line", KeyTable(3.0), lambda: 0.0, lambda unit, latency: None, doubted.append)
     ear.see(ObservedFrame(kind, b"", Shape(7, 3, 4)))
     ear.see(ObservedFrame("late", b"", Shape(8, 3, 4), 0.5))
     ear.see(ObservedFrame("noise", b""))
@@ -200,7 +200,7 @@ def test_who_it_is_is_read_every_minute_where_that_costs_little() -> None:
     assert "exchanged" in missed
 
 
-def test_a_read_of_who_it_is_that_is_only_due_costs_no_poll_where_it_has_no_shape() -> None:
+def test_a_read_of_who_it_is_that_is_only_due_costs_no_poll_where_it_has_no_key() -> None:
     one = every_minute()
     one.poll()
     one.link.young = lambda request: one.clock.now + 9999 if request.address == WHO else None
@@ -269,7 +269,10 @@ def test_who_it_is_is_not_read_along_where_that_costs_a_read_or_much_time(at: in
     one = Meter(spec)
     one.reader = MeterState(line, spec, one.clock, lambda: False)
     plan = asyncio.run(one.reader.plan(lambda requests: one.link.read(requests, one.reader.manners)))
-    assert [(b.block.address, b.block.count, b.who) for b in plan.blocks] == [(100, 3, ()), (300, 1, ())]
+    assert [(registers_of(b.block).address, registers_of(b.block).count, b.who) for b in plan.blocks] == [
+        (100, 3, ()),
+        (300, 1, ()),
+    ]
 
 
 def test_a_device_that_refuses_who_it_is_along_with_a_block_is_asked_without() -> None:

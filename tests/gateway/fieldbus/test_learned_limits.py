@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from gateway.devices.points import Point, Span
 from gateway.devices.read_plan import Limits, plan
 from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.learned_limits import BLIND_GROUPS, RETRY_S, Cuts
-from gateway.fieldbus.read_variants import read_plan
+from gateway.fieldbus.modbus.exceptions import refused
+from gateway.fieldbus.modbus.learned_limits import BLIND_GROUPS, RETRY_S, Cuts
+from gateway.fieldbus.modbus.read_variants import read_plan
+from gateway.fieldbus.wire.framing import Refused
 from tests.gateway.fieldbus.devices import meter, tcp_line
 from tests.support.register_points import register_point
 
@@ -30,16 +32,16 @@ class Device:
     def __init__(self, lacks: set[int], longest: int = 125) -> None:
         self.lacks, self.longest = lacks, longest
 
-    def code(self, block: RegisterBlock) -> int | None:
+    def said(self, block: RegisterBlock) -> Refused | None:
         if block.count > self.longest:
-            return 3
-        return 2 if self.lacks & set(range(block.address, block.address + block.count)) else None
+            return refused(3, 3)
+        return refused(2, 3) if self.lacks & set(range(block.address, block.address + block.count)) else None
 
 
 def poll(cuts: Cuts, device: Device, now: float = 0.0) -> tuple[bool, list[RegisterBlock]]:
     """One poll: whether the reads changed, and the blocks that answered."""
     blocks = [block for group in cuts.groups for block in plan(group, LIMITS)]
-    codes = [(block, block, device.code(block)) for block in blocks]
+    codes = [(block, block, device.said(block)) for block in blocks]
     return cuts.note(codes, now), [block for block, _, code in codes if code is None]
 
 
@@ -127,7 +129,7 @@ def test_a_variant_that_is_refused_is_asked_no_more_and_another_takes_its_place(
     before = read_plan(line, spec, spec.profile, own, cuts=cuts).blocks[0]
     planned, longer = before.variants[0], before.variants[1]
     for _ in range(3):
-        changed = cuts.note([(planned, planned, None)], 0.0) or cuts.note([(planned, longer, 3)], 0.0)
+        changed = cuts.note([(planned, planned, None)], 0.0) or cuts.note([(planned, longer, refused(3, 3))], 0.0)
     assert changed
     after = read_plan(line, spec, spec.profile, own, cuts=cuts).blocks[0]
     assert longer not in after.variants
@@ -142,5 +144,5 @@ def test_while_nothing_answers_no_variant_is_refused_for_good() -> None:
     cuts = Cuts(own)
     variants = read_plan(line, spec, spec.profile, own, cuts=cuts).blocks[0].variants
     for turn in range(20):
-        cuts.note([(variants[0], variants[1 + turn % (len(variants) - 1)], 2)], 0.0)
+        cuts.note([(variants[0], variants[1 + turn % (len(variants) - 1)], refused(2, 3))], 0.0)
     assert cuts.banned == set()

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
-from gateway.fieldbus.modbus.errors import not_connected
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Shape
-from gateway.fieldbus.modbus.link import NO_FRAME, ObservedFrame
-from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.specs import Alarm, BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.wire.errors import not_connected
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import NO_FRAME, ObservedFrame
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
@@ -113,7 +113,7 @@ def test_strangers_and_damaged_frames() -> None:
     told: list[Alarm] = []
     spec = tcp_line(502, meter("one", 1))
     for shared, expected in ((False, ["stranger", "stranger"]), (True, [])):
-        ear = LineMonitor("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None, shared=shared)
+        ear = LineMonitor("line", KeyTable(3.0), clock.monotonic, lambda unit, latency: None, shared=shared)
         alarms = LineAlarms(replace(spec, shared=shared), told.append)
         ear.opened()
         clock.now += 4
@@ -140,7 +140,7 @@ def refused_poll(*points: int, code: int = 2, answered: bool = False) -> Poll:
     """A poll of which blocks of so many points each were refused."""
     found = meter("a", 1).points[0]
     blocks = [RegisterBlock(3, 300 * n, 2, (found,) * count, (0,) * count) for n, count in enumerate(points, start=1)]
-    failures = tuple(BlockFailure(block, "refused", refusal(code, 3), code) for block in blocks)
+    failures = tuple(BlockFailure(block, "refused", refused(code, 3).said, refused(code, 3)) for block in blocks)
     answers = (BlockAnswer(RegisterBlock(3, 0, 2, (found,), (0,)), (0, 1), 0),) if answered else ()
     return Poll("a", 0, answers, failures, None if answered else "refused")
 
@@ -184,7 +184,7 @@ class Noise:
     def __init__(self) -> None:
         self.told: list[Alarm] = []
         clock, spec = Moved(), tcp_line(502, meter("one", 1), meter("two", 2))
-        self.ear = LineMonitor("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None)
+        self.ear = LineMonitor("line", KeyTable(3.0), clock.monotonic, lambda unit, latency: None)
         self.alarms = LineAlarms(spec, self.told.append)
 
     def frames(self, unit: int, whole: int, damaged: int) -> None:

@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from gateway.fieldbus.line_monitor import DamagedFrames, LineMonitor
-from gateway.fieldbus.modbus.connections import OtherMaster
 from gateway.fieldbus.modbus.frames import Request, Shape
-from gateway.fieldbus.modbus.link import ObservedFrame
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.wire.connections import OtherMaster
+from gateway.fieldbus.wire.keys import KeyTable, Unit
+from gateway.fieldbus.wire.link import ObservedFrame
 from ledger_client.formats.senml import Quality
 
 SHAPE = Shape(9, 3, 4)
@@ -22,8 +22,8 @@ class Listening:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.learned: list[tuple[int, float]] = []
-        self.table = ShapeTable(3.0)
+        self.learned: list[tuple[Unit, float]] = []
+        self.table = KeyTable(3.0)
         self.ear = LineMonitor(
             "line", self.table, lambda: self.now, lambda unit, latency: self.learned.append((unit, latency))
         )

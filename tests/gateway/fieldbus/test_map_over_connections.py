@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import cast
 
 from gateway.devices.profile import load_profile
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal
-from gateway.fieldbus.specs import MeterSpec
+from gateway.fieldbus.wire.keys import Question
+from gateway.fieldbus.wire.line_spec import MeterSpec
+from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Refusal
 from tests.gateway.fieldbus.test_meter_state import Meter, Moved, Scripted
 from tests.gateway.fieldbus.test_sunspec import COMMON, INVERTER, chain
 from tests.support.register_points import registers_of
@@ -23,12 +26,12 @@ class Mapped(Scripted):
         super().__init__(clock)
         self.registers = chain(MARKER, COMMON, INVERTER)
 
-    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        request = requests[0]
+    async def read(self, questions: Sequence[Question], manners: Manners) -> Outcome:
+        request = cast(Request, questions[0])
         self.asked.append(request)
         words = [self.registers.get(request.address + n) for n in range(request.count)]
         if None in words:
-            return Refusal(request, 2)
+            return Refusal(request, refused(2, 3))
         data = struct.pack(f">{request.count}H", *[word for word in words if word is not None])
         return Answer(request, data, self.clock.now, len(self.asked))
 

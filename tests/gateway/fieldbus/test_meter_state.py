@@ -7,14 +7,18 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 from gateway.clock import Clock
 from gateway.fieldbus.meter_state import MeterState
-from gateway.fieldbus.modbus.errors import LineDown
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.fieldbus.poll import AttemptResult, PollAttempt
-from gateway.fieldbus.specs import BlockAnswer, MeterSpec
+from gateway.fieldbus.specs import BlockAnswer
+from gateway.fieldbus.wire.errors import LineDown
+from gateway.fieldbus.wire.keys import Question
+from gateway.fieldbus.wire.line_spec import MeterSpec
+from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
@@ -46,8 +50,8 @@ class Scripted:
         self.double: Callable[[Request], bool] = lambda request: False
         self.young: Callable[[Request], float | None] = lambda request: None
 
-    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        request = requests[len(self.asked) % len(requests)]
+    async def read(self, questions: Sequence[Question], manners: Manners) -> Outcome:
+        request = cast(Request, questions[len(self.asked) % len(questions)])
         if (until := self.young(request)) is not None:
             return Silence("no-shape", "younger than its answer life", until=until)
         self.asked.append(request)
@@ -58,7 +62,7 @@ class Scripted:
         if self.silent(request):
             return Silence("timeout", Message("answer-none"), request)
         if self.refused(request):
-            return Refusal(request, 2)
+            return Refusal(request, refused(2, 3))
         if self.double(request):
             self.voided.add(number)
         places = range(request.address, request.address + request.count)
@@ -308,10 +312,10 @@ def test_a_doubted_block_is_read_again_at_once_in_another_shape_and_both_answers
     assert [[p.name for p in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["a", "b"], ["c"]]
     assert [a.block.points[0].name for a in asked] == ["a", "c"], "the second look is not doubted again"
     plan = asyncio.run(one.reader.plan(lambda requests: one.link.read(requests, one.reader.manners)))
-    assert [(len(b.requests), len(b.again)) for b in plan.blocks] == [(1, 2), (1, 1)], (
+    assert [(len(b.questions), len(b.again)) for b in plan.blocks] == [(1, 2), (1, 1)], (
         "K, and one spare for the counter"
     )
-    assert plan.blocks[0].again[0].shape != plan.blocks[0].requests[0].shape
+    assert plan.blocks[0].again[0].key != plan.blocks[0].questions[0].key
 
 
 def test_a_second_look_that_fails_is_no_failure_of_the_poll() -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Answer, Manners, Silence
-from gateway.fieldbus.modbus.rtu_link import RtuLink
-from gateway.fieldbus.modbus.serial_port import open_port
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Answer, Manners, Silence
+from gateway.fieldbus.wire.serial_port import open_port
+from gateway.fieldbus.wire.stream_link import StreamLink
 from tests.gateway.fieldbus.devices import SAFETY_S, Device, Pty, addresses, answer
 
 OURS, NEXT, THEIRS = Request(1, 3, 0, 2), Request(1, 3, 0, 3), Request(9, 3, 0, 5)
@@ -21,10 +22,10 @@ PATIENT = Manners(SAFETY_S)
 
 
 @asynccontextmanager
-async def opened(folder: Path, device: Device = addresses) -> AsyncIterator[tuple[Pty, RtuLink]]:
+async def opened(folder: Path, device: Device = addresses) -> AsyncIterator[tuple[Pty, StreamLink]]:
     """A link to a port with a device behind it."""
     pty = Pty(folder / "line", device)
-    link = RtuLink(open_port(str(pty.link), 115200), ShapeTable(0.1), lambda seen: None)
+    link = StreamLink(open_port(str(pty.link), 115200), RTU, KeyTable(0.1), lambda seen: None)
     yield pty, link
     link.close()
     pty.unplug()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from gateway.fieldbus import meter_state as meters
-from gateway.fieldbus.read_variants import ReadPlan, read_plan
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.modbus import read_variants
+from gateway.fieldbus.modbus.read_variants import read_plan
+from gateway.fieldbus.wire.dialect import ReadPlan
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Pty, addresses, meter, rtu_line, running
 
 FAILS_AFTER_S = 5.0
@@ -27,7 +28,7 @@ def test_while_one_line_plans_the_others_are_polled(tmp_path: Path, monkeypatch:
             plans.append(others_answer.wait(FAILS_AFTER_S))
         return read_plan(line, spec, *rest, **more)
 
-    monkeypatch.setattr(meters, "read_plan", planned)
+    monkeypatch.setattr(read_variants, "read_plan", planned)
 
     async def test() -> None:
         one, other = Pty(tmp_path / "one", addresses), Pty(tmp_path / "other", addresses)
@@ -37,7 +38,7 @@ def test_while_one_line_plans_the_others_are_polled(tmp_path: Path, monkeypatch:
         ):
             answering = asyncio.create_task(tell(others, others_answer))
             await polls.until(lambda poll: bool(poll.answers))
-            shape = one.responder.asked[-1][1].shape
+            shape = one.responder.asked[-1][1].key
             line.endpoint.table.avoid(shape, asyncio.get_running_loop().time())
             seen = len(polls)
             await polls.until(lambda poll: len(polls) > seen + 2 and bool(poll.answers))

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Alarm, Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Polls, Pty, addresses, answer, meter, patient, rtu_line, running
 

@@ -14,11 +14,12 @@ import pytest
 
 from gateway.clock import Clock
 from gateway.fieldbus.line import read_once
-from gateway.fieldbus.modbus.errors import NotARead, PortError
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.rtu_link import RtuLink
-from gateway.fieldbus.modbus.serial_port import open_port
+from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.specs import Alarm
+from gateway.fieldbus.wire.errors import NotARead, PortError
+from gateway.fieldbus.wire.serial_port import open_port
+from gateway.fieldbus.wire.stream_link import StreamLink
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import (
     SAFETY_S,
@@ -137,7 +138,7 @@ def test_a_refused_block_leaves_the_others_their_values(tmp_path: Path) -> None:
             poll = await polls.until(lambda p: bool(p.answers))
         pty.unplug()
         assert poll.missed is None
-        assert [(f.reason, f.exception_code, registers_of(f.block).address) for f in poll.failures] == [
+        assert [(f.reason, (f.refused and f.refused.code), registers_of(f.block).address) for f in poll.failures] == [
             ("refused", 2, 300)
         ]
 
@@ -321,12 +322,12 @@ def test_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("function", [5, 6, 15, 16, 22, 23])
 def test_a_write_raises_and_nothing_is_on_the_wire(tmp_path: Path, function: int) -> None:
     async def test() -> None:
-        from gateway.fieldbus.modbus.link import Manners
-        from gateway.fieldbus.modbus.serial_port import open_port
-        from gateway.fieldbus.modbus.shapes import ShapeTable
+        from gateway.fieldbus.wire.keys import KeyTable
+        from gateway.fieldbus.wire.link import Manners
+        from gateway.fieldbus.wire.serial_port import open_port
 
         pty = Pty(tmp_path / "line", addresses)
-        link = RtuLink(open_port(str(pty.link), 115200), ShapeTable(0.1), lambda seen: None)
+        link = StreamLink(open_port(str(pty.link), 115200), RTU, KeyTable(0.1), lambda seen: None)
         with pytest.raises(NotARead):
             await link.read([Request(1, function, 0, 1)], Manners(0.05))
         with pytest.raises(NotARead):

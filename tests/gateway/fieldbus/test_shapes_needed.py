@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from gateway.devices.points import Span
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.shapes import ShapeTable, needed
-from gateway.fieldbus.read_variants import ReadPlan, read_plan, shapes_needed
-from gateway.fieldbus.specs import LineSpec, MeterSpec
+from gateway.fieldbus.modbus.read_variants import read_plan, shapes_needed
+from gateway.fieldbus.wire.dialect import ReadPlan
+from gateway.fieldbus.wire.keys import KeyTable, needed
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from tests.support.register_points import registers_of
 
 
 def line(profile: str, period_ms: int, kind: str = "modbus-rtu", meters: int = 1) -> LineSpec:
@@ -31,7 +33,7 @@ def line(profile: str, period_ms: int, kind: str = "modbus-rtu", meters: int = 1
 def test_with_k_shapes_no_poll_has_to_wait(life: int, timeout: int, period: int, lateness: list[float]) -> None:
     """Polls start a quarter of a period late, and use up their time-out; there is always a shape that is old enough."""
     k = needed(life / 1000, timeout / 1000, period / 1000)
-    table, free = ShapeTable(life / 1000), 0.0
+    table, free = KeyTable(life / 1000), 0.0
     requests = [Request(1, 3, 0, 1 + i) for i in range(k)]
     for number, late in enumerate([0.0, *lateness]):
         jitter = late * period / 1000 if period < life + timeout else 0.0
@@ -41,7 +43,7 @@ def test_with_k_shapes_no_poll_has_to_wait(life: int, timeout: int, period: int,
         request = table.choose(requests, now)
         assert request is not None
         free = now + timeout / 1000
-        table.silent(request.shape, free)
+        table.silent(request.key, free)
 
 
 @pytest.mark.parametrize(("period", "k"), [(10_000, 1), (3_500, 1), (3_499, 2), (1_000, 4), (500, 8)])
@@ -54,9 +56,9 @@ def test_every_block_of_a_meter_has_k_shapes_and_no_two_share_one() -> None:
     spec = line("eastron-sdm630", 1_000)
     meter = spec.meters[0]
     plan = read_plan(spec, meter, meter.profile, meter.points)
-    shapes = [r.shape for block in (*plan.blocks, *plan.identity) for r in block.requests]
+    shapes = [r.key for block in (*plan.blocks, *plan.identity) for r in block.questions]
     assert len(set(shapes)) == len(shapes)
-    assert [len(block.requests) for block in plan.blocks] == [plan.k] * len(plan.blocks)
+    assert [len(block.questions) for block in plan.blocks] == [plan.k] * len(plan.blocks)
     wanted = {p.name for p in meter.points}
     for number in range(plan.k):
         read = {p.name for block in plan.blocks for p in block.variants[number].points}
@@ -64,7 +66,7 @@ def test_every_block_of_a_meter_has_k_shapes_and_no_two_share_one() -> None:
 
 
 def shapes(plan: ReadPlan) -> list[list[tuple[int, int]]]:
-    return [[r.shape[1:] for r in block.again] for block in (*plan.blocks, *plan.identity)]
+    return [[r.key[1:] for r in block.again] for block in (*plan.blocks, *plan.identity)]
 
 
 @pytest.mark.parametrize("period", [500, 1_000, 60_000])
@@ -75,16 +77,16 @@ def test_shapes_that_another_master_uses_are_replaced_one_after_the_other(period
     avoid: frozenset[tuple[int, int]] = frozenset()
     usual = read_plan(spec, meter, meter.profile, meter.points)
     for _ in range(5):
-        avoid |= {r.shape[1:] for block in read_plan(spec, meter, meter.profile, meter.points, avoid=avoid).blocks
-                  for r in block.requests[:1]}  # fmt: skip
+        avoid |= {r.key[1:] for block in read_plan(spec, meter, meter.profile, meter.points, avoid=avoid).blocks
+                  for r in block.questions[:1]}  # fmt: skip
         plan = read_plan(spec, meter, meter.profile, meter.points, avoid=avoid)
         assert plan.avoid == avoid
         found = [shape for block in shapes(plan) for shape in block]
         assert len(set(found)) == len(found), "no shape twice"
         assert avoid.isdisjoint(found)
-        assert all(len(block.requests) == plan.k + 1 for block in plan.blocks), "one is kept in hand"
+        assert all(len(block.questions) == plan.k + 1 for block in plan.blocks), "one is kept in hand"
         assert {p.name for b in plan.blocks for p in b.block.points} == {p.name for p in meter.points}
-        assert all(b.again[0] not in b.requests for b in plan.blocks if b.spare)
+        assert all(b.again[0] not in b.questions for b in plan.blocks if b.spare)
     assert read_plan(spec, meter, meter.profile, meter.points) == usual, "a line of our own is read as ever"
 
 
@@ -92,14 +94,15 @@ def test_identity_is_read_in_another_shape_as_well_where_there_is_one() -> None:
     spec = line("eastron-sdm630", 60_000)
     meter = spec.meters[0]
     (only,) = read_plan(spec, meter, meter.profile, meter.points).identity
-    avoid = frozenset({only.requests[0].shape[1:]})
-    assert read_plan(spec, meter, meter.profile, meter.points, avoid=avoid).identity[0].requests == only.requests, (
+    avoid = frozenset({only.questions[0].key[1:]})
+    assert read_plan(spec, meter, meter.profile, meter.points, avoid=avoid).identity[0].questions == only.questions, (
         "there is no other: it stands, and is not asked"
     )
-    wider = replace(meter.profile, readable=(Span(3, only.block.address, only.block.address + 5),))
+    first = registers_of(only.block).address
+    wider = replace(meter.profile, readable=(Span(3, first, first + 5),))
     (block,) = read_plan(spec, meter, wider, meter.points, avoid=avoid).identity
     assert block.block == only.block
-    assert [r.count for r in block.requests] == [4, 6]
+    assert [registers_of(r).count for r in block.variants] == [4, 6]
 
 
 def test_a_device_that_speaks_modbus_tcp_itself_needs_one_shape_and_two_units_never_do() -> None:

@@ -18,11 +18,12 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus import tcp_link
-from gateway.fieldbus.modbus.errors import LineDown, Unreachable, not_connected
 from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, Ending, PowerRecord, Sleeper, Sleepers, why_awake
-from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Alarm, Poll
+from gateway.fieldbus.wire.errors import LineDown, Unreachable, not_connected
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import (
     Pty,
     addresses,

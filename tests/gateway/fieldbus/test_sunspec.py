@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 
 from gateway.devices.profile import load_profile
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Silence
-from gateway.fieldbus.specs import MeterSpec
-from gateway.fieldbus.sunspec_discovery import Discovery
+from gateway.fieldbus.modbus.sunspec_discovery import ModelSearch
+from gateway.fieldbus.wire.keys import Question
+from gateway.fieldbus.wire.line_spec import MeterSpec
+from gateway.fieldbus.wire.link import Answer, Outcome, Refusal, Silence
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Sent, answer, packet, refuse, running, serving, tcp_line, tcp_talk
@@ -44,13 +47,13 @@ class Image:
         self.registers, self.longest = registers, longest
         self.asked: list[Request] = []
 
-    async def ask(self, requests: Sequence[Request]) -> Outcome:
-        fresh = [r for r in requests if r.shape not in {a.shape for a in self.asked}]
-        request = (fresh or list(requests))[0]
+    async def ask(self, questions: Sequence[Question]) -> Outcome:
+        fresh = [q for q in questions if q.key not in {a.key for a in self.asked}]
+        request = cast(Request, (fresh or list(questions))[0])
         self.asked.append(request)
         words = [self.registers.get(request.address + i) for i in range(request.count)]
         if None in words or request.count > self.longest:
-            return Refusal(request, 2)
+            return Refusal(request, refused(2, 3))
         return Answer(request, struct.pack(f">{request.count}H", *[w for w in words if w is not None]), 0.0)
 
 
@@ -59,7 +62,7 @@ class Image:
 @pytest.mark.parametrize("longest", [125, 2])
 def test_the_chain_is_found_at_each_base(base: int, direct: bool, longest: int) -> None:
     image = Image(chain(base, COMMON, INVERTER), longest)
-    search = Discovery(1, direct=direct)
+    search = ModelSearch(1, direct=direct)
     assert asyncio.run(search.run(image.ask)) is None
     assert search.models == {1: base + 2, 103: base + 70}
     if direct:
@@ -68,23 +71,23 @@ def test_the_chain_is_found_at_each_base(base: int, direct: bool, longest: int) 
 
 def test_behind_a_converter_no_two_reads_of_a_search_have_one_shape() -> None:
     image = Image(chain(50000, COMMON, INVERTER, (160, [0] * 48), (122, [0] * 44)))
-    search = Discovery(1, direct=False)
+    search = ModelSearch(1, direct=False)
     assert asyncio.run(search.run(image.ask)) is None
-    shapes = [r.shape for r in image.asked]
+    shapes = [r.key for r in image.asked]
     refused = [r for r in image.asked if r.count == 2]
     assert len(set(shapes)) >= len(shapes) - len(refused) + 1
     assert search.models == {1: 50002, 103: 50070, 160: 50122, 122: 50172}
 
 
 def test_the_first_instance_of_a_model_counts_and_a_map_may_end_without_its_mark() -> None:
-    search = Discovery(1, direct=True)
+    search = ModelSearch(1, direct=True)
     assert asyncio.run(search.run(Image(chain(0, COMMON, INVERTER, INVERTER, end=False)).ask)) is None
     assert search.models == {1: 2, 103: 70}
 
 
 def test_a_device_without_a_map_is_refused_and_may_be_asked_again() -> None:
     image = Image({40000 + i: 0 for i in range(200)})
-    search = Discovery(1, direct=True)
+    search = ModelSearch(1, direct=True)
     assert isinstance(asyncio.run(search.run(image.ask)), Refusal)
     image.registers = chain(0, COMMON)
     assert asyncio.run(search.run(image.ask)) is None
@@ -92,13 +95,15 @@ def test_a_device_without_a_map_is_refused_and_may_be_asked_again() -> None:
 
 def test_an_interrupted_search_goes_on_where_it_was() -> None:
     whole, broken = Image(chain(0, COMMON, INVERTER)), Image(chain(0, COMMON, INVERTER))
-    assert asyncio.run(Discovery(1, direct=True).run(whole.ask)) is None
+    assert asyncio.run(ModelSearch(1, direct=True).run(whole.ask)) is None
     turn = iter(range(1000))
 
-    async def every_second(requests: Sequence[Request]) -> Outcome:
-        return Silence("timeout", Message("answer-none"), requests[0]) if next(turn) % 2 else await broken.ask(requests)
+    async def every_second(questions: Sequence[Question]) -> Outcome:
+        if next(turn) % 2:
+            return Silence("timeout", Message("answer-none"), questions[0])
+        return await broken.ask(questions)
 
-    search, interruptions = Discovery(1, direct=True), 0
+    search, interruptions = ModelSearch(1, direct=True), 0
     while asyncio.run(search.run(every_second)) is not None:
         interruptions += 1
     assert interruptions >= 3
@@ -107,7 +112,7 @@ def test_an_interrupted_search_goes_on_where_it_was() -> None:
 
 
 def test_a_length_that_leads_out_of_the_address_space_ends_the_chain() -> None:
-    search = Discovery(1, direct=True)
+    search = ModelSearch(1, direct=True)
     registers = chain(50000, COMMON, (64000, [1]))
     registers[50071] = 0xFFF0  # its length
     assert asyncio.run(search.run(Image(registers).ask)) is None
@@ -136,7 +141,7 @@ def test_a_whole_inverter_line_with_a_model_that_is_not_there() -> None:
                 assert len(heads) == 1, "found once for a connection"
         assert poll.identity == "manufacturer=Maker, device_model=Type, serial_number=SN-1"
         assert not poll.flags & Quality.IDENTITY_UNPROVEN
-        missing = [f for f in poll.failures if f.exception_code == 2]
+        missing = [f for f in poll.failures if (f.refused and f.refused.code) == 2]
         assert {p.name for f in missing for p in f.block.points} >= {"active_power"}
         assert "model 103" in str(missing[0].detail)
 

@@ -12,8 +12,9 @@ from gateway.clock import Clock
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import read_once
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.read_variants import read_plan
-from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.modbus.read_variants import read_plan
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Pty, Sent, addresses, answer, bus, meter, patient, rtu_line, running
 from tests.support.register_points import registers_of
 
@@ -54,7 +55,7 @@ def held(polls: list[Poll], period_ms: int) -> bool:
 def test_there_is_one_shape_for_all() -> None:
     spec = apart(1000, identity='"serial"')
     plan = read_plan(rtu_line(Path("/dev/null"), spec, life_ms=LIFE_MS), spec, spec.profile, spec.points)
-    assert {r.shape for block in (*plan.blocks, *plan.identity) for r in block.requests} == {(1, 3, 4)}
+    assert {r.key for block in (*plan.blocks, *plan.identity) for r in block.questions} == {(1, 3, 4)}
     assert len(plan.blocks) == 2
 
 

@@ -20,7 +20,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request, crc
-from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Pty, Sent, answer
 from tests.support.register_points import registers_of
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError, GatewayError
-from gateway.fieldbus.modbus.errors import PortError
+from gateway.fieldbus.wire.errors import PortError
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import Stored, fix_in_language, in_language, said_in
 from gateway.messages.message import Message

@@ -15,7 +15,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.frames import parse_request
-from gateway.fieldbus.specs import MeterSpec, Poll
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import MeterSpec
 from tests.gateway.fieldbus.devices import SAFETY_S, answer
 from tests.support.register_points import registers_of
 

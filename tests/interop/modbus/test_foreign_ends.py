@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.specs import LineSpec, Poll
+from gateway.devices.blocks import Raw
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import rtu_line, running, tcp_line
 from tests.interop.modbus.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
@@ -55,11 +57,10 @@ def shared_and_answered(poll: Poll) -> bool:
     return bool(poll.flags & Quality.SHARED_LINE) and answered(poll)
 
 
-def wrong(polls: Iterable[Poll]) -> list[tuple[int, ...]]:
+def wrong(polls: Iterable[Poll]) -> list[Raw]:
     """Registers that are not those of the addresses that they are booked to."""
-    return [
-        words_of(a.raw) for poll in polls for a in poll.answers if not right(registers_of(a.block), words_of(a.raw))
-    ]
+    read = [(registers_of(a.block), words_of(a.raw)) for poll in polls for a in poll.answers]
+    return [words for block, words in read if not right(block, words)]
 
 
 @pytest.mark.parametrize("extra", ["", "direct = true"], ids=["bridged", "direct"])

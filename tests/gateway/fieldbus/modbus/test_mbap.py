@@ -10,11 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.fieldbus.modbus.errors import NotARead
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification_object
-from gateway.fieldbus.modbus.link import Answer, ObservedFrame, Outcome, Refusal, Silence
 from gateway.fieldbus.modbus.mbap import Transactions
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.wire.errors import NotARead
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Answer, ObservedFrame, Outcome, Refusal, Silence
 from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import answer, packet, refuse
 
@@ -28,7 +29,7 @@ class Bench:
     def __init__(self, *, direct: bool = False, armed: bool = True) -> None:
         self.seen: list[ObservedFrame] = []
         self.direct = direct
-        self.table = ShapeTable(LIFE, armed=armed)
+        self.table = KeyTable(LIFE, armed=armed)
         self.transactions = Transactions(self.table, self.seen.append)
 
     def ask(self, request: Request = READ, now: float = 10.0) -> int:
@@ -139,7 +140,7 @@ def test_a_late_answer_is_witnessed_with_the_time_that_it_took_if_we_know_its_qu
     bench.transactions.receive(packet(first, answer(READ)) + packet(999, answer(READ)), 10.25)
     assert not bench.transactions.decided
     assert bench.seen == [
-        ObservedFrame("late", packet(first, answer(READ)), READ.shape, 0.25),
+        ObservedFrame("late", packet(first, answer(READ)), READ.key, 0.25),
         ObservedFrame("late", packet(999, answer(READ))),
     ]
     bench.transactions.receive(packet(tid, answer(OTHER)), 10.3)
@@ -205,9 +206,9 @@ def test_bytes_behind_an_answer_that_are_no_packet_void_it_and_spoil_the_connect
 
 def test_an_exception_may_belong_to_the_question_before() -> None:
     bench = Bench()
-    assert bench.read(refuse(READ)) == Refusal(READ, 2)
+    assert bench.read(refuse(READ)) == Refusal(READ, refused(2, 3))
     bench.read()
-    assert bench.read(refuse(OTHER), request=OTHER) == Refusal(OTHER, 2, doubtful=True)
+    assert bench.read(refuse(OTHER), request=OTHER) == Refusal(OTHER, refused(2, 3), doubtful=True)
 
 
 def test_an_answer_of_another_shape_is_late_or_the_units_fault_and_spoils_the_connection() -> None:

@@ -13,11 +13,12 @@ from pymodbus.pdu.device import ModbusDeviceIdentification
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from gateway.fieldbus.modbus.errors import LineDown, NotARead
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification_object, object_text
-from gateway.fieldbus.modbus.link import Answer, Manners, ObservedFrame, Outcome, Refusal, Silence
-from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.modbus.tcp_link import TcpLink
+from gateway.fieldbus.wire.errors import LineDown, NotARead
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Answer, Manners, ObservedFrame, Outcome, Refusal, Silence
 from tests.gateway.fieldbus.devices import (
     SAFETY_S,
     Sent,
@@ -49,7 +50,7 @@ async def ask(
     """Read the requests one after the other over one link to a device; what came of each, and what was seen."""
     seen: list[ObservedFrame] = []
     async with serving(tcp_talk(device)) as server:
-        link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), seen.append)
+        link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), seen.append)
         await link.connect()
         outcomes = [await link.read([request], manners) for request in requests]
         link.close()
@@ -71,14 +72,14 @@ def test_registers_and_bits_of_pymodbus_own_server() -> None:
         )
         server = ModbusTcpServer(SimDevice(id=1, simdata=blocks), address=("127.0.0.1", port))
         await server.serve_forever(background=True)
-        link = TcpLink("127.0.0.1", port, ShapeTable(10.0), lambda seen: None)
+        link = TcpLink("127.0.0.1", port, KeyTable(10.0), lambda seen: None)
         await link.connect()
         found = [await link.read([Request(1, function, 0, 10)], PATIENT) for function in (3, 4)]
-        assert [o.registers() for o in found if isinstance(o, Answer)] == [(0x1234,) * 10, (0x5678,) * 10]
-        refused = await link.read([Request(1, 3, 500, 2)], PATIENT)
-        assert refused == Refusal(Request(1, 3, 500, 2), 2)
+        assert [o.raw() for o in found if isinstance(o, Answer)] == [(0x1234,) * 10, (0x5678,) * 10]
+        said = await link.read([Request(1, 3, 500, 2)], PATIENT)
+        assert said == Refusal(Request(1, 3, 500, 2), refused(2, 3))
         found = [await link.read([Request(1, 1, 0, count)], PATIENT) for count in (3, 16)]
-        assert [len(o.registers()) for o in found if isinstance(o, Answer)] == [3, 16]
+        assert [len(o.raw()) for o in found if isinstance(o, Answer)] == [3, 16]
         link.close()
         await server.shutdown()  # type: ignore[no-untyped-call]
 
@@ -92,7 +93,7 @@ def test_the_identification_of_pymodbus_own_server() -> None:
         device = SimDevice(id=1, simdata=[SimData(0, count=1, datatype=DataType.REGISTERS)])
         server = ModbusTcpServer(device, address=("127.0.0.1", port), identity=names)
         await server.serve_forever(background=True)
-        link = TcpLink("127.0.0.1", port, ShapeTable(10.0), lambda seen: None)
+        link = TcpLink("127.0.0.1", port, KeyTable(10.0), lambda seen: None)
         await link.connect()
         for number, text in ((0, "Vendor"), (1, "N27400")):
             outcome = await link.read([identification_object(1, number)], PATIENT)
@@ -162,7 +163,7 @@ def test_an_answer_in_pieces_and_one_behind_an_old_one_are_taken() -> None:
         for device in (pieces, behind):
             outcomes, seen, _ = await ask(device, READ)
             assert isinstance(outcomes[0], Answer)
-            assert outcomes[0].registers() == (100, 101)
+            assert outcomes[0].raw() == (100, 101)
         assert [s.kind for s in seen] == ["late"]
 
     run(test)
@@ -175,7 +176,7 @@ def test_more_old_answers_than_are_read_at_once_stand_before_the_right_one() -> 
 
         outcomes, seen, _ = await ask(flood, READ, manners=Manners(SAFETY_S, direct=True))
         assert isinstance(outcomes[0], Answer)
-        assert outcomes[0].registers() == (100, 101)
+        assert outcomes[0].raw() == (100, 101)
         assert [s.kind for s in seen] == 500 * ["late"]
 
     run(test)
@@ -190,7 +191,7 @@ def test_each_read_has_its_own_time_out_whatever_the_one_before_had() -> None:
             return [] if delay is None else [(delay, packet(tid, answer(request)))]
 
         async with serving(tcp_talk(device)) as server:
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), lambda seen: None)
             await link.connect()
             outcomes = [
                 await link.read([Request(1, 3, address, 2)], Manners(timeout_s, direct=True))
@@ -216,7 +217,7 @@ def test_behind_a_converter_a_second_answer_in_its_own_segment_makes_the_first_v
             second.set()
 
         async with serving(tcp_talk(twice)) as server:
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), witness)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), witness)
             await link.connect()
             outcome = await link.read([READ], BRIDGED)
             await second.wait()
@@ -238,7 +239,7 @@ def test_a_connection_that_is_given_up_while_the_device_gets_its_rest_is_closed(
             gone.set()
 
         async with serving(listen) as server, asyncio.timeout(SAFETY_S):
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None, delay_s=2 * SAFETY_S)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), lambda seen: None, delay_s=2 * SAFETY_S)
             opening = asyncio.create_task(link.connect())
             while link.generation == 0:  # noqa: ASYNC110  # its only other sign is that it returns
                 await asyncio.sleep(0)
@@ -263,7 +264,7 @@ def test_a_late_answer_of_the_device_itself_is_told_by_its_transaction() -> None
         outcomes, seen, _ = await ask(device, READ, Request(1, 3, 200, 2))
         assert isinstance(outcomes[0], Silence)
         assert isinstance(outcomes[1], Answer)
-        assert outcomes[1].registers() == (200, 201)
+        assert outcomes[1].raw() == (200, 201)
         assert [s.kind for s in seen] == ["late"]
 
     run(test)
@@ -281,7 +282,7 @@ def test_a_converter_with_the_hole_inside_is_not_believed() -> None:
 
         seen: list[ObservedFrame] = []
         async with serving(tcp_talk(converter)) as server:
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), seen.append)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), seen.append)
             await link.connect()
             for address in (100, 200, 300):
                 variants = [Request(1, 3, address, 2 + i) for i in range(4)]
@@ -323,7 +324,7 @@ def test_a_gateway_that_got_no_answer_is_a_time_out_unless_the_device_itself_say
         outcomes, _, _ = await ask(device, READ, manners=BRIDGED)
         assert isinstance(outcomes[0], Silence)
         outcomes, _, _ = await ask(device, READ, manners=DIRECT)
-        assert outcomes[0] == Refusal(READ, code)
+        assert outcomes[0] == Refusal(READ, refused(code, 3))
 
     run(test)
 
@@ -352,7 +353,7 @@ def test_a_cancelled_read_leaves_nothing_for_the_next() -> None:
             return [(0.0, whole[:9]), (0.05, whole[9:])]
 
         async with serving(tcp_talk(slow)) as server:
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), lambda seen: None)
             await link.connect()
             task = asyncio.create_task(link.read([READ], DIRECT))
             await asked.wait()
@@ -361,7 +362,7 @@ def test_a_cancelled_read_leaves_nothing_for_the_next() -> None:
                 await task
             outcome = await link.read([Request(1, 3, 200, 2)], PATIENT)
             assert isinstance(outcome, Answer)
-            assert outcome.registers() == (200, 201)
+            assert outcome.raw() == (200, 201)
             assert server.connections == 2
             link.close()
 
@@ -371,7 +372,7 @@ def test_a_cancelled_read_leaves_nothing_for_the_next() -> None:
 def test_an_idle_connection_that_the_device_closed_is_opened_again() -> None:
     async def test() -> None:
         async with serving(tcp_talk(right)) as server:
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), lambda seen: None)
             await link.connect()
             await server.stop()
             await server.start()
@@ -392,7 +393,7 @@ def test_a_connection_that_breaks_in_mid_read_ends_the_read_at_once() -> None:
             writer.close()
 
         async with serving(hang_up) as server:
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), lambda seen: None)
             await link.connect()
             begun = loop.time()
             with pytest.raises(LineDown, match="closed the connection"):
@@ -400,7 +401,7 @@ def test_a_connection_that_breaks_in_mid_read_ends_the_read_at_once() -> None:
             assert loop.time() - begun < 20
             link.close()
         with pytest.raises(LineDown, match="Connection refused"):
-            await TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None).connect()
+            await TcpLink("127.0.0.1", server.port, KeyTable(10.0), lambda seen: None).connect()
 
     run(test)
 
@@ -415,7 +416,7 @@ def test_a_write_raises_and_nothing_is_on_the_wire(function: int) -> None:
                 heard.extend(data)
 
         async with serving(listen) as server:
-            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None)
+            link = TcpLink("127.0.0.1", server.port, KeyTable(10.0), lambda seen: None)
             await link.connect()
             with pytest.raises(NotARead):
                 await link.read([Request(1, function, 0, 1)], DIRECT)

@@ -8,13 +8,14 @@ import time
 from pathlib import Path
 
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Answer, Manners, ObservedFrame, Silence
-from gateway.fieldbus.modbus.rtu_link import RtuLink
-from gateway.fieldbus.modbus.serial_port import open_port
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Answer, Manners, ObservedFrame, Silence
+from gateway.fieldbus.wire.serial_port import open_port
+from gateway.fieldbus.wire.stream_link import StreamLink
 from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import Pty, answer
-from tests.gateway.fieldbus.modbus.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
+from tests.gateway.fieldbus.wire.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
 
 
 def test_a_damaged_echo_is_no_other_master_and_its_answer_none_either() -> None:
@@ -79,7 +80,7 @@ def test_an_answer_that_came_while_the_process_was_held_up_is_late_and_no_strang
     async def test() -> None:
         seen: list[ObservedFrame] = []
         pty = Pty(tmp_path / "line", lambda request: [])
-        link = RtuLink(open_port(str(pty.link), 115200), ShapeTable(0.5), seen.append)
+        link = StreamLink(open_port(str(pty.link), 115200), RTU, KeyTable(0.5), seen.append)
         assert isinstance(await link.read([TWO], Manners(0.02)), Silence)
         begun = asyncio.get_running_loop().time()
         os.write(pty.master, answer(TWO))

@@ -8,9 +8,10 @@ import pytest
 
 from gateway.devices.decode import decode
 from gateway.fieldbus.modbus.frames import Request, Shape, crc, intact, parse_reply, parse_request
-from gateway.fieldbus.modbus.link import Answer
-from gateway.fieldbus.modbus.rtu_guard import Guard
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.wire.guard import Guard
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import Answer
 from tests.support.register_points import register_point
 
 MBMD = "github volkszaehler/mbmd issue 63"
@@ -64,7 +65,7 @@ def test_a_published_reply(row: str) -> None:
 @pytest.mark.parametrize(("question", "answer"), EXCHANGES)
 def test_a_published_exchange(question: str, answer: str) -> None:
     request = parse_request(bytes.fromhex(REQUESTS[question][0]))
-    guard = Guard(ShapeTable(3.0), 0.004, lambda seen: pytest.fail(f"{seen}"))
+    guard = Guard(RTU, KeyTable(3.0), 0.004, lambda seen: pytest.fail(f"{seen}"))
     guard.ask(request, 0.0)
     guard.sent(0.01)
     for place, byte in enumerate(bytes.fromhex(REPLIES[answer][0])):
@@ -72,4 +73,4 @@ def test_a_published_exchange(question: str, answer: str) -> None:
         guard.receive(bytes([byte]), 0.02 + place / 1000)
     outcome = guard.finish(0.04)
     assert isinstance(outcome, Answer)
-    assert outcome.registers() == REPLIES[answer][3]
+    assert outcome.raw() == REPLIES[answer][3]

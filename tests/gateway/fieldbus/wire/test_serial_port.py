@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.modbus.errors import PortError
-from gateway.fieldbus.modbus.serial_port import check, holders, open_port, warning
 from gateway.fieldbus.open_line import check_port, direction_of
-from gateway.fieldbus.specs import LineSpec
+from gateway.fieldbus.wire.errors import PortError
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.serial_port import check, holders, open_port, warning
 from tests.gateway.fieldbus.devices import meter
 
 HOLD = """
@@ -136,7 +136,7 @@ def test_a_port_without_permission(terminal: Path) -> None:
     os.chmod(terminal.resolve(), 0o600)
     code = (
         "import os, sys\n"
-        "from gateway.fieldbus.modbus.serial_port import check\n"
+        "from gateway.fieldbus.wire.serial_port import check\n"
         "from gateway.messages.message import Message\n"
         "Message.english.codes()\n"  # what the other user may not read
         "os.setresuid(65534, 65534, 65534) if os.getuid() == 0 else None\n"

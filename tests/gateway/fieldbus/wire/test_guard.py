@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, crc
-from gateway.fieldbus.modbus.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence
-from gateway.fieldbus.modbus.rtu_guard import Guard
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.wire.guard import Guard
+from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence
 from gateway.messages.message import Message
 
 LIFE, T35 = 3.0, 0.004
@@ -17,7 +19,7 @@ TWO, THREE = Request(1, 3, 0, 2), Request(1, 3, 0, 3)
 
 
 def reply(request: Request, fill: int = 0x41) -> bytes:
-    return Reply(request.shape, bytes([fill] * request.shape.byte_count)).encode()
+    return Reply(request.key, bytes([fill] * request.key.byte_count)).encode()
 
 
 def exception(unit: int, function: int, code: int) -> bytes:
@@ -33,8 +35,8 @@ class Bench:
 
     def __init__(self, *, echo: str = "off", armed: bool = True) -> None:
         self.seen: list[ObservedFrame] = []
-        self.table = ShapeTable(LIFE, armed=armed)
-        self.guard = Guard(self.table, T35, self.seen.append, echo=echo)
+        self.table = KeyTable(LIFE, armed=armed)
+        self.guard = Guard(RTU, self.table, T35, self.seen.append, echo=echo)
 
     def read(
         self, request: Request, now: float, *chunks: tuple[float, bytes], leading: bool = False, end: float = 0.5
@@ -57,7 +59,7 @@ def test_the_answer_of_exactly_this_shape_is_taken() -> None:
     outcome = Bench().read(TWO, 10.0, (0.05, reply(TWO)))
     assert outcome == Answer(TWO, b"AAAA", 10.05, 1)
     assert isinstance(outcome, Answer)
-    assert outcome.registers() == (0x4141, 0x4141)
+    assert outcome.raw() == (0x4141, 0x4141)
 
 
 @pytest.mark.parametrize("cut", range(1, 9))
@@ -98,9 +100,9 @@ def test_a_late_answer_of_another_shape_is_late_and_the_true_one_is_taken() -> N
     assert isinstance(bench.read(TWO, 10.0), Silence)
     outcome = bench.read(THREE, 10.6, (0.02, reply(TWO, 0x66)), (0.05, reply(THREE)))
     assert isinstance(outcome, Answer)
-    assert outcome.request == THREE
+    assert outcome.question == THREE
     assert bench.seen[0].kind == "late"
-    assert bench.seen[0].shape == TWO.shape
+    assert bench.seen[0].key == TWO.key
     assert bench.seen[0].latency_s == pytest.approx(0.62)
 
 
@@ -226,14 +228,14 @@ def test_an_answer_that_breaks_off_is_silence() -> None:
 
 def test_an_exception_is_matched_by_unit_and_function() -> None:
     bench = Bench()
-    assert bench.read(TWO, 10.0, (0.05, exception(1, 3, 2))) == Refusal(TWO, 2)
+    assert bench.read(TWO, 10.0, (0.05, exception(1, 3, 2))) == Refusal(TWO, refused(2, 3))
     assert bench.guard.choose([TWO], 12.0) is None, "its shape rests like any other"
 
 
 def test_an_exception_after_a_silence_may_belong_to_the_earlier_question() -> None:
     bench = Bench()
     bench.read(TWO, 10.0)
-    assert bench.read(THREE, 10.6, (0.05, exception(1, 3, 2))) == Refusal(THREE, 2, doubtful=True)
+    assert bench.read(THREE, 10.6, (0.05, exception(1, 3, 2))) == Refusal(THREE, refused(2, 3), doubtful=True)
 
 
 @pytest.mark.parametrize("code", [0x0A, 0x0B])
@@ -341,21 +343,21 @@ def test_without_the_guard_a_late_answer_is_taken_for_the_next() -> None:
     assert outcome.data == b"ffff"
 
 
-def seen_alone(table: ShapeTable, frames: Sequence[bytes], now: float) -> list[str]:
+def seen_alone(table: KeyTable, frames: Sequence[bytes], now: float) -> list[str]:
     seen: list[ObservedFrame] = []
-    Guard(table, T35, seen.append).receive(b"".join(frames), now)
+    Guard(RTU, table, T35, seen.append).receive(b"".join(frames), now)
     return [s.kind for s in seen]
 
 
 def test_an_answer_older_than_its_life_is_foreign() -> None:
-    table = ShapeTable(LIFE)
-    table.use(TWO.shape, 10.0)
+    table = KeyTable(LIFE)
+    table.use(TWO.key, 10.0)
     assert seen_alone(table, [reply(TWO)], 12.9) == ["late"]
     assert seen_alone(table, [reply(TWO)], 16.0) == ["foreign"]
 
 
 def test_after_a_restart_every_shape_rests() -> None:
-    table = ShapeTable(LIFE, {2: 10.0}, used_until=10.0)
+    table = KeyTable(LIFE, {2: 10.0}, used_until=10.0)
     assert table.choose([TWO, THREE], 12.9) is None
     assert table.choose([TWO, THREE], 13.0) == TWO
     assert table.choose([Request(2, 3, 0, 1)], 19.9) is None
@@ -363,8 +365,8 @@ def test_after_a_restart_every_shape_rests() -> None:
 
 
 def test_a_strangers_shape_is_avoided_for_an_hour() -> None:
-    table = ShapeTable(LIFE)
-    table.avoid(TWO.shape, 10.0)
+    table = KeyTable(LIFE)
+    table.avoid(TWO.key, 10.0)
     assert table.choose([TWO, THREE], 20.0) == THREE
     assert table.choose([TWO], 10.0 + 3599) is None
     assert table.avoided(1, 10.0 + 3599) == {(3, 4)}
@@ -377,9 +379,9 @@ MINE, THEIRS = Request(1, 3, 100, 3), Request(1, 3, 500, 3)  # one shape
 
 def test_another_masters_question_foretells_the_shape_of_its_answer() -> None:
     seen: list[ObservedFrame] = []
-    guard = Guard(ShapeTable(0.1), 0.002, seen.append)
+    guard = Guard(RTU, KeyTable(0.1), 0.002, seen.append)
     guard.receive(THEIRS.frame, 1.0)
-    assert [s.shape for s in seen] == [THEIRS.shape]
+    assert [s.key for s in seen] == [THEIRS.key]
     assert guard.choose([MINE], 1.01) is None
 
 
@@ -405,7 +407,7 @@ def test_late_answers_to_several_questions_may_come_in_one_burst() -> None:
 
 
 def test_another_masters_question_of_our_shape_voids_ours() -> None:
-    guard = Guard(ShapeTable(0.1), 0.002, lambda seen: None)
+    guard = Guard(RTU, KeyTable(0.1), 0.002, lambda seen: None)
     guard.ask(MINE, 1.0)
     guard.sent(1.0)
     guard.receive(THEIRS.frame, 1.005)
@@ -429,7 +431,7 @@ def test_a_void_read_keeps_the_line_until_its_answer_came_or_cannot_come() -> No
 def test_another_masters_answer_is_waited_for_until_it_came(damaged: bool) -> None:
     bench = Bench()
     bench.guard.receive(THEIRS.frame, 10.0)
-    assert bench.guard.awaited == (THEIRS.shape, 10.0)
+    assert bench.guard.awaited == (THEIRS.key, 10.0)
     bench.guard.receive(reply(Request(2, 3, 0, 1)), 10.1)
     assert bench.guard.awaited, "that was another one's"
     bench.guard.receive(broken(reply(THEIRS)) if damaged else reply(THEIRS), 10.2)
@@ -466,8 +468,8 @@ def test_an_answer_of_wrong_function_or_length_in_place_of_ours_is_the_units_fau
         assert isinstance(outcome, Silence)
         assert (outcome.reason, outcome.detail) == ("timeout", Message("answer-mismatched"))
     assert bench.kinds == ["mismatched"] * 3
-    shape = bench.seen[0].shape
-    assert shape is not None
+    shape = bench.seen[0].key
+    assert isinstance(shape, Shape)
     assert shape.unit == 1
     asked_so = Request(1, shape.function, 0, shape.byte_count // 2)
     assert shape.byte_count < 0 or bench.guard.choose([asked_so], 22.9) is None, "its shape rests"
@@ -498,9 +500,9 @@ def test_an_answer_that_we_asked_for_before_is_late_and_no_fault() -> None:
 
 def test_a_question_whose_address_looks_like_a_byte_count_foretells_its_answer_as_any_other() -> None:
     seen: list[ObservedFrame] = []
-    guard = Guard(ShapeTable(LIFE), T35, seen.append)
+    guard = Guard(RTU, KeyTable(LIFE), T35, seen.append)
     guard.receive(Request(1, 3, 0x03F2, 4).frame, 10.0)
-    assert seen[0].shape == Shape(1, 3, 8)
+    assert seen[0].key == Shape(1, 3, 8)
     assert guard.choose([Request(1, 3, 0, 4)], 10.1) is None
     assert guard.choose([Request(1, 3, 0, 9)], 10.1) is not None
 
@@ -513,5 +515,5 @@ def test_a_question_is_heard_each_time_though_it_begins_as_an_answer_of_a_known_
         bench.guard.receive(theirs.frame, start)
         bench.guard.receive(reply(theirs), start + 0.05)
     assert bench.kinds == ["foreign"] * 4
-    assert {seen.shape for seen in bench.seen} == {theirs.shape}
+    assert {seen.key for seen in bench.seen} == {theirs.key}
     assert all(seen.latency_s is None for seen in bench.seen), "nothing is to be learned from them"

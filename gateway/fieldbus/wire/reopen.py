@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from gateway.fieldbus.modbus.connections import RECONNECT_PAUSE_S
-from gateway.fieldbus.modbus.errors import LineDown
+from gateway.fieldbus.wire.connections import RECONNECT_PAUSE_S
+from gateway.fieldbus.wire.errors import LineDown
 from gateway.messages.message import Message
 
 _T = TypeVar("_T")

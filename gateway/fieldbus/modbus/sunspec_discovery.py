@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.devices.points import Profile, Span
-from gateway.devices.read_plan import resolve_profile
-from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Silence
+from gateway.devices.points import Point, Profile, Span
+from gateway.devices.read_plan import resolve, resolve_profile
+from gateway.fieldbus.modbus.exceptions import ILLEGAL_ADDRESS, refused
+from gateway.fieldbus.modbus.frames import Request, registers_of
+from gateway.fieldbus.wire.dialect import Ask
+from gateway.fieldbus.wire.link import Answer, Outcome, Refusal, Silence
 
 BASES = (40000, 0, 50000)
 MARKER = (0x5375, 0x6E53)
@@ -16,10 +18,8 @@ END = 0xFFFF
 VARIANTS = 24
 """Counts in which two registers may be read along with those behind them, so that no shape comes twice too soon."""
 
-Ask = Callable[[Sequence[Request]], Awaitable[Outcome]]
 
-
-class Discovery:
+class ModelSearch:
     """Finds the models of one device on one connection. An interrupted search goes on where it was.
 
     ``models``: the address of each model's ID register (of its first instance).
@@ -40,11 +40,11 @@ class Discovery:
             if isinstance(found, Silence):
                 return found
             base = self._bases.pop(0)
-            if isinstance(found, Answer) and found.registers()[:2] == MARKER:
+            if isinstance(found, Answer) and registers_of(found)[:2] == MARKER:
                 self._next = base + 2
         if self._next is None:
             self._bases = list(BASES)
-            return Refusal(Request(self._unit, 3, BASES[0], 2), 2)
+            return Refusal(Request(self._unit, 3, BASES[0], 2), refused(ILLEGAL_ADDRESS, 3))
         while not self._done:
             head = await self._two(ask, self._next)
             if isinstance(head, Silence):
@@ -52,14 +52,24 @@ class Discovery:
             self._step(head)
         return None
 
-    def profile(self, profile: Profile) -> Profile:
-        """The profile with absolute addresses; each model may be read as a whole."""
-        return replace(resolve_profile(profile, self.models), readable=tuple(self._spans))
+    @property
+    def found(self) -> dict[int, int]:
+        """The models."""
+        return self.models
+
+    def resolved(
+        self, profile: Profile, points: Sequence[Point]
+    ) -> tuple[Profile, tuple[Point, ...], tuple[Point, ...]]:
+        """Profile and points with absolute addresses, each model to be read as a whole; and the points of models that
+        the device does not have."""
+        missing = tuple(p for p in points if p.model not in self.models)
+        resolved = replace(resolve_profile(profile, self.models), readable=tuple(self._spans))
+        return resolved, resolve(points, self.models), missing
 
     def _step(self, head: Answer | Refusal) -> None:
         """Take one model's head; a map may also simply end without the end mark."""
         assert self._next is not None
-        model, length = head.registers()[:2] if isinstance(head, Answer) else (END, 0)
+        model, length = registers_of(head)[:2] if isinstance(head, Answer) else (END, 0)
         behind = self._next + 2 + length
         if model == END or behind > 0xFFFF:
             self._done = True
@@ -73,7 +83,8 @@ class Discovery:
         wait for each other. A device that refuses those is asked for the two alone."""
         most = 2 if self._direct else min(2 + VARIANTS, 65536 - address)
         counts = (*range(3, most + 1), 2)
-        outcome = await ask([Request(self._unit, 3, address, count) for count in counts])
-        if isinstance(outcome, Refusal) and outcome.request.count > 2:
-            return await ask([Request(self._unit, 3, address, 2)])
+        *longer, two = [Request(self._unit, 3, address, count) for count in counts]
+        outcome = await ask([*longer, two])
+        if isinstance(outcome, Refusal) and outcome.question is not two:
+            return await ask([two])
         return outcome

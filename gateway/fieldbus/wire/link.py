@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from gateway.fieldbus.modbus.frames import Request, Shape
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.devices.blocks import Raw
+from gateway.fieldbus.wire.framing import Refused
+from gateway.fieldbus.wire.keys import Key, KeyTable, Question
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
@@ -16,45 +17,45 @@ TWO_ANSWERS = Message("poll-two-answers")
 
 
 class Answer(NamedTuple):
-    """The answer to exactly this request: its data bytes, and the monotonic moment at which it was complete."""
+    """The answer to exactly this question: its data bytes, and the monotonic moment at which it was complete."""
 
-    request: Request
+    question: Question
     data: bytes
     completed: float
     number: int = 0
     """Running number on its link, for ``Link.voided``."""
 
-    def registers(self) -> tuple[int, ...]:
-        """Registers, or for functions 1 and 2 bits."""
-        return self.request.decode(self.data)
+    def raw(self) -> Raw:
+        """What it holds, as its block is decoded from it."""
+        return self.question.content(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A Modbus exception. ``doubtful``: a question to this unit went unanswered within its answer life, so that the
-    exception may belong to that one (an exception bears no byte count)."""
+    """The device refuses. ``doubtful``: a question to this unit went unanswered within its answer life, so that the
+    refusal may belong to that one (a refusal tells less of its question than an answer)."""
 
-    request: Request
-    code: int
+    question: Question
+    refused: Refused
     doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
     """No answer that could be trusted: ``timeout`` or ``no-shape``, and what was seen instead. ``until``: the monotonic
-    moment in seconds from which on there is a shape."""
+    moment in seconds from which on there is a key."""
 
     reason: str
     detail: Said
-    request: Request | None = None
+    question: Question | None = None
     until: float | None = None
 
 
-def no_shape(table: ShapeTable, requests: Sequence[Request], now: float, *, closed: bool = False) -> Silence:
-    """None of these requests has a free shape now. ``closed``: one was sent and met the end of the connection."""
-    why = Message("poll-no-shape", life_ms=round(1000 * table.life(requests[0].unit, now)))
+def no_key(table: KeyTable, questions: Sequence[Question], now: float, *, closed: bool = False) -> Silence:
+    """None of these questions has a free key now. ``closed``: one was sent and met the end of the connection."""
+    why = Message("poll-no-shape", life_ms=round(1000 * table.life(questions[0].unit, now)))
     return Silence(
-        "no-shape", Message("poll-no-shape-lost", why=why) if closed else why, until=table.free_at(requests, now)
+        "no-shape", Message("poll-no-shape-lost", why=why) if closed else why, until=table.free_at(questions, now)
     )
 
 
@@ -75,14 +76,14 @@ class Manners:
 
 class ObservedFrame(NamedTuple):
     """Bytes on the line that are no expected answer: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``,
-    ``echo`` (our own request, where no echo is expected) or ``mismatched`` (an answer of the requested unit, of another
-    function or length than requested)."""
+    ``echo`` (our own question, where no echo is expected) or ``mismatched`` (an answer of the asked unit, of another
+    function or length than asked)."""
 
     kind: str
     data: bytes
-    shape: Shape | None = None
+    key: Key | None = None
     latency_s: float | None = None
-    """Seconds since a question of this shape was sent, if there was one."""
+    """Seconds since a question of this key was sent, if there was one."""
 
 
 Witness = Callable[[ObservedFrame], None]
@@ -101,8 +102,8 @@ class Link(Protocol):
     voided: set[int]
     """Numbers of answers that turned out to be doubtful after they were given; the reader takes them out."""
 
-    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        """Ask one of the requests (variants of one block, cheapest first) and wait for its answer."""
+    async def read(self, questions: Sequence[Question], manners: Manners) -> Outcome:
+        """Ask one of the questions (variants of one block, cheapest first) and wait for its answer."""
 
     async def quiet(self) -> None:
         """Wait until a frame that follows the last answer at once would have shown itself."""

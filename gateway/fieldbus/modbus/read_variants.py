@@ -3,87 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Container, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from gateway.devices.points import Point, Profile
 from gateway.devices.read_plan import Limits, plan, shape_sets
 from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.learned_limits import Cuts, Read, read_of
-from gateway.fieldbus.modbus.frames import Request, char_seconds, t35_seconds
-from gateway.fieldbus.modbus.shapes import needed, occupied
-from gateway.fieldbus.specs import LineSpec, MeterSpec
-
-Shapes = frozenset[tuple[int, int]]
-"""Shapes of one unit: function and byte count."""
+from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
+from gateway.fieldbus.modbus.learned_limits import Cuts, Read, read_of
+from gateway.fieldbus.wire.dialect import BlockSet, IdentityObject, Keys, ReadPlan
+from gateway.fieldbus.wire.keys import needed, occupied
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 
 MOST_SHAPES = 24
 """Shapes that a block is planned for; a period that needs more is an error of the configuration (``budget``)."""
 LATENCY_MS = 20.0
 """What a device usually needs to begin its answer, where its profile does not say; devices answer within 20 to 50 ms,
 some need 150."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockSet:
-    """One block as planned, its variants (the cheapest first), and the request for each of them.
-
-    ``block`` itself is none of them where its shape is another block's or another master's.
-    ``spare``: variants that only a second read within one poll may use (``again``), so that it finds a shape free.
-    ``who``: the whole identity of the meter, if it is read along with this block.
-    """
-
-    block: RegisterBlock
-    variants: tuple[RegisterBlock, ...]
-    requests: tuple[Request, ...]
-    spare: tuple[RegisterBlock, ...] = ()
-    again: tuple[Request, ...] = ()
-    who: tuple[Point, ...] = ()
-    _bare: Mapping[int, RegisterBlock] = field(default_factory=dict, compare=False, repr=False)
-
-    @classmethod
-    def of(
-        cls,
-        unit: int,
-        block: RegisterBlock,
-        variants: tuple[RegisterBlock, ...],
-        spare: tuple[RegisterBlock, ...] = (),
-        *,
-        wanted: Container[str] | None = None,
-        who: tuple[Point, ...] = (),
-    ) -> BlockSet:
-        """The block of one unit. ``wanted``: the points that are values of a poll; None: all are."""
-        requests, more = ([Request(unit, b.fc, b.address, b.count) for b in some] for some in (variants, spare))
-        every = (block, *variants, *spare)
-        bare = {b.key: b if wanted is None else b.only(wanted) for b in every}
-        return cls(block, variants, tuple(requests), spare, (*more, *requests), who, bare)
-
-    def bare(self, block: RegisterBlock) -> RegisterBlock:
-        """The block or one of its variants without the points that are read along only to tell who answers."""
-        return self._bare[block.key]
-
-    def asked(self, request: Request) -> RegisterBlock:
-        """The variant that a request asked for."""
-        if request is self.requests[0]:
-            return self.variants[0]
-        return (*self.spare, *self.variants)[self.again.index(request)]
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
-    """What a meter is asked: ``blocks`` in every poll, ``identity`` to tell who it is.
-
-    ``k``: how many shapes each block needs (``shapes.needed``). A block with fewer variants, or with the only one that
-    another block has as well, waits out the answer life.
-    ``missing``: points of SunSpec models that the device does not have. ``avoid``: the shapes that it was made without.
-    """
-
-    k: int
-    blocks: tuple[BlockSet, ...]
-    identity: tuple[BlockSet, ...] = ()
-    missing: tuple[Point, ...] = ()
-    avoid: Shapes = frozenset()
 
 
 ALONG_SHARE = 0.01
@@ -165,7 +104,7 @@ def read_plan(
     missing: tuple[Point, ...] = (),
     *,
     cuts: Cuts | None = None,
-    avoid: Shapes = frozenset(),
+    avoid: Keys = frozenset(),
     armed: bool = True,
     along: bool = True,
 ) -> ReadPlan:
@@ -194,9 +133,30 @@ def read_plan(
         k,
         tuple(_set(line, meter, profile, one, wanted) for one in polled),
         tuple(_set(line, meter, profile, one, None) for one in asked_who),
-        missing,
-        avoid,
+        _object(meter, profile),
+        missing=missing,
+        avoid=avoid,
     )
+
+
+def _object(meter: MeterSpec, profile: Profile) -> IdentityObject | None:
+    """The device identification object that tells who it is."""
+    number = profile.identity_object
+    if number is None:
+        return None
+    question = identification_object(unit_of(meter), number)
+    return IdentityObject(f"object {number:#x}", question, partial(object_text, number=number))
+
+
+def unit_of(meter: MeterSpec) -> int:
+    """The unit address of a Modbus meter."""
+    assert isinstance(meter.address, int)
+    return meter.address
+
+
+def question_of(unit: int, block: RegisterBlock) -> Request:
+    """The request that reads a block."""
+    return Request(unit, block.fc, block.address, block.count)
 
 
 def _groups(
@@ -248,4 +208,4 @@ def _set(
     block = offered.block
     whole = not line.shared and profile.identity_object is None and _holds(block, profile)
     who = tuple(p for p in block.points if p.name in profile.identity) if whole else ()
-    return BlockSet.of(meter.address, block, offered.own, offered.spare, wanted=wanted, who=who)
+    return BlockSet.of(partial(question_of, unit_of(meter)), block, offered.own, offered.spare, wanted=wanted, who=who)

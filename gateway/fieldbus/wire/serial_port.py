@@ -15,9 +15,9 @@ from pathlib import Path
 import serial
 from serial.rs485 import RS485Settings
 
-from gateway.fieldbus.modbus.errors import PortError, PortMissing
-from gateway.fieldbus.modbus.frames import char_seconds, t35_seconds
-from gateway.fieldbus.modbus.rtu_link import Port
+from gateway.fieldbus.wire.errors import PortError, PortMissing
+from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
+from gateway.fieldbus.wire.stream_link import Port
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.messages import Said, said_of

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from gateway.devices.blocks import Block
 from gateway.devices.points import Point
 from gateway.devices.register_block import RegisterBlock
+from gateway.fieldbus.wire.dialect import Reads
 
 TIMES = 3
 RETRY_S = 86_400.0
 BLIND_GROUPS = 4
-ILLEGAL = (2, 3)
-"""Exception codes: illegal data address, illegal data value."""
-
 Read = tuple[int, int, int]
 
 
-def read_of(block: RegisterBlock) -> Read:
+def read_of(block: Block) -> Read:
     """Function, address and count."""
+    assert isinstance(block, RegisterBlock)
     return block.fc, block.address, block.count
 
 
@@ -58,22 +58,18 @@ class Cuts:
             self.groups.append((self._points[name],))
         return bool(due)
 
-    def note(self, reads: Sequence[tuple[RegisterBlock, RegisterBlock, int | None]], now: float) -> bool:
-        """Take one poll's reads as (block as planned, variant as asked, exception code: 02, 03 or None for an answer).
-
-        Reads that were silent, or whose exception may belong to another question, are to be left out. True when the
-        reads of the meter have changed.
-        """
-        answered = sum(code is None for _, _, code in reads)
+    def note(self, reads: Reads, now: float) -> bool:
+        """Take one poll's reads, of refusals those of a place. True when the reads of the meter have changed."""
+        answered = sum(refused is None for _, _, refused in reads)
         self._answers += answered
         if self._blind and answered == len(reads) == len(self.groups):
             self._blind, self._mended = False, True  # it may only have been starting: ask as before, once
             self.groups = [tuple(p for p in self._points.values() if p.name not in self.holes)]
             return True
         changed = False
-        for planned, asked, code in reads:
+        for planned, asked, refused in reads:
             key = read_of(asked)
-            if code is None:
+            if refused is None:
                 del self._refused[key]
                 continue
             known_alive = self._answers > self._counted_at.get(key, 0)
@@ -84,7 +80,7 @@ class Cuts:
                     changed = self._learn(planned, key, known_alive, now) or changed
         return changed
 
-    def _learn(self, planned: RegisterBlock, key: Read, known_alive: bool, now: float) -> bool:
+    def _learn(self, planned: Block, key: Read, known_alive: bool, now: float) -> bool:
         del self._refused[key]
         points = sorted(planned.points, key=lambda p: (p.address, p.end))
         if key != read_of(planned):

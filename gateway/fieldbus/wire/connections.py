@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.wire.keys import KeyTable
 from gateway.messages.message import Message
 
 RECONNECT_PAUSE_S = 0.2
@@ -128,6 +128,6 @@ class OtherMaster:
 class Endpoint:
     """What is known of one port or address, whatever is opened or configured anew on it."""
 
-    table: ShapeTable
+    table: KeyTable
     connections: Connections = field(default_factory=Connections)
     other_master: OtherMaster = field(default_factory=OtherMaster)

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from gateway.fieldbus.modbus import reopen
-from gateway.fieldbus.modbus.errors import LineDown, Unreachable
-from gateway.fieldbus.modbus.reopen import reopened
+from gateway.fieldbus.wire import reopen
+from gateway.fieldbus.wire.errors import LineDown, Unreachable
+from gateway.fieldbus.wire.reopen import reopened
 
 PAUSE_S = 0.05
 

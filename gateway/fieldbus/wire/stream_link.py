@@ -1,4 +1,4 @@
-"""RTU link over a serial port, a pseudo-terminal or a TCP socket. Moves bytes and waits; ``rtu`` decides."""
+"""Stream link: a serial port, a pseudo-terminal or a TCP socket. Moves bytes and waits; the guard decides."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.fieldbus.modbus.connections import Connections
-from gateway.fieldbus.modbus.errors import broken
-from gateway.fieldbus.modbus.frames import Request, Shape, permit
-from gateway.fieldbus.modbus.link import Manners, Outcome, Silence, Witness, no_shape
-from gateway.fieldbus.modbus.reopen import reopened
-from gateway.fieldbus.modbus.rtu_guard import Guard
-from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.wire.connections import Connections
+from gateway.fieldbus.wire.errors import broken
+from gateway.fieldbus.wire.framing import Framing
+from gateway.fieldbus.wire.guard import Guard
+from gateway.fieldbus.wire.keys import Key, KeyTable, Question, Unit
+from gateway.fieldbus.wire.link import Manners, Outcome, Silence, Witness, no_key
+from gateway.fieldbus.wire.reopen import reopened
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
@@ -26,8 +26,6 @@ LOOK_S = 0.1
 RESTLESS_S = 1.0
 """A line that finds no silence within this time cannot be asked."""
 SEND_S = 1
-LONGEST = 250
-"""Data bytes to wait for where the answer's length is not known before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Port:
 
 
 async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35_s: float) -> Port:
-    """RTU over TCP: a raw connection to a device server. OSError or TimeoutError when there is none."""
+    """A raw connection to a device server. OSError or TimeoutError when there is none."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
         found = await loop.getaddrinfo(host, tcp_port, type=socket.SOCK_STREAM)
@@ -62,7 +60,7 @@ async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35
     raise socket.gaierror(socket.EAI_NODATA, f"{host} has no address")
 
 
-class RtuLink:
+class StreamLink:
     """One open line with its guard. See ``link.Link``. Owned by the event loop.
 
     Args:
@@ -75,7 +73,8 @@ class RtuLink:
     def __init__(
         self,
         port: Port,
-        table: ShapeTable,
+        framing: Framing,
+        table: KeyTable,
         witness: Witness,
         *,
         echo: str = "off",
@@ -84,23 +83,23 @@ class RtuLink:
     ) -> None:
         self._port, self._loop, self._reconnect = port, asyncio.get_running_loop(), reconnect
         self._connections = connections or Connections()
-        self._guard = Guard(table, port.t35_s, witness, echo=echo)
+        self._framing, self._guard = framing, Guard(framing, table, port.t35_s, witness, echo=echo)
         self.generation, self.renewals, self.voided = 1, 0, self._guard.voided
-        self._ready: dict[int, float] = {}
-        self._timeouts: dict[int, float] = {}
+        self._ready: dict[Unit, float] = {}
+        self._timeouts: dict[Unit, float] = {}
         self._wake: asyncio.Future[None] | None = None
         self._lost: Message | None = None
         self._reading = False
         self._why: OSError | None = None
         self._opened()
 
-    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        """Ask one of the requests and wait for its answer; LineDown when the port is gone.
+    async def read(self, questions: Sequence[Question], manners: Manners) -> Outcome:
+        """Ask one of the questions and wait for its answer; LineDown when the port is gone.
 
-        A question that meets the end of its connection behind an earlier answer is put once more, in another shape, to
+        A question that meets the end of its connection behind an earlier answer is put once more, in another key, to
         another connection.
         """
-        unit, met = requests[0].unit, False
+        unit, met = questions[0].unit, False
         while self._loop.time() < (ready := self._ready.get(unit, 0.0)):
             await self._sleep_until(ready)
         self._timeouts[unit] = manners.timeout_s
@@ -110,10 +109,10 @@ class RtuLink:
                 return Silence("timeout", Message("line-not-quiet"))
             if self._lost:
                 continue
-            request = self._guard.choose(requests, self._drained)  # a late answer may have come since then
-            if request is None:
-                return no_shape(self._guard.table, requests, self._drained, closed=met)
-            if (outcome := await self._put(request, manners)) is not None:
+            question = self._guard.choose(questions, self._drained)  # a late answer may have come since then
+            if question is None:
+                return no_key(self._guard.table, questions, self._drained, closed=met)
+            if (outcome := await self._put(question, manners)) is not None:
                 self._ready[unit] = self._loop.time() + manners.pause_s
                 return outcome
             met = True
@@ -166,21 +165,21 @@ class RtuLink:
         self._connections.opened(self._loop.time() - begun)
         return port
 
-    async def _put(self, request: Request, manners: Manners) -> Outcome | None:
-        """Ask it; None when the question met the end of its connection, in which case it has used its shape."""
-        self._guard.ask(request, self._loop.time(), leading=manners.leading_bytes)
+    async def _put(self, question: Question, manners: Manners) -> Outcome | None:
+        """Ask it; None when the question met the end of its connection, in which case it has used its key."""
+        self._guard.ask(question, self._loop.time(), leading=manners.leading_bytes)
         try:
-            out = await self._send(request.frame)
+            out = await self._send(question.frame)
             self._guard.sent(out)
-            await self._answer(request, out, manners)
-        finally:  # a cancelled read, too, has used its shape
+            await self._answer(question, out, manners)
+        finally:  # a cancelled read, too, has used its key
             met = self._lost is not None and not self._guard.decided
             outcome = self._guard.finish(self._loop.time())
         return None if met else outcome
 
-    async def _answer(self, request: Request, out: float, manners: Manners) -> None:
+    async def _answer(self, question: Question, out: float, manners: Manners) -> None:
         """Until the guard has decided, at longest the device's time and that of its answer on the wire."""
-        deadline = out + manners.timeout_s + self._length_s(request.shape)
+        deadline = out + manners.timeout_s + self._length_s(question.key)
         while not self._guard.decided:
             if self._loop.time() >= deadline:
                 self._readable()  # what came while this process was busy elsewhere is in time
@@ -189,9 +188,9 @@ class RtuLink:
                 return
             await self._sleep_until(deadline)
 
-    def _length_s(self, shape: Shape) -> float:
-        """The time on the wire of an answer of this shape."""
-        return ((shape.byte_count if shape.byte_count >= 0 else LONGEST) + 5) * self._port.char_s
+    def _length_s(self, key: Key) -> float:
+        """The time on the wire of an answer of this key."""
+        return self._framing.answer_chars(key) * self._port.char_s
 
     async def _silent(self, timeout_s: float | None = None) -> bool:
         """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line.
@@ -216,12 +215,12 @@ class RtuLink:
         without an answer, only for the time of one answer."""
         if self._guard.awaited is None:
             return begun
-        shape, asked = self._guard.awaited
-        return min(asked, begun) + self._timeouts.get(shape.unit, timeout_s) + self._length_s(shape)
+        key, asked = self._guard.awaited
+        return min(asked, begun) + self._timeouts.get(key[0], timeout_s) + self._length_s(key)
 
     async def _send(self, frame: bytes) -> float:
         """Write a frame; gives the earliest moment at which it can be on the wire in full."""
-        permit(frame[1:-2])
+        self._framing.permit(frame)
         begun, rest = self._loop.time(), memoryview(frame)
         while rest:
             try:

@@ -1,0 +1,155 @@
+"""What an emission monitor tells of the plant's stack, item by item, as codes and texts of HJ 212 table B.2. No I/O.
+
+Gases are in mg of dry gas at 273.15 K and 101.325 kPa; "Zs" is converted to 6 % of oxygen (annex D, formula 28).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from firmware_sim.plant.model import Plant
+from firmware_sim.plant.stack import AIR_CO2, AMBIENT_PA, CO2_KG_PER_KMOL, NM3_PER_KMOL, Stack
+
+SECTION_M2, REFERENCE_O2 = 12.0, 6.0
+SAMPLE_EVERY_MS, FEWEST_SAMPLES, MOST_SAMPLES = 5000, 12, 60
+"""Values of a period are at most 5 s apart, and no fewer than 12 (annex D, formula 23); long periods have fewer."""
+NORMAL, STOPPED, FAULTY = "N", "F", "D"
+NORMAL_SHARE = 0.75
+"""Of the values, for a period to be normal (notes to C.16 to C.18)."""
+_TRACE = {"a21026": 250.0, "a21002": 380.0, "a34013": 35.0}
+"""SO2, NOx and dust behind the cleaning, in mg/m3 for each unit of the CO2 that the fuel gives: a share of dry gas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A quantity of table B.2: its code of 2005, its decimals, whether it is converted to the reference oxygen, and
+    what one of it brings in a second (mg/m3 to kg, m3/s to m3), None where it is not counted."""
+
+    old_code: str
+    decimals: int
+    value: Callable[[Stack], float]
+    converted: bool = False
+    amount: Callable[[Stack, float], float] | None = None
+
+
+def dry_flow_nm3_s(stack: Stack) -> float:
+    """Normal dry flow by the instruments (annex D, formula 31)."""
+    normal = stack.flow_m3_s * 273.15 / (273.15 + stack.gas_c) * stack.pressure_pa / 101_325
+    return normal * (1 - stack.h2o)
+
+
+def _kg_s(stack: Stack, mg_m3: float) -> float:
+    return mg_m3 * dry_flow_nm3_s(stack) / 1e6
+
+
+def _trace(code: str) -> Factor:
+    return Factor(
+        {"a21026": "02", "a21002": "03", "a34013": "01"}[code],
+        2,
+        lambda s: _TRACE[code] * max(0.0, s.co2 - AIR_CO2),
+        converted=True,
+        amount=_kg_s,
+    )
+
+
+FACTORS: dict[str, Factor] = {
+    "a00000": Factor("B02", 3, lambda s: s.flow_m3_s, amount=lambda s, value: value),
+    "a01011": Factor("S02", 2, lambda s: s.flow_m3_s / SECTION_M2),
+    "a01012": Factor("S03", 1, lambda s: s.gas_c),
+    "a01013": Factor("S08", 3, lambda s: (s.pressure_pa - AMBIENT_PA) / 1000),
+    "a01014": Factor("S05", 2, lambda s: 100 * s.h2o),
+    "a19001": Factor("S01", 2, lambda s: 100 * s.o2),
+    "a05001": Factor("30", 1, lambda s: s.co2 * CO2_KG_PER_KMOL / NM3_PER_KMOL * 1e6, amount=_kg_s),
+    **{code: _trace(code) for code in _TRACE},
+}
+"""What is measured, by code."""
+
+
+@dataclass(frozen=True, slots=True)
+class StationSpec:
+    """One logger: what it says of itself and which factors it has.
+
+    ``flags`` replace the data flag of a code, "" leaves it out; ``items`` are items more, as texts.
+    """
+
+    name: str
+    mn: str
+    password: str = "123456"
+    st: str = "31"
+    old_style: bool = False
+    factors: tuple[str, ...] = tuple(FACTORS)
+    flags: Mapping[str, str] = field(default_factory=dict)
+    items: Mapping[str, str] = field(default_factory=dict)
+
+
+class Station:
+    """The instruments of one stack, at any moment."""
+
+    def __init__(self, spec: StationSpec, plant: Plant) -> None:
+        self.spec, self._plant = spec, plant
+
+    def moment(self, t_ms: int) -> dict[str, str]:
+        """What they show at a moment of the plant's time: texts by place, "a21026-Rtd"."""
+        stack = self._plant.at(t_ms).stack
+        texts: dict[str, str] = {}
+        for code, factor in self._factors():
+            value = factor.value(stack)
+            texts[f"{self.code(code)}-Rtd"] = f"{value:.{factor.decimals}f}"
+            if factor.converted:
+                texts[f"{self.code(code)}-ZsRtd"] = f"{_converted(stack, value):.{factor.decimals}f}"
+            self._flag(texts, code, [_state(stack)])
+        return texts | dict(self.spec.items)
+
+    def period(self, begin_ms: int, end_ms: int) -> dict[str, str]:
+        """What they showed between two moments: least, mean and largest value, amounts."""
+        count = max(FEWEST_SAMPLES, min(MOST_SAMPLES, (end_ms - begin_ms) // SAMPLE_EVERY_MS))
+        moments = [begin_ms + (end_ms - begin_ms) * n // count for n in range(count)]
+        stacks = [self._plant.at(t_ms).stack for t_ms in moments]
+        texts: dict[str, str] = {}
+        for code, factor in self._factors():
+            values = [factor.value(stack) for stack in stacks]
+            _statistics(texts, self.code(code), "", values, factor.decimals)
+            if factor.converted:
+                converted = [_converted(stack, value) for stack, value in zip(stacks, values, strict=True)]
+                _statistics(texts, self.code(code), "Zs", converted, factor.decimals)
+            if factor.amount is not None:
+                amounts = [factor.amount(stack, value) for stack, value in zip(stacks, values, strict=True)]
+                texts[f"{self.code(code)}-Cou"] = f"{sum(amounts) / count * (end_ms - begin_ms) / 1000:.4f}"
+            self._flag(texts, code, [_state(stack) for stack in stacks])
+        return texts | dict(self.spec.items)
+
+    def code(self, code: str) -> str:
+        """A code as the logger writes it."""
+        return FACTORS[code].old_code if self.spec.old_style else code
+
+    def _factors(self) -> list[tuple[str, Factor]]:
+        return [(code, FACTORS[code]) for code in self.spec.factors]
+
+    def _flag(self, texts: dict[str, str], code: str, states: Sequence[str]) -> None:
+        normal = states.count(NORMAL) >= NORMAL_SHARE * len(states)
+        flag = NORMAL if normal else STOPPED if NORMAL not in states else FAULTY
+        if flag := self.spec.flags.get(code, flag):
+            texts[f"{self.code(code)}-Flag"] = flag
+
+
+def items(texts: Mapping[str, str]) -> list[str]:
+    """Texts by place as the items of a content: values of one code stand together."""
+    grouped: dict[str, list[str]] = {}
+    for place, text in texts.items():
+        grouped.setdefault(place.partition("-")[0], []).append(f"{place}={text}")
+    return [",".join(values) for values in grouped.values()]
+
+
+def _state(stack: Stack) -> str:
+    return NORMAL if stack.firing_w > 0 else STOPPED
+
+
+def _converted(stack: Stack, value: float) -> float:
+    o2 = min(20.0, 100 * stack.o2)  # the formula has no sense for air
+    return value * (21 - REFERENCE_O2) / (21 - o2)
+
+
+def _statistics(texts: dict[str, str], code: str, prefix: str, values: Sequence[float], decimals: int) -> None:
+    for suffix, value in (("Min", min(values)), ("Avg", sum(values) / len(values)), ("Max", max(values))):
+        texts[f"{code}-{prefix}{suffix}"] = f"{value:.{decimals}f}"

@@ -1,0 +1,204 @@
+"""Messages of an HJ 212 data logger: which kinds of data it makes, when, and what its faults make of them.
+
+They are made at multiples of their interval in the logger's local time. The label of realtime data (CN 2011) is the
+moment, that of minutes, hours and days (2051, 2061, 2031) the beginning of the period (HJ 212-2017, table 4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+from firmware_sim.clock import SimClock
+from firmware_sim.meters.answer_faults import Fault
+from firmware_sim.meters.device import Armed, Choice
+from firmware_sim.meters.emission_station import Station, items
+from firmware_sim.meters.logger_faults import CLOCK, LABEL, PASSWORD, STATION, Faster, place
+from firmware_sim.meters.packing import Cell, Value
+from firmware_sim.meters.register_image import Reply
+from firmware_sim.wire.hj212_packets import HAS_PARTS, MOST_SEGMENT_BYTES, VERSION_2017, WANTS_ANSWER, Packet, split
+
+REALTIME, MINUTE, HOUR, DAY = "2011", "2051", "2061", "2031"
+Struck = Sequence[tuple[Choice, Random]]
+"""The faults that act on a message or packet, each with its generator."""
+MOST_PARTS = 99
+_EPOCH = datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How a logger works. ``every_ms`` by CN: the kinds of data that it makes, and how often."""
+
+    every_ms: Mapping[str, int]
+    tz: tzinfo = UTC
+    wants_answer: bool = True
+    timeout_ms: int = 10_000
+    resends: int = 3
+    most_cp_bytes: int = 950
+    waits_for_part: bool = True
+    heartbeat_ms: int = 0
+    clock_notice: bool = False
+    reconnect_ms: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message; ``struck`` acts when it is first sent, ``stuck_ms`` is what a clock shows that stands still."""
+
+    cn: str
+    label: str
+    texts: Mapping[str, str]
+    at_ms: int
+    mn: str
+    password: str
+    struck: Struck
+    stuck_ms: int | None = None
+
+
+class Messages:
+    """The messages of one station.
+
+    Args:
+        station: what it measures.
+        manners: which kinds, and how often.
+        faults: in the order of the file.
+        clock: the plant's.
+        take: called with each message at its time.
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        manners: Manners,
+        faults: Sequence[Armed],
+        clock: SimClock,
+        take: Callable[[Message], None],
+    ) -> None:
+        self._station, self._manners, self._faults = station, manners, faults
+        self._clock, self._take = clock, take
+
+    async def make(self, cn: str) -> None:
+        """Make the messages of one kind, until the task is cancelled."""
+        every_ms, begin = self._manners.every_ms[cn], 0
+        while True:
+            now = to_local(self._clock.unix_ms(), self._manners.tz)
+            step = every_ms // max((fault.by for fault in on(self._faults, Faster, self._clock.now_ms())), default=1)
+            begin = begin or -(-now // step) * step
+            due = begin if cn == REALTIME else begin + step
+            if now < due:
+                await asyncio.sleep((due - now) / 1000)
+            message = self.message(cn, begin, due)
+            if message is not None:
+                self._take(message)
+            begin += step
+
+    def message(self, cn: str, begin_ms: int, due_ms: int) -> Message | None:
+        """The message of a period, in local ms since 1970; None while the logger is dead."""
+        at_ms = max(0, self._clock.now_ms() - (to_local(self._clock.unix_ms(), self._manners.tz) - due_ms))
+        struck = strike(self._faults, at_ms)
+        faults = [choice.fault for choice, _ in struck]
+        if not all(fault.hears(at_ms) for fault in faults):
+            return None
+        clock_ms = _number(shown(faults, CLOCK, due_ms))
+        label_ms = _number(shown(faults, LABEL, begin_ms + clock_ms - due_ms))
+        return Message(
+            cn,
+            written(label_ms)[:14],
+            self._texts(cn, due_ms - begin_ms, at_ms, faults),
+            at_ms,
+            str(shown(faults, STATION, self._station.spec.mn)),
+            str(shown(faults, PASSWORD, self._station.spec.password)),
+            struck,
+            None if clock_ms == due_ms else clock_ms,
+        )
+
+    def _texts(self, cn: str, period_ms: int, at_ms: int, faults: Sequence[Fault]) -> dict[str, str]:
+        def now(t_ms: int) -> Reply:
+            if cn == REALTIME:
+                return Reply((), dict(self._station.moment(t_ms)))
+            return Reply((), dict(self._station.period(max(0, t_ms - period_ms), t_ms)))
+
+        look = now
+        for fault in faults:
+            look = partial(fault.look, look)
+        values = look(at_ms).values.items()
+        return {
+            name: str(shown(faults, place("counter" if name.endswith("-Cou") else "gauge"), v)) for name, v in values
+        }
+
+    def packets(self, message: Message, qn: Callable[[], str]) -> list[Packet]:
+        """The packets of a message: one, or its parts."""
+        spec, time = self._station.spec, f"DataTime={message.label}"
+        flag = VERSION_2017 | self._manners.wants_answer * WANTS_ANSWER
+        whole = Packet(
+            qn=None if spec.old_style else qn(),
+            st=spec.st,
+            cn=message.cn,
+            pw=message.password,
+            mn=message.mn,
+            flag=None if spec.old_style else flag,
+            cp=";".join([time, *items(message.texts)]),
+        )
+        part_of = replace(whole, cp=f"{time};", pnum=MOST_PARTS, pno=MOST_PARTS)
+        room = MOST_SEGMENT_BYTES - len(part_of.segment())
+        parts = split(items(message.texts), min(self._manners.most_cp_bytes - len(part_of.cp), room))
+        if len(parts) <= 1:
+            return [whole]
+        return [
+            replace(
+                whole,
+                qn=whole.qn if number == 1 or spec.old_style else qn(),
+                flag=None if spec.old_style else flag | HAS_PARTS,
+                cp=";".join([time, *part]),
+                pnum=len(parts),
+                pno=number,
+            )
+            for number, part in enumerate(parts, 1)
+        ]
+
+
+def to_local(unix_ms: int, tz: tzinfo) -> int:
+    """Unix time as local ms since 1970."""
+    offset = datetime.fromtimestamp(unix_ms // 1000, tz).utcoffset() or timedelta()
+    return unix_ms + int(offset.total_seconds()) * 1000
+
+
+def written(local_ms: int) -> str:
+    """YYYYMMDDhhmmsszzz."""
+    return f"{_EPOCH + timedelta(seconds=local_ms // 1000):%Y%m%d%H%M%S}{local_ms % 1000:03}"
+
+
+def strike(faults: Sequence[Armed], t_ms: int) -> Struck:
+    """The faults that act now."""
+    return [found for armed in faults if (found := armed.strikes(t_ms))]
+
+
+_Kind = TypeVar("_Kind", bound=Fault)
+
+
+def on(faults: Sequence[Armed], kind: type[_Kind], t_ms: int) -> list[_Kind]:
+    """The faults of a kind whose time is now."""
+    return [
+        choice.fault
+        for armed in faults
+        if armed.when.from_ms <= t_ms and (armed.when.to_ms is None or t_ms < armed.when.to_ms)
+        for choice in armed.choices
+        if isinstance(choice.fault, kind)
+    ]
+
+
+def shown(faults: Sequence[Fault], cell: Cell, value: Value) -> Value:
+    """A value as the faults let it be seen."""
+    for fault in faults:
+        value = fault.value(cell, value)
+    return value
+
+
+def _number(value: Value) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,12 @@
+"""Dialects: how the meters of each type of bus are asked."""
+
+from __future__ import annotations
+
+from gateway.fieldbus.modbus.dialect import OVER_RTU, OVER_TCP
+from gateway.fieldbus.wire.dialect import Dialect
+
+DIALECTS: dict[str, Dialect] = {
+    "modbus-rtu": OVER_RTU,
+    "modbus-rtu-over-tcp": OVER_RTU,
+    "modbus-tcp": OVER_TCP,
+}

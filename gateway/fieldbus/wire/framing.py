@@ -1,0 +1,71 @@
+"""Framing interface: all that the guard of a stream of bytes asks about them, so that it knows no protocol itself."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from gateway.fieldbus.wire.keys import Key, Question
+from gateway.messages.message import Message
+from ledger_client.formats.senml import Quality
+
+
+class Head(NamedTuple):
+    """What the first bytes of an answer say: the key that it bears, as far as it tells, and whether it refuses."""
+
+    key: Key
+    refusal: bool = False
+
+
+class Refused(NamedTuple):
+    """A refusal as its frame says it.
+
+    ``flag``: the quality of values that are refused so. ``lasting``: it is so until something is changed; else the
+    device is only busy. ``of_place``: another cut of the reads may be free of it.
+    """
+
+    code: int
+    said: Message
+    flag: Quality
+    lasting: bool = False
+    of_place: bool = False
+
+
+class Framing(Protocol):
+    """The frames of one protocol on a stream of bytes. Pure; ``head`` and ``frame`` begin at the first byte."""
+
+    preamble: bytes
+    """Bytes that may stand in front of any frame, in any number."""
+
+    def permit(self, frame: bytes) -> bytes:
+        """The read-only gate: give back a frame that only reads. Raises NotARead for every other."""
+
+    def answer_length(self, head: bytes | bytearray) -> int | None:
+        """Whole length of the answer that begins so; None: not told yet by these bytes; 0: no answer begins so."""
+
+    def question_length(self, head: bytes | bytearray) -> int | None:
+        """Whole length of the question (another master's) that begins so; None: not told yet; 0: none begins so."""
+
+    def intact(self, frame: bytes) -> bool:
+        """Its check value is that of its bytes."""
+
+    def head(self, head: bytes | bytearray) -> Head:
+        """What an answer with this head says of its question; needs as many bytes as ``answer_length`` does."""
+
+    def answers(self, head: Head, asked: Key) -> bool:
+        """An answer with this head answers a question of this key: with its very key, or by refusing it."""
+
+    def key_to_come(self, question: bytes) -> Key | None:
+        """The key of the answer to another master's question; None: it does not tell one."""
+
+    def read(self, question: Question, frame: bytes) -> bytes | Refused | Message:
+        """What an intact frame, whose head answers the question, brings: the data bytes, a refusal, or (a message) the
+        word of somebody in between that there was no answer."""
+
+    def answers_itself(self, question: Question) -> bool:
+        """The question's own bytes are also a whole answer to it: on a line that echoes they could be taken for one."""
+
+    def could_begin(self, head: bytes | bytearray, asked: Key) -> bool:
+        """An answer to a question of this key may begin so."""
+
+    def answer_chars(self, key: Key) -> int:
+        """So many characters at most has an answer of this key."""
