@@ -80,7 +80,7 @@ def differences(line: LineSpec, meter: MeterSpec) -> Iterator[Message]:
                     profile=profile.name,
                     delivered=delivered,
                 )
-    if meter.address != profile.default_address:
+    if isinstance(meter.address, int) and meter.address != profile.default_address:
         yield Message(
             "meter-address-differs",
             meter=meter.name,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
+from gateway.fieldbus.active_alarms import ActiveAlarms
 from gateway.fieldbus.diagnosis import is_no_frame, refused
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
@@ -19,8 +19,6 @@ from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
 
-log = logging.getLogger("meterseal.fieldbus")
-
 
 class LineAlarms:
     """Active alarms of one line, and its changes to ``on_alarm``; to the log where that is None. Event loop only.
@@ -31,8 +29,8 @@ class LineAlarms:
     def __init__(
         self, spec: LineSpec, on_alarm: Callable[[Alarm], None] | None, sleepers: Sleepers | None = None
     ) -> None:
-        self._spec, self._on_alarm = spec, on_alarm
-        self._raised: set[tuple[str | None, AlarmCode]] = set()
+        self._spec, active = spec, ActiveAlarms(spec.name, on_alarm)
+        self._active, self._raise, self._clear = active, active.put, active.clear
         self._flags = 0
         self._unasked: dict[str, tuple[str, ...]] = {}
         self._sleepers = sleepers or Sleepers(spec.meters)
@@ -44,9 +42,9 @@ class LineAlarms:
             self._clear(AlarmCode.LINE_DOWN, None, lambda: Message("line-responding", line=line))
             self._clear(AlarmCode.COMMS_LOST, name, lambda: Message("meter-responding", line=line, meter=name))
             for lost in schedule.silent:
-                if (lost, AlarmCode.WRONG_ANSWER) not in self._raised:
+                if not self._active.has(AlarmCode.WRONG_ANSWER, lost):
                     self._lost(lost)
-        elif schedule.fault and any((m.name, AlarmCode.WRONG_ANSWER) not in self._raised for m in self._spec.meters):
+        elif schedule.fault and any(not self._active.has(AlarmCode.WRONG_ANSWER, m.name) for m in self._spec.meters):
             self._line_down(self._not_responding(attempt.poll))
         if attempt.alive:
             self._refusals(meter, attempt.poll)
@@ -120,7 +118,7 @@ class LineAlarms:
 
     def _damaged(self, unit: Unit | None) -> None:
         """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
-        if (None, AlarmCode.CRC_RATE) in self._raised:
+        if self._active.has(AlarmCode.CRC_RATE, None):
             return
         line = self._spec.name
         name = next((meter.name for meter in self._spec.meters if meter.address == unit), None)
@@ -154,21 +152,3 @@ class LineAlarms:
             return message
         awake = tuple(Message("meter-not-asleep", meter=meter, why=why) for meter, why in found)
         return Message("alarm-not-asleep", what=message, awake=awake)
-
-    def _raise(self, code: AlarmCode, meter: str | None, message: Message) -> None:
-        if (meter, code) not in self._raised:
-            self._raised.add((meter, code))
-            self._tell(Alarm(self._spec.name, meter, code, message, True))
-
-    def _clear(self, code: AlarmCode, meter: str | None, message: Callable[[], Message]) -> None:
-        """``message`` is made only where there is something to clear, which most polls do not have."""
-        if (meter, code) in self._raised:
-            self._raised.remove((meter, code))
-            self._tell(Alarm(self._spec.name, meter, code, message(), False))
-
-    def _tell(self, alarm: Alarm) -> None:
-        if self._on_alarm is None:
-            about = {"code": alarm.code, "line": alarm.line, "meter": alarm.meter}
-            log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text, extra=about)
-        else:
-            self._on_alarm(alarm)

@@ -39,6 +39,7 @@ class AlarmCode(StrEnum):
     NOT_ASKED = "not-asked"
     CRC_RATE = "crc-rate"
     WRONG_ANSWER = "wrong-answer"
+    INTERVAL = "interval"
     CLOCK = "clock"
     CLOCK_STEP = "clock-step"
     BUFFER = "buffer"
@@ -78,6 +79,7 @@ LINE_CODES: Final = frozenset(
         AlarmCode.NOT_ASKED,
         AlarmCode.CRC_RATE,
         AlarmCode.WRONG_ANSWER,
+        AlarmCode.INTERVAL,
         AlarmCode.STALE,
         AlarmCode.COUNTER_BACK,
     }
@@ -167,6 +169,9 @@ _ALL = (
          _INSTALLER, 0, 60 * S, "wait"),
     Kind(AlarmCode.WRONG_ANSWER, "error",
          "answers with a valid checksum, but of another function or length than requested; their values are not used",
+         _INSTALLER, 0, 0, "wait"),
+    Kind(AlarmCode.INTERVAL, "warning",
+         "five messages in a row of a meter that sends unasked came more than a quarter sooner or later than `every`",
          _INSTALLER, 0, 0, "wait"),
     Kind(AlarmCode.CLOCK, "warning",
          "the kernel reports its clock as not synchronised, or the time is unknown; values carry CLOCK_UNSYNC",

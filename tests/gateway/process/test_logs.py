@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from gateway.fieldbus.line_alarms import log as fieldbus
+from gateway.fieldbus.active_alarms import log as fieldbus
 from gateway.process import log_setup
 from gateway.process.log_dedup import WINDOW_S, Repeats
 from tests.support.processes import Server

@@ -1,0 +1,103 @@
+"""State of one meter that speaks unasked, from message to message: what was heard last, what is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, cast
+
+from gateway.devices.blocks import Block
+from gateway.fieldbus.listening.expected import Expected, State
+from gateway.fieldbus.listening.interval import Interval
+from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.wire.framing import Refused
+from gateway.fieldbus.wire.line_spec import MeterSpec
+from gateway.fieldbus.wire.source import Heard
+from gateway.messages.message import Message
+from gateway.records import Token
+from ledger_client.formats.senml import Quality
+
+SILENT_AFTER = 2
+"""So many misses in a row make it silent."""
+NOT_SENT = Refused(0, Message("message-without-point"), Quality.NOT_FOUND, lasting=True)
+
+
+class ListenedMeter:
+    """One meter of a ``ListenLine``. Event loop only."""
+
+    def __init__(self, spec: MeterSpec) -> None:
+        self.spec = spec
+        self.expected: Expected = State(spec.period_ms, 0)
+        self.interval = Interval(spec.period_ms)
+        self.answered: Poll | None = None
+        """The last poll that was reported with a message."""
+        self._misses = 0
+        self._last: Heard | None = None
+        self._unreplied: set[Token] = set()
+        self._cut: dict[tuple[int, frozenset[str]], Block] = {}
+
+    @property
+    def silent(self) -> bool:
+        """It sends nothing."""
+        return self._misses >= SILENT_AFTER
+
+    def missed(self) -> None:
+        """An expected message has not come."""
+        self._misses += 1
+
+    def heard(self, heard: Heard) -> None:
+        """It lives."""
+        self._misses, self._last = 0, heard
+
+    def late(self, heard: Heard) -> bool:
+        """The message tells of a time so long ago that it must have been kept, as through an outage."""
+        age_ms = 0 if heard.label_ms is None else heard.completed_ms - heard.label_ms
+        return age_ms > 2 * self.spec.period_ms + self.spec.clock_limit_ms
+
+    def poll(self, heard: Heard, due_ms: int) -> Poll:
+        """The poll that a message is. Points that it does not hold are no part of it: another part may."""
+        held = heard.block.shown(heard.raw)
+        flags = int(Quality.LATE) if self.late(heard) else 0
+        if heard.label_ms is not None and heard.label_ms - heard.completed_ms > self.spec.clock_limit_ms:
+            flags |= int(Quality.CLOCK_UNSYNC)
+        self.answered = Poll(
+            self.spec.name,
+            due_ms,
+            (BlockAnswer(self._only(heard.block, frozenset(held)), heard.raw, heard.completed_ms),),
+            tuple(self._failures(heard)),
+            flags=flags,
+            token=heard.token,
+            label_ms=heard.label_ms,
+        )
+        if heard.token is not None:
+            self._unreplied.add(heard.token)
+        return self.answered
+
+    def _failures(self, heard: Heard) -> Iterable[BlockFailure]:
+        if heard.missing:
+            yield BlockFailure(self._only(heard.block, heard.missing), "refused", NOT_SENT.said, NOT_SENT)
+
+    def _only(self, block: Block, names: frozenset[str]) -> Any:
+        """Some of the points of a block. What is prepared for a block is found by its key, so the same points are the
+        same block every time."""
+        known = block.key, names
+        if known not in self._cut:
+            some = tuple(point for point in block.points if point.name in names)
+            self._cut[known] = replace(cast(Any, block), points=some)  # every block is a frozen dataclass
+        return self._cut[known]
+
+    def ended(self, token: Token) -> None:
+        """A message is durable, or will never be."""
+        self._unreplied.discard(token)
+
+    def facts(self) -> dict[str, Any]:
+        """For `status`: when the last message came and which time it bears (Unix ms), how many wait for the disk, and
+        the period that the source keeps if it is not the configured one."""
+        last = self._last
+        return {
+            "last_ms": last.completed_ms if last is not None else None,
+            "label_ms": last.label_ms if last is not None else None,
+            "unreplied": len(self._unreplied),
+            "every_ms": self.spec.period_ms,
+            "sends_every_ms": self.interval.instead_ms,
+        }

@@ -1,0 +1,48 @@
+"""Kinds of sources: how a line of each type that is listened to is opened, and which meter a message is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from gateway.clock import Clock
+from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.source import Source
+from gateway.messages.message import Message
+
+Place = tuple[Unit, Message]
+"""By which a meter is found: its unit, and the label of the kind of block; one unit may send several kinds."""
+
+
+class Facts(Protocol):
+    """What a source saw beside the messages that it handed on. It outlives the source."""
+
+    @property
+    def unnamed(self) -> Mapping[str, set[str]]:
+        """By meter: what its messages hold and its profile does not name."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, for `status`."""
+
+
+class SourceKind(Protocol):
+    """What is listened to on the lines of one type. Stateless."""
+
+    @property
+    def series(self) -> bool:
+        """Every message is a record (``expected.Series``); else of a state that is told again and again
+        (``expected.State``)."""
+
+    def meters(self, spec: LineSpec) -> Mapping[Place, str]:
+        """The meters of a line, by their places."""
+
+    def facts(self) -> Facts:
+        """Those of a line that is new."""
+
+    async def open(self, spec: LineSpec, clock: Clock, facts: Any) -> Source:
+        """Listen. ``facts``: as ``facts()`` has made them. Raises PortError, or LineDown."""
+
+
+SOURCES: dict[str, SourceKind] = {}
+"""By type of bus."""

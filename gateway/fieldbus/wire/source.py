@@ -1,0 +1,42 @@
+"""Source interface: what a line that is listened to needs of the connections on which its meters speak unasked."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from gateway.devices.blocks import Block, Raw
+from gateway.fieldbus.wire.keys import Unit
+from gateway.records import Token
+
+
+class Heard(NamedTuple):
+    """A message, or one part of one: whose it is, what kind it is of and what it holds.
+
+    ``completed_ms``: the record time at which it was complete. ``label_ms``: its own time (Unix ms). ``token``: by what
+    it is known when it is sent again; None: nobody waits for an answer to it. ``missing``: names of points that neither
+    this part nor any other of the message holds.
+    """
+
+    unit: Unit
+    block: Block
+    raw: Raw
+    completed_ms: int
+    label_ms: int | None = None
+    token: Token | None = None
+    missing: frozenset[str] = frozenset()
+
+
+class Source(Protocol):
+    """An open port or listening socket. Event loop only."""
+
+    async def hear(self) -> Heard:
+        """The next message. Raises LineDown when port or connection is gone; the source is then closed and replaced."""
+
+    def reply(self, unit: Unit, token: Token) -> None:
+        """The record of this message is durable: whoever sent it is told so, once for each time that it was sent."""
+
+    def release(self, unit: Unit, token: Token) -> None:
+        """This message is not recorded: nobody is told anything, and it is waited for no longer. It is sent again."""
+
+    def close(self) -> None:
+        """Release port and connections; harmless if done before."""

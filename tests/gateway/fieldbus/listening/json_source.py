@@ -1,0 +1,118 @@
+"""A small real source: a TCP server that takes JSON lines, answers what is durable, and can be taken away.
+
+    {"unit": "A", "values": {"u": "230.1"}, "label": "1", "part": 1, "missing": ["i"], "at": 1700000000000}
+
+A line with ``label`` has a token and is answered with the same label; one with ``kind`` is of another kind of block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.devices.blocks import Block
+from gateway.fieldbus.listening.sources import Place
+from gateway.fieldbus.wire.errors import LineDown, PortError
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.source import Heard, Source
+from gateway.messages.message import Message
+from gateway.records import Token
+
+
+@dataclass
+class JsonFacts:
+    """What the sources of one line saw."""
+
+    unnamed: dict[str, set[str]] = field(default_factory=dict)
+    released: Counter[Token] = field(default_factory=Counter)
+    opened: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {"opened": self.opened}
+
+
+class JsonSource:
+    """One listening socket and its connections."""
+
+    def __init__(self, blocks: Mapping[Place, Block], clock: Clock, facts: JsonFacts) -> None:
+        self._blocks, self._clock, self._facts = blocks, clock, facts
+        self._heard: asyncio.Queue[Heard | LineDown] = asyncio.Queue()
+        self._waiting: dict[tuple[Any, Token], list[asyncio.StreamWriter]] = {}
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, spec: LineSpec) -> None:
+        assert spec.listen is not None
+        try:
+            self._server = await asyncio.start_server(self._serve, *spec.listen)
+        except OSError:
+            raise PortError(spec.where, Message("device-no-connection")) from None
+        self._facts.opened += 1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        while line := await reader.readline():
+            said = json.loads(line)
+            if said.get("break"):
+                self.close()
+                self._heard.put_nowait(LineDown(Message("line-closed")))
+                return
+            self._take(said, line, writer)
+
+    def _take(self, said: dict[str, Any], line: bytes, writer: asyncio.StreamWriter) -> None:
+        unit, token = said["unit"], None
+        label = said.get("kind", "message")
+        block = next(block for (_, kind), block in self._blocks.items() if kind.facts["cn"] == label)
+        if "label" in said:
+            digest = hashlib.sha256(json.dumps(said["values"], sort_keys=True).encode()).digest()
+            token = Token(said["label"], said.get("part", 1), digest)
+            self._waiting.setdefault((unit, token), []).append(writer)
+        missing = frozenset(said.get("missing", ()))
+        heard = Heard(unit, block, said["values"], self._clock.now_ms(), said.get("at"), token, missing)
+        self._heard.put_nowait(heard)
+
+    async def hear(self) -> Heard:
+        found = await self._heard.get()
+        if isinstance(found, LineDown):
+            raise found
+        return found
+
+    def reply(self, unit: Any, token: Token) -> None:
+        for writer in self._waiting.pop((unit, token), ()):
+            writer.write(json.dumps(token.label).encode() + b"\n")
+
+    def release(self, unit: Any, token: Token) -> None:
+        self._waiting.pop((unit, token), None)
+        self._facts.released[token] += 1
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+
+@dataclass(frozen=True)
+class JsonKind:
+    """``SourceKind`` of it; ``blocks``: the meters' blocks, by their places."""
+
+    blocks: Mapping[Place, Block]
+    names: Mapping[Place, str]
+    series: bool = True
+
+    def meters(self, spec: LineSpec) -> Mapping[Place, str]:
+        return self.names
+
+    def facts(self) -> JsonFacts:
+        return JsonFacts()
+
+    async def open(self, spec: LineSpec, clock: Clock, facts: JsonFacts) -> Source:
+        source = JsonSource(self.blocks, clock, facts)
+        await source.open(spec)
+        return source
