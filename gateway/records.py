@@ -30,6 +30,8 @@ KEYS = "keys"
 """A key that takes the place of another one (``before``), or is new to the gateway."""
 ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """A ledger holds batches that this database does not; or another batch under a number that was sealed here."""
+DATA_CHANGED = "data-changed"
+"""Of a meter: a message with the ``label`` and ``part`` of one that is recorded holds something else; both are."""
 SCHEDULE = "schedule"
 """New grids that belong to no other event, or found no room in it."""
 
@@ -61,13 +63,15 @@ class Token(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class PollResult:
     """One due poll that is over: a reading with its timestamp, or the reason why there is none. With both it is no
-    record, and only the breaks that the reading tells of count."""
+    record, and only the breaks that the reading tells of count. ``token``: of a message whose sender waits until it is
+    recorded; the news of its end bears it."""
 
     meter: str
     due_ms: int
     reading: Reading | None
     stamp: Timestamp | None
     reason: str | None = None
+    token: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +111,36 @@ class StoredRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SignedRecord:
-    """A signed record: a reading, a coverage record or an event. It is news only once its row is durable."""
+    """A signed record: a reading, a coverage record or an event. It is news only once its row is durable: then, and not
+    before, the sender of a message with a ``token`` may be told that it is recorded."""
 
     row: StoredRecord
     body: Body
     stamp: Timestamp
+    token: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotRecorded:
-    """A reading that is neither kept nor signed, since recording is stopped: ``reason`` disk-full or disk-error."""
+    """A reading that is neither kept nor signed, since recording is stopped: ``reason`` disk-full or disk-error. The
+    sender of a message with a ``token`` is told nothing, and sends it again."""
 
     meter: str
     reading: Reading
     stamp: Timestamp
     reason: str
+    token: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MissedPoll:
-    """A due poll without an answer: its due time among record times, in ms, and the reason that coverage counts."""
+    """A due poll without an answer: its due time among record times, in ms, and the reason that coverage counts. With a
+    ``token`` it is a message that found no room in front of the disk."""
 
     meter: str
     due_ms: int
     reason: str
+    token: Token | None = None
 
 
 News = SignedRecord | NotRecorded | MissedPoll

@@ -24,6 +24,7 @@ from pathlib import Path
 from benchmarks.parts.site import POINT
 from benchmarks.parts.weight import Weight, peak_mb, weigh
 from gateway.anchoring import ledger_drivers
+from gateway.anchoring.driver_notes import Notes
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock, KernelClock
@@ -36,7 +37,6 @@ from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
 from ledger_client.formats.senml import Reading, Value
 
 PERIOD_S, VALUES = 10, 10

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks.parts.site import POINT
 from gateway.anchoring import ledger_drivers, uplink
+from gateway.anchoring.driver_notes import Notes
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
@@ -36,7 +37,6 @@ from gateway.recording.rules import Rules
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
 from ledger_client.formats.senml import Reading, Value
 
 KEEP_MS = 6_000

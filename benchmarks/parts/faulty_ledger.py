@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from gateway.anchoring import ledger_drivers
+from gateway.anchoring.driver_notes import Notes
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
 from tests.contract.stands import Stand
 from tests.support.books import check_books
 from tests.support.samples import finished, recorder, site

@@ -71,7 +71,7 @@ class Poller:
         reading = self.reading(poll, now)
         if changes := self._meters[poll.meter].ratio_changes:
             self._happened(poll.meter, Event(RATIO_CHANGED, {"ratios": changes}))
-        self._put(PollResult(poll.meter, poll.due_ms, reading, now))
+        self._put(PollResult(poll.meter, poll.due_ms, reading, now, token=poll.token))
 
     def reading(self, poll: Poll, now: Timestamp | None = None) -> Reading:
         """The reading of a poll that was answered at least in part; its time is that of the first complete answer."""

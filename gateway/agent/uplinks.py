@@ -8,6 +8,7 @@ from functools import partial
 
 from gateway.agent.task_group import EpochTaskGroup
 from gateway.alarms.board import AlarmBoard
+from gateway.anchoring.driver_notes import Notes
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_drivers import close, drivers
 from gateway.anchoring.reconciliation import Reconciliation
@@ -16,7 +17,6 @@ from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
 from gateway.process.threads import in_thread
 from gateway.recording.recorder import Recorder
-from gateway.storage.driver_notes import Notes
 from gateway.storage.rows import Conflict
 from ledger_client.ledgers.interface import Ledger
 

@@ -13,9 +13,9 @@ from gateway.config.ledger import LedgerEntry
 from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.errors import ConfigError, StoreError
+from gateway.evidence.key_match import unlisted
 from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from gateway.messages.message import Message
-from gateway.recording.key_match import unlisted
 from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database

@@ -14,11 +14,11 @@ from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
 from gateway.config.model import Config
 from gateway.dashboard.auth import exposure
+from gateway.evidence.key_match import demand_listed, demand_own
 from gateway.fieldbus.open_line import check_port, holds
 from gateway.fieldbus.wire.errors import PortMissing
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process.file_owner import demand_folder
-from gateway.recording.key_match import demand_listed, demand_own
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.agent")

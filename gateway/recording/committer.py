@@ -23,12 +23,25 @@ from gateway.process.histogram import Durations
 from gateway.recording.accounting import Accounting
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.recording.coverage import CoverageCounter, first_coverage
+from gateway.recording.heard import Heard
 from gateway.recording.pending import Pending, is_of_the_epoch
 from gateway.recording.register_marks import RegisterMarks
 from gateway.recording.rules import Rules
 from gateway.recording.signer import Signer
 from gateway.recording.stamps import StampQueue
-from gateway.records import GATEWAY, START, MeterEvent, News, SignedRecord, Timestamp, alarm_event
+from gateway.records import (
+    GATEWAY,
+    START,
+    MeterEvent,
+    MissedPoll,
+    News,
+    NotRecorded,
+    PollResult,
+    SignedRecord,
+    Timestamp,
+    Token,
+    alarm_event,
+)
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
@@ -57,7 +70,7 @@ class Committer:
         self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
         self.accounting = Accounting(clock)
         self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
-        self.marks = RegisterMarks(store, rules.counters)
+        self.marks, self.heard = RegisterMarks(store, rules.counters), Heard(store, clock)
         self.announced = Announcements(store.records, rules.periods_ms)
         self.uncut = store.batches.count_unsealed()
         """Committed records behind the last cut, coverage not counted."""
@@ -146,7 +159,41 @@ class Committer:
         kids = self.pending.signer.kids
         return self.announced.configuration(facts, rules.periods_ms, rules.configured, kids, counted_to_ms, grids)
 
-    # — to the disk —
+    # — what comes in —
+
+    def poll(self, poll: PollResult) -> bool:
+        """Book one finished poll; whether it is a record, which is pending then."""
+        counter = self.accounting.counters[poll.meter]
+        wanted = counter.wanted(poll.due_ms)
+        if poll.token is not None and wanted and self.trouble is None:
+            self._look_up(poll.meter, poll.token)
+        if poll.reading is not None and (not wanted or poll.reason is not None or self.trouble is not None):
+            self.pending.left_out(poll.meter, poll.reading)
+        if not wanted:
+            counter.passed_by(poll.due_ms)
+        elif poll.reading is None or poll.stamp is None or poll.reason is not None:
+            counter.finished(poll.due_ms, reason := poll.reason or "timeout")
+            due_ms = counter.ruler(poll.due_ms).time_of(poll.due_ms)
+            self.tell([MissedPoll(poll.meter, due_ms, reason, poll.token)])
+        elif self.trouble is not None:
+            counter.finished(poll.due_ms, self.trouble.reason)
+            self.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason, poll.token)])
+        else:
+            self.pending.reading(poll, poll.reading, poll.stamp)
+            counter.finished(poll.due_ms, None)
+            return True
+        self.heard.ended(poll.meter, poll.token)
+        return False
+
+    def _look_up(self, meter: str, token: Token) -> None:
+        """An event where a message holds something else than the one before of its label and part."""
+        try:
+            change = self.heard.change(meter, token, self.pending)
+        except StoreError as error:
+            self.stop_recording(error)
+            return
+        if change is not None:
+            self.happened(change)
 
     def happened(self, item: MeterEvent) -> None:
         """Book an event; it is kept until it can be written."""
@@ -155,6 +202,8 @@ class Committer:
             self.pending.waiting.append(item)
         else:
             self.pending.event(item, item.stamp or self.queue.now())
+
+    # — to the disk —
 
     def coverage(
         self, now: Timestamp, last: Mapping[str, CoverageCounter] = MappingProxyType({})
@@ -191,6 +240,7 @@ class Committer:
             with self.store.transaction():
                 self.summaries.write((*pending, *more))
                 self.marks.write((*pending, *more, *behind))
+                self.heard.write(pending)
                 self.store.records.append([one.row for one in (*pending, *more)])
                 if noted:
                     self.store.epochs.schedule(self.pending.signer.epoch, noted)
@@ -210,6 +260,8 @@ class Committer:
         self.uncut += len(pending)
         if cut or coverage:
             self.accounting.start_over()
+        for one in pending:
+            self.heard.ended(one.row.meter, one.token)
         self.tell((*pending, *more, *behind))
         return True
 
@@ -227,6 +279,20 @@ class Committer:
         self.marks.forget()
         self.accounting.lost(signed, error.reason)
         self.stop_recording(error)
+        self._tell_unrecorded(signed, error)
+
+    def _tell_unrecorded(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
+        """Messages whose senders waited to be told of their records: these will never be."""
+        asked = [one for one in signed if one.token is not None]
+        for one in asked:
+            self.heard.ended(one.row.meter, one.token)
+        self.tell(
+            [
+                NotRecorded(one.row.meter, one.body, one.stamp, error.reason, one.token)
+                for one in asked
+                if isinstance(one.body, Reading)
+            ]
+        )
 
     def write_account(self, more: Sequence[MeterEvent] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""

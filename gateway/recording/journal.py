@@ -28,8 +28,6 @@ from gateway.records import (
     GATEWAY,
     STOP,
     MeterEvent,
-    MissedPoll,
-    NotRecorded,
     PollResult,
     SignedRecord,
     Timestamp,
@@ -73,6 +71,7 @@ class Journal:
         self.on_seal: list[Callable[[], object]] = []
         """Called on the writer thread, after each seal."""
         self.on_news, self.durations, self.announced = committer.on_news, committer.durations, committer.announced
+        self.heard = committer.heard
 
     @property
     def rules(self) -> Rules:
@@ -96,27 +95,13 @@ class Journal:
 
     def poll(self, poll: PollResult) -> None:
         """Book one finished poll."""
-        counter = self._accounting.counters[poll.meter]
-        wanted = counter.wanted(poll.due_ms)
-        if poll.reading is not None and (not wanted or poll.reason is not None or self.trouble is not None):
-            self._pending.left_out(poll.meter, poll.reading)
-        if not wanted:
-            counter.passed_by(poll.due_ms)
-        elif poll.reading is None or poll.stamp is None or poll.reason is not None:
-            counter.finished(poll.due_ms, reason := poll.reason or "timeout")
-            due_ms = counter.ruler(poll.due_ms).time_of(poll.due_ms)
-            self._committer.tell([MissedPoll(poll.meter, due_ms, reason)])
-        elif self.trouble is not None:
-            counter.finished(poll.due_ms, self.trouble.reason)
-            self._committer.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
-        else:
-            self._pending.reading(poll, poll.reading, poll.stamp)
-            counter.finished(poll.due_ms, None)
-            if self._uncut() >= self.rules.seal_count:
-                self.cut()
-            elif not self._read_before:
-                self._read_before = True  # the first reading of an epoch does not wait for company
-                self.flush()
+        if not self._committer.poll(poll):
+            return
+        if self._uncut() >= self.rules.seal_count:
+            self.cut()
+        elif not self._read_before:
+            self._read_before = True  # the first reading of an epoch does not wait for company
+            self.flush()
 
     def happened(self, item: MeterEvent) -> None:
         """Book an event; it is kept until it can be written."""
@@ -149,12 +134,9 @@ class Journal:
             raise StoreError(Message("change-recording-stopped", why=trouble.said))
 
     def uncommitted_s(self) -> float:
-        """How much longer than ``commit_every`` the oldest signed record has been waiting for its commit. Any thread
-        may ask."""
-        since_ms = self._pending.since_ms
-        if since_ms is None:
-            return 0.0
-        return max(0, self._clock.schedule_ms() - since_ms - self.rules.commit_every_ms) / 1000
+        """How much longer than it may the oldest signed record has been waiting for its commit. Any thread may ask."""
+        due_ms = self._pending.due_ms(self.rules.commit_every_ms)
+        return 0.0 if due_ms is None else max(0, self._clock.schedule_ms() - due_ms) / 1000
 
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
@@ -175,8 +157,8 @@ class Journal:
         if self.trouble is not None:
             return self._committer.retry_at_ms
         deadlines = [self._last_cut_ms + self.rules.seal_every_ms, self._prune_at_ms]
-        if self._pending.since_ms is not None:
-            deadlines.append(self._pending.since_ms + self.rules.commit_every_ms)
+        if (commit_ms := self._pending.due_ms(self.rules.commit_every_ms)) is not None:
+            deadlines.append(commit_ms)
         if self._cuts and self.held is None:
             return 0
         return min(deadlines)
@@ -196,7 +178,7 @@ class Journal:
             count=self.rules.seal_count,
         ):
             self.cut()
-        elif self._pending.since_ms is not None and now - self._pending.since_ms >= self.rules.commit_every_ms:
+        elif (commit_ms := self._pending.due_ms(self.rules.commit_every_ms)) is not None and now >= commit_ms:
             self.flush()
         if self._cuts and self.held is None:
             self._seal_next()

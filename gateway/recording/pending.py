@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.clock import Clock
@@ -13,6 +13,9 @@ from ledger_client.formats.senml import Quality, Reading
 _OF_THE_EPOCH = CLOCK, SCHEDULE
 """Events of the record times and grids of one epoch: they come before all else that waits, which bears later stamps,
 and mean nothing in the next epoch."""
+ASKED_MS = 100
+"""So long a record whose sender waits to be told of it may wait for others to be committed with. With what it takes to
+get here, and the commit, it is told within 200 ms."""
 _BREAKS = int(Quality.ROLLOVER | Quality.COUNTER_RESET | Quality.METER_EXCHANGED)
 """A counter goes on from elsewhere: said once, with the first value behind it."""
 
@@ -36,6 +39,8 @@ class Pending:
         """Events that are not signed yet, because nothing is recorded."""
         self.since_ms: int | None = None
         """When the oldest pending record was signed, by the schedule's clock; None: none is pending."""
+        self.asked_ms: int | None = None
+        """The same of the oldest one whose sender waits to be told of it."""
         self._breaks: dict[str, dict[str, int]] = {}  # by meter and point, not told yet
         self._records: list[SignedRecord] = []
         self._events: list[MeterEvent] = []  # signed, and to be signed again should the commit fail
@@ -47,7 +52,7 @@ class Pending:
         """Sign a reading, with the breaks of its counters that no record has told of."""
         if untold := self._breaks.get(poll.meter):
             reading = _with_breaks(reading, untold)
-        self._add(self.signer.reading(poll.meter, reading, stamp))
+        self._add(self.signer.reading(poll.meter, reading, stamp, poll.token))
 
     def left_out(self, meter: str, reading: Reading) -> None:
         """A reading is no record, or was not committed: what it says of breaks stands on the next record of each point,
@@ -66,6 +71,8 @@ class Pending:
         self._records.append(signed)
         if self.since_ms is None:
             self.since_ms = self._clock.schedule_ms()
+        if signed.token is not None and self.asked_ms is None:
+            self.asked_ms = self._clock.schedule_ms()
 
     def sign_again(self, events: Iterable[MeterEvent]) -> None:
         """Remember events that a commit holds besides the pending ones: they wait if it fails."""
@@ -78,8 +85,20 @@ class Pending:
 
     def take(self) -> list[SignedRecord]:
         """What is pending, for one commit."""
-        records, self._records, self.since_ms = self._records, [], None
+        records, self._records, self.since_ms, self.asked_ms = self._records, [], None, None
         return records
+
+    def __iter__(self) -> Iterator[SignedRecord]:
+        return iter(self._records)
+
+    def due_ms(self, commit_every_ms: int) -> int | None:
+        """When what is pending is to be committed, by the schedule's clock; None: nothing is pending. Any thread may
+        ask."""
+        since_ms, asked_ms = self.since_ms, self.asked_ms
+        if since_ms is None:
+            return None
+        due_ms = since_ms + commit_every_ms
+        return due_ms if asked_ms is None else min(due_ms, asked_ms + ASKED_MS)
 
     def committed(self) -> None:
         """The disk holds everything that was signed."""

@@ -20,10 +20,11 @@ from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.messages.message import Message
 from gateway.process.heartbeats import Heartbeat
 from gateway.recording.config_change import Change
+from gateway.recording.heard import Standing
 from gateway.recording.journal import Journal
 from gateway.recording.pending import breaks_alone
 from gateway.recording.rules import Rules
-from gateway.records import MeterEvent, PollResult, Timestamp
+from gateway.records import MeterEvent, PollResult, Timestamp, Token
 from gateway.storage.database import Database
 from gateway.storage.writer import T, answer
 from ledger_client.formats.record import Event
@@ -138,9 +139,16 @@ class Recorder:
         """Start the writer thread."""
         self._thread.start()
 
+    def standing(self, meter: str, token: Token) -> Standing:
+        """What is known of a message that a meter sent unasked: whether it is to be taken. Event loop only; between
+        this and ``put`` the same message must not be asked about again."""
+        return self._journal.heard.standing(meter, token)
+
     def put(self, finished: PollResult) -> None:
         """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error, and
         of its reading only the breaks are kept."""
+        if finished.token is not None:
+            self._journal.heard.expect(finished.meter, finished.token)
         if finished.reading is not None:
             if self._waiting >= self.room:
                 finished = replace(finished, reading=breaks_alone(finished.reading), reason="disk-error")
@@ -167,6 +175,7 @@ class Recorder:
             self._thread.join()
         self._over = True
         self._decline()
+        self._journal.heard.close()
         self._store.close()
 
     def _put_in_a_hurry(self, item: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from gateway.config.device_keys import Keys
 from gateway.process.failpoints import failpoint
-from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp
+from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp, Token
 from ledger_client.formats.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
 from ledger_client.formats.senml import Reading
 
@@ -60,12 +60,12 @@ class Signer:
         self._last = stamp
         return stamp
 
-    def reading(self, meter: str, body: Reading, stamp: Timestamp) -> SignedRecord:
-        """Sign one poll of one meter."""
+    def reading(self, meter: str, body: Reading, stamp: Timestamp, token: Token | None = None) -> SignedRecord:
+        """Sign one poll of one meter, or the message with this token."""
         failpoint("sign")
         stamp = self.in_order(stamp)
         data = self._writers[meter].sign(self._claims(meter, stamp), body)
-        return SignedRecord(self._row(meter, "reading", body.time_ms, data), body, stamp)
+        return SignedRecord(self._row(meter, "reading", body.time_ms, data), body, stamp, token)
 
     def coverage(self, meter: str, body: Coverage, stamp: Timestamp) -> SignedRecord:
         """Sign what was due and what became of it."""

@@ -192,7 +192,8 @@ class Records:
         going = self._sql.all(f"{sql} AND id NOT IN ({kept}) ORDER BY id LIMIT ?", last_id, most)
         if going:
             self._sql.run("UPDATE pruned SET to_id = max(to_id, ?)", going[-1][0])
-            self._sql.run_each("DELETE FROM records WHERE id = ?", ((row_id,) for row_id, _ in going))
+            for table in ("records", "heard"):
+                self._sql.run_each(f"DELETE FROM {table} WHERE id = ?", ((row_id,) for row_id, _ in going))
             self._sql.run("DELETE FROM marks WHERE id <= ?", going[-1][0])
             gone = Counter(kind for _, kind in going)
             self._count(Counter({kind: -n for kind, n in gone.items()}))

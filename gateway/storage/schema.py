@@ -12,7 +12,7 @@ from gateway.process.failpoints import failpoint
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 7
+VERSION = 8
 
 
 def migrate(db: Database) -> None:
@@ -27,6 +27,7 @@ def migrate(db: Database) -> None:
     migrations()(_0005_views)
     migrations()(_0006_messages)
     migrations()(_0007_marks)
+    migrations()(_0008_heard)
     migrations.apply(db)
     failpoint("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -158,6 +159,16 @@ def _0007_marks(db: Database) -> None:
     )
 
 
+def _0008_heard(db: Database) -> None:
+    """By which token each recorded message that was sent unasked is known; ``id`` is the place of its record."""
+    db["heard"].create(  # type: ignore[union-attr]
+        {"id": int, "meter": str, "label": str, "part": int, "digest": bytes},
+        pk="id",
+        not_null={"meter", "label", "part", "digest"},
+    )
+    db.execute("CREATE UNIQUE INDEX heard_by_token ON heard (meter, label, part, digest)")
+
+
 def _refuse(why: str) -> str:
     return f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
 
@@ -187,5 +198,6 @@ NAMES = frozenset(GUARDS) | {
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
     "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "marks", "marked",
+    "heard", "heard_by_token",
 }  # fmt: skip
 """What a database of today's version holds."""

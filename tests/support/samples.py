@@ -15,7 +15,7 @@ from gateway.config.model import Config
 from gateway.recording.journal import Journal
 from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.records import GATEWAY, PollResult, Timestamp
+from gateway.records import GATEWAY, PollResult, Timestamp, Token
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash
@@ -79,10 +79,10 @@ def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any)
     return made, made.open()
 
 
-def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> PollResult:
-    """A poll of one value that was answered now."""
+def finished(meter: str, due_ms: int, clock: Clock, value: int = 1, token: Token | None = None) -> PollResult:
+    """A poll of one value that was answered now, or a message with a token that was heard now."""
     now = Timestamp.now(clock)
-    return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
+    return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now, token=token)
 
 
 def settle(store: Database, numbers: Sequence[int], ledger: PrivateKey) -> None:
@@ -145,12 +145,13 @@ class Hands:
         self.anchor_ms = self.journal.open()
         self.polls = 0
 
-    def poll(self, count: int) -> None:
-        """So many polls of every meter, each at its time, answered."""
+    def poll(self, count: int, *, tokens: bool = False) -> None:
+        """So many polls of every meter, each at its time, answered; or messages of it with tokens."""
         for _ in range(count):
             for meter in self.journal.rules.periods_ms:
                 due_ms = self.anchor_ms + self.polls * self.EVERY_MS
-                self.journal.poll(finished(meter, due_ms, self.clock, value=self.polls))
+                token = Token(f"{due_ms}", 1, bytes(32)) if tokens else None
+                self.journal.poll(finished(meter, due_ms, self.clock, self.polls, token))
             self.polls += 1
             self.machine.passes(self.EVERY_MS / 1000)
             self.journal.keep_time()

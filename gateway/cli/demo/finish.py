@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.anchoring.driver_notes import Notes
 from gateway.anchoring.ledger_drivers import driver, trust_of
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
@@ -14,7 +15,6 @@ from gateway.process import instance_lock
 from gateway.recording.rules import Rules
 from gateway.records import GATEWAY
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import open_store
 from gateway.storage.rows import ended_in_order
 from gateway.storage.writer import Direct, Writer

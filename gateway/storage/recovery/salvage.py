@@ -46,6 +46,7 @@ _SMALL = {
     "notes": (_T, _B, _B),
     "pruned": (_I, _I, _I, _I),
     "cuts": (_N,),
+    "heard": (_N, _T, _T, _I, _B),
     "repairs": (_N, _I, _T, _T, _I, _I, _I, _I, _I, _I, _I, (int, type(None))),
 }
 """The tables by the shape of their rows; no two are alike."""
@@ -191,6 +192,7 @@ def _settle_pruned(store: Database, tables: RecoveredTables, found: Found) -> in
 def _mend(store: Database, tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
     tables.count_again()
+    tables.drop_unheard()
     tables.drop_beyond(store.records.pruned()[0], found.last_id)
     _ask_again(store, tables)
     _queue_again(store.anchors, tables, witness)

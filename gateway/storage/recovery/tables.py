@@ -21,6 +21,7 @@ _ADD: Final[Mapping[str, str]] = {
     "conflicts": "INSERT OR REPLACE INTO conflicts VALUES (?, ?, ?, ?)",
     "notes": "INSERT OR REPLACE INTO notes VALUES (?, ?, ?)",
     "cuts": "INSERT OR IGNORE INTO cuts VALUES (?)",
+    "heard": "INSERT OR IGNORE INTO heard VALUES (?, ?, ?, ?, ?)",
 }
 
 
@@ -106,6 +107,11 @@ class RecoveredTables:
         """Drop cuts and marks of places that no unsealed or unpruned record can have."""
         self._sql.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {SEALED_TO}", last_id)
         self._sql.run("DELETE FROM elsewhere WHERE id > ? OR id <= ?", last_id, pruned_to)
+
+    def drop_unheard(self) -> None:
+        """Forget the tokens of messages whose records are lost: they are to be recorded again."""
+        there = "SELECT 1 FROM records WHERE id = heard.id AND meter = heard.meter AND kind = 'reading'"
+        self._sql.run(f"DELETE FROM heard WHERE NOT EXISTS ({there})")
 
     def drop_known(self, after: int) -> None:
         """Forget the statements behind this batch of which a ledger told."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.anchoring import refusals, uplink
+from gateway.anchoring.driver_notes import Notes
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
@@ -18,7 +19,6 @@ from gateway.errors import StoreError
 from gateway.evidence.prove import find, prove
 from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
 from ledger_client.errors import PolicyNotMet, Refused
 from ledger_client.formats.bundle import Bundle

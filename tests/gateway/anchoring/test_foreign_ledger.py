@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway.anchoring import ledger_drivers, uplink
+from gateway.anchoring.driver_notes import Notes
 from gateway.anchoring.uplink import Uplink
 from gateway.cli.demo import finish
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
 from ledger_client.verification.trust import key_entry, load_trust
 from tests.interop.foreign_scitt import Answer, ForeignScitt, serving

@@ -21,8 +21,8 @@ from gateway.config.key_errors import explain
 from gateway.config.ledger import LedgerEntry
 from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
+from gateway.evidence.key_match import unlisted
 from gateway.messages.alarm_kinds import AlarmCode
-from gateway.recording.key_match import unlisted
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry, load_trust

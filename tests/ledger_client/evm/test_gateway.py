@@ -11,6 +11,7 @@ import pytest
 from eth_account import Account as EthAccount
 
 from gateway.anchoring import ledger_drivers
+from gateway.anchoring.driver_notes import Notes
 from gateway.cli.demo import finish
 from gateway.clock import Clock
 from gateway.config.load import load_config
@@ -18,7 +19,6 @@ from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.evidence.prove import find, prove
 from gateway.storage.database import Database
-from gateway.storage.driver_notes import Notes
 from ledger_client.errors import PolicyNotMet
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account, load_account

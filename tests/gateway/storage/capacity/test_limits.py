@@ -138,11 +138,13 @@ def test_with_stop_nothing_is_thinned(loaded: Config, room: Callable[[float], No
 
 def test_only_receipted_batches_past_keep_are_pruned(loaded: Config) -> None:
     hands = Hands(loaded, limits=Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
-    hands.poll(60)
+    hands.poll(60, tokens=True)
     settle(hands.store, 2)
     hands.machine.passes(KEEP_MS / 1000 + 100)
-    hands.poll(30)
+    hands.poll(30, tokens=True)
     batches = hands.store.batches.all()
+    readings = hands.store.all("SELECT id, meter FROM records WHERE kind = 'reading' ORDER BY id")
+    assert hands.store.all("SELECT id, meter FROM heard ORDER BY id") == readings  # tokens go with their records
     assert batches[0].batch == 2  # 0 and 1 had their receipts, 2 has none
     left = hands.store.records.rows(1, 1 << 60)
     assert all(row.kind == "event" for row in left if row in hands.store.records.rows(1, batches[0].first_id - 1))

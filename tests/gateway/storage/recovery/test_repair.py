@@ -541,6 +541,29 @@ def test_what_was_pruned_does_not_come_back(killed: Killed, tmp_path: Path) -> N
     go_on(loaded, killed)
 
 
+def tokens(store: Database) -> set[tuple[int, str]]:
+    """Place and meter of each message that is known by its token."""
+    return set(store.all("SELECT id, meter FROM heard"))
+
+
+def test_a_message_is_known_again_where_its_record_is_recovered_and_new_where_it_is_lost(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+    hands = Hands(loaded)
+    hands.poll(60, tokens=True)
+    before, rows = tokens(hands.store), places(hands.store)
+    assert before == {(place, row.meter) for place, row in rows.items() if row.kind == "reading"}
+    hands.end()
+    content = loaded.database.read_bytes()
+    at = content.find(rows[100].data) // PAGE * PAGE
+    overwrite(loaded.database, 0, os.urandom(PAGE))
+    overwrite(loaded.database, at, os.urandom(PAGE))
+    store = open_again(loaded)
+    found = places(store)
+    assert 100 not in found
+    assert tokens(store) == {(place, meter) for place, meter in before if place in found}
+    store.close()
+
+
 def test_a_large_database_is_checked_in_the_background_and_the_next_start_recovers_it(
     killed: Killed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

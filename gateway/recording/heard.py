@@ -1,0 +1,108 @@
+"""Messages that senders sent unasked and wait to be told of: which are recorded, which wait for the disk.
+
+The sender of a message is told that it is recorded once the news of its commit bears its token, never before; what is
+known already is recorded no second time. The database itself holds no token twice.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.errors import StoreError
+from gateway.records import DATA_CHANGED, MeterEvent, SignedRecord, Token
+from gateway.storage.database import Database
+from ledger_client.formats.record import Event
+
+TOLD_EVERY_MS = 3_600_000
+"""At most so often an event says of a meter that what it sent was changed."""
+
+
+class Standing(enum.Enum):
+    """What has become of a message that is heard (again)."""
+
+    NEW = "new"
+    """It is not recorded: take it."""
+    WAITING = "waiting"
+    """It waits for its commit, whose news will bear its token."""
+    RECORDED = "recorded"
+    """It is durable: its sender may be told so again."""
+
+
+class Heard:
+    """The tokens on their way to the disk and those that it holds. ``standing`` and ``expect`` are the event loop's,
+    the rest is the writer thread's."""
+
+    def __init__(self, store: Database, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._reader = _Reader(store.path)
+        self._waiting: set[tuple[str, Token]] = set()
+        self._told_ms: dict[str, int] = {}
+
+    # — event loop —
+
+    def standing(self, meter: str, token: Token) -> Standing:
+        """What is known of a message of this meter. Raises StoreError where the database cannot be read now: whether
+        the message is recorded is not known then, and it must neither be taken nor answered."""
+        if (meter, token) in self._waiting:  # it is taken out only once the database holds it
+            return Standing.WAITING
+        return Standing.RECORDED if self._reader.holds(meter, token) else Standing.NEW
+
+    def expect(self, meter: str, token: Token) -> None:
+        """A message is handed to the writer."""
+        self._waiting.add((meter, token))
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        self._reader.close()
+
+    # — writer thread —
+
+    def change(self, meter: str, token: Token, pending: Iterable[SignedRecord]) -> MeterEvent | None:
+        """The event that a message with this label and part is recorded, or pending, and holds something else; None: it
+        is not so, or was told of this meter within the last hour. Raises StoreError."""
+        now_ms = self._clock.schedule_ms()
+        if meter in self._told_ms and now_ms - self._told_ms[meter] < TOLD_EVERY_MS:
+            return None
+        own = meter, *token[:2]
+        there = any(one.token is not None and (one.row.meter, *one.token[:2]) == own for one in pending)
+        if not there and not self._store.heard.has_label(*own):
+            return None
+        self._told_ms[meter] = now_ms
+        return MeterEvent(meter, Event(DATA_CHANGED, {"label": token.label, "part": token.part}))
+
+    def write(self, signed: Sequence[SignedRecord]) -> None:
+        """Keep the tokens of records that are about to be appended. Call within the ``transaction()`` that appends
+        them, before they are."""
+        if any(one.token is not None for one in signed):
+            places = enumerate(signed, self._store.records.last_place() + 1)
+            self._store.heard.keep((place, one.row.meter, one.token) for place, one in places if one.token is not None)
+
+    def ended(self, meter: str, token: Token | None) -> None:
+        """A message is durable, or will never be."""
+        if token is not None:
+            self._waiting.discard((meter, token))
+
+
+class _Reader:
+    """The event loop's own connection, opened when it is first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._store: Database | None = None
+
+    def holds(self, meter: str, token: Token) -> bool:
+        try:
+            if self._store is None:
+                self._store = Database(self._path, read_only=True)
+            return self._store.heard.place(meter, token) is not None
+        except StoreError:
+            self.close()  # a connection that failed may stay broken when the disk is back
+            raise
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
