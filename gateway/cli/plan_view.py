@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.commissioning.line_plan import LinePlan, PlannedMeter
+from gateway.commissioning.line_plan import LinePlan, PlannedMeter, PlannedRead
 from gateway.config.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
 from gateway.messages.alarm_kinds import AlarmCode
@@ -62,15 +62,13 @@ def print_plan(out: Console, plan: LinePlan) -> None:
     for meter in plan.meters:
         head = meter.meter, str(meter.address), duration_text(meter.every_ms)
         for read in (r for r in plan.reads if r.meter == meter.meter):
-            shapes = f"{len(read.reads)} of {read.needed}"
-            shapes += f", for {read.sharing} reads" if read.sharing > 1 else ""
-            table.add_row(*head, str(read.points), shapes, f"{read.time_ms:.0f} ms", _variants(read.reads))
+            table.add_row(*head, str(read.points), *_cost(read), _variants(read.reads))
             head = "", "", ""
     out.print(table)
     if plan.share is not None:
         polls = ", ".join(f"{m.meter} {m.poll_ms:.0f} ms a poll" for m in plan.meters)
         out.print(f"{plan.share:.0%} of the line's time is used: {polls}")
-    if len(plan.meters) > 1:
+    if len(plan.meters) > 1 and plan.meters[0].probe_ms:
         out.print(_when_dead(max(plan.meters, key=lambda m: m.probe_ms)))
     for warning in plan.warnings:
         out.print(Text("warning:", "bold"), str(warning))
@@ -78,6 +76,15 @@ def print_plan(out: Console, plan: LinePlan) -> None:
         out.print(Text("note:", "bold"), str(note))
     for problem in plan.problems:
         out.print(Text("error:", "bold"), f"{problem.key}: {problem.problem}")
+
+
+def _cost(read: PlannedRead) -> tuple[str, str]:
+    """Shapes and time of a read; nothing of what is not asked."""
+    if not read.needed:
+        return "", ""
+    shapes = f"{len(read.reads)} of {read.needed}"
+    shapes += f", for {read.sharing} reads" if read.sharing > 1 else ""
+    return shapes, f"{read.time_ms:.0f} ms"
 
 
 def _variants(reads: tuple[str, ...]) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.devices.points import Profile
-from gateway.devices.read_plan import BITS, Block
 from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.diagnosis import line_differences
+from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
 from gateway.fieldbus.wire.keys import Unit
@@ -49,8 +49,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRead:
-    """One block of one meter: every ``read`` that it can be asked in, of those ``needed`` against late answers. More
-    than one in ``sharing``: so many blocks have to do with the same shapes, and wait for each other."""
+    """One block of one meter: every ``read`` that it can be asked in, of those ``needed`` against late answers (0: it
+    comes unasked). More than one in ``sharing``: so many blocks have to do with the same shapes, and wait for each
+    other."""
 
     meter: str
     points: int
@@ -113,6 +114,8 @@ def refuse(config_path: Path, plans: Sequence[LinePlan]) -> None:
 
 def line_plan(spec: LineSpec) -> LinePlan:
     """The plan of one line. SunSpec addresses are offsets in a model, which is found at run time."""
+    if spec.type not in DIALECTS:
+        return _listened(spec)
     found = budget(spec)
     pairs = _pairs(spec, found.meters)
     share = found.share if spec.port is not None else None
@@ -128,19 +131,40 @@ def line_plan(spec: LineSpec) -> LinePlan:
     profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
     warnings += (_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid)
     problems = [*_overfull(spec, pairs, share), *(p for m, b in pairs if (p := _too_few_shapes(spec, m, b)))]
-    if spec.port is not None:
-        wire = f"{spec.port}, {spec.baudrate} baud 8{spec.parity}{spec.stopbits}"
-    else:
-        wire = f"{spec.where} ({spec.type})"
     return LinePlan(
         line=spec.name,
-        wire=wire,
+        wire=_wire(spec),
         meters=tuple(_meter(spec, meter, known) for meter, known in pairs),
-        reads=tuple(_read(known, read) for _, known in pairs for read in known.reads),
+        reads=tuple(_read(spec, known, read) for _, known in pairs for read in known.reads),
         share=share,
         problems=tuple(problems),
         warnings=tuple(warnings),
         notes=(*line_differences(spec), *(note for profile in profiles if (note := _unbounded(profile)))),
+    )
+
+
+def _wire(spec: LineSpec) -> str:
+    if spec.port is not None:
+        return f"{spec.port}, {spec.baudrate} baud 8{spec.parity}{spec.stopbits}"
+    if spec.listen is not None:
+        return f"{spec.where} ({spec.type}, listening to {', '.join(map(str, spec.networks))})"
+    return f"{spec.where} ({spec.type})"
+
+
+def _listened(spec: LineSpec) -> LinePlan:
+    """The plan of a line on which nothing is asked: what is expected, and how often. It costs no time."""
+    profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
+    return LinePlan(
+        line=spec.name,
+        wire=_wire(spec),
+        meters=tuple(
+            PlannedMeter(meter.name, meter.address, meter.period_ms, 0.0, 0.0, 0, 0, 0) for meter in spec.meters
+        ),
+        reads=tuple(PlannedRead(m.name, len(m.points), (str(Message("read-sent")),), 0, 1, 0.0) for m in spec.meters),
+        share=None,
+        problems=(),
+        warnings=tuple(_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid),
+        notes=(),
     )
 
 
@@ -179,20 +203,10 @@ def _meter(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> PlannedMeter
     )
 
 
-def _read(known: MeterBudget, read: ReadBudget) -> PlannedRead:
-    reads = tuple(str(_read_name(block)) for block in read.variants)
+def _read(spec: LineSpec, known: MeterBudget, read: ReadBudget) -> PlannedRead:
+    reads = tuple(str(DIALECTS[spec.type].read_name(block)) for block in read.variants)
     sharing = len(known.sharing(read))
     return PlannedRead(known.meter, len(read.block.points), reads, read.needed, sharing, read.time_ms)
-
-
-def _read_name(block: Block) -> Message:
-    """Function, length and first address of a read."""
-    function, n, first, model = block.fc, block.count, block.address, block.points[0][0].model
-    if block.fc in BITS:
-        return Message("read-bits", function=function, n=n, first=first)
-    if model is not None:
-        return Message("read-registers-of-model", function=function, n=n, model=model, offset=first)
-    return Message("read-registers", function=function, n=n, first=first)
 
 
 def _overfull(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]], share: float | None) -> Iterator[Problem]:
@@ -250,7 +264,8 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
     worst = min(short, key=lambda read: len(read.variants))
     life_ms, together = spec.answer_life_of(meter), known.sharing(worst)
     shapes = worst.shapes.union(*(read.shapes for read in together))
-    period_s, life_s, read_name = _seconds(meter.period_ms), _seconds(life_ms), _read_name(worst.variants[0])
+    period_s, life_s = _seconds(meter.period_ms), _seconds(life_ms)
+    read_name = DIALECTS[spec.type].read_name(worst.variants[0])
     ways = []
     if spec.type == "modbus-tcp" and len(spec.meters) == 1 and not meter.profile.direct:
         ways.append(Message("budget-way-direct"))
@@ -258,7 +273,12 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
         ways.append(Message("budget-way-period", every_s=_seconds(period_ms)))
     if (life_that_works := _longest_life_ms(spec, meter, len(shapes) / len(together))) is not None:
         ways.append(Message("budget-way-answer-life", life_s=_seconds(life_that_works)))
-    if len(together) > 1:
+    if meter.profile.protocol == "dlt645":
+        timeout_s = _seconds(spec.timeout_of(meter))
+        said = Message(
+            "budget-identifier-again", period_s=period_s, life_s=life_s, timeout_s=timeout_s, ways=tuple(ways)
+        )
+    elif len(together) > 1:
         said = Message(
             "budget-shapes-together",
             period_s=period_s,

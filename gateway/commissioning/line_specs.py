@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta, timezone, tzinfo
-from typing import cast
 
 from gateway.config.bus import Bus, Meter
 from gateway.config.model import Config
@@ -16,6 +15,8 @@ from gateway.fieldbus.wire.line_spec import CLOCK_LIMIT_MS, LineSpec, MeterSpec
 
 CHINA = timezone(timedelta(hours=8))
 """The only zone of the country that HJ 212 is a standard of."""
+LOOPBACK = ("127.0.0.0/8", "::1")
+"""Who can connect to a listener on the loopback anyway."""
 APART_MS, MOST_LAG_MS = 2, 200
 
 
@@ -25,7 +26,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         MeterSpec(
             name=meter.name,
             profile=config.profiles[meter.name],
-            address=cast(int, meter.address),
+            address=meter.address,
             period_ms=meter.every,
             points=config.profiles[meter.name].select(meter.points or None),
             factors=meter.factors,
@@ -45,7 +46,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         host=bus.host,
         tcp_port=bus.tcp_port,
         listen=bus.listens_on,
-        networks=tuple(map(network, bus.from_ or ())),
+        networks=tuple(map(network, bus.from_ or LOOPBACK)) if bus.listen else (),
         hello=bus.hello_bytes,
         heartbeat=tuple(map(sent_bytes, bus.heartbeat or ())),
         timezone=_zone(config, bus),

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
+from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.wire.errors import FieldbusError
 from gateway.fieldbus.wire.keys import Unit
 from gateway.fieldbus.wire.line_spec import LineSpec
@@ -20,14 +21,15 @@ _LOCALHOST = {"127.0.0.1", "::1"}
 def merge(specs: Sequence[LineSpec]) -> list[LineSpec]:
     """The physical lines behind the buses of a configuration, in their order.
 
-    FieldbusError: buses of one endpoint that contradict each other, or two meters with one unit address on it.
+    FieldbusError: buses of one endpoint that contradict each other, or two meters that are asked under one address.
     """
     groups: dict[str, list[LineSpec]] = {}
     for spec in specs:
         groups.setdefault(endpoint_of(spec), []).append(spec)
     lines = [_joined(group) for group in groups.values()]
     for line in lines:
-        _distinct(line)
+        if line.type in DIALECTS:
+            _distinct(line)
     return lines
 
 

@@ -49,8 +49,9 @@ def keys_page(text: str) -> str:
         known = meanings(text, title)
         for name, field in model.model_fields.items():
             if _table(field) is None:
-                what = known.get(name, "")
-                lines.append(f"| `{name}` | {type_words(field)} | {default_words(field)} | {what} |")
+                key = field.alias or name
+                what = known.get(key, "")
+                lines.append(f"| `{key}` | {type_words(field)} | {default_words(field)} | {what} |")
     return "\n".join(lines) + "\n"
 
 

@@ -48,9 +48,9 @@ class LineSpec:
     lengthen a time-out; twice the time-out if not given. ``shared``: the site knows that another master speaks on the
     line; a block then counts only with two reads of two shapes and the same witness (an identity point) in both.
 
-    ``listen``: IP address and port on which a device or its DTU connects, out of one of the ``networks`` (none: out of
-    any). Lines of one ``listen`` share it; a connection is the line's whose ``hello`` its first bytes are. ``hello``
-    and ``heartbeat`` are texts of the DTU, no part of any frame. ``timezone``: of times in the messages.
+    ``listen``: IP address and port on which a device or its DTU connects, out of one of the ``networks``. Lines of one
+    ``listen`` share it; a connection is the line's whose ``hello`` its first bytes are. ``hello`` and ``heartbeat`` are
+    texts of the DTU, no part of any frame. ``timezone``: of times in the messages.
     """
 
     name: str

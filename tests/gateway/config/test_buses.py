@@ -187,10 +187,10 @@ def test_what_a_listener_takes_becomes_its_line(tmp_path: Path) -> None:
     assert b.hello == (b"DTU-2",)
 
 
-def test_on_the_loopback_anybody_may_connect(tmp_path: Path) -> None:
+def test_a_listener_on_the_loopback_needs_no_from(tmp_path: Path) -> None:
     for address in ("127.0.0.1", "[::1]"):
         (line,) = lines(tmp_path, bus(f'type = "modbus-rtu-over-tcp"\nlisten = "{address}:5000"'))
-        assert line.networks == ()
+        assert line.networks == (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 def test_serial_settings_that_the_bus_does_not_name_are_the_profiles(tmp_path: Path) -> None:
