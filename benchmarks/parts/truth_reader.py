@@ -22,6 +22,7 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.records import PollResult
+from tests.support.register_points import registers_of, words_of
 
 ENDS_WITHIN_S = 30.0
 
@@ -119,8 +120,9 @@ def _line(number: int, spec: LineSpec, clock: Clock, reports: Connection, armed:
     def take(poll: Poll) -> None:
         poller.poll(poll)
         answers = tuple(
-            Answered(a.block.address, a.block.count, cast("tuple[int, ...]", a.raw), clock.started_monotonic + since_s)
+            Answered(block.address, block.count, words_of(a.raw), clock.started_monotonic + since_s)
             for a in poll.answers
+            for block in [registers_of(a.block)]
             for since_s in [(a.completed_ms - clock.started_ms) / 1000]
         )
         reports.send(Polled(number, units[poll.meter], poll.missed, answers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,15 +11,14 @@ from typing import Any
 from gateway.accounting.plan_file import plan_bytes
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
-from gateway.devices.decode import decode_points
 from gateway.devices.points import Point as DevicePoint
+from gateway.devices.scaling import quantum
 from gateway.messages.message import Message
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan, parse_plan
 from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.statement import MOST_PAYLOAD
 from ledger_client.formats import cbor
-from ledger_client.formats.senml import Number
 
 _REASONS = 6
 """So many reasons of missed polls of a meter are reckoned with."""
@@ -128,20 +128,10 @@ def _notes(config: Config, plan: Plan, node: Node, point: Point) -> Iterator[Mes
 
 
 def last_place(point: DevicePoint, factors: Mapping[str, Any]) -> Fraction | None:
-    """By how much a register of whole numbers goes on at least, in its recorded unit; None for others."""
-    if point.type.startswith(("float", "bits", "enum", "string", "sunssf", "bit")) or point.sum or point.scale_from:
+    """By how much a whole number goes on at least, in its recorded unit; None for others, and where it depends on what
+    the device says."""
+    if point.at.form != "whole" or point.sum or point.scale_from or point.span:
         return None
-    values = [_decoded(point, [0] * point.registers, factors)]
-    values += [
-        _decoded(point, [int(n == place) for n in range(point.registers)], factors) for place in range(point.registers)
-    ]
-    first, *others = values
-    if first is None:
+    if any(name not in factors for name in point.factor_from):
         return None
-    return min((abs(other - first) for other in others if other is not None and other != first), default=None)
-
-
-def _decoded(point: DevicePoint, registers: list[int], factors: Mapping[str, Any]) -> Fraction | None:
-    decoded = decode_points([(point, registers)], factors).get(point.name)
-    value = decoded.value if decoded is not None else None
-    return Fraction(value) if isinstance(value, Number) and not isinstance(value, bool) else None
+    return math.prod((Fraction(factors[name]) for name in point.factor_from), start=quantum(point))

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from gateway.acquisition import validation
-from gateway.devices.decode import Content, Decoder
+from gateway.devices.blocks import Block, Content, Decoder, Split
 from gateway.devices.points import Point, Ratio
-from gateway.devices.read_plan import Block
 from gateway.devices.scaling import Scales
 from gateway.fieldbus.specs import BlockAnswer
 
@@ -39,7 +37,7 @@ class BlockForm:
     def of(cls, block: Block, factors: Mapping[str, Ratio], hidden: set[str | None]) -> BlockForm:
         """The form of a block. ``factors``: the meter's configured ``ct`` and ``pt``; ``hidden``: points that are read
         and not recorded."""
-        decoder = Decoder(block.points, factors)
+        decoder = block.decoder(factors)
         points = decoder.points
         names = tuple(point.name for point in points)
         rows = tuple((point, validation.earns(point)) for point in points)
@@ -62,7 +60,7 @@ class BlockContents:
 
     answer: BlockAnswer
     form: BlockForm
-    split: Sequence[Any]
+    split: Split
     own_scales: Scales
     """Those of the block's own scale registers."""
     scales: Scales
@@ -91,7 +89,7 @@ class BlockDecoder:
         form = self._form(answer.block)
         if not form.counters:
             return None
-        split = form.decoder.split(cast("Sequence[int]", answer.raw))
+        split = form.decoder.split(answer.raw)
         own = form.decoder.scales(split)
         scales = {**scales, **own}
         found = BlockContents(answer, form, split, own, scales, form.decoder.values(split, scales))
@@ -122,7 +120,7 @@ class BlockDecoder:
         if kept is not None and kept.answer is answer:
             return kept
         form = self._form(answer.block)
-        split = form.decoder.split(cast("Sequence[int]", answer.raw))
+        split = form.decoder.split(answer.raw)
         return BlockContents(answer, form, split, form.decoder.scales(split), {}, [])
 
     def _form(self, block: Block) -> BlockForm:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from gateway.devices.points import SUM, Point
+from gateway.devices.points import Point
 from gateway.devices.scaling import quantum, recorded
 from ledger_client.formats.senml import Number, Quality
 
@@ -158,14 +158,15 @@ def _on(stand: Stand | None, look: Look) -> Stand:
 
 
 def _torn_room(point: Point, stand: Stand, look: Look) -> float:
-    """The largest step that is surely no torn word, or an everyday one. A single register cannot be torn."""
-    if point.registers == 1:
+    """The largest step that is surely no torn word, or an everyday one. A single word cannot be torn."""
+    words = point.at.words
+    if words == 1:
         return math.inf
     value = float(look.value or 0)
     room = TORN * _last_place(point, look.value or 0)
     if stand.pace is not None:
         return max(room, SWIFTER * stand.pace * (look.time_ms - stand.time_ms))
-    return room if point.registers == 2 else max(room, value / 512)  # a 64-bit counter may count very finely
+    return room if words == 2 else max(room, value / 512)  # a 64-bit counter may count very finely
 
 
 def _real_room(point: Point, stand: Stand, look: Look) -> float:
@@ -178,33 +179,19 @@ def _real_room(point: Point, stand: Stand, look: Look) -> float:
 
 def _last_place(point: Point, value: Number) -> float:
     """What one unit of the raw number is worth, in the recorded unit: of an IEEE number the gap to the next one."""
-    if isinstance(value, float):
-        return math.ldexp(1.0, math.frexp(value)[1] - (24 if point.registers == 2 else 53))
-    if point.factor is not None or point.from_unit:  # the digits of a product are not those of the register
-        return float(quantum(point))
-    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
-    return 10.0**exponent if isinstance(exponent, int) else 1.0
+    if not isinstance(value, float) and (point.factor is not None or point.from_unit):
+        return float(quantum(point))  # the digits of a product are not those of the device
+    return point.at.last_place(value)
 
 
 def _wraps_at(point: Point, value: Number) -> Decimal | None:
-    """Where the counter starts again at 0: as the profile says, else where its unsigned registers end."""
+    """Where the counter starts again at 0: as the profile says, else where its unsigned digits end."""
     if point.wraps_at is not None:
         return point.wraps_at
-    if point.type == SUM or point.factor is not None or point.factor_from:
-        return None
-    room = _room(point)
-    if room is None:
+    room = point.at.room
+    if room is None or point.factor is not None or point.factor_from:
         return None
     if point.from_unit or point.offset:
         return None if point.scale_from else Decimal(recorded(room * quantum(point)))
     exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
     return Decimal((0, (1,), exponent)) * room if isinstance(exponent, int) else None
-
-
-def _room(point: Point) -> int | None:
-    """How many numbers an unsigned point has."""
-    if point.bits:
-        return 1 << point.bits[1] - point.bits[0] + 1
-    if point.type.startswith("bcd"):
-        return int(10 ** (4 * point.registers))
-    return 1 << 16 * point.registers if point.type.startswith(("uint", "acc")) else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.acquisition.poller import Poller
 from gateway.config.bus import Meter
-from gateway.devices.decode import decode_points
+from gateway.devices.blocks import contents
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.specs import FieldLine, Poll
 from gateway.messages.message import Message
@@ -114,9 +114,9 @@ class MeterIdentity:
         return Event(EXCHANGED, fields | {name: text for name, text in told.items() if text})
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:
-        pairs = [pair for answer in poll.answers for pair in answer.block.slices(answer.raw)]
-        decoded = decode_points(pairs, self._meters[poll.meter].factors)
-        return {name: value.value for name, value in decoded.items() if value.value is not None}
+        read = [(answer.block, answer.raw) for answer in poll.answers]
+        values = contents(read, self._meters[poll.meter].factors)
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def _recorded_values(body: object) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
 from gateway.acquisition.validation import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.clock import STEP_MS, Clock
 from gateway.config.bus import Meter
-from gateway.devices.decode import Content
+from gateway.devices.blocks import Content
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile
 from gateway.fieldbus.specs import BlockAnswer, Poll
 from gateway.records import PollResult, Timestamp
@@ -280,7 +280,7 @@ class _Meter:
         point is told of twice."""
         told = self._hidden.union(*(block.form.names for block in decoded.blocks))
         for failure in poll.failures:
-            for point, _ in failure.block.points:
+            for point in failure.block.points:
                 if point.kind not in UNRECORDED and point.name not in told:
                     told.add(point.name)
                     yield Value(point.name, None, point.unit, failure.flag | decoded.flags)

@@ -21,7 +21,7 @@ class Ratios:
     def __init__(self, points: Iterable[Point]) -> None:
         self._points = tuple(points)
         self._scaled: dict[str, list[str]] = {}
-        named = {(p.model, p.name) for p in self._points if p.kind == "scale" and p.type != "sunssf"}
+        named = {(p.model, p.name) for p in self._points if p.kind == "scale" and p.at.form != "exponent"}
         for point in self._points:
             for name in point.ratio_points:
                 if (point.model, name) in named:

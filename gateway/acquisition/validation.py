@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.acquisition.counters import Look, Stand, book
-from gateway.devices.decode import Content
+from gateway.devices.blocks import Content
 from gateway.devices.points import Point, Profile
 from gateway.devices.scaling import recorded
 from ledger_client.formats.senml import Number, Quality
@@ -135,7 +135,7 @@ def raised(points: Iterable[Point], values: Mapping[str, Content]) -> dict[str, 
 
 
 def _tells(point: Point, value: int, code: int) -> bool:
-    return bool(value >> code & 1) if point.type.startswith("bits") else value == code
+    return bool(value >> code & 1) if point.at.form == "flags" else value == code
 
 
 def freshness(profile: Profile, witness: Still | None, now_ms: int) -> int:

@@ -65,6 +65,7 @@ class Epoch:
         specs = lines_of(ready.specs)
         board = AlarmBoard(store, recorder, clock, meters.live, specs, partial(asleep, by_name), partial(host, by_name))
         self.lines = lines = LineSet(by_name, ready, meters, board, recorder, clock, group)
+        hub.listeners.insert(0, lines.hear)  # before all others: a sender waits for it
         self._uplinks = uplinks = UplinkSet(ready, store.anchors.conflicts(), recorder, clock, board, group)
         self._tasks = tasks = TaskSet(lambda: wanted(self.site, loops), group)
         renewal = Renewal(in_force, recorder, board, meters, lines, uplinks, tasks)

@@ -6,7 +6,7 @@ A line that ends hands its endpoint to the next one of the same device: what was
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -18,14 +18,16 @@ from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.commissioning.line_specs import lag_ms
 from gateway.commissioning.preflight import Ready
+from gateway.errors import StoreError
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
+from gateway.fieldbus.listening.listen_line import ListenLine, Standing
+from gateway.fieldbus.listening.sources import SOURCES
 from gateway.fieldbus.specs import FieldLine
-from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
-from gateway.records import said_fields
+from gateway.records import News, SignedRecord, Token, said_fields
 
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
@@ -112,19 +114,45 @@ class LineSet:
             if (how := habit.message) is not None
         ]
 
+    def hear(self, news: Sequence[News]) -> None:
+        """What has become of messages that were sent unasked: their senders are told. A listener of the hub."""
+        for item in news:
+            if (token := item.token) is None:
+                continue
+            meter = item.row.meter if isinstance(item, SignedRecord) else item.meter
+            for line in self._lines.values():
+                if isinstance(line, ListenLine) and line.has(meter):
+                    (line.replied if isinstance(item, SignedRecord) else line.not_recorded)(meter, token)
+
+    def listening(self) -> dict[str, Any]:
+        """Of each line that is listened to: its ``messages`` by meter, and what its source saw beside them."""
+        lines = {name: line for name, line in self._lines.items() if isinstance(line, ListenLine)}
+        return {name: {**line.facts.as_json(), "messages": line.messages()} for name, line in lines.items()}
+
     def _open(self, specs: Iterable[LineSpec], anchor_ms: int | None, from_ms: int | None = None) -> None:
         """Begin lines anew. ``anchor_ms``: of their schedules, None: that of before. An endpoint that was none of ours
         may have been asked until now."""
         now_ms = self._clock.now_ms()
-        known = {_device(line.spec): line.endpoint for line in self._lines.values() if isinstance(line, Line)}
+        known = {_device(line.spec): line for line in self._lines.values()}
         for spec in specs:
             self._board.line_replaced(spec.name)
-            endpoint = known.get(_device(spec))
-            used_until_ms = now_ms if endpoint is None else self._by_hand_ms(spec)
-            self._lines[spec.name] = self._make(spec, used_until_ms, endpoint)
+            before = known.get(_device(spec))
+            used_until_ms = self._by_hand_ms(spec) if isinstance(before, Line) else now_ms
+            self._lines[spec.name] = self._make(spec, used_until_ms, before)
             self._start(spec.name, self._anchors[spec.name] if anchor_ms is None else anchor_ms, from_ms)
 
-    def _make(self, spec: LineSpec, used_until_ms: int | None, endpoint: Endpoint | None = None) -> Line:
+    def _make(self, spec: LineSpec, used_until_ms: int | None, before: FieldLine | None = None) -> FieldLine:
+        """The line of a spec. ``before``: what it takes the place of."""
+        if (kind := SOURCES.get(spec.type)) is not None:
+            return ListenLine(
+                spec,
+                kind,
+                self._clock,
+                self._meters.commissioning.poll,
+                on_alarm=self._board.line_alarm,
+                standing=self._standing,
+                facts=before.facts if isinstance(before, ListenLine) else None,
+            )
         return Line(
             spec,
             self._clock,
@@ -135,8 +163,15 @@ class LineSet:
             power=self._meters.power.record,
             used_until_ms=used_until_ms,
             lag_ms=lag_ms(self._specs.index(spec), spec),
-            endpoint=endpoint,
+            endpoint=before.endpoint if isinstance(before, Line) else None,
         )
+
+    def _standing(self, meter: str, token: Token) -> Standing:
+        """What has become of a message; while the database cannot be read nobody can tell."""
+        try:
+            return self._recorder.standing(meter, token).value
+        except StoreError:
+            return "unknown"
 
     def _start(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
         self._anchors[name] = anchor_ms

@@ -136,8 +136,8 @@ class Orders(Mapping[str, Order]):
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self._board.listed() if row.active]
-        known = {"configuration": self._reload.health(), "alarms": active, "closing": self._lines.closing()}
-        return self._recorder.health() | known
+        lines = {"closing": self._lines.closing(), "listening": self._lines.listening()}
+        return self._recorder.health() | {"configuration": self._reload.health(), "alarms": active, **lines}
 
     async def _feed(self, order: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self._feeds.facts(order["order"].removeprefix(FEED)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from gateway.cli.readings_view import print_common
 from gateway.cli.terminal.common import CONFIG, JSON, no_meter, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
+from gateway.devices.points import Point
+from gateway.devices.register_block import RegisterBlock
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
-from gateway.fieldbus.diagnosis import block_failed, block_name, no_values
+from gateway.fieldbus.diagnosis import block_failed, no_values
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
@@ -76,18 +78,26 @@ def _waits(meter: str, seconds: float) -> None:
     click.echo(text, err=True)
 
 
-def _registers(poll: Poll) -> dict[str, list[int]]:
-    return {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.raw)}
+def _slices(poll: Poll) -> Iterator[tuple[Point, Sequence[int]]]:
+    """The registers of every point that stands in some."""
+    for answer in poll.answers:
+        if isinstance(answer.block, RegisterBlock) and not isinstance(answer.raw, Mapping):
+            yield from answer.block.slices(answer.raw)
+
+
+def _raw(poll: Poll) -> dict[str, list[int] | str]:
+    """What stands at each point: its registers; of another protocol its bytes or its text."""
+    shown = {name: text for a in poll.answers for name, text in a.block.shown(a.raw).items()}
+    return shown | {point.name: list(words) for point, words in _slices(poll)}
 
 
 def _remarks(poll: Poll) -> dict[str, str]:
     """By point, in English, what its registers look like that a meter seldom means."""
-    slices = [pair for a in poll.answers for pair in a.block.slices(a.raw)]
-    return {point.name: said.problem for point, words in slices if (said := remark(point, words))}
+    return {point.name: said.problem for point, words in _slices(poll) if (said := remark(point, words))}
 
 
 def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingValue]) -> dict[str, Any]:
-    raw, points = _registers(poll), points_of(config.profiles[poll.meter])
+    raw, points = _raw(poll), points_of(config.profiles[poll.meter])
     remarks = _remarks(poll)
     shown = [
         v.as_json()
@@ -100,7 +110,7 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingV
     ]
     failures = [
         {
-            "block": str(block_name(f.block)),
+            "block": str(f.block.label()),
             "reason": f.reason,
             "detail": str(f.detail),
             "exception": f.refused and f.refused.code,
@@ -114,11 +124,12 @@ def _print(config: Config, poll: Poll, values: Sequence[ReadingValue]) -> None:
     """The values one by one, then once what is true of all of them, then what looks misread, then the blocks that gave
     none, and why."""
     table = Table("point", "value", "unit", "quality", "registers", box=None)
-    raw, points = _registers(poll), points_of(config.profiles[poll.meter])
+    points = points_of(config.profiles[poll.meter])
+    shown = {name: text for a in poll.answers for name, text in a.block.shown(a.raw).items()}
     common = shared_flags([v.value for v in values])
     for v in values:
-        registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
-        table.add_row(v.value.name, v.named(points), v.value.unit or "", v.beside(common), registers)
+        beside = v.beside(common)
+        table.add_row(v.value.name, v.named(points), v.value.unit or "", beside, shown.get(v.value.name, ""))
     out.print(table)
     print_common(out, common)
     remarks = _remarks(poll)

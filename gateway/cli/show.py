@@ -75,7 +75,7 @@ def profiles(name: str | None) -> None:
     profile = load_profile(name)
     out.print(f"{profile.vendor} {profile.device} ({profile.protocol}), usually at address {profile.default_address}")
     out.print(f"SHA-256 of its decoding: {decoding_hash(profile).hex()}", soft_wrap=True)
-    table = Table("point", "function", "address", "type", "unit", "kind", "recorded", box=None)
+    table = Table("point", "place", "type", "unit", "kind", "recorded", box=None)
     for p in profile.points:
-        table.add_row(p.name, str(p.fc), str(p.address), p.type, p.unit or "", p.kind, "yes" if p.record else "")
+        table.add_row(p.name, p.at.where, p.at.type, p.unit or "", p.kind, "yes" if p.record else "")
     out.print(table)

@@ -1,4 +1,4 @@
-"""Blocks: what a device is asked, or tells unasked, as a whole, and how its content becomes values. Interfaces only.
+"""Blocks: what a device is asked, or tells unasked, as a whole, and how its content becomes values.
 
 Every protocol has a block and a decoder of its own; what stands above them (polls, readings, pages) knows no other.
 """
@@ -6,7 +6,7 @@ Every protocol has a block and a decoder of its own; what stands above them (pol
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
@@ -38,6 +38,9 @@ class Block(Protocol):
     @property
     def points(self) -> tuple[Point, ...]:
         """All points that it holds, in its order."""
+
+    def only(self, wanted: Container[str]) -> Block:
+        """The same, with the points of these names alone."""
 
     def label(self) -> Message:
         """Its name for people, such as ``function 4, registers 300 to 301``."""
@@ -71,3 +74,19 @@ class Decoder(Protocol):
 
     def flags(self, split: Split) -> Sequence[int]:
         """The source's own quality bits for each of ``points``; ``()`` where it says nothing."""
+
+
+def contents(read: Iterable[tuple[Block, Raw]], factors: Mapping[str, Ratio]) -> dict[str, Content]:
+    """What the blocks of one poll hold, by point; scale points scale the others and are not in it.
+
+    Args:
+        read: the blocks that answered, each with what it held.
+        factors: the meter's configured ``ct`` and ``pt``.
+    """
+    parts = [(decoder, decoder.split(raw)) for decoder, raw in ((b.decoder(factors), raw) for b, raw in read)]
+    scales = {key: scale for decoder, split in parts for key, scale in decoder.scales(split).items()}
+    return {
+        point.name: value
+        for decoder, split in parts
+        for point, value in zip(decoder.points, decoder.values(split, scales), strict=True)
+    }

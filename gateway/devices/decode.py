@@ -7,8 +7,8 @@ is its own value, and with a scale the product in binary64. NaN, infinity and th
 
 Points that use a key of format 2 take the steps of ``gateway.devices.scaling``; all others are read here, faster.
 
-``Decoder`` prepares the points of a block once and then takes all of its registers apart in one go; ``decode`` and
-``decode_points`` are for single values.
+``RegisterDecoder`` prepares the points of a block once and then takes all of its registers apart in one go;
+``decode`` and ``decode_points`` are for single values.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ from fractions import Fraction
 from operator import itemgetter
 from typing import Any
 
+from gateway.devices.blocks import Content
 from gateway.devices.points import UNRECORDED, Point, Ratio
 from gateway.devices.scaling import DIGITS, EXACT, MOST_EXPONENT, Scales, Steps, decimal_of, is_exact, shortest
 from ledger_client.formats.senml import Quality
-
-Content = int | float | Decimal | str | bool | None
-"""What a point's registers say; None: nothing that is a value."""
 
 _ONE = Decimal(1)
 _SF_LIMIT = 10  # SunSpec: a sunssf runs from -10 to 10
@@ -51,7 +49,7 @@ class Decoded:
 ABSENT = Decoded(None, int(Quality.DECODE_ERR))
 
 
-class Decoder:
+class RegisterDecoder:
     """The points of one block. ``points`` are those that have a value, in the block's order: scale registers have none
     of their own."""
 
@@ -92,7 +90,9 @@ class Decoder:
         self._scaled = [
             (n, p, (p.model, p.scale_from)) for n, p in enumerate(self.points) if p.scale_from and n not in self._steps
         ]
-        self._exact = [(n, self._steps[n]) for n, p in enumerate(self.points) if n in self._steps]
+        exact = [(n, p.type == "string") for n, p in enumerate(self.points) if n in self._steps]
+        self._exact = [(n, self._steps[n]) for n, is_text in exact if not is_text]
+        self._texts = [(n, self._steps[n]) for n, is_text in exact if is_text]
         self._factors = decimals
         self._by_scale: dict[tuple[int, int | Fraction], Callable[[Any], Content]] = {}
 
@@ -140,10 +140,14 @@ class Decoder:
                 read = self._by_scale.get((n, exponent)) or self._scaled_reader(n, point, exponent)
                 values[n] = read(split[n])
         for n, steps in self._exact:
-            values[n] = (
-                _text_of(steps, split[n]) if self.points[n].type == "string" else steps.content(split[n], scales)
-            )
+            values[n] = steps.content(split[n], scales)
+        for n, steps in self._texts:
+            values[n] = _string(steps.text(split[n]))
         return values
+
+    def flags(self, split: Sequence[Any]) -> Sequence[int]:
+        """Nothing: registers do not say how good they are."""
+        return ()
 
     def _scaled_reader(self, n: int, point: Point, exponent: int | Fraction) -> Callable[[Any], Content]:
         if exponent.denominator != 1 or abs(int(exponent)) > MOST_EXPONENT:
@@ -165,7 +169,7 @@ def decode(
     """
     if len(registers) != point.registers:
         return ABSENT
-    decoder = Decoder([(point, 0)], factors)
+    decoder = RegisterDecoder([(point, 0)], factors)
     split = decoder.split(registers)
     if point.kind == "scale":
         exponent = decoder.scales(split).get((point.model, point.name))
@@ -178,7 +182,7 @@ def decode_points(
     read: Iterable[tuple[Point, Sequence[int]]], factors: Mapping[str, Ratio] | None = None
 ) -> dict[str, Decoded]:
     """Decode all points of one poll, scale registers first; they scale their points and are not in the result."""
-    split = [(Decoder([(point, 0)], factors), registers) for point, registers in read]
+    split = [(RegisterDecoder([(point, 0)], factors), registers) for point, registers in read]
     parts = [(decoder, decoder.split(registers)) for decoder, registers in split]
     scales = {key: scale for decoder, part in parts for key, scale in decoder.scales(part).items()}
     return {
@@ -227,10 +231,6 @@ def _places(point: Point, offset: int) -> Sequence[int]:
 
 def _bytes(point: Point) -> str:
     return f"{2 * point.registers}s"
-
-
-def _text_of(steps: Steps, data: bytes) -> Content:
-    return _string(steps.text(data))
 
 
 def _format(point: Point) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from math import inf
 from zoneinfo import ZoneInfo
 
-from gateway.devices.daylight import DAY_MS, MINUTE_MS, daylight
+from gateway.daylight import DAY_MS, MINUTE_MS, daylight
 
 MARGIN_MS = 60 * MINUTE_MS
 """The night begins so long before sunset and ends so long after sunrise: a panel needs more than the first light."""

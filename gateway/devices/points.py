@@ -11,22 +11,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
+from gateway.devices.places import Place, Registers
 from gateway.errors import GatewayError, placed
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
-REGISTERS = {
-    "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4, "float32": 2, "float64": 4,
-    "uint48": 3, "int48": 3, "bcd16": 1, "bcd32": 2, "bcd48": 3, "bcd64": 4,
-    "bits16": 1, "bits32": 2, "enum16": 1, "enum32": 2, "acc32": 2, "acc64": 4, "sunssf": 1, "bit": 1,
-}  # fmt: skip
-"""Registers that a value of each type fills; a ``bit`` (fc 1 and 2) fills one bit, a ``string`` what its point says."""
-TYPES = (*REGISTERS, "string")
 KINDS = ("gauge", "counter", "status", "text", "scale", "part")
 UNRECORDED = ("scale", "part")
 """Kinds of points that have no value of their own in a record."""
-SUM = "sum"
-"""The type of a point that is a sum: its registers are those of its parts and all between them."""
 FACTORS = ("ct", "pt")
 FIRST, SECOND = ".first", ".second"
 """Ends of the names under which a record keeps the look at a counter that was not booked, when it was read twice."""
@@ -79,30 +71,22 @@ class SignalLine:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of a device: where it stands, how its registers are read, and what it means.
+    """One value of a device: where it stands (``at``), how it is scaled, and what it means.
 
-    ``address`` counts from 0 as on the wire; in a SunSpec profile it is the offset from the model's ID register.
-    For fc 1 and 2 addresses and ``registers`` count bits. ``not_available`` holds unsigned register patterns, after the
-    words are in order. Limits (``low`` to ``max_per_hour``) are in the recorded unit. docs/profiles.md has all keys.
+    ``not_available`` holds unsigned register patterns, after the words are in order. Limits (``low`` to
+    ``max_per_hour``) are in the recorded unit. docs/profiles.md has all keys.
     """
 
     name: str
-    fc: int
-    address: int
-    type: str
-    registers: int
-    word_order: str = "big"
+    at: Place
     scale: int = 0
     factor: Ratio | None = None
     scale_from: str | None = None
     factor_from: tuple[str, ...] = ()
-    byte_order: str = "big"
-    bits: tuple[int, int] | None = None
     sign_from: str | None = None
     from_unit: str | None = None
     offset: Ratio | None = None
     span: SignalLine | None = None
-    chars: str = "two"
     sum: tuple[str, ...] = ()
     parts: tuple[tuple[Point, int], ...] = ()
     """Of a sum: its parts, each with its offset in registers."""
@@ -115,7 +99,6 @@ class Point:
     wraps_at: Decimal | None = None
     max_per_hour: Decimal | None = None
     lively: bool = False
-    model: int | None = None
     record: bool = True
     sunspec: str | None = None
     symbols: tuple[tuple[int, str], ...] = ()
@@ -127,7 +110,7 @@ class Point:
         """What a status is called: the word of its code, or of each of its bits that is set; "" without one."""
         if not isinstance(value, int):
             return ""
-        if self.type.startswith("bits"):
+        if self.at.form == "flags":
             return ", ".join(word for bit, word in self.symbols if value >> bit & 1)
         return dict(self.symbols).get(value, "")
 
@@ -144,9 +127,60 @@ class Point:
         return tuple(dict.fromkeys([*own, *(name for part, _ in self.parts for name in part.scale_points)]))
 
     @property
+    def model(self) -> int | None:
+        """Its SunSpec model; None: it has none."""
+        return self.at.model if isinstance(self.at, Registers) else None
+
+    @property
+    def held(self) -> Registers:
+        """Its registers; only for code that knows that it has some."""
+        assert isinstance(self.at, Registers), f"{self.name} stands in no registers"
+        return self.at
+
+    @property
+    def fc(self) -> int:
+        """Function that reads it."""
+        return self.held.fc
+
+    @property
+    def address(self) -> int:
+        """Its first register (fc 1 and 2: bit)."""
+        return self.held.address
+
+    @property
+    def type(self) -> str:
+        """How its registers are read."""
+        return self.held.type
+
+    @property
+    def registers(self) -> int:
+        """How many registers it fills."""
+        return self.held.registers
+
+    @property
     def end(self) -> int:
-        """First address behind the point."""
-        return self.address + self.registers
+        """First address behind it."""
+        return self.held.end
+
+    @property
+    def word_order(self) -> str:
+        """Which word comes first."""
+        return self.held.word_order
+
+    @property
+    def byte_order(self) -> str:
+        """Which byte of a register comes first."""
+        return self.held.byte_order
+
+    @property
+    def bits(self) -> tuple[int, int] | None:
+        """The bits of its registers that count."""
+        return self.held.bits
+
+    @property
+    def chars(self) -> str:
+        """The bytes of its registers that are characters."""
+        return self.held.chars
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ Errors: ``ProfileError``, always with the file, the key and the fix.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.devices.key_values import Check, Wrong, list_of
-from gateway.devices.points import REGISTERS, SUM, UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
-from gateway.devices.profile_key_tables import (
+from gateway.devices.places import REGISTERS, SUM, Registers
+from gateway.devices.points import UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
+from gateway.devices.profile_keys import (
     DEFAULTS,
     MEASURED,
     NEW_KEYS,
@@ -29,6 +29,9 @@ from gateway.devices.profile_key_tables import (
     SERIAL,
     SPAN,
     TABLES,
+    Check,
+    Wrong,
+    list_of,
 )
 from gateway.devices.profile_rules import check
 from gateway.devices.units import COUNTED
@@ -50,6 +53,8 @@ __all__ = [
     "parse_profile",
 ]
 
+PLACE = frozenset(f.name for f in fields(Registers))
+"""Keys of a point that say where it stands."""
 CATALOG = Path(__file__).parent / "catalog"
 
 
@@ -207,7 +212,8 @@ class _Reader:
                 values.pop(key, None)  # a default for the numbers is none for a text or a status
         if values["kind"] in UNRECORDED:
             values["record"] = False
-        return Point(name=name, **values)
+        place = {key: values.pop(key) for key in PLACE if key in values}
+        return Point(name=name, at=Registers(**place), **values)
 
     def mark(self, name: str, values: Mapping[str, Any], own: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         """Note a point that is a gauge only because nothing is said, and whose unit is mostly that of counters."""
@@ -223,7 +229,7 @@ class _Reader:
         values = {key: value for key, value in defaults.items() if key in OF_SUM} | dict(own)
         values["kind"] = values.get("kind", "gauge")
         self.mark(name, values, own, defaults)
-        return Point(name=name, fc=3, address=0, type=SUM, registers=1, **values)
+        return Point(name=name, at=Registers(3, 0, SUM, 1), **values)
 
     def with_sums(self, points: list[Point]) -> tuple[Point, ...]:
         """The points, each sum at the registers of its parts."""
@@ -239,9 +245,10 @@ class _Reader:
                 first = min((part.address for part in some), default=0)
                 reach = max((part.end for part in some), default=1) - first
                 offsets = tuple((part, part.address - first) for part in some)
-                point = replace(point, address=first, registers=reach, parts=offsets)
+                at = replace(point.held, address=first, registers=reach)
                 if some:
-                    point = replace(point, fc=some[0].fc, model=some[0].model)
+                    at = replace(at, fc=some[0].fc, model=some[0].model)
+                point = replace(point, at=at, parts=offsets)
             found.append(point)
         return tuple(found)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from gateway.devices.places import REGISTERS, SUM
 from gateway.devices.points import (
     FIRST,
     MAX_NAME,
-    REGISTERS,
     SECOND,
-    SUM,
     UNRECORDED,
     Point,
     Profile,

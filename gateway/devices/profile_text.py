@@ -9,8 +9,17 @@ from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any
 
-from gateway.devices.points import SUM, Point, Profile, SignalLine, Span
-from gateway.devices.profile_key_tables import OF_SUM, PROFILE, SERIAL
+from gateway.devices.places import Place, Registers
+from gateway.devices.points import Point, Profile, SignalLine, Span
+from gateway.devices.profile_keys import OF_SUM, PROFILE, SERIAL
+
+ORDER = (
+    "fc", "address", "type", "registers", "word_order", "scale", "factor", "scale_from", "factor_from", "byte_order",
+    "bits", "sign_from", "from_unit", "offset", "span", "chars", "sum", "unit", "wire_unit", "kind", "not_available",
+    "low", "high", "wraps_at", "max_per_hour", "lively", "model", "record", "sunspec", "symbols", "raises", "about",
+    "note",
+)  # fmt: skip
+"""Keys of a point in the order of the text. It never changes: the hash of what was recorded depends on it."""
 
 
 def format_profile(profile: Profile) -> str:
@@ -18,11 +27,11 @@ def format_profile(profile: Profile) -> str:
     keys = {f.name: f for f in fields(Profile)}
     lines = [_line(key, getattr(profile, key)) for key in PROFILE if getattr(profile, key) != keys[key].default]
     if profile.readable:
-        lines.append(f"readable = [{', '.join(_inline(_facts(span, Span)) for span in profile.readable)}]")
+        lines.append(f"readable = [{', '.join(_inline(_facts(span)) for span in profile.readable)}]")
     if profile.serial is not None:
         lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in SERIAL)]
     lines += ["", "[points]"]
-    lines += [f"{_key(point.name)} = {_inline(_facts(point, Point))}" for point in profile.points]
+    lines += [f"{_key(point.name)} = {_inline(_point(point))}" for point in profile.points]
     return "\n".join(lines) + "\n"
 
 
@@ -34,17 +43,18 @@ def decoding_hash(profile: Profile) -> bytes:
     return hashlib.sha256(format_profile(bare).encode()).digest()
 
 
-def _facts(thing: Point | Span, kind: type[Point] | type[Span]) -> dict[str, Any]:
-    facts = {f.name: getattr(thing, f.name) for f in fields(kind) if getattr(thing, f.name) != f.default}
-    if isinstance(thing, Point):
-        facts["kind"] = thing.kind
-        facts["not_available"] = thing.not_available
-        if thing.type != "string":
-            facts.pop("registers", None)
-        if thing.type == SUM:
-            facts = {key: value for key, value in facts.items() if key in OF_SUM}
-        facts.pop("name", None)
-    return facts
+def _point(point: Point) -> dict[str, Any]:
+    facts = _facts(point) | _facts(point.at)
+    facts = {key: facts[key] for key in ORDER if key in facts} | {"kind": point.kind}
+    facts["not_available"] = point.not_available
+    if isinstance(point.at, Registers) and point.type != "string":
+        facts.pop("registers", None)
+    return {key: value for key, value in facts.items() if key in OF_SUM} if point.sum else facts
+
+
+def _facts(thing: Point | Place | Span) -> dict[str, Any]:
+    """What is not at its default, by the name of its key."""
+    return {f.name: getattr(thing, f.name) for f in fields(thing) if getattr(thing, f.name) != f.default}
 
 
 def _inline(facts: Mapping[str, Any]) -> str:

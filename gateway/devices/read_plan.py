@@ -6,55 +6,19 @@ Pure: nothing here knows a line or a clock. A block never splits a value, keeps 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from gateway.devices.blocks import Raw
 from gateway.devices.points import MAX_BITS, MAX_REGISTERS, Point, Profile, ProfileError, Span
+from gateway.devices.register_block import BITS, RegisterBlock, byte_count
 from gateway.messages.message import Message
 
-BITS = (1, 2)
 TWINS = {3: 4, 4: 3}
 """The function that reads the same registers, on devices that do not tell holding from input registers."""
 
 TCP_REQUEST_MS, TCP_REGISTER_MS = 3.0, 0.00001
 """A request to a device over TCP, and 16 bits more or less at some Mbit/s."""
-
-
-_numbers = itertools.count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One read: ``count`` registers (fc 1 and 2: bits) from ``address``, and the points in it with their offsets.
-
-    ``key``: its number among all blocks of this process, by which what is prepared for it is found. No two blocks bear
-    one, not even equal ones.
-    """
-
-    fc: int
-    address: int
-    count: int
-    points: tuple[tuple[Point, int], ...]
-    key: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
-
-    @property
-    def byte_count(self) -> int:
-        """The byte count that the answer must bear."""
-        return _bytes(self.fc, self.count)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Function and byte count: with the unit, all that tells this block's answer from another's."""
-        return self.fc, self.byte_count
-
-    def slices(self, registers: Raw) -> Iterator[tuple[Point, Sequence[int]]]:
-        """Each point with its own registers (fc 1 and 2: bits, 0 or 1) out of the block's."""
-        assert not isinstance(registers, Mapping)
-        for point, offset in self.points:
-            yield point, registers[offset : offset + point.registers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +80,7 @@ class Limits:
         return self.request_cost + self.register_cost * (count / 16 if fc in BITS else count)
 
 
-def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
+def plan(points: Iterable[Point], limits: Limits) -> tuple[RegisterBlock, ...]:
     """The reads that cover all points at the least cost; with ``limits.variants`` > 1 the cheapest that have K shapes.
 
     Where a shape of the cheapest reads is to be avoided, they are cut so that as many as can be have shapes of their
@@ -126,7 +90,7 @@ def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
     cheapest = _cut(wanted, limits)
     if limits.variants == 1 and not any(block.shape in limits.avoid for block in cheapest):
         return cheapest
-    best: tuple[Block, ...] = ()
+    best: tuple[RegisterBlock, ...] = ()
     lacking, room = math.inf, _distinct(wanted, limits)
     for blocks in _roomier(wanted, limits):
         if len(blocks) * limits.variants - room >= lacking:
@@ -141,7 +105,7 @@ def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
     return best
 
 
-def variants(block: Block, k: int, profile: Profile) -> tuple[Block, ...]:
+def variants(block: RegisterBlock, k: int, profile: Profile) -> tuple[RegisterBlock, ...]:
     """Shapes in which one block alone can be read: the block itself first, then by cost.
 
     Args:
@@ -152,7 +116,7 @@ def variants(block: Block, k: int, profile: Profile) -> tuple[Block, ...]:
     return tuple(_shapes(block, Limits.of(profile)))[:k]
 
 
-def shape_sets(blocks: Sequence[Block], k: int, limits: Limits) -> tuple[tuple[Block, ...], ...]:
+def shape_sets(blocks: Sequence[RegisterBlock], k: int, limits: Limits) -> tuple[tuple[RegisterBlock, ...], ...]:
     """For each block up to ``k`` variants, no shape used by two of them: what one unit can be asked within K uses.
 
     Args:
@@ -162,7 +126,7 @@ def shape_sets(blocks: Sequence[Block], k: int, limits: Limits) -> tuple[tuple[B
     """
     options = [list(_shapes(block, limits)) for block in blocks]
     owner: dict[tuple[int, int], tuple[int, int]] = {}
-    chosen: dict[tuple[int, int], Block] = {}
+    chosen: dict[tuple[int, int], RegisterBlock] = {}
 
     def place(slot: tuple[int, int], tried: set[tuple[int, int]]) -> bool:
         for option in options[slot[0]]:
@@ -207,7 +171,9 @@ def resolve(points: Iterable[Point], models: Mapping[int, int]) -> tuple[Point, 
     Points of a model that the device does not have are left out: they are NOT_FOUND, which is for the caller to say.
     """
     return tuple(
-        replace(p, address=p.address + models[p.model]) for p in points if p.model is not None and p.model in models
+        replace(p, at=replace(p.held, address=p.address + models[p.model]))
+        for p in points
+        if p.model is not None and p.model in models
     )
 
 
@@ -239,11 +205,7 @@ def wire_time_ms(count: int, baudrate: int, bits: int) -> float:
     return (13 + 2 * count) * bits * 1000 / baudrate + 2 * silence_ms(baudrate)
 
 
-def _bytes(fc: int, count: int) -> int:
-    return (count + 7) // 8 if fc in BITS else 2 * count
-
-
-def _cut(points: Sequence[Point], limits: Limits) -> tuple[Block, ...]:
+def _cut(points: Sequence[Point], limits: Limits) -> tuple[RegisterBlock, ...]:
     """The cheapest cut, table by table."""
     tables: dict[int, list[Point]] = {}
     for point in sorted(points, key=lambda p: (p.fc, p.address, -p.end, p.name)):
@@ -251,7 +213,7 @@ def _cut(points: Sequence[Point], limits: Limits) -> tuple[Block, ...]:
     return tuple(block for table in tables.values() for block in _cut_table(table, limits))
 
 
-def _cut_table(points: Sequence[Point], limits: Limits) -> list[Block]:
+def _cut_table(points: Sequence[Point], limits: Limits) -> list[RegisterBlock]:
     """One table's cheapest cut: best[n], for the first n points, is the least of best[m] + one block of points m…n.
 
     Runs of neighbours are enough: of two blocks that cross, one can hand points to the other without growing it. A
@@ -275,15 +237,15 @@ def _cut_table(points: Sequence[Point], limits: Limits) -> list[Block]:
         if not choices:
             raise _unreadable(outer[end - 1])
         best.append(min(choices))
-    blocks: list[Block] = []
+    blocks: list[RegisterBlock] = []
     end = len(outer)
     while end:
         start = best[end][2]
         first, count = _range(outer[start].address, outer[end - 1].end, limits)
         inside = [p for p in points if outer[start].address <= p.address and p.end <= outer[end - 1].end]
-        taken = {p.name for block in blocks for p, _ in block.points}
-        mine = tuple((p, p.address - first) for p in inside if p.name not in taken)
-        blocks.append(Block(outer[start].fc, first, count, mine))
+        taken = {p.name for block in blocks for p in block.points}
+        mine = [p for p in inside if p.name not in taken]
+        blocks.append(RegisterBlock.over(outer[start].fc, first, count, mine))
         end = start
     return blocks[::-1]
 
@@ -307,7 +269,7 @@ def _unreadable(point: Point) -> ProfileError:
     )
 
 
-def _roomier(points: Sequence[Point], limits: Limits) -> Iterator[tuple[Block, ...]]:
+def _roomier(points: Sequence[Point], limits: Limits) -> Iterator[tuple[RegisterBlock, ...]]:
     """The cheapest cut, then the cheapest with ever shorter reads: each leaves the blocks more room to grow."""
     most = limits.max_registers
     while True:
@@ -324,9 +286,9 @@ def _roomier(points: Sequence[Point], limits: Limits) -> Iterator[tuple[Block, .
             return
 
 
-def _at_least_lacking(blocks: Sequence[Block], limits: Limits) -> int:
+def _at_least_lacking(blocks: Sequence[RegisterBlock], limits: Limits) -> int:
     """How many shapes a cut lacks at least: those that single blocks lack, or that there are too few of for all."""
-    options = [{_bytes(fc, count) << 3 | fc for fc, _, count in _reads(block, limits)} for block in blocks]
+    options = [{byte_count(fc, count) << 3 | fc for fc, _, count in _reads(block, limits)} for block in blocks]
     single = sum(max(0, limits.variants - len(shapes)) for shapes in options)
     return max(single, len(blocks) * limits.variants - len(set().union(*options)))
 
@@ -344,24 +306,25 @@ def _distinct(points: Sequence[Point], limits: Limits) -> int:
     return count
 
 
-def _shapes(block: Block, limits: Limits) -> Iterator[Block]:
+def _shapes(block: RegisterBlock, limits: Limits) -> Iterator[RegisterBlock]:
     """Every shape of a block, the cheapest first: itself, ever longer, each also by the function that aliases."""
     for fc, address, count in _reads(block, limits):
-        shift = block.address - address
-        yield Block(fc, address, count, tuple((p, offset + shift) for p, offset in block.points))
+        yield RegisterBlock.over(fc, address, count, block.points)
 
 
-def _reads(block: Block, limits: Limits) -> Iterator[tuple[int, int, int]]:
+def _reads(block: RegisterBlock, limits: Limits) -> Iterator[tuple[int, int, int]]:
     """Function, address and count of every shape of a block."""
     functions = (block.fc, TWINS[block.fc]) if limits.same_functions and block.fc in TWINS else (block.fc,)
     step = 8 if block.fc in BITS else limits.step
     for count in range(block.count, limits.most(block.fc) + 1, step):
         for fc in functions:
-            if (fc, _bytes(fc, count)) not in limits.avoid and (address := _room(block, fc, count, limits)) is not None:
+            if (fc, byte_count(fc, count)) in limits.avoid:
+                continue
+            if (address := _room(block, fc, count, limits)) is not None:
                 yield fc, address, count
 
 
-def _room(block: Block, fc: int, count: int, limits: Limits) -> int | None:
+def _room(block: RegisterBlock, fc: int, count: int, limits: Limits) -> int | None:
     """Where a read of ``count`` over the block may start: as late as the readable registers allow."""
     if count == block.count:
         return block.address

@@ -82,7 +82,7 @@ def is_exact(point: Point) -> bool:
 
 def quantum(point: Point) -> Fraction:
     """What one unit of the raw number is worth in the recorded unit, where no ratio multiplies it."""
-    size = abs(Fraction(point.factor or 1)) * ten_to(point.scale)
+    size = abs(Fraction(point.factor or 1)) * ten_to(point.scale + point.at.exponent)
     return size * CONVERSIONS[point.from_unit][str(point.unit)][0] if point.from_unit else size
 
 

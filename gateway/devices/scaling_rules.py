@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
-from gateway.devices.points import FACTORS, SUM, Point, Profile, ProfileError, nearest
+from gateway.devices.places import SUM
+from gateway.devices.points import FACTORS, Point, Profile, ProfileError, nearest
 from gateway.devices.read_plan import readable_spans
 from gateway.devices.units import CONVERSIONS, NORMAL, NORMAL_UNITS
 from gateway.messages.message import Message

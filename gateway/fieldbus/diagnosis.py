@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gateway.devices.read_plan import BITS, Block
 from gateway.fieldbus.specs import BlockFailure, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.link import NO_FRAME
@@ -13,26 +12,9 @@ from gateway.messages.message import Message
 from ledger_client.messages import Fact, Said
 
 
-def block_name(block: Block) -> Message:
-    """What a block asks for, such as ``function 4, registers 300 to 301``."""
-    first, last = block.address, block.address + max(1, block.count) - 1
-    model = block.points[0][0].model if block.points else None
-    if model is not None and first == last:
-        return Message("block-of-model-one", function=block.fc, model=model, first=first)
-    if model is not None:
-        return Message("block-of-model", function=block.fc, model=model, first=first, last=last)
-    if first == last:
-        if block.fc in BITS:
-            return Message("block-one-bit", function=block.fc, first=first)
-        return Message("block-one-register", function=block.fc, first=first)
-    if block.fc in BITS:
-        return Message("block-bits", function=block.fc, first=first, last=last)
-    return Message("block-registers", function=block.fc, first=first, last=last)
-
-
 def block_failed(failure: BlockFailure) -> Message:
     """A block without values: which, and why."""
-    block, reason = block_name(failure.block), failure.reason
+    block, reason = failure.block.label(), failure.reason
     if reason in ("timeout", "refused"):
         return Message("block-failed", block=block, detail=failure.detail)
     return Message("block-failed-reason", block=block, reason=reason, detail=failure.detail)
@@ -51,7 +33,7 @@ def refused(poll: Poll, protocol: str) -> Said | None:
     found = [failure for failure in poll.failures if _lasting(failure, whole=poll.missed == "refused")]
     if not found or (protocol == "sunspec" and poll.missed != "refused"):
         return None
-    block, detail = block_name(found[0].block), found[0].detail
+    block, detail = found[0].block.label(), found[0].detail
     if len(found) == 1:
         return Message("block-failed", block=block, detail=detail)
     return Message("meter-refuses-blocks", block=block, n=len(found) - 1, detail=detail)

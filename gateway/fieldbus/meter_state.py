@@ -240,7 +240,7 @@ class MeterState:
         if not self.proven and any(self._starved(block, plan.avoid) for block in plan.identity):
             blocks = list(plan.blocks)
         wanted = {point.name for point in self.spec.points if point.kind != "scale"}
-        return tuple(p.name for block in blocks for p, _ in block.block.points if p.name in wanted)
+        return tuple(p.name for block in blocks for p in block.block.points if p.name in wanted)
 
     def _starved(self, block: BlockSet, avoid: Keys) -> bool:
         """It needs one shape, or two on a line that is known to be shared."""

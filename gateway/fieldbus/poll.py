@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from gateway.devices.blocks import Raw
-from gateway.devices.decode import decode
+from gateway.devices.blocks import Block
 from gateway.devices.points import Point
-from gateway.devices.read_plan import Block
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.meter_state import Ended, MeterState
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
@@ -201,7 +199,7 @@ class PollAttempt:
             if block.block.key not in self.identity_words:
                 answer = await self._ask_who(block.questions)
                 names = self.meter.spec.profile.identity
-                words = _words(block.asked(answer.question), answer.raw(), names) if answer else []
+                words = block.said(answer.question, answer.raw(), names) if answer else []
                 self.identity_words[block.block.key] = words
             if plan.first_only and self.identity_words[block.block.key]:
                 break
@@ -249,7 +247,7 @@ class PollAttempt:
         counts."""
         if not block.who:
             return True
-        words = _words(block.asked(answer.question), answer.raw(), self.meter.spec.profile.identity)
+        words = block.said(answer.question, answer.raw(), self.meter.spec.profile.identity)
         if not words or self.meter.recognise(", ".join(words)):
             return True
         self._question()
@@ -282,9 +280,7 @@ class PollAttempt:
             return replace(second, until=None)  # the first answer does not keep
         if not isinstance(second, Answer):
             return second
-        witnesses = [
-            _words(block.asked(a.question), a.raw(), self.meter.spec.profile.identity) for a in (first, second)
-        ]
+        witnesses = [block.said(a.question, a.raw(), self.meter.spec.profile.identity) for a in (first, second)]
         if not witnesses[0]:
             return Silence("shared", Message("poll-no-identity-point"))
         if witnesses[0] != witnesses[1] or first.number in self.link.voided:
@@ -356,13 +352,13 @@ class PollAttempt:
         if not points:
             return []
         models = tuple(map(str, sorted({p.model for p in points if p.model is not None})))
-        block = Block(points[0].fc, 0, 0, tuple((p, 0) for p in points))
+        block = self._dialect.unread(points)
         refused = self._dialect.hole(points[0])._replace(said=Message("poll-no-model", models=models))
         return [BlockFailure(block, "refused", refused.said, refused)]
 
     def _hole(self, point: Point) -> BlockFailure:
         """A point that the device refused again and again."""
-        block = Block(point.fc, point.address, point.registers, ((point, 0),))
+        block = self._dialect.unread((point,))
         refused = self._dialect.hole(point)
         return BlockFailure(block, "refused", refused.said, refused)
 
@@ -374,13 +370,3 @@ class PollAttempt:
         """The line broke off under a read."""
         self.down, self.unreachable = error.said, isinstance(error, Unreachable)
         return error.said
-
-
-def _words(block: Block, raw: Raw, names: Sequence[str]) -> list[str]:
-    """The points of these names as ``name=value``; what the device leaves blank tells nothing."""
-    words = []
-    for point, own in block.slices(raw):
-        value = decode(point, own).value if point.name in names else None
-        if value not in (None, "", 0):
-            words.append(f"{point.name}={value}")
-    return words

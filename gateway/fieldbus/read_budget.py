@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.devices.read_plan import Block
+from gateway.devices.blocks import Block
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.wire.dialect import BlockSet, Keys
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec

@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from gateway.devices.blocks import Raw
-from gateway.devices.read_plan import Block
+from gateway.devices.blocks import Block, Raw
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.records import Token

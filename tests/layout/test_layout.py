@@ -147,6 +147,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "config",
             "fieldbus.wire",
             "fieldbus",
+            "fieldbus.listening",
             "storage",
             "storage.recovery",
             "history",

@@ -16,7 +16,8 @@ from gateway.clock import Clock, KernelClock
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.devices.read_plan import Block, Limits, plan
+from gateway.devices.read_plan import Limits, plan
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.specs import BlockAnswer, Poll
 from gateway.recording.journal import Journal
 from gateway.recording.rules import Rules
@@ -119,10 +120,10 @@ class HistoryMaker:
         self.store.close()
 
 
-def _registers(block: Block, numbers: Mapping[str, int | None]) -> tuple[int, ...]:
+def _registers(block: RegisterBlock, numbers: Mapping[str, int | None]) -> tuple[int, ...]:
     """What a device answers that holds these numbers, the highest word first."""
     words = [0] * block.count
-    for point, offset in block.points:
+    for point, offset in zip(block.points, block.offsets, strict=True):
         number = numbers[point.name]
         raw = point.not_available[0] if number is None else number
         for place in range(point.registers):

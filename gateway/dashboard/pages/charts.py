@@ -68,7 +68,7 @@ def quantities(meter: Meter, profile: Profile) -> list[Quantity]:
 
 
 def _has_course(point: Point) -> bool:
-    return point.kind in ("gauge", "counter") and point.type not in ("string", "bit")
+    return point.kind in ("gauge", "counter") and point.at.form not in ("text", "switch")
 
 
 def chart(store: Database, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:

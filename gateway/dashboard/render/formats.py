@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from gateway.dashboard.render.catalog import Words
-from gateway.devices.decode import Content
+from gateway.devices.blocks import Content
 from gateway.devices.points import Point
 from gateway.history.local_calendar import ahead_ms, local
 from ledger_client.verification.explain import clean, number_text

@@ -18,7 +18,6 @@ from ledger_client.formats.senml import Number, Quality, quality_words
 
 INT32, INT64, UINT64, DOUBLE, BOOLEAN, STRING = 3, 4, 8, 10, 11, 12  # Sparkplug 3.0 §6.4.16
 GOOD, BAD, STALE = 192, 0, 500  # §6.4.14: the codes that the property Quality may have
-_SIGNED: Final = ("int16", "int32", "int64", "sunssf")
 _WORD: Final = 1 << 64
 Content = Number | str | bool | None
 
@@ -34,17 +33,18 @@ class Definition:
 
 def datatype_of(point: Point) -> int:
     """The data type of what a point's registers say, before any of them was read."""
-    if point.type == "string" or point.kind == "text":
+    form = point.at.form
+    if form == "text" or point.kind == "text":
         return STRING
-    if point.type == "bit":
+    if form == "switch":
         return BOOLEAN
-    scaled = bool(point.scale or point.factor is not None or point.scale_from or point.factor_from)
+    scaled = bool(point.scale or point.at.exponent or point.factor is not None or point.scale_from or point.factor_from)
     scaled = scaled or bool(point.from_unit or point.offset or point.span or point.sum)
     if point.sign_from and not scaled:
         return INT64
-    if scaled or point.type.startswith("float"):
+    if scaled or form == "real":
         return DOUBLE
-    return INT64 if point.type in _SIGNED and not point.bits else UINT64
+    return INT64 if point.at.signed else UINT64
 
 
 def datatype_for(value: Content) -> int:

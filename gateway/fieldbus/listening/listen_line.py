@@ -147,6 +147,10 @@ class ListenLine:
 
     # — beyond it —
 
+    def has(self, meter: str) -> bool:
+        """The meter is one of its own."""
+        return meter in self._meters
+
     def replied(self, meter: str, token: Token) -> None:
         """The record of a message is durable: its sender may be told so."""
         self._meters[meter].ended(token)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from gateway.devices.blocks import Block
 from gateway.fieldbus.listening.expected import Expected, State
@@ -77,13 +76,12 @@ class ListenedMeter:
         if heard.missing:
             yield BlockFailure(self._only(heard.block, heard.missing), "refused", NOT_SENT.said, NOT_SENT)
 
-    def _only(self, block: Block, names: frozenset[str]) -> Any:
+    def _only(self, block: Block, names: frozenset[str]) -> Block:
         """Some of the points of a block. What is prepared for a block is found by its key, so the same points are the
         same block every time."""
         known = block.key, names
         if known not in self._cut:
-            some = tuple(point for point in block.points if point.name in names)
-            self._cut[known] = replace(cast(Any, block), points=some)  # every block is a frozen dataclass
+            self._cut[known] = block.only(names)
         return self._cut[known]
 
     def ended(self, token: Token) -> None:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.devices.blocks import Block
 from gateway.devices.points import Point, Profile
-from gateway.devices.read_plan import BITS, Block, plan
+from gateway.devices.read_plan import plan
+from gateway.devices.register_block import BITS, RegisterBlock
 from gateway.fieldbus.modbus import read_variants
 from gateway.fieldbus.modbus.exceptions import ILLEGAL_ADDRESS, refused
 from gateway.fieldbus.modbus.learned_limits import Cuts
@@ -66,6 +68,7 @@ class ModbusDialect:
         return read_variants.latency_ms(profile)
 
     def read_ms(self, line: LineSpec, block: Block, device_ms: float) -> float:
+        assert isinstance(block, RegisterBlock)
         if self.framing is None:
             return device_ms
         data = math.ceil(block.count / 8) if block.fc in BITS else 2 * block.count
@@ -77,11 +80,12 @@ class ModbusDialect:
         points = [point for point in profile.points if point.name in profile.identity]
         reads = list(plan(points, read_variants.limits(line, profile, 1)))
         if profile.identity_object is not None:
-            reads.append(Block(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
+            reads.append(RegisterBlock.over(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
         return [self.read_ms(line, block, self.latency_ms(profile)) for block in reads]
 
     def read_name(self, block: Block) -> Message:
-        function, n, first, model = block.fc, block.count, block.address, block.points[0][0].model
+        assert isinstance(block, RegisterBlock)
+        function, n, first, model = block.fc, block.count, block.address, block.points[0].model
         if block.fc in BITS:
             return Message("read-bits", function=function, n=n, first=first)
         if model is not None:
@@ -90,6 +94,12 @@ class ModbusDialect:
 
     def hole(self, point: Point) -> Refused:
         return refused(ILLEGAL_ADDRESS, point.fc)
+
+    def unread(self, points: Sequence[Point]) -> Block:
+        first = points[0]
+        if len(points) == 1:
+            return RegisterBlock.over(first.fc, first.address, first.registers, points)
+        return RegisterBlock(first.fc, 0, 0, tuple(points), (0,) * len(points))
 
 
 OVER_RTU, OVER_TCP = ModbusDialect(RTU), ModbusDialect(None)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from gateway.devices.blocks import Block
 from gateway.devices.points import Point
-from gateway.devices.read_plan import Block
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.wire.dialect import Reads
 
 TIMES = 3
@@ -22,6 +23,7 @@ Read = tuple[int, int, int]
 
 def read_of(block: Block) -> Read:
     """Function, address and count."""
+    assert isinstance(block, RegisterBlock)
     return block.fc, block.address, block.count
 
 
@@ -80,7 +82,7 @@ class Cuts:
 
     def _learn(self, planned: Block, key: Read, known_alive: bool, now: float) -> bool:
         del self._refused[key]
-        points = sorted((point for point, _ in planned.points), key=lambda p: (p.address, p.end))
+        points = sorted(planned.points, key=lambda p: (p.address, p.end))
         if key != read_of(planned):
             self.banned.add(key)
             return True

@@ -9,7 +9,8 @@ from functools import partial
 from typing import NamedTuple
 
 from gateway.devices.points import Point, Profile
-from gateway.devices.read_plan import Block, Limits, plan, shape_sets
+from gateway.devices.read_plan import Limits, plan, shape_sets
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.modbus.learned_limits import Cuts, Read, read_of
 from gateway.fieldbus.wire.dialect import BlockSet, IdentityObject, Keys, ReadPlan
@@ -33,8 +34,8 @@ _IN_HAND = 1
 and for the first one that the device refuses."""
 
 
-def _counts(block: Block) -> bool:
-    return any(point.kind == "counter" for point, _ in block.points)
+def _counts(block: RegisterBlock) -> bool:
+    return any(point.kind == "counter" for point in block.points)
 
 
 def latency_ms(profile: Profile) -> float:
@@ -90,9 +91,9 @@ def _along(points: Sequence[Point], profile: Profile, bounds: Limits, period_ms:
     return more if shapes[1] >= shapes[0] else points
 
 
-def _holds(block: Block, profile: Profile) -> bool:
+def _holds(block: RegisterBlock, profile: Profile) -> bool:
     """All of the profile's identity is in the block."""
-    return bool(profile.identity) and {p.name for p, _ in block.points}.issuperset(profile.identity)
+    return bool(profile.identity) and {p.name for p in block.points}.issuperset(profile.identity)
 
 
 def read_plan(
@@ -120,7 +121,7 @@ def read_plan(
     bounds = replace(limits(line, profile, min(k, MOST_SHAPES)), avoid=avoid if armed else frozenset())
     groups = _groups(line, meter, profile, points, bounds, cuts, along=along)
     wanted = {point.name for point in points}
-    blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p, _ in b.points))
+    blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p in b.points))
     identity = tuple(plan([p for p in profile.points if p.name in profile.identity], replace(bounds, variants=1)))
     if armed:
         spares = _AGAIN * any(map(_counts, blocks))
@@ -153,7 +154,7 @@ def unit_of(meter: MeterSpec) -> int:
     return meter.address
 
 
-def question_of(unit: int, block: Block) -> Request:
+def question_of(unit: int, block: RegisterBlock) -> Request:
     """The request that reads a block."""
     return Request(unit, block.fc, block.address, block.count)
 
@@ -180,15 +181,15 @@ def _groups(
 class _Offered(NamedTuple):
     """A block, the variants that it may be asked in, and the spare ones."""
 
-    block: Block
-    own: tuple[Block, ...]
-    spare: tuple[Block, ...]
+    block: RegisterBlock
+    own: tuple[RegisterBlock, ...]
+    spare: tuple[RegisterBlock, ...]
 
 
-def _offered(every: Sequence[Block], bounds: Limits, banned: Collection[Read], spares: int) -> list[_Offered]:
+def _offered(every: Sequence[RegisterBlock], bounds: Limits, banned: Collection[Read], spares: int) -> list[_Offered]:
     """The variants of each block, without the banned ones. ``spares``: how many more where a block holds a counter."""
 
-    def allowed(blocks: Sequence[Block], most: int) -> list[tuple[Block, ...]]:
+    def allowed(blocks: Sequence[RegisterBlock], most: int) -> list[tuple[RegisterBlock, ...]]:
         found = shape_sets(blocks, most + len(banned), bounds)
         return [tuple(b for b in shapes if read_of(b) not in banned) for shapes in found]
 
@@ -206,5 +207,5 @@ def _set(
     """The requests for a block; with the identity, where it is read along and tells who answers."""
     block = offered.block
     whole = not line.shared and profile.identity_object is None and _holds(block, profile)
-    who = tuple(p for p, _ in block.points if p.name in profile.identity) if whole else ()
+    who = tuple(p for p in block.points if p.name in profile.identity) if whole else ()
     return BlockSet.of(partial(question_of, unit_of(meter)), block, offered.own, offered.spare, wanted=wanted, who=who)

@@ -5,16 +5,17 @@ One a protocol, stateless: ``fieldbus.dialects`` has the one of each type of bus
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from gateway.devices.blocks import Block, Decoder, Raw
 from gateway.devices.points import Point, Profile
-from gateway.devices.read_plan import Block
 from gateway.fieldbus.wire.framing import Framing, Refused
 from gateway.fieldbus.wire.keys import Key, Question
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.link import Outcome, Refusal, Silence
+from gateway.messages.message import Message
 
 Ask = Callable[[Sequence[Question]], Awaitable[Outcome]]
 Keys = frozenset[Key]
@@ -39,6 +40,7 @@ class BlockSet:
     again: tuple[Question, ...] = ()
     who: tuple[Point, ...] = ()
     _bare: Mapping[int, Block] = field(default_factory=dict, compare=False, repr=False)
+    _telling: dict[int, Decoder] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -54,7 +56,8 @@ class BlockSet:
         """The block of one unit. ``ask``: the question for a block; ``wanted``: the points that are values of a poll;
         None: all are."""
         questions, more = (tuple(map(ask, some)) for some in (variants, spare))
-        bare = {b.key: _only(b, wanted) for b in (block, *variants, *spare)}
+        every = (block, *variants, *spare)
+        bare = {b.key: b if wanted is None else b.only(wanted) for b in every}
         return cls(block, variants, questions, spare, (*more, *questions), who, bare)
 
     def bare(self, block: Block) -> Block:
@@ -67,11 +70,16 @@ class BlockSet:
             return self.variants[0]
         return (*self.spare, *self.variants)[self.again.index(question)]
 
-
-def _only(block: Block, wanted: Container[str] | None) -> Block:
-    if wanted is None or all(point.name in wanted for point, _ in block.points):
-        return block
-    return replace(block, points=tuple((p, offset) for p, offset in block.points if p.name in wanted))
+    def said(self, question: Question, raw: Raw, names: Collection[str]) -> list[str]:
+        """The points of these names (always the same) in an answer, as ``name=value``; what the device leaves blank
+        tells nothing."""
+        asked = self.asked(question)
+        decoder = self._telling.get(asked.key)
+        if decoder is None:
+            decoder = self._telling[asked.key] = asked.only(names).decoder({})
+        split = decoder.split(raw)
+        values = zip(decoder.points, decoder.values(split, decoder.scales(split)), strict=True)
+        return [f"{point.name}={value}" for point, value in values if value not in (None, "", 0)]
 
 
 class IdentityObject(NamedTuple):
@@ -189,8 +197,11 @@ class Dialect(Protocol):
     def identity_ms(self, line: LineSpec, meter: MeterSpec) -> list[float]:
         """The time of each read that tells who the meter is, without its pause."""
 
-    def read_name(self, block: Block) -> Any:
+    def read_name(self, block: Block) -> Message:
         """What a read asks for, in a few words."""
 
     def hole(self, point: Point) -> Refused:
         """What the device says of a point that it does not have."""
+
+    def unread(self, points: Sequence[Point]) -> Block:
+        """A block that stands for points that are not asked for, because the device does not have them."""

@@ -23,6 +23,7 @@ from gateway.fieldbus.wire.link import (
     Silence,
     Witness,
 )
+from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
 from gateway.messages.message import Message
 
 LEADING = b"\x00\xff"
@@ -59,8 +60,18 @@ class Guard:
     made doubtful.
     """
 
-    def __init__(self, framing: Framing, table: KeyTable, t35_s: float, witness: Witness, *, echo: str = "off") -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        table: KeyTable,
+        t35_s: float,
+        witness: Witness,
+        *,
+        echo: str = "off",
+        texts: Texts = NO_TEXTS,
+    ) -> None:
         """``echo``: "on" where a two-wire adapter gives back what it sends, "auto" to find out from the first reads."""
+        self._texts = texts
         self._framing, self.table, self.t35_s, self.voided = framing, table, t35_s, set[int]()
         self.last_byte = float("-inf")
         self._witness, self._echo, self._found_out = witness, echo, echo == "auto"
@@ -186,6 +197,8 @@ class Guard:
 
     def _take(self, now: float) -> bool:
         """Take one frame from the head of the buffer; False when more bytes are needed."""
+        if (text := self._texts.length(self._buffer)) != 0:
+            return text is not None and bool(self._cut(text))
         asked = self._question
         leading = asked is not None and not self.decided and asked.leading and self._buffer[0] in LEADING
         if leading or self._buffer[0] in self._framing.preamble:

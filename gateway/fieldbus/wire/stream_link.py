@@ -16,6 +16,7 @@ from gateway.fieldbus.wire.guard import Guard
 from gateway.fieldbus.wire.keys import Key, KeyTable, Question, Unit
 from gateway.fieldbus.wire.link import Manners, Outcome, Silence, Witness, no_key
 from gateway.fieldbus.wire.reopen import reopened
+from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
@@ -65,7 +66,7 @@ class StreamLink:
 
     Args:
         witness: called with bytes that are no expected answer.
-        echo: as of ``Guard``.
+        echo, texts: as of ``Guard``.
         reconnect: opens the port once more, where the device may close it after an answer (RTU over TCP).
         connections: what earlier connections showed of the endpoint.
     """
@@ -78,12 +79,14 @@ class StreamLink:
         witness: Witness,
         *,
         echo: str = "off",
+        texts: Texts = NO_TEXTS,
         reconnect: Callable[[], Awaitable[Port]] | None = None,
         connections: Connections | None = None,
     ) -> None:
         self._port, self._loop, self._reconnect = port, asyncio.get_running_loop(), reconnect
         self._connections = connections or Connections()
-        self._framing, self._guard = framing, Guard(framing, table, port.t35_s, witness, echo=echo)
+        self._framing = framing
+        self._guard = Guard(framing, table, port.t35_s, witness, echo=echo, texts=texts)
         self.generation, self.renewals, self.voided = 1, 0, self._guard.voided
         self._ready: dict[Unit, float] = {}
         self._timeouts: dict[Unit, float] = {}

@@ -18,10 +18,10 @@ from gateway.accounting.plan_file import read_plan
 from gateway.cli.app import main
 from gateway.config.device_keys import make_missing
 from gateway.config.model import Config
-from gateway.devices.points import Point
 from gateway.storage.database import Database
 from ledger_client.accounting.formats.regimes import parse_regime
 from tests.support.epochs import running
+from tests.support.register_points import register_point
 from tests.support.samples import START_S, site
 
 IMPORT = '[points."export-main/energy_import"]'
@@ -108,7 +108,9 @@ def test_check_names_what_makes_a_plan_useless(tmp_path: Path) -> None:
 def test_a_register_that_is_coarse_beside_the_capacity_is_noted(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site")
     profile = loaded.profiles["export-main"]
-    coarse = Point("energy_export", 3, 0, "uint32", 2, word_order="little", scale=-1, unit="kWh", kind="counter")
+    coarse = register_point(
+        "energy_export", 3, 0, "uint32", 2, word_order="little", scale=-1, unit="kWh", kind="counter"
+    )
     exact = replace(profile, points=(*(p for p in profile.points if p.name != coarse.name), coarse))
     counted = replace(loaded, profiles={**loaded.profiles, "export-main": exact})
     assert last_place(coarse, {}) == Fraction(1, 10)

@@ -18,7 +18,8 @@ from gateway.acquisition.poller import Poller
 from gateway.config.bus import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile, parse_profile
-from gateway.devices.read_plan import Block, Limits, plan, resolve_profile, shape_sets
+from gateway.devices.read_plan import Limits, plan, resolve_profile, shape_sets
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from ledger_client.formats.senml import Quality, Reading, Value
@@ -65,7 +66,7 @@ class Polled:
         meter = Meter.model_validate({"name": "m", "profile": "own.toml", "address": 1, "every": "1s"})
         self.poller = Poller({"m": meter}, self.clock, self.finished.append, {"m": profile})
 
-    def answer(self, registers: tuple[int, ...], block: Block = BLOCK) -> BlockAnswer:
+    def answer(self, registers: tuple[int, ...], block: RegisterBlock = BLOCK) -> BlockAnswer:
         self.machine.passes(0.05)
         return BlockAnswer(block, registers, self.clock.now_ms())
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from gateway.acquisition.counters import Booked, Look, Stand, book, doubtful
 from gateway.devices.decode import decode
-from gateway.devices.points import REGISTERS, Point
+from gateway.devices.places import REGISTERS
+from gateway.devices.points import Point
 from ledger_client.formats.senml import Number, Quality
+from tests.support.register_points import register_point
 
 Q = Quality
 STEP_MS = 10_000
@@ -22,7 +24,7 @@ STEP_MS = 10_000
 
 def counter(type_: str = "uint32", **keys: object) -> Point:
     base: dict[str, object] = {"name": "energy", "fc": 3, "address": 0, "type": type_, "registers": REGISTERS[type_]}
-    return Point(**{**base, "unit": "kWh", "kind": "counter", **keys})  # type: ignore[arg-type]
+    return register_point(**{**base, "unit": "kWh", "kind": "counter", **keys})  # type: ignore[arg-type]
 
 
 def run(point: Point, values: Sequence[Number | tuple[Number | None, Number | None] | None]) -> list[Booked]:

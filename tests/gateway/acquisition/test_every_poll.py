@@ -20,7 +20,8 @@ from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.devices.read_plan import Block, Limits, plan
+from gateway.devices.read_plan import Limits, plan
+from gateway.devices.register_block import RegisterBlock
 from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.recording.recorder import Recorder
@@ -144,7 +145,7 @@ def _poll(loaded: Config, clock: Clock, meter: str, due_ms: int, end: str | int)
     return Poll(meter, due_ms, tuple(answers), tuple(failures), missed=None if answers else "timeout")
 
 
-def _blocks(loaded: Config, meter: str) -> tuple[Block, ...]:
+def _blocks(loaded: Config, meter: str) -> tuple[RegisterBlock, ...]:
     profile = loaded.profiles[meter]
     return plan(profile.select(), Limits.of(profile, request_cost=1.0))
 

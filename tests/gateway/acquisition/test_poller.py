@@ -17,7 +17,8 @@ from gateway.clock import KernelClock
 from gateway.config.bus import Meter
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
-from gateway.devices.read_plan import Block, Limits, plan, resolve_profile
+from gateway.devices.read_plan import Limits, plan, resolve_profile
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
@@ -339,7 +340,7 @@ def test_whatever_a_device_says_becomes_a_record_and_no_flag_is_cleared(
         assert all(v.quality & flags == flags for v in reading.values)
 
 
-def _any_poll(site: Site, blocks: Sequence[Block], turn: Any, flags: int) -> Poll:
+def _any_poll(site: Site, blocks: Sequence[RegisterBlock], turn: Any, flags: int) -> Poll:
     site.machine.passes(1.0)
     answers, failures = [], []
     for block in blocks:
@@ -357,7 +358,7 @@ def _any_poll(site: Site, blocks: Sequence[Block], turn: Any, flags: int) -> Pol
 @pytest.mark.parametrize("given", [{}, {"ct": 5}, {"ct": 5, "pt": 20}])
 def test_ratios_of_the_configuration_scale_values(given: dict[str, int]) -> None:
     profile = replace(PLAIN, points=tuple(_through_transformers(p) for p in PLAIN.points))
-    block = replace(FIRST, points=tuple((_through_transformers(p), offset) for p, offset in FIRST.points))
+    block = replace(FIRST, points=tuple(map(_through_transformers, FIRST.points)))
     site = Site(profile, **given)
     reading = site.poller.reading(Poll(METER, 0, (BlockAnswer(block, registers(), 1_800_000_000_000),)))
     value = next(v for v in reading.values if v.name == "energy")

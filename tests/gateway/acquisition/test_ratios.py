@@ -13,7 +13,8 @@ from gateway.acquisition.poller import Poller
 from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
 from gateway.config.bus import Meter
 from gateway.devices.profile import parse_profile
-from gateway.devices.read_plan import Block, Limits, plan
+from gateway.devices.read_plan import Limits, plan
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from ledger_client.formats.record import Event
@@ -47,7 +48,7 @@ class Polled:
             {"m": meter}, self.clock, self.finished.append, {"m": profile}, lambda _, event: self.events.append(event)
         )
 
-    def answer(self, block: Block, registers: Mapping[int, int]) -> BlockAnswer:
+    def answer(self, block: RegisterBlock, registers: Mapping[int, int]) -> BlockAnswer:
         words = tuple(registers.get(n, 0) for n in range(block.address, block.address + block.count))
         return BlockAnswer(block, words, self.clock.now_ms())
 

@@ -19,7 +19,6 @@ from gateway.dashboard.pages.overview import FeedRow, MeterRow, SiteFacts
 from gateway.dashboard.pages.record_state import State
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
-from gateway.devices.points import Point
 from gateway.doctor.check import Finding
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import Stored
@@ -30,6 +29,7 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Value
 from tests.support.epochs import epoch
+from tests.support.register_points import register_point
 
 MIN = 60_000
 Page = Callable[[Visitor], str]
@@ -43,8 +43,10 @@ VALUES = (
     Value("events_1", 5, None, int(Quality.CLOCK_UNSYNC | Quality.DEVICE_FAULT)),
 )
 SYMBOLS = {
-    "state": Point("state", 3, 0, "u16", 1, symbols=((5, "throttled by the grid operator"),)),
-    "events_1": Point("events_1", 3, 1, "bits16", 1, symbols=((0, "ground fault"), (2, "the grid is disconnected"))),
+    "state": register_point("state", 3, 0, "u16", 1, symbols=((5, "throttled by the grid operator"),)),
+    "events_1": register_point(
+        "events_1", 3, 1, "bits16", 1, symbols=((0, "ground fault"), (2, "the grid is disconnected"))
+    ),
 }
 
 

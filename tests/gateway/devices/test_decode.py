@@ -11,9 +11,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.devices.decode import Decoded, configured_factor, decode, decode_points
-from gateway.devices.points import REGISTERS, Point
+from gateway.devices.places import REGISTERS
+from gateway.devices.points import Point
 from gateway.devices.profile import load_profile
 from ledger_client.formats.senml import Quality
+from tests.support.register_points import register_point
 
 ABSENT = Decoded(None, Quality.DECODE_ERR)
 INTEGERS = {"uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "uint64": "Q", "int64": "q", "acc32": "I"}
@@ -23,7 +25,7 @@ FLOATS = {"float32": "f", "float64": "d"}
 def point(type_: str, **keys: object) -> Point:
     kind = "scale" if type_ == "sunssf" else "gauge"
     base: dict[str, object] = {"name": "p", "fc": 2 if type_ == "bit" else 3, "address": 0, "type": type_, "kind": kind}
-    return Point(**{**base, "registers": REGISTERS.get(type_, 1), **keys})  # type: ignore[arg-type]
+    return register_point(**{**base, "registers": REGISTERS.get(type_, 1), **keys})  # type: ignore[arg-type]
 
 
 def words(data: bytes, order: str = "big") -> list[int]:

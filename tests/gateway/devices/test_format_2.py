@@ -14,7 +14,7 @@ from gateway.acquisition.ratios import Ratios
 from gateway.acquisition.validation import judge
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.devices.decode import Decoder, decode, decode_points
+from gateway.devices.decode import RegisterDecoder, decode, decode_points
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import parse_profile
 from gateway.devices.profile_text import format_profile
@@ -141,7 +141,7 @@ def test_a_signal_outside_of_its_range_is_kept_and_flagged(raw: int, flags: int)
 
 def test_a_broken_signal_is_a_fault_of_the_device() -> None:
     (point,) = parse(FLOW + ", fault = [3.6, 21] } }").points
-    decoder = Decoder([(point, 0)])
+    decoder = RegisterDecoder([(point, 0)])
     assert decoder.faults(decoder.split([3599]), {}) == ["p"]
     assert decoder.faults(decoder.split([3600]), {}) == []
     assert judge(point, None, 0, flags=int(Quality.DEVICE_FAULT)).flags == Quality.DEVICE_FAULT

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.devices.decode import Content, decode, decode_points
+from gateway.devices.blocks import Content
+from gateway.devices.decode import decode, decode_points
 from gateway.devices.points import Point
 from gateway.devices.profile import catalog, load_profile, parse_profile
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.devices.daylight import DAY_MS, daylight
+from gateway.daylight import DAY_MS, daylight
 from gateway.devices.night import Night
 
 H_MS = 3_600_000

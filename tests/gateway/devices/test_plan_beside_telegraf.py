@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.devices.points import Point
 from gateway.devices.profile import catalog, load_profile
-from gateway.devices.read_plan import Block, Limits, plan, resolve_profile, wire_time_ms
+from gateway.devices.read_plan import Limits, plan, resolve_profile, wire_time_ms
+from gateway.devices.register_block import RegisterBlock
 from tests.gateway.devices.test_read_plan import cost, layouts, profile
+from tests.support.register_points import register_point
 
 FILL = 50
 """Telegraf's default for optimization_max_register_fill."""
@@ -38,14 +40,14 @@ def max_insert(points: Sequence[Point], fill: int, longest: int) -> list[tuple[i
 
 
 def test_the_rule_by_example() -> None:
-    device = profile([Point(f"p{a}", 3, a, "uint16", 1, unit="W") for a in (0, 51, 103, 104, 126, 300)])
+    device = profile([register_point(f"p{a}", 3, a, "uint16", 1, unit="W") for a in (0, 51, 103, 104, 126, 300)])
     assert max_insert(device.points, FILL, 125) == [(3, 0, 52), (3, 103, 24), (3, 300, 1)]
     assert max_insert(device.points, 0, 125) == [(3, a, n) for a, n in ((0, 1), (51, 1), (103, 2), (126, 1), (300, 1))]
     assert max_insert(device.points[2:5], FILL, 20) == [(3, 103, 2), (3, 126, 1)]
 
 
-def as_blocks(requests: Sequence[tuple[int, int, int]]) -> list[Block]:
-    return [Block(fc, address, count, ()) for fc, address, count in requests]
+def as_blocks(requests: Sequence[tuple[int, int, int]]) -> list[RegisterBlock]:
+    return [RegisterBlock.over(fc, address, count, ()) for fc, address, count in requests]
 
 
 lines = st.sampled_from([(9600, 10, 20.0), (9600, 11, 150.0), (2400, 11, 20.0), (115200, 10, 5.0)])
@@ -82,7 +84,7 @@ def test_over_tcp_no_plan_of_max_insert_has_fewer_requests(points: list[Point], 
 def test_a_device_full_of_wide_holes_is_still_read_in_the_fewest_requests() -> None:
     """Twelve stretches, each a full read with two wide holes in it: cutting at a hole saves registers, not requests."""
     addresses = [a for n in range(12) for a in (*range(n * 300, n * 300 + 24), n * 300 + 74, n * 300 + 124)]
-    device = profile([Point(f"p{a}", 3, a, "uint16", 1, unit="W") for a in addresses], max_gap=FILL)
+    device = profile([register_point(f"p{a}", 3, a, "uint16", 1, unit="W") for a in addresses], max_gap=FILL)
     assert len(plan(device.points, Limits.over_tcp(device))) == 12 == len(max_insert(device.points, FILL, 125))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.points import REGISTERS, Point, Profile, ProfileError, Serial, Span
+from gateway.devices.places import REGISTERS, Registers
+from gateway.devices.points import Point, Profile, ProfileError, Serial, Span
 from gateway.devices.profile import catalog, load_profile, parse_profile
-from gateway.devices.profile_text import format_profile
+from gateway.devices.profile_text import decoding_hash, format_profile
 from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
+from tests.support.register_points import register_point
 
 HEAD = 'vendor = "V"\ndevice = "D"\nsource = "S"\n'
 DOCS = Path(__file__).parents[3] / "docs" / "profiles.md"
@@ -65,8 +68,8 @@ def test_every_key_of_a_file_arrives() -> None:
         device="D",
         source="S",
         points=(
-            Point("serial", 3, 100, "string", 8, kind="text", record=False),
-            Point("power", 4, 8, "int32", 2, unit="W"),
+            register_point("serial", 3, 100, "string", 8, kind="text", record=False),
+            register_point("power", 4, 8, "int32", 2, unit="W"),
         ),
         format=2,
         default_address=126,
@@ -130,13 +133,13 @@ def test_every_key_of_a_point_arrives() -> None:
         about = ["energy"]
         """
     )
-    energy = Point(
+    energy = register_point(
         "energy", 3, 24, "acc32", 2, "little", factor=Decimal("2.50"), scale_from="sf", factor_from=("ct", "pt"),
         unit="Wh", wire_unit="kWh", kind="counter", not_available=(0,), low=Decimal(0), high=Decimal("1e9"),
         wraps_at=Decimal(1000000), lively=True, model=103, sunspec="WH", note="n",
     )  # fmt: skip
-    scale = Point("sf", 3, 26, "sunssf", 1, kind="scale", model=103, record=False, not_available=(0x8000,))
-    state = Point(
+    scale = register_point("sf", 3, 26, "sunssf", 1, kind="scale", model=103, record=False, not_available=(0x8000,))
+    state = register_point(
         "state", 3, 38, "enum16", 1, kind="status", model=103, symbols=((1, "OFF"), (7, "FAULT")),
         raises=((7, "DEVICE_FAULT"),), about=("energy",),
     )  # fmt: skip
@@ -253,10 +256,10 @@ def points(draw: st.DrawFn, address: int, name: str) -> Point:
     if type_ in ("string", "bits32", "enum16"):
         kind = "text" if type_ == "string" else "status"
         symbols = draw(codes) if kind == "status" else ()
-        return Point(name, 3, address, type_, registers, kind=kind, symbols=symbols, note=note)
+        return register_point(name, 3, address, type_, registers, kind=kind, symbols=symbols, note=note)
     low, high = sorted(draw(st.tuples(decimals, decimals)))
     kind = draw(st.sampled_from(["gauge", "counter"]))
-    return Point(
+    return register_point(
         name, draw(st.sampled_from([3, 4])), address, type_, registers, draw(st.sampled_from(["big", "little"])),
         scale=draw(st.integers(-9, 9)), factor=draw(st.none() | decimals.filter(bool)), unit="kWh", kind=kind,
         factor_from=draw(st.sampled_from([(), ("ct",), ("ct", "pt")])), low=low, high=high, note=note,
@@ -289,6 +292,18 @@ def test_a_catalog_profile_reads_back_the_same(name: str) -> None:
     assert parse_profile(format_profile(profile), name, name) == profile
 
 
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("eastron-sdm630", "c957198f520c4a4fa0ede7e1c251429ff6bf0039085e6b34faf7c5f0940eddfb"),
+        ("sunspec-inverter", "c73ddf1e219735418bea02cd4df1f009b39541a598fb7ede0c536c4b6572e719"),
+        ("vaisala-gmp252", "0e86d20ffee07bfa03ae642b77163af9288350014e4242207193fa2eabffcbeb"),
+    ],
+)
+def test_the_hash_of_what_was_recorded_stays(name: str, digest: str) -> None:
+    assert decoding_hash(load_profile(name)).hex() == digest
+
+
 def test_the_documented_example_loads() -> None:
     example = next(block for block in DOCS.read_text().split("```toml\n")[1:] if "[points]" in block).split("```")[0]
     profile = parse(example, head="")
@@ -298,9 +313,10 @@ def test_the_documented_example_loads() -> None:
 
 def test_every_key_is_documented() -> None:
     documented = DOCS.read_text()
-    keys = {*Profile.__dataclass_fields__, *Point.__dataclass_fields__, *Serial.__dataclass_fields__} - {
+    keys = {f.name for table in (Profile, Point, Registers, Serial) for f in fields(table)} - {
         "name",
         "points",
+        "at",
         "parts",
         "kind_unsaid",
     }

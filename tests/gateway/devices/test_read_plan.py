@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from gateway.devices.points import Point, Profile, ProfileError, Span
 from gateway.devices.profile import load_profile
 from gateway.devices.read_plan import (
-    Block,
     Limits,
     bits_per_char,
     plan,
@@ -24,22 +23,26 @@ from gateway.devices.read_plan import (
     variants,
     wire_time_ms,
 )
+from gateway.devices.register_block import RegisterBlock
+from tests.support.register_points import register_point
 
 
 def word(address: int, registers: int = 1, fc: int = 4) -> Point:
     type_ = "string" if fc > 2 else "bit"
-    return Point(f"p{fc}.{address}.{registers}", fc, address, type_, registers, kind="text" if fc > 2 else "status")
+    return register_point(
+        f"p{fc}.{address}.{registers}", fc, address, type_, registers, kind="text" if fc > 2 else "status"
+    )
 
 
 def profile(points: Sequence[Point], **keys: object) -> Profile:
     return Profile("test", "V", "D", "S", tuple(points), **keys)  # type: ignore[arg-type]
 
 
-def names(blocks: Sequence[Block]) -> list[str]:
-    return sorted(p.name for block in blocks for p, _ in block.points)
+def names(blocks: Sequence[RegisterBlock]) -> list[str]:
+    return sorted(p.name for block in blocks for p in block.points)
 
 
-def cost(blocks: Sequence[Block], limits: Limits) -> float:
+def cost(blocks: Sequence[RegisterBlock], limits: Limits) -> float:
     return sum(limits.cost(block.fc, block.count) for block in blocks)
 
 
@@ -76,7 +79,7 @@ def test_a_plan_covers_every_point_once_and_keeps_every_limit(points: list[Point
     for block in blocks:
         assert 1 <= block.count <= limits.max_registers
         assert block.address % limits.step == block.count % limits.step == 0
-        for point, offset in block.points:
+        for point, offset in zip(block.points, block.offsets, strict=True):
             assert point.fc == block.fc
             assert point.address == block.address + offset
             assert offset >= 0
@@ -84,8 +87,8 @@ def test_a_plan_covers_every_point_once_and_keeps_every_limit(points: list[Point
         assert_no_hole_that_is_not_allowed(block, limits)
 
 
-def assert_no_hole_that_is_not_allowed(block: Block, limits: Limits) -> None:
-    needed = {address for p, _ in block.points for address in range(p.address, p.end)}
+def assert_no_hole_that_is_not_allowed(block: RegisterBlock, limits: Limits) -> None:
+    needed = {address for p in block.points for address in range(p.address, p.end)}
     hole: list[int] = []
     for address in range(min(needed), max(needed) + 2):
         if address not in needed:
@@ -117,7 +120,7 @@ def brute_force(points: list[Point], limits: Limits) -> float:
             return None
         first = min(p.address for p in group) // limits.step * limits.step
         count = -(-max(p.end for p in group) // limits.step) * limits.step - first
-        block = Block(group[0].fc, first, count, tuple((p, p.address - first) for p in group))
+        block = RegisterBlock.over(group[0].fc, first, count, group)
         if count > limits.max_registers:
             return None
         try:
@@ -207,8 +210,8 @@ def test_variants_are_distinct_shapes_of_the_same_points_within_the_limits(devic
         assert len({s.shape for s in shapes}) == len(shapes) <= k
         for other in shapes:
             assert other.count <= device.max_registers
-            assert [p for p, _ in other.points] == [p for p, _ in block.points]
-            assert all(p.address == other.address + offset for p, offset in other.points)
+            assert other.points == block.points
+            assert all(p.address == other.address + n for p, n in zip(other.points, other.offsets, strict=True))
             assert other.fc == block.fc or device.same_functions
             assert all((other.fc, address) in known for address in range(other.address, other.address + other.count))
 
@@ -222,10 +225,10 @@ def test_no_two_blocks_of_a_unit_share_a_shape(device: Profile, k: int) -> None:
     assert len(shapes) == len(set(shapes))
     assert all(len(found) <= k for found in sets)
     for block, found in zip(blocks, sets, strict=True):
-        assert all(v.points and {p for p, _ in v.points} == {p for p, _ in block.points} for v in found)
+        assert all(v.points and set(v.points) == set(block.points) for v in found)
 
 
-def lacking(blocks: Sequence[Block], limits: Limits) -> int:
+def lacking(blocks: Sequence[RegisterBlock], limits: Limits) -> int:
     return sum(limits.variants - len(found) for found in shape_sets(blocks, limits.variants, limits))
 
 
@@ -263,8 +266,8 @@ def test_shapes_to_avoid_are_in_no_variant_and_all_else_holds_of_the_others(
         for other in found:
             assert other.count <= device.max_registers
             assert other.address % device.step == other.count % device.step == 0
-            assert [p for p, _ in other.points] == [p for p, _ in block.points]
-            for point, offset in other.points:
+            assert other.points == block.points
+            for point, offset in zip(other.points, other.offsets, strict=True):
                 assert point.address == other.address + offset
                 assert 0 <= offset <= other.count - point.registers, "no value is split"
             assert other.fc == block.fc or device.same_functions
@@ -319,7 +322,7 @@ def test_shapes_are_shared_out_so_that_every_block_gets_one() -> None:
     """The second block can only be 2 registers, so the first, that could be 2 or 3, must be 3."""
     device = profile([word(0, 2), word(2, 1), word(10, 2)])
     limits = Limits.of(device)
-    first, second = Block(4, 0, 2, ((word(0, 2), 0),)), Block(4, 10, 2, ((word(10, 2), 0),))
+    first, second = RegisterBlock.over(4, 0, 2, [word(0, 2)]), RegisterBlock.over(4, 10, 2, [word(10, 2)])
     assert [[b.count for b in found] for found in shape_sets((first, second), 1, limits)] == [[3], [2]]
     assert [[b.count for b in found] for found in shape_sets((first, second), 2, limits)] == [[3], [2]]
 

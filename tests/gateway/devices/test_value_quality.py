@@ -27,12 +27,13 @@ from gateway.acquisition.validation import (
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile
 from gateway.devices.profile_rules import FLAGS
-from gateway.devices.read_plan import Block
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.specs import BlockFailure
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.formats.senml import Quality
 from ledger_client.verification.explain import QUALITY_PHRASES, quality_phrases
+from tests.support.register_points import register_point
 
 Q = Quality
 EXPECTED = {
@@ -91,7 +92,7 @@ def test_a_bit_that_nobody_knows_is_bad(bit: int) -> None:
 
 def gauge(**keys: object) -> Point:
     base: dict[str, object] = {"name": "p", "fc": 3, "address": 0, "type": "int32", "registers": 2, "unit": "W"}
-    return Point(**{**base, **keys})  # type: ignore[arg-type]
+    return register_point(**{**base, **keys})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,8 @@ def test_triples_too_give_the_worst_of_their_three() -> None:
     ],
 )  # fmt: skip
 def test_what_became_of_a_block_is_a_flag_of_its_values(code: int | None, flag: Quality) -> None:
-    assert BlockFailure(Block(3, 0, 1, ()), "timeout", "", None if code is None else refused(code, 3)).flag == flag
+    block, refusal = RegisterBlock.over(3, 0, 1, ()), None if code is None else refused(code, 3)
+    assert BlockFailure(block, "timeout", "", refusal).flag == flag
 
 
 @pytest.mark.parametrize(

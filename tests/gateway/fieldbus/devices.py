@@ -23,6 +23,7 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, parse_request
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from tests.support.register_points import registers_of, words_of
 
 Sent = list[tuple[float, bytes]]
 Device = Callable[[Request], Sent]
@@ -279,7 +280,7 @@ class Polls(list[Poll]):
             for poll in self
             if poll.meter == meter
             for block in poll.answers
-            for _, words in block.block.slices(block.raw)
+            for _, words in registers_of(block.block).slices(words_of(block.raw))
         ]
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from firmware_sim.cli.run import Simulator
 from firmware_sim.clock import SimClock
@@ -30,6 +30,7 @@ from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.records import PollResult
 from ledger_client.formats.senml import Value
 from tests.gateway.fieldbus.devices import SAFETY_S
+from tests.support.register_points import registers_of, words_of
 
 POINTS = ("voltage_ln_l1", "voltage_ln_l2", "active_power_total", "energy_import")
 HARMLESS = {
@@ -110,7 +111,7 @@ class Outcome:
         wrong = []
         for poll in self.answered:
             for block in poll.answers:
-                asked = block.block
+                asked = registers_of(block.block)
                 heard = [
                     entry
                     for entry in self.said
@@ -119,7 +120,7 @@ class Outcome:
                     and "second-master" not in entry["faults"]
                 ]
                 source = max(heard, key=lambda entry: entry["at_ms"], default=None)
-                data = b"".join(word.to_bytes(2, "big") for word in cast("Sequence[int]", block.raw)).hex()
+                data = b"".join(word.to_bytes(2, "big") for word in words_of(block.raw)).hex()
                 if source is None or not HARMLESS.issuperset(source["faults"]) or data not in source["answer"]:
                     wrong.append(f"{block} from {source}")
         return wrong

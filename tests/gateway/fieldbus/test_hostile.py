@@ -10,6 +10,7 @@ from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.link import TWO_ANSWERS
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.hostile import POINTS, Case, NotThere, Outcome, run
+from tests.support.register_points import registers_of
 
 Q = Quality
 
@@ -68,7 +69,7 @@ def whole(outcome: Outcome) -> bool:
     read = [
         poll
         for poll in outcome.answered
-        if poll.flags & Q.SHARED_LINE and {p.name for a in poll.answers for p, _ in a.block.points} == set(POINTS)
+        if poll.flags & Q.SHARED_LINE and {p.name for a in poll.answers for p in a.block.points} == set(POINTS)
     ]
     return len(read) >= 5
 
@@ -78,7 +79,7 @@ def twice(outcome: Outcome) -> list[Poll]:
     return [
         poll
         for poll in outcome.answered
-        if sum(p.name == "energy_import" for a in poll.answers for p, _ in a.block.points) == 2
+        if sum(p.name == "energy_import" for a in poll.answers for p in a.block.points) == 2
     ]
 
 
@@ -199,6 +200,6 @@ def test_a_counter_that_shows_0_is_read_again_at_once_and_never_recorded_as_0(ou
     assert set(values[values.index(4711.0) :]) <= {4711.0, None}
     assert [value.value for value in night.values("energy_import.first")] != []
     for poll in twice(night):
-        first, second = (a for a in poll.answers if any(p.name == "energy_import" for p, _ in a.block.points))
-        assert first.block.shape != second.block.shape
+        first, second = (a for a in poll.answers if any(p.name == "energy_import" for p in a.block.points))
+        assert registers_of(first.block).shape != registers_of(second.block).shape
         assert first.completed_ms <= second.completed_ms

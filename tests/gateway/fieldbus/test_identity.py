@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.devices.points import Point
 from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.meter_state import IDENTITY_EVERY_S, MeterState
 from gateway.fieldbus.modbus.frames import Request, Shape
@@ -22,6 +21,7 @@ from gateway.fieldbus.wire.link import ObservedFrame
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, meter, rtu_line, running, tcp_line
 from tests.gateway.fieldbus.test_meter_state import Meter, counting
+from tests.support.register_points import register_point, registers_of
 
 WHO = 900
 """Where the serial number of the test profile stands; its blocks are at 100 and 300."""
@@ -68,7 +68,7 @@ def test_what_answers_behind_a_time_out_in_the_same_poll_counts_once_it_is_known
     one.link.silent = silent_at(100)
     attempt = one.poll()
     assert one.link.addresses == [100, 300, WHO]
-    assert [a.block.address for a in attempt.poll.answers] == [300]
+    assert [registers_of(a.block).address for a in attempt.poll.answers] == [300]
     one.link.serial = 7002
     assert one.poll().poll.missed == "exchanged"
 
@@ -97,7 +97,7 @@ def test_a_meter_that_never_answers_the_read_behind_its_serial_number_is_not_ask
     one.poll()
     one.link.silent = too_soon
     polls = [one.poll().poll for _ in range(6)]
-    assert all(any(a.block.address == 100 for a in poll.answers) for poll in polls[1:])
+    assert all(any(registers_of(a.block).address == 100 for a in poll.answers) for poll in polls[1:])
 
 
 @pytest.mark.parametrize("kind", ["damaged", "doubled"])
@@ -150,7 +150,7 @@ def test_another_device_gives_no_value_on_the_wire(tmp_path: Path, spoil: Callab
 
 def falling(one: Meter) -> None:
     """Its counter is doubted from now on."""
-    one.reader.doubts = lambda found: any(p.name == "b" for p, _ in found.block.points)
+    one.reader.doubts = lambda found: any(p.name == "b" for p in found.block.points)
 
 
 def test_a_counter_that_fell_counts_once_it_is_known_whose_it_is() -> None:
@@ -227,7 +227,7 @@ NEAR = 104
 def beside(identity: tuple[str, ...] = ("near",), at: int = NEAR, period_ms: int = 1000) -> MeterSpec:
     """A meter whose serial number stands beside its first block."""
     spec = meter("one", 1, period_ms)
-    near = Point("near", 3, at, "uint16", 1, kind="status", record=False)
+    near = register_point("near", 3, at, "uint16", 1, kind="status", record=False)
     return replace(spec, profile=replace(spec.profile, points=(*spec.profile.points, near), identity=identity))
 
 
@@ -235,7 +235,7 @@ def test_who_it_is_is_read_along_with_a_block_where_that_fits() -> None:
     one = every_minute(beside())
     one.link.serial_at = NEAR
     attempt = one.poll()
-    assert [[p.name for p, _ in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["c"]], "it is no value"
+    assert [[p.name for p in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["c"]], "it is no value"
     one.link.asked.clear()
     for _ in range(120):
         assert len(one.poll().poll.answers) == 2
@@ -257,7 +257,7 @@ def test_a_block_with_another_serial_number_than_the_meters_own_is_dropped_alone
 
     one.link.silent = glitch
     attempt = one.poll()
-    assert [a.block.address for a in attempt.poll.answers] == [300]
+    assert [registers_of(a.block).address for a in attempt.poll.answers] == [300]
     assert "is not that of the meter" in str(attempt.poll.failures[0].detail)
     assert one.reader.stranger is None
 
@@ -269,7 +269,10 @@ def test_who_it_is_is_not_read_along_where_that_costs_a_read_or_much_time(at: in
     one = Meter(spec)
     one.reader = MeterState(line, spec, one.clock, lambda: False)
     plan = asyncio.run(one.reader.plan(lambda requests: one.link.read(requests, one.reader.manners)))
-    assert [(b.block.address, b.block.count, b.who) for b in plan.blocks] == [(100, 3, ()), (300, 1, ())]
+    assert [(registers_of(b.block).address, registers_of(b.block).count, b.who) for b in plan.blocks] == [
+        (100, 3, ()),
+        (300, 1, ()),
+    ]
 
 
 def test_a_device_that_refuses_who_it_is_along_with_a_block_is_asked_without() -> None:
@@ -279,7 +282,7 @@ def test_a_device_that_refuses_who_it_is_along_with_a_block_is_asked_without() -
     for _ in range(3):
         one.poll()
     attempt = one.poll()
-    assert [[p.name for p, _ in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["c"]]
+    assert [[p.name for p in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["c"]]
 
 
 def test_a_point_that_is_read_along_only_to_tell_who_answers_is_no_missing_value_of_a_block_that_failed() -> None:
@@ -290,4 +293,4 @@ def test_a_point_that_is_read_along_only_to_tell_who_answers_is_no_missing_value
     failures = one.poll().poll.failures
     one.link.down = lambda request: request.address != NEAR
     failures += one.poll().poll.failures
-    assert [[p.name for p, _ in f.block.points] for f in failures] == [["a", "b"], ["c"]] * 2
+    assert [[p.name for p in f.block.points] for f in failures] == [["a", "b"], ["c"]] * 2

@@ -8,17 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.devices.points import Point, Span
-from gateway.devices.read_plan import Block, Limits, plan
+from gateway.devices.read_plan import Limits, plan
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.learned_limits import BLIND_GROUPS, RETRY_S, Cuts
 from gateway.fieldbus.modbus.read_variants import read_plan
 from gateway.fieldbus.wire.framing import Refused
 from tests.gateway.fieldbus.devices import meter, tcp_line
+from tests.support.register_points import register_point
 
 
 def points(*places: tuple[int, int]) -> list[Point]:
     kinds = {1: "uint16", 2: "uint32", 4: "uint64"}
-    return [Point(f"p{address}_{size}", 3, address, kinds[size], size, unit="W") for address, size in places]
+    return [register_point(f"p{address}_{size}", 3, address, kinds[size], size, unit="W") for address, size in places]
 
 
 LIMITS = Limits(max_registers=125, readable=(Span(3, 0, 200),))
@@ -30,13 +32,13 @@ class Device:
     def __init__(self, lacks: set[int], longest: int = 125) -> None:
         self.lacks, self.longest = lacks, longest
 
-    def said(self, block: Block) -> Refused | None:
+    def said(self, block: RegisterBlock) -> Refused | None:
         if block.count > self.longest:
             return refused(3, 3)
         return refused(2, 3) if self.lacks & set(range(block.address, block.address + block.count)) else None
 
 
-def poll(cuts: Cuts, device: Device, now: float = 0.0) -> tuple[bool, list[Block]]:
+def poll(cuts: Cuts, device: Device, now: float = 0.0) -> tuple[bool, list[RegisterBlock]]:
     """One poll: whether the reads changed, and the blocks that answered."""
     blocks = [block for group in cuts.groups for block in plan(group, LIMITS)]
     codes = [(block, block, device.said(block)) for block in blocks]
@@ -54,7 +56,7 @@ def test_in_the_end_every_point_that_the_device_has_is_read(starts: set[int], la
     for _ in range(300):
         changed, answered = poll(cuts, device)
     assert not changed
-    read = {point.name for block in answered for point, _ in block.points}
+    read = {point.name for block in answered for point in block.points}
     if read:
         assert read == known
         assert set(cuts.holes) == {p.name for p in own} - known
@@ -79,7 +81,7 @@ def test_one_missing_register_costs_three_polls_a_halving_and_then_only_itself()
         poll(cuts, device)
     changed, answered = poll(cuts, device)
     assert not changed
-    assert len({point.name for block in answered for point, _ in block.points}) == 15
+    assert len({point.name for block in answered for point in block.points}) == 15
     assert [p.name for p in cuts.missing()] == ["p5_1"]
 
 
@@ -108,7 +110,7 @@ def test_a_hole_is_tried_again_after_a_day() -> None:
     device.lacks = set()
     assert cuts.retry(50.0 + RETRY_S)
     _, answered = poll(cuts, device, now=50.0 + RETRY_S)
-    assert {point.name for block in answered for point, _ in block.points} == {"p0_1", "p100_1"}
+    assert {point.name for block in answered for point in block.points} == {"p0_1", "p100_1"}
 
 
 def test_an_exception_now_and_then_changes_nothing() -> None:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.devices.read_plan import Block
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
@@ -139,9 +139,9 @@ def test_strangers_and_damaged_frames() -> None:
 def refused_poll(*points: int, code: int = 2, answered: bool = False) -> Poll:
     """A poll of which blocks of so many points each were refused."""
     found = meter("a", 1).points[0]
-    blocks = [Block(3, 300 * n, 2, ((found, 0),) * count) for n, count in enumerate(points, start=1)]
+    blocks = [RegisterBlock(3, 300 * n, 2, (found,) * count, (0,) * count) for n, count in enumerate(points, start=1)]
     failures = tuple(BlockFailure(block, "refused", refused(code, 3).said, refused(code, 3)) for block in blocks)
-    answers = (BlockAnswer(Block(3, 0, 2, ((found, 0),)), (0, 1), 0),) if answered else ()
+    answers = (BlockAnswer(RegisterBlock(3, 0, 2, (found,), (0,)), (0, 1), 0),) if answered else ()
     return Poll("a", 0, answers, failures, None if answered else "refused")
 
 

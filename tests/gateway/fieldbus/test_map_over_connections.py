@@ -14,6 +14,7 @@ from gateway.fieldbus.wire.line_spec import MeterSpec
 from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Refusal
 from tests.gateway.fieldbus.test_meter_state import Meter, Moved, Scripted
 from tests.gateway.fieldbus.test_sunspec import COMMON, INVERTER, chain
+from tests.support.register_points import registers_of
 
 MARKER, MOVED = 40000, 50000
 
@@ -57,7 +58,7 @@ def test_a_sunspec_map_counts_for_a_minute_over_connections_that_the_device_clos
     assert {MARKER, MOVED} <= set(one.link.addresses), "after a minute it is looked for again"
     one.link.renewals += 1
     poll = one.poll().poll
-    assert all(answer.block.address > MOVED for answer in poll.answers)
+    assert all(registers_of(answer.block).address > MOVED for answer in poll.answers)
     assert poll.answers
 
 

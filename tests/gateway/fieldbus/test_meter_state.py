@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import cast
 
 from gateway.clock import Clock
-from gateway.devices.points import Point
 from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Request
@@ -23,6 +22,7 @@ from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Refusal, Silenc
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
+from tests.support.register_points import register_point, registers_of
 
 
 class Moved(Clock):
@@ -184,8 +184,8 @@ def test_one_block_that_answers_makes_a_reading_of_the_poll() -> None:
     one.link.silent = lambda request: request.address == 100
     attempt = one.poll()
     assert attempt.poll.missed is None
-    assert [a.block.address for a in attempt.poll.answers] == [300]
-    assert [f.block.address for f in attempt.poll.failures] == [100]
+    assert [registers_of(a.block).address for a in attempt.poll.answers] == [300]
+    assert [registers_of(f.block).address for f in attempt.poll.failures] == [100]
     assert attempt.alive is True
 
 
@@ -193,7 +193,7 @@ def test_an_answer_that_was_doubled_before_the_next_request_is_taken_out() -> No
     one = Meter(meter("one", 1, 1000))
     one.link.double = lambda request: request.address == 100
     attempt = one.poll()
-    assert [a.block.address for a in attempt.poll.answers] == [300]
+    assert [registers_of(a.block).address for a in attempt.poll.answers] == [300]
     assert "two answers" in str(attempt.poll.failures[0].detail)
     assert one.link.voided == set()
 
@@ -213,7 +213,7 @@ def test_a_line_that_goes_down_in_mid_poll_keeps_what_was_read() -> None:
     one.link.down = lambda request: request.address == 300
     attempt = one.poll()
     assert attempt.down == "pulled out"
-    assert [a.block.address for a in attempt.poll.answers] == [100]
+    assert [registers_of(a.block).address for a in attempt.poll.answers] == [100]
     assert [f.reason for f in attempt.poll.failures] == ["line-down"]
     one.link.down = lambda request: True
     attempt = one.poll()
@@ -261,7 +261,7 @@ def test_a_meter_that_answers_late_and_is_silent_once_leaves_the_line_to_one_tha
 def witnessed() -> MeterSpec:
     """A meter whose serial number can be read along with a and b, but not with c."""
     spec = meter("one", 1, 1000)
-    near = Point("near", 3, 110, "uint16", 1, kind="status", record=False)
+    near = register_point("near", 3, 110, "uint16", 1, kind="status", record=False)
     return replace(spec, profile=replace(spec.profile, points=(*spec.profile.points, near), identity=("near",)))
 
 
@@ -269,8 +269,8 @@ def test_on_a_shared_line_a_block_counts_with_two_shapes_and_the_same_witness_in
     one = Meter(witnessed()).shared()
     one.link.serial_at = 110
     attempt = one.poll()
-    assert [[p.name for p, _ in a.block.points] for a in attempt.poll.answers] == [["a", "b"]]
-    assert [(f.reason, [p.name for p, _ in f.block.points if p.name != "near"]) for f in attempt.poll.failures] == [
+    assert [[p.name for p in a.block.points] for a in attempt.poll.answers] == [["a", "b"]]
+    assert [(f.reason, [p.name for p in f.block.points if p.name != "near"]) for f in attempt.poll.failures] == [
         ("shared", ["c"])
     ]
     reads = [(r.address, r.count) for r in one.link.asked if r.address <= 101 and r.count > 2]
@@ -305,12 +305,12 @@ def test_a_doubted_block_is_read_again_at_once_in_another_shape_and_both_answers
 
     def doubts(answer: BlockAnswer) -> bool:
         asked.append(answer)
-        return any(p.name == "b" for p, _ in answer.block.points)
+        return any(p.name == "b" for p in answer.block.points)
 
     one.reader.doubts = doubts
     attempt = one.poll()
-    assert [[p.name for p, _ in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["a", "b"], ["c"]]
-    assert [a.block.points[0][0].name for a in asked] == ["a", "c"], "the second look is not doubted again"
+    assert [[p.name for p in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["a", "b"], ["c"]]
+    assert [a.block.points[0].name for a in asked] == ["a", "c"], "the second look is not doubted again"
     plan = asyncio.run(one.reader.plan(lambda requests: one.link.read(requests, one.reader.manners)))
     assert [(len(b.questions), len(b.again)) for b in plan.blocks] == [(1, 2), (1, 1)], (
         "K, and one spare for the counter"
@@ -330,7 +330,7 @@ def test_a_second_look_that_fails_is_no_failure_of_the_poll() -> None:
 
     one.link.silent = every_second
     attempt = one.poll()
-    assert [a.block.address for a in attempt.poll.answers] == [100, 300]
+    assert [registers_of(a.block).address for a in attempt.poll.answers] == [100, 300]
     assert attempt.poll.failures == ()
     assert attempt.alive is True
 
@@ -346,7 +346,7 @@ def test_a_read_without_a_shape_waits_for_one_if_there_is_one_within_the_period(
     attempt = asyncio.run(turn.run())
     assert isinstance(attempt, AttemptResult)
     assert one.link.addresses == [100]
-    assert sorted(a.block.address for a in attempt.poll.answers) == [100, 300]
+    assert sorted(registers_of(a.block).address for a in attempt.poll.answers) == [100, 300]
     assert attempt.poll.failures == ()
 
 
@@ -354,7 +354,7 @@ def test_a_read_whose_shape_comes_too_late_is_missed_and_is_the_first_of_the_nex
     one = Meter(meter("one", 1, 1000))
     one.link.young = lambda request: one.clock.now + 1.0 if request.address == 300 else None
     attempt = one.poll()
-    assert [(f.block.address, f.reason) for f in attempt.poll.failures] == [(300, "no-shape")]
+    assert [(registers_of(f.block).address, f.reason) for f in attempt.poll.failures] == [(300, "no-shape")]
     one.link.young = lambda request: None
     one.link.addresses.clear()
     one.poll()
@@ -375,8 +375,8 @@ def test_a_poll_that_waited_does_not_go_on_over_another_connection() -> None:
     one.link.generation += 1
     attempt = asyncio.run(turn.run())
     assert isinstance(attempt, AttemptResult)
-    assert [a.block.address for a in attempt.poll.answers] == [300]
-    assert [(f.block.address, f.reason) for f in attempt.poll.failures] == [(100, "line-down")]
+    assert [registers_of(a.block).address for a in attempt.poll.answers] == [300]
+    assert [(registers_of(f.block).address, f.reason) for f in attempt.poll.failures] == [(100, "line-down")]
     assert attempt.down is None
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.devices.points import Point
 from gateway.devices.profile import load_profile, parse_profile
-from gateway.devices.read_plan import Block
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.dialect import OVER_RTU
 from gateway.fieldbus.modbus.read_variants import LATENCY_MS
 from gateway.fieldbus.read_budget import budget, identity_every_s
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from tests.support.register_points import register_point
 
 POINTS = "\n".join(f'p{i} = {{ fc = 3, address = {2 * i}, type = "float32", unit = "W" }}' for i in range(30))
 SIXTY = parse_profile(
@@ -21,7 +21,7 @@ SIXTY = parse_profile(
     "sixty",
     "sixty.toml",
 )
-POINT = Point("p", 3, 0, "uint16", 1, unit="W")
+POINT = register_point("p", 3, 0, "uint16", 1, unit="W")
 
 
 def line(*meters: MeterSpec, **kwargs: object) -> LineSpec:
@@ -37,7 +37,7 @@ def sixty(period_ms: int, count: int = 5) -> LineSpec:
 )
 def test_the_wire_times_that_are_published_for_9600_baud(parity: str, count: int, published: float) -> None:
     spec = line(parity=parity)
-    assert OVER_RTU.read_ms(spec, Block(3, 0, count, ((POINT, 0),)), 0.0) == pytest.approx(published, abs=0.01)
+    assert OVER_RTU.read_ms(spec, RegisterBlock.over(3, 0, count, [POINT]), 0.0) == pytest.approx(published, abs=0.01)
 
 
 @pytest.mark.parametrize(("period", "share"), [(2000, 0.42), (1000, 0.85), (500, 1.74)])

@@ -46,7 +46,7 @@ class Beside:
 
 def whole(poll: Poll) -> bool:
     """Every point was read, on a line that is known to be shared."""
-    names = {p.name for a in poll.answers for p, _ in a.block.points}
+    names = {p.name for a in poll.answers for p in a.block.points}
     return names == {"a", "b", "c"} and not poll.failures and bool(poll.flags & Quality.SHARED_LINE)
 
 
@@ -109,7 +109,7 @@ def test_only_a_block_that_can_be_read_in_no_other_shape_is_missed(tmp_path: Pat
             assert [a.raised for a in told if a.code == "not-asked"] == [True, False]
         pty.unplug()
         after = [p for p in polls[known + 1 : freed] if p.answers]
-        assert {a.block.points[0][0].name for p in after for a in p.answers} == {"wide"}
-        assert {(f.block.points[0][0].name, f.reason) for p in after for f in p.failures} == {("alone", "no-shape")}
+        assert {a.block.points[0].name for p in after for a in p.answers} == {"wide"}
+        assert {(f.block.points[0].name, f.reason) for p in after for f in p.failures} == {("alone", "no-shape")}
 
     asyncio.run(test())

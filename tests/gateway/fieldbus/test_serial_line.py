@@ -38,6 +38,7 @@ from tests.gateway.fieldbus.devices import (
     serving,
     tcp_line,
 )
+from tests.support.register_points import registers_of
 
 EXPECTED = {(100,), (101, 102), (300,)}
 
@@ -137,7 +138,7 @@ def test_a_refused_block_leaves_the_others_their_values(tmp_path: Path) -> None:
             poll = await polls.until(lambda p: bool(p.answers))
         pty.unplug()
         assert poll.missed is None
-        assert [(f.reason, (f.refused and f.refused.code), f.block.address) for f in poll.failures] == [
+        assert [(f.reason, (f.refused and f.refused.code), registers_of(f.block).address) for f in poll.failures] == [
             ("refused", 2, 300)
         ]
 

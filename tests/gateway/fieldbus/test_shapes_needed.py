@@ -15,6 +15,7 @@ from gateway.fieldbus.modbus.read_variants import read_plan, shapes_needed
 from gateway.fieldbus.wire.dialect import ReadPlan
 from gateway.fieldbus.wire.keys import KeyTable, needed
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from tests.support.register_points import registers_of
 
 
 def line(profile: str, period_ms: int, kind: str = "modbus-rtu", meters: int = 1) -> LineSpec:
@@ -60,7 +61,7 @@ def test_every_block_of_a_meter_has_k_shapes_and_no_two_share_one() -> None:
     assert [len(block.questions) for block in plan.blocks] == [plan.k] * len(plan.blocks)
     wanted = {p.name for p in meter.points}
     for number in range(plan.k):
-        read = {p.name for block in plan.blocks for p, _ in block.variants[number].points}
+        read = {p.name for block in plan.blocks for p in block.variants[number].points}
         assert read == wanted
 
 
@@ -84,7 +85,7 @@ def test_shapes_that_another_master_uses_are_replaced_one_after_the_other(period
         assert len(set(found)) == len(found), "no shape twice"
         assert avoid.isdisjoint(found)
         assert all(len(block.questions) == plan.k + 1 for block in plan.blocks), "one is kept in hand"
-        assert {p.name for b in plan.blocks for p, _ in b.block.points} == {p.name for p in meter.points}
+        assert {p.name for b in plan.blocks for p in b.block.points} == {p.name for p in meter.points}
         assert all(b.again[0] not in b.questions for b in plan.blocks if b.spare)
     assert read_plan(spec, meter, meter.profile, meter.points) == usual, "a line of our own is read as ever"
 
@@ -97,10 +98,11 @@ def test_identity_is_read_in_another_shape_as_well_where_there_is_one() -> None:
     assert read_plan(spec, meter, meter.profile, meter.points, avoid=avoid).identity[0].questions == only.questions, (
         "there is no other: it stands, and is not asked"
     )
-    wider = replace(meter.profile, readable=(Span(3, only.block.address, only.block.address + 5),))
+    first = registers_of(only.block).address
+    wider = replace(meter.profile, readable=(Span(3, first, first + 5),))
     (block,) = read_plan(spec, meter, wider, meter.points, avoid=avoid).identity
     assert block.block == only.block
-    assert [r.count for r in block.variants] == [4, 6]
+    assert [registers_of(r).count for r in block.variants] == [4, 6]
 
 
 def test_a_device_that_speaks_modbus_tcp_itself_needs_one_shape_and_two_units_never_do() -> None:

@@ -142,7 +142,7 @@ def test_a_whole_inverter_line_with_a_model_that_is_not_there() -> None:
         assert poll.identity == "manufacturer=Maker, device_model=Type, serial_number=SN-1"
         assert not poll.flags & Quality.IDENTITY_UNPROVEN
         missing = [f for f in poll.failures if (f.refused and f.refused.code) == 2]
-        assert {p.name for f in missing for p, _ in f.block.points} >= {"active_power"}
+        assert {p.name for f in missing for p in f.block.points} >= {"active_power"}
         assert "model 103" in str(missing[0].detail)
 
     asyncio.run(test())

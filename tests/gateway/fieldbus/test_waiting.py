@@ -16,6 +16,7 @@ from gateway.fieldbus.modbus.read_variants import read_plan
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Pty, Sent, addresses, answer, bus, meter, patient, rtu_line, running
+from tests.support.register_points import registers_of
 
 LIFE_MS = 300
 APART = """
@@ -101,7 +102,7 @@ def test_where_the_period_is_too_short_they_take_turns(tmp_path: Path) -> None:
         async with running(patient(rtu_line(pty.link, apart(200), life_ms=LIFE_MS))) as (_, polls):
             await polls.until(lambda p: bool(p.answers), count=8)
         pty.unplug()
-        answered = [a.block.address for p in polls for a in p.answers]
+        answered = [registers_of(a.block).address for p in polls for a in p.answers]
         assert {answered.count(100), answered.count(300)} <= {3, 4, 5}
         assert held(polls, 200)
         assert {f.reason for p in polls for f in p.failures if p.missed != "stopped"} == {"no-shape"}
@@ -118,7 +119,9 @@ def test_it_goes_unanswered_and_the_poll_ends_with_what_it_has(tmp_path: Path) -
         async with running(rtu_line(pty.link, apart(900), life_ms=LIFE_MS)) as (_, polls):
             poll = await polls.until(lambda p: bool(p.answers))
         pty.unplug()
-        assert [(f.block.address, f.reason, str(f.detail)) for f in poll.failures] == [(300, "timeout", "no answer")]
+        assert [(registers_of(f.block).address, f.reason, str(f.detail)) for f in poll.failures] == [
+            (300, "timeout", "no answer")
+        ]
 
     asyncio.run(test())
 
@@ -138,9 +141,9 @@ def test_a_line_that_ends_ends_the_poll_that_waits(tmp_path: Path, end: str) -> 
                 line.request_stop()
             poll = await polls.until(lambda p: p.meter == "apart")
         pty.unplug()
-        assert [a.block.address for a in poll.answers] == [100]
+        assert [registers_of(a.block).address for a in poll.answers] == [100]
         reason = "line-down" if end == "unplugged" else "stopped"
-        assert [(f.block.address, f.reason) for f in poll.failures] == [(300, reason)]
+        assert [(registers_of(f.block).address, f.reason) for f in poll.failures] == [(300, reason)]
 
     asyncio.run(test())
 

@@ -23,6 +23,7 @@ from gateway.fieldbus.modbus.frames import Request, crc
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Pty, Sent, answer
+from tests.support.register_points import registers_of
 
 TICK_S = 0.001
 SLACK = 3  # ticks; the two ends read the clock at slightly different moments
@@ -58,12 +59,12 @@ class Book:
         self.timeouts += poll.missed == "timeout" or any(f.reason == "timeout" for f in poll.failures)
         for block in poll.answers:
             done = int((clock.started_monotonic + (block.completed_ms - clock.started_ms) / 1000) / TICK_S)
-            asked = self.asked[unit, block.block.address, block.block.count]
+            asked = self.asked[unit, registers_of(block.block).address, registers_of(block.block).count]
             sent = max(t for t in asked if t <= done + SLACK)
             moments = range(sent - SLACK, done + SLACK + 1)
             for place, word in enumerate(block.raw):
                 self.values += 1
-                address = block.block.address + place
+                address = registers_of(block.block).address + place
                 self.wrong += all(truth(unit, address, t) != word for t in moments)
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
-from gateway.devices.read_plan import Block
+from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.frames import parse_request
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import MeterSpec
 from tests.gateway.fieldbus.devices import SAFETY_S, answer
+from tests.support.register_points import registers_of
 
 UNIT, OTHER = 1, 9
 """The unit that libmodbus is, and another one on its line."""
@@ -48,7 +49,7 @@ def content(fc: int, address: int) -> int:
     return {1: int(address % 3 == 0), 2: int(address % 5 == 0), 3: 3 * address + 1, 4: 5 * address + 2}[fc] & 0xFFFF
 
 
-def right(block: Block, registers: Sequence[int]) -> bool:
+def right(block: RegisterBlock, registers: Sequence[int]) -> bool:
     """The registers of an answered block are those of its own addresses."""
     return list(registers) == [content(block.fc, block.address + place) for place in range(block.count)]
 
@@ -61,7 +62,7 @@ def meter(unit: int, period_ms: int = 60, extra: str = "") -> MeterSpec:
 
 def answered(poll: Poll) -> bool:
     """Every block of all four tables was answered."""
-    return {answer.block.fc for answer in poll.answers} == {1, 2, 3, 4} and not poll.failures
+    return {registers_of(answer.block).fc for answer in poll.answers} == {1, 2, 3, 4} and not poll.failures
 
 
 def build(folder: Path) -> Path:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -16,6 +15,7 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import rtu_line, running, tcp_line
 from tests.interop.modbus.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
+from tests.support.register_points import registers_of, words_of
 
 LATENCY_MS = 5
 
@@ -59,7 +59,8 @@ def shared_and_answered(poll: Poll) -> bool:
 
 def wrong(polls: Iterable[Poll]) -> list[Raw]:
     """Registers that are not those of the addresses that they are booked to."""
-    return [a.raw for poll in polls for a in poll.answers if not right(a.block, cast("Sequence[int]", a.raw))]
+    read = [(registers_of(a.block), words_of(a.raw)) for poll in polls for a in poll.answers]
+    return [words for block, words in read if not right(block, words)]
 
 
 @pytest.mark.parametrize("extra", ["", "direct = true"], ids=["bridged", "direct"])
@@ -122,7 +123,7 @@ def test_mbpoll_that_asks_in_the_only_shape_that_we_need_moves_us_to_another_eac
                 taken.add(count)
                 async with mbpoll_rtu(line, UNIT, 500, count):
                     last = await polls.until(shared_and_answered, count=4 * hop)
-                count = next(a.block.count for a in last.answers if a.block.fc == 3)
+                count = next(registers_of(a.block).count for a in last.answers if registers_of(a.block).fc == 3)
                 assert count not in taken
         assert ours.counters["foreign"] > 0
         assert wrong(polls) == []

@@ -10,7 +10,7 @@ import pytest
 from gateway.dashboard.render import formats
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.formats import Times
-from gateway.devices.decode import Content
+from gateway.devices.blocks import Content
 
 CHINA = timezone(timedelta(hours=8))
 NOON_MS = 1_800_000_000_000  # 2027-01-15T08:00:00Z

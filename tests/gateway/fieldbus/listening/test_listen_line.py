@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -37,6 +37,9 @@ class MessageBlock:
     cn: str
     points: tuple[Point, ...]
     key: int = field(default_factory=number, compare=False)
+
+    def only(self, wanted: Container[str]) -> MessageBlock:
+        return MessageBlock(self.cn, tuple(point for point in self.points if point.name in wanted))
 
     def label(self) -> Message:
         return Message("test-block", cn=self.cn)

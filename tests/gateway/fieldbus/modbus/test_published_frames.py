@@ -7,12 +7,12 @@ import struct
 import pytest
 
 from gateway.devices.decode import decode
-from gateway.devices.points import Point
 from gateway.fieldbus.modbus.frames import Request, Shape, crc, intact, parse_reply, parse_request
 from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.wire.guard import Guard
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.link import Answer
+from tests.support.register_points import register_point
 
 MBMD = "github volkszaehler/mbmd issue 63"
 REQUESTS = {
@@ -37,7 +37,7 @@ EXCHANGES = [("mb01", "mb02"), ("mb03", "mb05"), ("mb06", "mb07"), ("mb08", "mb0
 
 def value(registers: tuple[int, ...], order: str | None) -> object:
     kind, count = ("float32", 2) if order else ("uint16", 1)
-    return decode(Point("p", 3, 0, kind, count, word_order=order or "big"), registers).value
+    return decode(register_point("p", 3, 0, kind, count, word_order=order or "big"), registers).value
 
 
 @pytest.mark.parametrize("row", REQUESTS)

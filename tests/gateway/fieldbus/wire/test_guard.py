@@ -12,6 +12,7 @@ from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.wire.guard import Guard
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence
+from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
 from gateway.messages.message import Message
 
 LIFE, T35 = 3.0, 0.004
@@ -33,10 +34,10 @@ def broken(frame: bytes) -> bytes:
 class Bench:
     """A guard with its table and a list of what it saw."""
 
-    def __init__(self, *, echo: str = "off", armed: bool = True) -> None:
+    def __init__(self, *, echo: str = "off", armed: bool = True, texts: Texts = NO_TEXTS) -> None:
         self.seen: list[ObservedFrame] = []
         self.table = KeyTable(LIFE, armed=armed)
-        self.guard = Guard(RTU, self.table, T35, self.seen.append, echo=echo)
+        self.guard = Guard(RTU, self.table, T35, self.seen.append, echo=echo, texts=texts)
 
     def read(
         self, request: Request, now: float, *chunks: tuple[float, bytes], leading: bool = False, end: float = 0.5
@@ -517,3 +518,34 @@ def test_a_question_is_heard_each_time_though_it_begins_as_an_answer_of_a_known_
     assert bench.kinds == ["foreign"] * 4
     assert {seen.key for seen in bench.seen} == {theirs.key}
     assert all(seen.latency_s is None for seen in bench.seen), "nothing is to be learned from them"
+
+
+DTU = Texts([b"DTU0001", b"\xfe\xfe", b"DTU0001 alive\r\n"])
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"DTU0001", b"DTU0001 alive\r\n", b"\xfe\xfe", b"DTU0001DTU0001 alive\r\n\xfe\xfe"]
+)
+@pytest.mark.parametrize("behind", [b"", b"DTU0001 alive\r\n"])
+def test_texts_of_a_dtu_are_skipped_between_frames_and_end_where_they_end(before: bytes, behind: bytes) -> None:
+    bench = Bench(texts=DTU)
+    outcome = bench.read(TWO, 10.0, (0.05, before + reply(TWO) + behind))
+    assert outcome == Answer(TWO, b"AAAA", 10.05, 1)
+    assert bench.read(THREE, 20.0, (0.05, reply(THREE))) == Answer(THREE, b"AAAAAA", 20.05, 2)
+    assert bench.kinds == []
+
+
+def test_a_text_may_be_split_anywhere() -> None:
+    sent = b"DTU0001 alive\r\n" + reply(TWO)
+    for cut in range(1, len(sent)):
+        bench = Bench(texts=DTU)
+        assert isinstance(bench.read(TWO, 10.0, (0.05, sent[:cut]), (0.06, sent[cut:])), Answer), cut
+        assert bench.kinds == []
+
+
+def test_a_text_within_a_frame_is_part_of_it_and_one_that_is_not_known_is_noise() -> None:
+    bench = Bench(texts=DTU)
+    frame = Reply(TWO.key, b"\xfe\xfeDT").encode()
+    assert bench.read(TWO, 10.0, (0.05, frame)) == Answer(TWO, b"\xfe\xfeDT", 10.05, 1)
+    assert isinstance(bench.read(THREE, 20.0, (0.05, b"DTU0002" + reply(THREE))), Silence)
+    assert bench.kinds == ["noise"]

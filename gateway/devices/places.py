@@ -1,0 +1,198 @@
+"""Places of points: where a value stands in what a device says, and the form that it has there. One kind a protocol.
+
+What asks about a point of any protocol (counters, metrics, plans) asks its place: ``form``, ``signed``, ``room``,
+``words``, ``exponent``, ``last_place``, and for people ``where`` and ``type``. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+from ledger_client.formats.senml import Number
+
+REGISTERS = {
+    "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4, "float32": 2, "float64": 4,
+    "uint48": 3, "int48": 3, "bcd16": 1, "bcd32": 2, "bcd48": 3, "bcd64": 4,
+    "bits16": 1, "bits32": 2, "enum16": 1, "enum32": 2, "acc32": 2, "acc64": 4, "sunssf": 1, "bit": 1,
+}  # fmt: skip
+"""Registers that a value of each type fills; a ``bit`` (fc 1 and 2) fills one bit, a ``string`` what its point says."""
+TYPES = (*REGISTERS, "string")
+SUM = "sum"
+"""The type of a point that is a sum: its registers are those of its parts and all between them."""
+
+Form = Literal["whole", "real", "text", "switch", "flags", "code", "exponent"]
+"""What a value is before it is scaled: a whole number, any number, a text, on or off, bits that each mean something,
+the number of a state, a SunSpec exponent."""
+_FORMS: tuple[tuple[str, Form], ...] = (
+    ("float", "real"), (SUM, "real"), ("string", "text"), ("bits", "flags"), ("bit", "switch"), ("enum", "code"),
+    ("sunssf", "exponent"),
+)  # fmt: skip
+_FORM: dict[str, Form] = {
+    type_: next((form for start, form in _FORMS if type_.startswith(start)), "whole") for type_ in (*TYPES, SUM)
+}
+_SIGNED = ("int16", "int32", "int48", "int64", "sunssf")
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """Registers of a Modbus or SunSpec device: ``registers`` of them from ``address``, read as ``type``.
+
+    ``address`` counts from 0 as on the wire; in a SunSpec profile it is the offset from the ID register of ``model``.
+    For fc 1 and 2 addresses and ``registers`` count bits. ``bits``: the first and the last bit of those that count.
+    ``chars``: which bytes of a register are characters of a text.
+    """
+
+    fc: int
+    address: int
+    type: str
+    registers: int
+    word_order: str = "big"
+    byte_order: str = "big"
+    bits: tuple[int, int] | None = None
+    chars: str = "two"
+    model: int | None = None
+
+    @property
+    def end(self) -> int:
+        """First address behind it."""
+        return self.address + self.registers
+
+    @property
+    def where(self) -> str:
+        """The place in signs that every language has."""
+        return f"fc {self.fc}, {self.address} (0x{self.address:04X})"
+
+    @property
+    def form(self) -> Form:
+        """What the registers say."""
+        return _FORM.get(self.type, "whole")
+
+    @property
+    def signed(self) -> bool:
+        """It may be below 0."""
+        return self.type in _SIGNED and not self.bits
+
+    @property
+    def words(self) -> int:
+        """How many words the device may renew one after the other: between two of them a value can be torn."""
+        return self.registers
+
+    @property
+    def room(self) -> int | None:
+        """How many numbers an unsigned place has before it starts again at 0; None: not known, or signed."""
+        if self.bits:
+            return 1 << self.bits[1] - self.bits[0] + 1
+        if self.type.startswith("bcd"):
+            return int(10 ** (4 * self.registers))
+        return 1 << 16 * self.registers if self.type.startswith(("uint", "acc")) else None
+
+    @property
+    def exponent(self) -> int:
+        """The power of ten of its last digit."""
+        return 0
+
+    def last_place(self, value: Number) -> float:
+        """What one step of the raw number is worth, seen from the value: of an IEEE number the gap to the next one."""
+        if isinstance(value, float):
+            return math.ldexp(1.0, math.frexp(value)[1] - (24 if self.registers == 2 else 53))
+        return last_digit(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """A value of DL/T 645: behind the data identifier ``di`` (8 hexadecimal digits, DI3 first), in ``format``.
+
+    ``part``: the place among the values of a block identifier, from 1; 0: the identifier holds this value alone.
+    """
+
+    di: str
+    format: str
+    part: int = 0
+    signed: bool = False
+
+    form: ClassVar[Form] = "whole"
+    words: ClassVar[int] = 1
+
+    @property
+    def where(self) -> str:
+        """The place in signs that every language has."""
+        return f"{self.di}/{self.part}" if self.part else self.di
+
+    @property
+    def type(self) -> str:
+        """How it is written there."""
+        return self.format
+
+    @property
+    def room(self) -> int | None:
+        """How many numbers its digits have; None where the first bit is the sign."""
+        return None if self.signed else int(10 ** sum(c in "XN" for c in self.format))
+
+    @property
+    def exponent(self) -> int:
+        """The power of ten of its last digit."""
+        return -len(self.format.partition(".")[2])
+
+    def last_place(self, value: Number) -> float:
+        """What its last digit is worth."""
+        return last_digit(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A value of an HJ 212 message: the factor's ``code``, such as ``a21026``, and ``suffix``, such as ``Rtd``; ""
+    for an item that stands alone, such as DataTime."""
+
+    code: str
+    suffix: str = ""
+
+    type: ClassVar[str] = "text"
+    form: ClassVar[Form] = "real"
+    signed: ClassVar[bool] = True
+    words: ClassVar[int] = 1
+    room: ClassVar[int | None] = None
+    exponent: ClassVar[int] = 0
+
+    @property
+    def where(self) -> str:
+        """Its name in a message."""
+        return f"{self.code}-{self.suffix}" if self.suffix else self.code
+
+    def last_place(self, value: Number) -> float:
+        """What its last digit is worth."""
+        return last_digit(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Obis:
+    """A value of a P1 or SML message by its OBIS code (IEC 62056-61), such as ``1-0:1.8.0``."""
+
+    code: str
+
+    type: ClassVar[str] = "text"
+    form: ClassVar[Form] = "real"
+    signed: ClassVar[bool] = True
+    words: ClassVar[int] = 1
+    room: ClassVar[int | None] = None
+    exponent: ClassVar[int] = 0
+
+    @property
+    def where(self) -> str:
+        """Its name in a message."""
+        return self.code
+
+    def last_place(self, value: Number) -> float:
+        """What its last digit is worth."""
+        return last_digit(value)
+
+
+Place = Registers | Identifier | Factor | Obis
+
+
+def last_digit(value: Number) -> float:
+    """What the last digit of a decimal number is worth."""
+    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+    return 10.0**exponent if isinstance(exponent, int) else 1.0

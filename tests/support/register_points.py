@@ -1,0 +1,32 @@
+"""Points of Modbus devices for tests, in one line each."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from gateway.devices.blocks import Block, Raw
+from gateway.devices.places import Registers
+from gateway.devices.points import Point
+from gateway.devices.register_block import RegisterBlock
+
+_PLACE = tuple(f.name for f in fields(Registers))
+
+
+def register_point(name: str, *place: Any, **keys: Any) -> Point:
+    """A point at registers: function, address, type and how many, in this order or by key; ``keys`` are those of its
+    place and its own."""
+    more = {key: keys.pop(key) for key in _PLACE if key in keys}
+    return Point(name, Registers(*place, **more), **keys)
+
+
+def registers_of(block: Block) -> RegisterBlock:
+    """The block as one of registers."""
+    assert isinstance(block, RegisterBlock)
+    return block
+
+
+def words_of(raw: Raw) -> tuple[int, ...]:
+    """The content of a block of registers."""
+    assert isinstance(raw, tuple)
+    return raw
