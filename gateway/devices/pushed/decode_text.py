@@ -21,7 +21,7 @@ from ledger_client.formats.senml import Quality
 EDITION, OLD = "edition", "2005"
 """A place beside those of the message: HJ/T 212-2005, whose loggers send no data flags."""
 FLAG = "Flag"
-_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})")
 FLAGS: Mapping[str, int] = {
     "N": 0,
     "F": int(Quality.STOPPED),
@@ -77,7 +77,7 @@ class TextDecoder:
 def place_of(point: Point) -> str:
     """Where a point stands in a message, such as ``a21026-Rtd``."""
     assert isinstance(point.at, Factor | Obis), f"{point.name} stands in no message"
-    return point.at.key
+    return point.at.where
 
 
 def _flag_of(point: Point) -> str | None:

@@ -6,8 +6,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from gateway.devices.blocks import Raw, number
-from gateway.devices.pushed.decode_text import TextDecoder, place_of
 from gateway.devices.points import Point, Ratio
+from gateway.devices.pushed.decode_text import TextDecoder, place_of
 from gateway.messages.message import Message
 
 
