@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from firmware_sim.clock import SimClock
-from firmware_sim.meters.answer_faults import Delivery
+from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Armed
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import Faster, Offline
