@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from firmware_sim.clock import SimClock
-from firmware_sim.meters.answer_faults import Delivery
+from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Armed
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import Offline, acts_on_message, acts_on_packet
