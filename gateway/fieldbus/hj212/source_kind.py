@@ -43,7 +43,7 @@ def stations(spec: LineSpec) -> list[Station]:
     """The kinds of data of stations that a line's meters stand for."""
     found = []
     for meter in spec.meters:
-        block = MessageBlock(str(meter.profile.message), meter.points)
+        block = MessageBlock(str(meter.profile.cn), meter.points)
         places = {point.name: place_of(point) for point in meter.points if point.kind not in UNRECORDED}
         codes = frozenset(p.at.code for p in meter.profile.points if isinstance(p.at, Factor))
         found.append(Station(meter.name, str(meter.address), block.kind, block, places, codes, meter.password))
