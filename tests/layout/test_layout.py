@@ -52,7 +52,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "accounting.figures": {"storage", "storage.registers", "accounting"},
         "accounting.certified": {"config", "accounting", "accounting.figures"},
-        "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "storage"},
+        "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "fieldbus.listening", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {
             "config",
