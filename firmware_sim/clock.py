@@ -19,4 +19,8 @@ class SimClock:
 
     def unix_ms(self) -> int:
         """The same moment as Unix time."""
-        return self._start_unix_ms + self.now_ms()
+        return self.unix_at(self.now_ms())
+
+    def unix_at(self, t_ms: int) -> int:
+        """A moment of the plant's time as Unix time in ms."""
+        return self._start_unix_ms + t_ms

@@ -13,21 +13,25 @@ from typing import Any
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import ScenarioError, WireError
 from firmware_sim.meters.device import Device
+from firmware_sim.meters.dlt645_meter import Dlt645Meter
+from firmware_sim.meters.dlt645_pdu import means
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import Mismatch
 from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
-from firmware_sim.scenario.schema import BusTable, RtuTable, RtuTcpTable
+from firmware_sim.scenario.schema import BusTable, Dlt645Table, RtuTable, RtuTcpTable
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.dialing_bus import DialingBus
 from firmware_sim.wire.hj212_logger import Logger, LoggerBus
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
+from firmware_sim.wire.rtu_wire import dlt645
 from firmware_sim.wire.tcp_server import TcpBus
 
-Bus = RtuBus | RtuTcpBus | TcpBus | LoggerBus
+Bus = RtuBus | RtuTcpBus | TcpBus | DialingBus | LoggerBus
 
 
 class Simulator:
@@ -74,6 +78,8 @@ class Simulator:
         for table, bus in self._buses:
             if isinstance(bus, RtuBus):
                 lines[table.name] = {"type": table.type, "port": str(bus.path)}
+            elif isinstance(bus, DialingBus):
+                lines[table.name] = {"type": table.type, "dials": f"{bus.host}:{bus.port}"}
             else:
                 lines[table.name] = {"type": table.type, "host": bus.host, "port": bus.port}
         return {"pid": os.getpid(), "lines": lines}
@@ -81,7 +87,9 @@ class Simulator:
     def _bus(self, number: int, table: BusTable) -> Bus:
         if isinstance(table, Hj212Table):
             return self._loggers(table)
-        devices: dict[int, Device] = {}
+        if isinstance(table, Dlt645Table):
+            return self._dlt645(table)
+        devices: dict[int | str, Device] = {}
         for index, row in enumerate(table.meter):
             try:
                 meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes()), self._plant)
@@ -101,6 +109,31 @@ class Simulator:
             return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes)
         closes = table.closes_behind_answer
         return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit, closes_behind_answer=closes)
+
+    def _dlt645(self, table: Dlt645Table) -> Bus:
+        devices: dict[int | str, Device] = {}
+        for row in table.meter:
+            spec = row.spec(self.scenario.profiles[row.name])
+            meter = Dlt645Meter(
+                spec,
+                self._plant,
+                self._clock.unix_at,
+                single_phase=row.single_phase,
+                refuses=row.refuses,
+                goes_on=row.goes_on,
+            )
+            if meter.unfilled:
+                self.warnings.append(f"meter {row.name}: it does not have: {', '.join(meter.unfilled)}")
+            devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
+        seed, line, others = self.scenario.plant.seed, table.line(), table.disturbances()
+        units = Units(table.name, devices, self._clock, self._log, seed=seed, means=means)
+        spoken = dlt645(table.preamble)
+        if isinstance(table.port, str):
+            return RtuBus(units, line, self._folder.absolute() / table.port, others, spoken)
+        if table.port is None:
+            return DialingBus(units, line, table.dialled(), others, spoken)
+        closes = table.closes_behind_answer
+        return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes, frames=spoken)
 
     def _loggers(self, table: Hj212Table) -> LoggerBus:
         there, tz = (table.host, table.port), zone(table.timezone)

@@ -8,43 +8,23 @@ times). Each hook gets a random generator that depends on the seed, the fault an
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from firmware_sim.meters.packing import Cell, Value
-from firmware_sim.meters.pdu import exception
+from firmware_sim.meters.answers import Answer, Delivery, Place
+from firmware_sim.meters.packing import Value
 from firmware_sim.meters.register_image import Reply
 
 Ms = Annotated[float, Field(ge=0, le=3_600_000)]
 Count = Annotated[int, Field(ge=1, le=3_600_000)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+MODBUS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp")
+ON_A_LINE = ("it is possible on a serial line only", "move it to a meter on a serial line")
 Look = Callable[[int], Reply]
 """The device's reply as it would be at a moment of the plant's time, in ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Who answers, and what."""
-
-    unit: int
-    pdu: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Bytes that go onto the wire ``after_ms`` the device is ready, whole or in pieces of ``piece`` bytes.
-
-    ``values`` are the readings that a right reader takes from them: none when a fault made them unreadable.
-    """
-
-    after_ms: float
-    data: bytes
-    values: dict[str, Value]
-    piece: int = 0
-    gap_ms: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -52,7 +32,8 @@ class Fault:
     """A fault that does nothing; the kinds below replace one hook, rarely two."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
-    rtu_only: ClassVar[bool] = False
+    impossible: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """By type of a bus on which it cannot be: the reason, and the fix."""
 
     def hears(self, t_ms: int) -> bool:
         """False: the request is lost on the device."""
@@ -62,7 +43,7 @@ class Fault:
         """The registers and readings to answer with; may look at other moments."""
         return look(t_ms)
 
-    def value(self, cell: Cell, value: Value) -> Value:
+    def value(self, cell: Place, value: Value) -> Value:
         """What a point shows."""
         return value
 
@@ -141,6 +122,19 @@ class Frozen(Fault):
 
 
 @dataclass(kw_only=True)
+class StuckClock(Fault):
+    """Its clock stands still since it was first asked; its values move on."""
+
+    impossible: ClassVar = dict.fromkeys(
+        MODBUS, ("no simulated Modbus device has a clock", "use frozen, which holds all of its values")
+    )
+    _shown: dict[str | None, Value] = field(default_factory=dict, init=False)
+
+    def value(self, cell: Place, value: Value) -> Value:
+        return self._shown.setdefault(cell.name, value) if cell.kind == "clock" else value
+
+
+@dataclass(kw_only=True)
 class Torn(Fault):
     """Updates while it answers: every second register comes from ``age_ms`` ago."""
 
@@ -157,7 +151,7 @@ class Torn(Fault):
 class ZeroCounters(Fault):
     """Counters show 0, as some inverters do at night."""
 
-    def value(self, cell: Cell, value: Value) -> Value:
+    def value(self, cell: Place, value: Value) -> Value:
         return 0 if cell.kind == "counter" else value
 
 
@@ -168,7 +162,7 @@ class OtherSerial(Fault):
     serial: str
     point: str = "serial_number"
 
-    def value(self, cell: Cell, value: Value) -> Value:
+    def value(self, cell: Place, value: Value) -> Value:
         if cell.name != self.point:
             return value
         if cell.type == "string":
@@ -178,12 +172,12 @@ class OtherSerial(Fault):
 
 @dataclass(kw_only=True)
 class Exceptional(Fault):
-    """Answers with a Modbus exception."""
+    """Answers with a Modbus exception; a DL/T 645 meter with this error byte."""
 
     code: Byte = 6
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        return replace(answer, pdu=exception(request[0], self.code))
+        return answer.refused(request, self.code)
 
 
 @dataclass(kw_only=True)
@@ -193,7 +187,7 @@ class WrongException(Fault):
     code: Byte = 2
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        return replace(answer, pdu=exception(request[0] % 4 + 1, self.code))
+        return answer.refused_another(request, self.code)
 
 
 @dataclass(kw_only=True)
@@ -201,15 +195,28 @@ class WrongUnit(Fault):
     """Answers under the next unit address."""
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        return replace(answer, unit=answer.unit % 247 + 1)
+        return answer.from_another()
 
 
 @dataclass(kw_only=True)
 class WrongFunction(Fault):
-    """Answers a read of holding registers as one of input registers, and the other way round."""
+    """Answers a read of holding registers as one of input registers, and the other way round; a DL/T 645 meter as if
+    the frame were one that follows."""
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        return replace(answer, pdu=bytes([answer.pdu[0] ^ 7 if answer.pdu[0] in (3, 4) else 3]) + answer.pdu[1:])
+        return answer.of_another_function()
+
+
+@dataclass(kw_only=True)
+class WrongDi(Fault):
+    """Answers under the next data identifier."""
+
+    impossible: ClassVar = dict.fromkeys(
+        MODBUS, ("a Modbus answer does not name its registers", "use wrong-count or shifted")
+    )
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        return answer.of_another_place()
 
 
 @dataclass(kw_only=True)
@@ -219,20 +226,19 @@ class WrongCount(Fault):
     registers: Annotated[int, Field(ge=-125, le=125)] = -1
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        if answer.pdu[0] not in (3, 4):
-            return answer
-        size = min(250, max(0, len(answer.pdu) - 2 + 2 * self.registers))
-        return replace(answer, pdu=bytes([answer.pdu[0], size]) + answer.pdu[2:].ljust(size, b"\0")[:size])
+        return answer.resized(self.registers)
 
 
 @dataclass(kw_only=True)
 class WrongByteCount(Fault):
     """Its byte count disagrees with the bytes that follow."""
 
+    impossible: ClassVar = {
+        "dlt645": ("the length stands in the frame's head, and a wrong one only moves its end", "use truncated")
+    }
+
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        if answer.pdu[0] & 0x80:
-            return answer
-        return replace(answer, pdu=bytes([answer.pdu[0], answer.pdu[1] ^ 2]) + answer.pdu[2:])
+        return answer.miscounted()
 
 
 @dataclass(kw_only=True)
@@ -243,7 +249,7 @@ class Shifted(Fault):
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
         before, self._before = self._before, answer.pdu
-        return answer if before is None else replace(answer, pdu=before)
+        return answer if before is None else answer.saying(before)
 
 
 @dataclass(kw_only=True)
@@ -295,7 +301,7 @@ class Truncated(Fault):
 class Corrupted(Fault):
     """One bit of the frame is flipped on the line; the checksum tells."""
 
-    rtu_only: ClassVar[bool] = True
+    impossible: ClassVar = {"modbus-tcp": ON_A_LINE}
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
         return [replace(d, data=_flip(d.data, rng), values={}) for d in deliveries]
@@ -327,7 +333,7 @@ class NoiseBefore(Fault):
 class LoneByte(Fault):
     """A lone ``byte`` (00 or FF) arrives right before the answer, as line drivers of the SDM family let through."""
 
-    rtu_only: ClassVar[bool] = True
+    impossible: ClassVar = {"modbus-tcp": ON_A_LINE}
     byte: Byte = 0
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
@@ -351,6 +357,7 @@ KINDS: dict[str, type[Fault]] = {
     "cached": Cached,
     "slow-update": SlowUpdate,
     "frozen": Frozen,
+    "stuck-clock": StuckClock,
     "torn": Torn,
     "zero-counters": ZeroCounters,
     "other-serial": OtherSerial,
@@ -358,6 +365,7 @@ KINDS: dict[str, type[Fault]] = {
     "wrong-exception": WrongException,
     "wrong-unit": WrongUnit,
     "wrong-function": WrongFunction,
+    "wrong-di": WrongDi,
     "wrong-count": WrongCount,
     "wrong-byte-count": WrongByteCount,
     "shifted": Shifted,

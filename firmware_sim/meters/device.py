@@ -1,20 +1,56 @@
-"""Modbus device: answers requests, with the faults that the scenario configures. No I/O."""
+"""Device of a bus: answers requests, with the faults that the scenario configures. No I/O, no protocol of its own."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from typing import Any, Protocol
 
-from firmware_sim.meters import identification
-from firmware_sim.meters import pdu as frames
-from firmware_sim.meters.answer_faults import Answer, Delivery, Fault, Look
-from firmware_sim.meters.packing import Cell, Value
-from firmware_sim.meters.register_image import ILLEGAL_FUNCTION, ILLEGAL_VALUE, Meter, Refused, Reply
+from firmware_sim.meters.answer_faults import Fault, Look
+from firmware_sim.meters.answers import Answer, Delivery, Place, Unit
+from firmware_sim.meters.packing import Value
+from firmware_sim.meters.pdu import Refused
+from firmware_sim.meters.register_image import Reply
+from firmware_sim.meters.register_map import MeterSpec
 
-Frame = Callable[[int, bytes], bytes]
+Frame = Callable[[Any, bytes], bytes]
 """(unit, PDU) → the bytes of a whole frame."""
+Alter = Callable[[Any, Value], Value]
+"""What a fault makes of a value before it is packed."""
+
+
+class Meter(Protocol):
+    """What a device shows at any moment, and how its protocol says so. A PDU is what a frame carries besides address
+    and checksum."""
+
+    spec: MeterSpec
+
+    def sleeps_at(self, t_ms: int) -> bool:
+        """Whether it is off."""
+
+    def place(self, pdu: bytes) -> Mapping[str, Any]:
+        """What a request asks for, in the words of the log."""
+
+    def reader(self, pdu: bytes) -> Callable[[int, Alter | None], Reply] | None:
+        """What gives its reply at a moment of the plant's time in ms; None: the request is no read of values. It raises
+        ``Refused``."""
+
+    def answered(self, pdu: bytes, reply: Reply) -> bytes:
+        """The PDU that carries the reply."""
+
+    def refusal(self, pdu: bytes, code: int) -> bytes:
+        """The PDU that refuses the request."""
+
+    def otherwise(self, pdu: bytes) -> bytes:
+        """The PDU that answers any other request."""
+
+    def answer(self, unit: Any, pdu: bytes) -> Answer:
+        """A PDU as an answer that faults can change."""
+
+    def code_of(self, pdu: bytes) -> int | None:
+        """The code of a refusal; None: it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +115,9 @@ class Armed:
 class Asked:
     """A request as the log names it, and the moment that its answer shows."""
 
-    unit: int
+    unit: Unit
     pdu: bytes
-    read: frames.Read | None
+    place: Mapping[str, Any]
     at_ms: int
 
 
@@ -101,7 +137,7 @@ class Device:
     def __init__(self, meter: Meter, faults: Sequence[Armed] = ()) -> None:
         self.meter, self.faults = meter, tuple(faults)
 
-    def ask(self, unit: int, pdu: bytes, t_ms: int, frame: Frame) -> Outcome:
+    def ask(self, unit: Unit, pdu: bytes, t_ms: int, frame: Frame) -> Outcome:
         """What the device sends for a request.
 
         Args:
@@ -110,7 +146,7 @@ class Device:
             t_ms: when it was heard, in ms of the plant's time.
             frame: makes a frame of a unit and a PDU.
         """
-        asked = Asked(unit, pdu, frames.read_of(pdu), t_ms)
+        asked = Asked(unit, pdu, self.meter.place(pdu), t_ms)
         struck = [found for armed in self.faults if (found := armed.strikes(t_ms))]
         names = tuple(choice.kind for choice, _ in struck)
         if self.meter.sleeps_at(t_ms) or not all(choice.fault.hears(t_ms) for choice, _ in struck):
@@ -122,30 +158,18 @@ class Device:
         deliveries = [Delivery(0.0, frame(answer.unit, answer.pdu), values if answer == right else {})]
         for choice, rng in struck:
             deliveries = choice.fault.send(deliveries, rng)
-        said = answer.pdu
-        return Outcome(asked, tuple(deliveries), names, said[1] if said[0] & 0x80 else None)
-
-    def _other(self, pdu: bytes) -> bytes:
-        """The answer to anything but a read of registers."""
-        try:
-            if pdu[0] in frames.READS:
-                raise Refused(ILLEGAL_VALUE)
-            if pdu[0] != identification.FUNCTION:
-                raise Refused(ILLEGAL_FUNCTION)
-            return identification.identify(pdu, self.meter.objects)
-        except Refused as refused:
-            return frames.exception(pdu[0], refused.code)
+        return Outcome(asked, tuple(deliveries), names, self.meter.code_of(answer.pdu))
 
     def _answer(self, asked: Asked, faults: list[Fault]) -> tuple[Answer, dict[str, Value]]:
-        read, fc = asked.read, asked.pdu[0]
-        if read is None:
-            return Answer(asked.unit, self._other(asked.pdu)), {}
+        meter, pdu = self.meter, asked.pdu
+        if (read := meter.reader(pdu)) is None:
+            return meter.answer(asked.unit, meter.otherwise(pdu)), {}
 
-        def alter(cell: Cell, value: Value) -> Value:
+        def alter(cell: Place, value: Value) -> Value:
             return reduce(lambda v, fault: fault.value(cell, v), faults, value)
 
         def now(t_ms: int) -> Reply:
-            return self.meter.read(read.fc, read.address, read.count, t_ms, alter if faults else None)
+            return read(t_ms, alter if faults else None)
 
         look: Look = now
         for fault in faults:
@@ -153,5 +177,5 @@ class Device:
         try:
             reply = look(asked.at_ms)
         except Refused as refused:
-            return Answer(asked.unit, frames.exception(fc, refused.code)), {}
-        return Answer(asked.unit, frames.answer(fc, reply.registers)), reply.values
+            return meter.answer(asked.unit, meter.refusal(pdu, refused.code)), {}
+        return meter.answer(asked.unit, meter.answered(pdu, reply)), reply.values

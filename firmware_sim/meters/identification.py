@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from firmware_sim.meters.pdu import MAX_PDU
-from firmware_sim.meters.register_image import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
+from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, MAX_PDU, Refused
 
 FUNCTION, MEI_TYPE = 43, 14
 _LAST = {1: 0x02, 2: 0x7F, 3: 0xFF}  # basic, regular, extended: a stream of objects up to this one

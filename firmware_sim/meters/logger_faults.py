@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import Field
 
-from firmware_sim.meters.answer_faults import KINDS, Count, Delivery, Fault, Ms
+from firmware_sim.meters.answer_faults import KINDS, Count, Fault, Ms
+from firmware_sim.meters.answers import Delivery, Place
 from firmware_sim.meters.packing import Cell, Value
 
 _HEAD, _TAIL = slice(2, 6), slice(-6, -2)
@@ -30,26 +31,12 @@ CLOCK, LABEL, STATION, PASSWORD = place("clock"), place("label"), place("station
 
 
 @dataclass(kw_only=True)
-class StuckClock(Fault):
-    """The logger's clock stands still since its first message of this time: in QN as in the label."""
-
-    _since: Value = field(default=None, init=False)
-
-    def value(self, cell: Cell, value: Value) -> Value:
-        if cell.kind != CLOCK.kind:
-            return value
-        if self._since is None:
-            self._since = value
-        return self._since
-
-
-@dataclass(kw_only=True)
 class StaleLabel(Fault):
     """The label of a message is ``age_ms`` old, its values are new."""
 
     age_ms: Count = 3_600_000
 
-    def value(self, cell: Cell, value: Value) -> Value:
+    def value(self, cell: Place, value: Value) -> Value:
         return value - self.age_ms if cell.kind == LABEL.kind and isinstance(value, int) else value
 
 
@@ -59,7 +46,7 @@ class WrongStation(Fault):
 
     station: str = "000000000000000000000000"
 
-    def value(self, cell: Cell, value: Value) -> Value:
+    def value(self, cell: Place, value: Value) -> Value:
         return self.station if cell.kind == STATION.kind else value
 
 
@@ -69,7 +56,7 @@ class WrongPassword(Fault):
 
     password: str = "000000"
 
-    def value(self, cell: Cell, value: Value) -> Value:
+    def value(self, cell: Place, value: Value) -> Value:
         return self.password if cell.kind == PASSWORD.kind else value
 
 
@@ -131,6 +118,16 @@ class Faster(Fault):
     by: Annotated[int, Field(ge=2, le=60)] = 2
 
 
+def acts_on_message(fault: Fault) -> bool:
+    """It acts when a message is made, and so on each of its packets."""
+    return not acts_on_packet(fault) and not isinstance(fault, Offline | Faster)
+
+
+def acts_on_packet(fault: Fault) -> bool:
+    """It acts on a packet when it is sent."""
+    return type(fault).send is not Fault.send
+
+
 def _with(delivery: Delivery, where: slice, number: int, form: bytes) -> Delivery:
     data = bytearray(delivery.data)
     data[where] = form % number
@@ -138,7 +135,6 @@ def _with(delivery: Delivery, where: slice, number: int, form: bytes) -> Deliver
 
 
 LOGGER_KINDS: dict[str, type[Fault]] = {
-    "stuck-clock": StuckClock,
     "stale-label": StaleLabel,
     "wrong-station": WrongStation,
     "wrong-password": WrongPassword,

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
+from firmware_sim.meters import identification
+from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.packing import Cell, Value, mask, pack
+from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
 from firmware_sim.meters.register_map import Layout, MeterSpec, Shown
 from firmware_sim.meters.scaling import in_digits
 from firmware_sim.plant.model import SLEEPING, Plant
 from firmware_sim.plant.quantities import Scene
 
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3  # Modbus application protocol v1.1b3, clause 7
 MAX_BITS = 2000
 Alter = Callable[[Cell, Value], Value]
 """What a fault makes of a value before it is packed."""
@@ -28,17 +32,9 @@ _BLOCKS: dict[str, dict[int, list[Stretch]]] = {
 }
 
 
-class Refused(Exception):
-    """The device answers with this Modbus exception code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"exception {code:02X}")
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Registers (or bits) of one answer, and the readings of the profile's points that lie wholly inside."""
+    """Registers (or bits, or bytes) of one answer, and the readings of the profile's points that lie wholly inside."""
 
     registers: tuple[int, ...]
     values: dict[str, Value]
@@ -105,6 +101,43 @@ class Meter:
                 known = [Fraction(number) for number in numbers if number is not None]
                 values[name] = in_digits(sum(known, Fraction(0))) if len(known) == len(parts) else None
         return {name: value for name, value in values.items() if name not in self._parts}
+
+    def place(self, pdu: bytes) -> dict[str, Any]:
+        """Function, address and count of a request."""
+        read = frames.read_of(pdu)
+        return {"fc": pdu[0], "address": read.address if read else None, "count": read.count if read else None}
+
+    def reader(self, pdu: bytes) -> Callable[[int, Alter | None], Reply] | None:
+        """What reads the registers that a request asks for."""
+        read = frames.read_of(pdu)
+        return partial(self.read, read.fc, read.address, read.count) if read else None
+
+    def answered(self, pdu: bytes, reply: Reply) -> bytes:
+        """The PDU that carries registers or bits."""
+        return frames.answer(pdu[0], reply.registers)
+
+    def refusal(self, pdu: bytes, code: int) -> bytes:
+        """An exception."""
+        return frames.exception(pdu[0], code)
+
+    def otherwise(self, pdu: bytes) -> bytes:
+        """The answer to anything but a read of registers."""
+        try:
+            if pdu[0] in frames.READS:
+                raise Refused(ILLEGAL_VALUE)
+            if pdu[0] != identification.FUNCTION:
+                raise Refused(ILLEGAL_FUNCTION)
+            return identification.identify(pdu, self.objects)
+        except Refused as refused:
+            return frames.exception(pdu[0], refused.code)
+
+    def answer(self, unit: int, pdu: bytes) -> frames.ModbusAnswer:
+        """A PDU of this unit."""
+        return frames.ModbusAnswer(unit, pdu)
+
+    def code_of(self, pdu: bytes) -> int | None:
+        """The exception code."""
+        return pdu[1] if pdu[0] & 0x80 else None
 
     def sleeps_at(self, t_ms: int) -> bool:
         """Whether the device is off because its inverter is."""

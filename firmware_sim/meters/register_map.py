@@ -40,7 +40,7 @@ class MeterSpec:
 
     name: str
     profile: Profile
-    address: int
+    address: int | str
     measures: str = "grid"
     serial: str = ""
     plate: Mapping[str, str | int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from firmware_sim.meters.device import Armed, Choice
 from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
 from firmware_sim.plant.model import PlantSpec
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
-from firmware_sim.scenario.schema import BusTable, ChoiceTable, FaultTable, FileTable, MeterTable
+from firmware_sim.scenario.schema import BusTable, ChoiceTable, Dlt645MeterTable, FaultTable, FileTable, MeterTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
 
@@ -67,8 +67,12 @@ def _overridden(table: dict[str, Any], path: Path, seed: int | None, ports: Mapp
         if not mine:
             known = ", ".join(str(b.get("name")) for b in buses)
             raise ScenarioError(str(path), f"--port {name}", "no such bus", f"use one of {known}")
-        mine[0]["port"] = int(port) if port.isdecimal() and mine[0].get("type") in ON_TCP else port
+        numbered = mine[0].get("type") in ON_TCP or isinstance(mine[0].get("port"), int)
+        mine[0]["port"] = int(port) if port.isdecimal() and numbered else port
     return table
+
+
+_MeterTable = MeterTable | Dlt645MeterTable | StationTable
 
 
 class _Check:
@@ -87,10 +91,10 @@ class _Check:
             raise self.refuse(*_explained(error)) from None
         self.unique([(f"bus[{n}].name", bus.name) for n, bus in enumerate(file.bus)])
         served = [(n, bus) for n, bus in enumerate(file.bus) if not isinstance(bus, Hj212Table)]
-        self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in served if bus.port != 0])
-        meters: list[tuple[str, BusTable, MeterTable | StationTable]] = []
+        self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in served if bus.port])
+        meters: list[tuple[str, BusTable, _MeterTable]] = []
         for number, bus in enumerate(file.bus):
-            tables: Sequence[MeterTable | StationTable] = bus.meter
+            tables: Sequence[_MeterTable] = bus.meter
             rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(tables)]
             self.unique([(f"{where}.address", str(meter.address)) for where, _, meter in rows])
             meters += rows
@@ -100,8 +104,13 @@ class _Check:
                 raise self.refuse(
                     f"{where}.address", f"{meter.address} is not a unit address of a serial line", "use 1 to 247"
                 )
-        asked = [meter for _, _, meter in meters if not isinstance(meter, StationTable)]
-        profiles = {meter.name: load_profile(meter.profile, self.path.parent) for meter in asked}
+        asked = [(where, bus, meter) for where, bus, meter in meters if not isinstance(meter, StationTable)]
+        profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in asked}
+        for where, bus, meter in asked:
+            spoken = "dlt645" if profiles[meter.name].protocol == "dlt645" else "modbus"
+            if not bus.type.startswith(spoken):
+                problem = f"{meter.profile} is the profile of a device that does not speak {bus.type}"
+                raise self.refuse(f"{where}.profile", problem, f"use it on a bus of type {spoken}")
         types = {meter.name: bus.type for _, bus, meter in meters}
         faults: dict[str, tuple[Armed, ...]] = {}
         for number, row in enumerate(file.fault):
@@ -135,11 +144,9 @@ class _Check:
         if table.meter not in types:
             raise self.refuse(f"{where}.meter", f"no such meter: {table.meter!r}", _nearest(table.meter, list(types)))
         for choice in choices:
-            if choice.fault.rtu_only and types[table.meter] == "modbus-tcp":
-                problem = f"{choice.kind} is possible on a serial line only"
-                raise self.refuse(f"{where}.kind", problem, "move it to a meter on a serial line")
-            if reason := misfit(choice.kind, types[table.meter]):
-                raise self.refuse(f"{where}.kind", f"{choice.kind}: {reason[0]}", reason[1])
+            bus_type = types[table.meter]
+            if refusal := choice.fault.impossible.get(bus_type) or misfit(choice.kind, bus_type):
+                raise self.refuse(f"{where}.kind", f"{choice.kind}: {refusal[0]}", refusal[1])
         return table.meter, Armed(choices, table.when(), seed)
 
     def split(self, where: str, form: type[_Table], row: dict[str, Any]) -> tuple[_Table, Fault]:
@@ -169,7 +176,9 @@ ONE_OF = "one-of"
 ALL_KINDS = {**KINDS, **LOGGER_KINDS}
 KNOWN = [*ALL_KINDS, ONE_OF]
 SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp"), ("modbus-rtu-over-tcp", "modbus-tcp", "hj212")
-TAGS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "hj212", "noise", "second-master")
+TAGS = (
+    "modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "dlt645", "hj212", "noise", "second-master", "str", "int"
+)  # fmt: skip
 """What pydantic adds to the path of a table that is told from others by its type or kind."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from firmware_sim.errors import WireError
-from firmware_sim.meters.answer_faults import Delivery
+from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Outcome
 
 
@@ -40,16 +40,14 @@ class AnswerLog:
         """
         if self._file is None:
             return
-        asked, read = outcome.asked, outcome.asked.read
+        asked = outcome.asked
         entry = {
             "t_ms": t_ms,
             "at_ms": asked.at_ms,
             "meter": meter,
             "line": bus,
             "unit": asked.unit,
-            "fc": asked.pdu[0],
-            "address": read.address if read else None,
-            "count": read.count if read else None,
+            **asked.place,
             "answer": delivery.data.hex(),
             "exception": outcome.exception,
             "values": delivery.values,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from firmware_sim.clock import SimClock
-from firmware_sim.meters.answer_faults import Delivery
+from firmware_sim.meters.answers import Delivery, Unit
 from firmware_sim.meters.device import Device, Frame, Outcome
 from firmware_sim.wire.answer_log import AnswerLog
 
@@ -19,18 +19,32 @@ class Units:
         clock: the plant's.
         log: where answers are written.
         seed: of what happens on the bus.
+        means: whether a request to an address is for the device of another; None: only for that of the very same.
     """
 
     def __init__(
-        self, bus: str, devices: Mapping[int, Device], clock: SimClock, log: AnswerLog, *, seed: int = 0
+        self,
+        bus: str,
+        devices: Mapping[Unit, Device],
+        clock: SimClock,
+        log: AnswerLog,
+        *,
+        seed: int = 0,
+        means: Callable[[str, str], bool] | None = None,
     ) -> None:
-        self.bus, self.seed = bus, seed
+        self.bus, self.seed, self._means = bus, seed, means
         self._devices, self._clock, self._log = devices, clock, log
 
-    def __contains__(self, unit: int) -> bool:
+    def __contains__(self, unit: Unit) -> bool:
         return unit in self._devices
 
-    def ask(self, unit: int, pdu: bytes, frame: Frame) -> Outcome:
+    def meant(self, asked: Unit) -> list[Unit]:
+        """The devices that a request to this address is for, each by its own address."""
+        if self._means is None:
+            return [asked] if asked in self._devices else []
+        return [unit for unit in self._devices if self._means(str(asked), str(unit))]
+
+    def ask(self, unit: Unit, pdu: bytes, frame: Frame) -> Outcome:
         """What a unit of this bus sends for a request.
 
         Args:
@@ -40,7 +54,7 @@ class Units:
         """
         return self._devices[unit].ask(unit, pdu, self._clock.now_ms(), frame)
 
-    def latency_ms(self, unit: int) -> float:
+    def latency_ms(self, unit: Unit) -> float:
         """How long the unit takes before it answers."""
         return self._devices[unit].meter.spec.latency_ms
 

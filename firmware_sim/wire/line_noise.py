@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Protocol
 
-from firmware_sim.meters import pdu
+from firmware_sim.meters import dlt645_pdu, pdu
 
 
 class Wire(Protocol):
@@ -45,3 +45,19 @@ class SecondMaster:
         """One request of its own."""
         read = bytes([self.fc]) + self.address.to_bytes(2, "big") + self.count.to_bytes(2, "big")
         wire.overhear(pdu.rtu(self.unit, read))
+
+
+@dataclass(frozen=True, slots=True)
+class Dlt645SecondMaster:
+    """Another master that reads the identifier ``di`` of the meter ``unit`` every ``every_ms``."""
+
+    unit: str
+    di: str
+    every_ms: float = 1000
+
+    def strike(self, wire: Wire, rng: random.Random) -> None:
+        """One request of its own."""
+        wire.overhear(dlt645_pdu.frame(self.unit, bytes([dlt645_pdu.READ]) + bytes.fromhex(self.di)[::-1]))
+
+
+Disturbance = Noise | SecondMaster | Dlt645SecondMaster

@@ -1,4 +1,4 @@
-"""Modbus RTU on a pseudo-terminal: a serial line that a gateway opens like any other.
+"""Serial line on a pseudo-terminal, which a gateway opens like any other.
 
 The slave side is closed after the set-up, so that whoever holds it is a real user of the line. Linux then reports a
 permanent hang-up on the master; it is watched edge-triggered, which tells each change once and needs no polling.
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
-from firmware_sim.wire.line_noise import Noise, SecondMaster
-from firmware_sim.wire.rtu_wire import Line, RtuWire
+from firmware_sim.wire.line_noise import Disturbance
+from firmware_sim.wire.rtu_wire import RTU, Frames, Line, RtuWire
 
 
 class RtuBus(RtuWire):
@@ -30,10 +30,18 @@ class RtuBus(RtuWire):
         line: its settings.
         path: of the link.
         disturbances: what else happens on the line.
+        frames: what is spoken on it.
     """
 
-    def __init__(self, units: Units, line: Line, path: Path, disturbances: Sequence[Noise | SecondMaster] = ()) -> None:
-        super().__init__(units, line, disturbances)
+    def __init__(
+        self,
+        units: Units,
+        line: Line,
+        path: Path,
+        disturbances: Sequence[Disturbance] = (),
+        frames: Frames = RTU,
+    ) -> None:
+        super().__init__(units, line, disturbances, frames)
         self.path = path
         self._master = -1
         self._events = select.epoll()

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
-from firmware_sim.wire.line_noise import Noise, SecondMaster
-from firmware_sim.wire.rtu_wire import Line, RtuWire
+from firmware_sim.wire.line_noise import Disturbance
+from firmware_sim.wire.rtu_wire import RTU, Frames, Line, RtuWire
 
 KEPT = 1024
 """Bytes that wait for the next connection."""
@@ -28,6 +28,7 @@ class RtuTcpBus(RtuWire):
         port: 0 takes a free one; the attribute is the real one once it is open.
         disturbances: what else happens on the line.
         closes_behind_answer: each connection ends behind its first answer.
+        frames: what is spoken on the line.
     """
 
     def __init__(
@@ -36,11 +37,12 @@ class RtuTcpBus(RtuWire):
         line: Line,
         host: str,
         port: int,
-        disturbances: Sequence[Noise | SecondMaster] = (),
+        disturbances: Sequence[Disturbance] = (),
         *,
         closes_behind_answer: bool = False,
+        frames: Frames = RTU,
     ) -> None:
-        super().__init__(units, line, disturbances)
+        super().__init__(units, line, disturbances, frames)
         self._closes_behind_answer = closes_behind_answer
         self.host, self.port = host, port
         self.connections: list[asyncio.Transport] = []

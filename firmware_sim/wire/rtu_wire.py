@@ -1,4 +1,4 @@
-"""RTU serial line from the devices' side, for any transport: frames, time on the wire, disturbances.
+"""Serial line from the devices' side, for any transport and any frames: time on the wire, disturbances.
 
 Units answer what they understand; two answers at once wait for each other; silence ends what is no known request.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from firmware_sim.meters import pdu as frames
-from firmware_sim.meters.answer_faults import Delivery
-from firmware_sim.meters.device import Outcome
+from firmware_sim.meters import dlt645_pdu
+from firmware_sim.meters import pdu as modbus
+from firmware_sim.meters.answers import Delivery, Unit
+from firmware_sim.meters.device import Frame, Outcome
 from firmware_sim.wire.bus_devices import Units
-from firmware_sim.wire.line_noise import Noise, SecondMaster
+from firmware_sim.wire.line_noise import Disturbance
 
 MAX_REQUEST = 260
 
@@ -46,6 +48,28 @@ class Line:
         return 3.5 * 11 / self.baudrate if self.baudrate <= 19200 else 0.00175
 
 
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What goes over a line: the frames of one protocol.
+
+    ``request_length``: length of the request that starts the bytes; None: too few to tell; 0: no request is known by
+    them. ``opened``: address and PDU of a whole frame; None when its checksum is wrong. ``frame``: a whole frame of
+    address and PDU.
+    """
+
+    request_length: Callable[[bytes | bytearray], int | None]
+    opened: Callable[[bytes], tuple[Unit, bytes] | None]
+    frame: Frame
+
+
+RTU = Frames(modbus.request_length, modbus.opened, modbus.rtu)
+
+
+def dlt645(wake_up: int) -> Frames:
+    """DL/T 645, whose meters put so many FE before their frames."""
+    return Frames(dlt645_pdu.request_length, dlt645_pdu.opened, partial(dlt645_pdu.frame, wake_up=wake_up))
+
+
 class RtuWire:
     """The line; a bus says how bytes leave it (``_write``), and who is there to hear them.
 
@@ -53,10 +77,13 @@ class RtuWire:
         units: the devices on it.
         line: its settings.
         disturbances: what else happens on it.
+        frames: what is spoken on it.
     """
 
-    def __init__(self, units: Units, line: Line, disturbances: Sequence[Noise | SecondMaster] = ()) -> None:
-        self.units, self.line = units, line
+    def __init__(
+        self, units: Units, line: Line, disturbances: Sequence[Disturbance] = (), frames: Frames = RTU
+    ) -> None:
+        self.units, self.line, self.frames = units, line, frames
         self._disturbances = tuple(disturbances)
         self._received = bytearray()
         self._free_at = 0.0  # loop time at which the wire falls silent
@@ -91,7 +118,7 @@ class RtuWire:
         if self.line.echo:
             self._loop.call_later(self._wire_s(len(data)), self.put, data)
         self._received += data
-        while (length := frames.request_length(self._received)) and len(self._received) >= length:
+        while (length := self.frames.request_length(self._received)) and len(self._received) >= length:
             if not self._take(bytes(self._received[:length])):
                 break
             del self._received[:length]
@@ -101,11 +128,11 @@ class RtuWire:
     def _fell_silent(self) -> None:
         """Silence ends a frame: one of a function that we do not know may be whole, anything else is noise."""
         data = bytes(self._received)
-        if frames.request_length(data) == 0 and len(data) <= MAX_REQUEST:
+        if self.frames.request_length(data) == 0 and len(data) <= MAX_REQUEST:
             self._take(data)
         self._received.clear()
 
-    def _disturb(self, disturbance: Noise | SecondMaster, rng: random.Random) -> None:
+    def _disturb(self, disturbance: Disturbance, rng: random.Random) -> None:
         if self._is_open:
             disturbance.strike(self, rng)
             self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
@@ -123,11 +150,11 @@ class RtuWire:
 
     def _take(self, frame: bytes, marks: tuple[str, ...] = ()) -> bool:
         """Answer a frame; False when its checksum is wrong, and a device then waits for silence."""
-        if len(frame) < 4 or frames.crc(frame[:-2]) != frame[-2:]:
+        if (found := self.frames.opened(frame)) is None:
             return False
-        unit, pdu = frame[0], frame[1:-2]
-        if unit in self.units:
-            outcome = self.units.ask(unit, pdu, frames.rtu)
+        asked, pdu = found
+        for unit in self.units.meant(asked):
+            outcome = self.units.ask(unit, pdu, self.frames.frame)
             outcome = replace(outcome, faults=(*marks, *outcome.faults))
             ready = self._loop.time() + self._wire_s(len(frame)) + self.units.latency_ms(unit) / 1000
             if self.line.emulate:

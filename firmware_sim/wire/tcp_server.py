@@ -6,7 +6,7 @@ import asyncio
 
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu as frames
-from firmware_sim.meters.answer_faults import Delivery
+from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Outcome
 from firmware_sim.wire.bus_devices import Units
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +136,7 @@ class Reload:
             after = load_config(path)
             after.fingerprint()  # takes long, and not in the event loop
             difference(self._in_force.ready.config, after, specs, ())  # what needs a new start needs no further look
-            ready = prepare(after, ours)
+            ready = prepare(after, ours, running=os.getpid())
             line_plan.refuse(path, ready.plans)
             change = difference(self._in_force.ready.config, after, specs, ready.specs)
             return ready, change.with_trust(self._in_force.ready.trust, ready.trust)

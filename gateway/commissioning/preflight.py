@@ -49,7 +49,8 @@ def prepare(
     Args:
         config: the configuration.
         ports_in_use: serial ports that this process has open.
-        running: the pid of the running gateway, whose open ports are not in the way.
+        running: the pid of the running gateway, whose open ports are not in the way; a gateway gives its own for the
+            addresses at which it listens.
         may_be_missing: an adapter that is not plugged in is logged only; its line opens when it appears.
         all_listed: every key must be in the trust file; without it an alarm reports a missing one.
 

@@ -1,4 +1,4 @@
-"""Doctor check of the lines: their serial ports and hosts, and what the running gateway reports of them."""
+"""Doctor check of the lines: serial ports, hosts, listeners, and what the running gateway reports of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from gateway.commissioning import line_specs
 from gateway.doctor.check import CheckContext, Finding, at_once, connect, error_message
 from gateway.errors import GatewayError
-from gateway.fieldbus.open_line import holds
+from gateway.fieldbus.open_line import check_port, holds
 from gateway.fieldbus.wire import serial_port
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
+from gateway.process import tcp_table
 
 
 def ports(case: CheckContext) -> Iterator[Finding]:
@@ -27,6 +28,8 @@ def ports(case: CheckContext) -> Iterator[Finding]:
 
 def _port(case: CheckContext, spec: LineSpec) -> Finding:
     name = f"line {spec.name}"
+    if spec.listen is not None:
+        return _listener(case, name, spec, *spec.listen)
     if spec.port is None:
         return _host(case, name, spec)
     if holds(case.pid, spec):
@@ -40,6 +43,23 @@ def _port(case: CheckContext, spec: LineSpec) -> Finding:
     if warning := serial_port.warning(spec.port):
         return Finding(name, "warn", Message("port-with-warning", found=found, warning=warning))
     return Finding(name, "ok", found)
+
+
+def _listener(case: CheckContext, name: str, spec: LineSpec, host: str, port: int) -> Finding:
+    where, pid = spec.where, case.pid or 0
+    if case.pid is None:
+        try:
+            check_port(spec)
+        except GatewayError as error:
+            return Finding(name, "bad", error_message(error))
+        return Finding(name, "ok", Message("listener-free", where=where))
+    if not holds(pid, spec):
+        return Finding(name, "bad", Message("listener-not-open", where=where, pid=pid))
+    peers = tcp_table.connected(host, port)
+    if not peers:
+        return Finding(name, "warn", Message("listener-alone", where=where, pid=pid))
+    message = Message("listener-connected", where=where, pid=pid, peers=tuple(peers))
+    return Finding(name, "ok", message, {"connected": peers})
 
 
 def _host(case: CheckContext, name: str, spec: LineSpec) -> Finding:

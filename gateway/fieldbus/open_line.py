@@ -1,4 +1,4 @@
-"""Opening of a line: serial port, RTU over TCP, or Modbus TCP; and whether its serial port can be opened."""
+"""Opening of a line: serial port, RTU over TCP, or Modbus TCP; and whether its port can be opened here."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from gateway.fieldbus.wire.errors import not_connected
 from gateway.fieldbus.wire.framing import Framing
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Link, Witness
+from gateway.fieldbus.wire.listener import listening_socket
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
+from gateway.process import tcp_table
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -127,10 +129,13 @@ async def _device_server(spec: LineSpec) -> stream_link.Port:
 
 
 def check_port(spec: LineSpec) -> None:
-    """PortError when the line's serial port is missing, not permitted or held by another process.
+    """PortError when the line's serial port is missing, not permitted or held by another process, or when nothing can
+    listen at its address.
 
-    A name that may move to another adapter is only a warning. Network lines are not tried: they may come up later.
+    A name that may move to another adapter is only a warning. Hosts are not tried: they may come up later.
     """
+    if spec.listen is not None:
+        listening_socket(*spec.listen).close()
     if spec.port is None:
         return
     serial_port.check(spec.port)
@@ -139,7 +144,9 @@ def check_port(spec: LineSpec) -> None:
 
 
 def holds(pid: int | None, spec: LineSpec) -> bool:
-    """Whether this process has the line's serial port open."""
-    if pid is None or spec.port is None:
+    """Whether this process has the line's serial port open, or listens at its address."""
+    if pid is None:
         return False
-    return any(holder.pid == pid for holder in serial_port.holders(spec.port))
+    if spec.listen is not None:
+        return tcp_table.listens(pid, *spec.listen)
+    return spec.port is not None and any(holder.pid == pid for holder in serial_port.holders(spec.port))

@@ -23,6 +23,9 @@ from firmware_sim.scenario.load import ALL_KINDS, KNOWN, load_scenario
 from firmware_sim.scenario.schema import (
     BatteryTable,
     ChoiceTable,
+    Dlt645MasterTable,
+    Dlt645MeterTable,
+    Dlt645Table,
     FaultTable,
     FileTable,
     MeterTable,
@@ -235,6 +238,9 @@ def test_the_documentation_names_every_key_fault_and_quantity() -> None:
         ChoiceTable,
         NoiseTable,
         SecondMasterTable,
+        Dlt645Table,
+        Dlt645MeterTable,
+        Dlt645MasterTable,
         Hj212Table,
         StationTable,
     )

@@ -10,7 +10,8 @@ import pytest
 
 from firmware_sim.meters import sunspec_map
 from firmware_sim.meters.identification import identify
-from firmware_sim.meters.register_image import Meter, Refused
+from firmware_sim.meters.pdu import Refused
+from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec, Mismatch
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.plant.quantities import QUANTITIES, Scene

@@ -14,7 +14,7 @@ from pymodbus.client import AsyncModbusSerialClient
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu
-from firmware_sim.meters.answer_faults import Delivery
+from firmware_sim.meters.answers import Delivery
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units

@@ -30,6 +30,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "config": {"devices"},
         "fieldbus.wire": {"devices"},
         "fieldbus.modbus": {"devices", "fieldbus.wire"},
+        "fieldbus.dlt645": {"fieldbus.wire"},
         "fieldbus.hj212": {"devices", "fieldbus.wire"},
         "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus"},
         "fieldbus.listening": {"devices", "fieldbus.wire", "fieldbus"},

@@ -73,7 +73,11 @@ class Splitter:
         if not self._held:
             return None
         head = _HEAD.match(self._held)
-        return self._damaged("unended", int(head[1]) if head else None)
+        damaged = self._damaged("unended", int(head[1]) if head else None)
+        if not self._found_again():  # what comes behind a silence begins anew
+            self._held.clear()
+            self._lost = False
+        return damaged
 
     def take(self) -> Whole | Damaged | None:
         """The next packet that is whole or known to be damaged; None: more bytes are needed."""

@@ -50,7 +50,7 @@ class PortError(FieldbusError):
 
 
 class PortMissing(PortError):
-    """There is no such port now: an adapter that is not plugged in."""
+    """There is no such port now: an adapter that is not plugged in, an address that this machine has not yet."""
 
 
 class LineDown(FieldbusError):

@@ -112,9 +112,10 @@ class KeyTable:
         return None if sent is None else max(0.0, arrived - sent[1])
 
     def own_question(self, frame: bytes, key: Key, arrived: float) -> bool:
-        """We sent this very frame, which asks for that key, within its answer life before ``arrived``."""
+        """We sent this very frame, which asks for that key, within its answer life before ``arrived``; a preamble has
+        been taken off it."""
         question, at = self._sent.get(key, (None, -math.inf))
-        return question is not None and question.frame == frame and arrived - at < self.life(key[0], at)
+        return question is not None and question.frame.endswith(frame) and arrived - at < self.life(key[0], at)
 
     def use(self, key: Key, now: float) -> None:
         """The key is or was on the wire at ``now``: asked, answered or seen."""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from gateway.fieldbus.wire.errors import PortError
+from gateway.fieldbus.wire.errors import PortError, PortMissing
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
@@ -35,6 +35,8 @@ def listening_socket(host: str, tcp_port: int) -> socket.socket:
             raise PortError(where, Message("listen-in-use")) from None
         if error.errno == errno.EACCES:
             raise PortError(where, Message("listen-not-permitted")) from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise PortMissing(where, Message("listen-no-address")) from None
         raise PortError(where, Message("listen-failed", error=os_error(error))) from None
     return listener
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -368,6 +370,21 @@ def test_a_serial_port_that_another_process_holds_is_named_with_its_holder(
         assert str(port) in err
     finally:
         holder.communicate()
+
+
+def test_an_address_where_another_process_listens_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    head, _, rest = path.read_text().partition('[[bus]]\nname = "inverters"')
+    text = head.partition("# One [[bus]]")[0] + '[[bus]]\nname = "inverters"' + rest
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{other.getsockname()[1]}"'
+        path.write_text(text.replace('type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 5020', wire))
+        code, _, err = meterseal("check", path)
+        assert (code, "another process listens there" in err, "set another port: listen of this bus" in err) == (
+            2, True, True,
+        ), err  # fmt: skip
+        demand_refused_by_run(path, "another process listens there")
+    assert prepare(load_config(path), running=os.getpid()).specs[0].listen is not None
 
 
 def test_init_overwrites_nothing(tmp_path: Path) -> None:

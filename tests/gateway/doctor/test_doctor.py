@@ -285,6 +285,28 @@ def test_folders_that_others_may_write(loaded: Config) -> None:
     assert results(permissions.permissions(case(loaded))) == [("permissions", "bad")]
 
 
+def test_a_line_on_which_devices_connect(loaded: Config) -> None:
+    port = free_port()
+    wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{port}"'
+    listening = load_with(loaded, 'type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 5020', wire)
+    (_, free) = ports.ports(case(listening))
+    assert (free.result, "is free; devices can connect once" in free.text) == ("ok", True)
+    (_, closed) = ports.ports(case(listening, pid=os.getpid()))
+    assert (closed.result, "is not open in the gateway" in closed.text) == ("bad", True)
+    with socket.create_server(("127.0.0.1", port)):
+        (_, held) = ports.ports(case(listening))
+        assert (held.result, "another process listens there" in held.text) == ("bad", True)
+        (_, alone) = ports.ports(case(listening, pid=os.getpid()))
+        assert (alone.result, "nobody is connected" in alone.text) == ("warn", True)
+        assert f"port 127.0.0.1:{port} in the DTU" in alone.way_out
+        with socket.create_connection(("127.0.0.1", port)):
+            (_, connected) = ports.ports(case(listening, pid=os.getpid()))
+            assert (connected.result, connected.facts) == ("ok", {"connected": ["127.0.0.1"]})
+    elsewhere = load_with(listening, f'"127.0.0.1:{port}"', f'"192.0.2.1:{port}"\nfrom = ["192.0.2.0/24"]')
+    (_, lost) = ports.ports(case(elsewhere))
+    assert (lost.result, "this machine has no such address now" in lost.text) == ("bad", True)
+
+
 def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Path]) -> None:
     closed = f"port = {free_port()}"
     loaded = load_with(loaded, "port = 5020", closed)

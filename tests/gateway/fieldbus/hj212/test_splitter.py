@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,19 @@ def test_what_does_not_end_is_given_up_and_what_it_swallowed_is_read() -> None:
     assert told([one for one in [splitter.take()] if one]) == ["noise"]
     assert splitter.pending
     assert splitter.give_up() is None
+    assert not splitter.pending
+    splitter.feed(ONE)
+    assert splitter.take() == Whole(ONE[6:-6])
+
+
+@pytest.mark.parametrize("noise", [b"noise", b"##9000 a head alone", b"noise\r\n more", b"##0033\r\n\xff\r\n"])
+def test_one_silence_is_enough_where_no_other_packet_has_begun(noise: bytes) -> None:
+    splitter = Splitter()
+    splitter.feed(noise)
+    while splitter.take():
+        pass
+    splitter.give_up()
+    assert splitter.take() is None
     assert not splitter.pending
     splitter.feed(ONE)
     assert splitter.take() == Whole(ONE[6:-6])

@@ -1,0 +1,77 @@
+"""Answers of a device as faults see them: who and what, the values shown in it, and the bytes that leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware_sim.meters.packing import Value
+
+Unit = int | str
+"""A Modbus unit, a DL/T 645 address."""
+
+
+class Answer(Protocol):
+    """Who answers, and what, in the words of the device's protocol. Frozen; equal if the same."""
+
+    @property
+    def unit(self) -> Unit:
+        """Who."""
+
+    @property
+    def pdu(self) -> bytes:
+        """What."""
+
+    def saying(self, pdu: bytes) -> Answer:
+        """The same device's other answer."""
+
+    def refused(self, request: bytes, code: int) -> Answer:
+        """The refusal of the request."""
+
+    def refused_another(self, request: bytes, code: int) -> Answer:
+        """The refusal of what was not asked."""
+
+    def from_another(self) -> Answer:
+        """The same under the next address."""
+
+    def of_another_function(self) -> Answer:
+        """The same, named as the answer to another function."""
+
+    def of_another_place(self) -> Answer:
+        """The same, named as what stands at the next place."""
+
+    def resized(self, registers: int) -> Answer:
+        """The same with so many registers (of two bytes) more or, below 0, fewer."""
+
+    def miscounted(self) -> Answer:
+        """The same with a byte count that disagrees with its bytes."""
+
+
+class Place(Protocol):
+    """A point as the device lays it out, where it shows its value."""
+
+    @property
+    def name(self) -> str | None:
+        """The profile's point."""
+
+    @property
+    def kind(self) -> str:
+        """``gauge``, ``counter``, ``clock`` …"""
+
+    @property
+    def type(self) -> str:
+        """``string`` where it shows a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Bytes that go onto the wire ``after_ms`` the device is ready, whole or in pieces of ``piece`` bytes.
+
+    ``values`` are the readings that a right reader takes from them: none when a fault made them unreadable.
+    """
+
+    after_ms: float
+    data: bytes
+    values: dict[str, Value]
+    piece: int = 0
+    gap_ms: float = 0.0
