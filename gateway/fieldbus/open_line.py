@@ -14,12 +14,11 @@ from gateway.fieldbus.wire import serial_port, stream_link
 from gateway.fieldbus.wire.acceptor import Dialed
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import not_connected
-from gateway.fieldbus.wire.framing import Framing
+from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Link, Witness
 from gateway.fieldbus.wire.listener import listening_socket
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
-from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
 from gateway.process import tcp_table
 
 log = logging.getLogger("meterseal.fieldbus")

@@ -13,9 +13,9 @@ import socket
 from collections.abc import Sequence
 
 from gateway.fieldbus.wire.errors import Unreachable
+from gateway.fieldbus.wire.framing import Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.listener import listening_socket, within
-from gateway.fieldbus.wire.texts import Texts
 from gateway.messages.message import Message
 
 log = logging.getLogger("meterseal.fieldbus")
