@@ -118,6 +118,16 @@ class Faster(Fault):
     by: Annotated[int, Field(ge=2, le=60)] = 2
 
 
+def acts_on_message(fault: Fault) -> bool:
+    """It acts when a message is made, and so on each of its packets."""
+    return not acts_on_packet(fault) and not isinstance(fault, Offline | Faster)
+
+
+def acts_on_packet(fault: Fault) -> bool:
+    """It acts on a packet when it is sent."""
+    return type(fault).send is not Fault.send
+
+
 def _with(delivery: Delivery, where: slice, number: int, form: bytes) -> Delivery:
     data = bytearray(delivery.data)
     data[where] = form % number

@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Armed
 from firmware_sim.meters.emission_station import Station
-from firmware_sim.meters.logger_faults import Faster, Offline
+from firmware_sim.meters.logger_faults import Offline, acts_on_message, acts_on_packet
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.hj212_messages import Manners, Message, Messages, Struck, on, strike, to_local, written
 from firmware_sim.wire.hj212_packets import VERSION_2017, WANTS_ANSWER, Inbox, Packet
@@ -194,10 +195,14 @@ class Logger:
         return written(self._last_qn_ms)
 
     def _send(self, packet: Packet, message: Message | None, attempt: int, struck: Struck) -> None:
-        deliveries = [Delivery(0.0, packet.frame(), dict(packet.values()))]
+        frame, values = packet.frame(), dict(packet.values())
+        deliveries = [Delivery(0.0, frame, dict(values))]
         for choice, rng in struck:
             deliveries = choice.fault.send(deliveries, rng) if choice.fault.hears(self._clock.now_ms()) else []
-        kinds = [choice.kind for choice, _ in struck if not isinstance(choice.fault, Offline | Faster)]
+        deliveries = [replace(d, values=dict(values)) if d.data.startswith(frame) else d for d in deliveries]
+        made = [choice for choice, _ in message.struck] if message else []
+        kinds = [choice.kind for choice in made if acts_on_message(choice.fault)]
+        kinds += [choice.kind for choice, _ in struck if acts_on_packet(choice.fault)]
         entry = {
             "at_ms": message.at_ms if message else self._clock.now_ms(),
             "meter": self._spec.name,

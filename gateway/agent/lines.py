@@ -129,6 +129,10 @@ class LineSet:
         lines = {name: line for name, line in self._lines.items() if isinstance(line, ListenLine)}
         return {name: {**line.facts.as_json(), "messages": line.messages()} for name, line in lines.items()}
 
+    def refused(self) -> dict[str, Any]:
+        """Of each line that is listened to: what it refused last."""
+        return {name: line.facts.refusals() for name, line in self._lines.items() if isinstance(line, ListenLine)}
+
     def _open(self, specs: Iterable[LineSpec], anchor_ms: int | None, from_ms: int | None = None) -> None:
         """Begin lines anew. ``anchor_ms``: of their schedules, None: that of before. An endpoint that was none of ours
         may have been asked until now."""
