@@ -218,12 +218,16 @@ class _Meter:
         return flags | validation.freshness(self._profile, self._witness, blocks[-1].completed_ms)
 
     def _raised(self, decoded: _DecodedPoll) -> dict[str, int]:
-        """What values are flagged with by others: a status, a broken signal, a ratio that has changed."""
+        """What values are flagged with besides: by the source itself, a status, a broken signal, a ratio that has
+        changed."""
         points = [point for block in decoded.blocks for point in block.form.raising]
         raised: dict[str, int] = {}
         if points:
             values = {n: v for b in decoded.blocks for n, v in zip(b.form.names, b.contents, strict=True)}
             raised = validation.raised(points, values)
+        for block in decoded.blocks:
+            for name, said in zip(block.form.names, block.form.decoder.flags(block.split), strict=False):
+                raised[name] = raised.get(name, 0) | said
         if not decoded.faulty and not self._ratios.affected:
             return raised
         for names, flag in ((decoded.faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
@@ -251,6 +255,9 @@ class _Meter:
         for (point, earns), content in zip(block.form.rows, block.contents, strict=True):
             name, own = point.name, flags | raised.get(point.name, 0)
             if name in self._hidden:
+                continue
+            if content is None and own & Quality.NOT_FOUND:  # the device has no such value: there is none to decode
+                yield Value(name, None, point.unit, own, at_ms - time_ms)
                 continue
             if not earns:
                 absent = validation.none_flag(point, own) if content is None else 0

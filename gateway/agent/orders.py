@@ -50,6 +50,7 @@ class Orders(Mapping[str, Order]):
             "accept": self._accept,
             "registers": self._registers,
             "health": self._health,
+            "refused": self._refused,
             **orders(board),
             "preview": reload.preview,
             "reload": reload.reload,
@@ -138,6 +139,9 @@ class Orders(Mapping[str, Order]):
         active = [row.as_json() for row in self._board.listed() if row.active]
         lines = {"closing": self._lines.closing(), "listening": self._lines.listening()}
         return self._recorder.health() | {"configuration": self._reload.health(), "alarms": active, **lines}
+
+    async def _refused(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"refused": self._lines.refused()}
 
     async def _feed(self, order: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self._feeds.facts(order["order"].removeprefix(FEED)))

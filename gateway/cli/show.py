@@ -17,11 +17,19 @@ from gateway.status import collect
 
 @click.command()
 @CONFIG
+@click.option("--refused", is_flag=True, help="Show the packets that listening buses refused last.")
 @JSON
-def status(config_path: Path, as_json: bool) -> None:
-    """Show meters, buffer, batches, ledgers and problems. Exit code 1 if there is a problem."""
+def status(config_path: Path, refused: bool, as_json: bool) -> None:
+    """Show meters, buffer, batches, ledgers and problems. Exit code 1 if there is a problem.
+
+    With --refused show instead, from the running gateway, the last hundred packets that each bus on which loggers
+    connect has refused: why, and the length and check value that they gave and that were found.
+    """
     from gateway.cli.status_view import print_status
 
+    if refused:
+        _show_refused(config_path, as_json)
+        return
     config, store = open_store(config_path)
     found = collect.collect(config, store, int(time.time() * 1000), *collect.ask(config))
     if as_json:
@@ -29,6 +37,17 @@ def status(config_path: Path, as_json: bool) -> None:
     else:
         print_status(out, found)
     sys.exit(1 if found.problems() else 0)
+
+
+def _show_refused(config_path: Path, as_json: bool) -> None:
+    from gateway.cli.refused_view import print_refused
+    from gateway.process import control_socket
+
+    found = control_socket.give(load_config(config_path).data, "refused")
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        print_refused(out, found["refused"])
 
 
 @click.command()
@@ -73,7 +92,8 @@ def profiles(name: str | None) -> None:
         out.print(table)
         return
     profile = load_profile(name)
-    out.print(f"{profile.vendor} {profile.device} ({profile.protocol}), usually at address {profile.default_address}")
+    usually = f", usually at address {profile.default_address}" if profile.protocol in ("modbus", "sunspec") else ""
+    out.print(f"{profile.vendor} {profile.device} ({profile.protocol}){usually}")
     out.print(f"SHA-256 of its decoding: {decoding_hash(profile).hex()}", soft_wrap=True)
     table = Table("point", "place", "type", "unit", "kind", "recorded", box=None)
     for p in profile.points:

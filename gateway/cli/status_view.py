@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.refused_view import listener_lines
 from gateway.messages.languages import fix_in_language, in_language
 from gateway.status.status import FeedStatus, MeterStatus, Status
 from ledger_client.times import rfc3339_ms
@@ -43,6 +44,8 @@ def _lines(status: Status) -> Iterator[str]:
     """The lines between the meters and the problems."""
     problems, waits = status.problems(), status.recording.sealing_waits
     yield from (in_language(closing.said, "en") for closing in status.closing)
+    for listener in status.listening:
+        yield from listener_lines(listener)
     totals = status.totals
     yield (
         f"{totals.records} records ({totals.readings} readings), {totals.batches} batches, "

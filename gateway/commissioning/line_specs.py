@@ -9,9 +9,9 @@ from gateway.config.model import Config
 from gateway.config.place import daily_hours
 from gateway.config.serial_settings import serial_settings
 from gateway.config.wire_texts import network, sent_bytes, source_zone
-from gateway.devices.night import Night
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.wire.line_spec import CLOCK_LIMIT_MS, LineSpec, MeterSpec
+from gateway.night import Night
 
 CHINA = timezone(timedelta(hours=8))
 """The only zone of the country that HJ 212 is a standard of."""

@@ -7,8 +7,10 @@ What asks about a point of any protocol (counters, metrics, plans) asks its plac
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from ledger_client.formats.senml import Number
@@ -101,19 +103,27 @@ class Registers:
         return last_digit(value)
 
 
+_FORMAT = re.compile(
+    r"(?P<before>(?:--)*)"
+    r"(?:(?P<digits>X+(?:\.X+)?)|(?P<number>N+)|(?P<clock>(?:YY|MM|DD|WW|hh|mm|ss)+)|(?P<bits>(?:HH)+)|(?P<chars>A+))"
+    r"(?P<after>(?:--)*)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """A value of DL/T 645: behind the data identifier ``di`` (8 hexadecimal digits, DI3 first), in ``format``.
 
     ``part``: the place among the values of a block identifier, from 1; 0: the identifier holds this value alone.
+    ``format`` has a sign for each digit, the highest first: ``XXXXXX.XX`` a number, ``NNNNNNNNNNNN`` digits that are a
+    name, ``YYMMDDWW`` or ``hhmmss`` a clock, ``HHHH`` bits; and ``A`` for each character of a text. ``--`` is a byte of
+    something else, before or behind: ``XX.XXXX----------`` is a demand without its time.
     """
 
     di: str
     format: str
     part: int = 0
     signed: bool = False
-
-    form: ClassVar[Form] = "whole"
     words: ClassVar[int] = 1
 
     @property
@@ -127,18 +137,54 @@ class Identifier:
         return self.format
 
     @property
+    def form(self) -> Form:
+        """What its bytes say."""
+        found = _written(self.format)
+        return "whole" if found["digits"] else "flags" if found["bits"] else "text"
+
+    @property
+    def is_ascii(self) -> bool:
+        """Its bytes are characters."""
+        return bool(_written(self.format)["chars"])
+
+    @property
+    def field(self) -> tuple[int, int]:
+        """Its first byte of an item, and the first one behind it; the lowest comes first."""
+        found = _written(self.format)
+        digits = "".join(found[key] for key in ("digits", "number", "clock", "bits")).replace(".", "")
+        first = len(found["before"]) // 2
+        return first, first + len(found["chars"]) + (len(digits) + 1) // 2
+
+    @property
+    def size(self) -> int:
+        """Bytes of one item."""
+        return self.field[1] + len(_written(self.format)["after"]) // 2
+
+    @property
     def room(self) -> int | None:
         """How many numbers its digits have; None where the first bit is the sign."""
-        return None if self.signed else int(10 ** sum(c in "XN" for c in self.format))
+        return None if self.signed else int(10 ** self.format.count("X"))
 
     @property
     def exponent(self) -> int:
         """The power of ten of its last digit."""
-        return -len(self.format.partition(".")[2])
+        return -len(_written(self.format)["digits"].partition(".")[2])
 
     def last_place(self, value: Number) -> float:
         """What its last digit is worth."""
         return last_digit(value)
+
+
+def is_format(text: str) -> bool:
+    """Whether it is the format of an ``Identifier``."""
+    return _FORMAT.fullmatch(text) is not None
+
+
+@lru_cache(256)
+def _written(text: str) -> dict[str, str]:
+    found = _FORMAT.fullmatch(text)
+    assert found, f"{text} is no format"
+    return {key: part or "" for key, part in found.groupdict().items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,8 @@ class Profile:
     kind_unsaid: tuple[str, ...] = field(default=(), compare=False)
     """Gauges in a unit that is mostly that of counters, whose kind the file does not say."""
     protocol: str = "modbus"
+    message: str | None = None
+    """The kind of message that a device pushes and its points stand in: of HJ 212 the command, such as 2011."""
     default_address: int = 1
     serial: Serial | None = None
     max_registers: int = MAX_REGISTERS

@@ -34,7 +34,7 @@ from gateway.devices.profile_keys import (
     list_of,
 )
 from gateway.devices.profile_rules import check
-from gateway.devices.units import COUNTED
+from gateway.devices.scaling import COUNTED
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.formats.checks import is_name

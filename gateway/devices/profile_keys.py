@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.devices.places import TYPES
 from gateway.devices.points import FACTORS, KINDS, MAX_BITS, MAX_REGISTERS, Ratio, SignalLine
-from gateway.devices.units import CONVERSIONS
+from gateway.devices.scaling import CONVERSIONS
 from gateway.messages.message import Message
 
 

@@ -14,8 +14,8 @@ from gateway.devices.points import (
     Profile,
     nearest,
 )
+from gateway.devices.scaling import line_to_write
 from gateway.devices.scaling_rules import Refuse, check_scaling, measures
-from gateway.devices.units import line_to_write
 from gateway.messages.message import Message
 from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
 

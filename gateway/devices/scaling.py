@@ -2,6 +2,9 @@
 
 The order is that of docs/profiles.md: bytes, byte order, word order, type, code for no value, bits, sign, scale and
 factor, ratios, power of ten, unit, line or offset. A step without a value gives none.
+
+SenML's own units are in RFC 8428 and RFC 8798; those that it does not have become recorded ones by exact factors:
+1 m3/h = 1/3600 m3/s, 1 MJ = 5/18 kWh, K and degF by their definitions (BIPM SI brochure; NIST SP 811).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from gateway.devices.points import FACTORS, UNRECORDED, Point, Ratio
-from gateway.devices.units import CONVERSIONS
+from gateway.messages.message import Message
 
 Scales = Mapping[tuple[int | None, str], int | Fraction]
 """Values of scale points by model and name; those of ``sunssf`` are whole numbers."""
@@ -24,6 +27,63 @@ EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
 DIGITS = Context(prec=18, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 """Of a scaled integer: the mantissa of 64 bits holds them."""
 _IEEE = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
+
+
+Conversion = tuple[Fraction, Fraction]
+"""Value in the recorded unit = number × the first + the second."""
+
+NORMAL = "_n"
+"""End of the names of points at normal conditions: SenML cannot say so in a unit."""
+
+_FACTORS: dict[str, dict[str, Fraction]] = {
+    "m3/h": {"m3/s": Fraction(1, 3600)},
+    "l/min": {"m3/s": Fraction(1, 60_000)},
+    "l/h": {"m3/s": Fraction(1, 3_600_000)},
+    "L": {"l": Fraction(1), "m3": Fraction(1, 1000)},
+    "bar": {"Pa": Fraction(100_000), "hPa": Fraction(1000)},
+    "MPa": {"Pa": Fraction(1_000_000), "hPa": Fraction(10_000)},
+    "kPa": {"Pa": Fraction(1000), "hPa": Fraction(10)},
+    "GJ": {"kWh": Fraction(2500, 9)},
+    "MJ": {"kWh": Fraction(5, 18)},
+    "MWh": {"kWh": Fraction(1000)},
+    "MW": {"kW": Fraction(1000)},
+    "Mvarh": {"kvarh": Fraction(1000)},
+    "Mvar": {"kvar": Fraction(1000)},
+    "t": {"kg": Fraction(1000)},
+    "g": {"kg": Fraction(1, 1000)},
+    "mg/m3": {"ug/m3": Fraction(1000)},
+    "g/m3": {"ug/m3": Fraction(1_000_000)},
+    "%": {"/100": Fraction(1)},
+    "vol%": {"/100": Fraction(1)},
+    "%O2": {"/100": Fraction(1)},
+    "Nm3": {"m3": Fraction(1)},
+    "Nm3/h": {"m3/s": Fraction(1, 3600)},
+    "mg/Nm3": {"ug/m3": Fraction(1000)},
+}
+_TEMPERATURES: dict[str, Conversion] = {
+    "degF": (Fraction(5, 9), Fraction(-160, 9)),
+    "K": (Fraction(1), Fraction(-27315, 100)),
+}
+CONVERSIONS: dict[str, dict[str, Conversion]] = {
+    **{unit: {to: (factor, Fraction(0)) for to, factor in ways.items()} for unit, ways in _FACTORS.items()},
+    **{unit: {"Cel": conversion} for unit, conversion in _TEMPERATURES.items()},
+}
+"""For each ``from_unit`` the units that it can be recorded in."""
+
+NORMAL_UNITS = ("Nm3", "Nm3/h", "mg/Nm3")
+COUNTED = ("Wh", "kWh", "varh", "kvarh", "VAh", "kVAh", "m3", "l", "kg")
+"""Units of which most points are counters, and some are not: their kind must be said."""
+
+
+def line_to_write(unit: str) -> Message | None:
+    """What a profile says in place of a unit that SenML does not have; None if it is not known here."""
+    ways = CONVERSIONS.get(unit)
+    if ways is None:
+        return None
+    to = next(iter(ways))
+    if unit in NORMAL_UNITS:
+        return Message("profile-write-unit-and-name", unit_new=to, unit_old=unit, suffix=NORMAL)
+    return Message("profile-write-unit", unit_new=to, unit_old=unit)
 
 
 def recorded(value: Fraction) -> int | Decimal:
@@ -86,6 +146,39 @@ def quantum(point: Point) -> Fraction:
     return size * CONVERSIONS[point.from_unit][str(point.unit)][0] if point.from_unit else size
 
 
+class Scaling:
+    """From the number that a device writes out (digits, a text) to the recorded one, prepared once for a point.
+    ``factors``: the meter's configured ``ct`` and ``pt``."""
+
+    def __init__(self, point: Point, factors: Mapping[str, Ratio]) -> None:
+        self._missing = any(name not in factors for name in point.factor_from)
+        self._times, self._plus = multiplier(point, factors), added(point)
+        self._exponent = None if self._plus else power_of_ten(self._times)
+
+    def content(self, number: int | Decimal) -> int | Decimal | None:
+        """The value to record: with the digits of ``number`` wherever only the decimal point moves. None: a ratio is
+        not configured."""
+        if self._missing:
+            return None
+        if self._exponent is None:
+            return recorded(Fraction(number) * self._times + self._plus)
+        return EXACT.scaleb(Decimal(number), Decimal(self._exponent)) if self._exponent else number
+
+
+def multiplier(point: Point, factors: Mapping[str, Ratio]) -> Fraction:
+    """What the raw number of a point is multiplied with, as far as profile and configuration say it."""
+    times = quantum(point) * (1 if (point.factor or 1) > 0 else -1)
+    for name in point.factor_from:
+        times *= Fraction(factors.get(name, 1))
+    return times
+
+
+def added(point: Point) -> Fraction:
+    """What is added to the product."""
+    plus = CONVERSIONS[point.from_unit][str(point.unit)][1] if point.from_unit else Fraction(0)
+    return plus + Fraction(point.offset or 0)
+
+
 class Steps:
     """The steps of one point, prepared once. ``factors``: the meter's configured ``ct`` and ``pt``."""
 
@@ -99,12 +192,7 @@ class Steps:
         self.is_float: bool = point.type in _IEEE or any(part.is_float for part, _, _ in self._parts)
         self._ratios = [(point.model, name) for name in point.factor_from if name not in FACTORS]
         self._missing = any(name in FACTORS and name not in factors for name in point.factor_from)
-        self._times = quantum(point) * (1 if (point.factor or 1) > 0 else -1)
-        for name in point.factor_from:
-            self._times *= Fraction(factors.get(name, 1))
-        plus = CONVERSIONS[point.from_unit][str(point.unit)][1] if point.from_unit else Fraction(0)
-        self._plus = plus + Fraction(point.offset or 0)
-
+        self._times, self._plus = multiplier(point, factors), added(point)
         self._keeps_digits = not (self.is_float or self._plus or self._parts or point.span)
 
     def content(self, data: bytes, scales: Scales) -> int | float | Decimal | None:

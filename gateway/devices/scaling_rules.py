@@ -9,7 +9,7 @@ from fractions import Fraction
 from gateway.devices.places import SUM
 from gateway.devices.points import FACTORS, Point, Profile, ProfileError, nearest
 from gateway.devices.read_plan import readable_spans
-from gateway.devices.units import CONVERSIONS, NORMAL, NORMAL_UNITS
+from gateway.devices.scaling import CONVERSIONS, NORMAL, NORMAL_UNITS
 from gateway.messages.message import Message
 
 Refuse = Callable[[str, Message], ProfileError]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from gateway.devices.night import Night
 from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.wire.line_spec import MeterSpec
 from gateway.messages.message import Message
+from gateway.night import Night
 
 NEARLY_NONE = 0.01
 """Below this share of its greatest power a device is about to sleep."""

@@ -13,6 +13,7 @@ from gateway.errors import ConfigError, StoreError
 from gateway.messages.languages import said_in
 from gateway.messages.message import Message
 from gateway.process import control_socket, instance_lock
+from gateway.status.listeners import ListenerStatus
 from gateway.status.readings import parsed_body, recorded_values
 from gateway.status.status import (
     ClosingLine,
@@ -83,6 +84,7 @@ def collect(
         repairs=_repairs(store),
         restored=_restored(store),
         dashboard=_dashboard(config),
+        listening=[ListenerStatus.of(*line) for line in (health or {}).get("listening", {}).items()],
     )
 
 

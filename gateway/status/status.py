@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
+from gateway.status.listeners import ListenerStatus
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
 from gateway.storage.rows import Batch
@@ -196,7 +197,8 @@ class Status:
 
     ``pid``: the process that runs, if one does. ``forecast``: the room that is left. ``unsealed``: records that no
     batch holds yet. ``repairs``, ``conflicts``: damaged databases and equivocations.
-    ``closing``, ``alarms``: while it runs. ``asked_feeds``: the running gateway was asked about its feeds.
+    ``closing``, ``listening``, ``alarms``: while it runs. ``asked_feeds``: the running gateway was asked about its
+    feeds.
     """
 
     gateway: str
@@ -218,6 +220,7 @@ class Status:
     repairs: Sequence[Said]
     restored: Restored | None
     dashboard: DashboardStatus | None
+    listening: Sequence[ListenerStatus] = ()
 
     @property
     def running(self) -> bool:
@@ -258,6 +261,7 @@ class Status:
             "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
             "meters": [meter.as_json() for meter in self.meters],
             "closing": [line.as_json() for line in self.closing],
+            "listening": [line.as_json() for line in self.listening],
             "ledgers": [ledger.as_json() for ledger in self.ledgers],
             "feeds": [feed.as_json() for feed in self.feeds],
             "alarms": [alarm.as_json() for alarm in self.alarms],

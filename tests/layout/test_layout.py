@@ -33,7 +33,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "fieldbus.dlt645": {"fieldbus.wire"},
         "fieldbus.hj212": {"devices", "fieldbus.wire"},
         "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus"},
-        "fieldbus.listening": {"devices", "fieldbus.wire", "fieldbus"},
+        "fieldbus.listening": {"devices", "fieldbus.wire", "fieldbus.hj212", "fieldbus"},
         "storage": set(),
         "storage.registers": {"storage"},
         "accounting": {"devices", "config", "storage", "storage.registers"},
@@ -52,7 +52,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "accounting.figures": {"storage", "storage.registers", "accounting"},
         "accounting.certified": {"config", "accounting", "accounting.figures"},
-        "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "storage"},
+        "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "fieldbus.listening", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {
             "config",

@@ -77,8 +77,11 @@ class ListenerFacts:
             "commands": dict(self.commands),
             "unnamed": {meter: sorted(codes) for meter, codes in self.unnamed.items()},
             "refused": dict(self.refused),
-            "last": [refused.as_json() for refused in self.last],
         }
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """The newest refused packets as plain data, the oldest of them first."""
+        return [refused.as_json() for refused in self.last]
 
 
 def damaged(time_ms: int, peer: str, packet: Damaged) -> Refused:

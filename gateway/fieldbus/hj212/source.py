@@ -15,14 +15,14 @@ from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-from gateway.devices.blocks import Block
+from gateway.devices.decode_text import PACKET_FLAG, MessageBlock
 from gateway.fieldbus.hj212.answers import DATA_RECORDED, NOTICE_HEARD, answer
 from gateway.fieldbus.hj212.connection import Connection
 from gateway.fieldbus.hj212.packets import NotAPacket, Packet, parse
 from gateway.fieldbus.hj212.parts import Parts
 from gateway.fieldbus.hj212.refused import ListenerFacts, Refused, damaged, unwelcome
 from gateway.fieldbus.hj212.splitter import Damaged, Whole
-from gateway.fieldbus.hj212.times import CHINA, label_ms
+from gateway.fieldbus.hj212.times import label_ms
 from gateway.fieldbus.wire.errors import LineDown
 from gateway.fieldbus.wire.keys import Unit
 from gateway.fieldbus.wire.listener import listening_socket, within
@@ -41,13 +41,14 @@ class Station(NamedTuple):
     """One kind of data of one station: a meter.
 
     ``points``: the place of each point's value in a message, such as ``a21026-Rtd``. ``factors``: the codes that the
-    meter's profile stands for, recorded or not. ``password``: what its packets must bear; None: anything.
+    meter's profile stands for, recorded or not. ``password``: what the packets of the whole station must bear; None:
+    anything.
     """
 
     meter: str
     mn: str
     cn: str
-    block: Block
+    block: MessageBlock
     points: Mapping[str, str]
     factors: frozenset[str]
     password: str | None = None
@@ -67,13 +68,11 @@ class Hj212Source:
     """
 
     def __init__(
-        self, stations: Sequence[Station], zone: tzinfo | None, now_ms: Callable[[], int], facts: ListenerFacts
+        self, stations: Sequence[Station], zone: tzinfo, now_ms: Callable[[], int], facts: ListenerFacts
     ) -> None:
-        self._zone, self._now_ms, self._facts = zone or CHINA, now_ms, facts
+        self._zone, self._now_ms, self._facts = zone, now_ms, facts
         self._stations = {(station.mn, station.cn): station for station in stations}
-        self._passwords: dict[str, list[str | None]] = {}
-        for station in stations:
-            self._passwords.setdefault(station.mn, []).append(station.password)
+        self._passwords = {station.mn: station.password for station in stations}
         self._parts = {key: Parts() for key in self._stations}
         self._networks: tuple[IPv4Network | IPv6Network, ...] = ()
         self._server: asyncio.Server | None = None
@@ -190,10 +189,8 @@ class Hj212Source:
             return "station"
         if packet.edition is None:
             return "version"
-        station = self._stations.get((packet.mn, packet.cn))
-        passwords = self._passwords[packet.mn] if station is None else [station.password]
-        given = (packet.pw or "").encode()
-        if any(password is None or hmac.compare_digest(password.encode(), given) for password in passwords):
+        password, given = self._passwords[packet.mn], packet.pw or ""
+        if password is None or hmac.compare_digest(password.encode(), given.encode()):
             return None
         return "password"
 
@@ -210,7 +207,8 @@ class Hj212Source:
         connection.unreplied += 1
         self._unreplied.setdefault((station.mn, token), []).append(_Unreplied(connection, packet))
         at_ms = label_ms(label, self._zone)
-        self._heard.append(Heard(station.mn, station.block, packet.places, now_ms, at_ms, token, missing))
+        raw = packet.places if packet.flag is None else {**packet.places, PACKET_FLAG: str(packet.flag)}
+        self._heard.append(Heard(station.mn, station.block, raw, now_ms, at_ms, token, missing))
         self._news.set()
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
-CHINA = timezone(timedelta(hours=8), "+08:00")
-"""Where neither bus nor site says another zone."""
 _DATA_TIME = re.compile(r"[0-9]{14}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from gateway.clock import Clock
+from gateway.fieldbus.hj212.source_kind import Hj212Kind
 from gateway.fieldbus.wire.keys import Unit
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.source import Source
@@ -24,6 +25,9 @@ class Facts(Protocol):
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for `status`."""
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """The newest of what was refused as plain data, for `status --refused`."""
 
 
 class SourceKind(Protocol):
@@ -44,5 +48,5 @@ class SourceKind(Protocol):
         """Listen. ``facts``: as ``facts()`` has made them. Raises PortError, or LineDown."""
 
 
-SOURCES: dict[str, SourceKind] = {}
+SOURCES: dict[str, SourceKind] = {"hj212": Hj212Kind()}
 """By type of bus."""

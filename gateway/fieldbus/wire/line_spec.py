@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 
-from gateway.devices.night import Night
 from gateway.devices.points import Point, Profile, Ratio
 from gateway.fieldbus.wire.keys import Unit
+from gateway.night import Night
 
 SERIAL_LIFE_MS, NETWORK_LIFE_MS = 3_000, 10_000
 """How long after a question its answer may still come, on a serial port and over a network."""

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from gateway.acquisition.poller import Poller
 from gateway.clock import KernelClock
 from gateway.config.bus import Meter
+from gateway.devices.decode_bcd import DataBlock
+from gateway.devices.decode_text import MessageBlock
+from gateway.devices.places import Factor, Identifier
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.devices.read_plan import Limits, plan, resolve_profile
@@ -376,3 +379,25 @@ def test_a_plan_that_is_made_again_costs_no_memory() -> None:
         site.first = plan(PLAIN.select(), Limits())[0]
         site.poll(registers(voltage=230.0 + second / 8))
     assert len(site.poller._meters[METER]._blocks._forms) == 1
+
+
+def test_what_the_source_says_of_its_values_is_in_the_record() -> None:
+    """Two tariffs where the profile has three, and an analyzer that is calibrated."""
+    tariffs = [Point(f"t{n}", Identifier("0001FF00", "XXXXXX.XX", n), unit="kWh", kind="counter") for n in (1, 2, 3)]
+    gas = [Point(code, Factor(code, "Rtd"), unit="m/s") for code in ("a01011", "a01012")]
+    site = Site(replace(PLAIN, points=(*tariffs, *gas)))
+    heard = {"a01011-Rtd": "7.0", "a01011-Flag": "C", "a01012-Rtd": "x", "a01012-Flag": "N"}
+    answers = (
+        BlockAnswer(DataBlock("0001FF00", tuple(tariffs)), bytes.fromhex("10000000 06000000"), 0),
+        BlockAnswer(MessageBlock("CN 2011", tuple(gas)), heard, 0),
+    )
+    site.poller.poll(Poll(METER, 0, answers))
+    reading = site.finished[-1].reading
+    assert reading is not None
+    assert [(v.name, v.value, v.quality) for v in reading.values] == [
+        ("t1", Decimal("0.10"), 0),
+        ("t2", Decimal("0.06"), 0),
+        ("t3", None, Q.NOT_FOUND),
+        ("a01011", Decimal("7.0"), Q.CALIBRATING),
+        ("a01012", None, Q.DECODE_ERR),
+    ]

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.daylight import DAY_MS, daylight
-from gateway.devices.night import Night
+from gateway.night import Night
 
 H_MS = 3_600_000
 GREENWICH, SYDNEY, TROMSO, STOCKHOLM = (51.4733, -0.0008), (-33.87, 151.21), (69.65, 18.96), (59.33, 18.06)

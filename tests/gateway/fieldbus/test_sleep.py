@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.clock import Clock
-from gateway.devices.night import Night
 from gateway.fieldbus import open_line
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.line_alarms import LineAlarms
@@ -24,6 +23,7 @@ from gateway.fieldbus.sleep import NOTHING, Ending, PowerRecord, Sleeper, Sleepe
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.errors import LineDown, Unreachable, not_connected
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.night import Night
 from tests.gateway.fieldbus.devices import (
     Pty,
     addresses,

@@ -7,11 +7,14 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta, timezone, tzinfo
 from functools import wraps
 from ipaddress import ip_network
-from typing import Any, ParamSpec, cast
+from typing import Any, ParamSpec
 
-from gateway.devices.blocks import Block
+from gateway.devices.decode_text import MessageBlock
+from gateway.devices.places import Factor
+from gateway.devices.points import Point
 from gateway.fieldbus.hj212.packets import frame
 from gateway.fieldbus.hj212.refused import ListenerFacts
 from gateway.fieldbus.hj212.source import Hj212Source, Station
@@ -19,10 +22,11 @@ from gateway.fieldbus.wire.source import Heard
 
 SAFETY_S = 20.0
 P = ParamSpec("P")
-BLOCKS = {cn: cast(Block, f"block of {cn}") for cn in ("2011", "2051")}
 NOW_MS = 1_800_000_000_000
-POINTS = {"so2": "a21026-Rtd", "o2": "a19001-Rtd", "flow": "a00000-Rtd"}
-FACTORS = frozenset({"a21026", "a19001", "a00000"})
+PLACES = {"so2": Factor("a21026", "Rtd"), "o2": Factor("a19001", "Rtd"), "flow": Factor("a00000", "Rtd")}
+POINTS = tuple(Point(name, place) for name, place in PLACES.items())
+BLOCKS = {cn: MessageBlock(f"CN {cn}", POINTS) for cn in ("2011", "2051")}
+CHINA = timezone(timedelta(hours=8))
 
 
 def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -37,7 +41,8 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 def station(mn: str = "A1", cn: str = "2011", password: str | None = None) -> Station:
     """One kind of data of one station."""
-    return Station(f"{mn}-{cn}", mn, cn, BLOCKS[cn], POINTS, FACTORS, password)
+    places = {name: place.where for name, place in PLACES.items()}
+    return Station(f"{mn}-{cn}", mn, cn, BLOCKS[cn], places, frozenset(p.code for p in PLACES.values()), password)
 
 
 def packet(
@@ -143,7 +148,7 @@ class Listening:
 
 @asynccontextmanager
 async def listening(
-    *stations: Station, networks: Sequence[str] = (), zone: Any = None, facts: ListenerFacts | None = None
+    *stations: Station, networks: Sequence[str] = (), zone: tzinfo = CHINA, facts: ListenerFacts | None = None
 ) -> AsyncIterator[Listening]:
     """A source of these stations."""
     facts = facts or ListenerFacts()

@@ -36,6 +36,9 @@ class JsonFacts:
     def as_json(self) -> dict[str, Any]:
         return {"opened": self.opened}
 
+    def refusals(self) -> list[dict[str, Any]]:
+        return []
+
 
 class JsonSource:
     """One listening socket and its connections."""

@@ -1,0 +1,72 @@
+"""Refused packets as text, for `meterseal status --refused`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.status.listeners import ListenerStatus
+from ledger_client.times import rfc3339_ms
+
+REASONS = {
+    "crc": "check value wrong",
+    "length": "length wrong",
+    "noise": "no packet",
+    "unended": "did not end",
+    "form": "not understood",
+    "station": "station not configured",
+    "password": "password wrong",
+    "version": "version of Flag unknown",
+    "network": "address not allowed",
+    "connections": "too many connections",
+}
+
+
+def print_refused(out: Console, lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """The newest refused packets of each line, the oldest of them first."""
+    for line, packets in lines.items():
+        out.print(Text(line, "bold"), f" {len(packets)} packets refused last" if packets else " no packet refused")
+        if packets:
+            out.print(_table(packets))
+
+
+def _table(packets: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("time", "from", "reason", "station", "length", "CRC", "begins with", box=None)
+    for packet in packets:
+        table.add_row(
+            rfc3339_ms(packet["time_ms"]),
+            packet["peer"],
+            Text(_reason(packet)),
+            packet["mn"] or "",
+            _figures(packet["length_given"], packet["length_found"]),
+            _figures(packet["crc_given"], packet["crc_found"]),
+            Text(packet["begin"]),
+        )
+    return table
+
+
+def _reason(packet: Mapping[str, Any]) -> str:
+    reason = REASONS.get(packet["reason"], packet["reason"])
+    return f"{reason}: {packet['detail']}" if packet["detail"] else reason
+
+
+def _figures(given: Any, found: Any) -> str:
+    """One figure, or the two that differ."""
+    if given is None and found is None:
+        return ""
+    return str(given) if str(given).upper() == str(found).upper() else f"{given or '?'}, found {found or '?'}"
+
+
+def listener_lines(listener: ListenerStatus) -> Iterator[str]:
+    """One listener in the status."""
+    text = f"{listener.line}: {listener.counters.get('heard', 0)} packets with data taken"
+    if refused := sum(listener.refused.values()):
+        reasons = ", ".join(f"{n} {REASONS.get(reason, reason)}" for reason, n in sorted(listener.refused.items()))
+        text += f", {refused} refused ({reasons}): see --refused"
+    yield text
+    for meter, names in listener.unnamed.items():
+        yield f"meter {meter}: its profile does not name {', '.join(names)}"

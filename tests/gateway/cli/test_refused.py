@@ -1,0 +1,59 @@
+"""Listeners in `meterseal status`, and the packets that they refused, as text."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from gateway.cli.refused_view import REASONS, listener_lines, print_refused
+from gateway.fieldbus.hj212.refused import ListenerFacts, Refused
+from gateway.status.listeners import ListenerStatus
+
+LENGTH = Refused(1_800_000_000_000, "10.0.0.7:4711", "length", None, "##0428QN=[red]", 428, 431, "0b40", "B8C1")
+STATION = Refused(1_800_000_001_000, "10.0.0.8:4712", "station", "C3", "##0065QN=", 65, 65, "09c0", "09C0")
+FORM = Refused(1_800_000_002_000, "10.0.0.8:4712", "form", "B2", "##0065", 65, 65, "AA", "AA", "field CN is missing")
+
+
+def facts() -> ListenerFacts:
+    told = ListenerFacts()
+    for refused in (LENGTH, STATION, FORM):
+        told.refuse(refused)
+    return told
+
+
+def printed(**lines: list[dict[str, object]]) -> list[str]:
+    out = Console(file=io.StringIO(), width=200)
+    print_refused(out, lines)
+    assert isinstance(out.file, io.StringIO)
+    return [" ".join(line.split()) for line in out.file.getvalue().splitlines()]
+
+
+def test_a_refused_packet_is_shown_with_its_figures_and_those_found() -> None:
+    assert printed(plant=facts().refusals(), other=[]) == [
+        "plant 3 packets refused last",
+        "time from reason station length CRC begins with",
+        "2027-01-15T08:00:00.000Z 10.0.0.7:4711 length wrong 428, found 431 0b40, found B8C1 ##0428QN=[red]",
+        "2027-01-15T08:00:01.000Z 10.0.0.8:4712 station not configured C3 65 09c0 ##0065QN=",
+        "2027-01-15T08:00:02.000Z 10.0.0.8:4712 not understood: field CN is missing B2 65 AA ##0065",
+        "other no packet refused",
+    ]
+
+
+def test_the_status_counts_them_and_names_factors_without_a_point() -> None:
+    told = facts()
+    told.counters["heard"] = 7
+    told.name_factors("stack", {"a21003", "a05002"})
+    assert list(listener_lines(ListenerStatus.of("plant", told.as_json()))) == [
+        "plant: 7 packets with data taken, 3 refused "
+        "(1 not understood, 1 length wrong, 1 station not configured): see --refused",
+        "meter stack: its profile does not name a05002, a21003",
+    ]
+    assert list(listener_lines(ListenerStatus.of("plant", ListenerFacts().as_json()))) == [
+        "plant: 0 packets with data taken"
+    ]
+
+
+def test_each_reason_has_its_words() -> None:
+    described = (Refused.__doc__ or "").partition("``reason``:")[2]
+    assert set(REASONS) == {word for word in described.replace("\n", " ").split("``")[1::2] if word != "detail"}
