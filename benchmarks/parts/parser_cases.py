@@ -7,6 +7,7 @@ own refusals of a frame; so is a right frame behind a silence that it does not t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC
 from itertools import count
 
 from benchmarks.parts.parser_streams import Codec, Take
@@ -18,7 +19,7 @@ from gateway.fieldbus.hj212.answers import DATA_RECORDED, answer
 from gateway.fieldbus.hj212.packets import Packet as Heard
 from gateway.fieldbus.hj212.packets import parse
 from gateway.fieldbus.hj212.splitter import LONGEST, Splitter, Whole
-from gateway.fieldbus.hj212.times import CHINA, label_ms
+from gateway.fieldbus.hj212.times import label_ms
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.wire.framing import Framing
@@ -76,7 +77,7 @@ def _heard(splitter: Splitter) -> list[str]:
         if (packet := splitter.take()) is None:
             return found
         if isinstance(packet, Whole) and isinstance(parsed := parse(packet.segment), Heard):
-            label_ms(parsed.label, CHINA)
+            label_ms(parsed.label, UTC)
             answer(parsed, DATA_RECORDED)
             found.append(parsed.mn)
     raise AssertionError("a stream of bytes has no end of packets")
