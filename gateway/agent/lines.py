@@ -24,6 +24,7 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.listening.listen_line import ListenLine, Standing
 from gateway.fieldbus.listening.sources import SOURCES
 from gateway.fieldbus.specs import FieldLine
+from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
@@ -49,7 +50,7 @@ class LineSet:
         """``lines``: empty, and filled and kept here alone; others look at it."""
         self._lines, self._specs, self._data = lines, ready.specs, ready.config.data
         self._meters, self._board, self._recorder = meters, board, recorder
-        self._clock, self._group = clock, group
+        self._clock, self._group, self._acceptors = clock, group, Acceptors()
         self._anchors: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         used_until_ms = recorder.lines_used_until_ms()
@@ -157,7 +158,7 @@ class LineSet:
                 standing=self._standing,
                 facts=before.facts if isinstance(before, ListenLine) else None,
             )
-        return Line(
+        line = Line(
             spec,
             self._clock,
             self._meters.commissioning.poll,
@@ -169,6 +170,8 @@ class LineSet:
             lag_ms=lag_ms(self._specs.index(spec), spec),
             endpoint=before.endpoint if isinstance(before, Line) else None,
         )
+        line.endpoint.acceptors = self._acceptors  # lines of one address share its listening socket
+        return line
 
     def _standing(self, meter: str, token: Token) -> Standing:
         """What has become of a message; while the database cannot be read nobody can tell."""

@@ -1,4 +1,4 @@
-"""Command `meterseal read`: one live poll of a meter with its raw registers. Records nothing."""
+"""Command `meterseal read`: one live poll of a meter, with what stands in its answer. Records nothing."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ from gateway.messages.message import Message
 from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
 
+_STANDS = {"dlt645": "bytes", "hj212": "text"}
+"""What stands in an answer or a message, by protocol; elsewhere registers."""
+
 
 @click.command()
 @CONFIG
 @click.argument("meter")
 @JSON
 def read(config_path: Path, meter: str, as_json: bool) -> None:
-    """Poll METER once and show its raw registers, to compare with the meter's display. Records nothing.
+    """Poll METER once and show what it answers, raw and decoded, to compare with its display. Records nothing.
 
-    Waits until a late answer to an earlier request cannot be taken for its own, whatever the meter's period is.
+    Waits until a late answer to an earlier request cannot be taken for its own, whatever the meter's period is. A meter
+    that sends by itself is waited for, up to two of its periods; its data logger gets no acknowledgement.
     """
-    from gateway.acquisition import line_use
+    from gateway.acquisition import line_use, message_by_hand
     from gateway.acquisition.poller import Poller
     from gateway.clock import Clock
     from gateway.fieldbus.open_line import check_port
@@ -44,7 +48,12 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     config = load_config(config_path)
     spec, clock = _line_of(config, meter), Clock()
     check_port(spec)
-    (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
+    if message_by_hand.sends(spec):
+        within_s = 2 * config.meters[meter].every / 1000
+        click.echo(f"{meter}: waiting up to {within_s:g} s for a message", err=True)
+        poll = asyncio.run(message_by_hand.hear_by_hand(spec, meter, clock, within_s))
+    else:
+        (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
     if not poll.answers:
         why = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
         raise NotYet(Message("read-no-values", meter=meter, problem=why))
@@ -58,6 +67,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 
 def _line_of(config: Config, meter: str) -> LineSpec:
     """The line of a meter, if it may be polled by hand."""
+    from gateway.acquisition import message_by_hand
     from gateway.commissioning import line_specs
     from gateway.fieldbus.open_line import holds
     from gateway.process import instance_lock
@@ -66,6 +76,8 @@ def _line_of(config: Config, meter: str) -> LineSpec:
     if bus is None:
         raise no_meter(config, meter)
     spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
+    if running is not None and message_by_hand.sends(spec):
+        raise GatewayError(Message("read-sends-itself", meter=meter, pid=running, config=str(config.path)))
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
             Message("read-line-in-use", bus=bus.name, pid=running or 0, config=str(config.path), meter=meter)
@@ -123,7 +135,8 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingV
 def _print(config: Config, poll: Poll, values: Sequence[ReadingValue]) -> None:
     """The values one by one, then once what is true of all of them, then what looks misread, then the blocks that gave
     none, and why."""
-    table = Table("point", "value", "unit", "quality", "registers", box=None)
+    stands = _STANDS.get(config.profiles[poll.meter].protocol, "registers")
+    table = Table("point", "value", "unit", "quality", stands, box=None)
     points = points_of(config.profiles[poll.meter])
     shown = {name: text for a in poll.answers for name, text in a.block.shown(a.raw).items()}
     common = shared_flags([v.value for v in values])

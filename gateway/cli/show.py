@@ -92,7 +92,8 @@ def profiles(name: str | None) -> None:
         out.print(table)
         return
     profile = load_profile(name)
-    out.print(f"{profile.vendor} {profile.device} ({profile.protocol}), usually at address {profile.default_address}")
+    usually = f", usually at address {profile.default_address}" if profile.protocol in ("modbus", "sunspec") else ""
+    out.print(f"{profile.vendor} {profile.device} ({profile.protocol}){usually}")
     out.print(f"SHA-256 of its decoding: {decoding_hash(profile).hex()}", soft_wrap=True)
     table = Table("point", "place", "type", "unit", "kind", "recorded", box=None)
     for p in profile.points:

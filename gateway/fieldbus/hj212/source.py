@@ -15,8 +15,7 @@ from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-from gateway.devices.pushed.decode_text import EDITION, OLD
-from gateway.devices.pushed.message_block import MessageBlock
+from gateway.devices.decode_text import PACKET_FLAG, MessageBlock
 from gateway.fieldbus.hj212.answers import DATA_RECORDED, NOTICE_HEARD, answer
 from gateway.fieldbus.hj212.connection import Connection
 from gateway.fieldbus.hj212.packets import NotAPacket, Packet, parse
@@ -208,7 +207,7 @@ class Hj212Source:
         connection.unreplied += 1
         self._unreplied.setdefault((station.mn, token), []).append(_Unreplied(connection, packet))
         at_ms = label_ms(label, self._zone)
-        raw = {**packet.places, EDITION: OLD} if packet.edition == 2005 else packet.places
+        raw = packet.places if packet.flag is None else {**packet.places, PACKET_FLAG: str(packet.flag)}
         self._heard.append(Heard(station.mn, station.block, raw, now_ms, at_ms, token, missing))
         self._news.set()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.clock import Clock
+from gateway.devices.decode_text import MessageBlock
 from gateway.devices.places import Factor
 from gateway.devices.points import UNRECORDED
-from gateway.devices.pushed.decode_text import place_of
-from gateway.devices.pushed.message_block import MessageBlock
 from gateway.fieldbus.hj212.refused import ListenerFacts
 from gateway.fieldbus.hj212.source import Hj212Source, Station
 from gateway.fieldbus.wire.keys import Unit
@@ -43,8 +42,9 @@ def stations(spec: LineSpec) -> list[Station]:
     """The kinds of data of stations that a line's meters stand for."""
     found = []
     for meter in spec.meters:
-        block = MessageBlock(str(meter.profile.message), meter.points)
-        places = {point.name: place_of(point) for point in meter.points if point.kind not in UNRECORDED}
+        command = str(meter.profile.message)
+        block = MessageBlock(f"CN {command}", meter.points)
+        places = {point.name: point.at.where for point in meter.points if point.kind not in UNRECORDED}
         codes = frozenset(p.at.code for p in meter.profile.points if isinstance(p.at, Factor))
-        found.append(Station(meter.name, str(meter.address), block.kind, block, places, codes, meter.password))
+        found.append(Station(meter.name, str(meter.address), command, block, places, codes, meter.password))
     return found

@@ -12,9 +12,9 @@ from functools import wraps
 from ipaddress import ip_network
 from typing import Any, ParamSpec
 
+from gateway.devices.decode_text import MessageBlock
 from gateway.devices.places import Factor
 from gateway.devices.points import Point
-from gateway.devices.pushed.message_block import MessageBlock
 from gateway.fieldbus.hj212.packets import frame
 from gateway.fieldbus.hj212.refused import ListenerFacts
 from gateway.fieldbus.hj212.source import Hj212Source, Station
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 NOW_MS = 1_800_000_000_000
 PLACES = {"so2": Factor("a21026", "Rtd"), "o2": Factor("a19001", "Rtd"), "flow": Factor("a00000", "Rtd")}
 POINTS = tuple(Point(name, place) for name, place in PLACES.items())
-BLOCKS = {cn: MessageBlock(cn, POINTS) for cn in ("2011", "2051")}
+BLOCKS = {cn: MessageBlock(f"CN {cn}", POINTS) for cn in ("2011", "2051")}
 CHINA = timezone(timedelta(hours=8))
 
 

@@ -15,6 +15,7 @@ import pytest
 from firmware_sim.cli.run import Simulator
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
+from gateway.devices.decode_text import PACKET_FLAG
 from gateway.fieldbus.wire.source import Heard
 from tests.gateway.fieldbus.hj212.loggers import listening, station
 
@@ -188,4 +189,4 @@ def test_a_copy_is_heard_with_the_same_token(books: Books) -> None:
 
 def _texts(heard: Heard) -> dict[str, str]:
     assert isinstance(heard.raw, dict)
-    return heard.raw
+    return {place: text for place, text in heard.raw.items() if place != PACKET_FLAG}

@@ -28,6 +28,7 @@ async def test_a_message_is_answered_when_its_record_is_durable_and_not_before()
         assert (heard.completed_ms, heard.label_ms) == (NOW_MS, AT_16_MS)
         assert heard.raw == {
             "DataTime": "20270115160000", "a21026-Rtd": "1.5", "a21026-Flag": "N", "a19001-Rtd": "6", "a00000-Rtd": "3",
+            "Flag": "5",
         }  # fmt: skip
         assert heard.token is not None
         assert heard.token[:2] == ("20270115160000", 1)
