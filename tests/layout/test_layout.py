@@ -88,6 +88,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "config",
             "fieldbus.wire",
             "fieldbus",
+            "fieldbus.listening",
             "evidence",
             "anchoring",
             "dashboard.auth",
