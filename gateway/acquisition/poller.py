@@ -191,7 +191,9 @@ class _Meter:
         if poll.flags & _EXCHANGED:
             self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
         decoded = self._decoded(poll.answers)
-        decoded.flags = int(poll.flags) | self._poll_flags(decoded.blocks, now, ahead_ms, doubted) | self._once
+        late = bool(poll.flags & _LATE)
+        decoded.flags = int(poll.flags) | self._poll_flags(decoded.blocks, now, ahead_ms, doubted, late=late)
+        decoded.flags |= self._once
         decoded.raised, self._once = self._raised(decoded), 0
         if len(decoded.blocks) == 1 and not poll.failures and not self._new and decoded.is_plain(decoded.blocks[0]):
             return self._columns(decoded)
@@ -220,15 +222,21 @@ class _Meter:
         return decoded
 
     def _poll_flags(
-        self, blocks: Sequence[BlockContents], now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]
+        self,
+        blocks: Sequence[BlockContents],
+        now: Timestamp,
+        ahead_ms: int,
+        doubted: Callable[[], bool],
+        *,
+        late: bool,
     ) -> int:
         """What the clock and the concentrator's freshness say of all values of this poll. A step that is ``doubted``
-        stays one."""
+        stays one; a ``late`` poll says nothing of freshness."""
         stepped = abs(ahead_ms - self._ahead_ms) > STEP_MS
         if stepped and not doubted():
             self._ahead_ms = ahead_ms
         flags = validation.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
-        if self._profile is None:
+        if self._profile is None or late:
             return flags
         for block in blocks:
             if self._witness_name in block.form.names:

@@ -432,3 +432,31 @@ def test_what_the_source_says_of_its_values_is_in_the_record() -> None:
         ("a01011", Decimal("7.0"), Q.CALIBRATING),
         ("a01012", None, Q.DECODE_ERR),
     ]
+
+
+def test_a_late_message_leaves_what_is_remembered_of_counters_and_stillness_alone() -> None:
+    """An upload after an outage tells of lower stands than those that are known, and of values of long ago."""
+    site = Site()
+    site.poll(registers(energy=70_000))
+    for energy in (69_000, 69_500, 75_000_000):
+        values = site.poll(registers(energy=energy, power=20), flags=Q.LATE)
+        assert values["energy"].quality == Q.LATE, "no reset, and no jump"
+        assert values["power"].quality == Q.LATE | Q.RANGE_HIGH, "a limit holds at any time"
+    values = site.poll(registers(energy=70_001))
+    assert values["energy"].quality == 0
+
+
+def test_late_messages_neither_freeze_a_lively_value_nor_show_that_it_moves() -> None:
+    site = Site()
+    for late in (0, 0, 0, 0, 0, Q.LATE, Q.LATE, 0):
+        site.machine.passes(15.0)
+        values = site.poll(
+            registers(voltage=230.0 if not late else 231.0 + site.machine.clock().now_ms() % 7), flags=late
+        )
+    assert values["voltage"].quality & Q.FROZEN
+    fresh = Site(SITE)
+    for n in range(3):
+        fresh.poll(registers(updates=n))
+    fresh.machine.passes(60.0)
+    assert not fresh.poll(registers(updates=9), flags=Q.LATE)["voltage"].quality & Q.STALE
+    assert fresh.poll(registers(updates=2))["voltage"].quality & Q.STALE, "what a late one said did not count"
