@@ -18,16 +18,16 @@ from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.commissioning.line_specs import lag_ms
 from gateway.commissioning.preflight import Ready
-from gateway.errors import StoreError
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.listening.listen_line import ListenLine, Standing
+from gateway.fieldbus.listening.listen_line import ListenLine
 from gateway.fieldbus.listening.sources import SOURCES
 from gateway.fieldbus.specs import FieldLine
+from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
-from gateway.records import News, SignedRecord, Token, said_fields
+from gateway.records import News, SignedRecord, said_fields
 
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
@@ -49,7 +49,7 @@ class LineSet:
         """``lines``: empty, and filled and kept here alone; others look at it."""
         self._lines, self._specs, self._data = lines, ready.specs, ready.config.data
         self._meters, self._board, self._recorder = meters, board, recorder
-        self._clock, self._group = clock, group
+        self._clock, self._group, self._acceptors = clock, group, Acceptors()
         self._anchors: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         used_until_ms = recorder.lines_used_until_ms()
@@ -154,10 +154,11 @@ class LineSet:
                 self._clock,
                 self._meters.commissioning.poll,
                 on_alarm=self._board.line_alarm,
-                standing=self._standing,
+                standing=self._recorder.standing,
+                moments=self._recorder.last_moment,
                 facts=before.facts if isinstance(before, ListenLine) else None,
             )
-        return Line(
+        line = Line(
             spec,
             self._clock,
             self._meters.commissioning.poll,
@@ -169,13 +170,8 @@ class LineSet:
             lag_ms=lag_ms(self._specs.index(spec), spec),
             endpoint=before.endpoint if isinstance(before, Line) else None,
         )
-
-    def _standing(self, meter: str, token: Token) -> Standing:
-        """What has become of a message; while the database cannot be read nobody can tell."""
-        try:
-            return self._recorder.standing(meter, token).value
-        except StoreError:
-            return "unknown"
+        line.endpoint.acceptors = self._acceptors  # lines of one address share its listening socket
+        return line
 
     def _start(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
         self._anchors[name] = anchor_ms

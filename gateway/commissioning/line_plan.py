@@ -17,6 +17,7 @@ from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.dialects import DIALECTS
+from gateway.fieldbus.listening.sources import SOURCES
 from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
 from gateway.fieldbus.wire.keys import Unit
@@ -114,7 +115,7 @@ def refuse(config_path: Path, plans: Sequence[LinePlan]) -> None:
 
 def line_plan(spec: LineSpec) -> LinePlan:
     """The plan of one line. SunSpec addresses are offsets in a model, which is found at run time."""
-    if spec.type not in DIALECTS:
+    if spec.type in SOURCES:
         return _listened(spec)
     found = budget(spec)
     pairs = _pairs(spec, found.meters)
@@ -154,13 +155,15 @@ def _wire(spec: LineSpec) -> str:
 def _listened(spec: LineSpec) -> LinePlan:
     """The plan of a line on which nothing is asked: what is expected, and how often. It costs no time."""
     profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
+    kinds = SOURCES[spec.type].meters(spec)
+    sent = {meter: Message("read-sent-of-kind", block=kind) for (_, kind), meter in kinds.items()}
     return LinePlan(
         line=spec.name,
         wire=_wire(spec),
         meters=tuple(
             PlannedMeter(meter.name, meter.address, meter.period_ms, 0.0, 0.0, 0, 0, 0) for meter in spec.meters
         ),
-        reads=tuple(PlannedRead(m.name, len(m.points), (str(Message("read-sent")),), 0, 1, 0.0) for m in spec.meters),
+        reads=tuple(PlannedRead(m.name, len(m.points), (str(sent[m.name]),), 0, 1, 0.0) for m in spec.meters),
         share=None,
         problems=(),
         warnings=tuple(_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -62,7 +62,20 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
                 raise ConfigError(path, f"{where}, {key}", what)
             profiles[meter.name] = profile
         serial_settings(path, bus, profiles)
+        _one_meter_a_kind(path, bus, profiles)
     return profiles
+
+
+def _one_meter_a_kind(path: Path, bus: Bus, profiles: Mapping[str, Profile]) -> None:
+    """Several meters may have the address of one station, each with another kind of its data. Raises ConfigError."""
+    first: dict[tuple[int | str, str | None], str] = {}
+    for meter in bus.meter:
+        kind = profiles[meter.name].message
+        other = first.setdefault((meter.address, kind), meter.name)
+        if other != meter.name:
+            address, command = str(meter.address), str(kind)
+            said = Message("config-station-kind-twice", meter=other, command=command, address=address)
+            raise ConfigError(path, f"bus {bus.name!r}, meter {meter.name!r}, profile", said)
 
 
 def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str, Message]]:

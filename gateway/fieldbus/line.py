@@ -33,7 +33,7 @@ log = logging.getLogger("meterseal.fieldbus")
 
 Waits = Callable[[str, float], object]
 
-REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
+REOPEN_S, OPEN_WITHIN_S, DIAL_S = 2.0, 60.0, 60.0
 UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"})
 """Why a poll of a silent meter is missed, sent or not; of one that sleeps it is `asleep` instead."""
 
@@ -153,6 +153,7 @@ class Line:
                     await self._sleep(self._schedule.wake(now) - now)
         finally:
             self._close()
+            self.endpoint.leave()
 
     @property
     def up(self) -> bool:
@@ -216,11 +217,12 @@ class Line:
             LineDown: the network connection cannot be opened.
         """
         try:
-            self._link = await open_line.connect(self.spec, self._table, self._monitor.see, self.endpoint.connections)
+            self._link = await open_line.connect(self.spec, self.endpoint, self._monitor.see, wait_s=DIAL_S)
             opened()
             return [await self._poll_once(self._link, meter, waits) for meter in meters]
         finally:
             self._close()
+            self.endpoint.leave()
 
     async def _poll_once(self, link: Link, meter: str, waits: Waits) -> Poll:
         turn = PollAttempt(self._meters[meter], link, self._clock.schedule_ms(), patient=True)
@@ -289,7 +291,7 @@ class Line:
         self._reopen_at = self._clock.monotonic() + REOPEN_S
         beat(OPEN_WITHIN_S)
         try:
-            self._link = await open_line.connect(self.spec, self._table, self._monitor.see, self.endpoint.connections)
+            self._link = await open_line.connect(self.spec, self.endpoint, self._monitor.see)
         except FieldbusError as error:
             fault = error.what if isinstance(error, PortError) else error.said
             self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
@@ -303,8 +305,8 @@ class Line:
 
     def _down(self, because: Said) -> None:
         if because != self._down_because:
-            text = "%s: cannot be used: %s; retrying every %g s"
-            log.info(text, self.spec.name, _without_fix(because), REOPEN_S, extra={"line": self.spec.name})
+            what = because if isinstance(because, str) else because.problem
+            log.info("%s: cannot be used: %s; retrying", self.spec.name, what, extra={"line": self.spec.name})
         self._down_because = because
         self._schedule.line_down()
         self._alarms.port_gone(because)
@@ -357,10 +359,6 @@ class Line:
         finally:
             timer.cancel()
             self._wake = None
-
-
-def _without_fix(said: Said) -> str:
-    return said if isinstance(said, str) else said.problem
 
 
 def key_table(spec: LineSpec, *, used_until: float | None = None, armed: bool = True) -> KeyTable:

@@ -11,10 +11,10 @@ from serial.rs485 import RS485Settings
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.modbus.tcp_link import TcpLink
 from gateway.fieldbus.wire import serial_port, stream_link
-from gateway.fieldbus.wire.connections import Connections
+from gateway.fieldbus.wire.acceptor import Dialed
+from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import not_connected
-from gateway.fieldbus.wire.framing import Framing
-from gateway.fieldbus.wire.keys import KeyTable
+from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Link, Witness
 from gateway.fieldbus.wire.listener import listening_socket
@@ -28,18 +28,19 @@ SETTLE_S = 0.05
 """What a device or adapter still had to say comes within this time after opening."""
 
 
-async def connect(spec: LineSpec, table: KeyTable, witness: Witness, connections: Connections | None = None) -> Link:
+async def connect(spec: LineSpec, endpoint: Endpoint, witness: Witness, *, wait_s: float = 0.0) -> Link:
     """Open the line.
 
     Args:
-        table: the shapes of the line; outlives the link.
+        endpoint: its keys, and what earlier connections showed of it; outlives the link.
         witness: called with bytes that are no expected answer.
-        connections: what earlier connections showed of the endpoint.
+        wait_s: how long to wait for a device to connect, on a line that listens.
 
     Raises:
-        PortError: the serial port cannot be opened.
-        LineDown: the network connection cannot be opened.
+        PortError: the serial port cannot be opened, or the address not be listened on.
+        LineDown: the network connection cannot be opened, or no device has connected.
     """
+    table, connections = endpoint.table, endpoint.connections
     framing = DIALECTS[spec.type].framing
     if framing is None:
         delay_ms = max(meter.profile.connect_delay_ms for meter in spec.meters)
@@ -50,7 +51,7 @@ async def connect(spec: LineSpec, table: KeyTable, witness: Witness, connections
     if spec.port is not None:
         link = stream_link.StreamLink(await _serial(spec), framing, table, witness, echo=spec.echo)
     else:
-        link = await _over_tcp(spec, framing, table, witness, connections or Connections())
+        link = await _over_tcp(spec, framing, endpoint, witness, wait_s)
     try:
         await link.settle(SETTLE_S)
     except BaseException:
@@ -60,15 +61,34 @@ async def connect(spec: LineSpec, table: KeyTable, witness: Witness, connections
 
 
 async def _over_tcp(
-    spec: LineSpec, framing: Framing, table: KeyTable, witness: Witness, connections: Connections
+    spec: LineSpec, framing: Framing, endpoint: Endpoint, witness: Witness, wait_s: float
 ) -> stream_link.StreamLink:
     begun = asyncio.get_running_loop().time()
-    port = await _device_server(spec)
-    connections.opened(asyncio.get_running_loop().time() - begun)
-    again = partial(_device_server, spec)
+    if spec.listen is None:
+        again, texts = partial(_device_server, spec), NO_TEXTS
+        port = await again()
+    else:
+        dialed = endpoint.dialed = endpoint.dialed or endpoint.acceptors.join(spec)
+        again, texts = partial(_dialed, spec, dialed), Texts((*spec.hello, *spec.heartbeat))
+        port = await _dialed(spec, dialed, wait_s)
+    endpoint.connections.opened(asyncio.get_running_loop().time() - begun)
     return stream_link.StreamLink(
-        port, framing, table, witness, echo=spec.echo, reconnect=again, connections=connections
+        port,
+        framing,
+        endpoint.table,
+        witness,
+        echo=spec.echo,
+        texts=texts,
+        reconnect=again,
+        connections=endpoint.connections,
     )
+
+
+async def _dialed(spec: LineSpec, dialed: Dialed, wait_s: float = 0.0) -> stream_link.Port:
+    """The connection of a device that has connected."""
+    sock = await dialed.connection(wait_s)
+    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
+    return stream_link.Port(sock.fileno(), sock.close, char_s, t35_seconds(spec.baudrate), paced=False)
 
 
 def direction_of(spec: LineSpec) -> RS485Settings | None:

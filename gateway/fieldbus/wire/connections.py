@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.fieldbus.wire.acceptor import Acceptors, Dialed
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.messages.message import Message
 
@@ -126,8 +127,17 @@ class OtherMaster:
 
 @dataclass(slots=True)
 class Endpoint:
-    """What is known of one port or address, whatever is opened or configured anew on it."""
+    """What is known of one port or address, whatever is opened or configured anew on it. ``dialed``: of one that is
+    listened on, the connections of its line."""
 
     table: KeyTable
     connections: Connections = field(default_factory=Connections)
     other_master: OtherMaster = field(default_factory=OtherMaster)
+    acceptors: Acceptors = field(default_factory=Acceptors)
+    dialed: Dialed | None = None
+
+    def leave(self) -> None:
+        """The line ends: nobody is listened for any more."""
+        if self.dialed is not None:
+            self.dialed.leave()
+            self.dialed = None

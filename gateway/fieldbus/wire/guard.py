@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from gateway.fieldbus.wire.framing import Framing, Head, Refused
+from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Head, Refused, Texts
 from gateway.fieldbus.wire.keys import Key, KeyTable, Question
 from gateway.fieldbus.wire.link import (
     NO_ANSWER,
@@ -23,7 +23,6 @@ from gateway.fieldbus.wire.link import (
     Silence,
     Witness,
 )
-from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
 from gateway.messages.message import Message
 
 LEADING = b"\x00\xff"

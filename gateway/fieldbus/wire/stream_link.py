@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from gateway.fieldbus.wire.connections import Connections
 from gateway.fieldbus.wire.errors import broken
-from gateway.fieldbus.wire.framing import Framing
+from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.guard import Guard
 from gateway.fieldbus.wire.keys import Key, KeyTable, Question, Unit
 from gateway.fieldbus.wire.link import Manners, Outcome, Silence, Witness, no_key
 from gateway.fieldbus.wire.reopen import reopened
-from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 

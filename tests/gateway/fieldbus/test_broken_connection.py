@@ -12,7 +12,7 @@ import pytest
 from gateway.fieldbus import open_line
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.tcp_link import TcpLink
-from gateway.fieldbus.wire.connections import Connections
+from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import LineDown, Unreachable
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.link import Link, Manners
@@ -54,7 +54,7 @@ def test_a_connection_that_times_out_or_loses_its_route_has_nobody_at_its_end(
 
         async with serving(talk) as server:
             spec = tcp_line(server.port, meter("one", 1), kind=kind)
-            link = await open_line.connect(spec, KeyTable(0.1), lambda seen: None, Connections())
+            link = await open_line.connect(spec, Endpoint(KeyTable(0.1)), lambda seen: None)
             reading = asyncio.create_task(link.read([Request(1, 3, 100, 2)], Manners(SAFETY_S)))
             await heard.wait()
             broken(link, OSError(number, os.strerror(number)), monkeypatch)

@@ -9,10 +9,10 @@ import pytest
 from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, crc
 from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.wire.framing import NO_TEXTS, Texts
 from gateway.fieldbus.wire.guard import Guard
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence
-from gateway.fieldbus.wire.texts import NO_TEXTS, Texts
 from gateway.messages.message import Message
 
 LIFE, T35 = 3.0, 0.004

@@ -1,0 +1,257 @@
+"""Passive pairing, rule by rule: bytes of a line on which another master asks, and which answers count."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.fieldbus.modbus.frames import Reply, Request, crc
+from gateway.fieldbus.modbus.passive import DOUBTFUL, LATE, UNANSWERED, Event, Exchange, Pairing, Write
+from gateway.fieldbus.wire.keys import KeyTable
+from ledger_client.formats.senml import Quality
+
+LIFE, TIMEOUT, UNENDED = 3.0, 0.5, 2.0
+VOLTAGE, POWER, LONGER = Request(1, 4, 0, 2), Request(1, 4, 12, 2), Request(1, 4, 0, 10)
+OTHER = Request(2, 4, 0, 2)
+
+
+def reply(request: Request, fill: int = 0x41) -> bytes:
+    return Reply(request.key, bytes([fill] * request.key.byte_count)).encode()
+
+
+def framed(text: str) -> bytes:
+    body = bytes.fromhex(text)
+    return body + crc(body)
+
+
+def broken(frame: bytes) -> bytes:
+    return frame[:2] + bytes([frame[2] ^ 0x10]) + frame[3:]
+
+
+class Listener:
+    """A pairing, in step after one exchange of a unit that no test asks, and what it has told since."""
+
+    def __init__(self, *, in_step: bool = True) -> None:
+        self.pairing = Pairing(KeyTable(LIFE), lambda unit: TIMEOUT, UNENDED)
+        self.events: list[Event] = []
+        if in_step:
+            first = Request(99, 3, 0, 1)
+            self.pairing.receive(first.frame, 0.0)
+            assert len(self.pairing.receive(reply(first), 0.1)) == 1
+
+    def hear(self, at: float, *frames: bytes) -> None:
+        for frame in frames:
+            self.events += self.pairing.receive(frame, at)
+
+    def asks(self, at: float, request: Request, fill: int = 0x41, *, after: float = 0.02) -> Exchange:
+        """One exchange; gives what was told of it."""
+        self.hear(at, request.frame)
+        before = len(self.events)
+        self.hear(at + after, reply(request, fill))
+        (told,) = self.events[before:]
+        assert isinstance(told, Exchange)
+        return told
+
+    @property
+    def taken(self) -> list[tuple[Request, int]]:
+        return [(e.question, e.data[0]) for e in self.events if isinstance(e, Exchange) and e.refused is None]
+
+
+def test_a_question_and_the_very_next_frame_of_its_key_are_a_pair() -> None:
+    line = Listener()
+    told = line.asks(1.0, VOLTAGE, 7)
+    assert told == Exchange(VOLTAGE, bytes([7] * 4), None, 1.0, 1.02)
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 7, 40])
+def test_it_makes_no_difference_how_the_bytes_arrive(pieces: int) -> None:
+    line = Listener()
+    stream = b"".join(q.frame + reply(q, n) for n, q in enumerate((VOLTAGE, OTHER, LONGER)))
+    for place in range(0, len(stream), pieces):
+        line.hear(1.0 + place / 10_000, stream[place : place + pieces])
+    assert line.taken == [(VOLTAGE, 0), (OTHER, 1), (LONGER, 2)]
+
+
+def test_a_late_answer_never_becomes_the_next_questions() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame)
+    line.hear(1.5, POWER.frame, reply(VOLTAGE, 1))  # the master gave up on the voltage; that is what comes
+    line.hear(1.6, VOLTAGE.frame, reply(POWER, 2))
+    assert line.taken == []
+    assert [e.refused for e in line.events if isinstance(e, Exchange)] == [UNANSWERED, DOUBTFUL, DOUBTFUL]
+
+
+def test_the_key_is_void_for_one_answer_life_and_keeps_step() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame)
+    assert line.asks(2.0, OTHER).refused is None
+    assert line.asks(3.9, VOLTAGE).refused is DOUBTFUL  # void until 5.0, since the next question was heard at 2.0
+    assert line.asks(4.0, LONGER).refused is None  # another key of the same unit
+    assert line.asks(5.1, VOLTAGE).refused is None
+
+
+def test_a_void_key_that_alone_is_asked_on_and_on_stays_void() -> None:
+    """Each answer may be that of the question before, for ever: nothing on the wire tells."""
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame)
+    for n in range(40):
+        assert line.asks(1.2 + n * 0.2, VOLTAGE).refused is DOUBTFUL
+    assert line.asks(9.2 + TIMEOUT, VOLTAGE).refused is DOUBTFUL  # the last of them counts for its life
+    assert line.asks(9.3 + TIMEOUT + LIFE, VOLTAGE).refused is None
+
+
+def test_an_answer_later_than_the_time_out_is_no_pair() -> None:
+    line = Listener()
+    assert line.asks(1.0, VOLTAGE, after=TIMEOUT + 0.1).refused is LATE
+    assert line.asks(2.0, VOLTAGE).refused is DOUBTFUL
+
+
+def test_a_process_that_reads_late_counts_a_question_from_when_it_may_have_come() -> None:
+    line = Listener()
+    line.events += line.pairing.receive(VOLTAGE.frame, 2.0, since=1.2)
+    line.events += line.pairing.receive(reply(VOLTAGE), 2.01, since=2.0)
+    assert [e.refused for e in line.events if isinstance(e, Exchange)] == [LATE]
+
+
+def test_a_byte_between_voids_the_pair_and_step_is_found_again() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame, b"\x00", reply(VOLTAGE))
+    assert line.taken == []
+    assert line.asks(1.2, OTHER, 5).refused is None
+    assert line.asks(1.3, VOLTAGE).refused is DOUBTFUL
+
+
+def test_a_stray_byte_between_two_exchanges_costs_nothing() -> None:
+    line = Listener()
+    for n in range(5):
+        line.hear(1.0 + n, b"\x00")
+        assert line.asks(1.1 + n, VOLTAGE).refused is None
+
+
+def test_a_damaged_answer_voids_its_pair_and_keeps_step() -> None:
+    line = Listener()
+    answer = reply(VOLTAGE)
+    line.hear(1.0, VOLTAGE.frame, answer[:-1] + bytes([answer[-1] ^ 1]))
+    assert [e.refused for e in line.events if isinstance(e, Exchange)] == [UNANSWERED]
+    assert line.asks(1.1, OTHER).refused is None
+    assert line.pairing.counts["damaged"] == 1
+
+
+def test_a_damaged_question_costs_only_its_own_pair_when_its_answer_is_heard() -> None:
+    line = Listener()
+    line.hear(1.0, broken(VOLTAGE.frame), reply(VOLTAGE))
+    assert line.taken == []
+    assert line.asks(1.1, VOLTAGE, 9).refused is None
+
+
+def test_a_damaged_question_without_its_answer_may_have_been_any() -> None:
+    line = Listener()
+    line.hear(1.0, broken(VOLTAGE.frame))
+    line.hear(1.5, POWER.frame, reply(VOLTAGE, 1))  # late, to the damaged one
+    assert line.taken == []
+    assert line.asks(2.0, OTHER).refused is DOUBTFUL
+    assert line.asks(1.6 + LIFE, OTHER).refused is None
+
+
+def test_a_listener_that_starts_in_the_middle_takes_the_first_whole_pair() -> None:
+    line = Listener(in_step=False)
+    line.hear(1.0, reply(LONGER)[5:])
+    line.hear(1.1, VOLTAGE.frame, reply(VOLTAGE, 3))
+    assert line.taken == [(VOLTAGE, 3)]
+
+
+def test_a_question_found_in_the_search_without_its_answer_voids_its_key() -> None:
+    line = Listener(in_step=False)
+    line.hear(1.0, b"\x07\x07\x07", VOLTAGE.frame)
+    line.hear(1.5, POWER.frame, reply(VOLTAGE))
+    assert line.taken == []
+
+
+def test_an_unended_frame_is_given_up() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame, reply(VOLTAGE)[:6])
+    assert line.pairing.expire(1.0 + UNENDED - 0.1) == []
+    (told,) = line.pairing.expire(1.0 + UNENDED)
+    assert isinstance(told, Exchange)
+    assert told.refused is UNANSWERED
+
+
+def test_an_exception_closes_the_pair_as_a_refusal() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame, framed("01 84 02"))
+    (told,) = line.events
+    assert isinstance(told, Exchange)
+    assert told.refused is not None
+    assert (told.refused.code, told.refused.flag) == (2, Quality.NOT_FOUND)
+    assert line.asks(1.1, VOLTAGE).refused is None
+
+
+def test_an_exception_after_an_unanswered_question_of_the_function_is_doubtful() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame)
+    line.hear(1.5, LONGER.frame, framed("01 84 02"))
+    assert [e.refused for e in line.events if isinstance(e, Exchange)] == [UNANSWERED, DOUBTFUL]
+
+
+def test_a_converter_that_got_no_answer_says_so() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame, framed("01 84 0B"))
+    assert [e.refused for e in line.events if isinstance(e, Exchange)] == [UNANSWERED]
+    assert line.asks(1.1, VOLTAGE).refused is DOUBTFUL
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "told"),
+    [
+        ("01 05 00 07 FF 00", "01 05 00 07 FF 00", Write(1, 5, 7, 1.0)),
+        ("01 06 00 10 00 03", "01 06 00 10 00 03", Write(1, 6, 16, 1.0)),
+        ("01 0F 00 13 00 0A 02 CD 01", "01 0F 00 13 00 0A", Write(1, 15, 19, 1.0)),
+        ("01 10 00 01 00 02 04 00 0A 01 02", "01 10 00 01 00 02", Write(1, 16, 1, 1.0)),
+        ("01 16 00 04 00 F2 00 25", "01 16 00 04 00 F2 00 25", Write(1, 22, 4, 1.0)),
+        (
+            "01 17 00 03 00 06 00 0E 00 03 06 00 FF 00 FF 00 FF",
+            "01 17 0C 00 FE 0A CD 00 01 00 03 00 0D 00 FF",
+            Write(1, 23, 14, 1.0),
+        ),
+    ],
+)
+def test_a_write_is_told_and_keeps_step(question: str, answer: str, told: Write) -> None:
+    line = Listener()
+    line.hear(1.0, framed(question), framed(answer))
+    assert line.events == [told]
+    assert line.asks(1.1, VOLTAGE).refused is None
+
+
+def test_a_write_to_all_units_has_no_answer_and_keeps_step() -> None:
+    line = Listener()
+    line.hear(1.0, framed("00 06 00 10 00 03"))
+    assert line.events == [Write(0, 6, 16, 1.0)]
+    assert line.asks(1.1, VOLTAGE).refused is None
+
+
+def test_three_bytes_of_bits_that_could_be_a_question_are_no_pair() -> None:
+    bits = Request(1, 2, 0, 24)
+    line = Listener()
+    line.hear(1.0, bits.frame, framed("01 02 03 10 00 18"))
+    line.hear(1.1, OTHER.frame, reply(OTHER, 4))
+    assert line.taken == [(OTHER, 4)]
+    line = Listener()
+    line.hear(1.0, bits.frame, framed("01 02 03 10 FF FF"))  # no question asks for so many
+    assert line.taken == [(bits, 0x10)]
+
+
+def test_lost_bytes_may_have_been_any_question() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame)
+    line.events += line.pairing.lost(1.1)
+    assert line.asks(1.2, OTHER).refused is DOUBTFUL
+    assert line.asks(4.2, OTHER).refused is None
+
+
+def test_garbage_is_passed_over_and_does_not_grow() -> None:
+    line = Listener()
+    for n in range(2_000):
+        line.hear(1.0 + n / 100, bytes((n * 7 + k * 13) % 256 for k in range(50)))
+    assert line.taken == []
+    line.pairing.expire(30.0)
+    assert line.asks(40.0, VOLTAGE).refused is None
+    assert line.pairing.counts["stray"] > 90_000

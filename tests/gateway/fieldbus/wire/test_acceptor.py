@@ -1,0 +1,181 @@
+"""DTUs that dial in: the newest connection counts, their own texts are no frames, one listening socket serves several
+lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from gateway.clock import Clock
+from gateway.fieldbus import line as line_worker
+from gateway.fieldbus.line import key_table, read_once
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.specs import Alarm
+from gateway.fieldbus.wire.acceptor import Acceptors
+from gateway.fieldbus.wire.connections import Endpoint
+from gateway.fieldbus.wire.errors import PortError
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.listener import listening_socket
+from tests.gateway.fieldbus.devices import (
+    SAFETY_S,
+    Device,
+    Sent,
+    addresses,
+    answer,
+    free_port,
+    meter,
+    rtu_talk,
+    running,
+    tcp_line,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_worker, "REOPEN_S", 0.05)
+
+
+def filled(value: int) -> Device:
+    """A device all of whose registers hold the same."""
+
+    def device(request: Request) -> Sent:
+        return [(0.0, answer(request, struct.pack(f">{request.count}H", *[value] * request.count)))]
+
+    return device
+
+
+def dialed(port: int, name: str = "dialed", *, hello: bytes = b"", heartbeat: bytes = b"") -> LineSpec:
+    spec = tcp_line(port, meter("one", 1), kind="modbus-rtu-over-tcp")
+    spec = replace(spec, name=name, host=None, tcp_port=None, listen=("127.0.0.1", port), timeout_ms=2000)
+    return replace(spec, hello=(hello,) if hello else (), heartbeat=(heartbeat,) if heartbeat else ())
+
+
+@contextlib.asynccontextmanager
+async def dtu(port: int, device: Device = addresses, *, says: bytes = b"") -> AsyncIterator[asyncio.Future[None]]:
+    """A DTU with one device behind it, connected for the time of a ``with``; gives what is done when it is closed."""
+    async with asyncio.timeout(SAFETY_S):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            except OSError:
+                await asyncio.sleep(0.01)
+    writer.write(says)
+    talking = asyncio.ensure_future(rtu_talk(device)(reader, writer))
+    try:
+        yield talking
+    finally:
+        writer.close()
+        talking.cancel()
+        await asyncio.wait([talking])
+
+
+def test_a_device_that_dials_in_is_polled_and_its_dtu_s_texts_are_no_frames() -> None:
+    async def work() -> None:
+        spec = dialed(port := free_port(), hello=b"DTU 7\r\n", heartbeat=b"\xfe\xfe")
+
+        def device(request: Request) -> Sent:
+            return [(0.0, b"\xfe\xfe" + answer(request)), (0.02, b"\xfe\xfe")]
+
+        async with running(spec) as (line, polls), dtu(port, device, says=b"DTU 7\r\n\xfe\xfe"):
+            await polls.until(lambda poll: bool(poll.answers) and not poll.failures, count=5)
+            assert not line.counters["noise"]
+            assert (100,) in polls.values("one") or (100, 101) in polls.values("one")
+
+    asyncio.run(work())
+
+
+def test_the_newest_connection_counts_and_the_one_before_it_is_shut_down() -> None:
+    async def work() -> None:
+        spec = dialed(port := free_port())
+        async with running(spec) as (_, polls), dtu(port, filled(1)) as old:
+            await polls.until(lambda poll: bool(poll.answers))
+            async with dtu(port, filled(2)):
+                until = len(polls)
+                await polls.until(lambda poll: bool(poll.answers) and poll in polls[until + 2 :])
+                assert set(polls.values("one")[-1]) == {2}
+                async with asyncio.timeout(SAFETY_S):
+                    await old
+
+    asyncio.run(work())
+
+
+def test_lines_of_one_address_share_it_and_a_connection_is_the_line_s_whose_hello_it_begins_with() -> None:
+    async def work() -> None:
+        port, acceptors = free_port(), Acceptors()
+        specs = [dialed(port, "first", hello=b"AAA"), dialed(port, "second", hello=b"AAAB")]
+        ends = [Endpoint(key_table(spec), acceptors=acceptors) for spec in specs]
+        async with (
+            running(specs[0], endpoint=ends[0]) as (_, first),
+            running(specs[1], endpoint=ends[1]) as (_, second),
+            dtu(port, filled(2), says=b"AAAB"),
+            dtu(port, filled(1), says=b"AAA\x01"),
+        ):
+            await first.until(lambda poll: bool(poll.answers))
+            await second.until(lambda poll: bool(poll.answers))
+            assert {word for words in first.values("one") for word in words} == {1}
+            assert {word for words in second.values("one") for word in words} == {2}
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"ABC")
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b"", "nobody's is closed"
+            writer.close()
+
+    asyncio.run(work())
+
+
+def test_a_connection_from_another_network_is_refused() -> None:
+    async def work() -> None:
+        spec = replace(dialed(port := free_port()), networks=(ip_network("10.20.0.0/16"),))
+        async with running(spec) as (_, polls), dtu(port) as talking:
+            async with asyncio.timeout(SAFETY_S):
+                await talking
+            await polls.until(lambda poll: poll.missed == "line-down")
+
+    asyncio.run(work())
+
+
+def test_while_nobody_has_connected_the_line_is_down_and_says_why() -> None:
+    async def work() -> None:
+        alarms: list[Alarm] = []
+        spec = dialed(port := free_port())
+        async with running(spec, on_alarm=alarms.append) as (_, polls):
+            await polls.until(lambda poll: poll.missed == "line-down")
+            assert f"127.0.0.1:{port}: no device has connected" in alarms[0].text
+            async with dtu(port):
+                await polls.until(lambda poll: bool(poll.answers))
+                assert [(alarm.code, alarm.raised) for alarm in alarms] == [("line-down", True), ("line-down", False)]
+            await polls.until(lambda poll: poll.missed == "line-down" and poll in polls[-1:])
+            async with dtu(port, filled(3)):
+                await polls.until(lambda poll: bool(poll.answers) and set(polls.values("one")[-1]) == {3})
+
+    asyncio.run(work())
+
+
+def test_with_the_last_line_of_an_address_its_socket_is_closed_and_another_may_listen() -> None:
+    async def work() -> None:
+        spec = dialed(port := free_port())
+        async with running(spec) as (_, polls), dtu(port):
+            await polls.until(lambda poll: bool(poll.answers))
+            with pytest.raises(PortError, match="another process listens there"):
+                listening_socket("127.0.0.1", port)
+        listening_socket("127.0.0.1", port).close()
+
+    asyncio.run(work())
+
+
+def test_one_read_waits_for_the_device_to_connect() -> None:
+    async def work() -> None:
+        spec = dialed(port := free_port())
+        reading = asyncio.create_task(read_once(spec, ["one"], Clock()))
+        async with dtu(port):
+            (poll,) = await reading
+        assert poll.answers
+
+    asyncio.run(work())
