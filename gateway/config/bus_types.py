@@ -20,6 +20,8 @@ class BusType:
     profiles: tuple[str, ...]
     tcp_port: int | None = None
     serial: tuple[int, str, int] = (9600, "N", 1)
+    series: bool = False
+    """Its meters send unasked, and every message is a record."""
 
 
 _MODBUS = ("modbus", "sunspec")
@@ -29,7 +31,7 @@ TYPES: Final[Mapping[TypeName, BusType]] = {
     "modbus-tcp": BusType(("host",), _MODBUS, tcp_port=502),
     "modbus-rtu-over-tcp": BusType(("host", "listen"), _MODBUS, tcp_port=502),
     "dlt645": BusType(("port", "host", "listen"), ("dlt645",), serial=(2400, "E", 1)),
-    "hj212": BusType(("listen",), ("hj212",)),
+    "hj212": BusType(("listen",), ("hj212",), series=True),
 }
 
 _ON_RTU: Final = ("modbus-rtu", "modbus-rtu-over-tcp", "dlt645")
