@@ -80,7 +80,7 @@ def values(loaded: Config, meter: str) -> Iterator[dict[str, tuple[Any, int]]]:
     """What was recorded, the oldest first: value and flags by point."""
     with closing(Database(loaded.database, read_only=True)) as store:
         rows = list(store.records.readings(meter, 100))
-    for row in reversed(rows):
+    for row in rows:
         found = [each.value for each in recorded_values([row])]
         yield {value.name: (value.value, value.quality & ~UNSYNCHRONISED) for value in found}
 
