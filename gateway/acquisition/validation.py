@@ -89,6 +89,8 @@ def judge(
     """
     if not isinstance(content, Number) or isinstance(content, bool):
         return Judged(content, now_ms, flags | (none_flag(point, flags) if content is None else 0), past)
+    if flags & Quality.LATE:  # of a time before what is remembered: it says nothing of that, nor that of it
+        return Judged(content, now_ms, flags | _range(point, content), past)
     still = past.still
     if point.lively:
         still = still.next(content, now_ms) if still else Still(content, now_ms)

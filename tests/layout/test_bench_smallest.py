@@ -30,6 +30,7 @@ SHOWN_BY = {
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",
     "outage": "system/test_outage.py",
+    "parsers": "layout/test_bench_parsers.py",
     "soak": "system/test_soak.py",
 }
 """Benchmarks whose smallest form is a test of its own, which demands more of its figures than that there are some."""
