@@ -21,7 +21,8 @@ from ledger_client.formats.record import Reading, parse_record
 from tests.support.processes import EmbeddedLedger, free_port
 from tests.system.demo_site import GatewayProcess
 
-PROFILE, MARK = "hj212-cems-realtime", "temperature"
+PROFILE, NAME = "hj212-cems-realtime", "stack-"
+MARK = "temperature"
 """The point whose value is the message's number, with the station's behind the decimal point."""
 
 
@@ -38,7 +39,7 @@ def make_site(folder: Path, ledger: EmbeddedLedger, stations: int) -> Site:
     folder.mkdir(parents=True)
     port = free_port()
     meters = "".join(
-        f'[[bus.meter]]\nname = "stack-{number:03}"\nprofile = "{PROFILE}"\naddress = "{station(number)}"\n'
+        f'[[bus.meter]]\nname = "{NAME}{number:03}"\nprofile = "{PROFILE}"\naddress = "{station(number)}"\n'
         f'password = "{PASSWORD}"\nevery = "1s"\n'
         for number in range(stations)
     )
@@ -121,10 +122,10 @@ def recorded(loaded: Config) -> Counter[tuple[int, int]]:
     found: Counter[tuple[int, int]] = Counter()
     for row in store.records.rows(1, 1 << 60):
         body = parse_record(row.data).body
-        if isinstance(body, Reading):
+        if isinstance(body, Reading) and row.meter.startswith(NAME):
             (mark,) = [value.value for value in body.values if value.name == MARK]
             number, _, who = str(mark).partition(".")
-            assert int(who.ljust(3, "0")) == int(row.meter.removeprefix("stack-")), f"{row.id}: {mark}"
+            assert int(who.ljust(3, "0")) == int(row.meter.removeprefix(NAME)), f"{row.id}: {mark}"
             found[int(who.ljust(3, "0")), int(number)] += 1
     store.close()
     return found

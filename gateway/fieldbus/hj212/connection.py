@@ -137,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
         self._take(self, packet)
 
     def _unended(self) -> None:
-        """What has begun has not ended in time: what it swallowed is read, and behind a silence nothing is waited for."""
+        """What has begun has not ended in time. What it swallowed is read; behind a silence nothing is waited for."""
         if (damaged := self._splitter.give_up()) is not None:
             self._handed_on(damaged)
         self._go_on()
