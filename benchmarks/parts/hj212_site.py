@@ -34,8 +34,8 @@ class Site:
     port: int
 
 
-def make_site(folder: Path, ledger: EmbeddedLedger, stations: int) -> Site:
-    """A gateway of one bus with so many stations, enrolled at the ledger."""
+def make_site(folder: Path, ledger: EmbeddedLedger, stations: int, more: str = "") -> Site:
+    """A gateway of one bus with so many stations, enrolled at the ledger; ``more``: other buses."""
     folder.mkdir(parents=True)
     port = free_port()
     meters = "".join(
@@ -44,7 +44,7 @@ def make_site(folder: Path, ledger: EmbeddedLedger, stations: int) -> Site:
         for number in range(stations)
     )
     (folder / "gateway.toml").write_text(
-        f'[gateway]\nid = "bench"\n[[bus]]\nname = "cems"\ntype = "hj212"\nlisten = "127.0.0.1:{port}"\n{meters}'
+        f'[gateway]\nid = "bench"\n[[bus]]\nname = "cems"\ntype = "hj212"\nlisten = "127.0.0.1:{port}"\n{meters}{more}'
         f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
     )
     loaded = load_config(folder / "gateway.toml")
