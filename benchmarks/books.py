@@ -23,9 +23,9 @@ from tests.support.commands import audit_findings
 from tests.support.processes import Server, embedded_ledger
 
 STEP_S = 3.0
-REST_S = 4.0
+REST_S = 3.0
 """After the course: what waits is uploaded."""
-SMALLEST = ({"seconds": 18.0},)
+SMALLEST = ({"seconds": 15.0},)
 
 
 def run(seconds: float = 180.0) -> dict[str, object]:
