@@ -55,6 +55,9 @@ def run(
         if ready:
             write_ready(ready, where)
         for name, line in where["lines"].items():
+            if "dials" in line:
+                click.echo(f"bus {name}: {line['type']} dials {line['dials']}")
+                continue
             address = f"{line['host']}:{line['port']}" if "host" in line else line["port"]
             click.echo(f"bus {name}: {line['type']} at {address}")
         for warning in simulator.warnings:
