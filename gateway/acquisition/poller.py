@@ -127,6 +127,8 @@ class _Meter:
         self._new: set[str] = set()
         self._once = flags  # of the next reading
         self._ratios = Ratios(profile.points if profile else ())
+        self._label_ms = -1
+        """The latest time that a message bore which it had itself."""
 
     @property
     def ratio_changes(self) -> dict[str, dict[str, str]]:
@@ -158,7 +160,7 @@ class _Meter:
         wanted = self._counters()
         if not wanted:
             return
-        for reading in readings:
+        for reading in (reading for reading in readings if not reading.late):
             for value in reading.values:
                 number = _number(value.value)
                 if value.name in wanted and number is not None:
@@ -168,6 +170,24 @@ class _Meter:
                 return
 
     def reading(self, poll: Poll, now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
+        if not self._tells_of_before(poll):
+            return self._reading(poll, now, ahead_ms, doubted)
+        past, witness = self._past, self._witness
+        self._past, self._witness = {}, None
+        try:
+            return self._reading(poll, now, ahead_ms, doubted)
+        finally:
+            self._past, self._witness = past, witness
+
+    def _tells_of_before(self, poll: Poll) -> bool:
+        """Whether a message is older than one that was heard, or came late: what it says is compared with nothing, and
+        nothing with it. A label that is too far ahead says nothing of the order."""
+        if poll.label_ms is None or poll.flags & Quality.CLOCK_UNSYNC:
+            return bool(poll.flags & _LATE)
+        newest_ms, self._label_ms = self._label_ms, max(self._label_ms, poll.label_ms)
+        return poll.label_ms < newest_ms or bool(poll.flags & _LATE)
+
+    def _reading(self, poll: Poll, now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
         if poll.flags & _EXCHANGED:
             self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
         decoded = self._decoded(poll.answers)

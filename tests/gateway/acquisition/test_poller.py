@@ -76,7 +76,11 @@ class Site:
         self.poller = Poller({METER: entry}, self.clock, self.finished.append, {METER: profile})
 
     def poll(
-        self, *words: tuple[int, ...], flags: int = 0, failures: tuple[BlockFailure, ...] = ()
+        self,
+        *words: tuple[int, ...],
+        flags: int = 0,
+        failures: tuple[BlockFailure, ...] = (),
+        label_ms: int | None = None,
     ) -> dict[str, Value]:
         """A second passes, then the first block answers with each of these registers, 50 ms apart."""
         self.machine.passes(1.0)
@@ -84,7 +88,7 @@ class Site:
         for own in words:
             answers.append(BlockAnswer(self.first, own, self.clock.now_ms()))
             self.machine.passes(0.05)
-        self.poller.poll(Poll(METER, 0, tuple(answers), failures, flags=flags))
+        self.poller.poll(Poll(METER, 0, tuple(answers), failures, flags=flags, label_ms=label_ms))
         reading = self.finished[-1].reading
         assert reading is not None
         return {value.name: value for value in reading.values}
@@ -134,6 +138,33 @@ def test_blocks_have_their_own_times_and_those_that_failed_their_own_flags() -> 
         failure = BlockFailure(SECOND, "timeout", "", None if code is None else refused(code, 3))
         value = site.poll(registers(), failures=(failure,), flags=Q.SHARED_LINE)["other"]
         assert value == Value("other", None, "kWh", flag | Q.SHARED_LINE)
+
+
+@pytest.mark.parametrize("late", [{"flags": int(Q.LATE)}, {"label_ms": 1_000}])
+def test_a_message_that_tells_of_before_leaves_counters_and_stillness_alone(late: dict[str, Any]) -> None:
+    site = Site()
+    site.poll(registers(energy=70_000, voltage=229.0), label_ms=2_000)
+    for _ in range(70):
+        values = site.poll(registers(energy=60_000, voltage=230.0), **late)
+        assert {value.quality & ~late.get("flags", 0) for value in values.values()} == {0}
+    values = site.poll(registers(energy=70_001, voltage=230.0), label_ms=3_000)
+    assert {value.quality for value in values.values()} == {0}
+    assert site.poll(registers(energy=60_000), registers(energy=60_000))["energy"].quality == Q.COUNTER_RESET
+
+
+def test_a_label_far_ahead_says_nothing_of_the_order() -> None:
+    site = Site()
+    site.poll(registers(energy=70_000), flags=int(Q.CLOCK_UNSYNC), label_ms=1 << 42)
+    values = site.poll(registers(energy=60_000), registers(energy=60_000), label_ms=2_000)
+    assert values["energy"].quality == Q.COUNTER_RESET
+
+
+def test_counters_go_on_from_no_reading_that_came_late() -> None:
+    site = Site()
+    kept, late = (Reading(at, (Value("energy", Decimal(n), "kWh", flag),)) for at, n, flag in
+                  ((1, 700, 0), (2, 500, int(Q.LATE))))  # fmt: skip
+    site.poller.recall(METER, [late, kept])
+    assert site.poll(registers(energy=60_000), registers(energy=60_000))["energy"].quality == Q.COUNTER_RESET
 
 
 def test_a_text_that_is_empty_is_no_value() -> None:
