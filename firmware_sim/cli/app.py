@@ -82,8 +82,8 @@ def _port(text: str) -> tuple[str, str]:
 
 @main.command()
 def profiles() -> None:
-    """List the devices that can be simulated."""
-    names = catalog()
+    """List the devices with registers, and how much of each can be simulated."""
+    names = [name for name in catalog() if load_profile(name).protocol in ("modbus", "sunspec")]
     width = max(map(len, names), default=0)
     for name in names:
         profile = load_profile(name)

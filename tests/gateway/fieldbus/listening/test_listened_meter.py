@@ -13,7 +13,7 @@ from gateway.fieldbus.wire.source import Heard
 
 POINTS = tuple(Point(f"p{n}", Factor(f"a{n}", "Rtd")) for n in range(9))
 BLOCK = MessageBlock("CN 2011", POINTS)
-PROFILE = Profile("p", "v", "d", "s", POINTS, protocol="hj212", message="2011")
+PROFILE = Profile("p", "v", "d", "s", POINTS, protocol="hj212", cn="2011")
 
 
 def test_a_sender_that_leaves_out_other_points_each_time_takes_bounded_memory() -> None:
