@@ -191,8 +191,7 @@ class _Meter:
         if poll.flags & _EXCHANGED:
             self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
         decoded = self._decoded(poll.answers)
-        late = bool(poll.flags & _LATE)
-        decoded.flags = int(poll.flags) | self._poll_flags(decoded.blocks, now, ahead_ms, doubted, late=late)
+        decoded.flags = int(poll.flags) | self._poll_flags(poll, decoded.blocks, now, ahead_ms, doubted)
         decoded.flags |= self._once
         decoded.raised, self._once = self._raised(decoded), 0
         if len(decoded.blocks) == 1 and not poll.failures and not self._new and decoded.is_plain(decoded.blocks[0]):
@@ -233,27 +232,27 @@ class _Meter:
 
     def _poll_flags(
         self,
+        poll: Poll,
         blocks: Sequence[BlockContents],
         now: Timestamp,
         ahead_ms: int,
         doubted: Callable[[], bool],
-        *,
-        late: bool,
     ) -> int:
         """What the clock and the concentrator's freshness say of all values of this poll. A step that is ``doubted``
-        stays one; a ``late`` poll says nothing of freshness."""
+        stays one; a late poll says nothing of freshness."""
         stepped = abs(ahead_ms - self._ahead_ms) > STEP_MS
         if stepped and not doubted():
             self._ahead_ms = ahead_ms
         flags = validation.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
-        if self._profile is None or late:
+        if self._profile is None or poll.flags & _LATE:
             return flags
         for block in blocks:
             if self._witness_name in block.form.names:
                 content = block.contents[block.form.names.index(self._witness_name)]
                 before, at_ms = self._witness, block.completed_ms
                 self._witness = before.next(content, at_ms) if before else Still(content, at_ms)
-        return flags | validation.freshness(self._profile, self._witness, blocks[-1].completed_ms)
+        dated = poll.label_ms is not None
+        return flags | validation.freshness(self._profile, self._witness, blocks[-1].completed_ms, dated=dated)
 
     def _raised(self, decoded: _DecodedPoll) -> dict[str, int]:
         """What values are flagged with besides: by the source itself, a status, a broken signal, a ratio that has

@@ -32,6 +32,7 @@ from gateway.records import Token
 
 NOTICES = frozenset({"1013", "9015"})
 """A logger asks for its clock to be set; it says that it lives."""
+LONGEST_LABEL = 32
 MOST_CONNECTIONS = 500
 """Then a new one takes the place of one that no configured station has spoken on, or that is not read; if there is
 none, it is refused."""
@@ -219,4 +220,4 @@ class Hj212Source:
 def _mark(packet: Packet, now_ms: int) -> str:
     """What tells a message from another one of the same content: its own time; where it has none, its number; where it
     has none either, every one counts as another."""
-    return packet.label or (f"QN {packet.qn}" if packet.qn else f"at {now_ms}")
+    return packet.label[:LONGEST_LABEL] or (f"QN {packet.qn}" if packet.qn else f"at {now_ms}")

@@ -34,8 +34,8 @@ Standing = Literal["new", "waiting", "recorded", "unknown"]
 class ListenLine:
     """One line on which nothing is asked, and its meters. A ``FieldLine``. Owned by the event loop.
 
-    ``counters`` counts polls by outcome, repeated messages, those that no meter stands for (``unknown``), and those that
-    hold nothing to record (``empty``): they are answered at once, and are no poll.
+    ``counters`` counts polls by outcome, ``repeated`` messages, those that no meter stands for (``unknown``), and those
+    that hold nothing to record (``empty``), which are answered at once and are no poll.
 
     Args:
         kind: of its source.

@@ -242,6 +242,13 @@ def test_the_freshness_of_a_concentrator_is_a_flag_of_all_its_values() -> None:
     assert {v.quality for v in site.poll(registers(updates=2)).values()} == {0}
 
 
+def test_a_message_that_dates_its_values_is_no_memory_of_a_concentrator() -> None:
+    site = Site(SITE)
+    assert {v.quality for v in site.poll(registers(), label_ms=1_000).values()} == {0}
+    stands = [site.poll(registers(230.0 + n), label_ms=2_000 + n) for n in range(30)]
+    assert {v.quality for v in stands[-1].values()} == {Q.STALE}
+
+
 def test_the_witness_is_recorded_where_the_configuration_names_it() -> None:
     assert list(Site(SITE, points=["power", "updates"]).poll(registers()))[-1] == "updates"
     assert "updates" in {p.name for p in SITE.select(("power",))}
