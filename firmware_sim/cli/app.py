@@ -88,7 +88,7 @@ def _port(text: str) -> tuple[str, str]:
 
 @main.command()
 def profiles() -> None:
-    """List the devices that are asked, and how much of each can be simulated."""
+    """List the profiles, and how much of each can be simulated."""
     names = [name for name in catalog() if load_profile(name).protocol != "hj212"]
     width = max(map(len, names), default=0)
     for name in names:
