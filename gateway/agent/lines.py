@@ -22,7 +22,7 @@ from gateway.errors import StoreError
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.listening.listen_line import ListenLine, Standing
-from gateway.fieldbus.listening.sources import SOURCES
+from gateway.fieldbus.listening.sources import source_kind
 from gateway.fieldbus.specs import FieldLine
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.line_spec import LineSpec
@@ -148,7 +148,7 @@ class LineSet:
 
     def _make(self, spec: LineSpec, used_until_ms: int | None, before: FieldLine | None = None) -> FieldLine:
         """The line of a spec. ``before``: what it takes the place of."""
-        if (kind := SOURCES.get(spec.type)) is not None:
+        if (kind := source_kind(spec)) is not None:
             return ListenLine(
                 spec,
                 kind,
@@ -157,6 +157,8 @@ class LineSet:
                 on_alarm=self._board.line_alarm,
                 standing=self._standing,
                 facts=before.facts if isinstance(before, ListenLine) else None,
+                identities=self._meters.identities,
+                happened=self._recorder.happened,
             )
         line = Line(
             spec,
