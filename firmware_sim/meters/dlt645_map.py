@@ -137,10 +137,19 @@ DATA: dict[str, Items] = {
 """What stands under each identifier (DI3 first), in the order of the wire, by the place of each value."""
 
 
-def place_of(di: str, part: int) -> Place:
-    """Where a profile's point stands: the value's own identifier, whether the point names that or a block."""
-    places = list(DATA.get(di, {}))
-    return places[part - 1] if 0 < part <= len(places) else (di, part)
+def place_of(di: str, part: int, begin: int) -> Place:
+    """Where a profile's point stands: the value's own identifier, whether the point names that or a block.
+
+    Args:
+        di: what it names.
+        part: the number of the value in a block, from 1; 0: it names its own identifier.
+        begin: its first byte there.
+    """
+    for number, (place, item) in enumerate(DATA.get(di, {}).items(), start=1):
+        if number == part or (not part and begin == 0):
+            return place
+        begin -= item.size
+    return di, part
 
 
 def of_single_phase(di: str) -> Items:

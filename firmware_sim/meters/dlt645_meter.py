@@ -66,7 +66,7 @@ class Dlt645Meter:
         self._points: dict[Place, list[Point]] = {}
         for point in spec.profile.points:
             at: Any = point.at  # an identifier, as in every profile of this protocol
-            self._points.setdefault(place_of(at.di, at.part), []).append(point)
+            self._points.setdefault(place_of(at.di, at.part, at.field[0]), []).append(point)
         known = {place for di in DATA for place in self._items(di)}
         self.unfilled = tuple(p.name for place, points in self._points.items() if place not in known for p in points)
 

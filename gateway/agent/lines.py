@@ -18,17 +18,16 @@ from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.commissioning.line_specs import lag_ms
 from gateway.commissioning.preflight import Ready
-from gateway.errors import StoreError
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.listening.listen_line import ListenLine, Standing
+from gateway.fieldbus.listening.listen_line import ListenLine
 from gateway.fieldbus.listening.sources import source_kind
 from gateway.fieldbus.specs import FieldLine
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
-from gateway.records import News, SignedRecord, Token, said_fields
+from gateway.records import News, SignedRecord, said_fields
 
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
@@ -155,7 +154,8 @@ class LineSet:
                 self._clock,
                 self._meters.commissioning.poll,
                 on_alarm=self._board.line_alarm,
-                standing=self._standing,
+                standing=self._recorder.standing,
+                moments=self._recorder.last_moment,
                 facts=before.facts if isinstance(before, ListenLine) else None,
                 identities=self._meters.identities,
                 happened=self._recorder.happened,
@@ -174,13 +174,6 @@ class LineSet:
         )
         line.endpoint.acceptors = self._acceptors  # lines of one address share its listening socket
         return line
-
-    def _standing(self, meter: str, token: Token) -> Standing:
-        """What has become of a message; while the database cannot be read nobody can tell."""
-        try:
-            return self._recorder.standing(meter, token).value
-        except StoreError:
-            return "unknown"
 
     def _start(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
         self._anchors[name] = anchor_ms

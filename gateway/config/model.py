@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, model_validator
 
 from gateway.config.bus import Bus, Meter, check_listeners
+from gateway.config.bus_types import TYPES
 from gateway.config.feed import FeedEntry
 from gateway.config.field_types import DurationMs, Model, Name, SizeBytes, Unfit, duration_text
 from gateway.config.ledger import Contract, LedgerEntry
@@ -96,12 +97,14 @@ TABLES: Mapping[str, type[Model]] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Configured:
-    """What is signed of one meter's configuration, besides its period. ``ratios``: of its transformers, as written."""
+    """What is signed of one meter's configuration, besides its period. ``ratios``: of its transformers, as written.
+    ``series``: it sends unasked, and every message is a record."""
 
     role: str
     profile: str
     profile_hash: bytes
     ratios: Mapping[str, str]
+    series: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,12 +157,14 @@ class Config:
         """What is signed of each meter's configuration, besides its period."""
         hashes = {id(profile): decoding_hash(profile) for profile in self.profiles.values()}  # most meters share one
         written = {row["name"]: row for bus in self.written.get("bus", ()) for row in bus["meter"]}
+        series = {meter.name for bus in self.document.bus if TYPES[bus.type].series for meter in bus.meter}
         return {
             name: Configured(
                 role=meter.role,
                 profile=self.profiles[name].name,
                 profile_hash=hashes[id(self.profiles[name])],
                 ratios={key: str(written.get(name, {}).get(key, ratio)) for key, ratio in meter.factors.items()},
+                series=name in series,
             )
             for name, meter in self.meters.items()
         }

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from gateway.acquisition import line_use
+from gateway.acquisition.message_by_hand import sends
 from gateway.clock import Clock
 from gateway.commissioning import line_specs
 from gateway.doctor.check import CheckContext, Finding
@@ -18,7 +19,8 @@ from gateway.messages.message import Message
 
 
 def meters(case: CheckContext) -> Iterator[Finding]:
-    """Check that every meter answers, where no gateway runs; else `status` and the alarms report it."""
+    """Check that every meter answers, where no gateway runs; else `status` and the alarms report it. Meters that are
+    only listened to are not asked."""
     if case.pid is not None:
         return
     for spec, polls in asyncio.run(_poll_all(case)):
@@ -34,6 +36,8 @@ async def _poll_all(case: CheckContext) -> list[tuple[LineSpec, list[Poll]]]:
 
 
 async def _poll_line(case: CheckContext, spec: LineSpec, clock: Clock) -> list[Poll]:
+    if sends(spec):
+        return []
     try:
         if spec.port is not None:
             serial_port.check(spec.port)

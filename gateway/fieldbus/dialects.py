@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.fieldbus.dlt645.dialect import OVER_DLT645
 from gateway.fieldbus.modbus.dialect import OVER_RTU, OVER_TCP
 from gateway.fieldbus.wire.dialect import Dialect
 
@@ -9,4 +10,5 @@ DIALECTS: dict[str, Dialect] = {
     "modbus-rtu": OVER_RTU,
     "modbus-rtu-over-tcp": OVER_RTU,
     "modbus-tcp": OVER_TCP,
+    "dlt645": OVER_DLT645,
 }

@@ -176,7 +176,7 @@ _ALL = (
          "five messages in a row of a meter that sends unasked came more than a quarter sooner or later than `every`",
          _INSTALLER, 0, 0, "wait"),
     Kind(AlarmCode.WRITE_SEEN, "warning",
-         "on a line that is only listened to, another master wrote to a meter; a signed event names function and address",
+         "on a line that is only listened to, another master wrote to a meter; a signed event has function and address",
          _BOTH, 0, 0, "wait"),
     Kind(AlarmCode.CLOCK, "warning",
          "the kernel reports its clock as not synchronised, or the time is unknown; values carry CLOCK_UNSYNC",

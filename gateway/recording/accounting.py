@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from gateway.clock import STEP_MS, Clock
 from gateway.recording.announcements import NamedGrid
-from gateway.recording.coverage import CoverageCounter, RecordingGrid
+from gateway.recording.coverage import AnyCounter, CoverageCounter, RecordingGrid, SeriesCounter
 from gateway.records import SignedRecord
 from ledger_client.formats.record import Coverage
 
@@ -17,13 +17,13 @@ class Accounting:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.counters: dict[str, CoverageCounter] = {}
+        self.counters: dict[str, AnyCounter] = {}
         self.factor = 1
         """Recording decimation: every ``factor``-th poll is recorded."""
         self.unnoted: list[NamedGrid] = []
         """Grids in force that no commit has noted yet."""
 
-    def coverage(self, last: Mapping[str, CoverageCounter] = MappingProxyType({})) -> list[tuple[str, Coverage]]:
+    def coverage(self, last: Mapping[str, AnyCounter] = MappingProxyType({})) -> list[tuple[str, Coverage]]:
         """Each meter's coverage up to now; ``last``: counters that stand for those of meters which end."""
         return [(meter, counter.coverage()) for meter, counter in {**self.counters, **last}.items()]
 
@@ -39,12 +39,8 @@ class Accounting:
 
     def grids_from_now(self) -> dict[str, RecordingGrid]:
         """Each meter's grid by the clock's course, for the polls that are due from now on."""
-        now, found = self._clock.schedule_ms(), dict[str, RecordingGrid]()
-        for meter, counter in self.counters.items():
-            last = counter.rulers[-1]
-            due_ms = last.next(counter.next_from(now))
-            found[meter] = self.grid(due_ms, last.every_ms, counter.ends_ms(due_ms))
-        return found
+        now = self._clock.schedule_ms()
+        return {meter: self.grid(*counter.ahead(now)) for meter, counter in self.counters.items()}
 
     def grids_astray(self) -> dict[str, RecordingGrid]:
         """Of those the ones whose meter's grid in force has gone astray: nine tenths of most periods are no whole
@@ -52,15 +48,30 @@ class Accounting:
         return {meter: grid for meter, grid in self.grids_from_now().items() if self._is_off(meter, grid)}
 
     def _is_off(self, meter: str, grid: RecordingGrid) -> bool:
-        return abs(grid.time_ms - self.counters[meter].rulers[-1].time_of(grid.due_ms)) > STEP_MS
+        counter = self.counters[meter]
+        if isinstance(counter, SeriesCounter):  # the times of records are its grid
+            return False
+        return abs(grid.time_ms - counter.rulers[-1].time_of(grid.due_ms)) > STEP_MS
 
     def grids_thinned(self, factor: int) -> dict[str, RecordingGrid]:
-        """Each meter's grid for recording every ``factor``-th poll from its next one on."""
+        """Each meter's grid for recording every ``factor``-th poll from its next one on; series are not thinned."""
         from_ms = self._clock.schedule_ms()
         return {
             meter: self.grid(due_ms := counter.next_from(from_ms), counter.period_ms * factor, counter.ends_ms(due_ms))
             for meter, counter in self.counters.items()
+            if isinstance(counter, CoverageCounter)
         }
+
+    def begin(
+        self, meter: str, grid: RecordingGrid, period_ms: int, *, series: bool, covered_to_ms: int | None = None
+    ) -> None:
+        """A meter is counted from the beginning of a grid on. ``covered_to_ms``: the end of its coverage, where that is
+        a series which goes on from a moment before."""
+        if series:
+            covered_to_ms = grid.time_ms if covered_to_ms is None else covered_to_ms
+            self.counters[meter] = SeriesCounter.begin(grid, covered_to_ms)
+        else:
+            self.counters[meter] = CoverageCounter.begin(grid, period_ms)
 
     def named(self, grids: Mapping[str, RecordingGrid]) -> list[NamedGrid]:
         """How these grids follow those in force: (meter, beginning, period), as a commit notes them."""
@@ -80,7 +91,17 @@ class Accounting:
         """Readings that were counted as recorded are not, for this reason."""
         for one in records:
             if one.row.kind == "reading":
-                self.counters[one.row.meter].lost_after_all(reason)
+                counter = self.counters[one.row.meter]
+                if isinstance(counter, SeriesCounter):
+                    counter.undo(reason)
+                else:
+                    counter.lost_after_all(reason)
+
+    def kept(self) -> None:
+        """All that is counted as recorded is durable."""
+        for counter in self.counters.values():
+            if isinstance(counter, SeriesCounter):
+                counter.keep()
 
     def skip(self, meters: Collection[str]) -> int:
         """Count what was due of these meters, which were not polled for a while, as stopped. Returns until when, in ms

@@ -42,6 +42,18 @@ def _identities_of(records: Records, meter: str) -> Iterator[str]:
             yield identity
 
 
+def series_of(records: Records) -> set[str]:
+    """The meters that the newest ``configuration`` says to be series: their messages are due by arriving."""
+    found = set[str]()
+    for row in records.events_of(GATEWAY):
+        body = parse_record(row.data).body
+        if isinstance(body, Event) and body.name == CONFIGURATION:
+            found |= {meter for meter, facts in body.fields["meters"].items() if facts.get("series")}
+            if body.fields["part"][0] == 1:
+                break
+    return found
+
+
 def spread(event: Event, tables: Mapping[str, Mapping[str, Any]]) -> list[Event]:
     """The event with tables of facts by meter; what finds no room in it stands in events ``schedule`` behind it."""
     facts = [(table, meter, fact) for table, by_meter in tables.items() for meter, fact in by_meter.items()]
@@ -159,7 +171,11 @@ class Announcements:
             "profile": configured.profile,
             "profile-hash": configured.profile_hash,
         }
-        optional = {"ratios": dict(configured.ratios), "identity": self.identities.get(meter)}
+        optional = {
+            "ratios": dict(configured.ratios),
+            "series": configured.series,
+            "identity": self.identities.get(meter),
+        }
         return entry | {key: fact for key, fact in optional.items() if fact}
 
 

@@ -21,8 +21,8 @@ from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.histogram import Durations
 from gateway.recording.accounting import Accounting
-from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
-from gateway.recording.coverage import CoverageCounter, first_coverage
+from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule, series_of
+from gateway.recording.coverage import AnyCounter, RecordingGrid, SeriesCounter, first_coverage, series_goes_on
 from gateway.recording.heard import Heard
 from gateway.recording.pending import Pending, is_of_the_epoch
 from gateway.recording.register_marks import RegisterMarks
@@ -47,7 +47,7 @@ from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
-from ledger_client.formats.record import Event, parse_record, record_hash
+from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
 from ledger_client.formats.senml import Reading
 
 log = logging.getLogger("meterseal.recorder")
@@ -64,7 +64,8 @@ class Committer:
         self.store, self.rules, self.clock = store, rules, clock
         self.queue = StampQueue(clock)
         self._place = store.records.last_place()  # read before the tails: an epoch begins behind these and no others
-        self.tails = {meter: store.records.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
+        series, owners = series_of(store.records), [GATEWAY, *rules.periods_ms]
+        self.tails = {owner: store.records.tail(owner, series=owner in series) for owner in owners}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
         self._repairs = store.repairs.untold()
         self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
@@ -91,14 +92,11 @@ class Committer:
         Raises StartAgain where the chains do not end any more where they ended when the database was opened.
         """
         now = Timestamp.now(self.clock)
-        anchor_ms, signer, counters = now.time_ms, self.pending.signer, self.accounting.counters
-        rows = []
-        for meter, period_ms in self.rules.periods_ms.items():
-            body = first_coverage(self.tails[meter], anchor_ms, clock_usable=self.clock.usable)
-            rows.append(signer.coverage(meter, body, now))
-            counters[meter] = CoverageCounter(anchor_ms, anchor_ms, period_ms)
-        grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
-        gone = [(meter, anchor_ms, 0) for meter in self.store.epochs.scheduled() if meter not in counters]
+        anchor_ms, signer = now.time_ms, self.pending.signer
+        bodies = {meter: self._first(meter, anchor_ms) for meter in self.rules.periods_ms}
+        rows = [signer.coverage(meter, body, now) for meter, (body, _) in bodies.items()]
+        grids = [(meter, begins_ms, self.rules.periods_ms[meter]) for meter, (_, begins_ms) in bodies.items()]
+        gone = [(meter, anchor_ms, 0) for meter in self.store.epochs.scheduled() if meter not in bodies]
         before, behind = self._first_events(grids, gone)
         ahead = [signer.event(GATEWAY, event, now) for event in before]
         started = [signer.event(GATEWAY, event, now) for event in behind]
@@ -118,6 +116,17 @@ class Committer:
         self.uncut += len(self._repairs) + len(behind)
         self.reserve.hold(disk_space.measure(self.store, self.rules.limits, self.reserve.owed))
         return anchor_ms
+
+    def _first(self, meter: str, anchor_ms: int) -> tuple[Coverage, int]:
+        """The first coverage of a meter in this epoch, from whose end on it is counted, and the begin of its grid."""
+        tail, period_ms = self.tails[meter], self.rules.periods_ms[meter]
+        series = self.rules.configured[meter].series
+        goes_on = series_goes_on(tail, anchor_ms, period_ms) if series and self.clock.usable else None
+        first = goes_on or (first_coverage(tail, anchor_ms, clock_usable=self.clock.usable), anchor_ms)
+        body, begins_ms = first
+        grid = RecordingGrid(begins_ms, period_ms, begins_ms, period_ms)
+        self.accounting.begin(meter, grid, period_ms, covered_to_ms=body.to_ms, series=series)
+        return first
 
     def _first_events(self, grids: Sequence[NamedGrid], gone: Sequence[NamedGrid]) -> tuple[list[Event], list[Event]]:
         """The events of a start in front of the first coverage records, and behind them."""
@@ -164,9 +173,9 @@ class Committer:
     def poll(self, poll: PollResult) -> bool:
         """Book one finished poll; whether it is a record, which is pending then."""
         counter = self.accounting.counters[poll.meter]
+        if isinstance(counter, SeriesCounter):
+            return self._message(poll, counter)
         wanted = counter.wanted(poll.due_ms)
-        if poll.token is not None and wanted and self.trouble is None:
-            self._look_up(poll.meter, poll.token)
         if poll.reading is not None and (not wanted or poll.reason is not None or self.trouble is not None):
             self.pending.left_out(poll.meter, poll.reading)
         if not wanted:
@@ -174,14 +183,33 @@ class Committer:
         elif poll.reading is None or poll.stamp is None or poll.reason is not None:
             counter.finished(poll.due_ms, reason := poll.reason or "timeout")
             due_ms = counter.ruler(poll.due_ms).time_of(poll.due_ms)
-            self.tell([MissedPoll(poll.meter, due_ms, reason, poll.token)])
+            self.tell([MissedPoll(poll.meter, due_ms, reason)])
         elif self.trouble is not None:
             counter.finished(poll.due_ms, self.trouble.reason)
-            self.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason, poll.token)])
+            self.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
         else:
             self.pending.reading(poll, poll.reading, poll.stamp)
             counter.finished(poll.due_ms, None)
             return True
+        return False
+
+    def _message(self, poll: PollResult, counter: SeriesCounter) -> bool:
+        """The same for a message of a series, or that none came."""
+        reading, stamp, reason = poll.reading, poll.stamp or self.queue.now(), poll.reason
+        if poll.token is not None and reason is None and self.trouble is None:
+            self._look_up(poll.meter, poll.token)
+        if reading is not None and reason is None and self.trouble is None:
+            self.pending.reading(poll, reading, stamp)
+            counter.heard(reading.time_ms, poll.due_ms, late=reading.late)
+            return True
+        if reading is not None:
+            self.pending.left_out(poll.meter, reading)
+        why = reason or (self.trouble.reason if reading is not None and self.trouble is not None else "timeout")
+        counter.waited(stamp.time_ms, why)
+        if reading is not None and reason is None:
+            self.tell([NotRecorded(poll.meter, reading, stamp, why, poll.token)])
+        else:
+            self.tell([MissedPoll(poll.meter, counter.time_of(poll.due_ms), why, poll.token)])
         self.heard.ended(poll.meter, poll.token)
         return False
 
@@ -205,9 +233,7 @@ class Committer:
 
     # — to the disk —
 
-    def coverage(
-        self, now: Timestamp, last: Mapping[str, CoverageCounter] = MappingProxyType({})
-    ) -> list[SignedRecord]:
+    def coverage(self, now: Timestamp, last: Mapping[str, AnyCounter] = MappingProxyType({})) -> list[SignedRecord]:
         """Each meter's coverage, signed; ``last``: counters that stand for those of meters which end."""
         return [self.pending.signer.coverage(meter, body, now) for meter, body in self.accounting.coverage(last)]
 
@@ -257,6 +283,7 @@ class Committer:
         self.summaries.kept()
         self.marks.kept()
         self.pending.committed()
+        self.accounting.kept()
         self.uncut += len(pending)
         if cut or coverage:
             self.accounting.start_over()
@@ -283,16 +310,10 @@ class Committer:
 
     def _tell_unrecorded(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
         """Messages whose senders waited to be told of their records: these will never be."""
-        asked = [one for one in signed if one.token is not None]
-        for one in asked:
-            self.heard.ended(one.row.meter, one.token)
-        self.tell(
-            [
-                NotRecorded(one.row.meter, one.body, one.stamp, error.reason, one.token)
-                for one in asked
-                if isinstance(one.body, Reading)
-            ]
-        )
+        for one in signed:
+            if one.token is not None and isinstance(one.body, Reading):
+                self.heard.ended(one.row.meter, one.token)
+                self.tell([NotRecorded(one.row.meter, one.body, one.stamp, error.reason, one.token)])
 
     def write_account(self, more: Sequence[MeterEvent] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""

@@ -14,9 +14,9 @@ from typing import Any
 from gateway.config.device_keys import Keys
 from gateway.errors import StoreError
 from gateway.messages.message import Message
-from gateway.recording.announcements import identities, new_keys, schedule
+from gateway.recording.announcements import identities, new_keys, schedule, series_of
 from gateway.recording.committer import Committer
-from gateway.recording.coverage import CoverageCounter, first_coverage
+from gateway.recording.coverage import AnyCounter, first_coverage
 from gateway.recording.rules import Rules
 from gateway.records import GATEWAY, Timestamp
 from gateway.storage.rows import Tail
@@ -43,16 +43,18 @@ def take_over(committer: Committer, change: Change) -> int:
     store, clock, signer, accounting = committer.store, committer.clock, committer.pending.signer, committer.accounting
     counters, periods_ms = accounting.counters, change.rules.periods_ms
     at_ms, now = clock.schedule_ms(), Timestamp.now(clock)
+    series = {meter for meter, configured in change.rules.configured.items() if configured.series}
     gone = [meter for meter in counters if meter not in periods_ms]
-    tails = {meter: store.records.tail(meter) for meter in change.anew if meter not in counters}
+    new = [meter for meter in change.anew if meter not in counters]
+    known = series_of(store.records) if new else set()
+    tails = {meter: store.records.tail(meter, series=meter in known) for meter in new}
     identified = identities(store.records, tails)
     going = [*gone, *(meter for meter in change.anew if meter in counters)]
     last = {meter: deepcopy(counters[meter]) for meter in going}  # should the commit fail, they go on
     ended = {meter: counter.end(at_ms, clock.record_ms(at_ms)) for meter, counter in last.items()}
+    every_ms = {meter: periods_ms[meter] * (1 if meter in series else accounting.factor) for meter in change.anew}
     begun = {
-        meter: accounting.grid(
-            at_ms, periods_ms[meter] * accounting.factor, _covered_to_ms(last.get(meter) or tails[meter])
-        )
+        meter: accounting.grid(at_ms, every_ms[meter], _covered_to_ms(last.get(meter) or tails[meter]))
         for meter in change.anew
     }
     rows = committer.coverage(now, last)
@@ -79,13 +81,13 @@ def take_over(committer: Committer, change: Change) -> int:
     for meter in gone:
         del counters[meter]
     for meter, grid in begun.items():
-        counters[meter] = CoverageCounter.begin(grid, periods_ms[meter])
+        accounting.begin(meter, grid, periods_ms[meter], series=meter in series)
     committer.rules = change.rules
     return at_ms
 
 
-def _covered_to_ms(before: CoverageCounter | Tail | None) -> int:
+def _covered_to_ms(before: AnyCounter | Tail | None) -> int:
     """Until when the polls of a meter are counted already."""
-    if isinstance(before, CoverageCounter):
-        return before.to_ms
-    return before.covered_to_ms or 0 if before else 0
+    if isinstance(before, Tail):
+        return before.covered_to_ms or 0
+    return before.to_ms if before else 0

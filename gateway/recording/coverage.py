@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from gateway.storage.rows import Tail
 from ledger_client.formats.record import Coverage
 from ledger_client.recording_grid import Grid, due_by
+from ledger_client.recording_series import misses, series_count
+
+SURE_MS = 50
+"""A line may see a little earlier than record times that a message is missed: it knows the schedule's clock."""
 
 
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:
@@ -21,15 +25,43 @@ def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> 
     """
     if tail is None or tail.covered_to_ms is None:
         return Coverage(anchor_ms, anchor_ms, 0, 0, {})
-    stopped = stopped_polls(tail, anchor_ms) if clock_usable else 0
+    stopped = 0
+    if clock_usable and tail.moments_ms is None:
+        stopped = stopped_polls(tail, anchor_ms)
+    elif clock_usable:
+        count = series_count(tail.grids, tail.covered_to_ms, tail.moments_ms or ())
+        count.ends(anchor_ms)
+        stopped = count.missed
+    return _first(tail, tail.covered_to_ms, anchor_ms, stopped)
+
+
+def _first(tail: Tail, from_ms: int, to_ms: int, stopped: int) -> Coverage:
     due = tail.recorded_since + stopped
-    return Coverage(tail.covered_to_ms, anchor_ms, due, tail.recorded_since, {"stopped": stopped} if stopped else {})
+    return Coverage(from_ms, to_ms, due, tail.recorded_since, {"stopped": stopped} if stopped else {})
+
+
+def series_goes_on(tail: Tail | None, anchor_ms: int, period_ms: int) -> tuple[Coverage, int] | None:
+    """Of a series that goes on from its last moment: the first record of the epoch, which ends right behind that, and
+    the moment. Only what is certain to be missed by the anchor counts as stopped. None: it begins with the anchor."""
+    if tail is None or tail.covered_to_ms is None or tail.moments_ms is None:
+        return None
+    count = series_count(tail.grids, tail.covered_to_ms, tail.moments_ms)
+    count.waited(anchor_ms)
+    if count.every_ms != period_ms or count.last_ms > anchor_ms:
+        return None
+    moved = count.missed or tail.moments_ms
+    to_ms = count.last_ms + 1 if moved else tail.covered_to_ms
+    return _first(tail, tail.covered_to_ms, to_ms, count.missed), count.last_ms
 
 
 def stopped_polls(tail: Tail, anchor_ms: int) -> int:
     """How many polls fell due and are not records between the last known ``to`` and the anchor of the next epoch."""
     if tail.covered_to_ms is None:
         return 0
+    if tail.moments_ms is not None:
+        count = series_count(tail.grids, tail.covered_to_ms, tail.moments_ms)
+        count.waited(anchor_ms)
+        return count.missed
     return max(0, due_by(tail.grids, tail.covered_to_ms, anchor_ms) - tail.recorded_since)
 
 
@@ -149,6 +181,13 @@ class CoverageCounter:
         late = [due for due in range(self.next_due_ms, due_ms, self.period_ms) if self.wanted(due)]
         return max(self.to_ms, self.ruler(late[-1]).time_of(late[-1]) + 1) if late else self.to_ms
 
+    def ahead(self, now_ms: int) -> tuple[int, int, int]:
+        """Of what is due from now on by the ruler in force: the first due time, the period, and the end of what is
+        counted before."""
+        last = self.rulers[-1]
+        due_ms = last.next(self.next_from(now_ms))
+        return due_ms, last.every_ms, self.ends_ms(due_ms)
+
     def grids(self, ruler: RecordingGrid) -> tuple[Grid, Grid]:
         """What the database is to note when ``ruler`` comes into force: nothing is due until it begins."""
         return (self.ends_ms(ruler.due_ms), 0), (ruler.time_ms, ruler.step_ms)
@@ -158,3 +197,123 @@ class CoverageCounter:
         now = self.ruler(self.next_due_ms)
         kept = [r for r in self.rulers if r is now or now.due_ms < r.due_ms]
         self.rulers = [*(r for r in kept if r.due_ms < ruler.due_ms), ruler]
+
+
+@dataclass(slots=True)
+class SeriesCounter:
+    """The messages of one meter that sends unasked since its last coverage record (``ledger_client.recording_series``).
+
+    What is missed follows from the times of records, so that anyone can count it again; a line only says when it knows,
+    and why. ``last_ms`` is the last moment among record times, ``last_due_ms`` the same by the schedule's clock.
+    """
+
+    from_ms: int
+    to_ms: int
+    period_ms: int
+    last_ms: int
+    last_due_ms: int
+    recorded: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    _step_ms: int = field(init=False)
+    """The period among record times."""
+    _reason: str | None = None
+    """Why nothing came that was expected since."""
+    _unsure: tuple[int, int, str] | None = None
+    """The moment before the last misses that a line told of, their number and reason, while they are not covered."""
+    _kept: tuple[int, int, int, int, Counter[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._step_ms = self.period_ms
+        self.keep()
+
+    @classmethod
+    def begin(cls, ruler: RecordingGrid, covered_to_ms: int) -> SeriesCounter:
+        """A series whose last moment is the beginning of a grid; its coverage ends there, or right behind."""
+        begun = cls(covered_to_ms, covered_to_ms, ruler.every_ms, ruler.time_ms, ruler.due_ms)
+        begun._step_ms = ruler.step_ms
+        return begun
+
+    def heard(self, time_ms: int, due_ms: int, *, late: bool) -> None:
+        """A message is recorded that was complete at this record time; by the schedule's clock at ``due_ms``."""
+        self.recorded += 1
+        if late:
+            return
+        self._take_back(time_ms)
+        self._miss(misses(self._step_ms, self.last_ms, time_ms))
+        self.last_ms, self.last_due_ms = max(self.last_ms, time_ms), due_ms
+        self.to_ms, self._reason, self._unsure = self.last_ms + 1, None, None
+
+    def waited(self, now_ms: int, reason: str) -> None:
+        """Until this record time nothing was recorded that was expected, for this reason."""
+        self._reason = reason
+        if count := misses(self._step_ms, self.last_ms, now_ms + SURE_MS):
+            self._unsure = self.last_ms, count, reason
+            self._miss(count)
+
+    def _take_back(self, time_ms: int) -> None:
+        """What was told missed was complete a moment before that was certain."""
+        if self._unsure is None:
+            return
+        before_ms, told, reason = self._unsure
+        if (more := told - misses(self._step_ms, before_ms, time_ms)) > 0:
+            self.missed[reason] -= more
+            self.last_ms -= more * self._step_ms
+            self.last_due_ms -= more * self.period_ms
+
+    def _miss(self, count: int) -> None:
+        if count:
+            self.missed[self._reason or "timeout"] += count
+            self.last_ms += count * self._step_ms
+            self.last_due_ms += count * self.period_ms
+            self.to_ms = self.last_ms + 1
+
+    def time_of(self, due_ms: int) -> int:
+        """The record time of a moment of the schedule's clock."""
+        return self.last_ms + (due_ms - self.last_due_ms) * self._step_ms // self.period_ms
+
+    def skip(self, until_ms: int) -> None:
+        """Count what was missed by ``until_ms`` (schedule) as stopped."""
+        self._reason = "stopped"
+        self._miss(misses(self._step_ms, self.last_ms, self.time_of(until_ms)))
+
+    def end(self, at_ms: int, record_ms: int) -> Grid:
+        """The same, and nothing is expected any more; as ``CoverageCounter.end``."""
+        self.skip(at_ms)
+        ended = self.to_ms, 0
+        self.to_ms = max(self.to_ms, record_ms)
+        return ended
+
+    def coverage(self) -> Coverage:
+        """What to sign now; call ``start_over`` once it is committed."""
+        missed = {reason: n for reason, n in sorted(self.missed.items()) if n}
+        return Coverage(self.from_ms, self.to_ms, self.recorded + sum(missed.values()), self.recorded, missed)
+
+    def start_over(self) -> None:
+        """Begin the next interval where this one ended."""
+        self.from_ms, self.recorded, self.missed, self._unsure = self.to_ms, 0, Counter(), None
+        self.keep()
+
+    def keep(self) -> None:
+        """All that is counted as recorded is durable."""
+        self._kept = self.to_ms, self.last_ms, self.last_due_ms, self.recorded, self.missed.copy()
+
+    def undo(self, reason: str) -> None:
+        """Records that were counted since ``keep`` are not durable: they were expected for nothing, for this reason."""
+        self.to_ms, self.last_ms, self.last_due_ms, self.recorded, missed = self._kept
+        self.missed, self._reason, self._unsure = missed.copy(), reason, None
+
+    def ahead(self, now_ms: int) -> tuple[int, int, int]:
+        """As ``CoverageCounter.ahead``: it goes on from its last moment, whatever the time is."""
+        return self.last_due_ms, self.period_ms, self.to_ms
+
+    def grids(self, ruler: RecordingGrid) -> tuple[Grid, Grid]:
+        """What the database is to note when ``ruler`` comes into force: nothing is expected until it begins."""
+        return (self.to_ms, 0), (ruler.time_ms, ruler.step_ms)
+
+    def take(self, ruler: RecordingGrid) -> None:
+        """From now on it is in force, and its beginning is the last moment."""
+        self.last_ms, self.last_due_ms, self._step_ms, self._unsure = ruler.time_ms, ruler.due_ms, ruler.step_ms, None
+        self.keep()
+
+
+AnyCounter = CoverageCounter | SeriesCounter

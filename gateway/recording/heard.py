@@ -6,9 +6,10 @@ known already is recorded no second time. The database itself holds no token twi
 
 from __future__ import annotations
 
-import enum
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from gateway.clock import Clock
 from gateway.errors import StoreError
@@ -16,19 +17,16 @@ from gateway.records import DATA_CHANGED, MeterEvent, SignedRecord, Token
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
+log = logging.getLogger("meterseal.recorder")
+
 TOLD_EVERY_MS = 3_600_000
 """At most so often an event says of a meter that what it sent was changed."""
 
 
-class Standing(enum.Enum):
-    """What has become of a message that is heard (again)."""
-
-    NEW = "new"
-    """It is not recorded: take it."""
-    WAITING = "waiting"
-    """It waits for its commit, whose news will bear its token."""
-    RECORDED = "recorded"
-    """It is durable: its sender may be told so again."""
+Standing = Literal["new", "waiting", "recorded", "unknown"]
+"""What has become of a message that is heard: it is to be taken; it waits for its commit, whose news will bear its
+token; it is durable, and its sender may be told so again; or the database cannot be read now, and it must neither be
+taken nor answered."""
 
 
 class Heard:
@@ -44,11 +42,14 @@ class Heard:
     # — event loop —
 
     def standing(self, meter: str, token: Token) -> Standing:
-        """What is known of a message of this meter. Raises StoreError where the database cannot be read now: whether
-        the message is recorded is not known then, and it must neither be taken nor answered."""
+        """What is known of a message of this meter."""
         if (meter, token) in self._waiting:  # it is taken out only once the database holds it
-            return Standing.WAITING
-        return Standing.RECORDED if self._reader.holds(meter, token) else Standing.NEW
+            return "waiting"
+        try:
+            return "recorded" if self._reader.holds(meter, token) else "new"
+        except StoreError as error:
+            log.warning("cannot look up whether a message of %s is recorded: %s", meter, error)
+            return "unknown"
 
     def expect(self, meter: str, token: Token) -> None:
         """A message is handed to the writer."""

@@ -21,7 +21,7 @@ from gateway.process.failpoints import failpoint
 from gateway.recording.announcements import by_meter, schedule, spread
 from gateway.recording.committer import GOES_ON, RETRY_MS, Committer, alarm
 from gateway.recording.config_change import Change, take_over
-from gateway.recording.coverage import stopped_polls
+from gateway.recording.coverage import SeriesCounter, stopped_polls
 from gateway.recording.rules import Rules
 from gateway.records import (
     CLOCK,
@@ -118,6 +118,11 @@ class Journal:
         if self._queue.is_late():
             raise StoreError(Message("change-readings-wait"))
         return take_over(self._committer, change)
+
+    def last_moment(self, meter: str) -> int | None:
+        """The last moment of a series by the schedule's clock; None: it is none. Any thread may ask."""
+        counter = self._accounting.counters.get(meter)
+        return counter.last_due_ms if isinstance(counter, SeriesCounter) else None
 
     def skip(self, meters: Collection[str]) -> int:
         """Nobody has polled these meters for a while; returns until when (``Accounting.skip``)."""

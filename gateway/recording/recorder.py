@@ -144,6 +144,11 @@ class Recorder:
         this and ``put`` the same message must not be asked about again."""
         return self._journal.heard.standing(meter, token)
 
+    def last_moment(self, meter: str) -> int | None:
+        """The last moment of a series, from which the next message is expected, in ms of the schedule's clock; None:
+        the meter is none. For a line that begins."""
+        return self._journal.last_moment(meter)
+
     def put(self, finished: PollResult) -> None:
         """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error, and
         of its reading only the breaks are kept."""

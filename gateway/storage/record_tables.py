@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.records import StoredRecord
 from gateway.storage.rows import RECORD_COLUMNS, Connection, Tail
 from ledger_client.formats.record import Coverage, parse_record
+from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import Grid
 
 _WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are meters
@@ -38,15 +39,16 @@ class Records:
         """How many records of each kind there are; counted along with their commits."""
         return dict(self._sql.all("SELECT kind, count FROM totals"))
 
-    def tail(self, meter: str) -> Tail | None:
-        """How ``meter`` (or ``gateway``) was left, or None if this database never held a record of it."""
+    def tail(self, meter: str, *, series: bool = False) -> Tail | None:
+        """How ``meter`` (or ``gateway``) was left, or None if this database never held a record of it. ``series``: its
+        messages are due by arriving."""
         last = self._sql.one("SELECT data FROM records WHERE meter = ? ORDER BY id DESC LIMIT 1", meter)
         if last is None:
             return None
         covered = self._sql.one(
             "SELECT id, data FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT 1", meter
         )
-        to_ms, since = None, 0
+        to_ms, since, moments = None, 0, list[int]() if series else None
         if covered is not None:
             body = parse_record(bytes(covered[1])).body
             assert isinstance(body, Coverage)
@@ -54,7 +56,14 @@ class Records:
             since = self._sql.count(
                 "SELECT count(*) FROM records WHERE meter = ? AND id > ? AND kind = 'reading'", meter, covered[0]
             )
-        return Tail(bytes(last[0]), to_ms, since, [] if to_ms is None else self._grids_from(meter, to_ms))
+            moments = self._moments_ms(meter, covered[0]) if series else None
+        return Tail(bytes(last[0]), to_ms, since, [] if to_ms is None else self._grids_from(meter, to_ms), moments)
+
+    def _moments_ms(self, meter: str, after_id: int) -> list[int]:
+        """The times of a meter's readings behind a place that are not LATE."""
+        sql = "SELECT data FROM records WHERE meter = ? AND id > ? AND kind = 'reading' ORDER BY id"
+        found = (parse_record(bytes(data)).body for (data,) in self._sql.walk(sql, meter, after_id))
+        return [body.time_ms for body in found if isinstance(body, Reading) and not body.late]
 
     def latest_ms(self) -> int:
         """The latest time among the newest 1,000 records, in ms, and that at which the last was signed: behind a

@@ -115,12 +115,14 @@ class Tail:
 
     ``last_data`` is its newest record; ``covered_to_ms`` the end of its coverage (None: it never had any);
     ``recorded_since`` the readings after that; ``grids`` those by which polls were due from that end on, oldest first.
+    ``moments_ms``: of a series, the times of those readings that are not LATE; None: it is none.
     """
 
     last_data: bytes
     covered_to_ms: int | None
     recorded_since: int
     grids: Sequence[Grid]
+    moments_ms: Sequence[int] | None = None
 
 
 def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | None:

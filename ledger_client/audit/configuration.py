@@ -14,6 +14,7 @@ from ledger_client.audit.events import SLOWED, Configuration, Correction, MeterC
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import DUE, KEYS, Audit
 from ledger_client.audit.times import Times
+from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.recording_grid import Grid, last_due
@@ -25,18 +26,27 @@ MOST_THINNED: Final = 10
 
 @dataclass(slots=True)
 class Schedule:
-    """One meter: its period, its grids in the order in which they were announced, each with the epoch of that event and
-    whether record times may have run slowed then."""
+    """One meter: its period, whether it is a series, its grids in the order in which they were announced, each with the
+    epoch of that event, whether record times may have run slowed then, and whether it is a series' grid."""
 
     period_ms: int = 0
     grids: list[Grid] = field(default_factory=list)
     epochs: list[bytes] = field(default_factory=list)
     slowed: list[bool] = field(default_factory=list)
+    of_series: list[bool] = field(default_factory=list)
+    series: bool = False
     new: bool = False
     """It was not configured before: nothing was due before its first grid."""
     since_ms: int = 0
     """Since when it has been configured, where it was not before."""
     odd: list[Grid] = field(default_factory=list)
+
+    def is_series(self, from_ms: int, *, before: bytes | None = None) -> bool:
+        """Whether the grid in force at a moment is a series'; of those that were announced ``before`` an epoch."""
+        for place in reversed(range(len(self.grids))):
+            if self.grids[place][0] <= from_ms and self.epochs[place] != before:
+                return self.of_series[place]
+        return False
 
     def before(self, epoch: bytes) -> list[Grid]:
         """The grids that were announced before this epoch."""
@@ -68,8 +78,9 @@ class Configured:
         self.__init__(self.result, self.times)  # type: ignore[misc]
 
     def recorded_period_ms(self, meter: str) -> int:
-        """How far apart the polls of a configured meter are that are recorded."""
-        return (self.meters or {}).get(meter, 0) * (self.factor or 1)
+        """How far apart the polls of a configured meter are that are recorded; series are not thinned."""
+        factor = 1 if meter in self.schedules and self.schedules[meter].series else self.factor or 1
+        return (self.meters or {}).get(meter, 0) * factor
 
     # — what the events say —
 
@@ -111,7 +122,7 @@ class Configured:
             if absent and schedule.grids:
                 out = f"{rfc3339_ms(schedule.grids[-1][0])} to {rfc3339_ms(facts.grids[0][0])}"
                 self.result.noted(f"{name}: meter {meter} was out of the configuration from {out}: nothing was due")
-            schedule.period_ms = facts.period_ms
+            schedule.period_ms, schedule.series = facts.period_ms, facts.series
             self._learn_factor(facts)
             self._announce(meter, facts.grids, name, absent=absent or before is None)
             self._demand_step(meter, schedule, schedule.grids[-1], name)
@@ -119,7 +130,7 @@ class Configured:
     def _learn_factor(self, facts: MeterConfiguration) -> None:
         """Where the files begin within an epoch, its grids show how recording was thinned."""
         step = facts.grids[-1][1]
-        if self.factor is None and step:
+        if self.factor is None and step and not facts.series:
             self.factor = max(1, round(step / facts.period_ms))
             if self.factor > 1:
                 self.result.noted(f"the files begin where every {self.factor}. poll is recorded")
@@ -161,6 +172,7 @@ class Configured:
             schedule.grids.append(grid)
             schedule.epochs.append(name.epoch)
             schedule.slowed.append(SLOWED in self._speeds)
+            schedule.of_series.append(schedule.series)
 
     def _demand_next(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
         """Between the last poll that was due by earlier grids and the first one of this lies no more than a period, and
@@ -175,11 +187,15 @@ class Configured:
             return
         place, last_ms = last
         most_ms = schedule.grids[place][1]
+        until_ms = begins_ms
+        if schedule.of_series[place]:  # it ends behind a moment, and a miss is certain half a period after its own
+            last_ms, most_ms = ends_ms - 1, most_ms + -(-most_ms // 2)
+            until_ms = MAX_TIME_MS  # it begins with a moment of before the jump
         if schedule.slowed[place]:  # rounded down, it is ahead of its course; and full speed may come before its next
             most_ms = -(-most_ms * FULL // SLOWED) + (last_ms - schedule.grids[place][0]) // most_ms
         last_ms = max(last_ms, schedule.since_ms - most_ms)
         free_ms = begins_ms - last_ms
-        if free_ms > most_ms and free_ms > most_ms + self.times.jumped_ms(last_ms, begins_ms):
+        if free_ms > most_ms and free_ms > most_ms + self.times.jumped_ms(last_ms, until_ms):
             span = f"{rfc3339_ms(last_ms + 1)} to {rfc3339_ms(begins_ms)}"
             self.result.found(DUE, name, f"nothing would be due of meter {meter} from {span}, and it is configured")
 
@@ -188,7 +204,7 @@ class Configured:
         step_ms = grid[1]
         if step_ms == 0 or self.factor is None or not schedule.period_ms or grid in schedule.odd:
             return
-        every_ms = schedule.period_ms * self.factor
+        every_ms = schedule.period_ms * (1 if schedule.series else self.factor)
         if step_ms not in {every_ms * speed // FULL for speed in self._speeds}:
             schedule.odd.append(grid)
             text = f"a grid of meter {meter} is {step_ms} ms apart; its period and the thinning say {every_ms} ms"

@@ -19,13 +19,15 @@ from ledger_client.times import rfc3339, rfc3339_ms
 
 class Interval(NamedTuple):
     """A coverage record: the first of its epoch or not, by which clock letter; ``told_to_ms``: until when its time was
-    told before (0: none of it), and how many readings it counts that were not counted before."""
+    told before (0: none of it), and how many readings it counts that were not counted before. ``moments_ms``: the times
+    of those that are not LATE, in order; None: not all that it counts are there."""
 
     name: Name
     body: Coverage
     clock: str
     told_to_ms: int
     readings: int
+    moments_ms: tuple[int, ...] | None
 
     @property
     def first(self) -> bool:
@@ -44,6 +46,7 @@ class _Span:
     latest: tuple[int, Name] | None = None
     broken: bool = False
     told_to_ms: int = 0
+    moments_ms: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -78,6 +81,8 @@ class Coverages:
         if fact.kind == "reading":
             self.result.told(name.meter).readings += 1
             span.readings += 1
+            if not fact.late:
+                span.moments_ms.append(fact.time_ms)
             moment = fact.time_ms, name
             if span.earliest is None or moment[0] < span.earliest[0]:
                 span.earliest = moment
@@ -91,7 +96,7 @@ class Coverages:
         span.broken, span.sure = True, False
         if step is Step.OLDER:
             span.told_to_ms = max(span.told_to_ms, span.covered_to_ms or 0)
-            span.readings, span.earliest, span.latest = 0, None, None
+            span.readings, span.earliest, span.latest, span.moments_ms = 0, None, None, []
 
     def _covered(self, fact: Fact, body: Coverage, name: Name, span: _Span) -> Interval:
         self._batch.add(name.meter)
@@ -101,8 +106,10 @@ class Coverages:
             self.result.found(COVERAGE, name, text)
         self._ends(fact, body, name)
         self._holds_its_readings(fact, body, span)
-        interval = Interval(name, body, fact.clock, span.told_to_ms, span.readings)
+        moments = tuple(span.moments_ms) if span.sure else None
+        interval = Interval(name, body, fact.clock, span.told_to_ms, span.readings, moments)
         span.covered_to_ms, span.readings, span.sure, span.broken = body.to_ms, 0, True, False
+        span.moments_ms = []
         span.earliest = span.latest = None
         return interval
 

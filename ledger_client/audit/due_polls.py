@@ -6,7 +6,7 @@ is counted already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from ledger_client.audit.coverage import Interval
 from ledger_client.audit.events import Correction
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import DUE, Audit, MeterAccount
-from ledger_client.recording_grid import due_by
+from ledger_client.recording_grid import Grid, due_by
+from ledger_client.recording_series import series_count
 from ledger_client.times import rfc3339_ms
 
 UNKNOWN = "U"
@@ -28,6 +29,7 @@ class _Undated(NamedTuple):
     name: Name
     from_ms: int
     recorded: int
+    moments_ms: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ class Due:
         told.from_ms = body.from_ms if told.from_ms is None else min(told.from_ms, body.from_ms)
         told.to_ms = body.to_ms if told.to_ms is None else max(told.to_ms, body.to_ms)
         if interval.told_to_ms > body.from_ms:
-            _count_rest(told, interval, due_by(grids, interval.told_to_ms, body.to_ms))
+            series = schedule is not None and schedule.is_series(interval.told_to_ms)
+            due = _due_rest(grids, interval) if series else due_by(grids, interval.told_to_ms, body.to_ms)
+            _count_rest(told, interval, due)
             return
         told.due += body.due
         told.recorded += body.recorded
@@ -112,12 +116,27 @@ class Due:
         if interval.first:
             self._begun.add(interval.name.epoch)
         if interval.first and interval.clock == UNKNOWN and body.due == body.recorded:
-            self._undated[interval.name.epoch, meter] = _Undated(interval.name, body.from_ms, body.recorded)
+            undated = _Undated(interval.name, body.from_ms, body.recorded, interval.moments_ms)
+            self._undated[interval.name.epoch, meter] = undated
         elif schedule is None or (body.from_ms < body.to_ms and body.from_ms < grids[0][0]):
             if schedule is None or not schedule.new or body.due:
                 self._cannot_count(meter, body.to_ms)
-        else:
+        elif not schedule.is_series(body.from_ms):
             self._compare(interval, due_by(grids, body.from_ms, body.to_ms))
+        elif interval.moments_ms is not None:
+            self._compare_series(interval, grids, interval.moments_ms)
+
+    def _compare_series(self, interval: Interval, grids: Sequence[Grid], moments_ms: Sequence[int]) -> None:
+        """Every reading was due, and what is missed follows from their times."""
+        body = interval.body
+        count = series_count(grids, body.from_ms, moments_ms)
+        if not count.ends(body.to_ms):
+            text = (
+                f"it ends at {rfc3339_ms(body.to_ms)}; the last message that came or was missed is of "
+                f"{rfc3339_ms(count.last_ms)}, and coverage of a series ends there"
+            )
+            self.result.found(DUE, interval.name, text)
+        self._compare(interval, interval.readings + count.missed)
 
     def _compare(self, interval: Interval, due: int) -> None:
         """While slowed, a poll at the edge of an interval may be counted in the next: never more than one of all."""
@@ -152,6 +171,10 @@ class Due:
                 due = said
                 if said:
                     self._cannot_count(meter, began_ms)
+            elif schedule.is_series(undated.from_ms, before=name.epoch):
+                count = series_count(grids, undated.from_ms, undated.moments_ms or ())
+                count.waited(began_ms)
+                due = said if undated.moments_ms is None else count.missed
             else:
                 due = max(0, due_by(grids, undated.from_ms, began_ms) - undated.recorded)
             if said != due:
@@ -199,6 +222,14 @@ class Due:
         for undated in self._undated.values():
             since = rfc3339_ms(undated.from_ms)
             self.result.noted(f"{undated.name}: what was due from {since} on is not told: its clock is unknown")
+
+
+def _due_rest(grids: Sequence[Grid], interval: Interval) -> int:
+    """Of an interval of a series that begins with time that was told before: what was due behind that."""
+    moments_ms = [time_ms for time_ms in interval.moments_ms or () if time_ms >= interval.told_to_ms]
+    count = series_count(grids, interval.told_to_ms, moments_ms)
+    count.ends(interval.body.to_ms)
+    return interval.readings + count.missed
 
 
 def _count_rest(told: MeterAccount, interval: Interval, due: int) -> None:

@@ -26,11 +26,13 @@ Lost = tuple[str, bytes, int, int]
 
 
 class MeterConfiguration(NamedTuple):
-    """What is configured of one meter: the thumbprint of its key, ms between two polls, the grids in force."""
+    """What is configured of one meter: the thumbprint of its key, ms between two polls, the grids in force; whether it
+    is a series, whose messages are due by arriving."""
 
     key: bytes
     period_ms: int
     grids: tuple[Grid, ...]
+    series: bool
 
 
 class Configuration(NamedTuple):
@@ -89,7 +91,10 @@ def _meter(meter: str, facts: object) -> MeterConfiguration:
     period_ms, grids = uint(_of(of, "period"), "period"), _grids(_of(of, "grids"), meter)
     if not period_ms or not grids:
         raise Malformed(f"{meter} has a period of {period_ms} ms and {len(grids)} grids")
-    return MeterConfiguration(blob(_of(of, "key"), "key", 32), period_ms, grids)
+    series = of.get("series", False)
+    if type(series) is not bool:
+        raise Malformed(f"series of {meter} is {series!r}")
+    return MeterConfiguration(blob(_of(of, "key"), "key", 32), period_ms, grids, series)
 
 
 def new_grids(fields: Fields) -> dict[str, tuple[Grid, ...]]:

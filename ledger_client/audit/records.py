@@ -14,15 +14,12 @@ from ledger_client.errors import FileError, OutOfRange, VerificationError, at_st
 from ledger_client.formats.batch_file import BatchFile, read_records
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.record import GATEWAY_ITSELF, Claims, Coverage, Event, Record, parse_record, record_hash
-from ledger_client.formats.senml import Quality, Reading
+from ledger_client.formats.senml import Reading
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import record_key_of
 
 PORTION: Final = 500  # records that one process takes at a time
 ALONE: Final = 4_000  # records below which further processes cost more than they give
-
-
-_LATE: Final = int(Quality.LATE)
 
 
 class Name(NamedTuple):
@@ -89,7 +86,7 @@ def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Reco
     coverage = event = None
     late = False
     if isinstance(body, Reading):
-        late = all(value.quality & _LATE for value in body.values)
+        late = body.late
     elif isinstance(body, Coverage):
         coverage = body
     elif meter == GATEWAY_ITSELF and body.name in COUNTED:

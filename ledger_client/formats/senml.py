@@ -139,6 +139,13 @@ class Reading:
     time_ms: int
     values: Sequence[Value]
 
+    @property
+    def late(self) -> bool:
+        """Every value says that it came late."""
+        if isinstance(self.values, Columns):
+            return bool(self.values.quality & Quality.LATE)
+        return all(value.quality & Quality.LATE for value in self.values)
+
 
 def base_name(gateway: str, meter: str) -> str:
     """The pack's bn; with a point name after it, the globally unique SenML name."""

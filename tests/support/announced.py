@@ -12,7 +12,9 @@ from pycddl import Schema
 
 from gateway.records import StoredRecord
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
+from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import Grid, due_by
+from ledger_client.recording_series import series_count
 
 GATEWAY = "gateway"
 CDDL = Path(__file__).parents[2] / "docs" / "evidence.cddl"
@@ -22,7 +24,7 @@ def check_announced(rows: Sequence[StoredRecord]) -> dict[str, list[Grid]]:
     """Every coverage record counts the polls that were due by the grids announced up to it, every key was announced,
     and every ``configuration`` is complete. Gives the grids of each meter."""
     grids: dict[str, list[Grid]] = defaultdict(list)
-    keys = set[bytes]()
+    keys, series, moments = set[bytes](), dict[str, bool](), defaultdict[str, list[int]](list)
     found: list[Record] = [parse_record(row.data) for row in rows]
     parts: list[Any] = []
     for record in found:
@@ -36,14 +38,21 @@ def check_announced(rows: Sequence[StoredRecord]) -> dict[str, list[Grid]]:
                 parts.append(body.fields)
                 assert body.fields["part"] == [len(parts), parts[0]["part"][1]], record.id
                 if len(parts) == parts[0]["part"][1]:
-                    keys |= _take(parts, grids)
+                    keys |= _take(parts, grids, series)
                     parts = []
             elif body.name == "keys":
                 keys.add(body.fields["key"])
         assert not parts or who == GATEWAY, f"{record.id}: within a configuration"
+        if isinstance(body, Reading) and not body.late:
+            moments[who].append(body.time_ms)
         if isinstance(body, Coverage) and record.claims.clock != "U":  # nobody knows what was due before
-            due = due_by(grids[who], body.from_ms, body.to_ms)
+            if series.get(who):
+                due = series_due(grids[who], body, moments[who])
+            else:
+                due = due_by(grids[who], body.from_ms, body.to_ms)
             assert body.due == due, f"{record.id}: due {body.due}, by what was announced {due}"
+        if isinstance(body, Coverage):
+            moments[who] = []
         assert who == GATEWAY or record.kid in keys, f"{record.id}: its key was never announced"
     return grids
 
@@ -65,8 +74,15 @@ def _check_shape(record: Record, body: Event) -> None:
     _schema(rule).validate_cbor(record.sign1.payload)
 
 
-def _take(parts: Sequence[dict[str, Any]], grids: dict[str, list[Grid]]) -> set[bytes]:
-    """The keys of a configuration that is complete, whose grids are added."""
+def series_due(grids: Sequence[Grid], body: Coverage, moments_ms: Sequence[int]) -> int:
+    """What was due of a series with records of these times that are not LATE; it may end where it does."""
+    count = series_count(grids, body.from_ms, moments_ms)
+    assert count.ends(body.to_ms), f"{body}: the last moment is {count.last_ms}"
+    return body.recorded + count.missed
+
+
+def _take(parts: Sequence[dict[str, Any]], grids: dict[str, list[Grid]], series: dict[str, bool]) -> set[bytes]:
+    """The keys of a configuration that is complete, whose grids are added, and which meters are series."""
     meters: dict[str, Any] = {}
     for part in parts:
         assert not meters.keys() & part["meters"].keys()
@@ -74,4 +90,5 @@ def _take(parts: Sequence[dict[str, Any]], grids: dict[str, list[Grid]]) -> set[
     for meter, its in meters.items():
         grids[meter] += [(begins, period) for begins, period in its["grids"]]
         assert its["grids"], meter
+        series[meter] = its.get("series", False)
     return {parts[0]["statement"], *(its["key"] for its in meters.values())}

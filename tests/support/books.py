@@ -9,6 +9,7 @@ from typing import Any
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.evidence.sealing import LEFT_OUT, ranges, tree_of
+from gateway.recording.announcements import series_of
 from gateway.records import ALARM, GATEWAY, StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
@@ -17,11 +18,12 @@ from gateway.storage.rows import Batch
 from ledger_client.formats.bundle import decode_locator, is_locator
 from ledger_client.formats.cose_key import load_private_key
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import Statement, parse_statement, statement_id
 from ledger_client.recording_grid import due_by
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.vouching import check_receipt
-from tests.support.announced import check_announced
+from tests.support.announced import check_announced, series_due
 from tests.support.taken import check_taken
 
 FAR_FUTURE_S = 1 << 40
@@ -43,11 +45,12 @@ def check_books(config: Config) -> None:
         for meter, epoch, anchor_ms, period_ms in store.epochs.schedules():
             grids[meter].append((anchor_ms, period_ms))
             planned.add((meter, epoch))
+        series = series_of(store.records)
         for meter, grid in grids.items():
             mine = [row for row in rows if row.meter == meter]
             if store.repairs.all() and not {(meter, row.epoch) for row in mine} <= planned:
                 grid = []  # a schedule is lost
-            _check_coverage(mine, grid, torn, whole=pruned_to == 0)
+            _check_coverage(mine, grid, torn, whole=pruned_to == 0, series=meter in series)
         _check_batches(store, store.batches.all())
         check_taken([parse_statement(batch.entry) for batch in store.batches.all()])
         _check_receipts(config, store)
@@ -137,13 +140,22 @@ def _check_chains(rows: Sequence[StoredRecord], lost: Sequence[Hole], *, whole: 
 
 
 def _check_coverage(
-    rows: Sequence[StoredRecord], grids: Sequence[tuple[int, int]], torn: Collection[StoredRecord], *, whole: bool
+    rows: Sequence[StoredRecord],
+    grids: Sequence[tuple[int, int]],
+    torn: Collection[StoredRecord],
+    *,
+    whole: bool,
+    series: bool,
 ) -> None:
     to_ms, readings, hole = None, 0, False
+    moments = list[int]()
     for row in rows:
         hole = hole or row in torn
         if row.kind == "reading":
             readings += 1
+            reading = parse_record(row.data).body if series else None
+            if isinstance(reading, Reading) and not reading.late:
+                moments.append(reading.time_ms)
         elif row.kind == "coverage":
             record = parse_record(row.data)
             body = record.body
@@ -153,9 +165,9 @@ def _check_coverage(
             if (to_ms is not None or whole) and not hole:
                 assert body.recorded == readings, f"{row.id}: says {body.recorded} recorded, the chain holds {readings}"
             if grids and record.claims.clock != "U":  # without a clock nobody knows what was due before
-                due = due_by(grids, body.from_ms, body.to_ms)
+                due = series_due(grids, body, moments) if series else due_by(grids, body.from_ms, body.to_ms)
                 assert body.due == due, f"{row.id}: due {body.due}, by schedule {due}"
-            to_ms, readings, hole = body.to_ms, 0, False
+            to_ms, readings, hole, moments = body.to_ms, 0, False, []
 
 
 def _check_batches(store: Database, batches: Sequence[Batch]) -> None:

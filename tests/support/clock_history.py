@@ -21,6 +21,7 @@ from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.evidence.sealing import seal_next
 from gateway.recording.config_change import Change
+from gateway.recording.coverage import CoverageCounter
 from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
 from gateway.records import PollResult, Timestamp
@@ -189,7 +190,9 @@ class History:
     def _write(self, items: list[Any]) -> None:
         for item in items:
             if isinstance(item, PollResult):
-                self._whose(item.meter).wanted += self.journal._accounting.counters[item.meter].wanted(item.due_ms)
+                counter = self.journal._accounting.counters[item.meter]
+                assert isinstance(counter, CoverageCounter)
+                self._whose(item.meter).wanted += counter.wanted(item.due_ms)
             self.recorder._handle(item)
         self.journal.keep_time()
 
@@ -259,7 +262,9 @@ class History:
             self.closed = set()
         for meter in (anew | going) & before.keys():
             next_ms, period_ms = before[meter]
-            self.polls[meter].wanted += sum(map(tallies[meter].wanted, range(next_ms, at_ms, period_ms)))
+            tally = tallies[meter]
+            assert isinstance(tally, CoverageCounter)
+            self.polls[meter].wanted += sum(map(tally.wanted, range(next_ms, at_ms, period_ms)))
         self.gone |= {meter: self.polls.pop(meter) for meter in going & self.polls.keys()}
         for meter in anew:
             told = self.polls.setdefault(meter, self.gone.pop(meter, Told(at_ms)))

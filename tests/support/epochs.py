@@ -14,6 +14,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.preflight import Ready
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
+from gateway.recording.coverage import CoverageCounter
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 
@@ -50,7 +51,9 @@ async def epoch(loaded: Config) -> AsyncIterator[GatewayContext]:
 async def due_ms(of: GatewayContext, meter: str) -> int:
     """When the next poll of a meter is due that its schedule knows of."""
     tallies = of.recorder._journal._accounting.counters
-    return await asyncio.wrap_future(of.recorder.call(lambda _: tallies[meter].next_due_ms))
+    tally = tallies[meter]
+    assert isinstance(tally, CoverageCounter)
+    return await asyncio.wrap_future(of.recorder.call(lambda _: tally.next_due_ms))
 
 
 async def until(found: Callable[[], object]) -> None:

@@ -9,16 +9,19 @@ import hashlib
 import secrets
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.config.load import load_config
-from gateway.recording.heard import Standing
+from gateway.config.model import Config, Configured
+from gateway.recording.rules import Rules
 from gateway.records import News, PollResult, SignedRecord, Timestamp, Token
 from ledger_client.formats.senml import Reading, Value
 from tests.support.samples import recorder
 
 METER = "export-main"
+PERIODS_MS = {METER: 100, "stack-co2": 60_000, "pv-inverter": 60_000}
 
 
 def token(label: str, content: str, part: int = 1) -> Token:
@@ -33,12 +36,18 @@ def heard(due_ms: int, clock: Clock, label: str, content: str, part: int = 1) ->
     return PollResult(METER, due_ms, reading, now, token=token(label, content, part))
 
 
+def as_series(loaded: Config) -> dict[str, Configured]:
+    """What is configured, with the meter as one that sends unasked; as ``configured`` of ``recorder``."""
+    configured = dict(Rules.of(loaded).configured)
+    return configured | {METER: replace(configured[METER], series=True)}
+
+
 def main(folder: str, commit_every_ms: str) -> None:
     """Hear until the input ends."""
     clock, said = Clock(), dict[tuple[str, Token], str]()
-    made, anchor_ms = recorder(
-        load_config(Path(folder) / "gateway.toml"), clock, secrets.token_bytes(8), commit_every_ms=int(commit_every_ms)
-    )
+    loaded = load_config(Path(folder) / "gateway.toml")
+    changes = {"commit_every_ms": int(commit_every_ms), "configured": as_series(loaded), "periods_ms": PERIODS_MS}
+    made, _ = recorder(loaded, clock, secrets.token_bytes(8), **changes)
 
     def answer(news: Sequence[News]) -> None:
         for item in news:
@@ -48,15 +57,15 @@ def main(folder: str, commit_every_ms: str) -> None:
     made.on_news.append(answer)
     made.start()
     print("ready", flush=True)
-    for number, line in enumerate(sys.stdin):
+    for line in sys.stdin:
         label, part, content = line.split()
-        message = heard(anchor_ms + 10_000 * number, clock, label, content, int(part))
+        message = heard(clock.schedule_ms(), clock, label, content, int(part))
         assert message.token is not None
         said[METER, message.token] = line.strip()
         standing = made.standing(METER, message.token)
-        if standing is Standing.NEW:
+        if standing == "new":
             made.put(message)
-        elif standing is Standing.RECORDED:
+        elif standing == "recorded":
             print(line.strip(), flush=True)
     made.stop()
 

@@ -19,8 +19,8 @@ WRITTEN_MS = 3_600_000
 
 class ListenAlarms:
     """Its port is gone or none of its meters sends anything (``line-down``), one of them sends nothing
-    (``comms-lost``), or keeps another period than the configured one (``interval``); of an overheard line: another device answers
-    (``meter-exchanged``), another master writes (``write-seen``)."""
+    (``comms-lost``), or keeps another period than the configured one (``interval``). Of an overheard line: another
+    device answers (``meter-exchanged``), another master writes (``write-seen``)."""
 
     def __init__(self, spec: LineSpec, on_alarm: Callable[[Alarm], None] | None) -> None:
         self._spec, self._active = spec, ActiveAlarms(spec.name, on_alarm)
@@ -52,10 +52,10 @@ class ListenAlarms:
             other = Message("meter-replaced", line=line, meter=name, stranger=pairs.stranger, identity=identity)
             self._active.put(AlarmCode.METER_EXCHANGED, name, other)
 
-    def wrote(self, meter: ListenedMeter, wrote: Wrote) -> None:
+    def wrote(self, meter: ListenedMeter, wrote: Wrote, now_ms: int) -> None:
         """Another master wrote to it."""
         line, name = self._spec.name, meter.spec.name
-        self._wrote_ms[name] = wrote.at_ms
+        self._wrote_ms[name] = now_ms
         said = Message("meter-written", line=line, meter=name, function=wrote.function, address=wrote.address)
         self._active.put(AlarmCode.WRITE_SEEN, name, said)
 

@@ -253,7 +253,8 @@ class ListenLine:
         meter = self._meters[name]
         meter.heard(heard)
         if meter.pairs is not None:
-            meter.pairs.take(heard)
+            if at_ms >= meter.expected.ends_ms - meter.spec.period_ms:
+                meter.pairs.take(heard)
         elif heard.token is not None and (standing := self._standing(name, heard.token)) != "new":
             self._repeated(meter, heard.token, standing)
         else:
@@ -267,7 +268,7 @@ class ListenLine:
             if wrote.unit in (0, meter.spec.address):
                 self.counters["writes"] += 1
                 self._writes.heard(name, wrote)
-                self._alarms.wrote(meter, wrote)
+                self._alarms.wrote(meter, wrote, self._clock.schedule_ms())
 
     def _repeated(self, meter: ListenedMeter, token: Token, standing: Standing) -> None:
         """A message that was taken before, or of which nobody can tell now: it is no record."""

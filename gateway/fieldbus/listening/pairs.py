@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 from gateway.devices.blocks import Block
@@ -78,9 +78,7 @@ class Pairs:
         newest_ms = max(answer.completed_ms for answer in answers)
         proven = self._proven_ms is not None and newest_ms - self._proven_ms <= PROVEN_MS
         flags = 0 if proven else int(Quality.IDENTITY_UNPROVEN)
-        return Poll(
-            self._spec.name, due_ms, tuple(answers[::-1]), tuple(failures), flags=flags, identity=self.identity
-        )
+        return Poll(self._spec.name, due_ms, tuple(answers[::-1]), tuple(failures), flags=flags, identity=self.identity)
 
     def _failures(self, names: set[str]) -> list[BlockFailure]:
         """Points that were asked for and not answered, and those that were not asked for."""
@@ -116,7 +114,7 @@ class Pairs:
         if self.stranger is None:
             self._proven_ms = max(answer.completed_ms for answer in answers)
 
-    def _only(self, block: Block, names: set[str]) -> Block:
+    def _only(self, block: Block, names: Set[str]) -> Block:
         """Some of the points of a block. What is prepared for a block is found by its key, so the same points are the
         same block every time."""
         known = block.key, frozenset(names)

@@ -17,7 +17,6 @@ from gateway.fieldbus.wire import serial_port, stream_link
 from gateway.fieldbus.wire.errors import LineDown, broken, not_connected
 from gateway.fieldbus.wire.keys import KeyTable, Unit
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
-from gateway.fieldbus.wire.read_end import ReadEnd
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.fieldbus.wire.source import Heard, Wrote
 from gateway.messages.message import Message
@@ -99,7 +98,9 @@ class Blocks:
 class PassiveSource:
     """See ``wire.source.Source``. Nothing that it has could send a byte."""
 
-    def __init__(self, end: ReadEnd, pairing: Pairing, spec: LineSpec, clock: Clock, facts: PassiveFacts) -> None:
+    def __init__(
+        self, end: stream_link.ReadEnd, pairing: Pairing, spec: LineSpec, clock: Clock, facts: PassiveFacts
+    ) -> None:
         self._end, self._pairing, self._clock, self._facts = end, pairing, clock, facts
         self._meters = {meter.address: (meter, Blocks(meter)) for meter in spec.meters}
         self._heard: asyncio.Queue[Heard | Wrote | LineDown] = asyncio.Queue()
@@ -209,7 +210,7 @@ class PassiveKind:
         longest_s = max(timeouts_s.values())
         unended_s = UNENDED_TCP_S if spec.port is None else UNENDED_SERIAL_S
         pairing = Pairing(facts.table, lambda unit: timeouts_s.get(unit, longest_s), unended_s, facts.counts)
-        return PassiveSource(ReadEnd(port), pairing, spec, clock, facts)
+        return PassiveSource(stream_link.ReadEnd(port), pairing, spec, clock, facts)
 
 
 async def _port(spec: LineSpec) -> stream_link.Port:

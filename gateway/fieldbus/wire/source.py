@@ -42,7 +42,8 @@ class Source(Protocol):
     """An open port or listening socket. Event loop only."""
 
     async def hear(self) -> Heard | Wrote:
-        """The next message, or what another master did. Raises LineDown when port or connection is gone; the source is then closed and replaced."""
+        """The next message, or what another master did. Raises LineDown when port or connection is gone; the source is
+        then closed and replaced."""
 
     def reply(self, unit: Unit, token: Token) -> None:
         """The record of this message is durable: whoever sent it is told so, once for each time that it was sent."""

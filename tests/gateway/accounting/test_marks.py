@@ -14,6 +14,7 @@ import pytest
 from gateway.accounting.feeding import feed
 from gateway.clock import KernelClock
 from gateway.errors import StoreError
+from gateway.recording.coverage import CoverageCounter
 from gateway.storage.capacity import disk_space
 from gateway.storage.registers.marks import Marks
 from ledger_client.accounting.books import Books
@@ -182,10 +183,12 @@ def test_a_rollover_on_a_poll_that_thinning_leaves_out_is_told_once(tmp_path: Pa
     journal, site.register = site.hands.journal, 999_000
     site.polls(20)
     thinned(site, 5)
+    counter = journal._accounting.counters[METER]
+    assert isinstance(counter, CoverageCounter)
     for _ in range(5):
-        if journal._accounting.counters[METER].wanted(site.due_ms):
+        if counter.wanted(site.due_ms):
             site.polls(1)
-    assert not journal._accounting.counters[METER].wanted(site.due_ms)
+    assert not counter.wanted(site.due_ms)
     site.register = 999_999
     site.polls(1, quality=int(Quality.ROLLOVER))
     site.polls(200)

@@ -26,7 +26,9 @@ from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.support.register_points import registers_of, words_of
 
 Sent = list[tuple[float, bytes]]
-Device = Callable[[Request], Sent]
+Device = Callable[[Any], Sent]
+Cutter = Callable[[bytes], tuple[list[Any], bytes]]
+"""The whole requests at the head of the bytes, and what is left of these."""
 
 SAFETY_S = 30.0
 """How long a test waits for something that must happen; only a failing test waits so long."""
@@ -54,24 +56,31 @@ def bus(units: dict[int, Device]) -> Device:
     return lambda request: units[request.unit](request) if request.unit in units else []
 
 
+def rtu_requests(data: bytes) -> tuple[list[Request], bytes]:
+    """Modbus RTU reads."""
+    found = []
+    while len(data) >= (length := 7 if data[1:2] == b"\x2b" else 8):
+        found.append(parse_request(data[:length]))
+        data = data[length:]
+    return found, data
+
+
 @dataclass
 class Responder:
     """Takes requests as they come and sends what the device says; ``asked`` is every request with its loop time."""
 
     device: Device
     write: Callable[[bytes], None]
-    asked: list[tuple[float, Request]] = field(default_factory=list)
+    cut: Cutter = rtu_requests
+    asked: list[tuple[float, Any]] = field(default_factory=list)
     raw: bytes = b""
     _buffer: bytes = b""
 
     def receive(self, data: bytes) -> None:
         loop = asyncio.get_running_loop()
         self.raw += data
-        self._buffer += data
-        while len(self._buffer) >= (8 if self._buffer[1:2] != b"\x2b" else 7):
-            length = 8 if self._buffer[1] != 43 else 7
-            frame, self._buffer = self._buffer[:length], self._buffer[length:]
-            request = parse_request(frame)
+        requests, self._buffer = self.cut(self._buffer + data)
+        for request in requests:
             self.asked.append((loop.time(), request))
             for delay, answered in self.device(request):
                 if delay:
@@ -83,7 +92,7 @@ class Responder:
 class Pty:
     """A pseudo-terminal behind a link, with a device at its other end."""
 
-    def __init__(self, link: Path, device: Device) -> None:
+    def __init__(self, link: Path, device: Device, cut: Cutter = rtu_requests) -> None:
         self.link, self._open = link, True
         self.master, self._slave = os.openpty()
         tty.setraw(self._slave)
@@ -91,7 +100,7 @@ class Pty:
         link.unlink(missing_ok=True)
         self.terminal = os.ttyname(self._slave)
         link.symlink_to(self.terminal)
-        self.responder = Responder(device, self._write)
+        self.responder = Responder(device, self._write, cut)
         asyncio.get_running_loop().add_reader(self.master, self._readable)
 
     def _readable(self) -> None:
@@ -163,11 +172,13 @@ async def serving(
         await server.stop()
 
 
-def rtu_talk(device: Device) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+def rtu_talk(
+    device: Device, cut: Cutter = rtu_requests
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     """A device server that carries RTU frames over TCP."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        responder = Responder(device, lambda data: None if writer.is_closing() else writer.write(data))
+        responder = Responder(device, lambda data: None if writer.is_closing() else writer.write(data), cut)
         while data := await reader.read(4096):
             responder.receive(data)
 

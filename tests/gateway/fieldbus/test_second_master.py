@@ -60,7 +60,8 @@ def right(polls: Polls) -> bool:
 
 def of_block(pty: Pty, address: int) -> Request:
     """Our last question for the block that holds an address."""
-    return next(r for _, r in reversed(pty.responder.asked) if r.address <= address < r.address + r.count)
+    found: Request = next(r for _, r in reversed(pty.responder.asked) if r.address <= address < r.address + r.count)
+    return found
 
 
 @pytest.mark.parametrize("heard", ["question and answer", "only answers"])

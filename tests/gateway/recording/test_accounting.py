@@ -22,6 +22,7 @@ def test_every_nth_poll_is_wanted_once_the_thinned_grid_is_taken() -> None:
     due_ms = thinned[METER].due_ms
     made.take(thinned)
     counter = made.counters[METER]
+    assert isinstance(counter, CoverageCounter)
     assert [n for n in range(11) if counter.wanted(due_ms + n * PERIOD_MS)] == [0, 5, 10]
     assert made.counted_to_ms()[METER] >= anchor_ms
 
