@@ -30,14 +30,13 @@ def meters(case: CheckContext) -> Iterator[Finding]:
 
 
 async def _poll_all(case: CheckContext) -> list[tuple[LineSpec, list[Poll]]]:
-    """Polls of all lines, in parallel; none of a line that cannot be used, which the check of the lines reports."""
-    specs, clock = line_specs.line_specs(case.config), Clock()
+    """Polls of all lines on which meters are asked, in parallel; none of a line that cannot be used, which the check of
+    the lines reports."""
+    specs, clock = [spec for spec in line_specs.line_specs(case.config) if not sends(spec)], Clock()
     return list(zip(specs, await asyncio.gather(*(_poll_line(case, spec, clock) for spec in specs)), strict=True))
 
 
 async def _poll_line(case: CheckContext, spec: LineSpec, clock: Clock) -> list[Poll]:
-    if sends(spec):
-        return []
     try:
         if spec.port is not None:
             serial_port.check(spec.port)

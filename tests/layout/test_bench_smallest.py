@@ -26,10 +26,12 @@ SHOWN_BY = {
     "claims": "layout/test_bench_claims.py",
     "crash": "system/test_crash.py",
     "dishonest": "system/test_dishonest.py",
+    "hj212": "system/test_hj212.py",
     "ledger": "layout/test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",
     "outage": "system/test_outage.py",
+    "parsers": "layout/test_bench_parsers.py",
     "soak": "system/test_soak.py",
 }
 """Benchmarks whose smallest form is a test of its own, which demands more of its figures than that there are some."""

@@ -117,6 +117,10 @@ class PassiveSource:
             raise found
         return found
 
+    def connected(self, unit: Unit) -> bool:
+        """The port is open."""
+        return self._open
+
     def reply(self, unit: Unit, token: Token) -> None:
         """Nothing: nobody waits for anything."""
 
