@@ -23,6 +23,7 @@ from benchmarks.parts.package_steps import all_steps
 WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
 TESTS = Path(__file__).parents[1]
 SHOWN_BY = {
+    "books": "layout/test_bench_books.py",
     "claims": "layout/test_bench_claims.py",
     "crash": "system/test_crash.py",
     "dishonest": "system/test_dishonest.py",

@@ -38,7 +38,8 @@ Standing = Literal["new", "waiting", "recorded", "unknown"]
 class ListenLine:
     """One line on which nothing is asked, and its meters. A ``FieldLine``. Owned by the event loop.
 
-    ``counters`` counts polls by outcome, repeated messages, and those that no meter stands for (``unknown``).
+    ``counters`` counts polls by outcome, ``repeated`` messages, those that no meter stands for (``unknown``), and those
+    that hold nothing to record (``empty``), which are answered at once and are no poll.
 
     Args:
         kind: of its source.
@@ -69,7 +70,7 @@ class ListenLine:
         self.spec, self.kind, self._clock, self._on_poll = spec, kind, clock, on_poll
         self._standing, self._moments = standing, moments
         self.facts = kind.facts(spec) if facts is None else facts
-        self.counters, self.busy_s = Counter[str](), 0.0
+        self._polls, self.busy_s = Counter[str](), 0.0
         self._meters = {
             meter.name: ListenedMeter(meter, Pairs(spec, meter, identities.get(meter.name)) if kind.gathers else None)
             for meter in spec.meters
@@ -112,6 +113,11 @@ class ListenLine:
                 hearing.cancel()
                 await asyncio.wait([hearing])
             self._close()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Polls by outcome, and frames that are none of its meters' by kind."""
+        return self._polls + self.facts.strays
 
     @property
     def up(self) -> bool:
@@ -247,7 +253,7 @@ class ListenLine:
         self._settle(at_ms)
         name = self._places.get(self.kind.place(heard))
         if name is None:
-            self.counters["unknown"] += 1
+            self._polls["unknown"] += 1
             self._another_at = at_ms
             return
         meter = self._meters[name]
@@ -255,6 +261,10 @@ class ListenLine:
         if meter.pairs is not None:
             if at_ms >= meter.expected.ends_ms - meter.spec.period_ms:
                 meter.pairs.take(heard)
+        elif meter.is_empty(heard):
+            self._polls["empty"] += 1
+            if heard.token is not None:
+                self.replied(name, heard.token)
         elif heard.token is not None and (standing := self._standing(name, heard.token)) != "new":
             self._repeated(meter, heard.token, standing)
         else:
@@ -266,13 +276,13 @@ class ListenLine:
         """Another master wrote: to one meter, or (unit 0) to all."""
         for name, meter in self._meters.items():
             if wrote.unit in (0, meter.spec.address):
-                self.counters["writes"] += 1
+                self._polls["writes"] += 1
                 self._writes.heard(name, wrote)
                 self._alarms.wrote(meter, wrote, self._clock.schedule_ms())
 
     def _repeated(self, meter: ListenedMeter, token: Token, standing: Standing) -> None:
         """A message that was taken before, or of which nobody can tell now: it is no record."""
-        self.counters["repeated"] += 1
+        self._polls["repeated"] += 1
         if standing == "recorded":
             self.replied(meter.spec.name, token)
         elif standing == "unknown":
@@ -284,7 +294,7 @@ class ListenLine:
             meter.interval.heard(at_ms, heard.label_ms)
         due_ms = meter.expected.heard(at_ms, late=meter.late(heard))
         if due_ms is not None:
-            self.counters["answered"] += 1
+            self._polls["answered"] += 1
             self._on_poll(meter.poll(heard, due_ms))
 
     def _settle(self, now_ms: int) -> None:
@@ -294,13 +304,13 @@ class ListenLine:
         for meter in self._meters.values():
             for due_ms in meter.expected.missed(now_ms):
                 if (poll := meter.gathered(due_ms)) is not None:
-                    self.counters[poll.missed or "answered"] += 1
+                    self._polls[poll.missed or "answered"] += 1
                     self._alarms.exchanged(meter)
                     self._on_poll(poll)
                     continue
                 meter.missed()
                 reason = self._reason(meter, due_ms)
-                self.counters[reason] += 1
+                self._polls[reason] += 1
                 flags = int(Quality.METER_EXCHANGED) if reason == "exchanged" else 0
                 self._on_poll(
                     Poll(meter.spec.name, due_ms, missed=reason, flags=flags, detail=self._down_because or "")

@@ -52,6 +52,11 @@ class PassiveFacts:
         return {}
 
     @property
+    def strays(self) -> Counter[str]:
+        """Damaged answers; those whose question was not heard."""
+        return +Counter(damaged=self.counts["damaged"], foreign=self.counts["lone"])
+
+    @property
     def never_asked(self) -> dict[str, list[str]]:
         """By meter, after a minute of listening: the points that the other master never asks for."""
         if self.since is None or self.seen - self.since < SURE_AFTER_S:

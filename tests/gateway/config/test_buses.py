@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.commissioning.line_plan import line_plan
+from gateway.commissioning.line_plan import line_plans
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.wire_texts import sent_bytes, source_zone
@@ -240,7 +240,7 @@ def test_a_zone_is_an_offset_or_a_name() -> None:
 def test_a_passive_bus_may_have_an_answer_life_and_asks_nothing(tmp_path: Path) -> None:
     (spec,) = lines(tmp_path, bus(SERIAL + 'passive = true\nanswer_life = "0.8s"'))
     assert (spec.passive, spec.answer_life_ms) == (True, 800)
-    plan = line_plan(spec)
+    (plan,) = line_plans([spec])
     assert (plan.share, [read.needed for read in plan.reads], plan.problems) == (None, [0], ())
     assert [str(note) for note in plan.notes] == [
         "nothing is asked on this line: what another master asks is listened to"
@@ -251,3 +251,11 @@ def test_a_sunspec_device_is_not_overheard(tmp_path: Path) -> None:
     device = meter(profile=next(p.stem for p in sorted(CATALOG.glob("sunspec*.toml"))))
     with pytest.raises(ConfigError, match=r"bus 'b', meter 'm', profile.*asks nothing"):
         lines(tmp_path, bus(SERIAL + "passive = true", device))
+
+
+def test_the_example_of_a_mixed_plant_is_a_configuration_that_works() -> None:
+    loaded = load_config(Path(__file__).parents[3] / "configs" / "mixed" / "gateway.toml")
+    plans = line_plans(line_specs(loaded))
+    assert [(plan.line, plan.problems) for plan in plans] == [("grid", ()), ("pump-station", ()), ("cems", ())]
+    assert plans[0].wire.endswith("2400 baud 8E1")
+    assert [read.reads for read in plans[2].reads] == [("CN 2051, sent by itself",), ("CN 2061, sent by itself",)]

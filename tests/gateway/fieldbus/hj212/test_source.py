@@ -205,6 +205,7 @@ async def test_what_is_refused_is_counted_and_kept_and_the_connection_goes_on() 
         refused = there.refused()
         assert [one["reason"] for one in refused] == reasons
         assert (there.facts.counters, there.facts.refused) == ({"heard": 1}, dict.fromkeys(reasons, 1))
+        assert there.facts.strays == {"foreign": 3, "damaged": 3, "noise": 1}
         assert {one["peer"] for one in refused} == {logger.name}
         assert {one["time_ms"] for one in refused} == {NOW_MS}
         assert [one.get("mn") for one in refused] == ["C3", "A1", "B2", None, None, "B2", None]
