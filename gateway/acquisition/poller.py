@@ -263,8 +263,9 @@ class _Meter:
             values = {n: v for b in decoded.blocks for n, v in zip(b.form.names, b.contents, strict=True)}
             raised = validation.raised(points, values)
         for block in decoded.blocks:
-            for name, said in zip(block.form.names, block.form.decoder.flags(block.split), strict=False):
-                raised[name] = raised.get(name, 0) | said
+            if said := block.form.decoder.flags(block.split):
+                for name, flag in zip(block.form.names, said, strict=True):
+                    raised[name] = raised.get(name, 0) | flag
         if not decoded.faulty and not self._ratios.affected:
             return raised
         for names, flag in ((decoded.faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
