@@ -1,8 +1,9 @@
-"""Command `meterseal read`: one live poll of a meter, with what stands in its answer. Records nothing."""
+"""Commands `meterseal read` and `meterseal listen`: what stands in the answers of a meter now. They record nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,44 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
         click.echo(json.dumps(_as_json(config, poll, reading.time_ms, values)))
     else:
         _print(config, poll, values)
+
+
+@click.command()
+@click.argument("port")
+@click.option(
+    "--baud", "baudrate", type=click.IntRange(min=1), help="Bits per second; default: the profile's, else 9600."
+)
+@click.option("--parity", type=click.Choice(("N", "E", "O")), default="N", show_default=True, help="Of a serial port.")
+@click.option("--stopbits", type=click.Choice(("1", "2")), default="1", show_default=True, help="Of a serial port.")
+@click.option("--profile", "ref", metavar="NAME", help="Decode answers by this profile.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0.1), help="Seconds to listen; default: until Ctrl-C.")
+@JSON
+def listen(
+    port: str, baudrate: int | None, parity: str, stopbits: str, ref: str | None, seconds: float | None, as_json: bool
+) -> None:
+    """Show what another master asks on a Modbus RTU line and what is answered, as it happens. Sends nothing.
+
+    PORT is a serial port, or HOST:PORT of a device server that carries RTU over TCP. At the end: how often each
+    question was asked.
+    """
+    from gateway.cli.terminal import overheard_view
+    from gateway.clock import Clock
+    from gateway.devices.profile import load_profile
+    from gateway.fieldbus.listening.overhear import overhear
+
+    profile = load_profile(ref, Path()) if ref is not None else None
+    speed = baudrate or (profile.serial.baudrate if profile is not None and profile.serial is not None else 9600)
+    host, _, number = port.rpartition(":")
+    if host and number.isdigit() and not port.startswith(("/", ".")):
+        spec = LineSpec("line", "modbus-rtu-over-tcp", (), host=host, tcp_port=int(number), passive=True)
+    else:
+        spec = LineSpec(
+            "line", "modbus-rtu", (), port=port, baudrate=speed, parity=parity, stopbits=int(stopbits), passive=True
+        )
+    view = overheard_view.OverheardView(as_json=as_json)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(overhear(spec, profile, Clock(), view.tell, seconds))
+    view.end()
 
 
 def _line_of(config: Config, meter: str) -> LineSpec:
