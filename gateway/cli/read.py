@@ -51,7 +51,8 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     check_port(spec)
     if message_by_hand.sends(spec):
         within_s = 2 * config.meters[meter].every / 1000
-        click.echo(f"{meter}: waiting up to {within_s:g} s for a message", err=True)
+        what = "another master to ask it" if spec.passive else "a message"
+        click.echo(f"{meter}: waiting up to {within_s:g} s for {what}", err=True)
         poll = asyncio.run(message_by_hand.hear_by_hand(spec, meter, clock, within_s))
     else:
         (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
@@ -116,7 +117,11 @@ def _line_of(config: Config, meter: str) -> LineSpec:
         raise no_meter(config, meter)
     spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
     if running is not None and message_by_hand.sends(spec):
-        raise GatewayError(Message("read-sends-itself", meter=meter, pid=running, config=str(config.path)))
+        if spec.passive:
+            said = Message("read-overheard-running", meter=meter, pid=running, config=str(config.path))
+        else:
+            said = Message("read-sends-itself", meter=meter, pid=running, config=str(config.path))
+        raise GatewayError(said)
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
             Message("read-line-in-use", bus=bus.name, pid=running or 0, config=str(config.path), meter=meter)
