@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import click
 
 from firmware_sim.cli.run import Simulator, serve, write_ready
 from firmware_sim.errors import SimError
+from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.register_map import Layout, MeterSpec, Mismatch
+from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.devices.profile import Profile, ProfileError, catalog, load_profile
@@ -24,7 +27,7 @@ FILE = click.Path(path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Simulated meters on real wires: Modbus RTU on pseudo-terminals and Modbus TCP."""
+    """Simulated meters on real wires: Modbus and DL/T 645 on pseudo-terminals and over TCP, HJ 212 loggers."""
 
 
 @main.command()
@@ -82,8 +85,8 @@ def _port(text: str) -> tuple[str, str]:
 
 @main.command()
 def profiles() -> None:
-    """List the devices that can be simulated."""
-    names = catalog()
+    """List the devices that are asked, and how much of each can be simulated."""
+    names = [name for name in catalog() if load_profile(name).protocol != "hj212"]
     width = max(map(len, names), default=0)
     for name in names:
         profile = load_profile(name)
@@ -92,6 +95,8 @@ def profiles() -> None:
 
 def _coverage(profile: Profile) -> str:
     """How much of a profile the plant can fill."""
+    if profile.protocol == "dlt645":
+        return _covered(profile, Dlt645Meter(MeterSpec("x", profile, "0" * 12), Plant(PlantSpec()), int).unfilled)
     spec = MeterSpec(
         "x", profile, profile.default_address, serial="1", factors=dict.fromkeys(profile.factors, Decimal(1))
     )
@@ -99,12 +104,12 @@ def _coverage(profile: Profile) -> str:
         missing = Layout(spec).unfilled
     except Mismatch as error:
         return f"not simulated ({error.problem})"
+    return _covered(profile, missing)
+
+
+def _covered(profile: Profile, missing: Sequence[str]) -> str:
     total = len(profile.points)
     return f"{total - len(missing)} of {total} points" + (f", without {', '.join(missing)}" if missing else "")
-
-
-if __name__ == "__main__":
-    main()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ Place = tuple[str, int]
 class Item:
     """One value: ``size`` bytes of two digits, ``decimals`` of them behind the point, in ``unit``. The sign is the top
     bit where it is ``signed``. ``tariff``: that part of the quantity which this tariff counts; 0: all of it. ``kind``:
-    ``gauge``, ``counter``, ``clock``, or ``demand``, which is that of the start, and none while power is delivered."""
+    ``gauge``, ``counter``, ``clock``, ``word`` of bits, or ``demand``, which is that of the start, and none while power
+    is delivered."""
 
     quantity: str
     size: int
@@ -117,7 +118,7 @@ _OWN = {
     "04000102": Item(TIME, 3, 0, None, kind="clock"),
     "04000401": Item(ADDRESS, 6, 0, None),
     "04000402": Item(NUMBER, 6, 0, None),
-    "04000503": Item(ZERO, 2, 0, None),
+    "04000503": Item(ZERO, 2, 0, None, kind="word"),
 }
 
 DATA: dict[str, Items] = {

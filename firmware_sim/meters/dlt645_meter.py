@@ -169,5 +169,7 @@ def _reading(point: Point, item: Item, packed: bytes) -> Value:
         return None
     if item.quantity in DIGITS:
         return packed[::-1].hex()
+    if item.kind == "word":
+        return int.from_bytes(packed, "little")
     factor = conversion(item.unit, point.unit)
     return None if factor is None else in_digits(number * Fraction(str(factor)))

@@ -26,7 +26,7 @@ from gateway.records import PollResult, Timestamp
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Columns, Number, Quality, Reading, Value
 
-_EXCHANGED = int(Quality.METER_EXCHANGED)
+_EXCHANGED, _LATE = int(Quality.METER_EXCHANGED), int(Quality.LATE)
 
 
 class Poller:
@@ -127,6 +127,8 @@ class _Meter:
         self._new: set[str] = set()
         self._once = flags  # of the next reading
         self._ratios = Ratios(profile.points if profile else ())
+        self._label_ms = -1
+        """The latest time that a message bore which it had itself."""
 
     @property
     def ratio_changes(self) -> dict[str, dict[str, str]]:
@@ -158,7 +160,7 @@ class _Meter:
         wanted = self._counters()
         if not wanted:
             return
-        for reading in readings:
+        for reading in (reading for reading in readings if not reading.late):
             for value in reading.values:
                 number = _number(value.value)
                 if value.name in wanted and number is not None:
@@ -168,10 +170,29 @@ class _Meter:
                 return
 
     def reading(self, poll: Poll, now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
+        if not self._tells_of_before(poll):
+            return self._reading(poll, now, ahead_ms, doubted)
+        past, witness = self._past, self._witness
+        self._past, self._witness = {}, None
+        try:
+            return self._reading(poll, now, ahead_ms, doubted)
+        finally:
+            self._past, self._witness = past, witness
+
+    def _tells_of_before(self, poll: Poll) -> bool:
+        """Whether a message is older than one that was heard, or came late: what it says is compared with nothing, and
+        nothing with it. A label that is too far ahead says nothing of the order."""
+        if poll.label_ms is None or poll.flags & Quality.CLOCK_UNSYNC:
+            return bool(poll.flags & _LATE)
+        newest_ms, self._label_ms = self._label_ms, max(self._label_ms, poll.label_ms)
+        return poll.label_ms < newest_ms or bool(poll.flags & _LATE)
+
+    def _reading(self, poll: Poll, now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
         if poll.flags & _EXCHANGED:
             self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
         decoded = self._decoded(poll.answers)
-        decoded.flags = int(poll.flags) | self._poll_flags(decoded.blocks, now, ahead_ms, doubted) | self._once
+        decoded.flags = int(poll.flags) | self._poll_flags(poll, decoded.blocks, now, ahead_ms, doubted)
+        decoded.flags |= self._once
         decoded.raised, self._once = self._raised(decoded), 0
         if len(decoded.blocks) == 1 and not poll.failures and not self._new and decoded.is_plain(decoded.blocks[0]):
             return self._columns(decoded)
@@ -200,22 +221,28 @@ class _Meter:
         return decoded
 
     def _poll_flags(
-        self, blocks: Sequence[BlockContents], now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]
+        self,
+        poll: Poll,
+        blocks: Sequence[BlockContents],
+        now: Timestamp,
+        ahead_ms: int,
+        doubted: Callable[[], bool],
     ) -> int:
         """What the clock and the concentrator's freshness say of all values of this poll. A step that is ``doubted``
-        stays one."""
+        stays one; a late poll says nothing of freshness."""
         stepped = abs(ahead_ms - self._ahead_ms) > STEP_MS
         if stepped and not doubted():
             self._ahead_ms = ahead_ms
         flags = validation.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
-        if self._profile is None:
+        if self._profile is None or poll.flags & _LATE:
             return flags
         for block in blocks:
             if self._witness_name in block.form.names:
                 content = block.contents[block.form.names.index(self._witness_name)]
                 before, at_ms = self._witness, block.completed_ms
                 self._witness = before.next(content, at_ms) if before else Still(content, at_ms)
-        return flags | validation.freshness(self._profile, self._witness, blocks[-1].completed_ms)
+        dated = poll.label_ms is not None
+        return flags | validation.freshness(self._profile, self._witness, blocks[-1].completed_ms, dated=dated)
 
     def _raised(self, decoded: _DecodedPoll) -> dict[str, int]:
         """What values are flagged with besides: by the source itself, a status, a broken signal, a ratio that has

@@ -89,6 +89,8 @@ def judge(
     """
     if not isinstance(content, Number) or isinstance(content, bool):
         return Judged(content, now_ms, flags | (none_flag(point, flags) if content is None else 0), past)
+    if flags & Quality.LATE:  # of a time before what is remembered: it says nothing of that, nor that of it
+        return Judged(content, now_ms, flags | _range(point, content), past)
     still = past.still
     if point.lively:
         still = still.next(content, now_ms) if still else Still(content, now_ms)
@@ -138,17 +140,18 @@ def _tells(point: Point, value: int, code: int) -> bool:
     return bool(value >> code & 1) if point.at.form == "flags" else value == code
 
 
-def freshness(profile: Profile, witness: Still | None, now_ms: int) -> int:
+def freshness(profile: Profile, witness: Still | None, now_ms: int, *, dated: bool = False) -> int:
     """The flag of all values of a concentrator, a device that answers from memory what it read from others.
 
     Without a witness their age is unknown: CACHED. With one they are good as long as it moves, CACHED until
-    it was first seen to, and STALE when it has not moved for longer than the profile allows.
+    it was first seen to, and STALE when it has not moved for longer than the profile allows. What is ``dated`` says its
+    age itself (LATE, if it is old): the first message of a logger is as good as the next.
     """
     if profile.freshness is None:
         return int(Quality.CACHED) if profile.concentrator else 0
     if witness is not None and now_ms - witness.since_ms > profile.stale_after_ms:
         return int(Quality.STALE)
-    return 0 if witness is not None and witness.moved else int(Quality.CACHED)
+    return 0 if dated or (witness is not None and witness.moved) else int(Quality.CACHED)
 
 
 def clock_flags(letter: str, error_ms: int | None, period_ms: int, *, stepped: bool) -> int:

@@ -70,7 +70,7 @@ def _one_meter_a_kind(path: Path, bus: Bus, profiles: Mapping[str, Profile]) -> 
     """Several meters may have the address of one station, each with another kind of its data. Raises ConfigError."""
     first: dict[tuple[int | str, str | None], str] = {}
     for meter in bus.meter:
-        kind = profiles[meter.name].message
+        kind = profiles[meter.name].cn
         other = first.setdefault((meter.address, kind), meter.name)
         if other != meter.name:
             address, command = str(meter.address), str(kind)

@@ -20,6 +20,8 @@ KINDS = ("gauge", "counter", "status", "text", "scale", "part")
 UNRECORDED = ("scale", "part")
 """Kinds of points that have no value of their own in a record."""
 FACTORS = ("ct", "pt")
+PROTOCOLS = ("modbus", "sunspec", "dlt645", "hj212")
+"""What a device speaks; it says which keys the points of its profile have."""
 FIRST, SECOND = ".first", ".second"
 """Ends of the names under which a record keeps the look at a counter that was not booked, when it was read twice."""
 MAX_NAME = 64
@@ -214,8 +216,8 @@ class Profile:
     kind_unsaid: tuple[str, ...] = field(default=(), compare=False)
     """Gauges in a unit that is mostly that of counters, whose kind the file does not say."""
     protocol: str = "modbus"
-    message: str | None = None
-    """The kind of message that a device pushes and its points stand in: of HJ 212 the command, such as 2011."""
+    cn: str | None = None
+    """HJ 212: the command of the messages that the points stand in, such as 2011."""
     default_address: int = 1
     serial: Serial | None = None
     max_registers: int = MAX_REGISTERS

@@ -14,16 +14,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.devices.places import REGISTERS, SUM, Registers
+from gateway.devices.places import REGISTERS, SUM, Factor, Identifier, Registers
 from gateway.devices.points import UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
 from gateway.devices.profile_keys import (
-    DEFAULTS,
+    DEMANDED,
     MEASURED,
     NEW_KEYS,
+    OF_REGISTERS,
     OF_SUM,
     PATTERN,
-    POINT,
-    POINT_2,
+    PLACES,
     PROFILE,
     SECOND_FORMAT,
     SERIAL,
@@ -32,6 +32,8 @@ from gateway.devices.profile_keys import (
     Check,
     Wrong,
     list_of,
+    point_keys,
+    protocol_of,
 )
 from gateway.devices.profile_rules import check
 from gateway.devices.scaling import COUNTED
@@ -111,7 +113,6 @@ class _Common:
     defaults: Mapping[str, Any]
     not_available: Mapping[str, tuple[int, ...]]
     checks: Mapping[str, Check]
-    sunspec: bool
 
 
 class _Reader:
@@ -119,6 +120,7 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.protocol = "modbus"
         self.unsaid: list[str] = []
         """Points that may be counters, and do not say."""
 
@@ -132,8 +134,8 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in checks:
-                if key in NEW_KEYS and where.startswith(("points.", "defaults.")):
-                    raise self.refuse(where + key, Message("profile-format-2"))
+                if where.startswith(("points.", "defaults.")):
+                    self.misplaced(where + key, key)
                 if not where and isinstance(value, dict) and "address" in value:
                     raise self.refuse(key, Message("profile-point-above"))
                 known = tuple(checks) if where else (*checks, *TABLES)
@@ -145,24 +147,38 @@ class _Reader:
                 raise self.refuse(where + key, said) from None
         return values
 
+    def misplaced(self, where: str, key: str) -> None:
+        """Refuse a key of a point that the file's protocol or format does not have."""
+        other = protocol_of(key)
+        if self.protocol in PLACES and other is not None and key not in PLACES[self.protocol]:
+            own = tuple(PLACES[self.protocol])
+            raise self.refuse(where, Message("profile-key-of-other", protocol=self.protocol, other=other, keys=own))
+        if key in NEW_KEYS:
+            raise self.refuse(where, Message("profile-format-2"))
+        if self.protocol not in PLACES and other in PLACES:
+            raise self.refuse(where, Message("profile-key-of-protocol", protocol=other))
+
     def profile(self, table: dict[str, Any], name: str) -> Profile:
         body = {key: value for key, value in table.items() if key not in TABLES}
         values = self.take(body, PROFILE, "")
         for key in ("vendor", "device", "source"):
             if not values.get(key):
                 raise self.refuse(key, Message("profile-names-missing"))
-        second = values.get("format", 1) == 2
+        second, self.protocol = values.get("format", 1) == 2, values.get("protocol", "modbus")
+        if self.protocol in PLACES and not second:
+            raise self.refuse("format", Message("profile-format-2"))
         for key in SECOND_FORMAT:
             if key in values and not second:
                 raise self.refuse(key, Message("profile-format-2"))
+        self.of_protocol(table)
         serial = Serial(**self.take(table["serial"], SERIAL, "serial.")) if "serial" in table else None
-        checks, by_default = (POINT_2, (*DEFAULTS, "byte_order")) if second else (POINT, DEFAULTS)
+        checks, by_default = point_keys(self.protocol, second=second)
         defaults = self.take(table.get("defaults", {}), {k: checks[k] for k in by_default}, "defaults.")
         absent = self.take(table.get("not_available", {}), dict.fromkeys(REGISTERS, list_of(PATTERN)), "not_available.")
         rows = table.get("points")
         if not isinstance(rows, dict) or not rows:
             raise self.refuse("points", Message("profile-no-points"))
-        common = _Common(defaults, absent, checks, sunspec=values.get("protocol") == "sunspec")
+        common = _Common(defaults, absent, checks)
         points = self.with_sums([self.point(key, row, common) for key, row in rows.items()])
         readable = self.spans(table.get("readable", []))
         unsaid = tuple(self.unsaid)
@@ -174,6 +190,14 @@ class _Reader:
         profile = Profile(name=name, serial=serial, points=points, readable=readable, kind_unsaid=unsaid, **values)
         check(profile, self.refuse)
         return profile
+
+    def of_protocol(self, table: Mapping[str, Any]) -> None:
+        """Refuse what only devices of another protocol have."""
+        strays = [key for key in OF_REGISTERS if key in table and self.protocol in PLACES]
+        if strays:
+            raise self.refuse(strays[0], Message("profile-key-of-registers", protocol=self.protocol))
+        if ("cn" in table) != (self.protocol == "hj212"):
+            raise self.refuse("cn", Message("profile-command-hj212"))
 
     def spans(self, rows: Any) -> tuple[Span, ...]:
         if not isinstance(rows, list):
@@ -196,24 +220,41 @@ class _Reader:
         if "sum" in own:
             return self.sum(name, own, common.defaults)
         values = {**common.defaults, **own}
-        type_ = values.get("type", "")
-        for key in ("fc", "address", "type", *(("model",) if common.sunspec else ())):
+        for key in DEMANDED[self.protocol]:
             if key not in values:
                 raise self.refuse(f"{where}.{key}", Message("profile-key-missing"))
+        if self.protocol in PLACES:
+            return self.elsewhere(name, values, own, common)
+        type_ = values["type"]
         if type_ == "string" and "registers" not in values:
             raise self.refuse(f"{where}.registers", Message("profile-registers-missing"))
         values.setdefault("registers", REGISTERS.get(type_))
         values["kind"] = own.get("kind") or _kind(type_, common.defaults.get("kind"))
         self.mark(name, values, own, common.defaults)
+        self.keep_measured(values, own)
         absent = values.get("not_available", common.not_available.get(type_, ()))
         values["not_available"] = tuple(self.code(code, values, where) for code in absent)
-        for key in MEASURED if values["kind"] not in ("gauge", "counter") else ():
-            if key not in own and (values["kind"], key) != ("part", "scale"):
-                values.pop(key, None)  # a default for the numbers is none for a text or a status
         if values["kind"] in UNRECORDED:
             values["record"] = False
         place = {key: values.pop(key) for key in PLACE if key in values}
         return Point(name=name, at=Registers(**place), **values)
+
+    def elsewhere(self, name: str, values: dict[str, Any], own: Mapping[str, Any], common: _Common) -> Point:
+        """A point that stands in no registers."""
+        place = {key: values.pop(key) for key in PLACES[self.protocol] if key in values}
+        at = Identifier(**place) if self.protocol == "dlt645" else Factor(**place)
+        form = "text" if isinstance(at, Factor) and not at.suffix else at.form
+        kind = {"text": "text", "flags": "status"}.get(form, common.defaults.get("kind", "gauge"))
+        values["kind"] = own.get("kind", kind)
+        self.mark(name, values, own, common.defaults)
+        self.keep_measured(values, own)
+        return Point(name=name, at=at, **values)
+
+    def keep_measured(self, values: dict[str, Any], own: Mapping[str, Any]) -> None:
+        """Take out what is a default for the numbers, and none for a text or a status."""
+        for key in MEASURED if values["kind"] not in ("gauge", "counter") else ():
+            if key not in own and (values["kind"], key) != ("part", "scale"):
+                values.pop(key, None)
 
     def mark(self, name: str, values: Mapping[str, Any], own: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         """Note a point that is a gauge only because nothing is said, and whose unit is mostly that of counters."""
@@ -240,12 +281,12 @@ class _Reader:
                 if name not in parts:
                     said = Message("profile-no-part", name=name, hint=nearest(name, [*parts]))
                     raise self.refuse(f"points.{point.name}.sum", said)
-            if point.type == SUM:
+            if isinstance(point.at, Registers) and point.at.type == SUM:
                 some = [parts[name] for name in point.sum]
                 first = min((part.address for part in some), default=0)
                 reach = max((part.end for part in some), default=1) - first
                 offsets = tuple((part, part.address - first) for part in some)
-                at = replace(point.held, address=first, registers=reach)
+                at = replace(point.at, address=first, registers=reach)
                 if some:
                     at = replace(at, fc=some[0].fc, model=some[0].model)
                 point = replace(point, at=at, parts=offsets)

@@ -11,8 +11,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from gateway.devices.places import TYPES
-from gateway.devices.points import FACTORS, KINDS, MAX_BITS, MAX_REGISTERS, Ratio, SignalLine
+from gateway.devices.places import TYPES, is_format
+from gateway.devices.points import FACTORS, KINDS, MAX_BITS, MAX_REGISTERS, PROTOCOLS, Ratio, SignalLine
 from gateway.devices.scaling import CONVERSIONS
 from gateway.messages.message import Message
 
@@ -65,6 +65,24 @@ def one_of(*options: str) -> Check:
         return value
 
     return check
+
+
+def matching(pattern: str, rule: Message) -> Check:
+    form = re.compile(pattern)
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise Wrong(rule)
+        return value
+
+    return check
+
+
+def written(value: Any) -> str:
+    """The format of a value of DL/T 645."""
+    if not isinstance(value, str) or not is_format(value):
+        raise Wrong(Message("profile-format-signs"))
+    return value
 
 
 def list_of(item: Check) -> Check:
@@ -168,13 +186,57 @@ POINT_2: dict[str, Check] = {
 }  # fmt: skip
 DEFAULTS = ("fc", "type", "word_order", "scale", "unit", "kind", "model", "record", "lively")
 """Keys of [defaults]."""
+_di = matching(r"[0-9A-F]{8}", Message("profile-identifier"))
+REGISTER_KEYS = (
+    "fc", "address", "type", "registers", "word_order", "byte_order", "bits", "chars", "model", "not_available",
+    "scale_from", "sign_from", "sum", "span", "sunspec",
+)  # fmt: skip
+"""Keys of a point that only registers have, beside those of every protocol."""
+PLACES: dict[str, dict[str, Check]] = {
+    "dlt645": {"di": _di, "format": written, "part": integer(0, 255), "signed": _flag},
+    "hj212": {
+        "code": matching(r"[0-9A-Za-z]{1,12}", Message("profile-factor-code")),
+        "suffix": matching(r"[0-9A-Za-z]{0,12}", Message("profile-factor-code")),
+    },
+}
+"""Keys that say where a point stands, by protocol; those of registers are in ``POINT``."""
+DEMANDED = {
+    "modbus": ("fc", "address", "type"), "sunspec": ("fc", "address", "type", "model"), "dlt645": ("di", "format"),
+    "hj212": ("code",),
+}  # fmt: skip
+"""Keys that each point must have, itself or by default."""
+OF_REGISTERS = (
+    "default_address", "max_registers", "max_bits", "max_gap", "step", "same_functions", "direct", "leading_bytes",
+    "identity_object", "not_available", "readable",
+)  # fmt: skip
+"""Keys and tables of a profile that only devices with registers have."""
+_NUMBERS_ALONE = ("gauge", "counter", "status", "text")
+
+
+def point_keys(protocol: str, *, second: bool) -> tuple[dict[str, Check], tuple[str, ...]]:
+    """The keys of a point of this protocol with their checks, and those of [defaults]."""
+    if protocol not in PLACES:
+        return (POINT_2, (*DEFAULTS, "byte_order")) if second else (POINT, DEFAULTS)
+    common = {key: check for key, check in POINT_2.items() if key not in REGISTER_KEYS}
+    own = {"factor_from": list_of(one_of(*FACTORS)), "kind": one_of(*_NUMBERS_ALONE)}
+    defaults = (key for key in DEFAULTS if key in common)
+    return common | own | PLACES[protocol], (*defaults, *(set(PLACES[protocol]) & {"format", "signed", "suffix"}))
+
+
+def protocol_of(key: str) -> str | None:
+    """The protocol whose points have a key that those of others do not; None: there is none."""
+    if key in REGISTER_KEYS:
+        return "modbus"
+    return next((protocol for protocol, places in PLACES.items() if key in places), None)
+
+
 SERIAL: dict[str, Check] = {
     "baudrate": integer(50, 4_000_000), "parity": one_of("N", "E", "O"), "stopbits": integer(1, 2),
 }  # fmt: skip
 SPAN: dict[str, Check] = {"fc": integer(1, 4), "first": _register, "last": _register}
 PROFILE: dict[str, Check] = {
     "format": integer(1, 2), "vendor": _text, "device": _text, "source": _text,
-    "protocol": one_of("modbus", "sunspec"),
+    "protocol": one_of(*PROTOCOLS), "cn": matching(r"[0-9]{4}", Message("profile-command")),
     "default_address": integer(0, 255), "max_registers": integer(1, MAX_REGISTERS), "max_bits": integer(1, MAX_BITS),
     "max_gap": integer(0, MAX_REGISTERS), "step": integer(1, 16), "same_functions": _flag,
     "pause_ms": integer(0, 60_000), "timeout_ms": integer(1, 60_000), "connect_delay_ms": integer(0, 60_000),
@@ -182,7 +244,7 @@ PROFILE: dict[str, Check] = {
     "answer_life_ms": integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
     "sleeps_below": _text,
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
-    "stale_after_ms": integer(1, 86_400_000), "frozen_after_ms": integer(1, 86_400_000),
+    "stale_after_ms": integer(1, 604_800_000), "frozen_after_ms": integer(1, 86_400_000),
 }  # fmt: skip
 SECOND_FORMAT = ("sleeps_below", "latency_ms")
 """Keys of a profile that ``format = 2`` brings."""

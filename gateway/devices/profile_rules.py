@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from gateway.devices.places import REGISTERS, SUM
+from gateway.devices.places import REGISTERS, SUM, Identifier, Registers
 from gateway.devices.points import (
     FIRST,
     MAX_NAME,
@@ -44,12 +44,18 @@ def check(profile: Profile, refuse: Refuse) -> None:
     """Check a profile as a whole. Raises what ``refuse`` makes of the first rule that is broken."""
     for point in profile.points:
         _name(point, refuse)
-        _shape(profile, point, refuse)
+        if isinstance(point.at, Registers):
+            _shape(profile, point, refuse)
+        else:
+            _place(point, refuse)
         _unit(point, refuse)
         check_scaling(profile, point, refuse)
         _range(point, refuse)
         _status(profile, point, refuse)
-    _overlaps(profile, refuse)
+    if profile.protocol in ("modbus", "sunspec"):
+        _overlaps(profile, refuse)
+    else:
+        _twice(profile, refuse)
     _witnesses(profile, refuse)
     _sleep(profile, refuse)
 
@@ -81,6 +87,47 @@ def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
         raise refuse(f"{where}.model", Message("profile-model-sunspec-only"))
 
 
+def _bits(point: Point) -> int:
+    """How many bits a status has that each mean something; 0: it is no such status."""
+    if point.at.form != "flags":
+        return 0
+    if isinstance(point.at, Identifier):
+        first, end = point.at.field
+        return 8 * (end - first)
+    return 16 * point.registers
+
+
+def _place(point: Point, refuse: Refuse) -> None:
+    """A value behind an identifier, or in a message."""
+    where, at = f"points.{point.name}", point.at
+    if not isinstance(at, Identifier):
+        return
+    if ("FF" in (at.di[n : n + 2] for n in range(0, 8, 2))) != bool(at.part):
+        raise refuse(f"{where}.part", Message("profile-part", di=at.di))
+    if at.signed and at.form != "whole":
+        raise refuse(f"{where}.signed", Message("profile-sign-digits", format=at.format))
+    if at.form != "whole" and point.kind != {"text": "text", "flags": "status"}[at.form]:
+        raise refuse(f"{where}.kind", Message("profile-type-not-kind", type=at.format, kind=point.kind))
+    if at.form == "whole" and point.kind == "text":
+        raise refuse(f"{where}.format", Message("profile-text-digits"))
+
+
+def _twice(profile: Profile, refuse: Refuse) -> None:
+    """No two points stand at one place, and the values of a block have one size."""
+    found: dict[object, str] = {}
+    sizes: dict[str, tuple[int, str]] = {}
+    for point in profile.points:
+        at = point.at
+        place = (at.di, at.part, at.field) if isinstance(at, Identifier) else at.where
+        if (other := found.setdefault(place, point.name)) != point.name:
+            raise refuse(f"points.{point.name}", Message("profile-place-twice", where=at.where, other=other))
+        if isinstance(at, Identifier):
+            size, first = sizes.setdefault(at.di, (at.size, point.name))
+            if size != at.size:
+                said = Message("profile-block-sizes", di=at.di, size=at.size, other=first, other_size=size)
+                raise refuse(f"points.{point.name}.format", said)
+
+
 def _unit(point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
     if point.kind == "part" and point.unit is None and point.from_unit is None:
@@ -89,8 +136,8 @@ def _unit(point: Point, refuse: Refuse) -> None:
         if point.unit is not None or point.wire_unit is not None:
             raise refuse(f"{where}.unit", Message("profile-kind-no-unit", kind=point.kind))
         return
-    if point.type in ("string", "sunssf", "bit"):
-        raise refuse(f"{where}.kind", Message("profile-type-not-kind", type=point.type, kind=point.kind))
+    if point.at.form in ("text", "exponent", "switch"):
+        raise refuse(f"{where}.kind", Message("profile-type-not-kind", type=point.at.type, kind=point.kind))
     if point.unit is None:
         raise refuse(f"{where}.unit", Message("profile-unit-missing"))
     if point.unit in USUAL_UNITS:
@@ -121,9 +168,9 @@ def _status(profile: Profile, point: Point, refuse: Refuse) -> None:
     codes = [*point.symbols, *point.raises]
     if (codes or point.about) and point.kind != "status":
         raise refuse(f"{where}.symbols", Message("profile-kind-no-codes", kind=point.kind))
-    if point.type.startswith("bits") and any(not 0 <= bit < 16 * point.registers for bit, _ in codes):
-        said = Message("profile-bits-of-type", type=point.type, last=16 * point.registers - 1)
-        raise refuse(f"{where}.symbols", said)
+    bits = _bits(point)
+    if bits and any(not 0 <= bit < bits for bit, _ in codes):
+        raise refuse(f"{where}.symbols", Message("profile-bits-of-type", type=point.at.type, last=bits - 1))
     for code, flag in point.raises:
         if flag not in FLAGS:
             said = Message("profile-flag-unknown", flag=flag, hint=nearest(flag, FLAGS))

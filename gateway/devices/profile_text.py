@@ -14,6 +14,7 @@ from gateway.devices.points import Point, Profile, SignalLine, Span
 from gateway.devices.profile_keys import OF_SUM, PROFILE, SERIAL
 
 ORDER = (
+    "di", "part", "code", "suffix", "format", "signed",
     "fc", "address", "type", "registers", "word_order", "scale", "factor", "scale_from", "factor_from", "byte_order",
     "bits", "sign_from", "from_unit", "offset", "span", "chars", "sum", "unit", "wire_unit", "kind", "not_available",
     "low", "high", "wraps_at", "max_per_hour", "lively", "model", "record", "sunspec", "symbols", "raises", "about",
@@ -46,8 +47,10 @@ def decoding_hash(profile: Profile) -> bytes:
 def _point(point: Point) -> dict[str, Any]:
     facts = _facts(point) | _facts(point.at)
     facts = {key: facts[key] for key in ORDER if key in facts} | {"kind": point.kind}
+    if not isinstance(point.at, Registers):
+        return facts
     facts["not_available"] = point.not_available
-    if isinstance(point.at, Registers) and point.type != "string":
+    if point.type != "string":
         facts.pop("registers", None)
     return {key: value for key, value in facts.items() if key in OF_SUM} if point.sum else facts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
+from gateway.devices.places import Registers
 from gateway.devices.points import UNRECORDED, Point, Profile
 from gateway.devices.scaling import byte_places
 from gateway.messages.message import Message
@@ -41,11 +42,14 @@ def _remark(point: Point, registers: Sequence[int]) -> Message | None:
 
 
 def unbounded(profile: Profile) -> list[str]:
-    """The integers for which the profile gives neither a code for no value nor limits."""
+    """The integers in registers for which the profile gives neither a code for no value nor limits."""
     found = (
         number.name
         for point in profile.points
-        if point.kind not in (*UNRECORDED, "status") and point.low is None and point.high is None
+        if isinstance(point.at, Registers)
+        and point.kind not in (*UNRECORDED, "status")
+        and point.low is None
+        and point.high is None
         for number in _integers(point)
     )
     return list(dict.fromkeys(found))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
-from gateway.devices.places import SUM
+from gateway.devices.places import SUM, Registers
 from gateway.devices.points import FACTORS, Point, Profile, ProfileError, nearest
 from gateway.devices.read_plan import readable_spans
 from gateway.devices.scaling import CONVERSIONS, NORMAL, NORMAL_UNITS
@@ -39,16 +39,17 @@ def check_scaling(profile: Profile, point: Point, refuse: Refuse) -> None:
     _kinds(profile, point, where, refuse)
     _factor(point, where, refuse)
     _references(profile, point, where, refuse)
-    _reading(point, where, refuse)
+    if isinstance(point.at, Registers):
+        _reading(point, where, refuse)
     _line(point, where, refuse)
     _from_unit(point, where, refuse)
-    if point.type == SUM:
+    if point.sum or point.at.type == SUM:
         _sum(profile, point, where, refuse)
 
 
 def _kinds(profile: Profile, point: Point, where: str, refuse: Refuse) -> None:
     """What a status, a text and a scale point have none of."""
-    if measures(point) or (point.kind == "part" and point.type.startswith(_NUMBERS)):
+    if measures(point) or (point.kind == "part" and point.at.type.startswith(_NUMBERS)):
         return
     if point.kind == "part":
         raise refuse(f"{where}.kind", Message("profile-part-number", type=point.type))
@@ -142,7 +143,7 @@ def _sum(profile: Profile, point: Point, where: str, refuse: Refuse) -> None:
             raise refuse(f"{where}.sum", said)
         if (part.fc, part.model) != (point.fc, point.model):
             raise refuse(f"{where}.sum", Message("profile-sum-tables", part=part.name, other=parts[0].name))
-    bare = replace(profile, points=tuple(p for p in profile.points if p.type != SUM))
+    bare = replace(profile, points=tuple(p for p in profile.points if p.at.type != SUM))
     spans = [s for s in readable_spans(bare) if s.fc == point.fc and s.first <= point.address < point.end <= s.last + 1]
     if profile.protocol == "modbus" and not spans:
         raise refuse(f"{where}.sum", Message("profile-sum-block", first=point.address, last=point.end - 1))

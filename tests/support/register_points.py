@@ -8,6 +8,7 @@ from typing import Any
 from gateway.devices.blocks import Block, Raw
 from gateway.devices.places import Registers
 from gateway.devices.points import Point
+from gateway.devices.profile import catalog, load_profile
 from gateway.devices.register_block import RegisterBlock
 
 _PLACE = tuple(f.name for f in fields(Registers))
@@ -30,3 +31,8 @@ def words_of(raw: Raw) -> tuple[int, ...]:
     """The content of a block of registers."""
     assert isinstance(raw, tuple)
     return raw
+
+
+def of_registers() -> list[str]:
+    """The profiles of the catalog whose devices have registers."""
+    return [name for name in catalog() if load_profile(name).protocol in ("modbus", "sunspec")]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.fieldbus.hj212.answers import permit
 from gateway.fieldbus.hj212.splitter import Damaged, Splitter, Whole
+from gateway.fieldbus.wire.keys import Unit
 
 UNENDED_S = 10.0
 """A packet that has not ended so long after it began is damaged."""
@@ -44,8 +45,8 @@ class Connection(asyncio.BufferedProtocol):
         self._ended = False
         self.host = self.peer = ""
         self.unreplied, self.reading = 0, True
-        self.known = False
-        """A station that is configured has spoken on it."""
+        self.stations = set[Unit]()
+        """Those of the configured stations that have spoken on it."""
 
     def replied(self, answer: bytes | None) -> None:
         """A message is durable: send the answer, if it wants one, and go on."""

@@ -13,6 +13,7 @@ from gateway.fieldbus.hj212.splitter import KEPT, Damaged, Whole
 LAST = 100
 MOST_NAMES = 200
 """Names of commands, and of factors of a meter, that are kept; what more there is, is only counted."""
+_WHOLE_CONNECTIONS = ("network", "connections")
 _PASSWORD = re.compile(r"PW=[^;]*")
 
 
@@ -36,6 +37,11 @@ class Refused:
     crc_found: str | None = None
     detail: str = ""
 
+    @property
+    def who(self) -> tuple[str, str]:
+        """Reason and host."""
+        return self.reason, self.peer.rpartition(":")[0]
+
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
@@ -55,9 +61,10 @@ class ListenerFacts:
         self.last: deque[Refused] = deque(maxlen=LAST)
 
     def refuse(self, refused: Refused) -> None:
-        """Count and keep."""
+        """Count and keep. A host whose connections are refused is kept once, lest it push out all packets."""
         self.refused[refused.reason] += 1
-        self.last.append(refused)
+        if refused.reason not in _WHOLE_CONNECTIONS or refused.who not in [kept.who for kept in self.last]:
+            self.last.append(refused)
 
     def command(self, cn: str) -> None:
         """A known station sent what no meter stands for."""

@@ -32,6 +32,7 @@ from gateway.records import Token
 
 NOTICES = frozenset({"1013", "9015"})
 """A logger asks for its clock to be set; it says that it lives."""
+LONGEST_LABEL = 32
 MOST_CONNECTIONS = 500
 """Then a new one takes the place of one that no configured station has spoken on, or that is not read; if there is
 none, it is refused."""
@@ -110,6 +111,10 @@ class Hj212Source:
             await self._news.wait()
         return self._heard.popleft()
 
+    def connected(self, unit: Unit) -> bool:
+        """A connection on which this station has spoken is open."""
+        return any(unit in connection.stations for connection in self._connections)
+
     def reply(self, unit: Unit, token: Token) -> None:
         """Its record is durable: answer this message, and each repetition of it that still waits."""
         for connection, packet in self._unreplied.pop((unit, token), ()):
@@ -144,7 +149,7 @@ class Hj212Source:
 
     def _make_room(self) -> bool:
         """Drop the oldest connection that is of no use now."""
-        unknown = (connection for connection in self._connections if not connection.known)
+        unknown = (connection for connection in self._connections if not connection.stations)
         unread = (connection for connection in self._connections if not connection.reading)
         useless = next(unknown, None) or next(unread, None)
         if useless is not None:
@@ -173,7 +178,7 @@ class Hj212Source:
         if (reason := self._objection(packet)) is not None:
             self._facts.refuse(unwelcome(self._now_ms(), connection.peer, reason, packet.mn, one))
             return
-        connection.known = True
+        connection.stations.add(packet.mn)
         if packet.cn in NOTICES:
             self._facts.counters["notices"] += 1
             if packet.wants_answer:
@@ -215,4 +220,4 @@ class Hj212Source:
 def _mark(packet: Packet, now_ms: int) -> str:
     """What tells a message from another one of the same content: its own time; where it has none, its number; where it
     has none either, every one counts as another."""
-    return packet.label or (f"QN {packet.qn}" if packet.qn else f"at {now_ms}")
+    return packet.label[:LONGEST_LABEL] or (f"QN {packet.qn}" if packet.qn else f"at {now_ms}")

@@ -42,7 +42,7 @@ def stations(spec: LineSpec) -> list[Station]:
     """The kinds of data of stations that a line's meters stand for."""
     found = []
     for meter in spec.meters:
-        command = str(meter.profile.message)
+        command = str(meter.profile.cn)
         block = MessageBlock(f"CN {command}", meter.points)
         places = {point.name: point.at.where for point in meter.points if point.kind not in UNRECORDED}
         codes = frozenset(p.at.code for p in meter.profile.points if isinstance(p.at, Factor))

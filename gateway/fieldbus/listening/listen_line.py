@@ -273,7 +273,7 @@ class ListenLine:
         """Why a message has not come."""
         if due_ms < self._anchor_ms:
             return "stopped"
-        if self._source is None:
+        if self._source is None or not self._source.connected(self._units[meter.spec.name]):
             return "line-down"
         if not self.kind.series and self._another_at is not None and self._another_at >= due_ms:
             return "exchanged"

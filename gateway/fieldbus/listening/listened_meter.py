@@ -18,6 +18,8 @@ from ledger_client.formats.senml import Quality
 
 SILENT_AFTER = 2
 """So many misses in a row make it silent."""
+MOST_CUTS = 64
+"""Choices of points that are kept of what a meter sends; a sender may leave out other ones in each message."""
 NOT_SENT = Refused(0, Message("message-without-point"), Quality.NOT_FOUND, lasting=True)
 
 
@@ -81,6 +83,8 @@ class ListenedMeter:
         same block every time."""
         known = block.key, names
         if known not in self._cut:
+            if len(self._cut) >= MOST_CUTS:
+                self._cut.clear()
             self._cut[known] = block.only(names)
         return self._cut[known]
 

@@ -32,6 +32,9 @@ class Source(Protocol):
     async def hear(self) -> Heard:
         """The next message. Raises LineDown when port or connection is gone; the source is then closed and replaced."""
 
+    def connected(self, unit: Unit) -> bool:
+        """A connection on which this unit has spoken is open; of a port: it is open."""
+
     def reply(self, unit: Unit, token: Token) -> None:
         """The record of this message is durable: whoever sent it is told so, once for each time that it was sent."""
 

@@ -76,7 +76,11 @@ class Site:
         self.poller = Poller({METER: entry}, self.clock, self.finished.append, {METER: profile})
 
     def poll(
-        self, *words: tuple[int, ...], flags: int = 0, failures: tuple[BlockFailure, ...] = ()
+        self,
+        *words: tuple[int, ...],
+        flags: int = 0,
+        failures: tuple[BlockFailure, ...] = (),
+        label_ms: int | None = None,
     ) -> dict[str, Value]:
         """A second passes, then the first block answers with each of these registers, 50 ms apart."""
         self.machine.passes(1.0)
@@ -84,7 +88,7 @@ class Site:
         for own in words:
             answers.append(BlockAnswer(self.first, own, self.clock.now_ms()))
             self.machine.passes(0.05)
-        self.poller.poll(Poll(METER, 0, tuple(answers), failures, flags=flags))
+        self.poller.poll(Poll(METER, 0, tuple(answers), failures, flags=flags, label_ms=label_ms))
         reading = self.finished[-1].reading
         assert reading is not None
         return {value.name: value for value in reading.values}
@@ -134,6 +138,33 @@ def test_blocks_have_their_own_times_and_those_that_failed_their_own_flags() -> 
         failure = BlockFailure(SECOND, "timeout", "", None if code is None else refused(code, 3))
         value = site.poll(registers(), failures=(failure,), flags=Q.SHARED_LINE)["other"]
         assert value == Value("other", None, "kWh", flag | Q.SHARED_LINE)
+
+
+@pytest.mark.parametrize("late", [{"flags": int(Q.LATE)}, {"label_ms": 1_000}])
+def test_a_message_that_tells_of_before_leaves_counters_and_stillness_alone(late: dict[str, Any]) -> None:
+    site = Site()
+    site.poll(registers(energy=70_000, voltage=229.0), label_ms=2_000)
+    for _ in range(70):
+        values = site.poll(registers(energy=60_000, voltage=230.0), **late)
+        assert {value.quality & ~late.get("flags", 0) for value in values.values()} == {0}
+    values = site.poll(registers(energy=70_001, voltage=230.0), label_ms=3_000)
+    assert {value.quality for value in values.values()} == {0}
+    assert site.poll(registers(energy=60_000), registers(energy=60_000))["energy"].quality == Q.COUNTER_RESET
+
+
+def test_a_label_far_ahead_says_nothing_of_the_order() -> None:
+    site = Site()
+    site.poll(registers(energy=70_000), flags=int(Q.CLOCK_UNSYNC), label_ms=1 << 42)
+    values = site.poll(registers(energy=60_000), registers(energy=60_000), label_ms=2_000)
+    assert values["energy"].quality == Q.COUNTER_RESET
+
+
+def test_counters_go_on_from_no_reading_that_came_late() -> None:
+    site = Site()
+    kept, late = (Reading(at, (Value("energy", Decimal(n), "kWh", flag),)) for at, n, flag in
+                  ((1, 700, 0), (2, 500, int(Q.LATE))))  # fmt: skip
+    site.poller.recall(METER, [late, kept])
+    assert site.poll(registers(energy=60_000), registers(energy=60_000))["energy"].quality == Q.COUNTER_RESET
 
 
 def test_a_text_that_is_empty_is_no_value() -> None:
@@ -209,6 +240,13 @@ def test_the_freshness_of_a_concentrator_is_a_flag_of_all_its_values() -> None:
     assert {v.quality for values in stands[:28] for v in values.values()} == {0}
     assert {v.quality for v in stands[-1].values()} == {Q.STALE}
     assert {v.quality for v in site.poll(registers(updates=2)).values()} == {0}
+
+
+def test_a_message_that_dates_its_values_is_no_memory_of_a_concentrator() -> None:
+    site = Site(SITE)
+    assert {v.quality for v in site.poll(registers(), label_ms=1_000).values()} == {0}
+    stands = [site.poll(registers(230.0 + n), label_ms=2_000 + n) for n in range(30)]
+    assert {v.quality for v in stands[-1].values()} == {Q.STALE}
 
 
 def test_the_witness_is_recorded_where_the_configuration_names_it() -> None:
@@ -401,3 +439,31 @@ def test_what_the_source_says_of_its_values_is_in_the_record() -> None:
         ("a01011", Decimal("7.0"), Q.CALIBRATING),
         ("a01012", None, Q.DECODE_ERR),
     ]
+
+
+def test_a_late_message_leaves_what_is_remembered_of_counters_and_stillness_alone() -> None:
+    """An upload after an outage tells of lower stands than those that are known, and of values of long ago."""
+    site = Site()
+    site.poll(registers(energy=70_000))
+    for energy in (69_000, 69_500, 75_000_000):
+        values = site.poll(registers(energy=energy, power=20), flags=Q.LATE)
+        assert values["energy"].quality == Q.LATE, "no reset, and no jump"
+        assert values["power"].quality == Q.LATE | Q.RANGE_HIGH, "a limit holds at any time"
+    values = site.poll(registers(energy=70_001))
+    assert values["energy"].quality == 0
+
+
+def test_late_messages_neither_freeze_a_lively_value_nor_show_that_it_moves() -> None:
+    site = Site()
+    for late in (0, 0, 0, 0, 0, Q.LATE, Q.LATE, 0):
+        site.machine.passes(15.0)
+        values = site.poll(
+            registers(voltage=230.0 if not late else 231.0 + site.machine.clock().now_ms() % 7), flags=late
+        )
+    assert values["voltage"].quality & Q.FROZEN
+    fresh = Site(SITE)
+    for n in range(3):
+        fresh.poll(registers(updates=n))
+    fresh.machine.passes(60.0)
+    assert not fresh.poll(registers(updates=9), flags=Q.LATE)["voltage"].quality & Q.STALE
+    assert fresh.poll(registers(updates=2))["voltage"].quality & Q.STALE, "what a late one said did not count"

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from gateway.devices.blocks import Content
 from gateway.devices.decode import decode, decode_points
 from gateway.devices.points import Point
-from gateway.devices.profile import catalog, load_profile, parse_profile
+from gateway.devices.profile import load_profile, parse_profile
+from tests.support.register_points import of_registers
 
 HEAD = 'format = 2\nvendor = "V"\ndevice = "D"\nsource = "S"\nmax_gap = 9\n[defaults]\nfc = 3\n[points]\n'
 WORDS = {
@@ -261,7 +262,7 @@ def as_format_1_says(point: Point, words: Sequence[int], exponent: int) -> Conte
     return Decimal(raw).scaleb(scale) if scale else int(raw)
 
 
-@pytest.mark.parametrize("name", catalog())
+@pytest.mark.parametrize("name", of_registers())
 def test_every_catalog_point_is_read_as_before(name: str) -> None:
     profile, chance = load_profile(name), random.Random(name)
     for point in (p for p in profile.points if p.kind != "scale"):

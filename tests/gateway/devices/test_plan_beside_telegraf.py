@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.devices.points import Point
-from gateway.devices.profile import catalog, load_profile
+from gateway.devices.profile import load_profile
 from gateway.devices.read_plan import Limits, plan, resolve_profile, wire_time_ms
 from gateway.devices.register_block import RegisterBlock
 from tests.gateway.devices.test_read_plan import cost, layouts, profile
-from tests.support.register_points import register_point
+from tests.support.register_points import of_registers, register_point
 
 FILL = 50
 """Telegraf's default for optimization_max_register_fill."""
@@ -88,7 +88,7 @@ def test_a_device_full_of_wide_holes_is_still_read_in_the_fewest_requests() -> N
     assert len(plan(device.points, Limits.over_tcp(device))) == 12 == len(max_insert(device.points, FILL, 125))
 
 
-@pytest.mark.parametrize("name", catalog())
+@pytest.mark.parametrize("name", of_registers())
 @pytest.mark.parametrize("every", [False, True], ids=["selected", "all"])
 def test_the_catalog(name: str, every: bool) -> None:
     device = load_profile(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.places import REGISTERS, Registers
+from gateway.devices.places import REGISTERS, Factor, Identifier, Registers
 from gateway.devices.points import Point, Profile, ProfileError, Serial, Span
 from gateway.devices.profile import catalog, load_profile, parse_profile
 from gateway.devices.profile_text import decoding_hash, format_profile
@@ -311,9 +311,18 @@ def test_the_documented_example_loads() -> None:
     assert set(tomllib.loads(example)["points"]) == {p.name for p in profile.points}
 
 
+@pytest.mark.parametrize("protocol", ["dlt645", "hj212"])
+def test_the_documented_example_of_a_protocol_loads(protocol: str) -> None:
+    (example,) = (b for b in DOCS.read_text().split("```toml\n")[1:] if f'protocol = "{protocol}"' in b.split("```")[0])
+    profile = parse(example.split("```")[0], head="")
+    assert profile.protocol == protocol
+    assert parse_profile(format_profile(profile), "mine", "mine.toml") == profile
+    assert decoding_hash(profile) != decoding_hash(replace(profile, points=profile.points[:-1]))
+
+
 def test_every_key_is_documented() -> None:
     documented = DOCS.read_text()
-    keys = {f.name for table in (Profile, Point, Registers, Serial) for f in fields(table)} - {
+    keys = {f.name for table in (Profile, Point, Registers, Identifier, Factor, Serial) for f in fields(table)} - {
         "name",
         "points",
         "at",

@@ -41,7 +41,7 @@ FILES = [
     ("format = 2\nlatency_ms = '20 ms'", "latency_ms: '20 ms' is not allowed"),
     ("latency_ms = 150", "latency_ms: this key needs format 2"),
     ("answer_life_ms = 0.5", "answer_life_ms: 0.5 is not allowed"),
-    ("protocol = 'dlt645'", "protocol: 'dlt645' is not allowed; use one of modbus, sunspec"),
+    ("protocol = 'm-bus'", "protocol: 'm-bus' is not allowed; use one of modbus, sunspec, dlt645, hj212"),
     ("protocol = 'sunspec'" + POINT, "points.p.model: missing; set it at the point, or in"),
     ("readable = 5" + POINT, "readable: not a list; write readable = "),
     ("readable = [{ fc = 3, first = 9, last = 3 }]" + POINT, r"readable\[0\]: not a range; set fc, first and last"),
@@ -200,3 +200,62 @@ def test_a_scale_of_another_model_or_a_second_scale_is_refused() -> None:
     )
     both = f"p = {{ {WATT} model = 2, scale_from = 'sf', scale = 1 }}"
     refuse(sunspec + both, "points.p.scale: scale_from already sets the scale; remove one of them")
+
+
+ENERGY = "di = '00010000', format = 'XXXXXX.XX', unit = 'kWh', kind = 'counter', "
+DLT645 = HEAD.replace("max_registers = 50\n", "") + "format = 2\nprotocol = 'dlt645'\n"
+HJ212 = DLT645.replace("dlt645", "hj212") + "cn = '2051'\n"
+ELSEWHERE = [
+    (DLT645, "fc = 3, " + ENERGY, 'fc: points of protocol "dlt645" do not have this key; .* di, format, part, signed'),
+    (DLT645, "code = 'a01011', " + ENERGY, 'code: points of protocol "dlt645" do not have this key; those of "hj212"'),
+    (HJ212, "code = 'a01011', di = '00010000'", 'di: points of protocol "hj212" do not have this key'),
+    (HJ212, "code = 'a01011', not_available = [0]", 'not_available: points of protocol "hj212" do not have this'),
+    (HEAD, WATT + "di = '00010000'", 'di: only points of protocol "dlt645" have this key; set protocol'),
+    (DLT645, "format = 'XX.XX', unit = 'V'", "di: missing"),
+    (DLT645, "di = '00010000', unit = 'V'", "format: missing"),
+    (HJ212, "suffix = 'Rtd', unit = 'V'", "code: missing"),
+    (DLT645, ENERGY.replace("00010000", "0001000"), "di: '0001000' is not allowed; use the data identifier as 8"),
+    (DLT645, ENERGY.replace("XXXXXX.XX", "XXXXXX,XX"), "format: 'XXXXXX,XX' is not allowed; use X for a digit"),
+    (DLT645, ENERGY + "part = 1", 'part: "00010000" holds several values if one of its bytes is FF'),
+    (DLT645, ENERGY.replace("00010000", "0001FF00"), 'part: "0001FF00" holds several values if one of its bytes'),
+    (DLT645, "di = '04000102', format = 'hhmmss', signed = true", 'signed: format "hhmmss" has no digits'),
+    (DLT645, "di = '04000102', format = 'hhmmss', kind = 'gauge', unit = 's'", "kind: type hhmmss cannot be a gauge"),
+    (DLT645, "di = '04000402', format = 'XXXX', kind = 'text'", "format: digits with X are a number; use N"),
+    (DLT645, "di = '04000503', format = 'HHHH', symbols = { 16 = 'A' }", "symbols: type HHHH has bits 0 to 15"),
+    (DLT645, "di = '00010000', format = 'XXXXXX.XX', unit = 'kWh'", 'kind: missing; write kind = "counter"'),
+    (
+        DLT645,
+        "di = '00010000', format = 'XX', unit = 'W', factor_from = ['ratio']",
+        "factor_from: .*'ratio'.* is not allowed",
+    ),
+    (HJ212, "code = 'a-1', suffix = 'Rtd', unit = 'V'", "code: 'a-1' is not allowed; use letters and digits"),
+    (HJ212, "code = 'a01011', suffix = 'Rtd', kind = 'part'", "kind: 'part' is not allowed"),
+]
+
+
+@pytest.mark.parametrize(("head", "text", "message"), ELSEWHERE)
+def test_a_point_has_the_keys_of_its_protocol(head: str, text: str, message: str) -> None:
+    refuse(f"{head}[points]\np = {{ {text.rstrip(', ')} }}", f"points.p.{message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (DLT645 + "max_gap = 1" + POINT, 'max_gap: a device of protocol "dlt645" has no registers'),
+        (DLT645 + "cn = '2011'" + POINT, 'cn: a profile of protocol "hj212" stands for'),
+        (HJ212.replace("cn = '2051'", "") + POINT, 'cn: a profile of protocol "hj212" stands for'),
+        (HJ212.replace("2051", "205") + POINT, "cn: '205' is not allowed; use four digits"),
+        (DLT645.replace("format = 2", "") + POINT, "format: this key needs format 2"),
+        (
+            f"{DLT645}[points]\np = {{ {ENERGY.rstrip(', ')} }}\nq = {{ {ENERGY.rstrip(', ')} }}",
+            "points.q: p stands at 00010000, too",
+        ),
+        (
+            f"{DLT645}[points]\np = {{ di = '01010000', format = 'XX.XXXX----------', unit = 'kW' }}\n"
+            "q = { di = '01010000', format = '--YYMMDDhhmm' }",
+            "points.q.format: a value of 01010000 has 6 bytes here, and 8 at p",
+        ),
+    ],
+)
+def test_a_profile_has_the_keys_of_its_protocol(text: str, message: str) -> None:
+    refuse(text, message)

@@ -7,11 +7,17 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
+from gateway.devices.places import Factor, Identifier
+from gateway.devices.points import Point
+from gateway.feeds.sparkplug.metrics import BOOLEAN, DOUBLE, INT64, STRING, UINT64, datatype_of
 from ledger_client.formats.senml import Quality, Value
 from tests.gateway.feeds.conformance import shows
 from tests.gateway.feeds.rig import METER, feed_site, running, until
 from tests.gateway.feeds.sparkplug_host import FREE, NODE, check_sequence, host_at, metric
 from tests.support.processes import Mosquitto
+from tests.support.register_points import register_point
 
 
 @shows("payloads-propertyset-quality-value-type payloads-propertyset-quality-value-value")
@@ -94,3 +100,24 @@ def test_alarms_are_metrics_of_the_node(tmp_path: Path, broker: Mosquitto) -> No
                 check_sequence(host)
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("point", "datatype"),
+    [
+        (register_point("p", 3, 0, "int48", 3, unit="W"), INT64),
+        (register_point("p", 3, 0, "uint48", 3, unit="W"), UINT64),
+        (register_point("p", 3, 0, "int16", 1, bits=(0, 3), unit="W"), UINT64),
+        (register_point("p", 3, 0, "float32", 2, unit="W"), DOUBLE),
+        (register_point("p", 3, 0, "string", 2, kind="text"), STRING),
+        (register_point("p", 2, 0, "bit", 1, kind="status"), BOOLEAN),
+        (Point("p", Identifier("00010000", "XXXXXX.XX"), unit="kWh"), DOUBLE),
+        (Point("p", Identifier("04000409", "XXXXXX"), unit="count"), UINT64),
+        (Point("p", Identifier("04000402", "NNNN"), kind="text"), STRING),
+        (Point("p", Identifier("04000503", "HHHH"), kind="status"), UINT64),
+        (Point("p", Factor("a01011", "Rtd"), unit="m/s"), DOUBLE),
+        (Point("p", Factor("DataTime"), kind="text"), STRING),
+    ],
+)
+def test_a_metric_has_the_type_of_what_stands_at_the_place(point: Point, datatype: int) -> None:
+    assert datatype_of(point) == datatype

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.devices.decode_bcd import DataBlock
+from gateway.devices.places import Identifier
+from gateway.devices.points import Point
 from gateway.fieldbus.dlt645.frames import (
     ANSWER,
     READ,
@@ -44,8 +50,12 @@ class Row(NamedTuple):
     source: str
 
 
+def table(name: str) -> Iterator[dict[str, str]]:
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    yield from csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
 def rows() -> list[Row]:
-    table = Path(__file__).with_name("frames.tsv").read_text(encoding="utf-8")
     return [
         Row(
             row["id"],
@@ -58,11 +68,25 @@ def rows() -> list[Row]:
             row["decoded"],
             row["source"],
         )
-        for row in csv.DictReader(table.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        for row in table("frames.tsv")
     ]
 
 
-ROWS = rows()
+def blocks() -> dict[str, DataBlock]:
+    """The identifiers of the table of formats that hold numbers, each with its values as points."""
+    found = {}
+    for row in table("identifiers.tsv"):
+        di, form = row["di_hex_DI3_DI2_DI1_DI0"], row["format"]
+        count, _, each = form.rpartition(" x ")
+        if set(each) <= {"X", "."}:
+            parts = range(1, int(count) + 1) if count else [0]
+            at = [Identifier(di, each, part, signed=row["signed_top_bit"].startswith("yes")) for part in parts]
+            points = [Point(f"p{place.part}", place, scale=0, unit=row["unit"]) for place in at]
+            found[di] = DataBlock(di, tuple(points))
+    return found
+
+
+ROWS, BLOCKS = rows(), blocks()
 
 
 def read(frame: bytes) -> tuple[str, Reply | None]:
@@ -82,6 +106,21 @@ def decoded(reply: Reply) -> str:
     return f"DI {reply.di}" if reply.di else ""
 
 
+def told(reply: Reply) -> tuple[list[Decimal], str]:
+    """The values of an answer and their unit, as the gateway decodes them."""
+    block = BLOCKS[str(reply.di)]
+    decoder = block.decoder({})
+    split = decoder.split(reply.value)
+    values = decoder.values(split, decoder.scales(split))
+    return [Decimal(str(value)) for value in values], str(block.points[0].unit)
+
+
+def published(text: str) -> tuple[list[Decimal], str]:
+    """The values and the unit in a row such as ``DI 0201FF00 values 230.3 V, 0.0 V, 0.0 V``."""
+    words = re.findall(r"(-?[0-9.]+) (\w+)", re.split(r"values? ", text)[1])
+    return [Decimal(number) for number, _ in words], words[0][1]
+
+
 def test_every_published_frame_gives_its_verdict_and_content(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(ROWS) == 32
     lines = []
@@ -97,6 +136,13 @@ def test_every_published_frame_gives_its_verdict_and_content(capsys: pytest.Capt
             assert encode(*reply) == bare, row.id
             assert row.decoded.startswith(said), row.id
             assert said or row.control in (READ_ADDRESS, 0x12), row.id
+            if " value" in row.decoded:
+                values, unit = told(reply)
+                assert (values, unit) == published(row.decoded), row.id
+                said += " = " + " ".join(map(str, values)) + f" {unit}"
+            elif " raw " in row.decoded:
+                assert reply.value[::-1].hex() == row.decoded.split()[-1], row.id
+                said = row.decoded
         lines.append(f"{row.id}  {row.control:02X}H  {verdict:28}  {said}")
     with capsys.disabled():
         print("", "DL/T 645 frames", *lines, sep="\n")

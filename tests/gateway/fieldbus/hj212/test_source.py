@@ -240,12 +240,14 @@ async def test_a_notice_bears_the_password_of_its_station() -> None:
 @in_loop
 async def test_connections_out_of_other_networks_are_refused() -> None:
     async with listening(networks=("127.0.0.2/32",)) as there:
-        stranger, logger = await there.logger(), await there.logger("127.0.0.2")
-        assert await stranger.closed() == b""
+        for _ in range(3):
+            assert await (await there.logger()).closed() == b""
+        logger = await there.logger("127.0.0.2")
         logger.send(packet())
         there.reply(await there.heard())
         assert await logger.rest() == answer()
         assert [one["reason"] for one in there.refused()] == ["network"]
+        assert there.facts.refused == {"network": 3}
 
 
 @in_loop

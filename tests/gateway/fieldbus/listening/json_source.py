@@ -47,7 +47,7 @@ class JsonSource:
         self._blocks, self._clock, self._facts = blocks, clock, facts
         self._heard: asyncio.Queue[Heard | LineDown] = asyncio.Queue()
         self._waiting: dict[tuple[Any, Token], list[asyncio.StreamWriter]] = {}
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._units: dict[asyncio.StreamWriter, set[Any]] = {}
         self._server: asyncio.Server | None = None
 
     async def open(self, spec: LineSpec) -> None:
@@ -59,16 +59,19 @@ class JsonSource:
         self._facts.opened += 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._units[writer] = set()
         while line := await reader.readline():
             said = json.loads(line)
             if said.get("break"):
                 self.close()
                 self._heard.put_nowait(LineDown(Message("line-closed")))
                 return
-            self._take(said, line, writer)
+            self._units[writer].add(said["unit"])
+            self._take(said, writer)
+        del self._units[writer]
+        writer.close()
 
-    def _take(self, said: dict[str, Any], line: bytes, writer: asyncio.StreamWriter) -> None:
+    def _take(self, said: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         unit, token = said["unit"], None
         label = said.get("kind", "message")
         block = next(block for (_, kind), block in self._blocks.items() if kind.facts["cn"] == label)
@@ -86,6 +89,9 @@ class JsonSource:
             raise found
         return found
 
+    def connected(self, unit: Any) -> bool:
+        return any(unit in units for units in self._units.values())
+
     def reply(self, unit: Any, token: Token) -> None:
         for writer in self._waiting.pop((unit, token), ()):
             writer.write(json.dumps(token.label).encode() + b"\n")
@@ -97,7 +103,7 @@ class JsonSource:
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for writer in self._writers:
+        for writer in self._units:
             writer.close()
 
 
