@@ -201,7 +201,17 @@ class _Meter:
             values += (self._plain_values if decoded.is_plain(block) else self._judged_values)(block, decoded)
         if poll.failures:
             values += self._absent_values(poll, decoded)
+        values = values or list(self._hidden_values(decoded))  # a record has one, and its sender may wait for it
         return Reading(decoded.time_ms, tuple(self._exchanged(poll, values)))
+
+    def _hidden_values(self, decoded: _DecodedPoll) -> Iterable[Value]:
+        """What was read along and is not recorded beside other values."""
+        for block in decoded.blocks:
+            for point, content in zip(block.form.decoder.points, block.contents, strict=True):
+                absent = validation.none_flag(point, decoded.flags) if content is None else 0
+                yield Value(
+                    point.name, content, point.unit, decoded.flags | absent, block.completed_ms - decoded.time_ms
+                )
 
     def _decoded(self, answers: Iterable[BlockAnswer]) -> _DecodedPoll:
         found, scales = self._blocks.decode(sorted(answers, key=lambda answer: answer.completed_ms))
@@ -253,8 +263,9 @@ class _Meter:
             values = {n: v for b in decoded.blocks for n, v in zip(b.form.names, b.contents, strict=True)}
             raised = validation.raised(points, values)
         for block in decoded.blocks:
-            for name, said in zip(block.form.names, block.form.decoder.flags(block.split), strict=False):
-                raised[name] = raised.get(name, 0) | said
+            if said := block.form.decoder.flags(block.split):
+                for name, flag in zip(block.form.names, said, strict=True):
+                    raised[name] = raised.get(name, 0) | flag
         if not decoded.faulty and not self._ratios.affected:
             return raised
         for names, flag in ((decoded.faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):

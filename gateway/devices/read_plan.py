@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from gateway.devices.points import MAX_BITS, MAX_REGISTERS, Point, Profile, ProfileError, Span
 from gateway.devices.register_block import BITS, RegisterBlock, byte_count
@@ -207,19 +208,33 @@ def wire_time_ms(count: int, baudrate: int, bits: int) -> float:
 
 def _cut(points: Sequence[Point], limits: Limits) -> tuple[RegisterBlock, ...]:
     """The cheapest cut, table by table."""
-    tables: dict[int, list[Point]] = {}
-    for point in sorted(points, key=lambda p: (p.fc, p.address, -p.end, p.name)):
-        tables.setdefault(point.fc, []).append(point)
+    tables: dict[int, list[_Placed]] = {}
+    for placed in sorted(map(_placed, points), key=lambda p: (p.fc, p.address, -p.end, p.point.name)):
+        tables.setdefault(placed.fc, []).append(placed)
     return tuple(block for table in tables.values() for block in _cut_table(table, limits))
 
 
-def _cut_table(points: Sequence[Point], limits: Limits) -> list[RegisterBlock]:
+class _Placed(NamedTuple):
+    """A point and its registers, looked up once: the planner asks for them many times."""
+
+    point: Point
+    fc: int
+    address: int
+    end: int
+
+
+def _placed(point: Point) -> _Placed:
+    at = point.held
+    return _Placed(point, at.fc, at.address, at.address + at.registers)
+
+
+def _cut_table(points: Sequence[_Placed], limits: Limits) -> list[RegisterBlock]:
     """One table's cheapest cut: best[n], for the first n points, is the least of best[m] + one block of points m…n.
 
     Runs of neighbours are enough: of two blocks that cross, one can hand points to the other without growing it. A
     point inside another one goes where that goes.
     """
-    outer: list[Point] = []
+    outer: list[_Placed] = []
     for point in points:
         if not outer or point.end > outer[-1].end:
             outer.append(point)
@@ -235,7 +250,7 @@ def _cut_table(points: Sequence[Point], limits: Limits) -> list[RegisterBlock]:
             cost, requests, _ = best[start]
             choices.append((cost + limits.cost(outer[start].fc, count), requests + 1, start))
         if not choices:
-            raise _unreadable(outer[end - 1])
+            raise _unreadable(outer[end - 1].point)
         best.append(min(choices))
     blocks: list[RegisterBlock] = []
     end = len(outer)
@@ -244,8 +259,9 @@ def _cut_table(points: Sequence[Point], limits: Limits) -> list[RegisterBlock]:
         first, count = _range(outer[start].address, outer[end - 1].end, limits)
         inside = [p for p in points if outer[start].address <= p.address and p.end <= outer[end - 1].end]
         taken = {p.name for block in blocks for p in block.points}
-        mine = [p for p in inside if p.name not in taken]
-        blocks.append(RegisterBlock.over(outer[start].fc, first, count, mine))
+        mine = [p for p in inside if p.point.name not in taken]
+        offsets = tuple(p.address - first for p in mine)
+        blocks.append(RegisterBlock(outer[start].fc, first, count, tuple(p.point for p in mine), offsets))
         end = start
     return blocks[::-1]
 
@@ -256,7 +272,7 @@ def _range(address: int, end: int, limits: Limits) -> tuple[int, int]:
     return first, min(-(-end // limits.step) * limits.step, 65536) - first
 
 
-def _joins(before: Point, after: Point, limits: Limits) -> bool:
+def _joins(before: _Placed, after: _Placed, limits: Limits) -> bool:
     """Whether one read may run from one point to the next."""
     if after.address - before.end <= limits.max_gap:
         return True
@@ -296,9 +312,10 @@ def _at_least_lacking(blocks: Sequence[RegisterBlock], limits: Limits) -> int:
 def _distinct(points: Sequence[Point], limits: Limits) -> int:
     """At most so many shapes can all reads of these points have together."""
     count = 0
-    for fc in {point.fc for point in points}:
+    held = [point.held for point in points]
+    for fc in {at.fc for at in held}:
         step = 8 if fc in BITS else limits.step
-        places = [(p.address, p.end) for p in points if p.fc == fc]
+        places = [(at.address, at.end) for at in held if at.fc == fc]
         places += [(s.first, s.last + 1) for s in limits.readable if s.fc == fc]
         extent = max(end for _, end in places) - min(first for first, _ in places) + 2 * step
         shapes = min(limits.most(fc), extent) // step + 1
@@ -309,7 +326,8 @@ def _distinct(points: Sequence[Point], limits: Limits) -> int:
 def _shapes(block: RegisterBlock, limits: Limits) -> Iterator[RegisterBlock]:
     """Every shape of a block, the cheapest first: itself, ever longer, each also by the function that aliases."""
     for fc, address, count in _reads(block, limits):
-        yield RegisterBlock.over(fc, address, count, block.points)
+        shift = block.address - address
+        yield RegisterBlock(fc, address, count, block.points, tuple(offset + shift for offset in block.offsets))
 
 
 def _reads(block: RegisterBlock, limits: Limits) -> Iterator[tuple[int, int, int]]:

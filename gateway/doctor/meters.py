@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from gateway.acquisition import line_use
+from gateway.acquisition.message_by_hand import sends
 from gateway.clock import Clock
 from gateway.commissioning import line_specs
 from gateway.doctor.check import CheckContext, Finding
@@ -18,7 +19,8 @@ from gateway.messages.message import Message
 
 
 def meters(case: CheckContext) -> Iterator[Finding]:
-    """Check that every meter answers, where no gateway runs; else `status` and the alarms report it."""
+    """Check that every meter answers, where no gateway runs; else `status` and the alarms report it. Those that send by
+    themselves are not asked."""
     if case.pid is not None:
         return
     for spec, polls in asyncio.run(_poll_all(case)):
@@ -28,8 +30,9 @@ def meters(case: CheckContext) -> Iterator[Finding]:
 
 
 async def _poll_all(case: CheckContext) -> list[tuple[LineSpec, list[Poll]]]:
-    """Polls of all lines, in parallel; none of a line that cannot be used, which the check of the lines reports."""
-    specs, clock = line_specs.line_specs(case.config), Clock()
+    """Polls of all lines on which meters are asked, in parallel; none of a line that cannot be used, which the check of
+    the lines reports."""
+    specs, clock = [spec for spec in line_specs.line_specs(case.config) if not sends(spec)], Clock()
     return list(zip(specs, await asyncio.gather(*(_poll_line(case, spec, clock) for spec in specs)), strict=True))
 
 

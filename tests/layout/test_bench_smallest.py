@@ -23,9 +23,11 @@ from benchmarks.parts.package_steps import all_steps
 WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
 TESTS = Path(__file__).parents[1]
 SHOWN_BY = {
+    "books": "layout/test_bench_books.py",
     "claims": "layout/test_bench_claims.py",
     "crash": "system/test_crash.py",
     "dishonest": "system/test_dishonest.py",
+    "hj212": "system/test_hj212.py",
     "ledger": "layout/test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",

@@ -34,7 +34,8 @@ Standing = Literal["new", "waiting", "recorded", "unknown"]
 class ListenLine:
     """One line on which nothing is asked, and its meters. A ``FieldLine``. Owned by the event loop.
 
-    ``counters`` counts polls by outcome, repeated messages, and those that no meter stands for (``unknown``).
+    ``counters`` counts polls by outcome, ``repeated`` messages, those that no meter stands for (``unknown``), and those
+    that hold nothing to record (``empty``), which are answered at once and are no poll.
 
     Args:
         kind: of its source.
@@ -229,7 +230,11 @@ class ListenLine:
             return
         meter = self._meters[name]
         meter.heard(heard)
-        if heard.token is not None and (standing := self._standing(name, heard.token)) != "new":
+        if meter.is_empty(heard):
+            self.counters["empty"] += 1
+            if heard.token is not None:
+                self.replied(name, heard.token)
+        elif heard.token is not None and (standing := self._standing(name, heard.token)) != "new":
             self._repeated(meter, heard.token, standing)
         else:
             self._report(meter, heard, at_ms)

@@ -55,6 +55,10 @@ class ListenedMeter:
         age_ms = 0 if heard.label_ms is None else heard.completed_ms - heard.label_ms
         return age_ms > 2 * self.spec.period_ms + self.spec.clock_limit_ms
 
+    def is_empty(self, heard: Heard) -> bool:
+        """The message holds nothing that the meter's points stand for, and need not say that it does not."""
+        return not heard.missing and not heard.block.shown(heard.raw)
+
     def poll(self, heard: Heard, due_ms: int) -> Poll:
         """The poll that a message is. Points that it does not hold are no part of it: another part may."""
         held = heard.block.shown(heard.raw)

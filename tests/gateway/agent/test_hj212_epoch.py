@@ -10,8 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.config.device_keys import make_missing
-from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.status.readings import recorded_values
 from gateway.storage.database import Database
@@ -19,44 +17,10 @@ from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.hj212.loggers import Logger, answer, in_loop, packet
 from tests.support.commands import gateway_command
 from tests.support.epochs import running
-from tests.support.processes import free_port
-from tests.support.samples import START_S, site
+from tests.support.stacks import stacks
 
-BUS = """
-[[bus]]
-name = "stacks"
-type = "hj212"
-listen = "127.0.0.1:{port}"
-
-[[bus.meter]]
-name = "stack-now"
-profile = "hj212-cems-realtime"
-address = "A1"
-every = "60s"
-password = "123456"
-points = ["so2", "oxygen", "flow", "source_time"]
-
-[[bus.meter]]
-name = "stack-hours"
-profile = "hj212-cems-hour"
-address = "A1"
-every = "1h"
-password = "123456"
-points = ["so2_avg", "flow_amount"]
-"""
 UNSYNCHRONISED = int(Quality.CLOCK_UNSYNC | Quality.CLOCK_STEP)
 """What the clock of the machine that tests run on may add."""
-
-
-def plant(folder: Path) -> tuple[Config, int]:
-    """A site with two meters of one station; its port."""
-    path, port = site(folder).path, free_port()
-    text = path.read_text()
-    bus = BUS.format(port=port)
-    path.write_text(text[: text.index("\n[[bus]]") + 1] + bus + text[text.index("\n[seal]") :])
-    loaded = load_config(path)
-    make_missing(loaded, START_S)
-    return loaded, port
 
 
 def data(minute: int, so2: str, flag: str = "N", **how: Any) -> bytes:
@@ -87,7 +51,7 @@ def values(loaded: Config, meter: str) -> Iterator[dict[str, tuple[Any, int]]]:
 
 @in_loop
 async def test_packets_become_records_once_over_a_restart_too(tmp_path: Path) -> None:
-    loaded, port = plant(tmp_path / "site")
+    loaded, port = stacks(tmp_path / "site")
     first, second = data(1, "33.40"), data(0, "0.5", "D", qn="2")
     async with running(loaded):
         logger = await connected(port)
@@ -106,7 +70,7 @@ async def test_packets_become_records_once_over_a_restart_too(tmp_path: Path) ->
 
 @in_loop
 async def test_what_is_refused_and_what_no_profile_names_is_shown_by_commands(tmp_path: Path) -> None:
-    loaded, port = plant(tmp_path / "site")
+    loaded, port = stacks(tmp_path / "site")
     async with running(loaded):
         logger = await connected(port)
         logger.send(

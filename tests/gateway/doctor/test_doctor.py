@@ -23,6 +23,7 @@ from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from tests.support.processes import free_port
 from tests.support.samples import START_S, Hands
 from tests.support.samples import site as make_site
+from tests.support.stacks import stacks
 from tests.system.demo_site import command
 
 NOW_MS = START_S * 1000
@@ -323,3 +324,10 @@ def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Pat
     moved = load_with(here, 'port = "/dev/', f'port = "{moving}" # /dev/')
     (serial, _) = ports.ports(case(moved))
     assert serial.result == "warn"
+
+
+def test_meters_that_send_by_themselves_are_not_asked(tmp_path: Path) -> None:
+    site, _ = stacks(tmp_path / "site")
+    found = dict(results(run.run_checks(site, NOW_MS, pid=None)))
+    assert found["line stacks"] == "ok"
+    assert [check for check in found if check.startswith("meter ")] == []

@@ -230,6 +230,22 @@ def test_a_part_holds_its_own_points_and_the_last_one_names_those_that_none_held
     asyncio.run(work())
 
 
+def test_a_part_with_nothing_to_record_is_answered_at_once_and_is_no_poll() -> None:
+    """Its sender may wait for that before it sends the next part."""
+
+    async def work() -> None:
+        async with listened({"a": LONG}, kind_of(ONE)) as found:
+            reader, send = await found.connect()
+            send(label="1", part=1, values={"another": "1"})
+            assert await reader.readline() == b'"1"\n'
+            assert found.line.counters["empty"] == 1
+            send(label="1", part=2, values={"another": "2"}, missing=[P])
+            poll = await found.polls.until(lambda poll: True)
+            assert names(poll.failures[0].block) == [P]
+
+    asyncio.run(work())
+
+
 def test_a_silent_meter_is_missed_each_period_and_its_line_is_down_until_it_sends() -> None:
     async def work() -> None:
         async with listened({"a": SHORT}, kind_of(ONE)) as found:
