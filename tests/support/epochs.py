@@ -51,9 +51,13 @@ async def epoch(loaded: Config) -> AsyncIterator[GatewayContext]:
 async def due_ms(of: GatewayContext, meter: str) -> int:
     """When the next poll of a meter is due that its schedule knows of."""
     tallies = of.recorder._journal._accounting.counters
-    tally = tallies[meter]
-    assert isinstance(tally, CoverageCounter)
-    return await asyncio.wrap_future(of.recorder.call(lambda _: tally.next_due_ms))
+
+    def due(_: Database) -> int:
+        tally = tallies[meter]
+        assert isinstance(tally, CoverageCounter)
+        return tally.next_due_ms
+
+    return await asyncio.wrap_future(of.recorder.call(due))
 
 
 async def until(found: Callable[[], object]) -> None:
