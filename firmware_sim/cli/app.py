@@ -55,6 +55,9 @@ def run(
         if ready:
             write_ready(ready, where)
         for name, line in where["lines"].items():
+            if "dials" in line:
+                click.echo(f"bus {name}: {line['type']} dials {line['dials']}")
+                continue
             address = f"{line['host']}:{line['port']}" if "host" in line else line["port"]
             click.echo(f"bus {name}: {line['type']} at {address}")
         for warning in simulator.warnings:
@@ -85,7 +88,7 @@ def _port(text: str) -> tuple[str, str]:
 
 @main.command()
 def profiles() -> None:
-    """List the devices that are asked, and how much of each can be simulated."""
+    """List the profiles, and how much of each can be simulated."""
     names = [name for name in catalog() if load_profile(name).protocol != "hj212"]
     width = max(map(len, names), default=0)
     for name in names:

@@ -96,10 +96,12 @@ class FieldLine(Protocol):
     """
 
     spec: LineSpec
-    counters: Counter[str]
-    """Polls by outcome, and frames that were no expected answer by kind."""
     busy_s: float
     """For so long it was asked and listened to, since it was made; 0 where nothing is ever asked."""
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Polls by outcome, and frames that were no expected answer by kind."""
 
     @property
     def up(self) -> bool:

@@ -79,6 +79,24 @@ def test_profiles_lists_the_devices() -> None:
     assert lines["eastron-sdm630"].endswith("53 of 53 points")
     assert lines["vaisala-gmp252"].endswith("14 of 14 points")
     assert lines["sunspec-inverter"].endswith("49 of 49 points")
+    assert "42 of 46 points, without current_neutral" in lines["dlt645-three-phase"]
+    assert "24 of 28 points" in lines["dlt645-single-phase"]
+
+
+def test_where_dlt645_lines_are_is_printed(tmp_path: Path) -> None:
+    buses = {"serial": 'port = "line"', "server": "port = 0", "far": 'dial = "127.0.0.1:1"'}
+    meter = '[[bus.meter]]\nname = "{}"\nprofile = "dlt645-three-phase"\naddress = "123456789012"\n'
+    path = tmp_path / "plant.toml"
+    path.write_text(
+        "".join(
+            f'[[bus]]\ntype = "dlt645"\nname = "{name}"\n{wire}\n{meter.format(name)}' for name, wire in buses.items()
+        )
+    )
+    result = sim("run", path, "--dir", tmp_path, "--for", 0)
+    assert result.exit_code == 0, result.output
+    assert f"bus serial: dlt645 at {tmp_path}/line\n" in result.output
+    assert "bus server: dlt645 at 127.0.0.1:" in result.output
+    assert "bus far: dlt645 dials 127.0.0.1:1\n" in result.output
 
 
 def test_the_demo_plant_runs_and_stops_cleanly(tmp_path: Path) -> None:

@@ -52,12 +52,12 @@ async def due_ms(of: GatewayContext, meter: str) -> int:
     """When the next poll of a meter is due that its schedule knows of."""
     tallies = of.recorder._journal._accounting.counters
 
-    def due(_: Database) -> int:
-        tally = tallies[meter]
+    def look(_: Database) -> int:
+        tally = tallies[meter]  # there as soon as the writer's thread has begun the epoch
         assert isinstance(tally, CoverageCounter)
         return tally.next_due_ms
 
-    return await asyncio.wrap_future(of.recorder.call(due))
+    return await asyncio.wrap_future(of.recorder.call(look))
 
 
 async def until(found: Callable[[], object]) -> None:

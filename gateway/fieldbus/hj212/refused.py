@@ -11,6 +11,17 @@ from gateway.fieldbus.hj212.packets import check_value
 from gateway.fieldbus.hj212.splitter import KEPT, Damaged, Whole
 
 LAST = 100
+STRAYS = {
+    "crc": "damaged",
+    "length": "damaged",
+    "unended": "damaged",
+    "form": "damaged",
+    "noise": "noise",
+    "station": "foreign",
+    "password": "foreign",
+    "version": "foreign",
+}
+"""What refused packets count as among the stray frames of a line."""
 MOST_NAMES = 200
 """Names of commands, and of factors of a meter, that are kept; what more there is, is only counted."""
 _WHOLE_CONNECTIONS = ("network", "connections")
@@ -85,6 +96,15 @@ class ListenerFacts:
             "unnamed": {meter: sorted(codes) for meter, codes in self.unnamed.items()},
             "refused": dict(self.refused),
         }
+
+    @property
+    def strays(self) -> Counter[str]:
+        """The refused packets as stray frames of a line, by kind."""
+        found = Counter[str]()
+        for reason, count in self.refused.items():
+            if reason in STRAYS:
+                found[STRAYS[reason]] += count
+        return found
 
     def refusals(self) -> list[dict[str, Any]]:
         """The newest refused packets as plain data, the oldest of them first."""

@@ -62,7 +62,7 @@ class ListenLine:
         self.spec, self.kind, self._clock, self._on_poll = spec, kind, clock, on_poll
         self._standing, self._moments = standing, moments
         self.facts = kind.facts() if facts is None else facts
-        self.counters, self.busy_s = Counter[str](), 0.0
+        self._polls, self.busy_s = Counter[str](), 0.0
         self._meters = {meter.name: ListenedMeter(meter) for meter in spec.meters}
         self._places = kind.meters(spec)
         self._units = {name: unit for (unit, _), name in self._places.items()}
@@ -101,6 +101,11 @@ class ListenLine:
                 hearing.cancel()
                 await asyncio.wait([hearing])
             self._close()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Polls by outcome, and frames that are none of its meters' by kind."""
+        return self._polls + self.facts.strays
 
     @property
     def up(self) -> bool:
@@ -225,7 +230,7 @@ class ListenLine:
         self._settle(at_ms)
         name = self._places.get((heard.unit, heard.block.label()))
         if name is None:
-            self.counters["unknown"] += 1
+            self._polls["unknown"] += 1
             self._another_at = at_ms
             return
         meter = self._meters[name]
@@ -242,7 +247,7 @@ class ListenLine:
 
     def _repeated(self, meter: ListenedMeter, token: Token, standing: Standing) -> None:
         """A message that was taken before, or of which nobody can tell now: it is no record."""
-        self.counters["repeated"] += 1
+        self._polls["repeated"] += 1
         if standing == "recorded":
             self.replied(meter.spec.name, token)
         elif standing == "unknown":
@@ -254,7 +259,7 @@ class ListenLine:
             meter.interval.heard(at_ms, heard.label_ms)
         due_ms = meter.expected.heard(at_ms, late=meter.late(heard))
         if due_ms is not None:
-            self.counters["answered"] += 1
+            self._polls["answered"] += 1
             self._on_poll(meter.poll(heard, due_ms))
 
     def _settle(self, now_ms: int) -> None:
@@ -265,7 +270,7 @@ class ListenLine:
             for due_ms in meter.expected.missed(now_ms):
                 meter.missed()
                 reason = self._reason(meter, due_ms)
-                self.counters[reason] += 1
+                self._polls[reason] += 1
                 flags = int(Quality.METER_EXCHANGED) if reason == "exchanged" else 0
                 self._on_poll(
                     Poll(meter.spec.name, due_ms, missed=reason, flags=flags, detail=self._down_because or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -22,6 +23,10 @@ class Facts(Protocol):
     @property
     def unnamed(self) -> Mapping[str, set[str]]:
         """By meter: what its messages hold and its profile does not name."""
+
+    @property
+    def strays(self) -> Counter[str]:
+        """Frames that are none of the line's meters', by kind: ``damaged``, ``noise``, ``foreign``."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for `status`."""

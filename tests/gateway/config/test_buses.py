@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.commissioning.line_plan import line_plans
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.wire_texts import sent_bytes, source_zone
@@ -217,3 +218,11 @@ def test_texts_of_a_dtu_are_bytes() -> None:
 def test_a_zone_is_an_offset_or_a_name() -> None:
     assert source_zone("-03:30") == timezone(-timedelta(hours=3, minutes=30))
     assert source_zone("Asia/Shanghai") == ZoneInfo("Asia/Shanghai")
+
+
+def test_the_example_of_a_mixed_plant_is_a_configuration_that_works() -> None:
+    loaded = load_config(Path(__file__).parents[3] / "configs" / "mixed" / "gateway.toml")
+    plans = line_plans(line_specs(loaded))
+    assert [(plan.line, plan.problems) for plan in plans] == [("grid", ()), ("pump-station", ()), ("cems", ())]
+    assert plans[0].wire.endswith("2400 baud 8E1")
+    assert [read.reads for read in plans[2].reads] == [("CN 2051, sent by itself",), ("CN 2061, sent by itself",)]

@@ -205,6 +205,7 @@ async def test_what_is_refused_is_counted_and_kept_and_the_connection_goes_on() 
         refused = there.refused()
         assert [one["reason"] for one in refused] == reasons
         assert (there.facts.counters, there.facts.refused) == ({"heard": 1}, dict.fromkeys(reasons, 1))
+        assert there.facts.strays == {"foreign": 3, "damaged": 3, "noise": 1}
         assert {one["peer"] for one in refused} == {logger.name}
         assert {one["time_ms"] for one in refused} == {NOW_MS}
         assert [one.get("mn") for one in refused] == ["C3", "A1", "B2", None, None, "B2", None]
@@ -280,6 +281,21 @@ async def test_a_packet_that_does_not_end_is_given_up(monkeypatch: pytest.Monkey
         there.reply(await there.heard())
         assert await logger.rest() == answer()
         assert [one["reason"] for one in there.refused()] == ["unended", "noise"]  # its rest came too late
+
+
+@in_loop
+async def test_behind_a_silence_a_message_is_heard_however_many_packets_had_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "UNENDED_S", 0.05)
+    async with listening() as there:
+        logger = await there.logger()
+        logger.send(b"\r\n##9999" * 200)
+        await there.until(unended=1)
+        logger.send(packet())
+        there.reply(await there.heard())
+        assert await logger.rest() == answer()
+        assert [one["reason"] for one in there.refused()] == ["unended"]
 
 
 @in_loop

@@ -32,6 +32,7 @@ class JsonFacts:
     unnamed: dict[str, set[str]] = field(default_factory=dict)
     released: Counter[Token] = field(default_factory=Counter)
     opened: int = 0
+    strays: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
         return {"opened": self.opened}
