@@ -229,21 +229,31 @@ class PassiveKind:
 
     def facts(self, spec: LineSpec) -> PassiveFacts:
         """Those of a line that is new."""
-        lives_s = {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
-        points = {meter.name: tuple(p.name for p in meter.points) for meter in spec.meters}
-        return PassiveFacts(KeyTable(max(lives_s.values()), lives_s), points)
+        lives_s = _lives_s(spec)
+        return PassiveFacts(KeyTable(max(lives_s.values()), lives_s), _points(spec))
 
     async def open(self, spec: LineSpec, clock: Clock, facts: PassiveFacts) -> PassiveSource:
         """Listen. Raises PortError, or LineDown. What was asked while nobody listened may still be answered, so behind
         the first opening nothing counts for an answer life."""
         port = await open_to_read(spec)
         if facts.since is not None:
-            facts.table.used_by_others(asyncio.get_running_loop().time())
+            now, lives_s = asyncio.get_running_loop().time(), _lives_s(spec)
+            facts.table.used_by_others(now)
+            facts.table.configure(max(lives_s.values()), lives_s, now)
+            facts.points = _points(spec)  # the configuration may be another one
         timeouts_s = {meter.address: spec.timeout_of(meter) / 1000 for meter in spec.meters}
         longest_s = max(timeouts_s.values())
         unended_s = UNENDED_TCP_S if spec.port is None else UNENDED_SERIAL_S
         pairing = Pairing(facts.table, lambda unit: timeouts_s.get(unit, longest_s), unended_s, facts.counts)
         return PassiveSource(stream_link.ReadEnd(port), pairing, spec, clock, facts)
+
+
+def _lives_s(spec: LineSpec) -> dict[Unit, float]:
+    return {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
+
+
+def _points(spec: LineSpec) -> dict[str, tuple[str, ...]]:
+    return {meter.name: tuple(p.name for p in meter.points) for meter in spec.meters}
 
 
 async def open_to_read(spec: LineSpec) -> stream_link.Port:
