@@ -21,7 +21,8 @@ from ledger_client.formats.record import Reading, parse_record
 from tests.support.processes import EmbeddedLedger, free_port
 from tests.system.demo_site import GatewayProcess
 
-PROFILE, MARK = "hj212-cems-realtime", "temperature"
+PROFILE, NAME = "hj212-cems-realtime", "stack-"
+MARK = "temperature"
 """The point whose value is the message's number, with the station's behind the decimal point."""
 
 
@@ -33,17 +34,17 @@ class Site:
     port: int
 
 
-def make_site(folder: Path, ledger: EmbeddedLedger, stations: int) -> Site:
-    """A gateway of one bus with so many stations, enrolled at the ledger."""
+def make_site(folder: Path, ledger: EmbeddedLedger, stations: int, more: str = "") -> Site:
+    """A gateway of one bus with so many stations, enrolled at the ledger; ``more``: other buses."""
     folder.mkdir(parents=True)
     port = free_port()
     meters = "".join(
-        f'[[bus.meter]]\nname = "stack-{number:03}"\nprofile = "{PROFILE}"\naddress = "{station(number)}"\n'
+        f'[[bus.meter]]\nname = "{NAME}{number:03}"\nprofile = "{PROFILE}"\naddress = "{station(number)}"\n'
         f'password = "{PASSWORD}"\nevery = "1s"\n'
         for number in range(stations)
     )
     (folder / "gateway.toml").write_text(
-        f'[gateway]\nid = "bench"\n[[bus]]\nname = "cems"\ntype = "hj212"\nlisten = "127.0.0.1:{port}"\n{meters}'
+        f'[gateway]\nid = "bench"\n[[bus]]\nname = "cems"\ntype = "hj212"\nlisten = "127.0.0.1:{port}"\n{meters}{more}'
         f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
     )
     loaded = load_config(folder / "gateway.toml")
@@ -121,10 +122,10 @@ def recorded(loaded: Config) -> Counter[tuple[int, int]]:
     found: Counter[tuple[int, int]] = Counter()
     for row in store.records.rows(1, 1 << 60):
         body = parse_record(row.data).body
-        if isinstance(body, Reading):
+        if isinstance(body, Reading) and row.meter.startswith(NAME):
             (mark,) = [value.value for value in body.values if value.name == MARK]
             number, _, who = str(mark).partition(".")
-            assert int(who.ljust(3, "0")) == int(row.meter.removeprefix("stack-")), f"{row.id}: {mark}"
+            assert int(who.ljust(3, "0")) == int(row.meter.removeprefix(NAME)), f"{row.id}: {mark}"
             found[int(who.ljust(3, "0")), int(number)] += 1
     store.close()
     return found

@@ -69,7 +69,10 @@ def run(
             ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
         answers = AnswerLog(log)
         try:
-            asyncio.run(serve(Simulator(loaded, folder=folder, log=answers), seconds=seconds, opened=opened))
+            simulator = Simulator(loaded, folder=folder, log=answers)
+            asyncio.run(serve(simulator, seconds=seconds, opened=opened))
+            for path, size in simulator.came_back().items():
+                click.echo(f"tap {path}: {size} bytes came back")
         finally:
             answers.close()
             if ready:
@@ -88,7 +91,7 @@ def _port(text: str) -> tuple[str, str]:
 
 @main.command()
 def profiles() -> None:
-    """List the devices that are asked, and how much of each can be simulated."""
+    """List the profiles, and how much of each can be simulated."""
     names = [name for name in catalog() if load_profile(name).protocol != "hj212"]
     width = max(map(len, names), default=0)
     for name in names:

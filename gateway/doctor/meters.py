@@ -19,8 +19,8 @@ from gateway.messages.message import Message
 
 
 def meters(case: CheckContext) -> Iterator[Finding]:
-    """Check that every meter answers, where no gateway runs; else `status` and the alarms report it. Those that send by
-    themselves are not asked."""
+    """Check that every meter answers, where no gateway runs; else `status` and the alarms report it. Meters that are
+    only listened to are not asked."""
     if case.pid is not None:
         return
     for spec, polls in asyncio.run(_poll_all(case)):

@@ -12,6 +12,7 @@ MENU = {
     "Begin": ["tutorial"],
     "Guides": [
         "install",
+        "connecting",
         "operator",
         "verifier",
         "accounting",

@@ -1,8 +1,11 @@
-"""The parsers put to any bytes for 20 s: nothing is raised but our own refusals, and right frames are taken again."""
+"""The parsers and listeners put to any bytes: nothing is raised but our own refusals, and right frames are taken."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 from benchmarks import parsers
 from benchmarks.parts.parser_cases import CODECS
@@ -10,8 +13,21 @@ from benchmarks.parts.parser_streams import Codec, search
 from tests.interop.hj212.peer import rows
 
 
-def test_no_parser_raises_and_none_stays_deaf() -> None:
-    figures = parsers.run(**parsers.SMALLEST[0])
+@pytest.fixture(scope="module")
+def figures() -> dict[str, Any]:
+    return parsers.run(**parsers.SMALLEST[0])
+
+
+def test_listeners_take_what_is_right_beside_garbage(figures: dict[str, Any]) -> None:
+    assert figures["messages_sent"] >= 10
+    assert figures["messages_taken"] == figures["messages_sent"]
+    assert figures["of_them_behind_a_silence"] == 1
+    assert figures["polls"] >= 4
+    assert figures["polls_missed"] == 0
+    assert figures["memory_is_flat"]
+
+
+def test_no_parser_raises_and_none_stays_deaf(figures: dict[str, Any]) -> None:
     assert figures["findings"] == 0
     assert all(int(str(figures[f"{name}_streams"])) > 50 for name in CODECS)
 

@@ -45,15 +45,19 @@ def command(module: str, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 class Plant(Server):
-    """The demo's plant, with a free TCP port; every answer that it gives is in ``answers``."""
+    """The demo's plant, with a free TCP port; every answer that it gives is in ``answers``.
 
-    def __init__(self, folder: Path, scenario: Path) -> None:
+    ``last``: the bus of another scenario that is ready last, where none has a port to be chosen.
+    """
+
+    def __init__(self, folder: Path, scenario: Path, last: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.answers, self._ready_file = folder / "answers.jsonl", folder / "ready.json"
         self._scenario = scenario
-        options = ["--dir", folder, "--log", self.answers, "--ready", self._ready_file, "--port", "inverter=0"]
+        options = ["--dir", folder, "--log", self.answers, "--ready", self._ready_file]
+        options += [] if last else ["--port", "inverter=0"]
         line = [sys.executable, "-u", "-m", "firmware_sim.cli", "run", str(scenario), *map(str, options)]
-        super().__init__("plant", line, "bus inverter", folder / "plant.log")
+        super().__init__("plant", line, f"bus {last or 'inverter'}", folder / "plant.log")
 
     def close(self) -> None:
         """End it in order: a link that a killed one leaves leads to whoever gets that pseudo-terminal next."""
@@ -80,9 +84,11 @@ class Plant(Server):
 
 
 @contextmanager
-def plant(folder: Path, scenario: Path = ROOT / "configs" / "demo" / "plant.toml") -> Iterator[Plant]:
-    """A running plant."""
-    running = Plant(folder, scenario)
+def plant(
+    folder: Path, scenario: Path = ROOT / "configs" / "demo" / "plant.toml", last: str | None = None
+) -> Iterator[Plant]:
+    """A running plant; ``last`` as of ``Plant``."""
+    running = Plant(folder, scenario, last)
     try:
         running.start()
         yield running

@@ -42,6 +42,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._budget, self._budget_at = float(BURST), self._loop.time()
+        self._fed_at = self._budget_at
         self._ended = False
         self.host = self.peer = ""
         self.unreplied, self.reading = 0, True
@@ -85,6 +86,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._budget -= nbytes
+        self._fed_at = self._loop.time()
         self._splitter.feed(bytes(self._buffer[:nbytes]))
         self._go_on()
 
@@ -135,9 +137,13 @@ class Connection(asyncio.BufferedProtocol):
         self._take(self, packet)
 
     def _unended(self) -> None:
+        """What has begun has not ended in time. What it swallowed is read; behind a silence nothing is waited for."""
         if (damaged := self._splitter.give_up()) is not None:
             self._handed_on(damaged)
         self._go_on()
+        if self._loop.time() - self._fed_at >= UNENDED_S and self._may_go_on():
+            self._splitter.forget()
+            self._cancel(self._unended)
 
     def _may_go_on(self) -> bool:
         """It is open, and neither limit is reached; where the rate's is, it goes on by itself."""

@@ -68,16 +68,19 @@ class Splitter:
     def give_up(self) -> Damaged | None:
         """No more of what has begun is waited for; ``take`` then goes on behind it. None: nothing had begun."""
         if self._lost:
-            self._held.clear()
-            self._lost = False
+            self.forget()
         if not self._held:
             return None
         head = _HEAD.match(self._held)
         damaged = self._damaged("unended", int(head[1]) if head else None)
-        if not self._found_again():  # what comes behind a silence begins anew
-            self._held.clear()
-            self._lost = False
+        if not self._found_again():  # what comes next begins anew
+            self.forget()
         return damaged
+
+    def forget(self) -> None:
+        """Nothing of what is held will ever be whole."""
+        self._held.clear()
+        self._lost = False
 
     def take(self) -> Whole | Damaged | None:
         """The next packet that is whole or known to be damaged; None: more bytes are needed."""

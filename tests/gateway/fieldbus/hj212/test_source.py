@@ -284,6 +284,21 @@ async def test_a_packet_that_does_not_end_is_given_up(monkeypatch: pytest.Monkey
 
 
 @in_loop
+async def test_behind_a_silence_a_message_is_heard_however_many_packets_had_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "UNENDED_S", 0.05)
+    async with listening() as there:
+        logger = await there.logger()
+        logger.send(b"\r\n##9999" * 200)
+        await there.until(unended=1)
+        logger.send(packet())
+        there.reply(await there.heard())
+        assert await logger.rest() == answer()
+        assert [one["reason"] for one in there.refused()] == ["unended"]
+
+
+@in_loop
 async def test_who_sends_too_much_is_read_later_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BURST", 20_000)
     monkeypatch.setattr(connection, "RATE", 1_000_000)

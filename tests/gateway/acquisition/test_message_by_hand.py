@@ -1,0 +1,94 @@
+"""One message of a station, heard by hand: shown and not acknowledged; or why there was none."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from gateway.acquisition.message_by_hand import hear_by_hand, sends
+from gateway.clock import Clock
+from gateway.commissioning.line_specs import line_specs
+from gateway.config.load import load_config
+from gateway.errors import NotYet
+from gateway.fieldbus.hj212.packets import frame
+from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.line_spec import LineSpec
+from tests.support.processes import free_port
+from tests.support.pushed_profiles import write_profiles
+
+SITE = """
+[gateway]
+id = "g"
+[[bus]]
+name = "cems"
+type = "hj212"
+listen = "127.0.0.1:{port}"
+  [[bus.meter]]
+  name = "stack"
+  profile = "hj212.toml"
+  address = "A1"
+  password = "123456"
+"""
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> LineSpec:
+    write_profiles(tmp_path)
+    path = tmp_path / "gateway.toml"
+    path.write_text(SITE.format(port=free_port()))
+    (spec,) = line_specs(load_config(path))
+    return spec
+
+
+def packet(mn: str = "A1", cn: str = "2011") -> bytes:
+    cp = "DataTime=20270115160000;a19001-Rtd=6.25,a19001-Flag=N;a01012-Rtd=120.5,a01012-Flag=N"
+    return frame(f"QN=20270115160001000;ST=31;CN={cn};PW=123456;MN={mn};Flag=5;CP=&&{cp}&&".encode())
+
+
+def heard(line: LineSpec, within_s: float, *packets: bytes) -> tuple[Poll, bytes]:
+    """What was heard of these packets, and what the logger was told."""
+
+    async def run() -> tuple[Poll, bytes]:
+        assert line.listen is not None
+        hearing = asyncio.create_task(hear_by_hand(line, "stack", Clock(), within_s))
+        while True:
+            await asyncio.sleep(0.01)
+            try:
+                reader, writer = await asyncio.open_connection(*line.listen)
+                break
+            except ConnectionError:
+                assert not hearing.done(), "it listens before it ends"
+        for data in packets:
+            writer.write(data)
+        try:
+            return await hearing, await reader.read()
+        finally:
+            writer.close()
+
+    return asyncio.run(run())
+
+
+def test_a_message_is_shown_and_nothing_is_answered(line: LineSpec) -> None:
+    assert sends(line)
+    poll, answered = heard(line, 20, packet(cn="2051"), packet())
+    (answer,) = poll.answers
+    assert str(answer.block.label()) == "CN 2011"
+    assert answer.block.shown(answer.raw) == {"o2": "6.25 N", "temperature": "120.5 N"}
+    assert answered == b""
+
+
+def test_what_was_refused_meanwhile_is_told(line: LineSpec) -> None:
+    with pytest.raises(NotYet, match=r"what came to 127\.0\.0\.1:\d+ was refused \(crc 1, station 1\)") as caught:
+        heard(line, 0.5, packet(mn="B2"), packet()[:-6] + b"0000\r\n")
+    assert "compare address, password and `from`" in caught.value.way_out
+
+
+def test_a_port_without_any_message_is_told(line: LineSpec) -> None:
+    with pytest.raises(NotYet, match="no message of it came to") as caught:
+        heard(line, 0.2)
+    assert "enter this machine's address and this port" in caught.value.way_out
+    assert line.listen is not None
+    socket.create_server(line.listen).close()  # and it is let go again
