@@ -15,7 +15,6 @@ from gateway.devices.points import Point, Profile
 from gateway.devices.scaling import recorded
 from ledger_client.formats.senml import Number, Quality
 
-_LATE = int(Quality.LATE)
 FROZEN_AFTER_MS = 300_000
 STILL_LOOKS = 5
 """So often, at least, must a lively point have shown the same before it counts as frozen."""
@@ -90,8 +89,6 @@ def judge(
     """
     if not isinstance(content, Number) or isinstance(content, bool):
         return Judged(content, now_ms, flags | (none_flag(point, flags) if content is None else 0), past)
-    if flags & _LATE:  # of a time before what is remembered: it says nothing of that, nor that of it
-        return Judged(content, now_ms, flags | _range(point, content), past)
     still = past.still
     if point.lively:
         still = still.next(content, now_ms) if still else Still(content, now_ms)

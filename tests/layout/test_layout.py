@@ -33,7 +33,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "fieldbus.dlt645": {"devices", "fieldbus.wire"},
         "fieldbus.hj212": {"devices", "fieldbus.wire"},
         "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
-        "fieldbus.listening": {"devices", "fieldbus.wire", "fieldbus.hj212", "fieldbus"},
+        "fieldbus.listening": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.hj212", "fieldbus"},
         "storage": set(),
         "storage.registers": {"storage"},
         "accounting": {"devices", "config", "storage", "storage.registers"},

@@ -35,11 +35,13 @@ points = ["so2_avg", "flow_amount"]
 
 
 def stacks(folder: Path) -> tuple[Config, int]:
-    """A site with two meters of one station; its port."""
+    """A site with two meters of one station and no ledger; its port."""
     path, port = site(folder).path, free_port()
     text = path.read_text()
     bus = BUS.format(port=port)
-    path.write_text(text[: text.index("\n[[bus]]") + 1] + bus + text[text.index("\n[seal]") :])
+    path.write_text(
+        text[: text.index("\n[[bus]]") + 1] + bus + text[text.index("\n[seal]") :].partition("[[ledger]]")[0]
+    )
     loaded = load_config(path)
     make_missing(loaded, START_S)
     return loaded, port

@@ -91,3 +91,22 @@ async def test_what_is_refused_and_what_no_profile_names_is_shown_by_commands(tm
     ended = gateway_command("status", loaded.path, "--refused")
     assert ended.code == 2
     assert "no gateway" in ended.err
+
+
+@in_loop
+async def test_a_reload_opens_the_listener_again_and_keeps_what_was_refused(tmp_path: Path) -> None:
+    loaded, port = stacks(tmp_path / "site")
+    async with running(loaded):
+        before = await connected(port)
+        before.send(packet(mn="B2"), data(1, "1"))
+        assert await before.got(len(answer())) == answer()
+        loaded.path.write_text(loaded.path.read_text().replace('every = "60s"', 'every = "30s"'))
+        done = await asyncio.to_thread(gateway_command, "reload", loaded.path, "--yes", "--json")
+        assert done.code == 0, done
+        assert await before.closed() == b""
+        after = await connected(port)
+        after.send(data(0, "2", qn="2"), packet(mn="C3"))
+        assert await after.rest() == answer(qn="2")
+        told = await asyncio.to_thread(gateway_command, "status", loaded.path, "--refused", "--json")
+        assert [one["mn"] for one in told.facts["refused"]["stacks"]] == ["B2", "C3"]
+    assert [one["so2"][0] for one in values(loaded, "stack-now")] == [1000, 2000]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.clock import KernelClock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.evidence.sealing import seal_next
 from gateway.fieldbus.listening.expected import Series
+from gateway.recording.config_change import Change
 from gateway.recording.coverage import SeriesCounter
 from gateway.recording.journal import Journal
 from gateway.recording.rules import Rules
@@ -45,18 +47,30 @@ class Listener:
         self.epochs += 1
         self.store = FrailStore(self.loaded.database, self.machine)
         self.clock = self.machine.clock(self.store.records.latest_ms())
-        rules = replace(
+        rules = self.rules()
+        keys, epoch = load_keys(self.loaded), self.epochs.to_bytes(8, "big")
+        self.journal = Journal(self.store, keys, rules, self.clock, epoch)
+        self.issuer = rules.issuer(keys.statement)
+        anchor_ms = self.journal.open()
+        self.line = Series(self.periods_ms[METER], anchor_ms, self.journal.last_moment(METER))
+
+    def rules(self) -> Rules:
+        """What is configured at present."""
+        return replace(
             Rules.of(self.loaded),
             periods_ms=dict(self.periods_ms),
             configured=as_series(self.loaded),
             seal_every_ms=1 << 40,
             seal_count=1 << 40,
         )
-        keys, epoch = load_keys(self.loaded), self.epochs.to_bytes(8, "big")
-        self.journal = Journal(self.store, keys, rules, self.clock, epoch)
-        self.issuer = rules.issuer(keys.statement)
-        anchor_ms = self.journal.open()
-        self.line = Series(self.periods_ms[METER], anchor_ms, self.journal.last_moment(METER))
+
+    def change(self, anew: Collection[str]) -> None:
+        """Another configuration is taken over, and the line begins again if it is among ``anew``."""
+        self.journal.taken_in(Timestamp.now(self.clock))
+        facts = {"before": bytes(32), "added": [], "removed": [], "anew": sorted(anew)}
+        anchor_ms = self.journal.change(Change(self.rules(), load_keys(self.loaded), anew, facts))
+        if METER in anew:
+            self.line = Series(self.periods_ms[METER], anchor_ms, self.journal.last_moment(METER))
 
     def wait(self, seconds: float, reason: str = "timeout") -> None:
         """Time goes by, and the line tells what has not come."""
@@ -194,6 +208,65 @@ def test_another_period_or_way_of_counting_begins_with_the_epoch(loaded: Config,
     made.stop()
     assert made.counts() == {"due": 5, "recorded": 2, "stopped": 3}
     good(loaded, tmp_path)
+
+
+def test_a_change_ends_a_series_and_begins_another(loaded: Config, tmp_path: Path) -> None:
+    made = Listener(loaded)
+    made.wait(60)
+    made.hear()
+    made.machine.passes(100)  # the line is closed: one is certainly missed
+    made.periods_ms = {**PERIODS_MS, METER: 20_000}
+    made.change([METER])
+    for _ in range(3):
+        made.wait(20)
+        made.hear()
+    made.periods_ms = {name: every_ms for name, every_ms in PERIODS_MS.items() if name != METER}
+    made.change([])
+    assert made.journal.last_moment(METER) is None
+    made.machine.passes(1000)  # out of the configuration
+    made.sealed()
+    made.periods_ms = PERIODS_MS
+    made.change([METER])
+    made.wait(60)
+    made.hear()
+    made.sealed()
+    made.stop()
+    assert made.counts() == {"due": 6, "recorded": 5, "stopped": 1}
+    good(loaded, tmp_path)
+
+
+def test_an_epoch_without_a_clock_is_dated_and_what_was_missed_before_it_counted(
+    loaded: Config, tmp_path: Path
+) -> None:
+    made = Listener(loaded)
+    for _ in range(2):
+        made.wait(60)
+        made.hear()
+    made.sealed()
+    made.wait(60)
+    made.hear()
+    made.journal.flush()
+    made.kill()
+    made.machine.passes(600)
+    true_ms, made.machine.kernel = made.machine.wall_ms, KernelClock(False, None)
+    made.machine.wall_ms = 1_000_000_000_000  # it woke up in 2001
+    made.start()
+    assert made.coverage()[-1].due == 1
+    made.wait(60)
+    made.hear()
+    made.machine.wall_ms += true_ms - 1_000_000_000_000
+    made.machine.kernel = KernelClock(True, 20)
+    made.wait(10)
+    made.wait(50)
+    made.hear()
+    made.sealed()
+    made.stop()
+    assert made.counts() == {"due": 5, "recorded": 5}
+    check_books(loaded)
+    result = audited(loaded, tmp_path / "exports")
+    assert [finding for finding in result.findings if finding.step in (DUE, COVERAGE)] == []
+    told = result.meters[METER]
+    assert (told.due, told.recorded, dict(told.missed)) == (14, 5, {"stopped": 9})  # the tenth was not certain
 
 
 def test_messages_that_a_failed_commit_lost_were_expected_for_nothing(loaded: Config, tmp_path: Path) -> None:
