@@ -19,7 +19,7 @@ from firmware_sim.wire.hj212_packets import Inbox, Packet
 
 SILENCE_S = 10.5
 """A listener waits 10 s for the end of a packet."""
-WITHIN_S = 5.0
+WITHIN_S, OPEN_S = 5.0, 30.0
 BYTES, PAUSE_S = 1500, 0.05
 _SHAPES: tuple[Callable[[random.Random], bytes], ...] = (
     lambda chance: chance.randbytes(BYTES),
@@ -80,9 +80,18 @@ class Station:
                         return
 
 
+async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to a listener that may only be about to open."""
+    async with asyncio.timeout(OPEN_S):
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                return await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.sleep(PAUSE_S)
+
+
 async def alone(port: int, own: Station, end_s: float) -> None:
     """A message a second until the moment."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await connected(port)
     while time.monotonic() < end_s:
         begun = time.monotonic()
         await own.say(reader, writer)
@@ -93,7 +102,7 @@ async def alone(port: int, own: Station, end_s: float) -> None:
 async def behind(port: int, own: Station, end_s: float) -> None:
     """Garbage, a silence, a message, again and again until the moment; all on one connection."""
     chance = random.Random(own.number)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await connected(port)
     while time.monotonic() + SILENCE_S < end_s:
         writer.write(garbage(chance))
         await asyncio.sleep(SILENCE_S)

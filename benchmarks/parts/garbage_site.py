@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.parts.garbage import Station, alone, behind, pour
+from benchmarks.parts.garbage import Station, alone, behind, connected, pour
 from benchmarks.parts.hj212_site import gateway, make_site, recorded
 from benchmarks.parts.weight import FLAT, weigh
 from gateway.storage.database import Database
@@ -27,7 +27,7 @@ name = "dtu"
 type = "dlt645"
 listen = "127.0.0.1:{port}"
 hello = "DTU-1"
-timeout = "500ms"
+timeout = "900ms"
 answer_life = "1s"
 [[bus.meter]]
 name = "main"
@@ -93,6 +93,8 @@ def garbage(folder: Path, seconds: float) -> dict[str, object]:
 
 async def _poured(pid: int, port: int, dtu_port: int, stations: list[Station], seconds: float) -> tuple[float, float]:
     """Resident memory early and at the end."""
+    _, writer = await connected(port)
+    writer.transport.abort()
     pouring = [asyncio.create_task(pour(to, number)) for to in (port, dtu_port) for number in range(POURING)]
     end_s = time.monotonic() + seconds
     saying = asyncio.gather(alone(port, stations[0], end_s), behind(port, stations[1], end_s))

@@ -69,7 +69,10 @@ def run(
             ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
         answers = AnswerLog(log)
         try:
-            asyncio.run(serve(Simulator(loaded, folder=folder, log=answers), seconds=seconds, opened=opened))
+            simulator = Simulator(loaded, folder=folder, log=answers)
+            asyncio.run(serve(simulator, seconds=seconds, opened=opened))
+            for path, size in simulator.came_back().items():
+                click.echo(f"tap {path}: {size} bytes came back")
         finally:
             answers.close()
             if ready:

@@ -29,6 +29,7 @@ from firmware_sim.wire.hj212_logger import Logger, LoggerBus
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
 from firmware_sim.wire.rtu_wire import dlt645
+from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.tcp_server import TcpBus
 
 Bus = RtuBus | RtuTcpBus | TcpBus | DialingBus | LoggerBus
@@ -82,6 +83,8 @@ class Simulator:
                 lines[table.name] = {"type": table.type, "dials": f"{bus.host}:{bus.port}"}
             else:
                 lines[table.name] = {"type": table.type, "host": bus.host, "port": bus.port}
+            if isinstance(bus, RtuBus | RtuTcpBus) and bus.tap is not None:
+                lines[table.name]["tap"] = str(bus.tap.path)
         return {"pid": os.getpid(), "lines": lines}
 
     def _bus(self, number: int, table: BusTable) -> Bus:
@@ -103,12 +106,25 @@ class Simulator:
             devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
-            return RtuBus(units, table.line(), self._folder.absolute() / table.port, table.disturbances())
+            path = self._folder.absolute() / table.port
+            return RtuBus(units, table.line(), path, table.disturbances(), tap=self._tap(table))
         if isinstance(table, RtuTcpTable):
             line, others, closes = table.line(), table.disturbances(), table.closes_behind_answer
-            return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes)
+            tap = self._tap(table)
+            return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes, tap=tap)
         closes = table.closes_behind_answer
         return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit, closes_behind_answer=closes)
+
+    def came_back(self) -> dict[str, int]:
+        """By the path of each tap: the bytes that somebody sent into it."""
+        taps = [bus.tap for _, bus in self._buses if isinstance(bus, RtuBus | RtuTcpBus) and bus.tap is not None]
+        return {str(tap.path): tap.returned for tap in taps}
+
+    def _tap(self, table: RtuTable | RtuTcpTable) -> Tap | None:
+        """The tap of a line, if it has one."""
+        if table.tap is None:
+            return None
+        return Tap(self._folder.absolute() / table.tap, table.tap_damaged, f"{self.scenario.plant.seed}/{table.name}")
 
     def _dlt645(self, table: Dlt645Table) -> Bus:
         devices: dict[int | str, Device] = {}

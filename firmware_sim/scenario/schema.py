@@ -214,6 +214,8 @@ class _SerialTable(_Table):
     batch_ms: Positive = 0.0
     echo: bool = False
     disturb: list[Annotated[NoiseTable | SecondMasterTable, Discriminator("kind")]] = []
+    tap: Annotated[str, Field(min_length=1)] | None = None
+    tap_damaged: Share = 0.0
     meter: Annotated[list[MeterTable], Field(min_length=1)]
 
     def codes(self) -> dict[str, str | int]:

@@ -20,6 +20,8 @@ from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line_noise import Disturbance
 from firmware_sim.wire.rtu_wire import RTU, Frames, Line, RtuWire
+from firmware_sim.wire.tap import Tap
+from firmware_sim.wire.terminal_link import publish, refuse_taken
 
 
 class RtuBus(RtuWire):
@@ -30,6 +32,7 @@ class RtuBus(RtuWire):
         line: its settings.
         path: of the link.
         disturbances: what else happens on the line.
+        tap: gets a copy of the line.
         frames: what is spoken on it.
     """
 
@@ -40,8 +43,9 @@ class RtuBus(RtuWire):
         path: Path,
         disturbances: Sequence[Disturbance] = (),
         frames: Frames = RTU,
+        tap: Tap | None = None,
     ) -> None:
-        super().__init__(units, line, disturbances, frames)
+        super().__init__(units, line, disturbances, frames, tap)
         self.path = path
         self._master = -1
         self._events = select.epoll()
@@ -55,7 +59,7 @@ class RtuBus(RtuWire):
 
     def close(self) -> None:
         """Stop, and take the link away if it is still ours."""
-        self._is_open = False
+        self._stop()
         self._loop.remove_reader(self._events.fileno())
         self._events.close()
         with suppress(OSError):
@@ -71,17 +75,12 @@ class RtuBus(RtuWire):
         os.close(slave)
         os.set_blocking(self._master, False)
         self._events.register(self._master, select.EPOLLIN | select.EPOLLHUP | select.EPOLLET)
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            fresh.symlink_to(self._slave_name)
-            fresh.replace(self.path)
-        except OSError as error:
+            publish(self.path, self._slave_name)
+        except WireError:
             os.close(self._master)
             self._master = -1
-            raise WireError(
-                f"{self.path}: {error.strerror}",
-                "set port of the bus to a path in an existing folder that you can write to",
-            ) from None
+            raise
 
     def _woken(self) -> None:
         """Read all there is; the edge is reported only once."""
@@ -114,32 +113,3 @@ class RtuBus(RtuWire):
         speed = getattr(termios, f"B{self.line.baudrate}", settings[5])
         two = bool(settings[2] & termios.CSTOPB)
         return bool(settings[5] == speed) and two == (self.line.stopbits == 2)
-
-
-def refuse_taken(path: Path) -> None:
-    """``WireError`` unless the path is free or a link that a dead simulator left behind, which is taken away."""
-    if not path.is_symlink():
-        if path.exists():
-            raise WireError(
-                f"{path}: already exists and is not a link to a terminal",
-                "move it away, or set another port for the bus",
-            )
-        return
-    if path.exists():
-        target = os.readlink(path)
-        served = _server_of(target) or "in use"
-        raise WireError(
-            f"{path}: leads to {target}, which is {served}", "stop that process, or set another port for the bus"
-        )
-    path.unlink()
-
-
-def _server_of(terminal: str) -> str:
-    """Who serves a pseudo-terminal, as far as /proc tells: 'served by process 12 (command)', or nothing."""
-    number = f"tty-index:\t{Path(terminal).name}\n"
-    for fd in Path("/proc").glob("[0-9]*/fdinfo/*"):
-        with suppress(OSError):
-            if number in fd.read_text():
-                command = (fd.parents[1] / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                return f"served by process {fd.parents[1].name} ({command})"
-    return ""

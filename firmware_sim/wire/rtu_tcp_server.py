@@ -13,6 +13,7 @@ from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line_noise import Disturbance
 from firmware_sim.wire.rtu_wire import RTU, Frames, Line, RtuWire
+from firmware_sim.wire.tap import Tap
 
 KEPT = 1024
 """Bytes that wait for the next connection."""
@@ -28,6 +29,7 @@ class RtuTcpBus(RtuWire):
         port: 0 takes a free one; the attribute is the real one once it is open.
         disturbances: what else happens on the line.
         closes_behind_answer: each connection ends behind its first answer.
+        tap: gets a copy of the line.
         frames: what is spoken on the line.
     """
 
@@ -41,8 +43,9 @@ class RtuTcpBus(RtuWire):
         *,
         closes_behind_answer: bool = False,
         frames: Frames = RTU,
+        tap: Tap | None = None,
     ) -> None:
-        super().__init__(units, line, disturbances, frames)
+        super().__init__(units, line, disturbances, frames, tap)
         self._closes_behind_answer = closes_behind_answer
         self.host, self.port = host, port
         self.connections: list[asyncio.Transport] = []
@@ -63,7 +66,7 @@ class RtuTcpBus(RtuWire):
 
     def close(self) -> None:
         """Stop, and hang up on every client."""
-        self._is_open = False
+        self._stop()
         self._server.close()
         for transport in list(self.connections):
             transport.abort()

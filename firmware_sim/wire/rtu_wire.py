@@ -17,6 +17,7 @@ from firmware_sim.meters.answers import Delivery, Unit
 from firmware_sim.meters.device import Frame, Outcome
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line_noise import Disturbance
+from firmware_sim.wire.tap import Tap
 
 MAX_REQUEST = 260
 
@@ -78,12 +79,18 @@ class RtuWire:
         line: its settings.
         disturbances: what else happens on it.
         frames: what is spoken on it.
+        tap: gets a copy of all that is on the line.
     """
 
     def __init__(
-        self, units: Units, line: Line, disturbances: Sequence[Disturbance] = (), frames: Frames = RTU
+        self,
+        units: Units,
+        line: Line,
+        disturbances: Sequence[Disturbance] = (),
+        frames: Frames = RTU,
+        tap: Tap | None = None,
     ) -> None:
-        self.units, self.line, self.frames = units, line, frames
+        self.units, self.line, self.frames, self.tap = units, line, frames, tap
         self._disturbances = tuple(disturbances)
         self._received = bytearray()
         self._free_at = 0.0  # loop time at which the wire falls silent
@@ -93,10 +100,18 @@ class RtuWire:
     def _start(self) -> None:
         """The bus is open: the line lives from now on."""
         self._loop = asyncio.get_running_loop()
+        if self.tap is not None:
+            self.tap.open()
         self._is_open = True
         for number, disturbance in enumerate(self._disturbances):
             rng = random.Random(f"{self.units.seed}/{self.units.bus}/{number}")
             self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
+
+    def _stop(self) -> None:
+        """The bus is closed."""
+        self._is_open = False
+        if self.tap is not None:
+            self.tap.close()
 
     def _write(self, data: bytes) -> None:
         raise NotImplementedError
@@ -113,6 +128,8 @@ class RtuWire:
         """Take what a master sent."""
         if self._end_of_frame:
             self._end_of_frame.cancel()
+        if self.tap is not None:
+            self.tap.carry_question(data)
         if not self._understood():
             return
         if self.line.echo:
@@ -209,4 +226,6 @@ class RtuWire:
             return
         if outcome and delivery:
             self.units.record(outcome, delivery)
+        if self.tap is not None:
+            self.tap.carry(data)
         self._write(data)

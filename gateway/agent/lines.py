@@ -21,7 +21,7 @@ from gateway.commissioning.preflight import Ready
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.listening.listen_line import ListenLine
-from gateway.fieldbus.listening.sources import SOURCES
+from gateway.fieldbus.listening.sources import source_kind
 from gateway.fieldbus.specs import FieldLine
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.line_spec import LineSpec
@@ -147,7 +147,7 @@ class LineSet:
 
     def _make(self, spec: LineSpec, used_until_ms: int | None, before: FieldLine | None = None) -> FieldLine:
         """The line of a spec. ``before``: what it takes the place of."""
-        if (kind := SOURCES.get(spec.type)) is not None:
+        if (kind := source_kind(spec)) is not None:
             return ListenLine(
                 spec,
                 kind,
@@ -157,6 +157,8 @@ class LineSet:
                 standing=self._recorder.standing,
                 moments=self._recorder.last_moment,
                 facts=before.facts if isinstance(before, ListenLine) else None,
+                identities=self._meters.identities,
+                happened=self._recorder.happened,
             )
         line = Line(
             spec,

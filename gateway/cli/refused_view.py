@@ -63,6 +63,9 @@ def _figures(given: Any, found: Any) -> str:
 
 def listener_lines(listener: ListenerStatus) -> Iterator[str]:
     """One listener in the status."""
+    if listener.exchanges:
+        yield from _overheard(listener)
+        return
     text = f"{listener.line}: {listener.counters.get('heard', 0)} packets with data taken"
     if refused := sum(listener.refused.values()):
         reasons = ", ".join(f"{n} {REASONS.get(reason, reason)}" for reason, n in sorted(listener.refused.items()))
@@ -70,3 +73,15 @@ def listener_lines(listener: ListenerStatus) -> Iterator[str]:
     yield text
     for meter, names in listener.unnamed.items():
         yield f"meter {meter}: its profile does not name {', '.join(names)}"
+
+
+def _overheard(listener: ListenerStatus) -> Iterator[str]:
+    """One line on which another master asks."""
+    found = listener.exchanges
+    doubtful = found.get("doubtful", 0) + found.get("late", 0)
+    yield (
+        f"{listener.line}: {found.get('questions', 0)} questions of another master, {found.get('taken', 0)} answers "
+        f"taken, {doubtful} doubtful, {found.get('unanswered', 0)} unanswered"
+    )
+    for meter, names in listener.never_asked.items():
+        yield f"meter {meter}: the other master never asks for {', '.join(names)}"

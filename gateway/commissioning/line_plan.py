@@ -17,7 +17,7 @@ from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.dialects import DIALECTS
-from gateway.fieldbus.listening.sources import SOURCES
+from gateway.fieldbus.listening.sources import Place, SourceKind, source_kind
 from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
 from gateway.fieldbus.wire.keys import Unit
@@ -115,8 +115,8 @@ def refuse(config_path: Path, plans: Sequence[LinePlan]) -> None:
 
 def line_plan(spec: LineSpec) -> LinePlan:
     """The plan of one line. SunSpec addresses are offsets in a model, which is found at run time."""
-    if spec.type in SOURCES:
-        return _listened(spec)
+    if (kind := source_kind(spec)) is not None:
+        return _listened(spec, kind)
     found = budget(spec)
     pairs = _pairs(spec, found.meters)
     share = found.share if spec.port is not None else None
@@ -152,11 +152,10 @@ def _wire(spec: LineSpec) -> str:
     return f"{spec.where} ({spec.type})"
 
 
-def _listened(spec: LineSpec) -> LinePlan:
+def _listened(spec: LineSpec, kind: SourceKind) -> LinePlan:
     """The plan of a line on which nothing is asked: what is expected, and how often. It costs no time."""
     profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
-    kinds = SOURCES[spec.type].meters(spec)
-    sent = {meter: Message("read-sent-of-kind", block=kind) for (_, kind), meter in kinds.items()}
+    sent = {meter: _sent(place) for place, meter in kind.meters(spec).items()}
     return LinePlan(
         line=spec.name,
         wire=_wire(spec),
@@ -167,8 +166,13 @@ def _listened(spec: LineSpec) -> LinePlan:
         share=None,
         problems=(),
         warnings=tuple(_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid),
-        notes=(),
+        notes=(Message("plan-passive"),) if spec.passive else (),
     )
+
+
+def _sent(place: Place) -> Message:
+    """What comes unasked, in words."""
+    return Message("read-sent-of-kind", block=place[1]) if len(place) > 1 else Message("read-overheard")
 
 
 def _kind_unsaid(profile: Profile) -> Message:

@@ -9,8 +9,10 @@ from gateway.config.model import Config
 from gateway.config.place import daily_hours
 from gateway.config.serial_settings import serial_settings
 from gateway.config.wire_texts import network, sent_bytes, source_zone
+from gateway.errors import ConfigError
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.wire.line_spec import CLOCK_LIMIT_MS, LineSpec, MeterSpec
+from gateway.messages.message import Message
 from gateway.night import Night
 
 CHINA = timezone(timedelta(hours=8))
@@ -37,6 +39,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         )
         for meter in bus.meter
     )
+    _addresses_known(config, bus)
     serial = serial_settings(config.path, bus, config.profiles)
     return LineSpec(
         name=bus.name,
@@ -57,11 +60,21 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         answer_life_ms=bus.answer_life,
         tunnel=bus.tunnel,
         shared=bus.shared,
+        passive=bus.passive,
         echo=bus.echo,
         rs485=bus.rs485,
         rs485_before_ms=bus.rs485_before or 0,
         rs485_after_ms=bus.rs485_after or 0,
     )
+
+
+def _addresses_known(config: Config, bus: Bus) -> None:
+    """Where the registers of a SunSpec device stand is asked on the wire: a bus that asks nothing cannot know."""
+    for meter in bus.meter if bus.passive else ():
+        profile = config.profiles[meter.name]
+        if profile.protocol == "sunspec":
+            said = Message("config-passive-sunspec", profile=profile.name)
+            raise ConfigError(config.path, f"bus {bus.name!r}, meter {meter.name!r}, profile", said)
 
 
 def _zone(config: Config, bus: Bus) -> tzinfo | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.config.bus_types import TYPES, TypeName, Wire, not_of_type, not_of_wire
+from gateway.config.bus_types import NOT_PASSIVE, TYPES, TypeName, Wire, not_of_type, not_of_wire
 from gateway.config.field_types import DurationMs, Host, Model, Name, TransformerRatio, Unfit
 from gateway.config.place import DailyHours
 from gateway.config.wire_texts import (
@@ -73,6 +73,7 @@ class Bus(Model):
     answer_life: DurationMs | None = None
     tunnel: bool = False
     shared: bool = False
+    passive: bool = False
     echo: Literal["auto", "on", "off"] = "auto"
     rs485: bool = False
     rs485_before: DurationMs | None = None
@@ -167,6 +168,13 @@ def _check_keys(bus: Bus) -> None:
         raise Unfit(Message("config-rtu-only"), key="echo")
     for key, types in not_of_type(bus.type, written):
         raise Unfit(Message("config-other-types", type=bus.type, types=types), key=key)
+    if bus.passive:
+        for key in NOT_PASSIVE:
+            if key in written:
+                raise Unfit(Message("config-passive-key"), key=key)
+        for meter in bus.meter:
+            if meter.timeout is not None:
+                raise Unfit(Message("config-passive-key"), key=f"meter {meter.name!r}, timeout")
     for meter in bus.meter:
         for key, types in not_of_type(bus.type, meter.model_fields_set):
             raise Unfit(Message("config-other-types", type=bus.type, types=types), key=f"meter {meter.name!r}, {key}")

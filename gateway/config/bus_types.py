@@ -44,6 +44,7 @@ _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "answer_life": _ON_ASKED,
     "tunnel": _ON_ASKED,
     "shared": _ON_MODBUS,
+    "passive": ("modbus-rtu", "modbus-rtu-over-tcp"),
     "echo": _ON_RTU,
     "hello": _ON_ASKED,
     "heartbeat": _ON_ASKED,
@@ -60,6 +61,10 @@ _OF_WIRE: Final[Mapping[str, Wire]] = {
 def not_of_type(type_: str, keys: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Those of the keys of a bus or a meter that mean nothing on a bus of this type, each with the types it is for."""
     yield from ((key, _OF_TYPE[key]) for key in sorted(keys & set(_OF_TYPE)) if type_ not in _OF_TYPE[key])
+
+
+NOT_PASSIVE: Final = ("rs485", "rs485_before", "rs485_after", "timeout", "shared", "echo", "listen")
+"""Keys of a bus that say how to ask, or who connects."""
 
 
 def not_of_wire(wire: Wire, keys: set[str]) -> Iterator[tuple[str, Wire]]:

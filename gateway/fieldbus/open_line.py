@@ -13,12 +13,13 @@ from gateway.fieldbus.modbus.tcp_link import TcpLink
 from gateway.fieldbus.wire import serial_port, stream_link
 from gateway.fieldbus.wire.acceptor import Dialed
 from gateway.fieldbus.wire.connections import Endpoint
-from gateway.fieldbus.wire.errors import not_connected
+from gateway.fieldbus.wire.errors import NotARead, not_connected
 from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Link, Witness
 from gateway.fieldbus.wire.listener import listening_socket
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
+from gateway.messages.message import Message
 from gateway.process import tcp_table
 
 log = logging.getLogger("meterseal.fieldbus")
@@ -38,8 +39,11 @@ async def connect(spec: LineSpec, endpoint: Endpoint, witness: Witness, *, wait_
 
     Raises:
         PortError: the serial port cannot be opened, or the address not be listened on.
+        NotARead: the line is only listened to.
         LineDown: the network connection cannot be opened, or no device has connected.
     """
+    if spec.passive:
+        raise NotARead(Message("line-passive"))
     table, connections = endpoint.table, endpoint.connections
     framing = DIALECTS[spec.type].framing
     if framing is None:
@@ -68,6 +72,7 @@ async def _over_tcp(
         again, texts = partial(_device_server, spec), NO_TEXTS
         port = await again()
     else:
+        endpoint.connections.inbound = True
         dialed = endpoint.dialed = endpoint.dialed or endpoint.acceptors.join(spec)
         again, texts = partial(_dialed, spec, dialed), Texts((*spec.hello, *spec.heartbeat))
         port = await _dialed(spec, dialed, wait_s)
@@ -137,7 +142,7 @@ def check_port(spec: LineSpec) -> None:
         listening_socket(*spec.listen).close()
     if spec.port is None:
         return
-    serial_port.check(spec.port)
+    serial_port.check(spec.port, to_read=spec.passive)
     if warning := serial_port.warning(spec.port):
         log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})
 

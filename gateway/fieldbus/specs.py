@@ -13,7 +13,7 @@ from gateway.records import Token
 from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
 
-NOT_ASKED = frozenset({"no-shape", "shared", "stopped"})
+NOT_ASKED = frozenset({"no-shape", "shared", "stopped", "not-asked"})
 """Reasons of blocks that were not asked, or not so that the answer tells whose it is."""
 
 

@@ -40,6 +40,7 @@ class AlarmCode(StrEnum):
     CRC_RATE = "crc-rate"
     WRONG_ANSWER = "wrong-answer"
     INTERVAL = "interval"
+    WRITE_SEEN = "write-seen"
     CLOCK = "clock"
     CLOCK_STEP = "clock-step"
     BUFFER = "buffer"
@@ -80,6 +81,7 @@ LINE_CODES: Final = frozenset(
         AlarmCode.CRC_RATE,
         AlarmCode.WRONG_ANSWER,
         AlarmCode.INTERVAL,
+        AlarmCode.WRITE_SEEN,
         AlarmCode.STALE,
         AlarmCode.COUNTER_BACK,
     }
@@ -173,6 +175,9 @@ _ALL = (
     Kind(AlarmCode.INTERVAL, "warning",
          "five messages in a row of a meter that sends unasked came more than a quarter sooner or later than `every`",
          _INSTALLER, 0, 0, "wait"),
+    Kind(AlarmCode.WRITE_SEEN, "warning",
+         "on a line that is only listened to, another master wrote to a meter; a signed event has function and address",
+         _BOTH, 0, 0, "wait"),
     Kind(AlarmCode.CLOCK, "warning",
          "the kernel reports its clock as not synchronised, or the time is unknown; values carry CLOCK_UNSYNC",
          _INSTALLER, 10 * MIN, 60 * S),

@@ -10,17 +10,24 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class ListenerStatus:
     """One line as the running gateway reports it: ``refused`` packets by reason, and ``unnamed`` factors of messages by
-    meter, which no point of its profile stands for. ``counters``: packets that were taken, by what became of them."""
+    meter, which no point of its profile stands for. ``counters``: packets that were taken, by what became of them.
+
+    Of a line on which another master asks: ``exchanges`` by what became of them, and by meter the points that it
+    never asks for (``never_asked``).
+    """
 
     line: str
     counters: Mapping[str, int]
     refused: Mapping[str, int]
     unnamed: Mapping[str, Sequence[str]]
+    exchanges: Mapping[str, int]
+    never_asked: Mapping[str, Sequence[str]]
 
     @classmethod
     def of(cls, line: str, facts: Mapping[str, Any]) -> ListenerStatus:
         """That of a line's facts in the order ``health``."""
-        return cls(line, facts.get("counters", {}), facts.get("refused", {}), facts.get("unnamed", {}))
+        keys = "counters", "refused", "unnamed", "exchanges", "never_asked"
+        return cls(line, *(facts.get(key, {}) for key in keys))
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -29,4 +36,6 @@ class ListenerStatus:
             "counters": dict(self.counters),
             "refused": dict(self.refused),
             "unnamed": {meter: list(names) for meter, names in self.unnamed.items()},
+            "exchanges": dict(self.exchanges),
+            "never_asked": {meter: list(names) for meter, names in self.never_asked.items()},
         }

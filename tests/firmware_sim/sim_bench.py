@@ -66,7 +66,7 @@ class Bench:
         lines = simulator.ready()["lines"]
         self.serial = Path(lines["rs485-1"]["port"])
         self.tcp = (str(lines["inverter"]["host"]), int(lines["inverter"]["port"]))
-        self._log = log
+        self._log, self.came_back = log, simulator.came_back
 
     def log(self) -> list[dict[str, Any]]:
         """The log's lines so far."""

@@ -18,8 +18,9 @@ from firmware_sim.meters.answers import Delivery
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
-from firmware_sim.wire.pty_server import RtuBus, refuse_taken
+from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_wire import Line
+from firmware_sim.wire.terminal_link import refuse_taken
 from tests.firmware_sim.sim_bench import Serial, running, scenario
 
 VOLTAGES, VOLTAGES_SIZE = "01 04 0000 0006", 17

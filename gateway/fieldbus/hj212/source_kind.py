@@ -12,6 +12,7 @@ from gateway.fieldbus.hj212.refused import ListenerFacts
 from gateway.fieldbus.hj212.source import Hj212Source, Station
 from gateway.fieldbus.wire.keys import Unit
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.source import Heard
 from gateway.messages.message import Message
 
 
@@ -20,12 +21,17 @@ class Hj212Kind:
 
     series = True
     """Each message is a record."""
+    gathers = False
 
     def meters(self, spec: LineSpec) -> Mapping[tuple[Unit, Message], str]:
         """The meters of a line, by station and kind of message."""
         return {(station.mn, station.block.label()): station.meter for station in stations(spec)}
 
-    def facts(self) -> ListenerFacts:
+    def place(self, heard: Heard) -> tuple[Unit, Message]:
+        """A station, and a kind of message."""
+        return heard.unit, heard.block.label()
+
+    def facts(self, spec: LineSpec) -> ListenerFacts:
         """Those of a line that is new."""
         return ListenerFacts()
 

@@ -8,17 +8,23 @@ from gateway.fieldbus.active_alarms import ActiveAlarms
 from gateway.fieldbus.listening.listened_meter import ListenedMeter
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.source import Wrote
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
+WRITTEN_MS = 3_600_000
+"""So long after the last write the alarm is over."""
+
 
 class ListenAlarms:
     """Its port is gone or none of its meters sends anything (``line-down``), one of them sends nothing
-    (``comms-lost``), or keeps another period than the configured one (``interval``)."""
+    (``comms-lost``), or keeps another period than the configured one (``interval``). Of an overheard line: another
+    device answers (``meter-exchanged``), another master writes (``write-seen``)."""
 
     def __init__(self, spec: LineSpec, on_alarm: Callable[[Alarm], None] | None) -> None:
         self._spec, self._active = spec, ActiveAlarms(spec.name, on_alarm)
+        self._wrote_ms: dict[str, int] = {}
 
     def heard(self, meter: ListenedMeter) -> None:
         """A message of it came."""
@@ -32,6 +38,34 @@ class ListenAlarms:
         else:
             other = Message("interval-another", line=line, meter=name, found_ms=found_ms, every_ms=every_ms)
             self._active.put(AlarmCode.INTERVAL, name, other)
+
+    def exchanged(self, meter: ListenedMeter) -> None:
+        """A poll has ended in which somebody answered: the known device, or another one."""
+        line, name, pairs = self._spec.name, meter.spec.name, meter.pairs
+        if pairs is None:
+            return
+        identity = pairs.identity or ""
+        if pairs.stranger is None:
+            cleared = Message("meter-replaced-cleared", line=line, meter=name, identity=identity)
+            self._active.clear(AlarmCode.METER_EXCHANGED, name, lambda: cleared)
+        else:
+            other = Message("meter-replaced", line=line, meter=name, stranger=pairs.stranger, identity=identity)
+            self._active.put(AlarmCode.METER_EXCHANGED, name, other)
+
+    def wrote(self, meter: ListenedMeter, wrote: Wrote, now_ms: int) -> None:
+        """Another master wrote to it."""
+        line, name = self._spec.name, meter.spec.name
+        self._wrote_ms[name] = now_ms
+        said = Message("meter-written", line=line, meter=name, function=wrote.function, address=wrote.address)
+        self._active.put(AlarmCode.WRITE_SEEN, name, said)
+
+    def writes_over(self, now_ms: int) -> None:
+        """No write to a meter was heard for an hour."""
+        for name, at_ms in list(self._wrote_ms.items()):
+            if now_ms - at_ms >= WRITTEN_MS:
+                del self._wrote_ms[name]
+                over = Message("meter-written-over", line=self._spec.name, meter=name)
+                self._active.clear(AlarmCode.WRITE_SEEN, name, lambda: over)  # noqa: B023
 
     def missed(self, meters: Iterable[ListenedMeter]) -> None:
         """A message has not come. A meter is lost where others send; where none does it is the line."""

@@ -6,19 +6,23 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from gateway.clock import Clock
 from gateway.fieldbus.listening.expected import Expected, Series, State
 from gateway.fieldbus.listening.listen_alarms import ListenAlarms
 from gateway.fieldbus.listening.listened_meter import ListenedMeter
+from gateway.fieldbus.listening.pairs import Pairs
 from gateway.fieldbus.listening.sources import SourceKind
+from gateway.fieldbus.listening.writes import Writes
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.errors import FieldbusError, LineDown, PortError
 from gateway.fieldbus.wire.line_spec import LineSpec
-from gateway.fieldbus.wire.source import Heard, Source
+from gateway.fieldbus.wire.source import Heard, Source, Wrote
 from gateway.process.heartbeats import beat
 from gateway.records import Token
+from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
 
@@ -45,6 +49,8 @@ class ListenLine:
         moments: the last moment of a meter's series by the schedule's clock, as the database knows it; None: it has
             none, and begins with the anchor.
         facts: what an earlier line of this process knows of its source.
+        identities: by meter, who values are accepted from, where another master reads who it is.
+        happened: takes signed events of a meter.
     """
 
     def __init__(
@@ -58,14 +64,20 @@ class ListenLine:
         standing: Callable[[str, Token], Standing] = lambda meter, token: "new",
         moments: Callable[[str], int | None] = lambda meter: None,
         facts: Any = None,
+        identities: Mapping[str, str] = MappingProxyType({}),
+        happened: Callable[[str, Event], None] = lambda meter, event: None,
     ) -> None:
         self.spec, self.kind, self._clock, self._on_poll = spec, kind, clock, on_poll
         self._standing, self._moments = standing, moments
-        self.facts = kind.facts() if facts is None else facts
+        self.facts = kind.facts(spec) if facts is None else facts
         self._polls, self.busy_s = Counter[str](), 0.0
-        self._meters = {meter.name: ListenedMeter(meter) for meter in spec.meters}
+        self._meters = {
+            meter.name: ListenedMeter(meter, Pairs(spec, meter, identities.get(meter.name)) if kind.gathers else None)
+            for meter in spec.meters
+        }
         self._places = kind.meters(spec)
-        self._units = {name: unit for (unit, _), name in self._places.items()}
+        self._units = {name: place[0] for place, name in self._places.items()}
+        self._writes = Writes(happened)
         self._alarms = ListenAlarms(spec, on_alarm)
         self._anchor_ms = self._soonest_ms = 0
         """The latter: no wait ends before."""
@@ -133,15 +145,20 @@ class ListenLine:
         self._notify()
 
     def accept(self, meter: str, identity: str) -> None:
-        """Nothing: a meter that sends is who it says."""
+        """Take values from the meter that another master now reads this identity of. A meter that sends is who it
+        says."""
+        if (pairs := self._meters[meter].pairs) is not None:
+            pairs.accept(identity)
 
     def stranger(self, meter: str) -> str | None:
-        """None: whatever sends under another name is another meter."""
-        return None
+        """As another master reads it. Whatever sends under another name is another meter."""
+        pairs = self._meters[meter].pairs
+        return pairs.stranger if pairs is not None else None
 
     def identity(self, meter: str) -> str | None:
-        """None: none is read."""
-        return None
+        """As another master reads it."""
+        pairs = self._meters[meter].pairs
+        return pairs.identity if pairs is not None else None
 
     def clear_shared(self) -> str:
         """Nothing: no other master is listened for."""
@@ -199,6 +216,9 @@ class ListenLine:
     def _lost(self, why: LineDown) -> None:
         """The line broke off."""
         self._close()
+        for meter in self._meters.values():
+            if meter.pairs is not None:
+                meter.pairs.doubt()
         self._reopen_at = self._clock.monotonic() + self._reopen_s
         self._down(why.said)
 
@@ -223,27 +243,42 @@ class ListenLine:
         except LineDown as error:
             return error
 
-    def _take(self, heard: Heard) -> None:
-        """One message."""
+    def _take(self, heard: Heard | Wrote) -> None:
+        """One message, or what another master did."""
+        if isinstance(heard, Wrote):
+            self._wrote(heard)
+            return
         now_ms = self._clock.schedule_ms()
         at_ms = min(now_ms, now_ms - (self._clock.record_ms(now_ms) - heard.completed_ms))
         self._settle(at_ms)
-        name = self._places.get((heard.unit, heard.block.label()))
+        name = self._places.get(self.kind.place(heard))
         if name is None:
             self._polls["unknown"] += 1
             self._another_at = at_ms
             return
         meter = self._meters[name]
         meter.heard(heard)
-        if meter.is_empty(heard):
-            self.counters["empty"] += 1
+        if meter.pairs is not None:
+            if at_ms >= meter.expected.ends_ms - meter.spec.period_ms:
+                meter.pairs.take(heard)
+        elif meter.is_empty(heard):
+            self._polls["empty"] += 1
             if heard.token is not None:
                 self.replied(name, heard.token)
         elif heard.token is not None and (standing := self._standing(name, heard.token)) != "new":
             self._repeated(meter, heard.token, standing)
         else:
             self._report(meter, heard, at_ms)
-        self._alarms.heard(meter)
+        if heard.refused is None:
+            self._alarms.heard(meter)
+
+    def _wrote(self, wrote: Wrote) -> None:
+        """Another master wrote: to one meter, or (unit 0) to all."""
+        for name, meter in self._meters.items():
+            if wrote.unit in (0, meter.spec.address):
+                self._polls["writes"] += 1
+                self._writes.heard(name, wrote)
+                self._alarms.wrote(meter, wrote, self._clock.schedule_ms())
 
     def _repeated(self, meter: ListenedMeter, token: Token, standing: Standing) -> None:
         """A message that was taken before, or of which nobody can tell now: it is no record."""
@@ -268,6 +303,11 @@ class ListenLine:
             return
         for meter in self._meters.values():
             for due_ms in meter.expected.missed(now_ms):
+                if (poll := meter.gathered(due_ms)) is not None:
+                    self._polls[poll.missed or "answered"] += 1
+                    self._alarms.exchanged(meter)
+                    self._on_poll(poll)
+                    continue
                 meter.missed()
                 reason = self._reason(meter, due_ms)
                 self._polls[reason] += 1
@@ -277,6 +317,7 @@ class ListenLine:
                 )
         if self._source is not None:
             self._alarms.missed(self._meters.values())
+            self._alarms.writes_over(now_ms)
         self._soonest_ms = min(meter.expected.ends_ms for meter in self._meters.values())
 
     def _reason(self, meter: ListenedMeter, due_ms: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.devices.blocks import Block
 from gateway.fieldbus.listening.expected import Expected, State
 from gateway.fieldbus.listening.interval import Interval
+from gateway.fieldbus.listening.pairs import Pairs
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.line_spec import MeterSpec
@@ -26,8 +27,9 @@ NOT_SENT = Refused(0, Message("message-without-point"), Quality.NOT_FOUND, lasti
 class ListenedMeter:
     """One meter of a ``ListenLine``. Event loop only."""
 
-    def __init__(self, spec: MeterSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: MeterSpec, pairs: Pairs | None = None) -> None:
+        """``pairs``: on a line where another master asks."""
+        self.spec, self.pairs = spec, pairs
         self.expected: Expected = State(spec.period_ms, 0)
         self.interval = Interval(spec.period_ms)
         self.answered: Poll | None = None
@@ -45,10 +47,21 @@ class ListenedMeter:
     def missed(self) -> None:
         """An expected message has not come."""
         self._misses += 1
+        if self.pairs is not None and self.silent:
+            self.pairs.doubt()
 
     def heard(self, heard: Heard) -> None:
         """It lives."""
-        self._misses, self._last = 0, heard
+        self._last = heard
+        if heard.refused is None or heard.refused.code:
+            self._misses = 0
+
+    def gathered(self, due_ms: int) -> Poll | None:
+        """The poll of what was heard in the period that has ended; None: nothing was, or messages are polls here."""
+        poll = self.pairs.poll(due_ms) if self.pairs is not None else None
+        if poll is not None and poll.answers:
+            self.answered = poll
+        return poll
 
     def late(self, heard: Heard) -> bool:
         """The message tells of a time so long ago that it must have been kept, as through an outage."""

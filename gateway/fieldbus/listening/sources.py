@@ -8,13 +8,12 @@ from typing import Any, Protocol
 
 from gateway.clock import Clock
 from gateway.fieldbus.hj212.source_kind import Hj212Kind
-from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.modbus.passive_source import PassiveKind
 from gateway.fieldbus.wire.line_spec import LineSpec
-from gateway.fieldbus.wire.source import Source
-from gateway.messages.message import Message
+from gateway.fieldbus.wire.source import Heard, Source
 
-Place = tuple[Unit, Message]
-"""By which a meter is found: its unit, and the label of the kind of block; one unit may send several kinds."""
+Place = tuple[Any, ...]
+"""By which a meter is found: begins with its unit; where one unit sends several kinds of block, their label follows."""
 
 
 class Facts(Protocol):
@@ -43,10 +42,17 @@ class SourceKind(Protocol):
         """Every message is a record (``expected.Series``); else of a state that is told again and again
         (``expected.State``)."""
 
+    @property
+    def gathers(self) -> bool:
+        """What is heard in one period makes one poll (``pairs.Pairs``); else each message is one."""
+
     def meters(self, spec: LineSpec) -> Mapping[Place, str]:
         """The meters of a line, by their places."""
 
-    def facts(self) -> Facts:
+    def place(self, heard: Heard) -> Place:
+        """The place of the meter that a message is of."""
+
+    def facts(self, spec: LineSpec) -> Facts:
         """Those of a line that is new."""
 
     async def open(self, spec: LineSpec, clock: Clock, facts: Any) -> Source:
@@ -55,3 +61,9 @@ class SourceKind(Protocol):
 
 SOURCES: dict[str, SourceKind] = {"hj212": Hj212Kind()}
 """By type of bus."""
+PASSIVE: SourceKind = PassiveKind()
+
+
+def source_kind(spec: LineSpec) -> SourceKind | None:
+    """How a line is listened to; None: its meters are asked."""
+    return PASSIVE if spec.passive else SOURCES.get(spec.type)

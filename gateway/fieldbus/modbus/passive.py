@@ -60,6 +60,11 @@ class Exchange(NamedTuple):
     asked: float
     ended: float
 
+    @property
+    def raw(self) -> tuple[int, ...]:
+        """The registers or bits of the answer; none where there is none that counts."""
+        return self.question.content(self.data) if self.refused is None else ()
+
 
 class Write(NamedTuple):
     """The other master wrote; ``address``: the first register or coil."""
@@ -99,10 +104,17 @@ class Pairing:
         table: void keys; outlives this.
         timeout_s: of a unit in seconds, as its profile says.
         unended_s: a frame that has begun and has not ended so much later is none.
+        counts: goes on counting in it.
     """
 
-    def __init__(self, table: KeyTable, timeout_s: Callable[[Unit], float], unended_s: float) -> None:
-        self.counts = Counter[str]()
+    def __init__(
+        self,
+        table: KeyTable,
+        timeout_s: Callable[[Unit], float],
+        unended_s: float,
+        counts: Counter[str] | None = None,
+    ) -> None:
+        self.counts = Counter[str]() if counts is None else counts
         self._table, self._timeout_s, self._unended_s = table, timeout_s, unended_s
         self._buffer = bytearray()
         self._begun = 0.0  # since when what is in the buffer waits to be a frame

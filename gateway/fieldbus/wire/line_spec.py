@@ -47,6 +47,7 @@ class LineSpec:
     port's driver switches the direction, with these delays around sending. ``timeout_max_ms``: how far late answers may
     lengthen a time-out; twice the time-out if not given. ``shared``: the site knows that another master speaks on the
     line; a block then counts only with two reads of two shapes and the same witness (an identity point) in both.
+    ``passive``: another master asks, and the line is only listened to.
 
     ``listen``: IP address and port on which a device or its DTU connects, out of one of the ``networks``. Lines of one
     ``listen`` share it; a connection is the line's whose ``hello`` its first bytes are. ``hello`` and ``heartbeat`` are
@@ -72,6 +73,7 @@ class LineSpec:
     echo: str = "auto"
     tunnel: bool = False
     shared: bool = False
+    passive: bool = False
     rs485: bool = False
     rs485_before_ms: int = 0
     rs485_after_ms: int = 0

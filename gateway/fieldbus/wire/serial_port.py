@@ -86,8 +86,11 @@ def _command(pid: int) -> str | None:
         return None
 
 
-def check(path: str) -> None:
-    """PortError, with the way out, when the port is missing, is no terminal, may not be used, or is in use."""
+def check(path: str, *, to_read: bool = False) -> None:
+    """PortError, with the way out, when the port is missing, is no terminal, may not be used, or is in use.
+
+    ``to_read``: it is only listened to.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -96,7 +99,7 @@ def check(path: str) -> None:
         raise PortError(path, Message("port-unreachable", error=os_error(error))) from None
     if not stat.S_ISCHR(mode) or _is_other(os.stat(path).st_rdev):
         raise PortError(path, Message("port-not-serial"))
-    if not os.access(path, os.R_OK | os.W_OK):
+    if not os.access(path, os.R_OK if to_read else os.R_OK | os.W_OK):
         raise PortError(path, _not_permitted(path))
     if found := holders(path):
         raise _held(path, found)
@@ -160,6 +163,46 @@ def open_port(
         device.close()
         raise PortError(path, Message("port-stuck", error=_said(error))) from None
     return Port(fd, device.close, char_seconds(baudrate, parity, stopbits), t35_seconds(baudrate), not pty)
+
+
+def open_to_read(path: str, baudrate: int = 9600, parity: str = "N", stopbits: int = 1) -> Port:
+    """Open the port for reading alone, locked (flock) and exclusive (TIOCEXCL): the kernel itself refuses a write.
+
+    PortError when that cannot be, or when the driver does not take the settings.
+    """
+    check(path, to_read=True)
+    settings = f"{baudrate} baud 8{parity}{stopbits}"
+    speed = getattr(termios, f"B{baudrate}", None)
+    if speed is None:
+        raise PortError(path, Message("port-settings-refused", settings=settings))
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:
+        raise _refused(path, error) from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        pty = os.major(os.fstat(fd).st_rdev) in _PTY_SLAVES
+        if not pty:  # on a pseudo-terminal the mark would outlive a process that was killed
+            fcntl.ioctl(fd, termios.TIOCEXCL)
+        control = termios.CS8 | termios.CREAD | termios.CLOCAL
+        control |= termios.CSTOPB if stopbits == 2 else 0
+        control |= {"N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}[parity]
+        signs = termios.tcgetattr(fd)[6]
+        signs[termios.VMIN], signs[termios.VTIME] = 1, 0
+        termios.tcsetattr(fd, termios.TCSANOW, [0, 0, control, 0, speed, speed, signs])  # raw, and without echo
+        if parity != "N" and not termios.tcgetattr(fd)[2] & termios.PARENB:
+            raise _unsuited(path, settings, parity)
+        termios.tcflush(fd, termios.TCIFLUSH)
+    except PortError:
+        os.close(fd)
+        raise
+    except OSError as error:
+        os.close(fd)
+        raise _refused(path, error) from None
+    except termios.error:
+        os.close(fd)
+        raise _unsuited(path, settings, parity) from None
+    return Port(fd, lambda: os.close(fd), char_seconds(baudrate, parity, stopbits), t35_seconds(baudrate), not pty)
 
 
 def _unsuited(path: str, settings: str, parity: str) -> PortError:

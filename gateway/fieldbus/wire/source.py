@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from gateway.devices.blocks import Block, Raw
+from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.keys import Unit
 from gateway.records import Token
 
@@ -14,7 +15,8 @@ class Heard(NamedTuple):
 
     ``completed_ms``: the record time at which it was complete. ``label_ms``: its own time (Unix ms). ``token``: by what
     it is known when it is sent again; None: nobody waits for an answer to it. ``missing``: names of points that neither
-    this part nor any other of the message holds.
+    this part nor any other of the message holds. ``refused``: another master asked for the block and got no answer that
+    counts, and why.
     """
 
     unit: Unit
@@ -24,13 +26,24 @@ class Heard(NamedTuple):
     label_ms: int | None = None
     token: Token | None = None
     missing: frozenset[str] = frozenset()
+    refused: Refused | None = None
+
+
+class Wrote(NamedTuple):
+    """Another master wrote to a unit (0: to all), from this register or coil on; at that record time."""
+
+    unit: Unit
+    function: int
+    address: int
+    at_ms: int
 
 
 class Source(Protocol):
     """An open port or listening socket. Event loop only."""
 
-    async def hear(self) -> Heard:
-        """The next message. Raises LineDown when port or connection is gone; the source is then closed and replaced."""
+    async def hear(self) -> Heard | Wrote:
+        """The next message, or what another master did. Raises LineDown when port or connection is gone; the source is
+        then closed and replaced."""
 
     def connected(self, unit: Unit) -> bool:
         """A connection on which this unit has spoken is open; of a port: it is open."""

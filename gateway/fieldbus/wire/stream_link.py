@@ -26,6 +26,7 @@ LOOK_S = 0.1
 RESTLESS_S = 1.0
 """A line that finds no silence within this time cannot be asked."""
 SEND_S = 1
+CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,28 @@ class Port:
     char_s: float
     t35_s: float
     paced: bool
+
+
+class ReadEnd:
+    """All that a passive source holds of its port. A serial port is also opened for reading alone
+    (``serial_port.open_to_read``), so that the kernel refuses a write; of a socket this object is the only way. A
+    connection is not shut down in one direction: converters take that for goodbye."""
+
+    __slots__ = ("__close", "fd")
+
+    def __init__(self, port: Port) -> None:
+        self.fd, self.__close = port.fd, port.close
+
+    def read(self) -> bytes | None:
+        """What waits in the kernel; None: nothing now; empty: the other end is gone. Raises OSError."""
+        try:
+            return os.read(self.fd, CHUNK)
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        """Release it."""
+        self.__close()
 
 
 async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35_s: float) -> Port:

@@ -14,6 +14,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.wire_texts import sent_bytes, source_zone
 from gateway.devices.profile import CATALOG
+from gateway.errors import ConfigError
 from gateway.fieldbus.wire.line_spec import LineSpec
 from tests.gateway.config.refusals import refused
 
@@ -48,7 +49,23 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (bus('type = "p1"\nport = "tty"'),),
         ("bus 'b', type", '"modbus-rtu"', '"dlt645"', '"hj212"'),
     ),
-    "passive, which is not built": ((bus(SERIAL + "passive = true"),), ("bus 'b', passive", "unknown key")),
+    "passive with a time-out": (
+        (bus(SERIAL + 'passive = true\ntimeout = "1s"'),),
+        ("bus 'b', timeout", "only listened to", "remove it, or remove passive"),
+    ),
+    "passive with a time-out of a meter": (
+        (bus(SERIAL + "passive = true", meter(more='timeout = "1s"')),),
+        ("bus 'b', meter 'm', timeout", "only listened to"),
+    ),
+    "passive with rs485": ((bus(SERIAL + "passive = true\nrs485 = true"),), ("bus 'b', rs485", "only listened to")),
+    "passive and shared": ((bus(SERIAL + "passive = true\nshared = true"),), ("bus 'b', shared", "only listened to")),
+    "passive with echo": ((bus(SERIAL + 'passive = true\necho = "on"'),), ("bus 'b', echo", "only listened to")),
+    "passive on a listener": ((bus(LISTENER + "passive = true"),), ("bus 'b', listen", "only listened to")),
+    "passive over Modbus TCP": (
+        (bus('type = "modbus-tcp"\nhost = "10.0.0.5"\npassive = true'),),
+        ("bus 'b', passive", "means nothing on a modbus-tcp bus"),
+    ),
+    "passive 645 meters": ((bus(DLT645 + "passive = true"),), ("bus 'b', passive", "means nothing on a dlt645 bus")),
     "a listener without from": (
         (bus('type = "modbus-rtu-over-tcp"\nlisten = "0.0.0.0:5000"'),),
         ("bus 'b', from", "can be reached from other machines", 'from = ["10.20.0.0/16"]'),
@@ -218,6 +235,22 @@ def test_texts_of_a_dtu_are_bytes() -> None:
 def test_a_zone_is_an_offset_or_a_name() -> None:
     assert source_zone("-03:30") == timezone(-timedelta(hours=3, minutes=30))
     assert source_zone("Asia/Shanghai") == ZoneInfo("Asia/Shanghai")
+
+
+def test_a_passive_bus_may_have_an_answer_life_and_asks_nothing(tmp_path: Path) -> None:
+    (spec,) = lines(tmp_path, bus(SERIAL + 'passive = true\nanswer_life = "0.8s"'))
+    assert (spec.passive, spec.answer_life_ms) == (True, 800)
+    (plan,) = line_plans([spec])
+    assert (plan.share, [read.needed for read in plan.reads], plan.problems) == (None, [0], ())
+    assert [str(note) for note in plan.notes] == [
+        "nothing is asked on this line: what another master asks is listened to"
+    ]
+
+
+def test_a_sunspec_device_is_not_overheard(tmp_path: Path) -> None:
+    device = meter(profile=next(p.stem for p in sorted(CATALOG.glob("sunspec*.toml"))))
+    with pytest.raises(ConfigError, match=r"bus 'b', meter 'm', profile.*asks nothing"):
+        lines(tmp_path, bus(SERIAL + "passive = true", device))
 
 
 def test_the_example_of_a_mixed_plant_is_a_configuration_that_works() -> None:

@@ -22,7 +22,6 @@ from tests.support.register_points import registers_of
 
 UNIT, OTHER = 1, 9
 """The unit that libmodbus is, and another one on its line."""
-SOURCE = Path(__file__).parent / "server.c"
 _VALUE = re.compile(rb"^\[(\d+)\]:\s+(-?\d+)", re.MULTILINE)
 
 PROFILE = """
@@ -65,10 +64,10 @@ def answered(poll: Poll) -> bool:
     return {registers_of(answer.block).fc for answer in poll.answers} == {1, 2, 3, 4} and not poll.failures
 
 
-def build(folder: Path) -> Path:
-    """Compile the server."""
-    program = folder / "server"
-    command = ["gcc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", program, SOURCE, "-lmodbus"]
+def build(folder: Path, name: str = "server") -> Path:
+    """Compile the server, or the master."""
+    program, source = folder / name, Path(__file__).parent / f"{name}.c"
+    command = ["gcc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", program, source, "-lmodbus"]
     built = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert built.returncode == 0, f"{built.stderr}\n(Debian: apt-get install gcc libc6-dev libmodbus-dev)"
     return program

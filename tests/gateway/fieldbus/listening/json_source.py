@@ -115,11 +115,15 @@ class JsonKind:
     blocks: Mapping[Place, Block]
     names: Mapping[Place, str]
     series: bool = True
+    gathers: bool = False
 
     def meters(self, spec: LineSpec) -> Mapping[Place, str]:
         return self.names
 
-    def facts(self) -> JsonFacts:
+    def place(self, heard: Heard) -> Place:
+        return heard.unit, heard.block.label()
+
+    def facts(self, spec: LineSpec) -> JsonFacts:
         return JsonFacts()
 
     async def open(self, spec: LineSpec, clock: Clock, facts: JsonFacts) -> Source:
