@@ -77,7 +77,8 @@ def line_site(folder: Path, plant: CutPlant) -> Config:
     )
     (folder / "gateway.toml").write_text(
         '[gateway]\nid = "bench"\n'
-        f'[[bus]]\nname = "{LINE}"\ntype = "modbus-rtu"\nport = "{plant.line}"\nbaudrate = 9600\nanswer_life = "0.5s"\n'
+        f'[[bus]]\nname = "{LINE}"\ntype = "modbus-rtu"\nport = "{plant.line}"\n'
+        'baudrate = 9600\nstopbits = 1\nanswer_life = "0.5s"\n'
         f"{meters}"
     )
     loaded = load_config(folder / "gateway.toml")

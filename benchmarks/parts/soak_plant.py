@@ -107,7 +107,8 @@ def make_site(
     """A gateway's folder, enrolled at every ledger; ``ledgers`` gives each one's kind and the address to use."""
     folder.mkdir(parents=True)
     buses = "".join(
-        f'[[bus]]\nname = "rs485-{n}"\ntype = "modbus-rtu"\nport = "{plants.folder}/rs485-{n}"\nbaudrate = 9600\n'
+        f'[[bus]]\nname = "rs485-{n}"\ntype = "modbus-rtu"\nport = "{plants.folder}/rs485-{n}"\n'
+        "baudrate = 9600\nstopbits = 1\n"
         f'[[bus.meter]]\nname = "export-main-{n}"\nprofile = "eastron-sdm630"\naddress = 1\nevery = "{GRID_S}s"\n'
         f'[[bus.meter]]\nname = "stack-co2-{n}"\nprofile = "vaisala-gmp252"\naddress = 240\nevery = "{CO2_S}s"\n'
         f'[[bus]]\nname = "inverter-{n}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {plants.ports[n]}\n'

@@ -9,7 +9,7 @@ from gateway.acquisition import line_use
 from gateway.acquisition.message_by_hand import sends
 from gateway.clock import Clock
 from gateway.commissioning import line_specs
-from gateway.doctor.check import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
 from gateway.fieldbus.specs import Poll
@@ -25,24 +25,27 @@ def meters(case: CheckContext) -> Iterator[Finding]:
         return
     for spec, polls in asyncio.run(_poll_all(case)):
         meters = {meter.name: meter for meter in spec.meters}
+        if isinstance(polls, GatewayError):  # of a port or host the check of the lines tells
+            if spec.listen is not None:
+                yield from (Finding(f"meter {name}", "warn", error_message(polls)) for name in meters)
+            continue
         for poll in polls:
             yield _judged(spec, meters[poll.meter], poll)
 
 
-async def _poll_all(case: CheckContext) -> list[tuple[LineSpec, list[Poll]]]:
-    """Polls of all lines on which meters are asked, in parallel; none of a line that cannot be used, which the check of
-    the lines reports."""
+async def _poll_all(case: CheckContext) -> list[tuple[LineSpec, list[Poll] | GatewayError]]:
+    """Polls of all lines on which meters are asked, in parallel; of a line that cannot be used why not."""
     specs, clock = [spec for spec in line_specs.line_specs(case.config) if not sends(spec)], Clock()
     return list(zip(specs, await asyncio.gather(*(_poll_line(case, spec, clock) for spec in specs)), strict=True))
 
 
-async def _poll_line(case: CheckContext, spec: LineSpec, clock: Clock) -> list[Poll]:
+async def _poll_line(case: CheckContext, spec: LineSpec, clock: Clock) -> list[Poll] | GatewayError:
     try:
         if spec.port is not None:
             serial_port.check(spec.port)
         return await line_use.poll_by_hand(case.config, spec, [meter.name for meter in spec.meters], clock)
-    except GatewayError:
-        return []
+    except GatewayError as error:
+        return error
 
 
 def _judged(line: LineSpec, meter: MeterSpec, poll: Poll) -> Finding:

@@ -48,8 +48,8 @@ def series_of(records: Records) -> set[str]:
     for row in records.events_of(GATEWAY):
         body = parse_record(row.data).body
         if isinstance(body, Event) and body.name == CONFIGURATION:
-            found |= {meter for meter, facts in body.fields["meters"].items() if facts.get("series")}
-            if body.fields["part"][0] == 1:
+            found |= {meter for meter, facts in body.fields.get("meters", {}).items() if facts.get("series")}
+            if body.fields.get("part", [1])[0] == 1:  # that of an early version tells neither
                 break
     return found
 

@@ -72,6 +72,8 @@ class MeterFacts:
     vendor: str
     device: str
     address: int | str
+    sends: bool
+    """It is not asked."""
     every_ms: int
     every: str
     line: LineRow
@@ -124,6 +126,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         vendor=profile.vendor,
         device=profile.device,
         address=meter.address,
+        sends=profile.protocol == "hj212",
         every_ms=meter.every,
         every=site.config.periods[name],
         line=site_view.line_row(line, loads, line.spec.name),

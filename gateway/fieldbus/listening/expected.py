@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ledger_client.recording_series import misses
+
 
 class Expected(Protocol):
     """The due messages of one meter."""
@@ -89,8 +91,3 @@ class Series:
         if not late:
             self._last_ms = max(self._last_ms, at_ms)
         return at_ms
-
-
-def misses(every_ms: int, last_ms: int, now_ms: int) -> int:
-    """How many messages of a series were expected behind its last moment and are missed by now."""
-    return max(0, (2 * (now_ms - last_ms) - every_ms) // (2 * every_ms))

@@ -216,9 +216,9 @@ def test_no_flag_is_ever_cleared_and_no_value_missing_without_one(
         assert judged.other_flags & flags == flags
         assert judged.other_flags != 0 or flags == 0
         assert judged.other.value is not None or judged.other_flags & Q.DECODE_ERR
-    earned = judge(point, content, now, past, second=second)  # type: ignore[arg-type]
+    earned = judge(point, content, now, past, second=second, flags=flags & Q.LATE)  # type: ignore[arg-type]
     assert judged.flags == earned.flags | flags
-    assert (judged.value, judged.past) == (earned.value, earned.past), "flags decide nothing about values"
+    assert (judged.value, judged.past) == (earned.value, earned.past), "no flag but LATE decides about values"
 
 
 def test_status_points_raise_flags_on_the_values_that_they_are_about() -> None:

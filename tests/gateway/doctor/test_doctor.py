@@ -15,9 +15,10 @@ import pytest
 from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.doctor import database, disk, keys, machine, permissions, ports, run
+from gateway.doctor import database, disk, keys, machine, meters, permissions, ports, run
 from gateway.doctor.check import CheckContext, Finding
 from gateway.errors import Unfinished
+from gateway.fieldbus import line
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from tests.support.processes import free_port
@@ -306,6 +307,15 @@ def test_a_line_on_which_devices_connect(loaded: Config) -> None:
     elsewhere = load_with(listening, f'"127.0.0.1:{port}"', f'"192.0.2.1:{port}"\nfrom = ["192.0.2.0/24"]')
     (_, lost) = ports.ports(case(elsewhere))
     assert (lost.result, "this machine has no such address now" in lost.text) == ("bad", True)
+
+
+def test_a_meter_behind_a_dtu_that_does_not_connect(loaded: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "DIAL_S", 0.1)
+    wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{free_port()}"\ntimeout = "200ms"\nanswer_life = "200ms"'
+    listening = load_with(loaded, 'type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 5020', wire)
+    (inverter,) = meters.meters(case(listening))  # of the serial port that is missing the line's finding tells
+    assert (inverter.check, inverter.result) == ("meter pv-inverter", "warn")
+    assert "no device has connected" in inverter.text
 
 
 def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Path]) -> None:

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.fieldbus.listening.expected import Expected, Series, State, misses
+from gateway.fieldbus.listening.expected import Expected, Series, State
+from ledger_client.recording_series import misses
 
 EVERY, ANCHOR = 60_000, 1_000_000
 
