@@ -72,6 +72,7 @@ async def _over_tcp(
         again, texts = partial(_device_server, spec), NO_TEXTS
         port = await again()
     else:
+        endpoint.connections.inbound = True
         dialed = endpoint.dialed = endpoint.dialed or endpoint.acceptors.join(spec)
         again, texts = partial(_dialed, spec, dialed), Texts((*spec.hello, *spec.heartbeat))
         port = await _dialed(spec, dialed, wait_s)

@@ -84,7 +84,7 @@ class PollAttempt:
 
     async def run(self) -> AttemptResult | float:
         """Read on. The finished poll, or the monotonic moment at which there is a shape for what is left of it."""
-        other = self.meter.meet(self.link)
+        other, generation = self.meter.meet(self.link), self.link.generation
         if self.left is None:
             try:
                 if other:
@@ -107,6 +107,8 @@ class PollAttempt:
             self._question()
         self.until = math.inf
         self.left = [block for block in self.left if not await self._read(block)]
+        if self.link.generation != generation:  # meanwhile: behind another connection may stand another device
+            self._question()
         try:
             await self.link.quiet()
         except LineDown as error:

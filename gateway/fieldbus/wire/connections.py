@@ -49,6 +49,8 @@ class Connections:
 
     def __init__(self, habit: Habit = Habit(), on_change: Callable[[Habit], None] | None = None) -> None:
         self.habit, self.on_change = habit, on_change
+        self.inbound = False
+        """The other end connects: whoever comes next may be another device, however the last one ended."""
         self.transaction = 0
         """The last transaction id: what was asked over one connection is no answer on the next."""
         self._answers, self._answered_at = 0, 0.0
@@ -88,7 +90,7 @@ class Connections:
     def same_device(self) -> bool:
         """It ended as this device ends its connections, or at once behind an answer: the next one leads to it, too.
         Later, it may as well have been exchanged."""
-        if self._ended_at is None or not self._answers:
+        if self._ended_at is None or not self._answers or self.inbound:
             return False
         return self.habit.one_question or self._ended_at - self._answered_at <= AT_ONCE_S
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -13,10 +15,13 @@ from firmware_sim.cli.run import Simulator
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.devices.profile import load_profile
+from gateway.fieldbus.line import key_table
 from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.acceptor import Acceptors
+from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from ledger_client.formats.senml import Quality
-from tests.gateway.fieldbus.devices import running
+from tests.gateway.fieldbus.devices import free_port, running
 
 ADDRESS = "202109300017"
 SCENARIO = """
@@ -120,3 +125,55 @@ def test_blocks_that_it_does_not_have_are_read_value_by_value(tmp_path: Path) ->
     assert names - last.keys() == {"power_factor_total"}
     assert lacking(polls[-1]) == {"power_factor_total"}
     assert alike(last["energy_import_t4"], shown["energy_import_t4"])
+
+
+DTU = """
+[[bus]]
+name = "{name}"
+type = "dlt645"
+dial = "127.0.0.1:{port}"
+hello = "IMEI:{name}"
+heartbeat = "hex:68fe0216"
+heartbeat_ms = 20
+redial_ms = 20
+emulate = false
+  [[bus.meter]]
+  name = "{name}"
+  profile = "dlt645-single-phase"
+  address = "202109300017"
+  serial = "{serial}"
+  single_phase = true
+  latency_ms = 30
+"""
+
+
+def test_two_dtus_of_one_address_dial_in(tmp_path: Path) -> None:
+    """Both meters have the same address on lines of their own: the text of the DTU tells which line is whose. Its
+    heartbeat comes between frames, again and again."""
+    serials = {"east": "000000000001", "west": "000000000002"}
+
+    async def test() -> None:
+        port = free_port()
+        path = tmp_path / "plant.toml"
+        path.write_text("".join(DTU.format(name=name, port=port, serial=serial) for name, serial in serials.items()))
+        simulator = Simulator(load_scenario(path), folder=tmp_path, log=AnswerLog())
+        await simulator.open()
+        found = load_profile("dlt645-single-phase")
+        acceptors, found, all_polls = Acceptors(), load_profile("dlt645-single-phase"), {}
+        async with contextlib.AsyncExitStack() as stack:
+            for name in serials:
+                meter = MeterSpec(name, found, ADDRESS, 1000, found.select(("voltage_ln_l1", "energy_import")))
+                spec = LineSpec(
+                    name, "dlt645", (meter,), listen=("127.0.0.1", port), hello=(f"IMEI:{name}".encode(),),
+                    heartbeat=(bytes.fromhex("68fe0216"),), answer_life_ms=200, timeout_ms=2000,
+                    networks=(ipaddress.ip_network("127.0.0.0/8"),),
+                )  # fmt: skip
+                endpoint = Endpoint(key_table(spec), acceptors=acceptors)
+                _, all_polls[name] = await stack.enter_async_context(running(spec, endpoint=endpoint))
+            for name, serial in serials.items():
+                poll = await all_polls[name].until(lambda poll: len(poll.answers) == 2, count=2)
+                assert poll.identity == f"meter_number={serial}"
+                assert values(poll).keys() == {"voltage_ln_l1", "energy_import"}
+        simulator.close()
+
+    asyncio.run(test())

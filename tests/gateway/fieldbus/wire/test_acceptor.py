@@ -17,6 +17,7 @@ from gateway.fieldbus import line as line_worker
 from gateway.fieldbus.line import key_table, read_once
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.specs import Alarm
+from gateway.fieldbus.wire import acceptor
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import PortError
@@ -106,6 +107,22 @@ def test_the_newest_connection_counts_and_the_one_before_it_is_shut_down() -> No
     asyncio.run(work())
 
 
+def test_another_device_that_takes_the_line_over_right_behind_an_answer_gives_no_value() -> None:
+    """Its connection takes the place of one that ended behind a whole answer, as a device's own next one does."""
+
+    async def work() -> None:
+        spec = dialed(port := free_port())
+        spec = replace(spec, meters=(meter("one", 1, identity="serial"),))
+        async with contextlib.AsyncExitStack() as others, running(spec) as (_, polls), dtu(port, filled(1)):
+            first = await polls.until(lambda poll: bool(poll.answers))
+            await others.enter_async_context(dtu(port, filled(2)))
+            poll = await polls.until(lambda poll: poll.missed == "exchanged")
+            assert poll.identity == first.identity
+            assert {word for words in polls.values("one") for word in words} == {1}
+
+    asyncio.run(work())
+
+
 def test_lines_of_one_address_share_it_and_a_connection_is_the_line_s_whose_hello_it_begins_with() -> None:
     async def work() -> None:
         port, acceptors = free_port(), Acceptors()
@@ -126,6 +143,31 @@ def test_lines_of_one_address_share_it_and_a_connection_is_the_line_s_whose_hell
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b"", "nobody's is closed"
             writer.close()
+
+    asyncio.run(work())
+
+
+def test_a_connection_that_does_not_say_whose_it_is_is_closed_and_a_hello_that_begins_a_longer_one_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(acceptor, "HELLO_S", 0.3)
+    monkeypatch.setattr(acceptor, "MOST_UNKNOWN", 3)
+
+    async def work() -> None:
+        port, acceptors = free_port(), Acceptors()
+        specs = [dialed(port, "first", hello=b"AAA"), dialed(port, "second", hello=b"AAAB")]
+        ends = [Endpoint(key_table(spec), acceptors=acceptors) for spec in specs]
+        async with (
+            running(specs[0], endpoint=ends[0]) as (_, first),
+            running(specs[1], endpoint=ends[1]),
+            dtu(port, filled(1), says=b"AAA"),
+        ):
+            await first.until(lambda poll: bool(poll.answers))
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+            async with asyncio.timeout(SAFETY_S):
+                assert [await reader.read() for reader, _ in silent] == [b""] * 5
+            for _, writer in silent:
+                writer.close()
 
     asyncio.run(work())
 
