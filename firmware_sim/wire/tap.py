@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import select
 import tty
 from contextlib import suppress
 from pathlib import Path
@@ -30,29 +31,33 @@ class Tap:
     def __init__(self, path: Path, damaged: float = 0.0, seed: str = "") -> None:
         self.path, self.returned = path, 0
         self._damaged, self._rng = damaged, random.Random(seed)
-        self._master = self._slave = -1
+        self._master, self._terminal = -1, ""
 
     def open(self) -> None:
         """Start to carry. Raises ``WireError`` when the path is taken."""
         refuse_taken(self.path)
-        self._master, self._slave = os.openpty()  # the other side stays open here, so that a listener may come and go
-        tty.setraw(self._slave)
+        self._master, slave = os.openpty()
+        tty.setraw(slave)
+        self._terminal = os.ttyname(slave)
+        os.close(slave)  # so that whoever holds it is the listener
         os.set_blocking(self._master, False)
         try:
-            publish(self.path, os.ttyname(self._slave))
+            publish(self.path, self._terminal)
         except WireError:
-            os.close(self._slave)
             os.close(self._master)
             raise
-        asyncio.get_running_loop().add_reader(self._master, self._came_back)
+        self._events = select.epoll()
+        self._events.register(self._master, select.EPOLLIN | select.EPOLLHUP | select.EPOLLET)
+        asyncio.get_running_loop().add_reader(self._events.fileno(), self._came_back)
 
     def close(self) -> None:
         """Stop, and take the link away if it is still ours."""
-        asyncio.get_running_loop().remove_reader(self._master)
+        self._came_back()
+        asyncio.get_running_loop().remove_reader(self._events.fileno())
+        self._events.close()
         with suppress(OSError):
-            if os.readlink(self.path) == os.ttyname(self._slave):
+            if os.readlink(self.path) == self._terminal:
                 self.path.unlink()
-        os.close(self._slave)
         os.close(self._master)
 
     def carry_question(self, data: bytes) -> bytes:
@@ -64,10 +69,16 @@ class Tap:
         return data
 
     def carry(self, data: bytes) -> None:
-        """Copy what stands on the line."""
-        with suppress(BlockingIOError):  # nobody reads: bytes are lost, as on a wire
-            os.write(self._master, data)
+        """Copy what stands on the line; with nobody there to hear it, it is lost, as on a wire."""
+        poll = select.poll()
+        poll.register(self._master, 0)
+        if not any(events & select.POLLHUP for _, events in poll.poll(0)):
+            with suppress(BlockingIOError):  # nobody reads
+                os.write(self._master, data)
 
     def _came_back(self) -> None:
-        with suppress(BlockingIOError):
-            self.returned += len(os.read(self._master, 4096))
+        """Read all there is; the edge is reported only once."""
+        self._events.poll(0)
+        with suppress(BlockingIOError, OSError):  # EIO: nobody has it open any more
+            while data := os.read(self._master, 4096):
+                self.returned += len(data)

@@ -54,6 +54,9 @@ async def hear_by_hand(spec: LineSpec, meter: str, clock: Clock, within_s: float
             return poll
         refused: Mapping[str, int] = facts.as_json().get("refused", {})
         reasons = tuple(f"{reason} {count}" for reason, count in sorted(refused.items()))
+        if pairs is not None:
+            nothing = Message("read-nothing-overheard", meter=meter, where=spec.where, within_s=round(within_s))
+            raise NotYet(nothing) from None
         said = Message("read-nothing-sent", meter=meter, where=spec.where, within_s=round(within_s))
         if reasons:
             said = Message("read-only-refused", meter=meter, where=spec.where, reasons=reasons)

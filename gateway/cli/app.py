@@ -26,7 +26,7 @@ class _Commands(Grouped):
     """Prints errors of our packages as messages; anything else is a bug and shows its traceback."""
 
     headings: ClassVar = {
-        "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
+        "Set up a site": ("init", "profiles", "keys", "password", "check", "read", "listen"),
         "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
         "Account": ("plan", "entry", "statement"),
@@ -68,6 +68,7 @@ for _command in (
     setup.check,
     keys.keys,
     read.read,
+    read.listen,
     run.run,
     run.demo,
     orders.reload,

@@ -1,8 +1,9 @@
-"""Command `meterseal read`: one live poll of a meter, with what stands in its answer. Records nothing."""
+"""Commands `meterseal read` and `meterseal listen`: what stands in the answers of a meter now. They record nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     check_port(spec)
     if message_by_hand.sends(spec):
         within_s = 2 * config.meters[meter].every / 1000
-        click.echo(f"{meter}: waiting up to {within_s:g} s for a message", err=True)
+        what = "another master to ask it" if spec.passive else "a message"
+        click.echo(f"{meter}: waiting up to {within_s:g} s for {what}", err=True)
         poll = asyncio.run(message_by_hand.hear_by_hand(spec, meter, clock, within_s))
     else:
         (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
@@ -65,6 +67,44 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
         _print(config, poll, values)
 
 
+@click.command()
+@click.argument("port")
+@click.option(
+    "--baud", "baudrate", type=click.IntRange(min=1), help="Bits per second; default: the profile's, else 9600."
+)
+@click.option("--parity", type=click.Choice(("N", "E", "O")), default="N", show_default=True, help="Of a serial port.")
+@click.option("--stopbits", type=click.Choice(("1", "2")), default="1", show_default=True, help="Of a serial port.")
+@click.option("--profile", "ref", metavar="NAME", help="Decode answers by this profile.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0.1), help="Seconds to listen; default: until Ctrl-C.")
+@JSON
+def listen(
+    port: str, baudrate: int | None, parity: str, stopbits: str, ref: str | None, seconds: float | None, as_json: bool
+) -> None:
+    """Show what another master asks on a Modbus RTU line and what is answered, as it happens. Sends nothing.
+
+    PORT is a serial port, or HOST:PORT of a device server that carries RTU over TCP. At the end: how often each
+    question was asked.
+    """
+    from gateway.cli.terminal import overheard_view
+    from gateway.clock import Clock
+    from gateway.devices.profile import load_profile
+    from gateway.fieldbus.listening.overhear import overhear
+
+    profile = load_profile(ref, Path()) if ref is not None else None
+    speed = baudrate or (profile.serial.baudrate if profile is not None and profile.serial is not None else 9600)
+    host, _, number = port.rpartition(":")
+    if host and number.isdigit() and not port.startswith(("/", ".")):
+        spec = LineSpec("line", "modbus-rtu-over-tcp", (), host=host, tcp_port=int(number), passive=True)
+    else:
+        spec = LineSpec(
+            "line", "modbus-rtu", (), port=port, baudrate=speed, parity=parity, stopbits=int(stopbits), passive=True
+        )
+    view = overheard_view.OverheardView(as_json=as_json)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(overhear(spec, profile, Clock(), view.tell, seconds))
+    view.end()
+
+
 def _line_of(config: Config, meter: str) -> LineSpec:
     """The line of a meter, if it may be polled by hand."""
     from gateway.acquisition import message_by_hand
@@ -77,7 +117,11 @@ def _line_of(config: Config, meter: str) -> LineSpec:
         raise no_meter(config, meter)
     spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
     if running is not None and message_by_hand.sends(spec):
-        raise GatewayError(Message("read-sends-itself", meter=meter, pid=running, config=str(config.path)))
+        if spec.passive:
+            said = Message("read-overheard-running", meter=meter, pid=running, config=str(config.path))
+        else:
+            said = Message("read-sends-itself", meter=meter, pid=running, config=str(config.path))
+        raise GatewayError(said)
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
             Message("read-line-in-use", bus=bus.name, pid=running or 0, config=str(config.path), meter=meter)

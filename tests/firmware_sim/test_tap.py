@@ -13,8 +13,9 @@ QUESTION, SIZE = "01 04 0000 0006", 17
 
 def test_a_tap_carries_both_ways_and_the_line_goes_on_without_a_listener(tmp_path: Path) -> None:
     with running(scenario(tmp_path, bus='tap = "tap"')) as bench, Serial(bench.serial) as line:
-        answer = line.ask(QUESTION, SIZE)
+        line.ask(QUESTION, SIZE)
         with Serial(tmp_path / "tap") as tap:
+            answer = line.ask(QUESTION, SIZE)
             copy = tap.receive(8 + SIZE)
             asked = bytes.fromhex(QUESTION)
             assert copy[-SIZE - 8 :] == asked + crc(asked) + answer
@@ -22,14 +23,14 @@ def test_a_tap_carries_both_ways_and_the_line_goes_on_without_a_listener(tmp_pat
 
 
 def test_questions_are_damaged_in_the_copy_alone(tmp_path: Path) -> None:
-    with running(scenario(tmp_path, bus='tap = "tap"\ntap_damaged = 1.0')) as bench, Serial(bench.serial) as line:
+    bus = 'tap = "tap"\ntap_damaged = 1.0'
+    with running(scenario(tmp_path, bus=bus)) as bench, Serial(bench.serial) as line, Serial(tmp_path / "tap") as tap:
         answer = line.ask(QUESTION, SIZE)
-        with Serial(tmp_path / "tap") as tap:
-            copy = tap.receive(8 + SIZE)
-            asked = bytes.fromhex(QUESTION)
-            whole = asked + crc(asked)
-            assert sum((a ^ b).bit_count() for a, b in zip(copy[:8], whole, strict=True)) == 1
-            assert copy[8:] == answer
+        copy = tap.receive(8 + SIZE)
+        asked = bytes.fromhex(QUESTION)
+        whole = asked + crc(asked)
+        assert sum((a ^ b).bit_count() for a, b in zip(copy[:8], whole, strict=True)) == 1
+        assert copy[8:] == answer
 
 
 def test_bytes_that_come_back_are_counted(tmp_path: Path) -> None:

@@ -60,6 +60,11 @@ class Exchange(NamedTuple):
     asked: float
     ended: float
 
+    @property
+    def raw(self) -> tuple[int, ...]:
+        """The registers or bits of the answer; none where there is none that counts."""
+        return self.question.content(self.data) if self.refused is None else ()
+
 
 class Write(NamedTuple):
     """The other master wrote; ``address``: the first register or coil."""

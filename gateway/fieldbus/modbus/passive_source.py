@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class PassiveFacts:
     counts: Counter[str] = field(default_factory=Counter)
     asked: dict[str, set[str]] = field(default_factory=dict)
     since: float | None = None
-    seen: float = 0.0
+    looked: PairReader | None = None
 
     @property
     def unnamed(self) -> Mapping[str, set[str]]:
@@ -59,7 +59,7 @@ class PassiveFacts:
     @property
     def never_asked(self) -> dict[str, list[str]]:
         """By meter, after a minute of listening: the points that the other master never asks for."""
-        if self.since is None or self.seen - self.since < SURE_AFTER_S:
+        if self.since is None or self.looked is None or self.looked.looked - self.since < SURE_AFTER_S:
             return {}
         missing = {
             meter: [name for name in names if name not in self.asked.get(meter, ())]
@@ -76,16 +76,18 @@ class PassiveFacts:
         return []
 
 
-def identity_points(meter: MeterSpec) -> tuple[Point, ...]:
-    """The points that tell who a meter is, recorded or not."""
-    return tuple(point for point in meter.profile.points if point.name in meter.profile.identity)
+def overheard_points(meter: MeterSpec) -> tuple[Point, ...]:
+    """The points of a meter, and those that tell who it is, recorded or not."""
+    names = {point.name for point in meter.points}
+    who = (p for p in meter.profile.points if p.name in meter.profile.identity and p.name not in names)
+    return *meter.points, *who
 
 
 class Blocks:
-    """The block of each question: the points of a meter that lie wholly in it, and those that tell who it is."""
+    """The block of each question: those of these points that lie wholly in it."""
 
-    def __init__(self, meter: MeterSpec) -> None:
-        self._points = *meter.points, *(p for p in identity_points(meter) if p not in meter.points)
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points = points
         self._known: dict[Request, RegisterBlock] = {}
 
     def of(self, question: Request) -> RegisterBlock:
@@ -100,42 +102,28 @@ class Blocks:
         return self._known[question]
 
 
-class PassiveSource:
-    """See ``wire.source.Source``. Nothing that it has could send a byte."""
+class PairReader:
+    """An open port or connection that is read and never written: what is heard goes to ``on_event``, its end to
+    ``on_end``. Event loop only; nothing that it has could send a byte."""
 
     def __init__(
-        self, end: stream_link.ReadEnd, pairing: Pairing, spec: LineSpec, clock: Clock, facts: PassiveFacts
+        self,
+        end: stream_link.ReadEnd,
+        pairing: Pairing,
+        on_event: Callable[[Event], None],
+        on_end: Callable[[LineDown], None],
     ) -> None:
-        self._end, self._pairing, self._clock, self._facts = end, pairing, clock, facts
-        self._meters = {meter.address: (meter, Blocks(meter)) for meter in spec.meters}
-        self._heard: asyncio.Queue[Heard | Wrote | LineDown] = asyncio.Queue()
+        self._end, self._pairing, self._on_event, self._on_end = end, pairing, on_event, on_end
         self._loop = asyncio.get_running_loop()
-        self._drained, self._open = self._loop.time(), True
-        facts.since = facts.since if facts.since is not None else self._drained
+        self.looked, self.is_open = self._loop.time(), True
+        self._drained = self.looked
         self._loop.add_reader(end.fd, self._readable)
         self._looking = self._loop.call_later(LOOK_S, self._look)
 
-    async def hear(self) -> Heard | Wrote:
-        """The next exchange that holds points of a meter, or write; LineDown when the port is gone."""
-        found = await self._heard.get()
-        if isinstance(found, LineDown):
-            raise found
-        return found
-
-    def connected(self, unit: Unit) -> bool:
-        """The port is open."""
-        return self._open
-
-    def reply(self, unit: Unit, token: Token) -> None:
-        """Nothing: nobody waits for anything."""
-
-    def release(self, unit: Unit, token: Token) -> None:
-        """Nothing."""
-
     def close(self) -> None:
         """Release the port."""
-        if self._open:
-            self._open = False
+        if self.is_open:
+            self.is_open = False
             self._looking.cancel()
             self._loop.remove_reader(self._end.fd)
             self._end.close()
@@ -143,7 +131,7 @@ class PassiveSource:
     def _readable(self) -> None:
         """Take all that waits in the kernel."""
         size = 0
-        while self._open:
+        while self.is_open:
             now = self._loop.time()
             try:
                 data = self._end.read()
@@ -164,30 +152,66 @@ class PassiveSource:
     def _look(self) -> None:
         self._readable()
         self._tell(self._pairing.expire(self._loop.time()))
-        if self._open:
-            self._facts.seen = self._loop.time()
+        if self.is_open:
+            self.looked = self._loop.time()
             self._looking = self._loop.call_later(LOOK_S, self._look)
 
     def _gone(self, why: LineDown) -> None:
         self.close()
-        self._heard.put_nowait(why)
+        self._on_end(why)
 
     def _tell(self, events: list[Event]) -> None:
         for event in events:
-            if not isinstance(event, Exchange):
-                self._heard.put_nowait(Wrote(event.unit, event.function, event.address, self._clock.at_ms(event.at)))
-            elif event.question.unit in self._meters:
-                self._exchange(event)
+            self._on_event(event)
 
-    def _exchange(self, event: Exchange) -> None:
+
+class PassiveSource:
+    """See ``wire.source.Source``."""
+
+    def __init__(
+        self, end: stream_link.ReadEnd, pairing: Pairing, spec: LineSpec, clock: Clock, facts: PassiveFacts
+    ) -> None:
+        self._clock, self._facts = clock, facts
+        self._meters = {meter.address: (meter, Blocks(overheard_points(meter))) for meter in spec.meters}
+        self._heard: asyncio.Queue[Heard | Wrote | LineDown] = asyncio.Queue()
+        self._reader = PairReader(end, pairing, self._take, self._heard.put_nowait)
+        facts.since = facts.since if facts.since is not None else self._reader.looked
+        facts.looked = self._reader
+
+    async def hear(self) -> Heard | Wrote:
+        """The next exchange that holds points of a meter, or write; LineDown when the port is gone."""
+        found = await self._heard.get()
+        if isinstance(found, LineDown):
+            raise found
+        return found
+
+    def connected(self, unit: Unit) -> bool:
+        """The port is open."""
+        return self._reader.is_open
+
+    def reply(self, unit: Unit, token: Token) -> None:
+        """Nothing: nobody waits for anything."""
+
+    def release(self, unit: Unit, token: Token) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Release the port."""
+        self._reader.close()
+
+    def _take(self, event: Event) -> None:
+        if not isinstance(event, Exchange):
+            self._heard.put_nowait(Wrote(event.unit, event.function, event.address, self._clock.at_ms(event.at)))
+            return
+        if event.question.unit not in self._meters:
+            return
         meter, blocks = self._meters[event.question.unit]
         block = blocks.of(event.question)
         if not block.points:
             return
         self._facts.asked.setdefault(meter.name, set()).update(point.name for point in block.points)
-        raw = event.question.content(event.data) if event.refused is None else ()
         at_ms = self._clock.at_ms(event.ended)
-        self._heard.put_nowait(Heard(meter.address, block, raw, at_ms, refused=event.refused))
+        self._heard.put_nowait(Heard(meter.address, block, event.raw, at_ms, refused=event.refused))
 
 
 class PassiveKind:
@@ -205,16 +229,18 @@ class PassiveKind:
 
     def facts(self, spec: LineSpec) -> PassiveFacts:
         """Those of a line that is new."""
-        lives_s = {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
-        points = {meter.name: tuple(p.name for p in meter.points) for meter in spec.meters}
-        return PassiveFacts(KeyTable(max(lives_s.values()), lives_s), points)
+        lives_s = _lives_s(spec)
+        return PassiveFacts(KeyTable(max(lives_s.values()), lives_s), _points(spec))
 
     async def open(self, spec: LineSpec, clock: Clock, facts: PassiveFacts) -> PassiveSource:
         """Listen. Raises PortError, or LineDown. What was asked while nobody listened may still be answered, so behind
         the first opening nothing counts for an answer life."""
-        port = await _port(spec)
+        port = await open_to_read(spec)
         if facts.since is not None:
-            facts.table.used_by_others(asyncio.get_running_loop().time())
+            now, lives_s = asyncio.get_running_loop().time(), _lives_s(spec)
+            facts.table.used_by_others(now)
+            facts.table.configure(max(lives_s.values()), lives_s, now)
+            facts.points = _points(spec)  # the configuration may be another one
         timeouts_s = {meter.address: spec.timeout_of(meter) / 1000 for meter in spec.meters}
         longest_s = max(timeouts_s.values())
         unended_s = UNENDED_TCP_S if spec.port is None else UNENDED_SERIAL_S
@@ -222,7 +248,16 @@ class PassiveKind:
         return PassiveSource(stream_link.ReadEnd(port), pairing, spec, clock, facts)
 
 
-async def _port(spec: LineSpec) -> stream_link.Port:
+def _lives_s(spec: LineSpec) -> dict[Unit, float]:
+    return {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
+
+
+def _points(spec: LineSpec) -> dict[str, tuple[str, ...]]:
+    return {meter.name: tuple(p.name for p in meter.points) for meter in spec.meters}
+
+
+async def open_to_read(spec: LineSpec) -> stream_link.Port:
+    """The port or connection of a line. Raises PortError, or LineDown."""
     if spec.port is not None:  # looking for other holders may block for a while
         settings = spec.port, spec.baudrate, spec.parity, spec.stopbits
         return await asyncio.get_running_loop().run_in_executor(None, serial_port.open_to_read, *settings)

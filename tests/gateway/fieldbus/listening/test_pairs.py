@@ -16,7 +16,7 @@ from gateway.fieldbus.listening.pairs import Pairs
 from gateway.fieldbus.listening.sources import PASSIVE, source_kind
 from gateway.fieldbus.modbus.frames import Request, crc
 from gateway.fieldbus.modbus.passive import UNANSWERED
-from gateway.fieldbus.modbus.passive_source import Blocks
+from gateway.fieldbus.modbus.passive_source import Blocks, overheard_points
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard
@@ -32,7 +32,7 @@ class Heap:
 
     def __init__(self, *, identity: str = "", known: str | None = None) -> None:
         spec = meter("one", 1, identity=identity)
-        self.blocks = Blocks(spec)
+        self.blocks = Blocks(overheard_points(spec))
         self.pairs = Pairs(LineSpec("line", "modbus-rtu", (spec,), port="/dev/null", passive=True), spec, known)
         self.at_ms = 1_000
 

@@ -33,3 +33,17 @@ def test_a_line_without_faults_is_taken_whole(pattern: str) -> None:
     assert found["wrong"] == 0
     assert asked > 1_000
     assert found["taken"] >= asked - 1
+
+
+@pytest.mark.parametrize("order", [True, False], ids=["in order", "in any order"])
+@pytest.mark.parametrize("pattern", ["two blocks of three units", "one block of three units"])
+def test_where_answers_are_seldom_late_much_is_taken_and_nothing_wrong(pattern: str, order: bool) -> None:
+    wrong = taken = asked = wrong_naive = 0
+    for seed in range(4):
+        chunks, questions = overhear(PATTERNS[pattern], 60.0, seed, late=0.002, damaged=0.002, life_s=LIFE, order=order)
+        found = listen(chunks, LIFE, TIMEOUT)
+        wrong, taken, asked = wrong + found["wrong"], taken + found["taken"], asked + questions
+        wrong_naive += naive(chunks)["wrong"]
+    assert wrong_naive > 0
+    assert wrong == 0
+    assert taken > 0.1 * asked
