@@ -71,6 +71,9 @@ def listener_lines(listener: ListenerStatus) -> Iterator[str]:
         reasons = ", ".join(f"{n} {REASONS.get(reason, reason)}" for reason, n in sorted(listener.refused.items()))
         text += f", {refused} refused ({reasons}): see --refused"
     yield text
+    if listener.commands:
+        kinds = ", ".join(f"{count} of CN {command}" for command, count in sorted(listener.commands.items()))
+        yield f"{listener.line}: packets of known stations that no meter takes: {kinds}"
     for meter, names in listener.unnamed.items():
         yield f"meter {meter}: its profile does not name {', '.join(names)}"
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, product
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -19,12 +19,16 @@ from gateway.config.wire_texts import (
     Listen,
     Networks,
     SourceZone,
+    StationPassword,
     ip_and_port,
     meter_number,
     sent_bytes,
     station_number,
 )
 from gateway.messages.message import Message
+
+_READS = (1, 2, 3, 4, 17, 43)
+"""Functions of Modbus that are asked."""
 
 
 class Meter(Model):
@@ -33,7 +37,7 @@ class Meter(Model):
     address: int | str
     every: DurationMs = 10_000
     timeout: DurationMs | None = None
-    password: Annotated[str, Field(min_length=1, max_length=16)] | None = None
+    password: StationPassword | None = None
     clock_limit: DurationMs | None = None
     role: Literal["generation", "consumption", "emission", "auxiliary"] = "auxiliary"
     label: str = ""
@@ -133,6 +137,14 @@ class Bus(Model):
                 raise Unfit(other, key=f"meter {meter.name!r}, password")
         return self
 
+    @model_validator(mode="after")
+    def _texts(self) -> Self:
+        for key, texts in (("hello", self.hello), ("heartbeat", self.heartbeat)):
+            for text, meter in product(texts or (), self.meter):
+                if _begins_answer(meter.address, sent_bytes(text)):
+                    raise Unfit(Message("config-dtu-text-answer", text=text, meter=meter.name), key=key)
+        return self
+
 
 def _check_wire(bus: Bus) -> None:
     wires = TYPES[bus.type].wires
@@ -196,6 +208,14 @@ def _address(bus: Bus, meter: Meter) -> Message | None:
     if not low <= meter.address <= high:
         return Message("config-unit-address", address=meter.address, type=bus.type, low=low, high=high)
     return None
+
+
+def _begins_answer(address: int | str, text: bytes) -> bool:
+    """Whether a meter's answer could begin as a DTU's text does, which would then be skipped out of it."""
+    if isinstance(address, str):
+        begin = b"\x68" + bytes.fromhex(address)[::-1]
+        return begin.startswith(text) or text.startswith(begin)
+    return text[0] == address and (len(text) == 1 or text[1] & 0x7F in _READS)
 
 
 def check_listeners(buses: Sequence[Bus], pages: str | None) -> None:

@@ -35,6 +35,7 @@ TYPES: Final[Mapping[TypeName, BusType]] = {
 }
 
 _ON_RTU: Final = ("modbus-rtu", "modbus-rtu-over-tcp", "dlt645")
+_ON_DTU: Final = ("modbus-rtu-over-tcp", "dlt645")
 _ON_MODBUS: Final = ("modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp")
 _ON_ASKED: Final = (*_ON_MODBUS, "dlt645")
 """Types whose meters are asked; the others speak unasked."""
@@ -46,8 +47,8 @@ _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "shared": _ON_MODBUS,
     "passive": ("modbus-rtu", "modbus-rtu-over-tcp"),
     "echo": _ON_RTU,
-    "hello": _ON_ASKED,
-    "heartbeat": _ON_ASKED,
+    "hello": _ON_DTU,
+    "heartbeat": _ON_DTU,
     "timezone": ("hj212",),
     "password": ("hj212",),
     "clock_limit": ("hj212",),

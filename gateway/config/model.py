@@ -6,7 +6,6 @@ Every mistake becomes one ``ConfigError`` that names file and key as the user wr
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +18,13 @@ from gateway.config.bus import Bus, Meter, check_listeners
 from gateway.config.bus_types import TYPES
 from gateway.config.feed import FeedEntry
 from gateway.config.field_types import DurationMs, Model, Name, SizeBytes, Unfit, duration_text
+from gateway.config.fingerprint import fingerprint
 from gateway.config.ledger import Contract, LedgerEntry
 from gateway.config.place import Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
 from gateway.devices.profile_text import decoding_hash
 from gateway.messages.message import Message
-from ledger_client.formats import cbor
 
 
 class Gateway(Model):
@@ -170,7 +169,7 @@ class Config:
         }
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the deterministic CBOR of the effective configuration, profiles included.
+        """SHA-256 of the effective configuration, profiles included (fingerprint.py).
 
         Secrets are not in it: they stand in files of their own, of which it holds the names. Counted once, for it takes
         half a second for a hundred meters; then it is at hand.
@@ -179,17 +178,4 @@ class Config:
 
     @cached_property
     def _fingerprint(self) -> bytes:
-        document = self.document.model_dump(mode="json")
-        each = {id(profile): profile for profile in self.profiles.values()}  # most meters share one
-        plain = {key: _plain(dataclasses.asdict(profile)) for key, profile in each.items()}
-        profiles = {name: plain[id(profile)] for name, profile in self.profiles.items()}
-        return hashlib.sha256(cbor.encode({"document": _plain(document), "profiles": profiles})).digest()
-
-
-def _plain(value: Any) -> Any:
-    """Dataclass dictionaries with the types that the evidence encoding knows."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | bytes | bool) or value is None else str(value)
+        return fingerprint(self.path, self.document.model_dump(mode="json"), self.document.bus, self.profiles)

@@ -19,6 +19,7 @@ LONGEST_TEXT = 64
 _OFFSET = re.compile(r"([+-])(0\d|1[0-4]):([0-5]\d)")
 _DIGITS = re.compile(r"[0-9]*")
 _STATION = re.compile(r"[!-~]{1,24}")
+_WORD = re.compile(r"[!-~]{1,32}")
 _SEPARATORS = set(";,=&#")
 BROADCAST = "9" * 12
 """The DL/T 645 address that every meter of a line hears and none answers."""
@@ -117,6 +118,12 @@ def station_number(address: int | str) -> Message | None:
     return None
 
 
+def _password(text: str) -> str:
+    if not _WORD.fullmatch(text) or _SEPARATORS & set(text):
+        raise Unfit(Message("config-station-password-form"))
+    return text
+
+
 def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -127,3 +134,4 @@ DtuTexts = Annotated[
     tuple[Annotated[str, AfterValidator(_sent)], ...], BeforeValidator(_listed), Field(strict=False, min_length=1)
 ]
 SourceZone = Annotated[str, AfterValidator(_source_zone)]
+StationPassword = Annotated[str, AfterValidator(_password)]

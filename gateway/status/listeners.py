@@ -11,6 +11,7 @@ from typing import Any
 class ListenerStatus:
     """One line as the running gateway reports it: ``refused`` packets by reason, and ``unnamed`` factors of messages by
     meter, which no point of its profile stands for. ``counters``: packets that were taken, by what became of them.
+    ``commands``: those of known stations that no meter stands for, by CN.
 
     Of a line on which another master asks: ``exchanges`` by what became of them, and by meter the points that it
     never asks for (``never_asked``).
@@ -20,13 +21,14 @@ class ListenerStatus:
     counters: Mapping[str, int]
     refused: Mapping[str, int]
     unnamed: Mapping[str, Sequence[str]]
+    commands: Mapping[str, int]
     exchanges: Mapping[str, int]
     never_asked: Mapping[str, Sequence[str]]
 
     @classmethod
     def of(cls, line: str, facts: Mapping[str, Any]) -> ListenerStatus:
         """That of a line's facts in the order ``health``."""
-        keys = "counters", "refused", "unnamed", "exchanges", "never_asked"
+        keys = "counters", "refused", "unnamed", "commands", "exchanges", "never_asked"
         return cls(line, *(facts.get(key, {}) for key in keys))
 
     def as_json(self) -> dict[str, Any]:
@@ -36,6 +38,7 @@ class ListenerStatus:
             "counters": dict(self.counters),
             "refused": dict(self.refused),
             "unnamed": {meter: list(names) for meter, names in self.unnamed.items()},
+            "commands": dict(self.commands),
             "exchanges": dict(self.exchanges),
             "never_asked": {meter: list(names) for meter, names in self.never_asked.items()},
         }

@@ -43,10 +43,13 @@ def test_a_refused_packet_is_shown_with_its_figures_and_those_found() -> None:
 def test_the_status_counts_them_and_names_factors_without_a_point() -> None:
     told = facts()
     told.counters["heard"] = 7
+    for cn in ("3020", "2061", "2061"):
+        told.command(cn)
     told.name_factors("stack", {"a21003", "a05002"})
     assert list(listener_lines(ListenerStatus.of("plant", told.as_json()))) == [
         "plant: 7 packets with data taken, 3 refused "
         "(1 not understood, 1 length wrong, 1 station not configured): see --refused",
+        "plant: packets of known stations that no meter takes: 2 of CN 2061, 1 of CN 3020",
         "meter stack: its profile does not name a05002, a21003",
     ]
     assert list(listener_lines(ListenerStatus.of("plant", ListenerFacts().as_json()))) == [

@@ -155,6 +155,18 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (bus(HJ212, meter("m", STATION, more='password = "1"'), meter("n", STATION, more='password = "2"')),),
         ("bus 'b', meter 'n', password", "m has another password for the same station 010000A89"),
     ),
+    "a password that no packet can bear": (
+        (bus(HJ212, meter("m", STATION, more='password = "a;b"')),),
+        ("bus 'b', meter 'm', password", "1 to 32 characters without blanks and none of ; , = & #"),
+    ),
+    "a heartbeat that begins each answer": (
+        (bus('type = "dlt645"\nlisten = "127.0.0.1:5000"\nheartbeat = "hex:68"', meter(address=NUMBER)),),
+        ("bus 'b', heartbeat", "'hex:68' stands where an answer of m could begin"),
+    ),
+    "a heartbeat that begins as an answer of one meter": (
+        (bus(LISTENER + 'heartbeat = ["hex:01 58", "hex:01 83"]', meter(address="1")),),
+        ("bus 'b', heartbeat", "'hex:01 83' stands where an answer of m could begin"),
+    ),
     "a profile of another protocol": (
         (bus(DLT645, meter(address=NUMBER)),),
         ("bus 'b', meter 'm', profile", "eastron-sdm630 speaks modbus", "its type: modbus-rtu, modbus-tcp"),

@@ -1,0 +1,71 @@
+"""Fingerprint of a configuration: the SHA-256 of what is effective of it, in a form that an update keeps.
+
+What later versions have brought is in it only where a configuration uses it, and what a bus does not name is in it as
+it holds, so that the first start after an update announces no change where there is none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.config.bus import Bus
+from gateway.config.serial_settings import serial_settings
+from gateway.devices.points import Profile
+from ledger_client.formats import cbor
+
+_LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive")
+_LATER_OF_METER = ("password", "clock_limit")
+_LATER_OF_PROFILE = ("cn",)
+
+
+def fingerprint(
+    path: Path, document: Mapping[str, Any], buses: tuple[Bus, ...], profiles: Mapping[str, Profile]
+) -> bytes:
+    """SHA-256 of the deterministic CBOR of a configuration, profiles included.
+
+    Args:
+        path: of the configuration.
+        document: what it says, as plain data.
+        buses: those of it.
+        profiles: by meter.
+    """
+    found = {**document, "bus": [_bus(path, *pair, profiles) for pair in zip(document["bus"], buses, strict=True)]}
+    each = {id(profile): profile for profile in profiles.values()}  # most meters share one
+    plain = {key: _plain(_profile(profile)) for key, profile in each.items()}
+    by_meter = {name: plain[id(profile)] for name, profile in profiles.items()}
+    return hashlib.sha256(cbor.encode({"document": _plain(found), "profiles": by_meter})).digest()
+
+
+def _bus(path: Path, said: Mapping[str, Any], bus: Bus, profiles: Mapping[str, Profile]) -> dict[str, Any]:
+    effective = dataclasses.asdict(serial_settings(path, bus, profiles))
+    meters = [_without_unused(meter, _LATER_OF_METER) for meter in said["meter"]]
+    return {**_without_unused(said, _LATER_OF_BUS), **effective, "meter": meters}
+
+
+def _profile(profile: Profile) -> dict[str, Any]:
+    facts = _without_unused(dataclasses.asdict(profile), _LATER_OF_PROFILE)
+    return {**facts, "points": [_point(point) for point in facts["points"]]}
+
+
+def _point(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A point whose place are registers has those among its own facts."""
+    place = facts["at"] if "fc" in facts["at"] else {"at": facts["at"]}
+    own = {key: fact for key, fact in facts.items() if key != "at"}
+    return {**own, **place, "parts": [(_point(part), offset) for part, offset in facts["parts"]]}
+
+
+def _without_unused(facts: Mapping[str, Any], later: tuple[str, ...]) -> dict[str, Any]:
+    return {key: fact for key, fact in facts.items() if key not in later or fact}
+
+
+def _plain(value: Any) -> Any:
+    """Dataclass dictionaries with the types that the evidence encoding knows."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | bytes | bool) or value is None else str(value)
