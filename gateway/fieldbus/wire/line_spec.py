@@ -89,6 +89,11 @@ class LineSpec:
         return self.port or f"{self.host}:{self.tcp_port or 502}"
 
     @property
+    def only_read(self) -> bool:
+        """Nothing is ever sent on it."""
+        return self.passive or self.type == "p1"
+
+    @property
     def far(self) -> bool:
         """Questions and answers may take long, over radio or GPRS, as to a DTU that dials in."""
         return self.tunnel or self.listen is not None
