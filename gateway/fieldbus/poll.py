@@ -92,6 +92,7 @@ class PollAttempt:
                 plan = await self.meter.plan(self.ask)
                 if not self.meter.proven or self.meter.proof_due:
                     await self._prove(plan)
+                    generation = self.link.generation
             except _Waits as waits:
                 return await self._pause(waits.until)
             except Ended as ended:
