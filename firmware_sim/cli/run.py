@@ -120,7 +120,11 @@ class Simulator:
             tap = self._tap(table)
             return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes, tap=tap)
         closes = table.closes_behind_answer
-        return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit, closes_behind_answer=closes)
+        security = table.security(Path(self.scenario.source).parent)
+        unknown = table.unknown_unit
+        return TcpBus(
+            units, table.host, table.port, unknown_unit=unknown, closes_behind_answer=closes, security=security
+        )
 
     def came_back(self) -> dict[str, int]:
         """By the path of each tap, and of each P1 port: the bytes that somebody sent into it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, model_validator
@@ -21,6 +22,7 @@ from firmware_sim.scenario.p1_schema import P1Table
 from firmware_sim.wire.dialing_bus import Dial
 from firmware_sim.wire.line_noise import Disturbance, Dlt645SecondMaster, Noise, SecondMaster
 from firmware_sim.wire.rtu_wire import Line
+from firmware_sim.wire.tls_roles import Security
 from gateway.devices.profile import Profile
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -250,7 +252,8 @@ class RtuTcpTable(_SerialTable):
 
 
 class TcpTable(_Table):
-    """``[[bus]]`` with type = "modbus-tcp"; port 0 takes a free one."""
+    """``[[bus]]`` with type = "modbus-tcp"; port 0 takes a free one. ``tls``: with certificates, as Modbus/TCP Security
+    has them."""
 
     type: Literal["modbus-tcp"]
     name: Name
@@ -258,7 +261,26 @@ class TcpTable(_Table):
     port: Annotated[int, Field(ge=0, le=65535)]
     unknown_unit: Literal["silent", "exception"] = "silent"
     closes_behind_answer: bool = False
+    tls: bool = False
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    roles: list[str] = []
     meter: Annotated[list[MeterTable], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _tls_whole(self) -> TcpTable:
+        named = [file is not None for file in (self.ca, self.cert, self.key)]
+        if not (all(named) if self.tls else not any(named) and not self.roles):
+            raise ValueError("tls, ca, cert and key go together, and roles with them")
+        return self
+
+    def security(self, base: Path) -> Security | None:
+        """The files of TLS, relative to ``base``, and the roles that may read; None without TLS."""
+        if not self.tls:
+            return None
+        ca, cert, key = (base / str(file) for file in (self.ca, self.cert, self.key))
+        return Security(ca, cert, key, tuple(self.roles))
 
     def codes(self) -> dict[str, str | int]:
         """There is no line to tell of."""

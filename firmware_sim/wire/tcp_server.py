@@ -1,16 +1,18 @@
-"""Modbus TCP server on plain sockets; handles pipelined, split and malformed requests as a device does."""
+"""Modbus TCP server, with TLS or without; handles pipelined, split and malformed requests as a device does."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Outcome
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.tls_roles import Security
 
-GATEWAY_TARGET_FAILED = 0x0B  # Modbus application protocol v1.1b3, clause 7
+ILLEGAL_FUNCTION, GATEWAY_TARGET_FAILED = 0x01, 0x0B  # Modbus application protocol v1.1b3, clause 7
 
 
 class TcpBus:
@@ -22,20 +24,30 @@ class TcpBus:
         port: 0 takes a free one; the attribute is the real one once it is open.
         unknown_unit: what a request to another unit gets: ``silent`` or ``exception``.
         closes_behind_answer: each connection ends behind its first answer.
+        security: it speaks TLS, and refuses clients of other roles.
     """
 
     def __init__(
-        self, units: Units, host: str, port: int, *, unknown_unit: str = "silent", closes_behind_answer: bool = False
+        self,
+        units: Units,
+        host: str,
+        port: int,
+        *,
+        unknown_unit: str = "silent",
+        closes_behind_answer: bool = False,
+        security: Security | None = None,
     ) -> None:
         self.units, self.host, self.port = units, host, port
         self.answers_unknown, self.closes_behind_answer = unknown_unit == "exception", closes_behind_answer
+        self.security = security
         self.connections: set[_Connection] = set()
 
     async def open(self) -> None:
-        """Start to serve. Raises ``WireError`` when the address is taken."""
+        """Start to serve. Raises ``WireError`` when the address is taken, or a file of TLS cannot be used."""
+        tls = None if self.security is None else self.security.context()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: _Connection(self), self.host, self.port
+                lambda: _Connection(self), self.host, self.port, ssl=tls
             )
         except OSError as error:
             reason = error.strerror or error
@@ -62,6 +74,10 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._loop = asyncio.get_running_loop()
+        self._admitted = True
+        if self._bus.security is not None:
+            tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+            self._admitted = self._bus.security.admits(tls.getpeercert(binary_form=True))
         self._bus.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -86,6 +102,10 @@ class _Connection(asyncio.Protocol):
                 self._request(head.transaction, head.unit, pdu)
 
     def _request(self, transaction: int, unit: int, pdu: bytes) -> None:
+        if not self._admitted:
+            self._transport.write(frames.tcp(transaction, unit, frames.exception(pdu[0], ILLEGAL_FUNCTION)))
+            self._answered()
+            return
         if unit not in self._units:
             if self._bus.answers_unknown:
                 refusal = frames.exception(pdu[0], GATEWAY_TARGET_FAILED)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from gateway.clock import Clock
 from gateway.errors import NotYet
+from gateway.fieldbus.listening.listened_meter import ListenedMeter
 from gateway.fieldbus.listening.pairs import Pairs
 from gateway.fieldbus.listening.sources import source_kind
-from gateway.fieldbus.specs import BlockAnswer, Poll
+from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.source import Wrote
 from gateway.messages.message import Message
@@ -31,7 +32,8 @@ async def hear_by_hand(spec: LineSpec, meter: str, clock: Clock, within_s: float
     kind = source_kind(spec)
     assert kind is not None
     facts, meters = kind.facts(spec), kind.meters(spec)
-    pairs = Pairs(spec, next(m for m in spec.meters if m.name == meter)) if kind.gathers else None
+    wanted = next(m for m in spec.meters if m.name == meter)
+    pairs = Pairs(spec, wanted) if kind.gathers else None
     source = await kind.open(spec, clock, facts)
     try:
         async with asyncio.timeout(within_s):
@@ -44,8 +46,7 @@ async def hear_by_hand(spec: LineSpec, meter: str, clock: Clock, within_s: float
                 if meters.get(kind.place(heard)) != meter:
                     continue
                 if pairs is None:
-                    answer = BlockAnswer(heard.block, heard.raw, heard.completed_ms)
-                    return Poll(meter, heard.completed_ms, (answer,))
+                    return ListenedMeter(wanted).poll(heard, heard.completed_ms)
                 pairs.take(heard)
                 if pairs.holds_all and (whole := pairs.poll(heard.completed_ms)) is not None:
                     return whole

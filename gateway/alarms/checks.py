@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.config.bus import Bus
 from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
 from gateway.config.feed import FeedEntry
 from gateway.config.ledger import LedgerEntry
@@ -146,7 +147,8 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
     document = config.document
-    sections: list[tuple[str, LedgerEntry | FeedEntry | Web]] = [
+    sections: list[tuple[str, Bus | LedgerEntry | FeedEntry | Web]] = [
+        *((f"bus {bus.name}", bus) for bus in document.bus),
         *((f"ledger {entry.name}", entry) for entry in document.ledger),
         *((f"feed {entry.name}", entry) for entry in document.feed),
     ]

@@ -44,6 +44,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     from gateway.acquisition import line_use, message_by_hand
     from gateway.acquisition.poller import Poller
     from gateway.clock import Clock
+    from gateway.fieldbus.line import DIAL_S
     from gateway.fieldbus.open_line import check_port
 
     config = load_config(config_path)
@@ -55,6 +56,8 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
         click.echo(f"{meter}: waiting up to {within_s:g} s for {what}", err=True)
         poll = asyncio.run(message_by_hand.hear_by_hand(spec, meter, clock, within_s))
     else:
+        if spec.listen is not None:
+            click.echo(f"{meter}: waiting up to {DIAL_S:g} s for its DTU to connect", err=True)
         (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
     if not poll.answers:
         why = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)

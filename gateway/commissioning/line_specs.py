@@ -14,6 +14,7 @@ from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.wire.line_spec import CLOCK_LIMIT_MS, LineSpec, MeterSpec
 from gateway.messages.message import Message
 from gateway.night import Night
+from ledger_client.transport.access import Access, AccessError
 
 CHINA = timezone(timedelta(hours=8))
 """The only zone of the country that HJ 212 is a standard of."""
@@ -41,6 +42,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
     )
     _addresses_known(config, bus)
     serial = serial_settings(config.path, bus, config.profiles)
+    access = bus_access(config, bus)
     return LineSpec(
         name=bus.name,
         type=bus.type,
@@ -48,6 +50,9 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         port=str(config.path.parent / str(bus.port)) if bus.serial else None,
         host=bus.host,
         tcp_port=bus.tcp_port,
+        ca=access.ca,
+        cert=access.cert,
+        key=access.key,
         listen=bus.listens_on,
         networks=tuple(map(network, bus.from_ or LOOPBACK)) if bus.listen else (),
         hello=bus.hello_bytes,
@@ -66,6 +71,14 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         rs485_before_ms=bus.rs485_before or 0,
         rs485_after_ms=bus.rs485_after or 0,
     )
+
+
+def bus_access(config: Config, bus: Bus) -> Access:
+    """The files with which a bus is entered. Raises ConfigError: a systemd credential that there is not."""
+    try:
+        return bus.access(config.path.parent)
+    except AccessError as error:
+        raise ConfigError(config.path, f"bus {bus.name!r}, {error.key}", error.what) from None
 
 
 def _addresses_known(config: Config, bus: Bus) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.anchoring.ledger_drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
 from gateway.commissioning import line_plan
 from gateway.commissioning.line_plan import LinePlan
 from gateway.commissioning.line_specs import line_specs
+from gateway.commissioning.tls_files import check_tls_files, expired, role_missing
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
 from gateway.config.model import Config
@@ -51,7 +53,8 @@ def prepare(
         ports_in_use: serial ports that this process has open.
         running: the pid of the running gateway, whose open ports are not in the way; a gateway gives its own for the
             addresses at which it listens.
-        may_be_missing: an adapter that is not plugged in is logged only; its line opens when it appears.
+        may_be_missing: an adapter that is not plugged in is logged only; its line opens when it appears. So is a bus's
+            certificate that has expired.
         all_listed: every key must be in the trust file; without it an alarm reports a missing one.
 
     Raises:
@@ -68,6 +71,11 @@ def prepare(
     check_accounts(config)
     check_feeds(config.path, config.document.feed)
     exposure.check(config)
+    check_tls_files(config)
+    for ended in expired(config, int(time.time())):
+        if not may_be_missing:
+            raise ended
+        log.error("%s", ended)
     specs = line_specs(config)
     for spec in specs:
         if spec.port in ports_in_use or holds(running, spec):
@@ -78,4 +86,9 @@ def prepare(
             if not may_be_missing:
                 raise
             log.error("%s: %s", spec.name, error)
-    return Ready(config, keys, trust, specs, line_plan.line_plans(specs))
+    return Ready(config, keys, trust, specs, [_plan(spec) for spec in specs])
+
+
+def _plan(spec: LineSpec) -> LinePlan:
+    plan, role = line_plan.line_plan(spec), role_missing(spec)
+    return plan if role is None else replace(plan, warnings=(*plan.warnings, role))

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations, product
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gateway.config.access_files import file_paths
 from gateway.config.bus_types import NOT_PASSIVE, TYPES, TypeName, Wire, not_of_type, not_of_wire
 from gateway.config.field_types import DurationMs, Host, Model, Name, TransformerRatio, Unfit
 from gateway.config.place import DailyHours
@@ -27,7 +29,9 @@ from gateway.config.wire_texts import (
     station_number,
 )
 from gateway.messages.message import Message
+from ledger_client.transport.access import Access
 
+_TLS_FILES = ("ca", "cert", "key")
 _READS = (1, 2, 3, 4, 17, 43)
 """Functions of Modbus that are asked."""
 
@@ -79,6 +83,10 @@ class Bus(Model):
     tunnel: bool = False
     shared: bool = False
     passive: bool = False
+    tls: bool = False
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
     echo: Literal["auto", "on", "off"] = "auto"
     rs485: bool = False
     rs485_before: DurationMs | None = None
@@ -101,12 +109,21 @@ class Bus(Model):
         """The port that is connected to; None where there is none."""
         if self.wire != "host":
             return None
-        return self.port if isinstance(self.port, int) else TYPES[self.type].tcp_port
+        kind = TYPES[self.type]
+        if isinstance(self.port, int):
+            return self.port
+        return (kind.tls_port if self.tls else None) or kind.tcp_port
 
     @property
     def listens_on(self) -> tuple[str, int] | None:
         """IP address and port on which devices connect."""
         return ip_and_port(self.listen) if self.listen is not None else None
+
+    def access(self, base: Path | None = None) -> Access:
+        """How to get in with TLS; file names relative to ``base``, or as written. Raises AccessError (a systemd
+        credential)."""
+        paths = file_paths(self, _TLS_FILES, base)
+        return Access(ca=paths["ca"], cert=paths["cert"], key=paths["key"])
 
     @property
     def hello_bytes(self) -> tuple[bytes, ...]:
@@ -117,6 +134,7 @@ class Bus(Model):
     def _one_wire(self) -> Self:
         _check_wire(self)
         _check_keys(self)
+        _check_tls(self)
         if self.wire == "listen" and self.from_ is None and not _loopback(self):
             raise Unfit(Message("config-listen-from"), key="from")
         if not self.rs485 and (self.rs485_before or self.rs485_after):
@@ -193,6 +211,15 @@ def _check_keys(bus: Bus) -> None:
     for meter in bus.meter:
         for key, types in not_of_type(bus.type, meter.model_fields_set):
             raise Unfit(Message("config-other-types", type=bus.type, types=types), key=f"meter {meter.name!r}, {key}")
+
+
+def _check_tls(bus: Bus) -> None:
+    for key in _TLS_FILES:
+        named = getattr(bus, key) is not None
+        if bus.tls and not named:
+            raise Unfit(Message("config-tls-needs", keys=_TLS_FILES), key=key)
+        if named and not bus.tls:
+            raise Unfit(Message("config-tls-off"), key=key)
 
 
 def _loopback(bus: Bus) -> bool:

@@ -13,8 +13,9 @@ Wire = Literal["port", "host", "listen"]
 
 @dataclass(frozen=True, slots=True)
 class BusType:
-    """One type: its ``wires``, the protocols of its ``profiles``, the number of its TCP port if that is not given, and
-    its serial settings (baudrate, parity, stopbits) where neither the bus nor a profile says any."""
+    """One type: its ``wires``, the protocols of its ``profiles``, the number of its TCP port if that is not given (with
+    TLS: ``tls_port``), and its serial settings (baudrate, parity, stopbits) where neither the bus nor a profile says
+    any."""
 
     wires: tuple[Wire, ...]
     profiles: tuple[str, ...]
@@ -22,13 +23,14 @@ class BusType:
     serial: tuple[int, str, int] = (9600, "N", 1)
     series: bool = False
     """Its meters send unasked, and every message is a record."""
+    tls_port: int | None = None
 
 
 _MODBUS = ("modbus", "sunspec")
 
 TYPES: Final[Mapping[TypeName, BusType]] = {
     "modbus-rtu": BusType(("port",), _MODBUS),
-    "modbus-tcp": BusType(("host",), _MODBUS, tcp_port=502),
+    "modbus-tcp": BusType(("host",), _MODBUS, tcp_port=502, tls_port=802),
     "modbus-rtu-over-tcp": BusType(("host", "listen"), _MODBUS, tcp_port=502),
     "dlt645": BusType(("port", "host", "listen"), ("dlt645",), serial=(2400, "E", 1)),
     "hj212": BusType(("listen",), ("hj212",), series=True),
@@ -47,6 +49,7 @@ _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "tunnel": _ON_ASKED,
     "shared": _ON_MODBUS,
     "passive": ("modbus-rtu", "modbus-rtu-over-tcp"),
+    **dict.fromkeys(("tls", "ca", "cert", "key"), ("modbus-tcp",)),
     "echo": _ON_RTU,
     "hello": _ON_DTU,
     "heartbeat": _ON_DTU,

@@ -6,6 +6,7 @@ Sentences of findings stand in gateway/messages/en.toml and zh.toml.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from gateway.config.device_keys import load_site_trust
 from gateway.config.model import Config
 from gateway.errors import GatewayError
+from gateway.fieldbus.wire.errors import connection_error
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.storage.database import Database
@@ -129,10 +131,15 @@ def error_message(error: GatewayError | LedgerClientError) -> messages.Message:
     return said
 
 
-def connect(host: str, port: int) -> messages.Said | None:
-    """Why no connection is accepted there; None if one is. Takes at most CONNECT_S seconds."""
+def connect(host: str, port: int, tls: ssl.SSLContext | None = None) -> messages.Said | None:
+    """Why no connection is accepted there, or no TLS handshake made; None if one is. Takes at most CONNECT_S seconds,
+    and as much again for each step of a handshake."""
     try:
-        socket.create_connection((host, port), timeout=CONNECT_S).close()
+        with socket.create_connection((host, port), timeout=CONNECT_S) as sock:
+            if tls is not None:
+                tls.wrap_socket(sock, server_hostname=host.rstrip(".")).close()
+    except ssl.SSLError as error:
+        return connection_error(error)
     except OSError as error:
         return os_error(error)
     return None

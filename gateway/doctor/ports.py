@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gateway.commissioning import line_specs
 from gateway.doctor.check import CheckContext, Finding, at_once, connect, error_message
 from gateway.errors import GatewayError
-from gateway.fieldbus.open_line import check_port, holds
+from gateway.fieldbus.open_line import check_port, holds, tls_context
 from gateway.fieldbus.wire import serial_port
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
@@ -66,6 +66,10 @@ def _host(case: CheckContext, name: str, spec: LineSpec) -> Finding:
     host, port = str(spec.host), int(spec.tcp_port or 0)
     if case.pid is not None:
         return Finding(name, "ok", Message("host-left-to-gateway", host=host, port=port))
-    if why := connect(host, port):
+    try:
+        tls = tls_context(spec)
+    except GatewayError as error:
+        return Finding(name, "bad", error_message(error))
+    if why := connect(host, port, tls):
         return Finding(name, "bad", Message("host-unreachable", host=host, port=port, why=why))
     return Finding(name, "ok", Message("host-reachable", host=host, port=port))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from functools import partial
 
 from serial.rs485 import RS485Settings
@@ -13,7 +14,7 @@ from gateway.fieldbus.modbus.tcp_link import TcpLink
 from gateway.fieldbus.wire import serial_port, stream_link
 from gateway.fieldbus.wire.acceptor import Dialed
 from gateway.fieldbus.wire.connections import Endpoint
-from gateway.fieldbus.wire.errors import NotARead, not_connected
+from gateway.fieldbus.wire.errors import NotARead, PortError, not_connected
 from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Link, Witness
@@ -21,6 +22,7 @@ from gateway.fieldbus.wire.listener import listening_socket
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.messages.message import Message
 from gateway.process import tcp_table
+from ledger_client.transport.access import Access, AccessError
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -38,7 +40,7 @@ async def connect(spec: LineSpec, endpoint: Endpoint, witness: Witness, *, wait_
         wait_s: how long to wait for a device to connect, on a line that listens.
 
     Raises:
-        PortError: the serial port cannot be opened, or the address not be listened on.
+        PortError: the serial port cannot be opened, the address not be listened on, or a file of TLS not be used.
         NotARead: the line is only listened to.
         LineDown: the network connection cannot be opened, or no device has connected.
     """
@@ -49,7 +51,8 @@ async def connect(spec: LineSpec, endpoint: Endpoint, witness: Witness, *, wait_
     if framing is None:
         delay_ms = max(meter.profile.connect_delay_ms for meter in spec.meters)
         host, tcp_port = str(spec.host), spec.tcp_port or 502
-        tcp = TcpLink(host, tcp_port, table, witness, delay_ms / 1000, connections=connections)
+        tls = tls_context(spec)
+        tcp = TcpLink(host, tcp_port, table, witness, delay_ms / 1000, connections=connections, tls=tls)
         await tcp.connect()
         return tcp
     if spec.port is not None:
@@ -62,6 +65,16 @@ async def connect(spec: LineSpec, endpoint: Endpoint, witness: Witness, *, wait_
         link.close()
         raise
     return link
+
+
+def tls_context(spec: LineSpec) -> ssl.SSLContext | None:
+    """What a line with TLS is opened with, from its files as they are now; None without. Raises PortError."""
+    if not spec.tls:
+        return None
+    try:
+        return Access(ca=spec.ca, cert=spec.cert, key=spec.key).tls_context()
+    except AccessError as error:
+        raise PortError(spec.where, Message("line-tls-file", key=error.key, error=error.what)) from None
 
 
 async def _over_tcp(

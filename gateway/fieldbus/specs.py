@@ -24,7 +24,7 @@ class Alarm:
     ``meter`` is None where the line as a whole is meant. ``said`` says what, where, and the way out. Codes:
     ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged
     frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not),
-    ``wrong-answer`` (a meter answers with another function or length than it was asked for).
+    ``wrong-answer`` (a meter answers with another function, length or identifier than it was asked for).
     """
 
     line: str

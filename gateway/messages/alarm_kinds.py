@@ -170,7 +170,7 @@ _ALL = (
          "more than 1 % of the last thousand frames were damaged; values are uncertain",
          _INSTALLER, 0, 60 * S, "wait"),
     Kind(AlarmCode.WRONG_ANSWER, "error",
-         "answers with a valid checksum, but of another function or length than requested; their values are not used",
+         "answers with a valid checksum, but of another function, length or data identifier; their values are not used",
          _INSTALLER, 0, 0, "wait"),
     Kind(AlarmCode.INTERVAL, "warning",
          "five messages in a row of a meter that sends unasked came more than a quarter sooner or later than `every`",

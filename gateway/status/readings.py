@@ -68,7 +68,7 @@ class ReadingValue:
             "time": self.time_ms + self.value.offset_ms,
             "meter": self.meter,
             "name": self.value.name,
-            "value": value if isinstance(value, int | float | str) or value is None else str(value),
+            "value": value if isinstance(value, int | float | str) or value is None else number_text(value),
             "unit": self.value.unit,
             "quality": {
                 "verdict": self.verdict,

@@ -169,6 +169,8 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
         ("[[bus]]", "[plant.stack]\nstops = [[9, 5]]\n[[bus]]", "plant.stack", "ends after it begins"),
         ("[[bus]]", "[plant.battery]\nefficiency = 0\n[[bus]]", "plant.battery.efficiency", "greater than or equal"),
         ("[[bus]]", "[plant.battery]\nkwh = -1\n[[bus]]", "plant.battery.kwh", "greater than or equal to 0"),
+        ("port = 0", "port = 0\ntls = true", "bus[1]", "tls, ca, cert and key go together"),
+        ("port = 0", 'port = 0\nroles = ["a"]', "bus[1]", "and roles with them"),
         ("[[bus]]", "[[bus]", "", "not valid TOML"),
         ("[[bus]]", "a = " + "[" * 20_000 + "\n[[bus]]", "", "not valid TOML: tables or arrays are nested"),
         ("port = 0", "port = " + "9" * 6_000, "", "not valid TOML: a whole number has thousands of digits"),
@@ -225,6 +227,8 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
         message = refused(sim("run", path, "--dir", tmp_path, "--port", f"inverter={port}"))
     assert f"127.0.0.1:{port}" in message
     assert not (tmp_path / "rs485-1").is_symlink()  # the bus that was open already is closed again
+    tls = edited(tmp_path, "port = 0", 'port = 0\ntls = true\nca = "ca"\ncert = "cert"\nkey = "key"')
+    assert "name PEM files that exist" in refused(sim("run", tls, "--dir", tmp_path))
     usage = sim("run", path, "--port", "inverter")
     assert usage.exit_code == 2
     assert "is not BUS=PORT" in usage.output

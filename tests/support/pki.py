@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+ROLE = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")
 _DAY = datetime.timedelta(days=1)
 
 
@@ -39,12 +40,19 @@ class Authority:
         self.ca = folder / f"{name}.pem"
         self.ca.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, *, address: str = "127.0.0.1", host: str = "localhost", days: int = 30) -> Pair:
-        """A certificate for a server at ``address`` and ``host``, or for a client; ``days`` below 0: it has expired."""
+    def issue(
+        self, name: str, *, address: str = "127.0.0.1", host: str = "localhost", days: int = 30, role: str = ""
+    ) -> Pair:
+        """A certificate for a server at ``address`` and ``host``, or for a client; ``days`` below 0: it has expired.
+        ``role``: of a client of Modbus/TCP Security."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName(host)])
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key.public_key(), days, [(names, False)])
+        extensions: list[tuple[x509.ExtensionType, bool]] = [(names, False)]
+        if role:
+            value = b"\x0c" + bytes([len(role.encode())]) + role.encode()
+            extensions.append((x509.UnrecognizedExtension(ROLE, value), False))
+        certificate = self._sign(subject, key.public_key(), days, extensions)
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.cert.write_bytes(certificate.public_bytes(Encoding.PEM))
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

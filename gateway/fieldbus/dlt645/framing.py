@@ -84,7 +84,7 @@ class Dlt645Framing:
         needs, since its other frames are never asked for."""
         reply = parse(frame)
         if reply.control == MORE_FOLLOWS and not _suffices(question, reply.value):
-            said = Message("answer-more-follows", di=reply.di or "")
+            said = Message("answer-more-follows")
             return Refused(MORE, said, Quality.COMM_FAIL, lasting=True, of_place=True)
         if reply.control != REFUSED:
             return reply.value

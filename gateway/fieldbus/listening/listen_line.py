@@ -241,6 +241,7 @@ class ListenLine:
         try:
             while True:
                 self._take(await source.hear())
+                await asyncio.sleep(0)  # hundreds of loggers send at once what they kept through an outage
         except LineDown as error:
             return error
 

@@ -8,6 +8,7 @@ connection is put off instead of being set and cancelled.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -15,14 +16,17 @@ from typing import cast
 from gateway.fieldbus.modbus.frames import Request, permit
 from gateway.fieldbus.modbus.mbap import HEAD, Transactions
 from gateway.fieldbus.wire.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.wire.errors import LineDown, broken, not_connected
+from gateway.fieldbus.wire.errors import LineDown, broken, connection_error, not_connected
 from gateway.fieldbus.wire.keys import KeyTable, Question, Unit
 from gateway.fieldbus.wire.link import Manners, Outcome, Witness, no_key
 from gateway.fieldbus.wire.reopen import reopened
+from gateway.fieldbus.wire.stream_link import connected
 from gateway.messages.message import Message
-from gateway.messages.system_errors import os_error
+from ledger_client.messages import Said
 
 CONNECT_S = 3.0
+HANDSHAKE_S = 10.0
+"""A small device needs seconds for the arithmetic of a TLS handshake."""
 BUFFER = 2048
 """Bytes read at once; a packet has 260 at most."""
 
@@ -37,6 +41,7 @@ class TcpLink:
         witness: called with bytes that are no expected answer.
         delay_s: wait after connecting before the first request.
         connections: what earlier links showed of the endpoint.
+        tls: context of Modbus/TCP Security; the device's certificate must bear ``host``.
     """
 
     def __init__(
@@ -48,8 +53,9 @@ class TcpLink:
         delay_s: float = 0.0,
         *,
         connections: Connections | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._host, self._tcp_port, self._delay_s = host, tcp_port, delay_s
+        self._host, self._tcp_port, self._delay_s, self._tls = host, tcp_port, delay_s, tls
         self._loop = asyncio.get_running_loop()
         self._connections = connections or Connections()
         self._transactions = Transactions(table, witness, self._connections)
@@ -104,10 +110,7 @@ class TcpLink:
     async def _open(self, *, same_device: bool) -> None:
         begun = self._loop.time()
         try:
-            async with asyncio.timeout(CONNECT_S):
-                _, self._connection = await self._loop.create_connection(
-                    lambda: _Connection(self._loop, self._transactions, self._connections), self._host, self._tcp_port
-                )
+            self._connection = await self._connected()
         except OSError as error:
             raise not_connected(error) from None
         self._transactions.opened()
@@ -118,6 +121,20 @@ class TcpLink:
         except BaseException:
             self._drop()
             raise
+
+    async def _connected(self) -> _Connection:
+        """A new connection, with TLS behind its handshake. OSError, or LineDown where there is no handshake."""
+        made, host = partial(_Connection, self._loop, self._transactions, self._connections), self._host
+        if self._tls is None:
+            async with asyncio.timeout(CONNECT_S):
+                return (await self._loop.create_connection(made, host, self._tcp_port))[1]
+        sock = await connected(host, self._tcp_port, CONNECT_S)
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                name = host.rstrip(".")
+                return (await self._loop.create_connection(made, sock=sock, ssl=self._tls, server_hostname=name))[1]
+        except (ConnectionError, TimeoutError) as error:
+            raise LineDown(Message("device-no-tls")) from error
 
     def _finish(self, request: Request, manners: Manners) -> Outcome:
         now, transactions = self._loop.time(), self._transactions
@@ -130,12 +147,16 @@ class TcpLink:
         return outcome
 
     def _demand_hung_up(self, why: Exception | None) -> None:
-        """LineDown, unless the connection ended as it does behind a whole answer."""
+        """LineDown, unless the connection ended as it does behind a whole answer. A device refuses a certificate behind
+        the handshake: by ending the connection, with a word of TLS that may be lost."""
         midst = self._transactions.stale
         if midst or not self._connections.behind_answer:
+            said: Said = Message("device-closed-midway") if midst else Message("device-closed-unanswered")
             if isinstance(why, OSError):
-                raise broken(os_error(why), why)
-            raise broken(Message("device-closed-midway") if midst else Message("device-closed-unanswered"), why)
+                said = connection_error(why)
+            if self._tls is not None and not self._connections.has_answered:
+                said = Message("device-tls-ended", error=said)
+            raise broken(said, why)
 
     async def _usable(self) -> _Connection:
         """The connection as it is, or another one in its place: at once where the device closed it behind an answer."""
@@ -173,14 +194,14 @@ class _Connection(asyncio.BufferedProtocol):
         self._news: asyncio.Future[None] | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.lost = self._dropped = False
+        self.lost = self._dropped = self._over = False
         self.why: Exception | None = None
         """What it broke of; None: it was closed."""
 
     @property
     def closing(self) -> bool:
         """It is gone, or about to be."""
-        return self._transport is None or self._transport.is_closing()
+        return self._transport is None or self._over or self._transport.is_closing()
 
     def send(self, packet: bytes) -> None:
         """Write a packet, if it is a read; nothing else leaves."""
@@ -233,6 +254,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._tell()
 
     def _ended(self, *, orderly: bool) -> None:
+        self._over = True
         if not self._dropped:
             self._connections.ended(self._loop.time(), orderly=orderly, met=not self._transactions.decided)
 

@@ -55,6 +55,11 @@ class Dialed:
         self._present, self._next = self._next, None
         return self._present
 
+    @property
+    def given(self) -> bool:
+        """The connection that counts is open here."""
+        return self._next is not None or (self._present is not None and self._present.fileno() >= 0)
+
     def take(self, connection: socket.socket) -> None:
         """A connection of this line has come: earlier ones count no more."""
         if self._next is not None:
@@ -164,7 +169,12 @@ class _Listener:
         self._give(connection, host, line)
 
     def _give(self, connection: socket.socket, host: str, line: Dialed) -> None:
-        log.info("%s: %s has connected to %s", line.name, host, line.where, extra={"line": line.name})
+        said = (
+            "%s: %s has connected to %s, in place of the connection before"
+            if line.given
+            else "%s: %s has connected to %s"
+        )
+        log.info(said, line.name, host, line.where, extra={"line": line.name})
         line.take(connection)
 
     def _refuse(self, connection: socket.socket, host: str, why: str) -> None:

@@ -80,6 +80,11 @@ class Connections:
                 self._learn(now - self._answered_at, met)
 
     @property
+    def has_answered(self) -> bool:
+        """A whole answer came over the last one."""
+        return self._answers > 0
+
+    @property
     def behind_answer(self) -> bool:
         """It ended, and did so behind a whole answer: closed, or broken at once."""
         if self._ended_at is None or not self._answers:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import ssl
 
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -65,12 +66,23 @@ def not_connected(error: OSError) -> LineDown:
     """Why a connection could not be made."""
     if isinstance(error, TimeoutError):
         return Unreachable(Message("device-no-connection"))
+    if isinstance(error, ssl.SSLError):
+        return broken(connection_error(error), error)
     code = error.errno or 0
     said = os_error(OSError(code, os.strerror(code)) if code > 0 else error)  # asyncio only says that a call failed
     return broken(said, error)
 
 
+def connection_error(error: OSError) -> Said:
+    """What ended a connection: the system's word, or that of TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Message("device-certificate", error=error.verify_message.rstrip("."))
+    if isinstance(error, ssl.SSLError):
+        return Message("device-tls", error=(error.reason or "TLS").lower().replace("_", " "))
+    return os_error(error)
+
+
 def broken(said: Said, error: BaseException | None) -> LineDown:
     """A connection that failed or broke off. ``error``: that of the system, which shows if the other end is gone."""
-    gone = isinstance(error, OSError) and error.errno in NO_OTHER_END
+    gone = isinstance(error, OSError) and error.errno in NO_OTHER_END and not isinstance(error, ssl.SSLError)
     return Unreachable(said) if gone else LineDown(said)

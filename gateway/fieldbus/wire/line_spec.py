@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
 from gateway.devices.points import Point, Profile, Ratio
 from gateway.fieldbus.wire.keys import Unit
@@ -49,6 +50,9 @@ class LineSpec:
     line; a block then counts only with two reads of two shapes and the same witness (an identity point) in both.
     ``passive``: another master asks, and the line is only listened to.
 
+    ``ca``, ``cert``, ``key``: PEM files, of a line with TLS: who signs the device's certificate, and what this gateway
+    shows of itself.
+
     ``listen``: IP address and port on which a device or its DTU connects, out of one of the ``networks``. Lines of one
     ``listen`` share it; a connection is the line's whose ``hello`` its first bytes are. ``hello`` and ``heartbeat`` are
     texts of the DTU, no part of any frame. ``timezone``: of times in the messages.
@@ -63,6 +67,9 @@ class LineSpec:
     stopbits: int = 1
     host: str | None = None
     tcp_port: int | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
     listen: tuple[str, int] | None = None
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     hello: tuple[bytes, ...] = ()
@@ -92,6 +99,11 @@ class LineSpec:
     def only_read(self) -> bool:
         """Nothing is ever sent on it."""
         return self.passive or self.type == "p1"
+
+    @property
+    def tls(self) -> bool:
+        """The connection is encrypted, and both ends show certificates (Modbus/TCP Security)."""
+        return self.ca is not None
 
     @property
     def far(self) -> bool:

@@ -64,6 +64,12 @@ class ReadEnd:
 
 async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35_s: float) -> Port:
     """A raw connection to a device server. OSError or TimeoutError when there is none."""
+    sock = await connected(host, tcp_port, timeout_s)
+    return Port(sock.fileno(), sock.close, char_s, t35_s, paced=False)
+
+
+async def connected(host: str, tcp_port: int, timeout_s: float) -> socket.socket:
+    """A socket that is connected to a device or its server. OSError or TimeoutError when there is none."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
         found = await loop.getaddrinfo(host, tcp_port, type=socket.SOCK_STREAM)
@@ -79,7 +85,7 @@ async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35
                 if place == len(found) or not isinstance(error, OSError) or isinstance(error, TimeoutError):
                     raise
             else:
-                return Port(sock.fileno(), sock.close, char_s, t35_s, paced=False)
+                return sock
     raise socket.gaierror(socket.EAI_NODATA, f"{host} has no address")
 
 

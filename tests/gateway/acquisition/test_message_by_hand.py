@@ -16,6 +16,7 @@ from gateway.errors import NotYet
 from gateway.fieldbus.hj212.packets import frame
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
+from ledger_client.formats.senml import Quality
 from tests.support.processes import free_port
 from tests.support.pushed_profiles import write_profiles
 
@@ -43,8 +44,10 @@ def line(tmp_path: Path) -> LineSpec:
     return spec
 
 
-def packet(mn: str = "A1", cn: str = "2011") -> bytes:
-    cp = "DataTime=20270115160000;a19001-Rtd=6.25,a19001-Flag=N;a01012-Rtd=120.5,a01012-Flag=N"
+OXYGEN = "DataTime=20270115160000;a19001-Rtd=6.25,a19001-Flag=N"
+
+
+def packet(mn: str = "A1", cn: str = "2011", cp: str = f"{OXYGEN};a01012-Rtd=120.5,a01012-Flag=N") -> bytes:
     return frame(f"QN=20270115160001000;ST=31;CN={cn};PW=123456;MN={mn};Flag=5;CP=&&{cp}&&".encode())
 
 
@@ -78,6 +81,14 @@ def test_a_message_is_shown_and_nothing_is_answered(line: LineSpec) -> None:
     assert str(answer.block.label()) == "CN 2011"
     assert answer.block.shown(answer.raw) == {"o2": "6.25 N", "temperature": "120.5 N"}
     assert answered == b""
+    assert poll.label_ms is not None, "it is not called cached"
+
+
+def test_what_a_message_does_not_hold_is_not_found_as_in_a_record(line: LineSpec) -> None:
+    poll, _ = heard(line, 20, packet(cp=OXYGEN))
+    (answer,), (failure,) = poll.answers, poll.failures
+    assert [point.name for point in answer.block.points] == ["o2"]
+    assert ([point.name for point in failure.block.points], failure.flag) == (["temperature"], Quality.NOT_FOUND)
 
 
 def test_what_was_refused_meanwhile_is_told(line: LineSpec) -> None:

@@ -66,6 +66,18 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (bus(P1, meter(address='"0-0"')),),
         ("bus 'b', meter 'm', profile", "not spoken on a p1 bus"),
     ),
+    "TLS without its files": (
+        (bus('type = "modbus-tcp"\nhost = "h"\ntls = true\nca = "ca.pem"'),),
+        ("bus 'b', cert", "is missing", "a PEM file"),
+    ),
+    "files of TLS without it": (
+        (bus('type = "modbus-tcp"\nhost = "h"\nca = "ca.pem"'),),
+        ("bus 'b', ca", "without tls = true", "or remove it"),
+    ),
+    "TLS over a converter": (
+        (bus('type = "modbus-rtu-over-tcp"\nhost = "h"\ntls = true'),),
+        ("bus 'b', tls", "modbus-rtu-over-tcp", "modbus-tcp"),
+    ),
     "passive with a time-out": (
         (bus(SERIAL + 'passive = true\ntimeout = "1s"'),),
         ("bus 'b', timeout", "only listened to", "remove it, or remove passive"),

@@ -260,6 +260,6 @@ def test_a_meter_that_answers_what_it_was_not_asked_is_named_and_is_not_silent()
         ("comms-lost", "a", True), ("wrong-answer", "a", True), ("comms-lost", "a", False),
         ("line-down", None, True), ("wrong-answer", "b", True),
     ]  # fmt: skip
-    assert "a answers with another function or length than requested" in line.told[1].text
+    assert "a answers with another function, length or data identifier than requested" in line.told[1].text
     line.alarms.wrong_answers("a", "")
     assert line.codes[-1] == ("wrong-answer", "a", False)

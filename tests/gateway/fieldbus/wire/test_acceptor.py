@@ -92,7 +92,9 @@ def test_a_device_that_dials_in_is_polled_and_its_dtu_s_texts_are_no_frames() ->
     asyncio.run(work())
 
 
-def test_the_newest_connection_counts_and_the_one_before_it_is_shut_down() -> None:
+def test_the_newest_connection_counts_and_the_one_before_it_is_shut_down(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
     async def work() -> None:
         spec = dialed(port := free_port())
         async with running(spec) as (_, polls), dtu(port, filled(1)) as old:
@@ -105,6 +107,8 @@ def test_the_newest_connection_counts_and_the_one_before_it_is_shut_down() -> No
                     await old
 
     asyncio.run(work())
+    told = [record.message for record in caplog.records if "has connected to" in record.message]
+    assert [", in place of the connection before" in text for text in told] == [False, True]
 
 
 def test_another_device_that_takes_the_line_over_right_behind_an_answer_gives_no_value() -> None:
