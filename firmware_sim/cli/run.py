@@ -18,6 +18,8 @@ from firmware_sim.meters.dlt645_pdu import means
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import Mismatch
+from firmware_sim.p1.meter import P1Meter
+from firmware_sim.p1.pusher import P1Bus
 from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
@@ -27,8 +29,6 @@ from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.dialing_bus import DialingBus
 from firmware_sim.wire.hj212_logger import Logger, LoggerBus
-from firmware_sim.wire.p1_meter import P1Meter
-from firmware_sim.wire.p1_pusher import P1Bus
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
 from firmware_sim.wire.rtu_wire import dlt645

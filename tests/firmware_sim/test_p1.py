@@ -9,9 +9,9 @@ import pytest
 
 from firmware_sim.cli.run import Simulator
 from firmware_sim.errors import ScenarioError
+from firmware_sim.p1.meter import checksum
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
-from firmware_sim.wire.p1_meter import checksum
 
 BUS = '[[bus]]\ntype = "p1"\nname = "p1"\nport = {port}\nevery_ms = 20\n'
 GRID = '[[bus.meter]]\nname = "grid"\naddress = "0-0"\n'

@@ -363,9 +363,10 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         ".": set(),
         "plant": set(),
         "meters": {"plant"},
-        "wire": {"plant", "meters"},
-        "scenario": {"plant", "meters", "wire"},
-        "cli": {"plant", "meters", "wire", "scenario"},
+        "wire": {"meters"},
+        "p1": {"plant", "wire"},
+        "scenario": {"plant", "meters", "wire", "p1"},
+        "cli": {"plant", "meters", "wire", "p1", "scenario"},
     },
 }
 """Package → room → the rooms of the package that it may import, besides the ground. A room is a folder."""

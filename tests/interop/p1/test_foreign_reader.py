@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from firmware_sim.p1.meter import P1Meter, P1Spec, PassedOn
 from firmware_sim.plant.model import Plant, PlantSpec
-from firmware_sim.wire.p1_meter import P1Meter, P1Spec, PassedOn
 from gateway.devices.blocks import contents
 from gateway.devices.decode_text import MessageBlock
 from gateway.devices.profile import load_profile
