@@ -12,6 +12,7 @@ from itertools import count
 
 from benchmarks.parts.parser_streams import Codec, Take
 from firmware_sim.meters import dlt645_pdu, pdu
+from firmware_sim.p1.meter import checksum
 from firmware_sim.wire.hj212_packets import Packet, crc
 from gateway.fieldbus.dlt645.frames import Request as Dlt645Request
 from gateway.fieldbus.dlt645.framing import DLT645
@@ -22,6 +23,8 @@ from gateway.fieldbus.hj212.splitter import LONGEST, Splitter, Whole
 from gateway.fieldbus.hj212.times import label_ms
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.obis import splitter as p1
+from gateway.fieldbus.obis.p1_source import judged
 from gateway.fieldbus.wire.framing import Framing
 from gateway.fieldbus.wire.guard import Guard
 from gateway.fieldbus.wire.keys import KeyTable, Question
@@ -83,6 +86,40 @@ def _heard(splitter: Splitter) -> list[str]:
     raise AssertionError("a stream of bytes has no end of packets")
 
 
+def _p1(pieces: Sequence[bytes]) -> None:
+    splitter = p1.Splitter()
+    for piece in pieces:
+        splitter.feed(piece)
+        _told(splitter)
+    splitter.give_up()
+    right = _telegram(_TELEGRAMS[0])
+    splitter.feed(right)
+    assert right[: right.rindex(b"!") + 1] in _told(splitter), "a right telegram after a silence is not taken"
+
+
+def _told(splitter: p1.Splitter) -> list[bytes]:
+    """The telegrams that are whole now; each is read as far as a source reads it."""
+    found: list[bytes] = []
+    for _ in range(2 * p1.LONGEST):
+        if (telegram := splitter.take()) is None:
+            return found
+        if isinstance(telegram, p1.Whole) and not isinstance(read := judged(telegram), p1.Damaged):
+            for channel in read.channels:
+                read.label_ms(channel)
+            found.append(telegram.text)
+    raise AssertionError("a stream of bytes has no end of telegrams")
+
+
+def _telegram(body: bytes) -> bytes:
+    text = b"/SIM5\r\n\r\n" + body + b"\r\n!"
+    return text + b"%04X\r\n" % checksum(text)
+
+
+_TELEGRAMS = (
+    b"1-3:0.2.8(50)\r\n0-0:1.0.0(170102192002W)\r\n1-0:1.8.1(000004.426*kWh)",
+    b"0-1:24.2.1(170102161005W)(00000.107*m3)",
+    b"0-1:24.3.0(161107190000)(00)(60)(1)(0-1:24.2.1)(m3)\r\n(00001.001)",
+)
 _TIME = "DataTime=20261127123000"
 _ASKED = Request(1, 3, 0, 2)
 _SEGMENTS = tuple(
@@ -136,5 +173,6 @@ CODECS: dict[str, Codec] = {
         b"\x68\x16\xfe\0\xff\x91\x11\xd1\x33",
     ),
     "hj212": Codec(_hj212, _SEGMENTS, _packet, b"#0123456789\r\nCP=&;,QNMF"),
+    "p1": Codec(_p1, _TELEGRAMS, _telegram, b"/!()*-:.\r\nSW0123456789"),
 }
 """By type of bus."""

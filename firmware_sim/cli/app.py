@@ -27,7 +27,7 @@ FILE = click.Path(path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Simulated meters on real wires: Modbus and DL/T 645 on pseudo-terminals and over TCP, HJ 212 loggers."""
+    """Simulated meters on real wires: Modbus, DL/T 645 and P1 on pseudo-terminals and over TCP, HJ 212 loggers."""
 
 
 @main.command()
@@ -92,7 +92,7 @@ def _port(text: str) -> tuple[str, str]:
 @main.command()
 def profiles() -> None:
     """List the profiles, and how much of each can be simulated."""
-    names = [name for name in catalog() if load_profile(name).protocol != "hj212"]
+    names = [name for name in catalog() if load_profile(name).protocol not in ("hj212", "obis")]
     width = max(map(len, names), default=0)
     for name in names:
         profile = load_profile(name)

@@ -18,9 +18,12 @@ from firmware_sim.meters.dlt645_pdu import means
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import Mismatch
+from firmware_sim.p1.meter import P1Meter
+from firmware_sim.p1.pusher import P1Bus
 from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
+from firmware_sim.scenario.p1_schema import P1Table
 from firmware_sim.scenario.schema import AsciiTable, BusTable, Dlt645Table, RtuTable, RtuTcpTable
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
@@ -33,7 +36,7 @@ from firmware_sim.wire.rtu_wire import dlt645
 from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.tcp_server import TcpBus
 
-Bus = RtuBus | RtuTcpBus | TcpBus | DialingBus | LoggerBus
+Bus = RtuBus | RtuTcpBus | TcpBus | DialingBus | LoggerBus | P1Bus
 
 
 class Simulator:
@@ -78,7 +81,9 @@ class Simulator:
         """Where the buses can be reached, as the ready file tells it."""
         lines: dict[str, dict[str, Any]] = {}
         for table, bus in self._buses:
-            if isinstance(bus, RtuBus):
+            if isinstance(bus, P1Bus) and bus.tap is not None:
+                lines[table.name] = {"type": table.type, "port": str(bus.tap.path)}
+            elif isinstance(bus, RtuBus):
                 lines[table.name] = {"type": table.type, "port": str(bus.path)}
             elif isinstance(bus, DialingBus):
                 lines[table.name] = {"type": table.type, "dials": f"{bus.host}:{bus.port}"}
@@ -91,6 +96,8 @@ class Simulator:
     def _bus(self, number: int, table: BusTable) -> Bus:
         if isinstance(table, Hj212Table):
             return self._loggers(table)
+        if isinstance(table, P1Table):
+            return self._p1(table)
         if isinstance(table, Dlt645Table):
             return self._dlt645(table)
         devices: dict[int | str, Device] = {}
@@ -123,8 +130,9 @@ class Simulator:
         )
 
     def came_back(self) -> dict[str, int]:
-        """By the path of each tap: the bytes that somebody sent into it."""
-        taps = [bus.tap for _, bus in self._buses if isinstance(bus, RtuBus | RtuTcpBus) and bus.tap is not None]
+        """By the path of each tap, and of each P1 port: the bytes that somebody sent into it."""
+        tapped = [bus for _, bus in self._buses if isinstance(bus, RtuBus | RtuTcpBus | P1Bus)]
+        taps = [bus.tap for bus in tapped if bus.tap is not None]
         return {str(tap.path): tap.returned for tap in taps}
 
     def _ascii(self, units: Units, table: AsciiTable) -> Bus:
@@ -166,6 +174,20 @@ class Simulator:
             return DialingBus(units, line, table.dialled(), others, spoken)
         closes = table.closes_behind_answer
         return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes, frames=spoken)
+
+    def _p1(self, table: P1Table) -> P1Bus:
+        path = self._folder.absolute() / table.port if isinstance(table.port, str) else None
+        return P1Bus(
+            table.name,
+            P1Meter(table.spec(), self._plant, self._clock.unix_at),
+            table.every_ms,
+            self._clock,
+            self._log,
+            path=path,
+            host=table.host,
+            port=0 if isinstance(table.port, str) else table.port,
+            seven_bits=table.seven_bits,
+        )
 
     def _loggers(self, table: Hj212Table) -> LoggerBus:
         there, tz = (table.host, table.port), zone(table.timezone)

@@ -167,6 +167,8 @@ IMPOSSIBLE: Mapping[str, tuple[str, str]] = {
 
 def misfit(kind: str, bus_type: str) -> tuple[str, str] | None:
     """Why a fault cannot be on a bus of this type, with the fix; None where it can."""
+    if bus_type == "p1":
+        return "a P1 port has no faults", "remove it, or end the simulator for an outage"
     if bus_type == "hj212":
         return IMPOSSIBLE.get(kind)
     if kind in LOGGER_KINDS and kind not in KINDS:

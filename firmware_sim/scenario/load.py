@@ -17,6 +17,7 @@ from firmware_sim.meters.device import Armed, Choice
 from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
 from firmware_sim.plant.model import PlantSpec
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
+from firmware_sim.scenario.p1_schema import P1MeterTable
 from firmware_sim.scenario.schema import BusTable, ChoiceTable, Dlt645MeterTable, FaultTable, FileTable, MeterTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
@@ -72,7 +73,7 @@ def _overridden(table: dict[str, Any], path: Path, seed: int | None, ports: Mapp
     return table
 
 
-_MeterTable = MeterTable | Dlt645MeterTable | StationTable
+_MeterTable = MeterTable | Dlt645MeterTable | StationTable | P1MeterTable
 
 
 class _Check:
@@ -104,7 +105,9 @@ class _Check:
                 raise self.refuse(
                     f"{where}.address", f"{meter.address} is not a unit address of a serial line", "use 1 to 247"
                 )
-        asked = [(where, bus, meter) for where, bus, meter in meters if not isinstance(meter, StationTable)]
+        asked = [
+            (where, bus, meter) for where, bus, meter in meters if not isinstance(meter, StationTable | P1MeterTable)
+        ]
         profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in asked}
         for where, bus, meter in asked:
             spoken = "dlt645" if profiles[meter.name].protocol == "dlt645" else "modbus"
@@ -177,8 +180,8 @@ ALL_KINDS = {**KINDS, **LOGGER_KINDS}
 KNOWN = [*ALL_KINDS, ONE_OF]
 SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-ascii"), ("modbus-rtu-over-tcp", "modbus-tcp", "hj212")
 TAGS = (
-    "modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "modbus-ascii", "dlt645", "hj212", "noise", "second-master",
-    "str", "int",
+    "modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "modbus-ascii", "dlt645", "hj212", "p1", "noise",
+    "second-master", "str", "int",
 )  # fmt: skip
 """What pydantic adds to the path of a table that is told from others by its type or kind."""
 

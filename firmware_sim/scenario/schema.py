@@ -18,6 +18,7 @@ from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.model import PlantSpec
 from firmware_sim.plant.stack import StackSpec
 from firmware_sim.scenario.hj212_schema import Hj212Table
+from firmware_sim.scenario.p1_schema import P1Table
 from firmware_sim.wire.dialing_bus import Dial
 from firmware_sim.wire.line_noise import Disturbance, Dlt645SecondMaster, Noise, SecondMaster
 from firmware_sim.wire.rtu_wire import Line
@@ -352,7 +353,7 @@ def bytes_of(text: str) -> bytes:
     return bytes.fromhex(rest) if head == "hex" and colon else text.encode()
 
 
-BusTable = RtuTable | RtuTcpTable | AsciiTable | TcpTable | Dlt645Table | Hj212Table
+BusTable = RtuTable | RtuTcpTable | AsciiTable | TcpTable | Dlt645Table | Hj212Table | P1Table
 
 
 class ChoiceTable(_Table):

@@ -27,7 +27,7 @@ from gateway.messages.message import Message
 from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
 
-_STANDS = {"dlt645": "bytes", "hj212": "text"}
+_STANDS = {"dlt645": "bytes", "hj212": "text", "obis": "text"}
 """What stands in an answer or a message, by protocol; elsewhere registers."""
 
 

@@ -164,10 +164,19 @@ def _listened(spec: LineSpec, kind: SourceKind) -> LinePlan:
         ),
         reads=tuple(PlannedRead(m.name, len(m.points), (str(sent[m.name]),), 0, 1, 0.0) for m in spec.meters),
         share=None,
-        problems=(),
+        problems=tuple(problem for meter in spec.meters if (problem := _too_often(spec, meter))),
         warnings=tuple(_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid),
         notes=(Message("plan-passive"),) if spec.passive else (),
     )
+
+
+def _too_often(spec: LineSpec, meter: MeterSpec) -> Problem | None:
+    """A poll is the first message of its period: one must be sure to come in each."""
+    least_ms = 2 * (meter.profile.interval_ms or 0)
+    if meter.period_ms >= least_ms:
+        return None
+    said = Message("plan-interval", profile=meter.profile.name, least_s=_seconds(least_ms))
+    return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", said)
 
 
 def _sent(place: Place) -> Message:

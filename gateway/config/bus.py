@@ -24,6 +24,7 @@ from gateway.config.wire_texts import (
     StationPassword,
     ip_and_port,
     meter_number,
+    p1_channel,
     sent_bytes,
     station_number,
 )
@@ -184,7 +185,9 @@ def _needed(type_: str, wires: tuple[Wire, ...]) -> Message:
     if wires == ("listen",):
         return Message("config-needs-listen", type=type_)
     if "port" in wires:
-        return Message("config-needs-any-wire", type=type_)
+        if "listen" in wires:
+            return Message("config-needs-any-wire", type=type_)
+        return Message("config-needs-port-or-host", type=type_)
     return Message("config-needs-host-or-listen", type=type_)
 
 
@@ -230,6 +233,8 @@ def _address(bus: Bus, meter: Meter) -> Message | None:
         return meter_number(meter.address)
     if bus.type == "hj212":
         return station_number(meter.address)
+    if bus.type == "p1":
+        return p1_channel(meter.address)
     low, high = (0, 255) if bus.type == "modbus-tcp" else (1, 247)
     if isinstance(meter.address, str):
         return Message("config-unit-number", address=meter.address, type=bus.type, low=low, high=high)

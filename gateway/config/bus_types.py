@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-TypeName = Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp", "modbus-ascii", "dlt645", "hj212"]
+TypeName = Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp", "modbus-ascii", "dlt645", "hj212", "p1"]
 Wire = Literal["port", "host", "listen"]
 """A serial port, an address that is connected to, or one on which devices connect."""
 
@@ -40,6 +40,7 @@ TYPES: Final[Mapping[TypeName, BusType]] = {
     ),
     "dlt645": BusType(("port", "host", "listen"), ("dlt645",), serial=(2400, "E", 1)),
     "hj212": BusType(("listen",), ("hj212",), series=True),
+    "p1": BusType(("port", "host"), ("obis",), serial=(115200, "N", 1)),
 }
 
 _ON_RTU: Final = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-ascii", "dlt645")
@@ -61,7 +62,7 @@ _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "heartbeat": _ON_DTU,
     "timezone": ("hj212",),
     "password": ("hj212",),
-    "clock_limit": ("hj212",),
+    "clock_limit": ("hj212", "p1"),
 }
 _OF_WIRE: Final[Mapping[str, Wire]] = {
     **dict.fromkeys(("baudrate", "parity", "stopbits", "databits", "rs485", "rs485_before", "rs485_after"), "port"),

@@ -85,6 +85,11 @@ def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str,
         protocol = profile.protocol
         said = Message("config-profile-protocol", profile=profile.name, protocol=protocol, type=bus.type, types=types)
         yield "profile", said
+    elif bus.type == "p1":
+        passed_on = meter.address != "0-0"
+        if strays := [p.at.where for p in profile.points if ("-n:" in p.at.where) != passed_on]:
+            address, code = str(meter.address), strays[0]
+            yield "profile", Message("config-p1-profile", profile=profile.name, address=address, code=code)
     for factor in sorted(profile.factors):
         if getattr(meter, factor) is None:
             yield factor, Message("config-ratio-missing", profile=profile.name, factor=factor)

@@ -118,6 +118,13 @@ def station_number(address: int | str) -> Message | None:
     return None
 
 
+def p1_channel(address: int | str) -> Message | None:
+    """What is wrong with the address of a meter on a P1 port; None for ``"0-0"``, or ``"0-1"`` to ``"0-9"``."""
+    if isinstance(address, int) or not re.fullmatch("0-[0-9]", address):
+        return Message("config-p1-channel", address=str(address))
+    return None
+
+
 def _password(text: str) -> str:
     if not _WORD.fullmatch(text) or _SEPARATORS & set(text):
         raise Unfit(Message("config-station-password-form"))

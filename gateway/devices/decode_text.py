@@ -3,6 +3,9 @@
 An HJ 212 value bears a flag of its own (``a21026-Flag=N``); it becomes quality bits, and one that is missing or unknown
 makes its value bad, never good. Packets of 2005 need not bear flags: where such a packet has none at all, nothing is
 known of its values, and they are uncertain. Source: HJ 212-2017, table 8 (flags).
+
+A P1 value bears its unit (``001581.123*kWh``): one of another unit is none. Those of a telegram without a check value
+are uncertain.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from gateway.devices.blocks import Content, Raw, number
-from gateway.devices.places import Factor
+from gateway.devices.places import Factor, Obis
 from gateway.devices.points import UNRECORDED, Point, Ratio
 from gateway.devices.scaling import Scales, Scaling
 from gateway.messages.message import Message
@@ -28,7 +31,11 @@ SOURCE_FLAGS: dict[str, Quality] = {
 no communication between instrument and logger."""
 PACKET_FLAG = "Flag"
 """Place of the packet's own Flag, whose bits 2 to 7 are the edition of the standard (0 or no Flag: 2005)."""
+UNCHECKED = "unchecked"
+"""Place that a message has whose bytes no check value vouches for."""
 _NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d{1,18})?")
+_BARE = ("count", "/")
+"""Units that no message writes."""
 _MOST_DIGITS = 18
 """Of the mantissa: 64 bits hold them."""
 
@@ -73,7 +80,9 @@ class TextDecoder:
 
     def split(self, raw: Mapping[str, str]) -> tuple[tuple[str | None, ...], tuple[int, ...]]:
         """The text of each point, None where the message has none, and the source's quality bits for each."""
-        texts = tuple(raw.get(point.at.where) for point in self.points)
+        texts = tuple(_said(point, raw) for point in self.points)
+        if UNCHECKED in raw:
+            return texts, (int(Quality.IMPLAUSIBLE),) * len(texts)
         silent = not _flags_demanded(raw)
         return texts, tuple(0 if place is None else _quality(raw.get(place), silent) for place in self._flags)
 
@@ -94,6 +103,16 @@ class TextDecoder:
     def flags(self, split: tuple[tuple[str | None, ...], tuple[int, ...]]) -> Sequence[int]:
         """The source's own quality bits of each point."""
         return split[1] if any(split[1]) else ()
+
+
+def _said(point: Point, raw: Mapping[str, str]) -> str | None:
+    """What stands at a point's place, without its unit; None: nothing, or it has another unit than the profile says."""
+    text = raw.get(point.at.where)
+    if text is None or not isinstance(point.at, Obis):
+        return text
+    said, _, unit = text.partition("*")
+    wanted = (point.wire_unit or point.unit or "") if point.kind in ("gauge", "counter") else ""
+    return said if unit == ("" if wanted in _BARE else wanted) else None
 
 
 def _value(kind: str, scaling: Scaling, text: str | None) -> Content:

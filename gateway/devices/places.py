@@ -214,9 +214,12 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Obis:
-    """A value of a P1 or SML message by its OBIS code (IEC 62056-61), such as ``1-0:1.8.0``."""
+    """A value of a P1 message by its OBIS code (IEC 62056-61), such as ``1-0:1.8.1``; of a meter that another passes on
+    with ``n`` for its channel, such as ``0-n:24.2.1``. ``group``: which of the values in brackets behind the code, from
+    1; 0: the last, or only one."""
 
     code: str
+    group: int = 0
 
     type: ClassVar[str] = "text"
     form: ClassVar[Form] = "real"
@@ -228,7 +231,7 @@ class Obis:
     @property
     def where(self) -> str:
         """Its name in a message."""
-        return self.code
+        return f"{self.code}/{self.group}" if self.group else self.code
 
     def last_place(self, value: Number) -> float:
         """What its last digit is worth."""

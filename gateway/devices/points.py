@@ -20,7 +20,7 @@ KINDS = ("gauge", "counter", "status", "text", "scale", "part")
 UNRECORDED = ("scale", "part")
 """Kinds of points that have no value of their own in a record."""
 FACTORS = ("ct", "pt")
-PROTOCOLS = ("modbus", "sunspec", "dlt645", "hj212")
+PROTOCOLS = ("modbus", "sunspec", "dlt645", "hj212", "obis")
 """What a device speaks; it says which keys the points of its profile have."""
 FIRST, SECOND = ".first", ".second"
 """Ends of the names under which a record keeps the look at a counter that was not booked, when it was read twice."""
@@ -239,6 +239,8 @@ class Profile:
     identity_object: int | None = None
     freshness: str | None = None
     concentrator: bool = False
+    interval_ms: int | None = None
+    """How often a device that sends by itself does so, at the longest."""
     stale_after_ms: int = 60_000
     frozen_after_ms: int = 300_000
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.devices.places import REGISTERS, SUM, Factor, Identifier, Registers
+from gateway.devices.places import REGISTERS, SUM, Factor, Identifier, Obis, Registers
 from gateway.devices.points import UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
 from gateway.devices.profile_keys import (
     DEMANDED,
@@ -57,6 +57,9 @@ __all__ = [
 
 PLACE = frozenset(f.name for f in fields(Registers))
 """Keys of a point that say where it stands."""
+_PLACES: dict[str, type[Identifier] | type[Factor] | type[Obis]] = {
+    "dlt645": Identifier, "hj212": Factor, "obis": Obis,
+}  # fmt: skip
 CATALOG = Path(__file__).parent / "catalog"
 
 
@@ -198,6 +201,8 @@ class _Reader:
             raise self.refuse(strays[0], Message("profile-key-of-registers", protocol=self.protocol))
         if ("cn" in table) != (self.protocol == "hj212"):
             raise self.refuse("cn", Message("profile-command-hj212"))
+        if ("interval_ms" in table) != (self.protocol == "obis"):
+            raise self.refuse("interval_ms", Message("profile-interval-obis"))
 
     def spans(self, rows: Any) -> tuple[Span, ...]:
         if not isinstance(rows, list):
@@ -242,7 +247,7 @@ class _Reader:
     def elsewhere(self, name: str, values: dict[str, Any], own: Mapping[str, Any], common: _Common) -> Point:
         """A point that stands in no registers."""
         place = {key: values.pop(key) for key in PLACES[self.protocol] if key in values}
-        at = Identifier(**place) if self.protocol == "dlt645" else Factor(**place)
+        at = _PLACES[self.protocol](**place)
         form = "text" if isinstance(at, Factor) and not at.suffix else at.form
         kind = {"text": "text", "flags": "status"}.get(form, common.defaults.get("kind", "gauge"))
         values["kind"] = own.get("kind", kind)

@@ -198,11 +198,15 @@ PLACES: dict[str, dict[str, Check]] = {
         "code": matching(r"[0-9A-Za-z]{1,12}", Message("profile-factor-code")),
         "suffix": matching(r"[0-9A-Za-z]{0,12}", Message("profile-factor-code")),
     },
+    "obis": {
+        "code": matching(r"\d{1,3}-(\d{1,3}|n):\d{1,3}\.\d{1,3}\.\d{1,3}", Message("profile-obis-code")),
+        "group": integer(0, 9),
+    },
 }
 """Keys that say where a point stands, by protocol; those of registers are in ``POINT``."""
 DEMANDED = {
     "modbus": ("fc", "address", "type"), "sunspec": ("fc", "address", "type", "model"), "dlt645": ("di", "format"),
-    "hj212": ("code",),
+    "hj212": ("code",), "obis": ("code",),
 }  # fmt: skip
 """Keys that each point must have, itself or by default."""
 OF_REGISTERS = (
@@ -244,6 +248,7 @@ PROFILE: dict[str, Check] = {
     "answer_life_ms": integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
     "sleeps_below": _text,
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
+    "interval_ms": integer(1, 86_400_000),
     "stale_after_ms": integer(1, 604_800_000), "frozen_after_ms": integer(1, 86_400_000),
 }  # fmt: skip
 SECOND_FORMAT = ("sleeps_below", "latency_ms")

@@ -14,7 +14,7 @@ from gateway.devices.points import Point, Profile, SignalLine, Span
 from gateway.devices.profile_keys import OF_SUM, PROFILE, SERIAL
 
 ORDER = (
-    "di", "part", "code", "suffix", "format", "signed",
+    "di", "part", "code", "suffix", "group", "format", "signed",
     "fc", "address", "type", "registers", "word_order", "scale", "factor", "scale_from", "factor_from", "byte_order",
     "bits", "sign_from", "from_unit", "offset", "span", "chars", "sum", "unit", "wire_unit", "kind", "not_available",
     "low", "high", "wraps_at", "max_per_hour", "lively", "model", "record", "sunspec", "symbols", "raises", "about",

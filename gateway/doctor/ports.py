@@ -36,7 +36,7 @@ def _port(case: CheckContext, spec: LineSpec) -> Finding:
         found = Message("port-open-by-gateway", port=spec.port, pid=case.pid or 0)
     else:
         try:
-            serial_port.check(spec.port, to_read=spec.passive)
+            serial_port.check(spec.port, to_read=spec.only_read)
         except GatewayError as error:
             return Finding(name, "bad", error_message(error))
         found = Message("port-free", port=spec.port)

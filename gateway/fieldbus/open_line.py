@@ -155,7 +155,7 @@ def check_port(spec: LineSpec) -> None:
         listening_socket(*spec.listen).close()
     if spec.port is None:
         return
-    serial_port.check(spec.port, to_read=spec.passive)
+    serial_port.check(spec.port, to_read=spec.only_read)
     if warning := serial_port.warning(spec.port):
         log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})
 

@@ -92,6 +92,7 @@ class PollAttempt:
                 plan = await self.meter.plan(self.ask)
                 if not self.meter.proven or self.meter.proof_due:
                     await self._prove(plan)
+                    generation = self.link.generation
             except _Waits as waits:
                 return await self._pause(waits.until)
             except Ended as ended:
@@ -199,29 +200,37 @@ class PollAttempt:
         """Read who the meter is; None when it does not tell."""
         for block in plan.identity:
             if block.block.key not in self.identity_words:
-                answer = await self._ask_who(block.questions)
+                told = await self._ask_who(block.questions)
                 names = self.meter.spec.profile.identity
-                words = block.said(answer.question, answer.raw(), names) if answer else []
+                words = block.said(told.question, told.raw(), names) if isinstance(told, Answer) else []
+                if plan.first_only and not words and self._known_by(block) and not _lacks(told):
+                    self.meter.refuse_stranger()
+                    break
                 self.identity_words[block.block.key] = words
             if plan.first_only and self.identity_words[block.block.key]:
                 break
         said = [word for words in self.identity_words.values() for word in words]
-        if plan.object is not None and (answer := await self._ask_who((plan.object.question,))):
-            said += [f"{plan.object.name}={text}"] if (text := plan.object.text(answer.data)) else []
+        if plan.object is not None and isinstance(told := await self._ask_who((plan.object.question,)), Answer):
+            said += [f"{plan.object.name}={text}"] if (text := plan.object.text(told.data)) else []
         await self.link.quiet()
         if self.link.voided:
             self.link.voided.clear()
             raise Ended("timeout", Message("poll-identity", why=TWO_ANSWERS))
         return ", ".join(said) or None
 
-    async def _ask_who(self, questions: Sequence[Question]) -> Answer | None:
-        """One identity read; None when the meter refuses it. Silence ends the poll."""
+    def _known_by(self, block: BlockSet) -> bool:
+        """The meter is known by a point of this block: another point's text would not be another meter's."""
+        known = (self.meter.identity or "").partition("=")[0]
+        return any(point.name == known for point in block.block.points)
+
+    async def _ask_who(self, questions: Sequence[Question]) -> Answer | Refusal:
+        """One identity read. Silence ends the poll."""
         outcome = await self.ask(questions)
         if isinstance(outcome, Silence):
             if outcome.reason == "no-shape":
                 self.meter.refuse_stranger()
             raise Ended(outcome.reason, Message("poll-identity", why=outcome.detail))
-        return outcome if isinstance(outcome, Answer) else None
+        return outcome
 
     async def _read(self, block: BlockSet) -> bool:
         """One block; once more, in another shape, when its answer is doubted. A second read that fails is no failure of
@@ -372,3 +381,8 @@ class PollAttempt:
         """The line broke off under a read."""
         self.down, self.unreachable = error.said, isinstance(error, Unreachable)
         return error.said
+
+
+def _lacks(told: Answer | Refusal) -> bool:
+    """The meter does not have what it was asked for, and will not have it next time."""
+    return isinstance(told, Refusal) and told.refused.lasting and not told.doubtful

@@ -25,6 +25,7 @@ from tests.support.processes import EmbeddedLedger, embedded_ledger
 from tests.support.stated import QUARTER_MS, Site, plan_fields
 
 LEDGER, DEVICE, HOUR_MS, CIVIL_MIN = "demo-ledger", "station-1 turbine", 3_600_000, 480
+DAY_MS = 24 * HOUR_MS
 CERTIFICATE = {
     "id": DEVICE, "name": "Station", "source": "hydro", "technology": "run of river", "capacity": 10_000_000,
     "commissioned": "2020-01-01", "location": "CN-YN", "configuration": 1, "class": "tradable", "scheme": "gc",
@@ -80,7 +81,7 @@ def certified_site(folder: Path) -> Iterator[CertifiedSite]:
     with closing(open_dir(folder / "ledger", LEDGER)) as opened:
         enrol(opened.policy, (issuer, a, b))
     with embedded_ledger(folder / "ledger", LEDGER) as ledger:
-        site = Site(folder / "site", began_ms=int(time.time() * 1000) - 30 * HOUR_MS)
+        site = Site(folder / "site", began_ms=_morning_of_yesterday_ms())
         path = site.loaded.path
         path.write_text(path.read_text().replace("http://127.0.0.1:8700", ledger.url))
         site.loaded = load_config(path)
@@ -90,6 +91,12 @@ def certified_site(folder: Path) -> Iterator[CertifiedSite]:
             yield CertifiedSite(site, ledger, issuer, a, b)
         finally:
             site.stop()
+
+
+def _morning_of_yesterday_ms() -> int:
+    """Ten o'clock of the plan's own zone: what begins then ends on the same civil day."""
+    civil_ms = int(time.time() * 1000) + CIVIL_MIN * 60_000
+    return civil_ms // DAY_MS * DAY_MS - CIVIL_MIN * 60_000 - DAY_MS + 10 * HOUR_MS
 
 
 def _with_less(data: bytes, units: int) -> bytes:

@@ -126,7 +126,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         vendor=profile.vendor,
         device=profile.device,
         address=meter.address,
-        sends=profile.protocol == "hj212",
+        sends=profile.protocol in ("hj212", "obis"),
         every_ms=meter.every,
         every=site.config.periods[name],
         line=site_view.line_row(line, loads, line.spec.name),

@@ -25,7 +25,7 @@ STRAYS = {
 MOST_NAMES = 200
 """Names of commands, and of factors of a meter, that are kept; what more there is, is only counted."""
 _WHOLE_CONNECTIONS = ("network", "connections")
-_PASSWORD = re.compile(r"PW=[^;]*")
+_PASSWORD = re.compile(r"PW\s*=[^;]*")
 
 
 @dataclass(frozen=True, slots=True)

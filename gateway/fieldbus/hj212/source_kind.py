@@ -21,7 +21,7 @@ class Hj212Kind:
 
     series = True
     """Each message is a record."""
-    gathers = False
+    gathers = identified = False
 
     def meters(self, spec: LineSpec) -> Mapping[tuple[Unit, Message], str]:
         """The meters of a line, by station and kind of message."""

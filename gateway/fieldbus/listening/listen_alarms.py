@@ -19,8 +19,8 @@ WRITTEN_MS = 3_600_000
 
 class ListenAlarms:
     """Its port is gone or none of its meters sends anything (``line-down``), one of them sends nothing
-    (``comms-lost``), or keeps another period than the configured one (``interval``). Of an overheard line: another
-    device answers (``meter-exchanged``), another master writes (``write-seen``)."""
+    (``comms-lost``), or keeps another period than the configured one (``interval``). Another device
+    answers or sends (``meter-exchanged``). Of an overheard line: another master writes (``write-seen``)."""
 
     def __init__(self, spec: LineSpec, on_alarm: Callable[[Alarm], None] | None) -> None:
         self._spec, self._active = spec, ActiveAlarms(spec.name, on_alarm)
@@ -41,15 +41,15 @@ class ListenAlarms:
 
     def exchanged(self, meter: ListenedMeter) -> None:
         """A poll has ended in which somebody answered: the known device, or another one."""
-        line, name, pairs = self._spec.name, meter.spec.name, meter.pairs
-        if pairs is None:
+        line, name, known = self._spec.name, meter.spec.name, meter.known
+        if known is None:
             return
-        identity = pairs.identity or ""
-        if pairs.stranger is None:
+        identity = known.identity or ""
+        if known.stranger is None:
             cleared = Message("meter-replaced-cleared", line=line, meter=name, identity=identity)
             self._active.clear(AlarmCode.METER_EXCHANGED, name, lambda: cleared)
         else:
-            other = Message("meter-replaced", line=line, meter=name, stranger=pairs.stranger, identity=identity)
+            other = Message("meter-replaced", line=line, meter=name, stranger=known.stranger, identity=identity)
             self._active.put(AlarmCode.METER_EXCHANGED, name, other)
 
     def wrote(self, meter: ListenedMeter, wrote: Wrote, now_ms: int) -> None:

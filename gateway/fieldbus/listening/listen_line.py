@@ -14,11 +14,12 @@ from gateway.fieldbus.listening.expected import Expected, Series, State
 from gateway.fieldbus.listening.listen_alarms import ListenAlarms
 from gateway.fieldbus.listening.listened_meter import ListenedMeter
 from gateway.fieldbus.listening.pairs import Pairs
+from gateway.fieldbus.listening.recognition import Recognition
 from gateway.fieldbus.listening.sources import SourceKind
 from gateway.fieldbus.listening.writes import Writes
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.errors import FieldbusError, LineDown, PortError
-from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard, Source, Wrote
 from gateway.process.heartbeats import beat
 from gateway.records import Token
@@ -49,7 +50,7 @@ class ListenLine:
         moments: the last moment of a meter's series by the schedule's clock, as the database knows it; None: it has
             none, and begins with the anchor.
         facts: what an earlier line of this process knows of its source.
-        identities: by meter, who values are accepted from, where another master reads who it is.
+        identities: by meter, who values are accepted from, where what is heard tells who it is.
         happened: takes signed events of a meter.
     """
 
@@ -71,10 +72,7 @@ class ListenLine:
         self._standing, self._moments = standing, moments
         self.facts = kind.facts(spec) if facts is None else facts
         self._polls, self.busy_s = Counter[str](), 0.0
-        self._meters = {
-            meter.name: ListenedMeter(meter, Pairs(spec, meter, identities.get(meter.name)) if kind.gathers else None)
-            for meter in spec.meters
-        }
+        self._meters = {meter.name: self._meter(meter, identities.get(meter.name)) for meter in spec.meters}
         self._places = kind.meters(spec)
         self._units = {name: place[0] for place, name in self._places.items()}
         self._writes = Writes(happened)
@@ -145,20 +143,19 @@ class ListenLine:
         self._notify()
 
     def accept(self, meter: str, identity: str) -> None:
-        """Take values from the meter that another master now reads this identity of. A meter that sends is who it
-        says."""
-        if (pairs := self._meters[meter].pairs) is not None:
-            pairs.accept(identity)
+        """Take values from the meter that now has this identity. A station that sends is who it says."""
+        if (known := self._meters[meter].known) is not None:
+            known.accept(identity)
 
     def stranger(self, meter: str) -> str | None:
-        """As another master reads it. Whatever sends under another name is another meter."""
-        pairs = self._meters[meter].pairs
-        return pairs.stranger if pairs is not None else None
+        """As another master reads it, or as it sends it."""
+        known = self._meters[meter].known
+        return known.stranger if known is not None else None
 
     def identity(self, meter: str) -> str | None:
-        """As another master reads it."""
-        pairs = self._meters[meter].pairs
-        return pairs.identity if pairs is not None else None
+        """As another master reads it, or as it sends it."""
+        known = self._meters[meter].known
+        return known.identity if known is not None else None
 
     def clear_shared(self) -> str:
         """Nothing: no other master is listened for."""
@@ -193,6 +190,10 @@ class ListenLine:
 
     # — within —
 
+    def _meter(self, spec: MeterSpec, identity: str | None) -> ListenedMeter:
+        known = Recognition(spec.profile.identity, identity) if self.kind.identified else None
+        return ListenedMeter(spec, Pairs(self.spec, spec, known) if self.kind.gathers else None, known)
+
     def _expected(self, meter: ListenedMeter, from_ms: int | None) -> Expected:
         every_ms = meter.spec.period_ms
         if self.kind.series:
@@ -217,8 +218,8 @@ class ListenLine:
         """The line broke off."""
         self._close()
         for meter in self._meters.values():
-            if meter.pairs is not None:
-                meter.pairs.doubt()
+            if meter.known is not None:
+                meter.known.doubt()
         self._reopen_at = self._clock.monotonic() + self._reopen_s
         self._down(why.said)
 
@@ -295,8 +296,10 @@ class ListenLine:
             meter.interval.heard(at_ms, heard.label_ms)
         due_ms = meter.expected.heard(at_ms, late=meter.late(heard))
         if due_ms is not None:
-            self._polls["answered"] += 1
-            self._on_poll(meter.poll(heard, due_ms))
+            poll = meter.poll(heard, due_ms)
+            self._polls[poll.missed or "answered"] += 1
+            self._alarms.exchanged(meter)
+            self._on_poll(poll)
 
     def _settle(self, now_ms: int) -> None:
         """Report what was waited for in vain until now."""

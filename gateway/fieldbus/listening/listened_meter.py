@@ -9,6 +9,7 @@ from gateway.devices.blocks import Block
 from gateway.fieldbus.listening.expected import Expected, State
 from gateway.fieldbus.listening.interval import Interval
 from gateway.fieldbus.listening.pairs import Pairs
+from gateway.fieldbus.listening.recognition import Recognition
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.line_spec import MeterSpec
@@ -27,9 +28,9 @@ NOT_SENT = Refused(0, Message("message-without-point"), Quality.NOT_FOUND, lasti
 class ListenedMeter:
     """One meter of a ``ListenLine``. Event loop only."""
 
-    def __init__(self, spec: MeterSpec, pairs: Pairs | None = None) -> None:
-        """``pairs``: on a line where another master asks."""
-        self.spec, self.pairs = spec, pairs
+    def __init__(self, spec: MeterSpec, pairs: Pairs | None = None, known: Recognition | None = None) -> None:
+        """``pairs``: on a line where another master asks. ``known``: who it is, where what is heard tells that."""
+        self.spec, self.pairs, self.known = spec, pairs, known
         self.expected: Expected = State(spec.period_ms, 0)
         self.interval = Interval(spec.period_ms)
         self.answered: Poll | None = None
@@ -47,8 +48,8 @@ class ListenedMeter:
     def missed(self) -> None:
         """An expected message has not come."""
         self._misses += 1
-        if self.pairs is not None and self.silent:
-            self.pairs.doubt()
+        if self.known is not None and self.silent:
+            self.known.doubt()
 
     def heard(self, heard: Heard) -> None:
         """It lives."""
@@ -73,9 +74,18 @@ class ListenedMeter:
         return not heard.missing and not heard.block.shown(heard.raw)
 
     def poll(self, heard: Heard, due_ms: int) -> Poll:
-        """The poll that a message is. Points that it does not hold are no part of it: another part may."""
-        held = heard.block.shown(heard.raw)
-        flags = int(Quality.LATE) if self.late(heard) else 0
+        """The poll that a message is; ``missed`` as ``exchanged`` where another device sent it. Points that it does not
+        hold are no part of it: another part may."""
+        known, flags = self.known, int(Quality.LATE) if self.late(heard) else 0
+        if known is not None:
+            known.look(((heard.block, heard.raw),), heard.completed_ms)
+            if known.stranger is not None:
+                other = Message("poll-other-meter", stranger=known.stranger, identity=known.identity or "")
+                exchanged = int(Quality.METER_EXCHANGED)
+                return Poll(self.spec.name, due_ms, missed="exchanged", flags=exchanged, detail=other)
+            flags |= 0 if known.proven(heard.completed_ms) else int(Quality.IDENTITY_UNPROVEN)
+        wanted = {point.name for point in self.spec.points}
+        held = wanted.intersection(heard.block.shown(heard.raw))
         if heard.label_ms is not None and heard.label_ms - heard.completed_ms > self.spec.clock_limit_ms:
             flags |= int(Quality.CLOCK_UNSYNC)
         self.answered = Poll(
@@ -86,6 +96,7 @@ class ListenedMeter:
             flags=flags,
             token=heard.token,
             label_ms=heard.label_ms,
+            identity=known.identity if known is not None else None,
         )
         if heard.token is not None:
             self._unreplied.add(heard.token)

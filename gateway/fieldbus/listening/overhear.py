@@ -12,17 +12,11 @@ from gateway.devices.blocks import Content
 from gateway.devices.points import FACTORS, Profile
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.passive import Event, Exchange, Pairing
-from gateway.fieldbus.modbus.passive_source import (
-    UNENDED_SERIAL_S,
-    UNENDED_TCP_S,
-    Blocks,
-    PairReader,
-    open_to_read,
-)
+from gateway.fieldbus.modbus.passive_source import UNENDED_SERIAL_S, UNENDED_TCP_S, Blocks, PairReader
 from gateway.fieldbus.wire.errors import LineDown
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS, SERIAL_LIFE_MS, LineSpec
-from gateway.fieldbus.wire.source import Wrote
+from gateway.fieldbus.wire.source import Wrote, open_to_read
 from gateway.fieldbus.wire.stream_link import ReadEnd
 from ledger_client.messages import Said
 

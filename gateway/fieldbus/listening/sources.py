@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gateway.clock import Clock
 from gateway.fieldbus.hj212.source_kind import Hj212Kind
 from gateway.fieldbus.modbus.passive_source import PassiveKind
+from gateway.fieldbus.obis.p1_source import P1Kind
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.source import Heard, Source
 
@@ -46,6 +47,10 @@ class SourceKind(Protocol):
     def gathers(self) -> bool:
         """What is heard in one period makes one poll (``pairs.Pairs``); else each message is one."""
 
+    @property
+    def identified(self) -> bool:
+        """What is heard tells which device it is of (``recognition.Recognition``); else it is who it says."""
+
     def meters(self, spec: LineSpec) -> Mapping[Place, str]:
         """The meters of a line, by their places."""
 
@@ -59,7 +64,7 @@ class SourceKind(Protocol):
         """Listen. ``facts``: as ``facts()`` has made them. Raises PortError, or LineDown."""
 
 
-SOURCES: dict[str, SourceKind] = {"hj212": Hj212Kind()}
+SOURCES: dict[str, SourceKind] = {"hj212": Hj212Kind(), "p1": P1Kind()}
 """By type of bus."""
 PASSIVE: SourceKind = PassiveKind()
 

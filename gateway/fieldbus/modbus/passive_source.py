@@ -13,17 +13,15 @@ from gateway.devices.points import Point
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.passive import Event, Exchange, Pairing
-from gateway.fieldbus.wire import serial_port, stream_link
-from gateway.fieldbus.wire.errors import LineDown, broken, not_connected
+from gateway.fieldbus.wire import stream_link
+from gateway.fieldbus.wire.errors import LineDown, broken
 from gateway.fieldbus.wire.keys import KeyTable, Unit
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
-from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
-from gateway.fieldbus.wire.source import Heard, Wrote
+from gateway.fieldbus.wire.source import Heard, Wrote, open_to_read
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.records import Token
 
-CONNECT_S = 3.0
 UNENDED_SERIAL_S, UNENDED_TCP_S = 2.0, 10.0
 LOOK_S = 0.1
 """The port is read at least this often; bytes read after a longer pause arrived while the process was held up."""
@@ -217,7 +215,7 @@ class PassiveSource:
 class PassiveKind:
     """See ``listening.sources.SourceKind``. Stateless."""
 
-    series, gathers = False, True
+    series, gathers, identified = False, True, True
 
     def meters(self, spec: LineSpec) -> Mapping[tuple[Unit, ...], str]:
         """The meters of a line, by their units."""
@@ -254,15 +252,3 @@ def _lives_s(spec: LineSpec) -> dict[Unit, float]:
 
 def _points(spec: LineSpec) -> dict[str, tuple[str, ...]]:
     return {meter.name: tuple(p.name for p in meter.points) for meter in spec.meters}
-
-
-async def open_to_read(spec: LineSpec) -> stream_link.Port:
-    """The port or connection of a line. Raises PortError, or LineDown."""
-    if spec.port is not None:  # looking for other holders may block for a while
-        settings = spec.port, spec.baudrate, spec.parity, spec.stopbits
-        return await asyncio.get_running_loop().run_in_executor(None, serial_port.open_to_read, *settings)
-    char_s, t35_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits), t35_seconds(spec.baudrate)
-    try:
-        return await stream_link.connect(str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_s)
-    except OSError as error:
-        raise not_connected(error) from None

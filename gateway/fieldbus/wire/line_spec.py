@@ -97,6 +97,11 @@ class LineSpec:
         return self.port or f"{self.host}:{self.tcp_port or 502}"
 
     @property
+    def only_read(self) -> bool:
+        """Nothing is ever sent on it."""
+        return self.passive or self.type == "p1"
+
+    @property
     def tls(self) -> bool:
         """The connection is encrypted, and both ends show certificates (Modbus/TCP Security)."""
         return self.ca is not None

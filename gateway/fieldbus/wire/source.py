@@ -1,13 +1,21 @@
-"""Source interface: what a line that is listened to needs of the connections on which its meters speak unasked."""
+"""Source interface: what a line that is listened to needs of the connections on which its meters speak unasked; and
+the opening of one that is only read."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple, Protocol
 
 from gateway.devices.blocks import Block, Raw
+from gateway.fieldbus.wire import serial_port, stream_link
+from gateway.fieldbus.wire.errors import not_connected
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.keys import Unit
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.records import Token
+
+CONNECT_S = 3.0
 
 
 class Heard(NamedTuple):
@@ -56,3 +64,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release port and connections; harmless if done before."""
+
+
+async def open_to_read(spec: LineSpec) -> stream_link.Port:
+    """The port or connection of a line that is only read. Raises PortError, or LineDown."""
+    if spec.port is not None:  # looking for other holders may block for a while
+        settings = spec.port, spec.baudrate, spec.parity, spec.stopbits
+        return await asyncio.get_running_loop().run_in_executor(None, serial_port.open_to_read, *settings)
+    char_s, t35_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits), t35_seconds(spec.baudrate)
+    try:
+        return await stream_link.connect(str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_s)
+    except OSError as error:
+        raise not_connected(error) from None

@@ -93,3 +93,27 @@ def test_one_kind_of_data_of_a_station_is_one_meter(tmp_path: Path) -> None:
     (plan,) = line_plans(line_specs(load_config(path)))
     assert [read.reads for read in plan.reads] == [("CN 2011, sent by itself",), ("CN 2061, sent by itself",)]
     assert "again" in shown(plan)
+
+
+PORT = """
+[[bus]]
+name = "port"
+type = "p1"
+port = "tty"
+  [[bus.meter]]
+  name = "grid"
+  profile = "dsmr-4-electricity"
+  address = "0-0"
+  every = "{every}"
+"""
+
+
+def test_a_p1_port_polled_more_often_than_it_is_sure_to_send_is_refused(tmp_path: Path) -> None:
+    (plan,) = plans(tmp_path, PORT.format(every="19s"))
+    (problem,) = plan.problems
+    assert problem.key == "bus 'port', meter 'grid', every"
+    assert 'set every = "20s" or more' in problem.way_out
+    (plan,) = plans(tmp_path, PORT.format(every="20s"))
+    assert plan.problems == ()
+    assert plan.wire == f"{tmp_path}/tty, 115200 baud 8N1"
+    assert "P1 0-0, sent by itself" in shown(plan)

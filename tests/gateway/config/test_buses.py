@@ -22,6 +22,7 @@ HEAD = '[gateway]\nid = "g"\n\n'
 LISTENER = 'type = "modbus-rtu-over-tcp"\nlisten = "0.0.0.0:5000"\nfrom = ["10.20.0.0/16"]\n'
 SERIAL = 'type = "modbus-rtu"\nport = "tty"\n'
 DLT645 = 'type = "dlt645"\nport = "tty"\n'
+P1 = 'type = "p1"\nport = "tty"\n'
 HJ212 = 'type = "hj212"\nlisten = "0.0.0.0:5212"\nfrom = ["10.20.0.0/16"]\n'
 NUMBER, STATION = '"000000012345"', '"010000A8900016F000169DC0"'
 
@@ -46,8 +47,24 @@ def lines(folder: Path, *buses: str, head: str = HEAD) -> list[LineSpec]:
 
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a type that is not built": (
-        (bus('type = "p1"\nport = "tty"'),),
-        ("bus 'b', type", '"modbus-rtu"', '"dlt645"', '"hj212"'),
+        (bus('type = "sml"\nport = "tty"'),),
+        ("bus 'b', type", '"modbus-rtu"', '"dlt645"', '"hj212"', '"p1"'),
+    ),
+    "a P1 meter without a channel": ((bus(P1),), ("bus 'b', meter 'm', address", "1 is not the channel", '"0-0"')),
+    "a P1 bus without a wire": ((bus('type = "p1"'),), ("bus 'b', port", "a converter")),
+    "P1 over TCP without the converter's port": ((bus('type = "p1"\nhost = "10.0.0.5"'),), ("bus 'b', port",)),
+    "a time-out on P1": ((bus(P1 + 'timeout = "1s"'),), ("bus 'b', timeout", "means nothing on a p1 bus")),
+    "an electricity profile on the channel of a meter that is passed on": (
+        (bus(P1, meter(profile="dsmr-5-electricity", address='"0-1"')),),
+        ("bus 'b', meter 'm', profile", "does not fit channel 0-1", "0-0:96.1.1"),
+    ),
+    "a gas profile on the meter's own channel": (
+        (bus(P1, meter(profile="dsmr-gas", address='"0-0"')),),
+        ("bus 'b', meter 'm', profile", "does not fit channel 0-0", "0-n:96.1.0"),
+    ),
+    "a profile of another protocol on P1": (
+        (bus(P1, meter(address='"0-0"')),),
+        ("bus 'b', meter 'm', profile", "not spoken on a p1 bus"),
     ),
     "data bits of RTU": ((bus(SERIAL + "databits = 7"),), ("bus 'b', databits", "modbus-ascii")),
     "a converter of ASCII without its port": (

@@ -110,7 +110,8 @@ CASES = [
     Case("shifted-rtu", 'kind = "shifted"', until=lambda outcome: len(outcome.polls) >= 10),
     Case("tcp-late", half("late", "delay_ms = 100"), type="modbus-tcp"),
     Case("tcp-wrong-unit", half("wrong-unit"), type="modbus-tcp"),
-    Case("tcp-wrong-count", half("wrong-count"), type="modbus-tcp"),
+    # every second one would fall on who it is, which each new connection is asked behind its first block
+    Case("tcp-wrong-count", 'kind = "wrong-count"\nevery = 3', type="modbus-tcp"),
     Case("device-server", ONE_OF, type="modbus-rtu-over-tcp"),
     Case("memory", 'kind = "cached"\nage_ms = 1000', type="modbus-tcp", profile={"concentrator": True}),
     Case("torn", half("torn") + '[[fault]]\nmeter = "torn"\nkind = "slow-update"'),

@@ -83,6 +83,29 @@ def test_where_the_number_is_refused_the_address_tells_who_it_is(tmp_path: Path)
     on_line(tmp_path, holding(without("04000402")), test)
 
 
+def test_a_number_that_is_refused_for_once_is_no_other_meter(tmp_path: Path) -> None:
+    """It is only not told; the address in its place would be taken for another meter's identity."""
+    silent, busy = [False], [False]
+
+    def device(request: Request) -> Sent:
+        if silent[0] and request.di == "02010100":
+            return []
+        return [(0.0, refuse(request, 0x04))] if busy[0] and request.di == "04000402" else holding(VALUES)(request)
+
+    async def test(pty: Pty, polls: Polls) -> None:
+        await polls.until(lambda poll: bool(poll.answers))
+        silent[0] = busy[0] = True
+        await polls.until(lambda poll: len(poll.failures) == 1, count=2)
+        silent[0] = False
+        before = len(polls)
+        poll = await polls.until(lambda poll: poll in polls[before:] and len(poll.answers) == 2)
+        assert (poll.identity, asked(pty).count("04000402")) == ("number=000021043387", 2)
+        assert "exchanged" not in {poll.missed for poll in polls}
+        assert "04000401" not in asked(pty)
+
+    on_line(tmp_path, device, test)
+
+
 def test_a_block_that_the_meter_does_not_have_becomes_its_values(tmp_path: Path) -> None:
     async def test(pty: Pty, polls: Polls) -> None:
         poll = await polls.until(lambda poll: "total" in values(poll))

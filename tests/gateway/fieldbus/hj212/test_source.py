@@ -10,7 +10,7 @@ import pytest
 
 from gateway.fieldbus.hj212 import connection, source
 from gateway.fieldbus.hj212.connection import MOST_UNREPLIED
-from gateway.fieldbus.hj212.packets import check_value
+from gateway.fieldbus.hj212.packets import check_value, frame
 from gateway.fieldbus.wire.errors import LineDown, PortError
 from tests.gateway.fieldbus.hj212.loggers import BLOCKS, CHINA, NOW_MS, answer, in_loop, listening, packet, station
 
@@ -218,6 +218,18 @@ async def test_what_is_refused_is_counted_and_kept_and_the_connection_goes_on() 
         assert not any(word in str(refused) for word in ("secret", "sesame", "123456"))
         assert refused[0]["begin"].startswith("##")
         assert "PW=…;MN=C3" in refused[0]["begin"]
+
+
+@in_loop
+async def test_no_password_is_kept_however_it_is_written() -> None:
+    async with listening(station()) as there:
+        logger = await there.logger()
+        logger.send(frame(b"MN=C3;ST=31;CN=2011;PW =123456;CP=&&a21026-Rtd=1&&"))
+        logger.send(packet())
+        await there.heard()
+        (refused,) = there.refused()
+        assert "PW=…;CP" in refused["begin"]
+        assert "123456" not in str(refused)
 
 
 @in_loop

@@ -116,6 +116,7 @@ class JsonKind:
     names: Mapping[Place, str]
     series: bool = True
     gathers: bool = False
+    identified: bool = False
 
     def meters(self, spec: LineSpec) -> Mapping[Place, str]:
         return self.names

@@ -13,6 +13,7 @@ import pytest
 from gateway.clock import Clock
 from gateway.fieldbus.listening.listen_line import ListenLine
 from gateway.fieldbus.listening.pairs import Pairs
+from gateway.fieldbus.listening.recognition import Recognition
 from gateway.fieldbus.listening.sources import PASSIVE, source_kind
 from gateway.fieldbus.modbus.frames import Request, crc
 from gateway.fieldbus.modbus.passive import UNANSWERED
@@ -33,7 +34,11 @@ class Heap:
     def __init__(self, *, identity: str = "", known: str | None = None) -> None:
         spec = meter("one", 1, identity=identity)
         self.blocks = Blocks(overheard_points(spec))
-        self.pairs = Pairs(LineSpec("line", "modbus-rtu", (spec,), port="/dev/null", passive=True), spec, known)
+        self.pairs = Pairs(
+            LineSpec("line", "modbus-rtu", (spec,), port="/dev/null", passive=True),
+            spec,
+            Recognition(("serial",) if identity else (), known),
+        )
         self.at_ms = 1_000
 
     def hear(self, question: Request, *registers: int) -> None:
@@ -130,8 +135,8 @@ def test_another_identity_is_another_meter_until_it_is_accepted() -> None:
     assert (poll.missed, poll.flags, poll.answers) == ("exchanged", Quality.METER_EXCHANGED, ())
     heap.hear(A, 1)
     assert heap.poll().missed == "exchanged", "nothing says that the known one is back"
-    assert heap.pairs.stranger == "serial=78"
-    heap.pairs.accept("serial=78")
+    assert heap.pairs.known.stranger == "serial=78"
+    heap.pairs.known.accept("serial=78")
     heap.hear(A, 1)
     heap.hear(SERIAL, 78)
     poll = heap.poll()

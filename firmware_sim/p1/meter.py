@@ -1,0 +1,118 @@
+"""Electricity meter with a P1 port, and the meters that it passes on: their telegram at any moment. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from firmware_sim.plant.model import Plant
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+KINDS = {"gas": ("003", "m3", 0.4), "water": ("007", "m3", 0.02), "heat": ("004", "GJ", 0.05)}
+"""Device type, unit, and how much of it flows in an hour."""
+READ_EVERY_MS = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """A meter behind the port: ``channel`` 1 to 9, kind, equipment identifier and what it showed at the start."""
+
+    channel: int
+    kind: str
+    equipment: str
+    start: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class P1Spec:
+    """The port: edition of DSMR (2, 4 or 5), the meter's place in the plant, equipment identifiers."""
+
+    edition: int
+    equipment: str
+    measures: str = "grid"
+    start_wh: tuple[float, float] = (0.0, 0.0)
+    passed_on: tuple[PassedOn, ...] = ()
+
+
+class P1Meter:
+    """A meter over time.
+
+    Args:
+        spec: what it is.
+        plant: what it measures.
+        unix_ms: Unix time of a moment of the plant's time, for its clock.
+    """
+
+    def __init__(self, spec: P1Spec, plant: Plant, unix_ms: Callable[[int], int]) -> None:
+        self.spec, self._plant, self._unix_ms = spec, plant, unix_ms
+
+    def telegram(self, t_ms: int) -> bytes:
+        """What it sends at that moment."""
+        edition, now_ms = self.spec.edition, self._unix_ms(t_ms)
+        lines = ["/SIM5\\METERSEAL-SIM", ""]
+        if edition > 2:
+            lines += [f"1-3:0.2.8({'50' if edition == 5 else '42'})", f"0-0:1.0.0({_time(now_ms)})"]
+        lines += [f"0-0:96.1.1({self.spec.equipment.encode().hex().upper()})", *self._measured(t_ms)]
+        for meter in self.spec.passed_on:
+            lines += self._passed_on(meter, t_ms)
+        text = "".join(f"{line}\r\n" for line in lines).encode() + b"!"
+        return text + (b"\r\n" if edition == 2 else b"%04X\r\n" % checksum(text))
+
+    def _measured(self, t_ms: int) -> Sequence[str]:
+        flow = self._plant.at(t_ms).flows[self.spec.measures]
+        (start_in, start_out), watts = self.spec.start_wh, flow.watts
+        imported, exported = start_in + sum(flow.imported_wh), start_out + sum(flow.exported_wh)
+        total = sum(watts)
+        lines = [
+            f"1-0:1.8.1({imported / 1000:010.3f}*kWh)",
+            "1-0:1.8.2(000000.000*kWh)",
+            f"1-0:2.8.1({exported / 1000:010.3f}*kWh)",
+            "1-0:2.8.2(000000.000*kWh)",
+            "0-0:96.14.0(0001)",
+            f"1-0:1.7.0({max(total, 0) / 1000:06.3f}*kW)",
+            f"1-0:2.7.0({max(-total, 0) / 1000:06.3f}*kW)",
+        ]
+        if self.spec.edition == 2:
+            return lines
+        for phase, (power, reactive, volts) in enumerate(zip(watts, flow.vars, flow.volts, strict=True)):
+            amps = (power * power + reactive * reactive) ** 0.5 / volts if volts > 0 else 0.0
+            code = 20 * phase
+            if self.spec.edition == 5:
+                lines.append(f"1-0:{32 + code}.7.0({volts:06.1f}*V)")
+            lines.append(f"1-0:{31 + code}.7.0({amps:06.2f}*A)" if self.spec.edition == 5 else _whole_amps(code, amps))
+            lines.append(f"1-0:{21 + code}.7.0({max(power, 0) / 1000:06.3f}*kW)")
+            lines.append(f"1-0:{22 + code}.7.0({max(-power, 0) / 1000:06.3f}*kW)")
+        return lines
+
+    def _passed_on(self, meter: PassedOn, t_ms: int) -> Sequence[str]:
+        type_, unit, an_hour = KINDS[meter.kind]
+        read_ms = self._unix_ms(t_ms) // READ_EVERY_MS * READ_EVERY_MS
+        age_ms = max(0, t_ms - (self._unix_ms(t_ms) - read_ms))
+        value, at, equipment = meter.start + an_hour * age_ms / 3_600_000, f"0-{meter.channel}", meter.equipment
+        lines = [f"{at}:24.1.0({type_})", f"{at}:96.1.0({equipment.encode().hex().upper()})"]
+        if self.spec.edition == 2:
+            local = _time(read_ms)[:-1]
+            return [*lines, f"{at}:24.3.0({local})(00)(60)(1)({at}:24.2.1)({unit})", f"({value:09.3f})"]
+        return [*lines, f"{at}:24.2.1({_time(read_ms)})({value:09.3f}*{unit})"]
+
+
+def _whole_amps(code: int, amps: float) -> str:
+    return f"1-0:{31 + code}.7.0({round(amps):03}*A)"
+
+
+def _time(unix_ms: int) -> str:
+    """Local time with S (summer) or W."""
+    moment = datetime.fromtimestamp(unix_ms / 1000, UTC).astimezone(AMSTERDAM)
+    return f"{moment:%y%m%d%H%M%S}{'S' if moment.dst() else 'W'}"
+
+
+def checksum(text: bytes) -> int:
+    """CRC-16/ARC, bit by bit: polynomial 8005H, both ways mirrored, from 0."""
+    register = 0
+    for byte in text:
+        for place in range(8):
+            top = register >> 15 ^ byte >> place & 1
+            register = (register << 1 & 0xFFFF) ^ (0x8005 if top else 0)
+    return int(f"{register:016b}"[::-1], 2)

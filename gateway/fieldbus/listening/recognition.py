@@ -1,0 +1,59 @@
+"""Recognition of a meter that is not asked: who it is by what is heard of it, and who values are accepted from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from gateway.devices.blocks import Block, Raw
+
+PROVEN_MS = 3_600_000
+"""Who a meter is counts for so long after it was last told."""
+
+
+class Recognition:
+    """See the module. ``wanted``: names of the points that together tell who it is. ``identity``: who values are
+    accepted from; None until it was told for the first time."""
+
+    def __init__(self, wanted: Collection[str], identity: str | None = None) -> None:
+        self._wanted, self.identity = tuple(wanted), identity
+        self.stranger: str | None = None
+        """The identity of another device that was heard last in place of the known one."""
+        self._proven_ms: int | None = None
+
+    def accept(self, identity: str) -> None:
+        """From now on values come from this meter."""
+        self.identity, self.stranger, self._proven_ms = identity, None, None
+
+    def doubt(self) -> None:
+        """The line broke off or the meter was silent: who it is is to be told again."""
+        self._proven_ms = None
+
+    def look(self, heard: Iterable[tuple[Block, Raw]], at_ms: int) -> None:
+        """What was heard together, where all that tells it is in it. ``at_ms``: when."""
+        said = dict[str, str]()
+        if not self._wanted:
+            return
+        for block, raw in heard:
+            said |= _values(block, raw, self._wanted)
+        if not all(name in said for name in self._wanted):
+            return
+        found = ", ".join(f"{name}={said[name]}" for name in self._wanted)
+        self.identity = self.identity or found
+        self.stranger = None if found == self.identity else found
+        if self.stranger is None:
+            self._proven_ms = at_ms
+
+    def proven(self, at_ms: int) -> bool:
+        """Who it is is known at that time."""
+        return self._proven_ms is not None and at_ms - self._proven_ms <= PROVEN_MS
+
+
+def _values(block: Block, raw: Raw, names: Collection[str]) -> dict[str, str]:
+    """Points of these names; what the device leaves blank tells nothing."""
+    some = block.only(names)
+    if not some.points:
+        return {}
+    decoder = some.decoder({})
+    split = decoder.split(raw)
+    values = zip(decoder.points, decoder.values(split, decoder.scales(split)), strict=True)
+    return {point.name: str(value) for point, value in values if value not in (None, "", 0)}
