@@ -18,7 +18,7 @@ LONGEST = 8192
 """Bytes of a telegram at most; the longest text message that a meter may show fills some 2 KB."""
 _BEGIN = re.compile(rb"/[A-Za-z]{3}")
 _BEGIN_BYTES = 4
-_END = re.compile(rb"(?<=\n)!([^\r\n]{0,8})\r\n")
+_END = re.compile(rb"(?<=\n)!([^\r\n/]{0,8})\r\n")
 _CHECK = re.compile(rb"[0-9A-Fa-f]{1,4}")
 _SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 _ODD = bytes(byte for byte in range(256) if byte.bit_count() % 2)

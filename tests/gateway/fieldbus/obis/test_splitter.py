@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.fieldbus.obis.p1_source import judged
@@ -61,6 +61,7 @@ def test_what_is_no_check_value_or_another_one_is_damaged(behind: bytes) -> None
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([ONE, TWO, ONE[:300], b"/ABC", b"\r\n!", b"\r\n"]))))
+@example([ONE[:300], b"\n!", b"/AAA", b"\r\n"])
 def test_any_bytes_are_split_the_same_in_bounded_memory(pieces: list[bytes]) -> None:
     stream = b"".join(pieces)
     found = split(pieces)
