@@ -24,11 +24,12 @@ from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.p1_schema import P1Table
-from firmware_sim.scenario.schema import BusTable, Dlt645Table, RtuTable, RtuTcpTable
+from firmware_sim.scenario.schema import AsciiTable, BusTable, Dlt645Table, RtuTable, RtuTcpTable
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.dialing_bus import DialingBus
 from firmware_sim.wire.hj212_logger import Logger, LoggerBus
+from firmware_sim.wire.modbus_ascii import ASCII
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
 from firmware_sim.wire.rtu_wire import dlt645
@@ -119,6 +120,8 @@ class Simulator:
             line, others, closes = table.line(), table.disturbances(), table.closes_behind_answer
             tap = self._tap(table)
             return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes, tap=tap)
+        if isinstance(table, AsciiTable):
+            return self._ascii(units, table)
         closes = table.closes_behind_answer
         security = table.security(Path(self.scenario.source).parent)
         unknown = table.unknown_unit
@@ -132,7 +135,16 @@ class Simulator:
         taps = [bus.tap for bus in tapped if bus.tap is not None]
         return {str(tap.path): tap.returned for tap in taps}
 
-    def _tap(self, table: RtuTable | RtuTcpTable) -> Tap | None:
+    def _ascii(self, units: Units, table: AsciiTable) -> Bus:
+        line, others, tap = table.line(), table.disturbances(), self._tap(table)
+        if isinstance(table.port, str):
+            return RtuBus(units, line, self._folder.absolute() / table.port, others, ASCII, tap=tap)
+        closes = table.closes_behind_answer
+        return RtuTcpBus(
+            units, line, table.host, table.port, others, closes_behind_answer=closes, frames=ASCII, tap=tap
+        )
+
+    def _tap(self, table: RtuTable | RtuTcpTable | AsciiTable) -> Tap | None:
         """The tap of a line, if it has one."""
         if table.tap is None:
             return None

@@ -21,7 +21,7 @@ from firmware_sim.meters.register_image import Reply
 Ms = Annotated[float, Field(ge=0, le=3_600_000)]
 Count = Annotated[int, Field(ge=1, le=3_600_000)]
 Byte = Annotated[int, Field(ge=0, le=255)]
-MODBUS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp")
+MODBUS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "modbus-ascii")
 ON_A_LINE = ("it is possible on a serial line only", "move it to a meter on a serial line")
 Look = Callable[[int], Reply]
 """The device's reply as it would be at a moment of the plant's time, in ms."""

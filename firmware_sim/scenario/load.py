@@ -178,9 +178,10 @@ class _Check:
 ONE_OF = "one-of"
 ALL_KINDS = {**KINDS, **LOGGER_KINDS}
 KNOWN = [*ALL_KINDS, ONE_OF]
-SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp"), ("modbus-rtu-over-tcp", "modbus-tcp", "hj212")
+SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-ascii"), ("modbus-rtu-over-tcp", "modbus-tcp", "hj212")
 TAGS = (
-    "modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "dlt645", "hj212", "p1", "noise", "second-master", "str", "int"
+    "modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "modbus-ascii", "dlt645", "hj212", "p1", "noise",
+    "second-master", "str", "int",
 )  # fmt: skip
 """What pydantic adds to the path of a table that is told from others by its type or kind."""
 

@@ -251,6 +251,18 @@ class RtuTcpTable(_SerialTable):
     closes_behind_answer: bool = False
 
 
+class AsciiTable(_SerialTable):
+    """``[[bus]]`` with type = "modbus-ascii": on a pseudo-terminal (``port`` is a path), or behind a device server (it
+    is a number)."""
+
+    type: Literal["modbus-ascii"]
+    port: Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0, le=65535)]
+    host: str = "127.0.0.1"
+    parity: Literal["N", "E", "O"] = "E"
+    check_settings: bool = False
+    closes_behind_answer: bool = False
+
+
 class TcpTable(_Table):
     """``[[bus]]`` with type = "modbus-tcp"; port 0 takes a free one. ``tls``: with certificates, as Modbus/TCP Security
     has them."""
@@ -341,7 +353,7 @@ def bytes_of(text: str) -> bytes:
     return bytes.fromhex(rest) if head == "hex" and colon else text.encode()
 
 
-BusTable = RtuTable | RtuTcpTable | TcpTable | Dlt645Table | Hj212Table | P1Table
+BusTable = RtuTable | RtuTcpTable | AsciiTable | TcpTable | Dlt645Table | Hj212Table | P1Table
 
 
 class ChoiceTable(_Table):

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Protocol
 
-from firmware_sim.meters import dlt645_pdu, pdu
+from firmware_sim.meters import dlt645_pdu
 
 
 class Wire(Protocol):
@@ -14,6 +14,9 @@ class Wire(Protocol):
 
     def inject(self, data: bytes) -> None:
         """Put bytes onto the wire that belong to nobody."""
+
+    def framed(self, unit: int, request: bytes) -> bytes:
+        """The frame of a unit and a PDU on this line."""
 
     def overhear(self, request: bytes) -> None:
         """Put another master's request onto the wire; the unit that it is for answers."""
@@ -44,7 +47,7 @@ class SecondMaster:
     def strike(self, wire: Wire, rng: random.Random) -> None:
         """One request of its own."""
         read = bytes([self.fc]) + self.address.to_bytes(2, "big") + self.count.to_bytes(2, "big")
-        wire.overhear(pdu.rtu(self.unit, read))
+        wire.overhear(wire.framed(self.unit, read))
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,10 @@ class RtuWire:
             disturbance.strike(self, rng)
             self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
 
+    def framed(self, unit: int, request: bytes) -> bytes:
+        """The frame of a unit and a PDU on this line."""
+        return self.frames.frame(unit, request)
+
     def inject(self, data: bytes) -> None:
         """Put bytes onto the wire that belong to nobody."""
         begin = max(self._loop.time(), self._free_at)

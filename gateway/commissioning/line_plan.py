@@ -123,7 +123,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
     warnings: list[Said] = []
     if share is not None and NEARLY_FULL < share <= FULL:
         warnings.append(Message("budget-high", share_percent=round(100 * share)))
-    elif spec.type == "modbus-rtu-over-tcp" and found.share > NEARLY_FULL:
+    elif spec.type in ("modbus-rtu-over-tcp", "modbus-ascii") and spec.port is None and found.share > NEARLY_FULL:
         behind = Message(
             "budget-behind-converter", where=spec.where, baudrate=spec.baudrate, share=_decimal(found.share)
         )
@@ -146,7 +146,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
 
 def _wire(spec: LineSpec) -> str:
     if spec.port is not None:
-        return f"{spec.port}, {spec.baudrate} baud 8{spec.parity}{spec.stopbits}"
+        return f"{spec.port}, {spec.baudrate} baud {spec.databits}{spec.parity}{spec.stopbits}"
     if spec.listen is not None:
         return f"{spec.where} ({spec.type}, listening to {', '.join(map(str, spec.networks))})"
     return f"{spec.where} ({spec.type})"

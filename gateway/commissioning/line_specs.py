@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta, timezone, tzinfo
 
 from gateway.config.bus import Bus, Meter
+from gateway.config.bus_types import TYPES
 from gateway.config.model import Config
 from gateway.config.place import daily_hours
 from gateway.config.serial_settings import serial_settings
@@ -61,6 +62,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         baudrate=serial.baudrate,
         parity=serial.parity,
         stopbits=serial.stopbits,
+        databits=bus.databits or TYPES[bus.type].databits,
         timeout_ms=bus.timeout,
         answer_life_ms=bus.answer_life,
         tunnel=bus.tunnel,

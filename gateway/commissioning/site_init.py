@@ -32,7 +32,7 @@ commit_every = "1s"                # the most that a power cut can cost
 # As it stands it fits the simulated plant:  meterseal-sim run configs/demo/plant.toml --dir .
 [[bus]]
 name = "rs485-1"
-type = "modbus-rtu"                # modbus-rtu | modbus-tcp | modbus-rtu-over-tcp
+type = "modbus-rtu"                # modbus-rtu | modbus-tcp | modbus-rtu-over-tcp | modbus-ascii
 port = "{port}"                  # a real one: "/dev/serial/by-id/usb-…"
 baudrate = 9600
 parity = "N"                       # N | E | O

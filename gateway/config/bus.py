@@ -78,6 +78,7 @@ class Bus(Model):
     baudrate: Annotated[int, Field(ge=300, le=1_000_000)] | None = None
     parity: Literal["N", "E", "O"] | None = None
     stopbits: Literal[1, 2] | None = None
+    databits: Literal[7, 8] | None = None
     timeout: DurationMs | None = None
     answer_life: DurationMs | None = None
     tunnel: bool = False
@@ -160,7 +161,7 @@ class Bus(Model):
     def _texts(self) -> Self:
         for key, texts in (("hello", self.hello), ("heartbeat", self.heartbeat)):
             for text, meter in product(texts or (), self.meter):
-                if _begins_answer(meter.address, sent_bytes(text)):
+                if _begins_answer(self.type, meter.address, sent_bytes(text)):
                     raise Unfit(Message("config-dtu-text-answer", text=text, meter=meter.name), key=key)
         return self
 
@@ -242,11 +243,13 @@ def _address(bus: Bus, meter: Meter) -> Message | None:
     return None
 
 
-def _begins_answer(address: int | str, text: bytes) -> bool:
+def _begins_answer(type_: str, address: int | str, text: bytes) -> bool:
     """Whether a meter's answer could begin as a DTU's text does, which would then be skipped out of it."""
     if isinstance(address, str):
         begin = b"\x68" + bytes.fromhex(address)[::-1]
         return begin.startswith(text) or text.startswith(begin)
+    if type_ == "modbus-ascii":
+        return text.startswith(b":")
     return text[0] == address and (len(text) == 1 or text[1] & 0x7F in _READS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-TypeName = Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp", "dlt645", "hj212", "p1"]
+TypeName = Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp", "modbus-ascii", "dlt645", "hj212", "p1"]
 Wire = Literal["port", "host", "listen"]
 """A serial port, an address that is connected to, or one on which devices connect."""
 
@@ -24,6 +24,9 @@ class BusType:
     series: bool = False
     """Its meters send unasked, and every message is a record."""
     tls_port: int | None = None
+    databits: int = 8
+    delivered: tuple[str, ...] = ("baudrate", "parity", "stopbits")
+    """Serial settings that a profile can say for it."""
 
 
 _MODBUS = ("modbus", "sunspec")
@@ -32,14 +35,17 @@ TYPES: Final[Mapping[TypeName, BusType]] = {
     "modbus-rtu": BusType(("port",), _MODBUS),
     "modbus-tcp": BusType(("host",), _MODBUS, tcp_port=502, tls_port=802),
     "modbus-rtu-over-tcp": BusType(("host", "listen"), _MODBUS, tcp_port=502),
+    "modbus-ascii": BusType(
+        ("port", "host", "listen"), _MODBUS, serial=(9600, "E", 1), databits=7, delivered=("baudrate",)
+    ),
     "dlt645": BusType(("port", "host", "listen"), ("dlt645",), serial=(2400, "E", 1)),
     "hj212": BusType(("listen",), ("hj212",), series=True),
     "p1": BusType(("port", "host"), ("obis",), serial=(115200, "N", 1)),
 }
 
-_ON_RTU: Final = ("modbus-rtu", "modbus-rtu-over-tcp", "dlt645")
-_ON_DTU: Final = ("modbus-rtu-over-tcp", "dlt645")
-_ON_MODBUS: Final = ("modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp")
+_ON_RTU: Final = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-ascii", "dlt645")
+_ON_DTU: Final = ("modbus-rtu-over-tcp", "modbus-ascii", "dlt645")
+_ON_MODBUS: Final = ("modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp", "modbus-ascii")
 _ON_ASKED: Final = (*_ON_MODBUS, "dlt645")
 """Types whose meters are asked; the others speak unasked."""
 
@@ -50,6 +56,7 @@ _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "shared": _ON_MODBUS,
     "passive": ("modbus-rtu", "modbus-rtu-over-tcp"),
     **dict.fromkeys(("tls", "ca", "cert", "key"), ("modbus-tcp",)),
+    "databits": ("modbus-ascii",),
     "echo": _ON_RTU,
     "hello": _ON_DTU,
     "heartbeat": _ON_DTU,
@@ -58,7 +65,7 @@ _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "clock_limit": ("hj212", "p1"),
 }
 _OF_WIRE: Final[Mapping[str, Wire]] = {
-    **dict.fromkeys(("baudrate", "parity", "stopbits", "rs485", "rs485_before", "rs485_after"), "port"),
+    **dict.fromkeys(("baudrate", "parity", "stopbits", "databits", "rs485", "rs485_before", "rs485_after"), "port"),
     **dict.fromkeys(("from", "hello", "heartbeat"), "listen"),
 }
 

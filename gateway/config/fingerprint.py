@@ -17,7 +17,7 @@ from gateway.config.serial_settings import serial_settings
 from gateway.devices.points import Profile
 from ledger_client.formats import cbor
 
-_LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key")
+_LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit")
 _LATER_OF_PROFILE = ("cn", "interval_ms")
 

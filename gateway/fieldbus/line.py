@@ -10,6 +10,7 @@ from functools import partial
 
 from gateway.clock import Clock
 from gateway.fieldbus import open_line
+from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.meter_state import MeterState
@@ -113,6 +114,7 @@ class Line:
             self._doubt,
             shared=self.spec.shared,
             other_master=self.endpoint.other_master,
+            frail=framing.frail if (framing := DIALECTS[self.spec.type].framing) else b"",
         )
 
     def _states(self, doubts: Callable[[str, BlockAnswer], bool] | None, armed: bool) -> dict[str, MeterState]:

@@ -28,6 +28,7 @@ class LineMonitor:
         doubt: called with the unit of a damaged or doubled frame.
         shared: the configuration names another master, so its frames set no flag; their shapes are avoided.
         other_master: what an earlier monitor of this endpoint knows of it.
+        frail: as of ``Framing``; one damaged frame then makes a unit's next thousand answers uncertain.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class LineMonitor:
         *,
         shared: bool = False,
         other_master: OtherMaster | None = None,
+        frail: bytes = b"",
     ) -> None:
+        self._frail = frail
         self.counters = Counter[str]()
         self._other = other_master or OtherMaster()
         self._shared = shared
@@ -68,6 +71,8 @@ class LineMonitor:
             self._doubt(seen.key[0])
         if seen.kind == "damaged":
             self.damage.add(seen.key[0] if seen.key is not None else None, damaged=True)
+        elif seen.kind == "noise" and self._frail and seen.data.startswith(self._frail):
+            self.damage.add(None, damaged=True)
         elif seen.kind == "late" and seen.key is not None and seen.latency_s is not None:
             self._table.needed(seen.key[0], seen.latency_s, self._monotonic())
             self._learn(seen.key[0], seen.latency_s)
@@ -90,7 +95,8 @@ class LineMonitor:
 
     def flags_of(self, unit: Unit) -> int:
         """Quality bits of what is read from a unit now: damage is its own, another master is the line's."""
-        return self._shared_flag | int(NOISY) if self.damage.noisy(unit) else self._shared_flag
+        noisy = self.damage.noisy(unit) or (self._frail and self.damage.lately(unit))
+        return self._shared_flag | int(NOISY) if noisy else self._shared_flag
 
     @property
     def _shared_flag(self) -> int:
@@ -149,6 +155,7 @@ class DamagedFrames:
         self._last = deque[tuple[Unit | None, bool]]()
         self._frames, self._damaged = Counter[Unit | None](), Counter[Unit | None]()
         self._bad = 0
+        self._whole, self._whole_at_least = dict[Unit | None, int](), FRAMES
 
     def add(self, unit: Unit | None, *, damaged: bool) -> None:
         """One more frame."""
@@ -156,6 +163,10 @@ class DamagedFrames:
             self._count(*self._last.popleft(), -1)
         self._last.append((unit, damaged))
         self._count(unit, damaged, 1)
+        if damaged and unit is None:
+            self._whole, self._whole_at_least = {}, 0
+        else:
+            self._whole[unit] = 0 if damaged else self._whole.get(unit, self._whole_at_least) + 1
 
     def _count(self, unit: Unit | None, damaged: bool, by: int) -> None:
         self._frames[unit] += by
@@ -172,6 +183,10 @@ class DamagedFrames:
         """There is so much damage, and more than 1 % of this unit's own frames are; or their unit is unknown."""
         own = self._damaged[unit] > NOISY_SHARE * self._frames[unit]
         return self.high and (own or self._damaged[None] > 0)
+
+    def lately(self, unit: Unit) -> bool:
+        """One of the unit's last thousand frames was damaged, or one of a unit that is not known since then."""
+        return self._whole.get(unit, self._whole_at_least) < FRAMES
 
     @property
     def only(self) -> Unit | None:

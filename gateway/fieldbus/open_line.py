@@ -105,7 +105,7 @@ async def _over_tcp(
 async def _dialed(spec: LineSpec, dialed: Dialed, wait_s: float = 0.0) -> stream_link.Port:
     """The connection of a device that has connected."""
     sock = await dialed.connection(wait_s)
-    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
+    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits, spec.databits)
     return stream_link.Port(sock.fileno(), sock.close, char_s, t35_seconds(spec.baudrate), paced=False)
 
 
@@ -121,7 +121,7 @@ def direction_of(spec: LineSpec) -> RS485Settings | None:
 async def _serial(spec: LineSpec) -> stream_link.Port:
     """Opening and the search for other holders may block for a while, so a thread does it."""
     loop = asyncio.get_running_loop()
-    settings = spec.baudrate, spec.parity, spec.stopbits, direction_of(spec)
+    settings = spec.baudrate, spec.parity, spec.stopbits, direction_of(spec), spec.databits
     opened = loop.run_in_executor(None, serial_port.open_port, str(spec.port), *settings)
     try:
         return await asyncio.shield(opened)
@@ -136,7 +136,7 @@ def _close_late(opened: asyncio.Future[stream_link.Port]) -> None:
 
 
 async def _device_server(spec: LineSpec) -> stream_link.Port:
-    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
+    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits, spec.databits)
     try:
         return await stream_link.connect(
             str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate)

@@ -21,6 +21,7 @@ from firmware_sim.plant.quantities import QUANTITIES
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.load import ALL_KINDS, KNOWN, load_scenario
 from firmware_sim.scenario.schema import (
+    AsciiTable,
     BatteryTable,
     ChoiceTable,
     Dlt645MasterTable,
@@ -146,7 +147,7 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
     [
         ("emulate = false", "emulated = false", "bus[0].emulated", "unknown key"),
         ("emulate = false", 'emulate = "no"', "bus[0].emulate", "'no' is not allowed"),
-        ('type = "modbus-rtu"', 'type = "modbus"', "bus[0].type", "'modbus-rtu-over-tcp', 'modbus-tcp'"),
+        ('type = "modbus-rtu"', 'type = "modbus"', "bus[0].type", "'modbus-ascii', 'modbus-tcp'"),
         ('type = "modbus-rtu"\n', "", "bus[0].type", "missing"),
         ('port = "rs485-1"\n', "", "bus[0].port", "missing"),
         ("port = 0", "port = 65536", "bus[1].port", "less than or equal to 65535"),
@@ -255,6 +256,7 @@ def test_the_documentation_names_every_key_fault_and_quantity() -> None:
         MeterTable,
         RtuTable,
         RtuTcpTable,
+        AsciiTable,
         TcpTable,
         FaultTable,
         ChoiceTable,

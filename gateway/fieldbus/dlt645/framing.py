@@ -36,6 +36,11 @@ class Dlt645Framing:
     """DL/T 645-2007. See ``wire.framing.Framing``."""
 
     preamble = b"\xfe\x00\xff"
+    frail = b""
+
+    def sent(self, question: Question) -> bytes:
+        """As it stands."""
+        return question.frame
 
     def permit(self, frame: bytes) -> bytes:
         """See ``frames.permit``."""

@@ -11,6 +11,7 @@ from gateway.devices.points import Point, Profile
 from gateway.devices.read_plan import plan
 from gateway.devices.register_block import BITS, RegisterBlock
 from gateway.fieldbus.modbus import read_variants
+from gateway.fieldbus.modbus.ascii_framing import ASCII
 from gateway.fieldbus.modbus.exceptions import ILLEGAL_ADDRESS, refused
 from gateway.fieldbus.modbus.learned_limits import Cuts
 from gateway.fieldbus.modbus.rtu_framing import RTU
@@ -72,8 +73,9 @@ class ModbusDialect:
         if self.framing is None:
             return device_ms
         data = math.ceil(block.count / 8) if block.fc in BITS else 2 * block.count
-        char_s = char_seconds(line.baudrate, line.parity, line.stopbits)
-        return ((13 + data) * char_s + 2 * t35_seconds(line.baudrate)) * 1000 + device_ms
+        char_s = char_seconds(line.baudrate, line.parity, line.stopbits, line.databits)
+        around, a_byte = read_variants.chars(line)
+        return ((around + data * a_byte) * char_s + 2 * t35_seconds(line.baudrate)) * 1000 + device_ms
 
     def identity_ms(self, line: LineSpec, meter: MeterSpec) -> list[float]:
         profile = meter.profile
@@ -102,4 +104,4 @@ class ModbusDialect:
         return RegisterBlock(first.fc, 0, 0, tuple(points), (0,) * len(points))
 
 
-OVER_RTU, OVER_TCP = ModbusDialect(RTU), ModbusDialect(None)
+OVER_RTU, OVER_ASCII, OVER_TCP = ModbusDialect(RTU), ModbusDialect(ASCII), ModbusDialect(None)

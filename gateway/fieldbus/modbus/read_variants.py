@@ -11,8 +11,10 @@ from typing import NamedTuple
 from gateway.devices.points import Point, Profile
 from gateway.devices.read_plan import Limits, plan, shape_sets
 from gateway.devices.register_block import RegisterBlock
+from gateway.fieldbus.modbus.ascii_framing import AROUND, QUESTION
 from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.modbus.learned_limits import Cuts, Read, read_of
+from gateway.fieldbus.modbus.rtu_framing import AROUND as RTU_AROUND
 from gateway.fieldbus.wire.dialect import BlockSet, IdentityObject, Keys, ReadPlan
 from gateway.fieldbus.wire.keys import needed, occupied
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
@@ -47,10 +49,16 @@ def limits(line: LineSpec, profile: Profile, k: int) -> Limits:
     """The planner's limits for a device on this line, costs in ms."""
     if line.type == "modbus-tcp":
         return Limits.over_tcp(profile, variants=k)
-    char_ms = char_seconds(line.baudrate, line.parity, line.stopbits) * 1000
+    char_ms = char_seconds(line.baudrate, line.parity, line.stopbits, line.databits) * 1000
     silence_ms = 2 * t35_seconds(line.baudrate) * 1000
-    request = 13 * char_ms + silence_ms + latency_ms(profile) + profile.pause_ms
-    return Limits.of(profile, request_cost=request, register_cost=2 * char_ms, variants=k)
+    around, a_byte = chars(line)
+    request = around * char_ms + silence_ms + latency_ms(profile) + profile.pause_ms
+    return Limits.of(profile, request_cost=request, register_cost=2 * a_byte * char_ms, variants=k)
+
+
+def chars(line: LineSpec) -> tuple[int, int]:
+    """Characters of a question and its answer besides the data, and those of one byte of data."""
+    return (QUESTION + AROUND, 2) if line.type == "modbus-ascii" else (8 + RTU_AROUND, 1)
 
 
 def shapes_needed(line: LineSpec, meter: MeterSpec) -> int:

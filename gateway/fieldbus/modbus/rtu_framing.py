@@ -31,6 +31,10 @@ class RtuFraming:
     """See ``wire.framing.Framing``."""
 
     preamble = b""
+    frail = b""
+
+    def sent(self, question: Question) -> bytes:
+        return question.frame
 
     def permit(self, frame: bytes) -> bytes:
         permit(frame[1:-2])

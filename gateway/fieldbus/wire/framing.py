@@ -36,6 +36,12 @@ class Framing(Protocol):
 
     preamble: bytes
     """Bytes that may stand in front of any frame, in any number."""
+    frail: bytes
+    """What frames begin with whose check value is so short that one damaged frame in a thousand makes values uncertain;
+    empty: it is not so short."""
+
+    def sent(self, question: Question) -> bytes:
+        """The bytes of a question on this wire."""
 
     def permit(self, frame: bytes) -> bytes:
         """The read-only gate: give back a frame that only reads. Raises NotARead for every other."""

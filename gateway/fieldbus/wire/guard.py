@@ -119,7 +119,7 @@ class Guard:
         self._last = None
         self._owed[question.key] = self._owed.get(question.key, 0) + 1 + COPIES
         self.table.ask(question, now)
-        self._echo_due = question.frame if self._echo != "off" else b""
+        self._echo_due = self._framing.sent(question) if self._echo != "off" else b""
         self._maybe_echo, self._early = b"", False
         self._question = _Asked(question, leading)
 
@@ -320,7 +320,8 @@ class Guard:
             self._mismatched(head.key, frame, now)
             return
         key = self._framing.key_to_come(frame) if is_question else head and head.key
-        if key and is_question and self.table.own_question(frame, key, self._arrived):
+        own = self.table.own_question(key, self._arrived) if key and is_question else None
+        if key and own and self._framing.sent(own).endswith(frame):  # a preamble has been taken off it
             self._take_own(frame, key, now)
             return
         if head:

@@ -111,11 +111,10 @@ class KeyTable:
         sent = self._sent.get(key)
         return None if sent is None else max(0.0, arrived - sent[1])
 
-    def own_question(self, frame: bytes, key: Key, arrived: float) -> bool:
-        """We sent this very frame, which asks for that key, within its answer life before ``arrived``; a preamble has
-        been taken off it."""
+    def own_question(self, key: Key, arrived: float) -> Question | None:
+        """The last question for that key, if it was sent within its answer life before ``arrived``."""
         question, at = self._sent.get(key, (None, -math.inf))
-        return question is not None and question.frame.endswith(frame) and arrived - at < self.life(key[0], at)
+        return question if arrived - at < self.life(key[0], at) else None
 
     def use(self, key: Key, now: float) -> None:
         """The key is or was on the wire at ``now``: asked, answered or seen."""

@@ -65,6 +65,7 @@ class LineSpec:
     baudrate: int = 9600
     parity: str = "N"
     stopbits: int = 1
+    databits: int = 8
     host: str | None = None
     tcp_port: int | None = None
     ca: Path | None = None

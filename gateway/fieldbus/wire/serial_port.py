@@ -123,7 +123,12 @@ def warning(path: str) -> Message | None:
 
 
 def open_port(
-    path: str, baudrate: int = 9600, parity: str = "N", stopbits: int = 1, rs485: RS485Settings | None = None
+    path: str,
+    baudrate: int = 9600,
+    parity: str = "N",
+    stopbits: int = 1,
+    rs485: RS485Settings | None = None,
+    databits: int = 8,
 ) -> Port:
     """Open the port, locked (flock) and exclusive (TIOCEXCL), at low latency where the driver can.
 
@@ -131,9 +136,9 @@ def open_port(
     control that it does not have.
     """
     check(path)
-    settings = f"{baudrate} baud 8{parity}{stopbits}"
+    settings = f"{baudrate} baud {databits}{parity}{stopbits}"
     try:
-        device = serial.Serial(path, baudrate, parity=parity, stopbits=stopbits, timeout=0, exclusive=True)
+        device = serial.Serial(path, baudrate, databits, parity, stopbits, timeout=0, exclusive=True)
     except termios.error:
         raise _unsuited(path, settings, parity) from None
     except (serial.SerialException, OSError, ValueError) as error:
@@ -150,6 +155,8 @@ def open_port(
         attributes = termios.tcgetattr(fd)
         if parity != "N" and not attributes[2] & termios.PARENB:  # some drivers drop it without a word
             raise _unsuited(path, settings, parity)
+        if not pty and attributes[2] & termios.CSIZE != (termios.CS7 if databits == 7 else termios.CS8):
+            raise _unsuited(path, settings, parity)
         attributes[6][termios.VMIN] = 1  # an empty read then means that the port is gone, never that nothing came
         termios.tcsetattr(fd, termios.TCSANOW, attributes)
         os.set_blocking(fd, False)
@@ -162,7 +169,7 @@ def open_port(
     except (OSError, termios.error) as error:
         device.close()
         raise PortError(path, Message("port-stuck", error=_said(error))) from None
-    return Port(fd, device.close, char_seconds(baudrate, parity, stopbits), t35_seconds(baudrate), not pty)
+    return Port(fd, device.close, char_seconds(baudrate, parity, stopbits, databits), t35_seconds(baudrate), not pty)
 
 
 def open_to_read(path: str, baudrate: int = 9600, parity: str = "N", stopbits: int = 1) -> Port:

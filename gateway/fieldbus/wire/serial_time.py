@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.devices.read_plan import bits_per_char, silence_ms
 
 
-def char_seconds(baudrate: int, parity: str = "N", stopbits: int = 1) -> float:
+def char_seconds(baudrate: int, parity: str = "N", stopbits: int = 1, databits: int = 8) -> float:
     """Time of one character on the wire (``read_plan.bits_per_char``)."""
-    return bits_per_char(parity, stopbits) / baudrate
+    return (bits_per_char(parity, stopbits) - 8 + databits) / baudrate
 
 
 def t35_seconds(baudrate: int) -> float:

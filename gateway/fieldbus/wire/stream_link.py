@@ -200,7 +200,7 @@ class StreamLink:
         """Ask it; None when the question met the end of its connection, in which case it has used its key."""
         self._guard.ask(question, self._loop.time(), leading=manners.leading_bytes)
         try:
-            out = await self._send(question.frame)
+            out = await self._send(self._framing.sent(question))
             self._guard.sent(out)
             await self._answer(question, out, manners)
         finally:  # a cancelled read, too, has used its key

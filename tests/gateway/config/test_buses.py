@@ -66,6 +66,15 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (bus(P1, meter(address='"0-0"')),),
         ("bus 'b', meter 'm', profile", "not spoken on a p1 bus"),
     ),
+    "data bits of RTU": ((bus(SERIAL + "databits = 7"),), ("bus 'b', databits", "modbus-ascii")),
+    "a converter of ASCII without its port": (
+        (bus('type = "modbus-ascii"\nhost = "h"'),),
+        ("bus 'b', port", "a TCP bus needs a port number"),
+    ),
+    "a text of a DTU that begins as ASCII does": (
+        (bus('type = "modbus-ascii"\nlisten = "127.0.0.1:5000"\nhello = ":D1"'),),
+        ("bus 'b', hello", ":D1"),
+    ),
     "TLS without its files": (
         (bus('type = "modbus-tcp"\nhost = "h"\ntls = true\nca = "ca.pem"'),),
         ("bus 'b', cert", "is missing", "a PEM file"),
@@ -116,7 +125,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "heartbeat where nothing listens": ((bus(SERIAL + 'heartbeat = "x"'),), ("bus 'b', heartbeat", "only to a bus wi")),
     "hello of a station": (
         (bus(HJ212 + 'hello = "x"'),),
-        ("bus 'b', hello", "means nothing on a hj212 bus", "modbus-rtu-over-tcp, dlt645"),
+        ("bus 'b', hello", "means nothing on a hj212 bus", "modbus-rtu-over-tcp, modbus-ascii, dlt645"),
     ),
     "hello without a byte": ((bus(LISTENER + 'hello = ""'),), ("bus 'b', hello", "1 to 64 bytes")),
     "hello in broken hex": ((bus(LISTENER + 'hello = "hex:4"'),), ("bus 'b', hello", "'hex:4' is not hexadecimal")),
@@ -266,6 +275,15 @@ def test_a_profile_without_serial_settings_leaves_the_protocols(tmp_path: Path) 
     (tmp_path / "own.toml").write_text(head + "[" + rest.partition("\n[")[2])
     (line,) = lines(tmp_path, bus(SERIAL, meter(profile="own.toml")))
     assert (line.baudrate, line.parity, line.stopbits) == (9600, "N", 1)
+
+
+def test_ascii_is_7e1_at_the_profiles_speed(tmp_path: Path) -> None:
+    (spec,) = lines(tmp_path, bus('type = "modbus-ascii"\nport = "tty"', meter("n", "240", "vaisala-gmp252")))
+    assert (spec.baudrate, spec.databits, spec.parity, spec.stopbits) == (19200, 7, "E", 1)
+    (plan,) = line_plans([spec])
+    assert plan.wire.endswith("19200 baud 7E1")
+    (spec,) = lines(tmp_path, bus('type = "modbus-ascii"\nport = "tty"\ndatabits = 8\nparity = "N"\nstopbits = 2'))
+    assert (spec.databits, spec.parity, spec.stopbits) == (8, "N", 2)
 
 
 def test_texts_of_a_dtu_are_bytes() -> None:
