@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.devices.blocks import Block
+from gateway.fieldbus.listening.cut_blocks import CutBlocks
 from gateway.fieldbus.listening.expected import Expected, State
 from gateway.fieldbus.listening.interval import Interval
 from gateway.fieldbus.listening.pairs import Pairs
@@ -20,8 +20,6 @@ from ledger_client.formats.senml import Quality
 
 SILENT_AFTER = 2
 """So many misses in a row make it silent."""
-MOST_CUTS = 64
-"""Choices of points that are kept of what a meter sends; a sender may leave out other ones in each message."""
 NOT_SENT = Refused(0, Message("message-without-point"), Quality.NOT_FOUND, lasting=True)
 
 
@@ -38,7 +36,7 @@ class ListenedMeter:
         self._misses = 0
         self._last: Heard | None = None
         self._unreplied: set[Token] = set()
-        self._cut: dict[tuple[int, frozenset[str]], Block] = {}
+        self._cut = CutBlocks()
 
     @property
     def silent(self) -> bool:
@@ -79,11 +77,9 @@ class ListenedMeter:
         known, flags = self.known, int(Quality.LATE) if self.late(heard) else 0
         if known is not None:
             known.look(((heard.block, heard.raw),), heard.completed_ms)
-            if known.stranger is not None:
-                other = Message("poll-other-meter", stranger=known.stranger, identity=known.identity or "")
-                exchanged = int(Quality.METER_EXCHANGED)
-                return Poll(self.spec.name, due_ms, missed="exchanged", flags=exchanged, detail=other)
-            flags |= 0 if known.proven(heard.completed_ms) else int(Quality.IDENTITY_UNPROVEN)
+            if (exchanged := known.exchanged(self.spec.name, due_ms)) is not None:
+                return exchanged
+            flags |= known.flags(heard.completed_ms)
         wanted = {point.name for point in self.spec.points}
         held = wanted.intersection(heard.block.shown(heard.raw))
         if heard.label_ms is not None and heard.label_ms - heard.completed_ms > self.spec.clock_limit_ms:
@@ -91,7 +87,7 @@ class ListenedMeter:
         self.answered = Poll(
             self.spec.name,
             due_ms,
-            (BlockAnswer(self._only(heard.block, frozenset(held)), heard.raw, heard.completed_ms),),
+            (BlockAnswer(self._cut.only(heard.block, held), heard.raw, heard.completed_ms),),
             tuple(self._failures(heard)),
             flags=flags,
             token=heard.token,
@@ -104,17 +100,7 @@ class ListenedMeter:
 
     def _failures(self, heard: Heard) -> Iterable[BlockFailure]:
         if heard.missing:
-            yield BlockFailure(self._only(heard.block, heard.missing), "refused", NOT_SENT.said, NOT_SENT)
-
-    def _only(self, block: Block, names: frozenset[str]) -> Block:
-        """Some of the points of a block. What is prepared for a block is found by its key, so the same points are the
-        same block every time."""
-        known = block.key, names
-        if known not in self._cut:
-            if len(self._cut) >= MOST_CUTS:
-                self._cut.clear()
-            self._cut[known] = block.only(names)
-        return self._cut[known]
+            yield BlockFailure(self._cut.only(heard.block, heard.missing), "refused", NOT_SENT.said, NOT_SENT)
 
     def ended(self, token: Token) -> None:
         """A message is durable, or will never be."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from functools import partial
 
-from gateway.devices.blocks import Block
 from gateway.devices.points import UNRECORDED
 from gateway.fieldbus.dialects import DIALECTS
+from gateway.fieldbus.listening.cut_blocks import CutBlocks
 from gateway.fieldbus.listening.recognition import Recognition
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard
 from gateway.messages.message import Message
-from ledger_client.formats.senml import Quality
 
 NEVER_ASKED = Message("pair-not-asked")
 
@@ -30,7 +29,7 @@ class Pairs:
         self._wanted = frozenset(point.name for point in spec.points)
         self._answered: dict[int, Heard] = {}  # by their blocks' keys, the newest last
         self._failed: dict[int, Heard] = {}
-        self._blocks: dict[tuple[int, frozenset[str]], Block] = {}
+        self._cut = CutBlocks()
 
     def take(self, heard: Heard) -> None:
         """A question of the other master, and what came of it."""
@@ -53,7 +52,7 @@ class Pairs:
             wanted = (self._wanted & {point.name for point in heard.block.points}) - names
             if wanted:
                 names |= wanted
-                answers.append(BlockAnswer(self._only(heard.block, wanted), heard.raw, heard.completed_ms))
+                answers.append(BlockAnswer(self._cut.only(heard.block, wanted), heard.raw, heard.completed_ms))
         failures = self._failures(names)
         heard_together = list(self._answered.values())
         self._answered, self._failed = {}, {}
@@ -61,12 +60,9 @@ class Pairs:
             return None
         known = self.known
         known.look(((h.block, h.raw) for h in heard_together), max(h.completed_ms for h in heard_together))
-        if known.stranger is not None:
-            other = Message("poll-other-meter", stranger=known.stranger, identity=known.identity or "")
-            flags = int(Quality.METER_EXCHANGED)
-            return Poll(self._spec.name, due_ms, missed="exchanged", flags=flags, detail=other)
-        newest_ms = max(answer.completed_ms for answer in answers)
-        flags = 0 if known.proven(newest_ms) else int(Quality.IDENTITY_UNPROVEN)
+        if (exchanged := known.exchanged(self._spec.name, due_ms)) is not None:
+            return exchanged
+        flags = known.flags(max(answer.completed_ms for answer in answers))
         return Poll(
             self._spec.name, due_ms, tuple(answers[::-1]), tuple(failures), flags=flags, identity=known.identity
         )
@@ -80,20 +76,10 @@ class Pairs:
                 told |= wanted
                 reason = "refused" if heard.refused.code else "timeout"
                 failures.append(
-                    BlockFailure(self._only(heard.block, wanted), reason, heard.refused.said, heard.refused)
+                    BlockFailure(self._cut.only(heard.block, wanted), reason, heard.refused.said, heard.refused)
                 )
         rest = [p for p in self._spec.points if p.name not in told and p.kind not in UNRECORDED]
         if rest:
-            known = 0, frozenset(point.name for point in rest)
-            if known not in self._blocks:
-                self._blocks[known] = self._dialect.unread(rest)
-            failures.append(BlockFailure(self._blocks[known], "not-asked", NEVER_ASKED))
+            unread = self._cut.kept(0, {point.name for point in rest}, partial(self._dialect.unread, rest))
+            failures.append(BlockFailure(unread, "not-asked", NEVER_ASKED))
         return failures
-
-    def _only(self, block: Block, names: Set[str]) -> Block:
-        """Some of the points of a block. What is prepared for a block is found by its key, so the same points are the
-        same block every time."""
-        known = block.key, frozenset(names)
-        if known not in self._blocks:
-            self._blocks[known] = block.only(names)
-        return self._blocks[known]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from gateway.devices.blocks import Block, Raw
+from gateway.fieldbus.specs import Poll
+from gateway.messages.message import Message
+from ledger_client.formats.senml import Quality
 
 PROVEN_MS = 3_600_000
 """Who a meter is counts for so long after it was last told."""
@@ -43,9 +46,17 @@ class Recognition:
         if self.stranger is None:
             self._proven_ms = at_ms
 
-    def proven(self, at_ms: int) -> bool:
-        """Who it is is known at that time."""
-        return self._proven_ms is not None and at_ms - self._proven_ms <= PROVEN_MS
+    def exchanged(self, meter: str, due_ms: int) -> Poll | None:
+        """The poll that is missed because another device was heard last; None: it was not."""
+        if self.stranger is None:
+            return None
+        other = Message("poll-other-meter", stranger=self.stranger, identity=self.identity or "")
+        return Poll(meter, due_ms, missed="exchanged", flags=int(Quality.METER_EXCHANGED), detail=other)
+
+    def flags(self, at_ms: int) -> int:
+        """Quality bits of what is heard at that time: whether it is known who says it."""
+        proven = self._proven_ms is not None and at_ms - self._proven_ms <= PROVEN_MS
+        return 0 if proven else int(Quality.IDENTITY_UNPROVEN)
 
 
 def _values(block: Block, raw: Raw, names: Collection[str]) -> dict[str, str]:

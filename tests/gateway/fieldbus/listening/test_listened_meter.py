@@ -7,7 +7,8 @@ from itertools import combinations
 from gateway.devices.decode_text import MessageBlock
 from gateway.devices.places import Factor
 from gateway.devices.points import Point, Profile
-from gateway.fieldbus.listening.listened_meter import MOST_CUTS, ListenedMeter
+from gateway.fieldbus.listening.cut_blocks import MOST_CUTS
+from gateway.fieldbus.listening.listened_meter import ListenedMeter
 from gateway.fieldbus.wire.line_spec import MeterSpec
 from gateway.fieldbus.wire.source import Heard
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import Clock
+from gateway.fieldbus.listening.cut_blocks import MOST_CUTS
 from gateway.fieldbus.listening.listen_line import ListenLine
 from gateway.fieldbus.listening.pairs import Pairs
 from gateway.fieldbus.listening.recognition import Recognition
@@ -64,6 +65,15 @@ def held(poll: Poll) -> dict[str, str]:
 
 def failed(poll: Poll) -> dict[str, int]:
     return {point.name: failure.flag for failure in poll.failures for point in failure.block.points}
+
+
+def test_a_master_that_asks_otherwise_each_time_takes_bounded_memory() -> None:
+    heap = Heap()
+    for first in range(100):
+        for count in (101 - first, 103 - first):
+            heap.hear(Request(1, 3, first, count), *range(first, first + count))
+            assert held(heap.poll())
+            assert len(heap.pairs._cut) <= MOST_CUTS
 
 
 def test_a_point_comes_from_the_newest_pair_that_holds_it() -> None:
