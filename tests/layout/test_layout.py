@@ -101,6 +101,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
+        "commissioning.record": set(),
         "doctor": {
             "config",
             "fieldbus.wire",
