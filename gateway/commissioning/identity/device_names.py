@@ -24,6 +24,7 @@ BASIC, OBJECTS = 1, (0, 1, 2)
 """Read code of the basic objects: vendor, product, version."""
 SHORTEST = 4
 _MODEL = re.compile(r"[A-Z0-9]+")
+_PART = re.compile(r"[0-9]+[A-Z]+[A-Z0-9]*")
 
 
 async def identification(reads: UnitReads) -> tuple[str, ...]:
@@ -73,6 +74,6 @@ def names_model(texts: tuple[str, ...], profile: Profile) -> str | None:
 
 
 def _words(text: str) -> list[str]:
-    """Words of letters and digits in capitals, and each with the next one as one word: UMG 96RM is UMG96RM."""
+    """Words of letters and digits in capitals, and those of two parts as one word: UMG 96RM is UMG96RM too."""
     words = _MODEL.findall(text.upper())
-    return [*words, *(a + b for a, b in pairwise(words))]
+    return [*words, *(a + b for a, b in pairwise(words) if a.isalpha() and _PART.fullmatch(b))]

@@ -6,7 +6,7 @@ can be judged of those that are left, the likeliest first, as long as there is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
@@ -34,6 +34,8 @@ from gateway.messages.message import Message
 NOWHERE = ((3, 60_211), (4, 60_211))
 """Registers that no profile has: a device that answers there answers everywhere."""
 WEAK, STRONG = 0, 1
+RARE = 256
+"""Most devices have registers below."""
 
 
 async def fit(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> list[Fit]:
@@ -41,14 +43,16 @@ async def fit(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, .
     told = {profile.name: await constants(reads, profile) for profile in profiles}
     called = {profile.name: names_model(texts, profile) for profile in profiles}
     sure = [p for p in profiles if called[p.name] or (told[p.name].held and not told[p.name].other)]
+    everywhere = [fc for fc, address in NOWHERE if await reads.words(fc, address, 2) is not None]
     if sure:
         families = {p.fingerprint.family for p in sure if p.fingerprint} - {None}
         left = [*sure, *(p for p in profiles if p.fingerprint and p.fingerprint.family in families and p not in sure)]
     else:
-        left = await _by_first(reads, profiles)
+        left = await _by_first(reads, profiles, everywhere)
     fits = []
     for profile in left:
-        if (found := await _fit(reads, profile, told[profile.name], called[profile.name])) is not None:
+        found = await _fit(reads, profile, told[profile.name], called[profile.name], everywhere)
+        if found is not None:
             other = None if called[profile.name] or not texts or _says_vendor(texts, profile) else texts[0]
             fits.append(replace(found, called_other=other))
     return fits
@@ -59,13 +63,9 @@ def _says_vendor(texts: tuple[str, ...], profile: Profile) -> bool:
     return any(vendor in text.lower() for text in texts)
 
 
-async def _by_first(reads: UnitReads, profiles: Sequence[Profile]) -> list[Profile]:
+async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: Collection[int]) -> list[Profile]:
     """The profiles whose first point is answered, those where it is plausible in front. Of a device that answers
     everywhere, zeros are no answer."""
-    everywhere = set()
-    for fc, address in NOWHERE:
-        if await reads.words(fc, address, 2) is not None:
-            everywhere.add(fc)
     found: list[tuple[int, Profile]] = []
     for profile in profiles:
         point = first(profile)
@@ -78,7 +78,9 @@ async def _by_first(reads: UnitReads, profiles: Sequence[Profile]) -> list[Profi
     return [profile for _, profile in sorted(found, key=lambda one: -one[0])]
 
 
-async def _fit(reads: UnitReads, profile: Profile, told: Constants, called: str | None) -> Fit | None:
+async def _fit(
+    reads: UnitReads, profile: Profile, told: Constants, called: str | None, everywhere: Collection[int]
+) -> Fit | None:
     held, lacking = await blocks(reads, profile)
     if not held and not told.held and not called:
         return None
@@ -98,7 +100,7 @@ async def _fit(reads: UnitReads, profile: Profile, told: Constants, called: str 
     )
     fitted = Fit(
         profile,
-        tuple(facts(profile, found)),
+        (*facts(profile, found), *_has_places(held, lacking, everywhere)),
         told,
         called,
         lacking=lacking,
@@ -107,6 +109,15 @@ async def _fit(reads: UnitReads, profile: Profile, told: Constants, called: str 
         answered=answered,
     )
     return _ordered(fitted, held, found, reads.unit)
+
+
+def _has_places(held: Held, lacking: int, everywhere: Collection[int]) -> list[Fact]:
+    """All registers are answered; that says something where the device does not answer everywhere, and more at addresses
+    that few devices use."""
+    if lacking or any(block.fc in everywhere for block in held) or sum(len(block.points) for block in held) < 2:
+        return []
+    rare = any(block.address >= RARE for block in held)
+    return [Fact(1.5 if rare else 0.5, Message("scan-why-places"))]
 
 
 def _ordered(fitted: Fit, held: Held, found: dict[str, Content], unit: int) -> Fit:

@@ -12,7 +12,7 @@ S² = P² + Q²           2       1              the same; of the total, or of p
 cos φ                  1       1              at most 1, and P / S
 U × I                  1       1              is the apparent power of phase 1; against: the active power is above it
 energies               ½       1              above 0; negative counters are against
-ranges of the profile  1 or 2  2 each         one, or more points in their range, 0 says nothing
+ranges of the profile  1 to 4  2 each         one a point in its range; 0 says nothing
 sums of the profile    1 or 2  1 each         as for P
 =====================  ======  =============  ===================================================================
 """
@@ -155,12 +155,12 @@ def _triangle(known: _Numbers) -> Iterator[Fact]:
 
 
 def _cosine(known: _Numbers) -> Iterator[Fact]:
-    for place in ("total", "l1"):
-        cos = known.of(f"power_factor_{place}")
+    for name, place in (("power_factor_total", "total"), ("power_factor_l1", "l1")):
+        cos = known.of(name)
         if cos is None:
             continue
         if abs(cos) > 1.001:
-            yield Fact(-1, Message("scan-why-not", point=f"power_factor_{place}", value=_shown(cos), unit=""))
+            yield Fact(-1, Message("scan-why-not", point=name, value=_shown(cos), unit=""))
             return
         p, s = known.of(f"active_power_{place}"), known.of(f"apparent_power_{place}")
         if p is None or s is None or abs(s) < LEAST_POWER or cos == 0:
@@ -206,7 +206,7 @@ def _ranges(known: _Numbers) -> Iterator[Fact]:
         else:
             yield Fact(-2, Message("scan-why-not", point=name, value=_shown(value), unit=known.points[name].unit or ""))
     if good:
-        yield Fact(min(2, len(good)), Message("scan-why-range", points=tuple(good)))
+        yield Fact(min(4, len(good)), Message("scan-why-range", points=tuple(good)))
 
 
 def _sums(known: _Numbers) -> Iterator[Fact]:
