@@ -26,7 +26,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "messages": set(),
         ".": {"messages"},
         "process": {"messages", "."},
-        "devices": set(),
+        "devices.knowledge": set(),
+        "devices": {"devices.knowledge"},
         "config": {"devices"},
         "fieldbus.wire": {"devices"},
         "fieldbus.modbus": {"devices", "fieldbus.wire"},
@@ -103,6 +104,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
+        "commissioning.record": set(),
         "doctor": {
             "config",
             "fieldbus.wire",
