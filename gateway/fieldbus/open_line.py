@@ -1,4 +1,4 @@
-"""Opening of a line: serial port (of a device server too), RTU over TCP, or Modbus TCP; whether its port can be opened."""
+"""Opening of a line: serial port (of a device server too), RTU over TCP, Modbus TCP; whether its port can be opened."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class DeviceServerPort:
             self._device.rfc2217_send_subnegotiation(rfc2217.SET_LINESTATE_MASK, bytes([_REPORTED]))
 
     def port(self) -> Port:
-        """It for a line, at the settings as they are now. Bytes go over a network first, so nobody knows when they leave."""
+        """It for a line, at the settings as they are now. Nobody here knows when bytes leave it: not ``paced``."""
         d = self._device
         char_s = char_seconds(d.baudrate, d.parity, int(d.stopbits), self._databits)
         return Port(self._ours.fileno(), self.close, char_s, t35_seconds(d.baudrate), paced=False)

@@ -64,7 +64,7 @@ def rfc2217_talk(
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        manager = PortManager(uart, writer)
+        manager = PortManager(uart, writer)  # type: ignore[arg-type]  # its stubs know whole serial ports alone
         responder = Responder(device, lambda data: writer.write(b"".join(manager.escape(data))))
         while data := await reader.read(4096):
             if asked := b"".join(manager.filter(data)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -64,16 +65,16 @@ def test_a_meter_behind_a_device_server_is_read_at_the_settings_of_the_bus() -> 
 
 def test_a_connection_that_ends_is_made_again() -> None:
     async def test() -> None:
-        async with serving(rfc2217_talk(Uart(), bus({1: addresses}))) as server:
-            async with running(remote_line(server.port)) as (line, polls):
-                await polls.until(lambda p: bool(p.answers))
-                await server.stop()
-                await polls.until(lambda p: p.missed == "line-down")
-                assert not line.up
-                await server.start()
-                known = len(polls)
-                await polls.until(lambda p: p in polls[known:] and bool(p.answers))
-                assert line.up
+        talk = rfc2217_talk(Uart(), bus({1: addresses}))
+        async with serving(talk) as server, running(remote_line(server.port)) as (line, polls):
+            await polls.until(lambda p: bool(p.answers))
+            await server.stop()
+            await polls.until(lambda p: p.missed == "line-down")
+            assert not line.up
+            await server.start()
+            known = len(polls)
+            await polls.until(lambda p: p in polls[known:] and bool(p.answers))
+            assert line.up
 
     asyncio.run(test())
 
@@ -137,9 +138,14 @@ def test_a_closed_port_leaves_nothing_open() -> None:
             port = await loop.run_in_executor(None, open_port, "127.0.0.1", server.port, 9600)
             assert len(descriptors()) > len(before)
             port.close()
-            async with asyncio.timeout(SAFETY_S):
-                while len(descriptors()) > len(before):
-                    await asyncio.sleep(0.02)
+
+            def released() -> bool:
+                end = time.monotonic() + SAFETY_S
+                while len(descriptors()) > len(before) and time.monotonic() < end:
+                    time.sleep(0.02)
+                return len(descriptors()) <= len(before)
+
+            assert await loop.run_in_executor(None, released)
 
     asyncio.run(test())
 
