@@ -112,8 +112,8 @@ async def _fit(
 
 
 def _has_places(held: Held, lacking: int, everywhere: Collection[int]) -> list[Fact]:
-    """All registers are answered; that says something where the device does not answer everywhere, and more at addresses
-    that few devices use."""
+    """All registers are answered: that says something where the device does not answer everywhere, and more at
+    addresses that few devices use."""
     if lacking or any(block.fc in everywhere for block in held) or sum(len(block.points) for block in held) < 2:
         return []
     rare = any(block.address >= RARE for block in held)

@@ -28,8 +28,8 @@ JUDGED = (
 )  # fmt: skip
 """Points whose values can be judged whatever the device."""
 FIRST = ("voltage_ln_l1", "voltage_ln", "voltage_ln_avg", "voltage_ll_l12", "frequency", "active_power_total")
-OTHERS = 6
-"""So many points are read of a device that measures nothing of the above."""
+FEW, OTHERS = 3, 6
+"""Of a device that measures less than so many of the above, so many other points are read."""
 
 Held = dict[RegisterBlock, tuple[int, ...]]
 """Registers of the blocks that were answered."""
@@ -44,9 +44,9 @@ def wanted(profile: Profile) -> list[Point]:
     if not any(point.name.startswith("voltage_ln") for point in profile.points):
         names |= {"voltage_ll_l12", "voltage_ll_l23", "voltage_ll_l31"}
     chosen = [point for point in profile.points if point.name in names]
-    if not chosen:
-        numbers = [p for p in profile.points if p.kind not in (*UNRECORDED, "text") and p.record]
-        chosen = numbers[:OTHERS]
+    if len(chosen) < FEW:
+        numbers = [p for p in profile.points if p.kind not in (*UNRECORDED, "text") and p.record and p not in chosen]
+        chosen += numbers[:OTHERS]
     needed = {name for point in chosen for name in point.scale_points}
     return chosen + [point for point in profile.points if point.name in needed and point not in chosen]
 

@@ -155,11 +155,16 @@ class EndpointScan:
             await self._ask_units([unit for unit in likely_units() if unit not in FIRST], LIKELY_S)
             if self._gateway_silent is not None:
                 await self._ask_units([unit for unit in EVERY if unit not in self._answers], FIRST_S)
-        elif self._answers and ELSEWHERE not in self._answers:
+        elif self._answers:
             await self._ask_units([ELSEWHERE], LIKELY_S)
-            if ELSEWHERE not in self._answers:
+            if ELSEWHERE not in self._answers and not self._is_device():
                 rest = [unit for unit in likely_units() if unit not in (*FIRST, ELSEWHERE)]
                 await self._ask_units(rest, max(LIKELY_S / 2, 3 * self._slowest_s))
+
+    def _is_device(self) -> bool:
+        """The device speaks Modbus TCP itself: it answers under the addresses of TCP (255, 0) as under its own."""
+        others = {self._answers[unit] for unit in self._answers if unit not in EVERY}
+        return any(self._answers[unit] in others for unit in self._answers if unit in EVERY)
 
     async def _sweep_rtu(self) -> None:
         """The same in RTU frames."""
