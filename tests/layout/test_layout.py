@@ -103,7 +103,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
-        "commissioning.record": set(),
+        "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -174,6 +174,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "feeds.plain_json",
             "feeds.sparkplug",
             "commissioning",
+            "commissioning.record",
             "dashboard",
         },
         "cli.demo": {
