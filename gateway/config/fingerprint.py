@@ -20,6 +20,7 @@ from ledger_client.formats import cbor
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit")
 _LATER_OF_PROFILE = ("cn", "interval_ms")
+_NEVER_OF_PROFILE = ("same_layout",)
 
 
 def fingerprint(
@@ -48,6 +49,7 @@ def _bus(path: Path, said: Mapping[str, Any], bus: Bus, profiles: Mapping[str, P
 
 def _profile(profile: Profile) -> dict[str, Any]:
     facts = _without_unused(dataclasses.asdict(profile), _LATER_OF_PROFILE)
+    facts = {key: fact for key, fact in facts.items() if key not in _NEVER_OF_PROFILE}
     return {**facts, "points": [_point(point) for point in facts["points"]]}
 
 

@@ -38,9 +38,9 @@ def format_profile(profile: Profile) -> str:
 
 def decoding_hash(profile: Profile) -> bytes:
     """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
-    people (vendor, device, source, notes)."""
+    people (vendor, device, source, notes), and without the models of one layout: a point reads the same in all."""
     points = tuple(replace(point, note=None) for point in profile.points)
-    bare = replace(profile, vendor="", device="", source="", points=points)
+    bare = replace(profile, vendor="", device="", source="", points=points, same_layout=())
     return hashlib.sha256(format_profile(bare).encode()).digest()
 
 

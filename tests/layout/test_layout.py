@@ -362,7 +362,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "firmware_sim": {
         ".": set(),
         "plant": set(),
-        "meters": {"plant"},
+        "meters.knowledge": set(),
+        "meters": {"plant", "meters.knowledge"},
         "wire": {"meters"},
         "p1": {"plant", "wire"},
         "scenario": {"plant", "meters", "wire", "p1"},
