@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from gateway.devices.knowledge.provenance import GRADES
 from gateway.devices.places import TYPES, is_format
 from gateway.devices.points import FACTORS, KINDS, MAX_BITS, MAX_REGISTERS, PROTOCOLS, Ratio, SignalLine
 from gateway.devices.scaling import CONVERSIONS
@@ -89,6 +90,15 @@ def list_of(item: Check) -> Check:
     def check(value: Any) -> tuple[Any, ...]:
         values = value if isinstance(value, list) else [value]
         return tuple(item(v) for v in values)
+
+    return check
+
+
+def table_of(item: Check, rule: Message) -> Check:
+    def check(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Wrong(rule)
+        return {key: item(row) for key, row in value.items()}
 
     return check
 
@@ -221,7 +231,7 @@ DEMANDED = {
 """Keys that each point must have, itself or by default."""
 OF_REGISTERS = (
     "default_address", "max_registers", "max_bits", "max_gap", "step", "same_functions", "direct", "leading_bytes",
-    "identity_object", "not_available", "readable",
+    "identity_object", "not_available", "readable", "ask",
 )  # fmt: skip
 """Keys and tables of a profile that only devices with registers have."""
 _NUMBERS_ALONE = ("gauge", "counter", "status", "text")
@@ -260,10 +270,25 @@ PROFILE: dict[str, Check] = {
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
     "interval_ms": integer(1, 86_400_000), "same_layout": models,
     "stale_after_ms": integer(1, 604_800_000), "frozen_after_ms": integer(1, 86_400_000),
+    "ask": list_of(one_of("word_order")),
 }  # fmt: skip
+_grade = one_of(*GRADES)
+PROVENANCE: dict[str, Check] = {
+    "default": _grade, "sources": table_of(_text, Message("profile-sources-table")),
+    **dict.fromkeys(GRADES, list_of(_text)),
+}  # fmt: skip
+_RANGES = Message("profile-ranges-table")
+FINGERPRINT: dict[str, Check] = {
+    "family": _text, "ranges": table_of(pair(number, _RANGES), _RANGES),
+}  # fmt: skip
+CONSTANT: dict[str, Check] = {"fc": integer(3, 4), "address": _register, "words": list_of(_register)}
+REFUSAL: dict[str, Check] = {"fc": integer(1, 4), "address": _register, "registers": integer(1, MAX_REGISTERS)}
+FINGERPRINT_SUM: dict[str, Check] = {"total": _text, "parts": list_of(_text)}
+FINGERPRINT_ROWS = ("constants", "refuses", "sums")
+"""Keys of [fingerprint] that are lists of tables."""
 SECOND_FORMAT = ("sleeps_below", "latency_ms", "same_layout")
 """Keys of a profile that ``format = 2`` brings."""
-TABLES = ("serial", "defaults", "not_available", "readable", "points")
+TABLES = ("serial", "defaults", "not_available", "readable", "points", "provenance", "fingerprint")
 """Tables and lists of a profile, beside its keys."""
 MEASURED = ("unit", "scale", "lively")
 """Keys of [defaults] that only numbers take."""

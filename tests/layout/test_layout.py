@@ -26,13 +26,15 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "messages": set(),
         ".": {"messages"},
         "process": {"messages", "."},
-        "devices": set(),
+        "devices.knowledge": set(),
+        "devices": {"devices.knowledge"},
         "config": {"devices"},
         "fieldbus.wire": {"devices"},
         "fieldbus.modbus": {"devices", "fieldbus.wire"},
         "fieldbus.dlt645": {"devices", "fieldbus.wire"},
         "fieldbus.hj212": {"devices", "fieldbus.wire"},
         "fieldbus.obis": {"devices", "fieldbus.wire"},
+        "fieldbus.rfc2217": set(),
         "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
         "fieldbus.listening": {
             "devices",
@@ -91,6 +93,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "runtime",
         },
         "dashboard.auth": {"config"},
+        "commissioning.scan": {"config"},
         "commissioning": {
             "devices",
             "config",
@@ -101,6 +104,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
+        "commissioning.record": set(),
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -190,6 +194,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus.listening"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
+        "cli.commissioning": set(),
         "cli": {
             "devices",
             "config",

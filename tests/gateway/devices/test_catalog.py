@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway.devices.decode_bcd import DataBlock
+from gateway.devices.knowledge.quantities import OWN, QUANTITIES, UNITS
 from gateway.devices.places import Factor, Identifier
-from gateway.devices.points import Point, Profile, Serial
+from gateway.devices.points import UNRECORDED, Point, Profile, Serial
 from gateway.devices.profile import CATALOG, catalog, load_profile
 from gateway.devices.read_plan import Limits, plan
+from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
 from tests.support.register_points import as_found, of_registers
 
 
@@ -40,6 +44,32 @@ def test_a_device_that_may_sleep_names_the_power_that_has_gone_by_then(name: str
     assert profile.format == 2
     assert profile.sleeps_below is not None
     assert profile.point(profile.sleeps_below).record
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_every_name_is_one_of_the_vocabulary_with_its_dimension_and_kind_or_begins_with_x(name: str) -> None:
+    assert [
+        (point.name, point.unit, point.kind)
+        for point in load_profile(name).points
+        if not point.name.startswith(OWN) and point.kind not in UNRECORDED
+        if point.name not in QUANTITIES or not QUANTITIES[point.name].fits(point.unit, point.kind)
+    ] == []
+
+
+def test_the_vocabulary_is_consistent() -> None:
+    assert {unit for units in UNITS.values() for unit in units} <= PRIMARY_UNITS | SECONDARY_UNITS
+    for quantity in QUANTITIES.values():
+        assert (quantity.unit is None) == (quantity.kind in ("status", "text"))
+        if quantity.unit is not None:
+            assert quantity.fits(quantity.unit, quantity.kind)
+        assert (
+            quantity.phase is None
+            or quantity.name.endswith(f"l{quantity.phase}")
+            or not re.search(r"_l\d", quantity.name)
+        )
+        assert quantity.direction is None or quantity.direction in quantity.name
+        assert quantity.obis is None or re.fullmatch(r"[01]-0:\d+\.\d+\.\d+", quantity.obis)
+    assert not [name for name in QUANTITIES if name.startswith(OWN)]
 
 
 def at(profile: Profile, name: str) -> tuple[int, int, str, str | None, str]:
