@@ -34,8 +34,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "fieldbus.dlt645": {"devices", "fieldbus.wire"},
         "fieldbus.hj212": {"devices", "fieldbus.wire"},
         "fieldbus.obis": {"devices", "fieldbus.wire"},
-        "fieldbus.rfc2217": set(),
-        "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
+        "fieldbus.rfc2217": {"fieldbus.wire"},
+        "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645", "fieldbus.rfc2217"},
         "fieldbus.listening": {
             "devices",
             "fieldbus.wire",

@@ -62,11 +62,7 @@ def test_the_vocabulary_is_consistent() -> None:
         assert (quantity.unit is None) == (quantity.kind in ("status", "text"))
         if quantity.unit is not None:
             assert quantity.fits(quantity.unit, quantity.kind)
-        assert (
-            quantity.phase is None
-            or quantity.name.endswith(f"l{quantity.phase}")
-            or not re.search(r"_l\d", quantity.name)
-        )
+        assert quantity.phase in (None, 1) or quantity.name.endswith(f"l{quantity.phase}")
         assert quantity.direction is None or quantity.direction in quantity.name
         assert quantity.obis is None or re.fullmatch(r"[01]-0:\d+\.\d+\.\d+", quantity.obis)
     assert not [name for name in QUANTITIES if name.startswith(OWN)]
