@@ -28,7 +28,7 @@ def simulated(name: str, seed: int = 1) -> Device:
 
 def units_of(devices: Mapping[int, Device]) -> Units:
     """The devices of one bus, at a moment that stands still."""
-    return Units("bus", {**devices}, SimClock(lambda: 0.0), AnswerLog())
+    return Units("bus", dict(devices.items()), SimClock(lambda: 0.0), AnswerLog())
 
 
 @contextlib.asynccontextmanager
