@@ -1,4 +1,4 @@
-"""The catalog in the simulator: points are filled, relations hold, devices say of themselves what they do in reality."""
+"""The catalog in the simulator: points are filled, relations hold, devices say who they are as they do in reality."""
 
 from __future__ import annotations
 
