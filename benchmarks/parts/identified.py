@@ -17,7 +17,7 @@ from firmware_sim.meters import dlt645_pdu
 from firmware_sim.meters.device import Device
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.register_image import Meter
-from firmware_sim.meters.register_map import Layout, MeterSpec
+from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.plant.model import Flow, Phases, Plant, PlantSpec, State
 from gateway.commissioning.identity.unit_reads import Ask
 from gateway.commissioning.scan.found import FoundUnit, Protocol
@@ -33,8 +33,6 @@ UNIT, METER_NUMBER, SERIAL = 1, "071801024091", "12345678"
 SECONDS_A_CHARACTER, SECONDS_A_READ = 11 / 2400, 0.05
 """At 2400 8E1: of each character, and of the silences and the device's own time in each read."""
 AT_MS = 5_000
-SHOWN = {"voltage_ln": "voltage_ln_l1", "current": "current_l1"}
-"""Points that the plant has under another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +99,7 @@ def device(profile: Profile, situation: Situation, seed: int) -> Device:
     )
     if profile.protocol == "dlt645":
         return Device(Dlt645Meter(spec, plant, lambda t_ms: t_ms, single_phase="single" in profile.name))
-    return Device(Meter(replace(spec, show=_shown(profile, Layout(spec).unfilled)), plant))
-
-
-def _shown(profile: Profile, unfilled: Sequence[str]) -> dict[str, str | float]:
-    """Values of points that nothing in the plant fills: within the range of the fingerprint, else 1."""
-    ranges = profile.fingerprint.ranges if profile.fingerprint else {}
-    numbers = [name for name in unfilled if profile.point(name).type != "string"]
-    return {name: SHOWN.get(name) or (float(sum(ranges[name]) / 2) if name in ranges else 1) for name in numbers}
+    return Device(Meter(spec, plant))
 
 
 @dataclass

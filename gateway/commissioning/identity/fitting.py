@@ -6,7 +6,7 @@ can be judged of those that are left, the likeliest first, as long as there is t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
@@ -33,7 +33,10 @@ from gateway.messages.message import Message
 
 NOWHERE = ((3, 60_211), (4, 60_211))
 """Registers that no profile has: a device that answers there answers everywhere."""
-WEAK, STRONG = 0, 1
+Everywhere = Mapping[int, tuple[int, ...]]
+"""By function, of a device that answers everywhere: what it says of registers that it does not have."""
+WEAK, STRONG, MOST_WEAK = 0, 1, 6
+"""Whether the first point is plausible; and how many others are read as well, where one is."""
 RARE = 256
 """Most devices have registers below."""
 
@@ -43,7 +46,7 @@ async def fit(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, .
     told = {profile.name: await constants(reads, profile) for profile in profiles}
     called = {profile.name: names_model(texts, profile) for profile in profiles}
     sure = [p for p in profiles if called[p.name] or (told[p.name].held and not told[p.name].other)]
-    everywhere = [fc for fc, address in NOWHERE if await reads.words(fc, address, 2) is not None]
+    everywhere = {fc: words for fc, at in NOWHERE if (words := await reads.words(fc, at, 2)) is not None}
     if sure:
         families = {p.fingerprint.family for p in sure if p.fingerprint} - {None}
         left = [*sure, *(p for p in profiles if p.fingerprint and p.fingerprint.family in families and p not in sure)]
@@ -63,7 +66,7 @@ def _says_vendor(texts: tuple[str, ...], profile: Profile) -> bool:
     return any(vendor in text.lower() for text in texts)
 
 
-async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: Collection[int]) -> list[Profile]:
+async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: Everywhere) -> list[Profile]:
     """The profiles whose first point is answered, those where it is plausible in front. Of a device that answers
     everywhere, zeros are no answer."""
     found: list[tuple[int, Profile]] = []
@@ -73,13 +76,16 @@ async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: C
         if words is None or (point.fc in everywhere and not any(words)):
             continue
         held = {RegisterBlock.over(point.fc, point.address, point.registers, (point,)): words}
-        fits = measured(profile, values(held)) or measured(profile, values(held, swapped=True))
+        one_way, other_way = (facts(profile, values(held, swapped=swapped)) for swapped in (False, True))
+        fits = any(fact.weight > 0 for fact in (*one_way, *other_way))
         found.append((STRONG if fits else WEAK, profile))
-    return [profile for _, profile in sorted(found, key=lambda one: -one[0])]
+    strong = [profile for strength, profile in found if strength == STRONG]
+    weak = [profile for strength, profile in found if strength == WEAK]
+    return [*strong, *weak[: MOST_WEAK if strong else None]]
 
 
 async def _fit(
-    reads: UnitReads, profile: Profile, told: Constants, called: str | None, everywhere: Collection[int]
+    reads: UnitReads, profile: Profile, told: Constants, called: str | None, everywhere: Everywhere
 ) -> Fit | None:
     held, lacking = await blocks(reads, profile)
     if not held and not told.held and not called:
@@ -111,13 +117,21 @@ async def _fit(
     return _ordered(fitted, held, found, reads.unit)
 
 
-def _has_places(held: Held, lacking: int, everywhere: Collection[int]) -> list[Fact]:
-    """All registers are answered: that says something where the device does not answer everywhere, and more at
-    addresses that few devices use."""
-    if lacking or any(block.fc in everywhere for block in held) or sum(len(block.points) for block in held) < 2:
+def _has_places(held: Held, lacking: int, everywhere: Everywhere) -> list[Fact]:
+    """All registers are answered, and more than one point is in them. Of a device that answers everywhere with zeros,
+    those count that are none. At addresses that few devices use it says more."""
+    if lacking:
         return []
-    rare = any(block.address >= RARE for block in held)
-    return [Fact(1.5 if rare else 0.5, Message("scan-why-places"))]
+    there = [
+        block for block, words in held.items() if block.fc not in everywhere or (any(words) and _zeros(everywhere))
+    ]
+    if sum(len(block.points) for block in there) < 2:
+        return []
+    return [Fact(1.5 if any(block.address >= RARE for block in there) else 0.5, Message("scan-why-places"))]
+
+
+def _zeros(everywhere: Everywhere) -> bool:
+    return not any(word for words in everywhere.values() for word in words)
 
 
 def _ordered(fitted: Fit, held: Held, found: dict[str, Content], unit: int) -> Fit:
