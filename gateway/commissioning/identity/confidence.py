@@ -78,7 +78,12 @@ class Fit:
     @property
     def family(self) -> str | None:
         """The family that its fingerprint names."""
-        return self.profile.fingerprint.family if self.profile.fingerprint else None
+        return family_of(self.profile)
+
+
+def family_of(profile: Profile) -> str | None:
+    """The family that a profile's fingerprint names."""
+    return profile.fingerprint.family if profile.fingerprint else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ can be judged of those that are left, the likeliest first, as long as there is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
-from gateway.commissioning.identity.confidence import Fit
+from gateway.commissioning.identity.confidence import Fit, alone, family_of
 from gateway.commissioning.identity.device_names import names_model
 from gateway.commissioning.identity.plausibility import Fact, facts, measured, sizes_fit
 from gateway.commissioning.identity.profile_reads import (
@@ -37,28 +37,74 @@ Everywhere = Mapping[int, tuple[int, ...]]
 """By function, of a device that answers everywhere: what it says of registers that it does not have."""
 WEAK, STRONG, MOST_WEAK = 0, 1, 6
 """Whether the first point is plausible; and how many others are read as well, where one is."""
+GOOD = 0.7
+"""Confidence that makes the profile of a neighbour enough."""
 RARE = 256
 """Most devices have registers below."""
 
 
-async def fit(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> list[Fit]:
-    """What was read of a unit for each profile that may be its own. ``texts``: what it says of itself."""
-    told = {profile.name: await constants(reads, profile) for profile in profiles}
-    called = {profile.name: names_model(texts, profile) for profile in profiles}
-    sure = [p for p in profiles if called[p.name] or (told[p.name].held and not told[p.name].other)]
-    everywhere = {fc: words for fc, at in NOWHERE if (words := await reads.words(fc, at, 2)) is not None}
-    if sure:
-        families = {p.fingerprint.family for p in sure if p.fingerprint} - {None}
-        left = [*sure, *(p for p in profiles if p.fingerprint and p.fingerprint.family in families and p not in sure)]
-    else:
-        left = await _by_first(reads, profiles, everywhere)
-    fits = []
-    for profile in left:
-        found = await _fit(reads, profile, told[profile.name], called[profile.name], everywhere)
-        if found is not None:
-            other = None if called[profile.name] or not texts or _says_vendor(texts, profile) else texts[0]
-            fits.append(replace(found, called_other=other))
-    return fits
+async def fit(
+    reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...], likely: Collection[str] = ()
+) -> list[Fit]:
+    """What was read of a unit for each profile that may be its own.
+
+    Args:
+        reads: of the unit.
+        profiles: all that there are.
+        texts: what it says of itself.
+        likely: profiles of its neighbours on the line, which are tried first; nothing else is read if one fits.
+    """
+    search = _Search(reads, sorted(profiles, key=lambda p: p.name not in likely), texts)
+    return await search.by_own_word() or await search.by_neighbours(likely) or await search.by_registers()
+
+
+class _Search:
+    """The search for the profiles of one unit; what was read for one is kept."""
+
+    def __init__(self, reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> None:
+        self._reads, self._profiles, self._texts = reads, profiles, texts
+        self._everywhere: Everywhere | None = None
+
+    async def by_own_word(self) -> list[Fit]:
+        """The profile of which the device itself says that it is its own, with its family."""
+        sure = [profile for profile in self._profiles if names_model(self._texts, profile)]
+        for profile in self._profiles if not sure else ():
+            told = await constants(self._reads, profile)
+            if told.held and not told.other:
+                sure.append(profile)
+                break
+        return await self._fits(self._with_families(sure))
+
+    async def by_neighbours(self, likely: Collection[str]) -> list[Fit]:
+        """The profiles of the neighbours, if one of them fits without a fact against it."""
+        there = self._with_families([profile for profile in self._profiles if profile.name in likely])
+        fits = await self._fits(await _by_first(self._reads, there, await self._answers_everywhere()))
+        return fits if any(alone(one) >= GOOD and all(f.weight > 0 for f in one.facts) for one in fits) else []
+
+    async def by_registers(self) -> list[Fit]:
+        """The profiles whose registers are there."""
+        return await self._fits(await _by_first(self._reads, self._profiles, await self._answers_everywhere()))
+
+    def _with_families(self, some: Sequence[Profile]) -> list[Profile]:
+        families = {p.fingerprint.family for p in some if p.fingerprint} - {None}
+        return [*some, *(p for p in self._profiles if family_of(p) in families and p not in some)]
+
+    async def _answers_everywhere(self) -> Everywhere:
+        if self._everywhere is None:
+            found = {fc: await self._reads.words(fc, address, 2) for fc, address in NOWHERE}
+            self._everywhere = {fc: words for fc, words in found.items() if words is not None}
+        return self._everywhere
+
+    async def _fits(self, profiles: Sequence[Profile]) -> list[Fit]:
+        fits = []
+        for profile in profiles:
+            called = names_model(self._texts, profile)
+            told = await constants(self._reads, profile)
+            found = await _fit(self._reads, profile, told, called, await self._answers_everywhere())
+            if found is not None:
+                other = None if called or not self._texts or _says_vendor(self._texts, profile) else self._texts[0]
+                fits.append(replace(found, called_other=other))
+        return fits
 
 
 def _says_vendor(texts: tuple[str, ...], profile: Profile) -> bool:
