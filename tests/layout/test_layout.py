@@ -95,6 +95,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "dashboard.auth": {"config"},
         "commissioning.scan": {"config"},
         "commissioning": {
+            "devices.knowledge",
             "devices",
             "config",
             "fieldbus.wire",
@@ -192,7 +193,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
             "commissioning",
         },
-        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus.listening"},
+        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus", "fieldbus.listening", "commissioning"},
+        "cli.profiles": {"devices", "config", "acquisition", "commissioning", "cli.demo", "cli.terminal"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
         "cli.commissioning": set(),
         "cli": {
@@ -214,6 +216,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "agent",
             "cli.demo",
             "cli.terminal",
+            "cli.profiles",
             "cli.accounting",
         },
     },
