@@ -243,6 +243,8 @@ class Profile:
     concentrator: bool = False
     interval_ms: int | None = None
     """How often a device that sends by itself does so, at the longest."""
+    same_layout: tuple[tuple[int, ...], ...] = ()
+    """SunSpec models whose points stand at the same places, those that the points name first."""
     stale_after_ms: int = 60_000
     frozen_after_ms: int = 300_000
     ask: tuple[str, ...] = ()

@@ -105,7 +105,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
-        "commissioning.record": set(),
+        "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -176,6 +176,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "feeds.plain_json",
             "feeds.sparkplug",
             "commissioning",
+            "commissioning.record",
             "dashboard",
         },
         "cli.demo": {
@@ -370,7 +371,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "firmware_sim": {
         ".": set(),
         "plant": set(),
-        "meters": {"plant"},
+        "meters.knowledge": set(),
+        "meters": {"plant", "meters.knowledge"},
         "wire": {"meters"},
         "p1": {"plant", "wire"},
         "scenario": {"plant", "meters", "wire", "p1"},
