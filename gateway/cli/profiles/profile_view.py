@@ -15,7 +15,7 @@ from gateway.devices.profile_text import decoding_hash
 def counts(profile: Profile) -> dict[str, int]:
     """How many points have each grade; nothing where no provenance is stated."""
     known = profile.provenance
-    return {} if known is None else {**known.counts(point.name for point in profile.points)}
+    return {str(grade): n for grade, n in known.counts(p.name for p in profile.points).items()} if known else {}
 
 
 def counts_text(profile: Profile) -> str:

@@ -29,7 +29,7 @@ from gateway.config.model import Config
 from gateway.devices.points import UNRECORDED, Profile
 from gateway.devices.profile import catalog, load_profile
 from gateway.errors import GatewayError
-from ledger_client.formats.senml import Reading
+from ledger_client.formats.senml import Quality, Reading
 
 _METER = "meter"
 _RATIO = 40
@@ -142,7 +142,9 @@ def _scenario(profile: Profile, where: str, line: Mapping[str, Any]) -> str:
     meter: dict[str, Any] = {"name": _METER, "profile": where, "address": _address(profile)}
     meter |= {"serial": _NUMBER if profile.protocol == "dlt645" else "1", **dict.fromkeys(_COUNTERS, _START)}
     over_tcp = line["type"] == "modbus-tcp"
-    serves = line | {"name": "line", "port": 0 if over_tcp else "line"} | ({} if over_tcp else {"emulate": False})
+    serves = {**line, "name": "line", "port": 0 if over_tcp else "line"}
+    if not over_tcp:
+        serves["emulate"] = False
     factors = "".join(f"{name} = {_RATIO}\n" for name in sorted(profile.factors))
     factors = f"[bus.meter.factors]\n{factors}" if factors else ""
     return f"[[bus]]\n{_keys(serves)}\n[[bus.meter]]\n{_keys(meter)}{factors}"
@@ -164,15 +166,16 @@ def _read_back(folder: Path, profile: Profile, where: str) -> ReadBack:
         except GatewayError:
             if simulator.returncode != 2:
                 raise
-            return ReadBack(why_not=_last_line(place.logs / "simulator.log"))
+            return ReadBack(why_not=_refusal(place.logs / "simulator.log"))
         line["port"] = json.loads(found)["lines"]["line"]["port"]
         points = [point.name for point in profile.points if point.kind not in UNRECORDED]
         return _polled(_config(folder / "site", profile, where, line, points=points), place.answers)
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("meterseal-sim: ") if lines else ""
+def _refusal(log: Path) -> str:
+    """What the simulator said last: why it does not serve this device, and the fix."""
+    said = log.read_text(errors="replace").rpartition("meterseal-sim: ")[2]
+    return "; ".join(line.strip() for line in said.splitlines() if line.strip())
 
 
 def _polled(config: Config, answers: Path) -> ReadBack:
@@ -186,14 +189,18 @@ def _polled(config: Config, answers: Path) -> ReadBack:
     for answer in read_answers(answers):
         for name, value in answer.values.items():
             told[name].append(value)
-    return _compared(reading, told)
+    return compared(reading, told)
 
 
-def _compared(reading: Reading, told: Mapping[str, Sequence[Any]]) -> ReadBack:
-    agreed, without, differs, unread = [], [], [], []
+def compared(reading: Reading, told: Mapping[str, Sequence[Any]]) -> ReadBack:
+    """What was read beside what the simulator says that it sent, by point: twice where a block was read twice."""
+    agreed, without, unread = list[str](), list[str](), list[str]()
+    differs: list[Difference] = []
     for value in reading.values:
         sent = tuple(told.get(value.name, ()))
-        if not sent:
+        if value.quality & Quality.NOT_FOUND:
+            without.append(value.name)
+        elif not sent:
             unread.append(value.name)
         elif not agrees({value.name: list(sent)}, {value.name: value.value}):
             differs.append(Difference(value.name, sent, value.value))
