@@ -106,6 +106,14 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
         },
         "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
+        "commissioning.wizard": {
+            "devices",
+            "config",
+            "fieldbus",
+            "acquisition",
+            "commissioning",
+            "commissioning.record",
+        },
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -196,7 +204,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus.listening"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
-        "cli.commissioning": set(),
+        "cli.commissioning": {"config", "commissioning.record", "commissioning.wizard", "cli.terminal"},
         "cli": {
             "devices",
             "config",
@@ -217,6 +225,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "cli.demo",
             "cli.terminal",
             "cli.accounting",
+            "cli.commissioning",
         },
     },
     "ledger_client": {
