@@ -93,7 +93,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "runtime",
         },
         "dashboard.auth": {"config"},
-        "commissioning.scan": {"config"},
+        "commissioning.identity": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
+        "commissioning.scan": {"devices", "config", "fieldbus.wire", "fieldbus.modbus", "commissioning.identity"},
         "commissioning": {
             "devices.knowledge",
             "devices",
@@ -106,6 +107,14 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
         },
         "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
+        "commissioning.wizard": {
+            "devices",
+            "config",
+            "fieldbus",
+            "acquisition",
+            "commissioning",
+            "commissioning.record",
+        },
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -197,7 +206,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus", "fieldbus.listening", "commissioning"},
         "cli.profiles": {"devices", "config", "acquisition", "commissioning", "cli.demo", "cli.terminal"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
-        "cli.commissioning": set(),
+        "cli.commissioning": {"config", "commissioning.record", "commissioning.wizard", "cli.terminal"},
         "cli": {
             "devices",
             "config",
@@ -219,6 +228,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "cli.terminal",
             "cli.profiles",
             "cli.accounting",
+            "cli.commissioning",
         },
     },
     "ledger_client": {
