@@ -41,6 +41,15 @@ def record_options(command: _C) -> _C:
     return command
 
 
+def demand_alone(meter: str | None, wizard: bool) -> str:
+    """The meter whose record is to be shown. Raises UsageError without one, or with options of the ``wizard``."""
+    if meter is None:
+        raise click.UsageError("give METER with --show, --page or --json")
+    if wizard:
+        raise click.UsageError("--show, --page and --json show a record: leave out --answers and --anew")
+    return meter
+
+
 def view(config_path: Path, meter: str, *, page: Path | None, language: str, force: bool, as_json: bool) -> None:
     """Show the record of a meter. Raises NotYet where there is none, GatewayError."""
     from gateway.commissioning.record.page import as_html, as_text
