@@ -95,7 +95,7 @@ def test_the_record_that_waits_is_shown_first(loaded: Config) -> None:
         facts = json.loads(shown(loaded, METER, "--json"))
         assert (facts["record"], facts["state"], facts["signed_before"]) == (None, "waiting", signed)
         assert facts["content"]["by"] == "later"
-        assert "not signed yet" in shown(loaded, METER)
+        assert "not signed yet" in shown(loaded, METER, "--show")
     finally:
         waiting_path(loaded.data, METER).unlink()
 
@@ -168,7 +168,16 @@ def test_a_page_is_written_and_replaced(loaded: Config, tmp_path: Path) -> None:
 def test_another_profile_is_not_called_by_the_name_of_this_one(loaded: Config) -> None:
     submit(loaded, replace(made_of(loaded), profile_hash=bytes(32)))
     try:
-        assert "Eastron" not in shown(loaded, METER)
+        assert "Eastron" not in shown(loaded, METER, "--show")
     finally:
         waiting_path(loaded.data, METER).unlink()
-    assert "Eastron" in shown(loaded, METER)
+    assert "Eastron" in shown(loaded, METER, "--show")
+
+
+@pytest.mark.parametrize(
+    "words", [("--show",), (METER, "--json", "--anew"), (METER, "--page", "x.html", "--answers", "a")]
+)
+def test_a_record_is_shown_of_one_meter_and_without_the_wizard(loaded: Config, words: tuple[str, ...]) -> None:
+    said = gateway_command("commission", loaded.path, *words)
+    assert said.code == 2
+    assert "--show" in said.err
