@@ -1,8 +1,8 @@
-"""Devices of one bus by unit address; records their answers in the answer log."""
+"""Devices of one bus; records their answers in the answer log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answers import Delivery, Unit
@@ -11,11 +11,11 @@ from firmware_sim.wire.answer_log import AnswerLog
 
 
 class Units:
-    """The devices of one bus by unit address.
+    """The devices of one bus, each at its own address; two at one address are possible.
 
     Args:
         bus: its name.
-        devices: by unit address.
+        devices: in the order of the scenario.
         clock: the plant's.
         log: where answers are written.
         seed: of what happens on the bus.
@@ -25,7 +25,7 @@ class Units:
     def __init__(
         self,
         bus: str,
-        devices: Mapping[Unit, Device],
+        devices: Sequence[Device],
         clock: SimClock,
         log: AnswerLog,
         *,
@@ -33,32 +33,31 @@ class Units:
         means: Callable[[str, str], bool] | None = None,
     ) -> None:
         self.bus, self.seed, self._means = bus, seed, means
-        self._devices, self._clock, self._log = devices, clock, log
+        self.devices, self._clock, self._log = tuple(devices), clock, log
 
-    def __contains__(self, unit: Unit) -> bool:
-        return unit in self._devices
+    def meant(self, asked: Unit) -> list[Device]:
+        """The devices that a request to this address is for."""
+        return [device for device in self.devices if self.is_for(asked, device)]
 
-    def meant(self, asked: Unit) -> list[Unit]:
-        """The devices that a request to this address is for, each by its own address."""
-        if self._means is None:
-            return [asked] if asked in self._devices else []
-        return [unit for unit in self._devices if self._means(str(asked), str(unit))]
+    def is_for(self, asked: Unit, device: Device) -> bool:
+        """Whether a request to this address is for the device."""
+        own = device.meter.spec.address
+        return asked == own if self._means is None else self._means(str(asked), str(own))
 
-    def ask(self, unit: Unit, pdu: bytes, frame: Frame) -> Outcome:
-        """What a unit of this bus sends for a request.
+    def ask(self, device: Device, pdu: bytes, frame: Frame) -> Outcome:
+        """What a device of this bus sends for a request.
 
         Args:
-            unit: its address; one of this bus.
+            device: one of this bus.
             pdu: the request without address and checksum.
             frame: makes a frame of a unit and a PDU.
         """
-        return self._devices[unit].ask(unit, pdu, self._clock.now_ms(), frame)
+        return device.ask(device.meter.spec.address, pdu, self._clock.now_ms(), frame)
 
-    def latency_ms(self, unit: Unit) -> float:
-        """How long the unit takes before it answers."""
-        return self._devices[unit].meter.spec.latency_ms
+    def latency_ms(self, device: Device) -> float:
+        """How long a device takes before it answers."""
+        return device.meter.spec.latency_ms
 
-    def record(self, outcome: Outcome, delivery: Delivery) -> None:
+    def record(self, device: Device, outcome: Outcome, delivery: Delivery) -> None:
         """Write down an answer; call it right before the bytes go out."""
-        meter = self._devices[outcome.asked.unit].meter.spec.name
-        self._log.write(self._clock.unix_ms(), meter, self.bus, outcome, delivery)
+        self._log.write(self._clock.unix_ms(), device.meter.spec.name, self.bus, outcome, delivery)
