@@ -119,11 +119,11 @@ def line_plan(spec: LineSpec) -> LinePlan:
         return _listened(spec, kind)
     found = budget(spec)
     pairs = _pairs(spec, found.meters)
-    share = found.share if spec.port is not None else None
+    share = found.share if spec.sets_line else None
     warnings: list[Said] = []
     if share is not None and NEARLY_FULL < share <= FULL:
         warnings.append(Message("budget-high", share_percent=round(100 * share)))
-    elif spec.type in ("modbus-rtu-over-tcp", "modbus-ascii") and spec.port is None and found.share > NEARLY_FULL:
+    elif spec.type in ("modbus-rtu-over-tcp", "modbus-ascii") and not spec.sets_line and found.share > NEARLY_FULL:
         behind = Message(
             "budget-behind-converter", where=spec.where, baudrate=spec.baudrate, share=_decimal(found.share)
         )
@@ -145,8 +145,8 @@ def line_plan(spec: LineSpec) -> LinePlan:
 
 
 def _wire(spec: LineSpec) -> str:
-    if spec.port is not None:
-        return f"{spec.port}, {spec.baudrate} baud {spec.databits}{spec.parity}{spec.stopbits}"
+    if spec.sets_line:
+        return f"{spec.where}, {spec.baudrate} baud {spec.databits}{spec.parity}{spec.stopbits}"
     if spec.listen is not None:
         return f"{spec.where} ({spec.type}, listening to {', '.join(map(str, spec.networks))})"
     return f"{spec.where} ({spec.type})"

@@ -43,14 +43,15 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
     )
     _addresses_known(config, bus)
     serial = serial_settings(config.path, bus, config.profiles)
-    access = bus_access(config, bus)
+    access, server = bus_access(config, bus), bus.device_server
     return LineSpec(
         name=bus.name,
         type=bus.type,
         meters=meters,
-        port=str(config.path.parent / str(bus.port)) if bus.serial else None,
-        host=bus.host,
-        tcp_port=bus.tcp_port,
+        port=str(config.path.parent / str(bus.port)) if bus.serial and not server else None,
+        host=server[0] if server else bus.host,
+        tcp_port=server[1] if server else bus.tcp_port,
+        rfc2217=server is not None,
         ca=access.ca,
         cert=access.cert,
         key=access.key,

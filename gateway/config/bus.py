@@ -23,8 +23,10 @@ from gateway.config.wire_texts import (
     SourceZone,
     StationPassword,
     ip_and_port,
+    is_rfc2217,
     meter_number,
     p1_channel,
+    rfc2217_address,
     sent_bytes,
     station_number,
 )
@@ -49,6 +51,8 @@ class Meter(Model):
     points: tuple[str, ...] = Field(default=(), strict=False)
     ct: TransformerRatio | None = None
     pt: TransformerRatio | None = None
+    reversed: bool = False
+    word_order: Literal["big", "little"] | None = None
     sleeps: DailyHours | None = None
 
     @property
@@ -104,6 +108,11 @@ class Bus(Model):
     @property
     def serial(self) -> bool:
         return self.wire == "port"
+
+    @property
+    def device_server(self) -> tuple[str, int] | None:
+        """Host and port of the device server (RFC 2217) that has the serial port."""
+        return rfc2217_address(self.port) if isinstance(self.port, str) else None
 
     @property
     def tcp_port(self) -> int | None:
@@ -170,10 +179,22 @@ def _check_wire(bus: Bus) -> None:
     wires = TYPES[bus.type].wires
     if bus.wire not in wires or (bus.wire == "port" and not isinstance(bus.port, str)):
         raise Unfit(_needed(bus.type, wires), key=wires[0])
+    if isinstance(bus.port, str) and is_rfc2217(bus.port):
+        _check_rfc2217(bus)
     if bus.wire == "listen" and (bus.host is not None or bus.port is not None):
         raise Unfit(Message("config-listen-alone"), key="port" if bus.host is None else "host")
     if bus.wire == "host" and (isinstance(bus.port, str) or bus.tcp_port is None or not 0 < bus.tcp_port < 65536):
         raise Unfit(Message("config-tcp-port"), key="port")
+
+
+def _check_rfc2217(bus: Bus) -> None:
+    """The port of a device server: it is asked, and its driver is not ours to set."""
+    if bus.device_server is None:
+        raise Unfit(Message("config-rfc2217-form"), key="port")
+    if bus.passive or bus.type == "p1":
+        raise Unfit(Message("config-rfc2217-listened"), key="port")
+    if bus.rs485:
+        raise Unfit(Message("config-rfc2217-rs485"), key="rs485")
 
 
 def _needed(type_: str, wires: tuple[Wire, ...]) -> Message:

@@ -18,8 +18,16 @@ from gateway.devices.points import Profile
 from ledger_client.formats import cbor
 
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
-_LATER_OF_METER = ("password", "clock_limit")
+_LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed")
 _LATER_OF_PROFILE = ("cn", "interval_ms")
+_KNOWLEDGE: dict[str, Any] = {
+    "ask": (),
+    "same_layout": (),
+    "word_order_unsaid": (),
+    "provenance": None,
+    "fingerprint": None,
+}
+"""What a profile says beyond how a device is read and decoded; the fingerprint does not depend on it."""
 
 
 def fingerprint(
@@ -47,7 +55,8 @@ def _bus(path: Path, said: Mapping[str, Any], bus: Bus, profiles: Mapping[str, P
 
 
 def _profile(profile: Profile) -> dict[str, Any]:
-    facts = _without_unused(dataclasses.asdict(profile), _LATER_OF_PROFILE)
+    decoding = dataclasses.replace(profile, **_KNOWLEDGE)
+    facts = _without_unused(dataclasses.asdict(decoding), (*_LATER_OF_PROFILE, *_KNOWLEDGE))
     return {**facts, "points": [_point(point) for point in facts["points"]]}
 
 

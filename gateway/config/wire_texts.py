@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.config.field_types import Unfit
+from gateway.config.field_types import Unfit, host_name
 from gateway.config.place import time_zone
 from gateway.messages.message import Message
 
+_RFC2217 = "rfc2217://"
 LONGEST_TEXT = 64
 """Bytes of a DTU's text."""
 _OFFSET = re.compile(r"([+-])(0\d|1[0-4]):([0-5]\d)")
@@ -35,6 +36,23 @@ def ip_and_port(text: str) -> tuple[str, int] | None:
     if (":" in host) != host.startswith("[") or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         return None
     return str(address), int(port)
+
+
+def is_rfc2217(port: str) -> bool:
+    """The port is one of a device server (RFC 2217)."""
+    return port.startswith(_RFC2217)
+
+
+def rfc2217_address(port: str) -> tuple[str, int] | None:
+    """``"rfc2217://10.0.0.7:2217"`` → host without brackets, and port; None: it is no such text."""
+    host, _, number = port.removeprefix(_RFC2217).rpartition(":")
+    if not is_rfc2217(port) or not re.fullmatch("[1-9][0-9]{0,4}", number) or int(number) > 65535:
+        return None
+    try:
+        name = host_name(host)
+    except ValueError:
+        return None
+    return None if (":" in name) != host.startswith("[") else (name, int(number))
 
 
 def _listen(text: str) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
+from gateway.devices.knowledge.fingerprint import Fingerprint
+from gateway.devices.knowledge.provenance import Provenance
 from gateway.devices.places import Place, Registers
 from gateway.errors import GatewayError, placed
 from gateway.messages.message import Message
@@ -241,8 +243,27 @@ class Profile:
     concentrator: bool = False
     interval_ms: int | None = None
     """How often a device that sends by itself does so, at the longest."""
+    same_layout: tuple[tuple[int, ...], ...] = ()
+    """SunSpec models whose points stand at the same places, those that the points name first."""
     stale_after_ms: int = 60_000
     frozen_after_ms: int = 300_000
+    ask: tuple[str, ...] = ()
+    """Keys that each meter's configuration must decide, for only the device can tell."""
+    word_order_unsaid: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """With ``ask``: the points whose word order the configuration decides."""
+    provenance: Provenance | None = field(default=None, compare=False, repr=False)
+    fingerprint: Fingerprint | None = field(default=None, compare=False, repr=False)
+
+    def decided(self, word_order: str) -> Profile:
+        """The profile that decodes with this word order the points that leave it open; nothing is asked any more."""
+
+        def settled(point: Point) -> Point:
+            parts = tuple((settled(part), offset) for part, offset in point.parts)
+            if point.name not in self.word_order_unsaid:
+                return replace(point, parts=parts)
+            return replace(point, at=replace(point.held, word_order=word_order), parts=parts)
+
+        return replace(self, ask=(), word_order_unsaid=(), points=tuple(settled(point) for point in self.points))
 
     def point(self, name: str) -> Point:
         """The point of that name; ProfileError when there is none."""

@@ -8,16 +8,22 @@ Errors: ``ProfileError``, always with the file, the key and the fix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from gateway.devices.knowledge.fingerprint import Constant, Fingerprint, Refusal, Sum
+from gateway.devices.knowledge.provenance import Provenance
 from gateway.devices.places import REGISTERS, SUM, Factor, Identifier, Obis, Registers
 from gateway.devices.points import UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
 from gateway.devices.profile_keys import (
+    CONSTANT,
     DEMANDED,
+    FINGERPRINT,
+    FINGERPRINT_ROWS,
+    FINGERPRINT_SUM,
     MEASURED,
     NEW_KEYS,
     OF_REGISTERS,
@@ -25,6 +31,8 @@ from gateway.devices.profile_keys import (
     PATTERN,
     PLACES,
     PROFILE,
+    PROVENANCE,
+    REFUSAL,
     SECOND_FORMAT,
     SERIAL,
     SPAN,
@@ -126,6 +134,8 @@ class _Reader:
         self.protocol = "modbus"
         self.unsaid: list[str] = []
         """Points that may be counters, and do not say."""
+        self.word_order_unsaid: list[str] = []
+        """Numbers of more than one register whose word order the file does not say."""
 
     def refuse(self, key: str, message: Message) -> ProfileError:
         return ProfileError(self.file, key, message)
@@ -190,7 +200,17 @@ class _Reader:
             if len(unsaid) > 1:
                 said = Message("profile-kinds-missing", points=unsaid)
             raise self.refuse(f"points.{unsaid[0]}.kind", said)
-        profile = Profile(name=name, serial=serial, points=points, readable=readable, kind_unsaid=unsaid, **values)
+        profile = Profile(
+            name=name,
+            serial=serial,
+            points=points,
+            readable=readable,
+            kind_unsaid=unsaid,
+            word_order_unsaid=tuple(self.word_order_unsaid) if values.get("ask") else (),
+            provenance=self.provenance(table["provenance"]) if "provenance" in table else None,
+            fingerprint=self.fingerprint(table["fingerprint"]) if "fingerprint" in table else None,
+            **values,
+        )
         check(profile, self.refuse)
         return profile
 
@@ -205,15 +225,49 @@ class _Reader:
             raise self.refuse("interval_ms", Message("profile-interval-obis"))
 
     def spans(self, rows: Any) -> tuple[Span, ...]:
-        if not isinstance(rows, list):
-            raise self.refuse("readable", Message("profile-no-list"))
         spans = []
-        for index, row in enumerate(rows):
-            values = self.take(row, SPAN, f"readable[{index}].")
+        for where, values in self.rows(rows, SPAN, "readable"):
             if set(values) != set(SPAN) or values["first"] > values["last"]:
-                raise self.refuse(f"readable[{index}]", Message("profile-no-range"))
+                raise self.refuse(where, Message("profile-no-range"))
             spans.append(Span(**values))
         return tuple(spans)
+
+    def rows(self, rows: Any, checks: Mapping[str, Check], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The tables of a list, each with its place in the file."""
+        if not isinstance(rows, list):
+            no_list = Message("profile-no-list") if where == "readable" else Message("profile-no-tables")
+            raise self.refuse(where, no_list)
+        for index, row in enumerate(rows):
+            yield f"{where}[{index}]", self.take(row, checks, f"{where}[{index}].")
+
+    def provenance(self, table: Any) -> Provenance:
+        values = self.take(table, PROVENANCE, "provenance.")
+        for key in ("default", "sources"):
+            if not values.get(key):
+                raise self.refuse(f"provenance.{key}", Message("profile-provenance-missing"))
+        return Provenance(**values)
+
+    def fingerprint(self, table: Any) -> Fingerprint:
+        if self.protocol in PLACES and isinstance(table, dict):
+            for key in ("constants", "refuses"):
+                if key in table:
+                    said = Message("profile-key-of-registers", protocol=self.protocol)
+                    raise self.refuse(f"fingerprint.{key}", said)
+        lists = {key: table[key] for key in FINGERPRINT_ROWS if key in table} if isinstance(table, dict) else {}
+        plain = {key: row for key, row in table.items() if key not in lists} if lists else table
+        return Fingerprint(
+            **self.take(plain, FINGERPRINT, "fingerprint."),
+            constants=tuple(Constant(**row) for row in self.whole(lists, CONSTANT, "constants")),
+            refuses=tuple(Refusal(**row) for row in self.whole(lists, REFUSAL, "refuses")),
+            sums=tuple(Sum(**row) for row in self.whole(lists, FINGERPRINT_SUM, "sums")),
+        )
+
+    def whole(self, lists: Mapping[str, Any], checks: Mapping[str, Check], key: str) -> Iterator[dict[str, Any]]:
+        """The tables of a list of [fingerprint]; each must have all of its keys."""
+        for where, values in self.rows(lists.get(key, []), checks, f"fingerprint.{key}"):
+            for missing in (name for name in checks if name not in values):
+                raise self.refuse(f"{where}.{missing}", Message("profile-key-missing"))
+            yield values
 
     def point(self, name: str, row: Any, common: _Common) -> Point:
         where = f"points.{name}"
@@ -241,6 +295,8 @@ class _Reader:
         values["not_available"] = tuple(self.code(code, values, where) for code in absent)
         if values["kind"] in UNRECORDED:
             values["record"] = False
+        if values["registers"] > 1 and type_ != "string" and "word_order" not in values:
+            self.word_order_unsaid.append(name)
         place = {key: values.pop(key) for key in PLACE if key in values}
         return Point(name=name, at=Registers(**place), **values)
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from gateway.devices.knowledge.provenance import GRADES
 from gateway.devices.places import TYPES, is_format
 from gateway.devices.points import FACTORS, KINDS, MAX_BITS, MAX_REGISTERS, PROTOCOLS, Ratio, SignalLine
 from gateway.devices.scaling import CONVERSIONS
@@ -93,6 +94,15 @@ def list_of(item: Check) -> Check:
     return check
 
 
+def table_of(item: Check, rule: Message) -> Check:
+    def check(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Wrong(rule)
+        return {key: item(row) for key, row in value.items()}
+
+    return check
+
+
 def codes(item: Check) -> Check:
     def check(value: Any) -> tuple[tuple[int, Any], ...]:
         if not isinstance(value, dict):
@@ -156,6 +166,16 @@ def signal_line(value: Any) -> SignalLine:
     return SignalLine(start, end, ends(value["to"]), sound, fault)
 
 
+def models(value: Any) -> tuple[tuple[int, ...], ...]:
+    """Lists of SunSpec models, two or more in each and none twice."""
+    rows = value if isinstance(value, list) and all(isinstance(row, list) and len(row) > 1 for row in value) else []
+    found = [number for row in rows for number in row]
+    if not found or len(set(map(str, found))) < len(found):
+        raise Wrong(Message("profile-model-lists"))
+    return tuple(tuple(_MODEL(number) for number in row) for row in rows)
+
+
+_MODEL = integer(1, 65534)
 _text = kind_of(str, Message("profile-text"))
 _flag = kind_of(bool, Message("profile-true-false"))
 _register = integer(0, 65535)
@@ -171,7 +191,7 @@ POINT: dict[str, Check] = {
     "kind": one_of(*(k for k in KINDS if k != "part")),
     "not_available": list_of(PATTERN), "low": number, "high": number, "wraps_at": factor,
     "max_per_hour": factor, "lively": _flag,
-    "model": integer(1, 65534), "record": _flag, "sunspec": _text, "symbols": codes(_text), "raises": codes(_text),
+    "model": _MODEL, "record": _flag, "sunspec": _text, "symbols": codes(_text), "raises": codes(_text),
     "about": list_of(_text), "note": _text,
 }  # fmt: skip
 NEW_KEYS: dict[str, Check] = {
@@ -211,7 +231,7 @@ DEMANDED = {
 """Keys that each point must have, itself or by default."""
 OF_REGISTERS = (
     "default_address", "max_registers", "max_bits", "max_gap", "step", "same_functions", "direct", "leading_bytes",
-    "identity_object", "not_available", "readable",
+    "identity_object", "not_available", "readable", "ask",
 )  # fmt: skip
 """Keys and tables of a profile that only devices with registers have."""
 _NUMBERS_ALONE = ("gauge", "counter", "status", "text")
@@ -248,12 +268,27 @@ PROFILE: dict[str, Check] = {
     "answer_life_ms": integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
     "sleeps_below": _text,
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
-    "interval_ms": integer(1, 86_400_000),
+    "interval_ms": integer(1, 86_400_000), "same_layout": models,
     "stale_after_ms": integer(1, 604_800_000), "frozen_after_ms": integer(1, 86_400_000),
+    "ask": list_of(one_of("word_order")),
 }  # fmt: skip
-SECOND_FORMAT = ("sleeps_below", "latency_ms")
+_grade = one_of(*GRADES)
+PROVENANCE: dict[str, Check] = {
+    "default": _grade, "sources": table_of(_text, Message("profile-sources-table")),
+    **dict.fromkeys(GRADES, list_of(_text)),
+}  # fmt: skip
+_RANGES = Message("profile-ranges-table")
+FINGERPRINT: dict[str, Check] = {
+    "family": _text, "ranges": table_of(pair(number, _RANGES), _RANGES),
+}  # fmt: skip
+CONSTANT: dict[str, Check] = {"fc": integer(3, 4), "address": _register, "words": list_of(_register)}
+REFUSAL: dict[str, Check] = {"fc": integer(1, 4), "address": _register, "registers": integer(1, MAX_REGISTERS)}
+FINGERPRINT_SUM: dict[str, Check] = {"total": _text, "parts": list_of(_text)}
+FINGERPRINT_ROWS = ("constants", "refuses", "sums")
+"""Keys of [fingerprint] that are lists of tables."""
+SECOND_FORMAT = ("sleeps_below", "latency_ms", "same_layout")
 """Keys of a profile that ``format = 2`` brings."""
-TABLES = ("serial", "defaults", "not_available", "readable", "points")
+TABLES = ("serial", "defaults", "not_available", "readable", "points", "provenance", "fingerprint")
 """Tables and lists of a profile, beside its keys."""
 MEASURED = ("unit", "scale", "lively")
 """Keys of [defaults] that only numbers take."""

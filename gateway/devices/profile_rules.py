@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from gateway.devices.knowledge.fingerprint import Constant, Fingerprint
+from gateway.devices.knowledge.provenance import GRADES, Grade, Provenance
 from gateway.devices.places import REGISTERS, SUM, Identifier, Registers
 from gateway.devices.points import (
     FIRST,
@@ -58,6 +60,12 @@ def check(profile: Profile, refuse: Refuse) -> None:
         _twice(profile, refuse)
     _witnesses(profile, refuse)
     _sleep(profile, refuse)
+    _layouts(profile, refuse)
+    _ask(profile, refuse)
+    if profile.provenance is not None:
+        _provenance(profile, profile.provenance, refuse)
+    if profile.fingerprint is not None:
+        _fingerprint(profile, profile.fingerprint, refuse)
 
 
 def _name(point: Point, refuse: Refuse) -> None:
@@ -220,3 +228,76 @@ def _sleep(profile: Profile, refuse: Refuse) -> None:
     powers = [p.name for p in profile.points if measures(p) and p.unit in ("W", "kW")]
     if name not in powers:
         raise refuse("sleeps_below", Message("profile-no-power-point", name=name, hint=nearest(name, powers)))
+
+
+def _layouts(profile: Profile, refuse: Refuse) -> None:
+    """Of the models of one layout points name the first, and no other."""
+    if profile.same_layout and profile.protocol != "sunspec":
+        raise refuse("same_layout", Message("profile-model-sunspec-only"))
+    named = {point.model for point in profile.points}
+    for first, *others in profile.same_layout:
+        if first not in named or named & {*others}:
+            raise refuse("same_layout", Message("profile-model-first", model=first))
+
+
+def _ask(profile: Profile, refuse: Refuse) -> None:
+    if profile.ask and not profile.word_order_unsaid:
+        raise refuse("ask", Message("profile-ask-nothing"))
+
+
+def _provenance(profile: Profile, provenance: Provenance, refuse: Refuse) -> None:
+    names = [point.name for point in profile.points]
+    listed: dict[str, Grade] = {}
+    for grade in GRADES:
+        for name in provenance.named(grade):
+            if name not in names:
+                hint = nearest(name, names)
+                raise refuse(f"provenance.{grade}", Message("profile-witness-no-point", name=name, hint=hint))
+            if listed.setdefault(name, grade) != grade:
+                said = Message("profile-grade-twice", name=name, other=listed[name])
+                raise refuse(f"provenance.{grade}", said)
+    seen = [name for name in names if provenance.grade(name) == "seen"]
+    if seen and len(provenance.sources) < 2:
+        raise refuse("provenance.sources", Message("profile-seen-once", name=seen[0]))
+
+
+def _fingerprint(profile: Profile, fingerprint: Fingerprint, refuse: Refuse) -> None:
+    measured = {point.name: point for point in profile.points if measures(point)}
+
+    def number(name: str, where: str) -> Point:
+        if name not in measured:
+            raise refuse(where, Message("profile-fingerprint-point", name=name, hint=nearest(name, [*measured])))
+        return measured[name]
+
+    for index, constant in enumerate(fingerprint.constants):
+        _answered(profile, constant, f"fingerprint.constants[{index}]", refuse)
+    for index, refusal in enumerate(fingerprint.refuses):
+        if (last := refusal.address + refusal.registers - 1) > 65535:
+            raise refuse(f"fingerprint.refuses[{index}].registers", Message("profile-registers-end", last=last))
+    for name, (low, high) in fingerprint.ranges.items():
+        number(name, f"fingerprint.ranges.{name}")
+        if low >= high:
+            raise refuse(f"fingerprint.ranges.{name}", Message("profile-range-falls", key=name))
+    for index, total in enumerate(fingerprint.sums):
+        where = f"fingerprint.sums[{index}]"
+        unit = number(total.total, f"{where}.total").unit
+        if len(set(total.parts)) < 2 or total.total in total.parts:
+            raise refuse(f"{where}.parts", Message("profile-fingerprint-parts"))
+        for part in total.parts:
+            if number(part, f"{where}.parts").unit != unit:
+                said = Message("profile-fingerprint-units", part=part, total=total.total, unit=unit or "")
+                raise refuse(f"{where}.parts", said)
+
+
+def _answered(profile: Profile, constant: Constant, where: str, refuse: Refuse) -> None:
+    """The read of a constant is one that the device answers."""
+    words, step = len(constant.words), profile.step
+    if not words:
+        raise refuse(f"{where}.words", Message("profile-key-missing"))
+    if (last := constant.address + words - 1) > 65535:
+        raise refuse(f"{where}.words", Message("profile-registers-end", last=last))
+    if constant.address % step or words % step:
+        raise refuse(where, Message("profile-fingerprint-step", step=step))
+    if words > profile.max_registers:
+        said = Message("profile-value-too-long", registers=words, max_registers=profile.max_registers)
+        raise refuse(f"{where}.words", said)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any
 
+from gateway.devices.knowledge.fingerprint import Constant, Fingerprint, Refusal, Sum
+from gateway.devices.knowledge.provenance import Provenance
 from gateway.devices.places import Place, Registers
 from gateway.devices.points import Point, Profile, SignalLine, Span
 from gateway.devices.profile_keys import OF_SUM, PROFILE, SERIAL
@@ -32,16 +35,36 @@ def format_profile(profile: Profile) -> str:
     if profile.serial is not None:
         lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in SERIAL)]
     lines += ["", "[points]"]
-    lines += [f"{_key(point.name)} = {_inline(_point(point))}" for point in profile.points]
+    lines += [f"{_key(point.name)} = {_inline(_ordered(profile, point))}" for point in profile.points]
+    if profile.provenance is not None:
+        sources = {"sources": profile.provenance.sources}
+        lines += ["", "[provenance]", *(_line(k, v) for k, v in (_facts(profile.provenance) | sources).items())]
+    if profile.fingerprint is not None:
+        lines += ["", "[fingerprint]", *(_line(k, v) for k, v in _facts(profile.fingerprint).items() if v)]
     return "\n".join(lines) + "\n"
 
 
 def decoding_hash(profile: Profile) -> bytes:
     """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
-    people (vendor, device, source, notes)."""
+    people (vendor, device, source, notes), and without what it says beyond decoding (provenance, fingerprint, ask, and
+    models of one layout)."""
     points = tuple(replace(point, note=None) for point in profile.points)
-    bare = replace(profile, vendor="", device="", source="", points=points)
+    bare = replace(profile, vendor="", device="", source="", points=points, ask=(), provenance=None, fingerprint=None)
+    bare = replace(bare, same_layout=())
     return hashlib.sha256(format_profile(bare).encode()).digest()
+
+
+def _ordered(profile: Profile, point: Point) -> dict[str, Any]:
+    """The keys of a point; in a profile that asks for the word order, a point that has one of its own says it."""
+    facts = _point(point)
+    if (
+        profile.ask
+        and isinstance(point.at, Registers)
+        and not point.sum
+        and point.name not in profile.word_order_unsaid
+    ):
+        return facts | {"word_order": point.word_order}
+    return facts
 
 
 def _point(point: Point) -> dict[str, Any]:
@@ -55,7 +78,7 @@ def _point(point: Point) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key in OF_SUM} if point.sum else facts
 
 
-def _facts(thing: Point | Place | Span) -> dict[str, Any]:
+def _facts(thing: Point | Place | Span | Provenance | Fingerprint | Constant | Refusal | Sum) -> dict[str, Any]:
     """What is not at its default, by the name of its key."""
     return {f.name: getattr(thing, f.name) for f in fields(thing) if getattr(thing, f.name) != f.default}
 
@@ -65,7 +88,7 @@ def _inline(facts: Mapping[str, Any]) -> str:
 
 
 def _key(name: str) -> str:
-    return _toml(name) if "." in name else name
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _line(key: str, value: Any) -> str:
@@ -75,6 +98,10 @@ def _line(key: str, value: Any) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _inline({_key(key): row for key, row in value.items()})
+    if isinstance(value, Constant | Refusal | Sum):
+        return _inline(_facts(value))
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, Fraction):

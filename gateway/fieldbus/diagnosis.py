@@ -68,7 +68,7 @@ def _missed(poll: Poll) -> Message:
 def differences(line: LineSpec, meter: MeterSpec) -> Iterator[Message]:
     """Where the bus is set otherwise than a device of this profile leaves the factory, one sentence a setting."""
     profile = meter.profile
-    if line.port is not None and profile.serial is not None:
+    if line.sets_line and profile.serial is not None:
         for key in ("baudrate",) if line.type == "modbus-ascii" else ("baudrate", "parity", "stopbits"):
             here, delivered = str(getattr(line, key)), str(getattr(profile.serial, key))
             if here != delivered:

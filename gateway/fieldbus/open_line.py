@@ -1,4 +1,4 @@
-"""Opening of a line: serial port, RTU over TCP, or Modbus TCP; and whether its port can be opened here."""
+"""Opening of a line: serial port (of a device server too), RTU over TCP, Modbus TCP; whether its port can be opened."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from serial.rs485 import RS485Settings
 
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.modbus.tcp_link import TcpLink
+from gateway.fieldbus.rfc2217 import device_server
 from gateway.fieldbus.wire import serial_port, stream_link
 from gateway.fieldbus.wire.acceptor import Dialed
 from gateway.fieldbus.wire.connections import Endpoint
@@ -55,7 +56,7 @@ async def connect(spec: LineSpec, endpoint: Endpoint, witness: Witness, *, wait_
         tcp = TcpLink(host, tcp_port, table, witness, delay_ms / 1000, connections=connections, tls=tls)
         await tcp.connect()
         return tcp
-    if spec.port is not None:
+    if spec.sets_line:
         link = stream_link.StreamLink(await _serial(spec), framing, table, witness, echo=spec.echo)
     else:
         link = await _over_tcp(spec, framing, endpoint, witness, wait_s)
@@ -121,8 +122,13 @@ def direction_of(spec: LineSpec) -> RS485Settings | None:
 async def _serial(spec: LineSpec) -> stream_link.Port:
     """Opening and the search for other holders may block for a while, so a thread does it."""
     loop = asyncio.get_running_loop()
-    settings = spec.baudrate, spec.parity, spec.stopbits, direction_of(spec), spec.databits
-    opened = loop.run_in_executor(None, serial_port.open_port, str(spec.port), *settings)
+    speed, parity, stopbits, databits = spec.baudrate, spec.parity, spec.stopbits, spec.databits
+    if spec.rfc2217:
+        remote = str(spec.host), int(spec.tcp_port or 0), speed, parity, stopbits, databits
+        opened = loop.run_in_executor(None, device_server.open_port, *remote)
+    else:
+        local = str(spec.port), speed, parity, stopbits, direction_of(spec), databits
+        opened = loop.run_in_executor(None, serial_port.open_port, *local)
     try:
         return await asyncio.shield(opened)
     except asyncio.CancelledError:

@@ -50,6 +50,8 @@ class LineSpec:
     line; a block then counts only with two reads of two shapes and the same witness (an identity point) in both.
     ``passive``: another master asks, and the line is only listened to.
 
+    ``rfc2217``: ``host`` and ``tcp_port`` are those of a device server whose serial port is set over the network.
+
     ``ca``, ``cert``, ``key``: PEM files, of a line with TLS: who signs the device's certificate, and what this gateway
     shows of itself.
 
@@ -68,6 +70,7 @@ class LineSpec:
     databits: int = 8
     host: str | None = None
     tcp_port: int | None = None
+    rfc2217: bool = False
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
@@ -94,7 +97,14 @@ class LineSpec:
         if self.listen is not None:
             host, port = self.listen
             return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if self.rfc2217:
+            return f"rfc2217://{f'[{self.host}]' if ':' in str(self.host) else self.host}:{self.tcp_port}"
         return self.port or f"{self.host}:{self.tcp_port or 502}"
+
+    @property
+    def sets_line(self) -> bool:
+        """The serial settings of the line are set from here; elsewhere they are those of the converter."""
+        return self.port is not None or self.rfc2217
 
     @property
     def only_read(self) -> bool:

@@ -8,9 +8,11 @@ import fcntl
 import grp
 import os
 import stat
+import struct
 import termios
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import serial
 from serial.rs485 import RS485Settings
@@ -24,6 +26,18 @@ from ledger_client.messages import Said, said_of
 
 _PTY_SLAVES = range(136, 144)  # major numbers, Linux Documentation/admin-guide/devices.txt
 _SCREEN, _FIRST_SERIAL, _OWN_TERMINAL = 4, 64, 5  # tty0 to tty63 before ttyS0; /dev/tty, console, ptmx
+
+_TIOCGICOUNT, _COUNTERS = 0x545D, struct.Struct("20i")  # struct serial_icounter_struct, Linux linux/serial.h
+_PARITIES: Final = {"N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}
+
+
+class LineErrors(NamedTuple):
+    """How many bytes a port has received damaged, by kind."""
+
+    parity: int = 0
+    framing: int = 0
+    overrun: int = 0
+    breaks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +207,7 @@ def open_to_read(path: str, baudrate: int = 9600, parity: str = "N", stopbits: i
             fcntl.ioctl(fd, termios.TIOCEXCL)
         control = termios.CS8 | termios.CREAD | termios.CLOCAL
         control |= termios.CSTOPB if stopbits == 2 else 0
-        control |= {"N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}[parity]
+        control |= _PARITIES[parity]
         signs = termios.tcgetattr(fd)[6]
         signs[termios.VMIN], signs[termios.VTIME] = 1, 0
         termios.tcsetattr(fd, termios.TCSANOW, [0, 0, control, 0, speed, speed, signs])  # raw, and without echo
@@ -210,6 +224,41 @@ def open_to_read(path: str, baudrate: int = 9600, parity: str = "N", stopbits: i
         os.close(fd)
         raise _unsuited(path, settings, parity) from None
     return Port(fd, lambda: os.close(fd), char_seconds(baudrate, parity, stopbits), t35_seconds(baudrate), not pty)
+
+
+def change(path: str, fd: int, baudrate: int, parity: str, stopbits: int) -> None:
+    """Set an open port otherwise, when what was written has left. Raises PortError."""
+    settings = f"{baudrate} baud 8{parity}{stopbits}"
+    speed = getattr(termios, f"B{baudrate}", None)
+    if speed is None:
+        raise PortError(path, Message("port-settings-refused", settings=settings))
+    try:
+        attributes = termios.tcgetattr(fd)
+        attributes[2] &= ~(termios.CSTOPB | termios.PARENB | termios.PARODD)
+        attributes[2] |= _PARITIES[parity] | (termios.CSTOPB if stopbits == 2 else 0)
+        attributes[4] = attributes[5] = speed
+        termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+        if parity != "N" and not termios.tcgetattr(fd)[2] & termios.PARENB:
+            raise _unsuited(path, settings, parity)
+    except termios.error:
+        raise _unsuited(path, settings, parity) from None
+
+
+def line_errors(fd: int) -> LineErrors | None:
+    """What the driver has counted of an open port since it was plugged in; None: it counts nothing, as a
+    pseudo-terminal."""
+    counters = bytearray(_COUNTERS.size)
+    try:
+        fcntl.ioctl(fd, _TIOCGICOUNT, counters)
+    except OSError:
+        return None
+    framing, overrun, parity, breaks = _COUNTERS.unpack(counters)[6:10]
+    return LineErrors(parity, framing, overrun, breaks)
+
+
+def has_parity(path: str) -> bool:
+    """The port is no pseudo-terminal, which has none."""
+    return os.major(os.stat(path).st_rdev) not in _PTY_SLAVES
 
 
 def _unsuited(path: str, settings: str, parity: str) -> PortError:

@@ -66,6 +66,26 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (bus(P1, meter(address='"0-0"')),),
         ("bus 'b', meter 'm', profile", "not spoken on a p1 bus"),
     ),
+    "a device server without a port": (
+        (bus('type = "modbus-rtu"\nport = "rfc2217://10.0.0.7"'),),
+        ("bus 'b', port", "rfc2217://HOST:PORT"),
+    ),
+    "a device server with a path": (
+        (bus('type = "modbus-rtu"\nport = "rfc2217://10.0.0.7:2217/x"'),),
+        ("bus 'b', port", "rfc2217://HOST:PORT"),
+    ),
+    "the port of a device server, only listened to": (
+        (bus('type = "modbus-rtu"\nport = "rfc2217://10.0.0.7:2217"\npassive = true'),),
+        ("bus 'b', port", "nothing is ever sent"),
+    ),
+    "P1 on a device server's port": (
+        (bus('type = "p1"\nport = "rfc2217://10.0.0.7:2217"'),),
+        ("bus 'b', port", "nothing is ever sent"),
+    ),
+    "the direction of a device server's port": (
+        (bus('type = "modbus-rtu"\nport = "rfc2217://10.0.0.7:2217"\nrs485 = true'),),
+        ("bus 'b', rs485", "by itself"),
+    ),
     "data bits of RTU": ((bus(SERIAL + "databits = 7"),), ("bus 'b', databits", "modbus-ascii")),
     "a converter of ASCII without its port": (
         (bus('type = "modbus-ascii"\nhost = "h"'),),

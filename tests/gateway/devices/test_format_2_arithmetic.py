@@ -257,17 +257,21 @@ def as_format_1_says(point: Point, words: Sequence[int], exponent: int) -> Conte
     (raw,) = struct.unpack(f">{FORMS[point.type]}", data)
     scale = point.scale + (exponent if point.scale_from else 0)
     if isinstance(raw, float):
-        assert scale == 0
-        return raw if math.isfinite(raw) else None
+        return raw * float(Decimal(10) ** scale) if math.isfinite(raw) else None
     return Decimal(raw).scaleb(scale) if scale else int(raw)
+
+
+def says_what_format_1_says(point: Point) -> bool:
+    """Whether ``as_format_1_says`` knows all that the point says; bits are packed by the answer, not by registers."""
+    return not (point.factor or point.factor_from or point.from_unit or point.chars != "two" or point.type == "bit")
 
 
 @pytest.mark.parametrize("name", of_registers())
 def test_every_catalog_point_is_read_as_before(name: str) -> None:
     profile, chance = load_profile(name), random.Random(name)
-    for point in (p for p in profile.points if p.kind != "scale"):
-        assert point.factor is None
-        assert not point.factor_from
+    plain = [p for p in profile.points if p.kind != "scale" and says_what_format_1_says(p)]
+    assert plain
+    for point in plain:
         looks = [[chance.randrange(0x20, 0x7F) * 257 for _ in range(point.registers)]]
         if point.type != "string":
             looks += [[chance.randrange(65536) for _ in range(point.registers)] for _ in range(20)]

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.devices.knowledge.fingerprint import Constant, Fingerprint, Refusal, Sum
+from gateway.devices.knowledge.provenance import Provenance
 from gateway.devices.places import REGISTERS, Factor, Identifier, Registers
 from gateway.devices.points import Point, Profile, ProfileError, Serial, Span
 from gateway.devices.profile import catalog, load_profile, parse_profile
@@ -320,14 +322,20 @@ def test_the_documented_example_of_a_protocol_loads(protocol: str) -> None:
     assert decoding_hash(profile) != decoding_hash(replace(profile, points=profile.points[:-1]))
 
 
+DOCUMENTED = (
+    Profile, Point, Registers, Identifier, Factor, Serial, Provenance, Fingerprint, Constant, Refusal, Sum,
+)  # fmt: skip
+
+
 def test_every_key_is_documented() -> None:
     documented = DOCS.read_text()
-    keys = {f.name for table in (Profile, Point, Registers, Identifier, Factor, Serial) for f in fields(table)} - {
+    keys = {f.name for table in DOCUMENTED for f in fields(table)} - {
         "name",
         "points",
         "at",
         "parts",
         "kind_unsaid",
+        "word_order_unsaid",
     }
     assert [key for key in sorted(keys) if f"`{key}`" not in documented and f"`[{key}]`" not in documented] == []
 

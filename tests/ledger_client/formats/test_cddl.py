@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
     "consistency-proof", "head-header", "ledger-key-header", "enrolment", "party-enrolment", "enrol-proof",
     "enrol-proof-header",
-    "own-header", "alarm",
+    "own-header", "alarm", "commissioned",
 ]  # fmt: skip
 
 
@@ -127,6 +128,25 @@ ALARMS = [
     sign_record(claims(), Event("alarm", fields), key("meter"))
     for fields in (SPOKEN, {"code": "disk", "line": "store", "text": "", "raised": False, "meter": METER})
 ]
+COMPARED = {
+    "at": T0 * 1000, "unit": "Wh", "point": "energy_import", "value": Decimal("1234567.8"), "display": "1234.56 kWh",
+    "request": b"\x01\x03\x00\x00\x00\x02\xc4\x0b", "answer": b"\x01\x03\x04\x00\x00\x00\x00\xfa\x33",
+    "verdict": "agrees",
+}  # fmt: skip
+COMMISSIONING = {
+    "at": T0 * 1000, "by": "somebody", "role": "export", "plate": "4711", "seals": ["A 1"], "ratios": {"ct": "200/5"},
+    "photos": [{"name": "a.jpg", "size": 1, "sha256": bytes(32)}], "profile": "generic-3p", "remarks": "a\nb",
+    "reversed": False, "identity": "serial_number=4711", "position": "cabinet 2", "comparisons": [COMPARED],
+    "settings": {"address": 7, "bus": "rs485", "baudrate": 2400, "word_order": "little"}, "profile-hash": bytes(32),
+}  # fmt: skip
+PUT_INTO_SERVICE = [
+    sign_record(claims(), Event("commissioned", fields), key("meter"))
+    for fields in (
+        COMMISSIONING,
+        {"identity": "serial_number=4711"},
+        {key: COMMISSIONING[key] for key in ("at", "by", "role", "profile", "reversed", "settings", "profile-hash")},
+    )
+]
 REAL: dict[str, list[bytes]] = {
     "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY, RULES, *CHANGES, COUNT],
     "protected": [protected(data) for data in (*BATCH, ENTRY, HEAD, NEW_KEY)],
@@ -136,6 +156,7 @@ REAL: dict[str, list[bytes]] = {
     "coverage": [payload(BATCH[1])],
     "event": [payload(BATCH[2]), payload(BATCH[3])],
     "alarm": [payload(data) for data in ALARMS],
+    "commissioned": [payload(data) for data in PUT_INTO_SERVICE],
     "statement": [payload(ENTRY)],
     "attached": [ATTACHED],
     "receipt": [RECEIPT],
@@ -250,6 +271,36 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["facts", "n"], 1.5),
         (["facts", "why", "message"], None),
         (["facts", "why", "note"], 1),
+        (["note"], 1),
+    ],
+    "commissioned": [
+        (["at"], "now"),
+        (["by"], ""),
+        (["role"], None),
+        (["event"], "alarm"),
+        (["profile"], None),
+        (["profile-hash"], bytes(31)),
+        (["reversed"], 0),
+        (["identity"], ""),
+        (["settings"], []),
+        (["settings", "address"], 1.5),
+        (["ratios"], {}),
+        (["ratios", "ct"], None),
+        (["plate"], ""),
+        (["seals"], []),
+        (["seals", 0], ""),
+        (["position"], ""),
+        (["photos", 0, "sha256"], bytes(31)),
+        (["photos", 0, "size"], -1),
+        (["remarks"], ""),
+        (["comparisons"], []),
+        (["comparisons", 0, "point"], 1),
+        (["comparisons", 0, "value"], None),
+        (["comparisons", 0, "display"], None),
+        (["comparisons", 0, "request"], b""),
+        (["comparisons", 0, "answer"], 1.5),
+        (["comparisons", 0, "at"], -1),
+        (["comparisons", 0, "verdict"], None),
         (["note"], 1),
     ],
     "statement": [
