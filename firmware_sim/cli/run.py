@@ -104,7 +104,7 @@ class Simulator:
             return self._p1(table)
         if isinstance(table, Dlt645Table):
             return self._dlt645(table)
-        devices: list[Device] = []
+        devices: list[tuple[int | str, Device]] = []
         for index, row in enumerate(table.meter):
             try:
                 meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes(row)), self._plant)
@@ -115,7 +115,7 @@ class Simulator:
                 self.warnings.append(
                     f"meter {row.name}: not available: {', '.join(meter.unfilled)}; set them with show = {{ … }}"
                 )
-            devices.append(Device(meter, self.scenario.faults.get(row.name, ())))
+            devices.append((row.address, Device(meter, self.scenario.faults.get(row.name, ()))))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
             return self._rtu(units, table)
@@ -132,7 +132,7 @@ class Simulator:
             table.host,
             table.port,
             unknown_unit=table.unknown_unit,
-            unknown_unit_ms=table.unknown_unit_ms,
+            unknown_after_ms=table.unknown_after_ms,
             most_connections=table.connections,
             closes_behind_answer=closes,
             security=security,
@@ -167,7 +167,7 @@ class Simulator:
         return Tap(self._folder.absolute() / table.tap, table.tap_damaged, f"{self.scenario.plant.seed}/{table.name}")
 
     def _dlt645(self, table: Dlt645Table) -> Bus:
-        devices: list[Device] = []
+        devices: list[tuple[int | str, Device]] = []
         for row in table.meter:
             spec = row.spec(self.scenario.profiles[row.name])
             meter = Dlt645Meter(
@@ -180,7 +180,7 @@ class Simulator:
             )
             if meter.unfilled:
                 self.warnings.append(f"meter {row.name}: it does not have: {', '.join(meter.unfilled)}")
-            devices.append(Device(meter, self.scenario.faults.get(row.name, ())))
+            devices.append((row.address, Device(meter, self.scenario.faults.get(row.name, ()))))
         seed, line, others = self.scenario.plant.seed, table.line(), table.disturbances()
         units = Units(table.name, devices, self._clock, self._log, seed=seed, means=means)
         spoken, settings = dlt645(table.preamble), table.uarts()

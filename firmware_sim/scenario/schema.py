@@ -67,7 +67,7 @@ class MeterTable(EndTable):
             name=self.name,
             profile=profile,
             address=self.address,
-            measures=self.measures or ("pv" if profile.protocol == "sunspec" and profile.may_sleep else "grid"),
+            measures=self.measures or ("pv" if profile.may_sleep else "grid"),
             serial=self.serial,
             plate={**codes, **self.plate},
             show=self.show,
@@ -180,7 +180,7 @@ class TcpTable(Table):
     host: str = "127.0.0.1"
     port: Port
     unknown_unit: Literal["silent", "exception"] = "silent"
-    unknown_unit_ms: Positive = 0.0
+    unknown_after_ms: Positive = 0.0
     connections: Annotated[int, Field(ge=0, le=1000)] = 0
     closes_behind_answer: bool = False
     tls: bool = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answers import Delivery, Unit
@@ -10,12 +11,19 @@ from firmware_sim.meters.device import Device, Frame, Outcome
 from firmware_sim.wire.answer_log import AnswerLog
 
 
+class Member(NamedTuple):
+    """A device, and the address at which it answers."""
+
+    unit: Unit
+    device: Device
+
+
 class Units:
-    """The devices of one bus, each at its own address; two at one address are possible.
+    """The devices of one bus. Two may have one address, and one may have two.
 
     Args:
         bus: its name.
-        devices: in the order of the scenario.
+        members: address and device of each, in the order of the scenario.
         clock: the plant's.
         log: where answers are written.
         seed: of what happens on the bus.
@@ -25,7 +33,7 @@ class Units:
     def __init__(
         self,
         bus: str,
-        devices: Sequence[Device],
+        members: Iterable[tuple[Unit, Device]],
         clock: SimClock,
         log: AnswerLog,
         *,
@@ -33,31 +41,30 @@ class Units:
         means: Callable[[str, str], bool] | None = None,
     ) -> None:
         self.bus, self.seed, self._means = bus, seed, means
-        self.devices, self._clock, self._log = tuple(devices), clock, log
+        self.members, self._clock, self._log = tuple(Member(*each) for each in members), clock, log
 
-    def meant(self, asked: Unit) -> list[Device]:
+    def meant(self, asked: Unit) -> list[Member]:
         """The devices that a request to this address is for."""
-        return [device for device in self.devices if self.is_for(asked, device)]
+        return [member for member in self.members if self.is_for(asked, member)]
 
-    def is_for(self, asked: Unit, device: Device) -> bool:
+    def is_for(self, asked: Unit, member: Member) -> bool:
         """Whether a request to this address is for the device."""
-        own = device.meter.spec.address
-        return asked == own if self._means is None else self._means(str(asked), str(own))
+        return asked == member.unit if self._means is None else self._means(str(asked), str(member.unit))
 
-    def ask(self, device: Device, pdu: bytes, frame: Frame) -> Outcome:
+    def ask(self, member: Member, pdu: bytes, frame: Frame) -> Outcome:
         """What a device of this bus sends for a request.
 
         Args:
-            device: one of this bus.
+            member: one of this bus.
             pdu: the request without address and checksum.
             frame: makes a frame of a unit and a PDU.
         """
-        return device.ask(device.meter.spec.address, pdu, self._clock.now_ms(), frame)
+        return member.device.ask(member.unit, pdu, self._clock.now_ms(), frame)
 
-    def latency_ms(self, device: Device) -> float:
+    def latency_ms(self, member: Member) -> float:
         """How long a device takes before it answers."""
-        return device.meter.spec.latency_ms
+        return member.device.meter.spec.latency_ms
 
-    def record(self, device: Device, outcome: Outcome, delivery: Delivery) -> None:
+    def record(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         """Write down an answer; call it right before the bytes go out."""
-        self._log.write(self._clock.unix_ms(), device.meter.spec.name, self.bus, outcome, delivery)
+        self._log.write(self._clock.unix_ms(), member.device.meter.spec.name, self.bus, outcome, delivery)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from firmware_sim.meters.answers import Delivery
-from firmware_sim.meters.device import Device, Outcome
-from firmware_sim.wire.bus_devices import Units
+from firmware_sim.meters.device import Outcome
+from firmware_sim.wire.bus_devices import Member, Units
 from firmware_sim.wire.line import Frames, Line, silence_s
 from firmware_sim.wire.pair.pair import Pair, Spoken
 from firmware_sim.wire.pair.uart import SECOND_NS, Received, Receiver, Uart
@@ -51,7 +51,7 @@ class PairedLine:
     def __init__(self, units: Units, line: Line, frames: Frames, settings: Sequence[Uart], master: Master) -> None:
         self.pair, self.frames = Pair(), frames
         self._units, self._line, self._master = units, line, master
-        self._stations = [_Station(self, device, uart) for device, uart in zip(units.devices, settings, strict=True)]
+        self._stations = [_Station(self, member, uart) for member, uart in zip(units.members, settings, strict=True)]
         self._free_ns = 0
         self._held: list[Received] = []
         self._next_take: asyncio.TimerHandle | None = None
@@ -135,12 +135,12 @@ class PairedLine:
         if (found := self.frames.opened(frame)) is None:
             return False
         asked, pdu = found
-        device = station.device
-        if not self._units.is_for(asked, device):
+        member = station.member
+        if not self._units.is_for(asked, member):
             return True
-        outcome = self._units.ask(device, pdu, self.frames.frame)
+        outcome = self._units.ask(member, pdu, self.frames.frame)
         outcome = replace(outcome, faults=(*self.pair.marks(start_ns, end_ns), *outcome.faults))
-        ready = end_ns + station.silence_ns + _ns(self._units.latency_ms(device))
+        ready = end_ns + station.silence_ns + _ns(self._units.latency_ms(member))
         for delivery in outcome.deliveries:
             self._deliver(station, outcome, delivery, ready + _ns(delivery.after_ms))
         return True
@@ -148,7 +148,7 @@ class PairedLine:
     def _deliver(self, station: _Station, outcome: Outcome, delivery: Delivery, ready_ns: int) -> None:
         """What a device says, when it has said what it said before: whole, or in pieces."""
         begin = max(self.now_ns(), ready_ns, station.free_ns)
-        self._at(begin, self._record, station.device, outcome, delivery)
+        self._at(begin, self._record, station.member, outcome, delivery)
         size = delivery.piece or len(delivery.data)
         for at in range(0, len(delivery.data), size or 1):
             said = self.pair.speak(station, begin, station.uart, delivery.data[at : at + size])
@@ -156,9 +156,9 @@ class PairedLine:
             begin = said.end_ns + _ns(delivery.gap_ms)
             self._spoken(said)
 
-    def _record(self, device: Device, outcome: Outcome, delivery: Delivery) -> None:
+    def _record(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         if self._is_open and self._master.has_listener():
-            self._units.record(device, outcome, delivery)
+            self._units.record(member, outcome, delivery)
 
     def now_ns(self) -> int:
         """The moment."""
@@ -171,8 +171,8 @@ class PairedLine:
 class _Station:
     """A device's end of the line."""
 
-    def __init__(self, line: PairedLine, device: Device, uart: Uart) -> None:
-        self.device, self.uart, self._line = device, uart, line
+    def __init__(self, line: PairedLine, member: Member, uart: Uart) -> None:
+        self.member, self.uart, self._line = member, uart, line
         self.silence_ns = _ns(silence_s(uart.baudrate) * 1000)
         self.free_ns = 0
         self._receiver = Receiver(line.pair.heard_by(self), uart)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from firmware_sim.meters.answers import Delivery
-from firmware_sim.meters.device import Device, Outcome
-from firmware_sim.wire.bus_devices import Units
+from firmware_sim.meters.device import Outcome
+from firmware_sim.wire.bus_devices import Member, Units
 from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
 from firmware_sim.wire.pair.uart import Received, Uart
@@ -21,7 +21,7 @@ from firmware_sim.wire.paired_line import PairedLine
 from firmware_sim.wire.tap import Tap
 
 MAX_REQUEST = 260
-Said = tuple[Device, Outcome, Delivery]
+Said = tuple[Member, Outcome, Delivery]
 
 
 class RtuWire:
@@ -151,27 +151,27 @@ class RtuWire:
         if (found := self.frames.opened(frame)) is None:
             return False
         asked, pdu = found
-        for device in self.units.meant(asked):
-            outcome = self.units.ask(device, pdu, self.frames.frame)
+        for member in self.units.meant(asked):
+            outcome = self.units.ask(member, pdu, self.frames.frame)
             outcome = replace(outcome, faults=(*marks, *outcome.faults))
-            ready = self._loop.time() + self._wire_s(len(frame)) + self.units.latency_ms(device) / 1000
+            ready = self._loop.time() + self._wire_s(len(frame)) + self.units.latency_ms(member) / 1000
             if self.line.emulate:
                 ready += self.line.silence_s
             for delivery in outcome.deliveries:
                 at = ready + delivery.after_ms / 1000
-                self._loop.call_at(at, self._send, at, device, outcome, delivery)
+                self._loop.call_at(at, self._send, at, member, outcome, delivery)
         return True
 
     def _wire_s(self, size: int) -> float:
         return size * self.line.byte_s if self.line.emulate else 0.0
 
-    def _send(self, at: float, device: Device, outcome: Outcome, delivery: Delivery) -> None:
+    def _send(self, at: float, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         """Put an answer that is ready ``at`` a loop time onto the wire as soon as the wire is free."""
         begin = max(at, self._free_at)
         self._free_at = begin + self._wire_s(len(delivery.data))
         pieces = self._pieces(delivery, begin)
         for number, (moment, piece) in enumerate(pieces):
-            said = (device, outcome, delivery) if number == 0 else None
+            said = (member, outcome, delivery) if number == 0 else None
             self._loop.call_at(moment, self._put_last if number == len(pieces) - 1 else self.put, piece, said)
 
     def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Delivery
-from firmware_sim.meters.device import Device, Outcome
-from firmware_sim.wire.bus_devices import Units
+from firmware_sim.meters.device import Outcome
+from firmware_sim.wire.bus_devices import Member, Units
 from firmware_sim.wire.tls_roles import Security
 
 ILLEGAL_FUNCTION, GATEWAY_TARGET_FAILED = 0x01, 0x0B  # Modbus application protocol v1.1b3, clause 7
@@ -24,7 +24,7 @@ class TcpBus:
         host: to listen on.
         port: 0 takes a free one; the attribute is the real one once it is open.
         unknown_unit: what a request to another unit gets: ``silent`` or ``exception``.
-        unknown_unit_ms: after so long.
+        unknown_after_ms: how long that exception takes, as of a converter that waits for an answer from its line.
         most_connections: a further one is closed at once; 0: no limit.
         closes_behind_answer: each connection ends behind its first answer.
         security: it speaks TLS, and refuses clients of other roles.
@@ -37,14 +37,14 @@ class TcpBus:
         port: int,
         *,
         unknown_unit: str = "silent",
-        unknown_unit_ms: float = 0,
+        unknown_after_ms: float = 0,
         most_connections: int = 0,
         closes_behind_answer: bool = False,
         security: Security | None = None,
     ) -> None:
         self.units, self.host, self.port = units, host, port
         self.answers_unknown, self.closes_behind_answer = unknown_unit == "exception", closes_behind_answer
-        self.unknown_unit_ms, self.most_connections = unknown_unit_ms, most_connections
+        self.unknown_after_ms, self.most_connections = unknown_after_ms, most_connections
         self.security = security
         self.connections: set[_Connection] = set()
 
@@ -117,15 +117,14 @@ class _Connection(asyncio.Protocol):
             return
         if not (meant := self._units.meant(unit)):
             if self._bus.answers_unknown:
-                refusal = frames.exception(pdu[0], GATEWAY_TARGET_FAILED)
-                frame = frames.tcp(transaction, unit, refusal)
-                self._after(self._bus.unknown_unit_ms, self._write, frame, True)
+                refusal = frames.tcp(transaction, unit, frames.exception(pdu[0], GATEWAY_TARGET_FAILED))
+                self._after(self._bus.unknown_after_ms, self._write, refusal, True)
             return
-        device = meant[0]
-        outcome = self._units.ask(device, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
-        latency_ms = self._units.latency_ms(device)
+        member = meant[0]
+        outcome = self._units.ask(member, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
+        latency_ms = self._units.latency_ms(member)
         for delivery in outcome.deliveries:
-            self._after(latency_ms + delivery.after_ms, self._send, device, outcome, delivery)
+            self._after(latency_ms + delivery.after_ms, self._send, member, outcome, delivery)
 
     def _after(self, ms: float, call: Callable[..., None], *args: object) -> None:
         """Now, if it takes no time: answers keep the order of their questions."""
@@ -134,10 +133,10 @@ class _Connection(asyncio.Protocol):
         else:
             call(*args)
 
-    def _send(self, device: Device, outcome: Outcome, delivery: Delivery) -> None:
+    def _send(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         if self._transport.is_closing():
             return
-        self._units.record(device, outcome, delivery)
+        self._units.record(member, outcome, delivery)
         size = delivery.piece or len(delivery.data)
         for number, at in enumerate(range(0, len(delivery.data), size)):
             piece, last = delivery.data[at : at + size], at + size >= len(delivery.data)

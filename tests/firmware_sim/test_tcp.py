@@ -82,7 +82,7 @@ def test_an_unknown_unit_is_an_exception_where_the_scenario_says_so(tmp_path: Pa
 
 
 def test_a_converter_tells_late_that_a_unit_is_not_there(tmp_path: Path) -> None:
-    path = scenario(tmp_path, tcp='unknown_unit = "exception"\nunknown_unit_ms = 30')
+    path = scenario(tmp_path, tcp='unknown_unit = "exception"\nunknown_after_ms = 30')
     with running(path) as bench, connected(bench) as client:
         client.sendall(frames.tcp(1, 99, READ) + frames.tcp(2, 1, READ))
         assert receive(client, 13) == frames.tcp(2, 1, MARKER)

@@ -134,7 +134,7 @@ def test_their_master_reads_our_simulator(tmp_path: Path, on: str) -> None:
         clock = SimClock(lambda: 0.0)  # the plant stands still
         device = Device(Dlt645Meter(simulated, Plant(PlantSpec(seed=4)), clock.unix_at))
         log = tmp_path / "answers.jsonl"
-        units = Units("line", (device,), clock, AnswerLog(log), means=means)
+        units = Units("line", [(ADDRESS, device)], clock, AnswerLog(log), means=means)
         line = Line(baudrate=9600, emulate=False)
         bus: RtuBus | RtuTcpBus
         if on == "tcp":
