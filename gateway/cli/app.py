@@ -10,6 +10,7 @@ import click
 from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
 from gateway.cli.accounting import entry, plan, statement
 from gateway.cli.commissioning import commission
+from gateway.cli.profiles import command
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
@@ -79,7 +80,7 @@ for _command in (
     service.install,
     service.uninstall,
     show.status,
-    show.profiles,
+    command.profiles,
     show.doctor,
     readings.readings,
     plan.plan,

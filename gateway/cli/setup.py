@@ -108,7 +108,7 @@ def _next(config_path: Path, *, has_key: bool = False) -> str:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and the files it names, and show what would be polled. Starts nothing."""
-    from gateway.cli.plan_view import print_plan, with_found
+    from gateway.cli.terminal.plan_view import print_plan, with_found
     from gateway.commissioning import line_plan
     from gateway.commissioning.preflight import prepare
     from gateway.process import control_socket, instance_lock

@@ -96,6 +96,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "commissioning.identity": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
         "commissioning.scan": {"devices", "config", "fieldbus.wire", "fieldbus.modbus", "commissioning.identity"},
         "commissioning": {
+            "devices.knowledge",
             "devices",
             "config",
             "fieldbus.wire",
@@ -202,7 +203,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
             "commissioning",
         },
-        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus.listening"},
+        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus", "fieldbus.listening", "commissioning"},
+        "cli.profiles": {"devices", "config", "acquisition", "commissioning", "cli.demo", "cli.terminal"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
         "cli.commissioning": {"config", "commissioning.record", "commissioning.wizard", "cli.terminal"},
         "cli": {
@@ -224,6 +226,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "agent",
             "cli.demo",
             "cli.terminal",
+            "cli.profiles",
             "cli.accounting",
             "cli.commissioning",
         },
