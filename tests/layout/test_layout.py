@@ -398,10 +398,13 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "plant": set(),
         "meters.knowledge": set(),
         "meters": {"plant", "meters.knowledge"},
-        "wire": {"meters"},
+        "wire.pair": set(),
+        "wire": {"meters", "wire.pair"},
+        "wire.rfc2217": {"wire.pair", "wire"},
+        "wire.hj212": {"meters", "wire"},
         "p1": {"plant", "wire"},
-        "scenario": {"plant", "meters", "wire", "p1"},
-        "cli": {"plant", "meters", "wire", "p1", "scenario"},
+        "scenario": {"plant", "meters", "wire.pair", "wire", "wire.hj212", "p1"},
+        "cli": {"plant", "meters", "wire", "wire.rfc2217", "wire.hj212", "p1", "scenario"},
     },
 }
 """Package → room → the rooms of the package that it may import, besides the ground. A room is a folder."""
@@ -606,9 +609,7 @@ def _raised(name: str, bases: Mapping[str, list[str]]) -> bool:
 
 
 def _is_a_table(name: str, bases: Mapping[str, list[str]]) -> bool:
-    return not _line(name, bases).isdisjoint(
-        {"gateway.config.field_types.Model", "firmware_sim.scenario.schema._Table"}
-    )
+    return not _line(name, bases).isdisjoint({"gateway.config.field_types.Model", "firmware_sim.scenario.table.Table"})
 
 
 def _line(name: str, bases: Mapping[str, list[str]]) -> set[str]:
