@@ -13,6 +13,8 @@ MENU = {
     "Guides": [
         "install",
         "connecting",
+        "scan",
+        "commissioning",
         "operator",
         "verifier",
         "accounting",

@@ -93,8 +93,10 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "runtime",
         },
         "dashboard.auth": {"config"},
-        "commissioning.scan": {"config"},
+        "commissioning.identity": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
+        "commissioning.scan": {"devices", "config", "fieldbus.wire", "fieldbus.modbus", "commissioning.identity"},
         "commissioning": {
+            "devices.knowledge",
             "devices",
             "config",
             "fieldbus.wire",
@@ -104,7 +106,23 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
-        "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
+        "commissioning.record": {
+            "config",
+            "fieldbus.wire",
+            "fieldbus",
+            "storage",
+            "storage.registers",
+            "acquisition",
+            "commissioning",
+        },
+        "commissioning.wizard": {
+            "devices",
+            "config",
+            "fieldbus",
+            "acquisition",
+            "commissioning",
+            "commissioning.record",
+        },
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -193,9 +211,16 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
             "commissioning",
         },
-        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus.listening"},
+        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus", "fieldbus.listening", "commissioning"},
+        "cli.profiles": {"devices", "config", "acquisition", "commissioning", "cli.demo", "cli.terminal"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
-        "cli.commissioning": set(),
+        "cli.commissioning": {
+            "config",
+            "storage",
+            "commissioning.record",
+            "commissioning.wizard",
+            "cli.terminal",
+        },
         "cli": {
             "devices",
             "config",
@@ -211,11 +236,14 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "status",
             "dashboard.auth",
             "commissioning",
+            "commissioning.record",
             "doctor",
             "agent",
             "cli.demo",
             "cli.terminal",
+            "cli.profiles",
             "cli.accounting",
+            "cli.commissioning",
         },
     },
     "ledger_client": {
@@ -370,10 +398,13 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "plant": set(),
         "meters.knowledge": set(),
         "meters": {"plant", "meters.knowledge"},
-        "wire": {"meters"},
+        "wire.pair": set(),
+        "wire": {"meters", "wire.pair"},
+        "wire.rfc2217": {"wire.pair", "wire"},
+        "wire.hj212": {"meters", "wire"},
         "p1": {"plant", "wire"},
-        "scenario": {"plant", "meters", "wire", "p1"},
-        "cli": {"plant", "meters", "wire", "p1", "scenario"},
+        "scenario": {"plant", "meters", "wire.pair", "wire", "wire.hj212", "p1"},
+        "cli": {"plant", "meters", "wire", "wire.rfc2217", "wire.hj212", "p1", "scenario"},
     },
 }
 """Package → room → the rooms of the package that it may import, besides the ground. A room is a folder."""
@@ -578,9 +609,7 @@ def _raised(name: str, bases: Mapping[str, list[str]]) -> bool:
 
 
 def _is_a_table(name: str, bases: Mapping[str, list[str]]) -> bool:
-    return not _line(name, bases).isdisjoint(
-        {"gateway.config.field_types.Model", "firmware_sim.scenario.schema._Table"}
-    )
+    return not _line(name, bases).isdisjoint({"gateway.config.field_types.Model", "firmware_sim.scenario.table.Table"})
 
 
 def _line(name: str, bases: Mapping[str, list[str]]) -> set[str]:
