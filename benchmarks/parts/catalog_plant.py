@@ -29,6 +29,8 @@ RATIO = 20
 """Of transformers, where a device has a register for it or divides by it."""
 PROTOCOLS = ("modbus", "sunspec", "dlt645")
 STARTS_S = 30.0
+ORDER = "little"
+"""Where only the device can say: not the one that is taken if nothing is."""
 SERIAL = "{:012}"
 PLANT = """
 [plant]
@@ -87,13 +89,14 @@ class Device:
         own += (
             f"factors = {_inline(dict.fromkeys(sorted(self.profile.factors), RATIO))}\n" if self.profile.factors else ""
         )
+        own += f'word_order = "{ORDER}"\n' if self.profile.ask else ""
         return own + (f"sunspec_model = {self.model}\n" if self.model else "")
 
     def in_gateway(self) -> str:
         """Its entry in the gateway's configuration, with all of its points."""
         own = f'[[bus.meter]]\nname = "{self.name}"\nprofile = "{self.profile.name}"\n'
         own += f'address = {json.dumps(self.address)}\nevery = "10m"\npoints = {json.dumps(list(self.points))}\n'
-        own += 'word_order = "big"\n' if self.profile.ask else ""
+        own += f'word_order = "{ORDER}"\n' if self.profile.ask else ""
         return own + "".join(f"{name} = {RATIO}\n" for name in sorted(self.profile.factors))
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts.catalog_plant import RATIO, Device, ratios
+from benchmarks.parts.catalog_plant import ORDER, RATIO, Device, ratios
 from gateway.acquisition import line_use
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
@@ -70,7 +70,8 @@ def by_mbpoll(device: Device, port: int) -> dict[str, Decimal | None]:
     """The values of a device, as mbpoll reads and decodes its registers."""
     groups: dict[tuple[int, str, str], list[Point]] = {}
     for point in for_mbpoll(device):
-        groups.setdefault((point.fc, NUMBERS.get(point.type, ""), point.word_order), []).append(point)
+        order = ORDER if point.name in device.profile.word_order_unsaid else point.word_order
+        groups.setdefault((point.fc, NUMBERS.get(point.type, ""), order), []).append(point)
     found: dict[str, Decimal | None] = {}
     for (fc, kind, order), points in groups.items():
         table = {1: "0", 2: "1", 3: "4", 4: "3"}[fc]
