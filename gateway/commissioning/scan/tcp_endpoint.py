@@ -26,9 +26,10 @@ from gateway.fieldbus.wire.link import Answer, Link, Manners, ObservedFrame, Out
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.messages.message import Message
 
-CONNECT_S, FIRST_S, LIKELY_S, RTU_S, LONGEST_S = 3.0, 1.0, 0.5, 0.5, 3.0
-"""How long a connection, and the answer of a unit, is waited for: of the first units, of likely ones, behind a device
-server, and of one that has answered before."""
+CONNECT_S, PATIENCE_S = 3.0, 1.0
+"""How long a connection, and the answer of a unit, is waited for."""
+LIKELY, LATE = 0.5, 3.0
+"""Parts of it for a unit that is only likely to be there, and for one that may be slow."""
 SLOW_START_S = 1.0
 """Some devices ignore what is asked sooner after the connection; tried where nothing was answered."""
 FIRST = (1, 255, 0, 247)
@@ -78,6 +79,7 @@ class EndpointScan:
         host: name or address.
         tcp_port: port of all of its connections.
         units: the units to ask; None: as the answers suggest.
+        patience_s: how long the answer of a unit is waited for, in seconds.
         traffic: that of the whole scan.
         note: told each step.
         found: told each unit.
@@ -88,12 +90,14 @@ class EndpointScan:
         host: str,
         tcp_port: int,
         units: Sequence[int] | None,
+        patience_s: float,
         traffic: Traffic,
         note: Note,
         found: Callable[[FoundUnit], None],
     ) -> None:
         self.result = Endpoint(host, tcp_port)
-        self._units, self._traffic, self._note, self._found = units, traffic, note, found
+        self._units, self._patience_s = units, patience_s
+        self._traffic, self._note, self._found = traffic, note, found
         self._link: Link | None = None
         self._answers = dict[int, tuple[object, ...]]()
         self._gateway_silent: int | None = None
@@ -146,26 +150,26 @@ class EndpointScan:
 
     async def _sweep_tcp(self) -> None:
         if self._units is not None:
-            await self._ask_units(self._units, FIRST_S)
+            await self._ask_units(self._units, self._patience_s)
             return
-        await self._ask_units(FIRST, FIRST_S)
+        await self._ask_units(FIRST, self._patience_s)
         if self._cut >= len(FIRST):
             return
         if not self._answers and self._gateway_silent is None and not self._no_modbus_tcp:
             self._close()
             self._delay_s = SLOW_START_S
-            await self._ask_units(FIRST[:1], LONGEST_S)
+            await self._ask_units(FIRST[:1], LATE * self._patience_s)
         if self._gateway_silent is not None:
-            await self._ask_units([unit for unit in EVERY if unit not in FIRST], FIRST_S)
+            await self._ask_units([unit for unit in EVERY if unit not in FIRST], self._patience_s)
         elif not self._answers and not self._no_modbus_tcp:
-            await self._ask_units([unit for unit in likely_units() if unit not in FIRST], LIKELY_S)
+            await self._ask_units([unit for unit in likely_units() if unit not in FIRST], LIKELY * self._patience_s)
             if self._gateway_silent is not None:
-                await self._ask_units([unit for unit in EVERY if unit not in self._answers], FIRST_S)
+                await self._ask_units([unit for unit in EVERY if unit not in self._answers], self._patience_s)
         elif self._answers:
-            await self._ask_units([ELSEWHERE], LIKELY_S)
+            await self._ask_units([ELSEWHERE], LIKELY * self._patience_s)
             if ELSEWHERE not in self._answers and not self._is_device():
                 rest = [unit for unit in likely_units() if unit not in (*FIRST, ELSEWHERE)]
-                await self._ask_units(rest, max(LIKELY_S / 2, 3 * self._slowest_s))
+                await self._ask_units(rest, max(LIKELY / 2 * self._patience_s, 3 * self._slowest_s))
 
     def _is_device(self) -> bool:
         """The device speaks Modbus TCP itself: it answers under the addresses of TCP (255, 0) as under its own."""
@@ -178,7 +182,7 @@ class EndpointScan:
         self._no_modbus_tcp, cut, self._cut = False, self._cut, 0
         self.result.type = "modbus-rtu-over-tcp"
         units = self._units if self._units is not None else likely_units()
-        await self._ask_units(units, RTU_S)
+        await self._ask_units(units, LIKELY * self._patience_s)
         if not self._answers:
             self.result.type, self._cut = "modbus-tcp", max(cut, self._cut)
 
@@ -230,7 +234,7 @@ class EndpointScan:
 
     async def _patiently(self, question: Question) -> Outcome:
         """A read of a unit that has answered before."""
-        return await self._ask(question, min(LONGEST_S, FIRST_S + 3 * self._slowest_s))
+        return await self._ask(question, min(LATE * self._patience_s, self._patience_s + 3 * self._slowest_s))
 
     async def _ask(self, question: Question, timeout_s: float) -> Outcome:
         """One read. A connection that breaks off is replaced for the next one."""

@@ -9,22 +9,23 @@ from dataclasses import dataclass
 
 from gateway.commissioning.scan import tcp_diagnosis
 from gateway.commissioning.scan.found import FoundUnit, Progress, ScanResult, Step
-from gateway.commissioning.scan.tcp_endpoint import CONNECT_S, Endpoint, EndpointScan, Stopped, Traffic
+from gateway.commissioning.scan.tcp_endpoint import CONNECT_S, PATIENCE_S, Endpoint, EndpointScan, Stopped, Traffic
 from gateway.commissioning.scan.tcp_targets import BadTarget, hosts
 from gateway.messages.message import Message
 
 AT_ONCE = 32
-SILENT_S, FOUND_S = 20.0, 5.0
+SILENT_S, FOUND_S = 30.0, 5.0
 """What an address that answers nothing, and one that answers, costs at most and about."""
 
 
 @dataclass(frozen=True, slots=True)
 class TcpOptions:
     """``units``: those to ask at each address; None: as the answers suggest. ``yes``: more than 256 addresses are
-    meant."""
+    meant. ``patience_s``: how long the answer of a unit is waited for."""
 
     units: tuple[int, ...] | None = None
     yes: bool = False
+    patience_s: float = PATIENCE_S
 
 
 async def scan_tcp(addresses: Sequence[str], port: int, options: TcpOptions, progress: Progress) -> ScanResult:
@@ -55,7 +56,8 @@ class _Scan:
         self.done = 0
 
     def _endpoint(self, host: str) -> EndpointScan:
-        return EndpointScan(host, self.port, self.options.units, self.traffic, self._step, self._unit)
+        options = self.options
+        return EndpointScan(host, self.port, options.units, options.patience_s, self.traffic, self._step, self._unit)
 
     async def run(self) -> ScanResult:
         loop = asyncio.get_running_loop()
