@@ -30,6 +30,8 @@ CONNECT_S, PATIENCE_S = 3.0, 1.0
 """How long a connection, and the answer of a unit, is waited for."""
 LIKELY, LATE = 0.5, 3.0
 """Parts of it for a unit that is only likely to be there, and for one that may be slow."""
+IDENTIFY_S, SILENT_S = 2.0, 30.0
+"""What identifying a unit, and an address that answers nothing, costs about."""
 SLOW_START_S = 1.0
 """Some devices ignore what is asked sooner after the connection; tried where nothing was answered."""
 FIRST = (1, 255, 0, 247)
@@ -105,6 +107,8 @@ class EndpointScan:
         self._cut = 0
         self._slowest_s = self._delay_s = 0.0
         self._latency_s = dict[int, float]()
+        self.left_s = SILENT_S
+        """How long it goes on, as far as it can be told."""
 
     async def run(self) -> Endpoint:
         """Scan it. Stopped passes through; what was found until then is in ``result``."""
@@ -188,9 +192,11 @@ class EndpointScan:
 
     async def _ask_units(self, units: Sequence[int], timeout_s: float) -> None:
         """One read of one register of each; who answers, be it with an exception, is there."""
-        for unit in units:
+        pace = _Pace(len(units), timeout_s)
+        for done, unit in enumerate(units):
             if self._no_modbus_tcp or self._cut >= len(FIRST):
                 return
+            self.left_s = pace.left_s(done) + IDENTIFY_S * max(1, len(self._answers))
             self._note(Message("scan-step-units", host=self.result.host, unit=unit))
             cut = self._cut
             outcome = await self._ask(Request(unit, 3, 0, 1), timeout_s)
@@ -217,13 +223,12 @@ class EndpointScan:
         return sorted([*proper, *(unit for unit in extra if answers[unit] not in same)])
 
     async def _identify(self, units: Sequence[int]) -> None:
-        for unit in units:
+        pace = _Pace(len(units), IDENTIFY_S)
+        for done, unit in enumerate(units):
+            self.left_s = pace.left_s(done)
             self._note(Message("scan-step-identify", host=self.result.host, unit=unit))
-            try:
-                neighbours = {c.profile for other in self.result.units for c in other.candidates[:1]}
-                found = await identify(self._patiently, unit, "modbus", likely=neighbours)
-            except LineDown:
-                found = FoundUnit(unit, "modbus")
+            neighbours = {c.profile for other in self.result.units for c in other.candidates[:1]}
+            found = await identify(self._patiently, unit, "modbus", likely=neighbours)
             if self._any_unit:
                 found = replace(found, evidence=(Message("scan-any-unit"), *found.evidence))
             latency_s = self._latency_s.get(unit)
@@ -285,6 +290,19 @@ class EndpointScan:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+
+class _Pace:
+    """How long the rest of some steps takes: as long as those before, or at first as long as is said."""
+
+    def __init__(self, steps: int, each_s: float) -> None:
+        self._steps, self._each_s = steps, each_s
+        self._begun = asyncio.get_running_loop().time()
+
+    def left_s(self, done: int) -> float:
+        """After so many steps, in seconds."""
+        each_s = (asyncio.get_running_loop().time() - self._begun) / done if done else self._each_s
+        return (self._steps - done) * each_s
 
 
 def _unseen(frame: ObservedFrame) -> None:
