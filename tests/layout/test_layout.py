@@ -149,9 +149,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting.figures",
             "dashboard.auth",
             "dashboard.accounts",
+            "commissioning.record",
             "doctor",
         },
         "dashboard.render": {
+            "commissioning.record",
             "devices",
             "history",
             "accounting.figures",
