@@ -132,6 +132,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "acquisition",
             "anchoring",
             "commissioning",
+            "commissioning.record",
         },
         "dashboard.accounts": {"storage", "accounting", "accounting.figures", "accounting.certified"},
         "dashboard.pages": {
