@@ -8,6 +8,10 @@ from datetime import UTC, tzinfo
 
 from gateway.accounting import exchange
 from gateway.accounting.plan_draft import recorded_counters
+from gateway.commissioning.record.as_recorded import differences
+from gateway.commissioning.record.in_force import InForce, in_force
+from gateway.config.bus import Meter
+from gateway.config.model import Configured
 from gateway.dashboard.accounts.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
@@ -65,6 +69,14 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Commissioned:
+    """The commissioning record in force, and what of the meter differs from it."""
+
+    found: InForce
+    differences: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MeterFacts:
     """All that a meter's page shows. ``values`` are those of its newest reading as the page shows them."""
 
@@ -86,6 +98,7 @@ class MeterFacts:
     symbols: Mapping[str, Point]
     """The status points: what their codes and bits are called."""
     stranger: str | None
+    configured: tuple[Meter, Configured]
     values: tuple[Value, ...]
     turned: Mapping[str, Turned]
     """What its points are shown as; without an entry as they are recorded."""
@@ -101,6 +114,7 @@ class MeterFacts:
     """When that was, once it is accepted: the first reading of the new device."""
     figures: tuple[tuple[str, int, NodeFigures], ...] = ()
     """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
+    commissioned: Commissioned | None = None
 
 
 def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:
@@ -142,6 +156,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         stranger=line.stranger(name),
         values=shown(reading.values, turned) if reading else (),
         turned=turned,
+        configured=(meter, site.config.configured[name]),
         raw=raw(line.last_answered(name)),
         quantities=tuple(found),
         picked=Picked(chosen, span if span in charts.SPANS else None) if chosen else None,
@@ -169,7 +184,16 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
         chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
         coverage=tuple(_coverage(store, facts.name)),
         chain=tuple(_link(place, row, states) for place, row in store.records.chain(facts.name, CHAIN)),
+        commissioned=_commissioned(facts, store),
     )
+
+
+def _commissioned(facts: MeterFacts, store: Database) -> Commissioned | None:
+    """How the meter stands to its commissioning record; None: it has none."""
+    found = in_force(store, facts.name)
+    if found is None:
+        return None
+    return Commissioned(found, differences(found.record, *facts.configured, facts.stranger or facts.identity))
 
 
 def _exchange(facts: MeterFacts, store: Database, now_ms: int) -> tuple[tuple[Counter, ...], int | None]:
