@@ -209,7 +209,8 @@ class EndpointScan:
         for unit in units:
             self._note(Message("scan-step-identify", host=self.result.host, unit=unit))
             try:
-                found = await identify(self._patiently, unit, "modbus")
+                neighbours = {c.profile for other in self.result.units for c in other.candidates[:1]}
+                found = await identify(self._patiently, unit, "modbus", likely=neighbours)
             except LineDown:
                 found = FoundUnit(unit, "modbus")
             if self._any_unit:
