@@ -1,4 +1,4 @@
-"""The walkthrough of docs/profiles.md, word for word: its files are written, its commands run, their output compared."""
+"""The walkthrough of docs/profiles.md, word for word: its files are written, its commands run, the output compared."""
 
 from __future__ import annotations
 
