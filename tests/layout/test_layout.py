@@ -132,6 +132,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "acquisition",
             "anchoring",
             "commissioning",
+            "commissioning.record",
         },
         "dashboard.accounts": {"storage", "accounting", "accounting.figures", "accounting.certified"},
         "dashboard.pages": {
@@ -149,9 +150,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting.figures",
             "dashboard.auth",
             "dashboard.accounts",
+            "commissioning.record",
             "doctor",
         },
         "dashboard.render": {
+            "commissioning.record",
             "devices",
             "history",
             "accounting.figures",

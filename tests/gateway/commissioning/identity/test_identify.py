@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -200,6 +201,17 @@ def test_the_rules_of_confidence(held: dict[int, int], confidence: float) -> Non
     profile = parse_profile(FILE, "example", "example.toml")
     unit = found(Held({(3, place): word for place, word in held.items()}).ask, profiles=[profile])
     assert first(unit) == ("example", confidence)
+
+
+def test_a_meter_that_needs_a_pause_behind_its_answers_is_known_all_the_same() -> None:
+    ask, last = simulated("abb-b23"), [0.0]
+
+    async def hasty(question: Question) -> Outcome:
+        now = asyncio.get_running_loop().time()
+        last[0], waited = now, now - last[0]
+        return await ask(question) if waited > 0.05 else Silence("timeout", "", question)
+
+    assert first(found(hasty)) == ("abb-b23", 0.95)
 
 
 def test_a_line_that_answers_nothing_finds_nothing() -> None:
