@@ -132,9 +132,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "acquisition",
             "anchoring",
             "commissioning",
+            "commissioning.record",
         },
         "dashboard.accounts": {"storage", "accounting", "accounting.figures", "accounting.certified"},
         "dashboard.pages": {
+            "devices.knowledge",
             "devices",
             "config",
             "fieldbus",
@@ -149,9 +151,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting.figures",
             "dashboard.auth",
             "dashboard.accounts",
+            "commissioning.record",
             "doctor",
         },
         "dashboard.render": {
+            "commissioning.record",
             "devices",
             "history",
             "accounting.figures",

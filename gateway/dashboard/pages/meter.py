@@ -8,6 +8,10 @@ from datetime import UTC, tzinfo
 
 from gateway.accounting import exchange
 from gateway.accounting.plan_draft import recorded_counters
+from gateway.commissioning.record.as_recorded import differences
+from gateway.commissioning.record.in_force import InForce, in_force
+from gateway.config.bus import Meter
+from gateway.config.model import Configured
 from gateway.dashboard.accounts.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
@@ -17,6 +21,8 @@ from gateway.dashboard.pages.overview import LineRow, MeterRow
 from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.registers import RawBlock, raw
+from gateway.dashboard.pages.values import shown, turns
+from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point
 from gateway.messages.message import Message
 from gateway.records import StoredRecord
@@ -63,8 +69,16 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Commissioned:
+    """The commissioning record in force, and what of the meter differs from it."""
+
+    found: InForce
+    differences: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MeterFacts:
-    """All that a meter's page shows. ``values`` are those of its newest reading, ``record`` its epoch and number."""
+    """All that a meter's page shows. ``values`` are those of its newest reading as the page shows them."""
 
     name: str
     label: str
@@ -84,7 +98,10 @@ class MeterFacts:
     symbols: Mapping[str, Point]
     """The status points: what their codes and bits are called."""
     stranger: str | None
+    configured: tuple[Meter, Configured]
     values: tuple[Value, ...]
+    turned: Mapping[str, Turned]
+    """What its points are shown as; without an entry as they are recorded."""
     raw: tuple[RawBlock, ...]
     quantities: tuple[Quantity, ...]
     picked: Picked | None
@@ -97,6 +114,7 @@ class MeterFacts:
     """When that was, once it is accepted: the first reading of the new device."""
     figures: tuple[tuple[str, int, NodeFigures], ...] = ()
     """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
+    commissioned: Commissioned | None = None
 
 
 def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:
@@ -116,6 +134,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
     if meter is None:
         raise NotFound(Message("page-no-meter", meter=name))
     profile, line = site.config.profiles[name], site.line_of(name)
+    turned = turns(meter, profile)
     found = charts.quantities(meter, profile)
     chosen = next((q for q in found if q.point == quantity), found[0] if found else None)
     reading = site.live.meters[name].reading
@@ -135,7 +154,9 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         recorded=tuple(recorded_counters(site.config, meter)),
         symbols={point.name: point for point in profile.points if point.symbols},
         stranger=line.stranger(name),
-        values=tuple(reading.values) if reading else (),
+        values=shown(reading.values, turned) if reading else (),
+        turned=turned,
+        configured=(meter, site.config.configured[name]),
         raw=raw(line.last_answered(name)),
         quantities=tuple(found),
         picked=Picked(chosen, span if span in charts.SPANS else None) if chosen else None,
@@ -148,6 +169,7 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
     row, values = facts.row, facts.values
     if row.time_ms is None:  # not read yet since the start: the newest that is kept
         row, values = _kept(row, store.records.newest(facts.name, "reading"))
+        values = shown(values, facts.turned)
     if row.record is not None and row.time_ms is not None:
         state = states.of(facts.name, *row.record)
         row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))
@@ -162,7 +184,16 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
         chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
         coverage=tuple(_coverage(store, facts.name)),
         chain=tuple(_link(place, row, states) for place, row in store.records.chain(facts.name, CHAIN)),
+        commissioned=_commissioned(facts, store),
     )
+
+
+def _commissioned(facts: MeterFacts, store: Database) -> Commissioned | None:
+    """How the meter stands to its commissioning record; None: it has none."""
+    found = in_force(store, facts.name)
+    if found is None:
+        return None
+    return Commissioned(found, differences(found.record, *facts.configured, facts.stranger or facts.identity))
 
 
 def _exchange(facts: MeterFacts, store: Database, now_ms: int) -> tuple[tuple[Counter, ...], int | None]:
