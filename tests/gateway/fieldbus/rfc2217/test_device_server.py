@@ -13,7 +13,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.rfc2217.device_server import DeviceServerPort, open_port
-from gateway.fieldbus.wire.errors import LineDown
+from gateway.fieldbus.wire.errors import LineDown, PortError
 from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS, LineSpec
 from gateway.fieldbus.wire.serial_port import LineErrors
 from tests.gateway.fieldbus.devices import (
@@ -98,7 +98,7 @@ def test_settings_that_the_server_does_not_do_are_refused_and_others_go_on() -> 
         loop, uart = asyncio.get_running_loop(), Uart(speeds=(9600, 19200, 115200))
         async with serving(rfc2217_talk(uart, addresses)) as server:
             port = await loop.run_in_executor(None, DeviceServerPort, "127.0.0.1", server.port, 9600)
-            with pytest.raises(LineDown, match="1200 baud 8N1"):
+            with pytest.raises(PortError, match="1200 baud 8N1"):
                 await loop.run_in_executor(None, port.change, 1200, "N", 1)
             await loop.run_in_executor(None, port.change, 19200, "E", 2)
             assert uart.settings == (19200, 8, "E", 2)

@@ -1,0 +1,284 @@
+"""Questions of a scan at one setting of its port: short probes of many units, and single questions that are waited for.
+
+A probe does not wait for its unit: an answer that comes while later units are asked is known by its own unit. Bytes
+that are no frame may be an answer that met the next question, so the last units are asked once more, slowly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from gateway.commissioning.scan.frame_search import Piece, pieces
+from gateway.commissioning.scan.scan_port import ScanPort
+from gateway.commissioning.scan.settings import Settings
+from gateway.fieldbus.dlt645 import frames as dlt645
+from gateway.fieldbus.dlt645.framing import DLT645
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.rtu_framing import RTU
+from gateway.fieldbus.wire.framing import Framing, Refused
+from gateway.fieldbus.wire.keys import Question
+from gateway.fieldbus.wire.link import NO_ANSWER, NO_FRAME, Answer, Outcome, Refusal, Silence
+from gateway.fieldbus.wire.serial_port import LineErrors
+from gateway.messages.message import Message
+
+PROBE_S, SLOW_PROBE_S = 0.03, 0.5
+"""So long each unit has before the next one is asked, from the end of its question."""
+NEAR_S, FAR_S = 0.3, 0.6
+"""How far back, and how patiently, the last units are asked again; only if that finds nothing, further back."""
+FRUITLESS: Final = 2
+"""Times at one setting that going back may find nothing; then it is noise."""
+AGAIN: Final = 3
+"""Times that a unit is asked whose answers come damaged."""
+WILDCARD_S, ANSWER_S = 0.6, 1.0
+"""A DL/T 645 meter begins its answer within 0.5 s (DL/T 645-2007, 5.2.6); others, once they are known, within 1 s."""
+BEHIND_S = 0.1
+"""A second answer to the same question comes within this time."""
+
+FOREIGN: Final = 2
+"""Frames that nobody here asked for; one may be chance."""
+
+Said = Literal["answer", "damaged", "silence"]
+
+
+class Stopped(Exception):
+    """The user wants no more; what was found is kept."""
+
+
+class OtherMaster(Exception):
+    """Somebody else asks on this line."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came in at one setting.
+
+    ``count``: of all bytes. ``frames``: with a good check value; ``damaged``: bytes of none. ``asked``: questions;
+    ``echoes``: those that came back. ``foreign``: frames that nobody here asked for. ``twice``: units whose answers come damaged each time, or two at a time.
+    ``units``: those that answered, and how soon in seconds as far as it was seen. ``meters``: DL/T 645 numbers.
+    ``crowd``: meters answered the DL/T 645 wildcard, none of them intact.
+    """
+
+    settings: Settings
+    count: int = 0
+    frames: int = 0
+    damaged: int = 0
+    echoes: int = 0
+    asked: int = 0
+    errors: LineErrors | None = None
+    foreign: list[bytes] = field(default_factory=list)
+    twice: set[int] = field(default_factory=set)
+    units: dict[int, float | None] = field(default_factory=dict)
+    meters: dict[str, float | None] = field(default_factory=dict)
+    crowd: bool = False
+
+
+class LineAsker:
+    """Asks at the present setting of a port.
+
+    Args:
+        port: set already.
+        heard: of this setting, also from earlier visits.
+        look: called before each question; False: stop.
+        force: go on although another master speaks.
+    """
+
+    def __init__(self, port: ScanPort, heard: Heard, look: Callable[[], bool], *, force: bool = False) -> None:
+        self.port, self.heard, self._force = port, heard, force
+        self._look, self._loop = look, asyncio.get_running_loop()
+        self._recent: deque[tuple[int, float]] = deque(maxlen=64)
+        self._asked = set(heard.units)
+        self._fruitless = 0
+        self._sent = b""
+
+    async def listen(self, seconds: float) -> None:
+        """Send nothing, and take what comes."""
+        await self.port.hear_out(self._loop.time() + seconds)
+        self._take()
+
+    async def sweep(self, units: tuple[int, ...], wait_s: float, tail_s: float) -> None:
+        """Probe units, and hear the last ones out for ``tail_s``."""
+        for unit in units:
+            if unit in self.heard.units:
+                continue
+            await self._probe(unit, wait_s)
+        if units:
+            await self.port.hear_out(self._loop.time() + tail_s)
+            if self._take():
+                await self._go_back()
+
+    async def latency(self, unit: int) -> float | None:
+        """How soon a unit answers a question that is waited for, in seconds; None: it does not answer any more."""
+        for _ in range(AGAIN):
+            if await self._slowly(unit, ANSWER_S) == "answer":
+                return self.heard.units[unit]
+        return None
+
+    async def wildcard(self) -> None:
+        """Ask the DL/T 645 meter of this line for its number."""
+        damaged = 0
+        for _ in range(AGAIN):
+            out = self._send(dlt645.Request(dlt645.WILDCARD), DLT645)
+            came = await self._first_byte(out + WILDCARD_S)
+            damaged += self._take()
+            if self.heard.meters and came is not None:
+                self.heard.meters = dict.fromkeys(self.heard.meters, came - out)
+                return
+            if came is None:
+                return
+        self.heard.crowd = damaged == AGAIN
+
+    async def ask(self, question: Question, timeout_s: float = ANSWER_S) -> Outcome:
+        """One read, waited for. Raises LineDown; Stopped."""
+        framing: Framing = DLT645 if isinstance(question, dlt645.Request) else RTU
+        out = self._send(question, framing)
+        seen = NO_ANSWER
+        until = out + timeout_s
+        while await self._first_byte(until) is not None:
+            for piece in pieces(self._stripped()):
+                self._note(piece)
+                head = framing.head(piece.data) if piece.protocol else None
+                if head is None or not framing.answers(head, question.key) or not framing.answer_length(piece.data):
+                    seen = NO_FRAME
+                    continue
+                said = framing.read(question, piece.data)
+                if isinstance(said, Refused):
+                    return Refusal(question, said)
+                if isinstance(said, Message):
+                    return Silence("timeout", said, question)
+                return Answer(question, said, self._loop.time())
+        await self.port.hear_out(self._loop.time() + timeout_s)  # a late answer is not the next question's
+        self._take()
+        return Silence("timeout", seen, question)
+
+    def _send(self, question: Question, framing: Framing) -> float:
+        if not self._look():
+            raise Stopped
+        if len(self.heard.foreign) >= FOREIGN and not self._force:
+            raise OtherMaster
+        self.heard.asked += 1
+        self._sent = framing.sent(question)
+        return self.port.send(question, framing)
+
+    def _ask_unit(self, unit: int) -> float:
+        self._asked.add(unit)
+        return self._send(_probe_of(unit), RTU)
+
+    async def _probe(self, unit: int, wait_s: float) -> None:
+        out = self._ask_unit(unit)
+        self._recent.append((unit, out))
+        await self.port.hear_out(out + wait_s)
+        if self._take():
+            await self._go_back()
+
+    async def _go_back(self) -> None:
+        """Something was damaged: ask the last units again, the nearest first, and further back where none answers."""
+        if self._fruitless >= FRUITLESS:
+            return
+        begun = self._loop.time()
+        known = len(self.heard.units) + len(self.heard.twice)
+        await self.port.hear_out(begun + FAR_S)
+        self._take()
+        for within_s in (NEAR_S, FAR_S):
+            for unit in [unit for unit, out in reversed(self._recent) if begun - out <= within_s]:
+                if unit not in self.heard.units and unit not in self.heard.twice:
+                    await self._surely(unit, within_s)
+            if len(self.heard.units) + len(self.heard.twice) > known:
+                return
+        self._fruitless += 1
+
+    async def _surely(self, unit: int, wait_s: float) -> None:
+        """Ask one unit until it answers, is silent, or has given nothing but damaged bytes."""
+        said: Said = "damaged"
+        for _ in range(AGAIN):
+            if (said := await self._slowly(unit, wait_s)) != "damaged":
+                break
+        if said == "damaged":
+            self.heard.twice.add(unit)
+
+    async def _slowly(self, unit: int, wait_s: float) -> Said:
+        """Ask one unit and wait for its answer."""
+        out = self._ask_unit(unit)
+        while (came := await self._first_byte(out + wait_s)) is not None:
+            await self.port.hear_out(self._loop.time() + BEHIND_S)
+            answers, damaged = 0, False
+            for piece in pieces(self._stripped()):
+                self._note(piece)
+                damaged = damaged or piece.is_damage
+                answers += piece.protocol == "modbus" and piece.is_answer and piece.unit == unit
+            if answers > 1:
+                self.heard.twice.add(unit)
+            if answers:
+                self.heard.units[unit] = max(0.0, came - out)
+                return "answer"
+            if damaged:
+                return "damaged"
+        return "silence"
+
+    async def _first_byte(self, until: float) -> float | None:
+        """When the first byte came that is none of our own question; then what begins with it has been heard out. None:
+        none came."""
+        while self._loop.time() < until or self.port.heard:
+            if not self.port.heard and not await self.port.listen(until):
+                return None
+            came = self.port.last_byte
+            await self.port.hear_out(came)
+            if self._is_echo():
+                del self.port.heard[: len(self._sent)]
+                self._sent = b""
+                self.heard.echoes += 1
+                continue
+            return came
+        return None
+
+    def _is_echo(self) -> bool:
+        return bool(self._sent) and bytes(self.port.heard) == self._sent
+
+    def _stripped(self) -> bytes:
+        """What came, without our own question in front."""
+        data = bytes(self.port.heard)
+        self.port.heard.clear()
+        self.heard.count += len(data)
+        if self._sent and data.startswith(self._sent):
+            self.heard.echoes += 1
+            data = data[len(self._sent) :]
+        self._sent = b""
+        return data
+
+    def _take(self) -> bool:
+        """Take what came; True when some of it was no frame."""
+        damaged = False
+        for piece in pieces(self._stripped()):
+            self._note(piece)
+            damaged = damaged or piece.is_damage
+        return damaged
+
+    def _note(self, piece: Piece) -> None:
+        """Whose frame it is."""
+        heard = self.heard
+        if not piece.protocol:
+            heard.damaged += len(piece.data)
+            return
+        heard.frames += 1
+        if piece.protocol == "dlt645":
+            reply = dlt645.parse(piece.data)
+            number = reply.own_address or (reply.address if reply.control & dlt645.FROM_METER else None)
+            if number is not None and number.isdecimal():
+                heard.meters.setdefault(number, None)
+            else:
+                heard.foreign.append(piece.data)
+            return
+        if piece.is_answer and piece.function == 3 and piece.unit in self._asked:
+            heard.units.setdefault(piece.unit, None)
+        elif piece.unit in self._asked and piece.data == _probe_of(piece.unit).frame:
+            heard.echoes += 1
+        elif not (piece.is_answer and piece.unit in heard.units):
+            heard.foreign.append(piece.data)
+
+
+def _probe_of(unit: int) -> Request:
+    """One register: whatever a device has there, it answers, if only with an exception."""
+    return Request(unit, 3, 0, 1)
