@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from firmware_sim.meters import sunspec_map
+from firmware_sim.meters.knowledge import sunspec_map
 from firmware_sim.meters.packing import Cell, Value, arranged, pack
 from firmware_sim.meters.scaling import Line, limits_of, line_of, shares
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
@@ -34,7 +34,8 @@ class MeterSpec:
 
     ``show`` fills a point from another quantity, or with a constant; ``factors`` are the transformer ratios that the
     meter divides by; ``start_wh`` and ``start_varh`` are its counters at the start, import and export,
-    ``start_kg`` is that of its scale.
+    ``start_kg`` is that of its scale. ``sunspec_model``: the model that it has in place of the one that the
+    profile names first.
     A device that ``sleeps`` is off while the plant's inverter is.
     """
 
@@ -50,6 +51,7 @@ class MeterSpec:
     start_varh: tuple[float, float] = (0.0, 0.0)
     start_kg: float = 0.0
     sunspec_base: int = 40000
+    sunspec_model: int | None = None
     latency_ms: float = 0
     sleeps: bool = False
 
@@ -80,6 +82,7 @@ class Layout:
             "manufacturer": profile.vendor,
             "device_model": profile.device,
             "version": "1",
+            "options": "none",
             "modbus_address": spec.address,
             **line_codes(serial.baudrate, serial.parity),
             **spec.plate,
@@ -190,8 +193,9 @@ class Layout:
 
     def _sunspec(self) -> list[Shown]:
         """The whole chain: marker, models with ID and length, every point of every model, end marker."""
-        named = {(p.model, p.address): p for p in self.spec.profile.points}
-        wanted = {1, *(p.model for p in self.spec.profile.points if p.model)}
+        instead = self._instead()
+        named = {(instead.get(p.model or 1, p.model), p.address): p for p in self.spec.profile.points}
+        wanted = {1, *(model for model, _ in named if model)}
         if unknown := sorted(wanted - set(sunspec_map.MODELS)):
             known = ", ".join(str(m) for m in sunspec_map.MODELS)
             raise Mismatch(
@@ -221,6 +225,15 @@ class Layout:
                 chain.append(self._row(row, places[number], named.get((number, row.offset))))
         return chain
 
+    def _instead(self) -> dict[int, int]:
+        """The model that the device has in place of one that the profile names."""
+        own, rows = self.spec.sunspec_model, self.spec.profile.same_layout
+        found = {row[0]: own for row in rows if own in row}
+        if own is None or found:
+            return {named: model for named, model in found.items() if model is not None}
+        known = ", ".join(str(model) for row in rows for model in row) or "none"
+        raise Mismatch("sunspec_model", f"no model {own} of this profile's layout", f"use one of its models: {known}")
+
     def _row(self, row: sunspec_map.Row, base: int, point: Point | None) -> Shown:
         code = sunspec_map.filler(row)
         cell = Cell(
@@ -230,7 +243,7 @@ class Layout:
             registers=row.registers,
             type=row.type,
             exponent=sunspec_map.SCALES[row.scale] if row.scale else 0,
-            kind="counter" if row.type == "acc32" else "gauge",
+            kind="counter" if row.type == "acc32" or "energy" in str(row.quantity) else "gauge",
             absent=code,
             not_available=(int.from_bytes(b"".join(w.to_bytes(2, "big") for w in code), "big"),),
         )

@@ -39,7 +39,8 @@ _SAME = {
     "V": ("V", 1.0), "mV": ("V", 1e-3), "kV": ("V", 1e3), "A": ("A", 1.0), "mA": ("A", 1e-3),
     "W": ("W", 1.0), "kW": ("W", 1e3), "VA": ("VA", 1.0), "kVA": ("VA", 1e3), "var": ("var", 1.0), "kvar": ("var", 1e3),
     "Wh": ("Wh", 1.0), "kWh": ("Wh", 1e3), "J": ("Wh", 1 / 3600), "varh": ("varh", 1.0), "kvarh": ("varh", 1e3),
-    "kVAh": ("VAh", 1e3), "/": ("/", 1.0), "/100": ("/", 1e-2), "/1000": ("/", 1e-3), "ppm": ("/", 1e-6),
+    "VAh": ("VAh", 1.0), "kVAh": ("VAh", 1e3),
+    "/": ("/", 1.0), "/100": ("/", 1e-2), "/1000": ("/", 1e-3), "ppm": ("/", 1e-6),
     "Hz": ("Hz", 1.0), "Cel": ("Cel", 1.0), "deg": ("deg", 1.0), "hPa": ("Pa", 100.0), "Pa": ("Pa", 1.0),
     "%RH": ("%RH", 1.0), "m3/s": ("m3/s", 1.0), "l/s": ("m3/s", 1e-3), "kg": ("kg", 1.0), "g": ("kg", 1e-3),
 }  # fmt: skip
@@ -101,6 +102,12 @@ def _of_phase(n: int) -> dict[str, Quantity]:
         f"reactive_energy_import{label}": Quantity("varh", imported_var),
         f"reactive_energy_export{label}": Quantity("varh", exported_var),
         f"reactive_energy_sum{label}": Quantity("varh", lambda s: imported_var(s) + exported_var(s)),
+        f"reactive_energy_q1{label}": Quantity("varh", imported_var),
+        f"reactive_energy_q2{label}": Quantity("varh", lambda s: 0),
+        f"reactive_energy_q3{label}": Quantity("varh", exported_var),
+        f"reactive_energy_q4{label}": Quantity("varh", lambda s: 0),
+        f"apparent_energy_import{label}": Quantity("VAh", lambda s: math.hypot(imported(s), imported_var(s))),
+        f"apparent_energy_export{label}": Quantity("VAh", lambda s: math.hypot(exported(s), exported_var(s))),
     }
 
 
@@ -113,10 +120,16 @@ def _over_phases(stem: str, *, mean: bool = False) -> Quantity:
     return Quantity(parts[0].unit, lambda s: sum(part.of(s) for part in parts) / share)
 
 
+def _mean_across() -> Quantity:
+    parts = [phase[f"voltage_ll_{pair}"] for phase, pair in zip(_PHASES, ("l12", "l23", "l31"), strict=True)]
+    return Quantity("V", lambda s: sum(part.of(s) for part in parts) / 3)
+
+
 _watts, _vars = _over_phases("active_power"), _over_phases("reactive_power")
 
 _TOTALS = {
     "voltage_ln_avg": _over_phases("voltage_ln", mean=True),
+    "voltage_ll_avg": _mean_across(),
     "current_avg": _over_phases("current", mean=True),
     "current_total": _over_phases("current"),
     "thd_voltage_avg": _over_phases("thd_voltage", mean=True),
@@ -131,6 +144,9 @@ _TOTALS = {
     "reactive_energy_import": _over_phases("reactive_energy_import"),
     "reactive_energy_export": _over_phases("reactive_energy_export"),
     "reactive_energy_sum": _over_phases("reactive_energy_sum"),
+    **{f"reactive_energy_q{n}": _over_phases(f"reactive_energy_q{n}") for n in (1, 2, 3, 4)},
+    "apparent_energy_import": _over_phases("apparent_energy_import"),
+    "apparent_energy_export": _over_phases("apparent_energy_export"),
     "frequency": Quantity("Hz", lambda s: s.state.hertz),
 }
 
@@ -143,8 +159,13 @@ _GENERATOR = {  # a generator counts what it delivers as positive
     "dc_current": Quantity("A", lambda s: s.state.inverter.dc_watts / s.state.inverter.dc_volts),
     "temperature_cabinet": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
     "temperature_heat_sink": Quantity("Cel", lambda s: s.state.inverter.sink_c),
+    "temperature_transformer": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
+    "temperature_other": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
     "operating_state": Quantity(None, lambda s: s.state.inverter.state),
+    "vendor_state": Quantity(None, lambda s: s.state.inverter.state),
     "events": Quantity(None, lambda s: 0),
+    "events_2": Quantity(None, lambda s: 0),
+    **{f"vendor_events_{n}": Quantity(None, lambda s: 0) for n in (1, 2, 3, 4)},
 }
 
 _STACK = {

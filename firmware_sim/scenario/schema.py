@@ -112,6 +112,7 @@ class MeterTable(_Table):
     reactive_energy_export_kvarh: Positive = 0.0
     fuel_weight_kg: Positive = 0.0
     sunspec_base: Literal[0, 40000, 50000] = 40000
+    sunspec_model: int | None = None
     latency_ms: Positive = 0.0
     sleeps: bool = False
 
@@ -121,7 +122,7 @@ class MeterTable(_Table):
             name=self.name,
             profile=profile,
             address=self.address,
-            measures=self.measures or ("pv" if profile.protocol == "sunspec" else "grid"),
+            measures=self.measures or ("pv" if profile.protocol == "sunspec" and profile.may_sleep else "grid"),
             serial=self.serial,
             plate={**codes, **self.plate},
             show=self.show,
@@ -130,6 +131,7 @@ class MeterTable(_Table):
             start_varh=(self.reactive_energy_import_kvarh * 1000, self.reactive_energy_export_kvarh * 1000),
             start_kg=self.fuel_weight_kg,
             sunspec_base=self.sunspec_base,
+            sunspec_model=self.sunspec_model,
             latency_ms=self.latency_ms,
             sleeps=self.sleeps,
         )

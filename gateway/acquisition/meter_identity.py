@@ -56,6 +56,7 @@ class MeterIdentity:
         self._meters, self._known, self._poller = meters, known, poller
         self._writer, self._on_event = writer, on_event
         self._exchanges: dict[str, _Exchange] = {}
+        self._awaited: dict[str, asyncio.Future[Poll]] = {}
 
     def change(self, meters: Mapping[str, Meter], known: Mapping[str, str]) -> None:
         """Another configuration, with the identities of meters that it adds."""
@@ -72,7 +73,23 @@ class MeterIdentity:
         elif poll.identity is not None and poll.meter not in self._known:
             self._known[poll.meter] = poll.identity
             self._on_event(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
+        if self._awaited and (awaited := self._awaited.pop(poll.meter, None)) and not awaited.done():
+            awaited.set_result(poll)
         self._poller.poll(poll)
+
+    async def next_poll(self, meter: str) -> Poll:
+        """The next poll of a meter, as its line reports it."""
+        if meter not in self._awaited:
+            self._awaited[meter] = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._awaited[meter])
+
+    def known(self, meter: str) -> str | None:
+        """The device that stands for a meter; None: none has said who it is."""
+        return self._known.get(meter)
+
+    def commissioned(self, meter: str, identity: str) -> None:
+        """A commissioning record names the device of a meter."""
+        self._known[meter] = identity
 
     async def accept(self, line: FieldLine, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
         """Take values from the device with this serial number, which must be the one that answers on the wire now.

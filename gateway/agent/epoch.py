@@ -15,6 +15,7 @@ from functools import partial
 
 from gateway.acquisition.line_use import forget
 from gateway.agent.background_tasks import TaskSet, keep, wanted
+from gateway.agent.commissions import Commissions
 from gateway.agent.database_check import check_database, open_database
 from gateway.agent.lines import LineSet, asleep, host
 from gateway.agent.meters import MeterSet
@@ -70,6 +71,7 @@ class Epoch:
         self._tasks = tasks = TaskSet(lambda: wanted(self.site, loops), group)
         renewal = Renewal(in_force, recorder, board, meters, lines, uplinks, tasks)
         self._reload = reload = Reload(in_force, renewal, by_name, meters.live, board, clock)
+        self._commissions = commissions = Commissions(in_force, recorder, meters.commissioning, lines)
         self.site = GatewayContext(
             in_force=in_force.config,
             clock=clock,
@@ -80,7 +82,7 @@ class Epoch:
             lines=by_name,
             uplinks=uplinks.by_name,
             feeds=feeds,
-            orders=Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload),
+            orders=Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload, commissions),
             reload_state=reload.state,
         )
         tasks.make()
@@ -118,6 +120,7 @@ class Epoch:
         recorder.start()
         for meter, event in waiting:
             recorder.happened(meter, event)
+        await self._commissions.take_waiting()  # before the first reading
         count = len(lines.by_name)
         log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), count)
         async with self._group.until(stop):

@@ -11,9 +11,12 @@ from typing import Any
 from gateway.accounting import exchange, signing
 from gateway.accounting.exchange import Exchange
 from gateway.acquisition.meter_identity import MeterIdentity
+from gateway.agent.commissions import Commissions
 from gateway.agent.lines import LineSet
 from gateway.agent.reload import Reload
 from gateway.alarms.board import AlarmBoard, orders
+from gateway.commissioning.record.live_values import LOOK
+from gateway.commissioning.record.submit import COMMISSION
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.process.control_socket import Order
@@ -41,9 +44,11 @@ class Orders(Mapping[str, Order]):
         lines: LineSet,
         feeds: FeedStates,
         reload: Reload,
+        commissions: Commissions,
     ) -> None:
         """``path``: of the configuration."""
         self._path, self._recorder, self._board, self._commissioning = path, recorder, board, commissioning
+        self._commissions = commissions
         self._lines, self._feeds, self._reload = lines, feeds, reload
         self._signing = asyncio.Lock()
         self._fixed: dict[str, Order] = {
@@ -53,7 +58,9 @@ class Orders(Mapping[str, Order]):
             "refused": self._refused,
             **orders(board),
             "preview": reload.preview,
-            "reload": reload.reload,
+            "reload": self._reloaded,
+            COMMISSION: commissions.commission,
+            LOOK: commissions.look,
             signing.SIGN: self._sign,
             "clear-shared": self._clear_shared,
         }
@@ -73,6 +80,11 @@ class Orders(Mapping[str, Order]):
 
     def _of_feeds(self) -> list[str]:
         return [FEED + name for name in self._feeds.names()]
+
+    async def _reloaded(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        done = await self._reload.reload(order)
+        await self._commissions.take_waiting()
+        return done
 
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
         meter, user = order["meter"], order.get("user", "")
@@ -138,7 +150,12 @@ class Orders(Mapping[str, Order]):
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self._board.listed() if row.active]
         lines = {"closing": self._lines.closing(), "listening": self._lines.listening()}
-        return self._recorder.health() | {"configuration": self._reload.health(), "alarms": active, **lines}
+        commissioning = {"commissioning": self._commissions.health()}
+        return (
+            self._recorder.health()
+            | {"configuration": self._reload.health(), "alarms": active, **lines}
+            | commissioning
+        )
 
     async def _refused(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"refused": self._lines.refused()}

@@ -51,6 +51,8 @@ class Meter(Model):
     points: tuple[str, ...] = Field(default=(), strict=False)
     ct: TransformerRatio | None = None
     pt: TransformerRatio | None = None
+    reversed: bool = False
+    word_order: Literal["big", "little"] | None = None
     sleeps: DailyHours | None = None
 
     @property

@@ -20,7 +20,13 @@ from ledger_client.formats import cbor
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed")
 _LATER_OF_PROFILE = ("cn", "interval_ms")
-_KNOWLEDGE: dict[str, Any] = {"ask": (), "word_order_unsaid": (), "provenance": None, "fingerprint": None}
+_KNOWLEDGE: dict[str, Any] = {
+    "ask": (),
+    "same_layout": (),
+    "word_order_unsaid": (),
+    "provenance": None,
+    "fingerprint": None,
+}
 """What a profile says beyond how a device is read and decoded; the fingerprint does not depend on it."""
 
 

@@ -51,6 +51,7 @@ def load_config(path: Path | str) -> Config:
 def _profiles(path: Path, document: Document) -> dict[str, Profile]:
     profiles = {}
     read = cache(lambda ref: load_profile(ref, path.parent))  # a hundred meters of one kind share what is known of it
+    decided = cache(lambda ref, word_order: read(ref).decided(word_order))
     for bus in document.bus:
         for meter in bus.meter:
             where = f"bus {bus.name!r}, meter {meter.name!r}"
@@ -60,7 +61,7 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
                 raise ConfigError(path, f"{where}, profile", error.said) from None
             for key, what in _mismatches(bus, meter, profile):
                 raise ConfigError(path, f"{where}, {key}", what)
-            profiles[meter.name] = profile
+            profiles[meter.name] = decided(meter.profile, meter.word_order) if profile.ask else profile
         serial_settings(path, bus, profiles)
         _one_meter_a_kind(path, bus, profiles)
     return profiles
@@ -98,6 +99,10 @@ def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str,
     for factor in ("ct", "pt"):
         if getattr(meter, factor) is not None and factor not in profile.factors:
             yield factor, Message("config-ratio-unused", profile=profile.name, factor=factor)
+    if "word_order" in profile.ask and meter.word_order is None:
+        yield "word_order", Message("config-word-order-open", profile=profile.name)
+    if meter.word_order is not None and "word_order" not in profile.ask:
+        yield "word_order", Message("config-word-order-unasked", profile=profile.name)
     known = {point.name for point in profile.points}
     for point in meter.points:
         if point not in known:

@@ -97,13 +97,15 @@ TABLES: Mapping[str, type[Model]] = {
 @dataclasses.dataclass(frozen=True, slots=True)
 class Configured:
     """What is signed of one meter's configuration, besides its period. ``ratios``: of its transformers, as written.
-    ``series``: it sends unasked, and every message is a record."""
+    ``series``: it sends unasked, and every message is a record. ``reversed``: it is installed the wrong way round; its
+    values are recorded as it sends them."""
 
     role: str
     profile: str
     profile_hash: bytes
     ratios: Mapping[str, str]
     series: bool = False
+    reversed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +166,7 @@ class Config:
                 profile_hash=hashes[id(self.profiles[name])],
                 ratios={key: str(written.get(name, {}).get(key, ratio)) for key, ratio in meter.factors.items()},
                 series=name in series,
+                reversed=meter.reversed,
             )
             for name, meter in self.meters.items()
         }

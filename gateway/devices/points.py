@@ -243,14 +243,16 @@ class Profile:
     concentrator: bool = False
     interval_ms: int | None = None
     """How often a device that sends by itself does so, at the longest."""
+    same_layout: tuple[tuple[int, ...], ...] = ()
+    """SunSpec models whose points stand at the same places, those that the points name first."""
     stale_after_ms: int = 60_000
     frozen_after_ms: int = 300_000
     ask: tuple[str, ...] = ()
     """Keys that each meter's configuration must decide, for only the device can tell."""
-    word_order_unsaid: tuple[str, ...] = field(default=(), compare=False)
+    word_order_unsaid: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """With ``ask``: the points whose word order the configuration decides."""
-    provenance: Provenance | None = field(default=None, compare=False)
-    fingerprint: Fingerprint | None = field(default=None, compare=False)
+    provenance: Provenance | None = field(default=None, compare=False, repr=False)
+    fingerprint: Fingerprint | None = field(default=None, compare=False, repr=False)
 
     def decided(self, word_order: str) -> Profile:
         """The profile that decodes with this word order the points that leave it open; nothing is asked any more."""

@@ -166,6 +166,16 @@ def signal_line(value: Any) -> SignalLine:
     return SignalLine(start, end, ends(value["to"]), sound, fault)
 
 
+def models(value: Any) -> tuple[tuple[int, ...], ...]:
+    """Lists of SunSpec models, two or more in each and none twice."""
+    rows = value if isinstance(value, list) and all(isinstance(row, list) and len(row) > 1 for row in value) else []
+    found = [number for row in rows for number in row]
+    if not found or len(set(map(str, found))) < len(found):
+        raise Wrong(Message("profile-model-lists"))
+    return tuple(tuple(_MODEL(number) for number in row) for row in rows)
+
+
+_MODEL = integer(1, 65534)
 _text = kind_of(str, Message("profile-text"))
 _flag = kind_of(bool, Message("profile-true-false"))
 _register = integer(0, 65535)
@@ -181,7 +191,7 @@ POINT: dict[str, Check] = {
     "kind": one_of(*(k for k in KINDS if k != "part")),
     "not_available": list_of(PATTERN), "low": number, "high": number, "wraps_at": factor,
     "max_per_hour": factor, "lively": _flag,
-    "model": integer(1, 65534), "record": _flag, "sunspec": _text, "symbols": codes(_text), "raises": codes(_text),
+    "model": _MODEL, "record": _flag, "sunspec": _text, "symbols": codes(_text), "raises": codes(_text),
     "about": list_of(_text), "note": _text,
 }  # fmt: skip
 NEW_KEYS: dict[str, Check] = {
@@ -258,7 +268,7 @@ PROFILE: dict[str, Check] = {
     "answer_life_ms": integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
     "sleeps_below": _text,
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
-    "interval_ms": integer(1, 86_400_000),
+    "interval_ms": integer(1, 86_400_000), "same_layout": models,
     "stale_after_ms": integer(1, 604_800_000), "frozen_after_ms": integer(1, 86_400_000),
     "ask": list_of(one_of("word_order")),
 }  # fmt: skip
@@ -276,7 +286,7 @@ REFUSAL: dict[str, Check] = {"fc": integer(1, 4), "address": _register, "registe
 FINGERPRINT_SUM: dict[str, Check] = {"total": _text, "parts": list_of(_text)}
 FINGERPRINT_ROWS = ("constants", "refuses", "sums")
 """Keys of [fingerprint] that are lists of tables."""
-SECOND_FORMAT = ("sleeps_below", "latency_ms")
+SECOND_FORMAT = ("sleeps_below", "latency_ms", "same_layout")
 """Keys of a profile that ``format = 2`` brings."""
 TABLES = ("serial", "defaults", "not_available", "readable", "points", "provenance", "fingerprint")
 """Tables and lists of a profile, beside its keys."""

@@ -60,6 +60,7 @@ def check(profile: Profile, refuse: Refuse) -> None:
         _twice(profile, refuse)
     _witnesses(profile, refuse)
     _sleep(profile, refuse)
+    _layouts(profile, refuse)
     _ask(profile, refuse)
     if profile.provenance is not None:
         _provenance(profile, profile.provenance, refuse)
@@ -227,6 +228,16 @@ def _sleep(profile: Profile, refuse: Refuse) -> None:
     powers = [p.name for p in profile.points if measures(p) and p.unit in ("W", "kW")]
     if name not in powers:
         raise refuse("sleeps_below", Message("profile-no-power-point", name=name, hint=nearest(name, powers)))
+
+
+def _layouts(profile: Profile, refuse: Refuse) -> None:
+    """Of the models of one layout points name the first, and no other."""
+    if profile.same_layout and profile.protocol != "sunspec":
+        raise refuse("same_layout", Message("profile-model-sunspec-only"))
+    named = {point.model for point in profile.points}
+    for first, *others in profile.same_layout:
+        if first not in named or named & {*others}:
+            raise refuse("same_layout", Message("profile-model-first", model=first))
 
 
 def _ask(profile: Profile, refuse: Refuse) -> None:

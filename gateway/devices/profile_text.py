@@ -46,9 +46,11 @@ def format_profile(profile: Profile) -> str:
 
 def decoding_hash(profile: Profile) -> bytes:
     """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
-    people (vendor, device, source, notes), and without what it says beyond decoding (provenance, fingerprint, ask)."""
+    people (vendor, device, source, notes), and without what it says beyond decoding (provenance, fingerprint, ask, and
+    models of one layout)."""
     points = tuple(replace(point, note=None) for point in profile.points)
     bare = replace(profile, vendor="", device="", source="", points=points, ask=(), provenance=None, fingerprint=None)
+    bare = replace(bare, same_layout=())
     return hashlib.sha256(format_profile(bare).encode()).digest()
 
 

@@ -7,7 +7,7 @@ Pure: nothing here knows a line or a clock. A block never splits a value, keeps 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -164,6 +164,19 @@ def readable_spans(profile: Profile) -> tuple[Span, ...]:
         else:
             joined.append(span)
     return tuple(joined)
+
+
+def for_models(profile: Profile, points: Iterable[Point], found: Container[int]) -> tuple[Point, ...]:
+    """SunSpec points of the models that a device has: where it lacks the one that a point names, the point stands in
+    the first of the same layout that it has.
+
+    Args:
+        profile: of the device.
+        points: of that profile.
+        found: the device's models.
+    """
+    instead = {row[0]: next((model for model in row if model in found), row[0]) for row in profile.same_layout}
+    return tuple(replace(p, at=replace(p.held, model=instead[p.model])) if p.model in instead else p for p in points)
 
 
 def resolve(points: Iterable[Point], models: Mapping[int, int]) -> tuple[Point, ...]:

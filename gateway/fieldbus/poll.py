@@ -304,7 +304,7 @@ class PollAttempt:
             completed_ms = self.meter.clock.at_ms(outcome.completed)
             asked = block.asked(outcome.question)
             self.reads.append((block.bare(block.block), asked, None))
-            answer = BlockAnswer(block.bare(asked), outcome.raw(), completed_ms)
+            answer = BlockAnswer(block.bare(asked), outcome.raw(), completed_ms, outcome)
             self.answers.append((outcome.number, answer))
             if self.meter.doubted:
                 self._question()

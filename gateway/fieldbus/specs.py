@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from gateway.devices.blocks import Block, Raw
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.link import Answer
 from gateway.records import Token
 from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
@@ -40,11 +41,13 @@ class Alarm:
 
 
 class BlockAnswer(NamedTuple):
-    """A block that answered: the variant that was asked, what it holds, and the wall-clock ms when it was complete."""
+    """A block that answered: the variant that was asked, what it holds, and the wall-clock ms when it was complete.
+    ``answer``: to our own question, as it was on the wire; None where it came unasked."""
 
     block: Block
     raw: Raw
     completed_ms: int
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,7 @@ class Announcements:
         optional = {
             "ratios": dict(configured.ratios),
             "series": configured.series,
+            "reversed": configured.reversed,
             "identity": self.identities.get(meter),
         }
         return entry | {key: fact for key, fact in optional.items() if fact}

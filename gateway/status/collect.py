@@ -85,6 +85,7 @@ def collect(
         restored=_restored(store),
         dashboard=_dashboard(config),
         listening=[ListenerStatus.of(*line) for line in (health or {}).get("listening", {}).items()],
+        commissioning=[said_in(x, x["text"]) for x in (health or {}).get("commissioning", ())],
     )
 
 

@@ -221,6 +221,8 @@ class Status:
     restored: Restored | None
     dashboard: DashboardStatus | None
     listening: Sequence[ListenerStatus] = ()
+    commissioning: Sequence[Said] = ()
+    """Why commissioning records that wait are not signed."""
 
     @property
     def running(self) -> bool:
@@ -324,6 +326,7 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
         [(lambda s, _: s.waits_too_long, lambda r: r.sealing_waits or "")],
     ),
     Rules[Said](lambda status: status.conflicts, [(lambda *_: True, lambda said: said)]),
+    Rules[Said](lambda status: status.commissioning, [(lambda *_: True, lambda said: said)]),
     Rules[AlarmRow](
         lambda status: status.alarms,
         [

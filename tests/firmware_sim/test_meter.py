@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.meters import sunspec_map
 from firmware_sim.meters.identification import identify
+from firmware_sim.meters.knowledge import sunspec_map
 from firmware_sim.meters.pdu import Refused
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec, Mismatch
@@ -103,12 +103,42 @@ def test_the_inverter_lays_out_the_whole_chain(base: int) -> None:
     assert words[70 + 24] << 16 | words[70 + 25] == round(8_754_250 + sum(flow.exported_wh))
 
 
-def test_inverter_readings_are_exact_decimals_and_missing_points_are_none() -> None:
-    values = meter("sunspec-inverter", measures="pv").read(3, 40070, 52, 2000).values
+def test_inverter_readings_are_exact_decimals_and_phases_that_it_lacks_are_none() -> None:
+    values = meter("sunspec-inverter", measures="pv", sunspec_model=101).read(3, 40070, 52, 2000).values
     assert values["voltage_ln_l1"] == f"{round(PLANT.at(2000).flows['pv'].volts[0] * 10) / 10:.1f}"
     assert values["voltage_scale"] == -1
     assert values["operating_state"] == 4
-    assert values["vendor_state"] is values["temperature_other"] is values["events_2"] is None
+    assert values["current_l2"] is values["voltage_ll_l12"] is values["voltage_ln_l3"] is None
+    assert values["current_l1"] is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "length", "lacking"),
+    [
+        ("sunspec-inverter", 102, 50, {"current_l3", "voltage_ll_l23", "voltage_ll_l31", "voltage_ln_l3"}),
+        ("sunspec-inverter-float", 113, 60, set()),
+        ("sunspec-meter", 204, 105, {"voltage_ln_avg", "voltage_ln_l1", "voltage_ln_l2", "voltage_ln_l3"}),
+        ("sunspec-meter-float", 213, 124, set()),
+    ],
+)
+def test_a_sunspec_device_has_the_model_that_the_scenario_says(
+    name: str, model: int, length: int, lacking: set[str]
+) -> None:
+    quantities = {"start_wh": (1e6, 2e6), "start_varh": (3e6, 4e6)}
+    device = meter(name, sunspec_model=model, **quantities)
+    reply = device.read(3, 40070, 2, 0)
+    assert reply.registers == (model, length)
+    values = {**device.read(3, 40072, length // 2, 0).values, **device.read(3, 40072, length, 0).values}
+    empty = {name for name, value in values.items() if value is None and not name.startswith("reactive_energy_q")}
+    assert empty == lacking
+    assert device.unfilled == ()
+
+
+def test_a_model_of_another_layout_is_refused() -> None:
+    with pytest.raises(
+        Mismatch, match=r"sunspec_model: no model 203 of this profile's layout; use one of .*: 103, 101"
+    ):
+        meter("sunspec-inverter", sunspec_model=203)
 
 
 def test_points_that_the_profile_does_not_name_are_not_implemented() -> None:

@@ -104,7 +104,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
-        "commissioning.record": set(),
+        "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -175,6 +175,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "feeds.plain_json",
             "feeds.sparkplug",
             "commissioning",
+            "commissioning.record",
             "dashboard",
         },
         "cli.demo": {
@@ -367,7 +368,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "firmware_sim": {
         ".": set(),
         "plant": set(),
-        "meters": {"plant"},
+        "meters.knowledge": set(),
+        "meters": {"plant", "meters.knowledge"},
         "wire": {"meters"},
         "p1": {"plant", "wire"},
         "scenario": {"plant", "meters", "wire", "p1"},

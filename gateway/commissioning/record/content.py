@@ -37,8 +37,9 @@ class Comparison:
     """One point, read over the wire and on the meter's display.
 
     ``value`` in ``unit`` (SenML, "" where it has none), as recorded; ``display`` as it was typed, with its unit where
-    that is another one (``12345.6 kWh``). ``request`` and ``answer``: the frames as they were on the wire. ``at_ms``:
-    when the answer was complete, Unix ms. ``verdict``: whether they agree within the display's last digit.
+    that is another one (``12345.6 kWh``). ``request`` and ``answer``: the frames as they were on the wire, empty
+    where the meter sent unasked. ``at_ms``: when the answer was complete, Unix ms. ``verdict``: whether they agree
+    within the display's last digit.
     """
 
     point: str
@@ -182,24 +183,23 @@ def _comparison_fields(each: Comparison) -> dict[str, Any]:
         "point": each.point,
         "value": each.value,
         "display": each.display,
-        "request": each.request,
-        "answer": each.answer,
         "at": each.at_ms,
         "verdict": each.verdict,
     }
-    return fields | ({"unit": each.unit} if each.unit else {})
+    optional = {"unit": each.unit, "request": each.request, "answer": each.answer}
+    return fields | {key: value for key, value in optional.items() if value}
 
 
 def _comparison(value: object) -> Comparison:
-    required = {"point", "value", "display", "request", "answer", "at", "verdict"}
-    fields = table(value, "a comparison", required, {"unit"})
+    required = {"point", "value", "display", "at", "verdict"}
+    fields = table(value, "a comparison", required, {"unit", "request", "answer"})
     return Comparison(
         point=name(fields["point"], "comparison point"),
         unit=_line(fields["unit"], "comparison unit") if "unit" in fields else "",
         value=_shown(fields["value"]),
         display=_line(fields["display"], "comparison display"),
-        request=_frame(fields["request"], "comparison request"),
-        answer=_frame(fields["answer"], "comparison answer"),
+        request=_frame(fields["request"], "comparison request") if "request" in fields else b"",
+        answer=_frame(fields["answer"], "comparison answer") if "answer" in fields else b"",
         at_ms=time_ms(fields["at"], "comparison at"),
         verdict=_verdict(fields["verdict"]),
     )

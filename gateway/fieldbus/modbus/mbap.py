@@ -211,7 +211,7 @@ class Transactions:
         self._answers += 1
         self._last = request.key, self._answers
         data = frame[HEAD + 2 if request.key.byte_count >= 0 else HEAD + 1 :]
-        return Answer(request, data, self._completed, self._answers)
+        return Answer(request, data, self._completed, self._answers, frame)
 
     def _nothing(self, request: Request) -> Silence:
         """What to say when no packet had our transaction id, or its end is unknown: one that broke off takes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.devices.points import Point, Profile, Span
-from gateway.devices.read_plan import resolve, resolve_profile
+from gateway.devices.read_plan import for_models, resolve, resolve_profile
 from gateway.fieldbus.modbus.exceptions import ILLEGAL_ADDRESS, refused
 from gateway.fieldbus.modbus.frames import Request, registers_of
 from gateway.fieldbus.wire.dialect import Ask
@@ -62,6 +62,8 @@ class ModelSearch:
     ) -> tuple[Profile, tuple[Point, ...], tuple[Point, ...]]:
         """Profile and points with absolute addresses, each model to be read as a whole; and the points of models that
         the device does not have."""
+        profile = replace(profile, points=for_models(profile, profile.points, self.models))
+        points = for_models(profile, points, self.models)
         missing = tuple(p for p in points if p.model not in self.models)
         resolved = replace(resolve_profile(profile, self.models), readable=tuple(self._spans))
         return resolved, resolve(points, self.models), missing

@@ -243,7 +243,7 @@ class Guard:
         self._answers += 1
         self._last = (question.key, self._answers)
         self._owed[question.key] = COPIES
-        return Answer(question, said, now, self._answers)
+        return Answer(question, said, now, self._answers, frame)
 
     def _classify(self, head: Head, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a key that we know."""

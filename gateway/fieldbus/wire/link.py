@@ -17,13 +17,15 @@ TWO_ANSWERS = Message("poll-two-answers")
 
 
 class Answer(NamedTuple):
-    """The answer to exactly this question: its data bytes, and the monotonic moment at which it was complete."""
+    """The answer to exactly this question: its data bytes, and the monotonic moment at which it was complete.
+    ``frame``: the whole of it, as it came."""
 
     question: Question
     data: bytes
     completed: float
     number: int = 0
     """Running number on its link, for ``Link.voided``."""
+    frame: bytes = b""
 
     def raw(self) -> Raw:
         """What it holds, as its block is decoded from it."""

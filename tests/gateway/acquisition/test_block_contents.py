@@ -18,11 +18,12 @@ from gateway.acquisition.poller import Poller
 from gateway.config.bus import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile, parse_profile
-from gateway.devices.read_plan import Limits, plan, resolve_profile, shape_sets
+from gateway.devices.read_plan import Limits, plan, shape_sets
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from ledger_client.formats.senml import Quality, Reading, Value
+from tests.support.register_points import as_found
 from tests.support.samples import Machine
 
 HEAD = 'vendor = "T"\ndevice = "T"\nsource = "T"\n[defaults]\nfc = 3\n[points]\n'
@@ -176,8 +177,7 @@ def test_forms_are_bounded() -> None:
 def test_a_reading_is_the_same_whether_its_blocks_were_looked_at_or_not(name: str, turns: Sequence[Any]) -> None:
     """Any registers, any blocks once or twice, some taken out after they were looked at, some polls given up."""
     profile = SCALED if name == "scaled" else load_profile(name)
-    if profile.protocol == "sunspec":
-        profile = resolve_profile(profile, {1: 40002, 103: 40070})
+    profile = as_found(profile)
     looked, unasked = Polled(profile), Polled(profile)
     blocks = plan(profile.points, Limits.of(profile))
     for turn in turns:

@@ -20,7 +20,7 @@ from gateway.devices.decode_text import MessageBlock
 from gateway.devices.places import Factor, Identifier
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
-from gateway.devices.read_plan import Limits, plan, resolve_profile
+from gateway.devices.read_plan import Limits, plan
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
@@ -28,6 +28,7 @@ from gateway.records import PollResult
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Quality, Reading, Value, pack
 from ledger_client.verification.explain import quality_phrases
+from tests.support.register_points import as_found
 from tests.support.samples import START_S, Machine
 
 Q = Quality
@@ -359,8 +360,7 @@ def test_whatever_a_device_says_becomes_a_record_and_no_flag_is_cleared(
 ) -> None:
     """Any registers, in any blocks, once or twice: each recorded point stands in the reading, which can be written."""
     profile = load_profile(name)
-    if profile.protocol == "sunspec":
-        profile = resolve_profile(profile, {1: 40002, 103: 40070})
+    profile = as_found(profile)
     site = Site(profile)
     blocks = plan(profile.points, Limits.of(profile))
     for turn in turns:

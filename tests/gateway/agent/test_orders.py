@@ -12,8 +12,8 @@ from tests.support.desk import wide_site
 from tests.support.epochs import epoch
 
 FIXED = {
-    "accept", "acknowledge", "alarms", "clear-shared", "health", "preview", "refused", "registers", "reload", "shelve",
-    "sign", "unshelve",
+    "accept", "acknowledge", "alarms", "clear-shared", "commission", "health", "look", "preview", "refused",
+    "registers", "reload", "shelve", "sign", "unshelve",
 }  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from gateway.devices.knowledge.quantities import OWN, QUANTITIES, UNITS
 from gateway.devices.places import Factor, Identifier
 from gateway.devices.points import UNRECORDED, Point, Profile, Serial
 from gateway.devices.profile import CATALOG, catalog, load_profile
-from gateway.devices.read_plan import Limits, plan, resolve_profile
+from gateway.devices.read_plan import Limits, plan
 from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
-from tests.support.register_points import of_registers
+from tests.support.register_points import as_found, of_registers
 
 
 def test_the_catalog_holds_the_three_devices_of_the_demo_plant() -> None:
@@ -34,7 +34,7 @@ def test_every_profile_records_something_and_can_be_read(name: str) -> None:
     profile = load_profile(name)
     assert any(point.record for point in profile.points)
     if name in of_registers():
-        resolved = resolve_profile(profile, {1: 40002, 103: 40070}) if profile.protocol == "sunspec" else profile
+        resolved = as_found(profile)
         assert plan(resolved.points, Limits.of(resolved))
 
 
@@ -120,12 +120,39 @@ def test_sunspec_inverter() -> None:
     assert dict(profile.point("operating_state").symbols)[4] == "MPPT"
 
 
-@pytest.mark.parametrize(("model", "holes", "length"), [(1, {67}, 66), (103, set(), 50)])
-def test_sunspec_points_tile_their_model(model: int, holes: set[int], length: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "layout", "length"),
+    [
+        ("sunspec-inverter", (103, 101, 102), 50),
+        ("sunspec-inverter-float", (113, 111, 112), 60),
+        ("sunspec-meter", (203, 201, 202, 204), 105),
+        ("sunspec-meter-float", (213, 211, 212, 214), 124),
+    ],
+)
+def test_sunspec_points_tile_their_models(name: str, layout: tuple[int, ...], length: int) -> None:
     """Without a hole from the first register behind ID and L to the last, but for the pad of model 1."""
-    points: list[Point] = [p for p in load_profile("sunspec-inverter").points if p.model == model]
+    profile = load_profile(name)
+    assert profile.same_layout == (layout,)
+    for model, holes, end in ((1, {67}, 68), (layout[0], set(), 2 + length)):
+        _tile([p for p in profile.points if p.model == model], holes, end)
+    assert {p.model for p in profile.points} == {1, layout[0]}
+
+
+def _tile(points: list[Point], holes: set[int], end: int) -> None:
     covered = [address for p in points for address in range(p.address, p.end)]
-    assert sorted(covered) == sorted(set(range(2, 2 + length)) - holes)
+    assert sorted(covered) == sorted(set(range(2, end)) - holes)
+
+
+def test_sunspec_meters_count_both_ways_and_in_quadrants() -> None:
+    whole, floats = load_profile("sunspec-meter"), load_profile("sunspec-meter-float")
+    assert {p.name for p in floats.points} == {p.name for p in whole.points if p.type != "sunssf"}
+    assert at(whole, "energy_export") == (3, 38, "acc32", "Wh", "counter")
+    assert at(whole, "energy_import") == (3, 46, "acc32", "Wh", "counter")
+    assert at(whole, "reactive_energy_q4_l3") == (3, 102, "acc32", "varh", "counter")
+    assert at(whole, "power_factor_l1") == (3, 34, "int16", "/100", "gauge")
+    assert at(floats, "energy_import") == (3, 68, "float32", "Wh", "counter")
+    assert at(floats, "power_factor_l1") == (3, 54, "float32", "/", "gauge")
+    assert not any(p.record for p in floats.points if p.name.startswith("power_factor")), "ratio or percent: not known"
 
 
 FORMATS = {

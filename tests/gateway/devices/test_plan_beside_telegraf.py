@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.devices.points import Point
 from gateway.devices.profile import load_profile
-from gateway.devices.read_plan import Limits, plan, resolve_profile, wire_time_ms
+from gateway.devices.read_plan import Limits, plan, wire_time_ms
 from gateway.devices.register_block import RegisterBlock
 from tests.gateway.devices.test_read_plan import cost, layouts, profile
-from tests.support.register_points import of_registers, register_point
+from tests.support.register_points import as_found, of_registers, register_point
 
 FILL = 50
 """Telegraf's default for optimization_max_register_fill."""
@@ -92,9 +92,7 @@ def test_a_device_full_of_wide_holes_is_still_read_in_the_fewest_requests() -> N
 @pytest.mark.parametrize("every", [False, True], ids=["selected", "all"])
 def test_the_catalog(name: str, every: bool) -> None:
     device = load_profile(name)
-    if device.protocol == "sunspec":
-        device = resolve_profile(device, {1: 40002, 103: 40070})
-    device = replace(device, readable=())
+    device = replace(as_found(device), readable=())
     points = device.points if every else device.select()
     theirs = as_blocks(max_insert(points, min(FILL, device.max_gap), device.max_registers))
     limits = Limits.of(device, request_cost=wire_time_ms(0, 9600, 10) + 20 + device.pause_ms, register_cost=2.083)

@@ -42,6 +42,11 @@ FILES = [
     ("latency_ms = 150", "latency_ms: this key needs format 2"),
     ("answer_life_ms = 0.5", "answer_life_ms: 0.5 is not allowed"),
     ("protocol = 'm-bus'", "protocol: 'm-bus' is not allowed; use one of modbus, sunspec, dlt645, hj212"),
+    ("format = 2\nsame_layout = [[3, 3]]" + POINT, "same_layout: .* is not allowed; use lists of SunSpec models"),
+    ("format = 2\nsame_layout = [[3]]" + POINT, "same_layout: .* is not allowed; use lists of SunSpec models"),
+    ("format = 2\nsame_layout = [[3, 0]]" + POINT, "same_layout: .* is not allowed; use a whole number from 1"),
+    ("format = 2\nsame_layout = [[3, 4]]" + POINT, "same_layout: only a SunSpec device has models"),
+    ("same_layout = [[3, 4]]" + POINT, "same_layout: this key needs format 2"),
     ("protocol = 'sunspec'" + POINT, "points.p.model: missing; set it at the point, or in"),
     ("readable = 5" + POINT, "readable: not a list; write readable = "),
     ("readable = [{ fc = 3, first = 9, last = 3 }]" + POINT, r"readable\[0\]: not a range; set fc, first and last"),
@@ -191,6 +196,13 @@ def test_a_point_is_refused_with_file_key_and_fix(text: str, message: str) -> No
 def test_a_profile_without_its_origin_is_refused(key: str) -> None:
     head = "".join(f"{line}\n" for line in HEAD.splitlines() if not line.startswith(key))
     refuse(head + POINT, f"{key}: missing; name the vendor, the device and the source")
+
+
+@pytest.mark.parametrize("layout", ["[4, 3]", "[3, 4], [5, 6]", "[3, 1]"])
+def test_points_name_the_first_model_of_a_layout_and_no_other(layout: str) -> None:
+    points = f"[points]\np = {{ {WATT} model = 3 }}\nq = {{ {WATT} model = 1 }}\n"
+    head = HEAD + f"format = 2\nprotocol = 'sunspec'\nsame_layout = [{layout}]\n"
+    refuse(head + points, "same_layout: the points name another model than")
 
 
 def test_a_scale_of_another_model_or_a_second_scale_is_refused() -> None:

@@ -146,3 +146,17 @@ def test_a_whole_inverter_line_with_a_model_that_is_not_there() -> None:
         assert "model 103" in str(missing[0].detail)
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize(("models", "read"), [((101,), 101), ((102, 103), 103), ((102, 101), 101), ((160,), None)])
+def test_a_point_stands_in_the_first_model_of_its_layout_that_the_device_has(
+    models: tuple[int, ...], read: int | None
+) -> None:
+    search = ModelSearch(1, direct=True)
+    image = Image(chain(40000, COMMON, *((model, [7] * 50) for model in models)))
+    assert asyncio.run(search.run(image.ask)) is None
+    profile = load_profile("sunspec-inverter")
+    resolved, points, missing = search.resolved(profile, profile.select())
+    assert [p.name for p in missing] == ([] if read else [p.name for p in profile.select()])
+    power = [p for p in (*points, *resolved.points) if p.name == "active_power"]
+    assert [(p.model, p.address) for p in power] == ([(read, search.models[read] + 14)] * 2 if read else [])

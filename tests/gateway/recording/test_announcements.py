@@ -109,6 +109,17 @@ def test_ratios_are_told_as_they_are_written_and_a_device_once_it_is_known(tmp_p
     again.end()
 
 
+def test_a_meter_that_hangs_the_wrong_way_round_is_told_and_no_other(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+    hands = Hands(rewritten(loaded, ('profile = "vaisala-gmp252"', 'profile = "vaisala-gmp252"\n  reversed = true')))
+    (told,) = hands.events(CONFIGURATION)
+    assert {name: facts.get("reversed") for name, facts in told["meters"].items()} == {
+        name: True if name == CO2 else None for name in loaded.meters
+    }
+    hands.end()
+    check_books(loaded)
+
+
 def test_the_hash_of_a_profile_is_of_what_determines_its_decoding() -> None:
     profile = load_profile("eastron-sdm630")
     again = parse_profile(format_profile(profile), "eastron-sdm630", "here")

@@ -73,14 +73,15 @@ def test_transaction_ids_count_up_over_connections_and_leave_out_zero() -> None:
 
 def test_the_answer_and_the_moment_at_which_it_was_complete() -> None:
     for direct in (True, False):
-        assert Bench(direct=direct).read(answer(READ)) == Answer(READ, b"\0\x64\0\x65", 10.05, 1)
+        whole = packet(1, answer(READ))
+        assert Bench(direct=direct).read(answer(READ)) == Answer(READ, b"\0\x64\0\x65", 10.05, 1, whole)
 
 
 def test_an_identification_has_no_byte_count() -> None:
     request = identification_object(1, 0x80)
     data = bytes([14, 4, 0x83, 0, 0, 1, 0x80, 6]) + b"N27400"
-    outcome = Bench().read(Reply(Shape(1, 43, -1), data).encode(), request=request)
-    assert outcome == Answer(request, data, 10.05, 1)
+    frame = Reply(Shape(1, 43, -1), data).encode()
+    assert Bench().read(frame, request=request) == Answer(request, data, 10.05, 1, packet(1, frame))
 
 
 def test_a_longer_count_than_there_are_bytes_has_no_answer() -> None:
@@ -144,7 +145,7 @@ def test_a_late_answer_is_witnessed_with_the_time_that_it_took_if_we_know_its_qu
         ObservedFrame("late", packet(999, answer(READ))),
     ]
     bench.transactions.receive(packet(tid, answer(OTHER)), 10.3)
-    assert bench.transactions.finish(10.3) == Answer(OTHER, answer(OTHER)[3:-2], 10.3, 1)
+    assert bench.transactions.finish(10.3) == Answer(OTHER, answer(OTHER)[3:-2], 10.3, 1, packet(tid, answer(OTHER)))
     bench.transactions.opened()
     bench.transactions.receive(packet(first, answer(READ)), 10.4)
     assert bench.seen[2] == ObservedFrame("late", packet(first, answer(READ)))

@@ -58,7 +58,7 @@ class Bench:
 
 def test_the_answer_of_exactly_this_shape_is_taken() -> None:
     outcome = Bench().read(TWO, 10.0, (0.05, reply(TWO)))
-    assert outcome == Answer(TWO, b"AAAA", 10.05, 1)
+    assert outcome == Answer(TWO, b"AAAA", 10.05, 1, reply(TWO))
     assert isinstance(outcome, Answer)
     assert outcome.raw() == (0x4141, 0x4141)
 
@@ -67,7 +67,7 @@ def test_the_answer_of_exactly_this_shape_is_taken() -> None:
 def test_an_answer_may_be_split_anywhere(cut: int) -> None:
     frame = reply(TWO)
     outcome = Bench().read(TWO, 10.0, (0.05, frame[:cut]), (0.07, frame[cut:]))
-    assert outcome == Answer(TWO, b"AAAA", 10.07, 1)
+    assert outcome == Answer(TWO, b"AAAA", 10.07, 1, reply(TWO))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_frame_of_another_shape_is_not_the_answer_and_listening_goes_on(other:
     assert isinstance(outcome, Answer)
     assert bench.kinds == [kind]
     bench = Bench()
-    assert bench.read(TWO, 10.0, (0.03, other + reply(TWO))) == Answer(TWO, b"AAAA", 10.03, 1)
+    assert bench.read(TWO, 10.0, (0.03, other + reply(TWO))) == Answer(TWO, b"AAAA", 10.03, 1, reply(TWO))
     bench = Bench()
     silence = bench.read(TWO, 10.0, (0.03, other))
     assert isinstance(silence, Silence)
@@ -530,8 +530,8 @@ DTU = Texts([b"DTU0001", b"\xfe\xfe", b"DTU0001 alive\r\n"])
 def test_texts_of_a_dtu_are_skipped_between_frames_and_end_where_they_end(before: bytes, behind: bytes) -> None:
     bench = Bench(texts=DTU)
     outcome = bench.read(TWO, 10.0, (0.05, before + reply(TWO) + behind))
-    assert outcome == Answer(TWO, b"AAAA", 10.05, 1)
-    assert bench.read(THREE, 20.0, (0.05, reply(THREE))) == Answer(THREE, b"AAAAAA", 20.05, 2)
+    assert outcome == Answer(TWO, b"AAAA", 10.05, 1, reply(TWO))
+    assert bench.read(THREE, 20.0, (0.05, reply(THREE))) == Answer(THREE, b"AAAAAA", 20.05, 2, reply(THREE))
     assert bench.kinds == []
 
 
@@ -546,6 +546,6 @@ def test_a_text_may_be_split_anywhere() -> None:
 def test_a_text_within_a_frame_is_part_of_it_and_one_that_is_not_known_is_noise() -> None:
     bench = Bench(texts=DTU)
     frame = Reply(TWO.key, b"\xfe\xfeDT").encode()
-    assert bench.read(TWO, 10.0, (0.05, frame)) == Answer(TWO, b"\xfe\xfeDT", 10.05, 1)
+    assert bench.read(TWO, 10.0, (0.05, frame)) == Answer(TWO, b"\xfe\xfeDT", 10.05, 1, frame)
     assert isinstance(bench.read(THREE, 20.0, (0.05, b"DTU0002" + reply(THREE))), Silence)
     assert bench.kinds == ["noise"]
