@@ -57,9 +57,9 @@ class Heard:
     """What came in at one setting.
 
     ``count``: of all bytes. ``frames``: with a good check value; ``damaged``: bytes of none. ``asked``: questions;
-    ``echoes``: those that came back. ``foreign``: frames that nobody here asked for. ``twice``: units whose answers come damaged each time, or two at a time.
-    ``units``: those that answered, and how soon in seconds as far as it was seen. ``meters``: DL/T 645 numbers.
-    ``crowd``: meters answered the DL/T 645 wildcard, none of them intact.
+    ``echoes``: those that came back. ``foreign``: frames that nobody here asked for. ``twice``: units whose answers
+    come damaged each time, or two at a time. ``units``: those that answered, and how soon in seconds as far as it was
+    seen. ``meters``: the same by DL/T 645 number. ``crowd``: meters answered the wildcard, none of them intact.
     """
 
     settings: Settings

@@ -15,8 +15,8 @@ UNITS = range(1, 248)
 LIKELY = 24
 """How many units the quick pass asks."""
 FACTORY = (1, 2, 3, 4, 5, 10, 100, 126, 247, 6, 7, 8, 9, 11, 12, 20, 15, 16, 30, 50, 13, 14, 101, 200)
-"""Addresses that are often left or set where no profile names another: the first ones, round ones, SunSpec's 126, the last
-one."""
+"""Addresses that are often left or set where no profile names another: the first ones, round ones, that of SunSpec, the
+last one."""
 
 
 class Settings(NamedTuple):
