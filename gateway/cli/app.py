@@ -9,6 +9,7 @@ import click
 
 from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
 from gateway.cli.accounting import entry, plan, statement
+from gateway.cli.commissioning import scan
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
@@ -26,7 +27,7 @@ class _Commands(Grouped):
     """Prints errors of our packages as messages; anything else is a bug and shows its traceback."""
 
     headings: ClassVar = {
-        "Set up a site": ("init", "profiles", "keys", "password", "check", "read", "listen"),
+        "Set up a site": ("init", "scan", "profiles", "keys", "password", "check", "read", "listen"),
         "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
         "Account": ("plan", "entry", "statement"),
@@ -69,6 +70,7 @@ for _command in (
     keys.keys,
     read.read,
     read.listen,
+    scan.scan,
     run.run,
     run.demo,
     orders.reload,

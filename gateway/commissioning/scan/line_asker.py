@@ -2,13 +2,16 @@
 
 A probe does not wait for its unit: an answer that comes while later units are asked is known by its own unit. Bytes
 that are no frame may be an answer that met the next question, so the last units are asked once more, slowly.
+
+Whoever sends hears nothing: the shortest answer, of five characters, may vanish in a question of eight. ``SHORT``
+questions, of four, leave a part of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -17,7 +20,7 @@ from gateway.commissioning.scan.scan_port import ScanPort
 from gateway.commissioning.scan.settings import Settings
 from gateway.fieldbus.dlt645 import frames as dlt645
 from gateway.fieldbus.dlt645.framing import DLT645
-from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.frames import REPORT_SERVER_ID, Request
 from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.wire.framing import Framing, Refused
 from gateway.fieldbus.wire.keys import Question
@@ -40,6 +43,14 @@ BEHIND_S = 0.1
 
 FOREIGN: Final = 2
 """Frames that nobody here asked for; one may be chance."""
+
+READ: Final = 3
+"""Of one register: whatever a device has there, it answers, if only with an exception."""
+SHORT: Final = REPORT_SERVER_ID
+PROBES: Final[Mapping[int, Callable[[int], Request]]] = {
+    READ: lambda unit: Request(unit, READ, 0, 1),
+    SHORT: lambda unit: Request(unit, SHORT),
+}
 
 Said = Literal["answer", "damaged", "silence"]
 
@@ -99,12 +110,16 @@ class LineAsker:
         await self.port.hear_out(self._loop.time() + seconds)
         self._take()
 
-    async def sweep(self, units: tuple[int, ...], wait_s: float, tail_s: float) -> None:
-        """Probe units, and hear the last ones out for ``tail_s``."""
+    async def sweep(self, units: tuple[int, ...], wait_s: float, tail_s: float, function: int = READ) -> None:
+        """Probe units, and hear the last ones out for ``tail_s``.
+
+        Args:
+            function: ``READ``, which every device answers, or ``SHORT``, which some leave unanswered.
+        """
         for unit in units:
             if unit in self.heard.units:
                 continue
-            await self._probe(unit, wait_s)
+            await self._probe(unit, wait_s, function)
         if units:
             await self.port.hear_out(self._loop.time() + tail_s)
             if self._take():
@@ -163,12 +178,12 @@ class LineAsker:
         self._sent = framing.sent(question)
         return self.port.send(question, framing)
 
-    def _ask_unit(self, unit: int) -> float:
+    def _ask_unit(self, unit: int, function: int = READ) -> float:
         self._asked.add(unit)
-        return self._send(_probe_of(unit), RTU)
+        return self._send(PROBES[function](unit), RTU)
 
-    async def _probe(self, unit: int, wait_s: float) -> None:
-        out = self._ask_unit(unit)
+    async def _probe(self, unit: int, wait_s: float, function: int) -> None:
+        out = self._ask_unit(unit, function)
         self._recent.append((unit, out))
         await self.port.hear_out(out + wait_s)
         if self._take():
@@ -180,7 +195,7 @@ class LineAsker:
             return
         begun = self._loop.time()
         known = len(self.heard.units) + len(self.heard.twice)
-        await self.port.hear_out(begun + FAR_S)
+        await self.port.hear_out(begun + NEAR_S)
         self._take()
         for within_s in (NEAR_S, FAR_S):
             for unit in [unit for unit, out in reversed(self._recent) if begun - out <= within_s]:
@@ -271,14 +286,10 @@ class LineAsker:
             else:
                 heard.foreign.append(piece.data)
             return
-        if piece.is_answer and piece.function == 3 and piece.unit in self._asked:
-            heard.units.setdefault(piece.unit, None)
-        elif piece.unit in self._asked and piece.data == _probe_of(piece.unit).frame:
+        asked = piece.unit in self._asked
+        if asked and any(piece.data == probe(piece.unit).frame for probe in PROBES.values()):
             heard.echoes += 1
+        elif asked and piece.is_answer and piece.function in PROBES:
+            heard.units.setdefault(piece.unit, None)
         elif not (piece.is_answer and piece.unit in heard.units):
             heard.foreign.append(piece.data)
-
-
-def _probe_of(unit: int) -> Request:
-    """One register: whatever a device has there, it answers, if only with an exception."""
-    return Request(unit, 3, 0, 1)

@@ -16,6 +16,8 @@ from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, Sca
 from gateway.commissioning.scan.line_asker import (
     FAR_S,
     PROBE_S,
+    READ,
+    SHORT,
     SLOW_PROBE_S,
     WILDCARD_S,
     Heard,
@@ -40,7 +42,10 @@ IDENTIFY_S = 8.0
 """What asking one device who it is may take, for the time that is left."""
 TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
-_QUESTION, _WILDCARD = 8, 16
+AGAIN: Final = 5
+"""So many settings are gone through once more where nothing was found."""
+_QUESTION: Final = {READ: 8, SHORT: 4}
+_WILDCARD: Final = 16
 """Characters of the questions."""
 
 
@@ -77,6 +82,7 @@ class _SerialScan:
         self._found: list[tuple[Settings, FoundUnit]] = []
         self._doing, self._until = Message("scan-listens", settings=""), 0.0
         self._new: list[FoundUnit] = []
+        self._answered: tuple[Settings, ...] = ()
 
     async def run(self) -> ScanResult:
         begun, complete, shared = self._loop.time(), True, False
@@ -127,25 +133,40 @@ class _SerialScan:
                     await asker.wildcard()
                 if settings in self._modbus:
                     await asker.sweep(self._options.quick_units(), self._wait_s, TAIL_S)
-        sweeps = () if self._options.units else self._to_sweep()
-        for place, settings in enumerate(sweeps):
-            self._do(Message("scan-every-unit", settings=str(settings)), sum(map(self._sweep_s, sweeps[place:])))
-            if (asker := await self._at(settings)) is not None:
-                known = len(self._units(settings))
-                await asker.sweep(self._options.all_units(), self._wait_s, FAR_S)
-                if len(self._units(settings)) > known and not self._options.slow:
-                    sweeps = sweeps[: place + 1]
-                    break
+        if not self._options.units:
+            await self._ask_every_unit()
         await self._identify()
+
+    async def _ask_every_unit(self) -> None:
+        """At one setting after the other, until one has brought units; there once more with the shorter question. Where
+        none has, the likeliest settings are gone through with that one."""
+        sweeps, again = self._to_sweep(), self._modbus[:AGAIN]
+        for place, settings in enumerate(sweeps):
+            left_s = sum(map(self._sweep_s, sweeps[place + 1 :])) + sum(self._sweep_s(s, SHORT) for s in again)
+            await self._sweep(settings, left_s)
+            if self._units(settings):
+                await self._sweep(settings, sum(map(self._sweep_s, sweeps[place + 1 :])), SHORT)
+                if not self._options.slow and settings not in self._answered:
+                    return
+        if not any(map(self._units, self._modbus)) and sweeps:
+            for place, settings in enumerate(again):
+                await self._sweep(settings, sum(self._sweep_s(s, SHORT) for s in again[place + 1 :]), SHORT)
+                if self._units(settings):
+                    return
+
+    async def _sweep(self, settings: Settings, later_s: float, function: int = READ) -> None:
+        self._do(Message("scan-every-unit", settings=str(settings)), self._sweep_s(settings, function) + later_s)
+        if (asker := await self._at(settings)) is not None:
+            await asker.sweep(self._options.all_units(), self._wait_s, FAR_S, function)
 
     def _to_sweep(self) -> tuple[Settings, ...]:
         """At which settings every unit is asked: those that have brought units, else all, those first that have brought
         something; on a line of DL/T 645 meters none."""
-        answered = tuple(s for s in self._modbus if self._units(s))
+        self._answered = tuple(s for s in self._modbus if self._units(s))
         if self._options.slow:
             return self._modbus
-        if answered or any(heard.meters for heard in self._heard.values()):
-            return answered
+        if self._answered or any(heard.meters for heard in self._heard.values()):
+            return self._answered
         return tuple(sorted(self._modbus, key=lambda s: not (s in self._heard and self._heard[s].twice)))
 
     async def _identify(self) -> None:
@@ -229,11 +250,11 @@ class _SerialScan:
             found_s += TAIL_S + len(self._options.quick_units()) * self._probe_s(settings)
         return found_s
 
-    def _sweep_s(self, settings: Settings) -> float:
-        return SET_S + FAR_S + len(self._options.all_units()) * self._probe_s(settings)
+    def _sweep_s(self, settings: Settings, function: int = READ) -> float:
+        return SET_S + FAR_S + len(self._options.all_units()) * self._probe_s(settings, function)
 
-    def _probe_s(self, settings: Settings) -> float:
-        return _QUESTION * char_seconds(*settings) + self._wait_s
+    def _probe_s(self, settings: Settings, function: int = READ) -> float:
+        return _QUESTION[function] * char_seconds(*settings) + self._wait_s
 
 
 def _damage(heard: Heard) -> int:
