@@ -12,6 +12,7 @@ GatewayError                 root; its text says what, where and the fix
 │   ├── NotYet               … for now: a record that is not sealed or not anchored yet
 │   └── WrongField           … because of one field of a page's form (gateway/dashboard/actions.py)
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
+├── BadTarget                an address that cannot be scanned, or too many (gateway/commissioning/scan/tcp_targets.py)
 ├── BadScanFile              JSON that is no result of a scan (gateway/commissioning/scan/found.py)
 ├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
 ├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/app.py)

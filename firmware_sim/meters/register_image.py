@@ -10,6 +10,7 @@ from typing import Any
 
 from firmware_sim.meters import identification
 from firmware_sim.meters import pdu as frames
+from firmware_sim.meters.knowledge.habits import Stretch, habits_of, has_one_phase
 from firmware_sim.meters.packing import Cell, Value, mask, pack
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
 from firmware_sim.meters.register_map import Layout, MeterSpec, Shown
@@ -20,16 +21,6 @@ from firmware_sim.plant.quantities import Scene
 MAX_BITS = 2000
 Alter = Callable[[Cell, Value], Value]
 """What a fault makes of a value before it is packed."""
-Stretch = tuple[int, int]
-"""First and last address of registers that can be read together."""
-
-_ZEROS = {"eastron-sdm630": (3, 4)}
-"""Devices that answer zeros for every register that they do not know, by function code (volkszaehler/mbmd issue 63)."""
-
-_BLOCKS: dict[str, dict[int, list[Stretch]]] = {
-    # Vaisala M211799EN-K: a read inside a block is answered, one that leaves it gets exception 02
-    "vaisala-gmp252": {3: [(0, 5), (0x100, 0x101), (0x200, 0x20F), (0x300, 0x302), (0x800, 0x801)]},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +38,9 @@ class Meter:
         self.spec, self._plant = spec, plant
         layout = Layout(spec)
         self.unfilled, self.objects, self._sums = tuple(layout.unfilled), layout.objects, layout.sums
+        self._says = str(spec.plate.get("server_id", ""))
+        share = 3 if has_one_phase([point.name for point in spec.profile.points]) else 1
+        self._wh, self._varh = ((share * taken, share * given) for taken, given in (spec.start_wh, spec.start_varh))
         self._parts = {part for _, parts in layout.sums for part in parts}
         self._spaces: dict[int, list[Shown]] = {}
         for shown in layout.cells:
@@ -75,9 +69,13 @@ class Meter:
         end = address + count
         if not any(first <= address and end <= last + 1 for first, last in self._stretches[fc]):
             raise Refused(ILLEGAL_ADDRESS)
+        mark = self.spec.profile.fingerprint
+        for never in mark.refuses if mark else ():
+            if never.fc == fc and address <= never.address and never.address + never.registers <= end:
+                raise Refused(ILLEGAL_ADDRESS)
         state = self._plant.at(t_ms)
         spec = self.spec
-        scene = Scene(state, state.flows[spec.measures], spec.start_wh, spec.start_varh, spec.start_kg)
+        scene = Scene(state, state.flows[spec.measures], self._wh, self._varh, spec.start_kg)
         registers: list[int] = [0] * count
         values: dict[str, Value] = {}
         for cell, source in ((s.cell, s.source) for s in self._spaces.get(fc, ())):
@@ -125,6 +123,8 @@ class Meter:
         try:
             if pdu[0] in frames.READS:
                 raise Refused(ILLEGAL_VALUE)
+            if pdu[0] == identification.SERVER_ID and self._says:
+                return identification.server_id(self._says)
             if pdu[0] != identification.FUNCTION:
                 raise Refused(ILLEGAL_FUNCTION)
             return identification.identify(pdu, self.objects)
@@ -146,10 +146,11 @@ class Meter:
     def _readable(self) -> dict[int, list[Stretch]]:
         """The stretches that can be read, by function code: known of the device, else drawn from its profile."""
         profile = self.spec.profile
-        if profile.name in _ZEROS:
-            return {fc: [(0, 0xFFFF)] for fc in _ZEROS[profile.name]}
-        if profile.name in _BLOCKS:
-            return _BLOCKS[profile.name]
+        habits = habits_of(profile.name)
+        if habits.zeros:
+            return {fc: [(0, 0xFFFF)] for fc in habits.zeros}
+        if habits.blocks:
+            return dict(habits.blocks)
         readable: dict[int, list[Stretch]] = {}
         for fc, cells in self._spaces.items():
             stretches = [(s.cell.address, s.cell.end - 1) for s in cells]

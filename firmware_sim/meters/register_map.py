@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from firmware_sim.meters.knowledge import sunspec_map
+from firmware_sim.meters.knowledge.habits import habits_of, shows
 from firmware_sim.meters.packing import Cell, Value, arranged, pack
 from firmware_sim.meters.scaling import Line, limits_of, line_of, shares
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
@@ -88,16 +89,18 @@ class Layout:
             **spec.plate,
         }
         self.objects = self._identification()
+        self._show = {**shows(profile.name, [p.name for p in profile.points]), **spec.show}
         cells = self._sunspec() if profile.protocol == "sunspec" else self._plain()
         self.cells = tuple(sorted(cells, key=lambda s: (s.cell.address, s.cell.bits is not None)))
 
     def _identification(self) -> dict[int, str]:
         """Objects of "read device identification": vendor, product, version, and the serial number where it is kept."""
-        number = self.spec.profile.identity_object
-        if number is None:
+        number, told = self.spec.profile.identity_object, habits_of(self.spec.profile.name).objects
+        if number is None and not told:
             return {}
-        basic = ("manufacturer", "device_model", "version")
-        return {**{n: str(self._plate[name]) for n, name in enumerate(basic)}, number: self.spec.serial}
+        own = {} if number is None else {number: self.spec.serial}
+        basic = enumerate(("manufacturer", "device_model", "version"))
+        return {n: str(self.spec.plate.get(name, told.get(n, self._plate[name]))) for n, name in basic} | own
 
     def _plain(self) -> list[Shown]:
         """The points of a plain Modbus profile: ratios first, then what they scale, then the signs and parts of it."""
@@ -107,7 +110,7 @@ class Layout:
         exponents = {p.scale_from for p in points}
         cells = []
         for point in scaling.values():
-            value = self.spec.show.get(point.name, 0 if point.name in exponents else 1)
+            value = self._show.get(point.name, 0 if point.name in exponents else 1)
             if isinstance(value, str):
                 raise Mismatch(f"show.{point.name}", "a ratio or an exponent must be a number", "use a number")
             shown = Shown(cell_of(point, Fraction(1)), _constant(value))
@@ -122,7 +125,19 @@ class Layout:
             whole = [p for p in points if not p.bits and not p.sum and p.fc == point.fc]
             if any(p.address < point.end and point.address < p.end for p in whole):
                 raise beyond(point, "bits", "beside a point of the whole register")
+        cells += self._constants(cells)
         return cells + [self._sign(point, signed, by_name) for point in points if point.name in signed]
+
+    def _constants(self, points: Sequence[Shown]) -> list[Shown]:
+        """Registers beside all points that always hold the same words; of alternatives the device is the first."""
+        found: dict[tuple[int, int], Shown] = {}
+        mark = self.spec.profile.fingerprint
+        for constant in mark.constants if mark else ():
+            first, end = constant.address, constant.address + len(constant.words)
+            others = (shown.cell for shown in points if shown.cell.fc == constant.fc)
+            if not any(cell.address < end and first < cell.end for cell in others):
+                found.setdefault((constant.fc, first), _fixed(first, constant.words, constant.fc))
+        return list(found.values())
 
     def _held_by(self, point: Point, shown: Shown) -> Fraction:
         """What a reader finds in a scale point."""
@@ -255,16 +270,16 @@ class Layout:
 
     def _source(self, name: str, default: str | None, unit: str | None, text: bool) -> Source | None:
         """What fills a point: the scenario's ``show``, else the name plate, else the quantity of that name."""
-        asked = self.spec.show.get(name, default)
+        asked = self._show.get(name, default)
         if asked is None:
             return None
-        if name in self.spec.show and (text or not isinstance(asked, str)):
+        if name in self._show and (text or not isinstance(asked, str)):
             return _constant(asked)
-        if name not in self.spec.show and (plate := self._plate.get(str(asked), "")) != "":
+        if name not in self._show and (plate := self._plate.get(str(asked), "")) != "":
             return _constant(plate if text else _code(str(plate), name))
         quantity = QUANTITIES.get(str(asked))
         if quantity is None:
-            if name in self.spec.show:
+            if name in self._show:
                 raise Mismatch(
                     f"show.{name}", f"no such quantity: {asked!r}", "use a quantity listed in docs/simulator.md"
                 )
@@ -363,6 +378,6 @@ def _code(text: str, name: str) -> int:
     return int(text)
 
 
-def _fixed(address: int, words: tuple[int, ...]) -> Shown:
+def _fixed(address: int, words: tuple[int, ...], fc: int = 3) -> Shown:
     """Registers that never change."""
-    return Shown(Cell(None, 3, address, len(words), "uint16", absent=words), None)
+    return Shown(Cell(None, fc, address, len(words), "uint16", absent=words), None)

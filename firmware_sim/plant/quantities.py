@@ -42,7 +42,8 @@ _SAME = {
     "VAh": ("VAh", 1.0), "kVAh": ("VAh", 1e3),
     "/": ("/", 1.0), "/100": ("/", 1e-2), "/1000": ("/", 1e-3), "ppm": ("/", 1e-6),
     "Hz": ("Hz", 1.0), "Cel": ("Cel", 1.0), "deg": ("deg", 1.0), "hPa": ("Pa", 100.0), "Pa": ("Pa", 1.0),
-    "%RH": ("%RH", 1.0), "m3/s": ("m3/s", 1.0), "l/s": ("m3/s", 1e-3), "kg": ("kg", 1.0), "g": ("kg", 1e-3),
+    "%RH": ("%RH", 1.0), "m3": ("m3", 1.0), "l": ("m3", 1e-3), "m/s": ("m/s", 1.0), "h": ("h", 1.0),
+    "kg/m3": ("kg/m3", 1.0), "m3/s": ("m3/s", 1.0), "l/s": ("m3/s", 1e-3), "kg": ("kg", 1.0), "g": ("kg", 1e-3),
 }  # fmt: skip
 
 
@@ -58,9 +59,42 @@ def _apparent(watts: float, reactive: float) -> float:
     return math.hypot(watts, reactive)
 
 
+def _ampere(flow: Flow, n: int) -> float:
+    """The current of phase ``n`` + 1."""
+    return _apparent(flow.watts[n], flow.vars[n]) / flow.volts[n] if flow.volts[n] > 0 else 0.0
+
+
 def _factor(watts: float, reactive: float) -> float:
     apparent = math.hypot(watts, reactive)
     return watts / apparent if apparent > 0 else 1.0
+
+
+_GAS_J_M3, _GAS_KG_M3 = 3.6e7, 0.75
+
+
+def _gas_m3(s: Scene) -> float:
+    """What has flown through the line of gas since the start."""
+    return sum(s.state.flows["load"].imported_wh) * 3600 / _GAS_J_M3
+
+
+def _humidity(s: Scene) -> float:
+    """Of air that was at 45 % and 20 °C, and is warmer."""
+    return 45 * math.exp(-0.06 * (s.state.gas_c - 20))
+
+
+def _dew_point(celsius: float, humidity: float) -> float:
+    """Magnus, over water."""
+    drawn = math.log(humidity / 100) + 17.62 * celsius / (243.12 + celsius)
+    return 243.12 * drawn / (17.62 - drawn)
+
+
+def _oxygen(s: Scene) -> float:
+    """Air, less what stands in it as carbon dioxide and water."""
+    return 0.2095 - 2.5 * s.state.co2_ppm * 1e-6
+
+
+def _trace(share: float) -> Quantity:
+    return Quantity("ppm", lambda s: share * s.state.co2_ppm)
 
 
 def _of_phase(n: int) -> dict[str, Quantity]:
@@ -71,9 +105,6 @@ def _of_phase(n: int) -> dict[str, Quantity]:
     def across(s: Scene) -> float:  # two phasors 120 degrees apart
         a, b = s.flow.volts[n], s.flow.volts[following]
         return math.sqrt(a * a + b * b + a * b)
-
-    def current(s: Scene) -> float:
-        return _apparent(s.flow.watts[n], s.flow.vars[n]) / s.flow.volts[n] if s.flow.volts[n] > 0 else 0.0
 
     def imported(s: Scene) -> float:
         return s.start_wh[0] / 3 + s.flow.imported_wh[n]
@@ -90,11 +121,14 @@ def _of_phase(n: int) -> dict[str, Quantity]:
     return {
         f"voltage_ln{label}": Quantity("V", lambda s: s.flow.volts[n]),
         f"voltage_ll{pair}": Quantity("V", across),
-        f"current{label}": Quantity("A", current),
+        f"current{label}": Quantity("A", lambda s: _ampere(s.flow, n)),
         f"active_power{label}": Quantity("W", lambda s: s.flow.watts[n]),
         f"reactive_power{label}": Quantity("var", lambda s: s.flow.vars[n]),
         f"apparent_power{label}": Quantity("VA", lambda s: _apparent(s.flow.watts[n], s.flow.vars[n])),
         f"power_factor{label}": Quantity("/", lambda s: _factor(s.flow.watts[n], s.flow.vars[n])),
+        f"phase_angle{label}": Quantity("deg", lambda s: math.degrees(math.atan2(s.flow.vars[n], s.flow.watts[n]))),
+        f"thd_current{label}": Quantity("/100", lambda s: 2 * s.state.thd[n]),
+        f"grid_current{label}": Quantity("A", lambda s: _ampere(s.state.flows["grid"], n)),
         f"thd_voltage{label}": Quantity("/100", lambda s: s.state.thd[n]),
         f"energy_import{label}": Quantity("Wh", imported),
         f"energy_export{label}": Quantity("Wh", exported),
@@ -125,6 +159,31 @@ def _mean_across() -> Quantity:
     return Quantity("V", lambda s: sum(part.of(s) for part in parts) / 3)
 
 
+def _neutral(s: Scene) -> float:
+    """What three currents leave over that stand 120 degrees apart."""
+    a, b, c = (_ampere(s.flow, n) for n in (0, 1, 2))
+    return math.sqrt(max(0.0, a * a + b * b + c * c - a * b - b * c - c * a))
+
+
+def _net() -> Quantity:
+    taken, given = _over_phases("energy_import"), _over_phases("energy_export")
+    return Quantity("Wh", lambda s: taken.of(s) - given.of(s))
+
+
+def _tariffs() -> dict[str, Quantity]:
+    """Two tariffs, which share a counter evenly."""
+    found: dict[str, Quantity] = {}
+    for name in ("energy_import", "energy_export", "reactive_energy_import", "reactive_energy_export"):
+        found |= dict.fromkeys((f"{name}_t1", f"{name}_t2"), _half(_over_phases(name)))
+    return found | dict.fromkeys(
+        ("apparent_energy_t1", "apparent_energy_t2"), _half(_over_phases("apparent_energy_import"))
+    )
+
+
+def _half(whole: Quantity) -> Quantity:
+    return Quantity(whole.unit, lambda s: whole.of(s) / 2)
+
+
 _watts, _vars = _over_phases("active_power"), _over_phases("reactive_power")
 
 _TOTALS = {
@@ -144,6 +203,9 @@ _TOTALS = {
     "reactive_energy_import": _over_phases("reactive_energy_import"),
     "reactive_energy_export": _over_phases("reactive_energy_export"),
     "reactive_energy_sum": _over_phases("reactive_energy_sum"),
+    "current_neutral": Quantity("A", _neutral),
+    "energy_net": _net(),
+    **_tariffs(),
     **{f"reactive_energy_q{n}": _over_phases(f"reactive_energy_q{n}") for n in (1, 2, 3, 4)},
     "apparent_energy_import": _over_phases("apparent_energy_import"),
     "apparent_energy_export": _over_phases("apparent_energy_export"),
@@ -154,6 +216,15 @@ _GENERATOR = {  # a generator counts what it delivers as positive
     "generated_power": Quantity("W", lambda s: -_watts.of(s)),
     "generated_reactive_power": Quantity("var", lambda s: -_vars.of(s)),
     "generated_power_factor": Quantity("/", lambda s: _factor(-_watts.of(s), -_vars.of(s))),
+    "energy_yield_day": Quantity("Wh", lambda s: sum(s.flow.exported_wh)),  # the day is that of the start
+    "active_power_peak_day": Quantity("W", lambda s: -_watts.of(s)),
+    "efficiency": Quantity(
+        "/", lambda s: -_watts.of(s) / s.state.inverter.dc_watts if s.state.inverter.dc_watts else 0.0
+    ),
+    "internal_temperature": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
+    "dc_input_power": Quantity("W", lambda s: s.state.inverter.dc_watts),
+    "pv1_voltage": Quantity("V", lambda s: s.state.inverter.dc_volts),
+    "pv1_current": Quantity("A", lambda s: s.state.inverter.dc_watts / s.state.inverter.dc_volts),
     "dc_power": Quantity("W", lambda s: s.state.inverter.dc_watts),
     "dc_voltage": Quantity("V", lambda s: s.state.inverter.dc_volts),
     "dc_current": Quantity("A", lambda s: s.state.inverter.dc_watts / s.state.inverter.dc_volts),
@@ -166,6 +237,61 @@ _GENERATOR = {  # a generator counts what it delivers as positive
     "events": Quantity(None, lambda s: 0),
     "events_2": Quantity(None, lambda s: 0),
     **{f"vendor_events_{n}": Quantity(None, lambda s: 0) for n in (1, 2, 3, 4)},
+}
+
+_GRID = {  # as an inverter's own meter at the grid connection counts, what is delivered as positive
+    "grid_power_delivered": Quantity("W", lambda s: -sum(s.state.flows["grid"].watts)),
+    "grid_meter_reactive_power": Quantity("var", lambda s: -sum(s.state.flows["grid"].vars)),
+    "grid_energy_import": Quantity("Wh", lambda s: sum(s.state.flows["grid"].imported_wh)),
+    "grid_energy_export": Quantity("Wh", lambda s: sum(s.state.flows["grid"].exported_wh)),
+}
+
+_LINE = {  # a line with gas that holds what the load takes: 10 kWh a normal cubic metre, 0.75 kg of it, 10 cm² of pipe
+    "flow": Quantity("m3/s", lambda s: sum(s.state.flows["load"].watts) / _GAS_J_M3),
+    "volume_flow": Quantity("m3/s", lambda s: sum(s.state.flows["load"].watts) / _GAS_J_M3),
+    "velocity": Quantity("m/s", lambda s: sum(s.state.flows["load"].watts) / _GAS_J_M3 / 0.001),
+    "volume_total": Quantity("m3", lambda s: _gas_m3(s)),
+    "mass_total": Quantity("kg", lambda s: _gas_m3(s) * _GAS_KG_M3),
+    "density": Quantity("kg/m3", lambda s: _GAS_KG_M3),
+    "gas_temperature": Quantity("Cel", lambda s: s.state.gas_c),
+    "sensor_temperature": Quantity("Cel", lambda s: s.state.gas_c),
+    "flow_reverse": Quantity("m3/s", lambda s: 0),
+    "velocity_reverse": Quantity("m/s", lambda s: 0),
+    "volume_total_reverse": Quantity("m3", lambda s: 0),
+    "elapsed_time": Quantity("h", lambda s: s.state.t_ms / 3_600_000),
+}
+
+_AIR = {
+    "pressure": Quantity("Pa", lambda s: s.state.stack.pressure_pa),
+    "relative_humidity": Quantity("%RH", lambda s: _humidity(s)),
+    "dew_point": Quantity("Cel", lambda s: _dew_point(s.state.gas_c, _humidity(s))),
+    "co2_avg": Quantity("ppm", lambda s: s.state.co2_ppm),
+    "co2_raw": Quantity("ppm", lambda s: s.state.co2_ppm),
+    "co2_concentration": Quantity("ppm", lambda s: s.state.co2_ppm),
+    "o2_concentration": Quantity("/", lambda s: _oxygen(s)),
+    "o2_cell_temperature": Quantity("Cel", lambda s: 50.0),
+    "co2_slope": Quantity("/", lambda s: 1.0),
+    "co2_offset": Quantity("/", lambda s: 0.0),
+}
+
+_TRACES = {"so2": 0.05, "no": 0.04, "no2": 0.004, "nox": 0.044, "nh3": 0.001, "co": 0.02, "ch4": 0.002, "voc": 0.003}
+_GASES = {  # in the diluted gas: shares of its carbon dioxide, water as from oil, and the oxygen that both leave
+    **{name: _trace(share) for name, share in _TRACES.items()},
+    "h2o": _trace(1.5),
+    "o2": Quantity("/", lambda s: _oxygen(s)),
+    "x_ratio_so2_co2": Quantity("/", lambda s: _TRACES["so2"]),
+}
+
+_QUIET = (
+    "malfunction", "maintenance_request", "maintenance", "out_of_specification", "zero_check", "span_check",
+    "zero_or_span_check", "sample_flow_warning", "sample_pressure_warning", "invalid_concentration",
+    "in_zero_calibration", "in_low_span_calibration", "in_span_calibration", "in_multipoint_calibration", "status",
+    "system_status", "parity_errors", "crc_errors", "response_delay",
+)  # fmt: skip
+_SOUND = ("data_live", "system_ok", "active_sampling_point", "shown_sampling_point")
+_STATES = {
+    **dict.fromkeys(_QUIET, Quantity(None, lambda s: 0)),
+    **dict.fromkeys(_SOUND, Quantity(None, lambda s: 1)),
 }
 
 _STACK = {
@@ -196,6 +322,7 @@ _BOILER = {
 _BATTERY = {"state_of_charge": Quantity("/", lambda s: s.state.charge)}
 
 QUANTITIES: dict[str, Quantity] = {
-    **_PHASES[0], **_PHASES[1], **_PHASES[2], **_TOTALS, **_GENERATOR, **_STACK, **_BOILER, **_BATTERY
+    **_PHASES[0], **_PHASES[1], **_PHASES[2], **_TOTALS, **_GENERATOR, **_GRID, **_LINE, **_AIR, **_GASES, **_STATES,
+    **_STACK, **_BOILER, **_BATTERY, "voltage_ln": _PHASES[0]["voltage_ln_l1"], "current": _PHASES[0]["current_l1"],
 }  # fmt: skip
 """Every quantity by its name."""

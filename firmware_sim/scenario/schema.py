@@ -122,7 +122,7 @@ class MeterTable(_Table):
             name=self.name,
             profile=profile,
             address=self.address,
-            measures=self.measures or ("pv" if profile.protocol == "sunspec" and profile.may_sleep else "grid"),
+            measures=self.measures or ("pv" if profile.may_sleep else "grid"),
             serial=self.serial,
             plate={**codes, **self.plate},
             show=self.show,

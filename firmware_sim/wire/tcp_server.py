@@ -23,6 +23,7 @@ class TcpBus:
         host: to listen on.
         port: 0 takes a free one; the attribute is the real one once it is open.
         unknown_unit: what a request to another unit gets: ``silent`` or ``exception``.
+        unknown_after_ms: how long that exception takes, as of a converter that waits for an answer from its line.
         closes_behind_answer: each connection ends behind its first answer.
         security: it speaks TLS, and refuses clients of other roles.
     """
@@ -34,11 +35,13 @@ class TcpBus:
         port: int,
         *,
         unknown_unit: str = "silent",
+        unknown_after_ms: float = 0,
         closes_behind_answer: bool = False,
         security: Security | None = None,
     ) -> None:
         self.units, self.host, self.port = units, host, port
         self.answers_unknown, self.closes_behind_answer = unknown_unit == "exception", closes_behind_answer
+        self.unknown_after_s = unknown_after_ms / 1000
         self.security = security
         self.connections: set[_Connection] = set()
 
@@ -108,9 +111,8 @@ class _Connection(asyncio.Protocol):
             return
         if unit not in self._units:
             if self._bus.answers_unknown:
-                refusal = frames.exception(pdu[0], GATEWAY_TARGET_FAILED)
-                self._transport.write(frames.tcp(transaction, unit, refusal))
-                self._answered()
+                refusal = frames.tcp(transaction, unit, frames.exception(pdu[0], GATEWAY_TARGET_FAILED))
+                self._loop.call_later(self._bus.unknown_after_s, self._write, refusal, True)
             return
         outcome = self._units.ask(unit, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
         latency_ms = self._units.latency_ms(unit)
@@ -134,7 +136,8 @@ class _Connection(asyncio.Protocol):
                 self._write(piece, last)
 
     def _write(self, piece: bytes, last: bool) -> None:
-        self._transport.write(piece)
+        if not self._transport.is_closing():
+            self._transport.write(piece)
         if last:
             self._answered()
 

@@ -290,14 +290,12 @@ def _fingerprint(profile: Profile, fingerprint: Fingerprint, refuse: Refuse) -> 
 
 
 def _answered(profile: Profile, constant: Constant, where: str, refuse: Refuse) -> None:
-    """The read of a constant is one that the device answers."""
-    words, step = len(constant.words), profile.step
+    """The read of a constant is one that the device answers; ``step`` is of its values, a constant is read as it is."""
+    words = len(constant.words)
     if not words:
         raise refuse(f"{where}.words", Message("profile-key-missing"))
     if (last := constant.address + words - 1) > 65535:
         raise refuse(f"{where}.words", Message("profile-registers-end", last=last))
-    if constant.address % step or words % step:
-        raise refuse(where, Message("profile-fingerprint-step", step=step))
     if words > profile.max_registers:
         said = Message("profile-value-too-long", registers=words, max_registers=profile.max_registers)
         raise refuse(f"{where}.words", said)

@@ -93,7 +93,8 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "runtime",
         },
         "dashboard.auth": {"config"},
-        "commissioning.scan": {"config"},
+        "commissioning.identity": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
+        "commissioning.scan": {"devices", "config", "fieldbus.wire", "fieldbus.modbus", "commissioning.identity"},
         "commissioning": {
             "devices",
             "config",

@@ -123,14 +123,6 @@ REFUSED = [
         r"constants\[0\].fc: 1 is not allowed; use a whole number from 3 to 4",
     ),
     (
-        POINTS + "[fingerprint]\nconstants = [{ fc = 3, address = 0, words = [1, 2, 3] }]",
-        r"constants\[0\]: the device does not answer this read: .* multiples of 2 \(step\); begin at a multiple of 2",
-    ),
-    (
-        POINTS + "[fingerprint]\nconstants = [{ fc = 3, address = 1, words = [1, 2] }]",
-        r"constants\[0\]: the device does not answer",
-    ),
-    (
         POINTS + "[fingerprint]\nconstants = [{ fc = 3, address = 0, words = [0,0,0,0,0,0,0,0,0,0,0,0] }]",
         r"constants\[0\].words: the value needs a read of 12 registers, but a read holds max_registers = 10",
     ),

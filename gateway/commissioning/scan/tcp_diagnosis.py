@@ -1,0 +1,54 @@
+"""Diagnosis of TCP and of answers: one function a sentence, each for one trouble that was seen. Pure."""
+
+from __future__ import annotations
+
+from gateway.commissioning.scan.found import FoundUnit
+from gateway.messages.message import Message
+
+OF_ANSWERS = ("scan-words-swapped", "scan-reads-too-long")
+"""Sentences that identification puts among the evidence of a unit."""
+
+
+def of_answers(unit: FoundUnit) -> list[Message]:
+    """What is wrong with the answers of a unit."""
+    return [said for said in unit.evidence if said.code in OF_ANSWERS]
+
+
+def closed(host: str, tcp_port: int) -> Message:
+    """The connection is refused: nothing listens there."""
+    return Message("scan-tcp-closed", host=host, port=tcp_port)
+
+
+def no_host(host: str) -> Message:
+    """The connection is not answered, or there is no way to the host."""
+    return Message("scan-tcp-no-host", host=host)
+
+
+def no_name(host: str) -> Message:
+    """The name has no address."""
+    return Message("scan-tcp-no-name", host=host)
+
+
+def taken(host: str, tcp_port: int) -> Message:
+    """Connections are taken, and end without an answer."""
+    return Message("scan-tcp-taken", host=host, port=tcp_port)
+
+
+def silent(host: str, tcp_port: int) -> Message:
+    """A connection stands, and no unit that was asked answers on it, neither in Modbus TCP nor in RTU."""
+    return Message("scan-tcp-silent", host=host, port=tcp_port)
+
+
+def rtu(host: str, tcp_port: int) -> Message:
+    """RTU frames are answered, Modbus TCP is not."""
+    return Message("scan-tcp-rtu", host=host, port=tcp_port)
+
+
+def no_units(host: str, tcp_port: int, code: int) -> Message:
+    """A converter answers for each unit that it got nothing of it."""
+    return Message("scan-tcp-no-units", host=host, port=tcp_port, exception=format(code, "02X"))
+
+
+def none(addresses: int, tcp_port: int) -> Message:
+    """None of several addresses takes a connection."""
+    return Message("scan-tcp-none", n=addresses, port=tcp_port)

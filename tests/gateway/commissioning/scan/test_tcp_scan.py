@@ -1,0 +1,185 @@
+"""Scan of TCP on real sockets: devices, converters, device servers; and each sentence of its diagnosis alone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from gateway.commissioning.scan.found import ScanResult, Step
+from tests.gateway.commissioning.scan.networks import HOST, modbus_tcp, port_that, rtu_over_tcp, scanned, simulated
+
+
+def said(result: ScanResult) -> list[str]:
+    return [message.code for message in result.diagnosis]
+
+
+def profiles(result: ScanResult) -> dict[int | str, str | None]:
+    return {unit.address: unit.candidates[0].profile if unit.candidates else None for unit in result.units}
+
+
+def run(test: Coroutine[Any, Any, ScanResult]) -> ScanResult:
+    return asyncio.run(test)
+
+
+def test_a_device_is_found_and_named() -> None:
+    async def test() -> ScanResult:
+        async with modbus_tcp({1: simulated("huawei-sun2000")}) as port:
+            return await scanned(port, [1])
+
+    result = run(test())
+    (line,) = result.lines
+    assert (line.type, line.host) == ("modbus-tcp", HOST)
+    (unit,) = line.units
+    assert (unit.address, unit.protocol, unit.identity) == (1, "modbus", "12345678")
+    assert unit.best is not None
+    assert unit.best.profile == "huawei-sun2000"
+    assert unit.latency_ms is not None
+    assert (said(result), result.complete) == ([], True)
+    assert result.sent_bytes > 12 * 10
+    assert ScanResult.of_json(result.as_json()).units[0].candidates == unit.candidates
+
+
+def test_a_device_that_answers_under_any_unit_is_one_device() -> None:
+    async def test() -> ScanResult:
+        device = simulated("siemens-pac3200")
+        async with modbus_tcp(dict.fromkeys(range(256), device)) as port:
+            return await scanned(port)
+
+    result = run(test())
+    assert [unit.address for unit in result.units] == [1]
+    assert "scan-any-unit" in [message.code for message in result.units[0].evidence]
+    assert said(result) == []
+
+
+def test_a_device_under_its_address_and_255_is_one_device() -> None:
+    async def test() -> ScanResult:
+        device = simulated("huawei-sun2000")
+        async with modbus_tcp({1: device, 255: device}) as port:
+            return await scanned(port, progress=lambda step: True)
+
+    assert profiles(run(test())) == {1: "huawei-sun2000"}
+
+
+def test_a_converter_is_swept_and_its_units_are_devices_of_their_own() -> None:
+    async def test() -> ScanResult:
+        behind = {7: "abb-b23", 93: "chint-dtsu666", 240: "vaisala-gmp252"}
+        devices = {unit: simulated(name, unit) for unit, name in behind.items()}
+        async with modbus_tcp(devices, absent="exception") as port:
+            return await scanned(port)
+
+    result = run(test())
+    assert profiles(result) == {7: "abb-b23", 93: "chint-dtsu666", 240: "vaisala-gmp252"}
+    assert said(result) == []
+
+
+def test_rtu_on_a_tcp_socket_is_found_and_said() -> None:
+    async def test() -> ScanResult:
+        async with rtu_over_tcp({3: simulated("inepro-pro380")}) as port:
+            return await scanned(port, [2, 3])
+
+    result = run(test())
+    assert [(line.type, line.tcp_port is not None) for line in result.lines] == [("modbus-rtu-over-tcp", True)]
+    assert profiles(result) == {3: "inepro-pro380"}
+    assert said(result) == ["scan-tcp-rtu"]
+
+
+def test_a_closed_port_is_said() -> None:
+    async def test() -> ScanResult:
+        with socket.socket() as bound:
+            bound.bind((HOST, 0))  # bound, but nothing listens
+            return await scanned(bound.getsockname()[1])
+
+    result = run(test())
+    assert (said(result), result.lines, result.sent_bytes) == (["scan-tcp-closed"], (), 0)
+
+
+def test_a_port_that_ends_each_connection_is_said() -> None:
+    async def test() -> ScanResult:
+        async with port_that(lambda reader, writer: writer.close()) as port:
+            return await scanned(port)
+
+    assert said(run(test())) == ["scan-tcp-taken"]
+
+
+def test_a_port_that_answers_nothing_is_said() -> None:
+    async def test() -> ScanResult:
+        async with port_that(lambda reader, writer: None) as port:
+            return await scanned(port, [1])
+
+    assert said(run(test())) == ["scan-tcp-silent"]
+
+
+def test_a_converter_without_units_is_said() -> None:
+    async def test() -> ScanResult:
+        async with modbus_tcp({}, absent="exception") as port:
+            return await scanned(port, [1, 2])
+
+    result = run(test())
+    assert said(result) == ["scan-tcp-no-units"]
+    assert "0B" in str(result.diagnosis[0])
+
+
+def test_a_name_without_an_address_is_said() -> None:
+    async def test() -> ScanResult:
+        return await scanned(502, [1], ["meter.invalid"])
+
+    assert said(run(test())) == ["scan-tcp-no-name"]
+
+
+def test_empty_addresses_of_a_network_are_not_named() -> None:
+    async def test() -> ScanResult:
+        async with modbus_tcp({1: simulated("huawei-sun2000")}) as port:
+            return await scanned(port, [1], ["127.0.0.0/30", HOST])
+
+    result = run(test())
+    assert [line.host for line in result.lines] == [HOST]
+    assert said(result) == []
+
+
+def test_a_network_without_any_device_is_said_once() -> None:
+    async def test() -> ScanResult:
+        with socket.socket() as bound:
+            bound.bind((HOST, 0))
+            return await scanned(bound.getsockname()[1], [1], ["127.0.0.1", "127.0.0.2", "127.0.0.3"])
+
+    assert said(run(test())) == ["scan-tcp-none"]
+
+
+@pytest.mark.parametrize("found", [False, True], ids=["before", "behind the first unit"])
+def test_a_scan_that_is_stopped_keeps_what_it_has_found(found: bool) -> None:
+    units: list[Step] = []
+
+    def progress(step: Step) -> bool:
+        units.extend([step] if step.new else [])
+        return bool(found and not units)
+
+    async def test() -> ScanResult:
+        async with modbus_tcp({1: simulated("huawei-sun2000"), 2: simulated("abb-b23")}) as port:
+            return await scanned(port, [1, 2], progress=progress)
+
+    result = run(test())
+    assert [unit.address for unit in result.units] == [1] * found
+    assert not result.complete
+    assert said(result) == []
+
+
+def test_progress_tells_what_is_done_and_each_unit() -> None:
+    steps: list[Step] = []
+
+    def progress(step: Step) -> bool:
+        steps.append(step)
+        return True
+
+    async def test() -> ScanResult:
+        async with modbus_tcp({1: simulated("huawei-sun2000")}) as port:
+            return await scanned(port, [1], progress=progress)
+
+    result = run(test())
+    codes = [step.doing.code for step in steps]
+    assert codes[:3] == ["scan-step-connect", "scan-step-units", "scan-step-identify"]
+    assert [step.new for step in steps if step.new] == list(result.units)
+    assert all(step.left_s > 0 for step in steps)
