@@ -24,8 +24,9 @@ class Piece(NamedTuple):
 
     @property
     def is_damage(self) -> bool:
-        """It may be a frame that met another one: more than a lone byte, and than what stands before frames."""
-        return not self.protocol and len(self.data) > 1 and bool(self.data.strip(b"\x00\xfe\xff"))
+        """It may be a frame that met another one: more than what stands before frames, or comes of a driver that is
+        switched."""
+        return not self.protocol and bool(self.data.strip(b"\x00\xfe\xff"))
 
     @property
     def unit(self) -> int:

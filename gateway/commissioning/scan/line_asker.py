@@ -26,6 +26,7 @@ from gateway.fieldbus.wire.framing import Framing, Refused
 from gateway.fieldbus.wire.keys import Question
 from gateway.fieldbus.wire.link import NO_ANSWER, NO_FRAME, Answer, Outcome, Refusal, Silence
 from gateway.fieldbus.wire.serial_port import LineErrors
+from gateway.fieldbus.wire.serial_time import t35_seconds
 from gateway.messages.message import Message
 
 PROBE_S, SLOW_PROBE_S = 0.03, 0.5
@@ -70,7 +71,8 @@ class Heard:
     ``count``: of all bytes. ``frames``: with a good check value; ``damaged``: bytes of none. ``asked``: questions;
     ``echoes``: those that came back. ``foreign``: frames that nobody here asked for. ``twice``: units whose answers
     come damaged each time, or two at a time. ``units``: those that answered, and how soon in seconds as far as it was
-    seen. ``meters``: the same by DL/T 645 number. ``crowd``: meters answered the wildcard, none of them intact.
+    seen. ``meters``: the same by DL/T 645 number. ``crowd``: meters answered the wildcard, none of them intact. ``fruitless``: how
+    often going back found nothing.
     """
 
     settings: Settings
@@ -85,6 +87,7 @@ class Heard:
     units: dict[int, float | None] = field(default_factory=dict)
     meters: dict[str, float | None] = field(default_factory=dict)
     crowd: bool = False
+    fruitless: int = 0
 
 
 class LineAsker:
@@ -102,7 +105,6 @@ class LineAsker:
         self._look, self._loop = look, asyncio.get_running_loop()
         self._recent: deque[tuple[int, float]] = deque(maxlen=64)
         self._asked = set(heard.units)
-        self._fruitless = 0
         self._sent = b""
 
     async def listen(self, seconds: float) -> None:
@@ -149,25 +151,29 @@ class LineAsker:
     async def ask(self, question: Question, timeout_s: float = ANSWER_S) -> Outcome:
         """One read, waited for. Raises LineDown; Stopped."""
         framing: Framing = DLT645 if isinstance(question, dlt645.Request) else RTU
-        out = self._send(question, framing)
-        seen = NO_ANSWER
-        until = out + timeout_s
-        while await self._first_byte(until) is not None:
-            for piece in pieces(self._stripped()):
-                self._note(piece)
-                head = framing.head(piece.data) if piece.protocol else None
-                if head is None or not framing.answers(head, question.key) or not framing.answer_length(piece.data):
-                    seen = NO_FRAME
-                    continue
-                said = framing.read(question, piece.data)
-                if isinstance(said, Refused):
-                    return Refusal(question, said)
-                if isinstance(said, Message):
-                    return Silence("timeout", said, question)
-                return Answer(question, said, self._loop.time())
+        while (free := self.port.last_byte + t35_seconds(self.port.settings.baudrate)) > self._loop.time():
+            await self.port.listen(free)
+        self._take()
+        until, seen = self._send(question, framing) + timeout_s, NO_ANSWER
+        while self._loop.time() < max(until, self.port.last_byte + self.port.gap_s):
+            await self.port.listen(max(until, self.port.last_byte + self.port.gap_s))
+            heard = bytes(self.port.heard).removeprefix(self._sent)
+            for piece in pieces(heard):
+                whole = piece.protocol and framing.answer_length(piece.data) == len(piece.data)
+                if whole and framing.answers(framing.head(piece.data), question.key):
+                    self._take()
+                    return self._outcome(question, framing.read(question, piece.data))
+            seen = NO_FRAME if heard else NO_ANSWER
         await self.port.hear_out(self._loop.time() + timeout_s)  # a late answer is not the next question's
         self._take()
         return Silence("timeout", seen, question)
+
+    def _outcome(self, question: Question, said: bytes | Refused | Message) -> Outcome:
+        if isinstance(said, Refused):
+            return Refusal(question, said)
+        if isinstance(said, Message):
+            return Silence("timeout", said, question)
+        return Answer(question, said, self._loop.time())
 
     def _send(self, question: Question, framing: Framing) -> float:
         if not self._look():
@@ -191,7 +197,7 @@ class LineAsker:
 
     async def _go_back(self) -> None:
         """Something was damaged: ask the last units again, the nearest first, and further back where none answers."""
-        if self._fruitless >= FRUITLESS:
+        if self.heard.fruitless >= FRUITLESS:
             return
         begun = self._loop.time()
         known = len(self.heard.units) + len(self.heard.twice)
@@ -203,7 +209,7 @@ class LineAsker:
                     await self._surely(unit, within_s)
             if len(self.heard.units) + len(self.heard.twice) > known:
                 return
-        self._fruitless += 1
+        self.heard.fruitless += 1
 
     async def _surely(self, unit: int, wait_s: float) -> None:
         """Ask one unit until it answers, is silent, or has given nothing but damaged bytes."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gateway.commissioning.scan import diagnosis
 from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, ScanResult, Step
+from gateway.commissioning.scan.identify import identify
 from gateway.commissioning.scan.line_asker import (
+    ANSWER_S,
     FAR_S,
     PROBE_S,
     READ,
@@ -27,6 +30,7 @@ from gateway.commissioning.scan.line_asker import (
 )
 from gateway.commissioning.scan.scan_port import ScanPort, open_scan_port
 from gateway.commissioning.scan.settings import ScanOptions, Settings
+from gateway.commissioning.scan.tcp_diagnosis import of_answers
 from gateway.fieldbus.wire.errors import LineDown
 from gateway.fieldbus.wire.serial_port import LineErrors
 from gateway.fieldbus.wire.serial_time import char_seconds
@@ -40,8 +44,12 @@ SET_S = 0.15
 """What setting a port takes at most."""
 IDENTIFY_S = 8.0
 """What asking one device who it is may take, for the time that is left."""
+LEAST_S: Final = 0.2
+"""Time-out of a device that answers at once; of others more."""
 TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
+HEARD_OUT: Final = 12
+"""So many units of the quick pass have had half a second to answer when it ends; the others are asked again."""
 AGAIN: Final = 5
 """So many settings are gone through once more where nothing was found."""
 _QUESTION: Final = {READ: 8, SHORT: 4}
@@ -101,9 +109,10 @@ class _SerialScan:
             complete, lost = False, (Message("scan-line-lost", why=error.said),)
         self._count_errors()
         heard = list(self._heard.values())
+        of_units = [said for _, unit in self._found for said in of_answers(unit)]
         return ScanResult(
             tuple(self._lines()),
-            (*diagnosis.of_line(heard, shared=shared, complete=complete), *lost),
+            (*diagnosis.of_line(heard, shared=shared, complete=complete), *of_units, *lost),
             complete=complete,
             elapsed_s=self._loop.time() - begun,
             sent_bytes=self._port.sent_bytes,
@@ -133,14 +142,15 @@ class _SerialScan:
                     await asker.wildcard()
                 if settings in self._modbus:
                     await asker.sweep(self._options.quick_units(), self._wait_s, TAIL_S)
-        if not self._options.units:
-            await self._ask_every_unit()
+        await self._ask_every_unit()
         await self._identify()
 
     async def _ask_every_unit(self) -> None:
         """At one setting after the other, until one has brought units; there once more with the shorter question. Where
         none has, the likeliest settings are gone through with that one."""
         sweeps, again = self._to_sweep(), self._modbus[:AGAIN]
+        if self._options.units and set(self._options.units) <= {u for s in self._modbus for u in self._units(s)}:
+            return  # those that were asked for are there
         for place, settings in enumerate(sweeps):
             left_s = sum(map(self._sweep_s, sweeps[place + 1 :])) + sum(self._sweep_s(s, SHORT) for s in again)
             await self._sweep(settings, left_s)
@@ -157,7 +167,7 @@ class _SerialScan:
     async def _sweep(self, settings: Settings, later_s: float, function: int = READ) -> None:
         self._do(Message("scan-every-unit", settings=str(settings)), self._sweep_s(settings, function) + later_s)
         if (asker := await self._at(settings)) is not None:
-            await asker.sweep(self._options.all_units(), self._wait_s, FAR_S, function)
+            await asker.sweep(self._options.all_units(known=HEARD_OUT), self._wait_s, FAR_S, function)
 
     def _to_sweep(self) -> tuple[Settings, ...]:
         """At which settings every unit is asked: those that have brought units, else all, those first that have brought
@@ -187,7 +197,9 @@ class _SerialScan:
 
     async def _who(self, asker: LineAsker, unit: int | str) -> FoundUnit:
         latency_s = await asker.latency(unit) if isinstance(unit, int) else asker.heard.meters[unit]
-        found = FoundUnit(unit, "modbus" if isinstance(unit, int) else "dlt645")
+        timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
+        ask = partial(asker.ask, timeout_s=timeout_s)
+        found = await identify(ask, unit, "modbus" if isinstance(unit, int) else "dlt645", most_s=IDENTIFY_S)
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:
@@ -251,7 +263,7 @@ class _SerialScan:
         return found_s
 
     def _sweep_s(self, settings: Settings, function: int = READ) -> float:
-        return SET_S + FAR_S + len(self._options.all_units()) * self._probe_s(settings, function)
+        return SET_S + FAR_S + len(self._options.all_units(known=HEARD_OUT)) * self._probe_s(settings, function)
 
     def _probe_s(self, settings: Settings, function: int = READ) -> float:
         return _QUESTION[function] * char_seconds(*settings) + self._wait_s

@@ -74,9 +74,10 @@ class ScanOptions:
         """Of the quick pass."""
         return self.units or likely_units()
 
-    def all_units(self) -> tuple[int, ...]:
-        """Of the pass over every unit, the likely ones first."""
-        return self.units or tuple(dict.fromkeys((*likely_units(), *UNITS)))
+    def all_units(self, *, known: int = 0) -> tuple[int, ...]:
+        """Of the pass over every unit, without the first ``known`` ones of the quick pass."""
+        asked = likely_units()[:known]
+        return self.units or tuple(unit for unit in dict.fromkeys((*likely_units(), *UNITS)) if unit not in asked)
 
     def _chosen(self, usual: Sequence[Settings], *, parity: bool) -> tuple[Settings, ...]:
         if not parity:
