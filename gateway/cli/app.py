@@ -9,7 +9,8 @@ import click
 
 from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
 from gateway.cli.accounting import entry, plan, statement
-from gateway.cli.commissioning import scan
+from gateway.cli.commissioning import commission, scan
+from gateway.cli.profiles import command
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
@@ -27,7 +28,7 @@ class _Commands(Grouped):
     """Prints errors of our packages as messages; anything else is a bug and shows its traceback."""
 
     headings: ClassVar = {
-        "Set up a site": ("init", "scan", "profiles", "keys", "password", "check", "read", "listen"),
+        "Set up a site": ("init", "scan", "commission", "profiles", "keys", "password", "check", "read", "listen"),
         "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
         "Account": ("plan", "entry", "statement"),
@@ -65,6 +66,7 @@ def main(verbose: bool, form: Form) -> None:
 
 for _command in (
     setup.init,
+    commission.commission,
     setup.password,
     setup.check,
     keys.keys,
@@ -79,7 +81,7 @@ for _command in (
     service.install,
     service.uninstall,
     show.status,
-    show.profiles,
+    command.profiles,
     show.doctor,
     readings.readings,
     plan.plan,

@@ -62,7 +62,7 @@ def _asked() -> bool:
 
 
 def _show(config: Config, change: dict[str, Any]) -> None:
-    from gateway.cli.plan_view import print_plan
+    from gateway.cli.terminal.plan_view import print_plan
     from gateway.commissioning import line_plan
 
     if change["nothing"]:

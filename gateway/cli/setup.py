@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -28,13 +29,28 @@ PASSWORD_FILE = click.option(
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--id", "gateway", default="my-gateway", show_default=True, help="Name of the gateway in every record.")
+@click.option("--ledger", "ledger_url", metavar="URL", help="Anchor at this ledger; with --ledger-key.")
+@click.option(
+    "--ledger-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What meterseal-ledger show LDIR --trust has printed.",
+)
 @click.option(
     "--web", metavar="ADDRESS[:PORT]", help="Serve pages at this address, with a password and a TLS certificate."
 )
 @click.option("--state", type=click.Path(path_type=Path), help="Folder for keys and records.  [default: DIR]")
 @PASSWORD_FILE
-def init(folder: Path, gateway: str, web: str | None, state: Path | None, password_file: Path | None) -> None:
-    """Create DIR with a commented gateway.toml, device keys and trust.toml.
+def init(
+    folder: Path,
+    gateway: str,
+    ledger_url: str | None,
+    ledger_key: Path | None,
+    web: str | None,
+    state: Path | None,
+    password_file: Path | None,
+) -> None:
+    """Create DIR with a commented gateway.toml, device keys and trust.toml; without --web it asks for nothing.
 
     With --web also the pages: asks for the password of the user "installer" and prints the fingerprint of a new
     certificate. In a DIR that has a gateway.toml only what the pages lack is added. Never overwrites a file.
@@ -45,14 +61,20 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
     now_s, config_path = int(time.time()), folder / "gateway.toml"
     if password_file is not None and web is None:
         raise click.UsageError("--password-file goes with --web")
+    if (ledger_url is None) != (ledger_key is None):
+        raise click.UsageError("--ledger and --ledger-key go together")
     if web is not None:
         web = setup.listen(web)
     if web is None or not is_there(config_path):
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
-        for path in site_init.init(folder, site_init.NewSite(gateway=gateway, now_s=now_s, state=state)):
+        site = site_init.NewSite(gateway=gateway, now_s=now_s, state=state)
+        if ledger_url is not None and ledger_key is not None:
+            name, key = site_init.ledger_of(ledger_key)
+            site = replace(site, ledger=name, ledger_url=ledger_url, ledger_key=key)
+        for path in site_init.init(folder, site):
             click.echo(f"wrote {path}")
         if web is None:
-            click.echo(_next(config_path))
+            click.echo(_next(config_path, has_key=ledger_key is not None))
             return
     else:
         load_config(config_path)
@@ -66,19 +88,19 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
     click.echo(
         f"certificate SHA-256 {done.fingerprint}\ncompare it with the fingerprint in the browser, once on each device"
     )
-    click.echo(_next(config_path))
+    click.echo(_next(config_path, has_key=ledger_key is not None))
 
 
-def _next(config_path: Path) -> str:
+def _next(config_path: Path, *, has_key: bool = False) -> str:
     """The steps before the first start."""
     config = load_config(config_path)
     request = config.keys / REQUEST_FILE
-    return (
-        f"next: describe buses and meters in {config_path};\n"
-        f"      send {request} to the ledger's operator (meterseal-ledger enroll LDIR {request.name}),\n"
-        f"      append the ledger's key (meterseal-ledger show LDIR --trust) to {config.trust};\n"
-        f"then: meterseal check {config_path}"
-    )
+    steps = [f"describe buses and meters in {config_path};"]
+    if config.document.ledger:
+        steps.append(f"send {request} to the ledger's operator (meterseal-ledger enroll LDIR {request.name}),")
+    if config.document.ledger and not has_key:
+        steps.append(f"append the ledger's key (meterseal-ledger show LDIR --trust) to {config.trust};")
+    return "next: " + "\n      ".join(steps) + f"\nthen: meterseal check {config_path}"
 
 
 @click.command()
@@ -86,7 +108,7 @@ def _next(config_path: Path) -> str:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and the files it names, and show what would be polled. Starts nothing."""
-    from gateway.cli.plan_view import print_plan, with_found
+    from gateway.cli.terminal.plan_view import print_plan, with_found
     from gateway.commissioning import line_plan
     from gateway.commissioning.preflight import prepare
     from gateway.process import control_socket, instance_lock

@@ -1,4 +1,4 @@
-"""Show commands: status, doctor, profiles."""
+"""Show commands: status, doctor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from gateway.cli.terminal.common import CONFIG, JSON, open_store, out
 from gateway.config.load import load_config
@@ -75,27 +74,3 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
         counts = {result: sum(f.result == result for f in findings) for result in ("ok", "warn", "bad")}
         out.print(f"{counts['ok']} ok, {counts['warn']} warnings, {counts['bad']} bad")
     sys.exit(0 if facts["healthy"] else 1)
-
-
-@click.command()
-@click.argument("name", required=False)
-def profiles(name: str | None) -> None:
-    """List the catalog of meters, or the points of one profile."""
-    from gateway.devices.profile import catalog, load_profile
-    from gateway.devices.profile_text import decoding_hash
-
-    if name is None:
-        table = Table("profile", "device", "protocol", "points", box=None)
-        for entry in catalog():
-            profile = load_profile(entry)
-            table.add_row(entry, f"{profile.vendor} {profile.device}", profile.protocol, str(len(profile.points)))
-        out.print(table)
-        return
-    profile = load_profile(name)
-    usually = f", usually at address {profile.default_address}" if profile.protocol in ("modbus", "sunspec") else ""
-    out.print(f"{profile.vendor} {profile.device} ({profile.protocol}){usually}")
-    out.print(f"SHA-256 of its decoding: {decoding_hash(profile).hex()}", soft_wrap=True)
-    table = Table("point", "place", "type", "unit", "kind", "recorded", box=None)
-    for p in profile.points:
-        table.add_row(p.name, p.at.where, p.at.type, p.unit or "", p.kind, "yes" if p.record else "")
-    out.print(table)

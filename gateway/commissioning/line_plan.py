@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gateway.commissioning.profile_warnings import profile_warnings
 from gateway.devices.points import Profile
 from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
@@ -130,7 +131,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
         warnings.append(behind)
     warnings += (warning for meter in spec.meters if (warning := _never_asleep(meter)))
     profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
-    warnings += (_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid)
+    warnings += profile_warnings(spec)
     problems = [*_overfull(spec, pairs, share), *(p for m, b in pairs if (p := _too_few_shapes(spec, m, b)))]
     return LinePlan(
         line=spec.name,
@@ -154,7 +155,6 @@ def _wire(spec: LineSpec) -> str:
 
 def _listened(spec: LineSpec, kind: SourceKind) -> LinePlan:
     """The plan of a line on which nothing is asked: what is expected, and how often. It costs no time."""
-    profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
     sent = {meter: _sent(place) for place, meter in kind.meters(spec).items()}
     return LinePlan(
         line=spec.name,
@@ -165,7 +165,7 @@ def _listened(spec: LineSpec, kind: SourceKind) -> LinePlan:
         reads=tuple(PlannedRead(m.name, len(m.points), (str(sent[m.name]),), 0, 1, 0.0) for m in spec.meters),
         share=None,
         problems=tuple(problem for meter in spec.meters if (problem := _too_often(spec, meter))),
-        warnings=tuple(_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid),
+        warnings=profile_warnings(spec),
         notes=(Message("plan-passive"),) if spec.passive else (),
     )
 
@@ -182,11 +182,6 @@ def _too_often(spec: LineSpec, meter: MeterSpec) -> Problem | None:
 def _sent(place: Place) -> Message:
     """What comes unasked, in words."""
     return Message("read-sent-of-kind", block=place[1]) if len(place) > 1 else Message("read-overheard")
-
-
-def _kind_unsaid(profile: Profile) -> Message:
-    """What points lack that are mostly counters, and are gauges where nothing is said."""
-    return Message("budget-kind-missing", profile=profile.name, points=tuple(profile.kind_unsaid))
 
 
 def _unbounded(profile: Profile) -> Message | None:

@@ -13,6 +13,9 @@ from gateway.errors import ConfigError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder, is_there
+from ledger_client.errors import TrustFileError
+from ledger_client.text_file import NotText, text_of
+from ledger_client.verification.trust import parse_trust
 
 GATEWAY_TOML = """\
 # Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.
@@ -28,6 +31,14 @@ trust = "trust.toml"               # the public keys that receipts are checked w
 [store]
 commit_every = "1s"                # the most that a power cut can cost
 
+{buses}# A batch is cut after this time or this many records, whichever comes first, and anchored on every ledger below.
+[seal]
+every = "{seal_every}"
+count = 10000
+
+{ledger}"""
+
+DEMO_BUSES = """\
 # One [[bus]] is one wire or one connection; meters on it are read one after the other.
 # As it stands it fits the simulated plant:  meterseal-sim run configs/demo/plant.toml --dir .
 [[bus]]
@@ -64,18 +75,18 @@ port = {sunspec_port}
   address = 1
   every = "{every}"
   role = "generation"
+"""
 
-# A batch is cut after this time or this many records, whichever comes first, and anchored on every ledger below.
-[seal]
-every = "{seal_every}"
-count = 10000
-
+LEDGER = """\
 [[ledger]]
-name = "{ledger}"              # as the ledger signs itself
-type = "{ledger_type}"                      # http | mqtt | evm (docs/evm.md)
+name = "{name}"              # as the ledger signs itself
+type = "{type}"                      # http | mqtt | evm (docs/evm.md)
 policy = "required"
-url = "{ledger_url}"
+url = "{url}"
 # ca = "tls/ca.pem"                 # with https:// or mqtts://; cert, key, token_file, user … see docs/configuration.md
+"""
+NO_LEDGER = """\
+# No [[ledger]] yet: readings are signed and sealed into batches, which wait to be anchored (docs/configuration.md).
 """
 
 
@@ -94,7 +105,9 @@ receipts = 1                        # number of listed ledgers that must have gi
 class NewSite:
     """What the gateway.toml of a new site says where sites differ. Durations as the file has them: ``"10s"``.
 
-    ``now_s``: Unix seconds, from when on its keys count; ``state``: another folder for keys and records.
+    ``now_s``: Unix seconds, from when on its keys count; ``state``: another folder for keys and records; ``buses``: the
+    ``[[bus]]`` sections, None: those of the simulated plant; ``ledger``: its name, None: no ledger yet; ``ledger_key``:
+    its ``[[key]]`` entries for the trust file, as the ledger's operator gives them.
     """
 
     gateway: str
@@ -104,7 +117,9 @@ class NewSite:
     every: str = "10s"
     co2_every: str = "10s"
     seal_every: str = "60s"
-    ledger: str = "demo-ledger"
+    buses: str | None = None
+    ledger: str | None = "demo-ledger"
+    ledger_key: str = ""
     ledger_url: str = "http://127.0.0.1:8700"
     state: Path | None = None
 
@@ -114,15 +129,21 @@ class NewSite:
             id=self.gateway,
             data=self.folder("data"),
             keys=self.folder("keys"),
-            port=self.port,
-            sunspec_port=self.sunspec_port,
-            every=self.every,
-            co2_every=self.co2_every,
+            buses=f"{self.buses or self._demo_buses()}\n",
             seal_every=self.seal_every,
-            ledger=self.ledger,
-            ledger_url=self.ledger_url,
-            ledger_type="mqtt" if self.ledger_url.startswith("mqtt") else "http",
+            ledger=self._ledger(),
         )
+
+    def _demo_buses(self) -> str:
+        return DEMO_BUSES.format(
+            port=self.port, sunspec_port=self.sunspec_port, every=self.every, co2_every=self.co2_every
+        )
+
+    def _ledger(self) -> str:
+        if self.ledger is None:
+            return NO_LEDGER
+        kind = "mqtt" if self.ledger_url.startswith("mqtt") else "http"
+        return LEDGER.format(name=self.ledger, type=kind, url=self.ledger_url)
 
     def folder(self, name: str) -> str:
         """Where the folder of that name lies: within the state folder, or relative to gateway.toml."""
@@ -149,6 +170,8 @@ def init(folder: Path, site: NewSite) -> list[Path]:
         raise
     made = make_missing(config, site.now_s)
     add_to_trust(config, made, site.now_s)
+    if site.ledger_key:
+        _append(config.trust, f"\n{site.ledger_key.strip()}\n")
     return [config_path, trust_path, *sorted(config.keys.glob("*.pem")), config.keys / REQUEST_FILE]
 
 
@@ -159,13 +182,35 @@ def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:
     if not names:
         return
     head = trust_head([entry.name for entry in config.document.ledger]) if new else ""
+    _append(config.trust, head + public_entries(config, load_keys(config), names, now_s))
+    if new:
+        as_its_folder(config.trust)
+
+
+def _append(trust: Path, text: str) -> None:
     try:
-        with config.trust.open("a") as file:
-            file.write(head + public_entries(config, load_keys(config), names, now_s))
-        if new:
-            as_its_folder(config.trust)
+        with trust.open("a") as file:
+            file.write(text)
     except OSError as error:
-        raise ConfigError(config.trust, "", Message("trust-not-writable", error=os_error(error))) from None
+        raise ConfigError(trust, "", Message("trust-not-writable", error=os_error(error))) from None
+
+
+def ledger_of(path: Path) -> tuple[str, str]:
+    """Name and ``[[key]]`` entries of the one ledger in a file that ``meterseal-ledger show LDIR --trust`` has written.
+
+    Raises ConfigError: it cannot be read, or holds something else.
+    """
+    try:
+        text = text_of(path.read_bytes())
+        keys = parse_trust(text, str(path), anchored=False).keys
+    except OSError as error:
+        raise ConfigError(path, "", Message("config-not-readable", error=os_error(error))) from None
+    except (NotText, TrustFileError) as error:
+        raise ConfigError(path, "", error.said) from None
+    names = {key.ledger for key in keys if key.role == "ledger"}
+    if len(names) != 1 or len(keys) != len([key for key in keys if key.role == "ledger"]):
+        raise ConfigError(path, "", Message("init-no-ledger-key"))
+    return str(names.pop()), text
 
 
 def trust_head(ledgers: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,8 +28,13 @@ def load_config(path: Path | str) -> Config:
     Raises ConfigError: unreadable, not TOML, unknown key, wrong type or value, duplicate, profile that does not exist.
     """
     path = Path(path)
+    return parse_config(path, config_bytes(path))
+
+
+def config_bytes(path: Path) -> bytes:
+    """What stands in the file. Raises ConfigError: it cannot be read."""
     try:
-        raw = toml_of(text_of(path.read_bytes()))
+        return path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(path, "", Message("config-no-file")) from None
     except IsADirectoryError:
@@ -37,10 +43,25 @@ def load_config(path: Path | str) -> Config:
         raise ConfigError(path.parent, "", Message("config-no-folder")) from None
     except OSError as error:
         raise ConfigError(path, "", Message("config-not-readable", error=os_error(error))) from None
+
+
+def parse_config(path: Path, data: bytes) -> Config:
+    """The configuration that these bytes are as the file at ``path``. Raises ConfigError as ``load_config`` does."""
+    return config_of(path, raw_document(path, data))
+
+
+def raw_document(path: Path, data: bytes) -> dict[str, Any]:
+    """What the bytes of a configuration say, not yet checked. Raises ConfigError: no text, or no TOML."""
+    try:
+        return toml_of(text_of(data))
     except NotText as error:
         raise ConfigError(path, "", error.said) from None
     except NotToml as error:
         raise not_toml(path, error) from None
+
+
+def config_of(path: Path, raw: Mapping[str, Any]) -> Config:
+    """The configuration that a document is as the file at ``path``. Raises ConfigError."""
     try:
         document = Document.model_validate(raw)
     except ValidationError as error:

@@ -13,6 +13,7 @@ MENU = {
     "Guides": [
         "install",
         "connecting",
+        "commissioning",
         "operator",
         "verifier",
         "accounting",

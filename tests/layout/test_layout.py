@@ -96,6 +96,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "commissioning.identity": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
         "commissioning.scan": {"devices", "config", "fieldbus.wire", "fieldbus.modbus", "commissioning.identity"},
         "commissioning": {
+            "devices.knowledge",
             "devices",
             "config",
             "fieldbus.wire",
@@ -106,6 +107,14 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
         },
         "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
+        "commissioning.wizard": {
+            "devices",
+            "config",
+            "fieldbus",
+            "acquisition",
+            "commissioning",
+            "commissioning.record",
+        },
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -194,9 +203,10 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dashboard.auth",
             "commissioning",
         },
-        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus.listening"},
+        "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus", "fieldbus.listening", "commissioning"},
+        "cli.profiles": {"devices", "config", "acquisition", "commissioning", "cli.demo", "cli.terminal"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
-        "cli.commissioning": set(),
+        "cli.commissioning": {"config", "commissioning.record", "commissioning.wizard", "cli.terminal"},
         "cli": {
             "devices",
             "config",
@@ -216,7 +226,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "agent",
             "cli.demo",
             "cli.terminal",
+            "cli.profiles",
             "cli.accounting",
+            "cli.commissioning",
         },
     },
     "ledger_client": {

@@ -37,6 +37,8 @@ FRUITLESS: Final = 2
 """Times at one setting that going back may find nothing; then it is noise."""
 AGAIN: Final = 3
 """Times that a unit is asked whose answers come damaged."""
+MARGIN_S: Final = 0.004
+"""Beyond the silence that ends a question."""
 WILDCARD_S, ANSWER_S = 0.6, 1.0
 """A DL/T 645 meter begins its answer within 0.5 s (DL/T 645-2007, 5.2.6); others, once they are known, within 1 s."""
 BEHIND_S = 0.1
@@ -71,8 +73,8 @@ class Heard:
     ``count``: of all bytes. ``frames``: with a good check value; ``damaged``: bytes of none. ``asked``: questions;
     ``echoes``: those that came back. ``foreign``: frames that nobody here asked for. ``twice``: units whose answers
     come damaged each time, or two at a time. ``units``: those that answered, and how soon in seconds as far as it was
-    seen. ``meters``: the same by DL/T 645 number. ``crowd``: meters answered the wildcard, none of them intact. ``fruitless``: how
-    often going back found nothing.
+    seen. ``meters``: the same by DL/T 645 number. ``crowd``: meters answered the wildcard, none of them intact.
+    ``fruitless``: how often going back found nothing.
     """
 
     settings: Settings
@@ -116,8 +118,11 @@ class LineAsker:
         """Probe units, and hear the last ones out for ``tail_s``.
 
         Args:
+            wait_s: what each unit has to answer; ``SHORT`` needs none.
             function: ``READ``, which every device answers, or ``SHORT``, which some leave unanswered.
         """
+        if function == SHORT:
+            wait_s = min(wait_s, t35_seconds(self.port.settings.baudrate) + MARGIN_S)
         for unit in units:
             if unit in self.heard.units:
                 continue
@@ -125,14 +130,14 @@ class LineAsker:
         if units:
             await self.port.hear_out(self._loop.time() + tail_s)
             if self._take():
-                await self._go_back()
+                await self._go_back(function)
 
     async def latency(self, unit: int) -> float | None:
-        """How soon a unit answers a question that is waited for, in seconds; None: it does not answer any more."""
-        for _ in range(AGAIN):
+        """How soon a unit that was found answers, in seconds; None: it does not answer any more."""
+        for _ in range(AGAIN if self.heard.units[unit] is None else 0):
             if await self._slowly(unit, ANSWER_S) == "answer":
-                return self.heard.units[unit]
-        return None
+                break
+        return self.heard.units[unit]
 
     async def wildcard(self) -> None:
         """Ask the DL/T 645 meter of this line for its number."""
@@ -193,10 +198,11 @@ class LineAsker:
         self._recent.append((unit, out))
         await self.port.hear_out(out + wait_s)
         if self._take():
-            await self._go_back()
+            await self._go_back(function)
 
-    async def _go_back(self) -> None:
-        """Something was damaged: ask the last units again, the nearest first, and further back where none answers."""
+    async def _go_back(self, function: int) -> None:
+        """Something was damaged: ask the last units again, the nearest first, and further back where none answers. Of
+        the many that ``SHORT`` questions have asked meanwhile, the first that answers ends it."""
         if self.heard.fruitless >= FRUITLESS:
             return
         begun = self._loop.time()
@@ -207,6 +213,8 @@ class LineAsker:
             for unit in [unit for unit, out in reversed(self._recent) if begun - out <= within_s]:
                 if unit not in self.heard.units and unit not in self.heard.twice:
                     await self._surely(unit, within_s)
+                if function == SHORT and len(self.heard.units) + len(self.heard.twice) > known:
+                    return
             if len(self.heard.units) + len(self.heard.twice) > known:
                 return
         self.heard.fruitless += 1

@@ -17,7 +17,7 @@ from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, Sca
 from gateway.commissioning.scan.identify import identify
 from gateway.commissioning.scan.line_asker import (
     ANSWER_S,
-    FAR_S,
+    NEAR_S,
     PROBE_S,
     READ,
     SHORT,
@@ -38,7 +38,7 @@ from gateway.messages.message import Message
 
 LISTEN_S = 0.4
 """So long each setting is listened to before anything is sent."""
-TAIL_S = 0.1
+TAIL_S = 0.05
 """So long the last units of the quick pass are heard out."""
 SET_S = 0.15
 """What setting a port takes at most."""
@@ -48,6 +48,8 @@ LEAST_S: Final = 0.2
 """Time-out of a device that answers at once; of others more."""
 TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
+TWICE: Final = 6
+"""So many of the likeliest units are asked with the shorter question, too."""
 HEARD_OUT: Final = 12
 """So many units of the quick pass have had half a second to answer when it ends; the others are asked again."""
 AGAIN: Final = 5
@@ -141,7 +143,9 @@ class _SerialScan:
                 if settings in self._dlt645:
                     await asker.wildcard()
                 if settings in self._modbus:
-                    await asker.sweep(self._options.quick_units(), self._wait_s, TAIL_S)
+                    units = self._options.quick_units()
+                    await asker.sweep(units, self._wait_s, TAIL_S)
+                    await asker.sweep(units[:TWICE], self._wait_s, TAIL_S, SHORT)
         await self._ask_every_unit()
         await self._identify()
 
@@ -167,7 +171,8 @@ class _SerialScan:
     async def _sweep(self, settings: Settings, later_s: float, function: int = READ) -> None:
         self._do(Message("scan-every-unit", settings=str(settings)), self._sweep_s(settings, function) + later_s)
         if (asker := await self._at(settings)) is not None:
-            await asker.sweep(self._options.all_units(known=HEARD_OUT), self._wait_s, FAR_S, function)
+            units = self._options.all_units(known=HEARD_OUT if function == READ else 0)
+            await asker.sweep(units, self._wait_s, NEAR_S, function)
 
     def _to_sweep(self) -> tuple[Settings, ...]:
         """At which settings every unit is asked: those that have brought units, else all, those first that have brought
@@ -259,11 +264,12 @@ class _SerialScan:
         if settings in self._dlt645:
             found_s += _WILDCARD * char_seconds(*settings) + WILDCARD_S
         if settings in self._modbus:
-            found_s += TAIL_S + len(self._options.quick_units()) * self._probe_s(settings)
+            units = self._options.quick_units()
+            found_s += 2 * TAIL_S + len(units) * self._probe_s(settings) + TWICE * self._probe_s(settings, SHORT)
         return found_s
 
     def _sweep_s(self, settings: Settings, function: int = READ) -> float:
-        return SET_S + FAR_S + len(self._options.all_units(known=HEARD_OUT)) * self._probe_s(settings, function)
+        return SET_S + NEAR_S + len(self._options.all_units()) * self._probe_s(settings, function)
 
     def _probe_s(self, settings: Settings, function: int = READ) -> float:
         return _QUESTION[function] * char_seconds(*settings) + self._wait_s

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.app import main
-from gateway.cli.plan_view import print_plan
+from gateway.cli.terminal.plan_view import print_plan
 from gateway.commissioning.line_plan import line_plan
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config

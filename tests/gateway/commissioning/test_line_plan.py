@@ -30,7 +30,7 @@ HEAD = 'vendor = "T"\ndevice = "T"\nsource = "T"\ntimeout_ms = 500\n'
 
 
 def profile(registers: int, keys: str = "max_registers = 125") -> Profile:
-    points = "\n".join(f'p{n} = {{ address = {n}, type = "uint16", unit = "W" }}' for n in range(registers))
+    points = "\n".join(f'x_p{n} = {{ address = {n}, type = "uint16", unit = "W" }}' for n in range(registers))
     return parse_profile(f"{HEAD}{keys}\n[defaults]\nfc = 3\n[points]\n{points}", "made", "made.toml")
 
 
@@ -121,7 +121,7 @@ def test_a_read_that_is_repeated_too_soon_for_its_shapes_is_refused_with_both_wa
 
 def apart(*addresses: int, keys: str = "max_registers = 10") -> Profile:
     """A device of which no read may run from one of its points to the next, nor beyond it."""
-    points = "\n".join(f'p{n} = {{ address = {n}, type = "uint32", unit = "W" }}' for n in addresses)
+    points = "\n".join(f'x_p{n} = {{ address = {n}, type = "uint32", unit = "W" }}' for n in addresses)
     return parse_profile(f"{HEAD}{keys}\n[defaults]\nfc = 3\n[points]\n{points}", "apart", "apart.toml")
 
 
@@ -316,28 +316,65 @@ def test_a_profile_without_sleeps_below_is_told_where_to_write_it() -> None:
 
 UNSAID = """
 [points]
-total = { fc = 3, address = 0, type = "uint32", unit = "kWh" }
-water = { fc = 3, address = 2, type = "float32", unit = "m3" }
-power = { fc = 3, address = 4, type = "uint32", unit = "W", high = 5000 }
-volts = { fc = 3, address = 6, type = "uint16", unit = "V", not_available = [65535] }
-amps  = { fc = 3, address = 7, type = "int16", unit = "A" }
-sold  = { fc = 3, address = 8, type = "uint32", unit = "kWh", kind = "counter" }
-state = { fc = 3, address = 10, type = "uint16", kind = "status" }
+x_total = { fc = 3, address = 0, type = "uint32", unit = "kWh" }
+x_water = { fc = 3, address = 2, type = "float32", unit = "m3" }
+x_power = { fc = 3, address = 4, type = "uint32", unit = "W", high = 5000 }
+x_volts = { fc = 3, address = 6, type = "uint16", unit = "V", not_available = [65535] }
+x_amps  = { fc = 3, address = 7, type = "int16", unit = "A" }
+x_sold  = { fc = 3, address = 8, type = "uint32", unit = "kWh", kind = "counter" }
+x_state = { fc = 3, address = 10, type = "uint16", kind = "status" }
 """
 
 
 def test_a_counters_unit_without_a_kind_is_a_warning() -> None:
     made = parse_profile(HEAD + UNSAID, "made", "made.toml")
     (warning,) = map(str, line_plan(line((made, 60_000), (made, 60_000))).warnings)
-    assert warning.startswith("profile made: total, water may be counters")
+    assert warning.startswith("profile made: x_total, x_water may be counters")
     assert 'write kind = "counter" if the value only grows, kind = "gauge" if not' in warning
+
+
+KNOWN = """
+[points]
+voltage_ln_l1 = { fc = 3, address = 0, type = "float32", unit = "V" }
+current_l1 = { fc = 3, address = 2, type = "float32", unit = "V" }
+energy_import = { fc = 3, address = 4, type = "float32", unit = "kWh", kind = "gauge" }
+spannung = { fc = 3, address = 6, type = "float32", unit = "V" }
+x_spannung = { fc = 3, address = 8, type = "float32", unit = "V" }
+"""
+
+
+def known(more: str, *names: str) -> list[str]:
+    made = parse_profile(HEAD + KNOWN + more, "made", "made.toml")
+    spec = line((made, 60_000))
+    points = tuple(point for point in made.points if point.name in names)
+    return list(map(str, line_plan(replace(spec, meters=(replace(spec.meters[0], points=points),))).warnings))
+
+
+def test_names_that_are_not_those_of_the_vocabulary_are_a_warning() -> None:
+    every = ("voltage_ln_l1", "current_l1", "energy_import", "spannung", "x_spannung")
+    unknown, other = known("", *every)
+    assert unknown.startswith("profile made: spannung are not in the vocabulary")
+    assert "begin the name with x_" in unknown
+    assert other.startswith("profile made: current_l1, energy_import have another dimension or kind")
+    assert known("", "voltage_ln_l1", "x_spannung") == []
+
+
+def test_recorded_points_without_a_source_are_a_warning() -> None:
+    grades = "[provenance]\ndefault = 'single'\ninferred = ['voltage_ln_l1']\nopen = ['x_spannung']\n"
+    grades += "sources = { manual = 'page 1' }\n"
+    (warning,) = known(grades, "voltage_ln_l1", "x_spannung")
+    assert warning.startswith("profile made: voltage_ln_l1, x_spannung rest on no source: graded inferred or open")
+    (warning,) = known(grades, "x_spannung")
+    assert "made: x_spannung rest" in warning
+    assert "voltage_ln_l1" not in warning
+    assert known(grades.replace("inferred =", "seen =").replace("'page 1'", "'1', other = '2'"), "voltage_ln_l1") == []
 
 
 def test_integers_without_a_code_for_no_value_or_limits_are_listed_in_one_line_a_profile() -> None:
     made = parse_profile(HEAD + UNSAID, "made", "made.toml")
     notes = map(str, line_plan(line((made, 60_000), (made, 60_000))).notes)
     (note,) = [note for note in notes if "not_available" in note]
-    assert note.startswith("profile made: total, amps, sold have neither not_available nor low or high")
+    assert note.startswith("profile made: x_total, x_amps, x_sold have neither not_available nor low or high")
 
 
 def test_of_a_sum_the_parts_are_listed_unless_it_has_limits() -> None:

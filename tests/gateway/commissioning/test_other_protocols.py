@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gateway.cli.plan_view import print_plan
+from gateway.cli.terminal.plan_view import print_plan
 from gateway.commissioning.line_plan import LinePlan, line_plans
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config

@@ -262,8 +262,9 @@ def as_format_1_says(point: Point, words: Sequence[int], exponent: int) -> Conte
 
 
 def says_what_format_1_says(point: Point) -> bool:
-    """Whether ``as_format_1_says`` knows all that the point says; bits are packed by the answer, not by registers."""
-    return not (point.factor or point.factor_from or point.from_unit or point.chars != "two" or point.type == "bit")
+    """Whether ``as_format_1_says`` knows all that the point says."""
+    known = point.type in FORMS or point.type == "string"
+    return known and not (point.factor or point.factor_from or point.from_unit or point.chars != "two")
 
 
 @pytest.mark.parametrize("name", of_registers())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.plan_view import with_found
+from gateway.cli.terminal.plan_view import with_found
 from gateway.commissioning.line_plan import line_plan
 from tests.gateway.cli.test_clear_shared import lone_block, ordered
 from tests.gateway.commissioning.test_line_plan import line, spare

@@ -1,0 +1,39 @@
+"""Warnings of `meterseal check` about the profiles of a line: kinds, provenance and names of the points in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gateway.devices.knowledge.provenance import SUPPORTED
+from gateway.devices.knowledge.quantities import OWN, QUANTITIES
+from gateway.devices.points import UNRECORDED, Point, Profile
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.message import Message
+
+
+def profile_warnings(spec: LineSpec) -> tuple[Message, ...]:
+    """The warnings about all profiles of a line, each once, of the points that its meters record."""
+    profiles = {meter.profile.name: meter.profile for meter in spec.meters}
+    used: dict[str, set[str]] = {name: set() for name in profiles}
+    for meter in spec.meters:
+        used[meter.profile.name].update(point.name for point in meter.points)
+    return tuple(
+        warning
+        for name, profile in profiles.items()
+        for warning in of_profile(profile, [point for point in profile.points if point.name in used[name]])
+    )
+
+
+def of_profile(profile: Profile, points: Sequence[Point]) -> Iterator[Message]:
+    """The warnings about these points of a profile."""
+    name, recorded = profile.name, [point for point in points if point.kind not in UNRECORDED]
+    if profile.kind_unsaid:
+        yield Message("budget-kind-missing", profile=name, points=tuple(profile.kind_unsaid))
+    known = profile.provenance
+    if known is not None and (weak := [p.name for p in recorded if known.grade(p.name) not in SUPPORTED]):
+        yield Message("budget-points-unsupported", profile=name, points=tuple(weak))
+    named = [point for point in recorded if not point.name.startswith(OWN)]
+    if unknown := [point.name for point in named if point.name not in QUANTITIES]:
+        yield Message("budget-names-unknown", profile=name, points=tuple(unknown))
+    if other := [p.name for p in named if p.name in QUANTITIES and not QUANTITIES[p.name].fits(p.unit, p.kind)]:
+        yield Message("budget-names-other", profile=name, points=tuple(other))

@@ -1,0 +1,138 @@
+"""Answers file of a commissioning without a keyboard: the answers of each meter by the keys of their questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from gateway.commissioning.wizard.questions import KEYS, Question
+from gateway.config.key_errors import closest
+from gateway.errors import ConfigError, GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from ledger_client.messages import Said
+from ledger_client.text_file import NotText, NotToml, text_of, toml_of
+
+_COMMON: Final = ("by", "position", "remarks")
+"""Keys that may stand once for all meters, before the first of them."""
+_TYPES: Final[Mapping[type, str]] = {str: "text", int: "number", bool: "true or false", dict: "table", list: "list"}
+
+
+class Answers:
+    """The answers of one meter; asked as a terminal is. A refused answer ends the commissioning."""
+
+    def __init__(self, path: Path, meter: str, given: Mapping[str, Any]) -> None:
+        self._path, self._meter, self._given = path, meter, given
+        self._left = {key: list(value) for key, value in given.items() if isinstance(value, list)}
+        self._typed: set[str] = set()
+
+    def ask(self, question: Question) -> str:
+        key = question.key
+        if key in ("seals", "photos"):
+            return str(left.pop(0)) if (left := self._left.get(key)) else ""
+        if key == "display":
+            return self._display(question)
+        if key == "differs":
+            return self._of_point("differs", question)
+        if key in self._given:
+            value = self._given[key]
+            if isinstance(value, bool):
+                return "yes" if value else "no"
+            return str(value)
+        if key == "no_display" and "display" in self._given:
+            raise self._error("display", Message("answers-not-compared", points=tuple(self._given["display"])))
+        if question.default is None or key == "no_display":
+            raise self._error(key, Message("answers-missing", meter=self._meter))
+        return question.default
+
+    def refused(self, question: Question, why: GatewayError) -> None:
+        differs = self._given.get("differs", {})
+        if question.key == "display" and question.point in differs:
+            return
+        key = f"display, {question.point}" if question.key == "display" else question.key
+        raise self._error(key, why.message or Message("wizard-answer", what=why.said))
+
+    def tell(self, said: Message) -> None:
+        """Nobody reads it; the record holds what was answered."""
+
+    def show(self, meter: str, live: Any) -> None:
+        """Nobody looks."""
+
+    def _display(self, question: Question) -> str:
+        if question.point in self._typed:
+            return "differs"
+        self._typed.add(question.point)
+        return self._of_point("display", question, missing="")
+
+    def _of_point(self, key: str, question: Question, missing: str | None = None) -> str:
+        table = self._given.get(key, {})
+        if question.point not in table and missing is None:
+            raise self._error(f"{key}, {question.point}", Message("answers-missing", meter=self._meter))
+        return str(table.get(question.point, missing))
+
+    def _error(self, key: str, said: Said) -> ConfigError:
+        return ConfigError(self._path, f"{self._meter}, {key}", said)
+
+
+def read_answers(path: Path, meters: Iterable[str]) -> dict[str, Answers]:
+    """The answers by meter, in the order of the file.
+
+    Raises ConfigError: it cannot be read, a meter or a key that there is not, a value of another type.
+    """
+    raw = _document(path)
+    known = tuple(meters)
+    common = {key: value for key, value in raw.items() if not isinstance(value, dict)}
+    for key in common:
+        if key not in _COMMON:
+            _unknown(path, key, _COMMON)
+    _check(path, "", common)
+    found = {}
+    for name, table in raw.items():
+        if not isinstance(table, dict):
+            continue
+        if name not in known:
+            _no_meter(path, name, known)
+        _check(path, f"{name}, ", table)
+        photos = {"photos": [str(path.parent / str(p)) for p in table["photos"]]} if "photos" in table else {}
+        found[name] = Answers(path, name, common | table | photos)
+    if not found:
+        raise ConfigError(path, "", Message("answers-none"))
+    return found
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return toml_of(text_of(path.read_bytes()), str)
+    except OSError as error:
+        raise ConfigError(path, "", Message("config-not-readable", error=os_error(error))) from None
+    except NotText as error:
+        raise ConfigError(path, "", error.said) from None
+    except NotToml as error:
+        raise ConfigError(path, "", Message("config-not-toml", error=error.said)) from None
+
+
+def _check(path: Path, where: str, table: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        wanted = KEYS.get(key)
+        if wanted is None:
+            _unknown(path, f"{where}{key}", tuple(KEYS))
+        kinds = wanted if isinstance(wanted, tuple) else (wanted,)
+        if type(value) not in kinds:
+            names = tuple(_TYPES[kind] for kind in kinds)
+            raise ConfigError(path, f"{where}{key}", Message("answers-type", kinds=names))
+
+
+def _unknown(path: Path, where: str, known: tuple[str, ...]) -> NoReturn:
+    key = where.split(", ")[-1]
+    other = closest(key, known)
+    if other is None:
+        raise ConfigError(path, where, Message("answers-unknown", names=known))
+    raise ConfigError(path, where, Message("answers-unknown-meant", other=other))
+
+
+def _no_meter(path: Path, name: str, known: tuple[str, ...]) -> NoReturn:
+    other = closest(name, known)
+    if other is None:
+        raise ConfigError(path, name, Message("answers-no-meter", meters=known))
+    raise ConfigError(path, name, Message("answers-no-meter-meant", other=other))

@@ -1,0 +1,121 @@
+"""Progress of a commissioning that was stopped: one file a meter in the data folder, removed when it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.commissioning.record.content import Comparison, Shown
+from gateway.errors import GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from gateway.process.file_owner import as_its_folder
+from ledger_client.durable_files import whole_file
+
+FOLDER: Final = "commissioning"
+_FORMAT: Final = "meterseal-commissioning-progress/1"
+
+Answer = str | bool | list[str]
+
+
+@dataclass
+class Progress:
+    """What has been answered for one meter. ``identity``: of the device that was compared."""
+
+    meter: str
+    answers: dict[str, Answer] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    identity: str | None = None
+
+
+class ProgressFile:
+    """The file of one meter. It is written whole after each answer, so that nothing typed is lost."""
+
+    def __init__(self, data: Path, meter: str) -> None:
+        self.path, self._meter = data / FOLDER / f"{meter}.json", meter
+
+    def load(self) -> Progress:
+        """What was kept; nothing where nothing was. Raises GatewayError: the file cannot be read."""
+        try:
+            fields = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return Progress(self._meter)
+        except OSError as error:
+            raise GatewayError(
+                Message("wizard-progress-unreadable", path=str(self.path), error=os_error(error))
+            ) from None
+        except ValueError:
+            raise GatewayError(Message("wizard-progress-damaged", path=str(self.path))) from None
+        try:
+            return _progress(self._meter, fields)
+        except (LookupError, TypeError, ValueError, ArithmeticError):
+            raise GatewayError(Message("wizard-progress-damaged", path=str(self.path))) from None
+
+    def save(self, progress: Progress) -> None:
+        """Durable when this returns. Raises GatewayError."""
+        fields = {
+            "format": _FORMAT,
+            "meter": progress.meter,
+            "answers": progress.answers,
+            "identity": progress.identity,
+            "comparisons": [_comparison_fields(each) for each in progress.comparisons],
+        }
+        try:
+            for folder in (self.path.parent.parent, self.path.parent):
+                if not folder.exists():
+                    folder.mkdir(parents=True)
+                    as_its_folder(folder)
+            with whole_file(self.path) as file:
+                file.write(json.dumps(fields, ensure_ascii=False, indent=1).encode())
+            as_its_folder(self.path)
+        except OSError as error:
+            raise GatewayError(Message("path-not-writable", path=str(self.path), error=os_error(error))) from None
+
+    def remove(self) -> None:
+        """Forget what was kept."""
+        self.path.unlink(missing_ok=True)
+
+
+def kept(data: Path) -> list[str]:
+    """The meters whose commissioning was begun and not ended."""
+    return sorted(path.stem for path in (data / FOLDER).glob("*.json") if not path.name.startswith("."))
+
+
+def _comparison_fields(each: Comparison) -> dict[str, Any]:
+    value = str(each.value) if isinstance(each.value, Decimal) else each.value
+    kind = "decimal" if isinstance(each.value, Decimal) else ""
+    return asdict(each) | {
+        "value": value,
+        "kind": kind,
+        "request": each.request.hex(),
+        "answer": each.answer.hex(),
+    }
+
+
+def _progress(meter: str, fields: Mapping[str, Any]) -> Progress:
+    if fields["format"] != _FORMAT or fields["meter"] != meter:
+        raise ValueError("another file")
+    answers, identity = fields["answers"], fields["identity"]
+    if not isinstance(answers, dict) or not all(isinstance(a, str | bool | list) for a in answers.values()):
+        raise TypeError("answers")
+    if not isinstance(identity, str | None):
+        raise TypeError("identity")
+    return Progress(meter, answers, [_comparison(each) for each in fields["comparisons"]], identity)
+
+
+def _comparison(fields: Mapping[str, Any]) -> Comparison:
+    value: Shown = Decimal(fields["value"]) if fields["kind"] == "decimal" else fields["value"]
+    return Comparison(
+        point=fields["point"],
+        unit=fields["unit"],
+        value=value,
+        display=fields["display"],
+        request=bytes.fromhex(fields["request"]),
+        answer=bytes.fromhex(fields["answer"]),
+        at_ms=fields["at_ms"],
+        verdict=fields["verdict"],
+    )

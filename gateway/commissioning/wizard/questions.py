@@ -1,0 +1,133 @@
+"""Questions of a commissioning: their keys, and what each answer has to be. Pure but for the photos' files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from gateway.commissioning.record.content import MOST_REMARKS, MOST_TEXT, Photo
+from gateway.config.field_types import transformer_ratio
+from gateway.errors import GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from ledger_client.messages import said_of
+
+ROLES: Final = ("generation", "consumption", "emission", "auxiliary")
+WORD_ORDERS: Final = ("big", "little")
+KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "by": str,
+    "word_order": str,
+    "ct": (str, int),
+    "pt": (str, int),
+    "display": dict,
+    "differs": dict,
+    "no_display": str,
+    "role": str,
+    "reversed": bool,
+    "label": str,
+    "plate_serial": str,
+    "other_serial": bool,
+    "seals": list,
+    "position": str,
+    "photos": list,
+    "remarks": str,
+}
+"""What can be asked of a meter, with the types that an answers file may have; docs/commissioning.md says each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question. ``default``: what an empty answer means, None: it must be answered; ``facts``: what it shows, by
+    name; ``point``: of a question about one point of the meter."""
+
+    key: str
+    meter: str
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+    point: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Dialogue(Protocol):
+    """Whoever answers: somebody at a terminal, or a file."""
+
+    def ask(self, question: Question) -> str:
+        """The answer as text, ``yes`` and ``no`` where that is asked."""
+
+    def refused(self, question: Question, why: GatewayError) -> None:
+        """The last answer cannot be taken. Returns to be asked once more, or raises it."""
+
+    def tell(self, said: Message) -> None:
+        """Something to know before the next question."""
+
+    def show(self, meter: str, live: Any) -> None:
+        """The live values of a meter, to hold beside its display."""
+
+
+def ratio(text: str) -> str | int:
+    """``200/5`` or a number, as gateway.toml has it. Raises GatewayError."""
+    given = text.strip()
+    try:
+        transformer_ratio(int(given) if given.isdigit() else given)
+    except ValueError as error:
+        raise GatewayError(Message("wizard-answer", what=said_of(error))) from None
+    return int(given) if given.isdigit() else given
+
+
+def choice(text: str, choices: tuple[str, ...]) -> str:
+    """One of several words, or the beginning of one alone. Raises GatewayError."""
+    given = text.strip().lower()
+    meant = [word for word in choices if word == given] or [
+        word for word in choices if given and word.startswith(given)
+    ]
+    if len(meant) != 1:
+        raise GatewayError(Message("wizard-no-choice", given=text.strip(), choices=choices))
+    return meant[0]
+
+
+def yes(text: str) -> bool:
+    """Yes or no. Raises GatewayError."""
+    return choice(text, ("yes", "no")) == "yes"
+
+
+def line(text: str, most: int = MOST_TEXT) -> str:
+    """A text of one line, as a record can hold it. Raises GatewayError."""
+    given = text.strip()
+    if not given.isprintable() or len(given.encode()) > most:
+        raise GatewayError(Message("wizard-text", most=most))
+    return given
+
+
+def remark(text: str) -> str:
+    """Remarks, of several lines in an answers file. Raises GatewayError."""
+    return "\n".join(line(one, MOST_REMARKS) for one in text.strip().splitlines())
+
+
+def photo(path: Path) -> Photo:
+    """Name, size and SHA-256 of a picture. Raises GatewayError: it cannot be read, or is empty."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise GatewayError(Message("wizard-photo", path=str(path), error=os_error(error))) from None
+    if not size:
+        raise GatewayError(Message("wizard-photo-empty", path=str(path)))
+    return Photo(path.name, size, digest.digest())
+
+
+def same_serial(plate: str, identity: str) -> bool:
+    """Whether the number on a plate is the serial number that the device tells; spaces, dashes and leading zeros do not
+    count. Where no part of the identity is called so, each may be it."""
+    parts = [part.partition("=") for part in identity.split(", ")]
+    named = [value for key, _, value in parts if "serial" in key]
+    return _bare(plate) in {_bare(value) for value in named or [value or key for key, _, value in parts]}
+
+
+def _bare(text: str) -> str:
+    return "".join(c for c in text.upper() if c.isalnum()).lstrip("0")

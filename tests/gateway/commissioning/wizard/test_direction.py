@@ -1,0 +1,63 @@
+"""Hints that a meter hangs the wrong way round, each provoked alone, and none on a meter that is right."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.commissioning.wizard.direction import Place, hints
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = Place(datetime(2026, 6, 21, 12, 0, tzinfo=BERLIN))
+NIGHT = Place(datetime(2026, 6, 21, 23, 0, tzinfo=BERLIN))
+WINTER_MORNING = datetime(2026, 12, 21, 9, 0, tzinfo=BERLIN)
+
+
+def values(power: float, taken: float = 100, given: float = 100, phases: tuple[float, ...] = ()) -> dict[str, Decimal]:
+    found = {"active_power_total": power, "energy_import": taken, "energy_export": given}
+    found |= {f"active_power_l{n}": phase for n, phase in enumerate(phases, 1)}
+    return {name: Decimal(str(value)) for name, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("role", "shown", "place", "whole", "phases"),
+    [
+        ("generation", values(1000), NOON, ["wizard-generation-imports"], []),
+        ("generation", values(1000), NIGHT, [], []),
+        ("generation", values(-1000), NOON, [], []),
+        ("generation", values(0, taken=500, given=1), NIGHT, ["wizard-generation-counted"], []),
+        ("generation", values(0, taken=1, given=500), NIGHT, [], []),
+        ("consumption", values(-1000), NIGHT, ["wizard-consumption-exports"], []),
+        ("consumption", values(1000), NOON, [], []),
+        ("consumption", values(10, taken=1, given=500), NOON, ["wizard-consumption-counted"], []),
+        ("consumption", values(900, phases=(500, -400, 800)), NOON, [], ["wizard-phase-against"]),
+        ("consumption", values(900, phases=(500, -1, 400)), NOON, [], []),
+        ("consumption", values(900, phases=(500, 400)), NOON, [], []),
+        ("generation", values(-900, phases=(-500, 400, -800)), NOON, [], ["wizard-phase-against"]),
+        ("auxiliary", values(-900, 0, 500), NOON, [], []),
+    ],
+)
+def test_each_hint_alone(
+    role: str, shown: dict[str, Decimal], place: Place, whole: list[str], phases: list[str]
+) -> None:
+    found = hints(role, shown, place)
+    assert ([said.code for said in found.whole], [said.code for said in found.phases]) == (whole, phases)
+
+
+def test_a_meter_of_one_direction_tells_nothing_of_it() -> None:
+    inverter = {"active_power": Decimal(4000), "energy_export": Decimal(10)}
+    assert hints("generation", inverter, NOON).whole == ()
+
+
+def test_the_sun_of_the_site_decides_where_its_position_is_known() -> None:
+    assert Place(WINTER_MORNING).by_day
+    assert not Place(WINTER_MORNING, 53.5, 10.0).by_day
+    assert Place(WINTER_MORNING.replace(hour=12), 53.5, 10.0).by_day
+
+
+def test_the_phase_is_named_with_its_power() -> None:
+    (said,) = hints("consumption", values(900, phases=(500, 700, -400)), NOON).phases
+    assert str(said).startswith("L3 shows -400 W against both other phases")

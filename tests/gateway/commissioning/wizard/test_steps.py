@@ -1,0 +1,276 @@
+"""The steps of a commissioning: what is asked, what is refused, what is kept when it stops, what the draft becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.commissioning.wizard.direction import Place
+from gateway.commissioning.wizard.draft import Draft
+from gateway.commissioning.wizard.live import Live, LiveValue
+from gateway.commissioning.wizard.progress import ProgressFile
+from gateway.commissioning.wizard.questions import Question
+from gateway.commissioning.wizard.steps import Commissioning, Surroundings
+from gateway.config.model import Config
+from gateway.errors import GatewayError
+from gateway.messages.message import Message
+
+CONFIG = """\
+[gateway]
+id = "g"
+[[bus]]
+name = "b"
+type = "modbus-tcp"
+host = "h"
+  [[bus.meter]]
+  name = "m" # main
+  profile = "asking.toml"
+  address = 1
+"""
+PROFILE = """\
+format = 2
+vendor = "v"
+device = "d"
+source = "s"
+ask = ["word_order"]
+[defaults]
+fc = 3
+[points]
+energy_import = { address = 0, type = "uint32", unit = "kWh", kind = "counter" }
+energy_export = { address = 2, type = "uint32", unit = "kWh", kind = "counter" }
+voltage_ln_l1 = { address = 4, type = "float32", unit = "V" }
+active_power_total = { address = 6, type = "float32", unit = "W", factor_from = ["ct"] }
+"""
+ALL = {
+    "by": "A. Turing",
+    "word_order": "little",
+    "ct": "200/5",
+    "energy_import": "1520.4",
+    "voltage_ln_l1": "230.1",
+    "role": "consumption",
+    "reversed": "no",
+    "plate_serial": "4711",
+    "seals": ["S1", "S2"],
+    "position": "row 2",
+    "label": "Halle",
+    "remarks": "dusty",
+}
+NOON = Place(datetime(2026, 6, 21, 12, 0, tzinfo=ZoneInfo("Europe/Berlin")))
+
+
+class Stopped(Exception):
+    """Ctrl-C."""
+
+
+class Script:
+    """Answers by key (of a comparison: by point), each once unless there is a list; it stops where there is none."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        self.stop_at = ""
+        self._left = {key: list(a) if isinstance(a, list) else [a] for key, a in answers.items()}
+
+    def ask(self, question: Question) -> str:
+        key = question.point if question.key == "display" else question.key
+        self.asked.append(key)
+        if key == self.stop_at:
+            raise Stopped(key)
+        if left := self._left.get(key):
+            return str(left.pop(0))
+        if question.default is None or (key == "no_display" and key not in self._left):
+            raise Stopped(key)
+        return question.default
+
+    def refused(self, question: Question, why: GatewayError) -> None:
+        self.said.append(str(why))
+
+    def tell(self, said: Message) -> None:
+        self.said.append(str(said))
+
+    def show(self, meter: str, live: Live) -> None:
+        self.asked.append("shown")
+
+
+def meter(energy: Iterator[str], power: float = 900.0, identity: str | None = "serial_number=4711") -> Any:
+    """A meter whose register of energy stands at each of these when it is read, and at the last from then on."""
+    last = "0"
+
+    def read(config: Config, name: str) -> Live:
+        nonlocal last
+        last = next(energy, last)
+        energies = {"energy_import": Decimal(last), "energy_export": Decimal(0)}
+        found = energies | {"voltage_ln_l1": 230.1, "active_power_total": power}
+        points = {point.name: point for point in config.profiles[name].points}
+        return Live(
+            identity,
+            {
+                key: LiveValue(key, points[key].unit or "", value, key.startswith("energy"), b"\1", b"\2", 1000)
+                for key, value in found.items()
+            },
+        )
+
+    return read
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Callable[..., tuple[Commissioning, Script]]:
+    (tmp_path / "gateway.toml").write_text(CONFIG)
+    (tmp_path / "asking.toml").write_text(PROFILE)
+
+    def made(read: Any = None, **changed: Any) -> tuple[Commissioning, Script]:
+        answers = {key: value for key, value in (ALL | changed).items() if value is not None}
+        script = Script(answers)
+        draft = Draft(tmp_path / "gateway.toml", CONFIG, "m")
+        around = Surroundings(read or meter(iter(["1520.4"])), lambda config: NOON, "somebody")
+        return Commissioning(draft, ProgressFile(tmp_path / "data", "m"), script, around), script
+
+    return made
+
+
+Begin = Callable[..., tuple[Commissioning, Script]]
+
+
+def test_every_step_is_asked_once_in_order_and_the_draft_has_the_settings(begin: Begin, tmp_path: Path) -> None:
+    work, script = begin()
+    work.run()
+    assert script.asked == [
+        "by", "ct", "shown", "shown", "word_order", "shown", "energy_import", "voltage_ln_l1", "role", "reversed",
+        "plate_serial", "seals", "seals", "seals", "position", "photos", "label", "remarks",
+    ]  # fmt: skip
+    assert work.draft.settings == {"word_order": "little", "ct": "200/5", "role": "consumption", "label": "Halle"}
+    entry = work.draft.config().meters["m"]
+    assert (entry.word_order, str(entry.ct), entry.role, entry.reversed) == ("little", "40", "consumption", False)
+    assert [(c.point, c.display, c.verdict) for c in work.progress.comparisons] == [
+        ("energy_import", "1520.4", "agrees"),
+        ("voltage_ln_l1", "230.1", "agrees"),
+    ]
+    assert (tmp_path / "gateway.toml").read_text() == CONFIG
+
+
+@pytest.mark.parametrize(
+    "stop", [key for key in ALL if key not in ("position", "label", "remarks", "plate_serial", "seals")]
+)
+def test_what_was_answered_before_it_stopped_is_not_asked_again(begin: Begin, stop: str, tmp_path: Path) -> None:
+    work, script = begin()
+    script.stop_at = stop
+    with pytest.raises(Stopped):
+        work.run()
+    assert (tmp_path / "gateway.toml").read_text() == CONFIG
+    again, second = begin()
+    again.run()
+    kept = {key for key in script.asked if key not in ("shown", stop)}
+    assert stop in second.asked
+    assert not kept & set(second.asked)
+    assert again.draft.settings == {"word_order": "little", "ct": "200/5", "role": "consumption", "label": "Halle"}
+    assert len(again.progress.comparisons) == 2
+
+
+def test_what_the_meter_counts_while_somebody_types_is_no_difference(begin: Begin) -> None:
+    work, _ = begin(meter(iter(["1520.4", "1520.4", "1520.4", "1521.9"])), energy_import="1521.2")
+    work.run()
+    (energy, _) = work.progress.comparisons
+    assert (energy.value, energy.display, energy.verdict) == (Decimal("1521.9"), "1521.2", "agrees")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("1520400", "1000 times what was read (1520.4 kWh): kWh, not Wh?"),
+        ("1.5204", "is 1000 times what the display shows (1.5204): kWh, not Wh?"),
+        ("60816", "(40 times as much on the display)"),
+        ("twelve", "'twelve' is no number"),
+        ("5 V", "V cannot be kWh"),
+    ],
+)
+def test_a_display_value_that_does_not_fit_is_told_and_typed_again(begin: Begin, typed: str, said: str) -> None:
+    work, script = begin(energy_import=[typed, "1520.4"])
+    work.run()
+    assert len([text for text in script.said if said in text]) == 1
+    assert [c.verdict for c in work.progress.comparisons] == ["agrees", "agrees"]
+
+
+def test_a_thousand_off_is_right_once_the_unit_is_given(begin: Begin) -> None:
+    work, _ = begin(energy_import=["1520400", "1520400 Wh"])
+    work.run()
+    assert [c.display for c in work.progress.comparisons] == ["1520400 Wh", "230.1"]
+
+
+def test_a_difference_is_recorded_with_its_reason(begin: Begin) -> None:
+    work, _ = begin(energy_import=["1600", "differs"], differs="display lags")
+    work.run()
+    energy = work.progress.comparisons[0]
+    assert (energy.verdict, energy.display) == ("differs", "1600")
+    assert work.progress.answers["differing"] == ["energy_import: display lags"]
+
+
+def test_without_a_display_the_reason_is_asked(begin: Begin) -> None:
+    work, script = begin(energy_import="", voltage_ln_l1="", no_display="no display")
+    work.run()
+    assert work.progress.comparisons == []
+    assert work.progress.answers["no_display"] == "no display"
+    assert script.asked.count("energy_import") == script.asked.count("no_display") == 1
+
+
+def test_a_generator_that_imports_at_noon_needs_an_answer(begin: Begin) -> None:
+    work, script = begin(role="generation", reversed=None)
+    with pytest.raises(Stopped):
+        work.run()
+    assert any(text.startswith("at 12:00 this generator takes 900 W from the grid") for text in script.said)
+    work, script = begin(role="generation", reversed="yes")
+    work.run()
+    assert work.draft.config().meters["m"].reversed
+
+
+def test_another_serial_number_is_refused_until_the_plate_is_right(begin: Begin) -> None:
+    work, script = begin(plate_serial=["4712", "00-4711"])
+    work.run()
+    assert "other_serial" in script.asked
+    assert any("this is another meter" in text for text in script.said)
+    assert work.progress.answers["plate_serial"] == "00-4711"
+
+
+def test_another_serial_number_that_somebody_vouches_for_is_recorded(begin: Begin) -> None:
+    work, _ = begin(plate_serial="4712", other_serial="yes")
+    work.run()
+    assert (work.progress.answers["plate_serial"], work.progress.identity) == ("4712", "serial_number=4711")
+
+
+def test_another_device_is_compared_again(begin: Begin) -> None:
+    work, script = begin(role=None)
+    script.stop_at = "role"
+    with pytest.raises(Stopped):
+        work.run()
+    again, second = begin(meter(iter(["1520.4"]), identity="serial_number=99"), plate_serial="99")
+    again.run()
+    assert any("another device answers than before" in text for text in second.said)
+    assert {"energy_import", "voltage_ln_l1"} <= set(second.asked)
+
+
+def test_a_photo_that_is_gone_is_named_and_asked_again(begin: Begin, tmp_path: Path) -> None:
+    (picture := tmp_path / "a.jpg").write_bytes(b"jpeg")
+    work, script = begin(photos=[str(tmp_path / "gone.jpg"), str(picture), ""], remarks=None, label=None)
+    script.stop_at = "label"
+    with pytest.raises(Stopped):
+        work.run()
+    assert any(f"photo {tmp_path / 'gone.jpg'}: " in text for text in script.said)
+    assert [(p.name, p.size) for p in work.photos] == [("a.jpg", 4)]
+    picture.unlink()
+    again, second = begin(photos="")
+    again.run()
+    assert any(f"photo {picture}" in text for text in second.said)
+    assert again.photos == ()
+
+
+def test_progress_that_is_damaged_is_named(begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "data" / "commissioning").mkdir(parents=True)
+    for text in ("{", "[]", '{"format": "x"}', '{"format": "meterseal-commissioning-progress/1", "meter": "n"}'):
+        (tmp_path / "data" / "commissioning" / "m.json").write_text(text)
+        with pytest.raises(GatewayError, match=r"m\.json: is not what was answered before\n  fix: remove the file"):
+            begin()

@@ -1,0 +1,214 @@
+"""`meterseal commission` on a real terminal against simulated meters: to its end, stopped, and with bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from gateway.commissioning import site_init
+from gateway.commissioning.record import submit
+from gateway.commissioning.record.content import CommissioningRecord
+from gateway.fieldbus.modbus.frames import parse_request
+from tests.system.demo_site import PATIENCE_S, Plant, command, plant
+
+METER = "export-main"
+
+
+@pytest.fixture(scope="module")
+def meters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    with plant(tmp_path_factory.mktemp("plant")) as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path, meters: Plant) -> Path:
+    """The configuration of a site that has never run."""
+    lines = meters.lines()
+    new = site_init.NewSite(
+        gateway="g", now_s=1_700_000_000, port=lines["rs485-1"]["port"], sunspec_port=lines["inverter"]["port"]
+    )
+    site_init.init(tmp_path / "site", new)
+    path = tmp_path / "site" / "gateway.toml"
+    path.write_text(path.read_text().replace("stopbits = 1\n", 'stopbits = 1\nanswer_life = "200ms"\n'))
+    return path
+
+
+class Terminal:
+    """`meterseal commission` on a pty."""
+
+    def __init__(self, config: Path, *arguments: str) -> None:
+        line = ["-m", "gateway.cli", "commission", str(config), *arguments]
+        self.child = pexpect.spawn(sys.executable, line, encoding="utf-8", timeout=PATIENCE_S, dimensions=(60, 200))
+
+    def answer(self, prompt: str, text: str) -> None:
+        self.child.expect(prompt)
+        self.child.sendline(text)
+
+    def shown(self, point: str, unit: str) -> str:
+        """What the wizard says that a point is, when it asks for what the display shows."""
+        self.child.expect(rf"{point} is ([-0-9.]+) {unit}; the display shows")
+        return str(self.child.match[1])
+
+    def compare(self) -> None:
+        """The display shows what was read."""
+        self.child.sendline(self.shown("energy_import", "kWh"))
+        self.child.sendline(self.shown("voltage_ln_l1", "V").partition(".")[0])
+
+    def end(self) -> tuple[int, str]:
+        """The exit code, and what was printed since the last prompt."""
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        return self.child.exitstatus, self.child.before
+
+
+def waiting(config: Path) -> CommissioningRecord:
+    return submit.read(submit.waiting_path(config.parent / "data", METER))
+
+
+def kept(config: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((config.parent / "data" / "commissioning" / f"{METER}.json").read_text())
+    return found
+
+
+def test_a_meter_is_put_into_service_with_all_that_can_go_wrong_on_the_way(config: Path, tmp_path: Path) -> None:
+    old = config.read_text()
+    (picture := tmp_path / "meter.jpg").write_bytes(b"jpeg" * 1000)
+    terminal = Terminal(config, METER)
+    terminal.answer("who puts export-main into service", "A. Volta")
+    energy = terminal.shown("energy_import", "kWh")
+    terminal.child.sendline(f"{energy}000")
+    terminal.child.expect(re.escape("kWh, not Wh?"))
+    terminal.answer("the display shows", f"{energy}000 Wh")
+    terminal.child.sendline(terminal.shown("voltage_ln_l1", "V").partition(".")[0])
+    terminal.answer("what the meter is there for", "consumption")
+    terminal.child.expect("this consumer gives .* it may be wired the wrong way round")
+    terminal.answer("does it hang the wrong way round", "yes")
+    terminal.answer("serial number on the plate", "21043388")
+    terminal.answer("is 21043388 on its plate all the same", "no")
+    terminal.child.expect("this is another meter")
+    terminal.answer("serial number on the plate", "21043387")
+    terminal.answer("number of a seal", "S 1")
+    terminal.answer("number of a seal", "")
+    terminal.answer("where it stands", "row 2")
+    terminal.answer("file of a photo", str(tmp_path / "gone.jpg"))
+    terminal.child.expect(r"photo .*gone\.jpg: ")
+    terminal.answer("file of a photo", str(picture))
+    terminal.answer("file of a photo", "")
+    terminal.answer("its name on the pages", "Übergabe")
+    terminal.answer("remarks", "")
+    terminal.answer("write this", "y")
+    code, said = terminal.end()
+    assert (code, "is signed when the gateway starts" in said) == (0, True), said
+    record = waiting(config)
+    assert [(c.point, c.verdict) for c in record.comparisons] == [
+        ("energy_import", "agrees"),
+        ("voltage_ln_l1", "agrees"),
+    ]
+    assert {parse_request(c.request).unit for c in record.comparisons} == {1}
+    assert (record.identity, record.plate_serial) == ("serial_number=21043387", "21043387")
+    assert (record.role, record.reversed, record.by, record.seals) == ("consumption", True, "A. Volta", ("S 1",))
+    assert [(photo.name, photo.size) for photo in record.photos] == [("meter.jpg", 4000)]
+    (before,) = config.parent.glob("gateway.toml.2*")
+    assert before.read_text() == old
+    changed = old.replace('role = "generation"', 'role = "consumption"', 1)
+    added = '\n  reversed = true\n  label = "Übergabe"\n\n  [[bus.meter]]\n  name = "stack-co2"'
+    assert config.read_text() == changed.replace('\n\n  [[bus.meter]]\n  name = "stack-co2"', added)
+    assert list((config.parent / "data" / "commissioning").iterdir()) == [
+        submit.waiting_path(config.parent / "data", METER)
+    ]
+
+
+@pytest.mark.parametrize("stop", ["ctrl-c", "end of input"])
+def test_stopped_in_the_middle_it_goes_on_later(config: Path, stop: str) -> None:
+    old = config.read_text()
+    terminal = Terminal(config, METER)
+    terminal.answer("who puts export-main into service", "A. Volta")
+    terminal.compare()
+    terminal.child.expect("what the meter is there for")
+    terminal.child.sendintr() if stop == "ctrl-c" else terminal.child.sendeof()
+    code, said = terminal.end()
+    assert (code, f"go on with `meterseal commission {config} {METER}`" in said.replace("\r\n", "")) == (1, True), said
+    assert config.read_text() == old
+    assert list(config.parent.glob("gateway.toml.2*")) == []
+    assert kept(config)["answers"] == {"by": "A. Volta"}
+    again = Terminal(config, METER)
+    again.child.expect("3 answers are kept")
+    again.child.expect("what the meter is there for")
+    again.child.sendintr()
+    assert again.end()[0] == 1
+    assert len(kept(config)["comparisons"]) == 2  # type: ignore[arg-type]
+
+
+def test_what_is_declined_at_the_end_is_kept_and_written_when_it_is_not(config: Path) -> None:
+    (answers := config.with_name("answers.toml")).write_text('[export-main]\nby = "A. Volta"\nno_display = "none"\n')
+    terminal = Terminal(config, METER)
+    old = config.read_text()
+    terminal.answer("who puts", "A. Volta")
+    terminal.compare()
+    for prompt, text in (("there for", "generation"), ("wrong way", "no"), ("plate", ""), ("seal", ""), ("stands", "")):
+        terminal.answer(prompt, text)
+    for prompt in ("photo", "pages", "remarks"):
+        terminal.answer(prompt, "")
+    terminal.answer("write this", "n")
+    assert terminal.end()[0] == 1
+    assert config.read_text() == old
+    done = command("gateway.cli", "commission", config, METER, "--answers", answers)
+    assert done.returncode == 0, done.stderr
+    record = waiting(config)
+    assert (record.by, len(record.comparisons), record.remarks) == ("A. Volta", 2, "")
+
+
+@pytest.mark.parametrize(
+    ("meter", "said"),
+    [
+        ("export-man", "no meter 'export-man'\n  fix: did you mean export-main?"),
+        ("boiler", "no meter 'boiler'\n  fix: give one of export-main, stack-co2, pv-inverter"),
+    ],
+)
+def test_a_meter_that_there_is_not_is_named(config: Path, meter: str, said: str) -> None:
+    done = command("gateway.cli", "commission", config, meter)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("by = 'A'\n", ""), None),  # whoever gives the command
+        (("1520", "1.520"), "export-main, display, energy_import: energy_import: what was read"),
+        (("21043387", "21043388"), "export-main, plate_serial: the plate says 21043388"),
+        (("generation", "generator"), "export-main, role: 'generator' is none of the answers"),
+        (("role = 'generation'\n", "role = 'consumption'\n"), "export-main, reversed: is missing for export-main"),
+        (("photos = []", "photos = ['gone.jpg']"), "export-main, photos: photo "),
+    ],
+)
+def test_an_answers_file_does_it_without_a_keyboard_or_says_which_answer_is_wrong(
+    config: Path, change: tuple[str, str], said: str | None
+) -> None:
+    old = config.read_text()
+    text = (
+        "by = 'A'\n[export-main]\nrole = 'generation'\nplate_serial = '21043387'\nphotos = []\n"
+        "display = { energy_import = '1520', frequency = '50' }\n"
+    )
+    (answers := config.with_name("answers.toml")).write_text(text.replace(*change))
+    done = command("gateway.cli", "commission", config, "--answers", answers)
+    if said is None:
+        assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+        assert [c.point for c in waiting(config).comparisons] == ["energy_import", "frequency"]
+        return
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert config.read_text() == old
+    assert not submit.waiting_path(config.parent / "data", METER).exists()
+
+
+def test_an_unknown_profile_is_refused_with_near_names(config: Path) -> None:
+    config.write_text(config.read_text().replace("eastron-sdm630", "eastron-sdm360"))
+    done = command("gateway.cli", "commission", config, METER)
+    assert done.returncode == 2
+    assert "profile" in done.stderr
+    assert "eastron-sdm630" in done.stderr
