@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from benchmarks.parts.hj212_loggers import CHINA, FACTORS, PASSWORD, station
-from firmware_sim.wire.hj212_packets import Inbox, Packet
+from firmware_sim.wire.hj212.packets import Inbox, Packet
 
 SILENCE_S = 10.5
 """A listener waits 10 s for the end of a packet."""

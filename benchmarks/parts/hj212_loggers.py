@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from firmware_sim.wire.hj212_packets import Inbox, Packet
+from firmware_sim.wire.hj212.packets import Inbox, Packet
 
 INTERVAL_MS, RESEND_MS, RECONNECT_S, DRAIN_S = 1000, 3000, 0.3, 30.0
 CHINA = timedelta(hours=8)

@@ -58,7 +58,9 @@ def run(
             if "dials" in line:
                 click.echo(f"bus {name}: {line['type']} dials {line['dials']}")
                 continue
-            address = f"{line['host']}:{line['port']}" if "host" in line else line["port"]
+            address = (
+                line["url"] if "url" in line else f"{line['host']}:{line['port']}" if "host" in line else line["port"]
+            )
             click.echo(f"bus {name}: {line['type']} at {address}")
         for warning in simulator.warnings:
             click.echo(warning, err=True)

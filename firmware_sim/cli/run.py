@@ -21,22 +21,24 @@ from firmware_sim.meters.register_map import Mismatch
 from firmware_sim.p1.meter import P1Meter
 from firmware_sim.p1.pusher import P1Bus
 from firmware_sim.plant.model import Plant
+from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.p1_schema import P1Table
-from firmware_sim.scenario.schema import AsciiTable, BusTable, Dlt645Table, RtuTable, RtuTcpTable
+from firmware_sim.scenario.schema import AsciiTable, BusTable, RtuTable, RtuTcpTable
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.dialing_bus import DialingBus
-from firmware_sim.wire.hj212_logger import Logger, LoggerBus
+from firmware_sim.wire.hj212.logger import Logger, LoggerBus
+from firmware_sim.wire.line import dlt645
 from firmware_sim.wire.modbus_ascii import ASCII
 from firmware_sim.wire.pty_server import RtuBus
+from firmware_sim.wire.rfc2217.server import Rfc2217Bus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
-from firmware_sim.wire.rtu_wire import dlt645
 from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.tcp_server import TcpBus
 
-Bus = RtuBus | RtuTcpBus | TcpBus | DialingBus | LoggerBus | P1Bus
+Bus = RtuBus | RtuTcpBus | Rfc2217Bus | TcpBus | DialingBus | LoggerBus | P1Bus
 
 
 class Simulator:
@@ -89,6 +91,8 @@ class Simulator:
                 lines[table.name] = {"type": table.type, "dials": f"{bus.host}:{bus.port}"}
             else:
                 lines[table.name] = {"type": table.type, "host": bus.host, "port": bus.port}
+            if isinstance(bus, Rfc2217Bus):
+                lines[table.name]["url"] = f"rfc2217://{bus.host}:{bus.port}"
             if isinstance(bus, RtuBus | RtuTcpBus) and bus.tap is not None:
                 lines[table.name]["tap"] = str(bus.tap.path)
         return {"pid": os.getpid(), "lines": lines}
@@ -100,10 +104,10 @@ class Simulator:
             return self._p1(table)
         if isinstance(table, Dlt645Table):
             return self._dlt645(table)
-        devices: dict[int | str, Device] = {}
+        devices: list[tuple[int | str, Device]] = []
         for index, row in enumerate(table.meter):
             try:
-                meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes()), self._plant)
+                meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes(row)), self._plant)
             except Mismatch as error:
                 where = f"bus[{number}].meter[{index}].{error.key}"
                 raise ScenarioError(self.scenario.source, where, error.problem, error.fix) from None
@@ -111,11 +115,10 @@ class Simulator:
                 self.warnings.append(
                     f"meter {row.name}: not available: {', '.join(meter.unfilled)}; set them with show = {{ … }}"
                 )
-            devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
+            devices.append((row.address, Device(meter, self.scenario.faults.get(row.name, ()))))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
-            path = self._folder.absolute() / table.port
-            return RtuBus(units, table.line(), path, table.disturbances(), tap=self._tap(table))
+            return self._rtu(units, table)
         if isinstance(table, RtuTcpTable):
             line, others, closes = table.line(), table.disturbances(), table.closes_behind_answer
             tap = self._tap(table)
@@ -124,9 +127,15 @@ class Simulator:
             return self._ascii(units, table)
         closes = table.closes_behind_answer
         security = table.security(Path(self.scenario.source).parent)
-        unknown = table.unknown_unit
         return TcpBus(
-            units, table.host, table.port, unknown_unit=unknown, closes_behind_answer=closes, security=security
+            units,
+            table.host,
+            table.port,
+            unknown_unit=table.unknown_unit,
+            unknown_after_ms=table.unknown_after_ms,
+            most_connections=table.connections,
+            closes_behind_answer=closes,
+            security=security,
         )
 
     def came_back(self) -> dict[str, int]:
@@ -134,6 +143,13 @@ class Simulator:
         tapped = [bus for _, bus in self._buses if isinstance(bus, RtuBus | RtuTcpBus | P1Bus)]
         taps = [bus.tap for bus in tapped if bus.tap is not None]
         return {str(tap.path): tap.returned for tap in taps}
+
+    def _rtu(self, units: Units, table: RtuTable) -> Bus:
+        line, others, settings = table.line(), table.disturbances(), table.uarts()
+        if isinstance(table.port, int):
+            return Rfc2217Bus(units, line, settings or (), table.host, table.port, others)
+        path = self._folder.absolute() / table.port
+        return RtuBus(units, line, path, others, tap=self._tap(table), settings=settings)
 
     def _ascii(self, units: Units, table: AsciiTable) -> Bus:
         line, others, tap = table.line(), table.disturbances(), self._tap(table)
@@ -151,7 +167,7 @@ class Simulator:
         return Tap(self._folder.absolute() / table.tap, table.tap_damaged, f"{self.scenario.plant.seed}/{table.name}")
 
     def _dlt645(self, table: Dlt645Table) -> Bus:
-        devices: dict[int | str, Device] = {}
+        devices: list[tuple[int | str, Device]] = []
         for row in table.meter:
             spec = row.spec(self.scenario.profiles[row.name])
             meter = Dlt645Meter(
@@ -164,14 +180,16 @@ class Simulator:
             )
             if meter.unfilled:
                 self.warnings.append(f"meter {row.name}: it does not have: {', '.join(meter.unfilled)}")
-            devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
+            devices.append((row.address, Device(meter, self.scenario.faults.get(row.name, ()))))
         seed, line, others = self.scenario.plant.seed, table.line(), table.disturbances()
         units = Units(table.name, devices, self._clock, self._log, seed=seed, means=means)
-        spoken = dlt645(table.preamble)
+        spoken, settings = dlt645(table.preamble), table.uarts()
         if isinstance(table.port, str):
-            return RtuBus(units, line, self._folder.absolute() / table.port, others, spoken)
+            return RtuBus(units, line, self._folder.absolute() / table.port, others, spoken, settings=settings)
         if table.port is None:
             return DialingBus(units, line, table.dialled(), others, spoken)
+        if settings is not None:
+            return Rfc2217Bus(units, line, settings, table.host, table.port, others, spoken)
         closes = table.closes_behind_answer
         return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes, frames=spoken)
 

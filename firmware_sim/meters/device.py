@@ -55,12 +55,14 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """When a fault is on: between two moments of the plant's time, at every n-th request or a share of them."""
+    """When a fault is on: between two moments of the plant's time, at every n-th request or a share of them, and of
+    Modbus reads only at those of more than ``above`` registers."""
 
     from_ms: int = 0
     to_ms: int | None = None
     every: int = 1
     share: float = 1.0
+    above: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,17 @@ class Armed:
         """
         return cls((Choice(kind, fault),), when, seed)
 
-    def strikes(self, t_ms: int) -> tuple[Choice, random.Random] | None:
-        """The fault that is on for this request, with a generator for it, or None."""
+    def strikes(self, t_ms: int, count: int = 0) -> tuple[Choice, random.Random] | None:
+        """The fault that is on for this request, with a generator for it, or None.
+
+        Args:
+            t_ms: the plant's time.
+            count: so many registers are asked for.
+        """
         when = self.when
         if t_ms < when.from_ms or (when.to_ms is not None and t_ms >= when.to_ms):
+            return None
+        if when.above and count <= when.above:
             return None
         self.requests += 1
         rng = random.Random(f"{self.seed}/{self.requests}")
@@ -119,6 +128,11 @@ class Asked:
     pdu: bytes
     place: Mapping[str, Any]
     at_ms: int
+
+    @property
+    def count(self) -> int:
+        """How many registers it asks for; 0: it is no Modbus read."""
+        return self.place.get("count") or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,7 @@ class Device:
             frame: makes a frame of a unit and a PDU.
         """
         asked = Asked(unit, pdu, self.meter.place(pdu), t_ms)
-        struck = [found for armed in self.faults if (found := armed.strikes(t_ms))]
+        struck = [found for armed in self.faults if (found := armed.strikes(t_ms, asked.count))]
         names = tuple(choice.kind for choice, _ in struck)
         if self.meter.sleeps_at(t_ms) or not all(choice.fault.hears(t_ms) for choice, _ in struck):
             return Outcome(asked, (), names)

@@ -37,7 +37,8 @@ class MeterSpec:
     meter divides by; ``start_wh`` and ``start_varh`` are its counters at the start, import and export,
     ``start_kg`` is that of its scale. ``sunspec_model``: the model that it has in place of the one that the
     profile names first.
-    A device that ``sleeps`` is off while the plant's inverter is.
+    A device that ``sleeps`` is off while the plant's inverter is. ``word_order`` is how it lays out all of its numbers,
+    whatever its profile says.
     """
 
     name: str
@@ -55,6 +56,7 @@ class MeterSpec:
     sunspec_model: int | None = None
     latency_ms: float = 0
     sleeps: bool = False
+    word_order: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Layout:
         self.objects = self._identification()
         self._show = {**shows(profile.name, [p.name for p in profile.points]), **spec.show}
         cells = self._sunspec() if profile.protocol == "sunspec" else self._plain()
+        if spec.word_order is not None:
+            cells = [replace(shown, cell=_ordered(shown.cell, spec.word_order)) for shown in cells]
         self.cells = tuple(sorted(cells, key=lambda s: (s.cell.address, s.cell.bits is not None)))
 
     def _identification(self) -> dict[int, str]:
@@ -352,6 +356,13 @@ def _absent(point: Point) -> tuple[int, ...]:
         nothing = 256**size - 1
     code = point.not_available[0] if point.not_available else nothing
     return arranged(code.to_bytes(size, "big"), point.word_order, point.byte_order)
+
+
+def _ordered(cell: Cell, word_order: str) -> Cell:
+    """A number in this order of its registers; a text has one order only."""
+    if cell.type == "string" or cell.word_order == word_order:
+        return cell
+    return replace(cell, word_order=word_order, absent=cell.absent[::-1])
 
 
 def _share(source: Source, lines: list[Line], n: int) -> Source:

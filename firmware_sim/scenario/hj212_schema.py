@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from firmware_sim.meters.emission_station import FACTORS, StationSpec
-from firmware_sim.wire.hj212_messages import DAY, HOUR, MINUTE, REALTIME, Manners
-from firmware_sim.wire.hj212_packets import MOST_CP_BYTES
+from firmware_sim.wire.hj212.messages import DAY, HOUR, MINUTE, REALTIME, Manners
+from firmware_sim.wire.hj212.packets import MOST_CP_BYTES
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]

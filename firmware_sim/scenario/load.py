@@ -16,9 +16,11 @@ from firmware_sim.meters.answer_faults import KINDS, Fault
 from firmware_sim.meters.device import Armed, Choice
 from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
 from firmware_sim.plant.model import PlantSpec
+from firmware_sim.scenario.dlt645_schema import Dlt645MeterTable, Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.p1_schema import P1MeterTable
-from firmware_sim.scenario.schema import BusTable, ChoiceTable, Dlt645MeterTable, FaultTable, FileTable, MeterTable
+from firmware_sim.scenario.schema import BusTable, ChoiceTable, FaultTable, FileTable, MeterTable, RtuTable
+from firmware_sim.scenario.table import EndTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
 
@@ -97,7 +99,9 @@ class _Check:
         for number, bus in enumerate(file.bus):
             tables: Sequence[_MeterTable] = bus.meter
             rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(tables)]
-            self.unique([(f"{where}.address", str(meter.address)) for where, _, meter in rows])
+            if not _is_of_bits(bus):
+                self.no_settings(rows)
+                self.unique([(f"{where}.address", str(meter.address)) for where, _, meter in rows])
             meters += rows
         self.unique([(f"{where}.name", meter.name) for where, _, meter in meters])
         for where, bus, meter in meters:
@@ -120,6 +124,12 @@ class _Check:
             name, armed = self.fault(f"fault[{number}]", row, types, f"{file.plant.seed}/{number}")
             faults[name] = (*faults.get(name, ()), armed)
         return Scenario(str(self.path), file.plant.spec(), tuple(file.bus), profiles, faults)
+
+    def no_settings(self, rows: Sequence[tuple[str, BusTable, _MeterTable]]) -> None:
+        for where, _, meter in rows:
+            if isinstance(meter, EndTable) and meter.differs:
+                problem = f"{meter.name} has line settings of its own, and this line has no bits to misread"
+                raise self.refuse(where, problem, "set rfc2217 = true or garbles = true on the bus, or remove them")
 
     def unique(self, names: list[tuple[str, str]]) -> None:
         seen: dict[str, str] = {}
@@ -146,6 +156,8 @@ class _Check:
             choices = [Choice(table.kind, fault)]
         if table.meter not in types:
             raise self.refuse(f"{where}.meter", f"no such meter: {table.meter!r}", _nearest(table.meter, list(types)))
+        if table.above and not types[table.meter].startswith("modbus"):
+            raise self.refuse(f"{where}.above", "only Modbus reads ask for registers", "remove it")
         for choice in choices:
             bus_type = types[table.meter]
             if refusal := choice.fault.impossible.get(bus_type) or misfit(choice.kind, bus_type):
@@ -173,6 +185,11 @@ class _Check:
         except ValidationError as error:
             key, problem, fix = _explained(error)
             raise self.refuse(f"{where}.{key}", problem, fix) from None
+
+
+def _is_of_bits(bus: BusTable) -> bool:
+    """Whether each end of the line has settings of its own; two devices may then have one address."""
+    return isinstance(bus, RtuTable | Dlt645Table) and bus.uarts() is not None
 
 
 ONE_OF = "one-of"

@@ -1,8 +1,9 @@
-"""Devices of one bus by unit address; records their answers in the answer log."""
+"""Devices of one bus; records their answers in the answer log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answers import Delivery, Unit
@@ -10,12 +11,19 @@ from firmware_sim.meters.device import Device, Frame, Outcome
 from firmware_sim.wire.answer_log import AnswerLog
 
 
+class Member(NamedTuple):
+    """A device, and the address at which it answers."""
+
+    unit: Unit
+    device: Device
+
+
 class Units:
-    """The devices of one bus by unit address.
+    """The devices of one bus. Two may have one address, and one may have two.
 
     Args:
         bus: its name.
-        devices: by unit address.
+        members: address and device of each, in the order of the scenario.
         clock: the plant's.
         log: where answers are written.
         seed: of what happens on the bus.
@@ -25,7 +33,7 @@ class Units:
     def __init__(
         self,
         bus: str,
-        devices: Mapping[Unit, Device],
+        members: Iterable[tuple[Unit, Device]],
         clock: SimClock,
         log: AnswerLog,
         *,
@@ -33,32 +41,30 @@ class Units:
         means: Callable[[str, str], bool] | None = None,
     ) -> None:
         self.bus, self.seed, self._means = bus, seed, means
-        self._devices, self._clock, self._log = devices, clock, log
+        self.members, self._clock, self._log = tuple(Member(*each) for each in members), clock, log
 
-    def __contains__(self, unit: Unit) -> bool:
-        return unit in self._devices
+    def meant(self, asked: Unit) -> list[Member]:
+        """The devices that a request to this address is for."""
+        return [member for member in self.members if self.is_for(asked, member)]
 
-    def meant(self, asked: Unit) -> list[Unit]:
-        """The devices that a request to this address is for, each by its own address."""
-        if self._means is None:
-            return [asked] if asked in self._devices else []
-        return [unit for unit in self._devices if self._means(str(asked), str(unit))]
+    def is_for(self, asked: Unit, member: Member) -> bool:
+        """Whether a request to this address is for the device."""
+        return asked == member.unit if self._means is None else self._means(str(asked), str(member.unit))
 
-    def ask(self, unit: Unit, pdu: bytes, frame: Frame) -> Outcome:
-        """What a unit of this bus sends for a request.
+    def ask(self, member: Member, pdu: bytes, frame: Frame) -> Outcome:
+        """What a device of this bus sends for a request.
 
         Args:
-            unit: its address; one of this bus.
+            member: one of this bus.
             pdu: the request without address and checksum.
             frame: makes a frame of a unit and a PDU.
         """
-        return self._devices[unit].ask(unit, pdu, self._clock.now_ms(), frame)
+        return member.device.ask(member.unit, pdu, self._clock.now_ms(), frame)
 
-    def latency_ms(self, unit: Unit) -> float:
-        """How long the unit takes before it answers."""
-        return self._devices[unit].meter.spec.latency_ms
+    def latency_ms(self, member: Member) -> float:
+        """How long a device takes before it answers."""
+        return member.device.meter.spec.latency_ms
 
-    def record(self, outcome: Outcome, delivery: Delivery) -> None:
+    def record(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         """Write down an answer; call it right before the bytes go out."""
-        meter = self._devices[outcome.asked.unit].meter.spec.name
-        self._log.write(self._clock.unix_ms(), meter, self.bus, outcome, delivery)
+        self._log.write(self._clock.unix_ms(), member.device.meter.spec.name, self.bus, outcome, delivery)

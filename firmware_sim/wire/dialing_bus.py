@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
-from firmware_sim.wire.rtu_wire import RTU, Frames, Line, RtuWire
+from firmware_sim.wire.rtu_wire import RtuWire
 
 
 @dataclass(frozen=True, slots=True)

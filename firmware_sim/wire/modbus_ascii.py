@@ -6,7 +6,7 @@ Modbus over serial line v1.02, 2.5.2.
 from __future__ import annotations
 
 from firmware_sim.meters.answers import Unit
-from firmware_sim.wire.rtu_wire import Frames
+from firmware_sim.wire.line import Frames
 
 _DIGITS = frozenset(b"0123456789ABCDEF")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import termios
 import tty
@@ -18,10 +19,17 @@ from pathlib import Path
 
 from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
-from firmware_sim.wire.rtu_wire import RTU, Frames, Line, RtuWire
+from firmware_sim.wire.pair.uart import Uart
+from firmware_sim.wire.rtu_wire import RtuWire
 from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.terminal_link import publish, refuse_taken
+
+SPEEDS: dict[int, int] = {
+    getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch("B[1-9][0-9]*", name)
+}
+"""Speeds in baud by their number in termios."""
 
 
 class RtuBus(RtuWire):
@@ -34,6 +42,7 @@ class RtuBus(RtuWire):
         disturbances: what else happens on the line.
         tap: gets a copy of the line.
         frames: what is spoken on it.
+        settings: what each device's UART is set to, in their order; None: all understand each other.
     """
 
     def __init__(
@@ -44,8 +53,9 @@ class RtuBus(RtuWire):
         disturbances: Sequence[Disturbance] = (),
         frames: Frames = RTU,
         tap: Tap | None = None,
+        settings: Sequence[Uart] | None = None,
     ) -> None:
-        super().__init__(units, line, disturbances, frames, tap)
+        super().__init__(units, line, disturbances, frames, tap, settings)
         self.path = path
         self._master = -1
         self._events = select.epoll()
@@ -101,10 +111,16 @@ class RtuBus(RtuWire):
         with suppress(BlockingIOError, OSError):  # a client that reads nothing loses bytes, as on a wire
             os.write(self._master, data)
 
-    def _has_listener(self) -> bool:
+    def has_listener(self) -> bool:
         poll = select.poll()
         poll.register(self._master, 0)
         return not any(events & select.POLLHUP for _, events in poll.poll(0))
+
+    def master_uart(self) -> Uart:
+        """Speed and stop bits of the terminal; it keeps no parity, and has that of the line."""
+        settings = termios.tcgetattr(self._master)
+        speed = SPEEDS.get(settings[5], self.line.baudrate)
+        return Uart(speed, self.line.parity, 2 if settings[2] & termios.CSTOPB else 1)
 
     def _understood(self) -> bool:
         if not self.line.check_settings:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
-from firmware_sim.wire.rtu_wire import RTU, Frames, Line, RtuWire
+from firmware_sim.wire.rtu_wire import RtuWire
 from firmware_sim.wire.tap import Tap
 
 KEPT = 1024

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Outcome
-from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.bus_devices import Member, Units
 from firmware_sim.wire.tls_roles import Security
 
 ILLEGAL_FUNCTION, GATEWAY_TARGET_FAILED = 0x01, 0x0B  # Modbus application protocol v1.1b3, clause 7
@@ -24,6 +25,7 @@ class TcpBus:
         port: 0 takes a free one; the attribute is the real one once it is open.
         unknown_unit: what a request to another unit gets: ``silent`` or ``exception``.
         unknown_after_ms: how long that exception takes, as of a converter that waits for an answer from its line.
+        most_connections: a further one is closed at once; 0: no limit.
         closes_behind_answer: each connection ends behind its first answer.
         security: it speaks TLS, and refuses clients of other roles.
     """
@@ -36,12 +38,13 @@ class TcpBus:
         *,
         unknown_unit: str = "silent",
         unknown_after_ms: float = 0,
+        most_connections: int = 0,
         closes_behind_answer: bool = False,
         security: Security | None = None,
     ) -> None:
         self.units, self.host, self.port = units, host, port
         self.answers_unknown, self.closes_behind_answer = unknown_unit == "exception", closes_behind_answer
-        self.unknown_after_s = unknown_after_ms / 1000
+        self.unknown_after_ms, self.most_connections = unknown_after_ms, most_connections
         self.security = security
         self.connections: set[_Connection] = set()
 
@@ -81,6 +84,9 @@ class _Connection(asyncio.Protocol):
         if self._bus.security is not None:
             tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
             self._admitted = self._bus.security.admits(tls.getpeercert(binary_form=True))
+        if self._bus.most_connections and len(self._bus.connections) >= self._bus.most_connections:
+            self.hang_up()
+            return
         self._bus.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -109,24 +115,28 @@ class _Connection(asyncio.Protocol):
             self._transport.write(frames.tcp(transaction, unit, frames.exception(pdu[0], ILLEGAL_FUNCTION)))
             self._answered()
             return
-        if unit not in self._units:
+        if not (meant := self._units.meant(unit)):
             if self._bus.answers_unknown:
                 refusal = frames.tcp(transaction, unit, frames.exception(pdu[0], GATEWAY_TARGET_FAILED))
-                self._loop.call_later(self._bus.unknown_after_s, self._write, refusal, True)
+                self._after(self._bus.unknown_after_ms, self._write, refusal, True)
             return
-        outcome = self._units.ask(unit, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
-        latency_ms = self._units.latency_ms(unit)
+        member = meant[0]
+        outcome = self._units.ask(member, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
+        latency_ms = self._units.latency_ms(member)
         for delivery in outcome.deliveries:
-            delay_s = (latency_ms + delivery.after_ms) / 1000
-            if delay_s > 0:
-                self._loop.call_later(delay_s, self._send, outcome, delivery)
-            else:
-                self._send(outcome, delivery)
+            self._after(latency_ms + delivery.after_ms, self._send, member, outcome, delivery)
 
-    def _send(self, outcome: Outcome, delivery: Delivery) -> None:
+    def _after(self, ms: float, call: Callable[..., None], *args: object) -> None:
+        """Now, if it takes no time: answers keep the order of their questions."""
+        if ms > 0:
+            self._loop.call_later(ms / 1000, call, *args)
+        else:
+            call(*args)
+
+    def _send(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         if self._transport.is_closing():
             return
-        self._units.record(outcome, delivery)
+        self._units.record(member, outcome, delivery)
         size = delivery.piece or len(delivery.data)
         for number, at in enumerate(range(0, len(delivery.data), size)):
             piece, last = delivery.data[at : at + size], at + size >= len(delivery.data)
@@ -136,8 +146,9 @@ class _Connection(asyncio.Protocol):
                 self._write(piece, last)
 
     def _write(self, piece: bytes, last: bool) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(piece)
+        if self._transport.is_closing():
+            return
+        self._transport.write(piece)
         if last:
             self._answered()
 

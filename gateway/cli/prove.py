@@ -13,8 +13,9 @@ import click
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
-from gateway.errors import output_to
+from gateway.errors import GatewayError, output_to
 from gateway.messages.languages import in_language
+from gateway.messages.message import Message
 from ledger_client.durable_files import whole_file
 from ledger_client.formats.batch_file import is_batch_file
 from ledger_client.formats.bundle import is_bundle
@@ -22,6 +23,8 @@ from ledger_client.times import rfc3339_ms
 
 if TYPE_CHECKING:
     from gateway.evidence.export import Exported
+    from gateway.storage.database import Database
+    from ledger_client.messages import Said
 
 
 @click.command()
@@ -30,19 +33,49 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
 @FORCE
 def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
-    """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file."""
+    """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file.
+
+    With a meter's name also the proof of the commissioning record in force, if there is one, to FILE-commissioned.mseal
+    beside it.
+    """
     from gateway.evidence import prove as prover
 
     config, store = open_store(config_path)
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     row = prover.find(store, record)
     bundle = prover.prove(store, row)
-    with output_to(output), whole_file(output) as file:
-        file.write(bundle)
-    click.echo(
-        f"wrote {output}: {row.id}, {len(bundle)} bytes\n"
-        f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}"
-    )
+    put_into_service, note = _commissioned(store, record)
+    beside = output.with_name(f"{output.stem}-commissioned{output.suffix}")
+    if put_into_service is not None:
+        demand_replaceable(beside, "proof (.mseal)", is_bundle, force=force)
+    _write(output, bundle)
+    click.echo(f"wrote {output}: {row.id}, {len(bundle)} bytes")
+    if put_into_service is not None:
+        name, proof = put_into_service
+        _write(beside, proof)
+        click.echo(f"wrote {beside}: {name}, the commissioning record in force, {len(proof)} bytes")
+    if note is not None:
+        click.echo(f"note: {in_language(note, 'en')}", err=True)
+    click.echo(f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}")
+
+
+def _commissioned(store: Database, name: str) -> tuple[tuple[str, bytes] | None, Said | None]:
+    """Of a meter's name: id and proof of the commissioning record in force, or why that cannot be proven."""
+    from gateway.commissioning.record.in_force import in_force
+    from gateway.evidence import prove as prover
+
+    found = in_force(store, name) if "/" not in name else None
+    if found is None:
+        return None, None
+    try:
+        return (found.row.id, prover.prove(store, found.row)), None
+    except GatewayError as error:
+        return None, Message("proof-commissioned-not", record=found.row.id, why=error.said)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with output_to(path), whole_file(path) as file:
+        file.write(data)
 
 
 @click.command()

@@ -74,8 +74,8 @@ class Bench:
 
 
 @contextmanager
-def running(path: Path, *, clock: SimClock | None = None) -> Iterator[Bench]:
-    """Run a scenario until the block ends."""
+def simulating(path: Path, *, clock: SimClock | None = None) -> Iterator[Simulator]:
+    """Run a scenario until the block ends; its answers are in ``answers.jsonl`` beside it."""
     folder = path.parent
     answers = AnswerLog(folder / "answers.jsonl")
     simulator = Simulator(load_scenario(path), folder=folder, log=answers, clock=clock)
@@ -85,7 +85,7 @@ def running(path: Path, *, clock: SimClock | None = None) -> Iterator[Bench]:
     try:
         asyncio.run_coroutine_threadsafe(simulator.open(), loop).result(PATIENCE_S)
         try:
-            yield Bench(simulator, folder / "answers.jsonl")
+            yield simulator
         finally:
             asyncio.run_coroutine_threadsafe(_closed(simulator), loop).result(PATIENCE_S)
     finally:
@@ -93,6 +93,13 @@ def running(path: Path, *, clock: SimClock | None = None) -> Iterator[Bench]:
         thread.join(PATIENCE_S)
         loop.close()
         answers.close()
+
+
+@contextmanager
+def running(path: Path, *, clock: SimClock | None = None) -> Iterator[Bench]:
+    """Run a scenario of the three meters until the block ends."""
+    with simulating(path, clock=clock) as simulator:
+        yield Bench(simulator, path.parent / "answers.jsonl")
 
 
 async def _closed(simulator: Simulator) -> None:

@@ -18,26 +18,22 @@ from click.testing import CliRunner, Result
 from firmware_sim.cli.app import main
 from firmware_sim.meters.emission_station import FACTORS
 from firmware_sim.plant.quantities import QUANTITIES
+from firmware_sim.scenario.dlt645_schema import Dlt645MasterTable, Dlt645MeterTable, Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.load import ALL_KINDS, KNOWN, load_scenario
+from firmware_sim.scenario.plant_schema import BatteryTable, PlantTable, StackTable
 from firmware_sim.scenario.schema import (
     AsciiTable,
-    BatteryTable,
     ChoiceTable,
-    Dlt645MasterTable,
-    Dlt645MeterTable,
-    Dlt645Table,
     FaultTable,
     FileTable,
     MeterTable,
-    NoiseTable,
-    PlantTable,
     RtuTable,
     RtuTcpTable,
     SecondMasterTable,
-    StackTable,
     TcpTable,
 )
+from firmware_sim.scenario.table import NoiseTable
 from tests.firmware_sim.sim_bench import PATIENCE_S, Serial, scenario
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -242,3 +242,23 @@ def test_of_several_faults_a_request_meets_one_at_most() -> None:
     assert names["late",] == pytest.approx(600, abs=80)
     assert names["lost",] == pytest.approx(400, abs=80)
     assert all(len(outcome.deliveries) == (outcome.faults != ("lost",)) for outcome in met)
+
+
+def test_a_fault_of_long_reads_leaves_short_ones_alone() -> None:
+    forty, eighty, identity = (bytes.fromhex(text) for text in ("0400000028", "0400000050", "2b0e0100"))
+    silent = device(Armed.of("dead", Dead(), When(above=40), "s"))
+    assert only(ask(silent, forty)) == right(forty)
+    assert ask(silent, eighty).deliveries == ()
+    refuses = device(Armed.of("exception", Exceptional(code=2), When(above=79), "s"))
+    assert said(ask(refuses, eighty)) == bytes([0x84, 2])
+    assert only(ask(refuses, forty)) == right(forty)
+    assert only(ask(refuses, identity)) == right(identity)
+
+
+def test_words_in_another_order_than_the_profile_says() -> None:
+    spec = MeterSpec("m", load_profile("eastron-sdm630"), 1, serial="21043387", word_order="little")
+    swapped = Device(Meter(spec, PLANT))
+    for question in (VOLTAGES, SERIAL):
+        words = [right(question)[3 + at : 5 + at] for at in range(0, 2 * question[-1], 2)]
+        turned = b"".join(b + a for a, b in zip(words[::2], words[1::2], strict=True))
+        assert only(ask(swapped, question))[3:-2] == turned

@@ -25,7 +25,7 @@ from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.plant.stack import StackSpec
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
-from firmware_sim.wire.hj212_packets import Damaged, Inbox, Packet, read, split
+from firmware_sim.wire.hj212.packets import Damaged, Inbox, Packet, read, split
 from tests.interop.hj212.peer import Host, Row, build, checked, host, rows
 
 MN = "010000A8900016F000169DC0"

@@ -18,8 +18,8 @@ from firmware_sim.meters.answers import Delivery
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line import Line
 from firmware_sim.wire.pty_server import RtuBus
-from firmware_sim.wire.rtu_wire import Line
 from firmware_sim.wire.terminal_link import refuse_taken
 from tests.firmware_sim.sim_bench import Serial, running, scenario
 
@@ -131,7 +131,7 @@ def test_the_simulator_does_not_hold_the_line_itself(tmp_path: Path) -> None:
 
 def test_bytes_that_nobody_listens_to_are_lost_as_on_a_wire(tmp_path: Path) -> None:
     async def speak() -> bytes:
-        bus = RtuBus(Units("b", {}, SimClock(), AnswerLog()), Line(emulate=False), tmp_path / "port")
+        bus = RtuBus(Units("b", (), SimClock(), AnswerLog()), Line(emulate=False), tmp_path / "port")
         await bus.open()
         try:
             bus.put(b"unheard")
@@ -253,11 +253,11 @@ def test_the_line_takes_the_time_of_its_bytes() -> None:
 def test_answers_arrive_at_their_end_or_in_the_batches_of_an_adapter(tmp_path: Path) -> None:
     frame = bytes(range(40))
     delivery = Delivery(0, frame, {})
-    whole = RtuBus(Units("b", {}, SimClock(), AnswerLog()), Line(9600), tmp_path / "a")
+    whole = RtuBus(Units("b", (), SimClock(), AnswerLog()), Line(9600), tmp_path / "a")
     ((at, piece),) = whole._pieces(delivery, 5.0)
     assert at == pytest.approx(5 + 40 * 10 / 9600)
     assert piece == frame
-    batched = RtuBus(Units("b", {}, SimClock(), AnswerLog()), Line(9600, batch_ms=16), tmp_path / "b")
+    batched = RtuBus(Units("b", (), SimClock(), AnswerLog()), Line(9600, batch_ms=16), tmp_path / "b")
     pieces = batched._pieces(delivery, 0.0)
     assert [(round(at * 1000), len(piece)) for at, piece in pieces] == [(16, 15), (32, 15), (48, 10)]
     assert b"".join(piece for _, piece in pieces) == frame
@@ -277,7 +277,7 @@ def test_a_path_that_is_taken_is_refused(tmp_path: Path) -> None:
             refuse_taken(bench.serial)
         assert bench.serial.is_symlink()
     with pytest.raises(WireError, match="folder that you can write"):
-        asyncio.run(_opened(RtuBus(Units("b", {}, SimClock(), AnswerLog()), Line(), tmp_path / "missing" / "port")))
+        asyncio.run(_opened(RtuBus(Units("b", (), SimClock(), AnswerLog()), Line(), tmp_path / "missing" / "port")))
 
 
 async def _opened(bus: RtuBus) -> None:

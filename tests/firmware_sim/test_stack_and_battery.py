@@ -226,7 +226,7 @@ def test_the_log_of_the_months_plants_has_what_the_plant_held(site: tuple[socket
     steps = {"pressure": 0.1, "temperature": 0.1, "flow": 0.1, "state_of_charge": 0.1}
     plant = Plant(scenario.plant)
     for table in bus.meter:
-        spec = table.spec(scenario.profiles[table.name], bus.codes())
+        spec = table.spec(scenario.profiles[table.name], bus.codes(table))
         state = plant.at(entries[table.name]["at_ms"])
         scene = Scene(state, state.flows[spec.measures], spec.start_wh, spec.start_varh, spec.start_kg)
         wanted = {"state_of_charge": "state_of_charge", **spec.show}

@@ -81,6 +81,26 @@ def test_an_unknown_unit_is_an_exception_where_the_scenario_says_so(tmp_path: Pa
         assert receive(client, 9) == frames.tcp(1, 99, bytes([0x83, 0x0B]))
 
 
+def test_a_converter_tells_late_that_a_unit_is_not_there(tmp_path: Path) -> None:
+    path = scenario(tmp_path, tcp='unknown_unit = "exception"\nunknown_after_ms = 30')
+    with running(path) as bench, connected(bench) as client:
+        client.sendall(frames.tcp(1, 99, READ) + frames.tcp(2, 1, READ))
+        assert receive(client, 13) == frames.tcp(2, 1, MARKER)
+        assert receive(client, 9) == frames.tcp(1, 99, bytes([0x83, 0x0B]))
+
+
+def test_a_device_that_takes_one_connection_closes_the_second(tmp_path: Path) -> None:
+    with running(scenario(tmp_path, tcp="connections = 1")) as bench:
+        with connected(bench) as client:
+            client.sendall(frames.tcp(1, 1, READ))
+            assert receive(client, 13) == frames.tcp(1, 1, MARKER)
+            with connected(bench) as second, suppress(ConnectionResetError):
+                assert second.recv(1) == b""
+            client.sendall(frames.tcp(2, 1, READ))
+            assert receive(client, 13) == frames.tcp(2, 1, MARKER)
+        assert len(bench.log()) == 2
+
+
 @pytest.mark.parametrize(
     ("pdu", "code"),
     [("03 9C40 007E", 3), ("03 9C3F 0002", 2), ("06 9C40 0001", 1), ("03 9C40", 3), ("04 9C40 0002", 1)],

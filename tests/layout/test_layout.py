@@ -106,7 +106,15 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "anchoring",
             "dashboard.auth",
         },
-        "commissioning.record": {"config", "fieldbus.wire", "fieldbus", "acquisition", "commissioning"},
+        "commissioning.record": {
+            "config",
+            "fieldbus.wire",
+            "fieldbus",
+            "storage",
+            "storage.registers",
+            "acquisition",
+            "commissioning",
+        },
         "commissioning.wizard": {
             "devices",
             "config",
@@ -206,7 +214,13 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "cli.terminal": {"config", "storage", "fieldbus.wire", "fieldbus", "fieldbus.listening", "commissioning"},
         "cli.profiles": {"devices", "config", "acquisition", "commissioning", "cli.demo", "cli.terminal"},
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
-        "cli.commissioning": {"config", "commissioning.record", "commissioning.wizard", "cli.terminal"},
+        "cli.commissioning": {
+            "config",
+            "storage",
+            "commissioning.record",
+            "commissioning.wizard",
+            "cli.terminal",
+        },
         "cli": {
             "devices",
             "config",
@@ -222,6 +236,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "status",
             "dashboard.auth",
             "commissioning",
+            "commissioning.record",
             "doctor",
             "agent",
             "cli.demo",
@@ -383,10 +398,13 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "plant": set(),
         "meters.knowledge": set(),
         "meters": {"plant", "meters.knowledge"},
-        "wire": {"meters"},
+        "wire.pair": set(),
+        "wire": {"meters", "wire.pair"},
+        "wire.rfc2217": {"wire.pair", "wire"},
+        "wire.hj212": {"meters", "wire"},
         "p1": {"plant", "wire"},
-        "scenario": {"plant", "meters", "wire", "p1"},
-        "cli": {"plant", "meters", "wire", "p1", "scenario"},
+        "scenario": {"plant", "meters", "wire.pair", "wire", "wire.hj212", "p1"},
+        "cli": {"plant", "meters", "wire", "wire.rfc2217", "wire.hj212", "p1", "scenario"},
     },
 }
 """Package → room → the rooms of the package that it may import, besides the ground. A room is a folder."""
@@ -591,9 +609,7 @@ def _raised(name: str, bases: Mapping[str, list[str]]) -> bool:
 
 
 def _is_a_table(name: str, bases: Mapping[str, list[str]]) -> bool:
-    return not _line(name, bases).isdisjoint(
-        {"gateway.config.field_types.Model", "firmware_sim.scenario.schema._Table"}
-    )
+    return not _line(name, bases).isdisjoint({"gateway.config.field_types.Model", "firmware_sim.scenario.table.Table"})
 
 
 def _line(name: str, bases: Mapping[str, list[str]]) -> set[str]:

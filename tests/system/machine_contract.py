@@ -41,8 +41,9 @@ LIST = Path(__file__).with_suffix(".json")
 PACKAGES = ("gateway", "firmware_sim", "ledger_client")
 MUST = "(must be given)"
 PART = "json keys"
-MAPS = {"asked", "facts", "kinds", "missed", "states"}
-"""Objects whose keys are data: names of ledgers, facts of a machine, kinds of records, reasons, states."""
+MAPS = {"asked", "facts", "kinds", "missed", "ratios", "settings", "states"}
+"""Objects whose keys are data: names of ledgers, facts of a machine, kinds of records, reasons, ratios, settings,
+states."""
 Keys = dict[str, list[str]]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.demo import finish
 from gateway.clock import Clock
 from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.record import content
@@ -109,6 +110,15 @@ def test_the_running_gateway_signs_it_and_shows_what_is_on_the_wire(site: Config
     finally:
         assert gateway.stop() == 0
     assert len([event for _, event in commissioned(site) if content.is_record(event)]) == 1
+    finish.finish(site, within_s=30)
+    proof, beside = site.path.with_name("p.mseal"), site.path.with_name("p-commissioned.mseal")
+    proven = command("gateway.cli", "prove", site.path, METER, "-o", proof)
+    assert proven.returncode == 0, proven.stderr
+    assert f"wrote {beside}: {first}" in proven.stdout
+    verified = command("ledger_client.cli", "verify", beside, "--trust", site.trust, "--kind", "event")
+    assert verified.returncode == 0, verified.stdout
+    assert f"device        {SERIAL}" in verified.stdout
+    assert f"request     {asked.frame.hex()}" in verified.stdout
 
 
 def test_without_a_gateway_it_waits_and_is_signed_once_before_the_first_reading(site: Config, tmp_path: Path) -> None:

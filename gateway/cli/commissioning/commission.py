@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.commissioning.dialogue import TerminalDialogue
+from gateway.cli.commissioning.record_view import demand_alone, record_options, view
 from gateway.cli.terminal.common import CONFIG, out, user
 from gateway.clock import Clock
 from gateway.commissioning.wizard.draft import Draft, read_leniently, text_at
@@ -29,13 +30,30 @@ from gateway.process import control_socket, instance_lock
     "--answers", type=click.Path(path_type=Path), metavar="FILE", help="Take the answers from FILE; ask nothing."
 )
 @click.option("--anew", is_flag=True, help="Forget what was answered before it was stopped.")
-def commission(config_path: Path, meter: str | None, answers: Path | None, anew: bool) -> None:
+@record_options
+def commission(
+    config_path: Path,
+    meter: str | None,
+    answers: Path | None,
+    anew: bool,
+    show: bool,
+    page: Path | None,
+    language: str,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Put METER into service: compare it with its display, record ratios, direction, seals and photos, and sign it.
 
     Without METER: the meters of CONFIG one after the other, and those that a scan finds. Ctrl-C stops it; the answers
     are kept, and CONFIG is not touched before the end of a meter. A running gateway signs the record, else it waits in
     the data folder for the next start.
+
+    With --show, --page or --json nothing is asked: they show the record of METER.
     """
+    if show or page is not None or as_json:
+        named = demand_alone(meter, answers is not None or anew)
+        view(config_path, named, page=page, language=language, force=force, as_json=as_json)
+        return
     from gateway.commissioning.wizard import answers_file
 
     config = read_leniently(config_path, text_at(config_path))

@@ -37,9 +37,9 @@ def configuration_differences(record: CommissioningRecord, meter: Meter, configu
         now, recorded = configured.ratios.get(key, ""), record.ratios.get(key, "")
         if now != recorded:
             yield Message("as-recorded-ratio", key=key, now=now or "1", recorded=recorded or "1")
-    if bool(getattr(meter, "reversed", False)) != record.reversed:
+    if meter.reversed != record.reversed:
         yield Message("as-recorded-not-reversed") if record.reversed else Message("as-recorded-reversed")
-    order, recorded = getattr(meter, "word_order", None) or "", str(record.settings.get("word_order", ""))
+    order, recorded = meter.word_order or "", str(record.settings.get("word_order", ""))
     if order != recorded:
         yield Message("as-recorded-word-order", now=order or "-", recorded=recorded or "-")
 

@@ -41,7 +41,7 @@ def record_of(
         by=by,
         at_ms=at_ms,
         ratios=configured.ratios,
-        reversed=bool(getattr(config.meters[meter], "reversed", False)),
+        reversed=config.meters[meter].reversed,
         comparisons=tuple(comparisons),
         plate_serial=plate_serial,
         seals=tuple(seals),
@@ -66,7 +66,7 @@ def _settings(line: LineSpec, config: Config, meter: str) -> Mapping[str, Settin
         "listen": line.where if line.listen is not None else None,
         "address": spec.address,
         "every": config.periods[meter],
-        "word_order": getattr(spec, "word_order", None),
+        "word_order": spec.word_order,
     }
     if line.port is not None:
         serial: dict[str, Setting | None] = {

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from firmware_sim.cli.app import main as simulator
 from gateway.cli.app import main
+from gateway.commissioning.record.configured import record_of
+from gateway.commissioning.record.submit import submit
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.storage.database import Database
@@ -27,7 +29,7 @@ from tests.ledger_client.recompute.test_recompute import hour
 from tests.support.exported import exported_site, write_trust
 from tests.support.mcert import ISSUER, Certified, cert_of
 from tests.support.processes import embedded_ledger
-from tests.support.samples import Hands, settle, site
+from tests.support.samples import START_S, Hands, settle, site
 
 LETTER = b"Dear Sir or Madam\n"
 
@@ -41,6 +43,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     hands.poll(18)
     settle(hands.store, [0], LEDGER)
     hands.end()
+    submit(made, record_of(made, "export-main", identity=None, by="somebody", at_ms=START_S * 1000))
     open_dir(made.path.parent / "ledger", "demo-ledger").close()
     served = made.path.parent / "served"
     with embedded_ledger(served, "demo-ledger") as running:
@@ -96,6 +99,7 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         run(main, ["export", loaded.path, "--batch", 0, "-o", batch])
     return {
         "prove": (main, ["prove", loaded.path, "export-main"]),
+        "commission": (main, ["commission", loaded.path, "export-main"]),
         "export": (main, ["export", loaded.path, "--batch", 0]),
         "backup": (main, ["backup", loaded.path]),
         "readings csv": (main, ["readings", loaded.path, "--format", "csv"]),
@@ -113,8 +117,9 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
 
 
 CASES = (
-    "enrol-request", "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove",
-    "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec", "ledger certificate prove",
+    "enrol-request", "prove", "commission", "export", "backup", "readings csv", "readings jsonl", "readings parquet",
+    "ledger prove", "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec",
+    "ledger certificate prove",
 )  # fmt: skip
 
 

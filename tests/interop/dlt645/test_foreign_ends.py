@@ -20,9 +20,9 @@ from firmware_sim.meters.register_map import MeterSpec as SimulatedSpec
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line import Line, dlt645
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
-from firmware_sim.wire.rtu_wire import Line, dlt645
 from gateway.devices.decode_bcd import DataBlock
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
@@ -134,7 +134,7 @@ def test_their_master_reads_our_simulator(tmp_path: Path, on: str) -> None:
         clock = SimClock(lambda: 0.0)  # the plant stands still
         device = Device(Dlt645Meter(simulated, Plant(PlantSpec(seed=4)), clock.unix_at))
         log = tmp_path / "answers.jsonl"
-        units = Units("line", {ADDRESS: device}, clock, AnswerLog(log), means=means)
+        units = Units("line", [(ADDRESS, device)], clock, AnswerLog(log), means=means)
         line = Line(baudrate=9600, emulate=False)
         bus: RtuBus | RtuTcpBus
         if on == "tcp":

@@ -11,8 +11,8 @@ from firmware_sim.clock import SimClock
 from firmware_sim.meters.device import Device
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
+from firmware_sim.wire.line import Line
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
-from firmware_sim.wire.rtu_wire import Line
 from firmware_sim.wire.tcp_server import TcpBus
 from gateway.commissioning.scan.found import ScanResult, Step
 from gateway.commissioning.scan.tcp_scan import TcpOptions, scan_tcp
@@ -28,7 +28,7 @@ def simulated(name: str, seed: int = 1) -> Device:
 
 def units_of(devices: Mapping[int, Device]) -> Units:
     """The devices of one bus, at a moment that stands still."""
-    return Units("bus", dict(devices.items()), SimClock(lambda: 0.0), AnswerLog())
+    return Units("bus", devices.items(), SimClock(lambda: 0.0), AnswerLog())
 
 
 @contextlib.asynccontextmanager

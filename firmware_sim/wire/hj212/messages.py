@@ -21,7 +21,7 @@ from firmware_sim.meters.emission_station import Station, items
 from firmware_sim.meters.logger_faults import CLOCK, LABEL, PASSWORD, STATION, Faster, place
 from firmware_sim.meters.packing import Cell, Value
 from firmware_sim.meters.register_image import Reply
-from firmware_sim.wire.hj212_packets import HAS_PARTS, MOST_SEGMENT_BYTES, VERSION_2017, WANTS_ANSWER, Packet, split
+from firmware_sim.wire.hj212.packets import HAS_PARTS, MOST_SEGMENT_BYTES, VERSION_2017, WANTS_ANSWER, Packet, split
 
 REALTIME, MINUTE, HOUR, DAY = "2011", "2051", "2061", "2031"
 Struck = Sequence[tuple[Choice, Random]]

@@ -18,8 +18,8 @@ from firmware_sim.meters.device import Armed
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import Offline, acts_on_message, acts_on_packet
 from firmware_sim.wire.answer_log import AnswerLog
-from firmware_sim.wire.hj212_messages import Manners, Message, Messages, Struck, on, strike, to_local, written
-from firmware_sim.wire.hj212_packets import VERSION_2017, WANTS_ANSWER, Inbox, Packet
+from firmware_sim.wire.hj212.messages import Manners, Message, Messages, Struck, on, strike, to_local, written
+from firmware_sim.wire.hj212.packets import VERSION_2017, WANTS_ANSWER, Inbox, Packet
 
 HEARTBEAT, CLOCK_NOTICE, NOTICE_TAKEN, DATA_TAKEN = "9015", "1013", "9013", "9014"
 SYSTEM_ST = "91"

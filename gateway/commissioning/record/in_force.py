@@ -1,0 +1,47 @@
+"""Commissioning records in the database: the newest of a meter, and where it stands. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.commissioning.record import content
+from gateway.commissioning.record.content import COMMISSIONED, CommissioningRecord
+from gateway.errors import GatewayError
+from gateway.records import StoredRecord
+from gateway.storage.database import Database
+from gateway.storage.registers.accounted import events_saying
+from ledger_client.formats.record import Event, parse_record
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A signed record. ``row``: as it is stored; ``event``: what it bears; ``batch``: that it is sealed in, None: in
+    none yet, or in one that this database does not hold; ``ledgers``: those that have settled it."""
+
+    row: StoredRecord
+    event: Event
+    record: CommissioningRecord
+    batch: int | None
+    ledgers: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """How far it has come: recorded, sealed, anchored."""
+        return "anchored" if self.ledgers else "recorded" if self.batch is None else "sealed"
+
+
+def in_force(store: Database, meter: str) -> InForce | None:
+    """The newest commissioning record of a meter; None: it has none that this version can read. Raises StoreError."""
+    for place, row in events_saying(store, meter, COMMISSIONED):
+        event = parse_record(row.data).body
+        if not isinstance(event, Event) or not content.is_record(event):
+            continue
+        try:
+            record = content.of(meter, event)
+        except GatewayError:
+            continue
+        batch = None if store.elsewhere.statement_of(place) is not None else store.batches.holding(place)
+        anchors = store.anchors.of(batch.batch) if batch is not None else ()
+        ledgers = tuple(anchor.ledger for anchor in anchors if anchor.state == "settled")
+        return InForce(row, event, record, batch.batch if batch is not None else None, ledgers)
+    return None
