@@ -58,8 +58,8 @@ def parity(heard: Sequence[Heard]) -> Iterator[Message]:
 
 
 def framing(heard: Sequence[Heard]) -> Iterator[Message]:
-    """Bytes come, none of them whole, and no setting has brought a frame."""
-    if any(one.frames for one in heard):
+    """Bytes come, none of them whole, no setting has brought a frame, and they are not answers that met each other."""
+    if any(one.frames or one.twice or one.crowd for one in heard):
         return
     for one in heard:
         errors = one.errors

@@ -233,7 +233,7 @@ class LineAsker:
         out = self._ask_unit(unit)
         while (came := await self._first_byte(out + wait_s)) is not None:
             await self.port.hear_out(self._loop.time() + BEHIND_S)
-            answers, damaged = 0, False
+            answers, damaged, echoes = 0, False, self.heard.echoes
             for piece in pieces(self._stripped()):
                 self._note(piece)
                 damaged = damaged or piece.is_damage
@@ -241,7 +241,8 @@ class LineAsker:
             if answers > 1:
                 self.heard.twice.add(unit)
             if answers:
-                self.heard.units[unit] = max(0.0, came - out)
+                seen = self.heard.echoes == echoes  # else that first byte was the question's
+                self.heard.units[unit] = max(0.0, came - out) if seen else None
                 return "answer"
             if damaged:
                 return "damaged"

@@ -44,6 +44,8 @@ SET_S = 0.15
 """What setting a port takes at most."""
 IDENTIFY_S = 8.0
 """What asking one device who it is may take, for the time that is left."""
+READS: Final = 30
+"""About so many reads tell who a device is."""
 LEAST_S: Final = 0.2
 """Time-out of a device that answers at once; of others more."""
 TRAFFIC: Final = 3
@@ -204,7 +206,8 @@ class _SerialScan:
         latency_s = await asker.latency(unit) if isinstance(unit, int) else asker.heard.meters[unit]
         timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
         ask = partial(asker.ask, timeout_s=timeout_s)
-        found = await identify(ask, unit, "modbus" if isinstance(unit, int) else "dlt645", most_s=IDENTIFY_S)
+        most_s = IDENTIFY_S + READS * (latency_s or 0.0)
+        found = await identify(ask, unit, "modbus" if isinstance(unit, int) else "dlt645", most_s=most_s)
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:
