@@ -13,6 +13,7 @@ MENU = {
     "Guides": [
         "install",
         "connecting",
+        "scan",
         "commissioning",
         "operator",
         "verifier",

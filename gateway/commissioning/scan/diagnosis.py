@@ -16,7 +16,7 @@ FEW: Final = 3
 MOST: Final = 0.9
 """Share of the bytes that "every byte" means; the ends of a burst may differ."""
 MANY: Final = 0.3
-_OTHER: Final = {"E": "scan-try-odd", "O": "scan-try-even", "N": "scan-try-even"}
+_EVEN, _ODD = Message("scan-try-even"), Message("scan-try-odd")
 
 
 def of_line(heard: Sequence[Heard], *, shared: bool = False, complete: bool = True) -> tuple[Message, ...]:
@@ -42,9 +42,10 @@ def other_master(heard: Sequence[Heard]) -> Message:
 
 
 def echo(heard: Sequence[Heard]) -> Iterator[Message]:
-    """A two-wire adapter gives back what it sends."""
-    if any(one.echoes > 1 for one in heard):
-        yield Message("scan-echo")
+    """A two-wire adapter gives back what it sends; or nothing else came."""
+    if sum(one.echoes for one in heard) > 1:
+        alone = not any(one.frames or one.damaged for one in heard)
+        yield Message("scan-only-echo") if alone else Message("scan-echo")
 
 
 def parity(heard: Sequence[Heard]) -> Iterator[Message]:
@@ -53,8 +54,8 @@ def parity(heard: Sequence[Heard]) -> Iterator[Message]:
     for one in heard:
         errors = one.errors
         if errors is not None and one.count >= FEW and errors.parity >= MOST * one.count:
-            said = Message(_OTHER[one.settings.parity])
-            yield Message("scan-parity-errors", settings=str(one.settings), way=said)
+            way = _ODD if one.settings.parity == "E" else _EVEN
+            yield Message("scan-parity-errors", settings=str(one.settings), way=way)
 
 
 def framing(heard: Sequence[Heard]) -> Iterator[Message]:
@@ -97,8 +98,6 @@ def nothing(heard: Sequence[Heard]) -> Iterator[Message]:
     asked = sum(one.asked for one in heard)
     if asked and not any(one.count for one in heard):
         yield Message("scan-nothing", n=asked)
-    elif asked and any(one.echoes for one in heard) and not any(one.frames or one.damaged for one in heard):
-        yield Message("scan-only-echo")
 
 
 _LOOKS: Final[Sequence[Callable[[Sequence[Heard]], Iterator[Message]]]] = (
