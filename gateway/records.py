@@ -32,6 +32,9 @@ ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """A ledger holds batches that this database does not; or another batch under a number that was sealed here."""
 DATA_CHANGED = "data-changed"
 """Of a meter: a message with the ``label`` and ``part`` of one that is recorded holds something else; both are."""
+RATIO_DIFFERS = "ratio-differs"
+"""Of a meter: ``ratios`` set in it that are not those of the configuration, by name of the scale point the value
+``configured`` and the one ``read``; none in it: they agree again."""
 SCHEDULE = "schedule"
 """New grids that belong to no other event, or found no room in it."""
 

@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
-# need_sparkplug_host, need_dlt645, need_dsmr, need_other_python, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
+# need_sparkplug_host, need_dlt645, need_dsmr, need_sunspec, need_other_python, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -112,6 +112,12 @@ need_dlt645() {
 need_dsmr() {
     need_apart "$PWD/.venv-dsmr" tests/interop/p1/requirements.txt "the P1 library that the tests compare with"
     export METERSEAL_DSMR_PYTHON=$PWD/.venv-dsmr/bin/python
+}
+
+# A SunSpec client of somebody else's.
+need_sunspec() {
+    need_apart "$PWD/.venv-sunspec" tests/interop/sunspec/requirements.txt "the SunSpec library that the tests compare with"
+    export METERSEAL_SUNSPEC_PYTHON=$PWD/.venv-sunspec/bin/python
 }
 
 # The tests compare what two Pythons make: 3.13 beside $venv's, or 3.11 where $venv's is 3.13. Where there is none, the

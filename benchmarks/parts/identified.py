@@ -7,21 +7,24 @@ scan would say of the device on a line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Literal
 
 from firmware_sim.meters import dlt645_pdu
 from firmware_sim.meters.device import Device
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.register_image import Meter
-from firmware_sim.meters.register_map import Layout, MeterSpec
+from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.plant.model import Flow, Phases, Plant, PlantSpec, State
+from gateway.commissioning.identity.unit_reads import Ask
 from gateway.commissioning.scan.found import FoundUnit, Protocol
 from gateway.commissioning.scan.identify import identify
 from gateway.devices.points import Profile
 from gateway.fieldbus.dlt645.framing import refused as dlt645_refused
-from gateway.fieldbus.modbus.exceptions import refused
+from gateway.fieldbus.modbus.exceptions import ILLEGAL_ADDRESS, refused
 from gateway.fieldbus.modbus.frames import BITS, REGISTERS, Request
 from gateway.fieldbus.wire.keys import Question
 from gateway.fieldbus.wire.link import Answer, Outcome, Refusal, Silence
@@ -30,19 +33,19 @@ UNIT, METER_NUMBER, SERIAL = 1, "071801024091", "12345678"
 SECONDS_A_CHARACTER, SECONDS_A_READ = 11 / 2400, 0.05
 """At 2400 8E1: of each character, and of the silences and the device's own time in each read."""
 AT_MS = 5_000
-SHOWN = {"voltage_ln": "voltage_ln_l1", "current": "current_l1"}
-"""Points that the plant has under another name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """How a device is used. ``phases``: of its inputs that have a voltage; ``load``: its power, as a part of the
-    plant's; ``place``: where in the plant it sits."""
+    plant's; ``place``: where in the plant it sits. ``gaps``: what it says of registers that it does not have: an
+    exception, zeros, or numbers of which its map says nothing."""
 
     name: str
     phases: tuple[int, ...] = (0, 1, 2)
     load: float = 1.0
     place: str = "load"
+    gaps: Literal["exception", "zeros", "numbers"] = "exception"
 
 
 SITUATIONS = (
@@ -54,6 +57,10 @@ SITUATIONS = (
     Situation("one phase, no load", phases=(0,), load=0.0),
     Situation("behind 200/5, primary values", load=40.0),
     Situation("hardly any load", load=0.001),
+    Situation("zeros between", gaps="zeros"),
+    Situation("zeros between, no load", load=0.0, gaps="zeros"),
+    Situation("numbers between", gaps="numbers"),
+    Situation("numbers between, one phase", phases=(0,), gaps="numbers"),
 )
 
 
@@ -92,14 +99,7 @@ def device(profile: Profile, situation: Situation, seed: int) -> Device:
     )
     if profile.protocol == "dlt645":
         return Device(Dlt645Meter(spec, plant, lambda t_ms: t_ms, single_phase="single" in profile.name))
-    return Device(Meter(replace(spec, show=_shown(profile, Layout(spec).unfilled)), plant))
-
-
-def _shown(profile: Profile, unfilled: Sequence[str]) -> dict[str, str | float]:
-    """Values of points that nothing in the plant fills: within the range of the fingerprint, else 1."""
-    ranges = profile.fingerprint.ranges if profile.fingerprint else {}
-    numbers = [name for name in unfilled if profile.point(name).type != "string"]
-    return {name: SHOWN.get(name) or (float(sum(ranges[name]) / 2) if name in ranges else 1) for name in numbers}
+    return Device(Meter(spec, plant))
 
 
 @dataclass
@@ -111,8 +111,8 @@ class Asked:
     """What that takes at 2400 8E1."""
 
 
-def asking(one: Device, asked: Asked) -> Callable[[Question], object]:
-    """One read at a time of a device."""
+def asking(one: Device, asked: Asked, gaps: str = "exception") -> Ask:
+    """One read at a time of a device. ``gaps``: see ``Situation``."""
 
     async def ask(question: Question) -> Outcome:
         if not isinstance(question, Request):
@@ -122,11 +122,31 @@ def asking(one: Device, asked: Asked) -> Callable[[Question], object]:
         pdu = _answer(one, question.unit, question.pdu)
         if pdu is None:
             return Silence("timeout", "", question)
+        if pdu == bytes([question.function | 0x80, ILLEGAL_ADDRESS]) and question.function in REGISTERS:
+            pdu = _filled(one, question, gaps) or pdu
         if pdu[0] & 0x80:
             return Refusal(question, refused(pdu[1], question.function))
         return Answer(question, pdu[2 if question.function in (*BITS, *REGISTERS) else 1 :], 0.0)
 
     return ask
+
+
+def _filled(one: Device, question: Request, gaps: str) -> bytes | None:
+    """The answer of a device that has something to say of every register."""
+    if gaps == "exception":
+        return None
+    words = b""
+    for place in range(question.address, question.address + question.count):
+        pdu = _answer(one, question.unit, Request(UNIT, question.function, place, 1).pdu)
+        own = pdu is not None and not pdu[0] & 0x80
+        words += pdu[2:] if own and pdu else _number(place) if gaps == "numbers" else b"\0\0"
+    return bytes([question.function, len(words)]) + words
+
+
+def _number(place: int) -> bytes:
+    """A word as devices have them in registers of which nothing is known: mostly small, some large, some zero."""
+    rng = random.Random(place)
+    return rng.choice((0, rng.randrange(10), rng.randrange(3000), rng.randrange(0x10000))).to_bytes(2, "big")
 
 
 def _answer(one: Device, unit: int | str, pdu: bytes) -> bytes | None:
@@ -174,5 +194,5 @@ def case(profile: Profile, situation: Situation, seed: int, profiles: Sequence[P
     one, asked = device(profile, situation, seed), Asked()
     protocol: Protocol = "dlt645" if profile.protocol == "dlt645" else "modbus"
     unit = METER_NUMBER if protocol == "dlt645" else UNIT
-    found = asyncio.run(identify(asking(one, asked), unit, protocol, profiles=profiles))  # type: ignore[arg-type]
+    found = asyncio.run(identify(asking(one, asked, situation.gaps), unit, protocol, profiles=profiles))
     return Case(profile, situation.name, found, asked)

@@ -112,8 +112,10 @@ _VOLTS, _AMPERES = Item("", 2, 1, "V"), Item("", 3, 3, "A", signed=True)
 _KW, _KVAR = Item("", 3, 4, "kW", signed=True), Item("", 3, 4, "kvar", signed=True)
 _KVA, _FACTOR = Item("", 3, 4, "kVA"), Item("", 2, 3, "/", signed=True)
 _OWN = {
+    "02800001": Item("current_neutral", 3, 3, "A"),
+    "02800007": Item("temperature", 2, 1, "Cel", signed=True),
     "02800002": Item("frequency", 2, 2, "Hz"),
-    "02800003": Item("active_power_total", 3, 4, "kW", signed=True),
+    "02800003": Item("active_power_total", 3, 4, "kW"),
     "04000101": Item(DATE, 4, 0, None, kind="clock"),
     "04000102": Item(TIME, 3, 0, None, kind="clock"),
     "04000401": Item(ADDRESS, 6, 0, None),
@@ -129,9 +131,9 @@ DATA: dict[str, Items] = {
     **_phases("04", "reactive_power", _KVAR, "reactive_power_total"),
     **_phases("05", "apparent_power", _KVA, "apparent_power_total"),
     **_phases("06", "power_factor", _FACTOR, "power_factor_total"),
-    "01010000": {
-        ("01010000", 1): Item("active_power_total", 3, 4, "kW", kind="demand"),
-        ("01010000", 2): Item(DEMAND_AT, 5, 0, None),
+    **{
+        di: {(di, 1): Item(power, 3, 4, "kW", kind="demand"), (di, 2): Item(DEMAND_AT, 5, 0, None)}
+        for di, power in (("01010000", "active_power_total"), ("01020000", "generated_power"))
     },
     **{di: {(di, 0): item} for di, item in _OWN.items()},
 }

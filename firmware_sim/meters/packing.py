@@ -77,7 +77,9 @@ def pack(cell: Cell, value: Value) -> Packed:
         return Packed(cell.absent, None)
     if cell.type == "string" and isinstance(value, str):
         size = cell.registers * (2 if cell.chars == "two" else 1)
-        return Packed(_text(cell, value.encode("ascii", "replace")[:size].ljust(size, b"\0")), value[:size] or None)
+        return Packed(
+            _text(cell, value.encode("ascii", "replace")[:size].ljust(size, b"\0")), value[:size].rstrip(" ") or None
+        )
     raw = None if value is None or isinstance(value, str) else _raw(cell, value)
     if raw is None:
         words = cell.absent

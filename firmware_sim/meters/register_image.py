@@ -154,7 +154,8 @@ class Meter:
         readable: dict[int, list[Stretch]] = {}
         for fc, cells in self._spaces.items():
             stretches = [(s.cell.address, s.cell.end - 1) for s in cells]
-            stretches += [(s.first, s.last) for s in profile.readable if s.fc == fc]
+            alike = (3, 4) if profile.same_functions and fc in (3, 4) else (fc,)
+            stretches += [(s.first, s.last) for s in profile.readable if s.fc in alike]
             readable[fc] = _joined(stretches, profile.max_gap)
         return readable
 

@@ -22,7 +22,7 @@ from gateway.config.bus import Meter
 from gateway.devices.blocks import Content
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile
 from gateway.fieldbus.specs import BlockAnswer, Poll
-from gateway.records import PollResult, Timestamp
+from gateway.records import RATIO_DIFFERS, PollResult, Timestamp
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Columns, Number, Quality, Reading, Value
 
@@ -71,6 +71,8 @@ class Poller:
         reading = self.reading(poll, now)
         if changes := self._meters[poll.meter].ratio_changes:
             self._happened(poll.meter, Event(RATIO_CHANGED, {"ratios": changes}))
+        if (differences := self._meters[poll.meter].ratio_differences) is not None:
+            self._happened(poll.meter, Event(RATIO_DIFFERS, {"ratios": differences}))
         self._put(PollResult(poll.meter, poll.due_ms, reading, now, token=poll.token))
 
     def reading(self, poll: Poll, now: Timestamp | None = None) -> Reading:
@@ -126,7 +128,7 @@ class _Meter:
         self._witness: Still | None = None
         self._new: set[str] = set()
         self._once = flags  # of the next reading
-        self._ratios = Ratios(profile.points if profile else ())
+        self._ratios = Ratios(profile.points, profile.ratios, meter.factors) if profile else Ratios(())
         self._label_ms = -1
         """The latest time that a message bore which it had itself."""
 
@@ -134,6 +136,11 @@ class _Meter:
     def ratio_changes(self) -> dict[str, dict[str, str]]:
         """Of the last poll: scale points that differ from what was told before."""
         return self._ratios.changes
+
+    @property
+    def ratio_differences(self) -> dict[str, dict[str, str]] | None:
+        """Of the last poll, if there is something new to tell: ratios that are not those of the configuration."""
+        return self._ratios.differences
 
     def doubts(self, answer: BlockAnswer) -> bool:
         block = self._blocks.look(answer, self._ratios.scales)
@@ -256,7 +263,7 @@ class _Meter:
 
     def _raised(self, decoded: _DecodedPoll) -> dict[str, int]:
         """What values are flagged with besides: by the source itself, a status, a broken signal, a ratio that has
-        changed."""
+        changed or is not the one of the configuration."""
         points = [point for block in decoded.blocks for point in block.form.raising]
         raised: dict[str, int] = {}
         if points:
@@ -266,9 +273,14 @@ class _Meter:
             if said := block.form.decoder.flags(block.split):
                 for name, flag in zip(block.form.names, said, strict=True):
                     raised[name] = raised.get(name, 0) | flag
-        if not decoded.faulty and not self._ratios.affected:
+        ratios = self._ratios
+        if not (decoded.faulty or ratios.affected or ratios.doubted):
             return raised
-        for names, flag in ((decoded.faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
+        for names, flag in (
+            (decoded.faulty, Quality.DEVICE_FAULT),
+            (ratios.affected, Quality.CONFIG_CHANGED),
+            (ratios.doubted, Quality.IMPLAUSIBLE),
+        ):
             for name in names:
                 raised[name] = raised.get(name, 0) | int(flag)
         return raised

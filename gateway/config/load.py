@@ -118,7 +118,7 @@ def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str,
     if meter.sleeps is not None and not profile.may_sleep:
         yield "sleeps", Message("config-sleeps-not", profile=profile.name)
     for factor in ("ct", "pt"):
-        if getattr(meter, factor) is not None and factor not in profile.factors:
+        if getattr(meter, factor) is not None and factor not in {*profile.factors, *dict(profile.ratios)}:
             yield factor, Message("config-ratio-unused", profile=profile.name, factor=factor)
     if "word_order" in profile.ask and meter.word_order is None:
         yield "word_order", Message("config-word-order-open", profile=profile.name)

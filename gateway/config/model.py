@@ -96,7 +96,8 @@ TABLES: Mapping[str, type[Model]] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Configured:
-    """What is signed of one meter's configuration, besides its period. ``ratios``: of its transformers, as written.
+    """What is signed of one meter's configuration, besides its period. ``ratios``: of its transformers, as written, as
+    far as its values are multiplied by them; not those that are only compared with the ratios set in the meter.
     ``series``: it sends unasked, and every message is a record. ``reversed``: it is installed the wrong way round; its
     values are recorded as it sends them."""
 
@@ -164,7 +165,11 @@ class Config:
                 role=meter.role,
                 profile=self.profiles[name].name,
                 profile_hash=hashes[id(self.profiles[name])],
-                ratios={key: str(written.get(name, {}).get(key, ratio)) for key, ratio in meter.factors.items()},
+                ratios={
+                    key: str(written.get(name, {}).get(key, ratio))
+                    for key, ratio in meter.factors.items()
+                    if key in self.profiles[name].factors
+                },
                 series=name in series,
                 reversed=meter.reversed,
             )

@@ -247,6 +247,8 @@ class Profile:
     """SunSpec models whose points stand at the same places, those that the points name first."""
     stale_after_ms: int = 60_000
     frozen_after_ms: int = 300_000
+    ratios: tuple[tuple[str, str], ...] = ()
+    """By ``ct`` and ``pt``, the scale points that contain the ratios set in the device."""
     ask: tuple[str, ...] = ()
     """Keys that each meter's configuration must decide, for only the device can tell."""
     word_order_unsaid: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -274,10 +276,11 @@ class Profile:
         raise ProfileError(self.name, name, Message("profile-no-such-point", hint=hint))
 
     def select(self, names: tuple[str, ...] | None = None) -> tuple[Point, ...]:
-        """The points to poll: those named (None: all recorded by default), the scale registers that they need, and the
-        witness of freshness."""
+        """The points to poll: those named (None: all recorded by default), the scale registers that they need, the
+        ratios set in the device, and the witness of freshness."""
         wanted = [self.point(n) for n in names] if names is not None else [p for p in self.points if p.record]
         taken = {p.name for p in wanted} | {n for p in wanted for n in p.scale_points} | {self.freshness}
+        taken |= {name for _, name in self.ratios}
         return tuple(p for p in self.points if p.name in taken)
 
     @property

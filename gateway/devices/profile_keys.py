@@ -176,6 +176,16 @@ def models(value: Any) -> tuple[tuple[int, ...], ...]:
 
 
 _MODEL = integer(1, 65534)
+
+
+def of_factors(value: Any) -> tuple[tuple[str, str], ...]:
+    """Names of points by transformer ratio."""
+    rule = Message("profile-ratios-table")
+    if not isinstance(value, dict) or not set(value) <= set(FACTORS):
+        raise Wrong(rule)
+    return tuple(sorted(table_of(kind_of(str, rule), rule)(value).items()))
+
+
 _text = kind_of(str, Message("profile-text"))
 _flag = kind_of(bool, Message("profile-true-false"))
 _register = integer(0, 65535)
@@ -231,7 +241,7 @@ DEMANDED = {
 """Keys that each point must have, itself or by default."""
 OF_REGISTERS = (
     "default_address", "max_registers", "max_bits", "max_gap", "step", "same_functions", "direct", "leading_bytes",
-    "identity_object", "not_available", "readable", "ask",
+    "identity_object", "not_available", "readable", "ratios", "ask",
 )  # fmt: skip
 """Keys and tables of a profile that only devices with registers have."""
 _NUMBERS_ALONE = ("gauge", "counter", "status", "text")
@@ -270,7 +280,7 @@ PROFILE: dict[str, Check] = {
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
     "interval_ms": integer(1, 86_400_000), "same_layout": models,
     "stale_after_ms": integer(1, 604_800_000), "frozen_after_ms": integer(1, 86_400_000),
-    "ask": list_of(one_of("word_order")),
+    "ratios": of_factors, "ask": list_of(one_of("word_order")),
 }  # fmt: skip
 _grade = one_of(*GRADES)
 PROVENANCE: dict[str, Check] = {
@@ -286,7 +296,7 @@ REFUSAL: dict[str, Check] = {"fc": integer(1, 4), "address": _register, "registe
 FINGERPRINT_SUM: dict[str, Check] = {"total": _text, "parts": list_of(_text)}
 FINGERPRINT_ROWS = ("constants", "refuses", "sums")
 """Keys of [fingerprint] that are lists of tables."""
-SECOND_FORMAT = ("sleeps_below", "latency_ms", "same_layout")
+SECOND_FORMAT = ("sleeps_below", "latency_ms", "ratios", "same_layout")
 """Keys of a profile that ``format = 2`` brings."""
 TABLES = ("serial", "defaults", "not_available", "readable", "points", "provenance", "fingerprint")
 """Tables and lists of a profile, beside its keys."""

@@ -61,6 +61,7 @@ def check(profile: Profile, refuse: Refuse) -> None:
     _witnesses(profile, refuse)
     _sleep(profile, refuse)
     _layouts(profile, refuse)
+    _ratios(profile, refuse)
     _ask(profile, refuse)
     if profile.provenance is not None:
         _provenance(profile, profile.provenance, refuse)
@@ -238,6 +239,14 @@ def _layouts(profile: Profile, refuse: Refuse) -> None:
     for first, *others in profile.same_layout:
         if first not in named or named & {*others}:
             raise refuse("same_layout", Message("profile-model-first", model=first))
+
+
+def _ratios(profile: Profile, refuse: Refuse) -> None:
+    numbers = [point.name for point in profile.points if point.kind == "scale" and point.at.form != "exponent"]
+    for factor, name in profile.ratios:
+        if name not in numbers:
+            said = Message("profile-ratio-point", name=name, hint=nearest(name, numbers))
+            raise refuse(f"ratios.{factor}", said)
 
 
 def _ask(profile: Profile, refuse: Refuse) -> None:

@@ -92,7 +92,7 @@ def _key(name: str) -> str:
 
 
 def _line(key: str, value: Any) -> str:
-    if key in ("symbols", "raises"):
+    if key in ("symbols", "raises", "ratios"):
         return f"{key} = " + _inline({str(code): meaning for code, meaning in value})
     return f"{key} = {_toml(value)}"
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.config.model import Config
-from gateway.doctor import database, disk, feeds, keys, ledgers, machine, meters, permissions, ports
+from gateway.doctor import commissioned, database, disk, feeds, keys, ledgers, machine, meters, permissions, ports
 from gateway.doctor.check import Check, CheckContext, Finding, error_message
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -28,6 +28,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("permissions", permissions.permissions),
     ("lines", ports.ports),
     ("meters", meters.meters),
+    ("commissioning", commissioned.commissioned),
     ("keys", keys.keys),
     ("ledgers", ledgers.ledgers),
     ("feeds", feeds.feeds),

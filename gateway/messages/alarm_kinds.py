@@ -33,6 +33,7 @@ class AlarmCode(StrEnum):
     SITE_SILENT = "site-silent"
     STALE = "stale"
     COUNTER_BACK = "counter-back"
+    RATIO_DIFFERS = "ratio-differs"
     METER_EXCHANGED = "meter-exchanged"
     METER_REFUSES = "meter-refuses"
     STRANGER = "stranger"
@@ -84,6 +85,7 @@ LINE_CODES: Final = frozenset(
         AlarmCode.WRITE_SEEN,
         AlarmCode.STALE,
         AlarmCode.COUNTER_BACK,
+        AlarmCode.RATIO_DIFFERS,
     }
 )
 """Alarms whose ``line`` is a line of the configuration."""
@@ -152,6 +154,10 @@ _ALL = (
     Kind(AlarmCode.COUNTER_BACK, "error",
          "a counter decreased and a second reading confirmed it: no energy difference across this point",
          _BOTH, 0, 10 * MIN, "ends"),
+    Kind(AlarmCode.RATIO_DIFFERS, "error",
+         "a transformer ratio set in the meter is not the one of the configuration; values that it concerns are "
+         "IMPLAUSIBLE",
+         _BOTH, 0, 0, "answer"),
     Kind(AlarmCode.METER_EXCHANGED, "error",
          "a device with another serial number answers; its values are not used",
          _INSTALLER, 0, 0, "answer"),

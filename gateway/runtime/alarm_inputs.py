@@ -14,7 +14,7 @@ from gateway.messages.languages import said_in
 from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
-from gateway.records import ALARM, CLOCK, CONFIGURATION, GATEWAY, News, NotRecorded, SignedRecord
+from gateway.records import ALARM, CLOCK, CONFIGURATION, GATEWAY, RATIO_DIFFERS, News, NotRecorded, SignedRecord
 from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading
@@ -71,7 +71,7 @@ class AlarmInputs(BackgroundTask):
             elif isinstance(item, SignedRecord) and isinstance(item.body, Reading):
                 self._reading(item.row.meter, item.body)
             elif isinstance(item, SignedRecord) and isinstance(item.body, Event):
-                self._event(item.body)
+                self._event(item.row.meter, item.body)
 
     def _reading(self, meter: str, reading: Reading) -> None:
         if meter not in self._lines:  # of before a reload
@@ -94,8 +94,10 @@ class AlarmInputs(BackgroundTask):
             back = Message("counter-decreased", meter=meter, line=line, points=_points(reading, FELL))
             self._board.notice(meter, AlarmCode.COUNTER_BACK, line, back)
 
-    def _event(self, event: Event) -> None:
+    def _event(self, meter: str, event: Event) -> None:
         fields = event.fields
+        if event.name == RATIO_DIFFERS and meter in self._lines:
+            self._ratios(meter, fields["ratios"])
         if event.name == ALARM and fields["code"] in (AlarmCode.BUFFER, AlarmCode.DATABASE_REPAIRED):
             said = said_in(fields, fields["text"])
             self._board.condition(GATEWAY, fields["code"], fields["line"], said, on=fields["raised"])
@@ -107,6 +109,16 @@ class AlarmInputs(BackgroundTask):
             if before_ms == after_ms:
                 said = Message("clock-slowed", before_ms=before_ms)
             self._board.notice(GATEWAY, AlarmCode.CLOCK_STEP, "clock", said)
+
+    def _ratios(self, meter: str, ratios: Mapping[str, Mapping[str, str]]) -> None:
+        line, said = self._lines[meter], Message("ratio-differs-cleared", meter=meter, line=self._lines[meter])
+        if ratios:
+            each = tuple(
+                Message("ratio-and-configured", point=name, read=both["read"], configured=both["configured"])
+                for name, both in ratios.items()
+            )
+            said = Message("ratio-differs", meter=meter, line=line, ratios=each)
+        self._board.condition(meter, AlarmCode.RATIO_DIFFERS, line, said, on=bool(ratios))
 
     def _look_at_clock(self) -> None:
         letter, _ = self._site.clock.letter()

@@ -118,3 +118,10 @@ def test_only_a_device_with_a_server_id_reports_it() -> None:
     profile = load_profile("acrel-adw300")
     assert device(profile).otherwise(bytes([17])) == bytes([0x91, 1])
     assert device(profile, server_id="ADW300-4G").otherwise(bytes([17])) == bytes([17, 10]) + b"ADW300-4G\xff"
+
+
+def test_a_device_that_does_not_tell_functions_apart_has_the_same_ranges_under_both() -> None:
+    text = HEAD + "same_functions = true\nreadable = [{ fc = 4, first = 5, last = 9 }]\n[points]\n"
+    text += "frequency = { fc = 4, address = 5, type = 'uint16', unit = 'Hz' }\n"
+    meter = device(parse_profile(text, "alike", "alike.toml"))
+    assert meter.read(3, 5, 5, 0).registers == meter.read(4, 5, 5, 0).registers == (50, 0, 0, 0, 0)

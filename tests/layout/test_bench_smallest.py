@@ -24,6 +24,7 @@ WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
 TESTS = Path(__file__).parents[1]
 SHOWN_BY = {
     "books": "layout/test_bench_books.py",
+    "catalog": "layout/test_bench_catalog.py",
     "claims": "layout/test_bench_claims.py",
     "crash": "system/test_crash.py",
     "dishonest": "system/test_dishonest.py",

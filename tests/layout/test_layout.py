@@ -141,6 +141,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "acquisition",
             "anchoring",
             "commissioning",
+            "commissioning.record",
         },
         "dashboard.accounts": {"storage", "accounting", "accounting.figures", "accounting.certified"},
         "dashboard.pages": {
@@ -158,9 +159,11 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "accounting.figures",
             "dashboard.auth",
             "dashboard.accounts",
+            "commissioning.record",
             "doctor",
         },
         "dashboard.render": {
+            "commissioning.record",
             "devices",
             "history",
             "accounting.figures",

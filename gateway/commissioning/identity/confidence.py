@@ -9,7 +9,8 @@
 4.  A read that the device should refuse, and answers: half.
 5.  Where a device says itself who it is, all other profiles: 0.4 times.
 6.  A profile all of whose values are also another one's, which has more that are right: 0.6 times.
-7.  Members of one family of which none is told by the device itself have the same confidence: they are a tie.
+7.  Members of one family of which none is told by the device itself, and none is spoken against, have the same
+    confidence: they are a tie.
 8.  Words in the other order than the profile says: 0.3 at most, unless the profile asks for the order.
 
 Below ``LEAST`` a profile is not named at all.
@@ -70,9 +71,19 @@ class Fit:
         return bool(self.called) or bool(constants.held and not constants.other)
 
     @property
+    def told_otherwise(self) -> bool:
+        """The device itself says that it is another one."""
+        return bool(self.constants.other) or (bool(self.called_other) and not self.called)
+
+    @property
     def family(self) -> str | None:
         """The family that its fingerprint names."""
-        return self.profile.fingerprint.family if self.profile.fingerprint else None
+        return family_of(self.profile)
+
+
+def family_of(profile: Profile) -> str | None:
+    """The family that a profile's fingerprint names."""
+    return profile.fingerprint.family if profile.fingerprint else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,7 @@ def alone(fit: Fit) -> float:
             confidence = ONE_WORD_ALONE
         if score < 0:
             confidence = AGAINST_FACTS
-    if fit.constants.other or (fit.called_other and not fit.called):
+    if fit.told_otherwise:
         confidence = min(confidence, CONTRADICTED)
     if fit.swapped:
         confidence = min(confidence, OTHER_ORDER)
@@ -135,8 +146,12 @@ def _with_families(ranked: list[Ranked], fits: dict[str, Fit]) -> list[Ranked]:
         members = [n for n, one in enumerate(found) if fits[one.profile.name].family == family]
         if any(fits[found[n].profile.name].own_word for n in members):
             continue
+        against = [n for n in members if any(fact.weight < 0 for fact in fits[found[n].profile.name].facts)]
+        for n in against if len(against) < len(members) else ():
+            found[n] = replace(found[n], confidence=found[n].confidence * NARROWER)
         top = max(found[n].confidence for n in members)
-        tied = [n for n in members if found[n].confidence >= NEAR * top and top > 0]
+        free = [n for n in members if not fits[found[n].profile.name].told_otherwise]
+        tied = [n for n in free if found[n].confidence >= NEAR * top and top > 0]
         for n in tied if len(tied) > 1 else ():
             others = tuple(found[m].profile.name for m in tied if m != n)
             why = (*found[n].why, Message("scan-why-family", profiles=others))

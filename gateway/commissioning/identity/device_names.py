@@ -22,7 +22,7 @@ from gateway.fieldbus.wire.link import Answer, Refusal
 
 BASIC, OBJECTS = 1, (0, 1, 2)
 """Read code of the basic objects: vendor, product, version."""
-SHORTEST = 4
+SHORTEST, LONG = 4, 6
 _MODEL = re.compile(r"[A-Z0-9]+")
 _PART = re.compile(r"[0-9]+[A-Z]+[A-Z0-9]*")
 
@@ -66,10 +66,12 @@ def models_of(profile: Profile) -> tuple[str, ...]:
 
 def names_model(texts: tuple[str, ...], profile: Profile) -> str | None:
     """The text in which a device calls itself a model of this profile: one of its words is the model, or begins with
-    it."""
+    it; a long one may stand within an order number, as PM5560 in METSEPM5560."""
     for text in texts:
-        if any(word.startswith(model) for word in _words(text) for model in models_of(profile)):
-            return text
+        words = _words(text)
+        for model in models_of(profile):
+            if any(word.startswith(model) or (len(model) >= LONG and model in word) for word in words):
+                return text
     return None
 
 

@@ -6,12 +6,12 @@ can be judged of those that are left, the likeliest first, as long as there is t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
-from gateway.commissioning.identity.confidence import Fit
+from gateway.commissioning.identity.confidence import Fit, alone, family_of
 from gateway.commissioning.identity.device_names import names_model
 from gateway.commissioning.identity.plausibility import Fact, facts, measured, sizes_fit
 from gateway.commissioning.identity.profile_reads import (
@@ -33,29 +33,78 @@ from gateway.messages.message import Message
 
 NOWHERE = ((3, 60_211), (4, 60_211))
 """Registers that no profile has: a device that answers there answers everywhere."""
-WEAK, STRONG = 0, 1
+Everywhere = Mapping[int, tuple[int, ...]]
+"""By function, of a device that answers everywhere: what it says of registers that it does not have."""
+WEAK, STRONG, MOST_WEAK = 0, 1, 6
+"""Whether the first point is plausible; and how many others are read as well, where one is."""
+GOOD = 0.7
+"""Confidence that makes the profile of a neighbour enough."""
 RARE = 256
 """Most devices have registers below."""
 
 
-async def fit(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> list[Fit]:
-    """What was read of a unit for each profile that may be its own. ``texts``: what it says of itself."""
-    told = {profile.name: await constants(reads, profile) for profile in profiles}
-    called = {profile.name: names_model(texts, profile) for profile in profiles}
-    sure = [p for p in profiles if called[p.name] or (told[p.name].held and not told[p.name].other)]
-    everywhere = [fc for fc, address in NOWHERE if await reads.words(fc, address, 2) is not None]
-    if sure:
-        families = {p.fingerprint.family for p in sure if p.fingerprint} - {None}
-        left = [*sure, *(p for p in profiles if p.fingerprint and p.fingerprint.family in families and p not in sure)]
-    else:
-        left = await _by_first(reads, profiles, everywhere)
-    fits = []
-    for profile in left:
-        found = await _fit(reads, profile, told[profile.name], called[profile.name], everywhere)
-        if found is not None:
-            other = None if called[profile.name] or not texts or _says_vendor(texts, profile) else texts[0]
-            fits.append(replace(found, called_other=other))
-    return fits
+async def fit(
+    reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...], likely: Collection[str] = ()
+) -> list[Fit]:
+    """What was read of a unit for each profile that may be its own.
+
+    Args:
+        reads: of the unit.
+        profiles: all that there are.
+        texts: what it says of itself.
+        likely: profiles of its neighbours on the line, which are tried first; nothing else is read if one fits.
+    """
+    search = _Search(reads, sorted(profiles, key=lambda p: p.name not in likely), texts)
+    return await search.by_own_word() or await search.by_neighbours(likely) or await search.by_registers()
+
+
+class _Search:
+    """The search for the profiles of one unit; what was read for one is kept."""
+
+    def __init__(self, reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> None:
+        self._reads, self._profiles, self._texts = reads, profiles, texts
+        self._everywhere: Everywhere | None = None
+
+    async def by_own_word(self) -> list[Fit]:
+        """The profile of which the device itself says that it is its own, with its family."""
+        sure = [profile for profile in self._profiles if names_model(self._texts, profile)]
+        for profile in self._profiles if not sure else ():
+            told = await constants(self._reads, profile)
+            if told.held and not told.other:
+                sure.append(profile)
+                break
+        return await self._fits(self._with_families(sure))
+
+    async def by_neighbours(self, likely: Collection[str]) -> list[Fit]:
+        """The profiles of the neighbours, if one of them fits without a fact against it."""
+        there = self._with_families([profile for profile in self._profiles if profile.name in likely])
+        fits = await self._fits(await _by_first(self._reads, there, await self._answers_everywhere()))
+        return fits if any(alone(one) >= GOOD and all(f.weight > 0 for f in one.facts) for one in fits) else []
+
+    async def by_registers(self) -> list[Fit]:
+        """The profiles whose registers are there."""
+        return await self._fits(await _by_first(self._reads, self._profiles, await self._answers_everywhere()))
+
+    def _with_families(self, some: Sequence[Profile]) -> list[Profile]:
+        families = {p.fingerprint.family for p in some if p.fingerprint} - {None}
+        return [*some, *(p for p in self._profiles if family_of(p) in families and p not in some)]
+
+    async def _answers_everywhere(self) -> Everywhere:
+        if self._everywhere is None:
+            found = {fc: await self._reads.words(fc, address, 2) for fc, address in NOWHERE}
+            self._everywhere = {fc: words for fc, words in found.items() if words is not None}
+        return self._everywhere
+
+    async def _fits(self, profiles: Sequence[Profile]) -> list[Fit]:
+        fits = []
+        for profile in profiles:
+            called = names_model(self._texts, profile)
+            told = await constants(self._reads, profile)
+            found = await _fit(self._reads, profile, told, called, await self._answers_everywhere())
+            if found is not None:
+                other = None if called or not self._texts or _says_vendor(self._texts, profile) else self._texts[0]
+                fits.append(replace(found, called_other=other))
+        return fits
 
 
 def _says_vendor(texts: tuple[str, ...], profile: Profile) -> bool:
@@ -63,7 +112,7 @@ def _says_vendor(texts: tuple[str, ...], profile: Profile) -> bool:
     return any(vendor in text.lower() for text in texts)
 
 
-async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: Collection[int]) -> list[Profile]:
+async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: Everywhere) -> list[Profile]:
     """The profiles whose first point is answered, those where it is plausible in front. Of a device that answers
     everywhere, zeros are no answer."""
     found: list[tuple[int, Profile]] = []
@@ -73,13 +122,16 @@ async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: C
         if words is None or (point.fc in everywhere and not any(words)):
             continue
         held = {RegisterBlock.over(point.fc, point.address, point.registers, (point,)): words}
-        fits = measured(profile, values(held)) or measured(profile, values(held, swapped=True))
+        one_way, other_way = (facts(profile, values(held, swapped=swapped)) for swapped in (False, True))
+        fits = any(fact.weight > 0 for fact in (*one_way, *other_way))
         found.append((STRONG if fits else WEAK, profile))
-    return [profile for _, profile in sorted(found, key=lambda one: -one[0])]
+    strong = [profile for strength, profile in found if strength == STRONG]
+    weak = [profile for strength, profile in found if strength == WEAK]
+    return [*strong, *weak[: MOST_WEAK if strong else None]]
 
 
 async def _fit(
-    reads: UnitReads, profile: Profile, told: Constants, called: str | None, everywhere: Collection[int]
+    reads: UnitReads, profile: Profile, told: Constants, called: str | None, everywhere: Everywhere
 ) -> Fit | None:
     held, lacking = await blocks(reads, profile)
     if not held and not told.held and not called:
@@ -111,13 +163,21 @@ async def _fit(
     return _ordered(fitted, held, found, reads.unit)
 
 
-def _has_places(held: Held, lacking: int, everywhere: Collection[int]) -> list[Fact]:
-    """All registers are answered: that says something where the device does not answer everywhere, and more at
-    addresses that few devices use."""
-    if lacking or any(block.fc in everywhere for block in held) or sum(len(block.points) for block in held) < 2:
+def _has_places(held: Held, lacking: int, everywhere: Everywhere) -> list[Fact]:
+    """All registers are answered, and more than one point is in them. Of a device that answers everywhere with zeros,
+    those count that are none. At addresses that few devices use it says more."""
+    if lacking:
         return []
-    rare = any(block.address >= RARE for block in held)
-    return [Fact(1.5 if rare else 0.5, Message("scan-why-places"))]
+    there = [
+        block for block, words in held.items() if block.fc not in everywhere or (any(words) and _zeros(everywhere))
+    ]
+    if sum(len(block.points) for block in there) < 2:
+        return []
+    return [Fact(1.5 if any(block.address >= RARE for block in there) else 0.5, Message("scan-why-places"))]
+
+
+def _zeros(everywhere: Everywhere) -> bool:
+    return not any(word for words in everywhere.values() for word in words)
 
 
 def _ordered(fitted: Fit, held: Held, found: dict[str, Content], unit: int) -> Fit:

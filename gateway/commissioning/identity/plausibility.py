@@ -14,6 +14,8 @@ U × I                  1       1              is the apparent power of phase 1;
 energies               ½       1              above 0; negative counters are against
 ranges of the profile  1 to 4  2 each         one a point in its range; 0 says nothing
 sums of the profile    1 or 2  1 each         as for P
+states                 1               a state of 32 bits that is not 0 and has a name in the profile
+sizes                          2 each, to 4   a float that is neither 0 nor of a size that measured values have
 =====================  ======  =============  ===================================================================
 """
 
@@ -38,6 +40,8 @@ COS = 0.03
 LEAST_POWER = 5.0
 """W, var or VA below which powers say nothing: digits are too coarse."""
 MOST_COUNTED = 1e10
+SMALLEST, LARGEST = 1e-9, 1e12
+"""Between them lie the values of all devices, whatever their unit."""
 _BASE = {
     "V": 1.0, "mV": 1e-3, "kV": 1e3, "A": 1.0, "mA": 1e-3, "W": 1.0, "kW": 1e3, "VA": 1.0, "kVA": 1e3, "var": 1.0,
     "kvar": 1e3, "Hz": 1.0, "/": 1.0, "/100": 0.01,
@@ -57,7 +61,8 @@ def facts(profile: Profile, values: Mapping[str, Content]) -> list[Fact]:
     """What the values say. ``values``: of the points that could be read, in their recorded units."""
     known = _Numbers(profile, values)
     found = [*_frequency(known), *_voltages(known), *_sum_of_phases(known), *_triangle(known), *_cosine(known)]
-    found += [*_product(known), *_energies(known), *_ranges(known), *_sums(known)]
+    found += [*_product(known), *_energies(known), *_ranges(known), *_sums(known), *_sizes(known)]
+    found += _states(profile, values)
     return found
 
 
@@ -225,11 +230,26 @@ def _sums(known: _Numbers) -> Iterator[Fact]:
             yield Fact(1, Message("scan-why-sum", total=each.total, value=_shown(total)))
 
 
+def _sizes(known: _Numbers) -> Iterator[Fact]:
+    odd = [
+        (name, value)
+        for name, value in known.found.items()
+        if known.points[name].type.startswith("float") and value and not SMALLEST <= abs(value) <= LARGEST
+    ]
+    for name, value in odd[:2]:
+        if not name.startswith(_MEASURED):
+            yield Fact(-2, Message("scan-why-not", point=name, value=_shown(value), unit=known.points[name].unit or ""))
+
+
+def _states(profile: Profile, values: Mapping[str, Content]) -> Iterator[Fact]:
+    for point in profile.points:
+        value = values.get(point.name)
+        if point.kind == "status" and point.at.form == "code" and point.registers > 1 and value and point.symbol(value):
+            yield Fact(1, Message("scan-why-state", point=point.name, symbol=point.symbol(value)))
+            return
+
+
 def sizes_fit(points: list[tuple[Point, Content]]) -> bool:
     """None of the numbers is of a size that no measured value has (``gateway.devices.remarks``), and one is not 0."""
     numbers = [abs(float(v)) for _, v in points if isinstance(v, int | float | Decimal) and not isinstance(v, bool)]
     return any(numbers) and all(n == 0 or SMALLEST <= n <= LARGEST for n in numbers)
-
-
-SMALLEST, LARGEST = 1e-9, 1e9
-"""Between them lie values of gas analyzers and flow meters, whatever their unit."""

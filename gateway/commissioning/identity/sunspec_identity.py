@@ -65,6 +65,14 @@ def models_of(profile: Profile) -> frozenset[int]:
 
 def fitting(device: SunSpecDevice, profiles: Sequence[Profile]) -> list[tuple[Profile, bool]]:
     """The SunSpec profiles of which the device has a model, those of which it has all in front, and whether it does."""
-    have = set(device.models)
-    some = [(profile, models_of(profile) <= have) for profile in profiles if models_of(profile) & have]
-    return sorted(some, key=lambda one: (not one[1], one[0].name))
+    found = []
+    for profile in profiles:
+        there = [any(model in device.models for model in _alike(profile, model)) for model in models_of(profile)]
+        if any(there):
+            found.append((profile, all(there)))
+    return sorted(found, key=lambda one: (not one[1], one[0].name))
+
+
+def _alike(profile: Profile, model: int) -> tuple[int, ...]:
+    """The models whose points stand at the same places."""
+    return next((models for models in profile.same_layout if model in models), (model,))

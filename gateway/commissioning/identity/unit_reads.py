@@ -17,6 +17,8 @@ MOST_READS, MOST_S = 120, 15.0
 """What identifying one unit may cost; at 2400 Bd a short read takes about 0.1 s."""
 MOST_SILENT, MOST_REPEATS = 12, 3
 """Unanswered reads after which nothing more is asked, as each one costs a time-out, and those that are repeated."""
+PAUSE_S = 0.1
+"""Once a read was not answered, each waits so long: some meters need a pause behind an answer (openWB/core PR 2184)."""
 
 
 class UnitReads:
@@ -66,6 +68,8 @@ class UnitReads:
         for _ in range(1 + (again and self.silent < MOST_REPEATS)):
             if self.spent:
                 return None
+            if self.silent:
+                await asyncio.sleep(PAUSE_S)
             self.made += 1
             outcome = await self._ask(request)
             if isinstance(outcome, Answer) or (isinstance(outcome, Refusal) and outcome.refused.code in LASTING):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.commissioning.record import content
 from gateway.commissioning.record.content import COMMISSIONED, CommissioningRecord
@@ -12,17 +14,21 @@ from gateway.storage.database import Database
 from gateway.storage.registers.accounted import events_saying
 from ledger_client.formats.record import Event, parse_record
 
+_EXCHANGED: Final = "meter-exchange"
+
 
 @dataclass(frozen=True, slots=True)
 class InForce:
     """A signed record. ``row``: as it is stored; ``event``: what it bears; ``batch``: that it is sealed in, None: in
-    none yet, or in one that this database does not hold; ``ledgers``: those that have settled it."""
+    none yet, or in one that this database does not hold; ``ledgers``: those that have settled it; ``identity``: the
+    device that stands for the meter since, by an accepted exchange behind the record, else that of the record."""
 
     row: StoredRecord
     event: Event
     record: CommissioningRecord
     batch: int | None
     ledgers: tuple[str, ...]
+    identity: str | None
 
     @property
     def state(self) -> str:
@@ -43,5 +49,14 @@ def in_force(store: Database, meter: str) -> InForce | None:
         batch = None if store.elsewhere.statement_of(place) is not None else store.batches.holding(place)
         anchors = store.anchors.of(batch.batch) if batch is not None else ()
         ledgers = tuple(anchor.ledger for anchor in anchors if anchor.state == "settled")
-        return InForce(row, event, record, batch.batch if batch is not None else None, ledgers)
+        identity = next(_exchanged_to(store, meter, place), record.identity)
+        return InForce(row, event, record, batch.batch if batch is not None else None, ledgers, identity)
     return None
+
+
+def _exchanged_to(store: Database, meter: str, behind: int) -> Iterator[str]:
+    """The devices that were accepted for a meter behind a place of the commit order, the newest first."""
+    for _, row in events_saying(store, meter, _EXCHANGED, behind):
+        event = parse_record(row.data).body
+        if isinstance(event, Event) and event.name == _EXCHANGED:
+            yield str(event.fields["identity"])

@@ -6,7 +6,7 @@ the profiles, and what its registers hold. ``identity.confidence`` has the rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -43,6 +43,7 @@ async def identify(
     protocol: Protocol,
     *,
     profiles: Sequence[Profile] | None = None,
+    likely: Collection[str] = (),
     most_s: float = MOST_S,
 ) -> FoundUnit:
     """Find out what a unit is.
@@ -52,6 +53,7 @@ async def identify(
         unit: its Modbus address, or the 12 digits of a DL/T 645 meter.
         protocol: what it has answered; a Modbus device may turn out to be a SunSpec one.
         profiles: those that it may have; the catalog's if not given.
+        likely: profiles that its neighbours on the line have, which are tried first.
         most_s: how long it may be asked, in seconds; a read that has begun is waited for.
 
     Raises:
@@ -62,13 +64,13 @@ async def identify(
         return _dlt645(str(unit), await dlt645_device(ask, str(unit)), chosen)
     reads = UnitReads(ask, int(unit), most_s=most_s)
     objects = await identification(reads)
-    server = await server_id(reads)
+    server = None if objects else await server_id(reads)
     evidence = [Message("scan-says-objects", text=", ".join(objects))] if objects else []
     evidence += [Message("scan-says-server", text=server)] if server else []
     if (device := await sunspec_device(reads)) is not None:
         return _sunspec(int(unit), device, chosen, evidence)
     texts = (*objects, *([server] if server else []))
-    fits = await fit(reads, [p for p in chosen if p.protocol == "modbus"], texts)
+    fits = await fit(reads, [p for p in chosen if p.protocol == "modbus"], texts, likely)
     ranked = confidence.rank(fits)
     identity = await _serial(reads, ranked[0].profile) if ranked else None
     evidence += await _diagnosis(reads, ranked)

@@ -29,6 +29,8 @@ from gateway.messages.message import Message
 CONNECT_S, FIRST_S, LIKELY_S, RTU_S, LONGEST_S = 3.0, 1.0, 0.5, 0.5, 3.0
 """How long a connection, and the answer of a unit, is waited for: of the first units, of likely ones, behind a device
 server, and of one that has answered before."""
+SLOW_START_S = 1.0
+"""Some devices ignore what is asked sooner after the connection; tried where nothing was answered."""
 FIRST = (1, 255, 0, 247)
 ELSEWHERE = 201
 """A unit address that hardly a device has: who answers there answers under any address."""
@@ -95,9 +97,9 @@ class EndpointScan:
         self._link: Link | None = None
         self._answers = dict[int, tuple[object, ...]]()
         self._gateway_silent: int | None = None
-        self._no_modbus_tcp = False
+        self._no_modbus_tcp = self._any_unit = False
         self._cut = 0
-        self._slowest_s = 0.0
+        self._slowest_s = self._delay_s = 0.0
         self._latency_s = dict[int, float]()
 
     async def run(self) -> Endpoint:
@@ -149,6 +151,10 @@ class EndpointScan:
         await self._ask_units(FIRST, FIRST_S)
         if self._cut >= len(FIRST):
             return
+        if not self._answers and self._gateway_silent is None and not self._no_modbus_tcp:
+            self._close()
+            self._delay_s = SLOW_START_S
+            await self._ask_units(FIRST[:1], LONGEST_S)
         if self._gateway_silent is not None:
             await self._ask_units([unit for unit in EVERY if unit not in FIRST], FIRST_S)
         elif not self._answers and not self._no_modbus_tcp:
@@ -182,7 +188,10 @@ class EndpointScan:
             if self._no_modbus_tcp or self._cut >= len(FIRST):
                 return
             self._note(Message("scan-step-units", host=self.result.host, unit=unit))
+            cut = self._cut
             outcome = await self._ask(Request(unit, 3, 0, 1), timeout_s)
+            if self._cut > cut:  # another connection for the same question
+                outcome = await self._ask(Request(unit, 3, 0, 1), timeout_s)
             if isinstance(outcome, Answer):
                 self._answers[unit] = (outcome.data,)
             elif isinstance(outcome, Refusal) and outcome.refused.code in GATEWAY_SILENT:
@@ -203,13 +212,12 @@ class EndpointScan:
         extra = [] if self._units is None and proper else others[: 1 if self._units is None else None]
         return sorted([*proper, *(unit for unit in extra if answers[unit] not in same)])
 
-    _any_unit = False
-
     async def _identify(self, units: Sequence[int]) -> None:
         for unit in units:
             self._note(Message("scan-step-identify", host=self.result.host, unit=unit))
             try:
-                found = await identify(self._patiently, unit, "modbus")
+                neighbours = {c.profile for other in self.result.units for c in other.candidates[:1]}
+                found = await identify(self._patiently, unit, "modbus", likely=neighbours)
             except LineDown:
                 found = FoundUnit(unit, "modbus")
             if self._any_unit:
@@ -256,7 +264,7 @@ class EndpointScan:
         host, tcp_port = self.result.host, self.result.tcp_port
         table = KeyTable(0.0, armed=False)
         if self.result.type == "modbus-tcp":
-            tcp = TcpLink(host, tcp_port, table, _unseen)
+            tcp = TcpLink(host, tcp_port, table, _unseen, self._delay_s)
             await tcp.connect()
             self._link = tcp
         else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.commissioning.record.content import is_record
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.records import ALARM, GATEWAY
@@ -17,6 +18,7 @@ PAGE = 40
 LONGEST = 240
 SENTENCES = ("text", "why", "reason")
 """Facts of events beside which a message may be signed: the same sentence as a code with its facts."""
+COMMISSIONING = "commissioning"
 OF_METERS = {"meters", "grids", "stopped"}
 """Facts for each meter: too many for a line, which shows the meters' names."""
 
@@ -69,7 +71,12 @@ def _happened(row: Any) -> Happened:
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
     facts = tuple((key, plain(value)) for key, value in sorted((fields | of_meters).items()))
-    return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, said, facts)
+    return Happened(row.meter, row.epoch, row.seq, row.time_ms, event_name(body), code, raised, said, facts)
+
+
+def event_name(event: Event) -> str:
+    """What an event is called by: its name, but for a commissioning record, which shares that of a first identity."""
+    return COMMISSIONING if is_record(event) else event.name
 
 
 def worded(fields: Mapping[str, Any]) -> dict[str, Any]:

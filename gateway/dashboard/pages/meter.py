@@ -8,6 +8,10 @@ from datetime import UTC, tzinfo
 
 from gateway.accounting import exchange
 from gateway.accounting.plan_draft import recorded_counters
+from gateway.commissioning.record.as_recorded import differences
+from gateway.commissioning.record.in_force import InForce, in_force
+from gateway.config.bus import Meter
+from gateway.config.model import Configured
 from gateway.dashboard.accounts.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
@@ -63,6 +67,14 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Commissioned:
+    """The commissioning record in force, and what of the meter differs from it."""
+
+    found: InForce
+    differences: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MeterFacts:
     """All that a meter's page shows. ``values`` are those of its newest reading, ``record`` its epoch and number."""
 
@@ -84,6 +96,7 @@ class MeterFacts:
     symbols: Mapping[str, Point]
     """The status points: what their codes and bits are called."""
     stranger: str | None
+    configured: tuple[Meter, Configured]
     values: tuple[Value, ...]
     raw: tuple[RawBlock, ...]
     quantities: tuple[Quantity, ...]
@@ -97,6 +110,7 @@ class MeterFacts:
     """When that was, once it is accepted: the first reading of the new device."""
     figures: tuple[tuple[str, int, NodeFigures], ...] = ()
     """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
+    commissioned: Commissioned | None = None
 
 
 def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:
@@ -135,6 +149,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         recorded=tuple(recorded_counters(site.config, meter)),
         symbols={point.name: point for point in profile.points if point.symbols},
         stranger=line.stranger(name),
+        configured=(meter, site.config.configured[name]),
         values=tuple(reading.values) if reading else (),
         raw=raw(line.last_answered(name)),
         quantities=tuple(found),
@@ -162,7 +177,16 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
         chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
         coverage=tuple(_coverage(store, facts.name)),
         chain=tuple(_link(place, row, states) for place, row in store.records.chain(facts.name, CHAIN)),
+        commissioned=_commissioned(facts, store),
     )
+
+
+def _commissioned(facts: MeterFacts, store: Database) -> Commissioned | None:
+    """How the meter stands to its commissioning record; None: it has none."""
+    found = in_force(store, facts.name)
+    if found is None:
+        return None
+    return Commissioned(found, differences(found.record, *facts.configured, facts.stranger or facts.identity))
 
 
 def _exchange(facts: MeterFacts, store: Database, now_ms: int) -> tuple[tuple[Counter, ...], int | None]:

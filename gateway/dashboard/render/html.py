@@ -17,10 +17,11 @@ from markupsafe import Markup
 
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
-from gateway.dashboard.pages.events import plain, worded
+from gateway.dashboard.pages.events import event_name, plain, worded
 from gateway.dashboard.render import chart_svg, figures_words, formats
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.chart_svg import Frame
+from gateway.dashboard.render.commissioned import commissioned
 from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.messages import old_sentences
@@ -150,6 +151,7 @@ def environment(language: str) -> Environment:
         period_of=figures_words.month_of,
         offset_of=figures_words.offset,
         called=figures_words.called,
+        commissioned=partial(commissioned, language),
     )
     env.filters.update(
         age=partial(_age, words),
@@ -164,6 +166,7 @@ def environment(language: str) -> Environment:
         hex=bytes.hex,
         plain=plain,
         worded=worded,
+        event_name=event_name,
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
         in_words=in_words,

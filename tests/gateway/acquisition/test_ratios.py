@@ -16,7 +16,7 @@ from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Limits, plan
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
-from gateway.records import PollResult
+from gateway.records import RATIO_DIFFERS, PollResult
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Value
 from tests.support.samples import Machine
@@ -38,12 +38,12 @@ flow = { address = 0, type = "uint16", scale = -3, unit = "m3/s",
 class Polled:
     """A poller of one meter whose registers a test sets; every poll is a second after the one before."""
 
-    def __init__(self, points: str) -> None:
-        profile = parse_profile(HEAD + points, "own", "own.toml")
+    def __init__(self, points: str, keys: str = "", **meter_keys: str) -> None:
+        profile = parse_profile(HEAD.replace("[defaults]", f"{keys}\n[defaults]") + points, "own", "own.toml")
         self.blocks = plan(profile.select(), Limits())
         self.machine, self.finished, self.events = Machine(), list[PollResult](), list[Event]()
         self.clock = self.machine.clock()
-        meter = Meter.model_validate({"name": "m", "profile": "own.toml", "address": 1, "every": "1s"})
+        meter = Meter.model_validate({"name": "m", "profile": "own.toml", "address": 1, "every": "1s", **meter_keys})
         self.poller = Poller(
             {"m": meter}, self.clock, self.finished.append, {"m": profile}, lambda _, event: self.events.append(event)
         )
@@ -93,6 +93,60 @@ def test_a_ratio_that_flaps_has_one_event_a_minute_and_flags_every_change() -> N
     meter.poll(shown(46), after_s=61)
     assert len(meter.events) == told + 1, "the change that waited is told, as long as it holds"
     assert meter.events[-1] == Event(RATIO_CHANGED, {"ratios": {"ratio": {"before": "45", "now": "46"}}})
+
+
+CT = 'ratios = { ct = "ratio" }'
+
+
+def test_a_ratio_that_is_not_the_configured_one_makes_its_values_implausible_and_is_an_event() -> None:
+    meter = Polled(METERED, CT, ct="200/5")
+    agreed = meter.poll(shown(40))
+    assert {name: (v.value, v.quality) for name, v in agreed.items()} == {
+        "power": (1000, 0), "plain": (230, 0), "energy": (4000, 0),
+    }  # fmt: skip
+    assert meter.events == []
+    differs = {"ratio": {"configured": "40", "read": "50"}}
+    first = meter.poll(shown(50))
+    assert first["power"].value == 1250, "the meter's own ratio, as ever"
+    assert first["power"].quality == Q.CONFIG_CHANGED | Q.IMPLAUSIBLE
+    assert first["plain"].quality == 0
+    assert meter.events[1:] == [Event(RATIO_DIFFERS, {"ratios": differs})]
+    assert {name: v.quality for name, v in meter.poll(shown(50)).items()} == {
+        "power": Q.IMPLAUSIBLE, "plain": 0, "energy": Q.IMPLAUSIBLE,
+    }  # fmt: skip
+    assert len(meter.events) == 2
+    assert meter.poll(shown(40))["power"].quality == Q.CONFIG_CHANGED
+    assert meter.poll(shown(40))["power"].quality == 0
+    meter.poll(shown(40), after_s=61)
+    assert meter.events[-1] == Event(RATIO_DIFFERS, {"ratios": {}}), "told within a minute of what was told before"
+
+
+def test_a_ratio_that_differs_from_the_start_is_told_with_the_first_poll_and_again_of_another_meter() -> None:
+    meter = Polled(METERED, CT, ct="200/5")
+    assert meter.poll(shown(50))["power"].quality == Q.IMPLAUSIBLE
+    assert [event.name for event in meter.events] == [RATIO_DIFFERS]
+    meter.poller.poll(
+        Poll("m", 0, tuple(meter.answer(block, shown(50)) for block in meter.blocks), flags=Q.METER_EXCHANGED)
+    )
+    assert [event.name for event in meter.events] == [RATIO_DIFFERS, RATIO_DIFFERS]
+
+
+def test_a_ratio_that_the_meter_has_multiplied_by_concerns_what_transformers_pass_on() -> None:
+    points = METERED.replace(', factor_from = ["ratio"]', "").replace("}\nratio", "}\nhertz = HERTZ\nratio")
+    points = points.replace("HERTZ", '{ address = 4, type = "uint16", unit = "Hz" }')
+    meter = Polled(points, CT, ct="200/5")
+    values = meter.poll(shown(50))
+    assert {name: (v.value, v.quality) for name, v in values.items()} == {
+        "power": (25, Q.IMPLAUSIBLE), "plain": (230, 0), "energy": (100, Q.IMPLAUSIBLE), "hertz": (0, 0),
+    }  # fmt: skip
+    of_voltage = Polled(points, CT.replace("ct =", "pt ="), pt="40/1").poll(shown(50))
+    assert {name for name, v in of_voltage.items() if v.quality} == {"power", "plain", "energy"}
+
+
+def test_a_ratio_that_the_configuration_does_not_state_is_compared_with_nothing() -> None:
+    meter = Polled(METERED, CT)
+    assert meter.poll(shown(50))["power"].quality == 0
+    assert meter.events == []
 
 
 def test_a_clock_that_goes_back_holds_no_event_up() -> None:

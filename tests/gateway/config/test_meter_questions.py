@@ -82,3 +82,15 @@ def test_a_reversed_meter_is_another_configuration_and_decodes_the_same(tmp_path
     assert asis.fingerprint() != turned.fingerprint()
     assert asis.fingerprint() == loaded(tmp_path, 'word_order = "big"\nreversed = false').fingerprint()
     assert asis.configured["m1"].profile_hash == turned.configured["m1"].profile_hash
+
+
+RATIO = 'ratio_set = { fc = 4, address = 4, type = "uint16", kind = "scale" }\n'
+
+
+def test_a_ratio_that_the_meter_tells_may_be_stated_and_is_not_signed_as_one_that_multiplies(tmp_path: Path) -> None:
+    told = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ratio_set" }') + RATIO
+    stated = loaded(tmp_path, 'ct = "200/5"', profile=told)
+    assert stated.meters["m1"].factors == {"ct": 40}
+    assert stated.configured["m1"].ratios == {}
+    assert stated.fingerprint() != loaded(tmp_path, "", profile=told).fingerprint()
+    refused(written(tmp_path, 'pt = "200/5"', profile=told), "meter 'm1', pt: has no effect")

@@ -35,6 +35,7 @@ refuses = [{ fc = 4, address = 9000, registers = 2 }]
 ranges = { volts = [80, 300.5], p1 = [-1, 1] }
 sums = [{ total = "p", parts = ["p1", "p2"] }]
 """
+RATIO = 'ratio = { fc = 4, address = 16, type = "uint16", kind = "scale" }\n'
 ASK = 'ask = ["word_order"]\n'
 
 
@@ -84,6 +85,16 @@ def test_what_is_known_of_a_device_is_no_part_of_its_decoding() -> None:
     assert known == bare
 
 
+def test_ratios_set_in_the_device_are_always_read() -> None:
+    profile = parse(HEAD + 'ratios = { pt = "ratio" }\n' + POINTS + RATIO)
+    assert profile.ratios == (("pt", "ratio"),)
+    assert [point.name for point in profile.select(("p1",))] == ["p1", "ratio"]
+    assert parse(format_profile(profile)) == profile
+    assert decoding_hash(profile) != decoding_hash(parse(HEAD + POINTS + RATIO))
+    with pytest.raises(ProfileError, match=r"ratios: this key needs format 2"):
+        parse(HEAD.replace("format = 2", "") + 'ratios = { pt = "ratio" }\n' + POINTS + RATIO)
+
+
 @pytest.mark.parametrize("head", ["", ASK])
 def test_a_profile_with_all_of_it_reads_back_the_same(head: str) -> None:
     profile = parse(HEAD + head + POINTS + PROVENANCE + FINGERPRINT)
@@ -94,6 +105,13 @@ def test_a_profile_with_all_of_it_reads_back_the_same(head: str) -> None:
 
 
 REFUSED = [
+    (
+        "ratios = { ct = 'ration' }" + POINTS + RATIO,
+        "ratios.ct: 'ration' is not a number of kind = \"scale\".*mean 'ratio'",
+    ),
+    ("ratios = { ct = 'volts' }" + POINTS + RATIO, "ratios.ct: 'volts' is not a number of kind"),
+    ("ratios = { cd = 'ratio' }" + POINTS + RATIO, "ratios: .* use a table of scale points"),
+    ("ratios = 'ratio'" + POINTS + RATIO, "ratios: 'ratio' is not allowed; use a table of scale points"),
     ('ask = ["byte_order"]\n' + POINTS, "ask: .* is not allowed; use one of word_order"),
     (ASK + "\n[defaults]\nword_order = 'big'\n" + POINTS, "ask: every value .* nothing to ask; remove ask"),
     (POINTS + "[provenance]\ndefault = 'sure'" + SOURCES, "provenance.default: 'sure' is not allowed; use one of seen"),

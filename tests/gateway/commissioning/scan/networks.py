@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from benchmarks.parts.identified import SITUATIONS, device
 from firmware_sim.clock import SimClock
@@ -21,9 +22,11 @@ from gateway.devices.profile import load_profile
 HOST = "127.0.0.1"
 
 
-def simulated(name: str, seed: int = 1) -> Device:
+def simulated(name: str, seed: int = 1, latency_ms: float = 0) -> Device:
     """A device of the catalog under load."""
-    return device(load_profile(name), SITUATIONS[0], seed)
+    found = device(load_profile(name), SITUATIONS[0], seed)
+    found.meter.spec = replace(found.meter.spec, latency_ms=latency_ms)
+    return found
 
 
 def units_of(devices: Mapping[int, Device]) -> Units:
@@ -33,10 +36,24 @@ def units_of(devices: Mapping[int, Device]) -> Units:
 
 @contextlib.asynccontextmanager
 async def modbus_tcp(
-    devices: Mapping[int, Device], *, absent: str = "silent", after_ms: float = 0
+    devices: Mapping[int, Device],
+    *,
+    absent: str = "silent",
+    after_ms: float = 0,
+    most: int = 0,
+    closes: bool = False,
 ) -> AsyncIterator[int]:
-    """A port that speaks Modbus TCP. ``absent``: what others get, after so long."""
-    bus = TcpBus(units_of(devices), HOST, 0, unknown_unit=absent, unknown_after_ms=after_ms)
+    """A port that speaks Modbus TCP. ``absent``: what others get, after so long; ``most``: so many connections;
+    ``closes``: each ends behind its first answer."""
+    bus = TcpBus(
+        units_of(devices),
+        HOST,
+        0,
+        unknown_unit=absent,
+        unknown_after_ms=after_ms,
+        most_connections=most,
+        closes_behind_answer=closes,
+    )
     await bus.open()
     try:
         yield bus.port
@@ -56,9 +73,11 @@ async def rtu_over_tcp(devices: Mapping[int, Device]) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def port_that(does: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]) -> AsyncIterator[int]:
+async def port_that(
+    does: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None], host: str = HOST
+) -> AsyncIterator[int]:
     """A port that takes connections, and does this with them."""
-    server = await asyncio.start_server(does, HOST, 0)
+    server = await asyncio.start_server(does, host, 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

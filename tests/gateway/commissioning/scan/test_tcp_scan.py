@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from benchmarks.parts.identified import SITUATIONS, device
 from gateway.commissioning.scan.found import ScanResult, Step
+from gateway.devices.profile import load_profile
 from tests.gateway.commissioning.scan.networks import HOST, modbus_tcp, port_that, rtu_over_tcp, scanned, simulated
 
 
@@ -183,3 +187,88 @@ def test_progress_tells_what_is_done_and_each_unit() -> None:
     assert codes[:3] == ["scan-step-connect", "scan-step-units", "scan-step-identify"]
     assert [step.new for step in steps if step.new] == list(result.units)
     assert all(step.left_s > 0 for step in steps)
+
+
+def test_a_device_whose_only_connection_is_taken_is_said() -> None:
+    async def test() -> ScanResult:
+        async with modbus_tcp({1: simulated("huawei-sun2000")}, most=1) as port:
+            _, taken = await asyncio.open_connection(HOST, port)
+            try:
+                return await scanned(port, [1])
+            finally:
+                taken.close()
+
+    assert said(run(test())) == ["scan-tcp-taken"]
+
+
+def test_a_device_with_one_connection_or_one_question_a_connection_is_found() -> None:
+    async def test() -> ScanResult:
+        async with modbus_tcp({1: simulated("siemens-pac3200")}, most=1, closes=True) as port:
+            return await scanned(port, [1])
+
+    result = run(test())
+    assert profiles(result) == {1: "siemens-pac3200"}
+    assert said(result) == []
+
+
+def test_a_device_that_needs_long_for_an_answer_is_found() -> None:
+    async def test() -> ScanResult:
+        async with modbus_tcp({1: simulated("siemens-pac3200", latency_ms=150)}) as port:
+            return await scanned(port, [1])
+
+    (unit,) = run(test()).units
+    assert (unit.candidates[0].profile, unit.candidates[0].confidence) == ("siemens-pac3200", 0.95)
+    assert unit.latency_ms is not None
+    assert unit.latency_ms >= 150
+
+
+@pytest.mark.parametrize("speaks", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(range(256)), b"\0\1\0\0\0\3\1\x83"])
+def test_a_port_that_speaks_something_else_answers_nothing(speaks: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(300):
+            writer.write(speaks)
+
+    async def test() -> ScanResult:
+        async with port_that(answer) as port:
+            return await scanned(port, [1])
+
+    result = run(test())
+    assert (result.lines, said(result)) == ((), ["scan-tcp-silent"])
+
+
+def test_at_most_32_connections_are_open_at_once_one_to_each_address() -> None:
+    open_ones: list[str] = []
+    most, twice = [0], set[str]()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = writer.get_extra_info("sockname")[0]
+        twice.update([address] if address in open_ones else [])
+        open_ones.append(address)
+        most[0] = max(most[0], len(open_ones))
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(300):
+                pass
+        open_ones.remove(address)
+        writer.close()
+
+    async def test() -> ScanResult:
+        async with port_that(hold, "0.0.0.0") as port:
+            return await scanned(port, [1], [f"127.0.3.{n}" for n in range(1, 41)])
+
+    result = run(test())
+    assert 16 < most[0] <= 32
+    assert twice == set()
+    assert said(result) == ["scan-tcp-silent"] * 40
+
+
+def test_what_is_wrong_with_the_answers_of_a_unit_is_among_the_diagnosis() -> None:
+    profile = load_profile("janitza-umg96rm-e")
+
+    async def test() -> ScanResult:
+        short = device(replace(profile, max_registers=30), SITUATIONS[0], 1)
+        async with modbus_tcp({7: short}) as port:
+            return await scanned(port, [7])
+
+    result = run(test())
+    assert said(result) == ["scan-reads-too-long"]
+    assert str(result.diagnosis[0]).startswith("unit 7 answers to reads of 26 registers, not of 52")

@@ -1,0 +1,32 @@
+"""Commissioning record on a page: its facts and comparisons as rows, in the page's language and zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from gateway.commissioning.record import content
+from gateway.commissioning.record.rows import ComparedRow, Row, compared, rows
+from gateway.commissioning.record.words import Words
+from gateway.errors import GatewayError
+from ledger_client.formats.record import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Commissioned:
+    """The rows of a record."""
+
+    rows: list[Row]
+    compared: list[ComparedRow]
+
+
+def commissioned(language: str, meter: str, event: Event, zone: tzinfo) -> Commissioned | None:
+    """What an event says, if it is a commissioning record that this version can read."""
+    if not content.is_record(event):
+        return None
+    try:
+        record = content.of(meter, event)
+    except GatewayError:
+        return None
+    words = Words(language)
+    return Commissioned(rows(record, words, zone), compared(record, words, zone))
