@@ -41,7 +41,10 @@ class DeviceServerPort:
         """Connect, and set the line. Raises LineDown; PortError: the server does not set it so."""
         self.errors = LineErrors()
         self._where = f"rfc2217://{f'[{host}]' if ':' in host else host}:{tcp_port}"
-        with _as_ours(self._where, f"{baudrate} baud {databits}{parity}{stopbits}"), warnings.catch_warnings():
+        with (
+            _as_ours(self._where, f"{baudrate} baud {databits}{parity}{stopbits}", opening=True),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", DeprecationWarning)  # pyserial names its thread in the old way
             self._device = rfc2217.Serial(self._where, baudrate, databits, parity, stopbits, timeout=_LOOK_S)
         self._databits = databits
@@ -104,7 +107,7 @@ def open_port(host: str, tcp_port: int, baudrate: int, parity: str = "N", stopbi
 
 
 @contextlib.contextmanager
-def _as_ours(where: str, settings: str = "") -> Iterator[None]:
+def _as_ours(where: str, settings: str = "", *, opening: bool = False) -> Iterator[None]:
     """What pyserial raises, as ours."""
     try:
         yield
@@ -115,4 +118,6 @@ def _as_ours(where: str, settings: str = "") -> Iterator[None]:
     except ValueError:  # the server sets something else than was asked for
         raise PortError(where, Message("rfc2217-settings-refused", settings=settings)) from None
     except OSError as error:
+        if opening and isinstance(error, ConnectionError):  # it has hung up while the options were settled
+            raise LineDown(Message("rfc2217-not-spoken")) from None
         raise not_connected(error) from None

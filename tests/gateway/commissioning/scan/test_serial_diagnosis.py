@@ -110,7 +110,7 @@ def test_bytes_of_no_frame() -> None:
 
 
 def test_reads_that_are_too_long(tmp_path: Path) -> None:
-    fault = '[[fault]]\nmeter = "m7"\nkind = "exception"\nabove = 20\n'
+    fault = '[[fault]]\nmeter = "m7"\nkind = "exception"\ncode = 3\nabove = 20\n'
     with line(tmp_path, meter(7, "eastron-sdm630", "latency_ms = 5"), fault) as url:
         result = scanned(url, fast(7))
     assert codes(result) == ["scan-reads-too-long"]

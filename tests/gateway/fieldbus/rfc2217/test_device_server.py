@@ -84,11 +84,16 @@ def test_nobody_and_somebody_else_are_told_apart() -> None:
         loop = asyncio.get_running_loop()
         with pytest.raises(LineDown, match="refused"):
             await loop.run_in_executor(None, open_port, "127.0.0.1", free_port(), 9600)
-        async with serving(rtu_talk(addresses)) as server:
-            with pytest.raises(LineDown) as other:
-                await loop.run_in_executor(None, open_port, "127.0.0.1", server.port, 9600)
-        assert "RFC 2217" in other.value.problem
-        assert "one client" in other.value.way_out
+
+        async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        for talk in (rtu_talk(addresses, lambda data: ([], b"")), hangs_up):
+            async with serving(talk) as server:
+                with pytest.raises(LineDown) as other:
+                    await loop.run_in_executor(None, open_port, "127.0.0.1", server.port, 9600)
+            assert "RFC 2217" in other.value.problem
+            assert "one client" in other.value.way_out
 
     asyncio.run(test())
 
