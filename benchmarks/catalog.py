@@ -2,10 +2,10 @@
 
 One simulated device for each profile of Modbus, SunSpec (one a model) and DL/T 645, one poll of all of its points on a
 real pseudo-terminal or socket. ``wrong``: values that are not within one last digit of what the simulator's log says a
-right reader finds; ``beyond_limits``: questions that were longer than a profile allows, or asked for registers that are
-neither points nor within its ranges and gaps. mbpoll (ten profiles and more) and pysunspec2 (all SunSpec devices) read
-the same devices, whose values stand still. This shows the path from registers to values, not that a profile is true of
-its device: ``provenance`` says how well each point is supported.
+right reader finds; ``beyond_limits``: questions, put or planned in any shape, that are longer than a profile allows, or
+ask for registers that are neither points nor within its ranges and gaps. mbpoll (ten profiles and more) and pysunspec2
+(all SunSpec devices) read the same devices, whose values stand still. This shows the path from registers to values, not
+that a profile is true of its device: ``provenance`` says how well each point is supported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def run(most: int = 0, seed: int = 1) -> dict[str, object]:
     wrong = {
         device.name: names for device in found if (names := judge.wrong(device, read[device.name], true[device.name]))
     }
-    beyond = judge.beyond(found, asked)
+    plans = [read for device in found for read in judge.planned(device)]
+    beyond = judge.beyond(found, [*asked, *plans])
     return {
         "profiles": len(profiles),
         "devices": len(found),
@@ -44,6 +45,7 @@ def run(most: int = 0, seed: int = 1) -> dict[str, object]:
         "wrong": sum(map(len, wrong.values())),
         "wrong_points": wrong,
         "questions": len(asked),
+        "planned": len(plans),
         "beyond_limits": len(beyond),
         "beyond": beyond,
         "independent": others,

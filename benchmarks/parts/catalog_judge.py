@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +14,15 @@ from typing import Any
 from benchmarks.parts.catalog_plant import Device
 from firmware_sim.meters.knowledge import sunspec_map
 from gateway.devices.places import Identifier
-from gateway.devices.points import Point, Profile
+from gateway.devices.points import Point, Profile, Span
+from gateway.devices.read_plan import Limits, for_models, plan, resolve_profile, variants
+from gateway.devices.register_block import RegisterBlock
 
 BASES = (40000, 0, 50000)
 PROBED = 26
 """So many registers at most does the search for models read at a place where one may begin."""
+SHAPES = 200
+"""More than a block can have."""
 Shown = Mapping[str, Any]
 """Values by point."""
 
@@ -80,6 +84,30 @@ def beyond(devices: Sequence[Device], asked: Iterable[Asked]) -> list[str]:
     return found
 
 
+def planned(device: Device) -> list[Asked]:
+    """Every read that the gateway may put to a device: each block of its plans in all shapes that it can have, for what
+    it records by default and for all points, over TCP and on a serial line."""
+    profile, places = device.profile, {}
+    if profile.protocol == "sunspec":
+        places = sunspec_map.bases(_models(device), BASES[0])
+        spans = (
+            Span(3, first, first + 1 + sunspec_map.MODELS[n].length)
+            for n, first in places.items()
+            if n in _models(device)
+        )
+        points = for_models(profile, profile.points, places)
+        profile = replace(resolve_profile(replace(profile, points=points), places), readable=tuple(spans))
+    if profile.protocol == "dlt645":
+        return []
+    found = []
+    for points in (profile.select(), profile.points):
+        for limits in (Limits.over_tcp(profile), Limits.of(profile)):
+            blocks = [block for block in plan(points, limits) if isinstance(block, RegisterBlock)]
+            shapes = [shape for block in blocks for shape in variants(block, SHAPES, profile)]
+            found += [{"fc": shape.fc, "address": shape.address, "count": shape.count} for shape in shapes]
+    return [Asked(device.name, place, {}, refused=False) for place in found]
+
+
 Stretches = dict[int, set[int]]
 
 
@@ -92,8 +120,8 @@ def _within(device: Device, allowed: Stretches, one: Asked) -> bool:
     first, count = int(place["address"]), int(place["count"])
     if count > (profile.max_bits if place["fc"] < 3 else profile.max_registers):
         return False
-    if profile.protocol == "sunspec" and first in _heads(device):
-        return count <= PROBED
+    if profile.protocol == "sunspec" and first in _heads(device) and count <= PROBED:
+        return True
     return not one.refused and set(range(first, first + count)) <= allowed.get(place["fc"], set())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ def test_a_question_beyond_points_ranges_and_gaps_is_found(address: int, count: 
     )
     found = judge.beyond([own], asked(address=address, count=count))
     assert (found == []) is within
+
+
+def test_every_shape_of_every_plan_is_within_the_limits_and_one_that_is_not_is_found() -> None:
+    everything = devices()
+    reads = {one.name: judge.planned(one) for one in everything}
+    assert judge.beyond(everything, [read for own in reads.values() for read in own]) == []
+    assert min(len(own) for name, own in reads.items() if not name.startswith("dlt645")) >= 4
+    (huawei,) = (one for one in everything if one.name == "huawei-sun2000")
+    tighter = Device("huawei-sun2000", replace(huawei.profile, max_gap=2), "tcp", 1)
+    assert judge.beyond([tighter], reads["huawei-sun2000"]) != []
 
 
 def test_other_functions_and_longer_reads_are_beyond() -> None:

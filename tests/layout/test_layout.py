@@ -136,6 +136,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "dashboard.accounts": {"storage", "accounting", "accounting.figures", "accounting.certified"},
         "dashboard.pages": {
+            "devices.knowledge",
             "devices",
             "config",
             "fieldbus",

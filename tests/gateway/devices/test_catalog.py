@@ -47,6 +47,13 @@ def test_a_device_that_may_sleep_names_the_power_that_has_gone_by_then(name: str
 
 
 @pytest.mark.parametrize("name", catalog())
+def test_every_profile_states_the_provenance_of_its_points(name: str) -> None:
+    provenance = load_profile(name).provenance
+    assert provenance is not None
+    assert all(len(source) > 10 for source in provenance.sources.values())
+
+
+@pytest.mark.parametrize("name", catalog())
 def test_every_name_is_one_of_the_vocabulary_with_its_dimension_and_kind_or_begins_with_x(name: str) -> None:
     assert [
         (point.name, point.unit, point.kind)
