@@ -49,7 +49,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "accounting": {"devices", "config", "storage", "storage.registers"},
         "storage.capacity": {"config", "storage", "accounting"},
         "storage.recovery": {"config", "storage", "storage.capacity"},
-        "evidence": {"config", "storage", "storage.capacity", "storage.recovery"},
+        "evidence": {"config", "storage", "storage.registers", "storage.capacity", "storage.recovery"},
         "history": {"devices", "config", "storage", "storage.capacity"},
         "recording": {
             "config",
@@ -145,6 +145,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "dashboard.accounts": {"storage", "accounting", "accounting.figures", "accounting.certified"},
         "dashboard.pages": {
+            "devices.knowledge",
             "devices",
             "config",
             "fieldbus",
