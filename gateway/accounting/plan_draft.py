@@ -73,6 +73,8 @@ def _node(meter: Meter, counters: list[Point]) -> Iterator[str]:
     profile = "hourly" if meter.every <= STRICT_MS else "hourly-60s"
     yield f"# [nodes.{meter.name}]"
     yield f'# role = "{_ROLES[meter.role]}"  # a guess from the role "{meter.role}" of the meter'
+    if meter.reversed:
+        yield "# The meter hangs the wrong way round (reversed): what it counts as import is export."
     terms = ", ".join(f'[1, "{meter.name}/{point.name}"]' for point in counters)
     yield f"# terms = [{terms}]  # keep those of one direction"
     yield f'# profile = "{profile}"'

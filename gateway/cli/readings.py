@@ -95,7 +95,8 @@ def readings(
     if form == "json":
         click.echo(json.dumps({"readings": [value.as_json() for value in recorded_values(rows)]}))
     elif form == "table":
-        print_readings(out, recorded_values(rows), config.profiles)
+        turned = [name for name, found in config.meters.items() if found.reversed]
+        print_readings(out, recorded_values(rows), config.profiles, turned)
     else:
         told = ValueLine()
         with _progress(shown=ranged and output is not None) as progress:

@@ -31,7 +31,8 @@ def _meters(status: Status) -> Table:
     table = Table("meter", "last reading", "values", "quality", "missed since", box=None)
     for meter in status.meters:
         age = "never" if meter.age_s is None else f"{meter.age_s} s ago"
-        table.add_row(meter.name, age, str(meter.values), meter.verdict, _missed(meter))
+        name = f"{meter.name} (reversed)" if meter.reversed else meter.name
+        table.add_row(name, age, str(meter.values), meter.verdict, _missed(meter))
     return table
 
 

@@ -39,15 +39,15 @@ def source(site: GatewayContext) -> Callable[[Database], Document]:
 
 
 def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
-    """One meter: ``t`` its time, ``q`` verdict and ``f`` flags, ``s`` state, ``v`` short values by point, ``n`` the
-    number of its sparkline, ``since`` and ``why`` of its silence, ``g`` when the last gap of its
+    """One meter as pages show it: ``t`` its time, ``q`` verdict and ``f`` flags, ``s`` state, ``v`` short values by
+    point, ``n`` the number of its sparkline, ``since`` and ``why`` of its silence, ``g`` when the last gap of its
     sparkline begins."""
     silence = {"since": now.silent_since_ms, "why": now.reason, "g": now.fell_silent_ms}
     reading = now.reading
     if reading is None:
         return silence
-    points = values.headline(config.meters[now.name], config.profiles[now.name])
-    shown = values.by_name(reading, points)
+    configured, profile = config.meters[now.name], config.profiles[now.name]
+    shown = values.by_name(reading, values.headline(configured, profile), values.turns(configured, profile))
     flags = 0
     for value in reading.values:
         flags |= value.quality

@@ -86,6 +86,7 @@ class _Views:
             "here": here or template,
             "alarm_count": len(self._site.board.listed()),
             "meters": tuple(self._site.config.meters),
+            "reversed": frozenset(name for name, meter in self._site.config.meters.items() if meter.reversed),
         }
 
         def make(store: Database) -> Answer:

@@ -71,7 +71,10 @@ def collect(
         unsealed=store.batches.waiting(),
         last_batch=store.batches.last(),
         forecast=_forecast(config, store, now_ms, running=pid is not None),
-        meters=[_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()],
+        meters=[
+            _meter(store, name, meter.every, now_ms, is_reversed=meter.reversed)
+            for name, meter in config.meters.items()
+        ],
         closing=[
             ClosingLine(x["line"], x["connect_ms"], said_in(x, x["text"])) for x in (health or {}).get("closing", ())
         ],
@@ -117,7 +120,7 @@ def _alarms(store: Database, health: Health) -> list[AlarmRow]:
     return [row for row in store.alarms.open() if row.active and not row.shelved]
 
 
-def _meter(store: Database, name: str, every_ms: int, now_ms: int) -> MeterStatus:
+def _meter(store: Database, name: str, every_ms: int, now_ms: int, *, is_reversed: bool) -> MeterStatus:
     rows, covered = store.records.readings(name, 1), store.records.newest(name, "coverage")
     values, body = [v.value for v in recorded_values(rows)], parsed_body(covered) if covered else None
     return MeterStatus(
@@ -130,6 +133,7 @@ def _meter(store: Database, name: str, every_ms: int, now_ms: int) -> MeterStatu
         missed=dict(body.missed) if isinstance(body, Coverage) else {},
         not_asked=[value.name for value in values if value.quality & Quality.NOT_ASKED],
         record=rows[0].id if rows else None,
+        reversed=is_reversed,
     )
 
 

@@ -65,7 +65,8 @@ class MeterStatus:
     """One meter's newest reading, and its missed polls by reason in the newest coverage record.
 
     ``last_ms``, ``age_s``, ``record``: of the newest reading, None where there is none. ``values``: how many it has;
-    ``verdict``: that of the worst of them; ``not_asked``: the points that were not asked for.
+    ``verdict``: that of the worst of them; ``not_asked``: the points that were not asked for. ``reversed``: it
+    hangs the wrong way round; its values are as it says them.
     """
 
     name: str
@@ -77,6 +78,7 @@ class MeterStatus:
     missed: Mapping[str, int]
     not_asked: Sequence[str]
     record: str | None
+    reversed: bool = False
 
     @property
     def overdue(self) -> bool:
@@ -94,6 +96,7 @@ class MeterStatus:
             "verdict": self.verdict,
             "missed": dict(self.missed),
             "not_asked": list(self.not_asked),
+            "reversed": self.reversed,
             "record": self.record,
         }
 

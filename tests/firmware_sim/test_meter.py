@@ -17,6 +17,7 @@ from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.plant.quantities import QUANTITIES, Scene
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile, parse_profile
+from tests.support.register_points import of_registers
 
 PLANT = Plant(PlantSpec(seed=9))
 
@@ -209,9 +210,9 @@ def test_a_profile_that_contradicts_sunspec_is_refused(points: str, key: str) ->
     assert mismatch.value.key == key
 
 
-@pytest.mark.parametrize("name", ["eastron-sdm630", "sunspec-inverter", "vaisala-gmp252"])
-def test_the_devices_of_the_demo_can_be_simulated_whole(name: str) -> None:
-    assert meter(name).unfilled == ()
+@pytest.mark.parametrize("name", of_registers())
+def test_every_device_of_the_catalog_can_be_simulated_whole(name: str) -> None:
+    assert meter(name, factors=dict.fromkeys(load_profile(name).factors, Decimal(40))).unfilled == ()
 
 
 def test_a_sleeping_inverter_is_off_at_night_only(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from statistics import median_low
 from typing import Final, Literal
 
 from gateway.config.bus import Meter
-from gateway.dashboard.pages.values import headline
+from gateway.dashboard.pages.values import headline, shown_as
+from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point, Profile
 from gateway.history.energy import NEAR_MS, Energy, energy_of
 from gateway.history.local_calendar import Stretch, day_ms, days, later, local, months
@@ -32,11 +33,13 @@ SHOWN_DAYS, SHOWN_MONTHS = 30, 12
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What can be drawn of a meter: a point, and for a counter of energy whether it is drawn as energy by time."""
+    """What can be drawn of a meter: a point as recorded, what it is shown as, and for a counter of energy whether it is
+    drawn as energy by time."""
 
     point: str
     unit: str | None
     energy: bool
+    shown: Turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def quantities(meter: Meter, profile: Profile) -> list[Quantity]:
     points = [p for p in profile.select(meter.points or None) if _has_course(p)]
     first = headline(meter, profile)
     ordered = sorted(points, key=lambda p: first.index(p.name) if p.name in first else len(first))
-    return [Quantity(p.name, p.unit, p.kind == "counter" and p.unit in ENERGY) for p in ordered]
+    return [Quantity(p.name, p.unit, p.kind == "counter" and p.unit in ENERGY, shown_as(meter, p)) for p in ordered]
 
 
 def _has_course(point: Point) -> bool:
@@ -89,7 +92,7 @@ def chart(store: Database, meter: str, quantity: Quantity, span: str, now_ms: in
     if quantity.energy and length >= DAY:
         return _energy(store, meter, quantity, span, now_ms, zone)
     series = history(store, meter, [quantity.point], now_ms - length, now_ms, MOST, zone)
-    steps = steps_of(series, quantity.point)
+    steps = [_turned(step, quantity.shown) for step in steps_of(series, quantity.point)]
     told = covered(store, series)
     return Chart(quantity, span, series.from_ms, series.to_ms, series.made_of, tuple(steps), sum(series.readings), told)
 
@@ -117,6 +120,14 @@ def steps_of(series: Series, name: str) -> list[Step]:
             )
         )
     return steps
+
+
+def _turned(step: Step, turn: Turned) -> Step:
+    """A step as it is shown: what was least is greatest where the sign is another."""
+    if turn.becomes == "same" or step.low is None or step.high is None or step.mean is None:
+        return step
+    low, mean, high = (float(turn.of(number)) for number in (step.low, step.mean, step.high))
+    return replace(step, low=min(low, high), mean=mean, high=max(low, high))
 
 
 def _energy(store: Database, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:

@@ -21,6 +21,8 @@ from gateway.dashboard.pages.overview import LineRow, MeterRow
 from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.registers import RawBlock, raw
+from gateway.dashboard.pages.values import shown, turns
+from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point
 from gateway.messages.message import Message
 from gateway.records import StoredRecord
@@ -76,7 +78,7 @@ class Commissioned:
 
 @dataclass(frozen=True, slots=True)
 class MeterFacts:
-    """All that a meter's page shows. ``values`` are those of its newest reading, ``record`` its epoch and number."""
+    """All that a meter's page shows. ``values`` are those of its newest reading as the page shows them."""
 
     name: str
     label: str
@@ -98,6 +100,8 @@ class MeterFacts:
     stranger: str | None
     configured: tuple[Meter, Configured]
     values: tuple[Value, ...]
+    turned: Mapping[str, Turned]
+    """What its points are shown as; without an entry as they are recorded."""
     raw: tuple[RawBlock, ...]
     quantities: tuple[Quantity, ...]
     picked: Picked | None
@@ -130,6 +134,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
     if meter is None:
         raise NotFound(Message("page-no-meter", meter=name))
     profile, line = site.config.profiles[name], site.line_of(name)
+    turned = turns(meter, profile)
     found = charts.quantities(meter, profile)
     chosen = next((q for q in found if q.point == quantity), found[0] if found else None)
     reading = site.live.meters[name].reading
@@ -149,8 +154,9 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         recorded=tuple(recorded_counters(site.config, meter)),
         symbols={point.name: point for point in profile.points if point.symbols},
         stranger=line.stranger(name),
+        values=shown(reading.values, turned) if reading else (),
+        turned=turned,
         configured=(meter, site.config.configured[name]),
-        values=tuple(reading.values) if reading else (),
         raw=raw(line.last_answered(name)),
         quantities=tuple(found),
         picked=Picked(chosen, span if span in charts.SPANS else None) if chosen else None,
@@ -163,6 +169,7 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
     row, values = facts.row, facts.values
     if row.time_ms is None:  # not read yet since the start: the newest that is kept
         row, values = _kept(row, store.records.newest(facts.name, "reading"))
+        values = shown(values, facts.turned)
     if row.record is not None and row.time_ms is not None:
         state = states.of(facts.name, *row.record)
         row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))

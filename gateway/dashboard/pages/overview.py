@@ -62,6 +62,8 @@ class MeterRow:
     late: bool = False
     state: State | None = None
     record: tuple[bytes, int] | None = None
+    reversed: bool = False
+    """Its values are shown turned."""
 
     @property
     def asleep(self) -> bool:
@@ -225,24 +227,33 @@ def line_row(line: FieldLine, loads: Loads, name: str) -> LineRow:
 def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -> MeterRow:
     """One meter in short."""
     name, meter = now.name, config.meters[now.name]
-    row = MeterRow(name, meter.label, meter.role, meter.every, silent_since_ms=now.silent_since_ms, reason=now.reason)
+    row = MeterRow(
+        name,
+        meter.label,
+        meter.role,
+        meter.every,
+        silent_since_ms=now.silent_since_ms,
+        reason=now.reason,
+        reversed=meter.reversed,
+    )
     reading = now.reading
     if reading is None or now.newest is None:
         return replace(row, late=now.silent_since_ms is not None)
-    points = values.headline(meter, config.profiles[name])
+    profile = config.profiles[name]
+    points = values.headline(meter, profile)
     flags = 0
     for value in reading.values:
         flags |= value.quality
     return replace(
         row,
-        shown=values.by_name(reading, points),
+        shown=values.by_name(reading, points, values.turns(meter, profile)),
         count=len(reading.values),
         verdict=worst(value.quality for value in reading.values),
         flags=flags,
         common=reduce(and_, (value.quality for value in reading.values)) if reading.values else 0,
         time_ms=reading.time_ms,
         spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
-        spark_of=points[0] if points else "",
+        spark_of=values.shown_as(meter, profile.point(points[0])).name if points else "",
         late=is_late(now_ms - reading.time_ms, meter.every) or _gone(now, meter.every, now_ms),
         state=_state(now),
         record=None if isinstance(now.newest, NotRecorded) else (now.newest.row.epoch, now.newest.row.seq),

@@ -36,7 +36,9 @@ class Sparks:
                 continue
             meter, body = (item.row.meter, item.body) if isinstance(item, SignedRecord) else (item.meter, item.reading)
             if isinstance(body, Reading) and (point := self._points.get(meter)):
-                number = next((values.number(value) for value in body.values if value.name == point), None)
+                turned = values.turns(self._config.meters[meter], self._config.profiles[meter])
+                found = values.by_name(body, (point,), turned)
+                number = values.number(found[0]) if found else None
                 self._courses.setdefault(meter, deque(maxlen=RECENT)).append((body.time_ms, number))
 
     def of(self, meter: str) -> Course:

@@ -1,13 +1,14 @@
-"""Values for display: a meter's headline points, and the geometry of sparklines."""
+"""Values for display: a meter's headline points, values of a reversed meter turned, the geometry of sparklines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
 
 from gateway.config.bus import Meter
+from gateway.devices.knowledge.direction import Turned, turned
 from gateway.devices.points import Point, Profile
 from gateway.history.series import APART
 from ledger_client.formats.senml import Number, Reading, Value
@@ -29,8 +30,8 @@ class Spark:
 
 
 def headline(meter: Meter, profile: Profile) -> tuple[str, ...]:
-    """The two points that say most of a meter: its power and its energy in the direction of its role, or what an
-    emission probe measures."""
+    """The two points that say most of a meter: its power and its energy in the direction of its role as pages show it,
+    or what an emission probe measures."""
     points = profile.select(meter.points or None)
     gauges = [p for p in points if p.kind == "gauge"]
     power = _first(gauges, lambda p: p.unit == "W" and ("total" in p.name or p.name == "active_power")) or _first(
@@ -38,7 +39,7 @@ def headline(meter: Meter, profile: Profile) -> tuple[str, ...]:
     )
     counters = [p for p in points if p.kind == "counter" and p.unit in _ENERGY]
     wanted = _PREFERRED.get(meter.role, "")
-    energy = _first(counters, lambda p: wanted in p.name) or _first(counters, lambda p: True)
+    energy = _first(counters, lambda p: wanted in shown_as(meter, p).name) or _first(counters, lambda p: True)
     others = [p for p in (*gauges, *points) if p.kind != "scale"]
     chosen = [p.name for p in (power, energy, *others) if p is not None]
     return tuple(dict.fromkeys(chosen))[:2]
@@ -49,10 +50,38 @@ def _first(points: Iterable[Point], fits: object) -> Point | None:
     return next((p for p in points if fits(p)), None)
 
 
-def by_name(reading: Reading, names: Sequence[str]) -> tuple[Value, ...]:
-    """The values of these points, as far as the reading has them."""
+def shown_as(meter: Meter, point: Point) -> Turned:
+    """What pages show a point as: itself, or turned where the meter is reversed."""
+    if not meter.reversed:
+        return Turned(point.name)
+    return turned(point.name, signed=point.at.signed or point.sign_from is not None, unit=point.unit)
+
+
+def turns(meter: Meter, profile: Profile) -> Mapping[str, Turned]:
+    """What pages show each point of a reversed meter as; of any other meter nothing."""
+    return {point.name: shown_as(meter, point) for point in profile.points} if meter.reversed else {}
+
+
+def shown(recorded: Iterable[Value], turned_as: Mapping[str, Turned]) -> tuple[Value, ...]:
+    """Recorded values as pages show them. ``turned_as``: from ``turns``."""
+    if not turned_as:
+        return tuple(recorded)
+    return tuple(_shown(value, turned_as.get(value.name)) for value in recorded)
+
+
+def _shown(value: Value, turn: Turned | None) -> Value:
+    if turn is None:
+        return value
+    content = value.value
+    if isinstance(content, Number) and not isinstance(content, bool):
+        content = turn.of(content)
+    return value._replace(name=turn.name, value=content)
+
+
+def by_name(reading: Reading, names: Sequence[str], turned_as: Mapping[str, Turned]) -> tuple[Value, ...]:
+    """The values of these points as pages show them, as far as the reading has them."""
     found = {value.name: value for value in reading.values if value.name in names}
-    return tuple(found[name] for name in names if name in found)
+    return shown((found[name] for name in names if name in found), turned_as)
 
 
 def number(value: Value) -> float | None:

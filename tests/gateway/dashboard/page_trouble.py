@@ -56,7 +56,13 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
     async with epoch(loaded) as running:
         store = Database(loaded.database, read_only=True)
         now_ms = running.clock.now_ms()
-        common = {"gateway": "yunnan-hydro-07", "here": "site", "alarm_count": 7, "meters": tuple(loaded.meters)}
+        common = {
+            "gateway": "yunnan-hydro-07",
+            "here": "site",
+            "alarm_count": 7,
+            "meters": tuple(loaded.meters),
+            "reversed": (),
+        }
 
         def made(template: str, **facts: Any) -> Page:
             return lambda visitor: _whole(page(f"{template}.html", visitor, now_ms, UTC, **{**common, **facts}))

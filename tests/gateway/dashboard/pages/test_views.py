@@ -26,6 +26,7 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.routes import contents
+from gateway.devices.knowledge.direction import Turned
 from gateway.messages.message import Message
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp, said_fields
 from gateway.runtime.context import GatewayContext
@@ -181,7 +182,7 @@ def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Pa
         async with epoch(loaded) as running:
             store = Database(loaded.database, read_only=True)
             made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, {}, "en").body.decode()
-            energy, now_ms = Quantity("count", "Wh", energy=True), running.clock.now_ms()
+            energy, now_ms = Quantity("count", "Wh", energy=True, shown=Turned("count")), running.clock.now_ms()
             drawn = [charts.chart(store, "export-main", energy, span, now_ms, loaded.zone) for span in ("30d", "1y")]
             store.close()
             return made, drawn

@@ -10,6 +10,7 @@ from importlib.resources import files
 import pytest
 
 from gateway.dashboard.render.catalog import Words, table
+from gateway.devices.knowledge.direction import turned
 from gateway.devices.profile import CATALOG, load_profile
 from gateway.messages.alarm_kinds import KINDS, SEVERITIES
 from gateway.messages.languages import LANGUAGES, choose
@@ -50,10 +51,11 @@ def test_whatever_can_be_said_has_words() -> None:
         "alarm": KINDS, "alarm-advice": KINDS, "severity": SEVERITIES, "verdict": VERDICTS, "reason": MISSED_REASONS,
         "flag": [flag.name for flag in Quality],
         "point": {
-            point.name
+            name
             for path in CATALOG.glob("*.toml")
             for point in load_profile(path.stem, CATALOG).points
             if point.record and point.kind != "scale"
+            for name in (point.name, turned(point.name).name)
         },
     }  # fmt: skip
     words = Words("zh")
