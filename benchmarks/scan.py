@@ -42,8 +42,9 @@ async def _all(rng: random.Random, seed: int, *, brief: bool) -> Figures:
 async def _three_units(rng: random.Random, seed: int, brief: bool) -> Figures:
     addresses = rng.sample([unit for unit in UNUSUAL if unit % 2], 3)
     devices = [Device(rng.choice(METERS), unit, rng.randint(5, LATEST_MS)) for unit in sorted(addresses)]
-    options = ScanOptions((2400,), ("E",), tuple(sorted(addresses))) if brief else ScanOptions()
-    async with simulated(SERIAL.format(kind="modbus-rtu", baudrate=2400, parity="E"), devices, seed) as line:
+    baudrate = 19200 if brief else 2400
+    options = ScanOptions((baudrate,), ("E",), tuple(sorted(addresses))) if brief else ScanOptions()
+    async with simulated(SERIAL.format(kind="modbus-rtu", baudrate=baudrate, parity="E"), devices, seed) as line:
         result = await scan_serial(line["url"], options, _go_on)
     found = {unit.address: unit for unit in result.units}
     return {
