@@ -8,19 +8,21 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
 import serial
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firmware_sim.errors import ScenarioError, WireError
 from firmware_sim.meters import pdu
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.pair.pair import Pair
 from firmware_sim.wire.pair.uart import SECOND_NS, Receiver, Uart
-from firmware_sim.wire.rfc2217.telnet import IAC, SB, SE
+from firmware_sim.wire.rfc2217.telnet import IAC, SB, SE, Telnet, escaped
 from tests.firmware_sim.sim_bench import PATIENCE_S, Serial, simulating
 
 pytestmark = pytest.mark.filterwarnings("ignore:set:DeprecationWarning")  # pyserial names its thread so
@@ -111,6 +113,12 @@ def quiet(port: Any) -> bytes:
     return bytes(port.read(64))
 
 
+def burst(port: Any) -> bytes:
+    """What comes from the first byte on until a pause."""
+    first = bytes(port.read(1))
+    return first + quiet(port)
+
+
 def test_pyserial_reads_a_meter_at_its_settings_and_at_no_others(tmp_path: Path) -> None:
     with cabinet(tmp_path, 'baudrate = 38400\nparity = "E"') as line:
         with line.pyserial(38400, "E") as port:
@@ -183,7 +191,7 @@ def test_two_units_at_one_address_answer_at_once_and_damage_each_other(tmp_path:
     twin = PROBE.format(keys="").replace("240", "1")
     with cabinet(tmp_path, "baudrate = 19200", rest=twin) as line, line.pyserial(19200) as port:
         port.write(pdu.rtu(1, bytes.fromhex("0300000002")))
-        heard = quiet(port)
+        heard = bytes(port.read(9))
         sent = [bytes.fromhex(entry["answer"]) for entry in line.log()]
         assert sorted(entry["meter"] for entry in line.log()) == ["main", "probe"]
         assert heard == bytes(one & other for one, other in zip_longest(*sent, fillvalue=0xFF))
@@ -198,7 +206,7 @@ def test_a_late_answer_meets_the_next_question(tmp_path: Path) -> None:
         port.write(late)
         line.until(2)  # the slow one has begun
         port.write(pdu.rtu(77, bytes.fromhex("0300000001")))
-        heard = quiet(port)
+        heard = burst(port)
         assert pdu.opened(heard) is None
         assert 0 < len(heard) < 17
 
@@ -306,10 +314,11 @@ def test_a_terminal_garbles_where_its_speed_is_another(tmp_path: Path) -> None:
             assert bytes(each.byte for each in misread) in port.receive(90)
     with cabinet(tmp_path, "garbles = true", port='"quiet"') as line:
         path = Path(line.line["port"])
-        for speed, understood in ((4800, False), (9600, True)):
-            with Serial(path, baudrate=speed) as port:
-                port.send("01 04 0000 0006")
-                assert (len(port.receive(SIZE, 0.3)) == SIZE) is understood
+        with Serial(path, baudrate=4800) as port:
+            port.send("01 04 0000 0006")
+            assert port.receive(1, 0.3) == b""
+        with Serial(path, baudrate=9600) as port:
+            assert len(port.ask("01 04 0000 0006", SIZE)) == SIZE
 
 
 @pytest.mark.parametrize(
@@ -367,3 +376,27 @@ def test_keys_that_do_not_go_together_are_refused(
     path.write_text(LINE.format(port=port, keys=keys, meter=meter, rest=""))
     with pytest.raises(ScenarioError, match=problem):
         load_scenario(path)
+
+
+@given(data=st.binary(max_size=80), cuts=st.lists(st.integers(0, 80), max_size=6))
+def test_telnet_takes_any_bytes_in_any_pieces(data: bytes, cuts: list[int]) -> None:
+    whole, pieces = Telnet(), Telnet()
+    expected = list(whole.feed(data))
+    found: list[bytes | tuple[int, bytes]] = []
+    for begin, end in pairwise([0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]):
+        found += pieces.feed(data[begin:end])
+    assert _joined(found) == _joined(expected)
+    assert pieces.outgoing == whole.outgoing
+    carried = Telnet().feed(escaped(data))
+    assert b"".join(piece for piece in carried if isinstance(piece, bytes)) == data
+
+
+def _joined(pieces: list[bytes | tuple[int, bytes]]) -> list[bytes | tuple[int, bytes]]:
+    """Data that follows data is one piece."""
+    out: list[bytes | tuple[int, bytes]] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) and out and isinstance(out[-1], bytes):
+            out[-1] += piece
+        else:
+            out.append(piece)
+    return out
