@@ -109,7 +109,7 @@ class Dlt645Meter:
 
     def _scene(self, t_ms: int) -> Scene:
         state, spec = self._plant.at(t_ms), self.spec
-        return Scene(state, state.flows[spec.measures], spec.start_wh, spec.start_varh)
+        return Scene(state, spec.flow(state), spec.start_wh, spec.start_varh)
 
     def _shown(self, item: Item, scene: Scene, t_ms: int) -> Value:
         """The digits of a value as a number."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -99,6 +99,13 @@ def arranged(data: bytes, word_order: str, byte_order: str) -> tuple[int, ...]:
     """
     words = struct.unpack(f"{'>' if byte_order == 'big' else '<'}{len(data) // 2}H", data)
     return words[::-1] if word_order == "little" else words
+
+
+def ordered(cell: Cell, word_order: str) -> Cell:
+    """A number in this order of its registers; a text has one order only."""
+    if cell.type == "string" or cell.word_order == word_order:
+        return cell
+    return replace(cell, word_order=word_order, absent=cell.absent[::-1])
 
 
 def mask(cell: Cell) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ class Meter:
                 raise Refused(ILLEGAL_ADDRESS)
         state = self._plant.at(t_ms)
         spec = self.spec
-        scene = Scene(state, state.flows[spec.measures], self._wh, self._varh, spec.start_kg)
+        scene = Scene(state, spec.flow(state), self._wh, self._varh, spec.start_kg)
         registers: list[int] = [0] * count
         values: dict[str, Value] = {}
         for cell, source in ((s.cell, s.source) for s in self._spaces.get(fc, ())):

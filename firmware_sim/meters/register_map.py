@@ -13,8 +13,9 @@ from fractions import Fraction
 
 from firmware_sim.meters.knowledge import sunspec_map
 from firmware_sim.meters.knowledge.habits import habits_of, shows
-from firmware_sim.meters.packing import Cell, Value, arranged, pack
+from firmware_sim.meters.packing import Cell, Value, arranged, ordered, pack
 from firmware_sim.meters.scaling import Line, limits_of, line_of, shares
+from firmware_sim.plant.model import Flow, State
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
 from gateway.devices.profile import Point, Profile, Serial
 
@@ -38,7 +39,7 @@ class MeterSpec:
     ``start_kg`` is that of its scale. ``sunspec_model``: the model that it has in place of the one that the
     profile names first.
     A device that ``sleeps`` is off while the plant's inverter is. ``word_order`` is how it lays out all of its numbers,
-    whatever its profile says.
+    whatever its profile says. One that is ``reversed`` is installed the wrong way round.
     """
 
     name: str
@@ -57,6 +58,12 @@ class MeterSpec:
     latency_ms: float = 0
     sleeps: bool = False
     word_order: str | None = None
+    reversed: bool = False
+
+    def flow(self, state: State) -> Flow:
+        """What it sees of the plant."""
+        found = state.flows[self.measures]
+        return found.turned if self.reversed else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Layout:
         self._show = {**shows(profile.name, [p.name for p in profile.points]), **spec.show}
         cells = self._sunspec() if profile.protocol == "sunspec" else self._plain()
         if spec.word_order is not None:
-            cells = [replace(shown, cell=_ordered(shown.cell, spec.word_order)) for shown in cells]
+            cells = [replace(shown, cell=ordered(shown.cell, spec.word_order)) for shown in cells]
         self.cells = tuple(sorted(cells, key=lambda s: (s.cell.address, s.cell.bits is not None)))
 
     def _identification(self) -> dict[int, str]:
@@ -356,13 +363,6 @@ def _absent(point: Point) -> tuple[int, ...]:
         nothing = 256**size - 1
     code = point.not_available[0] if point.not_available else nothing
     return arranged(code.to_bytes(size, "big"), point.word_order, point.byte_order)
-
-
-def _ordered(cell: Cell, word_order: str) -> Cell:
-    """A number in this order of its registers; a text has one order only."""
-    if cell.type == "string" or cell.word_order == word_order:
-        return cell
-    return replace(cell, word_order=word_order, absent=cell.absent[::-1])
 
 
 def _share(source: Source, lines: list[Line], n: int) -> Source:

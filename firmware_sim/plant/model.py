@@ -40,6 +40,11 @@ class PlantSpec:
     battery: BatterySpec = field(default_factory=BatterySpec)
 
 
+def negative(phases: Phases) -> Phases:
+    """The other sign of each phase."""
+    return -phases[0], -phases[1], -phases[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """Three phases at one place: V, W and var now; Wh and varh since the start, counted apart by direction."""
@@ -51,6 +56,19 @@ class Flow:
     exported_wh: Phases
     imported_varh: Phases
     exported_varh: Phases
+
+    @property
+    def turned(self) -> Flow:
+        """As a meter sees it that is installed the wrong way round."""
+        return Flow(
+            self.volts,
+            negative(self.watts),
+            negative(self.vars),
+            self.exported_wh,
+            self.imported_wh,
+            self.exported_varh,
+            self.imported_varh,
+        )
 
 
 @dataclass(frozen=True, slots=True)

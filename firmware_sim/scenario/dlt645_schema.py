@@ -46,6 +46,7 @@ class Dlt645MeterTable(EndTable):
     reactive_energy_export_kvarh: Positive = 0.0
     latency_ms: Positive = 20.0
     sleeps: bool = False
+    reversed: bool = False
 
     def spec(self, profile: Profile) -> MeterSpec:
         """The meter with its profile."""
@@ -59,6 +60,7 @@ class Dlt645MeterTable(EndTable):
             start_varh=(self.reactive_energy_import_kvarh * 1000, self.reactive_energy_export_kvarh * 1000),
             latency_ms=self.latency_ms,
             sleeps=self.sleeps,
+            reversed=self.reversed,
         )
 
 

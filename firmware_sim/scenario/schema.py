@@ -60,6 +60,7 @@ class MeterTable(EndTable):
     latency_ms: Positive = 0.0
     sleeps: bool = False
     word_order: Literal["big", "little"] | None = None
+    reversed: bool = False
 
     def spec(self, profile: Profile, codes: Mapping[str, str | int]) -> MeterSpec:
         """The meter with its profile, and with what it tells of its line; an inverter sits at the PV by default."""
@@ -80,6 +81,7 @@ class MeterTable(EndTable):
             latency_ms=self.latency_ms,
             sleeps=self.sleeps,
             word_order=self.word_order,
+            reversed=self.reversed,
         )
 
 

@@ -125,12 +125,17 @@ class PairedLine:
     def _spoken(self, said: Spoken) -> None:
         """Somebody has begun to speak, or will: each device looks at it at its end, and when the line is silent."""
         self.pair.forget(self.now_ns())
-        for station in self._stations:
-            self._at(said.end_ns, station.listen)
-            self._at(said.end_ns + station.silence_ns, station.listen)
+        for moment in {said.end_ns, *(said.end_ns + station.silence_ns for station in self._stations)}:
+            self._at(moment, self._listen)
         self.take()
 
-    def answer(self, station: _Station, frame: bytes, start_ns: int, end_ns: int) -> bool:
+    def _listen(self) -> None:
+        """All devices at one moment: however late that is, those that are equally quick answer together."""
+        now = self.now_ns()
+        for station in self._stations:
+            station.listen(now)
+
+    def answer(self, station: _Station, frame: bytes, start_ns: int, end_ns: int, now_ns: int) -> bool:
         """A device has a whole frame; False when its checksum is wrong."""
         if (found := self.frames.opened(frame)) is None:
             return False
@@ -142,12 +147,12 @@ class PairedLine:
         outcome = replace(outcome, faults=(*self.pair.marks(start_ns, end_ns), *outcome.faults))
         ready = end_ns + station.silence_ns + _ns(self._units.latency_ms(member))
         for delivery in outcome.deliveries:
-            self._deliver(station, outcome, delivery, ready + _ns(delivery.after_ms))
+            self._deliver(station, outcome, delivery, max(now_ns, ready + _ns(delivery.after_ms)))
         return True
 
     def _deliver(self, station: _Station, outcome: Outcome, delivery: Delivery, ready_ns: int) -> None:
         """What a device says, when it has said what it said before: whole, or in pieces."""
-        begin = max(self.now_ns(), ready_ns, station.free_ns)
+        begin = max(ready_ns, station.free_ns)
         self._at(begin, self._record, station.member, outcome, delivery)
         size = delivery.piece or len(delivery.data)
         for at in range(0, len(delivery.data), size or 1):
@@ -179,34 +184,33 @@ class _Station:
         self._frame, self._is_whole = bytearray(), True
         self._start_ns = self._end_ns = 0
 
-    def listen(self) -> None:
+    def listen(self, now_ns: int) -> None:
         """Take what it has heard by now."""
-        now = self._line.now_ns()
-        for received in self._receiver.take(now):
+        for received in self._receiver.take(now_ns):
             if received.start_ns - self._end_ns > self.uart.span_ns(self.uart.bits) * 3 // 2:
-                self._fell_silent()
-            self._take(received)
-        if now - self._end_ns >= self.silence_ns:
-            self._fell_silent()
+                self._fell_silent(now_ns)
+            self._take(received, now_ns)
+        if now_ns - self._end_ns >= self.silence_ns:
+            self._fell_silent(now_ns)
 
-    def _take(self, received: Received) -> None:
+    def _take(self, received: Received, now_ns: int) -> None:
         if not self._frame:
             self._start_ns, self._is_whole = received.start_ns, True
         self._end_ns = received.start_ns + self.uart.span_ns(self.uart.bits)
         self._frame.append(received.byte)
         self._is_whole = self._is_whole and received.is_whole
         length = self._line.frames.request_length(self._frame)
-        if self._is_whole and length and len(self._frame) >= length and self._said(length):
+        if self._is_whole and length and len(self._frame) >= length and self._said(length, now_ns):
             del self._frame[:length]
 
-    def _fell_silent(self) -> None:
+    def _fell_silent(self, now_ns: int) -> None:
         """Silence ends a frame: one of a function that is not known may be whole, anything else is noise."""
         if self._is_whole and self._line.frames.request_length(self._frame) == 0 and len(self._frame) <= MOST_REQUEST:
-            self._said(len(self._frame))
+            self._said(len(self._frame), now_ns)
         self._frame.clear()
 
-    def _said(self, length: int) -> bool:
-        return self._line.answer(self, bytes(self._frame[:length]), self._start_ns, self._end_ns)
+    def _said(self, length: int, now_ns: int) -> bool:
+        return self._line.answer(self, bytes(self._frame[:length]), self._start_ns, self._end_ns, now_ns)
 
 
 def _ns(ms: float) -> int:

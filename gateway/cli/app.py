@@ -9,7 +9,7 @@ import click
 
 from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
 from gateway.cli.accounting import entry, plan, statement
-from gateway.cli.commissioning import commission
+from gateway.cli.commissioning import commission, scan
 from gateway.cli.profiles import command
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
@@ -28,7 +28,7 @@ class _Commands(Grouped):
     """Prints errors of our packages as messages; anything else is a bug and shows its traceback."""
 
     headings: ClassVar = {
-        "Set up a site": ("init", "commission", "profiles", "keys", "password", "check", "read", "listen"),
+        "Set up a site": ("init", "scan", "commission", "profiles", "keys", "password", "check", "read", "listen"),
         "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
         "Account": ("plan", "entry", "statement"),
@@ -72,6 +72,7 @@ for _command in (
     keys.keys,
     read.read,
     read.listen,
+    scan.scan,
     run.run,
     run.demo,
     orders.reload,

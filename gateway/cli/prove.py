@@ -44,7 +44,7 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     row = prover.find(store, record)
     bundle = prover.prove(store, row)
-    put_into_service, note = _commissioned(store, record)
+    put_into_service, note = _commissioned(store, record, output)
     beside = output.with_name(f"{output.stem}-commissioned{output.suffix}")
     if put_into_service is not None:
         demand_replaceable(beside, "proof (.mseal)", is_bundle, force=force)
@@ -59,7 +59,7 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     click.echo(f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}")
 
 
-def _commissioned(store: Database, name: str) -> tuple[tuple[str, bytes] | None, Said | None]:
+def _commissioned(store: Database, name: str, output: Path) -> tuple[tuple[str, bytes] | None, Said | None]:
     """Of a meter's name: id and proof of the commissioning record in force, or why that cannot be proven."""
     from gateway.commissioning.record.in_force import in_force
     from gateway.evidence import prove as prover
@@ -67,6 +67,8 @@ def _commissioned(store: Database, name: str) -> tuple[tuple[str, bytes] | None,
     found = in_force(store, name) if "/" not in name else None
     if found is None:
         return None, None
+    if output.exists() and not output.is_file():  # a pipe has nothing beside it
+        return None, Message("proof-commissioned-alone", output=str(output), record=found.row.id)
     try:
         return (found.row.id, prover.prove(store, found.row)), None
     except GatewayError as error:

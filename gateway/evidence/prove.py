@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.evidence.sealing import tree_of
@@ -13,6 +14,7 @@ from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.rows import Batch
+from ledger_client.errors import VerificationError
 from ledger_client.formats.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.formats.statement import id_text, parse_statement
 
@@ -53,7 +55,7 @@ def prove(store: Database, row: StoredRecord) -> bytes:
     place = found[0]
     batch = store.batches.holding(place)
     if place <= store.records.pruned()[0]:
-        raise GatewayError(Message("proof-pruned", record=row.id))
+        return _kept(store, row)
     statement = store.elsewhere.statement_of(place)
     if statement == UNTOLD:
         raise GatewayError(Message("proof-batch-maybe-lost", record=row.id))
@@ -78,6 +80,21 @@ def prove(store: Database, row: StoredRecord) -> bytes:
         statement=batch.entry,
         receipts=receipts,
     ).encode()
+
+
+def kept_path(store: Database, row: StoredRecord) -> Path:
+    """The file that holds the proof of a commissioning record whose batch is pruned (evidence/kept_proofs.py)."""
+    return store.path.parent / "commissioning" / f"{row.id.replace('/', '-')}.mseal"
+
+
+def _kept(store: Database, row: StoredRecord) -> bytes:
+    try:
+        bundle = kept_path(store, row).read_bytes()
+        if Bundle.parse(bundle).record == row.data:
+            return bundle
+    except (OSError, VerificationError):
+        pass
+    raise GatewayError(Message("proof-pruned", record=row.id))
 
 
 def _incomplete(store: Database, batch: Batch, record: str, n: int) -> GatewayError:

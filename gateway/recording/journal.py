@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from gateway.clock import SLOWED, Clock, Correction
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.evidence import sealing
+from gateway.evidence import kept_proofs, sealing
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
@@ -65,7 +66,7 @@ class Journal:
         now = clock.schedule_ms()
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
-        self._pruner = Pruner()
+        self._pruner = Pruner(partial(kept_proofs.keep, store))
         self.held: Said | None = None
         """Why nothing is sealed for the time being; cuts go on. Set and read by any thread."""
         self.on_seal: list[Callable[[], object]] = []

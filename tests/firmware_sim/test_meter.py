@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from firmware_sim.meters.identification import identify
 from firmware_sim.meters.knowledge import sunspec_map
+from firmware_sim.meters.packing import Value
 from firmware_sim.meters.pdu import Refused
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec, Mismatch
@@ -257,3 +259,22 @@ def test_the_probe_tells_its_serial_number_by_identification_only() -> None:
         0: "Vaisala", 1: "GMP252", 2: "1", 0x80: "K0710040",
     }  # fmt: skip
     assert meter("eastron-sdm630").objects == {}
+
+
+def test_a_meter_that_is_installed_the_wrong_way_round() -> None:
+    spec = MeterSpec("m", load_profile("eastron-sdm630"), 1, start_wh=(1000.0, 2000.0))
+    usual, turned = (Meter(each, PLANT).read(4, 0, 76, 5000) for each in (spec, replace(spec, reversed=True)))
+    before, after = usual.values, turned.values
+    for name in ("active_power_total", "active_power_l1", "reactive_power_total", "power_factor_total"):
+        assert after[name] == -_number(before[name]) != 0, name
+    for name in ("voltage_ln_l1", "current_l1", "apparent_power_total", "frequency"):
+        assert after[name] == before[name], name
+    counted = {name: _number(before[name]) - at for name, at in (("energy_import", 1.0), ("energy_export", 2.0))}
+    assert _number(after["energy_export"]) - 2.0 == pytest.approx(counted["energy_import"], abs=1e-3)
+    assert _number(after["energy_import"]) - 1.0 == pytest.approx(counted["energy_export"], abs=1e-3)
+    assert counted["energy_import"] != counted["energy_export"]
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, float)
+    return value

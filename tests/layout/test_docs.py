@@ -27,8 +27,12 @@ OTHERS = {
     "systemd-creds",
     "apt",
     "apt-get",
+    "echo",
     "pip",
+    "printf",
     "python3",
+    "sed",
+    "test",
 }
 """What commands in the documents are not ours."""
 

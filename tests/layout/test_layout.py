@@ -49,7 +49,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "accounting": {"devices", "config", "storage", "storage.registers"},
         "storage.capacity": {"config", "storage", "accounting"},
         "storage.recovery": {"config", "storage", "storage.capacity"},
-        "evidence": {"config", "storage", "storage.capacity", "storage.recovery"},
+        "evidence": {"config", "storage", "storage.registers", "storage.capacity", "storage.recovery"},
         "history": {"devices", "config", "storage", "storage.capacity"},
         "recording": {
             "config",
@@ -94,7 +94,16 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "dashboard.auth": {"config"},
         "commissioning.identity": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645"},
-        "commissioning.scan": {"devices", "config", "fieldbus.wire", "fieldbus.modbus", "commissioning.identity"},
+        "commissioning.scan": {
+            "devices",
+            "config",
+            "fieldbus.wire",
+            "fieldbus.modbus",
+            "fieldbus.dlt645",
+            "fieldbus.rfc2217",
+            "fieldbus",
+            "commissioning.identity",
+        },
         "commissioning": {
             "devices.knowledge",
             "devices",
@@ -220,7 +229,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "cli.accounting": {"config", "storage", "accounting", "cli.terminal"},
         "cli.commissioning": {
             "config",
+            "fieldbus.wire",
             "storage",
+            "commissioning.scan",
             "commissioning.record",
             "commissioning.wizard",
             "cli.terminal",

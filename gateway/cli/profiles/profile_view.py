@@ -46,6 +46,8 @@ def print_profile(out: Console, profile: Profile) -> None:
     out.print(table)
     for key in profile.ask:
         out.print(f"asks for: {key}, in the section of each meter")
+    for factor, point in profile.ratios:
+        out.print(f"{factor} set in the device: {point}")
     for name, source in known.sources.items() if known else ():
         out.print(f"source {name}: {source}", soft_wrap=True)
 
@@ -83,6 +85,7 @@ def profile_as_json(profile: Profile) -> dict[str, Any]:
         **summary_as_json(profile),
         "default_address": profile.default_address,
         "decoding_sha256": decoding_hash(profile).hex(),
+        "ratios": dict(profile.ratios),
         "points": points,
         "sources": dict(known.sources) if known else {},
     }

@@ -206,6 +206,7 @@ def _ordered(fitted: Fit, held: Held, found: dict[str, Content], unit: int) -> F
         profile=profile.name,
         point=name,
         value=_short(value),
+        in_unit=profile.point(name).unit or "",
         read_as=_short(read_as),
     )
     return replace(fitted, facts=right, swapped=True, why=(said,))

@@ -29,10 +29,13 @@ class InForce:
     batch: int | None
     ledgers: tuple[str, ...]
     identity: str | None
+    pruned: bool
 
     @property
     def state(self) -> str:
-        """How far it has come: recorded, sealed, anchored."""
+        """How far it has come: recorded, sealed, anchored; pruned where its anchored batch has left the database."""
+        if self.pruned:
+            return "pruned"
         return "anchored" if self.ledgers else "recorded" if self.batch is None else "sealed"
 
 
@@ -50,7 +53,8 @@ def in_force(store: Database, meter: str) -> InForce | None:
         anchors = store.anchors.of(batch.batch) if batch is not None else ()
         ledgers = tuple(anchor.ledger for anchor in anchors if anchor.state == "settled")
         identity = next(_exchanged_to(store, meter, place), record.identity)
-        return InForce(row, event, record, batch.batch if batch is not None else None, ledgers, identity)
+        number, pruned = batch.batch if batch is not None else None, place <= store.records.pruned()[0]
+        return InForce(row, event, record, number, ledgers, identity, pruned)
     return None
 
 

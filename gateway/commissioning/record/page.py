@@ -26,8 +26,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A record and what is said of it. ``record_id``: METER/EPOCH/SEQ, None while it waits to be signed; ``state``:
-    waiting, recorded, sealed or anchored; ``device``: what its profile calls the device, "" where that is not known;
-    ``before``: id of the signed record of which it takes the place."""
+    waiting, recorded, sealed, anchored or pruned; ``device``: what its profile calls the device, "" where that is not
+    known; ``before``: id of the signed record of which it takes the place."""
 
     gateway: str
     record: CommissioningRecord

@@ -26,9 +26,12 @@ from gateway.fieldbus.wire.link import Answer, Link, Manners, ObservedFrame, Out
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.messages.message import Message
 
-CONNECT_S, FIRST_S, LIKELY_S, RTU_S, LONGEST_S = 3.0, 1.0, 0.5, 0.5, 3.0
-"""How long a connection, and the answer of a unit, is waited for: of the first units, of likely ones, behind a device
-server, and of one that has answered before."""
+CONNECT_S, PATIENCE_S = 3.0, 1.0
+"""How long a connection, and the answer of a unit, is waited for."""
+LIKELY, LATE = 0.5, 3.0
+"""Parts of it for a unit that is only likely to be there, and for one that may be slow."""
+IDENTIFY_S, SILENT_S = 2.0, 30.0
+"""What identifying a unit, and an address that answers nothing, costs about."""
 SLOW_START_S = 1.0
 """Some devices ignore what is asked sooner after the connection; tried where nothing was answered."""
 FIRST = (1, 255, 0, 247)
@@ -78,6 +81,7 @@ class EndpointScan:
         host: name or address.
         tcp_port: port of all of its connections.
         units: the units to ask; None: as the answers suggest.
+        patience_s: how long the answer of a unit is waited for, in seconds.
         traffic: that of the whole scan.
         note: told each step.
         found: told each unit.
@@ -88,12 +92,14 @@ class EndpointScan:
         host: str,
         tcp_port: int,
         units: Sequence[int] | None,
+        patience_s: float,
         traffic: Traffic,
         note: Note,
         found: Callable[[FoundUnit], None],
     ) -> None:
         self.result = Endpoint(host, tcp_port)
-        self._units, self._traffic, self._note, self._found = units, traffic, note, found
+        self._units, self._patience_s = units, patience_s
+        self._traffic, self._note, self._found = traffic, note, found
         self._link: Link | None = None
         self._answers = dict[int, tuple[object, ...]]()
         self._gateway_silent: int | None = None
@@ -101,6 +107,8 @@ class EndpointScan:
         self._cut = 0
         self._slowest_s = self._delay_s = 0.0
         self._latency_s = dict[int, float]()
+        self.left_s = SILENT_S
+        """How long it goes on, as far as it can be told."""
 
     async def run(self) -> Endpoint:
         """Scan it. Stopped passes through; what was found until then is in ``result``."""
@@ -146,26 +154,26 @@ class EndpointScan:
 
     async def _sweep_tcp(self) -> None:
         if self._units is not None:
-            await self._ask_units(self._units, FIRST_S)
+            await self._ask_units(self._units, self._patience_s)
             return
-        await self._ask_units(FIRST, FIRST_S)
+        await self._ask_units(FIRST, self._patience_s)
         if self._cut >= len(FIRST):
             return
         if not self._answers and self._gateway_silent is None and not self._no_modbus_tcp:
             self._close()
             self._delay_s = SLOW_START_S
-            await self._ask_units(FIRST[:1], LONGEST_S)
+            await self._ask_units(FIRST[:1], LATE * self._patience_s)
         if self._gateway_silent is not None:
-            await self._ask_units([unit for unit in EVERY if unit not in FIRST], FIRST_S)
+            await self._ask_units([unit for unit in EVERY if unit not in FIRST], self._patience_s)
         elif not self._answers and not self._no_modbus_tcp:
-            await self._ask_units([unit for unit in likely_units() if unit not in FIRST], LIKELY_S)
+            await self._ask_units([unit for unit in likely_units() if unit not in FIRST], LIKELY * self._patience_s)
             if self._gateway_silent is not None:
-                await self._ask_units([unit for unit in EVERY if unit not in self._answers], FIRST_S)
+                await self._ask_units([unit for unit in EVERY if unit not in self._answers], self._patience_s)
         elif self._answers:
-            await self._ask_units([ELSEWHERE], LIKELY_S)
+            await self._ask_units([ELSEWHERE], LIKELY * self._patience_s)
             if ELSEWHERE not in self._answers and not self._is_device():
                 rest = [unit for unit in likely_units() if unit not in (*FIRST, ELSEWHERE)]
-                await self._ask_units(rest, max(LIKELY_S / 2, 3 * self._slowest_s))
+                await self._ask_units(rest, max(LIKELY / 2 * self._patience_s, 3 * self._slowest_s))
 
     def _is_device(self) -> bool:
         """The device speaks Modbus TCP itself: it answers under the addresses of TCP (255, 0) as under its own."""
@@ -178,15 +186,17 @@ class EndpointScan:
         self._no_modbus_tcp, cut, self._cut = False, self._cut, 0
         self.result.type = "modbus-rtu-over-tcp"
         units = self._units if self._units is not None else likely_units()
-        await self._ask_units(units, RTU_S)
+        await self._ask_units(units, LIKELY * self._patience_s)
         if not self._answers:
             self.result.type, self._cut = "modbus-tcp", max(cut, self._cut)
 
     async def _ask_units(self, units: Sequence[int], timeout_s: float) -> None:
         """One read of one register of each; who answers, be it with an exception, is there."""
-        for unit in units:
+        pace = _Pace(len(units), timeout_s)
+        for done, unit in enumerate(units):
             if self._no_modbus_tcp or self._cut >= len(FIRST):
                 return
+            self.left_s = pace.left_s(done) + IDENTIFY_S * max(1, len(self._answers))
             self._note(Message("scan-step-units", host=self.result.host, unit=unit))
             cut = self._cut
             outcome = await self._ask(Request(unit, 3, 0, 1), timeout_s)
@@ -213,13 +223,12 @@ class EndpointScan:
         return sorted([*proper, *(unit for unit in extra if answers[unit] not in same)])
 
     async def _identify(self, units: Sequence[int]) -> None:
-        for unit in units:
+        pace = _Pace(len(units), IDENTIFY_S)
+        for done, unit in enumerate(units):
+            self.left_s = pace.left_s(done)
             self._note(Message("scan-step-identify", host=self.result.host, unit=unit))
-            try:
-                neighbours = {c.profile for other in self.result.units for c in other.candidates[:1]}
-                found = await identify(self._patiently, unit, "modbus", likely=neighbours)
-            except LineDown:
-                found = FoundUnit(unit, "modbus")
+            neighbours = {c.profile for other in self.result.units for c in other.candidates[:1]}
+            found = await identify(self._patiently, unit, "modbus", likely=neighbours)
             if self._any_unit:
                 found = replace(found, evidence=(Message("scan-any-unit"), *found.evidence))
             latency_s = self._latency_s.get(unit)
@@ -230,7 +239,7 @@ class EndpointScan:
 
     async def _patiently(self, question: Question) -> Outcome:
         """A read of a unit that has answered before."""
-        return await self._ask(question, min(LONGEST_S, FIRST_S + 3 * self._slowest_s))
+        return await self._ask(question, min(LATE * self._patience_s, self._patience_s + 3 * self._slowest_s))
 
     async def _ask(self, question: Question, timeout_s: float) -> Outcome:
         """One read. A connection that breaks off is replaced for the next one."""
@@ -281,6 +290,19 @@ class EndpointScan:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+
+class _Pace:
+    """How long the rest of some steps takes: as long as those before, or at first as long as is said."""
+
+    def __init__(self, steps: int, each_s: float) -> None:
+        self._steps, self._each_s = steps, each_s
+        self._begun = asyncio.get_running_loop().time()
+
+    def left_s(self, done: int) -> float:
+        """After so many steps, in seconds."""
+        each_s = (asyncio.get_running_loop().time() - self._begun) / done if done else self._each_s
+        return (self._steps - done) * each_s
 
 
 def _unseen(frame: ObservedFrame) -> None:

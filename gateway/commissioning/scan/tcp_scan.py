@@ -9,22 +9,21 @@ from dataclasses import dataclass
 
 from gateway.commissioning.scan import tcp_diagnosis
 from gateway.commissioning.scan.found import FoundUnit, Progress, ScanResult, Step
-from gateway.commissioning.scan.tcp_endpoint import CONNECT_S, Endpoint, EndpointScan, Stopped, Traffic
+from gateway.commissioning.scan.tcp_endpoint import CONNECT_S, PATIENCE_S, Endpoint, EndpointScan, Stopped, Traffic
 from gateway.commissioning.scan.tcp_targets import BadTarget, hosts
 from gateway.messages.message import Message
 
 AT_ONCE = 32
-SILENT_S, FOUND_S = 20.0, 5.0
-"""What an address that answers nothing, and one that answers, costs at most and about."""
 
 
 @dataclass(frozen=True, slots=True)
 class TcpOptions:
     """``units``: those to ask at each address; None: as the answers suggest. ``yes``: more than 256 addresses are
-    meant."""
+    meant. ``patience_s``: how long the answer of a unit is waited for."""
 
     units: tuple[int, ...] | None = None
     yes: bool = False
+    patience_s: float = PATIENCE_S
 
 
 async def scan_tcp(addresses: Sequence[str], port: int, options: TcpOptions, progress: Progress) -> ScanResult:
@@ -52,10 +51,12 @@ class _Scan:
         self.traffic = Traffic()
         self.slots = asyncio.Semaphore(AT_ONCE)
         self.scans = [self._endpoint(host) for host in found]
+        self.running = set[EndpointScan]()
         self.done = 0
 
     def _endpoint(self, host: str) -> EndpointScan:
-        return EndpointScan(host, self.port, self.options.units, self.traffic, self._step, self._unit)
+        options = self.options
+        return EndpointScan(host, self.port, options.units, options.patience_s, self.traffic, self._step, self._unit)
 
     async def run(self) -> ScanResult:
         loop = asyncio.get_running_loop()
@@ -75,11 +76,14 @@ class _Scan:
     async def _one(self, scan: EndpointScan) -> None:
         async with self.slots:
             try:
+                self.running.add(scan)
                 if not self.traffic.stopped:
                     await scan.run()
             except Stopped:
                 pass
-            self.done += 1
+            finally:
+                self.running.discard(scan)
+                self.done += 1
 
     def _diagnosis(self, endpoints: Sequence[Endpoint]) -> list[Message]:
         """What stood in the way. In a network most addresses are empty: those are not named, unless all are."""
@@ -100,6 +104,6 @@ class _Scan:
             self.traffic.stopped = True
 
     def _left_s(self) -> float:
-        rounds = -(-(len(self.hosts) - self.done) // AT_ONCE)
-        reached = any(scan.result.reached for scan in self.scans)
-        return rounds * (SILENT_S if reached else CONNECT_S + FOUND_S)
+        """Of those that run the longest, and for the others a connection that nobody answers."""
+        waiting = sum(scan not in self.running for scan in self.scans) - self.done
+        return max((scan.left_s for scan in self.running), default=0.0) + waiting / AT_ONCE * CONNECT_S

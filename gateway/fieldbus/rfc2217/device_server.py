@@ -16,7 +16,7 @@ from typing import Final
 import serial
 from serial import rfc2217
 
-from gateway.fieldbus.wire.errors import LineDown, not_connected
+from gateway.fieldbus.wire.errors import LineDown, PortError, not_connected
 from gateway.fieldbus.wire.serial_port import LineErrors
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.fieldbus.wire.stream_link import Port
@@ -38,14 +38,15 @@ class DeviceServerPort:
     def __init__(
         self, host: str, tcp_port: int, baudrate: int, parity: str = "N", stopbits: int = 1, databits: int = 8
     ) -> None:
-        """Connect, and set the line. Raises LineDown."""
+        """Connect, and set the line. Raises LineDown; PortError: the server does not set it so."""
         self.errors = LineErrors()
-        where = f"[{host}]" if ":" in host else host
-        with _as_line_down(f"{baudrate} baud {databits}{parity}{stopbits}"), warnings.catch_warnings():
+        self._where = f"rfc2217://{f'[{host}]' if ':' in host else host}:{tcp_port}"
+        with (
+            _as_ours(self._where, f"{baudrate} baud {databits}{parity}{stopbits}", opening=True),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", DeprecationWarning)  # pyserial names its thread in the old way
-            self._device = rfc2217.Serial(
-                f"rfc2217://{where}:{tcp_port}", baudrate, databits, parity, stopbits, timeout=_LOOK_S
-            )
+            self._device = rfc2217.Serial(self._where, baudrate, databits, parity, stopbits, timeout=_LOOK_S)
         self._databits = databits
         self._told = self._device._telnet_process_subnegotiation  # type: ignore[attr-defined]
         self._device._telnet_process_subnegotiation = self._hear  # type: ignore[attr-defined]
@@ -53,8 +54,8 @@ class DeviceServerPort:
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         for carry in (self._carry_up, self._carry_down):
-            threading.Thread(target=carry, name=f"rfc2217 {where}:{tcp_port}", daemon=True).start()
-        with _as_line_down(""):
+            threading.Thread(target=carry, name=self._where, daemon=True).start()
+        with _as_ours(self._where):
             self._device.rfc2217_send_subnegotiation(rfc2217.SET_LINESTATE_MASK, bytes([_REPORTED]))
 
     def port(self) -> Port:
@@ -64,8 +65,8 @@ class DeviceServerPort:
         return Port(self._ours.fileno(), self.close, char_s, t35_seconds(d.baudrate), paced=False)
 
     def change(self, baudrate: int, parity: str, stopbits: int) -> None:
-        """Set the line otherwise. Raises LineDown: the server does not do it, or is gone."""
-        with _as_line_down(f"{baudrate} baud {self._databits}{parity}{stopbits}"):
+        """Set the line otherwise. Raises PortError: the server does not do it; LineDown."""
+        with _as_ours(self._where, f"{baudrate} baud {self._databits}{parity}{stopbits}"):
             for name, value in (("baudrate", baudrate), ("parity", parity), ("stopbits", stopbits)):
                 if getattr(self._device, name) != value:
                     setattr(self._device, name, value)
@@ -101,13 +102,13 @@ class DeviceServerPort:
 
 
 def open_port(host: str, tcp_port: int, baudrate: int, parity: str = "N", stopbits: int = 1, databits: int = 8) -> Port:
-    """The port of a device server with these settings. Blocking. Raises LineDown."""
+    """The port of a device server with these settings. Blocking. Raises LineDown or PortError."""
     return DeviceServerPort(host, tcp_port, baudrate, parity, stopbits, databits).port()
 
 
 @contextlib.contextmanager
-def _as_line_down(settings: str) -> Iterator[None]:
-    """What pyserial raises, as LineDown."""
+def _as_ours(where: str, settings: str = "", *, opening: bool = False) -> Iterator[None]:
+    """What pyserial raises, as ours."""
     try:
         yield
     except serial.SerialException as error:
@@ -115,6 +116,8 @@ def _as_line_down(settings: str) -> Iterator[None]:
             raise not_connected(error.__context__) from None
         raise LineDown(Message("rfc2217-not-spoken")) from None
     except ValueError:  # the server sets something else than was asked for
-        raise LineDown(Message("rfc2217-settings-refused", settings=settings)) from None
+        raise PortError(where, Message("rfc2217-settings-refused", settings=settings)) from None
     except OSError as error:
+        if opening and isinstance(error, ConnectionError):  # it has hung up while the options were settled
+            raise LineDown(Message("rfc2217-not-spoken")) from None
         raise not_connected(error) from None

@@ -6,7 +6,7 @@ commit of readings waits long for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.process.failpoints import failpoint
@@ -14,6 +14,7 @@ from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 
+Going = Callable[[Batch], object]
 SLICE = 500  # records, or summaries, a transaction
 MINUTES_LEAST_MS = 2 * HOUR_MS  # the running hour is made of them after a start
 HOURS_KEPT_MS = 2 * 366 * 24 * HOUR_MS
@@ -22,13 +23,14 @@ HOURS_KEPT_MS = 2 * 366 * 24 * HOUR_MS
 class Pruner:
     """A gateway's pruning. Owned by the writer thread."""
 
-    def __init__(self) -> None:
-        self._retention = Retention()
+    def __init__(self, going: Going = lambda batch: None) -> None:
+        """``going``: as of ``prune``."""
+        self._retention, self._going = Retention(), going
 
     def take(self, store: Database, required: Collection[str], now_ms: int, keep_ms: int) -> bool:
         """Take one slice of what is older than ``keep_ms``; False when there is nothing more to take."""
         minutes_before_ms = now_ms - max(keep_ms, MINUTES_LEAST_MS)
-        return prune(store, required, now_ms - keep_ms, self._retention) or prune_summaries(
+        return prune(store, required, now_ms - keep_ms, self._retention, self._going) or prune_summaries(
             store, minutes_before_ms, now_ms - HOURS_KEPT_MS
         )
 
@@ -44,11 +46,22 @@ def may_go(store: Database, required: Collection[str], before_ms: int) -> Batch 
     return batch if settled and asked <= settled else None
 
 
-def prune(store: Database, required: Collection[str], before_ms: int, retention: Retention) -> bool:
-    """Take one slice of the oldest batch that may go; False when there is nothing more to take."""
+def prune(
+    store: Database,
+    required: Collection[str],
+    before_ms: int,
+    retention: Retention,
+    going: Going = lambda batch: None,
+) -> bool:
+    """Take one slice of the oldest batch that may go; False when there is nothing more to take.
+
+    ``going``: called with each batch while it still is whole. What it raises leaves the batch there.
+    """
     batch = may_go(store, required, before_ms)
     if batch is None or retention.waits(store, batch) is not None:
         return False
+    if store.records.pruned()[0] < batch.first_id:
+        going(batch)
     with store.transaction():
         taken = store.records.prune(batch.last_id, SLICE)
         failpoint("prune")

@@ -57,14 +57,16 @@ def own_events(sql: Connection, behind: int = 0) -> Iterator[tuple[int, StoredRe
     return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, GATEWAY, behind))
 
 
-def events_saying(sql: Connection, meter: str, word: str, behind: int = 0) -> Iterator[tuple[int, StoredRecord]]:
-    """The events of a meter, or of the gateway, behind a place, in whose bytes a word stands, with their places, newest
-    first."""
+def events_saying(
+    sql: Connection, meter: str, word: str, behind: int = 0, up_to: int = 1 << 62
+) -> Iterator[tuple[int, StoredRecord]]:
+    """The events of a meter, or of the gateway, behind a place and up to another, in whose bytes a word stands, with
+    their places, newest first."""
     rows = (
         f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id > ? "
-        "AND instr(data, ?) ORDER BY id DESC"
+        "AND id <= ? AND instr(data, ?) ORDER BY id DESC"
     )
-    return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, meter, behind, word.encode()))
+    return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, meter, behind, up_to, word.encode()))
 
 
 def readings_beside(sql: Connection, meter: str, place: int) -> tuple[StoredRecord | None, StoredRecord | None]:

@@ -69,6 +69,18 @@ def test_a_profile_shows_the_grade_of_each_point_and_the_sources(meter: Path) ->
     assert (facts["ask"], set(facts["sources"])) == (["word_order"], {"manual", "sister"})
 
 
+def test_a_profile_shows_the_ratios_that_are_set_in_the_device() -> None:
+    assert "ct set in the device: ct_ratio" in meterseal("profiles", "chint-dtsu666")[1]
+    facts = json.loads(meterseal("profiles", "chint-dtsu666", "--json")[1])
+    assert facts["ratios"] == {"ct": "ct_ratio", "pt": "pt_ratio"}
+
+
+def test_a_trial_whose_reads_cannot_be_made_fails(meter: Path) -> None:
+    meter.write_text(METER.replace("max_registers", "answer_life_ms = 600000\nmax_registers"))
+    code, text, _ = meterseal("profiles", "--check", meter)
+    assert (code, "error: bus 'trial', meter 'meter', every: " in text) == (1, True), text
+
+
 def test_a_profile_without_provenance_says_so(meter: Path) -> None:
     meter.write_text(
         "".join(METER.partition("[provenance]")[::2]).replace(METER.split("[provenance]")[1].split("[d")[0], "")

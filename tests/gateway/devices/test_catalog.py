@@ -76,8 +76,8 @@ def test_the_vocabulary_is_consistent() -> None:
 
 
 def test_obis_codes_are_those_of_the_phase_and_of_the_direction() -> None:
-    """Value group C of IEC 62056-61, table 11: 21 to 36 are L1, 41 to 56 L2, 61 to 76 L3; 90 is the sum of the currents,
-    91 the neutral conductor; in each decade 1 is taken and 2 given active, 3 and 4 reactive, 9 and 10 apparent."""
+    """Value group C of IEC 62056-61: 21 to 36 are L1, 41 to 56 L2, 61 to 76 L3; 90 is the sum of the currents, 91 the
+    neutral conductor; of each twenty, 1 is taken and 2 given active, 3 and 4 reactive, 10 given apparent."""
     phases = {n: phase for phase, low in ((1, 21), (2, 41), (3, 61)) for n in range(low, low + 16)}
     directions = {1: "import", 2: "export", 3: "import", 4: "export", 10: "export"}
     wrong = []

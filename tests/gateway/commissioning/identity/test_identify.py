@@ -118,7 +118,7 @@ def test_swapped_words_are_said_and_never_a_sure_name() -> None:
     unit = found(altered(simulated("inepro-pro380"), swapped))
     assert codes(unit.evidence) == ["scan-words-swapped"]
     text = str(unit.evidence[0])
-    assert text.startswith("unit 1: voltage_ln_avg 229.5 reads as ")
+    assert text.startswith("unit 1: voltage_ln_avg, 229.5 V, reads as ")
     assert ": the words are swapped; fix: copy the profile inepro-pro380 into a file" in text
     assert unit.candidates[0].profile == "inepro-pro380"
     assert unit.candidates[0].confidence <= 0.3

@@ -91,5 +91,5 @@ def scanned(
     progress: Callable[[Step], bool] = lambda step: True,
 ) -> asyncio.Task[ScanResult]:
     """A scan that runs."""
-    options = TcpOptions(units=None if units is None else tuple(units))
+    options = TcpOptions(units=None if units is None else tuple(units), patience_s=0.25)
     return asyncio.create_task(scan_tcp(addresses, port, options, progress))

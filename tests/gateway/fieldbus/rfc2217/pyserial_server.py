@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from serial.rfc2217 import PortManager
 
-from tests.gateway.fieldbus.devices import Device, Responder
+from tests.gateway.fieldbus.devices import Cutter, Device, Responder, rtu_requests
 
 SPEEDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
 
@@ -55,7 +55,10 @@ class Uart:
 
 
 def rfc2217_talk(
-    uart: Uart, device: Device, before: Callable[[Callable[[bytes], object]], None] = lambda send: None
+    uart: Uart,
+    device: Device,
+    before: Callable[[Callable[[bytes], object]], None] = lambda send: None,
+    cut: Cutter = rtu_requests,
 ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     """A device server with one device.
 
@@ -65,7 +68,7 @@ def rfc2217_talk(
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         manager = PortManager(uart, writer)  # type: ignore[arg-type]  # its stubs know whole serial ports alone
-        responder = Responder(device, lambda data: writer.write(b"".join(manager.escape(data))))
+        responder = Responder(device, lambda data: writer.write(b"".join(manager.escape(data))), cut)
         while data := await reader.read(4096):
             if asked := b"".join(manager.filter(data)):
                 uart.was.append(uart.settings)

@@ -13,7 +13,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.rfc2217.device_server import DeviceServerPort, open_port
-from gateway.fieldbus.wire.errors import LineDown
+from gateway.fieldbus.wire.errors import LineDown, PortError
 from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS, LineSpec
 from gateway.fieldbus.wire.serial_port import LineErrors
 from tests.gateway.fieldbus.devices import (
@@ -84,11 +84,16 @@ def test_nobody_and_somebody_else_are_told_apart() -> None:
         loop = asyncio.get_running_loop()
         with pytest.raises(LineDown, match="refused"):
             await loop.run_in_executor(None, open_port, "127.0.0.1", free_port(), 9600)
-        async with serving(rtu_talk(addresses)) as server:
-            with pytest.raises(LineDown) as other:
-                await loop.run_in_executor(None, open_port, "127.0.0.1", server.port, 9600)
-        assert "RFC 2217" in other.value.problem
-        assert "one client" in other.value.way_out
+
+        async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        for talk in (rtu_talk(addresses, lambda data: ([], b"")), hangs_up):
+            async with serving(talk) as server:
+                with pytest.raises(LineDown) as other:
+                    await loop.run_in_executor(None, open_port, "127.0.0.1", server.port, 9600)
+            assert "RFC 2217" in other.value.problem
+            assert "one client" in other.value.way_out
 
     asyncio.run(test())
 
@@ -98,7 +103,7 @@ def test_settings_that_the_server_does_not_do_are_refused_and_others_go_on() -> 
         loop, uart = asyncio.get_running_loop(), Uart(speeds=(9600, 19200, 115200))
         async with serving(rfc2217_talk(uart, addresses)) as server:
             port = await loop.run_in_executor(None, DeviceServerPort, "127.0.0.1", server.port, 9600)
-            with pytest.raises(LineDown, match="1200 baud 8N1"):
+            with pytest.raises(PortError, match="1200 baud 8N1"):
                 await loop.run_in_executor(None, port.change, 1200, "N", 1)
             await loop.run_in_executor(None, port.change, 19200, "E", 2)
             assert uart.settings == (19200, 8, "E", 2)
