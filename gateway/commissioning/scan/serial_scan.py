@@ -28,7 +28,7 @@ from gateway.commissioning.scan.line_asker import (
     OtherMaster,
     Stopped,
 )
-from gateway.commissioning.scan.scan_port import ScanPort, open_scan_port
+from gateway.commissioning.scan.scan_port import ScanPort, lasting_name, open_scan_port
 from gateway.commissioning.scan.settings import ScanOptions, Settings
 from gateway.commissioning.scan.tcp_diagnosis import of_answers
 from gateway.fieldbus.wire.errors import LineDown
@@ -50,7 +50,7 @@ LEAST_S: Final = 0.2
 """Time-out of a device that answers at once; of others more."""
 TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
-TWICE: Final = 6
+TWICE: Final = 4
 """So many of the likeliest units are asked with the shorter question, too."""
 HEARD_OUT: Final = 12
 """So many units of the quick pass have had half a second to answer when it ends; the others are asked again."""
@@ -247,7 +247,7 @@ class _SerialScan:
                 if there:
                     yield FoundLine(
                         "dlt645" if kind == "dlt645" else "modbus-rtu",
-                        port=self._port.target,
+                        port=lasting_name(self._port.target),
                         baudrate=settings.baudrate,
                         parity=settings.parity,
                         stopbits=settings.stopbits,

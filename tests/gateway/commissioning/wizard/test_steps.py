@@ -138,6 +138,20 @@ def begin(tmp_path: Path) -> Callable[..., tuple[Commissioning, Script]]:
 Begin = Callable[..., tuple[Commissioning, Script]]
 
 
+@pytest.mark.parametrize(("answer", "settings"), [("200/5", {"ct": "200/5"}), (None, {})])
+def test_the_nameplate_s_ratio_of_a_meter_that_has_its_own_may_be_stated(
+    begin: Begin, tmp_path: Path, answer: str | None, settings: dict[str, str]
+) -> None:
+    own = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ct_ratio" }').replace('["ct"]', '["ct_ratio"]')
+    (tmp_path / "asking.toml").write_text(own + 'ct_ratio = { address = 8, type = "uint16", kind = "scale" }\n')
+    commissioning, script = begin(ct=answer)
+    commissioning.run()
+    assert "ct" in script.asked
+    assert {key: value for key, value in commissioning.draft.settings.items() if key in ("ct", "pt")} == settings
+    assert commissioning.draft.config().configured["m"].stated == settings
+    assert commissioning.draft.config().configured["m"].ratios == {}
+
+
 def test_every_step_is_asked_once_in_order_and_the_draft_has_the_settings(begin: Begin, tmp_path: Path) -> None:
     work, script = begin()
     work.run()
