@@ -67,9 +67,9 @@ class Commissioning:
         self._asked("remarks", questions.remark, default="")
         self._set("label", str(self.progress.answers["label"]), unless="")
 
-    def read(self) -> Live:
+    def read(self, points: tuple[str, ...] = ()) -> Live:
         """What the meter answers now, with the settings so far."""
-        return self._around.read(self.draft.config(), self.draft.meter)
+        return self._around.read(self.draft.config(), self.draft.meter, points)
 
     def _word_order(self) -> None:
         """Both readings beside each other, where only the device can tell which is right."""

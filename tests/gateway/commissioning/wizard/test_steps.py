@@ -102,7 +102,7 @@ def meter(energy: Iterator[str], power: float = 900.0, identity: str | None = "s
     """A meter whose register of energy stands at each of these when it is read, and at the last from then on."""
     last = "0"
 
-    def read(config: Config, name: str) -> Live:
+    def read(config: Config, name: str, only: tuple[str, ...] = ()) -> Live:
         nonlocal last
         last = next(energy, last)
         energies = {"energy_import": Decimal(last), "energy_export": Decimal(0)}
@@ -113,6 +113,7 @@ def meter(energy: Iterator[str], power: float = 900.0, identity: str | None = "s
             {
                 key: LiveValue(key, points[key].unit or "", value, key.startswith("energy"), b"\1", b"\2", 1000)
                 for key, value in found.items()
+                if not only or key in only
             },
         )
 
