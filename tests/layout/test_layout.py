@@ -231,6 +231,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "config",
             "fieldbus.wire",
             "storage",
+            "accounting",
             "commissioning.scan",
             "commissioning.record",
             "commissioning.wizard",
