@@ -16,8 +16,9 @@ from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.fieldbus.endpoints import endpoint_of
-from gateway.fieldbus.line import Waits, read_once
+from gateway.fieldbus.line import Waits, key_table, read_once
 from gateway.fieldbus.specs import Poll
+from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
@@ -90,25 +91,58 @@ def noting(config: Config, where: str, now_ms: Callable[[], int]) -> Iterator[Ca
             _note(config.data, where, now_ms())
 
 
+class HandSession:
+    """Polls by hand of one process, one after the other: what it has asked itself is known key by key, so that only
+    that is waited for, and not an answer life before every poll."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Endpoint, int | None]] = {}
+
+    def begin(self, config: Config, spec: LineSpec, now_ms: int) -> tuple[Endpoint | None, int | None]:
+        """What is known of the line, and until when others may have asked on it (None: nobody since)."""
+        where = endpoint_of(spec)
+        used_until = used_until_ms(config, where, now_ms)
+        if spec.listen is not None:
+            return None, used_until
+        if where not in self._known:
+            self._known[where] = Endpoint(key_table(spec)), None
+            return self._known[where][0], used_until
+        endpoint, own_ms = self._known[where]
+        return endpoint, None if used_until is not None and used_until == own_ms else used_until
+
+    def end(self, config: Config, spec: LineSpec) -> None:
+        """The line was let go: what is noted now is this session's own use."""
+        where = endpoint_of(spec)
+        if where in self._known:
+            self._known[where] = self._known[where][0], (_read(config.data) or {}).get(where)
+
+
 async def poll_by_hand(
     config: Config,
     spec: LineSpec,
     meters: Sequence[str],
     clock: Clock,
     waits: Waits = lambda meter, seconds: None,
+    session: HandSession | None = None,
 ) -> list[Poll]:
     """One poll of each of these meters of a line, outside any schedule; its use of the line is noted.
 
     Args:
         waits: called with meter and seconds before each wait for late answers to the requests of others.
+        session: of a process that polls several times.
 
     Raises:
         PortError: the line cannot be opened.
     """
-    where = endpoint_of(spec)
-    used_until = used_until_ms(config, where, clock.now_ms())
-    with noting(config, where, clock.now_ms) as opened:
-        return await read_once(spec, meters, clock, used_until_ms=used_until, opened=opened, waits=waits)
+    where, session = endpoint_of(spec), session or HandSession()
+    endpoint, used_until = session.begin(config, spec, clock.now_ms())
+    try:
+        with noting(config, where, clock.now_ms) as opened:
+            return await read_once(
+                spec, meters, clock, used_until_ms=used_until, opened=opened, waits=waits, endpoint=endpoint
+            )
+    finally:
+        session.end(config, spec)
 
 
 def forget(data: Path) -> None:

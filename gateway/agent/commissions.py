@@ -16,6 +16,7 @@ from gateway.agent.renewal import InForce
 from gateway.commissioning.record import submit
 from gateway.commissioning.record.as_recorded import configuration_differences
 from gateway.commissioning.record.content import CommissioningRecord
+from gateway.commissioning.record.in_force import in_force
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -54,8 +55,8 @@ class Commissions:
         return [said_fields(said) for said in self._untaken.values()]
 
     async def take_waiting(self) -> None:
-        """Sign the records that wait in the data folder. One that cannot be signed goes on waiting, one that cannot be
-        read is set aside; either is told."""
+        """Sign the records that wait in the data folder. One that cannot be signed goes on waiting; one that cannot be
+        read, or is older than what is signed, is set aside. Either is told."""
         self._untaken.clear()
         for path in submit.waiting(self._in_force.config().data):
             try:
@@ -67,10 +68,16 @@ class Commissions:
         try:
             record = submit.read(path)
         except GatewayError:
-            aside = submit.set_aside(path)
+            aside = submit.set_aside(path, submit.DAMAGED)
             self._tell(path, Message("commissioned-set-aside", path=str(path), aside=str(aside)))
             return
         try:
+            newest = await self._looked(partial(in_force, meter=record.meter))
+            if newest is not None and newest.record.at_ms > record.at_ms:
+                aside = submit.set_aside(path, submit.OLDER)
+                older = Message("commissioned-older", meter=record.meter, record=newest.row.id, aside=str(aside))
+                self._tell(path, older)
+                return
             signed = await self._signed(record)
         except GatewayError as error:
             self._tell(path, Message("commissioned-waits", meter=record.meter, path=str(path), why=error.said))

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,9 @@ from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import is_there
 
+if TYPE_CHECKING:
+    from gateway.commissioning.scan.found import ScanResult
+
 PASSWORD_FILE = click.option(
     "--password-file",
     type=click.Path(path_type=Path),
@@ -29,6 +33,17 @@ PASSWORD_FILE = click.option(
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--id", "gateway", default="my-gateway", show_default=True, help="Name of the gateway in every record.")
+@click.option(
+    "--from-scan",
+    "scans",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take the buses from what meterseal scan --json has written; repeatable.",
+)
+@click.option(
+    "--profile", "profiles", multiple=True, metavar="UNIT=NAME", help="With --from-scan: what a unit is; repeatable."
+)
 @click.option("--ledger", "ledger_url", metavar="URL", help="Anchor at this ledger; with --ledger-key.")
 @click.option(
     "--ledger-key",
@@ -44,6 +59,8 @@ PASSWORD_FILE = click.option(
 def init(
     folder: Path,
     gateway: str,
+    scans: tuple[Path, ...],
+    profiles: tuple[str, ...],
     ledger_url: str | None,
     ledger_key: Path | None,
     web: str | None,
@@ -52,15 +69,20 @@ def init(
 ) -> None:
     """Create DIR with a commented gateway.toml, device keys and trust.toml; without --web it asks for nothing.
 
-    With --web also the pages: asks for the password of the user "installer" and prints the fingerprint of a new
-    certificate. In a DIR that has a gateway.toml only what the pages lack is added. Never overwrites a file.
+    The buses are those of the simulated plant, or with --from-scan those that were found. With --web also the pages:
+    asks for the password of the user "installer" and prints the fingerprint of a new certificate. In a DIR that has a
+    gateway.toml only what the pages lack is added. Never overwrites a file.
     """
     from gateway.commissioning import site_init
+    from gateway.commissioning.scan.bus_toml import bus_sections
+    from gateway.commissioning.wizard import findings
     from gateway.dashboard.auth import setup
 
     now_s, config_path = int(time.time()), folder / "gateway.toml"
     if password_file is not None and web is None:
         raise click.UsageError("--password-file goes with --web")
+    if profiles and not scans:
+        raise click.UsageError("--profile goes with --from-scan")
     if (ledger_url is None) != (ledger_key is None):
         raise click.UsageError("--ledger and --ledger-key go together")
     if web is not None:
@@ -68,13 +90,18 @@ def init(
     if web is None or not is_there(config_path):
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
         site = site_init.NewSite(gateway=gateway, now_s=now_s, state=state)
+        result = _found(scans, profiles)
+        if result is not None:
+            site = replace(site, buses=bus_sections(result), ledger=None)
         if ledger_url is not None and ledger_key is not None:
             name, key = site_init.ledger_of(ledger_key)
             site = replace(site, ledger=name, ledger_url=ledger_url, ledger_key=key)
         for path in site_init.init(folder, site):
             click.echo(f"wrote {path}")
+        if result is not None:
+            findings.keep(load_config(config_path).data, result)
         if web is None:
-            click.echo(_next(config_path, has_key=ledger_key is not None))
+            click.echo(_next(config_path, scanned=bool(scans), has_key=ledger_key is not None))
             return
     else:
         load_config(config_path)
@@ -88,14 +115,26 @@ def init(
     click.echo(
         f"certificate SHA-256 {done.fingerprint}\ncompare it with the fingerprint in the browser, once on each device"
     )
-    click.echo(_next(config_path, has_key=ledger_key is not None))
+    click.echo(_next(config_path, scanned=bool(scans), has_key=ledger_key is not None))
 
 
-def _next(config_path: Path, *, has_key: bool = False) -> str:
+def _found(scans: tuple[Path, ...], profiles: tuple[str, ...]) -> ScanResult | None:
+    """What these scans found; None without one."""
+    from gateway.commissioning.wizard import from_scan
+
+    chosen = {unit: name for unit, _, name in (text.partition("=") for text in profiles)}
+    if not all(chosen.values()):
+        raise click.UsageError("--profile: write UNIT=NAME, such as 17=eastron-sdm630")
+    return from_scan.merged(scans, chosen) if scans else None
+
+
+def _next(config_path: Path, *, scanned: bool = False, has_key: bool = False) -> str:
     """The steps before the first start."""
     config = load_config(config_path)
     request = config.keys / REQUEST_FILE
     steps = [f"describe buses and meters in {config_path};"]
+    if scanned:
+        steps = [f"put the meters into service: meterseal commission {config_path};"]
     if config.document.ledger:
         steps.append(f"send {request} to the ledger's operator (meterseal-ledger enroll LDIR {request.name}),")
     if config.document.ledger and not has_key:

@@ -99,7 +99,7 @@ class Configured:
     """What is signed of one meter's configuration, besides its period. ``ratios``: of its transformers, as written, as
     far as its values are multiplied by them; not those that are only compared with the ratios set in the meter.
     ``series``: it sends unasked, and every message is a record. ``reversed``: it is installed the wrong way round; its
-    values are recorded as it sends them."""
+    values are recorded as it sends them. ``stated``: all ratios as written, also those that are only compared."""
 
     role: str
     profile: str
@@ -107,6 +107,7 @@ class Configured:
     ratios: Mapping[str, str]
     series: bool = False
     reversed: bool = False
+    stated: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,16 +161,17 @@ class Config:
         hashes = {id(profile): decoding_hash(profile) for profile in self.profiles.values()}  # most meters share one
         written = {row["name"]: row for bus in self.written.get("bus", ()) for row in bus["meter"]}
         series = {meter.name for bus in self.document.bus if TYPES[bus.type].series for meter in bus.meter}
+        stated = {
+            name: {key: str(written.get(name, {}).get(key, ratio)) for key, ratio in meter.factors.items()}
+            for name, meter in self.meters.items()
+        }
         return {
             name: Configured(
                 role=meter.role,
                 profile=self.profiles[name].name,
                 profile_hash=hashes[id(self.profiles[name])],
-                ratios={
-                    key: str(written.get(name, {}).get(key, ratio))
-                    for key, ratio in meter.factors.items()
-                    if key in self.profiles[name].factors
-                },
+                ratios={key: ratio for key, ratio in stated[name].items() if key in self.profiles[name].factors},
+                stated=stated[name],
                 series=name in series,
                 reversed=meter.reversed,
             )

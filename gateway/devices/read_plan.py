@@ -29,6 +29,8 @@ class Limits:
     ``request_cost`` is all that a request costs whatever it reads (frame heads, silences, latency, pause),
     ``register_cost`` what each register adds. ``variants`` is how many shapes each block must be readable in (K).
     ``avoid``: shapes (function and byte count) that no read may have, because another master uses them.
+    ``inside``: function and address of each register inside a value, its first one not: a read that begins or ends
+    there holds half of the value, which many devices refuse.
     """
 
     max_registers: int = MAX_REGISTERS
@@ -41,6 +43,7 @@ class Limits:
     readable: tuple[Span, ...] = ()
     variants: int = 1
     avoid: frozenset[tuple[int, int]] = frozenset()
+    inside: frozenset[tuple[int, int]] = frozenset()
 
     @classmethod
     def of(
@@ -64,6 +67,7 @@ class Limits:
             same_functions=profile.same_functions,
             readable=readable_spans(profile),
             variants=variants,
+            inside=_inside(profile),
         )
 
     @classmethod
@@ -356,12 +360,24 @@ def _reads(block: RegisterBlock, limits: Limits) -> Iterator[tuple[int, int, int
 
 
 def _room(block: RegisterBlock, fc: int, count: int, limits: Limits) -> int | None:
-    """Where a read of ``count`` over the block may start: as late as the readable registers allow."""
+    """Where a read of ``count`` over the block may start: as late as the readable registers allow, with whole values at
+    both ends."""
     if count == block.count:
         return block.address
     end = block.address + block.count
     for span in limits.readable:
         if span.fc == fc and span.first <= block.address and end <= span.last + 1:
-            address = min(block.address, (span.last + 1 - count) // limits.step * limits.step)
-            return address if address >= span.first else None
+            latest = min(block.address, (span.last + 1 - count) // limits.step * limits.step)
+            for address in range(latest, max(span.first, end - count) - 1, -limits.step):
+                if (fc, address) not in limits.inside and (fc, address + count) not in limits.inside:
+                    return address
+            return None
     return None
+
+
+def _inside(profile: Profile) -> frozenset[tuple[int, int]]:
+    """Function and address of the registers of each value but its first; of both functions where they are the same."""
+    found = {(p.fc, address) for p in profile.points for address in range(p.address + 1, p.end)}
+    if profile.same_functions:
+        found |= {(TWINS[fc], address) for fc, address in found if fc in TWINS}
+    return frozenset(found)

@@ -382,6 +382,7 @@ async def read_once(
     used_until_ms: int | None = None,
     opened: Callable[[], object] = lambda: None,
     waits: Waits = lambda meter, seconds: None,
+    endpoint: Endpoint | None = None,
 ) -> list[Poll]:
     """One poll of each of these meters, now or as soon as late answers to earlier requests can no longer come.
 
@@ -389,12 +390,13 @@ async def read_once(
         used_until_ms: as of ``Line``.
         opened: called before the first request.
         waits: called with meter and seconds before each wait.
+        endpoint: as of ``Line``.
 
     Raises:
         PortError: the line cannot be opened.
     """
     try:
-        line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms)
+        line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms, endpoint=endpoint)
         return await line.poll_each(meters, opened, waits)
     except LineDown as error:
         raise PortError(spec.where, Message("port-not-usable", error=error.said)) from None

@@ -19,7 +19,7 @@ LINES, POLLS = 5, 120
     [
         (
             ["nothing"],
-            "benchmarks: accounting, books, catalog, claims, crash, cut, dishonest, dlt645-truth, feed, ",
+            "benchmarks: accounting, books, cabinet, catalog, claims, crash, cut, dishonest, dlt645-truth, feed, ",
         ),
         ([], "benchmarks: "),
         (["fieldbus-truth", "--gard", "off"], "no option --gard; options and their defaults: --polls 100000, --guard"),

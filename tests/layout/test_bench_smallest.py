@@ -25,6 +25,7 @@ TESTS = Path(__file__).parents[1]
 SHOWN_BY = {
     "books": "layout/test_bench_books.py",
     "catalog": "layout/test_bench_catalog.py",
+    "cabinet": "layout/test_bench_cabinet.py",
     "claims": "layout/test_bench_claims.py",
     "crash": "system/test_crash.py",
     "dishonest": "system/test_dishonest.py",

@@ -128,6 +128,10 @@ def test_without_a_gateway_it_waits_and_is_signed_once_before_the_first_reading(
     assert (submitted.record, submitted.waiting) == (None, path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert not site.database.exists()
+    seen = look(site, line_of(site, METER), METER, Clock())  # by hand: nobody else is on the line
+    energy = next(point for point in seen.points if point.point == "energy_export")
+    assert (seen.identity, parse_request(energy.request).key) == (SERIAL, parse_reply(energy.answer).shape)
+    assert not site.database.exists()
 
     held = tmp_path / "held"
     gateway = GatewayProcess(site, {**os.environ, "METERSEAL_HOLD": f"commissioned:1:{held}"}, ready="configuration")

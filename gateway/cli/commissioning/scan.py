@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +23,9 @@ from gateway.config.wire_texts import is_rfc2217
 from gateway.errors import GatewayError
 from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS
 from gateway.messages.message import Message
+
+if TYPE_CHECKING:
+    from gateway.commissioning.scan.tcp_scan import TcpOptions
 
 INTERRUPTED = 130
 """Exit code of what Ctrl-C has ended (bash, Exit Status)."""
@@ -55,8 +59,7 @@ def scan(
     networks such as 10.0.0.0/28, which are asked over Modbus TCP. Ctrl-C keeps what was found. At the end: the [[bus]]
     section for gateway.toml.
     """
-    from gateway.commissioning.scan.serial_scan import scan_serial
-    from gateway.commissioning.scan.tcp_scan import TcpOptions, scan_tcp
+    from gateway.commissioning.scan.tcp_scan import TcpOptions
 
     chosen, view = _units(units), ScanView(as_json=as_json)
     ports = [target for target in targets if _is_port(target)]
@@ -64,23 +67,35 @@ def scan(
         raise GatewayError(Message("scan-one-port", port=ports[0]))
     if not ports and (baudrates or parities or slow or force):
         raise GatewayError(Message("scan-serial-options", target=targets[0]))
+    options = ScanOptions(baudrates, parities, chosen, slow=slow, force=force)
+    result, interrupted = scanned(targets, options, port, TcpOptions(chosen or None, yes=yes), view)
+    if interrupted:
+        sys.exit(INTERRUPTED)
+    if not result.units:
+        sys.exit(1)
+
+
+def scanned(
+    targets: tuple[str, ...], options: ScanOptions, port: int, over_tcp: TcpOptions, view: ScanView
+) -> tuple[ScanResult, bool]:
+    """What there is at a serial port or at addresses, shown as it is found; and whether Ctrl-C has ended it."""
+    from gateway.commissioning.scan.serial_scan import scan_serial
+    from gateway.commissioning.scan.tcp_scan import scan_tcp
+
+    serial = _is_port(targets[0])
     with _interruptible() as interrupted:
 
         def progress(step: Step) -> bool:
             view.tell(step)
             return not interrupted
 
-        if ports:
-            options = ScanOptions(baudrates, parities, chosen, slow=slow, force=force)
-            result = asyncio.run(scan_serial(ports[0], options, progress))
+        if serial:
+            result = asyncio.run(scan_serial(targets[0], options, progress))
         else:
-            result = asyncio.run(scan_tcp(targets, port, TcpOptions(chosen or None, yes=yes), progress))
+            result = asyncio.run(scan_tcp(targets, port, over_tcp, progress))
         view.end(result)
-    _leave_alone(answer_life_s(ports[0]) if ports else NETWORK_LIFE_MS / 1000, result)
-    if interrupted:
-        sys.exit(INTERRUPTED)
-    if not result.units:
-        sys.exit(1)
+    _leave_alone(answer_life_s(targets[0]) if serial else NETWORK_LIFE_MS / 1000, result)
+    return result, bool(interrupted)
 
 
 @contextlib.contextmanager
@@ -104,7 +119,8 @@ def _leave_alone(life_s: float, result: ScanResult) -> None:
     """Until no answer can come any more: whoever asks next on this line would take it for his own."""
     if result.sent_bytes:
         click.echo(f"leaving the line alone for {life_s:g} s, so that no late answer is taken for another", err=True)
-        time.sleep(life_s)
+        with contextlib.suppress(KeyboardInterrupt):  # the user has the last word
+            time.sleep(life_s)
 
 
 def _units(text: str | None) -> tuple[int, ...]:

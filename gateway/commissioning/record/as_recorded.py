@@ -34,7 +34,7 @@ def configuration_differences(record: CommissioningRecord, meter: Meter, configu
     if configured.role != record.role:
         yield Message("as-recorded-role", now=configured.role, recorded=record.role)
     for key in ("ct", "pt"):
-        now, recorded = configured.ratios.get(key, ""), record.ratios.get(key, "")
+        now, recorded = configured.stated.get(key, ""), record.ratios.get(key, "")
         if now != recorded:
             yield Message("as-recorded-ratio", key=key, now=now or "1", recorded=recorded or "1")
     if meter.reversed != record.reversed:

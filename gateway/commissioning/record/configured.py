@@ -40,7 +40,7 @@ def record_of(
         role=configured.role,
         by=by,
         at_ms=at_ms,
-        ratios=configured.ratios,
+        ratios=configured.stated,
         reversed=config.meters[meter].reversed,
         comparisons=tuple(comparisons),
         plate_serial=plate_serial,

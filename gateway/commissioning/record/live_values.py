@@ -23,12 +23,20 @@ PERIODS, AT_LEAST_S = 2, 60.0
 """So long is a poll of the running gateway waited for."""
 
 
-def look(config: Config, line: LineSpec, meter: str, clock: Clock, waits: Waits = lambda meter, seconds: None) -> Look:
+def look(
+    config: Config,
+    line: LineSpec,
+    meter: str,
+    clock: Clock,
+    waits: Waits = lambda meter, seconds: None,
+    session: line_use.HandSession | None = None,
+) -> Look:
     """One poll of a meter: the next one of the gateway that runs, else one by hand. Records nothing by hand.
 
     Args:
         line: the line of the meter, which need not be that of ``config``: only the running gateway goes by its own.
         waits: called with meter and seconds before a wait for late answers to the requests of others.
+        session: of a process that looks several times.
 
     Raises:
         PortError: the line cannot be opened.
@@ -46,7 +54,7 @@ def look(config: Config, line: LineSpec, meter: str, clock: Clock, waits: Waits 
     if message_by_hand.sends(line):
         poll = asyncio.run(message_by_hand.hear_by_hand(line, meter, clock, PERIODS * period_s))
     else:
-        (poll,) = asyncio.run(line_use.poll_by_hand(config, line, [meter], clock, waits))
+        (poll,) = asyncio.run(line_use.poll_by_hand(config, line, [meter], clock, waits, session))
     return look_of(line, poll)
 
 

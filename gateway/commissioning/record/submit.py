@@ -27,7 +27,9 @@ from ledger_client.formats.record import Event
 
 COMMISSION: Final = "commission"
 """Name of the order."""
-_FOLDER, _END, _DAMAGED = "commissioning", ".cbor", ".damaged"
+_FOLDER, _END = "commissioning", ".cbor"
+DAMAGED, OLDER = "damaged", "older"
+"""Why a file is set aside."""
 _VERSION = 1
 
 
@@ -114,10 +116,10 @@ def done_with(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def set_aside(path: Path) -> Path:
-    """Keep a file that holds no record under another name. Raises OSError."""
+def set_aside(path: Path, why: str) -> Path:
+    """Keep a file that is not to be signed under another name. Raises OSError."""
     number = 1
-    while (aside := path.with_name(f"{path.name}{_DAMAGED}-{number}")).exists():
+    while (aside := path.with_name(f"{path.name}.{why}-{number}")).exists():
         number += 1
     path.rename(aside)
     sync_folder(path.parent)

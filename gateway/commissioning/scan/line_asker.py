@@ -39,7 +39,7 @@ AGAIN: Final = 3
 """Times that a unit is asked whose answers come damaged."""
 MARGIN_S: Final = 0.004
 """Beyond the silence that ends a question."""
-WILDCARD_S, ANSWER_S = 0.6, 1.0
+WILDCARD_S, ANSWER_S = 0.55, 1.0
 """A DL/T 645 meter begins its answer within 0.5 s (DL/T 645-2007, 5.2.6); others, once they are known, within 1 s."""
 BEHIND_S = 0.1
 """A second answer to the same question comes within this time."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from gateway.commissioning.scan.settings import Settings
 from gateway.config.wire_texts import is_rfc2217, rfc2217_address
@@ -25,6 +26,7 @@ from gateway.messages.system_errors import os_error
 
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
+_BY_ID = Path("/dev/serial/by-id")
 NETWORK_S = 0.015
 """So much later may a byte come that went over a network."""
 
@@ -33,6 +35,15 @@ def answer_life_s(target: str) -> float:
     """How long an answer may still come after the last question on such a port, in seconds: so long nothing else may be
     asked there."""
     return (NETWORK_LIFE_MS if is_rfc2217(target) else SERIAL_LIFE_MS) / 1000
+
+
+def lasting_name(target: str) -> str:
+    """The port as a configuration should name it, wherever that lies and however adapters are plugged in."""
+    if is_rfc2217(target):
+        return target
+    device = os.path.realpath(target)
+    known = (str(link) for link in sorted(_BY_ID.glob("*")) if os.path.realpath(link) == device)
+    return next(known, os.path.abspath(target))
 
 
 class ScanPort:

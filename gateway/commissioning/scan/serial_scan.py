@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from gateway.commissioning.scan import diagnosis
-from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, Protocol, ScanResult, Step
+from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, ScanResult, Step
 from gateway.commissioning.scan.identify import identify
 from gateway.commissioning.scan.line_asker import (
     ANSWER_S,
@@ -28,7 +28,7 @@ from gateway.commissioning.scan.line_asker import (
     OtherMaster,
     Stopped,
 )
-from gateway.commissioning.scan.scan_port import ScanPort, open_scan_port
+from gateway.commissioning.scan.scan_port import ScanPort, lasting_name, open_scan_port
 from gateway.commissioning.scan.settings import ScanOptions, Settings
 from gateway.commissioning.scan.tcp_diagnosis import of_answers
 from gateway.fieldbus.wire.errors import LineDown
@@ -50,7 +50,7 @@ LEAST_S: Final = 0.2
 """Time-out of a device that answers at once; of others more."""
 TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
-TWICE: Final = 6
+TWICE: Final = 4
 """So many of the likeliest units are asked with the shorter question, too."""
 HEARD_OUT: Final = 12
 """So many units of the quick pass have had half a second to answer when it ends; the others are asked again."""
@@ -207,9 +207,7 @@ class _SerialScan:
         timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
         ask = partial(asker.ask, timeout_s=timeout_s)
         most_s = IDENTIFY_S + READS * (latency_s or 0.0)
-        likely = {c.profile for _, other in self._found for c in other.candidates[:1]}
-        protocol: Protocol = "modbus" if isinstance(unit, int) else "dlt645"
-        found = await identify(ask, unit, protocol, likely=likely, most_s=most_s)
+        found = await identify(ask, unit, "modbus" if isinstance(unit, int) else "dlt645", most_s=most_s)
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:
@@ -249,7 +247,7 @@ class _SerialScan:
                 if there:
                     yield FoundLine(
                         "dlt645" if kind == "dlt645" else "modbus-rtu",
-                        port=self._port.target,
+                        port=lasting_name(self._port.target),
                         baudrate=settings.baudrate,
                         parity=settings.parity,
                         stopbits=settings.stopbits,

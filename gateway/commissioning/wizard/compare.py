@@ -24,7 +24,7 @@ class Comparing:
     """Asks until a register of energy and one other point were compared, as far as the meter has them."""
 
     def __init__(
-        self, progress: Progress, save: Callable[[], None], dialogue: Dialogue, read: Callable[[], Live]
+        self, progress: Progress, save: Callable[[], None], dialogue: Dialogue, read: Callable[[tuple[str, ...]], Live]
     ) -> None:
         self._progress, self._save, self._dialogue, self._read = progress, save, dialogue, read
 
@@ -78,7 +78,7 @@ class Comparing:
             except GatewayError as error:
                 self._dialogue.refused(self._question("display", before), error)
                 continue
-            live = self._read()
+            live = live.with_newer(self._read((before.point,)))
             after = live.values.get(before.point, before)
             ends = [number for number in (before.number, after.number) if number is not None]
             found = judged(shown, ends[0], ends[-1])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from gateway.commissioning.record.content import Shown
 from gateway.config.model import Config
@@ -53,6 +54,10 @@ class Live:
             if (number := live.number) is not None
         }
 
+    def with_newer(self, newer: Live) -> Live:
+        """These values with newer ones of some points."""
+        return Live(newer.identity or self.identity, {**self.values, **newer.values})
+
     def to_compare(self) -> tuple[list[LiveValue], list[LiveValue]]:
         """What a display may show: registers of energy, and others; those that are not 0 first."""
         numeric = [live for live in self.values.values() if live.number is not None and live.unit]
@@ -60,8 +65,12 @@ class Live:
         return [live for live in numeric if live.energy], list(_others(numeric))
 
 
-Reader = Callable[[Config, str], Live]
-"""Asks a meter of a configuration now. Raises GatewayError: why nothing came."""
+class Reader(Protocol):
+    """Asks a meter of a configuration now."""
+
+    def __call__(self, config: Config, meter: str, points: tuple[str, ...] = ()) -> Live:
+        """``points``: these alone, as far as that is less work; none: all. Raises GatewayError: why nothing came."""
+
 
 _SCALED = {"kW": 3, "MW": 6, "Wh": -3, "MWh": 3}
 _FIRST = ("voltage", "frequency", "active_power", "current")

@@ -24,12 +24,14 @@ Answer = str | bool | list[str]
 
 @dataclass
 class Progress:
-    """What has been answered for one meter. ``identity``: of the device that was compared."""
+    """What has been answered for one meter. ``identity``: of the device that was compared; ``added``: of a meter that
+    the configuration does not have yet, the keys of its bus and its own."""
 
     meter: str
     answers: dict[str, Answer] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     identity: str | None = None
+    added: dict[str, Any] | None = None
 
 
 class ProgressFile:
@@ -62,13 +64,11 @@ class ProgressFile:
             "meter": progress.meter,
             "answers": progress.answers,
             "identity": progress.identity,
+            "added": progress.added,
             "comparisons": [_comparison_fields(each) for each in progress.comparisons],
         }
         try:
-            for folder in (self.path.parent.parent, self.path.parent):
-                if not folder.exists():
-                    folder.mkdir(parents=True)
-                    as_its_folder(folder)
+            make_folder(self.path.parent)
             with whole_file(self.path) as file:
                 file.write(json.dumps(fields, ensure_ascii=False, indent=1).encode())
             as_its_folder(self.path)
@@ -78,6 +78,14 @@ class ProgressFile:
     def remove(self) -> None:
         """Forget what was kept."""
         self.path.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """A folder and those above it, with the owner of the one that there was. Raises OSError."""
+    if not folder.exists():
+        make_folder(folder.parent)
+        folder.mkdir()
+        as_its_folder(folder)
 
 
 def kept(data: Path) -> list[str]:
@@ -102,9 +110,9 @@ def _progress(meter: str, fields: Mapping[str, Any]) -> Progress:
     answers, identity = fields["answers"], fields["identity"]
     if not isinstance(answers, dict) or not all(isinstance(a, str | bool | list) for a in answers.values()):
         raise TypeError("answers")
-    if not isinstance(identity, str | None):
-        raise TypeError("identity")
-    return Progress(meter, answers, [_comparison(each) for each in fields["comparisons"]], identity)
+    if not isinstance(identity, str | None) or not isinstance(fields["added"], dict | None):
+        raise TypeError("identity or added")
+    return Progress(meter, answers, [_comparison(each) for each in fields["comparisons"]], identity, fields["added"])
 
 
 def _comparison(fields: Mapping[str, Any]) -> Comparison:

@@ -77,6 +77,11 @@ def ratio(text: str) -> str | int:
     return int(given) if given.isdigit() else given
 
 
+def nameplate(text: str) -> str | int:
+    """The same, or "" where it is not stated."""
+    return ratio(text) if text.strip() else ""
+
+
 def choice(text: str, choices: tuple[str, ...]) -> str:
     """One of several words, or the beginning of one alone. Raises GatewayError."""
     given = text.strip().lower()

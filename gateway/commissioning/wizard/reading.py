@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from gateway.acquisition.line_use import HandSession
 from gateway.acquisition.meter_look import Look, PointLook
 from gateway.clock import Clock
 from gateway.commissioning.line_specs import line_specs
@@ -22,18 +24,24 @@ from gateway.messages.message import Message
 from gateway.process import instance_lock
 
 
-def reader(in_force: Config, clock: Clock, waits: Waits) -> Reader:
-    """What reads meters of drafts. ``in_force``: the configuration on disk, which a running gateway has."""
+def reader(in_force: Config, clock: Clock, waits: Waits, session: HandSession) -> Reader:
+    """What reads meters of drafts. ``in_force``: the configuration on disk, which a running gateway has; ``session``:
+    of this process."""
 
-    def read(config: Config, meter: str) -> Live:
+    def read(config: Config, meter: str, points: tuple[str, ...] = ()) -> Live:
         line = next(spec for spec in line_specs(config) if meter in {each.name for each in spec.meters})
+        profile = config.profiles[meter]
+        if points:
+            one = {
+                each.name: replace(each, points=profile.select(points)) for each in line.meters if each.name == meter
+            }
+            line = replace(line, meters=tuple(one.get(each.name, each) for each in line.meters))
         by_gateway = instance_lock.running(in_force.data) is not None and meter in in_force.meters
-        found = look(in_force, line, meter, clock, waits)
+        found = look(in_force, line, meter, clock, waits, session)
         if not found.points:
             raise NotYet(Message("read-no-values", meter=meter, problem=found.failures[0]))
         factors = _factors(in_force.meters[meter], config.meters[meter]) if by_gateway else {}
-        points = {point.name: point for point in config.profiles[meter].points}
-        return _live(found, points, factors)
+        return _live(found, {point.name: point for point in profile.points}, factors)
 
     return read
 

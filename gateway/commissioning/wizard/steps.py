@@ -67,9 +67,9 @@ class Commissioning:
         self._asked("remarks", questions.remark, default="")
         self._set("label", str(self.progress.answers["label"]), unless="")
 
-    def read(self) -> Live:
+    def read(self, points: tuple[str, ...] = ()) -> Live:
         """What the meter answers now, with the settings so far."""
-        return self._around.read(self.draft.config(), self.draft.meter)
+        return self._around.read(self.draft.config(), self.draft.meter, points)
 
     def _word_order(self) -> None:
         """Both readings beside each other, where only the device can tell which is right."""
@@ -83,11 +83,15 @@ class Commissioning:
         self._set("word_order", self._asked("word_order", _of(WORD_ORDERS), choices=WORD_ORDERS))
 
     def _ratios(self) -> None:
-        """Transformer ratios, where the profile multiplies by them."""
-        for key in sorted(self._profile().factors):
+        """Transformer ratios: those that the profile multiplies by; of the nameplates, where the meter has its own."""
+        profile = self._profile()
+        for key in sorted({*profile.factors, *dict(profile.ratios)}):
             written = self._written(key)
             default = None if written is None else str(written)
-            self._set(key, self._asked(key, questions.ratio, default=default))
+            if key in profile.factors:
+                self._set(key, self._asked(key, questions.ratio, default=default))
+            else:
+                self._set(key, self._asked(key, questions.nameplate, default=default or ""), unless="")
 
     def _compared(self) -> Live:
         live = self.read()

@@ -19,6 +19,7 @@ LONGEST = 240
 SENTENCES = ("text", "why", "reason")
 """Facts of events beside which a message may be signed: the same sentence as a code with its facts."""
 COMMISSIONING = "commissioning"
+OF_COMMISSIONING = ("identity", "profile", "by")
 OF_METERS = {"meters", "grids", "stopped"}
 """Facts for each meter: too many for a line, which shows the meters' names."""
 
@@ -64,6 +65,8 @@ def _happened(row: Any) -> Happened:
     body = parse_record(row.data).body
     assert isinstance(body, Event), "the table says so"
     fields = worded(body.fields)
+    if is_record(body):  # its page shows the rest
+        fields = {key: fields[key] for key in OF_COMMISSIONING if key in fields}
     is_alarm = body.name == ALARM
     said = fields.pop("text", "") if is_alarm else ""
     said = said if isinstance(said, Stored) else Stored(str(said))

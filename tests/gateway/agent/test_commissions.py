@@ -157,6 +157,23 @@ def test_a_file_under_the_name_of_another_meter_is_set_aside(loaded: Config) -> 
     assert signed(loaded) is None
 
 
+def test_a_record_that_is_older_than_the_signed_one_does_not_take_its_place(loaded: Config) -> None:
+    path, newer = waiting_path(loaded.data, METER), made_of(loaded, at_ms=START_S * 1000 + 1)
+
+    async def work(site: GatewayContext) -> None:
+        name = await commission(site, newer)
+        path.parent.mkdir()
+        path.write_bytes(encode(made_of(loaded)))
+        await site.order("reload", fingerprint=loaded.fingerprint().hex())
+        (said,) = await told(site)
+        assert name in said
+        assert f"{path}.older-1" in said
+
+    running(loaded, work)
+    assert signed(loaded) == newer
+    assert [file.name for file in path.parent.iterdir()] == [f"{path.name}.older-1"]
+
+
 def test_a_look_tells_why_a_meter_has_no_values(loaded: Config) -> None:
     async def work(site: GatewayContext) -> None:
         seen = Look.decode((await site.order("look", meter=METER))["look"])

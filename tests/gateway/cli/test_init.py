@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli.app import main
 from gateway.commissioning.preflight import prepare
 from gateway.config.load import load_config
 from tests.support.processes import embedded_ledger
@@ -15,8 +17,8 @@ URL = "http://127.0.0.1:8700"
 
 
 def init(folder: Path, *options: object) -> tuple[int, str]:
-    done = command("gateway.cli", "init", folder, *options)
-    return done.returncode, done.stdout + done.stderr
+    done = CliRunner().invoke(main, ["init", str(folder), *map(str, options)])
+    return done.exit_code, done.output
 
 
 def test_a_ledger_that_is_named_is_trusted_from_the_start(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from gateway.commissioning.scan.found import ScanResult
 from tests.gateway.commissioning.scan.lines import line, meter
 from tests.gateway.config.refusals import meterseal
 
+PTY = 'port = "line"\ngarbles = true'
 QUICK = "--baud", "19200", "--parity", "N"
 
 
@@ -24,24 +25,27 @@ def process(*words: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def test_the_result_is_a_section_that_check_accepts(tmp_path: Path) -> None:
-    with line(tmp_path, meter(7, keys='latency_ms = 5\nserial = "K0710040"'), wire='port = "line"\ngarbles = true'):
+    with line(tmp_path, meter(7, keys='latency_ms = 5\nserial = "K0710040"'), wire=PTY):
         scan = process("line", "--baud", "19200", "--units", "7", cwd=tmp_path)
         out, err = scan.communicate(timeout=60)
-    assert scan.returncode == 0, err
-    assert "vaisala-gmp252" in out
-    assert "K0710040" in out
-    assert "left at most" in err
-    assert "leaving the line alone for 3 s" in err
-    path = tmp_path / "gateway.toml"
-    path.write_text('[gateway]\nid = "g"\n\n' + out.partition("# for gateway.toml\n")[2])
-    code, _, refusal = meterseal("check", path)
-    assert "keys" in refusal or code == 0, refusal  # nothing is wrong but that there are no keys yet
-    assert "bus" not in refusal.partition("fix")[0].replace("[[bus", ""), refusal
+        assert scan.returncode == 0, err
+        assert "vaisala-gmp252" in out
+        assert "K0710040" in out
+        assert "left at most" in err
+        assert "leaving the line alone for 3 s" in err
+        path = tmp_path / "gateway.toml"
+        path.write_text('[gateway]\nid = "g"\n\n' + out.partition("# for gateway.toml\n")[2])
+        assert f'port = "{tmp_path}/line"' in path.read_text()
+        code, _, refusal = meterseal("keys", path, "--make-missing")
+        assert code == 0, refusal
+        code, plan, refusal = meterseal("check", path)
+        assert code == 0, refusal
+        assert "vaisala-gmp252-7" in plan
 
 
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
-    with line(tmp_path, meter(1)) as url:
-        scan = process(url, *QUICK, "--json", cwd=tmp_path)
+    with line(tmp_path, meter(1), wire=PTY):
+        scan = process("line", *QUICK, "--json", cwd=tmp_path)
         assert scan.stderr is not None
         for row in scan.stderr:
             if row.startswith("asking every unit"):
@@ -57,8 +61,8 @@ def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
 
 
 def test_nothing_found_is_a_no(tmp_path: Path) -> None:
-    with line(tmp_path, meter(7)) as url:
-        scan = process(url, *QUICK, "--units", "8", cwd=tmp_path)
+    with line(tmp_path, meter(7), wire=PTY):
+        scan = process("line", *QUICK, "--units", "8", cwd=tmp_path)
         out, _ = scan.communicate(timeout=60)
     assert scan.returncode == 1
     assert "no device was found" in out

@@ -91,6 +91,6 @@ def test_a_ratio_that_the_meter_tells_may_be_stated_and_is_not_signed_as_one_tha
     told = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ratio_set" }') + RATIO
     stated = loaded(tmp_path, 'ct = "200/5"', profile=told)
     assert stated.meters["m1"].factors == {"ct": 40}
-    assert stated.configured["m1"].ratios == {}
+    assert (stated.configured["m1"].ratios, stated.configured["m1"].stated) == ({}, {"ct": "200/5"})
     assert stated.fingerprint() != loaded(tmp_path, "", profile=told).fingerprint()
     refused(written(tmp_path, 'pt = "200/5"', profile=told), "meter 'm1', pt: has no effect")

@@ -24,7 +24,7 @@ from gateway.devices.read_plan import (
     wire_time_ms,
 )
 from gateway.devices.register_block import RegisterBlock
-from tests.support.register_points import register_point
+from tests.support.register_points import of_registers, register_point
 
 
 def word(address: int, registers: int = 1, fc: int = 4) -> Point:
@@ -327,17 +327,22 @@ def test_shapes_are_shared_out_so_that_every_block_gets_one() -> None:
     assert [[b.count for b in found] for found in shape_sets((first, second), 2, limits)] == [[3], [2]]
 
 
-def test_a_block_grows_behind_itself_then_before_itself() -> None:
-    device = profile([word(0, 2), word(2, 2), word(4, 2), word(6, 2)], max_registers=7)
+def test_a_block_grows_by_whole_values_behind_itself_then_before_itself() -> None:
+    device = profile([word(0, 2), word(2, 2), word(4, 2), word(6, 2)], max_registers=8)
     (block,) = plan([word(2, 2)], Limits.of(device))
-    assert [(b.address, b.count) for b in variants(block, 9, device)] == [
-        (2, 2),
-        (2, 3),
-        (2, 4),
-        (2, 5),
-        (2, 6),
-        (1, 7),
-    ]
+    assert [(b.address, b.count) for b in variants(block, 9, device)] == [(2, 2), (2, 4), (2, 6), (0, 8)]
+
+
+@pytest.mark.parametrize("name", of_registers())
+def test_no_variant_of_a_catalog_profile_begins_or_ends_inside_a_value(name: str) -> None:
+    device = load_profile(name)
+    device = resolve_profile(device, {1: 40002, 103: 40070}) if name == "sunspec-inverter" else device
+    twin = {4: 3, 2: 1} if device.same_functions else {}
+    inside = {(twin.get(p.fc, p.fc), address) for p in device.points for address in range(p.address + 1, p.end)}
+    for block in plan(device.select(), Limits.of(device, variants=3)):
+        for v in variants(block, 20, device)[1:]:
+            fc = twin.get(v.fc, v.fc)
+            assert not {(fc, v.address), (fc, v.address + v.count)} & inside, (v.address, v.count)
 
 
 def test_the_other_function_is_a_shape_of_its_own_where_it_aliases() -> None:

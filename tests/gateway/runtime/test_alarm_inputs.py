@@ -46,11 +46,9 @@ class Ears(Desk):
         self.sources.hear([SignedRecord(row, body, now) if recorded else NotRecorded(A, body, now, "disk-full")])
         self.board.tick()
 
-    def event(self, name: str, **fields: Any) -> None:
+    def event(self, name: str, of: str = GATEWAY, **fields: Any) -> None:
         now = Timestamp.now(self.clock)
-        self.sources.hear(
-            [SignedRecord(StoredRecord(GATEWAY, b"", 0, "event", now.time_ms, b""), Event(name, fields), now)]
-        )
+        self.sources.hear([SignedRecord(StoredRecord(of, b"", 0, "event", now.time_ms, b""), Event(name, fields), now)])
         self.board.tick()
 
 
@@ -83,6 +81,20 @@ def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) 
         ears.passes(601)
         assert [code for code, raised in ears.raised() if raised] == ["stale", "counter-back"]
         assert not any(row.active for row in ears.board.listed())
+
+    with_ears(tmp_path, work)
+
+
+def test_another_ratio_in_a_meter_until_it_is_the_configured_one(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        ears.event("ratio-differs", A, ratios={"ct_ratio": {"configured": "40", "read": "50"}})
+        alarm = ears.one()
+        assert (alarm.code, alarm.source, alarm.line, alarm.active) == ("ratio-differs", A, BUS, True)
+        assert alarm.text == f"{A} on {BUS}: ct_ratio is 50 in the meter, but 40 in the configuration"
+        ears.event("ratio-differs", A, ratios={})
+        assert not ears.one().active
+        ears.event("ratio-differs", "left-the-site", ratios={"ct_ratio": {"configured": "40", "read": "50"}})
+        assert [code for code, raised in ears.raised() if raised] == ["ratio-differs"]
 
     with_ears(tmp_path, work)
 

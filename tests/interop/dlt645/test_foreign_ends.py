@@ -23,13 +23,16 @@ from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line import Line, dlt645
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
+from gateway.commissioning.scan.found import Step
+from gateway.commissioning.scan.serial_scan import scan_serial
+from gateway.commissioning.scan.settings import ScanOptions
 from gateway.devices.decode_bcd import DataBlock
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import SAFETY_S, running
 from tests.gateway.fieldbus.dlt645 import meters
 from tests.gateway.fieldbus.dlt645.test_line import values
-from tests.interop.modbus.ends import Wire
+from tests.interop.modbus.ends import OTHER, Wire
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[3]
 ADDRESS = "123456789012"
@@ -123,6 +126,23 @@ def test_we_poll_their_meter_on_a_serial_line(tmp_path: Path) -> None:
             poll = await polled(spec(port=str(wire.ends[0]), baudrate=9600))
         wire.close()
         assert values(poll) == HELD
+
+    asyncio.run(test())
+
+
+def test_the_quick_pass_of_a_scan_finds_their_meter(tmp_path: Path) -> None:
+    """And the Modbus unit that the line of the tests has."""
+
+    def quickly(step: Step) -> bool:
+        return step.doing.code != "scan-every-unit"
+
+    async def test() -> None:
+        wire = Wire(tmp_path, 2)
+        async with foreign_meter(str(wire.ends[1])):
+            result = await scan_serial(str(wire.ends[0]), ScanOptions((9600,)), quickly)
+        wire.close()
+        found = {line.type: [unit.address for unit in line.units] for line in result.lines}
+        assert found == {"modbus-rtu": [OTHER], "dlt645": [ADDRESS]}
 
     asyncio.run(test())
 

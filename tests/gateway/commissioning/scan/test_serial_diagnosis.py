@@ -94,7 +94,7 @@ def garbled(before: Callable[[Any], None]) -> ScanResult:
     async def test() -> ScanResult:
         async with serving(rfc2217_talk(Uart(), device, before, lambda data: ([data], b""))) as server:
             url = f"rfc2217://127.0.0.1:{server.port}"
-            return await scan_serial(url, ScanOptions((19200,), ("N",), tuple(range(1, 9))), lambda step: True)
+            return await scan_serial(url, ScanOptions((19200,), ("N",), (1,)), lambda step: True)
 
     return asyncio.run(test())
 

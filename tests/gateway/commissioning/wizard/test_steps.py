@@ -102,7 +102,7 @@ def meter(energy: Iterator[str], power: float = 900.0, identity: str | None = "s
     """A meter whose register of energy stands at each of these when it is read, and at the last from then on."""
     last = "0"
 
-    def read(config: Config, name: str) -> Live:
+    def read(config: Config, name: str, only: tuple[str, ...] = ()) -> Live:
         nonlocal last
         last = next(energy, last)
         energies = {"energy_import": Decimal(last), "energy_export": Decimal(0)}
@@ -113,6 +113,7 @@ def meter(energy: Iterator[str], power: float = 900.0, identity: str | None = "s
             {
                 key: LiveValue(key, points[key].unit or "", value, key.startswith("energy"), b"\1", b"\2", 1000)
                 for key, value in found.items()
+                if not only or key in only
             },
         )
 
@@ -135,6 +136,20 @@ def begin(tmp_path: Path) -> Callable[..., tuple[Commissioning, Script]]:
 
 
 Begin = Callable[..., tuple[Commissioning, Script]]
+
+
+@pytest.mark.parametrize(("answer", "settings"), [("200/5", {"ct": "200/5"}), (None, {})])
+def test_the_nameplate_s_ratio_of_a_meter_that_has_its_own_may_be_stated(
+    begin: Begin, tmp_path: Path, answer: str | None, settings: dict[str, str]
+) -> None:
+    own = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ct_ratio" }').replace('["ct"]', '["ct_ratio"]')
+    (tmp_path / "asking.toml").write_text(own + 'ct_ratio = { address = 8, type = "uint16", kind = "scale" }\n')
+    commissioning, script = begin(ct=answer)
+    commissioning.run()
+    assert "ct" in script.asked
+    assert {key: value for key, value in commissioning.draft.settings.items() if key in ("ct", "pt")} == settings
+    assert commissioning.draft.config().configured["m"].stated == settings
+    assert commissioning.draft.config().configured["m"].ratios == {}
 
 
 def test_every_step_is_asked_once_in_order_and_the_draft_has_the_settings(begin: Begin, tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def test_a_meter_that_is_as_recorded_and_its_record(tmp_path: Path) -> None:
     assert "与投运记录一致" in seen["zh"]
     assert "meter commissioned" in seen["events en"]
     assert "电表投运" in seen["events zh"]
+    assert "somebody &lt;b&gt;" in seen["events en"]
+    assert "1234.56 kWh" not in seen["events en"]
     for words in (
         "meter commissioned",
         "serial_number=4711",
