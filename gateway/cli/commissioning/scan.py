@@ -119,7 +119,8 @@ def _leave_alone(life_s: float, result: ScanResult) -> None:
     """Until no answer can come any more: whoever asks next on this line would take it for his own."""
     if result.sent_bytes:
         click.echo(f"leaving the line alone for {life_s:g} s, so that no late answer is taken for another", err=True)
-        time.sleep(life_s)
+        with contextlib.suppress(KeyboardInterrupt):  # the user has the last word
+            time.sleep(life_s)
 
 
 def _units(text: str | None) -> tuple[int, ...]:

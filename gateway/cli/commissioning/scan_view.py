@@ -11,14 +11,15 @@ from rich.table import Table
 from gateway.cli.terminal.common import out
 from gateway.commissioning.scan.bus_toml import bus_sections
 from gateway.commissioning.scan.found import FoundLine, FoundUnit, ScanResult, Step
-from gateway.messages.message import Message
+from ledger_client.messages import Fact
 
 
 class ScanView:
     """``tell`` shows a step on standard error, ``end`` the result on standard output."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self._as_json, self._doing, self._width = as_json, Message("scan-ends"), 0
+        self._as_json, self._width = as_json, 0
+        self._phase: tuple[str, Fact | None] = "", None
         self._redraws = sys.stderr.isatty()
 
     def tell(self, step: Step) -> None:
@@ -30,9 +31,9 @@ class ScanView:
             text = f"{step.doing}, {_time(step.left_s)} left at most"
             click.echo("\r" + text.ljust(self._width), err=True, nl=False)
             self._width = len(text)
-        elif step.doing != self._doing:
+        elif (phase := (step.doing.code, step.doing.facts.get("settings"))) != self._phase:
+            self._phase = phase
             click.echo(f"{step.doing}, {_time(step.left_s)} left at most", err=True)
-        self._doing = step.doing
 
     def end(self, result: ScanResult) -> None:
         """Show all that was found, what is wrong, and the sections for gateway.toml."""

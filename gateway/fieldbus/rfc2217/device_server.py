@@ -7,6 +7,7 @@ descriptor. Errors of the line (parity, framing) that the server reports are cou
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import warnings
@@ -21,6 +22,8 @@ from gateway.fieldbus.wire.serial_port import LineErrors
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.fieldbus.wire.stream_link import Port
 from gateway.messages.message import Message
+
+log = logging.getLogger("meterseal.fieldbus")
 
 _LOOK_S = 0.5
 """So often the reading thread looks whether the connection is still there."""
@@ -41,22 +44,21 @@ class DeviceServerPort:
         """Connect, and set the line. Raises LineDown; PortError: the server does not set it so."""
         self.errors = LineErrors()
         self._where = f"rfc2217://{f'[{host}]' if ':' in host else host}:{tcp_port}"
-        with (
-            _as_ours(self._where, f"{baudrate} baud {databits}{parity}{stopbits}", opening=True),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore", DeprecationWarning)  # pyserial names its thread in the old way
-            self._device = rfc2217.Serial(self._where, baudrate, databits, parity, stopbits, timeout=_LOOK_S)
+        self._device = device = rfc2217.Serial(None, baudrate, databits, parity, stopbits, timeout=_LOOK_S)
+        # pyserial keeps the last line state alone, and its thread dies of what no server should say, with a traceback
+        self._told, self._heard = device._telnet_process_subnegotiation, device._telnet_read_loop  # type: ignore[attr-defined]
+        device._telnet_process_subnegotiation, device._telnet_read_loop = self._hear, self._listen  # type: ignore[attr-defined]
+        device.port = self._where
+        settings = f"{baudrate} baud {databits}{parity}{stopbits}"
+        with _as_ours(self._where, settings, opening=True), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it names its thread in the old way
+            device.open()
+            device.rfc2217_send_subnegotiation(rfc2217.SET_LINESTATE_MASK, bytes([_REPORTED]))
         self._databits = databits
-        self._told = self._device._telnet_process_subnegotiation  # type: ignore[attr-defined]
-        self._device._telnet_process_subnegotiation = self._hear  # type: ignore[attr-defined]
-        # pyserial keeps the last line state alone: each is counted as it comes in
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         for carry in (self._carry_up, self._carry_down):
             threading.Thread(target=carry, name=self._where, daemon=True).start()
-        with _as_ours(self._where):
-            self._device.rfc2217_send_subnegotiation(rfc2217.SET_LINESTATE_MASK, bytes([_REPORTED]))
 
     def port(self) -> Port:
         """It for a line, at the settings as they are now. Nobody here knows when bytes leave it: not ``paced``."""
@@ -74,6 +76,13 @@ class DeviceServerPort:
     def close(self) -> None:
         """Release it; the threads end, and the connection with them. Harmless if done before."""
         self._ours.close()
+
+    def _listen(self) -> None:
+        """The work of pyserial's thread."""
+        try:
+            self._heard()
+        except Exception as error:
+            log.warning("%s: what the device server says is not understood: %s", self._where, error)
 
     def _hear(self, suboption: bytes) -> None:
         if suboption[1:2] == rfc2217.SERVER_NOTIFY_LINESTATE and len(suboption) > 2:

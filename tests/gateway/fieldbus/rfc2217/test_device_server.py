@@ -135,6 +135,26 @@ def test_each_line_state_that_the_server_reports_counts() -> None:
     asyncio.run(test())
 
 
+def test_telnet_that_is_none_ends_the_line_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+
+        def before(send: object) -> None:
+            assert callable(send)
+            send(bytes([IAC, 240]))  # the end of a subnegotiation that has not begun
+
+        async with serving(rfc2217_talk(Uart(), addresses, before)) as server:
+            port = await loop.run_in_executor(None, DeviceServerPort, "127.0.0.1", server.port, 9600)
+            await loop.sock_sendall(port._ours, Request(1, 3, 0, 1).frame)
+            async with asyncio.timeout(SAFETY_S):
+                while await loop.sock_recv(port._ours, 64):
+                    pass
+            port.close()
+
+    asyncio.run(test())
+    assert "not understood" in caplog.text
+
+
 def test_a_closed_port_leaves_nothing_open() -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()
