@@ -82,6 +82,18 @@ def test_a_sunspec_device_says_who_it_is_and_which_models_it_has() -> None:
     assert "models 1, 203" in str(unit.evidence[0])
 
 
+def test_a_sunspec_device_with_its_makers_own_registers_may_be_read_by_either() -> None:
+    sunspec, own = simulated("sunspec-inverter"), simulated("huawei-sun2000")
+
+    async def both(question: Question) -> Outcome:
+        is_own = isinstance(question, Request) and 30_000 <= question.address < 40_000
+        return await (own if is_own else sunspec)(question)
+
+    unit = found(both)
+    assert [(c.profile, c.confidence) for c in unit.candidates] == [("huawei-sun2000", 0.95), ("sunspec-inverter", 0.9)]
+    assert unit.protocol == "sunspec"
+
+
 @pytest.mark.parametrize(
     ("situation", "profiles"),
     [
