@@ -71,8 +71,8 @@ async def scan_serial(target: str, options: ScanOptions, progress: Progress) -> 
         progress: told before each question; False ends the scan with what was found.
 
     Raises:
-        PortError: the port cannot be opened, or another process has it.
-        LineDown: a device server cannot be connected to. If it is lost later, what was found is given.
+        PortError: the port cannot be opened, or another process has it; a device server cannot be connected to. If it
+            is lost later, what was found is given.
     """
     port = await open_scan_port(target)
     try:
