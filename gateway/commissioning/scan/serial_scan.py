@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from gateway.commissioning.scan import diagnosis
-from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, ScanResult, Step
+from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, Protocol, ScanResult, Step
 from gateway.commissioning.scan.identify import identify
 from gateway.commissioning.scan.line_asker import (
     ANSWER_S,
@@ -207,7 +207,9 @@ class _SerialScan:
         timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
         ask = partial(asker.ask, timeout_s=timeout_s)
         most_s = IDENTIFY_S + READS * (latency_s or 0.0)
-        found = await identify(ask, unit, "modbus" if isinstance(unit, int) else "dlt645", most_s=most_s)
+        likely = {c.profile for _, other in self._found for c in other.candidates[:1]}
+        protocol: Protocol = "modbus" if isinstance(unit, int) else "dlt645"
+        found = await identify(ask, unit, protocol, likely=likely, most_s=most_s)
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:
