@@ -192,7 +192,7 @@ def _unusable(line: FoundLine) -> str | None:
     of_network = line.host is not None
     sound = {
         "host": line.host != "" and (of_network or line.type != "modbus-tcp"),
-        "port": bool(line.port) != of_network,
+        "port": line.port != "" and (line.port is not None) != of_network,
         "tcp_port": not of_network or line.tcp_port in range(1, 65536),
         "baudrate": line.baudrate is None or line.baudrate > 0,
         "parity": line.parity in (None, "N", "E", "O"),
@@ -207,12 +207,15 @@ def _unit(fields: Any) -> FoundUnit:
     address = _of(fields, "address", str if fields["protocol"] == "dlt645" else int)
     if not (re.fullmatch(r"[0-9]{12}", address) if isinstance(address, str) else address in range(256)):
         raise BadScanFile(Message("scan-file-key", key="address"))
+    identity = _of(fields, "identity", (str, type(None)))
+    if identity is not None and not identity.isprintable():
+        raise BadScanFile(Message("scan-file-key", key="identity"))
     return FoundUnit(
         address=address,
         protocol=cast(Protocol, fields["protocol"]),
         candidates=tuple(_candidate(one) for one in _list(fields, "candidates")),
         evidence=_messages(fields, "evidence"),
-        identity=_of(fields, "identity", (str, type(None))),
+        identity=identity,
         latency_ms=_of(fields, "latency_ms", (int, float, type(None))),
     )
 

@@ -63,6 +63,8 @@ def _with(fields: dict[str, Any], *path: str | int, value: Any) -> dict[str, Any
         (_with(RESULT.as_json(), "lines", 0, "type", value={"modbus-rtu": 1}), "type: "),
         (_with(RESULT.as_json(), "lines", 0, "port", value=None), "port: "),
         (_with(RESULT.as_json(), "lines", 2, "port", value="/dev/ttyUSB0"), "port: "),
+        (_with(RESULT.as_json(), "lines", 2, "port", value=""), "port: "),
+        (_with(RESULT.as_json(), "lines", 0, "units", 0, "identity", value="1\n[ledger]"), "identity: "),
         (_with(RESULT.as_json(), "lines", 0, "parity", value="X"), "parity: "),
         (_with(RESULT.as_json(), "lines", 2, "host", value=None), "host: "),
         (_with(RESULT.as_json(), "lines", 2, "tcp_port", value=70000), "tcp_port: "),
