@@ -129,7 +129,6 @@ def line_plan(spec: LineSpec) -> LinePlan:
             "budget-behind-converter", where=spec.where, baudrate=spec.baudrate, share=_decimal(found.share)
         )
         warnings.append(behind)
-    warnings += (warning for meter in spec.meters if (warning := _never_asleep(meter)))
     profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
     warnings += profile_warnings(spec)
     problems = [*_overfull(spec, pairs, share), *(p for m, b in pairs if (p := _too_few_shapes(spec, m, b)))]
@@ -188,16 +187,6 @@ def _unbounded(profile: Profile) -> Message | None:
     """The integers of which any pattern is a value; None without one."""
     names = tuple(unbounded(profile))
     return Message("budget-unbounded", profile=profile.name, points=names) if names else None
-
-
-def _never_asleep(meter: MeterSpec) -> Message | None:
-    """What a device that may sleep lacks for its silence at night to be no fault."""
-    profile, below = meter.profile, meter.profile.sleeps_below
-    if not profile.may_sleep or meter.night is not None or below in {point.name for point in meter.points}:
-        return None
-    if below:
-        return Message("budget-never-asleep-point", meter=meter.name, point=below)
-    return Message("budget-never-asleep", meter=meter.name)
 
 
 def _meter(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> PlannedMeter:

@@ -19,6 +19,7 @@ from gateway.devices.knowledge.provenance import Provenance
 from gateway.devices.places import REGISTERS, SUM, Factor, Identifier, Obis, Registers
 from gateway.devices.points import UNRECORDED, Point, Profile, ProfileError, Serial, Span, nearest
 from gateway.devices.profile_keys import (
+    BESIDE,
     CONSTANT,
     DEMANDED,
     FINGERPRINT,
@@ -28,6 +29,7 @@ from gateway.devices.profile_keys import (
     NEW_KEYS,
     OF_REGISTERS,
     OF_SUM,
+    OPTIONAL,
     PATTERN,
     PLACES,
     PROFILE,
@@ -36,7 +38,6 @@ from gateway.devices.profile_keys import (
     SECOND_FORMAT,
     SERIAL,
     SPAN,
-    TABLES,
     Check,
     Wrong,
     list_of,
@@ -151,7 +152,7 @@ class _Reader:
                     self.misplaced(where + key, key)
                 if not where and isinstance(value, dict) and "address" in value:
                     raise self.refuse(key, Message("profile-point-above"))
-                known = tuple(checks) if where else (*checks, *TABLES)
+                known = (*checks, *BESIDE.get(where, ()))
                 raise self.refuse(where + key, Message("profile-unknown-key", hint=nearest(key, known)))
             try:
                 values[key] = checks[key](value)
@@ -172,7 +173,7 @@ class _Reader:
             raise self.refuse(where, Message("profile-key-of-protocol", protocol=other))
 
     def profile(self, table: dict[str, Any], name: str) -> Profile:
-        body = {key: value for key, value in table.items() if key not in TABLES}
+        body = {key: value for key, value in table.items() if key not in BESIDE[""]}
         values = self.take(body, PROFILE, "")
         for key in ("vendor", "device", "source"):
             if not values.get(key):
@@ -263,10 +264,10 @@ class _Reader:
         )
 
     def whole(self, lists: Mapping[str, Any], checks: Mapping[str, Check], key: str) -> Iterator[dict[str, Any]]:
-        """The tables of a list of [fingerprint]; each must have all of its keys."""
+        """The tables of a list of [fingerprint]; each must have all of its keys but the optional ones."""
         for where, values in self.rows(lists.get(key, []), checks, f"fingerprint.{key}"):
-            for missing in (name for name in checks if name not in values):
-                raise self.refuse(f"{where}.{missing}", Message("profile-key-missing"))
+            for missing in (name for name in checks if name not in values and name not in OPTIONAL):
+                raise self.refuse(f"{where}.{missing}", Message("profile-row-key-missing", keys=tuple(checks)))
             yield values
 
     def point(self, name: str, row: Any, common: _Common) -> Point:

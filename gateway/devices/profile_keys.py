@@ -283,23 +283,30 @@ PROFILE: dict[str, Check] = {
     "ratios": of_factors, "ask": list_of(one_of("word_order")),
 }  # fmt: skip
 _grade = one_of(*GRADES)
+_SOURCES = Message("profile-sources-table")
 PROVENANCE: dict[str, Check] = {
-    "default": _grade, "sources": table_of(_text, Message("profile-sources-table")),
+    "default": _grade, "sources": table_of(matching(r"(?s).*\S.*", _SOURCES), _SOURCES),
     **dict.fromkeys(GRADES, list_of(_text)),
 }  # fmt: skip
 _RANGES = Message("profile-ranges-table")
 FINGERPRINT: dict[str, Check] = {
-    "family": _text, "ranges": table_of(pair(number, _RANGES), _RANGES),
+    "family": matching(r"(?s).*\S.*", Message("profile-text")), "ranges": table_of(pair(number, _RANGES), _RANGES),
 }  # fmt: skip
-CONSTANT: dict[str, Check] = {"fc": integer(3, 4), "address": _register, "words": list_of(_register)}
+CONSTANT: dict[str, Check] = {
+    "fc": integer(3, 4), "address": _register, "words": list_of(_register), "to": _register,
+}  # fmt: skip
 REFUSAL: dict[str, Check] = {"fc": integer(1, 4), "address": _register, "registers": integer(1, MAX_REGISTERS)}
 FINGERPRINT_SUM: dict[str, Check] = {"total": _text, "parts": list_of(_text)}
 FINGERPRINT_ROWS = ("constants", "refuses", "sums")
 """Keys of [fingerprint] that are lists of tables."""
+OPTIONAL = ("to",)
+"""Keys of these tables that may be left out."""
 SECOND_FORMAT = ("sleeps_below", "latency_ms", "ratios", "same_layout")
 """Keys of a profile that ``format = 2`` brings."""
 TABLES = ("serial", "defaults", "not_available", "readable", "points", "provenance", "fingerprint")
 """Tables and lists of a profile, beside its keys."""
+BESIDE: dict[str, tuple[str, ...]] = {"": TABLES, "fingerprint.": FINGERPRINT_ROWS}
+"""By table, the keys that are tables or lists of tables themselves."""
 MEASURED = ("unit", "scale", "lively")
 """Keys of [defaults] that only numbers take."""
 OF_SUM = ("sum", "unit", "wire_unit", "kind", "low", "high", "wraps_at", "max_per_hour", "lively", "record", "note")

@@ -266,7 +266,7 @@ def _provenance(profile: Profile, provenance: Provenance, refuse: Refuse) -> Non
                 said = Message("profile-grade-twice", name=name, other=listed[name])
                 raise refuse(f"provenance.{grade}", said)
     seen = [name for name in names if provenance.grade(name) == "seen"]
-    if seen and len(provenance.sources) < 2:
+    if seen and len(set(provenance.sources.values())) < 2:
         raise refuse("provenance.sources", Message("profile-seen-once", name=seen[0]))
 
 
@@ -308,3 +308,5 @@ def _answered(profile: Profile, constant: Constant, where: str, refuse: Refuse) 
     if words > profile.max_registers:
         said = Message("profile-value-too-long", registers=words, max_registers=profile.max_registers)
         raise refuse(f"{where}.words", said)
+    if constant.to is not None and constant.to <= constant.words[-1]:
+        raise refuse(f"{where}.to", Message("profile-constant-to", to=constant.to, word=constant.words[-1]))

@@ -5,7 +5,7 @@
 2.  0.8 and more needs the device's own word: constants that are all as the profile has them, or the model by function
     43/14 or 17. 0.95; 0.9 for a single word, and 0.7 for one where nothing measured supports it; 0.5 against the facts.
 3.  A constant that holds something else: 0.4 at most. So for a device that calls itself something that is neither a
-    model nor the vendor of the profile.
+    model nor the vendor of the profile, unless the constants hold: others sell meters under names of their own.
 4.  A read that the device should refuse, and answers: half.
 5.  Where a device says itself who it is, all other profiles: 0.4 times.
 6.  A profile all of whose values are also another one's, which has more that are right: 0.6 times.
@@ -73,7 +73,7 @@ class Fit:
     @property
     def told_otherwise(self) -> bool:
         """The device itself says that it is another one."""
-        return bool(self.constants.other) or (bool(self.called_other) and not self.called)
+        return bool(self.constants.other) or (bool(self.called_other) and not self.own_word)
 
     @property
     def family(self) -> str | None:

@@ -58,6 +58,11 @@ async def fit(
     return await search.by_own_word() or await search.by_neighbours(likely) or await search.by_registers()
 
 
+async def fit_by_own_word(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> list[Fit]:
+    """The same for the profiles of which the unit itself says that it is theirs."""
+    return await _Search(reads, profiles, texts).by_own_word()
+
+
 class _Search:
     """The search for the profiles of one unit; what was read for one is kept."""
 

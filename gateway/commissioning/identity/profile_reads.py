@@ -80,11 +80,11 @@ async def constants(reads: UnitReads, profile: Profile) -> Constants:
     held, other, unread = [], [], 0
     entries = sorted(profile.fingerprint.constants, key=lambda one: (one.fc, one.address))
     for (fc, address), group in groupby(entries, key=lambda one: (one.fc, one.address)):
-        choices = [one.words for one in group]
-        found = await reads.words(fc, address, max(map(len, choices)))
+        choices = list(group)
+        found = await reads.words(fc, address, max(len(one.words) for one in choices))
         if found is None or not any(found):
             unread += 1
-        elif match := next((words for words in choices if found[: len(words)] == words), None):
+        elif match := next((words for one in choices if (words := one.held(found))), None):
             held.append((address, match))
         else:
             other.append((address, found))

@@ -7,14 +7,13 @@ the profiles, and what its registers hold. ``identity.confidence`` has the rules
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from gateway.commissioning.identity import confidence
 from gateway.commissioning.identity.confidence import Ranked
-from gateway.commissioning.identity.device_names import identification, names_model, server_id
+from gateway.commissioning.identity.device_names import identification, server_id
 from gateway.commissioning.identity.dlt645_identity import Dlt645Device, dlt645_device
-from gateway.commissioning.identity.fitting import fit
+from gateway.commissioning.identity.fitting import fit, fit_by_own_word
 from gateway.commissioning.identity.read_lengths import too_long
 from gateway.commissioning.identity.sunspec_identity import SunSpecDevice, fitting, sunspec_device
 from gateway.commissioning.identity.unit_reads import MOST_S, Ask, UnitReads
@@ -67,10 +66,12 @@ async def identify(
     server = None if objects else await server_id(reads)
     evidence = [Message("scan-says-objects", text=", ".join(objects))] if objects else []
     evidence += [Message("scan-says-server", text=server)] if server else []
+    plain = [profile for profile in chosen if profile.protocol == "modbus"]
     if (device := await sunspec_device(reads)) is not None:
-        return _sunspec(int(unit), device, chosen, evidence)
+        also = await fit_by_own_word(reads, plain, tuple(text for text in (device.manufacturer, device.model) if text))
+        return _sunspec(int(unit), device, chosen, evidence, confidence.rank(also))
     texts = (*objects, *([server] if server else []))
-    fits = await fit(reads, [p for p in chosen if p.protocol == "modbus"], texts, likely)
+    fits = await fit(reads, plain, texts, likely)
     ranked = confidence.rank(fits)
     identity = await _serial(reads, ranked[0].profile) if ranked else None
     evidence += await _diagnosis(reads, ranked)
@@ -111,15 +112,17 @@ async def _serial(reads: UnitReads, profile: Profile) -> str | None:
     return " ".join(said) or None
 
 
-def _sunspec(unit: int, device: SunSpecDevice, profiles: Sequence[Profile], evidence: list[Message]) -> FoundUnit:
+def _sunspec(
+    unit: int, device: SunSpecDevice, profiles: Sequence[Profile], evidence: list[Message], also: Sequence[Ranked]
+) -> FoundUnit:
+    """``also``: profiles of its maker's own registers, which such a device may have besides."""
     texts = tuple(text for text in (device.manufacturer, device.model, device.version) if text)
     models = tuple(map(str, device.models))
     evidence = [*evidence, Message("scan-says-sunspec", text=", ".join(texts) or "-", models=models)]
     why = Message("scan-why-models", models=models)
     found = fitting(device, [profile for profile in profiles if profile.protocol == "sunspec"])
     candidates = [Candidate(p.name, ALL_MODELS if whole else SOME_MODELS, (why,)) for p, whole in found]
-    named = [p.name for p, _ in found if names_model(texts, p)]
-    candidates = [replace(c, confidence=0.95) if c.profile in named else c for c in candidates]
+    candidates += [_candidate(one) for one in also if one.confidence >= ALL_MODELS]
     candidates.sort(key=lambda c: -c.confidence)
     return FoundUnit(unit, "sunspec", tuple(candidates), tuple(evidence), device.serial)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.commissioning.scan import tcp_diagnosis
 from gateway.commissioning.scan.found import FoundUnit, Progress, ScanResult, Step
@@ -56,7 +57,8 @@ class _Scan:
 
     def _endpoint(self, host: str) -> EndpointScan:
         options = self.options
-        return EndpointScan(host, self.port, options.units, options.patience_s, self.traffic, self._step, self._unit)
+        found = partial(self._unit, host)
+        return EndpointScan(host, self.port, options.units, options.patience_s, self.traffic, self._step, found)
 
     async def run(self) -> ScanResult:
         loop = asyncio.get_running_loop()
@@ -96,8 +98,8 @@ class _Scan:
     def _step(self, doing: Message) -> None:
         self._tell(Step(doing, self._left_s()))
 
-    def _unit(self, unit: FoundUnit) -> None:
-        self._tell(Step(Message("scan-step-identify", host="", unit=unit.address), self._left_s(), unit))
+    def _unit(self, host: str, unit: FoundUnit) -> None:
+        self._tell(Step(Message("scan-step-identify", host=host, unit=unit.address), self._left_s(), unit))
 
     def _tell(self, step: Step) -> None:
         if not self.progress(step):

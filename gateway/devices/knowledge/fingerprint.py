@@ -12,11 +12,18 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Registers from ``address`` that always contain ``words``."""
+    """Registers from ``address`` that always contain ``words``; the last of them may be any number up to ``to``."""
 
     fc: int
     address: int
     words: tuple[int, ...]
+    to: int | None = None
+
+    def held(self, found: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The words that registers from ``address`` hold of it; None: they hold something else."""
+        *fixed, last = self.words
+        *before, end = words = found[: len(self.words)]
+        return words if before == fixed and last <= end <= (last if self.to is None else self.to) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,25 @@ def test_the_vocabulary_is_consistent() -> None:
     assert not [name for name in QUANTITIES if name.startswith(OWN)]
 
 
+def test_obis_codes_are_those_of_the_phase_and_of_the_direction() -> None:
+    """Value group C of IEC 62056-61: 21 to 36 are L1, 41 to 56 L2, 61 to 76 L3; 90 is the sum of the currents, 91 the
+    neutral conductor; of each twenty, 1 is taken and 2 given active, 3 and 4 reactive, 10 given apparent."""
+    phases = {n: phase for phase, low in ((1, 21), (2, 41), (3, 61)) for n in range(low, low + 16)}
+    directions = {1: "import", 2: "export", 3: "import", 4: "export", 10: "export"}
+    wrong = []
+    for quantity in QUANTITIES.values():
+        if quantity.obis is None or not quantity.obis.startswith("1-0:"):
+            continue
+        group = int(quantity.obis[4:].split(".")[0])
+        phase = phases.get(group)
+        said = directions.get(group - 20 * (phase or 0))
+        if phase != quantity.phase or (said is not None and said != quantity.direction):
+            wrong.append(quantity.name)
+        if quantity.dimension == "current" and phase is None and group not in (90, 91):
+            wrong.append(quantity.name)
+    assert wrong == []
+
+
 def at(profile: Profile, name: str) -> tuple[int, int, str, str | None, str]:
     point = profile.point(name)
     return point.fc, point.address, point.type, point.unit, point.kind

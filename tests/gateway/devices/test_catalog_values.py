@@ -59,7 +59,20 @@ def test_an_adl3000_multiplies_by_the_configured_ratios() -> None:
     """Acrel ADL3000-E manual, page 14: register · PT · CT · 0.01 kWh."""
     ratios = {"ct": Decimal(40), "pt": Decimal(10)}
     assert values("acrel-adl3000", {10: (1, 0x86A0)}, **ratios) == {"energy_import": Decimal("400000.00")}
-    assert values("acrel-adl3000", {119: (5002,)}, **ratios) == {"frequency": Decimal("50.02")}
+    assert values("acrel-adl3000", {119: (500,)}, **ratios) == {"frequency": Decimal("50.0")}
+
+
+def test_a_dtsd1352_multiplies_by_its_own_ratios() -> None:
+    """Acrel DTSD1352 instruction V3.1, pages 14 to 18: U·PT·0.1 V, I·CT·0.01 A, P·PT·CT·0.001 kW, E·PT·CT·0.01 kWh."""
+    found = values(
+        "acrel-dtsd1352",
+        {0x8D: (10, 40), 10: (1, 0x86A0), 0x61: (2310,), 0x64: (150,), 0x77: (5002,), 0x16A: (0xFFFF, 0xFC18),
+         0x17F: (0xFC19,)},
+    )  # fmt: skip
+    assert found == {
+        "energy_import": 400000, "voltage_ln_l1": 2310, "current_l1": 60, "frequency": Decimal("50.02"),
+        "active_power_total": -400000, "power_factor_total": Decimal("-0.999"),
+    }  # fmt: skip
 
 
 def test_a_serial_number_of_one_character_a_register() -> None:
@@ -108,16 +121,10 @@ def test_what_is_recorded_without_support_is_known() -> None:
         if found:
             unsupported[name] = sorted(found)
     assert unsupported == {
-        "acrel-adl3000": [  # scales from memory
-            "active_power_l1", "active_power_l2", "active_power_l3", "active_power_total", "apparent_power_total",
-            "current_l1", "current_l2", "current_l3", "frequency", "power_factor_total", "reactive_power_total",
-            "voltage_ln_l1", "voltage_ln_l2", "voltage_ln_l3",
-        ],
         "airoptic-gaseye": ["process_pressure", "process_temperature", "x_gas101"],  # units as set on the device
         "carlo-gavazzi-em111": ["current"],  # sources contradict each other
         "carlo-gavazzi-em24": ["energy_import"],  # sources contradict each other
         "fox-ft2a": ["temperature", "x_flow_n", "x_volume_total_n"],  # units as set on the device
-        "schneider-pm5560": ["energy_export", "energy_import", "reactive_energy_export", "reactive_energy_import"],
         "sick-marsic300": ["ch4", "co", "co2", "h2o", "nh3", "no", "no2", "nox", "o2", "so2", "voc"],  # units as set
         "siemens-mass6000": ["density", "sensor_temperature", "volume_flow", "x_total_1"],  # word order assumed
         "teledyne-100e": ["o2_concentration"],

@@ -30,7 +30,7 @@ PROVENANCE = '\n[provenance]\ndefault = "seen"\nsingle = ["p1"]\nopen = ["volts"
 FINGERPRINT = """
 [fingerprint]
 family = "v-family"
-constants = [{ fc = 3, address = 0xFC02, words = [0x0079, 0] }]
+constants = [{ fc = 3, address = 0xFC02, words = [0x0079, 0] }, { fc = 3, address = 7, words = [1, 330], to = 337 }]
 refuses = [{ fc = 4, address = 9000, registers = 2 }]
 ranges = { volts = [80, 300.5], p1 = [-1, 1] }
 sums = [{ total = "p", parts = ["p1", "p2"] }]
@@ -54,7 +54,7 @@ def test_provenance_grades_each_point() -> None:
 def test_a_fingerprint_is_read_as_written() -> None:
     assert parse(HEAD + POINTS + FINGERPRINT).fingerprint == Fingerprint(
         family="v-family",
-        constants=(Constant(3, 0xFC02, (0x79, 0)),),
+        constants=(Constant(3, 0xFC02, (0x79, 0)), Constant(3, 7, (1, 330), 337)),
         refuses=(Refusal(4, 9000, 2),),
         ranges={"volts": (Decimal(80), Decimal("300.5")), "p1": (Decimal(-1), Decimal(1))},
         sums=(Sum("p", ("p1", "p2")),),
@@ -145,6 +145,14 @@ REFUSED = [
         r"constants\[0\].words: the value needs a read of 12 registers, but a read holds max_registers = 10",
     ),
     (
+        POINTS + "[fingerprint]\nconstants = [{ fc = 3, address = 0, words = [330], to = 330 }]",
+        r"constants\[0\].to: 330 is not above the last word, 330; name the greatest number",
+    ),
+    (
+        POINTS + "[fingerprint]\nconstants = [{ fc = 3, address = 0, words = [330], to = 70000 }]",
+        r"constants\[0\].to: 70000 is not allowed; use a whole number from 0 to 65535",
+    ),
+    (
         POINTS + "[fingerprint]\nrefuses = [{ fc = 4, address = 65535, registers = 2 }]",
         r"refuses\[0\].registers: .*65536",
     ),
@@ -162,6 +170,23 @@ REFUSED = [
     (
         POINTS + "[fingerprint]\nsums = [{ total = 'p', parts = ['p1', 'volts'] }]",
         "'volts' is not in W, the unit of 'p'",
+    ),
+    (
+        POINTS + "[fingerprint]\nconstant = []",
+        "fingerprint.constant: unknown key; did you mean 'constants'",
+    ),
+    (
+        POINTS + "[fingerprint]\nrefuses = [{ fc = 4, address = 9000 }]",
+        r"refuses\[0\].registers: missing; this table has the keys fc, address, registers",
+    ),
+    (POINTS + "[fingerprint]\nfamily = ''", "fingerprint.family: '' is not allowed"),
+    (
+        POINTS + "[provenance]\ndefault = 'single'\nsources = { one = '' }",
+        "provenance.sources: .* is not allowed; use a table of texts",
+    ),
+    (
+        POINTS + "[provenance]\ndefault = 'seen'\nsources = { one = 'manual', two = 'manual' }",
+        "graded seen, but there is only one source",
     ),
     (POINTS + "[fingerprint]\nfamilly = 'x'", "fingerprint.familly: unknown key; did you mean 'family'"),
     (POINTS + "[[fingerprint]]\nfamily = 'x'", "fingerprint: not a table"),

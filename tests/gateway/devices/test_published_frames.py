@@ -42,6 +42,16 @@ RTU: dict[str, tuple[str, str, str, dict[str, Content]]] = {
         "ioBroker/ioBroker.modbus issue 286 (ET112)", "01 03 00 00 00 02 C4 0B", "01 03 04 09 1B 00 00 89 A8",
         {"voltage_ln": D("233.1")},
     ),
+    "acrel-adl3000": (
+        "wooni005/adl3000_mqtt, commit 9c449b53, adl3000_modbus_mqtt.py: the answer, and that it begins at 0x61; the"
+        " values by U·I = S and P / S of each phase", "01 03 00 61 00 17 54 1A",
+        "01 03 2E 09 58 09 54 09 5B 00 59 00 9B 00 77 00 9A 01 13 00 E7 02 95 00 0E FF 9C 00 3F FF EA 00 D6 01 74 01 1F"
+        "03 69 00 48 00 49 00 50 00 63 01 F4 3A 15",
+        {"voltage_ln_l1": D("239.2"), "voltage_ln_l2": D("238.8"), "voltage_ln_l3": D("239.5"), "current_l1": D("0.89"),
+         "current_l2": D("1.55"), "current_l3": D("1.19"), "active_power_l1": 154, "active_power_total": 661,
+         "reactive_power_l2": -100, "apparent_power_total": 873, "power_factor_total": D("0.99"),
+         "frequency": D("50.0")},
+    ),
     "vaisala-gmp252": (
         "Vaisala M211897EN-D, page 118", "F0 03 00 00 00 02 D1 2A", "F0 03 04 D4 7A 43 E8 33 AB", {"co2": 465.65997},
     ),
@@ -53,12 +63,12 @@ RTU: dict[str, tuple[str, str, str, dict[str, Content]]] = {
 
 
 def decoded(profile: str, fc: int, address: int, registers: tuple[int, ...]) -> dict[str, Content]:
-    """Every point that stands as a whole in these registers, by the profile's own decoder."""
+    """Every point that stands as a whole in these registers, by the profile's own decoder, without transformers."""
     loaded = load_profile(profile)
     functions = {3, 4} if loaded.same_functions else {fc}
     end = address + len(registers)
     inside = [p for p in loaded.points if p.fc in functions and address <= p.address and p.end <= end]
-    decoder = RegisterBlock.over(fc, address, len(registers), inside).decoder({})
+    decoder = RegisterBlock.over(fc, address, len(registers), inside).decoder({"ct": D(1), "pt": D(1)})
     split = decoder.split(registers)
     return dict(zip([p.name for p in decoder.points], decoder.values(split, decoder.scales(split)), strict=True))
 
@@ -134,7 +144,13 @@ def test_a_published_energy_of_an_acuvim() -> None:
     assert decoded("accuenergy-acuvim-ii", 3, 0x4048, (0x0A9D, 0x4089)) == {"energy_import": D("17807783.3")}
 
 
-def test_ten_devices_have_published_values() -> None:
-    named = {*RTU, "huawei-sun2000", "inepro-pro380", "accuenergy-acuvim-ii"}
-    assert len(named) == 10
+def test_a_published_energy_of_a_pm5560() -> None:
+    """se.com FAQ FA237865: 89550842 from register 3204 (counted from 1) on is 89550.842 kWh."""
+    registers = (0, 0, 89550842 >> 16, 89550842 & 0xFFFF)
+    assert decoded("schneider-pm5560", 3, 3203, registers) == {"energy_import": D("89550.842")}
+
+
+def test_twelve_devices_have_published_values() -> None:
+    named = {*RTU, "huawei-sun2000", "inepro-pro380", "accuenergy-acuvim-ii", "schneider-pm5560"}
+    assert len(named) == 12
     assert named <= set(of_registers())
