@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from gateway.commissioning.scan import diagnosis
-from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, ScanResult, Step
+from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, Protocol, ScanResult, Step
 from gateway.commissioning.scan.identify import identify
 from gateway.commissioning.scan.line_asker import (
     ANSWER_S,
@@ -52,8 +52,8 @@ TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
 TWICE: Final = 4
 """So many of the likeliest units are asked with the shorter question, too."""
-HEARD_OUT: Final = 12
-"""So many units of the quick pass have had half a second to answer when it ends; the others are asked again."""
+HEARD_OUT: Final = 18
+"""So many units of the quick pass have had 0.4 s to answer when it ends; the others are asked again."""
 AGAIN: Final = 5
 """So many settings are gone through once more where nothing was found."""
 _QUESTION: Final = {READ: 8, SHORT: 4}
@@ -210,7 +210,9 @@ class _SerialScan:
         timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
         ask = partial(asker.ask, timeout_s=timeout_s)
         most_s = IDENTIFY_S + READS * (latency_s or 0.0)
-        found = await identify(ask, unit, "modbus" if isinstance(unit, int) else "dlt645", most_s=most_s)
+        protocol: Protocol = "modbus" if isinstance(unit, int) else "dlt645"
+        neighbours = {one.best.profile for _, one in self._found if one.best is not None}
+        found = await identify(ask, unit, protocol, likely=neighbours, most_s=most_s)
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:
