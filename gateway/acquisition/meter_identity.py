@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from gateway.acquisition.poller import Poller
@@ -32,6 +33,7 @@ class _Exchange:
     new: str
     reason: str
     user: str
+    stated: Mapping[str, Any]
     last: dict[str, Any]
     recorded: asyncio.Future[int]
     """When the first reading of the new device was, in ms."""
@@ -91,7 +93,31 @@ class MeterIdentity:
         """A commissioning record names the device of a meter."""
         self._known[meter] = identity
 
-    async def accept(self, line: FieldLine, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
+    def exchange(self, line: FieldLine, meter: str) -> tuple[str, str]:
+        """The device that stands for a meter, "" where none has said who it is, and the one that answers in its place.
+
+        Raises:
+            Declined: the meter was not exchanged.
+            GatewayError: an acceptance of the meter is pending.
+        """
+        stranger, old = line.stranger(meter), self._known.get(meter, "")
+        if stranger is None:
+            if not old:
+                raise Declined(Message("accept-no-identity", meter=meter))
+            raise Declined(Message("accept-known-device", meter=meter, identity=old))
+        if meter in self._exchanges:
+            raise GatewayError(Message("accept-pending", meter=meter))
+        return old, stranger
+
+    async def accept(
+        self,
+        line: FieldLine,
+        meter: str,
+        serial: str,
+        reason: str,
+        user: str = "",
+        stated: Mapping[str, Any] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """Take values from the device with this serial number, which must be the one that answers on the wire now.
 
         Returns when the first reading of the new device is on its way to the database.
@@ -99,24 +125,19 @@ class MeterIdentity:
         Args:
             reason: for the signed event.
             user: who accepts it, on the pages.
+            stated: further fields of the event: what somebody at the meter says of the exchange.
 
         Raises:
             Declined: the meter was not exchanged, or another number answers.
             GatewayError: another acceptance of the meter is pending.
         """
-        stranger, old = line.stranger(meter), self._known.get(meter, "")
-        if stranger is None:
-            if not old:
-                raise Declined(Message("accept-no-identity", meter=meter))
-            raise Declined(Message("accept-known-device", meter=meter, identity=old))
+        old, stranger = self.exchange(line, meter)
         if serial not in (stranger, *(word.partition("=")[2] for word in stranger.split(", "))):
             raise Declined(Message("accept-other-number", meter=meter, stranger=stranger, serial=serial))
-        if meter in self._exchanges:
-            raise GatewayError(Message("accept-pending", meter=meter))
         row = await asyncio.wrap_future(self._writer.call(lambda store: store.records.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._exchanges[meter] = _Exchange(old, stranger, reason, user, _recorded_values(last), recorded)
+        self._exchanges[meter] = _Exchange(old, stranger, reason, user, stated, _recorded_values(last), recorded)
         line.accept(meter, stranger)
         return {"meter": meter, "old": old, "new": stranger, "time_ms": await recorded}
 
@@ -127,8 +148,8 @@ class MeterIdentity:
             "last": exchange.last,
             "first": self._first_values(poll),
         }
-        told = {"reason": exchange.reason, "user": exchange.user}
-        return Event(EXCHANGED, fields | {name: text for name, text in told.items() if text})
+        told = {"reason": exchange.reason, "user": exchange.user, **exchange.stated}
+        return Event(EXCHANGED, fields | {name: fact for name, fact in told.items() if fact})
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:
         read = [(answer.block, answer.raw) for answer in poll.answers]

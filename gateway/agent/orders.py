@@ -87,12 +87,18 @@ class Orders(Mapping[str, Order]):
         return done
 
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Accept the device that answers; with ``check`` only say which that is, and whether registers would do."""
         meter, user = order["meter"], order.get("user", "")
         line = line_of(self._lines.by_name, meter, self._path)
         registers = [signing.event_of("entry", fields) for fields in order.get("registers", ())]
-        if registers:
-            exchange.demand_bridging(registers, await self._looked(partial(exchange.shown, meter=meter)), {})
-        done = await self._commissioning.accept(line, meter, order["serial"], order["reason"], user)
+        check = order.get("check", False)
+        last = await self._looked(partial(exchange.shown, meter=meter)) if registers or check else {}
+        exchange.demand_bridging(registers, last, {})
+        stated = exchange.stated(meter, registers, order.get("seals", ()), order.get("by", ""))
+        if check:
+            old, new = self._commissioning.exchange(line, meter)
+            return {"meter": meter, "old": old, "new": new, "last": {name: str(n) for name, n in last.items()}}
+        done = await self._commissioning.accept(line, meter, order["serial"], order["reason"], user, stated)
         if not registers:
             return done
         found = await self._looked(partial(exchange.exchanged, meter=meter))

@@ -9,7 +9,7 @@ import click
 
 from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
 from gateway.cli.accounting import entry, plan, statement
-from gateway.cli.commissioning import commission, scan
+from gateway.cli.commissioning import commission, exchange, scan
 from gateway.cli.profiles import command
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
@@ -29,7 +29,7 @@ class _Commands(Grouped):
 
     headings: ClassVar = {
         "Set up a site": ("init", "scan", "commission", "profiles", "keys", "password", "check", "read", "listen"),
-        "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
+        "Run it": ("run", "reload", "exchange", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
         "Account": ("plan", "entry", "statement"),
         "Prove and archive": ("prove", "export", "backup"),
@@ -77,6 +77,7 @@ for _command in (
     run.demo,
     orders.reload,
     orders.accept,
+    exchange.exchange,
     orders.clear_shared,
     service.install,
     service.uninstall,

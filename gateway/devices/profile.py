@@ -62,6 +62,7 @@ __all__ = [
     "catalog",
     "load_profile",
     "parse_profile",
+    "profile_of",
 ]
 
 PLACE = frozenset(f.name for f in fields(Registers))
@@ -70,6 +71,8 @@ _PLACES: dict[str, type[Identifier] | type[Factor] | type[Obis]] = {
     "dlt645": Identifier, "hj212": Factor, "obis": Obis,
 }  # fmt: skip
 CATALOG = Path(__file__).parent / "catalog"
+SKELETON = Path(__file__).parent / "skeleton.toml"
+"""A commented profile to fill in."""
 
 
 def catalog() -> list[str]:
@@ -115,6 +118,11 @@ def parse_profile(text: str, name: str, file: str) -> Profile:
         table = toml_of(text, Decimal)
     except NotToml as error:
         raise ProfileError(file, "", Message("profile-not-toml", error=error.said)) from None
+    return profile_of(table, name, file)
+
+
+def profile_of(table: dict[str, Any], name: str, file: str) -> Profile:
+    """A profile from what its TOML text says, as ``parse_profile`` reads it. Raises ProfileError."""
     return _Reader(file).profile(table, name)
 
 

@@ -35,7 +35,7 @@ def format_profile(profile: Profile) -> str:
     if profile.serial is not None:
         lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in SERIAL)]
     lines += ["", "[points]"]
-    lines += [f"{_key(point.name)} = {_inline(_ordered(profile, point))}" for point in profile.points]
+    lines += [f"{_key(point.name)} = {_inline(point_facts(profile, point))}" for point in profile.points]
     if profile.provenance is not None:
         sources = {"sources": profile.provenance.sources}
         lines += ["", "[provenance]", *(_line(k, v) for k, v in (_facts(profile.provenance) | sources).items())]
@@ -54,7 +54,7 @@ def decoding_hash(profile: Profile) -> bytes:
     return hashlib.sha256(format_profile(bare).encode()).digest()
 
 
-def _ordered(profile: Profile, point: Point) -> dict[str, Any]:
+def point_facts(profile: Profile, point: Point) -> dict[str, Any]:
     """The keys of a point; in a profile that asks for the word order, a point that has one of its own says it."""
     facts = _point(point)
     if (
@@ -65,6 +65,11 @@ def _ordered(profile: Profile, point: Point) -> dict[str, Any]:
     ):
         return facts | {"word_order": point.word_order}
     return facts
+
+
+def inline(key: str, value: Any) -> str:
+    """The TOML text of the value of a key of a point."""
+    return _line(key, value).partition(" = ")[2]
 
 
 def _point(point: Point) -> dict[str, Any]:

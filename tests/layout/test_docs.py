@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import dishonest
-from scripts.handbook import pages, reference
+from gateway.devices.knowledge.quantities import QUANTITIES
+from scripts.handbook import pages, quantities, reference
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -51,6 +52,12 @@ def inline(text: str) -> list[str]:
     """The commands of ours that stand in a sentence, as far as they are whole."""
     found = re.findall(r"`(meterseal(?:-ledger|-sim)? [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
     return [line for line in found if not re.search(r"[…|<>\[\]]", line)]
+
+
+def test_the_names_of_points_are_those_of_the_vocabulary() -> None:
+    page = quantities.PAGE.read_text()
+    assert page == quantities.page(), "make it again: python -m scripts.handbook.quantities"
+    assert page.count("\n| `") == len(QUANTITIES)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -233,6 +233,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "config",
             "fieldbus.wire",
             "storage",
+            "accounting",
             "acquisition",
             "commissioning.scan",
             "commissioning.record",

@@ -66,7 +66,7 @@ def _check_shape(record: Record, body: Event) -> None:
     """It has the shape that docs/evidence.cddl publishes."""
     rule = (
         body.name
-        if body.name in ("alarm", "configuration", "keys")
+        if body.name in ("alarm", "configuration", "keys", "meter-exchange")
         else "new-grids"
         if "grids" in body.fields
         else "event"

@@ -1,4 +1,4 @@
-"""Dialogue of `meterseal commission` at a terminal: the questions in words, the values beside them."""
+"""Dialogue at a terminal: the questions of `meterseal commission` and `exchange` in words, the values beside them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ _PROMPTS: Final[Mapping[str, str]] = {
     "remarks": "remarks (empty: none)",
     "no_display": "reason why nothing can be compared (empty: ask again)",
     "differs": "reason why {point} differs",
+    "serial": "serial number on the plate of the new device",
+    "final": "{point} in {unit}: last register of the old device, which showed {last} last (empty: not known)",
+    "initial": "{point} in {unit}: first register of the new device",
+    "reason": "reason of the exchange (empty: none)",
 }
 _SHOWN: Final = 16
 """So many values are shown; `meterseal read` shows all."""

@@ -16,6 +16,8 @@ FEW: Final = 3
 MOST: Final = 0.9
 """Share of the bytes that "every byte" means; the ends of a burst may differ."""
 MANY: Final = 0.3
+MOST_PAIRS: Final = 2
+"""Addresses that two devices may share on a line where no unit answers well."""
 _EVEN, _ODD = Message("scan-try-even"), Message("scan-try-odd")
 
 
@@ -60,7 +62,7 @@ def parity(heard: Sequence[Heard]) -> Iterator[Message]:
 
 def framing(heard: Sequence[Heard]) -> Iterator[Message]:
     """Bytes come, none of them whole, no setting has brought a frame, and they are not answers that met each other."""
-    if any(one.frames or one.twice or one.crowd for one in heard):
+    if any(one.frames or _pairs(one) or one.crowd for one in heard):
         return
     for one in heard:
         errors = one.errors
@@ -81,8 +83,14 @@ def twice(heard: Sequence[Heard]) -> Iterator[Message]:
     """Two devices have one address: their answers meet each time, or both come."""
     found = {unit for one in heard for unit in one.units if unit not in one.twice}
     for one in heard:
-        for unit in sorted(one.twice - found):
+        for unit in sorted(_pairs(one) - found):
             yield Message("scan-two-units", unit=unit, settings=str(one.settings))
+
+
+def _pairs(one: Heard) -> set[int]:
+    """Units whose answers are damaged each time, as those of two devices are. Where almost every unit is like that, it
+    is the line."""
+    return one.twice if len(one.twice) <= MOST_PAIRS + len(one.units) else set()
 
 
 def crowd(heard: Sequence[Heard]) -> Iterator[Message]:

@@ -10,7 +10,7 @@ questions, of four, leave a part of it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -107,6 +107,7 @@ class LineAsker:
         self._look, self._loop = look, asyncio.get_running_loop()
         self._recent: deque[tuple[int, float]] = deque(maxlen=64)
         self._asked = set(heard.units)
+        self._open = Counter[int]()
         self._sent = b""
 
     async def listen(self, seconds: float) -> None:
@@ -191,6 +192,7 @@ class LineAsker:
 
     def _ask_unit(self, unit: int, function: int = READ) -> float:
         self._asked.add(unit)
+        self._open[unit] += 1
         return self._send(PROBES[function](unit), RTU)
 
     async def _probe(self, unit: int, wait_s: float, function: int) -> None:
@@ -238,6 +240,9 @@ class LineAsker:
                 self._note(piece)
                 damaged = damaged or piece.is_damage
                 answers += piece.protocol == "modbus" and piece.is_answer and piece.unit == unit
+            late, self._open[unit] = self._open[unit] > 1, 0
+            if answers > 1 and late:  # the other one may be the answer to a question before
+                return await self._slowly(unit, wait_s)
             if answers > 1:
                 self.heard.twice.add(unit)
             if answers:

@@ -161,14 +161,17 @@ async def open_scan_port(target: str) -> ScanPort:
     """Open what is to be scanned: a serial port, exclusively, or ``rfc2217://HOST:PORT``.
 
     Raises:
-        PortError: there is no such port, it is none, or another process has it, which is named.
-        LineDown: the device server cannot be connected to, or speaks another protocol.
+        PortError: there is no such port, it is none, or another process has it, which is named; the device server
+            cannot be connected to, or speaks another protocol.
     """
     loop, first = asyncio.get_running_loop(), Settings(9600)
     if is_rfc2217(target):
         if (server := rfc2217_address(target)) is None:
             raise PortError(target, Message("config-rfc2217-form"))
-        remote = await loop.run_in_executor(None, DeviceServerPort, *server, first.baudrate)
+        try:
+            remote = await loop.run_in_executor(None, DeviceServerPort, *server, first.baudrate)
+        except LineDown as error:
+            raise PortError(target, Message("scan-no-device-server", why=error.said)) from None
         return ScanPort(
             target, remote.port().fd, remote.close, remote.change, lambda: remote.errors, parity=True, late_s=NETWORK_S
         )

@@ -71,8 +71,8 @@ async def scan_serial(target: str, options: ScanOptions, progress: Progress) -> 
         progress: told before each question; False ends the scan with what was found.
 
     Raises:
-        PortError: the port cannot be opened, or another process has it.
-        LineDown: a device server cannot be connected to. If it is lost later, what was found is given.
+        PortError: the port cannot be opened, or another process has it; a device server cannot be connected to. If it
+            is lost later, what was found is given.
     """
     port = await open_scan_port(target)
     try:
@@ -210,9 +210,9 @@ class _SerialScan:
         timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
         ask = partial(asker.ask, timeout_s=timeout_s)
         most_s = IDENTIFY_S + READS * (latency_s or 0.0)
+        likely = {c.profile for _, other in self._found for c in other.candidates[:1]}
         protocol: Protocol = "modbus" if isinstance(unit, int) else "dlt645"
-        neighbours = {one.best.profile for _, one in self._found if one.best is not None}
-        found = await identify(ask, unit, protocol, likely=neighbours, most_s=most_s)
+        found = await identify(ask, unit, protocol, likely=likely, most_s=most_s)
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:

@@ -39,6 +39,11 @@ def silent(host: str, tcp_port: int) -> Message:
     return Message("scan-tcp-silent", host=host, port=tcp_port)
 
 
+def no_modbus(host: str, tcp_port: int) -> Message:
+    """What comes back is an answer to nothing that was asked, neither in Modbus TCP nor in RTU."""
+    return Message("scan-tcp-no-modbus", host=host, port=tcp_port)
+
+
 def rtu(host: str, tcp_port: int) -> Message:
     """RTU frames are answered, Modbus TCP is not."""
     return Message("scan-tcp-rtu", host=host, port=tcp_port)

@@ -22,7 +22,7 @@ from gateway.fieldbus.wire import stream_link
 from gateway.fieldbus.wire.connections import RECONNECT_PAUSE_S
 from gateway.fieldbus.wire.errors import LineDown, not_connected
 from gateway.fieldbus.wire.keys import KeyTable, Question
-from gateway.fieldbus.wire.link import Answer, Link, Manners, ObservedFrame, Outcome, Refusal, Silence
+from gateway.fieldbus.wire.link import NO_ANSWER, Answer, Link, Manners, ObservedFrame, Outcome, Refusal, Silence
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.messages.message import Message
 
@@ -103,7 +103,7 @@ class EndpointScan:
         self._link: Link | None = None
         self._answers = dict[int, tuple[object, ...]]()
         self._gateway_silent: int | None = None
-        self._no_modbus_tcp = self._any_unit = False
+        self._no_modbus_tcp = self._any_unit = self._strange = False
         self._cut = 0
         self._slowest_s = self._delay_s = 0.0
         self._latency_s = dict[int, float]()
@@ -149,6 +149,8 @@ class EndpointScan:
             self.result.doubts.append(tcp_diagnosis.no_units(host, tcp_port, self._gateway_silent))
         elif self._cut:
             self.result.doubts.append(tcp_diagnosis.taken(host, tcp_port))
+        elif self._strange:
+            self.result.doubts.append(tcp_diagnosis.no_modbus(host, tcp_port))
         else:
             self.result.doubts.append(tcp_diagnosis.silent(host, tcp_port))
 
@@ -265,8 +267,10 @@ class EndpointScan:
             self._latency_s[question.unit] = min(took_s, self._latency_s.get(question.unit, took_s))
         if isinstance(outcome, Answer | Refusal):
             self._cut = 0
-        elif isinstance(outcome.detail, Message) and outcome.detail.code == "answer-not-modbus-tcp":
-            self._no_modbus_tcp = self.result.type == "modbus-tcp"
+        elif isinstance(outcome.detail, Message) and outcome.detail != NO_ANSWER:
+            self._strange = True
+            if outcome.detail.code == "answer-not-modbus-tcp":
+                self._no_modbus_tcp = self.result.type == "modbus-tcp"
         return outcome
 
     async def _open(self) -> Link:

@@ -1,4 +1,4 @@
-"""Answers file of a commissioning without a keyboard: the answers of each meter by the keys of their questions."""
+"""Answers file of a dialogue without a keyboard: the answers of each meter by the keys of their questions."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Answers:
             return str(left.pop(0)) if (left := self._left.get(key)) else ""
         if key == "display":
             return self._display(question)
-        if key == "differs":
-            return self._of_point("differs", question)
+        if key in ("differs", "final", "initial"):
+            return self._of_point(key, question, missing=question.default)
         if key in self._given:
             value = self._given[key]
             if isinstance(value, bool):
@@ -75,25 +75,28 @@ class Answers:
         return ConfigError(self._path, f"{self._meter}, {key}", said)
 
 
-def read_answers(path: Path, meters: Iterable[str]) -> dict[str, Answers]:
-    """The answers by meter, in the order of the file.
+def read_answers(
+    path: Path, meters: Iterable[str], keys: Mapping[str, type | tuple[type, ...]] = KEYS
+) -> dict[str, Answers]:
+    """The answers by meter, in the order of the file; ``keys``: what can be asked, with the types of the answers.
 
     Raises ConfigError: it cannot be read, a meter or a key that there is not, a value of another type.
     """
     raw = _document(path)
     known = tuple(meters)
     common = {key: value for key, value in raw.items() if not isinstance(value, dict)}
+    shared = tuple(key for key in _COMMON if key in keys)
     for key in common:
-        if key not in _COMMON:
-            _unknown(path, key, _COMMON)
-    _check(path, "", common)
+        if key not in shared:
+            _unknown(path, key, shared)
+    _check(path, "", common, keys)
     found = {}
     for name, table in raw.items():
         if not isinstance(table, dict):
             continue
         if name not in known:
             _no_meter(path, name, known)
-        _check(path, f"{name}, ", table)
+        _check(path, f"{name}, ", table, keys)
         photos = {"photos": [str(path.parent / str(p)) for p in table["photos"]]} if "photos" in table else {}
         found[name] = Answers(path, name, common | table | photos)
     if not found:
@@ -112,11 +115,11 @@ def _document(path: Path) -> dict[str, Any]:
         raise ConfigError(path, "", Message("config-not-toml", error=error.said)) from None
 
 
-def _check(path: Path, where: str, table: Mapping[str, Any]) -> None:
+def _check(path: Path, where: str, table: Mapping[str, Any], known: Mapping[str, type | tuple[type, ...]]) -> None:
     for key, value in table.items():
-        wanted = KEYS.get(key)
+        wanted = known.get(key)
         if wanted is None:
-            _unknown(path, f"{where}{key}", tuple(KEYS))
+            _unknown(path, f"{where}{key}", tuple(known))
         kinds = wanted if isinstance(wanted, tuple) else (wanted,)
         if type(value) not in kinds:
             names = tuple(_TYPES[kind] for kind in kinds)

@@ -92,12 +92,19 @@ def exported_files(folder: Path, kind: str) -> list[object]:
     return list((folder / kind).read_text().splitlines())
 
 
+def table_of_points(folder: Path) -> Path:
+    """The table of a device with one point."""
+    path = folder / "table.csv"
+    path.write_text("name,fc,address,type,unit\npower,4,1,int16,W\n")
+    return path
+
+
 def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, list[object]]:
     """The command of a case, but for its output."""
     batch = loaded.path.parent / "kept.mbatch"
     if case == "ledger prove" and not batch.exists():
         run(main, ["export", loaded.path, "--batch", 0, "-o", batch])
-    return {
+    words: dict[str, tuple[click.Command, list[object]]] = {
         "prove": (main, ["prove", loaded.path, "export-main"]),
         "commission": (main, ["commission", loaded.path, "export-main"]),
         "export": (main, ["export", loaded.path, "--batch", 0]),
@@ -106,6 +113,9 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "readings jsonl": (main, ["readings", loaded.path, "--format", "jsonl"]),
         "readings parquet": (main, ["readings", loaded.path, "--format", "parquet"]),
         "enrol-request": (main, ["keys", "enrol-request", loaded.path]),
+        "profiles csv": (main, ["profiles", "eastron-sdm630", "--csv"]),
+        "profiles toml": (main, ["profiles", "--from-csv", table_of_points(folder), "--base", "1"]),
+        "profiles new": (main, ["profiles", "--new"]),
         "ledger prove": (ledger, ["prove", batch, "export-main"]),
         "ledger from": (ledger, ["trust", "from", *from_words(loaded)]),
         "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
@@ -113,11 +123,13 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "ledger irec": (ledger, ["irec", *exported_files(loaded.path.parent / "exported", "irec")]),
         "ledger table": (ledger, ["table", "hours", *stated_files(loaded.path.parent / "stated")]),
         "ledger certificate prove": (ledger, ["certificate", "prove", *certified_files(folder / "certified")]),
-    }[case]
+    }
+    return words[case]
 
 
 CASES = (
     "enrol-request", "prove", "commission", "export", "backup", "readings csv", "readings jsonl", "readings parquet",
+    "profiles csv", "profiles toml",
     "ledger prove", "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec",
     "ledger certificate prove",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from gateway.cli.profiles import trial_view
 from gateway.cli.profiles.trial import Difference, ReadBack, compared, tried
-from gateway.devices.profile import catalog
+from gateway.devices.profile import catalog, load_profile
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.config.refusals import meterseal
 
@@ -142,3 +143,23 @@ def test_a_value_that_is_not_the_one_sent_fails_the_trial(meter: Path) -> None:
     assert not trial.ok
     facts = trial_view.as_json(trial)
     assert (facts["ok"], facts["simulated"]["differs"]) == (False, [{"point": "a", "sent": ["5.5", "6"], "read": "5"}])
+
+
+def test_a_new_profile_is_a_whole_one_and_so_is_each_of_its_examples(tmp_path: Path) -> None:
+    target = tmp_path / "new.toml"
+    assert meterseal("profiles", "--new", "-o", target)[0] == 0
+    code, text, err = meterseal("profiles", "--check", target)
+    assert (code, "4 of 4 values as sent" in " ".join(text.split())) == (0, True), text + err
+    assert "warning" not in text
+    lines = target.read_text().splitlines()
+    taken = [line[2:] if _is_example(line) else line for line in lines if not line.startswith("word_order")]
+    (whole := tmp_path / "whole.toml").write_text("\n".join(taken))
+    profile = load_profile(str(whole))
+    assert (len(profile.points), profile.identity, profile.ask) == (7, ("serial_number",), ("word_order",))
+    assert profile.fingerprint is not None
+    assert (len(profile.fingerprint.constants), set(profile.fingerprint.ranges)) == (1, {"frequency"})
+    assert meterseal("profiles", "--new", "eastron-sdm630")[0] == 2
+
+
+def _is_example(line: str) -> bool:
+    return line == "# [fingerprint]" or bool(re.match(r"# [a-z_0-9]+ = ", line) and "x_something" not in line)

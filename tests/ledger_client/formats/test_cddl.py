@@ -53,7 +53,7 @@ INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
     "consistency-proof", "head-header", "ledger-key-header", "enrolment", "party-enrolment", "enrol-proof",
     "enrol-proof-header",
-    "own-header", "alarm", "commissioned",
+    "own-header", "alarm", "commissioned", "meter-exchange",
 ]  # fmt: skip
 
 
@@ -147,6 +147,15 @@ PUT_INTO_SERVICE = [
         {key: COMMISSIONING[key] for key in ("at", "by", "role", "profile", "reversed", "settings", "profile-hash")},
     )
 ]
+EXCHANGE = {
+    "by": "somebody", "old": "serial_number=1", "identity": "serial_number=2", "last": {"energy_import": 81234.5},
+    "first": {"energy_import": 0, "model": "a"}, "seals": ["A 1"], "reason": "lightning", "user": "installer",
+    "registers": {"energy_import": {"unit": "kWh", "final": Decimal("81234.6"), "initial": 0, "quality": 4096}},
+}  # fmt: skip
+EXCHANGES = [
+    sign_record(claims(), Event("meter-exchange", fields), key("meter"))
+    for fields in (EXCHANGE, {name: EXCHANGE[name] for name in ("old", "identity", "last", "first")})
+]
 REAL: dict[str, list[bytes]] = {
     "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY, RULES, *CHANGES, COUNT],
     "protected": [protected(data) for data in (*BATCH, ENTRY, HEAD, NEW_KEY)],
@@ -157,6 +166,7 @@ REAL: dict[str, list[bytes]] = {
     "event": [payload(BATCH[2]), payload(BATCH[3])],
     "alarm": [payload(data) for data in ALARMS],
     "commissioned": [payload(data) for data in PUT_INTO_SERVICE],
+    "meter-exchange": [payload(data) for data in EXCHANGES],
     "statement": [payload(ENTRY)],
     "attached": [ATTACHED],
     "receipt": [RECEIPT],
@@ -272,6 +282,22 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["facts", "why", "message"], None),
         (["facts", "why", "note"], 1),
         (["note"], 1),
+    ],
+    "meter-exchange": [
+        (["event"], "alarm"),
+        (["old"], None),
+        (["identity"], None),
+        (["last"], []),
+        (["first"], None),
+        (["seals"], []),
+        (["seals", 0], ""),
+        (["by"], ""),
+        (["reason"], None),
+        (["registers"], {}),
+        (["registers", "energy_import", "final"], "1"),
+        (["registers", "energy_import", "initial"], None),
+        (["registers", "energy_import", "unit"], None),
+        (["registers", "energy_import", "quality"], -1),
     ],
     "commissioned": [
         (["at"], "now"),

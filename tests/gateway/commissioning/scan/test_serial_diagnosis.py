@@ -12,10 +12,11 @@ import pytest
 from gateway.commissioning.scan.found import ScanResult
 from gateway.commissioning.scan.serial_scan import scan_serial
 from gateway.commissioning.scan.settings import ScanOptions
+from gateway.fieldbus.modbus.frames import Request
 from gateway.messages.languages import CATALOGUES
 from gateway.messages.message import Message
 from tests.gateway.commissioning.scan.lines import codes, fast, line, meter, scanned
-from tests.gateway.fieldbus.devices import Sent, serving
+from tests.gateway.fieldbus.devices import Device, Sent, refuse, serving
 from tests.gateway.fieldbus.rfc2217.pyserial_server import Uart, rfc2217_talk
 
 pytestmark = pytest.mark.filterwarnings("ignore:set:DeprecationWarning")  # pyserial names its thread so
@@ -82,21 +83,27 @@ def test_traffic_that_is_no_frame(tmp_path: Path) -> None:
     assert codes(result) == ["scan-traffic"]
 
 
-def garbled(before: Callable[[Any], None]) -> ScanResult:
-    """A scan of a line that answers every fourth question with bytes of no frame."""
-    asked = 0
-
-    def device(request: object) -> Sent:
-        nonlocal asked
-        asked += 1
-        return [(0.0, b"\x15\x8a\x31")] if asked % 4 == 0 else []
+def answering(device: Device, *units: int, before: Callable[[Any], None] = lambda send: None) -> ScanResult:
+    """A scan of a line that answers each question as the device says."""
 
     async def test() -> ScanResult:
         async with serving(rfc2217_talk(Uart(), device, before, lambda data: ([data], b""))) as server:
             url = f"rfc2217://127.0.0.1:{server.port}"
-            return await scan_serial(url, ScanOptions((19200,), ("N",), (1,)), lambda step: True)
+            return await scan_serial(url, ScanOptions((19200,), ("N",), units), lambda step: True)
 
     return asyncio.run(test())
+
+
+def garbled(before: Callable[[Any], None]) -> ScanResult:
+    """A scan of a line that answers every fourth question with bytes of no frame."""
+    asked = 0
+
+    def device(request: bytes) -> Sent:
+        nonlocal asked
+        asked += 1
+        return [(0.0, b"\x15\x8a\x31")] if asked % 4 == 0 else []
+
+    return answering(device, 1, before=before)
 
 
 def test_framing_errors() -> None:
@@ -107,6 +114,27 @@ def test_framing_errors() -> None:
 def test_bytes_of_no_frame() -> None:
     result = garbled(lambda send: None)
     assert codes(result) == ["scan-no-frame"]
+
+
+def test_a_line_where_every_unit_answers_rubbish_is_no_pair_of_units_at_each_address() -> None:
+    result = answering(lambda request: [(0.0, bytes((7 * request[0] + n) % 256 for n in range(7)))], 1, 2, 3, 4)
+    assert codes(result) == ["scan-no-frame"]
+
+
+def test_the_late_answer_to_a_question_before_is_no_second_unit() -> None:
+    asked: list[int] = []
+
+    def device(request: bytes) -> Sent:
+        """Unit 2 is late once; unit 1 is damaged once, so that both are asked again."""
+        unit = request[0]
+        asked.append(unit)
+        if asked.count(unit) > 1:
+            return [(0.0, refuse(Request(unit, request[1])))]
+        return [(0.0, b"\x15\x8a\x31")] if unit == 1 else [(0.56, refuse(Request(unit, request[1])))]
+
+    result = answering(device, 2, 1)
+    assert sorted(unit.address for unit in result.units if isinstance(unit.address, int)) == [1, 2]
+    assert codes(result) == []
 
 
 def test_reads_that_are_too_long(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gateway.commissioning.scan.settings import ScanOptions
 from gateway.fieldbus.dlt645.framing import DLT645
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.rtu_framing import RTU
-from gateway.fieldbus.wire.errors import LineDown, PortError
+from gateway.fieldbus.wire.errors import PortError
 from tests.gateway.commissioning.scan.lines import codes, fast, line, meter, scanned
 from tests.gateway.fieldbus.devices import Sent, free_port, refuse, serving
 from tests.gateway.fieldbus.rfc2217.pyserial_server import Uart, rfc2217_talk
@@ -177,8 +177,11 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         scanned(str(file), fast(1))
     with pytest.raises(PortError, match="rfc2217://HOST:PORT"):
         scanned("rfc2217://127.0.0.1", fast(1))
-    with pytest.raises(LineDown, match="refused"):
+    with pytest.raises(
+        PortError, match=r"rfc2217://127.0.0.1:\d+: no connection to the device server: .* refused"
+    ) as caught:
         scanned(f"rfc2217://127.0.0.1:{free_port()}", fast(1))
+    assert "its address and port" in str(caught.value)
 
 
 def test_a_pseudo_terminal_is_scanned_without_parity(tmp_path: Path) -> None:

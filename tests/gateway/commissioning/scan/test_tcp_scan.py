@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from benchmarks.parts.identified import SITUATIONS, device
 from gateway.commissioning.scan.found import ScanResult, Step
 from gateway.devices.profile import load_profile
 from tests.gateway.commissioning.scan.networks import HOST, modbus_tcp, port_that, rtu_over_tcp, scanned, simulated
+
+Service = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def said(result: ScanResult) -> list[str]:
@@ -223,7 +225,7 @@ def test_a_device_that_needs_long_for_an_answer_is_found() -> None:
 
 
 @pytest.mark.parametrize("speaks", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(range(256)), b"\0\1\0\0\0\3\1\x83"])
-def test_a_port_that_speaks_something_else_answers_nothing(speaks: bytes) -> None:
+def test_a_port_that_speaks_something_else_answers_no_modbus(speaks: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(300):
             writer.write(speaks)
@@ -233,7 +235,31 @@ def test_a_port_that_speaks_something_else_answers_nothing(speaks: bytes) -> Non
             return await scanned(port, [1])
 
     result = run(test())
-    assert (result.lines, said(result)) == ((), ["scan-tcp-silent"])
+    assert (result.lines, said(result)) == ((), ["scan-tcp-no-modbus"])
+
+
+async def greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Another service, which speaks first."""
+    writer.write(b"220 mail.example ready\r\n")
+    while await reader.read(300):
+        pass
+
+
+async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A loop of the line behind a device server."""
+    while data := await reader.read(300):
+        writer.write(data)
+
+
+@pytest.mark.parametrize("service", [greets, echoes])
+def test_a_port_that_answers_something_else_is_not_called_silent(service: Service) -> None:
+    async def test() -> ScanResult:
+        async with port_that(service) as port:
+            return await scanned(port, [1, 2])
+
+    result = run(test())
+    assert (result.lines, said(result)) == ((), ["scan-tcp-no-modbus"])
+    assert "is no answer of Modbus" in str(result.diagnosis[0])
 
 
 def test_at_most_32_connections_are_open_at_once_one_to_each_address() -> None:

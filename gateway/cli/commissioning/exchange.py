@@ -1,0 +1,89 @@
+"""Command `meterseal exchange`: the registers of the old and the new device, seals and reason, in one signed event."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.commissioning.dialogue import TerminalDialogue
+from gateway.cli.terminal.common import CONFIG, JSON, no_meter, out, user
+from gateway.commissioning.wizard.exchange import KEYS, Answering, Exchange, Registers, asked
+from gateway.commissioning.wizard.questions import Dialogue
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.process import control_socket
+
+
+@click.command()
+@CONFIG
+@click.argument("meter")
+@click.option(
+    "--answers", type=click.Path(path_type=Path), metavar="FILE", help="Take the answers from FILE; ask nothing."
+)
+@JSON
+def exchange(config_path: Path, meter: str, answers: Path | None, as_json: bool) -> None:
+    """Take over the device that now answers for METER: its serial number, the last registers of the old device and the
+    first of the new one, seals and reason, question by question.
+
+    One signed event of METER holds both devices and their registers; typed registers are flagged MANUAL. The registers
+    are entries of the accounting, too (rule I4). The gateway must be running. Ctrl-C ends it before anything is signed.
+    """
+    from gateway.commissioning.wizard import answers_file
+
+    config = load_config(config_path)
+    if meter not in config.meters:
+        raise no_meter(config, meter)
+    if answers is None and as_json:
+        raise click.UsageError("--json needs --answers FILE")
+    dialogue: Dialogue = TerminalDialogue(out)
+    if answers is not None:
+        given = answers_file.read_answers(answers, config.meters, KEYS)
+        if meter not in given:
+            raise GatewayError(Message("wizard-no-answers", path=str(answers), meter=meter))
+        dialogue = given[meter]
+    try:
+        done = _exchanged(config, meter, dialogue, ask=answers is None)
+    except click.Abort:
+        raise Declined(Message("exchange-stopped", meter=meter)) from None
+    if as_json:
+        click.echo(json.dumps(done))
+        return
+    click.echo(f"{meter}: accepted {done['new']} in place of {done['old']}; recording continues")
+    if signed := done.get("entries"):
+        click.echo(f"registers signed for the accounting: {len(signed)}")
+
+
+def _exchanged(config: Config, meter: str, dialogue: Dialogue, *, ask: bool) -> dict[str, Any]:
+    """The exchange from its first question to its event, as the gateway answers."""
+    from gateway.accounting.plan_draft import recorded_counters
+
+    order = partial(control_socket.give, config.data, "accept", meter=meter)
+    answering = order(check=True)
+    if ask:
+        click.echo(f"{meter}: {answering['new']} answers in place of {answering['old']}")
+    counters = [(point.name, point.unit or "") for point in recorded_counters(config, config.meters[meter])]
+
+    def bridges(final: Registers, initial: Registers) -> object:
+        return order(check=True, registers=_entries(config, meter, Exchange("", dict(final), dict(initial))))
+
+    found = Answering(meter, answering["new"], answering["last"])
+    said = asked(dialogue, found, counters, bridges, user().partition(" (")[0])
+    if ask and not click.confirm("sign this", default=True):
+        raise click.Abort
+    registers = _entries(config, meter, said)
+    return order(serial=answering["new"], registers=registers, reason=said.reason, seals=said.seals, by=said.by)
+
+
+def _entries(config: Config, meter: str, said: Exchange) -> list[str]:
+    """The registers as the gateway is to sign them. Raises GatewayError."""
+    from gateway.accounting import exchange as registers
+
+    finals, initials = (dict[str, int | Decimal](each) for each in (said.final, said.initial))
+    return registers.entries(config, meter, finals, initials, said.reason, user())

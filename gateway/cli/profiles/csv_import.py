@@ -1,0 +1,290 @@
+"""Profile from a CSV table of registers, as manuals and spreadsheets have it: taken whole, or refused by line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.cli.profiles.csv_columns import COLUMNS, OTHER_NAMES
+from gateway.devices.points import Profile, ProfileError, nearest
+from gateway.devices.profile import NotToml, profile_of, toml_of
+from gateway.devices.profile_keys import POINT_2, Wrong
+from gateway.errors import GatewayError
+from gateway.messages.message import Message
+from gateway.messages.system_errors import os_error
+from ledger_client.messages import Said
+
+BASES: Final = ("0", "1", "4xxxx")
+"""How a table counts registers: from 0 as on the wire, from 1, or from 1 behind the digit of the table (40001)."""
+LARGEST: Final = 4_000_000
+"""Bytes of a file that is read."""
+_TABLES: Final = {"0": 1, "1": 2, "3": 4, "4": 3}
+"""Function code by the digit in front of a register."""
+_FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(?:[.,][0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
+_WHOLE: Final = re.compile(r"[+-]?(?:[0-9]{1,20}|0[xX][0-9a-fA-F]{1,16})")
+_REFERENCES: Final = ("about", "factor_from", "scale_from", "sign_from", "sum")
+"""Keys of a point that name others."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A line as a point. ``signs``: the decimal signs that its numbers have."""
+
+    line: int
+    name: str
+    keys: dict[str, Any] = field(default_factory=dict)
+    signs: set[str] = field(default_factory=set)
+
+
+class Refused(Exception):
+    """Lines that cannot be taken, each with its number and the way out; nothing of the file is."""
+
+    def __init__(self, problems: list[Message]) -> None:
+        super().__init__(f"{len(problems)} lines")
+        self.problems = problems
+
+
+def read_csv(path: Path, base: str) -> Profile:
+    """The points of a file as a profile, whose other keys are still to be said.
+
+    Args:
+        base: one of ``BASES``.
+
+    Raises:
+        GatewayError: the file cannot be read.
+        Refused: it is no such table, or has bad lines.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise GatewayError(Message("csv-unreadable", file=str(path), error=os_error(error))) from None
+    return _Table(path, base).profile(data)
+
+
+class _Table:
+    """One file. Every problem names its line."""
+
+    def __init__(self, path: Path, base: str) -> None:
+        self._file, self._base = str(path), base
+        self._name = re.sub("[^A-Za-z0-9._-]", "-", path.stem) or "profile"
+        self._problems: list[tuple[int, Message]] = []
+
+    def profile(self, data: bytes) -> Profile:
+        text = self._text(data)
+        lines = self._lines(text)
+        line, header = next(lines, (1, []))
+        columns = self._columns(line, header)
+        found = [row for line, cells in lines if (row := self._row(line, columns, cells))]
+        self._alike(found)
+        self._same_sign(found)
+        if not found and not self._problems:
+            self._add(line + 1, Message("csv-no-points"))
+        self._end()
+        profile = self._whole(found)
+        self._end()
+        assert profile is not None
+        return profile
+
+    def _add(self, line: int, what: Said, column: str = "") -> None:
+        file = self._file
+        said = Message("csv-line", file=file, line=line, what=what)
+        if column:
+            said = Message("csv-cell", file=file, line=line, column=column, what=what)
+        self._problems.append((line, said))
+
+    def _end(self) -> None:
+        if self._problems:
+            raise Refused([said for _, said in sorted(self._problems, key=lambda each: each[0])])
+
+    def _text(self, data: bytes) -> str:
+        if len(data) > LARGEST:
+            self._add(data[:LARGEST].count(b"\n") + 1, Message("csv-too-long", limit_bytes=LARGEST))
+            self._end()
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        try:
+            text = data.decode()
+            bad = text.find("\0")
+        except UnicodeDecodeError as error:
+            text, bad = "", error.start
+            self._add(data[:bad].count(b"\n") + 1, Message("csv-not-utf8"))
+        if text and bad >= 0:
+            self._add(text[:bad].count("\n") + 1, Message("csv-not-utf8"))
+        self._end()
+        return text
+
+    def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        """Each line that is not empty, with its number; a quoted cell may go over several."""
+        head = text.lstrip("\r\n").split("\n", 1)[0]
+        delimiter = max(",;\t", key=head.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = [cell.strip() for cell in next(reader)]
+            except StopIteration:
+                return
+            except csv.Error:
+                self._add(line, Message("csv-quotes"))
+                return
+            if any(cells):
+                yield line, cells
+
+    def _columns(self, line: int, header: list[str]) -> list[str]:
+        names = [cell.lower() for cell in header]
+        columns = [OTHER_NAMES.get(name, name) for name in names]
+        while columns and not columns[-1]:
+            columns.pop()
+        for name, column in zip(names, columns, strict=False):
+            if column not in COLUMNS:
+                self._add(line, Message("csv-column", column=name, hint=nearest(name, [*COLUMNS])))
+            elif columns.count(column) > 1 and not self._problems:
+                self._add(line, Message("csv-column-twice", column=column))
+        for column in ("name", "address", "type"):
+            if column not in columns:
+                self._add(line, Message("csv-column-missing", column=column))
+        self._end()
+        return columns
+
+    def _row(self, line: int, columns: list[str], cells: list[str]) -> _Row | None:
+        before = len(self._problems)
+        while len(cells) > len(columns) and not cells[-1]:
+            cells.pop()
+        if len(cells) != len(columns):
+            self._add(line, Message("csv-cells", n=len(cells), columns=len(columns)))
+            return None
+        filled = {column: cell for column, cell in zip(columns, cells, strict=True) if cell}
+        if "name" not in filled:
+            self._add(line, Message("csv-no-name"), "name")
+            return None
+        row = _Row(line, filled.pop("name"))
+        for column, cell in filled.items():
+            try:
+                self._take(row, column, cell)
+            except Wrong as wrong:
+                self._add(line, Message("profile-value", value=cell[:80], rule=wrong.rule), column)
+        return row if len(self._problems) == before else None
+
+    def _take(self, row: _Row, column: str, cell: str) -> None:
+        """One cell as a key of the point. Raises Wrong."""
+        if column == "address":
+            fc, address = self._address(cell)
+            if fc is not None and row.keys.setdefault("fc", fc) != fc:
+                raise Wrong(Message("csv-other-table", fc=fc))
+            row.keys["address"] = POINT_2["address"](address)
+            return
+        value = _value(row, column, cell)
+        if column == "fc" and row.keys.get("fc", value) != value:
+            raise Wrong(Message("csv-other-table", fc=row.keys["fc"]))
+        POINT_2[column](value)
+        row.keys[column] = value
+
+    def _address(self, cell: str) -> tuple[int | None, int]:
+        """Function code, where the register says it, and the address from 0. Raises Wrong."""
+        if self._base != "4xxxx":
+            return None, _whole(cell) - int(self._base)
+        if not re.fullmatch("[0134][0-9]{4,5}", cell) or int(cell[1:]) == 0:
+            raise Wrong(Message("csv-table-digit"))
+        return _TABLES[cell[0]], int(cell[1:]) - 1
+
+    def _alike(self, rows: list[_Row]) -> None:
+        first: dict[str, int] = {}
+        for row in rows:
+            if row.name in first:
+                self._add(row.line, Message("csv-name-twice", name=row.name, line=first[row.name]), "name")
+            first.setdefault(row.name, row.line)
+
+    def _same_sign(self, rows: list[_Row]) -> None:
+        """A file whose numbers have one decimal sign only: with both, 1.000 may be a thousand."""
+        first: dict[str, int] = {}
+        for row in rows:
+            for sign in sorted(row.signs):
+                first.setdefault(sign, row.line)
+                if len(first) > 1:
+                    other = "," if sign == "." else "."
+                    self._add(row.line, Message("csv-decimal-signs", sign=sign, other=other, line=first[other]))
+                    return
+
+    def _whole(self, rows: list[_Row]) -> Profile | None:
+        """The rules between the keys of points, and between points: each line that breaks one, but none only because it
+        names a line that does."""
+        left, gone = {row.name: row for row in rows}, set[str]()
+        while left:
+            points = {row.name: row.keys for row in left.values()}
+            head = {"format": 2, "vendor": "?", "device": "?", "source": f"CSV file {Path(self._file).name}"}
+            try:
+                profile = profile_of({**head, "points": points}, self._name, self._file)
+                return None if gone else profile
+            except ProfileError as error:
+                key, what = error.key, error.what
+            row = _named(key, left)
+            column = key.removeprefix(f"points.{row.name}").lstrip(".")
+            if not gone & {name for key in _REFERENCES for name in _names(row.keys.get(key, ()))}:
+                self._add(row.line, what, column if column in COLUMNS else "")
+            gone.add(row.name)
+            del left[row.name]
+        return None
+
+
+def _named(key: str, rows: dict[str, _Row]) -> _Row:
+    """The line that an error is about; names may have dots. The first where it is about none."""
+    found = [row for row in rows.values() if f"{key}.".startswith(f"points.{row.name}.")]
+    return max(found, key=lambda row: len(row.name)) if found else next(iter(rows.values()))
+
+
+def _names(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _value(row: _Row, column: str, cell: str) -> Any:
+    """A cell as a profile's TOML would say it. Raises Wrong."""
+    form = COLUMNS[column]
+    if form == "whole":
+        return _whole(cell)
+    if form == "number":
+        return _number(row, cell)
+    if form == "flag":
+        if cell.lower() not in _FLAGS:
+            raise Wrong(Message("profile-true-false"))
+        return _FLAGS[cell.lower()]
+    if form == "names":
+        return cell.split()
+    if form == "wholes":
+        return [_whole(word) for word in cell.split()]
+    if form == "toml":
+        return _toml(cell)
+    return cell.lower() if form == "word" else cell
+
+
+def _whole(cell: str) -> int:
+    if not _WHOLE.fullmatch(cell):
+        raise Wrong(Message("csv-whole"))
+    return int(cell, 16 if "x" in cell.lower() else 10)
+
+
+def _number(row: _Row, cell: str) -> Any:
+    if "/" in cell:
+        return cell
+    if not _NUMBER.fullmatch(cell):
+        raise Wrong(Message("csv-number"))
+    if re.fullmatch("[+-]?[1-9][0-9]{0,2},[0-9]{3}", cell):
+        raise Wrong(Message("csv-thousand", whole=cell.replace(",", ""), parted=cell.replace(",", ".")))
+    row.signs |= {sign for sign in ".," if sign in cell}
+    return Decimal(cell.replace(",", "."))
+
+
+def _toml(cell: str) -> Any:
+    try:
+        table = toml_of(f"x = {cell}", Decimal)
+    except NotToml:
+        table = {}
+    if list(table) != ["x"]:
+        raise Wrong(Message("csv-toml"))
+    return table["x"]

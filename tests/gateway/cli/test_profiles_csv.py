@@ -1,0 +1,179 @@
+"""`meterseal profiles --csv` and `--from-csv`: there and back for the whole catalog, and tables that are not right."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.profiles.csv_columns import as_csv, left_out
+from gateway.cli.profiles.csv_import import Refused, read_csv
+from gateway.devices.points import Profile
+from gateway.devices.profile import catalog, load_profile
+from gateway.devices.profile_text import format_profile
+from tests.gateway.config.refusals import meterseal
+
+MODBUS = [name for name in catalog() if load_profile(name).protocol == "modbus"]
+HELD = {"name", "points", "format", "kind_unsaid", "word_order_unsaid"}
+"""Fields of a profile that the columns hold, or that follow from its text."""
+TABLE = """Description;Register;Data type;Function;Name;Unit;scale;low;high;kind;raises
+volts of phase 1;30001;UINT16;4;voltage_ln_l1;V;-1;0;400,5;;
+"energy; both tariffs";30003;uint32;;energy_import;kWh;-2;;;counter;
+;40101;enum16;;x_state;;;;;;"{ 1 = ""MAINTENANCE"" }"
+"""
+
+
+def imported(folder: Path, text: str | bytes, base: str = "0") -> Profile:
+    path = folder / "table.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_csv(path, base)
+
+
+def refusals(folder: Path, text: str | bytes, base: str = "0") -> list[str]:
+    with pytest.raises(Refused) as refused:
+        imported(folder, text, base)
+    return [str(said) for said in refused.value.problems]
+
+
+@pytest.mark.parametrize("name", MODBUS)
+def test_a_profile_of_the_catalog_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+    profile = load_profile(name)
+    back = imported(tmp_path, as_csv(profile))
+    assert back.points == profile.points
+    plain = Profile(name="", vendor="", device="", source="", points=())
+    lost = {f.name for f in fields(Profile) if getattr(profile, f.name) != getattr(plain, f.name)} - HELD
+    assert set(left_out(profile)) == lost
+
+
+def test_the_table_of_a_manual_becomes_a_profile(tmp_path: Path) -> None:
+    (path := tmp_path / "my meter.csv").write_text(TABLE, encoding="utf-8-sig")
+    target = tmp_path / "em3.toml"
+    code, said, err = meterseal("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
+    assert (code, said, "3 points" in err) == (0, "", True), err
+    profile = load_profile(str(target))
+    volts, energy, state = profile.points
+    assert (volts.fc, volts.address, volts.type, str(volts.high)) == (4, 0, "uint16", "400.5")
+    assert (energy.fc, energy.address, energy.note, energy.kind) == (4, 2, "energy; both tariffs", "counter")
+    assert (state.fc, state.address, state.raises) == (3, 100, ((1, "MAINTENANCE"),))
+    code, text, _ = meterseal("profiles", "--from-csv", path, "--base", "4xxxx")
+    assert (code, text) == (0, target.read_text())
+    assert meterseal("profiles", "--check", target)[0] == 0
+
+
+def test_bases(tmp_path: Path) -> None:
+    table = "type,address,name,unit,fc\nint16,0x10,p,W,3\n"
+    assert [imported(tmp_path, table, base).points[0].address for base in ("0", "1")] == [16, 15]
+    assert "line 2, column address: 0 is not allowed" in "".join(refusals(tmp_path, table.replace("0x10", "0"), "1"))
+    coil = "name,address,type\na,000017,bit\nb,10001,bit\n"
+    assert [(p.fc, p.address) for p in imported(tmp_path, coil, "4xxxx").points] == [(1, 16), (2, 0)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("UINT16", "u16", "line 2, column type: u16 is not allowed"),
+        ("30003", "3", "line 3, column address: .*five or six digits"),
+        (";uint32;;", ";uint32;3;", "line 3, column fc: .*fc that agrees with the register: 4"),
+        ("400,5", "4.000,5", "line 2, column high: .*use a number such as"),
+        ("400,5", "4,005", "line 2, column high: .*use 4005 or 4.005"),
+        (";0;400,5", ";0.5;400,5", "line 2: decimal sign '.', but ',' in line 2"),
+        ("energy_import", "voltage_ln_l1", "line 3, column name: voltage_ln_l1 stands in line 2 already"),
+        ("energy_import", "", "line 3, column name: the point has no name"),
+        ("energy_import", "the energy", "line 3: not a valid point name"),
+        (";V;", ";volt;", "line 2, column unit: "),
+        ("counter", "", "line 3, column kind: "),
+        ("Register", "Adress", "line 1: there is no column 'adress'"),
+        ("Unit", "Name", "line 1: the column name stands there twice"),
+        ("Data type", "note", "line 1: the column (type is missing|note stands there twice)"),
+        (";kWh;-2", ";kWh", "line 3: cells: 10, columns: 11"),
+        ('"energy; both', '"energy" both', "line 3: a quotation mark"),
+        ('""MAINTENANCE""', "MAINTENANCE", "line 4, column raises: .*as in the TOML of a profile"),
+    ],
+)
+def test_a_bad_line_is_named_with_the_way_out(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert TABLE.count(old) == 1
+    (path := tmp_path / "table.csv").write_text(TABLE.replace(old, new))
+    target = tmp_path / "profile.toml"
+    code, out, err = meterseal("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
+    assert (code, out, target.exists()) == (2, "", False)
+    assert re.search(said, err, re.DOTALL), err
+    assert err.count("fix: ") >= 2
+    assert "nothing is written" in err
+
+
+def test_all_bad_lines_are_named_and_none_for_the_fault_of_another(tmp_path: Path) -> None:
+    table = "name,fc,address,type,unit,factor_from\nratio,3,0,string,,\n"
+    table += "power,3,1,int16,W,ratio\nvolts,3,2,int16,Volt,\namps,3,70000,int16,A,\n"
+    first = refusals(tmp_path, table)
+    assert len(first) == 1
+    assert "line 5, column address" in first[0]
+    later = refusals(tmp_path, table.replace("70000", "3"))
+    assert [re.findall("line ([0-9]+)", said)[0] for said in later] == ["2", "4"]
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    for text in ("", "\n\n", "name,fc,address,type\n", b"name\xff", "name,a\0b", "[points]\n"):
+        assert "line " in refusals(tmp_path, text)[0]
+    code, _, err = meterseal("profiles", "--from-csv", tmp_path / "gone.csv", "--base", "0")
+    assert (code, "gone.csv: cannot be read" in err) == (2, True)
+    code, _, err = meterseal("profiles", "dsmr-gas", "--csv")
+    assert (code, "only Modbus profiles" in err) == (2, True)
+    for words in (["--csv"], ["--from-csv", "a"], ["--base", "0"], ["eastron-sdm630", "-o", "b"]):
+        assert meterseal("profiles", *words)[0] == 2
+
+
+def mutated(random_: random.Random, text: str) -> bytes:
+    """A table with one or two changes: bytes, signs, lines, columns, separators."""
+    data = text.encode()
+    for _ in range(random_.randint(1, 2)):
+        at, kind = random_.randrange(len(data)), random_.randrange(8)
+        lines = data.split(b"\n")
+        if kind == 0:
+            data = data[:at] + bytes([random_.randrange(256)]) + data[at + 1 :]
+        elif kind == 1:
+            data = data[:at] + data[at + random_.randint(1, 30) :]
+        elif kind == 2:
+            sign = random_.choice([b",", b";", b'"', b"\n", b"\r", b"\t", b" ", b"9", b"-", b".", b"0x"])
+            data = data[:at] + sign + data[at:]
+        elif kind == 3:
+            lines.insert(random_.randrange(len(lines)), random_.choice(lines))
+            data = b"\n".join(lines)
+        elif kind == 4:
+            data = data.replace(random_.choice([b",", b"3", b"int", b"W", b"kWh", b"name", b"float32"]), b"", 1)
+        elif kind == 5:
+            del lines[random_.randrange(1, len(lines))]
+            data = b"\n".join(lines)
+        elif kind == 6:
+            data = b"\r\n".join(b",".join(line.split(b",")[::-1]) for line in lines)
+        else:
+            data = data.replace(b",", random_.choice([b";", b"\t"]))
+    return data
+
+
+def outcome(folder: Path, data: bytes) -> tuple[Profile | None, list[str]]:
+    try:
+        return imported(folder, data), []
+    except Refused as refused:
+        return None, [str(said) for said in refused.problems]
+
+
+def test_200_mutated_tables_are_taken_whole_or_refused_by_line(tmp_path: Path) -> None:
+    random_, taken = random.Random(17), 0
+    tables = [as_csv(load_profile(name)) for name in ("chint-dtsu666", "eastron-sdm120", "vaisala-gmp252")]
+    for n in range(200):
+        data = mutated(random_, tables[n % len(tables)])
+        profile, problems = outcome(tmp_path, data)
+        if profile is None:
+            assert problems
+            assert all(re.search(r"table\.csv, line [1-9]", said) for said in problems)
+            continue
+        taken += 1
+        quoted = data.count(b'"')
+        lines = [line for line in re.split(rb"\r\n|\r|\n", data) if line.strip(b",;\t ")]
+        assert len(profile.points) == len(lines) - 1 or quoted, data
+        (tmp_path / "back.toml").write_text(format_profile(profile))
+        assert load_profile(str(tmp_path / "back.toml")).points == profile.points
+    assert 20 < taken < 180
