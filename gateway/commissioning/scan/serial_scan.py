@@ -52,8 +52,8 @@ TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
 TWICE: Final = 4
 """So many of the likeliest units are asked with the shorter question, too."""
-HEARD_OUT: Final = 12
-"""So many units of the quick pass have had half a second to answer when it ends; the others are asked again."""
+HEARD_OUT: Final = 18
+"""So many units of the quick pass have had 0.4 s to answer when it ends; the others are asked again."""
 AGAIN: Final = 5
 """So many settings are gone through once more where nothing was found."""
 _QUESTION: Final = {READ: 8, SHORT: 4}
@@ -93,6 +93,7 @@ class _SerialScan:
         self._present: tuple[Heard, LineErrors] | None = None
         self._found: list[tuple[Settings, FoundUnit]] = []
         self._doing, self._until = Message("scan-listens", settings=""), 0.0
+        self._refused: dict[str, None] = {}
         self._new: list[FoundUnit] = []
         self._answered: tuple[Settings, ...] = ()
 
@@ -114,6 +115,8 @@ class _SerialScan:
         self._count_errors()
         heard = list(self._heard.values())
         of_units = [said for _, unit in self._found for said in of_answers(unit)]
+        if self._refused and not any(one.units or one.meters for one in heard):
+            of_units.append(diagnosis.refused(tuple(self._refused)))
         return ScanResult(
             tuple(self._lines()),
             (*diagnosis.of_line(heard, shared=shared, complete=complete), *of_units, *lost),
@@ -216,6 +219,7 @@ class _SerialScan:
         """The port at a setting; None where it cannot be set so."""
         self._count_errors()
         if not await self._port.set(settings):
+            self._refused[str(settings)] = None
             return None
         heard = self._heard.setdefault(settings, Heard(settings))
         if (errors := self._port.errors()) is not None:
