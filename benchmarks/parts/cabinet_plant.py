@@ -1,6 +1,6 @@
 """The cabinet: meters of several makes on one RS-485 line of unknown speed, two more behind a TCP converter, simulated.
 
-One hangs the wrong way round: a generator's meter that counts as import what is generated. One has a current
+One hangs the wrong way round: a generator's meter, which counts as import what is generated. One has a current
 transformer 200/5 whose ratio its registers do not hold.
 """
 
@@ -35,18 +35,20 @@ class Unit:
 
     def section(self) -> str:
         """Its table in a scenario."""
-        counted = "energy_export_kwh = 8754.25" if self.measures == "pv" else "energy_import_kwh = 1520.5"
+        given = self.measures == "pv" and not self.reversed
+        counted = "energy_export_kwh = 8754.25" if given else "energy_import_kwh = 1520.5"
         serial = f'serial = "{self.serial}"\n' if self.serial else ""
+        turned = "reversed = true\n" if self.reversed else ""
         factors = "factors = { ct = 40, pt = 1 }\n" if self.ct else ""
         return (
             f'[[bus.meter]]\nname = "{self.name}"\nprofile = "{self.profile}"\naddress = {self.address}\n'
-            f'measures = "{self.measures}"\n{counted}\n{serial}{factors}'
+            f'measures = "{self.measures}"\n{counted}\n{serial}{factors}{turned}'
         )
 
 
 ON_THE_LINE = (
     Unit("eastron-sdm630", 17, "consumption", "load", serial="21043387"),
-    Unit("carlo-gavazzi-em24", 33, "generation", "load", serial="BQ1230045", reversed=True),
+    Unit("carlo-gavazzi-em24", 33, "generation", "pv", serial="BQ1230045", reversed=True),
     Unit("acrel-adl3000", 91, "consumption", "load", ct="200/5"),
 )
 BEHIND_THE_CONVERTER = (

@@ -8,19 +8,21 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
 import serial
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firmware_sim.errors import ScenarioError, WireError
 from firmware_sim.meters import pdu
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.pair.pair import Pair
 from firmware_sim.wire.pair.uart import SECOND_NS, Receiver, Uart
-from firmware_sim.wire.rfc2217.telnet import IAC, SB, SE
+from firmware_sim.wire.rfc2217.telnet import IAC, SB, SE, Telnet, escaped
 from tests.firmware_sim.sim_bench import PATIENCE_S, Serial, simulating
 
 pytestmark = pytest.mark.filterwarnings("ignore:set:DeprecationWarning")  # pyserial names its thread so
@@ -374,3 +376,27 @@ def test_keys_that_do_not_go_together_are_refused(
     path.write_text(LINE.format(port=port, keys=keys, meter=meter, rest=""))
     with pytest.raises(ScenarioError, match=problem):
         load_scenario(path)
+
+
+@given(data=st.binary(max_size=80), cuts=st.lists(st.integers(0, 80), max_size=6))
+def test_telnet_takes_any_bytes_in_any_pieces(data: bytes, cuts: list[int]) -> None:
+    whole, pieces = Telnet(), Telnet()
+    expected = list(whole.feed(data))
+    found: list[bytes | tuple[int, bytes]] = []
+    for begin, end in pairwise([0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]):
+        found += pieces.feed(data[begin:end])
+    assert _joined(found) == _joined(expected)
+    assert pieces.outgoing == whole.outgoing
+    carried = Telnet().feed(escaped(data))
+    assert b"".join(piece for piece in carried if isinstance(piece, bytes)) == data
+
+
+def _joined(pieces: list[bytes | tuple[int, bytes]]) -> list[bytes | tuple[int, bytes]]:
+    """Data that follows data is one piece."""
+    out: list[bytes | tuple[int, bytes]] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) and out and isinstance(out[-1], bytes):
+            out[-1] += piece
+        else:
+            out.append(piece)
+    return out

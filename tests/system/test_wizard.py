@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pexpect
@@ -14,8 +14,11 @@ import pytest
 from gateway.commissioning import site_init
 from gateway.commissioning.record import submit
 from gateway.commissioning.record.content import CommissioningRecord
+from gateway.commissioning.scan.found import FoundLine, FoundUnit, ScanResult
+from gateway.commissioning.wizard import findings
+from gateway.config.load import load_config
 from gateway.fieldbus.modbus.frames import parse_request
-from tests.system.demo_site import PATIENCE_S, Plant, command, plant
+from tests.system.demo_site import PATIENCE_S, GatewayProcess, Plant, command, plant
 
 METER = "export-main"
 
@@ -60,18 +63,20 @@ class Terminal:
         self.child.sendline(self.shown("energy_import", "kWh"))
         self.child.sendline(self.shown("voltage_ln_l1", "V").partition(".")[0])
 
-    def interrupt(self) -> None:
-        """Ctrl-C, until it is seen: one that comes between readline's prompt and its wait is seen with the next key."""
-        self.child.sendintr()
-        while self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=2) == 1:
-            self.child.sendintr()
+    def stop(self, press: Callable[[], object]) -> tuple[int, str]:
+        """Ctrl-C or Ctrl-D, once more where the line editor was not ready for it; then as ``end``."""
+        press()
+        while self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=3) == 1:
+            press()
+        return self.end()
 
     def end(self) -> tuple[int, str]:
         """The exit code, and what was printed since the last prompt."""
-        if self.child.after is not pexpect.EOF:
+        if not self.child.flag_eof:
             self.child.expect(pexpect.EOF)
+        said = str(self.child.before)
         self.child.close()
-        return self.child.exitstatus, self.child.before
+        return self.child.exitstatus, said
 
 
 def waiting(config: Path) -> CommissioningRecord:
@@ -138,8 +143,7 @@ def test_stopped_in_the_middle_it_goes_on_later(config: Path, stop: str) -> None
     terminal.answer("who puts export-main into service", "A. Volta")
     terminal.compare()
     terminal.child.expect("what the meter is there for")
-    terminal.interrupt() if stop == "ctrl-c" else terminal.child.sendeof()
-    code, said = terminal.end()
+    code, said = terminal.stop(terminal.child.sendintr if stop == "ctrl-c" else terminal.child.sendeof)
     assert (code, f"go on with `meterseal commission {config} {METER}`" in said.replace("\r\n", "")) == (1, True), said
     assert config.read_text() == old
     assert list(config.parent.glob("gateway.toml.2*")) == []
@@ -147,9 +151,22 @@ def test_stopped_in_the_middle_it_goes_on_later(config: Path, stop: str) -> None
     again = Terminal(config, METER)
     again.child.expect("3 answers are kept")
     again.child.expect("what the meter is there for")
-    again.interrupt()
-    assert again.end()[0] == 1
+    assert again.stop(again.child.sendintr)[0] == 1
     assert len(kept(config)["comparisons"]) == 2  # type: ignore[arg-type]
+
+
+def test_stopped_while_a_meter_is_read_it_is_the_same(config: Path) -> None:
+    config.write_text(config.read_text().replace('answer_life = "200ms"', 'answer_life = "3s"'))
+    old = config.read_text()
+    terminal = Terminal(config, METER)
+    terminal.answer("who puts export-main into service", "A. Volta")
+    terminal.shown("energy_import", "kWh")
+    terminal.child.sendline("1")
+    terminal.child.expect("export-main: waiting [12]")
+    code, said = terminal.stop(terminal.child.sendintr)
+    assert (code, "the answers are kept" in said, "Traceback" in said) == (1, True, False), said
+    assert config.read_text() == old
+    assert kept(config)["answers"] == {"by": "A. Volta"}
 
 
 def test_what_is_declined_at_the_end_is_kept_and_written_when_it_is_not(config: Path) -> None:
@@ -211,6 +228,66 @@ def test_an_answers_file_does_it_without_a_keyboard_or_says_which_answer_is_wron
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert config.read_text() == old
     assert not submit.waiting_path(config.parent / "data", METER).exists()
+
+
+def test_the_running_gateway_shows_its_polls_takes_the_configuration_and_signs(config: Path) -> None:
+    config.write_text(re.sub(r'every = "1?0s"', 'every = "2s"', config.read_text()).partition("[[ledger]]")[0])
+    (answers := config.with_name("answers.toml")).write_text(
+        "[export-main]\nby = 'A'\nrole = 'consumption'\nreversed = true\nlabel = 'Netz'\nplate_serial = '21043387'\n"
+        "display = { energy_import = '1520', frequency = '50' }\n"
+    )
+    gateway = GatewayProcess(load_config(config))
+    gateway.start()
+    try:
+        done = command("gateway.cli", "commission", config, "--answers", answers)
+        assert (done.returncode, f"the gateway now uses {config}" in done.stdout) == (0, True), (
+            done.stdout + done.stderr
+        )
+        signed = re.search(r"its record is signed: (export-main/\S+)", done.stdout)
+        shown = json.loads(command("gateway.cli", "commission", config, METER, "--json").stdout)
+        assert signed is not None
+        assert shown["record"] == signed[1]
+        assert (shown["content"]["role"], shown["content"]["reversed"]) == ("consumption", True)
+        assert [each["point"] for each in shown["content"]["comparisons"]] == ["energy_import", "frequency"]
+        assert not submit.waiting_path(config.parent / "data", METER).exists()
+    finally:
+        assert gateway.stop() == 0
+
+
+def test_a_unit_that_a_scan_found_becomes_a_meter_with_its_key(config: Path, meters: Plant) -> None:
+    """The inverter is taken out of the configuration and found; it is what somebody says it is."""
+    text = config.read_text()
+    begin, end = text.index('[[bus]]\nname = "inverters"'), text.index("# A batch is cut")
+    config.write_text(text[:begin] + text[end:])
+    config.with_name("keys").joinpath("pv-inverter.pem").unlink()
+    host, port = "127.0.0.1", meters.lines()["inverter"]["port"]
+    unit = FoundUnit(1, "sunspec")
+    findings.keep(
+        config.parent / "data", ScanResult((FoundLine("modbus-tcp", host=host, tcp_port=port, units=(unit,)),))
+    )
+    terminal = Terminal(config)
+    terminal.answer("address 1 on .*: found, no profile fits it.*which meter", "fond")
+    terminal.child.expect(r"there is no fond: did you mean found\?")
+    terminal.answer("which meter", "found")
+    terminal.answer(r"a device answers at address 1 .*its profile \(none: leave it out\)", "sunspec-inverte")
+    terminal.child.expect("sunspec-inverter")
+    terminal.answer(r"its profile \(none: leave it out\)", "sunspec-inverter")
+    terminal.answer("its name in records, for good", "roof")
+    terminal.answer("who puts roof into service", "A. Volta")
+    terminal.answer("energy_export is .* Wh; the display shows", "")
+    terminal.answer("reason why nothing can be compared", "the inverter has no display")
+    for prompt, text in (("there for", "generation"), ("wrong way", "no"), ("plate", "PV15-000713"), ("seal", "")):
+        terminal.answer(prompt, text)
+    for prompt in ("stands", "photo", "pages", "remarks"):
+        terminal.answer(prompt, "")
+    terminal.answer("write this", "y")
+    code, said = terminal.end()
+    assert (code, "made the keys of roof" in said) == (0, True), said
+    entry = load_config(config).meters["roof"]
+    assert (entry.profile, entry.address, entry.role) == ("sunspec-inverter", 1, "generation")
+    assert config.with_name("keys").joinpath("roof.pem").exists()
+    assert 'meter = "roof"' in config.with_name("trust.toml").read_text()
+    assert submit.waiting_path(config.parent / "data", "roof").exists()
 
 
 def test_an_unknown_profile_is_refused_with_near_names(config: Path) -> None:

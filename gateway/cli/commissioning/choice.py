@@ -14,7 +14,7 @@ from gateway.config.model import Config
 from gateway.devices.points import ProfileError
 from gateway.devices.profile import load_profile
 
-ALL, SCAN = "all", "scan"
+ALL, FOUND, SCAN = "all", "found", "scan"
 
 
 def meters(config: Config) -> Iterator[str]:
@@ -30,18 +30,19 @@ def meters(config: Config) -> Iterator[str]:
     for one in new:
         click.echo(f"  address {one.unit.address} on {one.where}: found, {_may_be(one)}")
     while True:
-        given = click.prompt(f"which meter ({ALL}: one after the other; {SCAN}: look for more)", default=ALL)
+        found = f"{FOUND}: what is not configured yet; " if new else ""
+        given = click.prompt(f"which meter ({ALL}: one after the other; {found}{SCAN}: look for more)", default=ALL)
         if given == ALL:
             yield from config.meters
             yield from _added(new, config)
             return
-        if given == SCAN:
-            yield from _added(_scanned(config), config)
+        if given in (FOUND, SCAN):
+            yield from _added(new if given == FOUND else _scanned(config), config)
             return
         if given in config.meters or given in begun:
             yield given
             return
-        other = closest(given, (*config.meters, *begun, ALL, SCAN))
+        other = closest(given, (*config.meters, *begun, ALL, FOUND, SCAN))
         click.echo(f"there is no {given}" + (f": did you mean {other}?" if other else ""))
 
 

@@ -39,7 +39,7 @@ def at_terminal(config_path: Path, meter: str | None, *, anew: bool) -> None:
     try:
         for at in [meter] if meter else choice.meters(config):
             _one(config_path, at, terminal, anew, session, confirm=lambda: click.confirm("write this", default=True))
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):  # at a question, or while a meter is read
         click.echo()
         command = " ".join(filter(None, ("meterseal commission", str(config_path), at)))
         raise Declined(Message("wizard-stopped", config=str(config_path), command=command)) from None

@@ -25,14 +25,12 @@ from gateway.commissioning.identity.profile_reads import (
     values,
     wanted,
 )
-from gateway.commissioning.identity.unit_reads import UnitReads
+from gateway.commissioning.identity.unit_reads import NOWHERE, UnitReads
 from gateway.devices.blocks import Content
 from gateway.devices.points import Profile
 from gateway.devices.register_block import RegisterBlock
 from gateway.messages.message import Message
 
-NOWHERE = ((3, 60_211), (4, 60_211))
-"""Registers that no profile has: a device that answers there answers everywhere."""
 Everywhere = Mapping[int, tuple[int, ...]]
 """By function, of a device that answers everywhere: what it says of registers that it does not have."""
 WEAK, STRONG, MOST_WEAK = 0, 1, 6
@@ -72,13 +70,15 @@ class _Search:
 
     async def by_own_word(self) -> list[Fit]:
         """The profile of which the device itself says that it is its own, with its family."""
-        sure = [profile for profile in self._profiles if names_model(self._texts, profile)]
-        for profile in self._profiles if not sure else ():
+        if named := [profile for profile in self._profiles if names_model(self._texts, profile)]:
+            return await self._fits(self._with_families(named))
+        for profile in self._profiles:
             told = await constants(self._reads, profile)
             if told.held and not told.other:
-                sure.append(profile)
-                break
-        return await self._fits(self._with_families(sure))
+                fits = await self._fits(self._with_families([profile]))
+                if any(one.own_word and one.score >= 0 for one in fits):
+                    return fits
+        return []
 
     async def by_neighbours(self, likely: Collection[str]) -> list[Fit]:
         """The profiles of the neighbours, if one of them fits without a fact against it."""
@@ -96,7 +96,7 @@ class _Search:
 
     async def _answers_everywhere(self) -> Everywhere:
         if self._everywhere is None:
-            found = {fc: await self._reads.words(fc, address, 2) for fc, address in NOWHERE}
+            found = {fc: await self._reads.words(fc, NOWHERE, 2) for fc in (3, 4)}
             self._everywhere = {fc: words for fc, words in found.items() if words is not None}
         return self._everywhere
 

@@ -60,8 +60,8 @@ def first(profile: Profile) -> Point:
 @dataclass(frozen=True, slots=True)
 class Constants:
     """Of a profile's constants: how many places hold what they should, how many words those are, the places that hold
-    something else, and how many could not be read. A place with several entries may hold any of them; zeros are what
-    devices say of registers that they do not have, and are as good as no answer."""
+    something else, and how many could not be read. A place with several entries may hold any of them; zeros, and what a
+    device answers anywhere, are said of registers that it does not have, and are as good as no answer."""
 
     held: tuple[tuple[int, tuple[int, ...]], ...] = ()
     other: tuple[tuple[int, tuple[int, ...]], ...] = ()
@@ -82,7 +82,7 @@ async def constants(reads: UnitReads, profile: Profile) -> Constants:
     for (fc, address), group in groupby(entries, key=lambda one: (one.fc, one.address)):
         choices = list(group)
         found = await reads.words(fc, address, max(len(one.words) for one in choices))
-        if found is None or not any(found):
+        if found is None or not any(found) or (len(found) == 1 and await reads.anywhere(fc) == found[0]):
             unread += 1
         elif match := next((words for one in choices if (words := one.held(found))), None):
             held.append((address, match))

@@ -17,6 +17,8 @@ MOST_READS, MOST_S = 120, 15.0
 """What identifying one unit may cost; at 2400 Bd a short read takes about 0.1 s."""
 MOST_SILENT, MOST_REPEATS = 12, 3
 """Unanswered reads after which nothing more is asked, as each one costs a time-out, and those that are repeated."""
+NOWHERE = 60_211
+"""A register that no profile has."""
 PAUSE_S = 0.1
 """Once a read was not answered, each waits so long: some meters need a pause behind an answer (openWB/core PR 2184)."""
 
@@ -36,6 +38,7 @@ class UnitReads:
         self._until = asyncio.get_running_loop().time() + most_s
         self._words: dict[tuple[int, int], int] = {}
         self._refused: set[tuple[int, int, int]] = set()
+        self._anywhere: dict[int, int | None] = {}
 
     @property
     def spent(self) -> bool:
@@ -57,6 +60,14 @@ class UnitReads:
         found = registers_of(outcome)
         self._words.update(zip(places, found, strict=True))
         return found
+
+    async def anywhere(self, fc: int) -> int | None:
+        """What the unit answers to a read of one register that it does not have; None: it refuses. Eastron meters
+        answer any read of a single register with a number of their type (SDM630 Modbus manual, 1.1)."""
+        if fc not in self._anywhere:
+            outcome = await self.put(Request(self.unit, fc, NOWHERE, 1), again=True)
+            self._anywhere[fc] = registers_of(outcome)[0] if isinstance(outcome, Answer) else None
+        return self._anywhere[fc]
 
     async def refuses(self, fc: int, address: int, count: int) -> bool | None:
         """Whether a read is answered with an exception that lasts; None: it was not answered at all."""

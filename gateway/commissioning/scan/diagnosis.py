@@ -108,6 +108,11 @@ def nothing(heard: Sequence[Heard]) -> Iterator[Message]:
         yield Message("scan-nothing", n=asked)
 
 
+def refused(settings: tuple[str, ...]) -> Message:
+    """The port, or its device server, cannot be set so; nothing was found at others."""
+    return Message("scan-not-set", settings=settings)
+
+
 _LOOKS: Final[Sequence[Callable[[Sequence[Heard]], Iterator[Message]]]] = (
     echo,
     parity,

@@ -5,6 +5,7 @@ Pure. Sentences are messages, so that a page or a command says them in its langu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
@@ -169,9 +170,9 @@ def _said(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _line(fields: Any) -> FoundLine:
-    if not isinstance(fields, Mapping) or fields.get("type") not in TYPES:
+    if not isinstance(fields, Mapping) or fields.get("type") not in [*TYPES]:
         raise BadScanFile(Message("scan-file-key", key="type"))
-    return FoundLine(
+    line = FoundLine(
         type=cast(TypeName, fields["type"]),
         port=_of(fields, "port", (str, type(None))),
         host=_of(fields, "host", (str, type(None))),
@@ -181,17 +182,40 @@ def _line(fields: Any) -> FoundLine:
         stopbits=_of(fields, "stopbits", (int, type(None))),
         units=tuple(_unit(unit) for unit in _list(fields, "units")),
     )
+    if (wrong := _unusable(line)) is not None:
+        raise BadScanFile(Message("scan-file-key", key=wrong))
+    return line
+
+
+def _unusable(line: FoundLine) -> str | None:
+    """The first key of a line that no bus can have."""
+    of_network = line.host is not None
+    sound = {
+        "host": line.host != "" and (of_network or line.type != "modbus-tcp"),
+        "port": line.port != "" and (line.port is not None) != of_network,
+        "tcp_port": not of_network or line.tcp_port in range(1, 65536),
+        "baudrate": line.baudrate is None or line.baudrate > 0,
+        "parity": line.parity in (None, "N", "E", "O"),
+        "stopbits": line.stopbits in (None, 1, 2),
+    }
+    return next((key for key, is_sound in sound.items() if not is_sound), None)
 
 
 def _unit(fields: Any) -> FoundUnit:
     if not isinstance(fields, Mapping) or fields.get("protocol") not in ("modbus", "sunspec", "dlt645"):
         raise BadScanFile(Message("scan-file-key", key="protocol"))
+    address = _of(fields, "address", str if fields["protocol"] == "dlt645" else int)
+    if not (re.fullmatch(r"[0-9]{12}", address) if isinstance(address, str) else address in range(256)):
+        raise BadScanFile(Message("scan-file-key", key="address"))
+    identity = _of(fields, "identity", (str, type(None)))
+    if identity is not None and not identity.isprintable():
+        raise BadScanFile(Message("scan-file-key", key="identity"))
     return FoundUnit(
-        address=_of(fields, "address", (int, str)),
+        address=address,
         protocol=cast(Protocol, fields["protocol"]),
         candidates=tuple(_candidate(one) for one in _list(fields, "candidates")),
         evidence=_messages(fields, "evidence"),
-        identity=_of(fields, "identity", (str, type(None))),
+        identity=identity,
         latency_ms=_of(fields, "latency_ms", (int, float, type(None))),
     )
 

@@ -32,7 +32,7 @@ from gateway.messages.message import Message
 PROBE_S, SLOW_PROBE_S = 0.03, 0.5
 """So long each unit has before the next one is asked, from the end of its question."""
 NEAR_S, FAR_S = 0.3, 0.6
-"""How far back, and how patiently, the last units are asked again; only if that finds nothing, further back."""
+"""How far back the last units are asked again; only if that finds nothing, further back."""
 FRUITLESS: Final = 2
 """Times at one setting that going back may find nothing; then it is noise."""
 AGAIN: Final = 3
@@ -212,9 +212,9 @@ class LineAsker:
         await self.port.hear_out(begun + NEAR_S)
         self._take()
         for within_s in (NEAR_S, FAR_S):
-            for unit in [unit for unit, out in reversed(self._recent) if begun - out <= within_s]:
+            for unit, ago_s in [(unit, begun - out) for unit, out in reversed(self._recent) if begun - out <= within_s]:
                 if unit not in self.heard.units and unit not in self.heard.twice:
-                    await self._surely(unit, within_s)
+                    await self._surely(unit, ago_s + BEHIND_S)  # it has answered by now, or was not the one
                 if function == SHORT and len(self.heard.units) + len(self.heard.twice) > known:
                     return
             if len(self.heard.units) + len(self.heard.twice) > known:

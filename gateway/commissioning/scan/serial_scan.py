@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from gateway.commissioning.scan import diagnosis
-from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, ScanResult, Step
+from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, Protocol, ScanResult, Step
 from gateway.commissioning.scan.identify import identify
 from gateway.commissioning.scan.line_asker import (
     ANSWER_S,
@@ -52,8 +52,8 @@ TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
 TWICE: Final = 4
 """So many of the likeliest units are asked with the shorter question, too."""
-HEARD_OUT: Final = 12
-"""So many units of the quick pass have had half a second to answer when it ends; the others are asked again."""
+HEARD_OUT: Final = 18
+"""So many units of the quick pass have had 0.4 s to answer when it ends; the others are asked again."""
 AGAIN: Final = 5
 """So many settings are gone through once more where nothing was found."""
 _QUESTION: Final = {READ: 8, SHORT: 4}
@@ -93,6 +93,7 @@ class _SerialScan:
         self._present: tuple[Heard, LineErrors] | None = None
         self._found: list[tuple[Settings, FoundUnit]] = []
         self._doing, self._until = Message("scan-listens", settings=""), 0.0
+        self._refused: dict[str, None] = {}
         self._new: list[FoundUnit] = []
         self._answered: tuple[Settings, ...] = ()
 
@@ -114,6 +115,8 @@ class _SerialScan:
         self._count_errors()
         heard = list(self._heard.values())
         of_units = [said for _, unit in self._found for said in of_answers(unit)]
+        if self._refused and not any(one.units or one.meters for one in heard):
+            of_units.append(diagnosis.refused(tuple(self._refused)))
         return ScanResult(
             tuple(self._lines()),
             (*diagnosis.of_line(heard, shared=shared, complete=complete), *of_units, *lost),
@@ -207,13 +210,16 @@ class _SerialScan:
         timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
         ask = partial(asker.ask, timeout_s=timeout_s)
         most_s = IDENTIFY_S + READS * (latency_s or 0.0)
-        found = await identify(ask, unit, "modbus" if isinstance(unit, int) else "dlt645", most_s=most_s)
+        likely = {c.profile for _, other in self._found for c in other.candidates[:1]}
+        protocol: Protocol = "modbus" if isinstance(unit, int) else "dlt645"
+        found = await identify(ask, unit, protocol, likely=likely, most_s=most_s)
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:
         """The port at a setting; None where it cannot be set so."""
         self._count_errors()
         if not await self._port.set(settings):
+            self._refused[str(settings)] = None
             return None
         heard = self._heard.setdefault(settings, Heard(settings))
         if (errors := self._port.errors()) is not None:

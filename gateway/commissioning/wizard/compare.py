@@ -78,10 +78,13 @@ class Comparing:
             except GatewayError as error:
                 self._dialogue.refused(self._question("display", before), error)
                 continue
-            live = live.with_newer(self._read((before.point,)))
+            number = before.number or Decimal(0)
+            if judged(shown, number, number).agrees:
+                self._book(before, shown, "agrees")
+                return True, live
+            live = live.with_newer(self._read((before.point,)))  # it may have counted meanwhile
             after = live.values.get(before.point, before)
-            ends = [number for number in (before.number, after.number) if number is not None]
-            found = judged(shown, ends[0], ends[-1])
+            found = judged(shown, number, after.number if after.number is not None else number)
             nearest = min((before, after), key=lambda value: abs((value.number or Decimal(0)) - shown.number))
             if found.agrees:
                 self._book(nearest, shown, "agrees")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from gateway.acquisition.line_use import HandSession
+from gateway.acquisition.message_by_hand import sends
 from gateway.acquisition.meter_look import Look, PointLook
 from gateway.clock import Clock
 from gateway.commissioning.line_specs import line_specs
@@ -31,7 +32,7 @@ def reader(in_force: Config, clock: Clock, waits: Waits, session: HandSession) -
     def read(config: Config, meter: str, points: tuple[str, ...] = ()) -> Live:
         line = next(spec for spec in line_specs(config) if meter in {each.name for each in spec.meters})
         profile = config.profiles[meter]
-        if points:
+        if points and not sends(line):
             one = {
                 each.name: replace(each, points=profile.select(points)) for each in line.meters if each.name == meter
             }

@@ -297,6 +297,18 @@ def test_a_catalog_profile_reads_back_the_same(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
+        ("dlt645-single-phase", "fd3d385b1b0d8de21bf3245a71ba36664192f9a68fe494eae30b154f436109ac"),
+        ("dlt645-three-phase", "b03205c580411e3d6bfa2e2d5b9fe3a2e375cf1a8be787e13d40ca96062cdf11"),
+        ("dsmr-2-electricity", "ca2594cfe2256dbd924a31fb380f4768813b0489a9664e30a3d6d136aaec5875"),
+        ("dsmr-4-electricity", "173137e0cba7238906f104dc6b405384864c1e4d42da443b69d665a0070b387b"),
+        ("dsmr-5-electricity", "7439cb41b2984e008e20f1942feb80115a063e64b66ea24f9d86baf9e6f48b13"),
+        ("dsmr-gas", "c740d9a747cb0f16cdc530802d39ccf2d0f451437a78078e6a116c0a4817ecd2"),
+        ("dsmr-heat", "98fa028409f0edab24d651114ec0f52f42635d9288cf6880a0123fd76870882e"),
+        ("dsmr-water", "c740d9a747cb0f16cdc530802d39ccf2d0f451437a78078e6a116c0a4817ecd2"),
+        ("hj212-cems-day", "82582968726604d00d3e382083cb3caf78e432590f116055d69476b21ddce440"),
+        ("hj212-cems-hour", "e01ba7d1f69bc3564c4a40e9e78cc5b95bdfb026015fb5a451b07ba6b5d10c60"),
+        ("hj212-cems-minute", "1787c22b97da9e05f370bc05cde17764ff249ee4343527c290d5def81a185fb5"),
+        ("hj212-cems-realtime", "6efe5bc69be9a7aaefed233de1c005e5632a3864484b9f37e24568520a05ca6a"),
         ("eastron-sdm630", "c957198f520c4a4fa0ede7e1c251429ff6bf0039085e6b34faf7c5f0940eddfb"),
         ("sunspec-inverter", "c73ddf1e219735418bea02cd4df1f009b39541a598fb7ede0c536c4b6572e719"),
         ("vaisala-gmp252", "0e86d20ffee07bfa03ae642b77163af9288350014e4242207193fa2eabffcbeb"),

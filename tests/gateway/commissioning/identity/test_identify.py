@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 
 import pytest
 
@@ -238,6 +239,20 @@ def test_a_meter_that_needs_a_pause_behind_its_answers_is_known_all_the_same() -
     assert first(found(hasty)) == ("abb-b23", 0.95)
 
 
+def test_a_meter_that_answers_any_single_register_with_one_number_is_not_taken_for_the_owner_of_that_number() -> None:
+    """The SDM630 does so, and 112 is a code of other meters."""
+    ask = simulated("eastron-sdm630")
+
+    async def typed(question: Question) -> Outcome:
+        if isinstance(question, Request) and question.function in (3, 4) and question.count == 1:
+            return Answer(question, b"\x00\x70", 0.0)
+        return await ask(question)
+
+    unit = found(typed)
+    assert first(unit) == ("eastron-sdm630", 0.75)
+    assert "carlo-gavazzi-em111" not in [candidate.profile for candidate in unit.candidates]
+
+
 def test_a_line_that_answers_nothing_finds_nothing() -> None:
     async def silent(question: Question) -> Outcome:
         return Silence("timeout", "")
@@ -261,3 +276,12 @@ def test_every_constant_of_the_catalog_tells_something() -> None:
     constants = [(p.name, c.words) for p in known() if p.fingerprint for c in p.fingerprint.constants]
     assert len(constants) > 10
     assert [name for name, words in constants if set(words) in ({0}, {0xFFFF})] == []
+
+
+def test_no_two_devices_have_a_constant_in_common_and_a_family_has_members() -> None:
+    with_one = [p for p in known() if p.fingerprint]
+    places = [(c.fc, c.address, c.words) for p in with_one for c in (p.fingerprint.constants if p.fingerprint else ())]
+    assert len(set(places)) == len(places)
+    families = Counter(p.fingerprint.family for p in with_one if p.fingerprint and p.fingerprint.family)
+    assert families
+    assert min(families.values()) > 1

@@ -10,6 +10,9 @@ import pytest
 from gateway.commissioning.scan.found import FoundLine, ScanResult, Step
 from gateway.commissioning.scan.serial_scan import scan_serial
 from gateway.commissioning.scan.settings import ScanOptions
+from gateway.fieldbus.dlt645.framing import DLT645
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.wire.errors import PortError
 from tests.gateway.commissioning.scan.lines import codes, fast, line, meter, scanned
 from tests.gateway.fieldbus.devices import Sent, free_port, refuse, serving
@@ -98,6 +101,36 @@ def test_each_device_is_told_of_when_it_is_known(tmp_path: Path) -> None:
     assert [step.new.address for step in steps if step.new is not None] == [7]
 
 
+@pytest.mark.parametrize("units", [(), (1,)])
+def test_nothing_but_reads_leaves(units: tuple[int, ...]) -> None:
+    """The whole quick pass, and the identification of a device that refuses everything."""
+    sent: list[bytes] = []
+
+    def cut(data: bytes) -> tuple[list[bytes], bytes]:
+        lengths, found = {17: 4, 43: 7}, []
+        while data:
+            length = 16 if data[:1] == b"\xfe" else lengths.get(data[1], 8)
+            found.append(data[:length])
+            data = data[length:]
+        return found, b""
+
+    def device(frame: bytes) -> Sent:
+        sent.append(frame)
+        return [(0.0, refuse(Request(1, frame[1])))] if frame[0] == 1 else []
+
+    async def test() -> ScanResult:
+        async with serving(rfc2217_talk(Uart(), device, cut=cut)) as server:
+            url, quick = f"rfc2217://127.0.0.1:{server.port}", not units
+            options = ScanOptions((9600,), ("E",), units)
+            return await scan_serial(url, options, lambda s: not quick or s.doing.code != "scan-every-unit")
+
+    result = asyncio.run(test())
+    assert [unit.address for unit in result.units] == [1]
+    assert sum(map(len, sent)) == result.sent_bytes
+    assert {DLT645.permit(f) if f[:1] == b"\xfe" else RTU.permit(f) for f in sent} == set(sent)
+    assert any(f[:1] == b"\xfe" for f in sent) == (not units)
+
+
 def test_settings_that_a_device_server_does_not_do_are_left_out() -> None:
     async def test() -> ScanResult:
         def device(request: object) -> Sent:
@@ -110,7 +143,8 @@ def test_settings_that_a_device_server_does_not_do_are_left_out() -> None:
 
     result = asyncio.run(test())
     assert result.complete
-    assert codes(result) == ["scan-nothing"]
+    assert codes(result) == ["scan-nothing", "scan-not-set"]
+    assert "57600 8N1" in result.diagnosis[1].problem
 
 
 def test_a_line_that_is_lost_gives_what_was_found() -> None:
