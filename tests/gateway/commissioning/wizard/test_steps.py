@@ -279,10 +279,10 @@ def test_a_photo_that_can_be_no_file_is_asked_again(begin: Begin, text: str) -> 
 
 
 def test_a_reason_that_a_record_cannot_hold_is_asked_again(begin: Begin) -> None:
-    work, script = begin(energy_import=["1600", "differs"], differs=["x" * 10_000, "display lags"])
+    work, _ = begin(energy_import=["1600", "differs"], differs=["x" * 10_000, "display lags"])
     work.run()
     assert work.progress.answers["differing"] == ["energy_import: display lags"]
-    work, script = begin(energy_import="", voltage_ln_l1="", no_display=["x" * 10_000, "no display"])
+    work, _ = begin(energy_import="", voltage_ln_l1="", no_display=["x" * 10_000, "no display"])
     work.progress.comparisons.clear()
     work.run()
     assert work.progress.answers["no_display"] == "no display"
