@@ -104,8 +104,9 @@ class Comparing:
     def _reason(self, question: Question) -> str:
         """A text that a record can hold; "" where none was given."""
         while True:
+            text = self._dialogue.ask(question)
             try:
-                return questions.line(self._dialogue.ask(question))
+                return questions.line(text)
             except GatewayError as error:
                 self._dialogue.refused(question, error)
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.commissioning.wizard.answers_file import read_answers
 from gateway.commissioning.wizard.direction import Place
 from gateway.commissioning.wizard.draft import Draft
 from gateway.commissioning.wizard.live import Live, LiveValue
@@ -323,3 +324,13 @@ def test_progress_that_is_damaged_is_named(begin: Begin, tmp_path: Path) -> None
         (tmp_path / "data" / "commissioning" / "m.json").write_text(text)
         with pytest.raises(GatewayError, match=r"m\.json: is not what was answered before\n  fix: remove the file"):
             begin()
+
+
+def test_a_file_without_a_reason_is_said_once(begin: Begin, tmp_path: Path) -> None:
+    work, _ = begin()
+    (path := tmp_path / "answers.toml").write_text('[m]\nby = "A"\nct = 1\nword_order = "big"\ndisplay = { x = 1 }\n')
+    given = read_answers(path, ["m"])["m"]
+    again = Commissioning(work.draft, ProgressFile(tmp_path / "data", "m", given.keys), given, work._around)
+    with pytest.raises(GatewayError) as caught:
+        again.run()
+    assert str(caught.value).startswith(f"{path}: m, display: none of x can be compared")
