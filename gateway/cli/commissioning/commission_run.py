@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def from_file(config_path: Path, meter: str | None, answers: Path, *, anew: bool
     if meter is not None and meter not in given:
         raise GatewayError(Message("wizard-no-answers", path=str(answers), meter=meter))
     for name in [meter] if meter else given:
-        _one(config_path, name, given[name], anew, session, confirm=lambda: True)
+        _one(config_path, name, given[name], anew, session, confirm=given[name].demand_all_used, given=given[name].keys)
 
 
 def _demand_meter(config: Config, meter: str) -> None:
@@ -67,15 +67,21 @@ def _demand_meter(config: Config, meter: str) -> None:
 
 
 def _one(
-    path: Path, meter: str, dialogue: Dialogue, anew: bool, session: HandSession, confirm: Callable[[], bool]
+    path: Path,
+    meter: str,
+    dialogue: Dialogue,
+    anew: bool,
+    session: HandSession,
+    confirm: Callable[[], bool],
+    given: Collection[str] | None = None,
 ) -> None:
-    """One meter from its first question to its record."""
+    """One meter from its first question to its record. ``given``: the keys that a file answers."""
     text = text_at(path)
     config = read_leniently(path, text)
-    file = ProgressFile(config.data, meter)
+    file = ProgressFile(config.data, meter, given)
     before = file.load()
     if anew:
-        file.save(Progress(meter, added=before.added))
+        ProgressFile(config.data, meter).save(Progress(meter, added=before.added))
     if before.added is not None:
         text = with_added(text, before.added)
     out.rule(meter)

@@ -27,6 +27,18 @@ class Answers:
         self._left = {key: list(value) for key, value in given.items() if isinstance(value, list)}
         self._typed: set[str] = set()
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The questions that the file answers."""
+        return frozenset(self._given)
+
+    def demand_all_used(self) -> bool:
+        """True. Raises ConfigError: the file has numbers of the display that nothing was compared with."""
+        left = [point for point in self._given.get("display", ()) if point not in self._typed]
+        if left:
+            raise self._error("display", Message("answers-display-left", points=tuple(left)))
+        return True
+
     def ask(self, question: Question) -> str:
         key = question.key
         if key in ("seals", "photos"):
@@ -124,6 +136,14 @@ def _check(path: Path, where: str, table: Mapping[str, Any], known: Mapping[str,
         if type(value) not in kinds:
             names = tuple(_TYPES[kind] for kind in kinds)
             raise ConfigError(path, f"{where}{key}", Message("answers-type", kinds=names))
+        for each in _parts(value):
+            if type(each) not in (str, int):
+                raise ConfigError(path, f"{where}{key}", Message("answers-part-type", value=str(each)))
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What stands in a list or in a table; numbers with a point are texts by now, with all of their digits."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _unknown(path: Path, where: str, known: tuple[str, ...]) -> NoReturn:

@@ -56,8 +56,8 @@ class Comparing:
                     taken, live = self._compared(value, live)
                     if taken:
                         return live
-            if reason := self._dialogue.ask(self._question("no_display", None, default="")).strip():
-                self._progress.answers["no_display"] = questions.line(reason)
+            if reason := self._reason(self._question("no_display", None, default="")):
+                self._progress.answers["no_display"] = reason
                 self._save()
                 return live
 
@@ -94,14 +94,21 @@ class Comparing:
 
     def _differing(self, shown: Typed, value: LiveValue) -> None:
         """Recorded as it is, with the reason among the remarks."""
-        while True:
-            reason = questions.line(self._dialogue.ask(self._question("differs", value)))
-            if reason:
-                break
+        while not (reason := self._reason(self._question("differs", value))):
+            pass
         differing = self._progress.answers.setdefault("differing", [])
         assert isinstance(differing, list)
         differing.append(f"{value.point}: {reason}")
         self._book(value, shown, "differs")
+
+    def _reason(self, question: Question) -> str:
+        """A text that a record can hold; "" where none was given."""
+        while True:
+            text = self._dialogue.ask(question)
+            try:
+                return questions.line(text)
+            except GatewayError as error:
+                self._dialogue.refused(question, error)
 
     def _book(self, value: LiveValue, shown: Typed, verdict: Verdict) -> None:
         self._progress.comparisons.append(

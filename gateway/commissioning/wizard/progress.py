@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -33,15 +33,39 @@ class Progress:
     identity: str | None = None
     added: dict[str, Any] | None = None
 
+    def forget_device(self) -> None:
+        """Forget what was seen at the device: another one is there, or it is seen anew."""
+        self.comparisons.clear()
+        for key in ("differing", "no_display", "plate_serial", "other_serial"):
+            self.answers.pop(key, None)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Forget what was answered to these questions."""
+        if "display" in keys:
+            self.comparisons.clear()
+            keys = {*keys, "differing", "no_display"}
+        if "plate_serial" in keys:
+            keys = {*keys, "other_serial"}
+        for key in keys:
+            self.answers.pop(key, None)
+
 
 class ProgressFile:
-    """The file of one meter. It is written whole after each answer, so that nothing typed is lost."""
+    """The file of one meter. It is written whole after each answer, so that nothing typed is lost.
 
-    def __init__(self, data: Path, meter: str) -> None:
-        self.path, self._meter = data / FOLDER / f"{meter}.json", meter
+    ``answered``: the questions that an answers file answers. It goes before what was kept, and nothing is kept of it.
+    """
+
+    def __init__(self, data: Path, meter: str, answered: Collection[str] | None = None) -> None:
+        self.path, self._meter, self._answered = data / FOLDER / f"{meter}.json", meter, answered
 
     def load(self) -> Progress:
         """What was kept; nothing where nothing was. Raises GatewayError: the file cannot be read."""
+        progress = self._kept()
+        progress.forget(self._answered or ())
+        return progress
+
+    def _kept(self) -> Progress:
         try:
             fields = json.loads(self.path.read_bytes())
         except FileNotFoundError:
@@ -59,6 +83,8 @@ class ProgressFile:
 
     def save(self, progress: Progress) -> None:
         """Durable when this returns. Raises GatewayError."""
+        if self._answered is not None:
+            return
         fields = {
             "format": _FORMAT,
             "meter": progress.meter,

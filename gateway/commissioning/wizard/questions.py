@@ -16,6 +16,8 @@ from gateway.messages.system_errors import os_error
 from ledger_client.messages import said_of
 
 ROLES: Final = ("generation", "consumption", "emission", "auxiliary")
+MOST_PATH: Final = 4096
+"""Bytes of a path (Linux, PATH_MAX)."""
 WORD_ORDERS: Final = ("big", "little")
 KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "by": str,
@@ -111,19 +113,27 @@ def remark(text: str) -> str:
     return "\n".join(line(one, MOST_REMARKS) for one in text.strip().splitlines())
 
 
-def photo(path: Path) -> Photo:
-    """Name, size and SHA-256 of a picture. Raises GatewayError: it cannot be read, or is empty."""
-    digest, size = hashlib.sha256(), 0
+def photo(text: str) -> Photo:
+    """Name, size and SHA-256 of a picture; ``~`` is a home folder.
+
+    Raises GatewayError: there is no such file, it cannot be read or is empty, or a record cannot hold its name.
+    """
+    digest, size, path = hashlib.sha256(), 0, Path(line(text, MOST_PATH))
     try:
+        path = path.expanduser()
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise GatewayError(Message("wizard-photo-no-file", path=str(path)))
         with path.open("rb") as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)
                 size += len(piece)
     except OSError as error:
         raise GatewayError(Message("wizard-photo", path=str(path), error=os_error(error))) from None
+    except RuntimeError:  # a home folder of nobody
+        raise GatewayError(Message("wizard-photo-no-file", path=str(path))) from None
     if not size:
         raise GatewayError(Message("wizard-photo-empty", path=str(path)))
-    return Photo(path.name, size, digest.digest())
+    return Photo(line(path.name), size, digest.digest())
 
 
 def same_serial(plate: str, identity: str) -> bool:

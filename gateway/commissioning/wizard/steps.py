@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.commissioning.record.content import Photo
@@ -98,7 +97,7 @@ class Commissioning:
         if self.progress.identity not in (None, live.identity):
             was, now = str(self.progress.identity), str(live.identity)
             self._dialogue.tell(Message("wizard-other-device", meter=self.draft.meter, was=was, now=now))
-            self.progress.comparisons.clear()
+            self.progress.forget_device()
         self.progress.identity = live.identity
         return Comparing(self.progress, self._save, self._dialogue, self.read).run(live)
 
@@ -136,15 +135,15 @@ class Commissioning:
         self._asked("plate_serial", check, default="", facts=facts)
 
     def _photos(self) -> None:
-        self._listed("photos", lambda text: str(questions.photo(Path(text).expanduser()) and text))
+        self._listed("photos", _photo_path)
         while True:  # one may be gone since it was named
             try:
-                self.photos = tuple(questions.photo(Path(p).expanduser()) for p in self.progress.answers["photos"])  # type: ignore[union-attr]
+                self.photos = tuple(questions.photo(p) for p in self.progress.answers["photos"])  # type: ignore[union-attr]
                 return
             except GatewayError as error:
                 self._dialogue.refused(Question("photos", self.draft.meter), error)
                 del self.progress.answers["photos"]
-                self._listed("photos", lambda text: str(questions.photo(Path(text).expanduser()) and text))
+                self._listed("photos", _photo_path)
 
     # asking
 
@@ -207,6 +206,11 @@ class Commissioning:
 
     def _profile(self) -> Any:
         return self.draft.profile
+
+
+def _photo_path(text: str) -> str:
+    questions.photo(text)
+    return text
 
 
 def _of(words: tuple[str, ...]) -> Callable[[str], str]:

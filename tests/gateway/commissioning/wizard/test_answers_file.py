@@ -84,3 +84,18 @@ def test_an_answer_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
     given = answers(tmp_path, "[export-main]\n")["export-main"]
     with pytest.raises(ConfigError, match=f"export-main, {key}: is missing for export-main"):
         ask(given, key, "" if key == "no_display" else None)
+
+
+@pytest.mark.parametrize("text", ["seals = [['A1']]", "seals = [{ a = 1 }]", "display = { energy_import = [1] }"])
+def test_a_part_that_is_no_text_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"export-main, \w+: .* is neither a text nor a number"):
+        answers(tmp_path, f"[export-main]\n{text}\n")
+
+
+def test_a_number_of_the_display_that_nothing_was_compared_with_is_named(tmp_path: Path) -> None:
+    given = answers(tmp_path, GOOD)["export-main"]
+    ask(given, "display", "", "energy_import")
+    with pytest.raises(ConfigError, match="export-main, display: voltage_ln_l1 was not compared"):
+        given.demand_all_used()
+    ask(given, "display", "", "voltage_ln_l1")
+    assert given.demand_all_used()

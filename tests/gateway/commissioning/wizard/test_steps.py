@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.commissioning.wizard.answers_file import read_answers
 from gateway.commissioning.wizard.direction import Place
 from gateway.commissioning.wizard.draft import Draft
 from gateway.commissioning.wizard.live import Live, LiveValue
@@ -257,15 +258,49 @@ def test_another_serial_number_that_somebody_vouches_for_is_recorded(begin: Begi
     assert (work.progress.answers["plate_serial"], work.progress.identity) == ("4712", "serial_number=4711")
 
 
-def test_another_device_is_compared_again(begin: Begin) -> None:
-    work, script = begin(role=None)
-    script.stop_at = "role"
+def test_another_device_is_compared_again_with_its_own_plate(begin: Begin) -> None:
+    work, script = begin(energy_import=["1600", "differs"], differs="display lags", position=None)
+    script.stop_at = "position"
     with pytest.raises(Stopped):
         work.run()
     again, second = begin(meter(iter(["1520.4"]), identity="serial_number=99"), plate_serial="99")
     again.run()
     assert any("another device answers than before" in text for text in second.said)
     assert {"energy_import", "voltage_ln_l1"} <= set(second.asked)
+    assert again.progress.answers["plate_serial"] == "99"
+    assert "differing" not in again.progress.answers
+
+
+@pytest.mark.parametrize("text", ["a\0.jpg", "~no-such-user/a.jpg", "x" * 5000, "/dev/zero"])
+def test_a_photo_that_can_be_no_file_is_asked_again(begin: Begin, text: str) -> None:
+    work, script = begin(photos=[text, ""])
+    work.run()
+    assert len([said for said in script.said if "leave it out" in said or "in one line" in said]) == 1
+    assert work.photos == ()
+
+
+def test_a_reason_that_a_record_cannot_hold_is_asked_again(begin: Begin) -> None:
+    work, _ = begin(energy_import=["1600", "differs"], differs=["x" * 10_000, "display lags"])
+    work.run()
+    assert work.progress.answers["differing"] == ["energy_import: display lags"]
+    work, _ = begin(energy_import="", voltage_ln_l1="", no_display=["x" * 10_000, "no display"])
+    work.progress.comparisons.clear()
+    work.run()
+    assert work.progress.answers["no_display"] == "no display"
+
+
+def test_an_answers_file_goes_before_what_was_kept_and_nothing_is_kept_of_it(begin: Begin, tmp_path: Path) -> None:
+    work, script = begin(remarks=None)
+    script.stop_at = "remarks"
+    with pytest.raises(Stopped):
+        work.run()
+    kept = work.progress
+    file = ProgressFile(tmp_path / "data", "m", answered={"role", "plate_serial", "display"})
+    found = file.load()
+    assert set(kept.answers) - set(found.answers) == {"role", "plate_serial"}
+    assert (len(kept.comparisons), found.comparisons) == (2, [])
+    file.save(found)
+    assert ProgressFile(tmp_path / "data", "m").load() == kept
 
 
 def test_a_photo_that_is_gone_is_named_and_asked_again(begin: Begin, tmp_path: Path) -> None:
@@ -289,3 +324,13 @@ def test_progress_that_is_damaged_is_named(begin: Begin, tmp_path: Path) -> None
         (tmp_path / "data" / "commissioning" / "m.json").write_text(text)
         with pytest.raises(GatewayError, match=r"m\.json: is not what was answered before\n  fix: remove the file"):
             begin()
+
+
+def test_a_file_without_a_reason_is_said_once(begin: Begin, tmp_path: Path) -> None:
+    work, _ = begin()
+    (path := tmp_path / "answers.toml").write_text('[m]\nby = "A"\nct = 1\nword_order = "big"\ndisplay = { x = 1 }\n')
+    given = read_answers(path, ["m"])["m"]
+    again = Commissioning(work.draft, ProgressFile(tmp_path / "data", "m", given.keys), given, work._around)
+    with pytest.raises(GatewayError) as caught:
+        again.run()
+    assert str(caught.value).startswith(f"{path}: m, display: none of x can be compared")
