@@ -44,8 +44,6 @@ WILDCARD_S, ANSWER_S = 0.55, 1.0
 BEHIND_S = 0.1
 """A second answer to the same question comes within this time."""
 
-LATELY: Final = 16
-"""Questions whose echo may still come."""
 FOREIGN: Final = 2
 """Frames that nobody here asked for; one may be chance."""
 
@@ -111,7 +109,6 @@ class LineAsker:
         self._asked = set(heard.units)
         self._open = Counter[int]()
         self._sent = b""
-        self._lately: deque[bytes] = deque(maxlen=LATELY)
 
     async def listen(self, seconds: float) -> None:
         """Send nothing, and take what comes."""
@@ -191,7 +188,6 @@ class LineAsker:
             raise OtherMaster
         self.heard.asked += 1
         self._sent = framing.sent(question)
-        self._lately.append(self._sent)
         return self.port.send(question, framing)
 
     def _ask_unit(self, unit: int, function: int = READ) -> float:
@@ -277,13 +273,13 @@ class LineAsker:
         return bool(self._sent) and bytes(self.port.heard) == self._sent
 
     def _stripped(self) -> bytes:
-        """What came, without our own question in front."""
+        """What came, without our own questions in front: an echo may be late."""
         data = bytes(self.port.heard)
         self.port.heard.clear()
         self.heard.count += len(data)
-        if self._sent and data.startswith(self._sent):
+        while own := next((question for question in self.port.sent if data.startswith(question)), b""):
             self.heard.echoes += 1
-            data = data[len(self._sent) :]
+            data = data[len(own) :]
         self._sent = b""
         return data
 
@@ -301,7 +297,7 @@ class LineAsker:
         if not piece.protocol:
             heard.damaged += len(piece.data)
             return
-        if piece.data in self._lately:  # an echo that is late: no answer looks like its question
+        if piece.data in self.port.sent:  # no answer looks like its question
             heard.echoes += 1
             return
         heard.frames += 1

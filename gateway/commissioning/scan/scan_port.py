@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from gateway.messages.system_errors import os_error
 
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
+LATELY = 16
 _BY_ID = Path("/dev/serial/by-id")
 NETWORK_S = 0.015
 """So much later may a byte come that went over a network."""
@@ -49,8 +51,8 @@ def lasting_name(target: str) -> str:
 class ScanPort:
     """One open port. Event loop only.
 
-    ``heard``: bytes that came and were not taken yet. ``last_byte``: the loop time of the last one. ``sent_bytes``: all
-    that was sent. ``parity``: the port has one.
+    ``heard``: bytes that came and were not taken yet. ``last_byte``: the loop time of the last one. ``sent``: the
+    last questions, whose echo may still come; ``sent_bytes``: all that was sent. ``parity``: the port has one.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ScanPort:
         """``change`` sets the port, and may block. ``errors`` counts damaged bytes."""
         self.target, self.parity, self.heard = target, parity, bytearray()
         self.settings, self._is_set = Settings(9600), True
+        self.sent: deque[bytes] = deque(maxlen=LATELY)
         self.sent_bytes, self.last_byte, self.free_at = 0, float("-inf"), 0.0
         self._fd, self._close, self._change, self.errors, self._late_s = fd, close, change, errors, late_s
         self._loop = asyncio.get_running_loop()
@@ -105,6 +108,7 @@ class ScanPort:
         except OSError as error:
             raise LineDown(Message("line-write-failed", error=os_error(error))) from None
         self.sent_bytes += written
+        self.sent.append(frame)
         self.free_at = max(self._loop.time(), self.free_at) + written * self.char_s
         return self.free_at
 
