@@ -304,5 +304,4 @@ def test_a_port_to_scan_that_is_none_is_asked_for_again(config: Path) -> None:
     terminal.answer("a port, ", "/dev/null")
     terminal.child.expect("/dev/null: not a serial port")
     terminal.child.expect("a port, ")
-    terminal.interrupt()
-    assert terminal.end()[0] == 1
+    assert terminal.stop(terminal.child.sendintr)[0] == 1

@@ -140,7 +140,9 @@ def _told(shown: Typed, value: LiveValue, found: Judged) -> Message:
             return Message("wizard-differs", point=point, typed=text, read=read, unit=unit)
         times = f"{found.times:.4g}"
         return Message("wizard-differs-times", point=point, typed=text, read=read, unit=unit, times=times)
-    n = 10 ** abs(found.power_of_ten)
-    if found.power_of_ten > 0:
-        return Message("wizard-thousand-more", point=point, typed=text, read=read, unit=unit, times=n)
-    return Message("wizard-thousand-less", point=point, typed=text, read=read, unit=unit, times=n)
+    more = found.power_of_ten > 0
+    if unit.endswith("Wh"):
+        code = "wizard-thousand-more" if more else "wizard-thousand-less"
+    else:
+        code = "wizard-prefix-more" if more else "wizard-prefix-less"
+    return Message(code, point=point, typed=text, read=read, unit=unit, times=10 ** abs(found.power_of_ten))
