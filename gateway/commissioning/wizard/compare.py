@@ -140,9 +140,11 @@ def _told(shown: Typed, value: LiveValue, found: Judged) -> Message:
             return Message("wizard-differs", point=point, typed=text, read=read, unit=unit)
         times = f"{found.times:.4g}"
         return Message("wizard-differs-times", point=point, typed=text, read=read, unit=unit, times=times)
-    more = found.power_of_ten > 0
+    n, more = 10 ** abs(found.power_of_ten), found.power_of_ten > 0
     if unit.endswith("Wh"):
-        code = "wizard-thousand-more" if more else "wizard-thousand-less"
-    else:
-        code = "wizard-prefix-more" if more else "wizard-prefix-less"
-    return Message(code, point=point, typed=text, read=read, unit=unit, times=10 ** abs(found.power_of_ten))
+        if more:
+            return Message("wizard-thousand-more", point=point, typed=text, read=read, unit=unit, times=n)
+        return Message("wizard-thousand-less", point=point, typed=text, read=read, unit=unit, times=n)
+    if more:
+        return Message("wizard-prefix-more", point=point, typed=text, read=read, unit=unit, times=n)
+    return Message("wizard-prefix-less", point=point, typed=text, read=read, unit=unit, times=n)
