@@ -136,6 +136,11 @@ class Point:
         return self.at.model if isinstance(self.at, Registers) else None
 
     @property
+    def signed(self) -> bool:
+        """Whether it can be below 0."""
+        return self.at.signed or self.sign_from is not None
+
+    @property
     def held(self) -> Registers:
         """Its registers; only for code that knows that it has some."""
         assert isinstance(self.at, Registers), f"{self.name} stands in no registers"

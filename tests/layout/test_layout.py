@@ -28,7 +28,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "process": {"messages", "."},
         "devices.knowledge": set(),
         "devices": {"devices.knowledge"},
-        "config": {"devices"},
+        "config": {"devices", "devices.knowledge"},
         "fieldbus.wire": {"devices"},
         "fieldbus.modbus": {"devices", "fieldbus.wire"},
         "fieldbus.dlt645": {"devices", "fieldbus.wire"},

@@ -34,7 +34,7 @@ def bus_sections(result: ScanResult, taken: Collection[str] = ()) -> str:
     """
     names, ports, out = _Names(taken), set[str](), list[str]()
     for line in result.lines:
-        text = _section(line, names)
+        text = _section(line, names, result.complete)
         if line.port is not None and line.port in ports:
             text = [f"# A port is one bus; this one has others at {line.baudrate} baud, parity {line.parity}.", *text]
             text = [row if not row or row.startswith("#") else f"# {row}" for row in text]
@@ -60,13 +60,13 @@ class _Names:
         return name
 
 
-def _section(line: FoundLine, names: _Names) -> list[str]:
+def _section(line: FoundLine, names: _Names, complete: bool) -> list[str]:
     known = [(unit, best) for unit in line.units if (best := _certain(unit)) is not None]
     head = ["[[bus]]", f"name = {_text(names.free('line-1'))}", f"type = {_text(line.type)}", *_wire(line)]
     every_s = _every_s(line, known)
     meters: list[str] = []
     for unit in line.units:
-        meters += ["", *(f"  {row}" for row in _meter(unit, names, every_s))]
+        meters += ["", *(f"  {row}" for row in _meter(unit, names, every_s, complete))]
     if not known:  # a bus without a meter is none
         return [f"# {row}" if row and not row.lstrip().startswith("#") else row.strip() for row in (*head, *meters)]
     return [*head, *meters]
@@ -83,12 +83,13 @@ def _wire(line: FoundLine) -> Iterator[str]:
     yield f"stopbits = {line.stopbits}"
 
 
-def _meter(unit: FoundUnit, names: _Names, every_s: int) -> Iterator[str]:
+def _meter(unit: FoundUnit, names: _Names, every_s: int, complete: bool) -> Iterator[str]:
     address = _text(unit.address) if isinstance(unit.address, str) else str(unit.address)
     best = _certain(unit)
     if best is None:
         may_be = ", ".join(f"{c.profile} ({c.confidence:.0%})" for c in (unit.tie or unit.candidates[:3]))
-        yield f"# A device answers at {address}: " + (f"it may be {may_be}." if may_be else "no profile fits it.")
+        unknown = "no profile fits it." if complete else "the scan ended before it was known what it is."
+        yield f"# A device answers at {address}: " + (f"it may be {may_be}." if may_be else unknown)
         for candidate in (*unit.tie, *unit.candidates)[:1]:
             yield from (f"# {row}" for row in _rows(unit, candidate, names, every_s))
         return

@@ -44,6 +44,8 @@ WILDCARD_S, ANSWER_S = 0.55, 1.0
 BEHIND_S = 0.1
 """A second answer to the same question comes within this time."""
 
+LATELY: Final = 16
+"""Questions whose echo may still come."""
 FOREIGN: Final = 2
 """Frames that nobody here asked for; one may be chance."""
 
@@ -109,6 +111,7 @@ class LineAsker:
         self._asked = set(heard.units)
         self._open = Counter[int]()
         self._sent = b""
+        self._lately: deque[bytes] = deque(maxlen=LATELY)
 
     async def listen(self, seconds: float) -> None:
         """Send nothing, and take what comes."""
@@ -188,6 +191,7 @@ class LineAsker:
             raise OtherMaster
         self.heard.asked += 1
         self._sent = framing.sent(question)
+        self._lately.append(self._sent)
         return self.port.send(question, framing)
 
     def _ask_unit(self, unit: int, function: int = READ) -> float:
@@ -297,6 +301,9 @@ class LineAsker:
         if not piece.protocol:
             heard.damaged += len(piece.data)
             return
+        if piece.data in self._lately:  # an echo that is late: no answer looks like its question
+            heard.echoes += 1
+            return
         heard.frames += 1
         if piece.protocol == "dlt645":
             reply = dlt645.parse(piece.data)
@@ -307,9 +314,7 @@ class LineAsker:
                 heard.foreign.append(piece.data)
             return
         asked = piece.unit in self._asked
-        if asked and any(piece.data == probe(piece.unit).frame for probe in PROBES.values()):
-            heard.echoes += 1
-        elif asked and piece.is_answer and piece.function in PROBES:
+        if asked and piece.is_answer and piece.function in PROBES:
             heard.units.setdefault(piece.unit, None)
         elif not (piece.is_answer and piece.unit in heard.units):
             heard.foreign.append(piece.data)

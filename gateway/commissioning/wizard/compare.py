@@ -104,8 +104,9 @@ class Comparing:
     def _reason(self, question: Question) -> str:
         """A text that a record can hold; "" where none was given."""
         while True:
+            text = self._dialogue.ask(question)
             try:
-                return questions.line(self._dialogue.ask(question))
+                return questions.line(text)
             except GatewayError as error:
                 self._dialogue.refused(question, error)
 
@@ -139,7 +140,11 @@ def _told(shown: Typed, value: LiveValue, found: Judged) -> Message:
             return Message("wizard-differs", point=point, typed=text, read=read, unit=unit)
         times = f"{found.times:.4g}"
         return Message("wizard-differs-times", point=point, typed=text, read=read, unit=unit, times=times)
-    n = 10 ** abs(found.power_of_ten)
-    if found.power_of_ten > 0:
-        return Message("wizard-thousand-more", point=point, typed=text, read=read, unit=unit, times=n)
-    return Message("wizard-thousand-less", point=point, typed=text, read=read, unit=unit, times=n)
+    n, more = 10 ** abs(found.power_of_ten), found.power_of_ten > 0
+    if unit.endswith("Wh"):
+        if more:
+            return Message("wizard-thousand-more", point=point, typed=text, read=read, unit=unit, times=n)
+        return Message("wizard-thousand-less", point=point, typed=text, read=read, unit=unit, times=n)
+    if more:
+        return Message("wizard-prefix-more", point=point, typed=text, read=read, unit=unit, times=n)
+    return Message("wizard-prefix-less", point=point, typed=text, read=read, unit=unit, times=n)

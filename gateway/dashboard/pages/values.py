@@ -54,7 +54,7 @@ def shown_as(meter: Meter, point: Point) -> Turned:
     """What pages show a point as: itself, or turned where the meter is reversed."""
     if not meter.reversed:
         return Turned(point.name)
-    return turned(point.name, signed=point.at.signed or point.sign_from is not None, unit=point.unit)
+    return turned(point.name, signed=point.signed, unit=point.unit)
 
 
 def turns(meter: Meter, profile: Profile) -> Mapping[str, Turned]:

@@ -54,6 +54,11 @@ def turned(name: str, *, signed: bool = False, unit: str | None = None) -> Turne
     return Turned(_opposite(name))
 
 
+def has_direction(name: str, *, signed: bool = False, unit: str | None = None) -> bool:
+    """Whether a point is shown as something else of a reversed meter. Arguments as of ``turned``."""
+    return turned(name, signed=signed, unit=unit) != Turned(name)
+
+
 def _opposite(name: str) -> str:
     quantity = QUANTITIES.get(name)
     if quantity is None:

@@ -99,7 +99,7 @@ def test_a_trial_shows_reads_times_provenance_and_a_simulated_poll(meter: Path) 
     assert "provenance: 3 seen, 1 single, 1 open" in said
     assert "serial line, 2400 baud 8E1" in said
     assert "function 4, 7 registers from 0" in said
-    assert "warning: profile example: x_rent rest on no source" in said
+    assert "warning: profile example: x_rent have no source of their own" in said
     assert "simulated poll: 5 of 5 values as sent" in said
     assert "word_order is open" in said
 

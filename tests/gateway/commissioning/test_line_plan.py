@@ -363,9 +363,11 @@ def test_recorded_points_without_a_source_are_a_warning() -> None:
     grades = "[provenance]\ndefault = 'single'\ninferred = ['voltage_ln_l1']\nopen = ['x_spannung']\n"
     grades += "sources = { manual = 'page 1' }\n"
     (warning,) = known(grades, "voltage_ln_l1", "x_spannung")
-    assert warning.startswith("profile made: voltage_ln_l1, x_spannung rest on no source: graded inferred or open")
+    assert warning.startswith(
+        "profile made: voltage_ln_l1, x_spannung have no source of their own: graded inferred or open"
+    )
     (warning,) = known(grades, "x_spannung")
-    assert "made: x_spannung rest" in warning
+    assert "made: x_spannung have" in warning
     assert "voltage_ln_l1" not in warning
     assert known(grades.replace("inferred =", "seen =").replace("'page 1'", "'1', other = '2'"), "voltage_ln_l1") == []
 

@@ -77,11 +77,18 @@ def test_what_is_known_of_a_device_changes_no_fingerprint(tmp_path: Path) -> Non
 
 
 def test_a_reversed_meter_is_another_configuration_and_decodes_the_same(tmp_path: Path) -> None:
-    asis, turned = (loaded(tmp_path, 'word_order = "big"\n' + more) for more in ("", "reversed = true"))
+    profile = PROFILE + 'active_power_total = { fc = 4, address = 4, type = "float32", unit = "W" }\n'
+    keys = 'word_order = "big"\n'
+    asis, turned = (loaded(tmp_path, keys + more, profile=profile) for more in ("", "reversed = true"))
     assert (asis.configured["m1"].reversed, turned.configured["m1"].reversed) == (False, True)
     assert asis.fingerprint() != turned.fingerprint()
-    assert asis.fingerprint() == loaded(tmp_path, 'word_order = "big"\nreversed = false').fingerprint()
+    assert asis.fingerprint() == loaded(tmp_path, keys + "reversed = false", profile=profile).fingerprint()
     assert asis.configured["m1"].profile_hash == turned.configured["m1"].profile_hash
+
+
+def test_a_meter_of_which_nothing_can_be_turned_is_not_reversed(tmp_path: Path) -> None:
+    path = written(tmp_path, 'word_order = "big"\nreversed = true')
+    refused(path, "bus 'b', meter 'm1', reversed: is true", "no point of analyser has a direction", "remove reversed")
 
 
 RATIO = 'ratio_set = { fc = 4, address = 4, type = "uint16", kind = "scale" }\n'

@@ -111,10 +111,10 @@ def test_ratios_are_told_as_they_are_written_and_a_device_once_it_is_known(tmp_p
 
 def test_a_meter_that_hangs_the_wrong_way_round_is_told_and_no_other(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
-    hands = Hands(rewritten(loaded, ('profile = "vaisala-gmp252"', 'profile = "vaisala-gmp252"\n  reversed = true')))
+    hands = Hands(rewritten(loaded, ('profile = "eastron-sdm630"', 'profile = "eastron-sdm630"\n  reversed = true')))
     (told,) = hands.events(CONFIGURATION)
     assert {name: facts.get("reversed") for name, facts in told["meters"].items()} == {
-        name: True if name == CO2 else None for name in loaded.meters
+        name: True if name == "export-main" else None for name in loaded.meters
     }
     hands.end()
     check_books(loaded)

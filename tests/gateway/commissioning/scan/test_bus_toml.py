@@ -76,6 +76,8 @@ def test_what_is_not_certain_stands_as_a_comment(tmp_path: Path) -> None:
     text = bus_sections(result)
     assert "answers at 1: it may be eastron-sdm120 (90%), eastron-sdm230 (90%)." in text
     assert "answers at 2: no profile fits it." in text
+    stopped = bus_sections(ScanResult((serial(nothing),), complete=False))
+    assert "answers at 2: the scan ended before it was known what it is." in stopped
     assert f'# profile = "{asks}"' in text
     alone = bus_sections(ScanResult((serial(tie),)))
     assert all(row == "" or row.startswith("#") for row in alone.splitlines())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tty
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,26 @@ def test_nothing_but_echo(tmp_path: Path) -> None:
     with line(tmp_path, meter(7), keys="echo = true") as url:
         result = scanned(url, fast(1, 2))
     assert codes(result) == ["scan-only-echo"]
+
+
+def test_an_echo_that_comes_behind_the_next_question_is_one_too() -> None:
+    """As on a busy machine, or over a slow network: it is no frame of another master."""
+
+    async def echoed() -> ScanResult:
+        master, slave = os.openpty()
+        tty.setraw(slave)
+        loop = asyncio.get_running_loop()
+
+        def late() -> None:
+            loop.call_later(0.06, os.write, master, os.read(master, 256))
+
+        loop.add_reader(master, late)
+        try:
+            return await scan_serial(os.ttyname(slave), fast(1, 2, 3, 4, 5), lambda _: True)
+        finally:
+            loop.remove_reader(master)
+
+    assert codes(asyncio.run(echoed())) == ["scan-only-echo"]
 
 
 @pytest.mark.parametrize(("parity", "asked", "way"), [("E", "O", "even"), ("O", "E", "odd")])
