@@ -54,12 +54,14 @@ class Site:
             self.machine.write(f"/etc/credstore/{credential}", text, 0o600)
         self.start_ledger()
         self.start_plant()
-        run("meterseal", "init", "/etc/meterseal", "--state", STATE, "--id", GATEWAY)
+        self.machine.write("/srv/ledger.toml", run("meterseal-ledger", "show", "/srv/ledger", "--trust"))
+        ledger = ("--ledger", "https://127.0.0.1:8700", "--ledger-key", "/srv/ledger.toml")
+        run("meterseal", "init", "/etc/meterseal", "--state", STATE, "--id", GATEWAY, *ledger)
         path = self.machine.path(CONFIG)
         text = path.read_text()
         changes = {
-            'port = "rs485-1"': 'port = "/srv/plant/rs485-1"', '"http://127.0.0.1:8700"': '"https://127.0.0.1:8700"',
-            "# ca = ": f"{LEDGER}# ca = ", 'every = "10s"': 'every = "5s"', 'every = "60s"': 'every = "5s"',
+            'port = "rs485-1"': 'port = "/srv/plant/rs485-1"', "# ca = ": f"{LEDGER}# ca = ",
+            'every = "10s"': 'every = "5s"', 'every = "60s"': 'every = "5s"',
         }  # fmt: skip
         for old, new in changes.items():
             if old not in text:
@@ -67,8 +69,6 @@ class Site:
             text = text.replace(old, new)
         path.write_text(f'{text}\n[web]\nlisten = "{PAGES}"\n')
         run("meterseal-ledger", "enroll", "/srv/ledger", f"{STATE}/keys/gateway.enrol", "--yes")
-        with self.machine.path("/etc/meterseal/trust.toml").open("a") as trust:
-            trust.write("\n" + run("meterseal-ledger", "show", "/srv/ledger", "--trust"))
         return {"configured": True}
 
     def start_ledger(self) -> None:

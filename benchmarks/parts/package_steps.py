@@ -239,8 +239,6 @@ def from_wheels(site: Site, package: Path, clean: set[str]) -> dict[str, object]
     shown = run(meterseal, "install", "--yes")
     assert "+Type=notify" in shown, shown
     run(meterseal, "init", "/etc/meterseal", "--state", STATE, "--id", GATEWAY)
-    config = site.machine.path(CONFIG)
-    config.write_text(config.read_text().partition("[[ledger]]")[0])
     run("systemctl", "start", UNIT)
     assert site.active() is not None, site.journal(UNIT)[-2000:]
     gone = ask(meterseal, "uninstall", "--yes", "--data", text=f"{GATEWAY}\n")

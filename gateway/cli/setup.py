@@ -69,9 +69,10 @@ def init(
 ) -> None:
     """Create DIR with a commented gateway.toml, device keys and trust.toml; without --web it asks for nothing.
 
-    The buses are those of the simulated plant, or with --from-scan those that were found. With --web also the pages:
-    asks for the password of the user "installer" and prints the fingerprint of a new certificate. In a DIR that has a
-    gateway.toml only what the pages lack is added. Never overwrites a file.
+    The buses are those of the simulated plant, or with --from-scan those that were found. Without --ledger the site has
+    none yet: readings are signed and sealed, not anchored. With --web also the pages: asks for the password of the user
+    "installer" and prints the fingerprint of a new certificate. In a DIR that has a gateway.toml only what the pages
+    lack is added. Never overwrites a file.
     """
     from gateway.commissioning import site_init
     from gateway.commissioning.scan.bus_toml import bus_sections
@@ -89,10 +90,10 @@ def init(
         web = setup.listen(web)
     if web is None or not is_there(config_path):
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
-        site = site_init.NewSite(gateway=gateway, now_s=now_s, state=state)
+        site = site_init.NewSite(gateway=gateway, now_s=now_s, state=state, ledger=None)
         result = _found(scans, profiles)
         if result is not None:
-            site = replace(site, buses=bus_sections(result), ledger=None)
+            site = replace(site, buses=bus_sections(result))
         if ledger_url is not None and ledger_key is not None:
             name, key = site_init.ledger_of(ledger_key)
             site = replace(site, ledger=name, ledger_url=ledger_url, ledger_key=key)
@@ -139,6 +140,14 @@ def _next(config_path: Path, *, scanned: bool = False, has_key: bool = False) ->
         steps.append(f"send {request} to the ledger's operator (meterseal-ledger enroll LDIR {request.name}),")
     if config.document.ledger and not has_key:
         steps.append(f"append the ledger's key (meterseal-ledger show LDIR --trust) to {config.trust};")
+    if not config.document.ledger:
+        steps += [
+            "it runs without a ledger, but only batches sealed once there is one are anchored; for a ledger,",
+            f"  take the # from the lines of [[ledger]] in {config_path}, and put its name and url there;",
+            f'  in {config.trust} the same with [policy], with ledgers = ["NAME"],',
+            "  and append its key (meterseal-ledger show LDIR --trust);",
+            f"  send {request} to its operator (meterseal-ledger enroll LDIR {request.name}),",
+        ]
     return "next: " + "\n      ".join(steps) + f"\nthen: meterseal check {config_path}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 from gateway.config.device_keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
 from gateway.config.load import load_config
@@ -86,18 +87,24 @@ url = "{url}"
 # ca = "tls/ca.pem"                 # with https:// or mqtts://; cert, key, token_file, user … see docs/configuration.md
 """
 NO_LEDGER = """\
-# No [[ledger]] yet: readings are signed and sealed into batches, which wait to be anchored (docs/configuration.md).
+# No [[ledger]] yet: readings are signed and sealed into batches; only those sealed once there is one are anchored.
+# A ledger looks like this; its key and a policy with its name then stand in trust.toml.
 """
-
 
 TRUST_TOML = """\
 # Keys and ledgers that this gateway and its verifiers trust. Public keys only: hand it to verifiers as it is.
 """
 TRUST_LEDGER_TOML = """\
-# The ledger's key is still missing: append what `meterseal-ledger show LDIR --trust` prints.
+# Each ledger needs its key here: append what `meterseal-ledger show LDIR --trust` prints.
 
 [policy]
 receipts = 1                        # number of listed ledgers that must have given a receipt
+"""
+TRUST_NO_LEDGER_TOML = """\
+# No [[ledger]] yet. The first one needs its key here, as `meterseal-ledger show LDIR --trust` prints it, and a policy:
+# [policy]
+# receipts = 1                      # number of listed ledgers that must have given a receipt
+# ledgers = ["demo-ledger"]         # the name of the ledger, as in gateway.toml
 """
 
 
@@ -141,7 +148,7 @@ class NewSite:
 
     def _ledger(self) -> str:
         if self.ledger is None:
-            return NO_LEDGER
+            return NO_LEDGER + indent(LEDGER.format(name="demo-ledger", type="http", url=self.ledger_url), "# ")
         kind = "mqtt" if self.ledger_url.startswith("mqtt") else "http"
         return LEDGER.format(name=self.ledger, type=kind, url=self.ledger_url)
 
@@ -214,8 +221,8 @@ def ledger_of(path: Path) -> tuple[str, str]:
 
 
 def trust_head(ledgers: Sequence[str]) -> str:
-    """Head of a trust file, with the policy where there are ledgers."""
+    """Head of a trust file, with the policy where there are ledgers, and how one looks where there are none."""
     if not ledgers:
-        return TRUST_TOML + "# No [[ledger]] yet: the first one needs [policy] and its key here.\n"
+        return TRUST_TOML + TRUST_NO_LEDGER_TOML
     names = ", ".join(f'"{name}"' for name in ledgers)
     return f"{TRUST_TOML}{TRUST_LEDGER_TOML}ledgers = [{names}]\n"

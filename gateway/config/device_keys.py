@@ -18,7 +18,7 @@ from gateway.process.file_owner import as_its_folder, demand_folder, is_there
 from ledger_client import messages
 from ledger_client.durable_files import whole_file
 from ledger_client.enrolment.request import MAX_IDENTITY, Enrolment, MeterKey, sign_request
-from ledger_client.errors import KeyFileError
+from ledger_client.errors import KeyFileError, TrustFileError
 from ledger_client.formats.cose_key import PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.verification.trust import Trust, key_entry, load_trust
 
@@ -38,7 +38,11 @@ class Keys:
 
 def load_site_trust(config: Config) -> Trust:
     """The trust file; its policy is asked for only where there are ledgers. Raises TrustFileError."""
-    return load_trust(config.trust, anchored=bool(config.document.ledger))
+    trust = load_trust(config.trust, anchored=False)
+    if config.document.ledger and not trust.ledgers:
+        names = ", ".join(f'"{entry.name}"' for entry in config.document.ledger)
+        raise TrustFileError(str(config.trust), "policy", messages.Message("policy-without-ledgers", ledgers=names))
+    return trust
 
 
 def key_files(config: Config) -> dict[str, Path]:

@@ -296,3 +296,12 @@ def test_an_unknown_profile_is_refused_with_near_names(config: Path) -> None:
     assert done.returncode == 2
     assert "profile" in done.stderr
     assert "eastron-sdm630" in done.stderr
+
+
+def test_a_port_to_scan_that_is_none_is_asked_for_again(config: Path) -> None:
+    terminal = Terminal(config)
+    terminal.answer("which meter", "scan")
+    terminal.answer("a port, ", "/dev/null")
+    terminal.child.expect("/dev/null: not a serial port")
+    terminal.child.expect("a port, ")
+    assert terminal.stop(terminal.child.sendintr)[0] == 1

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from gateway.commissioning.scan.found import ScanResult
 from gateway.commissioning.wizard import findings
 from gateway.commissioning.wizard.findings import Finding
 from gateway.commissioning.wizard.progress import Progress, ProgressFile, kept
@@ -13,6 +14,7 @@ from gateway.config.key_errors import closest
 from gateway.config.model import Config
 from gateway.devices.points import ProfileError
 from gateway.devices.profile import load_profile
+from gateway.errors import GatewayError
 
 ALL, FOUND, SCAN = "all", "found", "scan"
 
@@ -83,15 +85,25 @@ def _may_be(one: Finding) -> str:
 
 def _scanned(config: Config) -> list[Finding]:
     """What a scan finds now that the configuration does not have."""
+    while True:
+        target = str(click.prompt("a port, rfc2217://HOST:PORT, or an address with its port, such as 10.0.0.7:502"))
+        try:
+            result = _scan(target)
+        except GatewayError as error:  # mistyped, or no adapter there
+            click.secho(str(error), fg="yellow")
+            continue
+        findings.keep(config.data, result)
+        return findings.unconfigured(result, config)
+
+
+def _scan(target: str) -> ScanResult:
     from gateway.cli.commissioning.scan import scanned
     from gateway.cli.commissioning.scan_view import ScanView
     from gateway.commissioning.scan.settings import ScanOptions
     from gateway.commissioning.scan.tcp_scan import TcpOptions
 
-    target = str(click.prompt("a port, rfc2217://HOST:PORT, or an address with its port, such as 10.0.0.7:502"))
     host, _, number = target.rpartition(":")
     over_tcp = host and number.isdecimal() and "/" not in target
     where, port = (host, int(number)) if over_tcp else (target, 502)
     result, _ = scanned((where,), ScanOptions(), port, TcpOptions(), ScanView(as_json=False))
-    findings.keep(config.data, result)
-    return findings.unconfigured(result, config)
+    return result

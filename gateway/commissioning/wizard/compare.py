@@ -140,7 +140,11 @@ def _told(shown: Typed, value: LiveValue, found: Judged) -> Message:
             return Message("wizard-differs", point=point, typed=text, read=read, unit=unit)
         times = f"{found.times:.4g}"
         return Message("wizard-differs-times", point=point, typed=text, read=read, unit=unit, times=times)
-    n = 10 ** abs(found.power_of_ten)
-    if found.power_of_ten > 0:
-        return Message("wizard-thousand-more", point=point, typed=text, read=read, unit=unit, times=n)
-    return Message("wizard-thousand-less", point=point, typed=text, read=read, unit=unit, times=n)
+    n, more = 10 ** abs(found.power_of_ten), found.power_of_ten > 0
+    if unit.endswith("Wh"):
+        if more:
+            return Message("wizard-thousand-more", point=point, typed=text, read=read, unit=unit, times=n)
+        return Message("wizard-thousand-less", point=point, typed=text, read=read, unit=unit, times=n)
+    if more:
+        return Message("wizard-prefix-more", point=point, typed=text, read=read, unit=unit, times=n)
+    return Message("wizard-prefix-less", point=point, typed=text, read=read, unit=unit, times=n)

@@ -5,6 +5,7 @@ The new text is validated as a configuration before it replaces the file, and th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -105,6 +106,7 @@ def replace(path: Path, text: str, now: datetime, config: Config | None = None) 
     """
     if config is None:
         parse_config(path, text.encode())
+    kept = None
     try:
         old, facts = path.read_bytes(), path.stat()
         if old == text.encode():
@@ -117,6 +119,9 @@ def replace(path: Path, text: str, now: datetime, config: Config | None = None) 
                 if os.geteuid() == 0:
                     os.fchown(file.fileno(), facts.st_uid, facts.st_gid)
     except OSError as error:
+        if kept is not None:  # the file is as it was: a copy beside it would be of nothing
+            with contextlib.suppress(OSError):
+                kept.unlink()
         raise ConfigError(path, "", Message("wizard-config-not-written", error=os_error(error))) from None
     return kept
 

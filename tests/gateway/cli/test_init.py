@@ -1,7 +1,9 @@
-"""`meterseal init`: what it asks for, and a ledger that is known from the beginning."""
+"""`meterseal init`: a site that runs as it is, and a ledger that is known from the beginning or added later."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,14 @@ from click.testing import CliRunner
 from gateway.cli.app import main
 from gateway.commissioning.preflight import prepare
 from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.storage.database import Database
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import command
+from tests.system.demo_site import GatewayProcess, Plant, command, plant, until
 
 URL = "http://127.0.0.1:8700"
+READINGS = "SELECT count(*) FROM records JOIN batches ON id BETWEEN first_id AND last_id WHERE kind = 'reading'"
+SETTLED = "SELECT count(*) FROM anchors WHERE state = 'settled'"
 
 
 def init(folder: Path, *options: object) -> tuple[int, str]:
@@ -43,3 +49,75 @@ def test_a_file_that_is_no_ledgers_key_is_refused_and_nothing_is_written(tmp_pat
 def test_a_ledger_needs_its_key(tmp_path: Path) -> None:
     code, said = init(tmp_path / "site", "--ledger", URL)
     assert (code, "--ledger and --ledger-key go together" in said) == (2, True), said
+
+
+@pytest.fixture
+def unanchored(tmp_path: Path) -> Iterator[Config]:
+    """A site of plain `meterseal init`, beside its plant; only ports and periods are made fit for a test."""
+    with plant(tmp_path / "plant") as meters:
+        code, said = init(tmp_path / "site")
+        assert (code, "it runs without a ledger" in said) == (0, True), said
+        yield load_config(quick(tmp_path / "site" / "gateway.toml", meters))
+
+
+def quick(path: Path, meters: Plant) -> Path:
+    lines, text = meters.lines(), path.read_text()
+    changes = {
+        '"rs485-1"  ': f'"{lines["rs485-1"]["port"]}"  ',
+        "5020": str(lines["inverter"]["port"]),
+        '"60s"': '"2s"',
+    }
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return path
+
+
+def check(config: Config) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["check", str(config.path)])
+    return done.exit_code, done.output
+
+
+def count(config: Config, sql: str) -> int:
+    if not config.database.exists():
+        return 0
+    store = Database(config.database, read_only=True)
+    found = store.count(sql)
+    store.close()
+    return found
+
+
+def recorded(config: Config, what: str, sql: str) -> None:
+    """Run the gateway until the statement counts something."""
+    gateway = GatewayProcess(config)
+    gateway.start()
+    try:
+        until(what, lambda: count(config, sql))
+    finally:
+        assert gateway.stop() == 0
+
+
+def test_a_site_without_a_ledger_is_valid_and_records_and_anchors_at_a_later_one(
+    tmp_path: Path, unanchored: Config
+) -> None:
+    """The lines of the ledger are there as comments, and `check` names in turn each that is still missing."""
+    assert (checked := check(unanchored))[0] == 0, checked
+    assert checked[1].endswith(f"{unanchored.path}: valid\n")
+    recorded(unanchored, "a sealed reading", READINGS)
+    assert count(unanchored, SETTLED) == 0
+    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        text = unanchored.path.read_text().replace("http://127.0.0.1:8700", ledger.url)
+        unanchored.path.write_text(re.sub(r"(?m)^# (?=\[\[ledger|(name|type|policy|url) =)", "", text))
+        code, said = check(unanchored)
+        assert (code, 'fix: add [policy] with receipts = 1 and ledgers = ["demo-ledger"]' in said) == (2, True), said
+        trust = unanchored.trust
+        trust.write_text(re.sub(r"(?m)^# (?=\[policy|(receipts|ledgers) =)", "", trust.read_text()))
+        code, said = check(unanchored)
+        assert (code, "[[key]] of ledger 'demo-ledger'" in said) == (2, True), said
+        with trust.open("a") as file:
+            file.write("\n" + command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+        assert (checked := check(unanchored))[0] == 0, checked
+        request = unanchored.keys / "gateway.enrol"
+        assert command("ledger_client.cli", "enroll", ledger.folder, request, "--yes").returncode == 0
+        recorded(load_config(unanchored.path), "a receipt", SETTLED)

@@ -191,3 +191,12 @@ def test_a_text_that_is_no_configuration_does_not_replace_the_file(site: Path) -
         config_edit.replace(site, config_edit.with_settings(old, "export-main", {"ct": "200/5"}), NOW)
     assert site.read_text() == old
     assert [path.name for path in site.parent.glob("gateway.toml*")] == ["gateway.toml"]
+
+
+def test_where_the_new_file_cannot_be_written_no_copy_of_the_old_one_stays(site: Path) -> None:
+    old = site.read_text()
+    site.with_name(f".gateway.toml.{os.getpid()}.new").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot be replaced: .*\n  fix: .*free space"):
+        config_edit.replace(site, config_edit.with_settings(old, "export-main", {"label": "Netz"}), NOW)
+    assert site.read_text() == old
+    assert [path.name for path in site.parent.glob("gateway.toml*")] == ["gateway.toml"]

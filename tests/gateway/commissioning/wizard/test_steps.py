@@ -212,6 +212,20 @@ def test_a_display_value_that_does_not_fit_is_told_and_typed_again(begin: Begin,
     assert [c.verdict for c in work.progress.comparisons] == ["agrees", "agrees"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("0.2301", "voltage_ln_l1: what was read (230.1 V) is 1000 times what the display shows (0.2301): a unit with"),
+        ("230100", "voltage_ln_l1: the display shows 230100, 1000 times what was read (230.1 V): a unit with another"),
+    ],
+)
+def test_a_thousand_off_is_no_question_of_kwh_where_no_energy_is_compared(begin: Begin, typed: str, said: str) -> None:
+    work, script = begin(voltage_ln_l1=[typed, "230.1"])
+    work.run()
+    assert len([text for text in script.said if text.startswith(said)]) == 1
+    assert not any("kWh, not Wh" in text for text in script.said)
+
+
 def test_a_thousand_off_is_right_once_the_unit_is_given(begin: Begin) -> None:
     work, _ = begin(energy_import=["1520400", "1520400 Wh"])
     work.run()
