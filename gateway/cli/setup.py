@@ -70,9 +70,9 @@ def init(
     """Create DIR with a commented gateway.toml, device keys and trust.toml; without --web it asks for nothing.
 
     The buses are those of the simulated plant, or with --from-scan those that were found. Without --ledger the site has
-    none yet: readings are signed and sealed, not anchored. With --web also the pages: asks for the password of the user
-    "installer" and prints the fingerprint of a new certificate. In a DIR that has a gateway.toml only what the pages
-    lack is added. Never overwrites a file.
+    none yet: batches wait to be anchored. With --web also the pages: asks for the password of the user "installer" and
+    prints the fingerprint of a new certificate. In a DIR that has a gateway.toml only what the pages lack is added.
+    Never overwrites a file.
     """
     from gateway.commissioning import site_init
     from gateway.commissioning.scan.bus_toml import bus_sections
@@ -142,7 +142,7 @@ def _next(config_path: Path, *, scanned: bool = False, has_key: bool = False) ->
         steps.append(f"append the ledger's key (meterseal-ledger show LDIR --trust) to {config.trust};")
     if not config.document.ledger:
         steps += [
-            "it runs without a ledger, but only batches sealed once there is one are anchored; for a ledger,",
+            "it runs without a ledger, and batches wait to be anchored; for a ledger,",
             f"  take the # from the lines of [[ledger]] in {config_path}, and put its name and url there;",
             f'  in {config.trust} the same with [policy], with ledgers = ["NAME"],',
             "  and append its key (meterseal-ledger show LDIR --trust);",

@@ -87,7 +87,7 @@ url = "{url}"
 # ca = "tls/ca.pem"                 # with https:// or mqtts://; cert, key, token_file, user … see docs/configuration.md
 """
 NO_LEDGER = """\
-# No [[ledger]] yet: readings are signed and sealed into batches; only those sealed once there is one are anchored.
+# No [[ledger]] yet: readings are signed and sealed into batches, which wait to be anchored at the first one.
 # A ledger looks like this; its key and a policy with its name then stand in trust.toml.
 """
 

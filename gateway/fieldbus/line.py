@@ -387,10 +387,8 @@ async def read_once(
     """One poll of each of these meters, now or as soon as late answers to earlier requests can no longer come.
 
     Args:
-        used_until_ms: as of ``Line``.
-        opened: called before the first request.
-        waits: called with meter and seconds before each wait.
-        endpoint: as of ``Line``.
+        used_until_ms, endpoint: as of ``Line``.
+        opened: called before the first request; waits: with meter and seconds before each wait.
 
     Raises:
         PortError: the line cannot be opened.

@@ -119,14 +119,18 @@ class Batches:
         return self._sql.count("SELECT count(*) + (SELECT batches FROM pruned) FROM batches")
 
     def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
-        """Keep a sealed batch and queue its anchors. Call within the transaction that holds its last records."""
+        """Keep a sealed batch and queue its anchors, with those of all batches behind the newest one that has any: they
+        were sealed while there was no ledger. Call within the transaction that holds its last records."""
+        waiting = "batch > (SELECT coalesce(max(batch), -1) FROM anchors)"
+        before = [int(number) for (number,) in self._sql.all(f"SELECT batch FROM batches WHERE {waiting}")]
         self._sql.run(
             f"INSERT INTO batches ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(batch.batch, batch.statement_id, batch.entry, batch.first_id, batch.last_id, batch.size, batch.sealed_ms),
         )
         self._sql.run("DELETE FROM cuts WHERE last_id <= ?", batch.last_id)
         queued = "INSERT INTO anchors (batch, ledger, state, updated_ms) VALUES (?, ?, 'queued', ?)"
-        self._sql.run_each(queued, ((batch.batch, ledger, batch.sealed_ms) for ledger in ledgers))
+        of = [*before, batch.batch]
+        self._sql.run_each(queued, ((number, ledger, batch.sealed_ms) for number in of for ledger in ledgers))
 
     def may_open_again(self, number: int, ledger: str) -> bool:
         """Whether no ledger has a batch of this number or above, or may have one on its way, and ``ledger`` has taken
