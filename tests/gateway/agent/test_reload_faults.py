@@ -168,7 +168,7 @@ def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force
             await works(epoch, *METERS)
             rewrite(loaded, ('"other"', '"token"'), (FIRST, "added"))
             make_missing(load_config(loaded.path), int(time.time()) - 60)
-            epoch.site.recorder._store._db.close()
+            await asyncio.wrap_future(epoch.site.recorder.call(lambda store: store._db.close()))
             with pytest.raises(GatewayError, match="the old configuration is in force"):
                 await reload(epoch)
             assert (epoch.ready, epoch.site.lines["tcp-000"]) == (before, line)
@@ -188,8 +188,12 @@ def test_while_nothing_can_be_recorded_a_reload_closes_no_line(loaded: Config) -
             recorder, line = epoch.site.recorder, epoch.site.lines["tcp-000"]
             store = recorder._store
             assert isinstance(store, Breaking)
-            store.away = True
-            store._db.close()
+
+            def lose(_: object) -> None:
+                store.away = True
+                store._db.close()
+
+            await asyncio.wrap_future(recorder.call(lose))  # by the thread that uses it
             await until(lambda: recorder.trouble)
             rewrite(loaded, ('"500ms"', '"700ms"'))
             with pytest.raises(GatewayError, match=r"recording has stopped.* old configuration is in force"):

@@ -207,7 +207,7 @@ def test_what_is_live_goes_on_while_nothing_can_be_noted(tmp_path: Path, broker:
             async with running(loaded) as rig:
                 await until(lambda: rig.feed.connected)
                 await rig.poll()
-                rig.recorder._store._db.close()
+                await asyncio.wrap_future(rig.recorder.call(lambda store: store._db.close()))
                 loaded.database.rename(loaded.database.with_name("away.db"))
                 while rig.recorder.trouble is None:
                     rig.answer()
