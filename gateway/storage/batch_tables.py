@@ -121,16 +121,17 @@ class Batches:
     def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
         """Keep a sealed batch and queue its anchors, with those of all batches behind the newest one that has any: they
         were sealed while there was no ledger. Call within the transaction that holds its last records."""
-        waiting = "batch > (SELECT coalesce(max(batch), -1) FROM anchors)"
-        before = [int(number) for (number,) in self._sql.all(f"SELECT batch FROM batches WHERE {waiting}")]
         self._sql.run(
             f"INSERT INTO batches ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(batch.batch, batch.statement_id, batch.entry, batch.first_id, batch.last_id, batch.size, batch.sealed_ms),
         )
         self._sql.run("DELETE FROM cuts WHERE last_id <= ?", batch.last_id)
-        queued = "INSERT INTO anchors (batch, ledger, state, updated_ms) VALUES (?, ?, 'queued', ?)"
-        of = [*before, batch.batch]
-        self._sql.run_each(queued, ((number, ledger, batch.sealed_ms) for number in of for ledger in ledgers))
+        asked = self._sql.count("SELECT coalesce(max(batch), -1) FROM anchors")
+        queued = (
+            "INSERT INTO anchors (batch, ledger, state, updated_ms) "
+            "SELECT batch, ?, 'queued', ? FROM batches WHERE batch > ?"
+        )
+        self._sql.run_each(queued, ((ledger, batch.sealed_ms, asked) for ledger in ledgers))
 
     def may_open_again(self, number: int, ledger: str) -> bool:
         """Whether no ledger has a batch of this number or above, or may have one on its way, and ``ledger`` has taken
