@@ -6,19 +6,20 @@ import json
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.commissioning.dialogue import TerminalDialogue
 from gateway.cli.terminal.common import CONFIG, JSON, no_meter, out, user
-from gateway.commissioning.wizard.exchange import KEYS, Answering, Exchange, Registers, asked
-from gateway.commissioning.wizard.questions import Dialogue
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.process import control_socket
+
+if TYPE_CHECKING:
+    from gateway.commissioning.wizard.exchange import Exchange, Registers
+    from gateway.commissioning.wizard.questions import Dialogue
 
 
 @click.command()
@@ -35,7 +36,9 @@ def exchange(config_path: Path, meter: str, answers: Path | None, as_json: bool)
     One signed event of METER holds both devices and their registers; typed registers are flagged MANUAL. The registers
     are entries of the accounting, too (rule I4). The gateway must be running. Ctrl-C ends it before anything is signed.
     """
+    from gateway.cli.commissioning.dialogue import TerminalDialogue
     from gateway.commissioning.wizard import answers_file
+    from gateway.commissioning.wizard.exchange import KEYS
 
     config = load_config(config_path)
     if meter not in config.meters:
@@ -63,6 +66,7 @@ def exchange(config_path: Path, meter: str, answers: Path | None, as_json: bool)
 def _exchanged(config: Config, meter: str, dialogue: Dialogue, *, ask: bool) -> dict[str, Any]:
     """The exchange from its first question to its event, as the gateway answers."""
     from gateway.accounting.plan_draft import recorded_counters
+    from gateway.commissioning.wizard.exchange import Answering, Exchange, asked
 
     order = partial(control_socket.give, config.data, "accept", meter=meter)
     answering = order(check=True)

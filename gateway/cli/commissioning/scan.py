@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.commissioning.scan_view import ScanView
 from gateway.cli.terminal.common import JSON
-from gateway.commissioning.scan.found import ScanResult, Step
-from gateway.commissioning.scan.scan_port import answer_life_s
-from gateway.commissioning.scan.settings import UNITS, ScanOptions
 from gateway.config.wire_texts import is_rfc2217
 from gateway.errors import GatewayError
-from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS
 from gateway.messages.message import Message
 
 if TYPE_CHECKING:
+    from gateway.cli.commissioning.scan_view import ScanView
+    from gateway.commissioning.scan.found import ScanResult, Step
+    from gateway.commissioning.scan.settings import ScanOptions
     from gateway.commissioning.scan.tcp_scan import TcpOptions
 
 INTERRUPTED = 130
@@ -59,6 +57,8 @@ def scan(
     networks such as 10.0.0.0/28, which are asked over Modbus TCP. Ctrl-C keeps what was found. At the end: the [[bus]]
     section for gateway.toml.
     """
+    from gateway.cli.commissioning.scan_view import ScanView
+    from gateway.commissioning.scan.settings import ScanOptions
     from gateway.commissioning.scan.tcp_scan import TcpOptions
 
     chosen, view = _units(units), ScanView(as_json=as_json)
@@ -79,8 +79,10 @@ def scanned(
     targets: tuple[str, ...], options: ScanOptions, port: int, over_tcp: TcpOptions, view: ScanView
 ) -> tuple[ScanResult, bool]:
     """What there is at a serial port or at addresses, shown as it is found; and whether Ctrl-C has ended it."""
+    from gateway.commissioning.scan.scan_port import answer_life_s
     from gateway.commissioning.scan.serial_scan import scan_serial
     from gateway.commissioning.scan.tcp_scan import scan_tcp
+    from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS
 
     serial = _is_port(targets[0])
     with _interruptible() as interrupted:
@@ -125,6 +127,8 @@ def _leave_alone(life_s: float, result: ScanResult) -> None:
 
 def _units(text: str | None) -> tuple[int, ...]:
     """``"1-3,100"`` → 1, 2, 3, 100. Raises GatewayError."""
+    from gateway.commissioning.scan.settings import UNITS
+
     found: dict[int, None] = {}
     for part in text.split(",") if text is not None else ():
         first, dash, last = part.strip().partition("-")
