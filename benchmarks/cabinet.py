@@ -29,7 +29,7 @@ from gateway.cli.demo.balance import Answer, agrees
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
-from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.record import Event, is_commissioning_record, parse_record
 from ledger_client.formats.senml import Reading
 from tests.support.processes import EmbeddedLedger, Server
 
@@ -186,4 +186,4 @@ def _bodies(config: Config, meter: str) -> list[Any]:
 
 def _commissioned(config: Config) -> list[Event]:
     bodies = [body for meter in config.meters for body in _bodies(config, meter)]
-    return [b for b in bodies if isinstance(b, Event) and b.name == "commissioned" and "profile" in b.fields]
+    return [body for body in bodies if is_commissioning_record(body)]

@@ -24,8 +24,8 @@ from ledger_client.accounting.formats.entries import parse_entry
 from ledger_client.accounting.formats.numbers import milli_of
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.units import counter_unit
-from ledger_client.errors import LedgerClientError, Malformed
-from ledger_client.formats.checks import array, text
+from ledger_client.errors import LedgerClientError
+from ledger_client.formats.checks import array, line
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Number, Quality
 
@@ -33,8 +33,6 @@ Register = int | Decimal
 Shown = Mapping[str, Number]
 """Values of one reading by point; what showed no number is left out."""
 
-MOST_TEXT: Final = 256
-"""Characters of a line in the event of an exchange."""
 _NO_LOOK: Final = int(Quality.IMPLAUSIBLE | Quality.LATE)
 
 
@@ -125,17 +123,10 @@ def stated(meter: str, registers: Iterable[Event], seals: object = (), by: objec
         typed = {"final": values["final"], "initial": values["initial"], "quality": int(Quality.MANUAL)}
         found[point] = {"unit": event.fields["unit"], **typed}
     try:
-        lines = [_line(seal, "seals") for seal in array(seals, "seals", 0)] if seals else []
-        return {"registers": found, "seals": lines, "by": _line(by, "by") if by else ""}
+        lines = [line(seal, "seals") for seal in array(seals, "seals", 0)] if seals else []
+        return {"registers": found, "seals": lines, "by": line(by, "by") if by else ""}
     except LedgerClientError as error:
         raise GatewayError(Message("accept-field", meter=meter, why=error.said)) from None
-
-
-def _line(value: object, what: str) -> str:
-    """A text of one line, without control characters."""
-    if not (line := text(value, what, MOST_TEXT)).isprintable():
-        raise Malformed(f"{what} is {value!r:.80}, not a text of one line")
-    return line
 
 
 def shown(store: Database, meter: str) -> Shown:

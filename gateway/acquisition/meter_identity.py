@@ -19,10 +19,9 @@ from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.specs import FieldLine, Poll
 from gateway.messages.message import Message
 from gateway.storage.writer import Writer
-from ledger_client.formats.record import Event, parse_record
+from ledger_client.accounting.formats.words import EXCHANGE
+from ledger_client.formats.record import COMMISSIONED, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
-
-COMMISSIONED, EXCHANGED = "commissioned", "meter-exchange"
 
 
 @dataclass(slots=True)
@@ -149,7 +148,7 @@ class MeterIdentity:
             "first": self._first_values(poll),
         }
         told = {"reason": exchange.reason, "user": exchange.user, **exchange.stated}
-        return Event(EXCHANGED, fields | {name: fact for name, fact in told.items() if fact})
+        return Event(EXCHANGE, fields | {name: fact for name, fact in told.items() if fact})
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:
         read = [(answer.block, answer.raw) for answer in poll.answers]

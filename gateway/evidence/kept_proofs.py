@@ -7,7 +7,6 @@ written before the first record of that batch goes.
 from __future__ import annotations
 
 import logging
-from typing import Final
 
 from gateway.errors import GatewayError, StoreError
 from gateway.evidence.prove import kept_path, prove
@@ -18,11 +17,10 @@ from gateway.storage.database import Database
 from gateway.storage.registers.accounted import events_saying
 from gateway.storage.rows import Batch
 from ledger_client.durable_files import whole_file
-from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.record import COMMISSIONED, is_commissioning_record, parse_record
 from ledger_client.formats.statement import parse_statement
 
 log = logging.getLogger("meterseal.recorder")
-_COMMISSIONED: Final = "commissioned"
 
 
 def keep(store: Database, batch: Batch) -> None:
@@ -32,8 +30,8 @@ def keep(store: Database, batch: Batch) -> None:
         StoreError: a proof cannot be written, and the batch has to stay.
     """
     for meter in parse_statement(batch.entry).statement.meters:
-        for _, row in events_saying(store, meter, _COMMISSIONED, batch.first_id - 1, batch.last_id):
-            if _is_commissioning(row):
+        for _, row in events_saying(store, meter, COMMISSIONED, batch.first_id - 1, batch.last_id):
+            if is_commissioning_record(parse_record(row.data).body):
                 _keep(store, row)
 
 
@@ -50,8 +48,3 @@ def _keep(store: Database, row: StoredRecord) -> None:
             file.write(bundle)
     except OSError as error:
         raise StoreError(Message("proof-not-kept", path=str(path), error=os_error(error))) from None
-
-
-def _is_commissioning(row: StoredRecord) -> bool:
-    body = parse_record(row.data).body
-    return isinstance(body, Event) and body.name == _COMMISSIONED and "profile" in body.fields

@@ -64,6 +64,13 @@ def text(value: object, what: str, most: int = 256) -> str:
     return value
 
 
+def line(value: object, what: str, most: int = 256) -> str:
+    """A text of one line, without control characters."""
+    if not text(value, what, most).isprintable():
+        raise Malformed(f"{what} is {value!r:.80}, not a text of one line")
+    return str(value)
+
+
 def array(value: object, what: str, least: int = 0, most: int | None = None) -> list[Any]:
     if type(value) is not list or len(value) < least or (most is not None and len(value) > most):
         size = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"

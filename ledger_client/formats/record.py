@@ -118,6 +118,14 @@ class Event:
 
 Body = Reading | Coverage | Event
 
+COMMISSIONED: Final = "commissioned"
+"""Event of a meter: which device it is; with ``profile`` the record of how it was put into service."""
+
+
+def is_commissioning_record(body: Body) -> bool:
+    """Whether this is the record of how a meter was put into service, and not only a first identity."""
+    return isinstance(body, Event) and body.name == COMMISSIONED and "profile" in body.fields
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

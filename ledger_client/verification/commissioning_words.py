@@ -10,10 +10,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from ledger_client.formats.checks import MAX_TIME_MS
-from ledger_client.formats.record import Event
+from ledger_client.formats.record import Event, is_commissioning_record
 from ledger_client.times import rfc3339_ms
 
-COMMISSIONED: Final = "commissioned"
 _LABELS: Final = {
     "identity": "device", "plate": "on its plate", "position": "position", "role": "role", "ratios": "ratios",
     "reversed": "direction", "seals": "seals", "settings": "settings", "profile": "profile",
@@ -24,9 +23,9 @@ _LABELS: Final = {
 _DIRECTION: Final = {False: "as the meter counts", True: "reversed, it hangs the wrong way round"}
 
 
-def is_commissioning(body: Event) -> bool:
+def has_words(body: Event) -> bool:
     """Whether an event is a commissioning record whose facts all have a name here."""
-    return body.name == COMMISSIONED and "profile" in body.fields and body.fields.keys() <= _LABELS.keys()
+    return is_commissioning_record(body) and body.fields.keys() <= _LABELS.keys()
 
 
 def commissioning_facts(fields: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

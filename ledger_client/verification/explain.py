@@ -13,7 +13,7 @@ from ledger_client.formats.senml import Quality, Value
 from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.as_json import plain_json
-from ledger_client.verification.commissioning_words import commissioning_facts, is_commissioning
+from ledger_client.verification.commissioning_words import commissioning_facts, has_words
 from ledger_client.verification.online_facts import LogFact
 from ledger_client.verification.verify import Verified
 
@@ -149,7 +149,7 @@ def _body(proven: Verified) -> list[str]:
             f"  time covered   {span}",
             f"  polls          due {body.due}, recorded {body.recorded}, missed: {missed}",
         ]
-    if isinstance(body, Event) and is_commissioning(body):
+    if isinstance(body, Event) and has_words(body):
         facts = commissioning_facts(body.fields)
         said = (f"    {clean(label):<12}  {_fact_text(value)}" for label, value in facts)
         return ["  commissioned   as somebody there has stated", *said]

@@ -23,7 +23,7 @@ from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.modbus.frames import parse_reply, parse_request
 from gateway.storage.database import Database
-from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.record import Event, is_commissioning_record, parse_record
 from ledger_client.formats.senml import Reading
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, Plant, command, make_site, plant, until
@@ -90,7 +90,7 @@ def test_the_running_gateway_signs_it_and_shows_what_is_on_the_wire(site: Config
         given = record(site, comparisons=[compared])
         signed = submit(site, given)
         assert signed.waiting is None
-        ((first, event),) = [found for found in commissioned(site) if content.is_record(found[1])]
+        ((first, event),) = [found for found in commissioned(site) if is_commissioning_record(found[1])]
         assert (first, content.of(METER, event)) == (signed.record, given)
         assert submit(site, given) == signed  # and not once more
 
@@ -109,7 +109,7 @@ def test_the_running_gateway_signs_it_and_shows_what_is_on_the_wire(site: Config
             assert (point.request[6:8], point.answer[2:4]) == (point.answer[6:8], b"\0\0")
     finally:
         assert gateway.stop() == 0
-    assert len([event for _, event in commissioned(site) if content.is_record(event)]) == 1
+    assert len([event for _, event in commissioned(site) if is_commissioning_record(event)]) == 1
     finish.finish(site, within_s=30)
     proof, beside = site.path.with_name("p.mseal"), site.path.with_name("p-commissioned.mseal")
     proven = command("gateway.cli", "prove", site.path, METER, "-o", proof)

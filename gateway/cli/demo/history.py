@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.acquisition.meter_identity import EXCHANGED
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock, KernelClock
 from gateway.commissioning.line_specs import line_specs
@@ -23,6 +22,7 @@ from gateway.recording.journal import Journal
 from gateway.recording.rules import Rules
 from gateway.records import GATEWAY, MeterEvent, Timestamp
 from gateway.storage.database import Database
+from ledger_client.accounting.formats.words import EXCHANGE
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality
 
@@ -94,7 +94,7 @@ class HistoryMaker:
 
     def exchange(self, meter: str, fields: Mapping[str, Any]) -> None:
         """Another device answers from the next poll on, as somebody has accepted it."""
-        self.happened(meter, Event(EXCHANGED, dict(fields)))
+        self.happened(meter, Event(EXCHANGE, dict(fields)))
         self._flags[meter] = int(Quality.METER_EXCHANGED)
 
     def happened(self, meter: str, event: Event) -> None:

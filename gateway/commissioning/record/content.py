@@ -15,10 +15,9 @@ from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from ledger_client.errors import LedgerClientError, Malformed
 from ledger_client.formats import cbor
-from ledger_client.formats.checks import array, blob, is_name, name, table, text, time_ms, uint
-from ledger_client.formats.record import Event
+from ledger_client.formats.checks import array, blob, is_name, line, name, table, text, time_ms, uint
+from ledger_client.formats.record import COMMISSIONED, Event
 
-COMMISSIONED: Final = "commissioned"
 MOST_BYTES: Final = 60 * 1024
 """Of the event: a record may have 64 KiB, with its claims and signature."""
 MOST_TEXT, MOST_REMARKS, MOST_FRAME = 256, 4096, 1024
@@ -136,11 +135,6 @@ class CommissioningRecord:
             )
 
 
-def is_record(event: Event) -> bool:
-    """Whether an event is a commissioning record, and not only a first identity."""
-    return event.name == COMMISSIONED and "profile" in event.fields
-
-
 def of(meter: str, event: Event) -> CommissioningRecord:
     """The record that an event of this meter's chain holds: the inverse of ``event``. Raises GatewayError."""
     try:
@@ -156,22 +150,22 @@ def _read(meter: str, fields: Mapping[str, Any]) -> CommissioningRecord:
         return array(fields[key], key, 1) if key in fields else []
 
     def optional(key: str, most: int = MOST_TEXT) -> str:
-        return _line(fields[key], key, most) if key in fields else ""
+        return line(fields[key], key, most) if key in fields else ""
 
     return CommissioningRecord(
         meter=meter,
-        identity=_line(fields["identity"], "identity", 1024) if "identity" in fields else None,
-        profile=_line(fields["profile"], "profile"),
+        identity=line(fields["identity"], "identity", 1024) if "identity" in fields else None,
+        profile=line(fields["profile"], "profile"),
         profile_hash=blob(fields["profile-hash"], "profile-hash", 32),
         settings={key: _setting(key, value) for key, value in _map(fields["settings"], "settings").items()},
-        role=_line(fields["role"], "role"),
-        by=_line(fields["by"], "by"),
+        role=line(fields["role"], "role"),
+        by=line(fields["by"], "by"),
         at_ms=time_ms(fields["at"], "at"),
         ratios=_ratios(fields["ratios"]) if "ratios" in fields else {},
         reversed=_bool(fields["reversed"], "reversed"),
         comparisons=tuple(map(_comparison, items("comparisons"))),
         plate_serial=optional("plate"),
-        seals=tuple(_line(seal, "seals") for seal in items("seals")),
+        seals=tuple(line(seal, "seals") for seal in items("seals")),
         position=optional("position"),
         photos=tuple(map(_photo, items("photos"))),
         remarks=_lines(fields["remarks"]) if "remarks" in fields else "",
@@ -195,9 +189,9 @@ def _comparison(value: object) -> Comparison:
     fields = table(value, "a comparison", required, {"unit", "request", "answer"})
     return Comparison(
         point=name(fields["point"], "comparison point"),
-        unit=_line(fields["unit"], "comparison unit") if "unit" in fields else "",
+        unit=line(fields["unit"], "comparison unit") if "unit" in fields else "",
         value=_shown(fields["value"]),
-        display=_line(fields["display"], "comparison display"),
+        display=line(fields["display"], "comparison display"),
         request=_frame(fields["request"], "comparison request") if "request" in fields else b"",
         answer=_frame(fields["answer"], "comparison answer") if "answer" in fields else b"",
         at_ms=time_ms(fields["at"], "comparison at"),
@@ -208,7 +202,7 @@ def _comparison(value: object) -> Comparison:
 def _photo(value: object) -> Photo:
     fields = table(value, "a photo", {"name", "size", "sha256"})
     return Photo(
-        _line(fields["name"], "photo name"),
+        line(fields["name"], "photo name"),
         uint(fields["size"], "photo size"),
         blob(fields["sha256"], "photo sha256", 32),
     )
@@ -222,7 +216,7 @@ def _verdict(value: object) -> Verdict:
 
 def _shown(value: object) -> Shown:
     if isinstance(value, str):
-        return _line(value, "comparison value")
+        return line(value, "comparison value")
     if not isinstance(value, int | float | Decimal):
         raise _wrong("comparison value", value, "a number, a text or true or false")
     return value
@@ -230,7 +224,7 @@ def _shown(value: object) -> Shown:
 
 def _setting(key: str, value: object) -> Setting:
     if isinstance(value, str):
-        return _line(value, key)
+        return line(value, key)
     if not isinstance(value, int):
         raise _wrong(f"setting {key}", value, "a text, an integer or true or false")
     return value
@@ -243,7 +237,7 @@ def _map(value: object, what: str) -> dict[str, Any]:
 
 
 def _ratios(value: object) -> dict[str, str]:
-    ratios = {key: _line(ratio, key) for key, ratio in _map(value, "ratios").items()}
+    ratios = {key: line(ratio, key) for key, ratio in _map(value, "ratios").items()}
     if not ratios:
         raise _wrong("ratios", value, "absent where there are none")
     return ratios
@@ -261,17 +255,10 @@ def _bool(value: object, what: str) -> bool:
     return value
 
 
-def _line(value: object, what: str, most: int = MOST_TEXT) -> str:
-    """A text of one line, without control characters."""
-    if not (line := text(value, what, most)).isprintable():
-        raise _wrong(what, value, "a text of one line")
-    return line
-
-
 def _lines(value: object) -> str:
     """Remarks: lines without control characters."""
     lines: Sequence[str] = text(value, "remarks", MOST_REMARKS).split("\n")
-    if not all(line.isprintable() for line in lines):
+    if not all(each.isprintable() for each in lines):
         raise _wrong("remarks", value, "a text without control characters")
     return "\n".join(lines)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.commissioning.record import content
-from gateway.commissioning.record.content import COMMISSIONED, CommissioningRecord
+from gateway.commissioning.record.content import CommissioningRecord
 from gateway.errors import GatewayError
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.registers.accounted import events_saying
-from ledger_client.formats.record import Event, parse_record
-
-_EXCHANGED: Final = "meter-exchange"
+from ledger_client.accounting.formats.words import EXCHANGE
+from ledger_client.formats.record import COMMISSIONED, Event, is_commissioning_record, parse_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def in_force(store: Database, meter: str) -> InForce | None:
     """The newest commissioning record of a meter; None: it has none that this version can read. Raises StoreError."""
     for place, row in events_saying(store, meter, COMMISSIONED):
         event = parse_record(row.data).body
-        if not isinstance(event, Event) or not content.is_record(event):
+        if not isinstance(event, Event) or not is_commissioning_record(event):
             continue
         try:
             record = content.of(meter, event)
@@ -60,7 +58,7 @@ def in_force(store: Database, meter: str) -> InForce | None:
 
 def _exchanged_to(store: Database, meter: str, behind: int) -> Iterator[str]:
     """The devices that were accepted for a meter behind a place of the commit order, the newest first."""
-    for _, row in events_saying(store, meter, _EXCHANGED, behind):
+    for _, row in events_saying(store, meter, EXCHANGE, behind):
         event = parse_record(row.data).body
-        if isinstance(event, Event) and event.name == _EXCHANGED:
+        if isinstance(event, Event) and event.name == EXCHANGE:
             yield str(event.fields["identity"])

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.commissioning.record.content import is_record
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.database import Database
-from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.record import Event, is_commissioning_record, parse_record
 from ledger_client.verification.explain import number_text
 
 PAGE = 40
@@ -65,7 +64,7 @@ def _happened(row: Any) -> Happened:
     body = parse_record(row.data).body
     assert isinstance(body, Event), "the table says so"
     fields = worded(body.fields)
-    if is_record(body):  # its page shows the rest
+    if is_commissioning_record(body):  # its page shows the rest
         fields = {key: fields[key] for key in OF_COMMISSIONING if key in fields}
     is_alarm = body.name == ALARM
     said = fields.pop("text", "") if is_alarm else ""
@@ -79,7 +78,7 @@ def _happened(row: Any) -> Happened:
 
 def event_name(event: Event) -> str:
     """What an event is called by: its name, but for a commissioning record, which shares that of a first identity."""
-    return COMMISSIONING if is_record(event) else event.name
+    return COMMISSIONING if is_commissioning_record(event) else event.name
 
 
 def worded(fields: Mapping[str, Any]) -> dict[str, Any]:

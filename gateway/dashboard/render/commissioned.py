@@ -9,7 +9,7 @@ from gateway.commissioning.record import content
 from gateway.commissioning.record.rows import ComparedRow, Row, compared, rows
 from gateway.commissioning.record.words import Words
 from gateway.errors import GatewayError
-from ledger_client.formats.record import Event
+from ledger_client.formats.record import Event, is_commissioning_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Commissioned:
 
 def commissioned(language: str, meter: str, event: Event, zone: tzinfo) -> Commissioned | None:
     """What an event says, if it is a commissioning record that this version can read."""
-    if not content.is_record(event):
+    if not is_commissioning_record(event):
         return None
     try:
         record = content.of(meter, event)

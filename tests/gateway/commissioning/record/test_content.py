@@ -15,11 +15,10 @@ from gateway.commissioning.record.content import (
     CommissioningRecord,
     Comparison,
     Photo,
-    is_record,
     of,
 )
 from gateway.errors import GatewayError
-from ledger_client.formats.record import Event, parse_record, sign_record
+from ledger_client.formats.record import Event, is_commissioning_record, parse_record, sign_record
 from tests.support.commissioned import COMPARISON, RECORD
 from tests.support.evidence import claims, key
 from tests.support.evidence_values import FLOATS, INTEGERS, NAMES, TIMES_MS, decimals
@@ -64,7 +63,7 @@ RECORDS = st.builds(
 def test_a_record_is_read_back_from_its_signed_event(record: CommissioningRecord) -> None:
     signed = parse_record(sign_record(claims(), record.event(), key("meter"))).body
     assert isinstance(signed, Event)
-    assert is_record(signed)
+    assert is_commissioning_record(signed)
     assert of(record.meter, signed) == record
     assert of(record.meter, signed).event() == signed
 
@@ -78,14 +77,14 @@ def test_the_decimals_of_a_value_are_kept() -> None:
 
 def test_a_first_identity_is_no_record() -> None:
     event = Event("commissioned", {"identity": "serial_number=4711"})
-    assert not is_record(event)
+    assert not is_commissioning_record(event)
     with pytest.raises(GatewayError, match="lacks"):
         of("meter-a", event)
 
 
 def test_another_event_is_no_record() -> None:
     event = Event("meter-exchange", dict(RECORD.event().fields))
-    assert not is_record(event)
+    assert not is_commissioning_record(event)
     with pytest.raises(GatewayError, match="the event meter-exchange is no commissioning record"):
         of("meter-a", event)
 
