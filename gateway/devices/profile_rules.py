@@ -149,12 +149,18 @@ def _unit(point: Point, refuse: Refuse) -> None:
         raise refuse(f"{where}.kind", Message("profile-type-not-kind", type=point.at.type, kind=point.kind))
     if point.unit is None:
         raise refuse(f"{where}.unit", Message("profile-unit-missing"))
-    if point.unit in USUAL_UNITS:
-        raise refuse(f"{where}.unit", Message("profile-value", value=repr(point.unit), rule=USUAL_UNITS[point.unit]))
+    if (wrong := unit_fault(point.unit)) is not None:
+        raise refuse(f"{where}.unit", wrong)
+
+
+def unit_fault(unit: str) -> Message | None:
+    """What is wrong with a unit by itself; None: it is one of SenML."""
+    if unit in USUAL_UNITS:
+        return Message("profile-value", value=repr(unit), rule=USUAL_UNITS[unit])
     known = tuple(PRIMARY_UNITS | SECONDARY_UNITS)
-    if point.unit not in known:
-        hint = line_to_write(point.unit) or nearest(point.unit, known)
-        raise refuse(f"{where}.unit", Message("profile-unit-unknown", unit=point.unit, hint=hint))
+    if unit in known:
+        return None
+    return Message("profile-unit-unknown", unit=unit, hint=line_to_write(unit) or nearest(unit, known))
 
 
 def _range(point: Point, refuse: Refuse) -> None:

@@ -28,14 +28,23 @@ ORDER = (
 
 def format_profile(profile: Profile) -> str:
     """The TOML text of a profile, every key that is not at its default: ``parse_profile`` reads it back to the same."""
+    return _text(profile, point_lines(profile))
+
+
+def point_lines(profile: Profile) -> list[str]:
+    """The lines of ``[points]``. A point without a code for *no value* says nothing of it: an empty list would hide
+    those that the file has for its type."""
+    return [f"{_key(point.name)} = {_inline(point_facts(profile, point))}" for point in profile.points]
+
+
+def _text(profile: Profile, points: list[str]) -> str:
     keys = {f.name: f for f in fields(Profile)}
     lines = [_line(key, getattr(profile, key)) for key in PROFILE if getattr(profile, key) != keys[key].default]
     if profile.readable:
         lines.append(f"readable = [{', '.join(_inline(_facts(span)) for span in profile.readable)}]")
     if profile.serial is not None:
         lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in SERIAL)]
-    lines += ["", "[points]"]
-    lines += [f"{_key(point.name)} = {_inline(point_facts(profile, point))}" for point in profile.points]
+    lines += ["", "[points]", *points]
     if profile.provenance is not None:
         sources = {"sources": profile.provenance.sources}
         lines += ["", "[provenance]", *(_line(k, v) for k, v in (_facts(profile.provenance) | sources).items())]
@@ -47,15 +56,20 @@ def format_profile(profile: Profile) -> str:
 def decoding_hash(profile: Profile) -> bytes:
     """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
     people (vendor, device, source, notes), and without what it says beyond decoding (provenance, fingerprint, ask, and
-    models of one layout)."""
+    models of one layout). A point of registers has ``not_available`` in it even where it is empty."""
     points = tuple(replace(point, note=None) for point in profile.points)
     bare = replace(profile, vendor="", device="", source="", points=points, ask=(), provenance=None, fingerprint=None)
     bare = replace(bare, same_layout=())
-    return hashlib.sha256(format_profile(bare).encode()).digest()
+    lines = [f"{_key(point.name)} = {_inline(_every_fact(bare, point))}" for point in bare.points]
+    return hashlib.sha256(_text(bare, lines).encode()).digest()
 
 
 def point_facts(profile: Profile, point: Point) -> dict[str, Any]:
     """The keys of a point; in a profile that asks for the word order, a point that has one of its own says it."""
+    return {key: value for key, value in _every_fact(profile, point).items() if (key, value) != ("not_available", ())}
+
+
+def _every_fact(profile: Profile, point: Point) -> dict[str, Any]:
     facts = _point(point)
     if (
         profile.ask

@@ -129,17 +129,20 @@ def _write_csv(name: str, output: Path | None, *, force: bool) -> None:
 
 def _from_csv(table: Path, base: str, output: Path | None, *, force: bool) -> None:
     from gateway.cli.profiles.csv_import import Refused, read_csv
-    from gateway.devices.profile_text import format_profile
+    from gateway.cli.profiles.csv_profile import profile_text
 
     try:
         profile = read_csv(table, base)
     except Refused as refused:
         for said in refused.problems:
             click.echo(str(GatewayError(said)), err=True)
-        raise GatewayError(Message("csv-refused", file=str(table), n=len(refused.problems))) from None
-    head = "# Fill in vendor, device and source, and how the device is read; docs/profiles.md has all keys.\n"
-    _write(head + format_profile(profile), output, "profile (.toml)", _is_profile, force=force)
-    click.echo(f"{len(profile.points)} points; fill in vendor, device and source", err=True)
+        raise GatewayError(Message("csv-refused", file=str(table), n=refused.lines)) from None
+    _write(profile_text(profile, table), output, "profile (.toml)", _is_profile, force=force)
+    click.echo(
+        f"{len(profile.points)} points; fill in vendor, device and source, and take what holds of the commented keys: "
+        "limits of reads, pauses, identity, codes for no value",
+        err=True,
+    )
 
 
 def _write(text: str, output: Path | None, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:

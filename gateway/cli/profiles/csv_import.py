@@ -14,7 +14,8 @@ from typing import Any, Final
 from gateway.cli.profiles.csv_columns import COLUMNS, OTHER_NAMES
 from gateway.devices.points import Profile, ProfileError, nearest
 from gateway.devices.profile import NotToml, profile_of, toml_of
-from gateway.devices.profile_keys import POINT_2, Wrong
+from gateway.devices.profile_keys import DEMANDED, POINT_2, Wrong
+from gateway.devices.profile_rules import unit_fault
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -31,6 +32,8 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(?:[.,][0-9]{1,18})?(?:[eE][+-]?[0
 _WHOLE: Final = re.compile(r"[+-]?(?:[0-9]{1,20}|0[xX][0-9a-fA-F]{1,16})")
 _REFERENCES: Final = ("about", "factor_from", "scale_from", "sign_from", "sum")
 """Keys of a point that name others."""
+ANY_UNIT: Final = "count"
+"""In place of a unit that is none, to see what else is wrong with the point."""
 
 
 @dataclass(slots=True)
@@ -46,9 +49,9 @@ class _Row:
 class Refused(Exception):
     """Lines that cannot be taken, each with its number and the way out; nothing of the file is."""
 
-    def __init__(self, problems: list[Message]) -> None:
-        super().__init__(f"{len(problems)} lines")
-        self.problems = problems
+    def __init__(self, problems: list[Message], lines: int) -> None:
+        super().__init__(f"{lines} lines")
+        self.problems, self.lines = problems, lines
 
 
 def read_csv(path: Path, base: str) -> Profile:
@@ -75,7 +78,9 @@ class _Table:
     def __init__(self, path: Path, base: str) -> None:
         self._file, self._base = str(path), base
         self._name = re.sub("[^A-Za-z0-9._-]", "-", path.stem) or "profile"
+        self._said_by_address = ("fc",) if base == "4xxxx" else ()
         self._problems: list[tuple[int, Message]] = []
+        self._cells = set[tuple[int, str]]()
 
     def profile(self, data: bytes) -> Profile:
         text = self._text(data)
@@ -87,8 +92,7 @@ class _Table:
         self._same_sign(found)
         if not found and not self._problems:
             self._add(line + 1, Message("csv-no-points"))
-        self._end()
-        profile = self._whole(found)
+        profile = self._whole(found) if set(DEMANDED["modbus"]) <= {*columns, *self._said_by_address} else None
         self._end()
         assert profile is not None
         return profile
@@ -99,10 +103,12 @@ class _Table:
         if column:
             said = Message("csv-cell", file=file, line=line, column=column, what=what)
         self._problems.append((line, said))
+        self._cells.add((line, column))
 
     def _end(self) -> None:
         if self._problems:
-            raise Refused([said for _, said in sorted(self._problems, key=lambda each: each[0])])
+            found = sorted(self._problems, key=lambda each: each[0])
+            raise Refused([said for _, said in found], len({line for line, _ in found}))
 
     def _text(self, data: bytes) -> str:
         if len(data) > LARGEST:
@@ -138,29 +144,32 @@ class _Table:
                 yield line, cells
 
     def _columns(self, line: int, header: list[str]) -> list[str]:
+        """What each column is; "" for one that is not taken."""
         names = [cell.lower() for cell in header]
-        columns = [OTHER_NAMES.get(name, name) for name in names]
-        while columns and not columns[-1]:
-            columns.pop()
-        for name, column in zip(names, columns, strict=False):
+        while names and not names[-1]:
+            names.pop()
+        columns = list[str]()
+        for name in names:
+            column = OTHER_NAMES.get(name, name)
             if column not in COLUMNS:
                 self._add(line, Message("csv-column", column=name, hint=nearest(name, [*COLUMNS])))
-            elif columns.count(column) > 1 and not self._problems:
+            elif column in columns:
                 self._add(line, Message("csv-column-twice", column=column))
-        for column in ("name", "address", "type"):
-            if column not in columns:
+            columns.append(column if column in COLUMNS and column not in columns else "")
+        for column in ("name", *DEMANDED["modbus"]):
+            if column not in (*columns, *self._said_by_address):
                 self._add(line, Message("csv-column-missing", column=column))
-        self._end()
+        if "name" not in columns:  # no line could be taken, and each would say so
+            self._end()
         return columns
 
     def _row(self, line: int, columns: list[str], cells: list[str]) -> _Row | None:
-        before = len(self._problems)
         while len(cells) > len(columns) and not cells[-1]:
             cells.pop()
         if len(cells) != len(columns):
             self._add(line, Message("csv-cells", n=len(cells), columns=len(columns)))
             return None
-        filled = {column: cell for column, cell in zip(columns, cells, strict=True) if cell}
+        filled = {column: cell for column, cell in zip(columns, cells, strict=True) if column and cell}
         if "name" not in filled:
             self._add(line, Message("csv-no-name"), "name")
             return None
@@ -170,7 +179,10 @@ class _Table:
                 self._take(row, column, cell)
             except Wrong as wrong:
                 self._add(line, Message("profile-value", value=cell[:80], rule=wrong.rule), column)
-        return row if len(self._problems) == before else None
+        if (unit := row.keys.get("unit")) and (fault := unit_fault(unit)) is not None:
+            self._add(line, fault, "unit")
+            row.keys["unit"] = ANY_UNIT
+        return row
 
     def _take(self, row: _Row, column: str, cell: str) -> None:
         """One cell as a key of the point. Raises Wrong."""
@@ -212,25 +224,70 @@ class _Table:
                     self._add(row.line, Message("csv-decimal-signs", sign=sign, other=other, line=first[other]))
                     return
 
-    def _whole(self, rows: list[_Row]) -> Profile | None:
+    def _alone(self, row: _Row, rows: dict[str, _Row]) -> None:
+        """Add each rule that the keys of a point break, beside the points that it names. A key that is named is taken
+        out to see the next one; where the point is none without it, that is the last."""
+        named, keys = _reached(row, rows), dict(row.keys)
+        seen = {column for line, column in self._cells if line == row.line}
+        seen |= {*self._said_by_address} if "address" in seen else set()
+        seen |= {"from_unit", "wire_unit"} if "unit" in seen else set()
+        while (error := self._refusal({**named, row.name: keys})) is not None:
+            column = error.key.removeprefix(f"points.{row.name}").lstrip(".").partition(".")[0]
+            if not f"{error.key}.".startswith(f"points.{row.name}."):
+                return  # another line's
+            is_new = column not in seen
+            if is_new:
+                self._add(row.line, error.what, column if column in COLUMNS else "")
+            seen.add(column)
+            if is_new and column == "kind" and column not in keys:
+                keys[column] = "gauge"
+            elif keys.pop(column, None) is None:
+                return
+
+    def _whole(self, found: list[_Row]) -> Profile | None:
         """The rules between the keys of points, and between points: each line that breaks one, but none only because it
         names a line that does."""
-        left, gone = {row.name: row for row in rows}, set[str]()
+        rows = {row.name: row for row in reversed(found)}
+        for row in found:
+            self._alone(row, rows)
+        bad = {line for line, _ in self._problems}
+        left = {row.name: row for row in found if row.line not in bad}
+        gone = set(rows) - set(left)
         while left:
-            points = {row.name: row.keys for row in left.values()}
-            head = {"format": 2, "vendor": "?", "device": "?", "source": f"CSV file {Path(self._file).name}"}
-            try:
-                profile = profile_of({**head, "points": points}, self._name, self._file)
-                return None if gone else profile
-            except ProfileError as error:
-                key, what = error.key, error.what
-            row = _named(key, left)
-            column = key.removeprefix(f"points.{row.name}").lstrip(".")
+            error = self._refusal({row.name: row.keys for row in left.values()})
+            if error is None:
+                break
+            row = _named(error.key, left)
+            column = error.key.removeprefix(f"points.{row.name}").lstrip(".")
             if not gone & {name for key in _REFERENCES for name in _names(row.keys.get(key, ()))}:
-                self._add(row.line, what, column if column in COLUMNS else "")
+                self._add(row.line, error.what, column if column in COLUMNS else "")
             gone.add(row.name)
             del left[row.name]
+        return None if gone or not left else self._profile({row.name: row.keys for row in left.values()})
+
+    def _refusal(self, points: dict[str, dict[str, Any]]) -> ProfileError | None:
+        try:
+            self._profile(points)
+        except ProfileError as error:
+            return error
         return None
+
+    def _profile(self, points: dict[str, dict[str, Any]]) -> Profile:
+        """Raises ProfileError."""
+        head = {"format": 2, "vendor": "?", "device": "?", "source": f"CSV file {Path(self._file).name}"}
+        return profile_of({**head, "points": points}, self._name, self._file)
+
+
+def _reached(row: _Row, rows: dict[str, _Row]) -> dict[str, dict[str, Any]]:
+    """The keys of the points that a point names, and of those that these name."""
+    found, left = dict[str, dict[str, Any]](), [row]
+    while left:
+        keys = left.pop().keys
+        for name in (name for key in _REFERENCES for name in _names(keys.get(key, ()))):
+            if name in rows and name not in found and name != row.name:
+                found[name] = rows[name].keys
+                left.append(rows[name])
+    return found
 
 
 def _named(key: str, rows: dict[str, _Row]) -> _Row:

@@ -162,4 +162,6 @@ def test_a_new_profile_is_a_whole_one_and_so_is_each_of_its_examples(tmp_path: P
 
 
 def _is_example(line: str) -> bool:
-    return line == "# [fingerprint]" or bool(re.match(r"# [a-z_0-9]+ = ", line) and "x_something" not in line)
+    return bool(re.match(r"# \[[a-z_]+\]", line)) or bool(
+        re.match(r"# [a-z_0-9]+ = ", line) and "x_something" not in line
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
+import struct
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import pytest
 from gateway.cli.profiles.csv_columns import as_csv, left_out
 from gateway.cli.profiles.csv_import import Refused, read_csv
 from gateway.devices.points import Profile
-from gateway.devices.profile import catalog, load_profile
-from gateway.devices.profile_text import format_profile
+from gateway.devices.profile import SKELETON, catalog, load_profile, parse_profile
+from gateway.devices.profile_text import decoding_hash, format_profile
+from tests.gateway.cli.test_read import made, read
 from tests.gateway.config.refusals import meterseal
+from tests.gateway.fieldbus.devices import answer
 
 MODBUS = [name for name in catalog() if load_profile(name).protocol == "modbus"]
 HELD = {"name", "points", "format", "kind_unsaid", "word_order_unsaid"}
@@ -107,11 +111,48 @@ def test_a_bad_line_is_named_with_the_way_out(tmp_path: Path, old: str, new: str
 def test_all_bad_lines_are_named_and_none_for_the_fault_of_another(tmp_path: Path) -> None:
     table = "name,fc,address,type,unit,factor_from\nratio,3,0,string,,\n"
     table += "power,3,1,int16,W,ratio\nvolts,3,2,int16,Volt,\namps,3,70000,int16,A,\n"
-    first = refusals(tmp_path, table)
-    assert len(first) == 1
-    assert "line 5, column address" in first[0]
-    later = refusals(tmp_path, table.replace("70000", "3"))
-    assert [re.findall("line ([0-9]+)", said)[0] for said in later] == ["2", "4"]
+    assert [re.findall("line ([0-9]+)", said)[0] for said in refusals(tmp_path, table)] == ["2", "4", "5"]
+
+
+def test_one_round_names_the_faults_of_head_cells_rules_and_places(tmp_path: Path) -> None:
+    table = "name,fc,address,type,unit,kind,low,high,factor_from,colour\n"
+    table += "a,3,0,int32,kWh,,,,nobody,red\nb,3,1,int16,W,,9,1,nobody,\nc,3,x,int16,W,,y,,,\n"
+    table += "d,3,10,float32,V,,,,,\ne,3,11,float32,V,,,,,\nf,3,20,uint16,V,,,,,\nf,3,21,uint16,volt,,,,,\n"
+    said = "\n".join(refusals(tmp_path, table))
+    found = re.findall(r"line (\d+)(?:, column (\w+))?:", said)
+    assert sorted(found) == [
+        ("1", ""), ("2", "factor_from"), ("2", "kind"), ("3", "factor_from"), ("3", "low"), ("4", "address"),
+        ("4", "low"), ("6", "address"), ("8", "name"), ("8", "unit"),
+    ], said  # fmt: skip
+
+
+def test_a_code_for_no_value_is_none_from_the_table_to_the_reading(tmp_path: Path) -> None:
+    table = "name,register,type,unit,not_available\nactive_power_total,40001,int32,W,0x80000000\n"
+    (tmp_path / "em9.csv").write_text(table + "active_power_l1,40003,int32,W,\nvoltage_ln_l1,40005,uint16,V,\n")
+    code, _, err = meterseal(
+        "profiles", "--from-csv", tmp_path / "em9.csv", "--base", "4xxxx", "-o", tmp_path / "em9.toml"
+    )
+    assert (code, "codes for no value" in err) == (0, True)
+    text = (tmp_path / "em9.toml").read_text()
+    assert "not_available = []" not in text
+    assert load_profile(str(tmp_path / "em9.toml")).provenance is not None
+    lines = text.replace("# [not_available]", "[not_available]").replace("# int32 = [", "int32 = [")
+    (tmp_path / "em9.toml").write_text(lines)  # as the manual says for the whole type
+    power, l1, volts = load_profile(str(tmp_path / "em9.toml")).points
+    assert (power.not_available, l1.not_available, volts.not_available) == ((0x80000000,), (0x80000000,), ())
+    loaded = made(tmp_path, {'profile = "vaisala-gmp252"': 'profile = "../em9.toml"'})
+    words = struct.pack(">5H", 0x8000, 0, 0x8000, 0, 230)
+    done = read(loaded, lambda request: [(0.0, answer(request, words))], "--json")
+    assert [value["value"] for value in json.loads(done.stdout)["values"]] == [None, None, 230], done.stderr
+    new = set(re.findall(r"(?m)^#? ?(\[?[a-z_]+)", SKELETON.read_text().partition("# Addresses")[0]))
+    assert new - {"manual"} <= set(re.findall(r"(?m)^#? ?(\[?[a-z_]+)", text))
+
+
+def test_the_hash_of_a_decoding_does_not_depend_on_how_the_text_is_written(tmp_path: Path) -> None:
+    profile = imported(tmp_path, "name,fc,address,type,unit\np,3,0,int16,W\n")
+    empty = format_profile(profile).replace(" kind", " not_available = [], kind")
+    assert decoding_hash(parse_profile(empty, "table", "table.toml")) == decoding_hash(profile)
+    assert decoding_hash(profile).hex().startswith("940118da33509e93")
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
