@@ -65,6 +65,8 @@ class AlarmBoard(BackgroundTask):
         self.listeners.append(lambda _: self._wake.set())
         self._heard: set[str] | None = set()
         """Meters that gave a reading since an alarm became unconfirmed; None while none is."""
+        self._sleeping = set[str]()
+        """Meters that were found asleep since then."""
         self._restore(store.alarms.open())
 
     def _restore(self, rows: Iterable[AlarmRow]) -> None:
@@ -106,7 +108,7 @@ class AlarmBoard(BackgroundTask):
 
     def line_replaced(self, line: str) -> None:
         """Unconfirm the alarms of a line: its new worker does not know what the one before had found."""
-        self._heard = set()
+        self._heard, self._sleeping = set(), set()
         for state in self._store.states.values():
             if state.key.line == line and state.key.code in LINE_CODES:
                 state.unconfirm(self._clock.schedule_ms())
@@ -211,13 +213,27 @@ class AlarmBoard(BackgroundTask):
         if self._heard is None or meter in self._heard:
             return
         self._heard.add(meter)
-        unconfirmed = [s for s in self._store.states.values() if s.kind.after_restart == "answer" and s.unconfirmed]
+        unconfirmed = self._unconfirmed()
         for state in unconfirmed:
             if self._grouping.contradicted(state.key, self._heard):
                 cleared = Message("alarm-cleared-answers", kind=state.kind.code, meter=meter)
                 self.condition(*state.key, cleared, on=False)
         if not unconfirmed:
             self._heard = None
+
+    def sleeps(self, meter: str) -> None:
+        """Say that a meter was found asleep: unconfirmed alarms whose silence this explains are over."""
+        if self._heard is None or meter in self._sleeping:
+            return
+        self._sleeping.add(meter)
+        for state in self._unconfirmed():
+            if self._grouping.explained(state.key, self._heard, self._sleeping):
+                cleared = Message("alarm-cleared-asleep", kind=state.kind.code, meter=meter)
+                self.condition(*state.key, cleared, on=False)
+
+    def _unconfirmed(self) -> list[AlarmState]:
+        """Alarms of before that an answer ends."""
+        return [s for s in self._store.states.values() if s.kind.after_restart == "answer" and s.unconfirmed]
 
     # — what falls due —
 

@@ -149,6 +149,16 @@ class Grouping:
             return not is_group(len(self.lines[key.line].keys() - heard), None)
         return key.source in heard or (key.source == GATEWAY and bool(self.lines[key.line].keys() & heard))
 
+    def explained(self, key: AlarmKey, heard: Collection[str], asleep: Collection[str]) -> bool:
+        """Whether an alarm of silence is over because these meters sleep and those have answered."""
+        if key.code == AlarmCode.LINE_DOWN:
+            return self._asleep(key.line)
+        if key.code == AlarmCode.COMMS_LOST:
+            return key.source in asleep
+        if key.code == AlarmCode.METERS_SILENT:
+            return self.contradicted(key, {*heard, *asleep})
+        return key.code == AlarmCode.SITE_SILENT and self.contradicted(key, heard)
+
     def _lines_awake(self) -> list[str]:
         """The lines but for those whose meters all sleep."""
         return [line for line in self.lines if not self._asleep(line)]

@@ -25,7 +25,7 @@ def source(site: GatewayContext) -> Callable[[Database], Document]:
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
     listed = site.board.listed()
     head: dict[str, Any] = {
-        "alarms": [alarm.id for alarm in listed],
+        "alarms": [alarm.id for alarm in listed if not alarm.acknowledged],
         "over": [alarm.id for alarm in listed if not alarm.active],
         "acked": [alarm.id for alarm in listed if alarm.acknowledged],
     }

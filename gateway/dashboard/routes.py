@@ -84,7 +84,7 @@ class _Views:
         common = {
             "gateway": self._gateway,
             "here": here or template,
-            "alarm_count": len(self._site.board.listed()),
+            "alarm_count": alarms.unacknowledged(self._site.board),
             "meters": tuple(self._site.config.meters),
             "reversed": frozenset(name for name, meter in self._site.config.meters.items() if meter.reversed),
         }

@@ -139,6 +139,9 @@ class LineAlarms:
             self._raise(AlarmCode.COMMS_LOST, meter, self._and_awake(lost, [meter]))
 
     def _line_down(self, message: Message) -> None:
+        for meter in self._spec.meters:  # one that was lost awake: nobody else is heard any more who would clear it
+            if self._sleepers.asleep(meter.name):
+                self._lost(meter.name)
         if self._sleepers.all_asleep:
             self._clear(AlarmCode.LINE_DOWN, None, lambda: Message("line-asleep", line=self._spec.name))
         else:

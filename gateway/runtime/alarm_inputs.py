@@ -14,7 +14,17 @@ from gateway.messages.languages import said_in
 from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
-from gateway.records import ALARM, CLOCK, CONFIGURATION, GATEWAY, RATIO_DIFFERS, News, NotRecorded, SignedRecord
+from gateway.records import (
+    ALARM,
+    CLOCK,
+    CONFIGURATION,
+    GATEWAY,
+    RATIO_DIFFERS,
+    MissedPoll,
+    News,
+    NotRecorded,
+    SignedRecord,
+)
 from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading
@@ -72,6 +82,8 @@ class AlarmInputs(BackgroundTask):
                 self._reading(item.row.meter, item.body)
             elif isinstance(item, SignedRecord) and isinstance(item.body, Event):
                 self._event(item.row.meter, item.body)
+            elif isinstance(item, MissedPoll) and item.reason == "asleep" and item.meter in self._lines:
+                self._board.sleeps(item.meter)
 
     def _reading(self, meter: str, reading: Reading) -> None:
         if meter not in self._lines:  # of before a reload

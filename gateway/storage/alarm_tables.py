@@ -97,9 +97,9 @@ class AlarmRow:
         return self.active or self.acked_ms is None or self.shelved
 
     @property
-    def rank(self) -> tuple[int, int, int]:
-        """Sort key of a list: active alarms first, then the most serious, then the newest."""
-        return not self.active, SEVERITIES.index(self.severity), -self.raised_ms
+    def rank(self) -> tuple[int, int, int, int]:
+        """Sort key of a list: unacknowledged alarms first, then active ones, the most serious, the newest."""
+        return self.acknowledged, not self.active, SEVERITIES.index(self.severity), -self.raised_ms
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data; ``meter`` None where the gateway or a whole line is meant."""

@@ -21,8 +21,14 @@ class AlarmFacts:
 
 
 def listed(board: AlarmBoard) -> tuple[AlarmRow, ...]:
-    """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
+    """Every alarm that is active or not acknowledged, and not shelved, in the order of ``AlarmRow.rank``. In the event
+    loop."""
     return tuple(board.listed())
+
+
+def unacknowledged(board: AlarmBoard) -> int:
+    """How many of these nobody has acknowledged: the number beside the word Alarms. In the event loop."""
+    return sum(not alarm.acknowledged for alarm in board.listed())
 
 
 def look(board: AlarmBoard) -> AlarmFacts:

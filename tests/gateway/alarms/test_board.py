@@ -137,6 +137,17 @@ def test_acknowledged_is_signed_with_the_users_name_and_ends_with_the_alarm(desk
         asyncio.run(desk.board.operator.acknowledge(row.id, USER))
 
 
+def test_what_nobody_has_acknowledged_comes_first(desk: Desk) -> None:
+    """A site with an old fault that everybody knows of, and a notice that nobody has seen."""
+    old = lost(desk)
+    asyncio.run(desk.board.operator.acknowledge(old.id, USER))
+    desk.board.condition(GATEWAY, "clock-step", "clock", "it was set", on=True)
+    assert [row.code for row in desk.board.listed()] == ["clock-step", "comms-lost"]
+    desk.board.condition(GATEWAY, "clock-step", "clock", "it was set", on=False)
+    desk.passes(1)
+    assert [(row.code, row.active) for row in desk.board.listed()] == [("clock-step", False), ("comms-lost", True)]
+
+
 def test_raised_again_before_anybody_saw_it_is_the_same_alarm(desk: Desk) -> None:
     row = lost(desk)
     asyncio.run(desk.board.operator.acknowledge(row.id, USER))
@@ -319,7 +330,7 @@ def test_without_a_disk_the_list_goes_on_and_is_written_later(desk: Desk) -> Non
         desk.passes(5)
         desk.recorder.call(lambda _: None).exception(timeout=30)
     assert desk.recorder.trouble is None
-    assert [one.code for one in desk.rows()] == ["comms-lost", "recording-stopped"]
+    assert [one.code for one in desk.rows()] == ["recording-stopped", "comms-lost"]
     assert [fields["user"] for _, fields in desk.events("alarm-acknowledged")] == [USER]
     stopped = next(one for one in desk.board.listed() if one.code == "recording-stopped")
     assert not stopped.active

@@ -237,6 +237,21 @@ def test_a_line_is_down_unless_all_of_its_meters_sleep() -> None:
         assert line.codes == expected
 
 
+def test_a_meter_that_was_lost_by_day_and_sleeps_at_night_is_lost_no_more_though_nobody_else_answers() -> None:
+    line = Watch(LOW, sleeper(night=HOURS), sleeper("pv-2", 2, night=HOURS))
+    line.now = 18 * H
+    for _ in range(3):
+        line.polled("pv", False)
+        line.polled("pv-2", True)
+    assert line.codes == [("comms-lost", "pv", True)]
+    line.now = 21 * H
+    for _ in range(3):
+        line.polled("pv-2", False)
+        line.polled("pv", False)
+    assert line.codes[1:] == [("comms-lost", "pv", False)]
+    assert "asleep" in line.told[-1].text
+
+
 # — a line at work —
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
-from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
+from gateway.records import GATEWAY, MeterEvent, MissedPoll, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmInputs
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
@@ -81,6 +82,29 @@ def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) 
         ears.passes(601)
         assert [code for code, raised in ears.raised() if raised] == ["stale", "counter-back"]
         assert not any(row.active for row in ears.board.listed())
+
+    with_ears(tmp_path, work)
+
+
+def test_who_is_asleep_after_a_restart_is_not_silent_any_more(tmp_path: Path) -> None:
+    """The alarm is of the evening: the new process finds the meter asleep, and hears no reading until the morning."""
+
+    def work(ears: Ears) -> None:
+        ears.line("line-down", BUS)
+        ears.passes(6)
+        ears.event("ratio-differs", A, ratios={"ct_ratio": {"configured": "40", "read": "50"}})
+        assert {row.code for row in ears.board.listed()} == {"line-down", "ratio-differs"}
+        ears.restart()
+        ears.listen()
+        asleep = MissedPoll(A, ears.clock.now_ms(), "timeout")
+        ears.sources.hear([asleep])
+        ears.passes(600)
+        assert all(row.active for row in ears.board.listed())
+        ears.sleeping.add(BUS)
+        ears.sources.hear([replace(asleep, reason="asleep")])
+        ears.passes(6)
+        assert {row.code: row.active for row in ears.board.listed()} == {"line-down": False, "ratio-differs": True}
+        assert "asleep" in ears.events()[-1][1]["text"]
 
     with_ears(tmp_path, work)
 
