@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NoReturn
 
 import click
 
-from gateway.cli import keys, orders, prove, read, readings, run, service, setup, show
+from gateway.cli import backup, keys, orders, prove, read, readings, run, service, setup, show
 from gateway.cli.accounting import entry, plan, statement
 from gateway.cli.commissioning import commission, exchange, scan
 from gateway.cli.profiles import command
@@ -32,7 +32,7 @@ class _Commands(Grouped):
         "Run it": ("run", "reload", "exchange", "accept", "clear-shared", "install", "uninstall"),
         "See its state": ("status", "readings", "doctor"),
         "Account": ("plan", "entry", "statement"),
-        "Prove and archive": ("prove", "export", "backup"),
+        "Prove and archive": ("prove", "export", "backup", "restore"),
         "Try it": ("demo",),
     }
 
@@ -90,7 +90,8 @@ for _command in (
     statement.statement,
     prove.prove,
     prove.export,
-    prove.backup,
+    backup.backup,
+    backup.restore,
 ):
     main.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""Evidence commands: prove, export, backup."""
+"""Evidence commands: prove, export."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import click
 
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
 from gateway.config.field_types import duration_ms
-from gateway.config.load import load_config
 from gateway.errors import GatewayError, output_to
 from gateway.messages.languages import in_language
 from gateway.messages.message import Message
 from ledger_client.durable_files import whole_file
 from ledger_client.formats.batch_file import is_batch_file
 from ledger_client.formats.bundle import is_bundle
-from ledger_client.times import rfc3339_ms
 
 if TYPE_CHECKING:
     from gateway.evidence.export import Exported
@@ -151,29 +149,3 @@ def _facts(done: Exported) -> dict[str, Any]:
     facts = {"batch": done.batch, "records": done.records, "file": str(done.path), "bytes": done.size}
     unproven = None if done.unproven is None else in_language(done.unproven, "en")
     return facts | {"proofs": [*map(str, done.proofs)], "unproven": unproven}
-
-
-@click.command()
-@CONFIG
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE")
-@FORCE
-@JSON
-def backup(config_path: Path, output: Path, force: bool, as_json: bool) -> None:
-    """Copy the database to FILE, also while the gateway runs. Private keys are not included."""
-    from gateway.storage.capacity import backup as copier
-
-    config = load_config(config_path)
-    demand_replaceable(output, "backup of a gateway's database", copier.is_backup, force=force)
-    done = copier.backup(config, output)
-    if as_json:
-        facts = {"file": str(done.path), "bytes": done.size, "records": done.records, "batches": done.batches}
-        click.echo(json.dumps(facts | {"newest": done.newest_ms}))
-        return
-    newest = f", the newest of {rfc3339_ms(done.newest_ms)}" if done.records else ""
-    click.echo(
-        f"wrote {done.path}: {done.size} bytes, {done.records} records{newest}, {done.batches} batches; checked\n"
-        f"the private keys in {config.keys}, {config.path.name} and {config.trust.name} are not included:\n"
-        "keep copies of them elsewhere, because the keys can sign as this gateway\n"
-        f"to restore: stop the gateway; remove {config.database}, -wal and -shm; copy this file to\n"
-        f"{config.database}; start. Records made since the backup are then missing here (docs/storage.md)"
-    )

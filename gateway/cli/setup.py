@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.terminal.common import CONFIG, JSON, out
+from gateway.cli.terminal.common import CONFIG, JSON, first_line, out
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.field_types import duration_text
 from gateway.config.load import load_config
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.messages.message import Message
-from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import is_there
 
 if TYPE_CHECKING:
@@ -221,12 +220,7 @@ def _new_password(name: str, file: Path | None) -> str:
         except click.Abort:
             raise GatewayError(Message("password-not-given")) from None
     else:
-        try:
-            given = file.read_text().partition("\n")[0].rstrip("\r")
-        except UnicodeDecodeError:
-            raise ConfigError(file, "", Message("password-file-not-utf8")) from None
-        except OSError as error:
-            raise ConfigError(file, "", Message("password-file-unreadable", error=os_error(error))) from None
+        given = first_line(file)
     if problem := check_new(name, given):
         raise GatewayError(problem)
     return str(given)

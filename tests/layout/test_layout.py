@@ -133,6 +133,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "commissioning",
             "commissioning.record",
         },
+        "site_backup": {"config", "storage", "storage.capacity", "commissioning.wizard"},
         "doctor": {
             "config",
             "fieldbus.wire",
@@ -259,6 +260,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "commissioning.wizard",
             "commissioning.record",
             "doctor",
+            "site_backup",
             "agent",
             "cli.demo",
             "cli.terminal",

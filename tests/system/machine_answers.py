@@ -35,14 +35,18 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
         alarms = [alarm.as_json() for alarm in store.alarms.open()]  # `status` shows them while the gateway runs
     ledger_command("party", "new", "works", "-o", folder / "works")
     ledger_command("enroll", folder / "ledger", folder / "works" / "works.enrol", "--yes")
-    copied, written = site / "copy.db", f"{site / 'exports'}/"
+    copied, archive, written = site / "copy.db", folder / "site.tar", f"{site / 'exports'}/"
     return {
         "meterseal status": [gateway_command("status", toml, "--json").facts, {"alarms": alarms, "shelved": alarms}],
         "meterseal readings": [gateway_command("readings", toml, "--json").facts],
         "meterseal keys list": [gateway_command("keys", "list", toml, "--json").facts],
         "meterseal doctor": [gateway_command("doctor", toml, "--json").facts],
         "meterseal export": [gateway_command("export", toml, "-o", written, "--json").facts],
-        "meterseal backup": [gateway_command("backup", toml, "-o", copied, "--json").facts],
+        "meterseal backup": [
+            gateway_command("backup", toml, "-o", copied, "--json").facts,
+            gateway_command("backup", toml, "--site", "-o", archive, "--json").facts,
+        ],
+        "meterseal restore": [gateway_command("restore", archive, folder / "restored", "--json").facts],
         "meterseal-ledger show": [ledger_command("show", folder / "ledger", "--json").facts],
         "meterseal-ledger verify": [
             ledger_command("verify", proof, "--trust", trust, "--json").facts,

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from gateway.config.load import load_config
 from ledger_client.formats.statement import parse_statement
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
@@ -69,3 +70,29 @@ def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path
         proofs = (command("ledger_client.cli", "prove", file, meter, *target) for file in files)
         assert any(proof.returncode == 0 for proof in proofs)
         assert command("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", loaded.trust).returncode == 0
+
+
+def test_an_older_backup_of_a_site_goes_on_in_a_new_folder_and_doubles_nothing(tmp_path: Path) -> None:
+    archive, passphrase = tmp_path / "site.tar", tmp_path / "passphrase"
+    passphrase.write_text("four words behind a door")
+    secret = ("--passphrase-file", passphrase)
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger, seal_every="1s")
+        gateway = GatewayProcess(loaded)
+        gateway.start()
+        look = Look(loaded)
+        until("two receipts", lambda: look.settled() >= 2)
+        made = command("gateway.cli", "backup", loaded.path, "--site", "--with-keys", *secret, "-o", archive)
+        assert made.returncode == 0, made.stderr
+        then = look.settled()
+        until("three receipts more", lambda: look.settled() >= then + 3)
+        gateway.kill()  # and that machine stays off
+
+        restored = command("gateway.cli", "restore", archive, tmp_path / "new", *secret)
+        assert restored.returncode == 0, restored.stderr
+        new = load_config(tmp_path / "new" / "gateway.toml")
+        run_until_settled(new, 2)
+        entries = close(new, ledger)  # each record is sealed once, over all that the ledger holds
+        statements = [parse_statement(entry).statement for entry in entries]
+        assert [statement.batch for statement in statements] == list(range(len(statements)))
+        assert len([statement for statement in statements if statement.resume is not None]) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -81,6 +81,33 @@ def with_meter(text: str, bus: str, settings: Mapping[str, Value]) -> str:
     edited = _edited(text, edit, bus)
     if edited is None:
         raise GatewayError(Message("wizard-no-bus", bus=bus))
+    return edited
+
+
+def with_value(text: str, key: Sequence[str], value: Value) -> str:
+    """``text`` with another value of one key, by table and name: ``("bus", "rs485-1", "meter", "a", "role")``.
+
+    Raises GatewayError: there is no such table, or the file has a form that cannot be edited.
+    """
+
+    def edit(piece: Any) -> bool:
+        table = piece
+        for step in key[:-1]:
+            if isinstance(table, list):
+                table = next((one for one in table if one.get("name") == step), None)
+            else:
+                table = table.get(step)
+            if table is None:
+                return False
+        if isinstance(table, Table):
+            _set_key(table, key[-1], value)
+        else:
+            table[key[-1]] = value
+        return True
+
+    edited = _edited(text, edit, ", ".join(key))
+    if edited is None:
+        raise GatewayError(Message("wizard-not-editable", place=", ".join(key)))
     return edited
 
 

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.config.model import Config
@@ -24,7 +24,7 @@ LEFT_FOR_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A backup that was made: bytes of the file, records and batches in it, and the time of its newest record (ms)."""
+    """A copy that was made: bytes of the file, records and batches in it, and the time of its newest record (ms)."""
 
     path: Path
     size: int
@@ -43,19 +43,36 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
         Damaged: the copy is not sound.
         GatewayError: ``target`` cannot be written, or is the gateway's own database.
     """
+    with snapshot(config, target, told) as copy:
+        try:
+            with copy.path.open("rb") as file:
+                os.fsync(file.fileno())
+            rename(copy.path, target)
+        except OSError as error:
+            raise GatewayError(Message("backup-disk-error", target=str(target), error=os_error(error))) from None
+    return replace(copy, path=target)
+
+
+@contextmanager
+def snapshot(
+    config: Config, target: Path, told: Callable[[int, int], None] | None = None, copies: int = 1
+) -> Iterator[Copy]:
+    """A checked copy of the database in a file beside ``target``, for the owner only, that goes when the block ends.
+
+    ``copies``: so many of them must fit where it lies, and ``told`` as of ``backup``, whose errors it raises.
+    """
     if target.exists() and not target.is_file():
         raise GatewayError(Message("backup-no-file", target=str(target)))
     _not_the_database(config, target)
     store = Database(config.database, read_only=True)
     try:
         _clear(target)
-        _has_room(store, target, disk_space.Limits.of(config))
+        _has_room(store, target, disk_space.Limits.of(config), copies)
         with _new_file(target) as new:
             store.backup(new, told=told)
-            copy = _checked(new, target)
+            yield _checked(new, target)
     finally:
         store.close()
-    return copy
 
 
 def is_backup(path: Path) -> bool:
@@ -69,8 +86,8 @@ def _not_the_database(config: Config, target: Path) -> None:
         raise GatewayError(Message("backup-own-database", target=str(target)))
 
 
-def _has_room(store: Database, target: Path, limits: disk_space.Limits) -> None:
-    """The copy must fit; on the database's own disk without thinning what the gateway records."""
+def _has_room(store: Database, target: Path, limits: disk_space.Limits, copies: int) -> None:
+    """The copies must fit; on the database's own disk without thinning what the gateway records."""
     folder = target.parent
     try:
         disk, same = os.statvfs(folder), os.stat(folder).st_dev == os.stat(store.path.parent).st_dev
@@ -78,8 +95,8 @@ def _has_room(store: Database, target: Path, limits: disk_space.Limits) -> None:
         raise GatewayError(Message("backup-no-folder", folder=str(folder), error=os_error(error))) from None
     now = disk_space.measure(store, limits)
     room = now.free - disk_space.apart(disk, limits) if same else disk.f_bavail * disk.f_frsize
-    if now.used > room:
-        free_bytes, need_bytes = max(0, room), now.used
+    if copies * now.used > room:
+        free_bytes, need_bytes = max(0, room), copies * now.used
         if same:
             raise DiskFull(
                 Message("backup-no-room-reserve", folder=str(folder), free_bytes=free_bytes, need_bytes=need_bytes)
@@ -89,7 +106,7 @@ def _has_room(store: Database, target: Path, limits: disk_space.Limits) -> None:
 
 @contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
-    """A file for the owner only, which gets its name when the block ends well and is on disk then."""
+    """A file for the owner only; whatever bears its name when the block ends goes."""
     new = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         try:
@@ -97,12 +114,6 @@ def _new_file(target: Path) -> Iterator[Path]:
         except OSError as error:
             raise GatewayError(Message("backup-not-writable", target=str(target), error=os_error(error))) from None
         yield new
-        try:
-            with new.open("rb") as file:
-                os.fsync(file.fileno())
-            rename(new, target)
-        except OSError as error:
-            raise GatewayError(Message("backup-disk-error", target=str(target), error=os_error(error))) from None
     finally:
         for end in ("", "-journal", "-wal", "-shm"):
             new.with_name(new.name + end).unlink(missing_ok=True)
@@ -124,6 +135,6 @@ def _checked(new: Path, target: Path) -> Copy:
         if flaws := copy.flaws():
             raise Damaged(Message("backup-damaged", target=str(target), flaws=(flaws[0],)))
         totals = copy.totals()
-        return Copy(target, new.stat().st_size, totals["records"], totals["batches"], copy.records.latest_ms())
+        return Copy(new, new.stat().st_size, totals["records"], totals["batches"], copy.records.latest_ms())
     finally:
         copy.close()
