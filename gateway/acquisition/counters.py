@@ -4,6 +4,13 @@ A counter can be seen wrong in three ways: *torn*, when the device updates its r
 and low words are of two moments; *not available*, when it shows 0 for a while and then goes on where it was; and set
 back for good. One look cannot tell these apart, a second one right after it can. So a look that is ``doubtful`` is
 followed by another, and ``book`` decides with both. Times are ms of the gateway's clock.
+
+Where no second look is possible (a line that is only listened to, a meter with one read shape), the looks of the next
+polls decide. A float that is near 0 has such fine digits that each of its steps is larger than a torn word, so a new
+meter would be doubted for hours. Steps of like pace confirm each other: the first look in doubt may be anything; where
+two steps upward follow it, each within ``SWIFTER`` of the other's pace, the counter really moves so, and that pace is
+its usual one from then on. The step *to* the first look in doubt does not count: two wrong looks would confirm each
+other. A look that is back where the counter was before all that ends it, however many were wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +27,8 @@ from ledger_client.formats.senml import Number, Quality
 TORN = 1 << 15
 """Half of what the smallest torn word is worth, in units of the counter's last place: a word is 2^16 of them."""
 SWIFTER = 4.0
-"""A step of up to so many times the usual pace is not looked at again."""
+"""A step of up to so many times the usual pace is not looked at again; two steps are alike if neither is so many times
+as fast as the other."""
 FADING = 0.98
 """What remains of the usual pace from one look to the next, when the counter stands still."""
 TOLERANCE, SLACK_MS = 1.1, 2000
@@ -40,14 +48,16 @@ class Look:
 class Stand:
     """Where a counter stood when it was last seen.
 
-    ``pace``: how much it has grown in a ms of late (None: not known yet). ``before``: where it stood before, as long as
-    nothing has confirmed that it really went on to here.
+    ``pace``: how much it has grown in a ms of late (None: not known yet). ``before``: where it was last seen without a
+    doubt, as long as nothing has confirmed that it really went on to here. ``step``: growth in a ms of its last step
+    upward, however long ago; behind looks in doubt, of the last step between two of them (None: there was none).
     """
 
     value: Number
     time_ms: int
     pace: float | None = None
     before: Stand | None = None
+    step: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,9 @@ class Booked:
 
 def doubtful(point: Point, stand: Stand | None, look: Look) -> bool:
     """The counter fell, or jumped as a torn word would or faster than it can: it should be read again at once."""
-    return _odd(point, stand, look) and (stand is None or not stand.before or _odd(point, stand.before, look))
+    if stand is None or not _odd(point, stand, look) or _continues(point, stand, look):
+        return False
+    return stand.before is None or _odd(point, stand.before, look)
 
 
 def book(point: Point, stand: Stand | None, first: Look, second: Look | None = None) -> Booked:
@@ -74,8 +86,10 @@ def book(point: Point, stand: Stand | None, first: Look, second: Look | None = N
         return Booked(first, int(Quality.DECODE_ERR), stand)
     if stand is None or not _odd(point, stand, first):
         return Booked(first, 0, _on(stand, first))
-    if not doubtful(point, stand, first):  # it was the last look that was wrong
+    if stand.before is not None and not _odd(point, stand.before, first):  # what was seen since then was wrong
         return Booked(first, 0, _on(stand.before, first))
+    if _continues(point, stand, first):
+        return Booked(first, 0, _on(stand, first))
     if second is None or second.value is None:
         return _doubted(point, stand, first, second, _meaning(point, stand, first) or int(Quality.IMPLAUSIBLE))
     if not _odd(point, stand, second):  # the first was torn, or not available for a moment
@@ -95,12 +109,34 @@ def _odd(point: Point, stand: Stand | None, look: Look) -> bool:
     return step > _torn_room(point, stand, look) or step > _real_room(point, stand, look)
 
 
+def _continues(point: Point, stand: Stand, look: Look) -> bool:
+    """A step upward that is like the last one, and not more than the profile takes for possible."""
+    step = _step(stand, look)
+    if step is None or stand.step is None:
+        return False
+    alike = stand.step <= SWIFTER * step and step <= SWIFTER * stand.step
+    return alike and float(look.value or 0) - float(stand.value) <= _real_room(point, stand, look)
+
+
+def _pace(stand: Stand, look: Look | Stand) -> float | None:
+    """Growth in a ms; None: no time has passed, or there is no value."""
+    passed_ms = look.time_ms - stand.time_ms
+    return None if look.value is None or passed_ms <= 0 else (float(look.value) - float(stand.value)) / passed_ms
+
+
+def _step(stand: Stand, look: Look | Stand) -> float | None:
+    """The pace of a step upward; None: it is none."""
+    pace = _pace(stand, look)
+    return pace if pace is not None and pace > 0 else None
+
+
 def _doubted(point: Point, stand: Stand, first: Look, second: Look | None, flags: int) -> Booked:
     """Record the first look with what it seems to mean; the next poll may agree with it or with what was before."""
     shown = _shown(stand, first)
     after = stand
     if first.value is not None and shown.value is not None:
-        after = Stand(first.value, first.time_ms, stand.pace, replace(stand, before=None))
+        step = _step(stand, first) if stand.before else None
+        after = Stand(first.value, first.time_ms, stand.pace, stand.before or stand, step)
     if second is None:
         return Booked(shown, flags, after)
     other = _shown(stand, second)
@@ -131,6 +167,8 @@ def _meaning(point: Point, stand: Stand, look: Look) -> int:
     """The flags of a counter that is where ``look`` saw it."""
     value = look.value
     assert value is not None
+    if stand.before is not None and stand.before.value <= value < stand.value:
+        stand = stand.before  # below a look that nothing has confirmed is no fall
     if value >= stand.value:
         step = float(value) - float(stand.value)
         return int(Quality.IMPLAUSIBLE) if step > _real_room(point, stand, look) else 0
@@ -150,11 +188,12 @@ def _on(stand: Stand | None, look: Look) -> Stand:
     assert value is not None
     if stand is None:
         return Stand(value, look.time_ms)
-    passed_ms = look.time_ms - stand.time_ms
-    if passed_ms <= 0:
-        return Stand(value, look.time_ms, stand.pace)
-    pace = (float(value) - float(stand.value)) / passed_ms
-    return Stand(value, look.time_ms, pace if stand.pace is None else max(pace, FADING * stand.pace))
+    step = _step(stand, look) or stand.step or (_step(stand.before, stand) if stand.before else None)
+    pace = _pace(stand, look)
+    if pace is None:
+        return Stand(value, look.time_ms, stand.pace, step=step)
+    usual = pace if stand.pace is None else max(pace, FADING * stand.pace)
+    return Stand(value, look.time_ms, usual, step=step)
 
 
 def _torn_room(point: Point, stand: Stand, look: Look) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 
 from gateway.acquisition.counters import Booked, Look, Stand, book, doubtful
 from gateway.devices.decode import decode
-from gateway.devices.places import REGISTERS
+from gateway.devices.places import REGISTERS, Registers
 from gateway.devices.points import Point
+from gateway.devices.profile import load_profile
+from gateway.devices.scaling import quantum
 from ledger_client.formats.senml import Number, Quality
-from tests.support.register_points import register_point
+from tests.support.register_points import of_registers, register_point
 
 Q = Quality
 STEP_MS = 10_000
@@ -27,12 +31,28 @@ def counter(type_: str = "uint32", **keys: object) -> Point:
     return register_point(**{**base, "unit": "kWh", "kind": "counter", **keys})  # type: ignore[arg-type]
 
 
-def run(point: Point, values: Sequence[Number | tuple[Number | None, Number | None] | None]) -> list[Booked]:
+def float_counters(name: str) -> list[Point]:
+    """The counters of a profile of the catalog that are floats, with the high word first and no ratio."""
+    counters = [p for p in load_profile(name).points if p.kind == "counter" and isinstance(p.at, Registers)]
+    return [
+        replace(p, at=replace(p.held, word_order="big"), factor_from=())
+        for p in counters
+        if p.type in ("float32", "float64")
+    ]
+
+
+wide = st.sampled_from(["uint32", "int32", "uint64", "float32", "float64"])
+"""Of one meter: energies in Wh, polled every 10 s, at up to 1 MW."""
+WITH_FLOAT_COUNTERS = [name for name in of_registers() if float_counters(name)]
+Seen = Sequence[Number | tuple[Number | None, Number | None] | None]
+
+
+def run(point: Point, values: Seen, period_ms: int = STEP_MS) -> list[Booked]:
     """What is booked for one poll after the other; a pair is a poll whose block is read again if that is asked for."""
     stand: Stand | None = None
     booked = []
     for number, value in enumerate(values):
-        now_ms = number * STEP_MS
+        now_ms = number * period_ms
         first, second = value if isinstance(value, tuple) else (value, None)
         look = Look(first, now_ms)
         again = Look(second, now_ms + 50) if isinstance(value, tuple) and doubtful(point, stand, look) else None
@@ -41,8 +61,8 @@ def run(point: Point, values: Sequence[Number | tuple[Number | None, Number | No
     return booked
 
 
-def flags(point: Point, values: Sequence[Number | tuple[Number | None, Number | None] | None]) -> list[int]:
-    return [found.flags for found in run(point, values)]
+def flags(point: Point, values: Seen, period_ms: int = STEP_MS) -> list[int]:
+    return [found.flags for found in run(point, values, period_ms)]
 
 
 def test_a_counter_that_grows_earns_nothing() -> None:
@@ -110,6 +130,64 @@ def test_without_a_second_look_a_jump_is_doubted_until_the_next_poll() -> None:
     assert flags(point, [700, (66_236, None), (701, None)]) == [0, Q.IMPLAUSIBLE, 0]
 
 
+@pytest.mark.parametrize("period_ms", [1_000, 10_000, 120_000])
+@pytest.mark.parametrize("name", WITH_FLOAT_COUNTERS)
+def test_a_new_meter_is_good_from_its_fourth_look_without_any_second_one(name: str, period_ms: int) -> None:
+    """Each float counter of the catalog, from 0 on, at 23 kW: near 0 every step is larger than a torn word would be."""
+    for point in float_counters(name):
+        raws = [Fraction(23 * n * period_ms, 3_600_000) / quantum(point) for n in range(100)]
+        values = [value_of(point, registers(point, float(raw))) for raw in raws]
+        assert not any(flags(point, values, period_ms)[3:]), point.name
+
+
+def test_a_new_meter_that_counts_finely_in_64_bits_is_good_from_its_fourth_look() -> None:
+    fine = [Decimal(n * 638_889).scaleb(-4) for n in range(200)]  # 0.1 mWh, 23 kW
+    assert not any(flags(counter("uint64"), fine)[3:])
+
+
+def test_steps_between_which_a_counter_stands_are_known_after_the_first() -> None:
+    coarse = [float(n // 30) / 10 for n in range(300)]
+    assert [n for n, flag in enumerate(flags(counter("float32"), coarse)) if flag] == [30]
+    slow = [0.0, 0.0, 0.0, 0.05, 0.1, 0.15, 0.2, 0.2, 0.2, 0.25]
+    assert flags(counter("float64"), slow) == [0, 0, 0, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "expected"),
+    [
+        ("uint32", [700, 66_236, 131_772, 701, 702], [0, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, 0, 0]),  # words, twice alike
+        ("float32", [0.5, 2e20, 4e20, 0.501], [0, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, 0]),
+        ("float32", [0.0, 8.0, 16.0, 0.0, 0.0], [0, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, 0, 0]),  # export that stays at 0
+        ("uint32", [700, 900_000, 400_000, 702], [0, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, 0]),  # no fall below 700: no reset
+        ("float32", [0.0, 0.05, 0.1, 9e9, 0.2], [0, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE]),
+        ("float32", [700.0, 0.05, 0.1, 0.15, 0.2], [0, Q.COUNTER_RESET, Q.IMPLAUSIBLE, 0, 0]),  # set back to 0
+        ("float32", [700.0, 0.0, 0.0, 700.0, 700.01], [0, Q.DECODE_ERR, Q.DECODE_ERR, 0, 0]),
+        ("float32", [0.5, 20.0, 20.1, 20.2], [0, Q.IMPLAUSIBLE, Q.IMPLAUSIBLE, 0]),  # it stood, jumped and went on
+    ],
+)
+def test_what_no_two_steps_in_a_row_confirm_stays_in_doubt(
+    type_: str, values: list[Number], expected: list[int]
+) -> None:
+    found = run(counter(type_), values)
+    assert [booked.flags for booked in found] == expected
+    assert [booked.look.value for booked in found if booked.flags != Q.DECODE_ERR] == [
+        value for value, flag in zip(values, expected, strict=True) if flag != Q.DECODE_ERR
+    ]
+
+
+@settings(max_examples=60)
+@given(wide, st.integers(0, 1000), st.integers(2**20, 2**31), st.integers(2**20, 2**31))
+def test_two_wrong_looks_never_confirm_each_other(type_: str, start: int, first: int, second: int) -> None:
+    assume(abs(second - first) > max(first / 128, 2**16))
+    values = [value_of(counter(type_), registers(counter(type_), n)) for n in (start, first, second, start)]
+    assert [bool(flag) for flag in flags(counter(type_), values)] == [False, True, True, False]
+
+
+def test_steps_alike_beyond_what_is_possible_stay_implausible() -> None:
+    point = counter("float32", max_per_hour=Decimal(100))
+    assert flags(point, [float(n) for n in range(6)]) == [0] + [Q.IMPLAUSIBLE] * 5
+
+
 def test_looks_that_contradict_each_other_are_both_kept_and_neither_is_believed() -> None:
     (_, found, later) = run(counter(), [700, (900_000, 400_000), 702])
     assert (found.look.value, found.flags) == (900_000, Q.IMPLAUSIBLE)
@@ -162,10 +240,6 @@ def value_of(point: Point, words: Sequence[int]) -> Number:
     value = decode(point, words).value
     assert isinstance(value, Number)
     return value
-
-
-wide = st.sampled_from(["uint32", "int32", "uint64", "float32", "float64"])
-"""Of one meter: energies in Wh, polled every 10 s, at up to 1 MW."""
 
 
 @settings(max_examples=300)
