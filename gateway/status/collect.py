@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.anchoring.ledger_comparison import equivocation
+from gateway.commissioning.record.reversed_phase import unexplained_phase
 from gateway.config.access_files import fingerprint
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
@@ -71,10 +72,7 @@ def collect(
         unsealed=store.batches.waiting(),
         last_batch=store.batches.last(),
         forecast=_forecast(config, store, now_ms, running=pid is not None),
-        meters=[
-            _meter(store, name, meter.every, now_ms, is_reversed=meter.reversed)
-            for name, meter in config.meters.items()
-        ],
+        meters=[_meter(config, store, name, now_ms) for name in config.meters],
         closing=[
             ClosingLine(x["line"], x["connect_ms"], said_in(x, x["text"])) for x in (health or {}).get("closing", ())
         ],
@@ -120,12 +118,12 @@ def _alarms(store: Database, health: Health) -> list[AlarmRow]:
     return [row for row in store.alarms.open() if row.active and not row.shelved]
 
 
-def _meter(store: Database, name: str, every_ms: int, now_ms: int, *, is_reversed: bool) -> MeterStatus:
+def _meter(config: Config, store: Database, name: str, now_ms: int) -> MeterStatus:
     rows, covered = store.records.readings(name, 1), store.records.newest(name, "coverage")
     values, body = [v.value for v in recorded_values(rows)], parsed_body(covered) if covered else None
     return MeterStatus(
         name=name,
-        every_ms=every_ms,
+        every_ms=config.meters[name].every,
         last_ms=rows[0].time_ms if rows else None,
         age_s=(now_ms - rows[0].time_ms) // 1000 if rows else None,
         values=len(values),
@@ -133,7 +131,8 @@ def _meter(store: Database, name: str, every_ms: int, now_ms: int, *, is_reverse
         missed=dict(body.missed) if isinstance(body, Coverage) else {},
         not_asked=[value.name for value in values if value.quality & Quality.NOT_ASKED],
         record=rows[0].id if rows else None,
-        reversed=is_reversed,
+        reversed=config.meters[name].reversed,
+        reversed_phase=unexplained_phase(config.data, store, name, values),
     )
 
 

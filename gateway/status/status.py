@@ -66,7 +66,8 @@ class MeterStatus:
 
     ``last_ms``, ``age_s``, ``record``: of the newest reading, None where there is none. ``values``: how many it has;
     ``verdict``: that of the worst of them; ``not_asked``: the points that were not asked for. ``reversed``: it
-    hangs the wrong way round; its values are as it says them.
+    hangs the wrong way round; its values are as it says them. ``reversed_phase``: one phase runs against both others,
+    and no commissioning record says why.
     """
 
     name: str
@@ -79,6 +80,7 @@ class MeterStatus:
     not_asked: Sequence[str]
     record: str | None
     reversed: bool = False
+    reversed_phase: Message | None = None
 
     @property
     def overdue(self) -> bool:
@@ -321,6 +323,10 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
             (
                 lambda s, m: s.running and m.overdue,
                 lambda m: Message("status-reading-old", meter=m.name, age_s=m.age_s or 0, every_ms=m.every_ms),
+            ),
+            (
+                lambda _, m: not m.overdue and m.reversed_phase is not None,
+                lambda m: Message("status-reversed-phase", meter=m.name, why=m.reversed_phase or ""),
             ),
         ],
     ),

@@ -15,9 +15,9 @@ from ledger_client.times import rfc3339_ms
 
 _LABELS: Final = {
     "identity": "device", "plate": "on its plate", "position": "position", "role": "role", "ratios": "ratios",
-    "reversed": "direction", "seals": "seals", "settings": "settings", "profile": "profile",
-    "profile-hash": "profile hash", "photos": "photo", "remarks": "remarks", "comparisons": "compared", "by": "by",
-    "at": "on",
+    "reversed": "direction", "reversed-phase": "phase", "seals": "seals", "settings": "settings",
+    "profile": "profile", "profile-hash": "profile hash", "photos": "photo", "remarks": "remarks",
+    "comparisons": "compared", "by": "by", "at": "on",
 }  # fmt: skip
 """What each fact is called, in the order in which they are said."""
 _DIRECTION: Final = {False: "as the meter counts", True: "reversed, it hangs the wrong way round"}
@@ -38,6 +38,8 @@ def commissioning_facts(fields: Mapping[str, Any]) -> Iterator[tuple[str, object
 def _facts(key: str, label: str, value: Any) -> Iterator[tuple[str, object]]:
     if key == "reversed" and isinstance(value, bool):
         yield label, _DIRECTION[value]
+    elif key == "reversed-phase" and isinstance(value, str):
+        yield label, f"one may run against both others: {value}"
     elif key == "at" and type(value) is int and 0 <= value <= MAX_TIME_MS:
         yield label, rfc3339_ms(value)
     elif key == "comparisons" and _is_table(value, {"point", "value", "display", "verdict"}):

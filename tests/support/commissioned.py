@@ -35,4 +35,5 @@ RECORD = CommissioningRecord(
     position="cabinet 2, third from the left",
     photos=(Photo("plate.jpg", 123_456, bytes(32)),),
     remarks="no neutral\nsecond line",
+    reversed_phase="an inverter on one phase",
 )

@@ -21,6 +21,7 @@ _PROMPTS: Final[Mapping[str, str]] = {
     "pt": "voltage transformer ratio of {meter}, such as 10000/100 (1: none)",
     "role": "what the meter is there for",
     "reversed": "does it hang the wrong way round",
+    "reversed_phase": "reason why that is right (empty: turn it round, and read the meter again)",
     "plate_serial": "serial number on the plate (empty: none to be read)",
     "other_serial": "the device says {identity}; is {plate} on its plate all the same",
     "seals": "number of a seal (empty: no more)",
@@ -56,6 +57,9 @@ class TerminalDialogue:
         given = str(click.prompt(text, default=default, show_default=bool(default), type=str))
         self._last[question.key] = given
         return given
+
+    def answers(self, key: str) -> bool:
+        return False
 
     def refused(self, question: Question, why: GatewayError) -> None:
         click.secho(str(why), fg="yellow")

@@ -24,6 +24,7 @@ def record_of(
     position: str = "",
     photos: Sequence[Photo] = (),
     remarks: str = "",
+    reversed_phase: str = "",
 ) -> CommissioningRecord:
     """The record of a meter as it is configured; the rest as of ``CommissioningRecord``.
 
@@ -48,6 +49,7 @@ def record_of(
         position=position,
         photos=tuple(photos),
         remarks=remarks,
+        reversed_phase=reversed_phase,
     )
 
 

@@ -28,7 +28,9 @@ Shown = int | float | Decimal | str | bool
 """A value as it was decoded."""
 
 _REQUIRED: Final = {"profile", "profile-hash", "settings", "role", "reversed", "by", "at"}
-_OPTIONAL: Final = {"identity", "ratios", "comparisons", "plate", "seals", "position", "photos", "remarks"}
+_OPTIONAL: Final = {
+    "identity", "ratios", "comparisons", "plate", "seals", "position", "photos", "remarks", "reversed-phase",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class CommissioningRecord:
         settings: how it is reached and read: line, type, address, speed, word order …
         ratios: ``ct`` and ``pt`` as configured ("200/5").
         reversed: it hangs the wrong way round.
+        reversed_phase: why a phase may run against both others, "" where nobody said so.
         plate_serial: the number on its plate, "" where none was read.
         by: who commissioned it; ``at_ms`` when, Unix ms.
     """
@@ -90,6 +93,7 @@ class CommissioningRecord:
     position: str = ""
     photos: tuple[Photo, ...] = ()
     remarks: str = ""
+    reversed_phase: str = ""
 
     def event(self) -> Event:
         """The event that is signed. Raises GatewayError: a field that it cannot hold, or more than fits."""
@@ -111,6 +115,7 @@ class CommissioningRecord:
             "position": self.position,
             "photos": [{"name": each.name, "size": each.size, "sha256": each.sha256} for each in self.photos],
             "remarks": self.remarks,
+            "reversed-phase": self.reversed_phase,
         }
         event = Event(COMMISSIONED, fields | {key: value for key, value in optional.items() if value})
         self._demand_fitting(event)
@@ -169,6 +174,7 @@ def _read(meter: str, fields: Mapping[str, Any]) -> CommissioningRecord:
         position=optional("position"),
         photos=tuple(map(_photo, items("photos"))),
         remarks=_lines(fields["remarks"]) if "remarks" in fields else "",
+        reversed_phase=optional("reversed-phase"),
     )
 
 

@@ -53,7 +53,7 @@ def rows(record: CommissioningRecord, words: Words, zone: tzinfo, device: str = 
         Row("seals", words("row.seals"), (", ".join(record.seals) or words("row.none"),)),
         Row("by", words("row.by"), (record.by,)),
         Row("at", words("row.at"), (moment(record.at_ms, zone),)),
-        Row("direction", words("row.direction"), (_direction(record, words),)),
+        Row("direction", words("row.direction"), tuple(_direction(record, words))),
         Row("settings", words("row.settings"), (", ".join(_pairs(record.settings)),)),
         Row("profile", words("row.profile"), (record.profile,)),
         Row("profile-hash", words("row.profile-hash"), (record.profile_hash.hex(),), exact=True),
@@ -86,8 +86,10 @@ def _value(value: Shown) -> str:
     return f"{value:.7g}" if isinstance(value, float) else number_text(value)
 
 
-def _direction(record: CommissioningRecord, words: Words) -> str:
-    return words("row.direction-reversed") if record.reversed else words("row.direction-normal")
+def _direction(record: CommissioningRecord, words: Words) -> Iterator[str]:
+    yield words("row.direction-reversed") if record.reversed else words("row.direction-normal")
+    if record.reversed_phase:
+        yield words("row.direction-phase", why=record.reversed_phase)
 
 
 def _pairs(facts: Mapping[str, Setting]) -> Iterator[str]:

@@ -47,6 +47,8 @@ class Answers:
             return self._display(question)
         if key in ("differs", "final", "initial"):
             return self._of_point(key, question, missing=question.default)
+        if key == "reversed_phase" and not self.answers(key):
+            raise self._error(key, Message("answers-reversed-phase", why=question.facts["why"]))
         if key in self._given:
             value = self._given[key]
             if isinstance(value, bool):
@@ -57,6 +59,9 @@ class Answers:
         if question.default is None or key == "no_display":
             raise self._error(key, Message("answers-missing", meter=self._meter))
         return question.default
+
+    def answers(self, key: str) -> bool:
+        return bool(str(self._given.get(key, "")).strip())
 
     def refused(self, question: Question, why: GatewayError) -> None:
         differs = self._given.get("differs", {})

@@ -13,15 +13,13 @@ from decimal import Decimal
 from typing import Final
 
 from gateway.daylight import daylight
+from gateway.devices.knowledge.phases import PHASES, reversed_phases
 from gateway.messages.message import Message
 
 _POWER: Final = ("active_power_total", "active_power")
-_PHASES: Final = ("active_power_l1", "active_power_l2", "active_power_l3")
 _IMPORT, _EXPORT = "energy_import", "energy_export"
 _DAY_HOURS: Final = range(9, 16)
 """Hours of the day in which a generator is expected to feed in, where the site's position is not known."""
-_SHARE: Final = Decimal("0.02")
-"""A phase with less than this part of the strongest one says nothing of its direction."""
 _MOSTLY: Final = 20
 """A counter counts against the role if it stands at so many times the other one."""
 
@@ -45,19 +43,17 @@ class Place:
         return sun.sunrise_ms + margin_ms <= now_ms <= sun.sunset_ms - margin_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """``whole``: the meter may hang the wrong way round; ``phases``: single phases may."""
-
-    whole: tuple[Message, ...]
-    phases: tuple[Message, ...]
-
-
-def hints(role: str, values: Mapping[str, Decimal], place: Place) -> Hints:
+def hints(role: str, values: Mapping[str, Decimal], place: Place) -> tuple[Message, ...]:
     """What speaks against the direction of a meter. ``values`` by point, powers in W, in the meter's own direction."""
-    if not _knows_both(values):
-        return Hints((), ())
-    return Hints(tuple(_whole(role, values, place)), tuple(_phases(values)))
+    return tuple(_whole(role, values, place)) if _knows_both(values) else ()
+
+
+def phase_hints(values: Mapping[str, Decimal]) -> tuple[Message, ...]:
+    """What speaks against the direction of single phases. ``values`` as of ``hints``."""
+    return tuple(
+        Message("wizard-phase-against", phase=phase, power=_text(values[PHASES[phase]]))
+        for phase in reversed_phases(values)
+    )
 
 
 def _knows_both(values: Mapping[str, Decimal]) -> bool:
@@ -77,17 +73,6 @@ def _whole(role: str, values: Mapping[str, Decimal], place: Place) -> Iterator[M
         yield Message("wizard-generation-counted", taken=_text(taken), given=_text(given))
     if role == "consumption" and given > _MOSTLY * taken:
         yield Message("wizard-consumption-counted", taken=_text(taken), given=_text(given))
-
-
-def _phases(values: Mapping[str, Decimal]) -> Iterator[Message]:
-    """One phase whose power runs against that of both others: its current transformer, or two phases swapped."""
-    powers = {name: values[name] for name in _PHASES if name in values}
-    least = _SHARE * max(map(abs, powers.values()), default=Decimal(0))
-    strong = {name: power for name, power in powers.items() if abs(power) > least}
-    for name, power in strong.items():
-        others = [other for at, other in strong.items() if at != name]
-        if len(others) == 2 and all((other > 0) != (power > 0) for other in others):
-            yield Message("wizard-phase-against", phase=name[-2:].upper(), power=_text(power))
 
 
 def _total(values: Mapping[str, Decimal], what: str) -> Decimal | None:

@@ -65,6 +65,7 @@ def record(done: Commissioning, config: Config, now_ms: int) -> CommissioningRec
         position=str(answers["position"]),
         photos=done.photos,
         remarks="\n".join(filter(None, remarks)),
+        reversed_phase=str(answers.get("reversed_phase", "")),
     )
 
 

@@ -36,7 +36,7 @@ class Progress:
     def forget_device(self) -> None:
         """Forget what was seen at the device: another one is there, or it is seen anew."""
         self.comparisons.clear()
-        for key in ("differing", "no_display", "plate_serial", "other_serial"):
+        for key in ("differing", "no_display", "reversed_phase", "plate_serial", "other_serial"):
             self.answers.pop(key, None)
 
     def forget(self, keys: Collection[str]) -> None:

@@ -29,6 +29,7 @@ KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "no_display": str,
     "role": str,
     "reversed": bool,
+    "reversed_phase": str,
     "label": str,
     "plate_serial": str,
     "other_serial": bool,
@@ -58,6 +59,9 @@ class Dialogue(Protocol):
 
     def ask(self, question: Question) -> str:
         """The answer as text, ``yes`` and ``no`` where that is asked."""
+
+    def answers(self, key: str) -> bool:
+        """It answers this question without being asked."""
 
     def refused(self, question: Question, why: GatewayError) -> None:
         """The last answer cannot be taken. Returns to be asked once more, or raises it."""

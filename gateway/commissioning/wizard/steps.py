@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from gateway.commissioning.record.content import Photo
 from gateway.commissioning.wizard import questions
 from gateway.commissioning.wizard.compare import Comparing
-from gateway.commissioning.wizard.direction import Hints, Place, hints
+from gateway.commissioning.wizard.direction import Place, hints, phase_hints
 from gateway.commissioning.wizard.draft import Draft, open_settings
 from gateway.commissioning.wizard.live import Live, Reader
 from gateway.commissioning.wizard.progress import Progress, ProgressFile
@@ -55,7 +55,7 @@ class Commissioning:
         self._asked("by", questions.line, default=self._around.user)
         self._ratios()
         self._word_order()
-        live = self._compared()
+        live = self._phases(self._compared())
         self._role()
         self._direction(live)
         self._plate(live)
@@ -101,22 +101,32 @@ class Commissioning:
         self.progress.identity = live.identity
         return Comparing(self.progress, self._save, self._dialogue, self.read).run(live)
 
+    def _phases(self, live: Live) -> Live:
+        """A phase that looks reversed is turned round, or somebody says why it is right as it is."""
+        key = "reversed_phase"
+        while key not in self.progress.answers and (found := phase_hints(live.numbers)):
+            for said in found:
+                self._dialogue.tell(said)
+            if not self._asked(key, questions.line, default="", facts={"why": found[0]}):
+                del self.progress.answers[key]
+                live = live.with_newer(self.read())
+        if self._dialogue.answers(key):
+            self._asked(key, questions.line)
+        return live
+
     def _role(self) -> None:
         role = self._asked("role", _of(ROLES), default=self._written("role"), choices=ROLES)
         self._set("role", role)
 
     def _direction(self, live: Live) -> None:
         """The role is known by now, so that what the meter shows can be held against it."""
-        found = self._hints(live)
-        for said in (*found.whole, *found.phases):
+        place = self._around.place(self.draft.config())
+        found = hints(str(self.progress.answers["role"]), live.numbers, place)
+        for said in found:
             self._dialogue.tell(said)
         written = bool(self._written("reversed"))
-        default = None if found.whole and not written else ("yes" if written else "no")
+        default = None if found and not written else ("yes" if written else "no")
         self._set("reversed", self._asked("reversed", questions.yes, default=default), unless=False)
-
-    def _hints(self, live: Live) -> Hints:
-        place = self._around.place(self.draft.config())
-        return hints(str(self.progress.answers["role"]), live.numbers, place)
 
     def _plate(self, live: Live) -> None:
         """The number on the plate is that of the device that answers, or somebody says that this is right."""

@@ -37,7 +37,7 @@ def made_of(loaded: Config, meter: str = METER, **changes: Any) -> Commissioning
     given: dict[str, Any] = {
         "identity": "serial_number=4711", "by": "somebody <b>", "at_ms": AT_MS, "comparisons": [compared],
         "plate_serial": "4711", "seals": ["A 1", "A 2"], "position": "cabinet 2", "remarks": "first\nsecond",
-        "photos": [Photo("plate.jpg", 12, bytes(32))],
+        "photos": [Photo("plate.jpg", 12, bytes(32))], "reversed_phase": "a generator on L2",
     }  # fmt: skip
     return record_of(loaded, meter, **{**given, **changes})
 
@@ -82,6 +82,7 @@ def test_the_newest_record_is_shown_with_what_has_become_of_it(loaded: Config) -
         facts["record"], "anchored at demo-ledger", "serial_number=4711", "somebody <b>", "A 1, A 2", "first", "second",
         "energy_export: 1234.5 kWh; On the display: 1.2 MWh; agrees", "question 01 04 00 00", "plate.jpg, 12 B",
         made_of(loaded).profile_hash.hex(), "as the meter counts",
+        "a phase may run against both others: a generator on L2",
     ):  # fmt: skip
         assert words in text, words
     assert "与显示屏比对" in shown(loaded, METER, "--show", "--language", "zh")
@@ -121,7 +122,7 @@ def test_the_proof_of_the_record_in_force_stands_beside_that_of_the_reading(load
         "commissioned   as somebody there has stated", "device        serial_number=4711",
         "compared      energy_export: 1234.5 kWh read, 1.2 MWh on the display: agrees", "  request     0104000000",
         "photo         plate.jpg, 12 bytes, SHA-256 0000", "direction     as the meter counts",
-        "by            somebody <b>",
+        "by            somebody <b>", "phase         one may run against both others: a generator on L2",
     ):  # fmt: skip
         assert line in words, line
     single = tmp_path / "single.mseal"

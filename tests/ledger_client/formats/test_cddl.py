@@ -137,6 +137,7 @@ COMMISSIONING = {
     "at": T0 * 1000, "by": "somebody", "role": "export", "plate": "4711", "seals": ["A 1"], "ratios": {"ct": "200/5"},
     "photos": [{"name": "a.jpg", "size": 1, "sha256": bytes(32)}], "profile": "generic-3p", "remarks": "a\nb",
     "reversed": False, "identity": "serial_number=4711", "position": "cabinet 2", "comparisons": [COMPARED],
+    "reversed-phase": "an inverter on L2",
     "settings": {"address": 7, "bus": "rs485", "baudrate": 2400, "word_order": "little"}, "profile-hash": bytes(32),
 }  # fmt: skip
 PUT_INTO_SERVICE = [
@@ -307,6 +308,8 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["profile"], None),
         (["profile-hash"], bytes(31)),
         (["reversed"], 0),
+        (["reversed-phase"], ""),
+        (["reversed-phase"], True),
         (["identity"], ""),
         (["settings"], []),
         (["settings", "address"], 1.5),

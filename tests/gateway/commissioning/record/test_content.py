@@ -56,6 +56,7 @@ RECORDS = st.builds(
     position=ANY_LINE,
     photos=st.lists(PHOTOS, max_size=3).map(tuple),
     remarks=st.lists(LINE, max_size=3).map("\n".join),
+    reversed_phase=ANY_LINE,
 )
 
 
@@ -99,6 +100,7 @@ def test_another_event_is_no_record() -> None:
         ({"settings": {"no name": 1}}, "settings is"),
         ({"settings": {"baudrate": 1.5}}, "setting baudrate is 1.5"),
         ({"by": ""}, "by is ''"),
+        ({"reversed_phase": "two\nlines"}, "reversed-phase is .* not a text of one line"),
         ({"at_ms": -1}, "at is -1"),
         ({"ratios": {"ct": 40}}, "ct is 40"),
         ({"reversed": 1}, "reversed is 1"),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.commissioning.wizard.direction import Place, hints
+from gateway.commissioning.wizard.direction import Place, hints, phase_hints
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = Place(datetime(2026, 6, 21, 12, 0, tzinfo=BERLIN))
@@ -43,13 +43,19 @@ def values(power: float, taken: float = 100, given: float = 100, phases: tuple[f
 def test_each_hint_alone(
     role: str, shown: dict[str, Decimal], place: Place, whole: list[str], phases: list[str]
 ) -> None:
-    found = hints(role, shown, place)
-    assert ([said.code for said in found.whole], [said.code for said in found.phases]) == (whole, phases)
+    assert [said.code for said in hints(role, shown, place)] == whole
+    assert [said.code for said in phase_hints(shown)] == phases
 
 
 def test_a_meter_of_one_direction_tells_nothing_of_it() -> None:
     inverter = {"active_power": Decimal(4000), "energy_export": Decimal(10)}
-    assert hints("generation", inverter, NOON).whole == ()
+    assert hints("generation", inverter, NOON) == ()
+
+
+def test_a_phase_of_a_meter_of_one_direction_can_be_reversed() -> None:
+    shown = values(900, phases=(500, 700, -400))
+    del shown["energy_export"]
+    assert [said.code for said in phase_hints(shown)] == ["wizard-phase-against"]
 
 
 def test_the_sun_of_the_site_decides_where_its_position_is_known() -> None:
@@ -59,5 +65,5 @@ def test_the_sun_of_the_site_decides_where_its_position_is_known() -> None:
 
 
 def test_the_phase_is_named_with_its_power() -> None:
-    (said,) = hints("consumption", values(900, phases=(500, 700, -400)), NOON).phases
+    (said,) = phase_hints(values(900, phases=(500, 700, -400)))
     assert str(said).startswith("L3 shows -400 W against both other phases")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.commissioning.wizard import finish
 from gateway.commissioning.wizard.answers_file import read_answers
 from gateway.commissioning.wizard.direction import Place
 from gateway.commissioning.wizard.draft import Draft
@@ -46,6 +47,9 @@ fc = 3
 energy_import = { address = 0, type = "uint32", unit = "kWh", kind = "counter" }
 energy_export = { address = 2, type = "uint32", unit = "kWh", kind = "counter" }
 voltage_ln_l1 = { address = 4, type = "float32", unit = "V" }
+active_power_l1 = { address = 10, type = "float32", unit = "W" }
+active_power_l2 = { address = 12, type = "float32", unit = "W" }
+active_power_l3 = { address = 14, type = "float32", unit = "W" }
 active_power_total = { address = 6, type = "float32", unit = "W", factor_from = ["ct"] }
 """
 ALL = {
@@ -89,6 +93,9 @@ class Script:
             raise Stopped(key)
         return question.default
 
+    def answers(self, key: str) -> bool:
+        return False
+
     def refused(self, question: Question, why: GatewayError) -> None:
         self.said.append(str(why))
 
@@ -99,15 +106,22 @@ class Script:
         self.asked.append("shown")
 
 
-def meter(energy: Iterator[str], power: float = 900.0, identity: str | None = "serial_number=4711") -> Any:
-    """A meter whose register of energy stands at each of these when it is read, and at the last from then on."""
-    last = "0"
+def meter(
+    energy: Iterator[str],
+    power: float = 900.0,
+    identity: str | None = "serial_number=4711",
+    l2: Sequence[float] = (),
+) -> Any:
+    """A meter whose register of energy, and the power of L2, stand at each of these when it is read, and at the last
+    from then on."""
+    last, second, seconds = "0", 300.0, iter(l2)
 
     def read(config: Config, name: str, only: tuple[str, ...] = ()) -> Live:
-        nonlocal last
-        last = next(energy, last)
+        nonlocal last, second
+        last, second = next(energy, last), next(seconds, second)
         energies = {"energy_import": Decimal(last), "energy_export": Decimal(0)}
         found = energies | {"voltage_ln_l1": 230.1, "active_power_total": power}
+        found |= {"active_power_l1": 300.0, "active_power_l2": second, "active_power_l3": 300.0}
         points = {point.name: point for point in config.profiles[name].points}
         return Live(
             identity,
@@ -348,3 +362,47 @@ def test_a_file_without_a_reason_is_said_once(begin: Begin, tmp_path: Path) -> N
     with pytest.raises(GatewayError) as caught:
         again.run()
     assert str(caught.value).startswith(f"{path}: m, display: none of x can be compared")
+
+
+L2_AGAINST = "L2 shows -300 W against both other phases"
+
+
+def test_a_phase_that_looks_reversed_is_turned_round_or_has_its_reason(begin: Begin) -> None:
+    """Three looks before the values are compared; then one for each empty answer."""
+    work, script = begin(meter(iter(["1520.4"]), l2=[-300.0] * 3 + [300.0]), reversed_phase="")
+    work.run()
+    assert len([text for text in script.said if text.startswith(L2_AGAINST)]) == 1
+    assert "reversed_phase" not in work.progress.answers
+    work, script = begin(meter(iter(["1520.4"]), l2=[-300.0]), reversed_phase=["", "one inverter on L2"])
+    work.run()
+    assert len([text for text in script.said if text.startswith(L2_AGAINST)]) == 2
+    assert work.progress.answers["reversed_phase"] == "one inverter on L2"
+
+
+@pytest.mark.parametrize("reason", [None, "", " "])
+def test_a_file_signs_no_phase_that_looks_reversed_without_a_reason(
+    begin: Begin, tmp_path: Path, reason: str | None
+) -> None:
+    given = from_file(begin, tmp_path, -300.0, reason)
+    with pytest.raises(GatewayError) as refused:
+        given.run()
+    assert str(refused.value).startswith(f"{tmp_path / 'answers.toml'}: m, reversed_phase: {L2_AGAINST}")
+    assert 'write the reason: reversed_phase = "why"' in refused.value.way_out
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("power", [-300.0, 300.0])
+def test_the_reason_of_a_file_is_kept_whatever_the_phase_shows_now(begin: Begin, tmp_path: Path, power: float) -> None:
+    """An inverter on one phase stands still while somebody is there."""
+    given = from_file(begin, tmp_path, power, "one inverter on L2")
+    given.run()
+    assert finish.record(given, given.draft.config(), 1000).reversed_phase == "one inverter on L2"
+
+
+def from_file(begin: Begin, folder: Path, power: float, reason: str | None) -> Commissioning:
+    work, _ = begin(meter(iter(["1520.4"]), l2=[power]))
+    rows = ["[m]", 'by = "A"', "ct = 1", 'word_order = "big"', 'role = "consumption"', 'no_display = "none"']
+    rows += [f'reversed_phase = "{reason}"'] if reason is not None else []
+    (path := folder / "answers.toml").write_text("\n".join(rows))
+    answers = read_answers(path, ["m"])["m"]
+    return Commissioning(work.draft, ProgressFile(folder / "data", "m", answers.keys), answers, work._around)
