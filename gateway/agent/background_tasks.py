@@ -17,6 +17,7 @@ from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
 from gateway.runtime.alarm_inputs import AlarmInputs
 from gateway.runtime.context import GatewayContext
+from gateway.runtime.earlier_readings import EarlierReadings
 from gateway.runtime.loop_lag import LoopHealth, LoopLag
 from gateway.runtime.watchdog import Watchdog
 
@@ -42,6 +43,7 @@ def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
         Wanted("alarms", None, lambda: site.board),
         Wanted("alarm sources", None, partial(AlarmInputs, site)),
         Wanted("watch", None, lambda: Watchdog(Manager(), *watched)),
+        Wanted("earlier readings", None, partial(EarlierReadings, site)),
         Wanted("lag", None, partial(LoopLag, loops.lag)),
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),
     ]

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from ledger_client.formats.senml import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The last reading of before this epoch: its record (epoch, seq), and since when the meter has not answered, a
+    record time in ms; None: it was answering when the epoch before ended."""
+
+    reading: Reading
+    record: tuple[bytes, int]
+    silent_since_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -26,6 +36,8 @@ class MeterNow:
     """Why that one was not answered."""
     fell_silent_ms: int | None = None
     """Due time of the first poll that went without an answer when it fell silent last."""
+    earlier: Earlier | None = None
+    """Its last reading of before; None while it is not known, and once there is one of this epoch."""
 
     @property
     def reading(self) -> Reading | None:
@@ -34,6 +46,11 @@ class MeterNow:
             return self.newest.reading
         body = self.newest.body if self.newest else None
         return body if isinstance(body, Reading) else None
+
+    @property
+    def known(self) -> Reading | None:
+        """The newest reading, also of before this epoch."""
+        return self.reading or (self.earlier.reading if self.earlier is not None else None)
 
     def copy(self) -> MeterNow:
         """It as it is now, for another thread."""
@@ -65,13 +82,23 @@ class Live:
                 now.recorded += 1
                 self._answered(now, item, item.body)
 
+    def recall(self, found: Mapping[str, Earlier]) -> None:
+        """Take what is known of before this epoch, by meter; nothing of those that have been read meanwhile."""
+        for name, earlier in found.items():
+            now = self.meters.get(name)
+            if now is not None and now.newest is None:
+                now.earlier = earlier
+                if now.silent_since_ms is not None and earlier.silent_since_ms is not None:
+                    now.silent_since_ms = now.fell_silent_ms = earlier.silent_since_ms
+
     def _missed(self, now: MeterNow, item: MissedPoll) -> None:
         now.missed[item.reason] += 1
         now.reason = item.reason
         if now.silent_since_ms is None:
-            now.silent_since_ms = now.fell_silent_ms = item.due_ms
+            before_ms = now.earlier.silent_since_ms if now.earlier is not None else None
+            now.silent_since_ms = now.fell_silent_ms = item.due_ms if before_ms is None else before_ms
 
     def _answered(self, now: MeterNow, item: SignedRecord | NotRecorded, reading: Reading) -> None:
-        now.newest = item
+        now.newest, now.earlier = item, None
         if now.silent_since_ms is not None and reading.time_ms >= now.silent_since_ms:  # it may be of before: a record
             now.silent_since_ms = now.reason = None  # is told when it is durable, a miss at once

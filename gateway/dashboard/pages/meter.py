@@ -137,7 +137,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
     turned = turns(meter, profile)
     found = charts.quantities(meter, profile)
     chosen = next((q for q in found if q.point == quantity), found[0] if found else None)
-    reading = site.live.meters[name].reading
+    reading = site.live.meters[name].known
     return MeterFacts(
         name=name,
         label=meter.label,
@@ -167,7 +167,7 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
     """The same with what the database tells, its chart by the calendar of a zone. Raises StoreError."""
     states = States(store)
     row, values = facts.row, facts.values
-    if row.time_ms is None:  # not read yet since the start: the newest that is kept
+    if row.time_ms is None:  # neither read since the start nor recalled yet: the newest that is kept
         row, values = _kept(row, store.records.newest(facts.name, "reading"))
         values = shown(values, facts.turned)
     if row.record is not None and row.time_ms is not None:

@@ -55,6 +55,8 @@ class MeterRow:
     common: int = 0
     """The quality bits that all of its values have."""
     time_ms: int | None = None
+    before: bool = False
+    """Its newest reading is of before the start."""
     silent_since_ms: int | None = None
     reason: str | None = None
     spark: values.Spark | None = None
@@ -179,7 +181,7 @@ class SiteFacts:
     @property
     def unread(self) -> int:
         """How many meters have not been read since the start, though they are awake."""
-        return sum(m.time_ms is None and not m.asleep for m in self.meters)
+        return sum((m.before or m.time_ms is None) and not m.asleep for m in self.meters)
 
 
 def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
@@ -236,8 +238,8 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         reason=now.reason,
         reversed=meter.reversed,
     )
-    reading = now.reading
-    if reading is None or now.newest is None:
+    reading = now.known
+    if reading is None:
         return replace(row, late=now.silent_since_ms is not None)
     profile = config.profiles[name]
     points = values.headline(meter, profile)
@@ -252,17 +254,25 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         flags=flags,
         common=reduce(and_, (value.quality for value in reading.values)) if reading.values else 0,
         time_ms=reading.time_ms,
+        before=now.reading is None,
         spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
         spark_of=values.shown_as(meter, profile.point(points[0])).name if points else "",
         late=is_late(now_ms - reading.time_ms, meter.every) or _gone(now, meter.every, now_ms),
         state=_state(now),
-        record=None if isinstance(now.newest, NotRecorded) else (now.newest.row.epoch, now.newest.row.seq),
+        record=_record(now),
     )
 
 
 def _gone(now: MeterNow, every_ms: int, now_ms: int) -> bool:
     """It was silent more than once."""
     return now.silent_since_ms is not None and now_ms - now.silent_since_ms > 2 * every_ms
+
+
+def _record(now: MeterNow) -> tuple[bytes, int] | None:
+    """Epoch and number of what is shown; None: it is not recorded."""
+    if now.newest is None:
+        return now.earlier.record if now.earlier is not None else None
+    return None if isinstance(now.newest, NotRecorded) else (now.newest.row.epoch, now.newest.row.seq)
 
 
 def _state(now: MeterNow) -> State:
