@@ -35,6 +35,8 @@ log = logging.getLogger("meterseal.fieldbus")
 Waits = Callable[[str, float], object]
 
 REOPEN_S, OPEN_WITHIN_S, DIAL_S = 2.0, 60.0, 60.0
+LOOK_S = 5.0
+"""So often it is looked who has connected, on a line that listens."""
 UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"})
 """Why a poll of a silent meter is missed, sent or not; of one that sleeps it is `asleep` instead."""
 
@@ -146,6 +148,8 @@ class Line:
                 beat()
                 if self._link is None and self._clock.monotonic() >= self._reopen_at:
                     await self._open()
+                if self.endpoint.dialed is not None:
+                    self._alarms.two_devices(self.endpoint.dialed.rivals)
                 now = self._now_ms()
                 for name, due_ms, reason in self._schedule.settle(now):
                     self._report(Poll(name, due_ms, missed=reason))
@@ -275,6 +279,11 @@ class Line:
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
         self._monitor.answered(len(attempt.poll.answers), turn.meter.spec.address)
+        if (dialed := self.endpoint.dialed) is not None:
+            if attempt.poll.answers:
+                dialed.polled()
+            elif attempt.poll.missed == "exchanged":
+                dialed.give_way()
         self._look_after_line(attempt)
         self._report(attempt.poll)
 
@@ -352,6 +361,8 @@ class Line:
         seconds = ms / 1000
         if self._link is None:
             seconds = min(seconds, self._reopen_at - self._clock.monotonic())
+        if self.endpoint.dialed is not None:
+            seconds = min(seconds, LOOK_S)
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
         beat(max(0.0, seconds))

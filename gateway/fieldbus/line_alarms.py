@@ -100,6 +100,16 @@ class LineAlarms:
         """The line cannot be opened, or broke off."""
         self._line_down(Message("line-port-failed", line=self._spec.name, where=self._spec.where, why=why))
 
+    def two_devices(self, addresses: tuple[str, str] | None) -> None:
+        """Devices of two addresses connect to the line; None: of one."""
+        line, where = self._spec.name, self._spec.where
+        if addresses is None:
+            self._clear(AlarmCode.TWO_DEVICES, None, lambda: Message("line-one-device", line=line))
+            return
+        first, second = addresses
+        both = Message("line-two-devices", line=line, where=where, first=first, second=second)
+        self._raise(AlarmCode.TWO_DEVICES, None, both)
+
     def heard(self, monitor: LineMonitor) -> None:
         """Take the flags that the line monitor gives all values."""
         flags, line = monitor.flags, self._spec.name

@@ -13,8 +13,8 @@ from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.modbus.tcp_link import TcpLink
 from gateway.fieldbus.rfc2217 import device_server
 from gateway.fieldbus.wire import serial_port, stream_link
-from gateway.fieldbus.wire.acceptor import Dialed
 from gateway.fieldbus.wire.connections import Endpoint
+from gateway.fieldbus.wire.dialed import Dialed
 from gateway.fieldbus.wire.errors import NotARead, PortError, not_connected
 from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
@@ -83,7 +83,7 @@ async def _over_tcp(
 ) -> stream_link.StreamLink:
     begun = asyncio.get_running_loop().time()
     if spec.listen is None:
-        again, texts = partial(_device_server, spec), NO_TEXTS
+        again, texts, dialed = partial(_device_server, spec), NO_TEXTS, None
         port = await again()
     else:
         endpoint.connections.inbound = True
@@ -100,14 +100,16 @@ async def _over_tcp(
         texts=texts,
         reconnect=again,
         connections=endpoint.connections,
+        dialed=dialed,
     )
 
 
 async def _dialed(spec: LineSpec, dialed: Dialed, wait_s: float = 0.0) -> stream_link.Port:
     """The connection of a device that has connected."""
-    sock = await dialed.connection(wait_s)
-    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits, spec.databits)
-    return stream_link.Port(sock.fileno(), sock.close, char_s, t35_seconds(spec.baudrate), paced=False)
+    call = await dialed.connection(wait_s)
+    char_s, t35_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits, spec.databits), t35_seconds(spec.baudrate)
+    released = partial(dialed.release, call)
+    return stream_link.Port(call.sock.fileno(), released, char_s, t35_s, paced=False, read_at=call.read_at)
 
 
 def direction_of(spec: LineSpec) -> RS485Settings | None:

@@ -32,6 +32,7 @@ log = logging.getLogger("meterseal.fieldbus")
 READ_MORE_S = 10.0  # a lost connection is made anew, a line that is not quiet is waited for
 SILENT = Message("poll-meter-silent")
 STOPPING = Message("poll-gateway-stopping")
+REPLACED = Message("poll-connection-replaced")
 _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 
@@ -103,13 +104,15 @@ class PollAttempt:
             self.failures += [self._hole(point) for point in self.meter.holes]
             self.left = plan.blocks
         elif other:
-            self._give_up("line-down", Message("poll-connection-replaced"))
+            self._give_up("line-down", REPLACED)
         elif self.meter.forgotten:
             self._question()
         self.until = math.inf
         self.left = [block for block in self.left if not await self._read(block)]
         if self.link.generation != generation:  # meanwhile: behind another connection may stand another device
             self._question()
+            if self.meter.identity is None:
+                return self._dropped("line-down", REPLACED)
         try:
             await self.link.quiet()
         except LineDown as error:

@@ -40,6 +40,7 @@ class AlarmCode(StrEnum):
     NOT_ASKED = "not-asked"
     CRC_RATE = "crc-rate"
     WRONG_ANSWER = "wrong-answer"
+    TWO_DEVICES = "two-devices"
     INTERVAL = "interval"
     WRITE_SEEN = "write-seen"
     CLOCK = "clock"
@@ -81,6 +82,7 @@ LINE_CODES: Final = frozenset(
         AlarmCode.NOT_ASKED,
         AlarmCode.CRC_RATE,
         AlarmCode.WRONG_ANSWER,
+        AlarmCode.TWO_DEVICES,
         AlarmCode.INTERVAL,
         AlarmCode.WRITE_SEEN,
         AlarmCode.STALE,
@@ -178,6 +180,10 @@ _ALL = (
     Kind(AlarmCode.WRONG_ANSWER, "error",
          "answers with a valid checksum, but of another function, length or data identifier; their values are not used",
          _INSTALLER, 0, 0, "wait"),
+    Kind(AlarmCode.TWO_DEVICES, "error",
+         "a second address connects to a bus with `listen` more than twice in a minute, or for a minute, while "
+         "the device of another one answers",
+         _INSTALLER, 0, 60 * S, "wait"),
     Kind(AlarmCode.INTERVAL, "warning",
          "five messages in a row of a meter that sends unasked came more than a quarter sooner or later than `every`",
          _INSTALLER, 0, 0, "wait"),

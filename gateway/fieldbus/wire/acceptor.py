@@ -1,82 +1,42 @@
-"""Acceptors: the connections of DTUs that dial in, each given to the line that it is of; the newest counts.
+"""Acceptors: the connections of DTUs that dial in, each given to the line that it is of.
 
-A DTU behind a modem redials without a word to its old connection, which may look open for minutes. Lines of one address
-share its listening socket: a connection is the line's with one of whose ``hello`` texts it begins.
+Lines of one address share its listening socket: a connection is the line's with one of whose ``hello`` texts it begins.
+Which connection of a line counts is dialed.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from gateway.fieldbus.wire.errors import Unreachable
+from gateway.fieldbus.wire.dialed import Dialed
 from gateway.fieldbus.wire.framing import Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
-from gateway.fieldbus.wire.listener import listening_socket, within
-from gateway.messages.message import Message
+from gateway.fieldbus.wire.listener import BACKLOG, listening_socket, within
 
 log = logging.getLogger("meterseal.fieldbus")
 
 HELLO_S, LOOK_S = 10.0, 0.05
 """A connection that has not said whose it is by then is closed; so often it is looked whether it has."""
 MOST_UNKNOWN = 64
-"""Connections that have not said yet whose they are; more are refused."""
+"""Connections that have not said yet whose they are; then one more takes the place of the oldest of the address that
+has most of them."""
+FULL_S = 1.0
+"""So long nothing is accepted when this process may open no more files."""
 
 
-class Dialed:
-    """The connections of one line. Event loop only; made by ``Acceptors.join``."""
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """A connection that has not said whose it is."""
 
-    def __init__(self, spec: LineSpec, listener: _Listener) -> None:
-        self.where, self.networks, self.hello = spec.where, spec.networks, spec.hello
-        self.name, self._listener = spec.name, listener
-        self._next: socket.socket | None = None
-        self._present: socket.socket | None = None
-        self._news: asyncio.Future[None] | None = None
-
-    async def connection(self, wait_s: float = 0.0) -> socket.socket:
-        """The newest connection that was not given yet; whoever gets it closes it. It is shut down when a newer one
-        comes.
-
-        Args:
-            wait_s: how long to wait for one.
-
-        Raises:
-            Unreachable: there is none.
-        """
-        if self._next is None and wait_s > 0:
-            self._news = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._news], timeout=wait_s)
-            self._news = None
-        if self._next is None:
-            raise Unreachable(Message("listen-nobody"))
-        self._present, self._next = self._next, None
-        return self._present
-
-    @property
-    def given(self) -> bool:
-        """The connection that counts is open here."""
-        return self._next is not None or (self._present is not None and self._present.fileno() >= 0)
-
-    def take(self, connection: socket.socket) -> None:
-        """A connection of this line has come: earlier ones count no more."""
-        if self._next is not None:
-            self._next.close()
-        if self._present is not None:
-            with contextlib.suppress(OSError):  # it is closed already, or was never more than half open
-                self._present.shutdown(socket.SHUT_RDWR)
-        self._next, self._present = connection, None
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
-
-    def leave(self) -> None:
-        """The line ends; with the last line of an address its listening socket is closed."""
-        if self._next is not None:
-            self._next.close()
-            self._next = None
-        self._listener.leave(self)
+    sock: socket.socket
+    host: str
+    tcp_port: int
 
 
 class Acceptors:
@@ -91,7 +51,7 @@ class Acceptors:
         listener = self._listeners.get(spec.listen)
         if listener is None or listener.closed:
             listener = self._listeners[spec.listen] = _Listener(listening_socket(*spec.listen))
-        dialed = Dialed(spec, listener)
+        dialed = Dialed(spec.name, spec.where, spec.networks, spec.hello, listener.leave)
         listener.lines.append(dialed)
         return dialed
 
@@ -103,8 +63,12 @@ class _Listener:
         self.lines: list[Dialed] = []
         self.closed = False
         self._socket, self._loop = sock, asyncio.get_running_loop()
-        self._unknown: dict[asyncio.Task[None], socket.socket] = {}
-        self._loop.add_reader(sock.fileno(), self._accept)
+        self._unknown: dict[asyncio.Task[None], _Unknown] = {}
+        self._listen()
+
+    def _listen(self) -> None:
+        if not self.closed:
+            self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def leave(self, line: Dialed) -> None:
         if line in self.lines:
@@ -117,37 +81,54 @@ class _Listener:
                 task.cancel()
 
     def _accept(self) -> None:
-        """Take every connection that waits."""
-        while not self.closed:
+        """Take the connections that wait; some at a time, for the lines must go on."""
+        for _ in range(BACKLOG):
             try:
                 connection, address = self._socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:  # it went away again, or there are too many open files
                 log.warning("%s: a connection was not accepted: %s", self.lines[0].where, error)
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._loop.remove_reader(self._socket.fileno())
+                    self._loop.call_later(FULL_S, self._listen)
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            host = str(address[0])
-            lines = [line for line in self.lines if not line.networks or within(host, line.networks)]
-            if not lines:
-                self._refuse(connection, host, "it is not in any network of `from`")
-            elif len(lines) == 1 and not lines[0].hello:
-                self._give(connection, host, lines[0])
-            elif len(self._unknown) >= MOST_UNKNOWN:
-                self._refuse(connection, host, "too many connections have not said whose they are")
-            else:
-                task = self._loop.create_task(self._identify(connection, host, lines))
-                self._unknown[task] = connection
-                task.add_done_callback(self._known)
+            self._accepted(_Unknown(connection, str(address[0]), int(address[1])))
+
+    def _accepted(self, new: _Unknown) -> None:
+        lines = [line for line in self.lines if not line.networks or within(new.host, line.networks)]
+        if not lines:
+            self._refuse(new, "it is not in any network of `from`")
+            return
+        if len(lines) == 1 and not lines[0].hello:
+            self._give(new, lines[0])
+            return
+        if len(self._unknown) >= MOST_UNKNOWN:
+            self._make_room()
+        task = self._loop.create_task(self._identify(new, lines))
+        self._unknown[task] = new
+        task.add_done_callback(self._known)
+
+    def _make_room(self) -> None:
+        """Close the oldest of the address that has most connections that have not said whose they are."""
+        [(most, _)] = Counter(unknown.host for unknown in self._unknown.values()).most_common(1)
+        task, oldest = next((task, unknown) for task, unknown in self._unknown.items() if unknown.host == most)
+        text = "%s: too many connections have not said whose they are; the oldest of %s is closed"
+        log.warning(text, self.lines[0].where, most)
+        del self._unknown[task]
+        task.cancel()
+        oldest.sock.close()
 
     def _known(self, task: asyncio.Task[None]) -> None:
-        connection = self._unknown.pop(task)
-        if task.cancelled():
-            connection.close()
+        unknown = self._unknown.pop(task, None)
+        if unknown is not None and task.cancelled():
+            unknown.sock.close()
 
-    async def _identify(self, connection: socket.socket, host: str, lines: Sequence[Dialed]) -> None:
+    async def _identify(self, new: _Unknown, lines: Sequence[Dialed]) -> None:
         """Find the line by the first bytes, which are its hello; what follows it is left to the line."""
+        connection = new.sock
         of = {text: line for line in lines for text in line.hello}
         hellos, longest, end = Texts(of), max(map(len, of)), self._loop.time() + HELLO_S
         while True:
@@ -163,23 +144,19 @@ class _Listener:
             await asyncio.sleep(LOOK_S)
         line = of.get(head[:length])
         if line is None or line not in self.lines:
-            self._refuse(connection, host, "it does not begin with a `hello` of any line")
+            self._refuse(new, "it does not begin with a `hello` of any line")
             return
         connection.recv(length)
-        self._give(connection, host, line)
+        self._give(new, line)
 
-    def _give(self, connection: socket.socket, host: str, line: Dialed) -> None:
-        said = (
-            "%s: %s has connected to %s, in place of the connection before"
-            if line.given
-            else "%s: %s has connected to %s"
-        )
-        log.info(said, line.name, host, line.where, extra={"line": line.name})
-        line.take(connection)
+    def _give(self, new: _Unknown, line: Dialed) -> None:
+        beside = line.take(new.sock, new.host, new.tcp_port)
+        said = "%s: %s has connected to %s, beside another connection" if beside else "%s: %s has connected to %s"
+        log.info(said, line.name, new.host, line.where, extra={"line": line.name})
 
-    def _refuse(self, connection: socket.socket, host: str, why: str) -> None:
-        log.warning("%s: connection from %s refused: %s", self.lines[0].where, host, why)
-        connection.close()
+    def _refuse(self, new: _Unknown, why: str) -> None:
+        log.warning("%s: connection from %s refused: %s", self.lines[0].where, new.host, why)
+        new.sock.close()
 
 
 def _peek(connection: socket.socket, most: int) -> bytes | None:

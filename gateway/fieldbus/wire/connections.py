@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.fieldbus.wire.acceptor import Acceptors, Dialed
+from gateway.fieldbus.wire.acceptor import Acceptors
+from gateway.fieldbus.wire.dialed import Dialed
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.messages.message import Message
 

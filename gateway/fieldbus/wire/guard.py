@@ -145,6 +145,11 @@ class Guard:
         if self._deaf:
             self._noise()
 
+    def break_off(self) -> None:
+        """No more bytes come on this connection: what has begun is not continued on the next one."""
+        self._noise()
+        self._deaf = False
+
     def finish(self, now: float) -> Outcome:
         """End the question in flight: its outcome, or silence. Its key counts as used until now."""
         question, self._question = self._question, None

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.fieldbus.wire.connections import Connections
+from gateway.fieldbus.wire.dialed import Dialed
 from gateway.fieldbus.wire.errors import broken
 from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.guard import Guard
@@ -31,13 +32,16 @@ CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An open descriptor and the wire behind it. ``paced``: bytes leave at the line's speed, not at once."""
+    """An open descriptor and the wire behind it. ``paced``: bytes leave at the line's speed, not at once.
+
+    ``read_at``: the loop time at which it was last empty, if that was not just now."""
 
     fd: int
     close: Callable[[], None]
     char_s: float
     t35_s: float
     paced: bool
+    read_at: float | None = None
 
 
 class ReadEnd:
@@ -97,6 +101,7 @@ class StreamLink:
         echo, texts: as of ``Guard``.
         reconnect: opens the port once more, where the device may close it after an answer (RTU over TCP).
         connections: what earlier connections showed of the endpoint.
+        dialed: of a line that is listened on, its connections: whose turn it is depends on their answers.
     """
 
     def __init__(
@@ -110,8 +115,10 @@ class StreamLink:
         texts: Texts = NO_TEXTS,
         reconnect: Callable[[], Awaitable[Port]] | None = None,
         connections: Connections | None = None,
+        dialed: Dialed | None = None,
     ) -> None:
         self._port, self._loop, self._reconnect = port, asyncio.get_running_loop(), reconnect
+        self._dialed = dialed
         self._connections = connections or Connections()
         self._framing = framing
         self._guard = Guard(framing, table, port.t35_s, witness, echo=echo, texts=texts)
@@ -130,6 +137,15 @@ class StreamLink:
         A question that meets the end of its connection behind an earlier answer is put once more, in another key, to
         another connection.
         """
+        outcome = await self._read(questions, manners)
+        if self._dialed is not None:
+            if not isinstance(outcome, Silence):
+                self._dialed.answered(questions[0].unit)
+            elif outcome.reason == "timeout":
+                self._dialed.unanswered(questions[0].unit)
+        return outcome
+
+    async def _read(self, questions: Sequence[Question], manners: Manners) -> Outcome:
         unit, met = questions[0].unit, False
         while self._loop.time() < (ready := self._ready.get(unit, 0.0)):
             await self._sleep_until(ready)
@@ -168,7 +184,8 @@ class StreamLink:
             self._port.close()
 
     def _opened(self) -> None:
-        self._lost, self._why, self._reading, self._drained = None, None, True, self._loop.time()
+        self._lost, self._why, self._reading = None, None, True
+        self._drained = self._loop.time() if self._port.read_at is None else self._port.read_at
         self._loop.add_reader(self._port.fd, self._readable)
         self._looking = self._loop.call_later(LOOK_S, self._look)
 
@@ -178,6 +195,10 @@ class StreamLink:
             await self._sleep_until(due)
         if self._lost:
             self._check()
+            await self._renew()
+        elif self._dialed is not None and self._dialed.turn_over:
+            self._stop_reading()
+            self._guard.break_off()
             await self._renew()
 
     async def _renew(self) -> None:

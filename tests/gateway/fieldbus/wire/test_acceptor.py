@@ -1,12 +1,9 @@
-"""DTUs that dial in: the newest connection counts, their own texts are no frames, one listening socket serves several
-lines."""
+"""DTUs that dial in: their own texts are no frames, one listening socket serves several lines."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -21,60 +18,21 @@ from gateway.fieldbus.wire import acceptor
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import PortError
-from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.listener import listening_socket
 from tests.gateway.fieldbus.devices import (
     SAFETY_S,
-    Device,
     Sent,
-    addresses,
     answer,
     free_port,
     meter,
-    rtu_talk,
     running,
-    tcp_line,
 )  # fmt: skip
+from tests.gateway.fieldbus.wire.dtus import dialed, dtu, filled
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_worker, "REOPEN_S", 0.05)
-
-
-def filled(value: int) -> Device:
-    """A device all of whose registers hold the same."""
-
-    def device(request: Request) -> Sent:
-        return [(0.0, answer(request, struct.pack(f">{request.count}H", *[value] * request.count)))]
-
-    return device
-
-
-def dialed(port: int, name: str = "dialed", *, hello: bytes = b"", heartbeat: bytes = b"") -> LineSpec:
-    spec = tcp_line(port, meter("one", 1), kind="modbus-rtu-over-tcp")
-    spec = replace(spec, name=name, host=None, tcp_port=None, listen=("127.0.0.1", port), timeout_ms=2000)
-    return replace(spec, hello=(hello,) if hello else (), heartbeat=(heartbeat,) if heartbeat else ())
-
-
-@contextlib.asynccontextmanager
-async def dtu(port: int, device: Device = addresses, *, says: bytes = b"") -> AsyncIterator[asyncio.Future[None]]:
-    """A DTU with one device behind it, connected for the time of a ``with``; gives what is done when it is closed."""
-    async with asyncio.timeout(SAFETY_S):
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                break
-            except OSError:
-                await asyncio.sleep(0.01)
-    writer.write(says)
-    talking = asyncio.ensure_future(rtu_talk(device)(reader, writer))
-    try:
-        yield talking
-    finally:
-        writer.close()
-        talking.cancel()
-        await asyncio.wait([talking])
 
 
 def test_a_device_that_dials_in_is_polled_and_its_dtu_s_texts_are_no_frames() -> None:
@@ -92,34 +50,16 @@ def test_a_device_that_dials_in_is_polled_and_its_dtu_s_texts_are_no_frames() ->
     asyncio.run(work())
 
 
-def test_the_newest_connection_counts_and_the_one_before_it_is_shut_down(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-
-    async def work() -> None:
-        spec = dialed(port := free_port())
-        async with running(spec) as (_, polls), dtu(port, filled(1)) as old:
-            await polls.until(lambda poll: bool(poll.answers))
-            async with dtu(port, filled(2)):
-                until = len(polls)
-                await polls.until(lambda poll: bool(poll.answers) and poll in polls[until + 2 :])
-                assert set(polls.values("one")[-1]) == {2}
-                async with asyncio.timeout(SAFETY_S):
-                    await old
-
-    asyncio.run(work())
-    told = [record.message for record in caplog.records if "has connected to" in record.message]
-    assert [", in place of the connection before" in text for text in told] == [False, True]
-
-
 def test_another_device_that_takes_the_line_over_right_behind_an_answer_gives_no_value() -> None:
     """Its connection takes the place of one that ended behind a whole answer, as a device's own next one does."""
 
     async def work() -> None:
         spec = dialed(port := free_port())
         spec = replace(spec, meters=(meter("one", 1, identity="serial"),))
-        async with contextlib.AsyncExitStack() as others, running(spec) as (_, polls), dtu(port, filled(1)):
-            first = await polls.until(lambda poll: bool(poll.answers))
-            await others.enter_async_context(dtu(port, filled(2)))
+        async with contextlib.AsyncExitStack() as others, running(spec) as (_, polls):
+            async with dtu(port, filled(1)):
+                first = await polls.until(lambda poll: bool(poll.answers))
+                await others.enter_async_context(dtu(port, filled(2)))
             poll = await polls.until(lambda poll: poll.missed == "exchanged")
             assert poll.identity == first.identity
             assert {word for words in polls.values("one") for word in words} == {1}
