@@ -156,6 +156,26 @@ class AlarmBoard(BackgroundTask):
         if row is not None and row.active and state.is_chattering(now) and not _is_chattering(row.said):
             self._store.update(state, row.saying(Message("alarm-chattering", what=row.said)))
 
+    def is_active(self, source: str, code: str, line: str) -> bool:
+        """Whether this alarm is raised and not cleared."""
+        state = self._store.states.get(AlarmKey(source, code, line))
+        return state is not None and state.active
+
+    def restate(self, source: str, code: str, line: str, said: Said, *, again: bool = False) -> None:
+        """Say anew what an active alarm is about, where that has changed: without an event, for it is the same alarm.
+
+        ``again``: there is more than whoever acknowledged it has seen. Then it is raised again, unacknowledged.
+        """
+        state = self._store.states.get(AlarmKey(source, code, line))
+        if state is None or state.row is None or not state.active:
+            return
+        state.said = said
+        if again and state.row.acknowledged:
+            self._raise(state)
+        else:
+            shown = Message("alarm-chattering", what=said) if _is_chattering(state.row.said) else said
+            self._store.update(state, state.row.saying(shown))
+
     def notice(self, source: str, code: str, line: str, said: Said) -> None:
         """Say that something has happened: its condition is true and at once false."""
         self.condition(source, code, line, said, on=True)

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from gateway.config.access_files import file_paths
 from gateway.config.bus_types import NOT_PASSIVE, TYPES, TypeName, Wire, not_of_type, not_of_wire
 from gateway.config.field_types import DurationMs, Host, Model, Name, TransformerRatio, Unfit
+from gateway.config.limits import Limits
 from gateway.config.place import DailyHours
 from gateway.config.wire_texts import (
     DtuTexts,
@@ -54,6 +55,7 @@ class Meter(Model):
     reversed: bool = False
     word_order: Literal["big", "little"] | None = None
     sleeps: DailyHours | None = None
+    limits: Limits = Field(default={})
 
     @property
     def factors(self) -> dict[str, Decimal | Fraction]:

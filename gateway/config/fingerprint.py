@@ -18,7 +18,7 @@ from gateway.devices.points import Profile
 from ledger_client.formats import cbor
 
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
-_LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed")
+_LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed", "limits")
 _LATER_OF_PROFILE = ("cn", "interval_ms", "ratios")
 _KNOWLEDGE: dict[str, Any] = {
     "ask": (),

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from gateway.config.bus import Bus, Meter
 from gateway.config.bus_types import TYPES
 from gateway.config.key_errors import closest, explain, not_toml
+from gateway.config.limits import misfits
 from gateway.config.model import TABLES, Config, Document
 from gateway.config.serial_settings import serial_settings
 from gateway.devices.points import Profile, ProfileError
@@ -130,6 +131,8 @@ def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str,
     for point in meter.points:
         if point not in known:
             yield "profile", _no_point(point, profile.name, known)
+    for name, wrong in misfits(meter, profile):
+        yield f"limits, {name}", wrong
 
 
 def _has_direction(profile: Profile) -> bool:

@@ -20,6 +20,7 @@ from gateway.config.feed import FeedEntry
 from gateway.config.field_types import DurationMs, Model, Name, SizeBytes, Unfit, duration_text
 from gateway.config.fingerprint import fingerprint
 from gateway.config.ledger import Contract, LedgerEntry
+from gateway.config.limits import Limit, limits_of
 from gateway.config.place import Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
@@ -177,6 +178,12 @@ class Config:
             )
             for name, meter in self.meters.items()
         }
+
+    @cached_property
+    def limits(self) -> dict[str, dict[str, Limit]]:
+        """By meter and point, outside of what a value is an alarm; of a meter without limits nothing."""
+        found = {name: limits_of(meter, self.profiles[name]) for name, meter in self.meters.items()}
+        return {name: limits for name, limits in found.items() if limits}
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the effective configuration, profiles included (fingerprint.py).

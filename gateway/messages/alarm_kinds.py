@@ -32,6 +32,8 @@ class AlarmCode(StrEnum):
     LINE_DOWN = "line-down"
     SITE_SILENT = "site-silent"
     STALE = "stale"
+    LIMIT = "limit"
+    VALUE_BAD = "value-bad"
     COUNTER_BACK = "counter-back"
     RATIO_DIFFERS = "ratio-differs"
     METER_EXCHANGED = "meter-exchanged"
@@ -86,6 +88,8 @@ LINE_CODES: Final = frozenset(
         AlarmCode.INTERVAL,
         AlarmCode.WRITE_SEEN,
         AlarmCode.STALE,
+        AlarmCode.LIMIT,
+        AlarmCode.VALUE_BAD,
         AlarmCode.COUNTER_BACK,
         AlarmCode.RATIO_DIFFERS,
     }
@@ -153,6 +157,12 @@ _ALL = (
     Kind(AlarmCode.STALE, "warning",
          "a concentrator returns values that it has not updated (STALE), or a lively value does not change (FROZEN)",
          _BOTH, 10 * S, 60 * S, "answer"),
+    Kind(AlarmCode.LIMIT, "warning",
+         "values of a meter are outside their `limits`; one alarm for all of its values",
+         _BOTH, 30 * S, 60 * S, "answer"),
+    Kind(AlarmCode.VALUE_BAD, "error",
+         "values of a meter are bad; one alarm for all of its values",
+         _BOTH, 5 * MIN, 60 * S, "answer"),
     Kind(AlarmCode.COUNTER_BACK, "error",
          "a counter decreased and a second reading confirmed it: no energy difference across this point",
          _BOTH, 0, 10 * MIN, "ends"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gateway.alarms.accounting_checks import AccountingChecks
 from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
+from gateway.errors import StoreError
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.languages import said_in
 from gateway.messages.message import Message
@@ -26,8 +28,9 @@ from gateway.records import (
     SignedRecord,
 )
 from gateway.runtime.context import GatewayContext
+from gateway.runtime.value_alarms import ValueAlarms, past_good
 from ledger_client.formats.record import Event
-from ledger_client.formats.senml import Quality, Reading
+from ledger_client.formats.senml import Columns, Quality, Reading
 
 log = logging.getLogger("meterseal.alarms")
 
@@ -47,6 +50,7 @@ class AlarmInputs(BackgroundTask):
         self._frozen: set[str] = set()
         self._change_noticed = False
         self._accounting = AccountingChecks()
+        self._values = ValueAlarms(site)
         site.hub.listeners.append(self.hear)
         self.reloaded()
 
@@ -55,6 +59,7 @@ class AlarmInputs(BackgroundTask):
         site = self._site
         self._lines = {meter.name: line.spec.name for line in site.lines.values() for meter in line.spec.meters}
         self._board.reconfigure_ledgers({f"ledger {entry.name}" for entry in site.config.document.ledger})
+        self._values.reloaded()
 
     def close(self) -> None:
         """Leave the hub."""
@@ -68,6 +73,7 @@ class AlarmInputs(BackgroundTask):
         while True:
             self._look_at_clock()
             self._look_at_feeds()
+            self._values.look()
             if loop.time() >= due_s:
                 due_s = loop.time() + LOOK_EVERY_S
                 await self._look()
@@ -89,11 +95,10 @@ class AlarmInputs(BackgroundTask):
         if meter not in self._lines:  # of before a reload
             return
         self._board.answered(meter)
-        flags = 0
-        for value in reading.values:
-            flags |= value.quality
+        flags = _flags(reading)
         if flags & ALARM_FLAGS or meter in self._frozen:
             self._flagged(meter, reading, flags)
+        self._values.hear(meter, reading)
 
     def _flagged(self, meter: str, reading: Reading, flags: int) -> None:
         line, still = self._lines[meter], bool(flags & STANDS_STILL)
@@ -161,7 +166,15 @@ class AlarmInputs(BackgroundTask):
         if found.changed and not self._change_noticed:
             self._board.notice(GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", found.changed)
         self._change_noticed = True
+        await self._look_at_past(now_ms)
         await self._look_at_accounting(now_ms)
+
+    async def _look_at_past(self, now_ms: int) -> None:
+        """Whether points that are bad were good before this epoch."""
+        asked, database = self._values.unknown(), self._site.config.database
+        if asked:
+            with suppress(StoreError):  # the recorder meets the same and says so
+                self._values.were_good(await in_thread(lambda: past_good(database, asked, now_ms), "look for values"))
 
     async def _look_at_accounting(self, now_ms: int) -> None:
         config = self._site.config
@@ -177,6 +190,16 @@ def _change(fields: Mapping[str, Any]) -> Message:
     if user := fields.get("user"):
         return Message("configuration-changed-by", why=why, user=user, now=now, before=before)
     return Message("configuration-changed", why=why, now=now, before=before)
+
+
+def _flags(reading: Reading) -> int:
+    """The quality bits of all values together."""
+    if isinstance(reading.values, Columns):
+        return reading.values.quality
+    flags = 0
+    for value in reading.values:
+        flags |= value.quality
+    return flags
 
 
 def _points(reading: Reading, flags: int) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -106,6 +106,8 @@ def _words(kind: Any) -> str:
         return ", ".join(f"`{_toml(value)}`" for value in get_args(kind))
     if get_origin(kind) is tuple:
         return f"list of {' or '.join(_words(inner) for inner in _branches(get_args(kind)[0]))}s"
+    if get_origin(kind) is Mapping:
+        return "table"
     return PLAIN[kind]
 
 

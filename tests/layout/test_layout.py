@@ -65,6 +65,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "fieldbus.listening", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {
+            "devices",
             "config",
             "fieldbus.wire",
             "fieldbus",
