@@ -155,7 +155,8 @@ _ALL = (
          "no line of the site answers, or three or more stopped answering within a minute; one alarm for all",
          _BOTH, 0, 5 * S, "answer"),
     Kind(AlarmCode.STALE, "warning",
-         "a concentrator returns values that it has not updated (STALE), or a lively value does not change (FROZEN)",
+         "a concentrator returns values that it has not updated (STALE), a lively value does not change (FROZEN), or a "
+         "power above or below 0 stands for an hour while other points of its meter move; each of them is named",
          _BOTH, 10 * S, 60 * S, "answer"),
     Kind(AlarmCode.LIMIT, "warning",
          "values of a meter are outside their `limits`; one alarm for all of its values",

@@ -28,6 +28,7 @@ from gateway.records import (
     SignedRecord,
 )
 from gateway.runtime.context import GatewayContext
+from gateway.runtime.stuck_powers import StuckPowers
 from gateway.runtime.value_alarms import ValueAlarms, past_good
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Columns, Quality, Reading
@@ -35,9 +36,10 @@ from ledger_client.formats.senml import Columns, Quality, Reading
 log = logging.getLogger("meterseal.alarms")
 
 LOOK_EVERY_S, CLOCK_EVERY_S = 60.0, 1.0
+MOST_POINTS = 50
+"""Names that a message can hold."""
 STANDS_STILL = int(Quality.STALE | Quality.FROZEN)
 FELL = int(Quality.COUNTER_RESET)
-ALARM_FLAGS = STANDS_STILL | FELL
 _CLOCK_SAID = {"U": Message("clock-unknown"), "I": Message("clock-unsynchronised")}
 
 
@@ -47,7 +49,9 @@ class AlarmInputs(BackgroundTask):
     def __init__(self, site: GatewayContext) -> None:
         self._site, self._board = site, site.board
         self._lines: dict[str, str] = {}
-        self._frozen: set[str] = set()
+        self._frozen: dict[str, tuple[str, ...]] = {}
+        """By meter whose values stand still: which."""
+        self._powers = StuckPowers()
         self._change_noticed = False
         self._accounting = AccountingChecks()
         self._values = ValueAlarms(site)
@@ -95,21 +99,33 @@ class AlarmInputs(BackgroundTask):
         if meter not in self._lines:  # of before a reload
             return
         self._board.answered(meter)
-        flags = _flags(reading)
-        if flags & ALARM_FLAGS or meter in self._frozen:
-            self._flagged(meter, reading, flags)
+        flags, stuck = _flags(reading), self._powers.look(meter, reading)
+        if flags & STANDS_STILL or stuck or meter in self._frozen:
+            self._still(meter, reading, stuck)
         self._values.hear(meter, reading)
-
-    def _flagged(self, meter: str, reading: Reading, flags: int) -> None:
-        line, still = self._lines[meter], bool(flags & STANDS_STILL)
-        said = Message("values-changing", meter=meter)
-        if still:
-            said = Message("values-frozen", meter=meter, line=line, points=_points(reading, STANDS_STILL))
-        self._board.condition(meter, AlarmCode.STALE, line, said, on=still, since_ms=reading.time_ms if still else None)
-        (self._frozen.add if still else self._frozen.discard)(meter)
         if flags & FELL:
+            line = self._lines[meter]
             back = Message("counter-decreased", meter=meter, line=line, points=_points(reading, FELL))
             self._board.notice(meter, AlarmCode.COUNTER_BACK, line, back)
+
+    def _still(self, meter: str, reading: Reading, stuck: Mapping[str, int]) -> None:
+        """What stands still: by a flag of the record, or a power while others move. An alarm names all that do now."""
+        line, flagged = self._lines[meter], _points(reading, STANDS_STILL)
+        points = (*flagged, *sorted(stuck.keys() - set(flagged)))
+        if len(points) > MOST_POINTS:
+            points = (*points[: MOST_POINTS - 1], f"+{len(points) - MOST_POINTS + 1}")
+        said = Message("values-changing", meter=meter)
+        if flagged:
+            said = Message("values-frozen", meter=meter, line=line, points=points)
+        elif points:
+            said = Message("powers-stuck", meter=meter, line=line, points=points)
+        since_ms = min((reading.time_ms, *stuck.values())) if points else None
+        self._board.condition(meter, AlarmCode.STALE, line, said, on=bool(points), since_ms=since_ms)
+        if points and (before := self._frozen.get(meter, points)) != points:
+            self._board.restate(meter, AlarmCode.STALE, line, said, again=not {*points} <= {*before})
+        self._frozen.pop(meter, None)
+        if points:
+            self._frozen[meter] = points
 
     def _event(self, meter: str, event: Event) -> None:
         fields = event.fields

@@ -41,8 +41,11 @@ class Ears(Desk):
         self.sources = AlarmInputs(self.site)
 
     def reading(self, flags: int = 0, *, recorded: bool = True) -> None:
-        now = Timestamp.now(self.clock)
-        body = Reading(now.time_ms, (Value("power", 1, "W"), Value("energy", 2, "Wh", quality=flags)))
+        self.read((Value("power", 1, "W"), Value("energy", 2, "Wh", quality=flags)), recorded=recorded)
+
+    def read(self, values: tuple[Value, ...], now: Timestamp | None = None, *, recorded: bool = True) -> None:
+        now = now or Timestamp.now(self.clock)
+        body = Reading(now.time_ms, values)
         row = StoredRecord(A, b"", 0, "reading", now.time_ms, b"")
         self.sources.hear([SignedRecord(row, body, now) if recorded else NotRecorded(A, body, now, "disk-full")])
         self.board.tick()
@@ -82,6 +85,53 @@ def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) 
         ears.passes(601)
         assert [code for code, raised in ears.raised() if raised] == ["stale", "counter-back"]
         assert not any(row.active for row in ears.board.listed())
+
+    with_ears(tmp_path, work)
+
+
+def test_each_value_that_stands_still_is_named_also_one_that_joins_later(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        names = [f"voltage_{n:02}" for n in range(9)]
+        for still in (names[:8], names):
+            now = Timestamp.now(ears.clock)
+            values = tuple(Value(name, 1, "V", int(Quality.FROZEN) if name in still else 0) for name in names)
+            ears.read(values, now)
+            ears.passes(11)
+            assert [name in ears.one().text for name in names] == [name in still for name in names]
+        assert len(ears.raised()) == 1, "it is the same alarm"
+
+    with_ears(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("power", "other", "stands"),
+    [(4321.5, None, True), (0.0, None, False), (4321.5, 50.0, False), (None, None, False)],
+    ids=["power", "none", "nothing moves", "it moves"],
+)
+def test_a_power_that_stands_for_an_hour_while_others_move_is_a_warning(
+    tmp_path: Path, power: float | None, other: float | None, stands: bool
+) -> None:
+    """A limit and a reactive power may stand for as long as they like."""
+
+    def work(ears: Ears) -> None:
+        for minute in range(63):
+            moving = minute / 100 + 50
+            values = (
+                Value("active_power_l1", moving if power is None else power, "W"),
+                Value("power_limit", 17.0, "kW"),
+                Value("reactive_power_l1", 12.0, "var"),
+                Value("frequency", moving if other is None else other, "Hz"),
+            )
+            if minute == 60:
+                assert ears.board.listed() == []
+            ears.read(values, Timestamp.now(ears.clock))
+            ears.passes(60)
+        found = ears.board.listed()
+        assert len(found) == stands
+        for alarm in found:
+            assert (alarm.code, alarm.severity, alarm.source, alarm.active) == ("stale", "warning", A, True)
+            assert alarm.text == f"{A} on {BUS}: active_power_l1 unchanged for an hour while other points move"
+            assert alarm.raised_ms - alarm.since_ms >= 3_600_000
 
     with_ears(tmp_path, work)
 
