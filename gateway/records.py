@@ -67,7 +67,7 @@ class Token(NamedTuple):
 class PollResult:
     """One due poll that is over: a reading with its timestamp, or the reason why there is none. With both it is no
     record, and only the breaks that the reading tells of count. ``token``: of a message whose sender waits until it is
-    recorded; the news of its end bears it."""
+    recorded; the news of its end bears it. ``cause``: the reason told apart for people (``messages.reasons``)."""
 
     meter: str
     due_ms: int
@@ -75,6 +75,7 @@ class PollResult:
     stamp: Timestamp | None
     reason: str | None = None
     token: Token | None = None
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,14 @@ class NotRecorded:
 @dataclass(frozen=True, slots=True)
 class MissedPoll:
     """A due poll without an answer: its due time among record times, in ms, and the reason that coverage counts. With a
-    ``token`` it is a message that found no room in front of the disk."""
+    ``token`` it is a message that found no room in front of the disk. ``cause``: as of ``PollResult``; "": the reason.
+    """
 
     meter: str
     due_ms: int
     reason: str
     token: Token | None = None
+    cause: str = ""
 
 
 News = SignedRecord | NotRecorded | MissedPoll

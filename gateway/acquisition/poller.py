@@ -65,7 +65,8 @@ class Poller:
         """Take one finished poll: a reading if at least one block answered, else its reason."""
         if not poll.answers:
             self._meters[poll.meter].missed()
-            self._put(PollResult(poll.meter, poll.due_ms, None, Timestamp.now(self._clock), poll.missed or "timeout"))
+            now, reason = Timestamp.now(self._clock), poll.missed or "timeout"
+            self._put(PollResult(poll.meter, poll.due_ms, None, now, reason, cause=poll.cause))
             return
         now = Timestamp.now(self._clock)
         reading = self.reading(poll, now)

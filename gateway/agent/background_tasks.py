@@ -38,7 +38,7 @@ class Wanted:
 
 def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
     """All background tasks that the configuration in force asks for."""
-    watched = (loops.heartbeats, site.recorder, site.live, site.lines)
+    watched = (loops.heartbeats, site.recorder, site.clock, site.live, site.lines)
     found = [
         Wanted("alarms", None, lambda: site.board),
         Wanted("alarm sources", None, partial(AlarmInputs, site)),

@@ -82,7 +82,9 @@ class Epoch:
             lines=by_name,
             uplinks=uplinks.by_name,
             feeds=feeds,
-            orders=Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload, commissions),
+            orders=Orders(
+                ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload, commissions, meters.live
+            ),
             reload_state=reload.state,
         )
         tasks.make()

@@ -20,6 +20,7 @@ from gateway.commissioning.record.submit import COMMISSION
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.process.control_socket import Order
+from gateway.recording.live_state import Live
 from gateway.recording.recorder import Recorder
 from gateway.records import GATEWAY
 from gateway.runtime.context import FeedStates, line_of
@@ -45,10 +46,11 @@ class Orders(Mapping[str, Order]):
         feeds: FeedStates,
         reload: Reload,
         commissions: Commissions,
+        live: Live,
     ) -> None:
         """``path``: of the configuration."""
         self._path, self._recorder, self._board, self._commissioning = path, recorder, board, commissioning
-        self._commissions = commissions
+        self._commissions, self._live = commissions, live
         self._lines, self._feeds, self._reload = lines, feeds, reload
         self._signing = asyncio.Lock()
         self._fixed: dict[str, Order] = {
@@ -156,11 +158,11 @@ class Orders(Mapping[str, Order]):
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self._board.listed() if row.active]
         lines = {"closing": self._lines.closing(), "listening": self._lines.listening()}
-        commissioning = {"commissioning": self._commissions.health()}
+        silences = {name: silence for name, now in self._live.meters.items() if (silence := now.silence)}
         return (
             self._recorder.health()
             | {"configuration": self._reload.health(), "alarms": active, **lines}
-            | commissioning
+            | {"commissioning": self._commissions.health(), "silences": silences}
         )
 
     async def _refused(self, _: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,17 +5,22 @@ In no language: numbers and units as they are written in all of them, and codes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.config.model import Config
 from gateway.dashboard.pages import values
+from gateway.dashboard.pages.headline import headline
 from gateway.dashboard.pages.ledgers import oldest_unanchored_ms
+from gateway.dashboard.pages.overview import doubts_of_all, meter_row
 from gateway.dashboard.pages.page import Document
 from gateway.dashboard.render import formats
+from gateway.messages.reasons import NO_ANSWER
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.runtime.context import GatewayContext
+from gateway.standing import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from gateway.verdicts import worst
 
@@ -23,7 +28,7 @@ from gateway.verdicts import worst
 def source(site: GatewayContext) -> Callable[[Database], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
-    listed = site.board.listed()
+    listed, health, now_ms = site.board.listed(), site.recorder.health(), site.clock.now_ms()
     head: dict[str, Any] = {
         "alarms": [alarm.id for alarm in listed if not alarm.acknowledged],
         "over": [alarm.id for alarm in listed if not alarm.active],
@@ -33,16 +38,30 @@ def source(site: GatewayContext) -> Callable[[Database], Document]:
     def rest(store: Database) -> Document:
         last = store.batches.last()
         batch = {"oldest": oldest_unanchored_ms(config, store), "batch": last.batch if last else None}
-        return {"meters": {now.name: meter(config, now) for now in seen}, "head": head | batch}
+        first = {"headline": _headline(config, seen, listed, health, now_ms)}
+        return {"meters": {now.name: meter(config, now) for now in seen}, "head": head | batch | first}
 
     return rest
 
 
+def _headline(
+    config: Config, seen: Sequence[MeterNow], listed: Sequence[AlarmRow], health: Mapping[str, Any], now_ms: int
+) -> list[str]:
+    """What the site page says first, and for which causes meters give no reading: where that changes, it is asked for
+    anew."""
+    every_poll, known = health["every_poll"], [now for now in seen if now.name in config.meters]
+    rows = [meter_row(config, now, now_ms, every_poll=every_poll) for now in known]
+    uncertain = bool(doubts_of_all(rows))
+    said = headline([row.standing for row in rows], listed, recording=not health["recording"], uncertain=uncertain)
+    return [said, *sorted({row.cause or "" for row in rows if row.standing == Standing.SILENT})]
+
+
 def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
     """One meter as pages show it: ``t`` its time, ``q`` verdict and ``f`` flags, ``s`` state, ``v`` short values by
-    point, ``n`` the number of its sparkline, ``since`` and ``why`` of its silence, ``g`` when the last gap of its
-    sparkline begins."""
-    silence = {"since": now.silent_since_ms, "why": now.reason, "g": now.fell_silent_ms}
+    point, ``n`` the number of its sparkline, ``since`` and ``why`` of its silence, ``a`` whether it was asked
+    and did not answer, ``g`` when the last gap of its sparkline begins."""
+    silence: dict[str, Any] = {"since": now.silent_since_ms, "why": now.cause, "g": now.fell_silent_ms}
+    silence["a"] = now.cause in NO_ANSWER
     reading = now.reading
     if reading is None:
         return silence

@@ -10,6 +10,7 @@ from functools import partial
 
 from gateway.clock import Clock
 from gateway.fieldbus import open_line
+from gateway.fieldbus.diagnosis import is_no_frame
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import LineMonitor
@@ -25,6 +26,7 @@ from gateway.fieldbus.wire.keys import KeyTable, Unit
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Link
 from gateway.messages.message import Message
+from gateway.messages.reasons import cause_of
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from ledger_client.formats.senml import Quality
@@ -96,6 +98,8 @@ class Line:
         self.busy_s = 0.0
         """For so long it was asked and listened to, since it was made."""
         self._answered: dict[str, Poll] = {}
+        self._garbled: set[str] = set()
+        """Meters in place of whose last answer came what is no frame."""
         self._wake: asyncio.Future[None] | None = None
 
     def _known(self, endpoint: Endpoint | None, before: float | None, armed: bool) -> Endpoint:
@@ -272,6 +276,9 @@ class Line:
         self._sleepers.polled(self._clock.now_ms(), attempt)
         self._alarms.wrong_answers(name, self._monitor.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
+        if attempt.alive is not None:
+            garbled = not attempt.alive and is_no_frame(attempt.poll.detail)
+            (self._garbled.add if garbled else self._garbled.discard)(name)
         if self._schedule.dead(name) and not was_dead:
             detail = str(attempt.poll.detail)
             text = "%s: meter %s is not responding (%s); polling it less often"
@@ -335,6 +342,9 @@ class Line:
     def _report(self, poll: Poll) -> None:
         if poll.missed in UNANSWERED and self._sleepers.asleep(poll.meter):
             poll = poll._replace(missed="asleep")
+        if poll.missed is not None:
+            damaged, gone = poll.meter in self._garbled, self._down_because is not None
+            poll = poll._replace(cause=cause_of(poll.missed, damaged=damaged, port_gone=gone))
         self.counters[poll.missed or "answered"] += 1
         if poll.answers:
             self._answered[poll.meter] = poll

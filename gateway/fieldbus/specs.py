@@ -90,6 +90,8 @@ class Poll(NamedTuple):
     detail: Said = ""
     token: Token | None = None
     label_ms: int | None = None
+    cause: str = ""
+    """Why it was missed, as what is to be done about it asks (``messages.reasons``); "": its reason says all."""
 
 
 class FieldLine(Protocol):

@@ -183,7 +183,7 @@ class Committer:
         elif poll.reading is None or poll.stamp is None or poll.reason is not None:
             counter.finished(poll.due_ms, reason := poll.reason or "timeout")
             due_ms = counter.ruler(poll.due_ms).time_of(poll.due_ms)
-            self.tell([MissedPoll(poll.meter, due_ms, reason)])
+            self.tell([MissedPoll(poll.meter, due_ms, reason, cause=poll.cause)])
         elif self.trouble is not None:
             counter.finished(poll.due_ms, self.trouble.reason)
             self.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
@@ -209,7 +209,7 @@ class Committer:
         if reading is not None and reason is None:
             self.tell([NotRecorded(poll.meter, reading, stamp, why, poll.token)])
         else:
-            self.tell([MissedPoll(poll.meter, counter.time_of(poll.due_ms), why, poll.token)])
+            self.tell([MissedPoll(poll.meter, counter.time_of(poll.due_ms), why, poll.token, poll.cause)])
         self.heard.ended(poll.meter, poll.token)
         return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from ledger_client.formats.senml import Reading
@@ -33,7 +34,9 @@ class MeterNow:
     silent_since_ms: int | None = None
     """Due time of the first of the polls in a row that went without an answer; None: the last one was answered."""
     reason: str | None = None
-    """Why that one was not answered."""
+    """Why the last one gave no reading, as coverage counts it."""
+    cause: str | None = None
+    """The same as what is to be done about it asks, a key of ``messages.reasons.CAUSES``."""
     fell_silent_ms: int | None = None
     """Due time of the first poll that went without an answer when it fell silent last."""
     earlier: Earlier | None = None
@@ -51,6 +54,13 @@ class MeterNow:
     def known(self) -> Reading | None:
         """The newest reading, also of before this epoch."""
         return self.reading or (self.earlier.reading if self.earlier is not None else None)
+
+    @property
+    def silence(self) -> dict[str, Any] | None:
+        """Since when and why it gives no reading, as plain data; None: its last poll gave one."""
+        if self.silent_since_ms is None:
+            return None
+        return {"since": self.silent_since_ms, "reason": self.reason, "cause": self.cause}
 
     def copy(self) -> MeterNow:
         """It as it is now, for another thread."""
@@ -93,7 +103,7 @@ class Live:
 
     def _missed(self, now: MeterNow, item: MissedPoll) -> None:
         now.missed[item.reason] += 1
-        now.reason = item.reason
+        now.reason, now.cause = item.reason, item.cause or item.reason
         if now.silent_since_ms is None:
             before_ms = now.earlier.silent_since_ms if now.earlier is not None else None
             now.silent_since_ms = now.fell_silent_ms = item.due_ms if before_ms is None else before_ms
@@ -101,4 +111,4 @@ class Live:
     def _answered(self, now: MeterNow, item: SignedRecord | NotRecorded, reading: Reading) -> None:
         now.newest, now.earlier = item, None
         if now.silent_since_ms is not None and reading.time_ms >= now.silent_since_ms:  # it may be of before: a record
-            now.silent_since_ms = now.reason = None  # is told when it is durable, a miss at once
+            now.silent_since_ms = now.reason = now.cause = None  # is told when it is durable, a miss at once

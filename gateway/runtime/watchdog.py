@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sized
+from collections.abc import Mapping
 
+from gateway.clock import Clock
+from gateway.fieldbus.specs import FieldLine
 from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.heartbeats import Heartbeats
 from gateway.process.sd_notify import Manager
 from gateway.recording.live_state import Live
 from gateway.recording.recorder import Recorder
+from gateway.standing import Standing, standing
 from ledger_client.messages import Said
 
 log = logging.getLogger("meterseal.agent")
@@ -26,8 +29,16 @@ STATUS_EVERY_S = 10.0
 class Watchdog(BackgroundTask):
     """Tells the manager that the gateway is ready, then how it is."""
 
-    def __init__(self, manager: Manager, heartbeats: Heartbeats, recorder: Recorder, live: Live, lines: Sized) -> None:
-        self._manager, self._heartbeats = manager, heartbeats
+    def __init__(
+        self,
+        manager: Manager,
+        heartbeats: Heartbeats,
+        recorder: Recorder,
+        clock: Clock,
+        live: Live,
+        lines: Mapping[str, FieldLine],
+    ) -> None:
+        self._manager, self._heartbeats, self._clock = manager, heartbeats, clock
         self._recorder, self._live, self._lines = recorder, live, lines
 
     async def run(self) -> None:
@@ -58,11 +69,27 @@ class Watchdog(BackgroundTask):
     def _state(self, stuck: list[Said]) -> Message:
         if stuck:
             return Message("watch-stuck", stuck=tuple(stuck))
-        trouble, meters = self._recorder.trouble, self._live.meters.values()
-        silent = sum(meter.silent_since_ms is not None for meter in meters)
+        trouble, meters = self._recorder.trouble, self._live.meters
         state = Message("watch-state", meters_n=len(meters), lines_n=len(self._lines))
-        if silent:
+        if silent := self._silent():
             state = Message("watch-silent", state=state, n=silent)
         if trouble is None:
             return Message("watch-recording", state=state)
         return Message("watch-not-recording", state=state, why=trouble.said)
+
+    def _silent(self) -> int:
+        """How many meters give no reading."""
+        factor, now_ms = self._recorder.health()["every_poll"], self._clock.now_ms()
+        return sum(
+            standing(
+                now.reading.time_ms if now.reading else None,
+                now.silent_since_ms,
+                now.reason,
+                meter.period_ms * factor,
+                now_ms,
+            )
+            == Standing.SILENT
+            for line in self._lines.values()
+            for meter in line.spec.meters
+            if (now := self._live.meters.get(meter.name)) is not None
+        )

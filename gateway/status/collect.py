@@ -14,6 +14,7 @@ from gateway.errors import ConfigError, StoreError
 from gateway.messages.languages import said_in
 from gateway.messages.message import Message
 from gateway.process import control_socket, instance_lock
+from gateway.standing import standing
 from gateway.status.listeners import ListenerStatus
 from gateway.status.readings import parsed_body, recorded_values
 from gateway.status.status import (
@@ -72,7 +73,7 @@ def collect(
         unsealed=store.batches.waiting(),
         last_batch=store.batches.last(),
         forecast=_forecast(config, store, now_ms, running=pid is not None),
-        meters=[_meter(config, store, name, now_ms) for name in config.meters],
+        meters=[_meter(config, store, name, now_ms, health or {}) for name in config.meters],
         closing=[
             ClosingLine(x["line"], x["connect_ms"], said_in(x, x["text"])) for x in (health or {}).get("closing", ())
         ],
@@ -118,12 +119,14 @@ def _alarms(store: Database, health: Health) -> list[AlarmRow]:
     return [row for row in store.alarms.open() if row.active and not row.shelved]
 
 
-def _meter(config: Config, store: Database, name: str, now_ms: int) -> MeterStatus:
+def _meter(config: Config, store: Database, name: str, now_ms: int, health: Health) -> MeterStatus:
+    every_ms, silence = config.meters[name].every, health.get("silences", {}).get(name, {})
+    since_ms, reason, recorded_ms = silence.get("since"), silence.get("reason"), every_ms * health.get("every_poll", 1)
     rows, covered = store.records.readings(name, 1), store.records.newest(name, "coverage")
     values, body = [v.value for v in recorded_values(rows)], parsed_body(covered) if covered else None
     return MeterStatus(
         name=name,
-        every_ms=config.meters[name].every,
+        every_ms=every_ms,
         last_ms=rows[0].time_ms if rows else None,
         age_s=(now_ms - rows[0].time_ms) // 1000 if rows else None,
         values=len(values),
@@ -133,6 +136,8 @@ def _meter(config: Config, store: Database, name: str, now_ms: int) -> MeterStat
         record=rows[0].id if rows else None,
         reversed=config.meters[name].reversed,
         reversed_phase=unexplained_phase(config.data, store, name, values),
+        standing=standing(rows[0].time_ms if rows else None, since_ms, reason, recorded_ms, now_ms),
+        cause=silence.get("cause"),
     )
 
 

@@ -8,14 +8,14 @@ from typing import Any, Final, Generic, TypeVar
 
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
+from gateway.messages.reasons import why
+from gateway.standing import Standing
 from gateway.status.listeners import ListenerStatus
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
 from gateway.storage.rows import Batch
 from ledger_client.messages import Said
 
-OVERDUE_PERIODS, OVERDUE_MS = 3, 5_000
-"""A reading is overdue after so many periods and so many milliseconds more."""
 HELD_MS = 180_000
 """So long may sealing wait for a ledger after a start before the status calls it a problem."""
 
@@ -68,6 +68,8 @@ class MeterStatus:
     ``verdict``: that of the worst of them; ``not_asked``: the points that were not asked for. ``reversed``: it
     hangs the wrong way round; its values are as it says them. ``reversed_phase``: one phase runs against both others,
     and no commissioning record says why.
+    ``standing``: whether it gives what it should, as the pages say it (``gateway.standing``); ``cause``: why its last
+    poll gave no reading, None where it gave one, or where no gateway runs.
     """
 
     name: str
@@ -81,11 +83,19 @@ class MeterStatus:
     record: str | None
     reversed: bool = False
     reversed_phase: Message | None = None
+    standing: Standing = Standing.WELL
+    cause: str | None = None
 
     @property
-    def overdue(self) -> bool:
-        """Its newest reading is older than its period allows."""
-        return self.age_s is not None and self.age_s * 1000 > OVERDUE_PERIODS * self.every_ms + OVERDUE_MS
+    def silent(self) -> Message:
+        """That it gives no reading, since when, and as its fix what to do about that."""
+        last_s, cause = self.age_s, self.cause and why(self.cause)
+        if last_s is None:
+            found = Message("status-no-reading", meter=self.name)
+            return found if not cause else Message("status-no-reading-why", meter=self.name, why=cause)
+        if not cause:
+            return Message("status-reading-old", meter=self.name, age_s=last_s, every_ms=self.every_ms)
+        return Message("status-reading-old-why", meter=self.name, age_s=last_s, every_ms=self.every_ms, why=cause)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -99,6 +109,8 @@ class MeterStatus:
             "missed": dict(self.missed),
             "not_asked": list(self.not_asked),
             "reversed": self.reversed,
+            "standing": self.standing,
+            "cause": self.cause,
             "record": self.record,
         }
 
@@ -319,13 +331,12 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
     Rules[MeterStatus](
         lambda status: status.meters,
         [
-            (lambda _, m: m.last_ms is None, lambda m: Message("status-no-reading", meter=m.name)),
             (
-                lambda s, m: s.running and m.overdue,
-                lambda m: Message("status-reading-old", meter=m.name, age_s=m.age_s or 0, every_ms=m.every_ms),
+                lambda s, m: m.last_ms is None or (s.running and m.standing == Standing.SILENT),
+                lambda m: m.silent,
             ),
             (
-                lambda _, m: not m.overdue and m.reversed_phase is not None,
+                lambda _, m: m.standing != Standing.SILENT and m.reversed_phase is not None,
                 lambda m: Message("status-reversed-phase", meter=m.name, why=m.reversed_phase or ""),
             ),
         ],
@@ -341,7 +352,7 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
         [
             (
                 lambda s, a: not _reported_elsewhere(s, a),
-                lambda a: Message("status-alarm", alarm=a.said, since_ms=a.since_ms),
+                lambda a: Message("status-alarm", alarm=a.said_with_advice, since_ms=a.since_ms),
             )
         ],
     ),

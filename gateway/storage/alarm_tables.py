@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.messages.alarm_kinds import SEVERITIES, Severity, kind_of
+from gateway.messages.alarm_kinds import KINDS, SEVERITIES, Severity, kind_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.storage.rows import Connection, message_column, message_in
@@ -51,6 +51,13 @@ class AlarmRow:
     def said(self) -> Said:
         """The message, or the text."""
         return self.message or self.text
+
+    @property
+    def said_with_advice(self) -> Said:
+        """The message with what to do about it: its own fix, else that of its kind. A text alone has its fix in it."""
+        if self.message is None or self.message.way_out or self.code not in KINDS:
+            return self.said
+        return Message("alarm-advised", what=self.message, kind=kind_of(self.code).message)
 
     @property
     def stored(self) -> Stored:

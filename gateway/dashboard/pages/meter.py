@@ -27,6 +27,7 @@ from gateway.devices.points import Point
 from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.runtime.context import GatewayContext
+from gateway.standing import Standing
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record, record_hash
 from ledger_client.formats.senml import Reading, Value
@@ -149,7 +150,9 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         every_ms=meter.every,
         every=site.config.periods[name],
         line=site_view.line_row(line, loads, line.spec.name),
-        row=site_view.meter_row(site.config, site.live.meters[name], site.clock.now_ms()),
+        row=site_view.meter_row(
+            site.config, site.live.meters[name], site.clock.now_ms(), every_poll=site.recorder.health()["every_poll"]
+        ),
         identity=line.identity(name),
         recorded=tuple(recorded_counters(site.config, meter)),
         symbols={point.name: point for point in profile.points if point.symbols},
@@ -225,7 +228,8 @@ def _kept(row: MeterRow, found: StoredRecord | None) -> tuple[MeterRow, tuple[Va
     body = parse_record(found.data).body if found else None
     if found is None or not isinstance(body, Reading):
         return row, ()
-    return replace(row, time_ms=body.time_ms, record=(found.epoch, found.seq), late=True), tuple(body.values)
+    place = (found.epoch, found.seq)
+    return replace(row, time_ms=body.time_ms, record=place, standing=Standing.SILENT), tuple(body.values)
 
 
 def _coverage(store: Database, meter: str) -> list[Coverage]:

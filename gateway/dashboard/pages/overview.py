@@ -6,7 +6,7 @@ what the database tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
@@ -17,17 +17,20 @@ from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.dashboard.pages import values
 from gateway.dashboard.pages.alarms import listed
+from gateway.dashboard.pages.headline import Headline, Unwell, headline, unexplained
 from gateway.dashboard.pages.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
 from gateway.dashboard.pages.line_load import Loads
-from gateway.dashboard.pages.record_state import State, States, is_late, newest
+from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.sparklines import Course, Sparks
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import FieldLine
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
+from gateway.messages.reasons import NO_ANSWER
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded, said_fields
 from gateway.runtime.context import GatewayContext
+from gateway.standing import Standing, standing
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast, horizon
 from gateway.storage.database import Database
@@ -61,16 +64,28 @@ class MeterRow:
     reason: str | None = None
     spark: values.Spark | None = None
     spark_of: str = ""
-    late: bool = False
+    standing: Standing = Standing.STARTING
+    cause: str | None = None
+    """Why its last poll gave no reading, a key of ``messages.reasons.CAUSES``."""
     state: State | None = None
     record: tuple[bytes, int] | None = None
     reversed: bool = False
     """Its values are shown turned."""
 
     @property
+    def late(self) -> bool:
+        """What it shows is not of now."""
+        return self.before or self.standing in (Standing.SILENT, Standing.ASLEEP)
+
+    @property
     def asleep(self) -> bool:
         """It may be silent at night, and is."""
-        return self.silent_since_ms is not None and self.reason == "asleep"
+        return self.standing == Standing.ASLEEP
+
+    @property
+    def unanswered(self) -> bool:
+        """It was asked and did not answer; else it gives no reading for another reason."""
+        return self.cause in NO_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +158,8 @@ class SiteFacts:
     ledgers: tuple[LedgerNow, ...] = ()
     feeds: tuple[FeedRow, ...] = ()
     alarms: tuple[AlarmRow, ...] = ()
+    shelved: int = 0
+    """How many active alarms are shelved."""
     horizon: Forecast | None = None
     last_batch: Batch | None = None
     oldest_unanchored_ms: int | None = None
@@ -157,7 +174,7 @@ class SiteFacts:
     @property
     def well(self) -> int:
         """How many meters answer."""
-        return sum(m.time_ms is not None and not m.late for m in self.meters)
+        return sum(m.standing == Standing.WELL for m in self.meters)
 
     @property
     def shared_flags(self) -> int:
@@ -168,10 +185,7 @@ class SiteFacts:
     @property
     def uncertain(self) -> int:
         """The quality bits for which every value that was read is uncertain; 0 where there is none, or a worse one."""
-        read = [meter.common for meter in self.meters if meter.time_ms is not None]
-        common = reduce(and_, read) if read else 0
-        doubts = sum(flag for flag, found in VERDICT_OF.items() if flag & common and found == "uncertain")
-        return doubts if verdict(common) == "uncertain" else 0
+        return doubts_of_all(self.meters)
 
     @property
     def asleep(self) -> int:
@@ -179,9 +193,37 @@ class SiteFacts:
         return sum(m.asleep for m in self.meters)
 
     @property
-    def unread(self) -> int:
-        """How many meters have not been read since the start, though they are awake."""
-        return sum((m.before or m.time_ms is None) and not m.asleep for m in self.meters)
+    def silent(self) -> int:
+        """How many meters give no reading."""
+        return sum(m.standing == Standing.SILENT for m in self.meters)
+
+    @property
+    def starting(self) -> int:
+        """How many meters have not been read yet, with the start not long ago."""
+        return sum(m.standing == Standing.STARTING for m in self.meters)
+
+    @property
+    def headline(self) -> Headline:
+        """What the site page says first."""
+        return headline(
+            [meter.standing for meter in self.meters],
+            self.alarms,
+            recording=not self.health["recording"],
+            uncertain=bool(self.uncertain),
+        )
+
+    @property
+    def unexplained(self) -> Sequence[Unwell]:
+        """The meters that give no reading and that no active alarm names, by cause."""
+        return unexplained(((line.name, meter) for line in self.lines for meter in line.meters), self.alarms)
+
+
+def doubts_of_all(meters: Iterable[MeterRow]) -> int:
+    """The quality bits for which every value that was read is uncertain; 0 where there is none, or a worse one."""
+    read = [meter.common for meter in meters if meter.time_ms is not None]
+    common = reduce(and_, read) if read else 0
+    doubts = sum(flag for flag, found in VERDICT_OF.items() if flag & common and found == "uncertain")
+    return doubts if verdict(common) == "uncertain" else 0
 
 
 def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
@@ -199,6 +241,7 @@ def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
         ledgers=ledgers(site.config, reached),
         feeds=tuple(_feeds(site)),
         alarms=listed(site.board),
+        shelved=sum(alarm.active for alarm in site.board.shelved()),
         commit_every=duration_text(site.config.document.store.commit_every),
     )
 
@@ -226,21 +269,24 @@ def line_row(line: FieldLine, loads: Loads, name: str) -> LineRow:
     )
 
 
-def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -> MeterRow:
-    """One meter in short."""
-    name, meter = now.name, config.meters[now.name]
+def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = (), every_poll: int = 1) -> MeterRow:
+    """One meter in short. ``every_poll``: of its polls every so many-th is recorded."""
+    name, meter, reading = now.name, config.meters[now.name], now.known
+    every_ms = meter.every * every_poll
+    last_ms = None if now.reading is None else now.reading.time_ms
     row = MeterRow(
         name,
         meter.label,
         meter.role,
-        meter.every,
+        every_ms,
         silent_since_ms=now.silent_since_ms,
         reason=now.reason,
+        cause=now.cause,
+        standing=standing(last_ms, now.silent_since_ms, now.reason, every_ms, now_ms),
         reversed=meter.reversed,
     )
-    reading = now.known
     if reading is None:
-        return replace(row, late=now.silent_since_ms is not None)
+        return row
     profile = config.profiles[name]
     points = values.headline(meter, profile)
     flags = 0
@@ -257,15 +303,9 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         before=now.reading is None,
         spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
         spark_of=values.shown_as(meter, profile.point(points[0])).name if points else "",
-        late=is_late(now_ms - reading.time_ms, meter.every) or _gone(now, meter.every, now_ms),
         state=_state(now),
         record=_record(now),
     )
-
-
-def _gone(now: MeterNow, every_ms: int, now_ms: int) -> bool:
-    """It was silent more than once."""
-    return now.silent_since_ms is not None and now_ms - now.silent_since_ms > 2 * every_ms
 
 
 def _record(now: MeterNow) -> tuple[bytes, int] | None:
@@ -283,9 +323,9 @@ def _state(now: MeterNow) -> State:
 
 def complete(facts: SiteFacts, config: Config, store: Database) -> SiteFacts:
     """The same with what the database tells: states, ledgers, the last batch, the horizon. Raises StoreError."""
-    states, now_ms = States(store), facts.now_ms
+    states, now_ms, every_poll = States(store), facts.now_ms, facts.health["every_poll"]
     rows = {
-        line: [meter_row(config, now, now_ms, facts.courses[now.name]) for now in seen]
+        line: [meter_row(config, now, now_ms, facts.courses[now.name], every_poll) for now in seen]
         for line, seen in facts.seen.items()
     }
     return replace(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gateway.standing import is_late
 from gateway.storage.database import Database
 
 Word = Literal["live", "recorded", "sealed", "anchored", "not-recorded", "elsewhere"]
-LATE_PERIODS, LATE_MS = 3, 5_000
-"""A newest reading that is older than so many periods, and this, is not live any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +24,6 @@ class State:
 
 
 RECORDED = State("recorded")
-
-
-def is_late(age_ms: int, every_ms: int) -> bool:
-    """Whether a meter that is read every ``every_ms`` owes a reading for longer than chance explains."""
-    return age_ms > LATE_PERIODS * every_ms + LATE_MS
 
 
 def newest(state: State, age_ms: int, every_ms: int) -> State:

@@ -9,17 +9,22 @@ from importlib.resources import files
 
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import LANGUAGES, fix_in_language, in_language
+from gateway.messages.reasons import CAUSES
 
 
 @cache
 def table() -> Mapping[str, Mapping[str, str]]:
     """Every message by its key (``section.name``), in each language."""
     sections = tomllib.loads((files("gateway.dashboard") / "words.toml").read_text("utf-8"))
-    for kind in KINDS.values():  # unless a page can do better
+    sections["alarm-advice"] = {}
+    for kind in KINDS.values():
         for language in LANGUAGES:
             sections["alarm"].setdefault(kind.code, {}).setdefault(language, in_language(kind.message, language))
             advice = fix_in_language(kind.message, language)
             sections["alarm-advice"].setdefault(kind.code, {}).setdefault(language, advice)
+    sections["reason"] = {
+        cause: {language: in_language(said, language) for language in LANGUAGES} for cause, said in CAUSES.items()
+    }
     return {f"{section}.{name}": says for section, messages in sections.items() for name, says in messages.items()}
 
 

@@ -19,6 +19,7 @@ from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import event_name, plain, worded
 from gateway.dashboard.render import chart_svg, figures_words, formats
+from gateway.dashboard.render.alarm_words import advice, what
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.commissioned import commissioned
@@ -35,9 +36,9 @@ from gateway.messages.languages import (
     said_in,
     whole_in_language,
 )
+from gateway.messages.reasons import CAUSES, why
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
-from ledger_client.formats.record import MISSED_REASONS
 from ledger_client.formats.senml import Quality
 from ledger_client.messages import Said
 
@@ -138,6 +139,7 @@ def environment(language: str) -> Environment:
         language=language,
         asset=_asset,
         reasons=partial(reasons, words),
+        why=why,
         live_words=_live_words(words),
         shared_flags=shared_flags,
         moments=MOMENTS,
@@ -174,6 +176,8 @@ def environment(language: str) -> Environment:
         fix_in_words=partial(fix_in_language, language=language),
         whole_in_words=partial(whole_in_language, language=language),
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),
+        what=partial(what, words),
+        advice=partial(advice, words),
         fact=partial(_fact, in_words),
     )
     return env
@@ -306,9 +310,10 @@ def _live_words(words: Words) -> str:
         "verdicts": {key: words(f"verdict.{key}") for key in VERDICTS},
         "states": {key: words(f"state.{key}") for key in ("live", "recorded", "not-recorded")},
         "stream": {key: words(f"stream.{key}") for key in ("on", "off", "out", "enter")},
-        "reasons": {name: words(f"reason.{name}") for name in sorted(MISSED_REASONS)},
+        "reasons": {name: words(f"reason.{name}") for name in CAUSES},
         "flags": flags,
         "silent": words("site.silent-for", age="#"),
+        "unread": words("site.no-reading-for", age="#"),
         "asleep": words("site.asleep-for", age="#"),
         "none": words("site.anchoring-none"),
         "last": words("site.last"),

@@ -133,7 +133,7 @@
     const sleeps = now.why === "asleep";
     const sign = document.createElement("span"), reason = document.createElement("small");
     sign.className = sleeps ? "quiet" : "q q-bad";
-    sign.dataset.silent = sleeps ? words.asleep : words.silent;
+    sign.dataset.silent = sleeps ? words.asleep : now.a ? words.silent : words.unread;
     sign.dataset.since = now.since;
     put(sign, sign.dataset.silent.replace("#", age(now.since)));
     reason.textContent = sleeps ? "" : words.reasons[now.why] || now.why;
@@ -221,6 +221,7 @@
     }
     const other = (key) => key in head && key in site.head && String(head[key]) !== String(site.head[key]);
     if (["alarms", "over", "acked"].some(other)) renew();
+    else if (other("headline")) renew(Math.max(0, 4500 - (Date.now() - renewed))); // meters may come and go each second
     else if (other("batch")) renew(5000 * Math.random());
     if (head.oldest !== undefined) {
       const oldest = document.querySelector("[data-oldest]");

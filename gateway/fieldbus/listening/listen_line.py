@@ -21,6 +21,7 @@ from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.errors import FieldbusError, LineDown, PortError
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard, Source, Wrote
+from gateway.messages.reasons import Read, cause_of
 from gateway.process.heartbeats import beat
 from gateway.records import Token
 from ledger_client.formats.record import Event
@@ -316,9 +317,10 @@ class ListenLine:
                 reason = self._reason(meter, due_ms)
                 self._polls[reason] += 1
                 flags = int(Quality.METER_EXCHANGED) if reason == "exchanged" else 0
-                self._on_poll(
-                    Poll(meter.spec.name, due_ms, missed=reason, flags=flags, detail=self._down_because or "")
-                )
+                read: Read = "overheard" if self.spec.passive else "sends"
+                cause = cause_of(reason, read, port_gone=self._source is None)
+                detail = self._down_because or ""
+                self._on_poll(Poll(meter.spec.name, due_ms, missed=reason, flags=flags, detail=detail, cause=cause))
         if self._source is not None:
             self._alarms.missed(self._meters.values())
             self._alarms.writes_over(now_ms)

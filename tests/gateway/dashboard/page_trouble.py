@@ -23,6 +23,7 @@ from gateway.doctor.check import Finding
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
+from gateway.standing import Standing
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
@@ -87,7 +88,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
                 "meter", meter=replace(bad, stranger="serial_number=4711", identity="serial_number=21043387")
             ),
             "meter, not recorded": made(
-                "meter", meter=replace(bad, row=replace(bad.row, state=State("not-recorded"), late=False))
+                "meter", meter=replace(bad, row=replace(bad.row, state=State("not-recorded"), standing=Standing.WELL))
             ),
             "alarms": made("alarms", here="alarms", alarms=_alarm_facts(now_ms)),
             "diagnosis": made("diagnosis", here="diagnosis", diagnosis=_diagnosis(now_ms)),
@@ -115,7 +116,8 @@ def _whole(html: str) -> str:
 
 def _lost(row: MeterRow, now_ms: int) -> MeterRow:
     flags = int(Quality.CLOCK_UNSYNC | Quality.COUNTER_RESET | Quality.FROZEN)
-    silent = replace(row, late=True, silent_since_ms=now_ms - 7 * MIN, reason="timeout", flags=flags, verdict="bad")
+    silent = replace(row, standing=Standing.SILENT, silent_since_ms=now_ms - 7 * MIN, reason="timeout", cause="timeout")
+    silent = replace(silent, flags=flags, verdict="bad")
     return replace(silent, time_ms=now_ms - 8 * MIN, shown=VALUES[:2], state=State("recorded"))
 
 
@@ -131,7 +133,7 @@ def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> Site
     first, *others = well.lines
     lost = tuple(_lost(one, now_ms) for one in first.meters)
     asleep = [
-        replace(one, reason="asleep", silent_since_ms=now_ms - 400 * MIN, time_ms=now_ms - 401 * MIN, late=True)
+        replace(one, standing=Standing.ASLEEP, silent_since_ms=now_ms - 400 * MIN, time_ms=now_ms - 401 * MIN)
         for one in (meter for line in others for meter in line.meters)
     ]
     unread = MeterRow(LONG, "并网关口表 Grid connection point of the second plant", "generation", 10_000)
@@ -170,7 +172,7 @@ def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> Site
 
 def _clock(well: SiteFacts, now_ms: int) -> SiteFacts:
     flag = int(Quality.CLOCK_UNSYNC)
-    doubtful = {"common": flag, "flags": flag, "verdict": "uncertain", "late": False, "time_ms": now_ms}
+    doubtful = {"common": flag, "flags": flag, "verdict": "uncertain", "standing": Standing.WELL, "time_ms": now_ms}
     rows = tuple(
         replace(line, meters=tuple(replace(one, **doubtful) for one in line.meters))  # type: ignore[arg-type]
         for line in well.lines

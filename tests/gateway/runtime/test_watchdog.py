@@ -32,7 +32,7 @@ def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path)
             assert heard.until("READY")["STATUS"] == "3 meters on 2 lines; recording"
             for _ in range(5):
                 heard.until("WATCHDOG")
-            heard.until("STATUS", "3 not responding; recording")
+            heard.until("STATUS", "3 of them without a reading in time; recording")
             heard.until("WATCHDOG")
             assert gateway.stop() == 0
             assert heard.until("STOPPING")["STATUS"].startswith("finishing the reads in flight")
@@ -52,7 +52,7 @@ def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:
         stuck: list[str] = []
         heartbeats.ask("line", lambda: stuck[0] if stuck else None)
         manager = Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "3000"})
-        watch = Watchdog(manager, heartbeats, here.recorder, here.live, here.lines)
+        watch = Watchdog(manager, heartbeats, here.recorder, here.clock, here.live, here.lines)
         task = asyncio.create_task(watch.run())
         assert "READY" in await asyncio.to_thread(heard.next)
         await asyncio.to_thread(heard.until, "WATCHDOG")

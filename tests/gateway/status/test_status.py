@@ -13,6 +13,7 @@ import pytest
 from gateway.cli.status_view import feed_line, print_status
 from gateway.messages.languages import in_language
 from gateway.process.console import console
+from gateway.standing import Standing
 from gateway.status.status import (
     HELD_MS,
     FeedStatus,
@@ -52,7 +53,7 @@ WELL = Status(
     dashboard=None,
 )
 STOPPED = Recording("disk-full", "no room is left")
-LATE = replace(METER, age_s=36)
+LATE = replace(METER, age_s=36, standing=Standing.SILENT)
 WAITING = Recording(sealing_waits="sealing waits", waiting_since_ms=NOW_MS - HELD_MS - 1)
 
 
@@ -80,6 +81,11 @@ CASES: dict[str, tuple[Callable[[Status], Status], list[str]]] = {
         ["meter export-main: last reading 36 s ago, due every 10s"],
     ),
     "a meter that is just in time": (lambda s: replace(s, meters=[replace(METER, age_s=35)]), []),
+    "a meter that sleeps": (lambda s: replace(s, meters=[replace(LATE, standing=Standing.ASLEEP)]), []),
+    "a meter that was not polled": (
+        lambda s: replace(s, meters=[replace(LATE, cause="skipped")]),
+        ["meter export-main: last reading 36 s ago, due every 10s: not polled: no time left on the line"],
+    ),
     "a late meter of a gateway at rest": (
         lambda s: replace(s, pid=None, meters=[LATE]),
         ["the gateway is not running; nothing is recorded"],
@@ -127,7 +133,8 @@ def test_a_problem_is_listed_and_makes_the_gateway_unhealthy(case: str) -> None:
     status = change(WELL)
     assert english(status.problems()) == expected
     facts = status.as_json()
-    assert (facts["problems"], facts["healthy"]) == (expected, not expected)
+    said = list(map(str, status.problems()))
+    assert (facts["problems"], facts["healthy"]) == (said, not expected)
 
 
 def test_the_most_serious_problem_comes_first() -> None:
