@@ -1,20 +1,23 @@
 """Scan of a serial line: it is listened to first, then asked quickly at every setting, then unit by unit.
 
 A line on which somebody else speaks is not asked. Devices of one line share its settings: the pass over every unit ends
-with the first setting at which any answers.
+with the first setting at which any answers. Where addresses that nobody uses answer too, the scan ends with that
+setting: units that answer alike are one device (``likeness``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import Final
 
 from gateway.commissioning.scan import diagnosis
 from gateway.commissioning.scan.found import FoundLine, FoundUnit, Progress, Protocol, ScanResult, Step
-from gateway.commissioning.scan.identify import identify
+from gateway.commissioning.scan.identify import identify, known
+from gateway.commissioning.scan.likeness import MOST_UNITS, STRAYS, Likeness
 from gateway.commissioning.scan.line_asker import (
     ANSWER_S,
     NEAR_S,
@@ -31,7 +34,11 @@ from gateway.commissioning.scan.line_asker import (
 from gateway.commissioning.scan.scan_port import ScanPort, lasting_name, open_scan_port
 from gateway.commissioning.scan.settings import ScanOptions, Settings
 from gateway.commissioning.scan.tcp_diagnosis import of_answers
+from gateway.devices.places import Registers
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.wire.errors import LineDown
+from gateway.fieldbus.wire.keys import Question
+from gateway.fieldbus.wire.link import Answer, Outcome
 from gateway.fieldbus.wire.serial_port import LineErrors
 from gateway.fieldbus.wire.serial_time import char_seconds
 from gateway.messages.message import Message
@@ -44,6 +51,8 @@ SET_S = 0.15
 """What setting a port takes at most."""
 IDENTIFY_S = 8.0
 """What asking one device who it is may take, for the time that is left."""
+COMPARE_S = 0.5
+"""What comparing one takes about."""
 READS: Final = 30
 """About so many reads tell who a device is."""
 LEAST_S: Final = 0.2
@@ -56,6 +65,8 @@ HEARD_OUT: Final = 18
 """So many units of the quick pass have had 0.4 s to answer when it ends; the others are asked again."""
 AGAIN: Final = 5
 """So many settings are gone through once more where nothing was found."""
+ANY_UNIT: Final = Message("scan-any-unit")
+AskTimed = Callable[[Question, float], Awaitable[Outcome]]
 _QUESTION: Final = {READ: 8, SHORT: 4}
 _WILDCARD: Final = 16
 """Characters of the questions."""
@@ -96,6 +107,7 @@ class _SerialScan:
         self._refused: dict[str, None] = {}
         self._new: list[FoundUnit] = []
         self._answered: tuple[Settings, ...] = ()
+        self._apart: dict[Settings, list[int]] = {}
 
     async def run(self) -> ScanResult:
         begun, complete, shared = self._loop.time(), True, False
@@ -151,8 +163,69 @@ class _SerialScan:
                     units = self._options.quick_units()
                     await asker.sweep(units, self._wait_s, TAIL_S)
                     await asker.sweep(units[:TWICE], self._wait_s, TAIL_S, SHORT)
-        await self._ask_every_unit()
+                    if await self._answers_anywhere(asker) and await self._tell_apart(settings, asker):
+                        break
+        if not self._apart:
+            await self._ask_every_unit()
         await self._identify()
+
+    async def _answers_anywhere(self, asker: LineAsker) -> bool:
+        """Whether addresses answer that hardly a device has; asked where many others do."""
+        strays = [unit for unit in STRAYS if unit in self._options.all_units()]
+        if len(asker.heard.units) <= MOST_UNITS or not strays or _damage(asker.heard):
+            return False
+        for _ in range(2):
+            if not asker.heard.units.keys() >= {*strays}:
+                await asker.sweep(tuple(strays), self._wait_s, NEAR_S)
+        return asker.heard.units.keys() >= {*strays}
+
+    async def _tell_apart(self, settings: Settings, asker: LineAsker) -> bool:
+        """Identify the device that answers under any address, and find the units that are others. False: there is none,
+        but so many devices."""
+        strays = [unit for unit in STRAYS if unit in asker.heard.units]
+        others = [unit for unit in asker.heard.units if unit not in strays]
+        self._apart[settings] = others[:1]
+        self._do_identify(settings, strays[0], 1 + MOST_UNITS)
+        device, likeness = await self._known(asker, strays[0])
+        if not all([await likeness.holds(unit) for unit in strays[1:]]):
+            del self._apart[settings]
+            return False
+        first = [unit for unit in others[:MOST_UNITS] if not await likeness.holds(unit)]
+        if first:  # there are others: every unit may be one
+            self._do(Message("scan-every-unit", settings=str(settings)), self._sweep_s(settings))
+            await asker.sweep(self._options.all_units(), self._wait_s, NEAR_S)
+            others = [unit for unit in asker.heard.units if unit not in strays]
+            for place, unit in enumerate(others[MOST_UNITS:], MOST_UNITS):
+                self._do_identify(settings, unit, (len(others) - place) * COMPARE_S / IDENTIFY_S + len(first))
+                first += [] if await likeness.holds(unit) else [unit]
+        address = next((unit for unit in others if unit not in first), strays[0])
+        found = replace(device, address=address, evidence=(ANY_UNIT, *device.evidence))
+        self._apart[settings] = sorted([address, *first])
+        self._found.append((settings, found))
+        self._new.append(found)
+        return True
+
+    async def _known(self, asker: LineAsker, unit: int) -> tuple[FoundUnit, Likeness]:
+        """Who a unit is, and what others are compared with."""
+        reads = list[Request]()
+
+        async def ask(question: Question, timeout_s: float = ANSWER_S) -> Outcome:
+            outcome = await asker.ask(question, timeout_s)
+            if isinstance(outcome, Answer) and isinstance(question, Request):
+                reads.append(question)
+            return outcome
+
+        found = await self._who(asker, unit, ask)
+        profile = next((p for p in known() for c in found.candidates[:1] if p.name == c.profile), None)
+        points = [profile.point(name).at for name in profile.identity] if profile is not None else []
+        exact = {
+            (at.fc, n)
+            for at in points
+            if isinstance(at, Registers)
+            for n in range(at.address, at.address + at.registers)
+        }
+        latency_s = (found.latency_ms or 0.0) / 1000
+        return found, Likeness(partial(asker.ask, timeout_s=LEAST_S + 3 * latency_s), unit, reads, exact)
 
     async def _ask_every_unit(self) -> None:
         """At one setting after the other, until one has brought units; there once more with the shorter question. Where
@@ -195,9 +268,10 @@ class _SerialScan:
         for settings, heard in self._heard.items():
             everybody += [(settings, number) for number in heard.meters]
             everybody += [(settings, unit) for unit in self._units(settings)]
+        done = {(settings, unit.address) for settings, unit in self._found}
+        everybody = [each for each in everybody if each not in done]
         for place, (settings, unit) in enumerate(everybody):
-            doing = Message("scan-identifies", address=str(unit), settings=str(settings))
-            self._do(doing, IDENTIFY_S * (len(everybody) - place))
+            self._do_identify(settings, unit, len(everybody) - place)
             if (asker := await self._at(settings)) is not None:
                 found = await self._who(asker, unit)
                 self._found.append((settings, found))
@@ -205,14 +279,20 @@ class _SerialScan:
         self._do(Message("scan-ends"), 0.0)
         self._look()
 
-    async def _who(self, asker: LineAsker, unit: int | str) -> FoundUnit:
+    def _do_identify(self, settings: Settings, unit: int | str, units_left: float) -> None:
+        doing = Message("scan-identifies", address=str(unit), settings=str(settings))
+        self._do(doing, IDENTIFY_S * units_left)
+
+    async def _who(self, asker: LineAsker, unit: int | str, asks: AskTimed | None = None) -> FoundUnit:
         latency_s = await asker.latency(unit) if isinstance(unit, int) else asker.heard.meters[unit]
         timeout_s = ANSWER_S if latency_s is None else min(ANSWER_S, LEAST_S + 3 * latency_s)
-        ask = partial(asker.ask, timeout_s=timeout_s)
+        asked = asks or asker.ask
         most_s = IDENTIFY_S + READS * (latency_s or 0.0)
         likely = {c.profile for _, other in self._found for c in other.candidates[:1]}
         protocol: Protocol = "modbus" if isinstance(unit, int) else "dlt645"
-        found = await identify(ask, unit, protocol, likely=likely, most_s=most_s)
+        found = await identify(
+            lambda question: asked(question, timeout_s), unit, protocol, likely=likely, most_s=most_s
+        )
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 
     async def _at(self, settings: Settings) -> LineAsker | None:
@@ -235,18 +315,25 @@ class _SerialScan:
         self._present = None
 
     def _units(self, settings: Settings) -> list[int]:
-        """Single devices that answered there, and nowhere else with fewer damaged bytes."""
+        """Single devices that answered there, and nowhere else with fewer damaged bytes. All speeds of
+        a pseudo-terminal are one: there, at none before."""
         here = self._heard.get(settings)
         if here is None:
             return []
+        if settings in self._apart:
+            return self._apart[settings]
         better = [heard for heard in self._heard.values() if _damage(heard) < _damage(here)]
+        if not self._port.parity:
+            better += [self._heard[before] for before in takewhile(lambda one: one != settings, self._heard)]
         return sorted(u for u in here.units if u not in here.twice and not any(u in other.units for other in better))
 
     def _lines(self) -> Iterator[FoundLine]:
         """One line a setting and type, with what is known of its units."""
         known = {(settings, unit.address): unit for settings, unit in self._found}
         for settings, heard in self._heard.items():
-            modbus: Iterable[FoundUnit] = (FoundUnit(unit, "modbus") for unit in self._units(settings))
+            unsure = settings in self._apart and all(at != settings for at, _ in self._found)
+            said = (ANY_UNIT,) if unsure else ()
+            modbus: Iterable[FoundUnit] = (FoundUnit(unit, "modbus", evidence=said) for unit in self._units(settings))
             meters: Iterable[FoundUnit] = (FoundUnit(number, "dlt645") for number in sorted(heard.meters))
             for kind, units in (("modbus-rtu", modbus), ("dlt645", meters)):
                 there = tuple(known.get((settings, unit.address), unit) for unit in units)

@@ -15,6 +15,7 @@ from typing import Literal
 from gateway.commissioning.scan import tcp_diagnosis
 from gateway.commissioning.scan.found import FoundLine, FoundUnit
 from gateway.commissioning.scan.identify import identify, known
+from gateway.commissioning.scan.likeness import MOST_UNITS, STRAYS
 from gateway.fieldbus.modbus.frames import GATEWAY_SILENT, Request
 from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.modbus.tcp_link import TcpLink
@@ -35,8 +36,6 @@ IDENTIFY_S, SILENT_S = 2.0, 30.0
 SLOW_START_S = 1.0
 """Some devices ignore what is asked sooner after the connection; tried where nothing was answered."""
 FIRST = (1, 255, 0, 247)
-ELSEWHERE = 201
-"""A unit address that hardly a device has: who answers there answers under any address."""
 EVERY = range(1, 248)
 RTU_BAUD = 9600
 """The speed that a device server's line is taken to have; it only spaces the frames."""
@@ -172,10 +171,17 @@ class EndpointScan:
             if self._gateway_silent is not None:
                 await self._ask_units([unit for unit in EVERY if unit not in self._answers], self._patience_s)
         elif self._answers:
-            await self._ask_units([ELSEWHERE], LIKELY * self._patience_s)
-            if ELSEWHERE not in self._answers and not self._is_device():
-                rest = [unit for unit in likely_units() if unit not in (*FIRST, ELSEWHERE)]
+            await self._ask_strays()
+            if STRAYS[0] not in self._answers and not self._is_device():
+                rest = [unit for unit in likely_units() if unit not in (*FIRST, *STRAYS)]
                 await self._ask_units(rest, max(LIKELY / 2 * self._patience_s, 3 * self._slowest_s))
+
+    async def _ask_strays(self) -> None:
+        """Addresses that hardly a device has, as long as they answer."""
+        for unit in STRAYS:
+            await self._ask_units([unit], LIKELY * self._patience_s)
+            if unit not in self._answers:
+                return
 
     def _is_device(self) -> bool:
         """The device speaks Modbus TCP itself: it answers under the addresses of TCP (255, 0) as under its own."""
@@ -189,6 +195,8 @@ class EndpointScan:
         self.result.type = "modbus-rtu-over-tcp"
         units = self._units if self._units is not None else likely_units()
         await self._ask_units(units, LIKELY * self._patience_s)
+        if self._units is None and len(self._answers) > MOST_UNITS:
+            await self._ask_strays()
         if not self._answers:
             self.result.type, self._cut = "modbus-tcp", max(cut, self._cut)
 
@@ -215,9 +223,9 @@ class EndpointScan:
         """The units that are devices of their own: not the addresses 0 and 255 under which another one answers too, and
         one address of a device that answers under any."""
         answers = self._answers
-        if self._units is None and ELSEWHERE in answers and self._gateway_silent is None:
+        if self._units is None and answers.keys() >= {*STRAYS} and self._gateway_silent is None:
             self._any_unit = True
-            return [next(unit for unit in (*FIRST, ELSEWHERE) if unit in answers)]
+            return [next(unit for unit in (*FIRST, *STRAYS) if unit in answers)]
         proper = [unit for unit in answers if unit in EVERY]
         others = [unit for unit in answers if unit not in EVERY]
         same = {answers[unit] for unit in proper}

@@ -61,6 +61,15 @@ def test_a_device_that_answers_under_any_unit_is_one_device() -> None:
     assert said(result) == []
 
 
+def test_meters_at_1_and_201_are_two() -> None:
+    async def test() -> ScanResult:
+        devices = {1: simulated("chint-dtsu666"), 201: simulated("chint-dtsu666", 2)}
+        async with modbus_tcp(devices) as port:
+            return await scanned(port)
+
+    assert [unit.address for unit in run(test()).units] == [1, 201]
+
+
 def test_a_device_under_its_address_and_255_is_one_device() -> None:
     async def test() -> ScanResult:
         device = simulated("huawei-sun2000")
