@@ -25,6 +25,15 @@ REASONS = {
     "connections": "too many connections",
 }
 
+DAMAGED = {
+    "crc": "check value wrong",
+    "parity": "parity wrong",
+    "end": "no check value at the end",
+    "unended": "did not end",
+    "length": "too long",
+}
+"""Why a telegram of P1 is damaged."""
+
 
 def print_refused(out: Console, lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """The newest refused packets of each line, the oldest of them first."""
@@ -63,6 +72,9 @@ def _figures(given: Any, found: Any) -> str:
 
 def listener_lines(listener: ListenerStatus) -> Iterator[str]:
     """One listener in the status."""
+    if listener.telegrams is not None:
+        yield from _telegrams(listener, listener.telegrams)
+        return
     if listener.exchanges:
         yield from _overheard(listener)
         return
@@ -76,6 +88,24 @@ def listener_lines(listener: ListenerStatus) -> Iterator[str]:
         yield f"{listener.line}: packets of known stations that no meter takes: {kinds}"
     for meter, names in listener.unnamed.items():
         yield f"meter {meter}: its profile does not name {', '.join(names)}"
+
+
+def _telegrams(listener: ListenerStatus, telegrams: Mapping[str, int]) -> Iterator[str]:
+    """One P1 port."""
+    whole = telegrams.get("heard", 0) + telegrams.get("unchecked", 0)
+    text = f"{listener.line}: {whole} telegrams taken"
+    if unchecked := telegrams.get("unchecked", 0):
+        text += f" ({unchecked} of them without a check value)"
+    if damaged := {reason: n for reason, n in telegrams.items() if reason in DAMAGED and n}:
+        reasons = ", ".join(f"{n} {DAMAGED[reason]}" for reason, n in sorted(damaged.items()))
+        text += f", {sum(damaged.values())} damaged ({reasons})"
+    if listener.skipped_bytes:
+        text += f", {listener.skipped_bytes} bytes outside of any"
+    yield text
+    for meter, units in listener.units.items():
+        for code, unit in units.items():
+            came = f"in {unit!r}" if unit else "without a unit"
+            yield f"meter {meter}: {code} comes {came}, which its profile does not convert: no value is recorded of it"
 
 
 def _overheard(listener: ListenerStatus) -> Iterator[str]:

@@ -4,8 +4,9 @@ An HJ 212 value bears a flag of its own (``a21026-Flag=N``); it becomes quality 
 makes its value bad, never good. Packets of 2005 need not bear flags: where such a packet has none at all, nothing is
 known of its values, and they are uncertain. Source: HJ 212-2017, table 8 (flags).
 
-A P1 value bears its unit (``001581.123*kWh``): one of another unit is none. Those of a telegram without a check value
-are uncertain.
+A P1 value bears its unit (``001581.123*kWh``). One in a unit that differs from the point's by a power of ten, such as
+``001581123*Wh``, is the same value: its decimal point is moved. One of any other unit is none. Those of a telegram
+without a check value are uncertain.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fractions import Fraction
 from gateway.devices.blocks import Content, Raw, number
 from gateway.devices.places import Factor, Obis
 from gateway.devices.points import UNRECORDED, Point, Ratio
-from gateway.devices.scaling import Scales, Scaling
+from gateway.devices.scaling import EXACT, Scales, Scaling
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 
@@ -36,6 +37,15 @@ UNCHECKED = "unchecked"
 _NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d{1,18})?")
 _BARE = ("count", "/")
 """Units that no message writes."""
+_TENS = {
+    f"{prefix}{written}": (base, exponent)
+    for prefix, exponent in (("", 0), ("k", 3), ("M", 6), ("G", 9))
+    for written, base in (
+        ("W", "W"), ("Wh", "Wh"), ("VA", "VA"), ("VAh", "VAh"), ("var", "var"), ("varh", "varh"), ("VAr", "var"),
+        ("VArh", "varh"), ("V", "V"), ("A", "A"), ("J", "J"),
+    )
+}  # fmt: skip
+"""Units of P1 that differ by a power of ten alone: of what, and which."""
 _MOST_DIGITS = 18
 """Of the mantissa: 64 bits hold them."""
 
@@ -105,14 +115,35 @@ class TextDecoder:
         return split[1] if any(split[1]) else ()
 
 
+def other_unit(point: Point, raw: Mapping[str, str]) -> str | None:
+    """The unit of a P1 value that is not the point's and cannot be converted, for which it is none; ``""``: it bears
+    no unit. None: its unit is right, or there is no value."""
+    text = raw.get(point.at.where)
+    if not text or not isinstance(point.at, Obis):
+        return None
+    unit = text.partition("*")[2]
+    return unit if _moved(point, unit) is None else None
+
+
 def _said(point: Point, raw: Mapping[str, str]) -> str | None:
-    """What stands at a point's place, without its unit; None: nothing, or it has another unit than the profile says."""
+    """What stands at a point's place, in the unit that its profile says; None: nothing, or it has another unit."""
     text = raw.get(point.at.where)
     if text is None or not isinstance(point.at, Obis):
         return text
     said, _, unit = text.partition("*")
+    places = _moved(point, unit)
+    if not places or not _NUMBER.fullmatch(said) or not said.isascii():
+        return None if places is None else said
+    return f"{EXACT.scaleb(Decimal(said), Decimal(places)):f}"
+
+
+def _moved(point: Point, unit: str) -> int | None:
+    """By how many places the decimal point of a value in that unit is moved; None: the unit is of something else."""
     wanted = (point.wire_unit or point.unit or "") if point.kind in ("gauge", "counter") else ""
-    return said if unit == ("" if wanted in _BARE else wanted) else None
+    if unit == ("" if wanted in _BARE else wanted):
+        return 0
+    (base, exponent), (other, other_exponent) = _TENS.get(wanted, ("", 0)), _TENS.get(unit, (None, 0))
+    return other_exponent - exponent if base == other else None
 
 
 def _value(kind: str, scaling: Scaling, text: str | None) -> Content:

@@ -13,6 +13,10 @@ class ListenerStatus:
     meter, which no point of its profile stands for. ``counters``: packets that were taken, by what became of them.
     ``commands``: those of known stations that no meter stands for, by CN.
 
+    Of a P1 port: ``telegrams`` by what became of them (``heard``, ``unchecked``, or why they are damaged), bytes
+    outside of any (``skipped_bytes``), and by meter the codes whose values come in another unit than its points'
+    (``units``).
+
     Of a line on which another master asks: ``exchanges`` by what became of them, and by meter the points that it
     never asks for (``never_asked``).
     """
@@ -24,15 +28,23 @@ class ListenerStatus:
     commands: Mapping[str, int]
     exchanges: Mapping[str, int]
     never_asked: Mapping[str, Sequence[str]]
+    telegrams: Mapping[str, int] | None
+    skipped_bytes: int
+    units: Mapping[str, Mapping[str, str]]
 
     @classmethod
     def of(cls, line: str, facts: Mapping[str, Any]) -> ListenerStatus:
         """That of a line's facts in the order ``health``."""
-        keys = "counters", "refused", "unnamed", "commands", "exchanges", "never_asked"
-        return cls(line, *(facts.get(key, {}) for key in keys))
+        keys = "counters", "refused", "unnamed", "commands", "exchanges", "never_asked", "units"
+        found = {key: facts.get(key, {}) for key in keys}
+        return cls(line, **found, telegrams=facts.get("telegrams"), skipped_bytes=facts.get("skipped_bytes", 0))
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
+        if self.telegrams is not None:
+            units = {meter: dict(units) for meter, units in self.units.items()}
+            told = {"telegrams": dict(self.telegrams), "skipped_bytes": self.skipped_bytes, "units": units}
+            return {"line": self.line, **told}
         return {
             "line": self.line,
             "counters": dict(self.counters),

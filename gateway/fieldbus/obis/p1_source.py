@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.devices.decode_text import UNCHECKED, MessageBlock
+from gateway.devices.decode_text import UNCHECKED, MessageBlock, other_unit
 from gateway.devices.points import UNRECORDED
 from gateway.fieldbus.obis.splitter import Damaged, Splitter, Whole
 from gateway.fieldbus.obis.telegrams import Telegram, parse
@@ -33,10 +33,12 @@ MOST_NAMES = 200
 @dataclass(slots=True)
 class P1Facts:
     """What was seen of a port over all its openings: telegrams by what became of them (``heard``, ``unchecked`` ones
-    among them, or why they are damaged), and by meter the codes that no point stands for."""
+    among them, or why they are damaged), by meter the codes that no point stands for, and the ``units`` by code that
+    are not those of its points."""
 
     counts: Counter[str] = field(default_factory=Counter)
     unnamed: dict[str, set[str]] = field(default_factory=dict)
+    units: dict[str, dict[str, str]] = field(default_factory=dict)
     skipped_bytes: int = 0
 
     @property
@@ -46,7 +48,7 @@ class P1Facts:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for `status`."""
-        return {"telegrams": dict(self.counts), "skipped_bytes": self.skipped_bytes}
+        return {"telegrams": dict(self.counts), "skipped_bytes": self.skipped_bytes, "units": self.units}
 
     def refusals(self) -> list[dict[str, Any]]:
         """Nothing is kept of what is damaged."""
@@ -183,6 +185,9 @@ class P1Source:
             unnamed = self._facts.unnamed.setdefault(channel.meter, set())
             unnamed.update(sorted(codes - unnamed)[: MOST_NAMES - len(unnamed)])
             missing = frozenset(name for name, place in channel.places.items() if place not in held)
+            units = {p.at.where: unit for p in channel.block.points if (unit := other_unit(p, held)) is not None}
+            if units or channel.meter in self._facts.units:
+                self._facts.units[channel.meter] = units
             raw = held if checked else {**held, UNCHECKED: ""}
             label_ms = telegram.label_ms(channel.unit)
             self._heard.put_nowait(Heard(channel.unit, channel.block, raw, now_ms, label_ms, missing=missing))

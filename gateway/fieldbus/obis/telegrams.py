@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 
 OWN = "0-0"
 """The channel of the meter itself."""
-VERSION = "1-3:0.2.8"
-"""Only telegrams of DSMR 4 and later tell their version; these bear a check value."""
+VERSIONS = ("1-3:0.2.8", "0-0:96.1.4")
+"""Only telegrams of DSMR 4 and later tell their version, those of Belgium at the latter; these bear a check value."""
 _LINE = re.compile(r"(\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3})((?:\([^()]*\))*)")
 _VALUES = re.compile(r"\(([^()]*)\)")
 _PASSED_ON = re.compile(r"0-([1-9]):(.+)")
@@ -26,7 +26,8 @@ _OLD_METER = re.compile(r"0-[1-9]:24\.3\.0")
 _TIME = re.compile(r"(\d{12})([SW])")
 _AHEAD = {"S": timedelta(hours=2), "W": timedelta(hours=1)}
 _TIME_CODE = "0-0:1.0.0"
-_READ_AT = "0-n:24.2.1/1"
+_READ_AT = ("0-n:24.2.1/1", "0-n:24.2.3/1")
+"""Of a meter that is passed on: the latter a gas meter of Belgium, whose volume is at its own temperature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,16 @@ class Telegram:
     @property
     def says_version(self) -> bool:
         """It is of an edition whose telegrams bear a check value."""
-        return VERSION in self.channels.get(OWN, {})
+        return any(code in self.channels.get(OWN, {}) for code in VERSIONS)
 
     def label_ms(self, channel: str) -> int | None:
         """The time that the values of a channel are of (Unix ms); None: it says none.
 
         Of a meter that is passed on: when it was read.
         """
-        code = _TIME_CODE if channel == OWN else _READ_AT
-        return time_ms(self.channels.get(channel, {}).get(code, ""))
+        held = self.channels.get(channel, {})
+        codes = (_TIME_CODE,) if channel == OWN else _READ_AT
+        return time_ms(next((held[code] for code in codes if code in held), ""))
 
 
 def parse(text: bytes) -> Telegram:

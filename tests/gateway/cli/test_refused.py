@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 from rich.console import Console
 
-from gateway.cli.refused_view import REASONS, listener_lines, print_refused
+from gateway.cli.refused_view import DAMAGED, REASONS, listener_lines, print_refused
 from gateway.fieldbus.hj212.refused import ListenerFacts, Refused
+from gateway.fieldbus.obis.p1_source import P1Facts
+from gateway.fieldbus.obis.splitter import Damaged
 from gateway.status.listeners import ListenerStatus
 
 LENGTH = Refused(1_800_000_000_000, "10.0.0.7:4711", "length", None, "##0428QN=[red]", 428, 431, "0b40", "B8C1")
@@ -60,3 +63,21 @@ def test_the_status_counts_them_and_names_factors_without_a_point() -> None:
 def test_each_reason_has_its_words() -> None:
     described = (Refused.__doc__ or "").partition("``reason``:")[2]
     assert set(REASONS) == {word for word in described.replace("\n", " ").split("``")[1::2] if word != "detail"}
+
+
+def test_a_p1_port_shows_its_telegrams_and_no_packets_of_loggers() -> None:
+    found = P1Facts(Counter(heard=812, unchecked=12, crc=2, unended=1), skipped_bytes=120)
+    found.units["grid"] = {"1-0:1.8.1": "kcal", "1-0:2.8.1": ""}
+    assert list(listener_lines(ListenerStatus.of("p1", found.as_json()))) == [
+        "p1: 824 telegrams taken (12 of them without a check value), 3 damaged (2 check value wrong, 1 did not end), "
+        "120 bytes outside of any",
+        "meter grid: 1-0:1.8.1 comes in 'kcal', which its profile does not convert: no value is recorded of it",
+        "meter grid: 1-0:2.8.1 comes without a unit, which its profile does not convert: no value is recorded of it",
+    ]
+    assert ListenerStatus.of("p1", found.as_json()).as_json() == {"line": "p1", **found.as_json()}
+    assert list(listener_lines(ListenerStatus.of("p1", P1Facts().as_json()))) == ["p1: 0 telegrams taken"]
+
+
+def test_each_kind_of_damage_has_its_words() -> None:
+    described = (Damaged.__doc__ or "").replace("\n", " ").split("``")[1::2]
+    assert set(DAMAGED) == {word for word in described if word != "!"}

@@ -11,10 +11,12 @@ from dsmr_parser import telegram_specifications  # type: ignore[import-not-found
 from dsmr_parser.exceptions import InvalidChecksumError, ParseError  # type: ignore[import-not-found]
 from dsmr_parser.parsers import TelegramParser  # type: ignore[import-not-found]
 
+SPECIFICATIONS = {"2": "V2_2", "4": "V4", "5": "V5", "belgium": "BELGIUM_FLUVIUS"}
+
 
 def main() -> None:
     edition, path = sys.argv[1:]
-    specification = getattr(telegram_specifications, {"2": "V2_2", "4": "V4", "5": "V5"}[edition])
+    specification = getattr(telegram_specifications, SPECIFICATIONS[edition])
     try:
         telegram = TelegramParser(specification).parse(Path(path).read_bytes().decode(), throw_ex=True)
     except (InvalidChecksumError, ParseError) as refusal:

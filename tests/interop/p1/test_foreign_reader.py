@@ -36,7 +36,7 @@ NAMES = {
 """Of the library its name of a quantity: our point, and its unit."""
 
 
-def theirs(edition: int, path: Path) -> dict[str, Any]:
+def theirs(edition: int | str, path: Path) -> dict[str, Any]:
     python = Path(os.environ.get("METERSEAL_DSMR_PYTHON", HERE.parents[2] / ".venv-dsmr" / "bin" / "python"))
     assert python.exists(), "scripts/test sets up the environment of the judge"
     command = [str(python), str(HERE / "foreign_reader.py"), str(edition), str(path)]
@@ -53,9 +53,9 @@ def ours(data: bytes) -> Telegram | Damaged:
     return judged(found) if isinstance(found, Whole) else found
 
 
-def compared(edition: int, path: Path) -> int:
+def compared(edition: int, path: Path, specification: str = "") -> int:
     """How many values both read, all alike."""
-    read, telegram = theirs(edition, path), ours(path.read_bytes())
+    read, telegram = theirs(specification or edition, path), ours(path.read_bytes())
     assert isinstance(telegram, Telegram)
     profile = load_profile(f"dsmr-{edition}-electricity")
     found = contents([(MessageBlock("P1", profile.points), telegram.channels["0-0"])], {})
@@ -76,6 +76,10 @@ def _moment(text: str) -> int:
 @pytest.mark.parametrize(("name", "edition"), [("v2_2", 2), ("v4_2", 4), ("v5", 5)])
 def test_published_telegrams_are_read_alike(name: str, edition: int) -> None:
     assert compared(edition, HERE / f"dsmr_telegram_{name}.bin") >= 6
+
+
+def test_a_published_telegram_of_belgium_is_read_alike() -> None:
+    assert compared(5, HERE / "dsmr_telegram_belgium.bin", "belgium") >= 18
 
 
 @pytest.mark.parametrize("edition", [2, 4, 5])

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.devices.decode_text import UNCHECKED, MessageBlock
+from gateway.devices.decode_text import UNCHECKED, MessageBlock, other_unit
+from gateway.devices.places import Obis
+from gateway.devices.points import Point
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.obis.p1_source import judged
 from gateway.fieldbus.obis.splitter import Damaged, Splitter, Whole, check_value
@@ -65,6 +67,33 @@ FACTS: dict[str, tuple[str, dict[str, tuple[str, int | None, dict[str, Any]]]]] 
             "volume": Decimal("0.107"),
         }),
         "0-2": ("dsmr-gas", None, {"equipment_id": None, "device_type": 3, "source_time": None, "volume": None}),
+    }),
+    "dsmr_telegram_belgium": ("checked", {
+        "0-0": ("dsmr-5-electricity", 1589284449000, {
+            "equipment_id": "3153414733313031303231363035", "source_time": "200512135409S",
+            "energy_import_t1": Decimal("0.034"), "energy_import_t2": Decimal("15.758"),
+            "energy_export_t1": Decimal(0), "energy_export_t2": Decimal("0.011"), "tariff": 1,
+            "voltage_ln_l1": Decimal("234.7"), "voltage_ln_l2": Decimal("234.7"), "voltage_ln_l3": Decimal("234.7"),
+            **dict.fromkeys(("active_power_import", "active_power_export"), Decimal(0)),
+            **{f"active_power_{way}_l{n}": Decimal(0) for way in ("import", "export") for n in (1, 2, 3)},
+            **{f"current_l{n}": Decimal(0) for n in (1, 2, 3)},
+        }),
+        "0-1": ("dsmr-gas-belgium", 1589283958000, {
+            "equipment_id": "37464C4F32313139303333373333", "device_type": 3, "source_time": "200512134558S",
+            "volume": Decimal("112.384"),
+        }),
+        "0-2": ("dsmr-water", 1589283958000, {
+            "equipment_id": None, "device_type": 7, "source_time": "200512134558S", "volume": Decimal("872.234"),
+        }),
+    }),
+    "dsmr_telegram_austria": ("checked", {
+        "0-0": ("dsmr-5-electricity", 1665064214000, {
+            "equipment_id": None, "source_time": "221006155014S", "version": "50",
+            "energy_import_total": Decimal("6545.766"), "energy_import_t1": Decimal("5017.120"),
+            "energy_import_t2": Decimal("1528.646"), "energy_export_total": Decimal("0.058"),
+            "energy_export_t1": Decimal(0), "energy_export_t2": Decimal("0.058"),
+            "active_power_import": Decimal("0.286"), "active_power_export": Decimal(0),
+        }),
     }),
     "dsmr_telegram_unpadded_crc": ("checked", {
         "0-0": ("dsmr-5-electricity", 1771182323000, {
@@ -160,7 +189,7 @@ def test_summer_and_winter_time_become_one_scale(text: str, ms: int | None) -> N
 def test_another_unit_and_a_code_that_stands_twice_are_no_value() -> None:
     data = (TELEGRAMS / "dsmr_telegram_v5.bin").read_bytes()
     text = data[: data.rindex(b"!") + 1]
-    text = text.replace(b"00.244*kW)", b"00.244*W)").replace(b"\r\n1-0:52.7.0", b"\r\n1-0:32.7.0")
+    text = text.replace(b"00.244*kW)", b"00.244*kcal)").replace(b"\r\n1-0:52.7.0", b"\r\n1-0:32.7.0")
     _, telegram = the_telegram(text + b"%04X\r\n" % check_value(text))
     decoder = MessageBlock("P1", load_profile("dsmr-5-electricity").points).decoder({})
     found = dict(
@@ -168,3 +197,43 @@ def test_another_unit_and_a_code_that_stands_twice_are_no_value() -> None:
     )
     assert [found[name] for name in ("active_power_import", "voltage_ln_l1")] == [None, None]
     assert found["voltage_ln_l3"] == Decimal("229.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("000123456*Wh", "kWh", "123.456"),
+        ("0000000001*Wh", "kWh", "0.001"),
+        ("000000.001234*MWh", "kWh", "1.234"),
+        ("01.5*GWh", "kWh", "1500000"),
+        ("000000286*W", "kW", "0.286"),
+        ("12.345*kW", "W", "12345"),
+        ("1.2345*kVA", "VA", "1234.5"),
+        ("0000.166*kVAr", "kvar", "0.166"),
+        ("0000166*var", "kvar", "0.166"),
+        ("123456789012345678*Wh", "kWh", "123456789012345.678"),
+        ("-5*W", "kW", "-0.005"),
+        ("123456", "kWh", None),
+        ("123456*", "kWh", None),
+        ("123456*wh", "kWh", None),
+        ("123456*KWH", "kWh", None),
+        ("123456*mWh", "kWh", None),
+        ("123456*W", "kWh", None),
+        ("123456*VAh", "kWh", None),
+        ("123456*J", "kWh", None),
+        ("12.345*dm3", "m3", None),
+        ("12.345*m3*Wh", "kWh", None),
+        ("12,345*Wh", "kWh", None),
+        ("1e5*Wh", "kWh", None),
+    ],
+)
+def test_a_value_in_another_unit_is_converted_exactly_or_is_none(text: str, unit: str, value: str | None) -> None:
+    point = Point("x", Obis("1-0:1.8.0"), unit=unit)
+    raw = {"1-0:1.8.0": text}
+    decoder = MessageBlock("P1", (point,)).decoder({})
+    (found,) = decoder.values(decoder.split(raw), {})
+    assert (None if found is None else str(found)) == value
+    refused = other_unit(point, raw)
+    assert refused is None or value is None
+    if value is None and not {",", "e"} & set(text):
+        assert refused == text.partition("*")[2]
