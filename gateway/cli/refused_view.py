@@ -75,8 +75,8 @@ def listener_lines(listener: ListenerStatus) -> Iterator[str]:
     if listener.telegrams is not None:
         yield from _telegrams(listener, listener.telegrams)
         return
-    if listener.exchanges:
-        yield from _overheard(listener)
+    if listener.exchanges is not None:
+        yield from _overheard(listener, listener.exchanges)
         return
     text = f"{listener.line}: {listener.counters.get('heard', 0)} packets with data taken"
     if refused := sum(listener.refused.values()):
@@ -108,9 +108,8 @@ def _telegrams(listener: ListenerStatus, telegrams: Mapping[str, int]) -> Iterat
             yield f"meter {meter}: {code} comes {came}, which its profile does not convert: no value is recorded of it"
 
 
-def _overheard(listener: ListenerStatus) -> Iterator[str]:
+def _overheard(listener: ListenerStatus, found: Mapping[str, int]) -> Iterator[str]:
     """One line on which another master asks."""
-    found = listener.exchanges
     doubtful = found.get("doubtful", 0) + found.get("late", 0)
     yield (
         f"{listener.line}: {found.get('questions', 0)} questions of another master, {found.get('taken', 0)} answers "

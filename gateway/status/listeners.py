@@ -26,7 +26,7 @@ class ListenerStatus:
     refused: Mapping[str, int]
     unnamed: Mapping[str, Sequence[str]]
     commands: Mapping[str, int]
-    exchanges: Mapping[str, int]
+    exchanges: Mapping[str, int] | None
     never_asked: Mapping[str, Sequence[str]]
     telegrams: Mapping[str, int] | None
     skipped_bytes: int
@@ -35,9 +35,11 @@ class ListenerStatus:
     @classmethod
     def of(cls, line: str, facts: Mapping[str, Any]) -> ListenerStatus:
         """That of a line's facts in the order ``health``."""
-        keys = "counters", "refused", "unnamed", "commands", "exchanges", "never_asked", "units"
+        keys = "counters", "refused", "unnamed", "commands", "never_asked", "units"
         found = {key: facts.get(key, {}) for key in keys}
-        return cls(line, **found, telegrams=facts.get("telegrams"), skipped_bytes=facts.get("skipped_bytes", 0))
+        exchanges, telegrams = facts.get("exchanges"), facts.get("telegrams")
+        skipped_bytes = facts.get("skipped_bytes", 0)
+        return cls(line, **found, exchanges=exchanges, telegrams=telegrams, skipped_bytes=skipped_bytes)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -51,6 +53,6 @@ class ListenerStatus:
             "refused": dict(self.refused),
             "unnamed": {meter: list(names) for meter, names in self.unnamed.items()},
             "commands": dict(self.commands),
-            "exchanges": dict(self.exchanges),
+            "exchanges": dict(self.exchanges or {}),
             "never_asked": {meter: list(names) for meter, names in self.never_asked.items()},
         }

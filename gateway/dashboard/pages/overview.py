@@ -39,6 +39,11 @@ from gateway.verdicts import VERDICT_OF, verdict, worst
 from ledger_client.formats.senml import Value
 
 FAULTS = {"timeouts": "timeout", "late": "late", "foreign": "foreign", "damaged": "damaged"}
+FAULTS_OF = {
+    "p1": {"missed": "timeout", "damaged-telegrams": "damaged"},
+    "hj212": {"missed": "timeout", "foreign-packets": "foreign", "damaged-packets": "damaged"},
+}
+"""Of lines on which meters send by themselves, by type: nobody waits for an answer there that could be late."""
 MANY_LEFT = 10_000  # readings that a feed still has to tell: of more the page does not count them
 FEW = 30  # meters: of more than these the sparklines are coarser
 
@@ -98,7 +103,8 @@ class LineRow:
     up: bool
     load: float | None
     faults: dict[str, int]
-    """Answers that did not come, came late, were for others, or were damaged, since the epoch began."""
+    """Answers that did not come, came late, were for others, or were damaged, since the epoch began; of what is sent
+    unasked, messages that did not come, were refused, or were damaged."""
     silent: tuple[str, ...]
     meters: tuple[MeterRow, ...] = ()
 
@@ -264,7 +270,7 @@ def line_row(line: FieldLine, loads: Loads, name: str) -> LineRow:
         where=line.spec.where,
         up=line.up,
         load=loads.of(name),
-        faults={name: counters[kind] for name, kind in FAULTS.items()},
+        faults={name: counters[kind] for name, kind in FAULTS_OF.get(line.spec.type, FAULTS).items()},
         silent=tuple(line.silent),
     )
 

@@ -106,6 +106,11 @@ class ListenerFacts:
                 found[STRAYS[reason]] += count
         return found
 
+    @property
+    def came(self) -> Counter[str]:
+        """Refused packets and connections by reason."""
+        return Counter(self.refused)
+
     def refusals(self) -> list[dict[str, Any]]:
         """The newest refused packets as plain data, the oldest of them first."""
         return [refused.as_json() for refused in self.last]

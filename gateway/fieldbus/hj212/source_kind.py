@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from gateway.clock import Clock
@@ -11,7 +12,7 @@ from gateway.devices.points import UNRECORDED
 from gateway.fieldbus.hj212.refused import ListenerFacts
 from gateway.fieldbus.hj212.source import Hj212Source, Station
 from gateway.fieldbus.wire.keys import Unit
-from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard
 from gateway.messages.message import Message
 
@@ -30,6 +31,15 @@ class Hj212Kind:
     def place(self, heard: Heard) -> tuple[Unit, Message]:
         """A station, and a kind of message."""
         return heard.unit, heard.block.label()
+
+    def silence(self, spec: LineSpec, meter: MeterSpec | None, came: Counter[str]) -> Message:
+        """That what came was refused, or that nothing did."""
+        if meter is not None:
+            return Message("meter-sends-nothing", line=spec.name, meter=meter.name, where=spec.where)
+        if not came:
+            return Message("line-sends-nothing", line=spec.name, where=spec.where)
+        reasons = tuple(f"{reason} {count}" for reason, count in sorted(came.items()))
+        return Message("hj212-only-refused", line=spec.name, where=spec.where, n=came.total(), reasons=reasons)
 
     def facts(self, spec: LineSpec) -> ListenerFacts:
         """Those of a line that is new."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from gateway.fieldbus.active_alarms import ActiveAlarms
 from gateway.fieldbus.listening.listened_meter import ListenedMeter
+from gateway.fieldbus.listening.sources import Facts, SourceKind
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.source import Wrote
@@ -22,13 +24,18 @@ class ListenAlarms:
     (``comms-lost``), or keeps another period than the configured one (``interval``). Another device
     answers or sends (``meter-exchanged``). Of an overheard line: another master writes (``write-seen``)."""
 
-    def __init__(self, spec: LineSpec, on_alarm: Callable[[Alarm], None] | None) -> None:
-        self._spec, self._active = spec, ActiveAlarms(spec.name, on_alarm)
+    def __init__(
+        self, spec: LineSpec, kind: SourceKind, facts: Facts, on_alarm: Callable[[Alarm], None] | None
+    ) -> None:
+        self._spec, self._kind, self._facts = spec, kind, facts
+        self._active = ActiveAlarms(spec.name, on_alarm)
+        self._came = facts.came
+        """What had come, beside messages, when a meter was last heard."""
         self._wrote_ms: dict[str, int] = {}
 
     def heard(self, meter: ListenedMeter) -> None:
         """A message of it came."""
-        line, name = self._spec.name, meter.spec.name
+        line, name, self._came = self._spec.name, meter.spec.name, self._facts.came
         self._active.clear(AlarmCode.LINE_DOWN, None, lambda: Message("line-responding", line=line))
         self._active.clear(AlarmCode.COMMS_LOST, name, lambda: Message("meter-sends-again", line=line, meter=name))
         every_ms, found_ms = meter.spec.period_ms, meter.interval.instead_ms
@@ -69,14 +76,14 @@ class ListenAlarms:
 
     def missed(self, meters: Iterable[ListenedMeter]) -> None:
         """A message has not come. A meter is lost where others send; where none does it is the line."""
-        silent = [meter.spec.name for meter in meters if meter.silent]
+        silent = [meter.spec for meter in meters if meter.silent]
         if len(silent) == len(self._spec.meters):
-            nothing = Message("line-sends-nothing", line=self._spec.name, where=self._spec.where)
+            nothing = self._kind.silence(self._spec, None, self._facts.came - self._came)
             self._active.put(AlarmCode.LINE_DOWN, None, nothing)
             return
-        for name in silent:
-            lost = Message("meter-sends-nothing", line=self._spec.name, meter=name, where=self._spec.where)
-            self._active.put(AlarmCode.COMMS_LOST, name, lost)
+        for meter in silent:
+            lost = self._kind.silence(self._spec, meter, Counter())
+            self._active.put(AlarmCode.COMMS_LOST, meter.name, lost)
 
     def port_gone(self, why: Said) -> None:
         """The line cannot be opened, or broke off."""

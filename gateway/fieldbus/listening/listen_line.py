@@ -77,7 +77,7 @@ class ListenLine:
         self._places = kind.meters(spec)
         self._units = {name: place[0] for place, name in self._places.items()}
         self._writes = Writes(happened)
-        self._alarms = ListenAlarms(spec, on_alarm)
+        self._alarms = ListenAlarms(spec, kind, self.facts, on_alarm)
         self._anchor_ms = self._soonest_ms = 0
         """The latter: no wait ends before."""
         self._source: Source | None = None

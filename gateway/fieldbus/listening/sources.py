@@ -10,8 +10,9 @@ from gateway.clock import Clock
 from gateway.fieldbus.hj212.source_kind import Hj212Kind
 from gateway.fieldbus.modbus.passive_source import PassiveKind
 from gateway.fieldbus.obis.p1_source import P1Kind
-from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard, Source
+from gateway.messages.message import Message
 
 Place = tuple[Any, ...]
 """By which a meter is found: begins with its unit; where one unit sends several kinds of block, their label follows."""
@@ -27,6 +28,10 @@ class Facts(Protocol):
     @property
     def strays(self) -> Counter[str]:
         """Frames that are none of the line's meters', by kind: ``damaged``, ``noise``, ``foreign``."""
+
+    @property
+    def came(self) -> Counter[str]:
+        """All that came and was no message of a meter, by what it was, in the words of its protocol."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for `status`."""
@@ -56,6 +61,10 @@ class SourceKind(Protocol):
 
     def place(self, heard: Heard) -> Place:
         """The place of the meter that a message is of."""
+
+    def silence(self, spec: LineSpec, meter: MeterSpec | None, came: Counter[str]) -> Message:
+        """What to say of a line (``meter``: of one whose others send) of which no message comes: what came instead,
+        and what to look at."""
 
     def facts(self, spec: LineSpec) -> Facts:
         """Those of a line that is new."""

@@ -65,6 +65,11 @@ class PassiveFacts:
         }
         return {meter: names for meter, names in missing.items() if names}
 
+    @property
+    def came(self) -> Counter[str]:
+        """Exchanges and frames by kind; those that were taken, too."""
+        return Counter(self.counts)
+
     def as_json(self) -> dict[str, Any]:
         """Plain data, for `status`."""
         return {"exchanges": dict(self.counts), "never_asked": self.never_asked}
@@ -224,6 +229,12 @@ class PassiveKind:
     def place(self, heard: Heard) -> tuple[Unit, ...]:
         """A unit is one meter, whatever it is asked for."""
         return (heard.unit,)
+
+    def silence(self, spec: LineSpec, meter: MeterSpec | None, came: Counter[str]) -> Message:
+        """That no answer of its meters, or of one, is heard; nothing is sent to this gateway here."""
+        if meter is not None:
+            return Message("passive-meter-silent", line=spec.name, meter=meter.name, where=spec.where)
+        return Message("passive-silent", line=spec.name, where=spec.where)
 
     def facts(self, spec: LineSpec) -> PassiveFacts:
         """Those of a line that is new."""

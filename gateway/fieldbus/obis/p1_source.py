@@ -15,7 +15,7 @@ from gateway.fieldbus.obis.splitter import Damaged, Splitter, Whole
 from gateway.fieldbus.obis.telegrams import Telegram, parse
 from gateway.fieldbus.wire.errors import LineDown, broken
 from gateway.fieldbus.wire.keys import Unit
-from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard, open_to_read
 from gateway.fieldbus.wire.stream_link import ReadEnd
 from gateway.messages.message import Message
@@ -45,6 +45,11 @@ class P1Facts:
     def strays(self) -> Counter[str]:
         """Damaged telegrams."""
         return +Counter(damaged=sum(self.counts.values()) - self.counts["heard"] - self.counts["unchecked"])
+
+    @property
+    def came(self) -> Counter[str]:
+        """Telegrams as ``counts`` has them, the whole ones too, and ``bytes`` outside of any."""
+        return Counter({**self.counts, "bytes": self.skipped_bytes})
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for `status`."""
@@ -199,6 +204,21 @@ def judged(whole: Whole) -> Telegram | Damaged:
     return Damaged("end") if telegram.says_version and not whole.checked else telegram
 
 
+def _damage(reason: str, count: int) -> Message:
+    """So many telegrams were damaged in this way (``splitter.Damaged``)."""
+    match reason:
+        case "crc":
+            return Message("p1-damaged-crc", count=count)
+        case "parity":
+            return Message("p1-damaged-parity", count=count)
+        case "end":
+            return Message("p1-damaged-end", count=count)
+        case "unended":
+            return Message("p1-damaged-unended", count=count)
+        case _:
+            return Message("p1-damaged-length", count=count)
+
+
 class P1Kind:
     """See ``listening.sources.SourceKind``. Stateless."""
 
@@ -211,6 +231,20 @@ class P1Kind:
     def place(self, heard: Heard) -> tuple[Unit, Message]:
         """A channel is one meter."""
         return heard.unit, heard.block.label()
+
+    def silence(self, spec: LineSpec, meter: MeterSpec | None, came: Counter[str]) -> Message:
+        """Telegrams that hold no channel of a meter, damaged ones, bytes that are none, or nothing."""
+        line, where = spec.name, spec.where
+        if meter is not None or came["heard"] or came["unchecked"]:
+            meters = spec.meters if meter is None else (meter,)
+            names, channels = tuple(m.name for m in meters), tuple(str(m.address) for m in meters)
+            return Message("p1-channel-missing", line=line, meters=names, channels=channels, where=where)
+        if damaged := {reason: n for reason, n in came.items() if reason != "bytes"}:
+            reasons = tuple(_damage(reason, n) for reason, n in sorted(damaged.items()))
+            return Message("p1-only-damaged", line=line, where=where, n=sum(damaged.values()), reasons=reasons)
+        if came["bytes"]:
+            return Message("p1-no-telegram", line=line, where=where, n=came["bytes"])
+        return Message("p1-silent", line=line, where=where)
 
     def facts(self, spec: LineSpec) -> P1Facts:
         """Those of a line that is new."""

@@ -9,8 +9,12 @@ from rich.console import Console
 
 from gateway.cli.refused_view import DAMAGED, REASONS, listener_lines, print_refused
 from gateway.fieldbus.hj212.refused import ListenerFacts, Refused
+from gateway.fieldbus.listening.sources import SOURCES
 from gateway.fieldbus.obis.p1_source import P1Facts
 from gateway.fieldbus.obis.splitter import Damaged
+from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.languages import in_language
+from gateway.messages.message import Message
 from gateway.status.listeners import ListenerStatus
 
 LENGTH = Refused(1_800_000_000_000, "10.0.0.7:4711", "length", None, "##0428QN=[red]", 428, 431, "0b40", "B8C1")
@@ -78,6 +82,22 @@ def test_a_p1_port_shows_its_telegrams_and_no_packets_of_loggers() -> None:
     assert list(listener_lines(ListenerStatus.of("p1", P1Facts().as_json()))) == ["p1: 0 telegrams taken"]
 
 
+def test_a_line_that_is_overheard_shows_no_packets_of_loggers_before_its_first_exchange() -> None:
+    found = ListenerStatus.of("bus", {"exchanges": {}, "never_asked": {}})
+    assert list(listener_lines(found)) == [
+        "bus: 0 questions of another master, 0 answers taken, 0 doubtful, 0 unanswered"
+    ]
+
+
 def test_each_kind_of_damage_has_its_words() -> None:
     described = (Damaged.__doc__ or "").replace("\n", " ").split("``")[1::2]
     assert set(DAMAGED) == {word for word in described if word != "!"}
+
+
+def test_a_line_of_loggers_whose_packets_are_all_refused_is_not_called_silent() -> None:
+    spec, kind = LineSpec("plant", "hj212", (), listen=("127.0.0.1", 9000)), SOURCES["hj212"]
+    assert kind.silence(spec, None, Counter()) == Message("line-sends-nothing", line="plant", where=spec.where)
+    said = kind.silence(spec, None, facts().came)
+    assert in_language(said, "en") == (
+        "plant: 3 packets came to 127.0.0.1:9000 and were refused, and none was taken (form 1, length 1, station 1)"
+    )

@@ -19,7 +19,7 @@ from gateway.clock import Clock
 from gateway.devices.blocks import Block
 from gateway.fieldbus.listening.sources import Place
 from gateway.fieldbus.wire.errors import LineDown, PortError
-from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard, Source
 from gateway.messages.message import Message
 from gateway.records import Token
@@ -33,6 +33,7 @@ class JsonFacts:
     released: Counter[Token] = field(default_factory=Counter)
     opened: int = 0
     strays: Counter[str] = field(default_factory=Counter)
+    came: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
         return {"opened": self.opened}
@@ -123,6 +124,11 @@ class JsonKind:
 
     def place(self, heard: Heard) -> Place:
         return heard.unit, heard.block.label()
+
+    def silence(self, spec: LineSpec, meter: MeterSpec | None, came: Counter[str]) -> Message:
+        if meter is not None:
+            return Message("meter-sends-nothing", line=spec.name, meter=meter.name, where=spec.where)
+        return Message("line-sends-nothing", line=spec.name, where=spec.where)
 
     def facts(self, spec: LineSpec) -> JsonFacts:
         return JsonFacts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -27,6 +28,8 @@ from gateway.fieldbus.listening.sources import SOURCES
 from gateway.fieldbus.obis.p1_source import P1Facts
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.messages.languages import in_language
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import SAFETY_S, Polls
 
@@ -216,3 +219,44 @@ def _leads(fd: str) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     except OSError:
         return ""
+
+
+SILENT = {
+    b"": "nothing comes from",
+    b"\x80\xf8\x00" * 40: "bytes came from",
+    b"/SIM5\\X\r\n\r\n1-0:1.8.1(000001.000*kWh)\r\n!0000\r\n" * 3: "3 telegrams came from",
+    b"/SIM5\\X\r\n\r\n0-3:24.2.1(000001.000*m3)\r\n!\r\n": "hold no value of grid, gas, channel 0-0, 0-1",
+}
+"""What a converter that was dialled sends: what is said of the line."""
+
+
+@pytest.mark.parametrize("sent", SILENT)
+def test_a_line_without_a_message_of_its_meters_says_what_came_instead(sent: bytes) -> None:
+    async def work() -> None:
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(sent)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        alarms, port = list[Alarm](), server.sockets[0].getsockname()[1]
+        async with listening(line_spec(host="127.0.0.1", tcp_port=port), alarms) as (line, polls):
+            await polls.until(lambda poll: poll.missed == "timeout" and poll.meter == "gas", count=3)
+            (down,) = [alarm for alarm in alarms if alarm.code == "line-down"]
+            assert SILENT[sent] in down.text
+            assert "no meter sends" not in down.text
+            assert line.counters["damaged"] == sent.count(b"!0000")
+            if b"!0000" in sent:
+                assert "all are damaged: check value wrong 3" in down.text
+        server.close()
+
+    asyncio.run(work())
+
+
+def test_a_channel_that_telegrams_lack_is_named() -> None:
+    spec = line_spec(host="h", tcp_port=1)
+    said = SOURCES["p1"].silence(spec, spec.meters[1], Counter())
+    assert said == Message("p1-channel-missing", line="p1", meters=("gas",), channels=("0-1",), where=spec.where)
+    said = SOURCES["p1"].silence(spec, None, Counter(["crc", "parity", "end", "unended", "length"]))
+    assert in_language(said, "en").endswith(
+        "5 telegrams came from h:1, and all are damaged: check value wrong 1; no check value at the end 1; too long 1; "
+        "parity wrong 1; not ended 1"
+    )
