@@ -28,6 +28,7 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
 from gateway.records import News, SignedRecord, said_fields
+from gateway.runtime.recent_polls import RecentPolls
 
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
@@ -50,6 +51,7 @@ class LineSet:
         self._lines, self._specs, self._data = lines, ready.specs, ready.config.data
         self._meters, self._board, self._recorder = meters, board, recorder
         self._clock, self._group, self._acceptors = clock, group, Acceptors()
+        self.recent_polls = RecentPolls(lines, clock)
         self._anchors: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         used_until_ms = recorder.lines_used_until_ms()
@@ -116,6 +118,7 @@ class LineSet:
 
     def hear(self, news: Sequence[News]) -> None:
         """What has become of messages that were sent unasked: their senders are told. A listener of the hub."""
+        self.recent_polls.hear(news)
         for item in news:
             if (token := item.token) is None:
                 continue

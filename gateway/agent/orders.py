@@ -58,6 +58,7 @@ class Orders(Mapping[str, Order]):
             "registers": self._registers,
             "health": self._health,
             "refused": self._refused,
+            "lines": self._line_polls,
             **orders(board),
             "preview": reload.preview,
             "reload": self._reloaded,
@@ -164,6 +165,9 @@ class Orders(Mapping[str, Order]):
             | {"configuration": self._reload.health(), "alarms": active, **lines}
             | {"commissioning": self._commissions.health(), "silences": silences}
         )
+
+    async def _line_polls(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return self._lines.recent_polls.as_json()
 
     async def _refused(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"refused": self._lines.refused()}

@@ -56,15 +56,15 @@ class Holder:
         return Message("process-named", pid=self.pid, command=self.command)
 
 
-def holders(path: str) -> list[Holder]:
-    """Every other process that has the device open, whether it took a lock or not, as far as /proc may be read."""
+def holders(path: str, *, own: bool = False) -> list[Holder]:
+    """Every other process that has the device open (``own``: this one too), whether it took a lock or not, as far as
+    /proc may be read."""
     target = os.path.realpath(path)
     try:
         device = os.stat(target)
     except OSError:
         return []
-    own = os.getpid()
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and (own or int(name) != os.getpid()))
     return [Holder(pid, _command(pid)) for pid in sorted(pids) if _has_open(pid, device)]
 
 
