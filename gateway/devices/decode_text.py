@@ -166,7 +166,7 @@ def _value(kind: str, scaling: Scaling, text: str | None) -> Content:
 def _flag_place(point: Point) -> str | None:
     """Where the flag of a measured value stands; what is no measured value has none."""
     at = point.at
-    return f"{at.code}-Flag" if isinstance(at, Factor) and at.suffix and point.kind in ("gauge", "counter") else None
+    return f"{at.factor}-Flag" if isinstance(at, Factor) and at.suffix and point.kind in ("gauge", "counter") else None
 
 
 def _flags_demanded(raw: Mapping[str, str]) -> bool:

@@ -190,7 +190,7 @@ def _written(text: str) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class Factor:
     """A value of an HJ 212 message: the factor's ``code``, such as ``a21026``, and ``suffix``, such as ``Rtd``; ""
-    for an item that stands alone, such as DataTime."""
+    for an item that stands alone, such as DataTime. Capitals of a factor's code mean nothing."""
 
     code: str
     suffix: str = ""
@@ -205,7 +205,12 @@ class Factor:
     @property
     def where(self) -> str:
         """Its name in a message."""
-        return f"{self.code}-{self.suffix}" if self.suffix else self.code
+        return f"{self.factor}-{self.suffix}" if self.suffix else self.code
+
+    @property
+    def factor(self) -> str:
+        """The code in small letters, as messages are read."""
+        return self.code.lower()
 
     def last_place(self, value: Number) -> float:
         """What its last digit is worth."""

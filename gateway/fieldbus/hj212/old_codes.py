@@ -1,6 +1,7 @@
 """Factor codes of HJ/T 212-2005 and the codes of 2017 for the same quantities (HJ 212-2017, table B.2).
 
-A code of 2017 is a letter and five digits, so no code is both. Codes that are not listed stay as they are.
+A code of 2017 is a letter and five digits, so no code is both. Codes that are not listed stay as they are, but for
+capitals: loggers write ``A21026``, and mean a21026. Places that differ in that alone are one place.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ CODES_2017 = {
 }
 
 
+_CODES = {old.lower(): code for old, code in CODES_2017.items()}
+
+
 def current(place: str) -> str:
-    """A place such as ``02-Rtd`` under its code of 2017, ``a21026-Rtd``."""
+    """A place such as ``02-Rtd`` or ``A21026-Rtd`` under its code of 2017 in small letters, ``a21026-Rtd``. An item
+    that stands alone, such as ``DataTime``, has no code."""
     code, dash, suffix = place.partition("-")
-    return f"{CODES_2017.get(code, code)}{dash}{suffix}"
+    return f"{_CODES.get(code.lower(), code.lower())}{dash}{suffix}" if dash else place

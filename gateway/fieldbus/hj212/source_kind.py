@@ -61,6 +61,6 @@ def stations(spec: LineSpec) -> list[Station]:
         command = str(meter.profile.cn)
         block = MessageBlock(f"CN {command}", meter.points)
         places = {point.name: point.at.where for point in meter.points if point.kind not in UNRECORDED}
-        codes = frozenset(p.at.code for p in meter.profile.points if isinstance(p.at, Factor))
+        codes = frozenset(p.at.factor for p in meter.profile.points if isinstance(p.at, Factor))
         found.append(Station(meter.name, str(meter.address), command, block, places, codes, meter.password))
     return found

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.devices.decode_text import PACKET_FLAG, MessageBlock
+from gateway.devices.places import Factor
+from gateway.devices.points import Point
 from gateway.fieldbus.hj212.packets import NotAPacket, Packet, check_value, parse
+from ledger_client.formats.senml import Quality
 
 HEAD = "QN=20260101000000001;ST=31;CN=2011;PW=123456;MN=A1;Flag=5;"
 
@@ -28,6 +34,31 @@ def refused(text: str) -> tuple[str, str | None]:
 def test_the_check_value_is_that_of_annex_a_and_not_modbus() -> None:
     text = b"QN=20160801085857223;ST=32;CN=1062;PW=100000;MN=010000A8900016F000169DC0;Flag=5;CP=&&RtdInterval=30&&"
     assert check_value(text) == 0x1C80
+
+
+@pytest.mark.parametrize(
+    ("cp", "values"),
+    [
+        ("A21026-Rtd=1.9,A21026-Flag=N", [(Decimal("1.9"), 0)]),
+        ("A21026-Rtd=1.9,a21026-Flag=D", [(Decimal("1.9"), Quality.DEVICE_FAULT)]),
+        ("A21026-Rtd=1.9,A21026-Flag=N;a21026-Rtd=2.0,a21026-Flag=N", [(None, 0)]),
+        ("A21026-Rtd=1.9,A21026-Flag=D;a21026-Rtd=1.9,a21026-Flag=N", [(Decimal("1.9"), Quality.DECODE_ERR)]),
+        ("a21026-Rtd=1.9,a21026-Flag=N;A21026-Rtd=1.9,A21026-Flag=N", [(Decimal("1.9"), 0)]),
+    ],
+)
+@pytest.mark.parametrize("code", ["a21026", "A21026"])
+def test_a_code_in_capitals_is_the_same_code(code: str, cp: str, values: list[tuple[object, int]]) -> None:
+    """Two that differ in capitals alone are one code that stands twice: with two values it has none."""
+    packet = read(HEAD + f"CP=&&{cp}&&")
+    decoder = MessageBlock("CN 2011", (Point("so2", Factor(code, "Rtd"), unit="mg/m3"),)).decoder({})
+    split = decoder.split({**packet.places, PACKET_FLAG: "5"})
+    assert list(zip(decoder.values(split, {}), decoder.flags(split) or (0,), strict=True)) == values
+    assert packet.digest == read(HEAD + f"CP=&&{cp}&&").digest != read(HEAD + f"CP=&&{cp.lower()}&&").digest
+
+
+def test_codes_of_2005_in_small_letters_are_known_and_items_keep_their_capitals() -> None:
+    packet = read(HEAD + "CP=&&DataTime=1;s01-Rtd=1;b02-Cou=2;X-Rtd=3&&")
+    assert list(packet.places) == ["DataTime", "a19001-Rtd", "a00000-Cou", "x-Rtd"]
 
 
 def test_items_are_texts_by_their_places() -> None:
