@@ -10,6 +10,11 @@ Then the disk is held: two more gateways stop for ever, one before a commit and 
 hears of it (fail points ``commit`` and ``committed``); both are killed and started again. ``acknowledged_held`` counts
 the messages that were sent after that and acknowledged all the same, ``recorded_not_acknowledged`` those that were in
 the database when it was killed, whose loggers had to send them again.
+
+At last ``leak_stations`` stations send every ``leak_interval_s`` for ``leak_seconds``, one of which opens 600
+connections more and never closes one: 1,000 stations, whose limit of 2,000 connections is not reached, and 200, whose
+limit of 500 is. ``not_recorded`` counts messages that were made and are not in the database at the end; ``alarm`` is
+what the alarm says of the connections ("": none).
 """
 
 from __future__ import annotations
@@ -17,11 +22,13 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.hj212_site import Said, Site, gateway, loggers, make_site, recorded
 from benchmarks.parts.weight import cpu_s, weigh
+from gateway.process.control_socket import give
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, until
@@ -32,11 +39,22 @@ UNDISTURBED_S = 2.0
 PATIENCE_S, HELD_S, MORE_S = 60.0, 8.0, 5.0
 ARRIVAL = 12
 """Of the commit at which the disk is held."""
-SMALLEST: tuple[dict[str, Any], ...] = ({"stations": 5, "seconds": 6.0, "held_s": 1.5},)
+LEAKED, LEAK_S, LEAK_INTERVAL_S = 600, 30.0, 5.0
+SMALLEST: tuple[dict[str, Any], ...] = (
+    {"stations": 5, "seconds": 6.0, "held_s": 1.5, "leaks": (5,), "leak_seconds": 4.0, "leak_interval_s": 1.0},
+)
 
 
-def run(stations: int = 200, seconds: float = 60.0, held_s: float = HELD_S) -> dict[str, object]:
-    """So many loggers for so many seconds; then twice in front of a disk that is held for ``held_s``."""
+def run(
+    stations: int = 200,
+    seconds: float = 60.0,
+    held_s: float = HELD_S,
+    leaks: Sequence[int] = (1000, 200),
+    leak_seconds: float = LEAK_S,
+    leak_interval_s: float = LEAK_INTERVAL_S,
+) -> dict[str, object]:
+    """So many loggers for so many seconds; twice in front of a disk that is held for ``held_s``; then, for each number
+    of stations in ``leaks``, that many of which one leaks connections."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with embedded_ledger(folder / "ledger", "demo-ledger") as ledger:
@@ -46,6 +64,10 @@ def run(stations: int = 200, seconds: float = 60.0, held_s: float = HELD_S) -> d
                 figures[f"held_at_{station}"] = _held(
                     make_site(folder / station, ledger, stations), stations, station, held_s
                 )
+        for many in leaks:
+            with embedded_ledger(folder / f"ledger-leak-{many}", "demo-ledger") as ledger:
+                site = make_site(folder / f"leak-{many}", ledger, many, every=f"{leak_interval_s:g}s")
+                figures[f"leaking_of_{many}"] = _leaking(site, many, leak_seconds, leak_interval_s)
         return figures
 
 
@@ -119,6 +141,25 @@ def _held(site: Site, stations: int, station: str, held_s: float) -> dict[str, o
         "acknowledged_held": sum(said.first_s[message] > held_at_s for message in answered),
         "recorded_not_acknowledged": len(before - answered),
         **_books(said, there),
+    }
+
+
+def _leaking(site: Site, stations: int, seconds: float, interval_s: float) -> dict[str, object]:
+    process = gateway(site)
+    process.start()
+    with loggers(site, stations, seconds, interval_ms=round(1000 * interval_s), leaked=LEAKED) as running:
+        said = running.said(seconds + PATIENCE_S)
+    alarms = give(site.loaded.data, "alarms")["alarms"]
+    named = [alarm["text"] for alarm in alarms if alarm["code"] == "too-many-connections"]
+    assert process.stop() == 0
+    there = recorded(site.loaded)
+    return {
+        "stations": stations,
+        "leaked": LEAKED,
+        **_books(said, there),
+        "not_recorded": len(set(said.sendings) - set(there)),
+        "stations_recorded": len({station for station, _ in there}),
+        "alarm": "".join(named),
     }
 
 

@@ -3,7 +3,9 @@
 Each station makes one message every ``INTERVAL_MS``, the stations spread evenly over it; one is on the wire at a time.
 It is sent again, as it was, after ``RESEND_MS`` without 9014, and on each new connection. Every packet and every answer
 goes into a list; at the end the process waits until all is answered, or ``DRAIN_S``. Started as
-``python -m benchmarks.parts.hj212_loggers PORT STATIONS SECONDS RESULTS``; a line on its standard input ends it early.
+``python -m benchmarks.parts.hj212_loggers PORT STATIONS SECONDS RESULTS [INTERVAL_MS LEAKED]``; a line on its standard
+input ends it early. The first station opens ``LEAKED`` connections more in the first half of the time, sends a
+heartbeat on each, and closes none.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from functools import partial
 from pathlib import Path
 
 from firmware_sim.wire.hj212.packets import Inbox, Packet
+from gateway.process.open_files import allow
 
 INTERVAL_MS, RESEND_MS, RECONNECT_S, DRAIN_S = 1000, 3000, 0.3, 30.0
+FILES = 4096
+"""This process may have open."""
 CHINA = timedelta(hours=8)
 FACTORS = ("a00000", "a01011", "a01012", "a01013", "a01014", "a19001", "a05001", "a21026", "a21002", "a34013")
 PASSWORD = "123456"
@@ -124,15 +129,16 @@ class _Wire(asyncio.Protocol):
             self._gone.set_result(None)
 
 
-async def work(port: int, stations: int, seconds: float) -> list[Logger]:
+async def work(port: int, stations: int, seconds: float, interval_ms: int, leaked: int) -> list[Logger]:
     """Run the loggers for so long, and until all is answered."""
     loggers = [Logger(number, port) for number in range(stations)]
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_reader(sys.stdin.fileno(), ended.set)
     tasks = [loop.create_task(logger.stay_connected()) for logger in loggers]
-    makers = [loop.create_task(_make(logger, stations, seconds)) for logger in loggers]
+    makers = [loop.create_task(_make(logger, stations, seconds, interval_ms)) for logger in loggers]
+    makers.append(loop.create_task(_leak(port, leaked, seconds / 2)))
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ended.wait(), seconds + INTERVAL_MS / 1000)
+        await asyncio.wait_for(ended.wait(), seconds + interval_ms / 1000)
     for maker in makers:
         maker.cancel()
     end = time.monotonic() + DRAIN_S
@@ -144,10 +150,23 @@ async def work(port: int, stations: int, seconds: float) -> list[Logger]:
     return loggers
 
 
-async def _make(logger: Logger, stations: int, seconds: float) -> None:
-    begin = -(-time.time() // 1) + logger.number / stations * INTERVAL_MS / 1000
-    for turn in range(round(seconds * 1000 / INTERVAL_MS)):
-        due = begin + turn * INTERVAL_MS / 1000
+async def _leak(port: int, leaked: int, seconds: float) -> None:
+    """Connections of the first station that are never closed; they are given up as the process is."""
+    heartbeat = Packet("1", "31", "9015", PASSWORD, station(0), 5, "").frame()
+    kept = []
+    for _ in range(leaked):
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(heartbeat)
+            kept.append((reader, writer))
+        await asyncio.sleep(seconds / leaked)
+    await asyncio.Event().wait()
+
+
+async def _make(logger: Logger, stations: int, seconds: float, interval_ms: int) -> None:
+    begin = -(-time.time() // 1) + logger.number / stations * interval_ms / 1000
+    for turn in range(round(seconds * 1000 / interval_ms)):
+        due = begin + turn * interval_ms / 1000
         await asyncio.sleep(due - time.time())
         logger.make(due)
 
@@ -167,5 +186,7 @@ def results(loggers: list[Logger]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    made = asyncio.run(work(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    allow(FILES)
+    interval_ms, leaked = map(int, sys.argv[5:] or (INTERVAL_MS, 0))
+    made = asyncio.run(work(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), interval_ms, leaked))
     Path(sys.argv[4]).write_text(json.dumps(results(made)))

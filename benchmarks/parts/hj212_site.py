@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.parts.hj212_loggers import PASSWORD, station
+from benchmarks.parts.hj212_loggers import INTERVAL_MS, PASSWORD, station
 from benchmarks.parts.site import before, make_known
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -34,13 +34,14 @@ class Site:
     port: int
 
 
-def make_site(folder: Path, ledger: EmbeddedLedger, stations: int, more: str = "") -> Site:
-    """A gateway of one bus with so many stations, enrolled at the ledger; ``more``: other buses."""
+def make_site(folder: Path, ledger: EmbeddedLedger, stations: int, more: str = "", every: str = "1s") -> Site:
+    """A gateway of one bus with so many stations, enrolled at the ledger; ``more``: other buses; ``every``: how often a
+    station sends."""
     folder.mkdir(parents=True)
     port = free_port()
     meters = "".join(
         f'[[bus.meter]]\nname = "{NAME}{number:03}"\nprofile = "{PROFILE}"\naddress = "{station(number)}"\n'
-        f'password = "{PASSWORD}"\nevery = "1s"\n'
+        f'password = "{PASSWORD}"\nevery = "{every}"\n'
         for number in range(stations)
     )
     (folder / "gateway.toml").write_text(
@@ -101,10 +102,13 @@ class Loggers:
 
 
 @contextmanager
-def loggers(site: Site, stations: int, seconds: float) -> Iterator[Loggers]:
-    """So many loggers that make messages for so long; they end when all are answered, or patience has."""
+def loggers(
+    site: Site, stations: int, seconds: float, *, interval_ms: int = INTERVAL_MS, leaked: int = 0
+) -> Iterator[Loggers]:
+    """So many loggers that make messages for so long; they end when all are answered, or patience has. ``leaked``:
+    connections of the first of them that it opens besides and never closes."""
     path = site.loaded.path.with_name("loggers.json")
-    words = [site.port, stations, seconds, path]
+    words = [site.port, stations, seconds, path, interval_ms, leaked]
     command = [sys.executable, "-m", "benchmarks.parts.hj212_loggers", *map(str, words)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     try:

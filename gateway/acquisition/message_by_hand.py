@@ -12,7 +12,7 @@ from gateway.fieldbus.listening.pairs import Pairs
 from gateway.fieldbus.listening.sources import source_kind
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
-from gateway.fieldbus.wire.source import Wrote
+from gateway.fieldbus.wire.source import Crowded, Wrote
 from gateway.messages.message import Message
 
 
@@ -39,7 +39,7 @@ async def hear_by_hand(spec: LineSpec, meter: str, clock: Clock, within_s: float
         async with asyncio.timeout(within_s):
             while True:
                 heard = await source.hear()
-                if isinstance(heard, Wrote):
+                if isinstance(heard, Wrote | Crowded):
                     continue
                 if heard.token is not None:
                     source.release(heard.unit, heard.token)

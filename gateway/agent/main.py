@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.agent.epoch import begin
 from gateway.commissioning import line_plan
-from gateway.commissioning.preflight import prepare
+from gateway.commissioning.preflight import allow_files, prepare
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StartAgain
 from gateway.process import instance_lock
@@ -37,6 +37,7 @@ async def run(config: Config) -> None:
     instance_lock.demand_free(config.data)
     ready = prepare(config, may_be_missing=True)
     line_plan.refuse(config.path, ready.plans)
+    allow_files(ready.specs)
     for plan in ready.plans:
         for warning in plan.warnings:
             log.warning("%s: %s", plan.line, warning)

@@ -18,7 +18,7 @@ from gateway.agent.renewal import InForce, Renewal
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.commissioning import line_plan
-from gateway.commissioning.preflight import Ready, prepare
+from gateway.commissioning.preflight import Ready, allow_files, prepare
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.specs import FieldLine
@@ -138,6 +138,7 @@ class Reload:
             difference(self._in_force.ready.config, after, specs, ())  # what needs a new start needs no further look
             ready = prepare(after, ours, running=os.getpid())
             line_plan.refuse(path, ready.plans)
+            allow_files(ready.specs)
             change = difference(self._in_force.ready.config, after, specs, ready.specs)
             return ready, change.with_trust(self._in_force.ready.trust, ready.trust)
 

@@ -16,14 +16,21 @@ from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
 from gateway.config.model import Config
 from gateway.dashboard.auth import exposure
+from gateway.errors import GatewayError
 from gateway.evidence.key_match import demand_listed, demand_own
-from gateway.fieldbus.open_line import check_port, holds
+from gateway.fieldbus.open_line import check_port, holds, open_files
 from gateway.fieldbus.wire.errors import PortMissing
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.message import Message
 from gateway.process.file_owner import demand_folder
+from gateway.process.open_files import allow, may_open
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.agent")
+
+
+FILES_BESIDE = 256
+"""Files that a gateway may have open beside those of its lines: database, pages, feeds, ledgers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,8 @@ def prepare(
         all_listed: every key must be in the trust file; without it an alarm reports a missing one.
 
     Raises:
-        GatewayError: keys, trust file, access, feeds or pages cannot be used.
+        GatewayError: keys, trust file, access, feeds or pages cannot be used, or the process may not open as many files
+            as its lines may need.
         PortError: a port cannot be used.
     """
     demand_folder(config.data, "data")
@@ -77,6 +85,7 @@ def prepare(
             raise ended
         log.error("%s", ended)
     specs = line_specs(config)
+    demand_files(specs, running)
     for spec in specs:
         if spec.port in ports_in_use or holds(running, spec):
             continue
@@ -87,6 +96,24 @@ def prepare(
                 raise
             log.error("%s: %s", spec.name, error)
     return Ready(config, keys, trust, specs, [_plan(spec) for spec in specs])
+
+
+def demand_files(specs: Sequence[LineSpec], running: int | None = None) -> None:
+    """Refuse lines that may need more open files than this process may have; ``running``: than that one. Raises
+    GatewayError."""
+    _demand_files(specs, may_open(running))
+
+
+def allow_files(specs: Sequence[LineSpec]) -> None:
+    """Let this process open as many files as these lines may need. Raises GatewayError if it may not."""
+    _demand_files(specs, allow(FILES_BESIDE + sum(map(open_files, specs))))
+
+
+def _demand_files(specs: Sequence[LineSpec], limit: int) -> None:
+    needed = FILES_BESIDE + sum(map(open_files, specs))
+    if needed > limit:
+        lines = tuple(spec.name for spec in specs if open_files(spec) > 1)
+        raise GatewayError(Message("files-limit", limit=limit, needed=needed, lines=lines))
 
 
 def _plan(spec: LineSpec) -> LinePlan:

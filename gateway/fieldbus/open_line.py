@@ -13,13 +13,14 @@ from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.modbus.tcp_link import TcpLink
 from gateway.fieldbus.rfc2217 import device_server
 from gateway.fieldbus.wire import serial_port, stream_link
+from gateway.fieldbus.wire.acceptor import MOST_UNKNOWN
 from gateway.fieldbus.wire.connections import Endpoint
-from gateway.fieldbus.wire.dialed import Dialed
+from gateway.fieldbus.wire.dialed import MOST_WAITING, Dialed
 from gateway.fieldbus.wire.errors import NotARead, PortError, not_connected
 from gateway.fieldbus.wire.framing import NO_TEXTS, Framing, Texts
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Link, Witness
-from gateway.fieldbus.wire.listener import listening_socket
+from gateway.fieldbus.wire.listener import listening_socket, most_connections
 from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.messages.message import Message
 from gateway.process import tcp_table
@@ -166,6 +167,13 @@ def check_port(spec: LineSpec) -> None:
     serial_port.check(spec.port, to_read=spec.only_read)
     if warning := serial_port.warning(spec.port):
         log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})
+
+
+def open_files(spec: LineSpec) -> int:
+    """How many files a line may have open at most."""
+    if spec.type == "hj212":
+        return 1 + most_connections(len({meter.address for meter in spec.meters}))
+    return 1 + MOST_UNKNOWN + MOST_WAITING if spec.listen is not None else 1
 
 
 def holds(pid: int | None, spec: LineSpec) -> bool:

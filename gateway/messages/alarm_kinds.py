@@ -43,6 +43,7 @@ class AlarmCode(StrEnum):
     CRC_RATE = "crc-rate"
     WRONG_ANSWER = "wrong-answer"
     TWO_DEVICES = "two-devices"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
     INTERVAL = "interval"
     WRITE_SEEN = "write-seen"
     CLOCK = "clock"
@@ -85,6 +86,7 @@ LINE_CODES: Final = frozenset(
         AlarmCode.CRC_RATE,
         AlarmCode.WRONG_ANSWER,
         AlarmCode.TWO_DEVICES,
+        AlarmCode.TOO_MANY_CONNECTIONS,
         AlarmCode.INTERVAL,
         AlarmCode.WRITE_SEEN,
         AlarmCode.STALE,
@@ -194,6 +196,9 @@ _ALL = (
     Kind(AlarmCode.TWO_DEVICES, "error",
          "a second address connects to a bus with `listen` more than twice in a minute, or for a minute, while "
          "the device of another one answers",
+         _INSTALLER, 0, 60 * S, "wait"),
+    Kind(AlarmCode.TOO_MANY_CONNECTIONS, "warning",
+         "a bus of type hj212 has as many connections as it may have; older ones are closed for new ones",
          _INSTALLER, 0, 60 * S, "wait"),
     Kind(AlarmCode.INTERVAL, "warning",
          "five messages in a row of a meter that sends unasked came more than a quarter sooner or later than `every`",

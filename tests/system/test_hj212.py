@@ -34,6 +34,14 @@ def test_what_was_recorded_and_not_acknowledged_is_answered_when_it_is_sent_agai
     assert figures["held_at_committed"]["recorded_not_acknowledged"] > 0
 
 
+def test_a_station_that_leaks_connections_costs_no_message_and_is_named(figures: dict[str, Any]) -> None:
+    leaking = figures["leaking_of_5"]
+    assert leaking["stations_recorded"] == 5
+    assert (leaking["not_recorded"], leaking["not_acknowledged"], leaking["in_database_twice"]) == (0, 0, 0)
+    assert "limit 500" in leaking["alarm"]
+    assert "stack-000" in leaking["alarm"]
+
+
 def test_an_answer_takes_a_commit_and_nothing_else_is_said(figures: dict[str, Any]) -> None:
     assert figures["answer_ms_median"] < 1000, "it is committed at once, not with the next commit_every"
     assert figures["strays"] == 0

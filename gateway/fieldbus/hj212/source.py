@@ -18,6 +18,7 @@ from typing import NamedTuple
 from gateway.devices.decode_text import PACKET_FLAG, MessageBlock
 from gateway.fieldbus.hj212.answers import DATA_RECORDED, NOTICE_HEARD, answer
 from gateway.fieldbus.hj212.connection import Connection
+from gateway.fieldbus.hj212.connection_table import ConnectionTable
 from gateway.fieldbus.hj212.packets import NotAPacket, Packet, parse
 from gateway.fieldbus.hj212.parts import Parts
 from gateway.fieldbus.hj212.refused import ListenerFacts, Refused, damaged, unwelcome
@@ -25,17 +26,16 @@ from gateway.fieldbus.hj212.splitter import Damaged, Whole
 from gateway.fieldbus.hj212.times import label_ms
 from gateway.fieldbus.wire.errors import LineDown
 from gateway.fieldbus.wire.keys import Unit
-from gateway.fieldbus.wire.listener import listening_socket, within
-from gateway.fieldbus.wire.source import Heard
+from gateway.fieldbus.wire.listener import HighSocket, listening_socket, most_connections, within
+from gateway.fieldbus.wire.source import Crowded, Heard
 from gateway.messages.message import Message
 from gateway.records import Token
 
 NOTICES = frozenset({"1013", "9015"})
 """A logger asks for its clock to be set; it says that it lives."""
 LONGEST_LABEL = 32
-MOST_CONNECTIONS = 500
-"""Then a new one takes the place of one that no configured station has spoken on, or that is not read; if there is
-none, it is refused."""
+CROWDED_MS = 1000
+"""So often at most it is told that there are too many connections."""
 
 
 class Station(NamedTuple):
@@ -77,16 +77,17 @@ class Hj212Source:
         self._parts = {key: Parts() for key in self._stations}
         self._networks: tuple[IPv4Network | IPv6Network, ...] = ()
         self._server: asyncio.Server | None = None
-        self._connections: dict[Connection, None] = {}
+        self._connections = ConnectionTable[Connection]()
+        self._most, self._crowded_ms = most_connections(len(self._passwords)), 0
         self._unreplied: dict[tuple[Unit, Token], list[_Unreplied]] = {}
-        self._heard: deque[Heard] = deque()
+        self._heard: deque[Heard | Crowded] = deque()
         self._news = asyncio.Event()
         self._closed = False
 
     async def open(self, host: str, tcp_port: int, networks: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         """Listen; connections out of other ``networks`` are refused (none: any is taken). Raises PortError."""
         self._networks = tuple(networks)
-        listener = listening_socket(host, tcp_port)
+        listener = HighSocket.of(listening_socket(host, tcp_port))
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(self._take, self._made, self._lost), sock=listener
         )
@@ -102,8 +103,8 @@ class Hj212Source:
         """How many there are."""
         return len(self._connections)
 
-    async def hear(self) -> Heard:
-        """The next message. Raises LineDown when the source is closed."""
+    async def hear(self) -> Heard | Crowded:
+        """The next message, or that there are too many connections. Raises LineDown when the source is closed."""
         while not self._heard:
             if self._closed:
                 raise LineDown(Message("line-closed"))
@@ -113,7 +114,7 @@ class Hj212Source:
 
     def connected(self, unit: Unit) -> bool:
         """A connection on which this station has spoken is open."""
-        return any(unit in connection.stations for connection in self._connections)
+        return self._connections.connected(unit)
 
     def reply(self, unit: Unit, token: Token) -> None:
         """Its record is durable: answer this message, and each repetition of it that still waits."""
@@ -130,36 +131,38 @@ class Hj212Source:
         self._closed = True
         if self._server is not None:
             self._server.close()
-        for connection in self._connections:
+        for connection in list(self._connections):
             connection.drop()
         self._news.set()
 
     def _made(self, connection: Connection) -> bool:
         """Whether a connection is taken."""
-        reason = None
         if self._networks and not within(connection.host, self._networks):
-            reason = "network"
-        elif len(self._connections) >= MOST_CONNECTIONS and not self._make_room():
-            reason = "connections"
-        if reason is not None:
-            self._facts.refuse(Refused(self._now_ms(), connection.peer, reason))
+            self._facts.refuse(Refused(self._now_ms(), connection.peer, "network"))
             return False
-        self._connections[connection] = None
+        if len(self._connections) >= self._most:
+            self._make_room()
+        self._connections.add(connection)
         return not self._closed
 
-    def _make_room(self) -> bool:
-        """Drop the oldest connection that is of no use now."""
-        unknown = (connection for connection in self._connections if not connection.stations)
-        unread = (connection for connection in self._connections if not connection.reading)
-        useless = next(unknown, None) or next(unread, None)
-        if useless is not None:
-            self._lost(useless)
-            useless.drop()
-        return useless is not None
+    def _make_room(self) -> None:
+        """Drop the connection whose place a new one takes; what it had sent and was not answered is sent again."""
+        if (found := self._connections.superfluous()) is None:
+            return
+        (closed, holder), now_ms = found, self._now_ms()
+        self._facts.refuse(
+            Refused(now_ms, closed.peer, "connections", None if holder.station is None else str(holder.station))
+        )
+        self._lost(closed)
+        closed.drop()
+        if now_ms - self._crowded_ms >= CROWDED_MS:
+            self._crowded_ms = now_ms
+            self._heard.append(Crowded(holder.station, holder.host, holder.connections, self._most))
+            self._news.set()
 
     def _lost(self, connection: Connection) -> None:
         """Nothing can be answered on it any more."""
-        if self._connections.pop(connection, 0) is None:
+        if self._connections.remove(connection):
             for key, waiting in list(self._unreplied.items()):
                 if left := [one for one in waiting if one.connection is not connection]:
                     self._unreplied[key] = left
@@ -178,7 +181,7 @@ class Hj212Source:
         if (reason := self._objection(packet)) is not None:
             self._facts.refuse(unwelcome(self._now_ms(), connection.peer, reason, packet.mn, one))
             return
-        connection.stations.add(packet.mn)
+        self._connections.heard(connection, packet.mn)
         if packet.cn in NOTICES:
             self._facts.counters["notices"] += 1
             if packet.wants_answer:

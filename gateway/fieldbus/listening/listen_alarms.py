@@ -10,11 +10,13 @@ from gateway.fieldbus.listening.listened_meter import ListenedMeter
 from gateway.fieldbus.listening.sources import Facts, SourceKind
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire.line_spec import LineSpec
-from gateway.fieldbus.wire.source import Wrote
+from gateway.fieldbus.wire.source import Crowded, Wrote
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
+CROWDED_MS = 60_000
+"""So long after the last connection that was closed for another one the alarm is over."""
 WRITTEN_MS = 3_600_000
 """So long after the last write the alarm is over."""
 
@@ -22,7 +24,8 @@ WRITTEN_MS = 3_600_000
 class ListenAlarms:
     """Its port is gone or none of its meters sends anything (``line-down``), one of them sends nothing
     (``comms-lost``), or keeps another period than the configured one (``interval``). Another device
-    answers or sends (``meter-exchanged``). Of an overheard line: another master writes (``write-seen``)."""
+    answers or sends (``meter-exchanged``). Of an overheard line: another master writes (``write-seen``); of one that is
+    listened on: there are too many connections (``too-many-connections``)."""
 
     def __init__(
         self, spec: LineSpec, kind: SourceKind, facts: Facts, on_alarm: Callable[[Alarm], None] | None
@@ -32,6 +35,8 @@ class ListenAlarms:
         self._came = facts.came
         """What had come, beside messages, when a meter was last heard."""
         self._wrote_ms: dict[str, int] = {}
+        self.crowd_ends_ms: int | None = None
+        """When there will have been room for so long that the alarm is over; None: it is not active."""
 
     def heard(self, meter: ListenedMeter) -> None:
         """A message of it came."""
@@ -73,6 +78,35 @@ class ListenAlarms:
                 del self._wrote_ms[name]
                 over = Message("meter-written-over", line=self._spec.name, meter=name)
                 self._active.clear(AlarmCode.WRITE_SEEN, name, lambda: over)  # noqa: B023
+
+    def crowded(self, crowded: Crowded, now_ms: int) -> None:
+        """Connections are closed, for there are too many."""
+        line, where, host, most = self._spec.name, self._spec.where, crowded.host, crowded.most
+        if crowded.unit is None:
+            many = Message(
+                "line-connections-host", line=line, where=where, most=most, host=host, connections=crowded.connections
+            )
+        else:
+            meters = tuple(meter.name for meter in self._spec.meters if meter.address == crowded.unit)
+            many = Message(
+                "line-connections-station",
+                line=line,
+                where=where,
+                most=most,
+                host=host,
+                connections=crowded.connections,
+                station=str(crowded.unit),
+                meters=meters,
+            )
+        self.crowd_ends_ms = now_ms + CROWDED_MS
+        self._active.put(AlarmCode.TOO_MANY_CONNECTIONS, None, many)
+
+    def crowd_over(self, now_ms: int) -> None:
+        """Look whether no connection had to be closed for a minute."""
+        if self.crowd_ends_ms is not None and now_ms >= self.crowd_ends_ms:
+            self.crowd_ends_ms = None
+            over = Message("line-connections-over", line=self._spec.name)
+            self._active.clear(AlarmCode.TOO_MANY_CONNECTIONS, None, lambda: over)
 
     def missed(self, meters: Iterable[ListenedMeter]) -> None:
         """A message has not come. A meter is lost where others send; where none does it is the line."""

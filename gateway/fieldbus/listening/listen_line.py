@@ -20,7 +20,7 @@ from gateway.fieldbus.listening.writes import Writes
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.errors import FieldbusError, LineDown, PortError
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
-from gateway.fieldbus.wire.source import Heard, Source, Wrote
+from gateway.fieldbus.wire.source import Crowded, Heard, Source, Wrote
 from gateway.messages.reasons import Read, cause_of
 from gateway.process.heartbeats import beat
 from gateway.records import Token
@@ -103,6 +103,7 @@ class ListenLine:
                     await self._open()
                     hearing = asyncio.create_task(self._hear(self._source)) if self._source is not None else None
                 self._settle(self._clock.schedule_ms())
+                self._alarms.crowd_over(self._clock.schedule_ms())
                 await self._sleep(hearing)
                 if hearing is not None and hearing.done():
                     self._lost(hearing.result())
@@ -246,10 +247,14 @@ class ListenLine:
         except LineDown as error:
             return error
 
-    def _take(self, heard: Heard | Wrote) -> None:
-        """One message, or what another master did."""
+    def _take(self, heard: Heard | Wrote | Crowded) -> None:
+        """One message, what another master did, or that there are too many connections."""
         if isinstance(heard, Wrote):
             self._wrote(heard)
+            return
+        if isinstance(heard, Crowded):
+            self._alarms.crowded(heard, self._clock.schedule_ms())
+            self._notify()
             return
         now_ms = self._clock.schedule_ms()
         at_ms = min(now_ms, now_ms - (self._clock.record_ms(now_ms) - heard.completed_ms))
@@ -347,6 +352,8 @@ class ListenLine:
         seconds = (self._soonest_ms - self._clock.schedule_ms()) / 1000
         if self._source is None:
             seconds = min(seconds, self._reopen_at - self._clock.monotonic())
+        if self._alarms.crowd_ends_ms is not None:
+            seconds = min(seconds, (self._alarms.crowd_ends_ms - self._clock.schedule_ms()) / 1000)
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
         beat(max(0.0, seconds))

@@ -46,12 +46,22 @@ class Wrote(NamedTuple):
     at_ms: int
 
 
+class Crowded(NamedTuple):
+    """There are too many connections, and older ones are closed for new ones. ``unit``: whose most of them are; None:
+    nobody has said a word on them. ``host``: from where; ``connections``: how many those are of ``most`` in all."""
+
+    unit: Unit | None
+    host: str
+    connections: int
+    most: int
+
+
 class Source(Protocol):
     """An open port or listening socket. Event loop only."""
 
-    async def hear(self) -> Heard | Wrote:
-        """The next message, or what another master did. Raises LineDown when port or connection is gone; the source is
-        then closed and replaced."""
+    async def hear(self) -> Heard | Wrote | Crowded:
+        """The next message, what another master did, or that there are too many connections. Raises LineDown when port
+        or connection is gone; the source is then closed and replaced."""
 
     def connected(self, unit: Unit) -> bool:
         """A connection on which this unit has spoken is open; of a port: it is open."""

@@ -27,7 +27,7 @@ async def pushes(there: Listening, program: Path, **how: Any) -> tuple[int, list
 
     async def replies() -> None:
         while True:
-            heard.append(await there.source.hear())
+            heard.append(await there.heard())
             there.reply(heard[-1])
 
     answering = asyncio.create_task(replies())

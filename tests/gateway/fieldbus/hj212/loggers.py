@@ -18,7 +18,7 @@ from gateway.devices.points import Point
 from gateway.fieldbus.hj212.packets import frame
 from gateway.fieldbus.hj212.refused import ListenerFacts
 from gateway.fieldbus.hj212.source import Hj212Source, Station
-from gateway.fieldbus.wire.source import Heard
+from gateway.fieldbus.wire.source import Crowded, Heard
 
 SAFETY_S = 20.0
 P = ParamSpec("P")
@@ -111,6 +111,8 @@ class Listening:
 
     def __init__(self, source: Hj212Source, facts: ListenerFacts) -> None:
         self.source, self.facts = source, facts
+        self.crowded: list[Crowded] = []
+        """That there were too many connections, as often as it was told."""
 
     async def logger(self, host: str = "127.0.0.1") -> Logger:
         """A new connection out of one of the addresses of the loopback."""
@@ -122,7 +124,9 @@ class Listening:
     async def heard(self) -> Heard:
         """The next message."""
         async with asyncio.timeout(SAFETY_S):
-            return await self.source.hear()
+            while isinstance(heard := await self.source.hear(), Crowded):
+                self.crowded.append(heard)
+        return heard
 
     async def until(self, **counters: int) -> None:
         """Wait until so much was counted."""

@@ -87,7 +87,7 @@ async def _run(folder: Path) -> Books:
 
         async def replies() -> None:
             while True:
-                heard.append(await there.source.hear())
+                heard.append(await there.heard())
                 there.reply(heard[-1])
 
         replying = asyncio.create_task(replies())

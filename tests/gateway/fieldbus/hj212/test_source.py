@@ -264,25 +264,6 @@ async def test_connections_out_of_other_networks_are_refused() -> None:
 
 
 @in_loop
-async def test_at_the_limit_of_connections_one_of_no_use_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MOST_CONNECTIONS", 2)
-    async with listening() as there:
-        known, idle = await there.logger(), await there.logger()
-        known.send(packet(cn="9015", cp=""))
-        await known.got(len(answer(cn="9013")))
-        third = await there.logger()
-        assert await idle.closed() == b""
-        third.send(packet(cn="9015", cp=""))
-        await third.got(len(answer(cn="9013")))
-        fourth = await there.logger()
-        assert await fourth.closed() == b""
-        assert [one["reason"] for one in there.refused()] == ["connections"]
-        known.send(packet())
-        there.reply(await there.heard())
-        assert await known.rest() == answer()
-
-
-@in_loop
 async def test_a_packet_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "UNENDED_S", 0.05)
     async with listening() as there:
