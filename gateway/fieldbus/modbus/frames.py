@@ -25,6 +25,7 @@ _ANSWER_LENGTH = {5: 8, 6: 8, 7: 5, 8: 8, 11: 8, 15: 8, 16: 8, 22: 10}
 _ANSWER_COUNTED = (1, 2, 3, 4, 12, REPORT_SERVER_ID, 20, 21, 23)
 _REQUEST_LENGTH = {1: 8, 2: 8, 3: 8, 4: 8, 5: 8, 6: 8, 7: 4, 8: 8, 11: 4, 12: 4, REPORT_SERVER_ID: 4, 22: 10}
 _REQUEST_COUNTED = {15: 6, 16: 6, 20: 2, 21: 2, 23: 10}  # where the byte count stands
+_BITS_A_COUNT = {15: 1, 16: 16, 23: 16}  # of these the quantity before it says the same
 
 
 def _crc_table() -> tuple[int, ...]:
@@ -228,13 +229,19 @@ def _identification_length(head: bytes | bytearray) -> int | None:
 
 
 def request_length(head: bytes | bytearray) -> int | None:
-    """Whole length of the request (another master's) that begins so; None: not told yet; 0: none begins so."""
+    """Whole length of the request (another master's) that begins so; None: not told yet; 0: none begins so. Answers to
+    writes begin as the writes do, so a byte count must be that of its quantity."""
     if len(head) < 2:
         return None
     function = head[1]
     if function in _REQUEST_COUNTED:
         place = _REQUEST_COUNTED[function]
-        return place + 3 + head[place] if len(head) > place else None
+        if len(head) <= place:
+            return None
+        bits = _BITS_A_COUNT.get(function)
+        if bits and head[place] != (int.from_bytes(head[place - 2 : place]) * bits + 7) // 8:
+            return 0
+        return place + 3 + head[place]
     if function == DEVICE_IDENTIFICATION:
         return 7
     return _REQUEST_LENGTH.get(function, 0)

@@ -159,3 +159,19 @@ def test_bytes_leave_through_four_places_that_all_ask_a_gate() -> None:
     assert {str(path.relative_to(GATEWAY)) for path in writes} == places | carriers
     for place in places:
         assert "permit(" in (GATEWAY / place).read_text()
+
+
+@pytest.mark.parametrize(
+    ("head", "length"),
+    [
+        ("01 10 00 0A 00 03 06", 15),
+        ("01 10 00 0A 00 03 A0 0A", 0),  # the answer to it
+        ("01 0F 00 13 00 0A 02", 11),
+        ("01 0F 00 13 00 0A 25 C8", 0),
+        ("01 17 00 03 00 06 00 0E 00 03 06", 19),
+        ("01 17 0C 00 FE 0A CD 00 01 00 03 00 0D 00 FF", 0),
+        ("01 10 00 0A 00 03", None),
+    ],
+)
+def test_a_write_tells_its_length_where_its_byte_count_is_that_of_its_quantity(head: str, length: int | None) -> None:
+    assert request_length(bytes.fromhex(head)) == length
