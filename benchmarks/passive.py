@@ -6,6 +6,12 @@ a tap of the simulator carries a copy to the shipped passive source, and counts 
 later than the master's time-out, within the answer life, and ``damaged`` of the questions damaged at the tap alone:
 ``wrong`` counts values of another question, ``naive_wrong`` those of a listener that takes the next good frame of a
 question's key for its answer. Every answer holds the number of its question.
+
+Last, in a clock of its own, lines that are shifted: ``shifted_wrong`` and ``shifted_taken`` of 35 that are asked in
+turn, with a unit that answers later than the master waits, one that queues, one that drops what comes while it is busy,
+and bridges that are one answer behind; ``drawn_wrong`` and ``drawn_taken`` of ``lines`` of each sort that are drawn.
+Shares are of the answers that came right behind their question, undamaged and in time: with and without ``pauses`` of
+the master, with and without ``faults``.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.overheard_line import QUESTION, OverheardLine
+from benchmarks.parts.shifted_figures import figures
 from firmware_sim.wire.tap import Tap
 from gateway.clock import Clock
 from gateway.devices.profile import parse_profile
@@ -37,11 +44,14 @@ source = "benchmarks/parts/overheard_line.py"
 first = { fc = 3, address = 0, type = "uint32", unit = "W" }
 second = { fc = 3, address = 100, type = "uint32", unit = "W" }
 """
-SMALLEST: tuple[dict[str, Any], ...] = ({"seconds": 5.0},)
+SMALLEST: tuple[dict[str, Any], ...] = ({"seconds": 5.0, "lines": 3},)
+SHIFTED_S = 120.0
 
 
-def run(seconds: float = 60.0, late: float = 0.1, damaged: float = 0.01, seed: int = 1) -> dict[str, object]:
-    """So long on a line without faults, then as long on one with."""
+def run(
+    seconds: float = 60.0, late: float = 0.1, damaged: float = 0.01, seed: int = 1, lines: int = 300
+) -> dict[str, object]:
+    """So long on a line without faults, then as long on one with; then shifted lines."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         master = build(folder, "master")
@@ -58,6 +68,7 @@ def run(seconds: float = 60.0, late: float = 0.1, damaged: float = 0.01, seed: i
         "faulty_taken": faulty["taken"],
         "faulty_wrong": faulty["wrong"],
         "naive_wrong": faulty["naive_wrong"],
+        **figures(min(SHIFTED_S, 4 * seconds), lines, seed),
     }
 
 

@@ -1,9 +1,10 @@
 """Passive pairing: which answer on an overheard RTU line belongs to which question of the other master.
 
 Pure: bytes and monotonic seconds go in, exchanges and writes come out; nothing is ever sent. docs/fieldbus.md, "Passive
-RTU", has the rules and what they cannot see. The other master's time-outs are its own and it asks one key again at
-once, so a key whose question went unanswered is *void*: an answer that is still on its way must not become the next
-question's. ``KeyTable`` holds the void keys as it holds those that were asked: void is what is young.
+RTU", has the rules and what they cannot see. The very next frame behind a question is its answer, if two things hold.
+In ``OwedAnswers`` it can be of no older question, whatever slow unit or bridge it came from. And its key is not *void*:
+a key whose question went unanswered is so for an answer life, whatever order a unit answers in. ``KeyTable`` holds the
+void keys as it holds those that were asked: void is what is young.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import ne
 from typing import NamedTuple
 
 from gateway.fieldbus.modbus.exceptions import refused
@@ -22,11 +24,15 @@ from gateway.fieldbus.modbus.frames import (
     REGISTERS,
     REPORT_SERVER_ID,
     Request,
+    Shape,
     answer_length,
     intact,
     request_length,
     shape_of,
+    shape_to_come,
 )
+from gateway.fieldbus.modbus.owed_answers import OwedAnswers
+from gateway.fieldbus.modbus.stamped_bytes import Frame, Moment, StampedBytes
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.keys import Key, KeyTable, Unit
 from gateway.fieldbus.wire.link import NO_ANSWER
@@ -36,12 +42,15 @@ from ledger_client.formats.senml import Quality
 WRITES = (5, 6, 15, 16, 22, 23)
 FUNCTIONS = frozenset((*BITS, *REGISTERS, *WRITES, 7, 8, 11, 12, REPORT_SERVER_ID, 20, 21, DEVICE_IDENTIFICATION))
 """All whose frames tell their length."""
+ALIKE = (5, 6, 8, 20, 21, 22)
+"""Their answers look like questions, so one proves nothing: it may be the question, asked again."""
 BROADCAST = 0
 LONGEST = 300
 """No frame has more bytes."""
 SHORTEST, QUESTION = 4, 8
 """Fewer stray bytes than the first were no question; more than the second may have been several."""
 MOST_BITS = 2000
+MOST_KNOWN = 1000
 
 UNANSWERED = Refused(0, NO_ANSWER, Quality.COMM_FAIL)
 DOUBTFUL = Refused(0, Message("pair-doubtful"), Quality.COMM_FAIL)
@@ -80,18 +89,30 @@ Event = Exchange | Write
 
 @dataclass(slots=True)
 class _Open:
-    """A question that waits for its answer. ``read``: it itself; None: it is no read. ``behind``: when the first byte
-    behind it was read."""
+    """A question that waits for its answer. ``read``: it itself; None: it is no read."""
 
     unit: int
     function: int
+    key: Key
     read: Request | None
     asked: float
-    behind: float | None = None
 
-    @property
-    def key(self) -> Key:
-        return self.read.key if self.read is not None else (self.unit, self.function, -1)
+
+class _Garbled(NamedTuple):
+    """An answer that may have come damaged. ``counted``: it was taken out by the length that its head tells; else it is
+    among the stray bytes."""
+
+    key: Key
+    asked: float
+    counted: bool = False
+
+    def is_in(self, strays: bytes) -> bool:
+        """Nothing but it came behind its question: a frame of its length, of which all but the head is undamaged, or
+        none but it was."""
+        if self.counted:
+            return not strays
+        unit, function, byte_count = self.key
+        return len(strays) == 5 + byte_count <= 0xFF and intact(bytes([unit, function, byte_count]) + strays[3:])
 
 
 class Pairing:
@@ -105,6 +126,7 @@ class Pairing:
         timeout_s: of a unit in seconds, as its profile says.
         unended_s: a frame that has begun and has not ended so much later is none.
         counts: goes on counting in it.
+        owed: what units may still answer; outlives this.
     """
 
     def __init__(
@@ -113,15 +135,17 @@ class Pairing:
         timeout_s: Callable[[Unit], float],
         unended_s: float,
         counts: Counter[str] | None = None,
+        owed: OwedAnswers | None = None,
     ) -> None:
         self.counts = Counter[str]() if counts is None else counts
         self._table, self._timeout_s, self._unended_s = table, timeout_s, unended_s
-        self._buffer = bytearray()
-        self._begun = 0.0  # since when what is in the buffer waits to be a frame
+        self._owed = OwedAnswers(table) if owed is None else owed
+        self._buffer = StampedBytes()
         self._open: _Open | None = None
         self._in_step = self._was_in_step = False
-        self._strays, self._stray_at = 0, 0.0  # bytes of no frame since the last frame, and when they were seen
-        self._doubted: tuple[Key, float] | None = None  # the last exchange, if its key was void, and when it ended
+        self._strays, self._stray_at = b"", 0.0  # bytes of no frame since the last frame, and when they were seen
+        self._garbled: _Garbled | None = None
+        self._known: dict[bytes, Key] = {}  # reads that the master asks for
         self._events: list[Event] = []
 
     def receive(self, data: bytes, now: float, since: float | None = None) -> list[Event]:
@@ -129,55 +153,58 @@ class Pairing:
         was paused reads late: a question counts from the earliest moment on, an answer from that of reading."""
         events = self.expire(now)
         self._events = []
-        if not self._buffer:
-            self._begun = now
-        if self._open and self._open.behind is None:
-            self._open.behind = now
-        self._buffer += data
-        while self._buffer and self._take(now, now if since is None else since):
-            self._begun = now
+        self._buffer.append(data, Moment(now, now if since is None else since))
+        while self._buffer and self._take():
+            pass
         return events + self._events
 
     def expire(self, now: float) -> list[Event]:
-        """Give up a frame that has begun and does not end."""
+        """Give up a frame that has begun and does not end. What stands behind its head is looked through."""
         self._events = []
-        if self._buffer and now - self._begun >= self._unended_s:
+        while self._buffer and now - self._buffer.first.read >= self._unended_s:
             self._lose_step(now)
-            self._skip(len(self._buffer), now)
+            while self._buffer and self._take():
+                pass
+            self._skip(max(1, self._buffer.older(now - self._unended_s)) if self._buffer else 0)
         return self._events
 
     def lost(self, now: float) -> list[Event]:
         """Bytes were lost, before this process could read them: any question may have been among them."""
         self._events = []
+        self._owed.lost(now)
         self._lose_step(now)
-        self._buffer.clear()
-        self._strays = 0
+        self._buffer, self._strays, self._garbled = StampedBytes(), b"", None
         self._table.used_by_others(now)
         return self._events
 
-    def _take(self, now: float, since: float) -> bool:
+    def _take(self) -> bool:
         """Take what stands at the head; False when more bytes are needed."""
         if self._open is None and not self._in_step:
-            return self._search(now, since)
+            return self._search()
+        head = self._buffer.data
         answer = self._answer_length(self._open) if self._open is not None else 0
-        question = request_length(self._buffer)
+        question, another = request_length(head), answer_length(head)
         if self._open is not None and answer and self._holds(answer):
-            self._close(self._open, self._cut(answer), now)
+            self._close(self._open, self._buffer.cut(answer))
         elif question and self._holds(question):
-            self._ask(self._cut(question), now, since)
-        elif answer is None or question is None or len(self._buffer) < max(answer, question):
+            self._ask(self._buffer.cut(question))
+        elif another and self._holds(another):
+            self._unanswered(self._buffer.first.read)
+            self._lone(self._buffer.cut(another))
+        elif answer is None or question is None or len(head) < max(answer, question):
             return False
-        elif answer:
+        elif self._open is not None and answer:
             self.counts["damaged"] += 1
-            self._cut(answer)
-            self._unanswered(now)
+            if self._open.read is not None:
+                self._garbled = _Garbled(self._open.key, self._open.asked, counted=True)
+            self._unanswered(self._buffer.cut(answer).last.read)
         else:
-            self._lose_step(now)
+            self._lose_step(self._buffer.last.read)
         return True
 
     def _answer_length(self, asked: _Open | None) -> int | None:
         """Length of the answer to the open question, if one begins so; 0: none does."""
-        head = self._buffer
+        head = self._buffer.data
         if asked is None or head[0] != asked.unit:
             return 0
         if len(head) < 2:
@@ -189,65 +216,73 @@ class Pairing:
             return length
         return length if shape_of(head) == asked.key else 0
 
-    def _search(self, now: float, since: float) -> bool:
+    def _search(self) -> bool:
         """Out of step: a frame whose check value fits, wherever it begins. Bytes before it are stray."""
-        for place in range(len(self._buffer) - SHORTEST + 1):
-            if self._buffer[place + 1] & ~EXCEPTION not in FUNCTIONS:
+        data = self._buffer.data
+        for place in range(len(data) - SHORTEST + 1):
+            if data[place + 1] & ~EXCEPTION not in FUNCTIONS:
                 continue
-            head = self._buffer[place : place + LONGEST]
+            head = data[place : place + LONGEST]
             for length_of, take in ((request_length, self._ask), (answer_length, self._lone)):
                 length = length_of(head)
                 if length and len(head) >= length and intact(bytes(head[:length])):
-                    self._skip(place, now)
-                    take(self._cut(length), now, since)
+                    self._skip(place)
+                    take(self._buffer.cut(length))
                     return True
-        self._skip(max(0, len(self._buffer) - LONGEST), now)
+        self._skip(max(0, len(data) - LONGEST))
         return False
 
-    def _ask(self, frame: bytes, now: float, since: float) -> None:
+    def _ask(self, frame: Frame) -> None:
         """An intact question; it keeps step whatever became of the one before."""
+        now, unit, function = frame.last.read, frame.data[0], frame.data[1]
+        if self._garbled is not None and self._garbled.is_in(self._strays):
+            self._owed.damaged(self._garbled.key, self._garbled.asked)
+            self._strays = b""
         self._settle_strays()
         self._unanswered(now)
-        unit, function = frame[0], frame[1]
         if function in WRITES:
-            self._wrote(frame, now)
+            self._wrote(frame)
         if unit == BROADCAST:
             return
         read = None
         if function in BITS or function in REGISTERS:
-            read = Request(unit, function, int.from_bytes(frame[2:4]), int.from_bytes(frame[4:6]))
+            read = Request(unit, function, int.from_bytes(frame.data[2:4]), int.from_bytes(frame.data[4:6]))
             self.counts["questions"] += 1
-        self._open = _Open(unit, function, read, since, now if self._buffer else None)
-        self._doubt_on(self._open.key, now, since)
+            if len(self._known) < MOST_KNOWN:
+                self._known[frame.data] = read.key
+        key = read.key if read is not None else Shape(unit, function, -1)
+        self._open = _Open(unit, function, key, read, frame.last.since)
+        if function not in ALIKE:
+            self._owed.ask(key, now, frame.last.since)
 
-    def _doubt_on(self, key: Key, now: float, since: float) -> None:
-        """A void key is asked again and nothing else was heard since its last exchange: that may have brought an older
-        answer, and this question's own would then come behind the next one, and so on. It stays void."""
-        doubted, ended = self._doubted or (None, now)
-        if doubted == key and since - ended < self._timeout_s(key[0]):
-            self._table.use(key, now)
-
-    def _close(self, asked: _Open, frame: bytes, now: float) -> None:
+    def _close(self, asked: _Open, frame: Frame) -> None:
         """The very next frame, and of its key."""
+        now, answer = frame.last.read, frame.data
         self._open, self._in_step, self._was_in_step = None, True, True
-        refusal = bool(frame[1] & EXCEPTION)
-        void = self._void(asked.key, asked.asked, refusal=refusal)
-        self._doubted = (asked.key, now) if void else None
-        read = asked.read
+        refusal, read = bool(answer[1] & EXCEPTION), asked.read
+        silent = _silent(answer)
+        void, certain = self._void(asked.key, asked.asked, refusal=refusal), False
+        if (to_come := _also_question(answer)) is not None:
+            self._owed.give_up(asked.key, now)
+            self._owed.ask(to_come, now, frame.last.since)
+            self._owed.give_up(to_come, now)
+        elif silent:
+            self._owed.give_up(asked.key, now)
+        elif asked.function not in ALIKE:
+            certain = self._owed.answer(asked.key, answer, asked.asked)
         if read is None:
             return
         data, why = b"", None
-        behind = now if asked.behind is None else asked.behind
-        if refusal and frame[2] in GATEWAY_SILENT:
+        if silent:
             why, kind = UNANSWERED, "unanswered"
-        elif void or _also_question(frame):
+        elif void or not certain:
             why, kind = DOUBTFUL, "doubtful"
-        elif behind - asked.asked > self._timeout_s(asked.unit):
+        elif frame.first.read - asked.asked > self._timeout_s(asked.unit):
             why, kind = LATE, "late"
         elif refusal:
-            why, kind = refused(frame[2], asked.function), "refused"
+            why, kind = refused(answer[2], asked.function), "refused"
         else:
-            data, kind = frame[3:-2], "taken"
+            data, kind = answer[3:-2], "taken"
         if not void and kind in ("unanswered", "doubtful", "late"):
             self._table.use(asked.key, now)
         self.counts[kind] += 1
@@ -259,60 +294,91 @@ class Pairing:
             return self._table.young_among(lambda other: other[:2] == key[:2], asked) or self._table.young(key, asked)
         return self._table.young(key, asked)
 
-    def _lone(self, frame: bytes, now: float, since: float) -> None:
+    def _lone(self, frame: Frame) -> None:
         """An intact answer that no question waits for. It is the answer to a question that came damaged, if one did;
         else a late one, or one that came twice, or its question was not heard."""
         self.counts["lone"] += 1
-        if frame[1] in WRITES:
-            self._wrote(frame, now)
-        key = shape_of(frame)
-        answered = SHORTEST <= self._strays <= QUESTION and not self._table.young(key, since)
-        if answered:
-            self._strays = 0
+        self._garbled = None
+        answer, since, now = frame.data, frame.last.since, frame.last.read
+        key = shape_of(answer)
+        if answer[1] not in BITS and answer[1] not in REGISTERS:
+            key = Shape(key.unit, key.function, -1)
+        owed = self._owed.may_be_owed(key, answer, since)
+        if answer[1] in (15, 16) and not owed:
+            self._wrote(frame)
+        proves = answer[1] & ~EXCEPTION not in ALIKE and not _silent(answer)
+        proves &= not 0 < len(self._strays) < SHORTEST  # those may be the rest of its question
+        if SHORTEST <= len(self._strays) <= QUESTION and not owed and not self._table.young(key, since):
+            self._strays = b""
         else:
             self._settle_strays()
             self._table.use(key, now)
+        if proves:
+            self._owed.alone(key, answer, since)
 
     def _unanswered(self, now: float) -> None:
         """The open question got no answer: its key is void."""
         asked, self._open = self._open, None
-        if asked is not None:
-            self._table.use(asked.key, now)
-            if asked.read is not None:
-                self.counts["unanswered"] += 1
-                self._events.append(Exchange(asked.read, b"", UNANSWERED, asked.asked, now))
+        if asked is None:
+            return
+        self._table.use(asked.key, now)
+        if asked.function not in ALIKE:
+            self._owed.give_up(asked.key, now)
+        if asked.read is not None:
+            self.counts["unanswered"] += 1
+            self._events.append(Exchange(asked.read, b"", UNANSWERED, asked.asked, now))
 
     def _lose_step(self, now: float) -> None:
+        asked = self._open
+        self._garbled = _Garbled(asked.key, asked.asked) if asked is not None and asked.read is not None else None
         self._unanswered(now)
         self._in_step = False
 
-    def _skip(self, count: int, now: float) -> None:
+    def _skip(self, count: int) -> None:
         if count:
-            del self._buffer[:count]
+            stray = self._buffer.cut(count)
             self.counts["stray"] += count
-            self._strays, self._stray_at = self._strays + count, now
+            self._strays, self._stray_at = (self._strays + stray.data)[:LONGEST], stray.last.read
 
     def _settle_strays(self) -> None:
         """Stray bytes that nothing accounts for may have been a question, of any key, whose answer is still to come.
         Those before the first pair were heard from their middle on."""
-        if self._strays >= SHORTEST and self._was_in_step:
-            self._table.used_by_others(self._stray_at)
-        self._strays = 0
+        at, key = self._stray_at, self._recognised()
+        if len(self._strays) >= SHORTEST and self._was_in_step:
+            if key is not None:
+                self._table.use(key, at)
+                self._owed.ask(key, at, at)
+                self._owed.give_up(key, at)
+            else:
+                self._table.used_by_others(at)
+                self._owed.unknown(-(-len(self._strays) // QUESTION), at)
+        self._strays, self._garbled = b"", None
 
-    def _wrote(self, frame: bytes, now: float) -> None:
+    def _recognised(self) -> Key | None:
+        """The key of the only known question that the strays are, but for one byte."""
+        strays = self._strays
+        if len(strays) != QUESTION:
+            return None
+        like = [key for frame, key in self._known.items() if sum(map(ne, frame, strays)) == 1]
+        return like[0] if len(like) == 1 else None
+
+    def _wrote(self, frame: Frame) -> None:
         self.counts["writes"] += 1
-        place = 6 if frame[1] == 23 and len(frame) >= 13 else 2  # behind what function 23 reads
-        self._events.append(Write(frame[0], frame[1], int.from_bytes(frame[place : place + 2]), now))
+        place = 6 if frame.data[1] == 23 else 2  # behind what function 23 reads
+        address = int.from_bytes(frame.data[place : place + 2])
+        self._events.append(Write(frame.data[0], frame.data[1], address, frame.last.read))
 
     def _holds(self, length: int) -> bool:
-        return len(self._buffer) >= length and intact(bytes(self._buffer[:length]))
-
-    def _cut(self, length: int) -> bytes:
-        frame = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        return frame
+        return len(self._buffer) >= length and intact(bytes(self._buffer.data[:length]))
 
 
-def _also_question(frame: bytes) -> bool:
-    """Three data bytes of bits can stand as the question of a master that has given up waiting."""
-    return frame[1] in BITS and len(frame) == QUESTION and 0 < int.from_bytes(frame[4:6]) <= MOST_BITS
+def _silent(answer: bytes) -> bool:
+    """A gateway says that it got no answer: that may still come."""
+    return bool(answer[1] & EXCEPTION) and answer[2] in GATEWAY_SILENT
+
+
+def _also_question(frame: bytes) -> Shape | None:
+    """Three data bytes of bits can stand as the question of a master that has given up waiting: what that asks for."""
+    if frame[1] in BITS and len(frame) == QUESTION and 0 < int.from_bytes(frame[4:6]) <= MOST_BITS:
+        return shape_to_come(frame)
+    return None

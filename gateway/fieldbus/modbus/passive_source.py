@@ -12,6 +12,7 @@ from gateway.clock import Clock
 from gateway.devices.points import Point
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.owed_answers import OwedAnswers
 from gateway.fieldbus.modbus.passive import Event, Exchange, Pairing
 from gateway.fieldbus.wire import stream_link
 from gateway.fieldbus.wire.errors import LineDown, broken
@@ -34,10 +35,11 @@ SURE_AFTER_S = 60.0
 
 @dataclass(slots=True)
 class PassiveFacts:
-    """What was seen of a line over all its openings: its void keys, exchanges and bytes by kind, and by meter the names
-    of the points that the other master has asked for."""
+    """What was seen of a line over all its openings: its void keys, what its units may still answer, exchanges and
+    bytes by kind, and by meter the names of the points that the other master has asked for."""
 
     table: KeyTable
+    owed: OwedAnswers
     points: Mapping[str, tuple[str, ...]]
     counts: Counter[str] = field(default_factory=Counter)
     asked: dict[str, set[str]] = field(default_factory=dict)
@@ -239,7 +241,8 @@ class PassiveKind:
     def facts(self, spec: LineSpec) -> PassiveFacts:
         """Those of a line that is new."""
         lives_s = _lives_s(spec)
-        return PassiveFacts(KeyTable(max(lives_s.values()), lives_s), _points(spec))
+        table = KeyTable(max(lives_s.values()), lives_s)
+        return PassiveFacts(table, OwedAnswers(table), _points(spec))
 
     async def open(self, spec: LineSpec, clock: Clock, facts: PassiveFacts) -> PassiveSource:
         """Listen. Raises PortError, or LineDown. What was asked while nobody listened may still be answered, so behind
@@ -248,12 +251,15 @@ class PassiveKind:
         if facts.since is not None:
             now, lives_s = asyncio.get_running_loop().time(), _lives_s(spec)
             facts.table.used_by_others(now)
+            facts.owed.lost(now)
             facts.table.configure(max(lives_s.values()), lives_s, now)
             facts.points = _points(spec)  # the configuration may be another one
         timeouts_s = {meter.address: spec.timeout_of(meter) / 1000 for meter in spec.meters}
         longest_s = max(timeouts_s.values())
         unended_s = UNENDED_TCP_S if spec.port is None else UNENDED_SERIAL_S
-        pairing = Pairing(facts.table, lambda unit: timeouts_s.get(unit, longest_s), unended_s, facts.counts)
+        pairing = Pairing(
+            facts.table, lambda unit: timeouts_s.get(unit, longest_s), unended_s, facts.counts, facts.owed
+        )
         return PassiveSource(stream_link.ReadEnd(port), pairing, spec, clock, facts)
 
 

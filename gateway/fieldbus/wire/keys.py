@@ -93,8 +93,9 @@ class KeyTable:
         before = {unit: self.life(unit, now) for unit in self._lives.keys() | lives_s.keys()}
         self.life_s, self._lives = life_s, dict(lives_s)
         for unit, was_s in before.items():
-            if was_s > self.configured_life(unit) and unit not in self._longer:
-                self._longer[unit] = was_s, now
+            if was_s > self.configured_life(unit):
+                longer_s, until = self._longer.get(unit, (was_s, now))
+                self._longer[unit] = max(was_s, longer_s), max(now, until)
 
     @property
     def longest(self) -> float:

@@ -148,8 +148,17 @@ def test_a_damaged_question_without_its_answer_may_have_been_any() -> None:
     line.hear(1.0, broken(VOLTAGE.frame))
     line.hear(1.5, POWER.frame, reply(VOLTAGE, 1))  # late, to the damaged one
     assert line.taken == []
-    assert line.asks(2.0, OTHER).refused is DOUBTFUL
-    assert line.asks(1.6 + LIFE, OTHER).refused is None
+    assert line.asks(2.0, OTHER).refused is DOUBTFUL  # that may have been the damaged one's: this one's own may come
+    assert line.asks(1.6 + LIFE, OTHER).refused is DOUBTFUL
+    assert line.asks(5.0 + LIFE, OTHER).refused is None
+
+
+def test_a_damaged_question_that_is_known_but_for_one_byte_is_that_question() -> None:
+    line = Listener()
+    line.asks(1.0, VOLTAGE)
+    line.hear(1.1, broken(VOLTAGE.frame))
+    assert line.asks(1.5, OTHER).refused is None
+    assert line.asks(1.6, VOLTAGE).refused is DOUBTFUL
 
 
 def test_a_listener_that_starts_in_the_middle_takes_the_first_whole_pair() -> None:
@@ -221,6 +230,35 @@ def test_a_write_is_told_and_keeps_step(question: str, answer: str, told: Write)
     assert line.asks(1.1, VOLTAGE).refused is None
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 200])
+def test_a_late_answer_to_a_write_costs_nothing_behind_it_and_no_time(chunk: int) -> None:
+    """Its head is that of a write of 0xA0 bytes, if nothing but the byte count is looked at."""
+    late = bytes.fromhex("01 10 00 0A 00 03 A0 0A")
+    line = Listener()
+    line.hear(1.0, framed("01 10 00 0A 00 03 06 00 00 00 00 00 00"))
+    line.hear(1.2, OTHER.frame, reply(OTHER))  # the master has given up
+    stream = late + LONGER.frame + reply(LONGER, 3)
+    for place in range(0, len(stream), chunk):
+        line.hear(1.3, stream[place : place + chunk])
+    (pair,) = [e for e in line.events if isinstance(e, Exchange) and e.question == LONGER]
+    assert (pair.refused, pair.data[0], pair.asked, pair.ended) == (None, 3, 1.3, 1.3)
+
+
+@pytest.mark.parametrize("unended", [2.0, 10.0])
+def test_what_stands_behind_a_frame_that_does_not_end_has_its_times_of_arrival(unended: float) -> None:
+    """A write whose byte count was damaged: the end of the wait for it is nobody's time."""
+    line = Listener()
+    line.pairing = Pairing(KeyTable(LIFE), lambda unit: TIMEOUT, unended)
+    line.asks(0.2, LONGER)
+    line.hear(1.0, bytes.fromhex("02 14 F0"))  # the head of a question of 245 bytes
+    line.hear(1.1, VOLTAGE.frame)
+    line.hear(1.12, reply(VOLTAGE, 1))
+    assert [e.question for e in line.events if isinstance(e, Exchange)] == [LONGER]
+    line.events += line.pairing.expire(1.0 + unended)
+    (pair,) = [e for e in line.events if isinstance(e, Exchange) and e.question == VOLTAGE]
+    assert (pair.refused, pair.asked, pair.ended) == (None, 1.1, 1.12)
+
+
 def test_a_write_to_all_units_has_no_answer_and_keeps_step() -> None:
     line = Listener()
     line.hear(1.0, framed("00 06 00 10 00 03"))
@@ -255,3 +293,86 @@ def test_garbage_is_passed_over_and_does_not_grow() -> None:
     line.pairing.expire(30.0)
     assert line.asks(40.0, VOLTAGE).refused is None
     assert line.pairing.counts["stray"] > 90_000
+
+
+def shifted(line: Listener, first: float, *, rounds: int, between: Request | None = OTHER) -> list[Exchange]:
+    """Unit 1 is asked for voltage and power in turn, and each answer is that to the question before."""
+    told, questions = [], (VOLTAGE, POWER)
+    line.hear(first, VOLTAGE.frame)
+    for n in range(1, rounds):
+        at = first + n * 0.4
+        if between is not None:
+            told.append(line.asks(at - 0.05, between))
+        told.append(line.asks(at, questions[n % 2], n))
+    return told
+
+
+def test_what_other_units_answer_never_ends_the_doubt_of_one() -> None:
+    line = Listener()
+    told = shifted(line, 1.0, rounds=50)
+    assert {e.refused for e in told if e.question.unit == 1} == {DOUBTFUL}
+    assert {e.refused for e in told if e.question.unit == 2} == {None}
+
+
+def test_an_answer_of_another_key_ends_it() -> None:
+    line = Listener()
+    shifted(line, 1.0, rounds=10)  # to 4.6
+    assert line.asks(4.8, LONGER).refused is None
+    assert line.asks(5.0 + LIFE, VOLTAGE).refused is None
+
+
+def test_a_write_that_is_asked_again_is_no_answer_and_ends_nothing() -> None:
+    line, write = Listener(), framed("01 06 00 10 00 03")
+    shifted(line, 1.0, rounds=10)
+    line.hear(4.65, write, write)
+    assert line.asks(4.8 + LIFE - 0.3, VOLTAGE).refused is DOUBTFUL
+
+
+def test_a_late_answer_that_is_heard_alone_ends_it_if_no_more_are_owed() -> None:
+    line = Listener()
+    shifted(line, 1.0, rounds=10, between=None)
+    line.hear(4.7, reply(POWER, 10))
+    assert [line.asks(4.8 + n * 0.4, VOLTAGE).refused for n in range(8)] == [DOUBTFUL] * 8  # it rests for its life
+    assert line.asks(4.7 + LIFE + 0.4, VOLTAGE).refused is None
+    line = Listener()
+    line.hear(0.9, POWER.frame)
+    shifted(line, 1.0, rounds=10, between=None)
+    line.hear(4.7, reply(POWER, 10))
+    told = [line.asks(4.8 + n * 0.4, VOLTAGE).refused for n in range(40)]
+    assert set(told) == {DOUBTFUL}  # two were owed
+
+
+def test_a_copy_of_an_answer_pays_nothing() -> None:
+    line = Listener()
+    shifted(line, 1.0, rounds=10, between=None)
+    line.hear(4.7, reply(POWER, 9))
+    assert {line.asks(4.9 + n * 0.4, VOLTAGE).refused for n in range(40)} == {DOUBTFUL}
+
+
+def test_a_gateway_that_got_no_answer_may_get_it_yet() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame, framed("01 84 0B"))
+    assert {line.asks(1.1 + n * 0.4, POWER).refused for n in range(40)} == {DOUBTFUL}
+    line.hear(18.0, framed("01 84 0B"))
+    assert line.asks(18.1, POWER).refused is DOUBTFUL
+
+
+def test_a_damaged_answer_is_an_answer() -> None:
+    line, answer = Listener(), reply(VOLTAGE)
+    for n, damaged in enumerate((broken(answer), answer[:-1] + b"\x00", b"\x71" + answer[1:])):
+        at = 1.0 + n * 2 * LIFE
+        line.hear(at, VOLTAGE.frame, damaged)
+        line.asks(at + 0.1, OTHER)
+        told = [line.asks(at + 0.2 + k * 0.4, VOLTAGE).refused for k in range(10)]
+        assert told[0] is DOUBTFUL
+        assert told[-1] is None, n
+
+
+def test_what_was_owed_when_bytes_were_lost_is_owed_behind_it() -> None:
+    line = Listener()
+    shifted(line, 1.0, rounds=10)
+    line.events += line.pairing.lost(4.7)
+    told = [line.asks(4.8 + n * 0.4, (VOLTAGE, LONGER)[n % 2]).refused for n in range(40)]
+    assert set(told) == {DOUBTFUL}
+    assert [line.asks(4.85 + LIFE + n * 0.4, OTHER).refused for n in range(2)] == [None, None]
+    assert line.asks(4.8 + 40 * 0.4 + LIFE, VOLTAGE).refused is None
