@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 from gateway.config.model import Config
 from gateway.dashboard.pages import values
@@ -33,6 +34,7 @@ def source(site: GatewayContext) -> Callable[[Database], Document]:
         "alarms": [alarm.id for alarm in listed if not alarm.acknowledged],
         "over": [alarm.id for alarm in listed if not alarm.active],
         "acked": [alarm.id for alarm in listed if alarm.acknowledged],
+        "texts": crc32("".join(alarm.text for alarm in listed).encode()),
     }
 
     def rest(store: Database) -> Document:
@@ -58,15 +60,16 @@ def _headline(
 
 def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
     """One meter as pages show it: ``t`` its time, ``q`` verdict and ``f`` flags, ``s`` state, ``v`` short values by
-    point, ``n`` the number of its sparkline, ``since`` and ``why`` of its silence, ``a`` whether it was asked
-    and did not answer, ``g`` when the last gap of its sparkline begins."""
+    point, ``o`` the points outside their limits, ``n`` the number of its sparkline, ``since`` and ``why`` of its
+    silence, ``a`` whether it was asked and did not answer, ``g`` when the last gap of its sparkline begins."""
     silence: dict[str, Any] = {"since": now.silent_since_ms, "why": now.cause, "g": now.fell_silent_ms}
     silence["a"] = now.cause in NO_ANSWER
     reading = now.reading
     if reading is None:
         return silence
     configured, profile = config.meters[now.name], config.profiles[now.name]
-    shown = values.by_name(reading, values.headline(configured, profile), values.turns(configured, profile))
+    turned_as, limits = values.turns(configured, profile), config.limits.get(now.name)
+    shown = values.by_name(reading, values.headline(configured, profile), turned_as)
     flags = 0
     for value in reading.values:
         flags |= value.quality
@@ -78,4 +81,5 @@ def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
         "s": "not-recorded" if isinstance(now.newest, NotRecorded) else "live",
         "v": {point: [text.digits, text.unit] for point, text in short.items()},
         "n": values.number(shown[0]) if shown else None,
+        **({"o": [one.point for one in values.beyond(reading, limits, turned_as)]} if limits else {}),
     }

@@ -11,6 +11,7 @@ from gateway.accounting.plan_draft import recorded_counters
 from gateway.commissioning.record.as_recorded import differences
 from gateway.commissioning.record.in_force import InForce, in_force
 from gateway.config.bus import Meter
+from gateway.config.limits import Limit
 from gateway.config.model import Configured
 from gateway.dashboard.accounts.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
@@ -21,7 +22,7 @@ from gateway.dashboard.pages.overview import LineRow, MeterRow
 from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.registers import RawBlock, raw
-from gateway.dashboard.pages.values import shown, turns
+from gateway.dashboard.pages.values import beyond, shown, turns
 from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point
 from gateway.messages.message import Message
@@ -103,6 +104,8 @@ class MeterFacts:
     values: tuple[Value, ...]
     turned: Mapping[str, Turned]
     """What its points are shown as; without an entry as they are recorded."""
+    limits: Mapping[str, Limit]
+    """By recorded point."""
     raw: tuple[RawBlock, ...]
     quantities: tuple[Quantity, ...]
     picked: Picked | None
@@ -159,6 +162,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         stranger=line.stranger(name),
         values=shown(reading.values, turned) if reading else (),
         turned=turned,
+        limits=site.config.limits.get(name, {}),
         configured=(meter, site.config.configured[name]),
         raw=raw(line.last_answered(name)),
         quantities=tuple(found),
@@ -171,7 +175,7 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
     states = States(store)
     row, values = facts.row, facts.values
     if row.time_ms is None:  # neither read since the start nor recalled yet: the newest that is kept
-        row, values = _kept(row, store.records.newest(facts.name, "reading"))
+        row, values = _kept(row, store.records.newest(facts.name, "reading"), facts.limits, facts.turned)
         values = shown(values, facts.turned)
     if row.record is not None and row.time_ms is not None:
         state = states.of(facts.name, *row.record)
@@ -224,12 +228,15 @@ def _usual(store: Database, meter: str, now_ms: int) -> str:
     return "1h" if first_ms is None or now_ms - first_ms < 3 * HOUR else charts.USUAL
 
 
-def _kept(row: MeterRow, found: StoredRecord | None) -> tuple[MeterRow, tuple[Value, ...]]:
+def _kept(
+    row: MeterRow, found: StoredRecord | None, limits: Mapping[str, Limit], turned_as: Mapping[str, Turned]
+) -> tuple[MeterRow, tuple[Value, ...]]:
     body = parse_record(found.data).body if found else None
     if found is None or not isinstance(body, Reading):
         return row, ()
-    place = (found.epoch, found.seq)
-    return replace(row, time_ms=body.time_ms, record=place, standing=Standing.SILENT), tuple(body.values)
+    place, outside = (found.epoch, found.seq), beyond(body, limits, turned_as)
+    row = replace(row, time_ms=body.time_ms, record=place, standing=Standing.SILENT, beyond=outside)
+    return row, tuple(body.values)
 
 
 def _coverage(store: Database, meter: str) -> list[Coverage]:

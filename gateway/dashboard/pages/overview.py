@@ -76,6 +76,10 @@ class MeterRow:
     record: tuple[bytes, int] | None = None
     reversed: bool = False
     """Its values are shown turned."""
+    limited: tuple[str, ...] = ()
+    """The points that have limits, as they are shown."""
+    beyond: tuple[values.Beyond, ...] = ()
+    """Values outside their limits."""
 
     @property
     def late(self) -> bool:
@@ -298,9 +302,13 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = (), e
     flags = 0
     for value in reading.values:
         flags |= value.quality
+    limits = config.limits.get(name, {})
+    turned_as = values.turns(meter, profile)
     return replace(
         row,
-        shown=values.by_name(reading, points, values.turns(meter, profile)),
+        limited=tuple(turned_as[point].name if point in turned_as else point for point in limits),
+        beyond=values.beyond(reading, limits, turned_as) if limits else (),
+        shown=values.by_name(reading, points, turned_as),
         count=len(reading.values),
         verdict=worst(value.quality for value in reading.values),
         flags=flags,

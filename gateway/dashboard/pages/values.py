@@ -8,6 +8,7 @@ from itertools import pairwise
 from statistics import median_low
 
 from gateway.config.bus import Meter
+from gateway.config.limits import Limit
 from gateway.devices.knowledge.direction import Turned, turned
 from gateway.devices.points import Point, Profile
 from gateway.history.series import APART
@@ -27,6 +28,16 @@ class Spark:
     high: float
     from_ms: int
     to_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """A value outside its limits, as pages show it: above (``high``) or below the limit ``end``."""
+
+    point: str
+    high: bool
+    end: Number
+    unit: str | None
 
 
 def headline(meter: Meter, profile: Profile) -> tuple[str, ...]:
@@ -82,6 +93,23 @@ def by_name(reading: Reading, names: Sequence[str], turned_as: Mapping[str, Turn
     """The values of these points as pages show them, as far as the reading has them."""
     found = {value.name: value for value in reading.values if value.name in names}
     return shown((found[name] for name in names if name in found), turned_as)
+
+
+def beyond(reading: Reading, limits: Mapping[str, Limit], turned_as: Mapping[str, Turned]) -> tuple[Beyond, ...]:
+    """The values of a reading that are outside their limits. ``limits`` by recorded point."""
+    return tuple(
+        _beyond(value, limits[value.name], turned_as.get(value.name))
+        for value in reading.values
+        if value.name in limits and (found := number(value)) is not None and limits[value.name].breaks(found)
+    )
+
+
+def _beyond(value: Value, limit: Limit, turn: Turned | None) -> Beyond:
+    recorded = number(value) or 0.0
+    end: Number = limit.high if recorded > limit.high else limit.low
+    if turn is None:
+        return Beyond(value.name, recorded > end, end, value.unit)
+    return Beyond(turn.name, turn.of(recorded) > turn.of(end), turn.of(end), value.unit)
 
 
 def number(value: Value) -> float | None:

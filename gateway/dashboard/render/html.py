@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from functools import cache, partial
@@ -39,7 +39,7 @@ from gateway.messages.languages import (
 from gateway.messages.reasons import CAUSES, why
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
-from ledger_client.formats.senml import Quality
+from ledger_client.formats.senml import Number, Quality
 from ledger_client.messages import Said
 
 STATIC: Final = {
@@ -136,6 +136,7 @@ def environment(language: str) -> Environment:
         t=words,
         word=words.of,
         has_word=words.has,
+        points_called=partial(_points_called, words),
         language=language,
         asset=_asset,
         reasons=partial(reasons, words),
@@ -159,6 +160,7 @@ def environment(language: str) -> Environment:
         age=partial(_age, words),
         short=lambda v: formats.short(v.value, v.unit),
         exact=lambda v: formats.exact(v.value, v.unit),
+        end_of=_end,
         verdict=verdict,
         text=formats.name,
         identity=formats.identity,
@@ -300,6 +302,17 @@ def _time(times: Times, ms: int | None) -> Markup | str:
         return "—"
     utc = times.utc(ms)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(utc, utc, times.text(ms))
+
+
+def _points_called(words: Words, points: Iterable[str]) -> str:
+    """The words of some points by their names, as JSON for an attribute."""
+    return json.dumps({point: words.of("point", point) for point in points}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _end(limit: Number, unit: str | None) -> str:
+    """A limit with its unit."""
+    text = formats.exact(limit, unit)
+    return f"{text.digits} {text.unit}".strip()
 
 
 def _live_words(words: Words) -> str:

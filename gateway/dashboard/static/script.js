@@ -140,6 +140,16 @@
     row.cells[4].prepend(sign, reason);
   }
 
+  // Values outside their limits are named in place of a good quality, and beside any other.
+  function limits(quality, now) {
+    const named = quality.querySelector("[data-points]"), outside = now.o || [];
+    if (!named) return;
+    const called = JSON.parse(named.dataset.points);
+    put(named, outside.map((point) => called[point] || point).join(", "));
+    quality.querySelector(".q").hidden = outside.length > 0 && now.q === "good";
+    quality.querySelector("[data-outside]").hidden = named.hidden = !outside.length;
+  }
+
   function meter(name, now) {
     const row = document.querySelector('[data-meter="' + CSS.escape(name) + '"]');
     if (!row || !now) return;
@@ -174,8 +184,10 @@
     const quality = row.cells[3], shared = document.querySelector("[data-shared]");
     badge(quality.querySelector(".q"), now.q);
     const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
-    if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
-    put(quality.querySelector("small"), own);
+    const reason = () => quality.querySelector("small:not([data-points])");
+    if (own && !reason()) quality.querySelector(".q").after(document.createElement("small"));
+    put(reason(), own);
+    limits(quality, now);
     const svg = row.querySelector("td svg");
     if (svg) course(svg, now.t, now.n, now.g);
   }
@@ -220,7 +232,7 @@
       document.title = document.title.replace(/^(\(\d+\) )?/, sign.hidden ? "" : "(" + count + ") ");
     }
     const other = (key) => key in head && key in site.head && String(head[key]) !== String(site.head[key]);
-    if (["alarms", "over", "acked"].some(other)) renew();
+    if (["alarms", "over", "acked", "texts"].some(other)) renew();
     else if (other("headline")) renew(Math.max(0, 4500 - (Date.now() - renewed))); // meters may come and go each second
     else if (other("batch")) renew(5000 * Math.random());
     if (head.oldest !== undefined) {

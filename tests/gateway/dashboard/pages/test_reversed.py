@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from click.testing import CliRunner
 
 from gateway.cli.app import main
 from gateway.config.bus import Meter
+from gateway.config.limits import Limit
 from gateway.config.load import load_config
 from gateway.dashboard import live_events
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages.charts import Chart
-from gateway.dashboard.pages.values import headline, shown_as
+from gateway.dashboard.pages.values import Beyond, beyond, headline, shown_as, turns
 from gateway.devices.profile import load_profile
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
@@ -168,6 +170,16 @@ def test_what_is_least_is_greatest_when_it_is_turned() -> None:
     turned_step = charts._turned(step, turn)
     assert (turned_step.low, turned_step.mean, turned_step.high) == (-5.0, 1.0, 3.0)
     assert charts._turned(replace(step, low=None, mean=None, high=None), turn).mean is None
+
+
+def test_limits_are_of_what_the_meter_sends_and_shown_turned() -> None:
+    meter, profile = _meter(is_reversed=True), load_profile("eastron-sdm630")
+    read = Reading(0, (Value("active_power_total", -1500.0, "W"), Value("energy_import", Decimal("12.5"), "kWh")))
+    limits = {"active_power_total": Limit(-1000.0, inf), "energy_import": Limit(-inf, 12.0)}
+    assert beyond(read, limits, turns(meter, profile)) == (
+        Beyond("active_power_total", True, 1000.0, "W"), Beyond("energy_export", True, 12.0, "kWh"),
+    )  # fmt: skip
+    assert beyond(read, limits, {})[0] == Beyond("active_power_total", False, -1000.0, "W")
 
 
 def test_records_status_and_readings_are_as_the_meter_says(turned_site: Seen, usual_site: Seen) -> None:
