@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
@@ -48,6 +49,7 @@ STATIC: Final = {
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
+_COMMENT: Final = re.compile(rb"//.*|/\*.*\*/")
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 SENTENCES: Final = ("text", "why")
@@ -111,10 +113,12 @@ class Visitor:
 
 @cache
 def static(name: str) -> tuple[bytes, str, str] | None:
-    """A file of ours: its content, its media type, and the short hash that its address carries (cached permanently)."""
+    """A file of ours as it is sent: its content without indentation and lines of comment, its media type, and the short
+    hash that its address carries (cached permanently)."""
     if name not in STATIC:
         return None
-    content = (files("gateway.dashboard") / "static" / name).read_bytes()
+    lines = [line.lstrip() for line in (files("gateway.dashboard") / "static" / name).read_bytes().splitlines()]
+    content = b"\n".join(line for line in lines if line and not _COMMENT.fullmatch(line))
     return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
 
 
