@@ -11,13 +11,15 @@ from typing import Final, Literal
 
 from gateway.messages.message import Message
 
-Read = Literal["asked", "sends", "overheard"]
-"""How a meter is read: this gateway asks it, it sends by itself, or another master asks it and is listened to."""
+Read = Literal["asked", "sends", "pushed", "overheard"]
+"""How a meter is read: this gateway asks it; it sends to this gateway by itself; it pushes what a customer port (P1)
+shows, whoever listens; or another master asks it and is listened to."""
 
 CAUSES: Final = {
     "timeout": Message("reason-timeout"),
     "timeout-damaged": Message("reason-timeout-damaged"),
     "timeout-sends": Message("reason-timeout-sends"),
+    "timeout-pushed": Message("reason-timeout-pushed"),
     "timeout-overheard": Message("reason-timeout-overheard"),
     "refused": Message("reason-refused"),
     "line-down": Message("reason-line-down"),

@@ -54,10 +54,12 @@ class Unwell(NamedTuple):
 
 
 EXPLAINED: Mapping[str, frozenset[str]] = {
-    AlarmCode.COMMS_LOST: NO_ANSWER | {"timeout-sends", "timeout-overheard", "line-down-sends"},
-    AlarmCode.METERS_SILENT: NO_ANSWER | {"timeout-sends", "timeout-overheard", "line-down-sends"},
-    AlarmCode.LINE_DOWN: NO_ANSWER | {"timeout-sends", "timeout-overheard", "line-down-sends", "stopped"},
-    AlarmCode.SITE_SILENT: NO_ANSWER | {"timeout-sends", "timeout-overheard", "line-down-sends", "stopped"},
+    AlarmCode.COMMS_LOST: NO_ANSWER | {"timeout-sends", "timeout-pushed", "timeout-overheard", "line-down-sends"},
+    AlarmCode.METERS_SILENT: NO_ANSWER | {"timeout-sends", "timeout-pushed", "timeout-overheard", "line-down-sends"},
+    AlarmCode.LINE_DOWN: NO_ANSWER
+    | {"timeout-sends", "timeout-pushed", "timeout-overheard", "line-down-sends", "stopped"},
+    AlarmCode.SITE_SILENT: NO_ANSWER
+    | {"timeout-sends", "timeout-pushed", "timeout-overheard", "line-down-sends", "stopped"},
     AlarmCode.METER_EXCHANGED: frozenset({"exchanged"}),
     AlarmCode.METER_REFUSES: frozenset({"refused"}),
     AlarmCode.STRANGER: frozenset({"shared", "no-shape"}),

@@ -322,7 +322,7 @@ class ListenLine:
                 reason = self._reason(meter, due_ms)
                 self._polls[reason] += 1
                 flags = int(Quality.METER_EXCHANGED) if reason == "exchanged" else 0
-                read: Read = "overheard" if self.spec.passive else "sends"
+                read: Read = "overheard" if self.spec.passive else "pushed" if self.spec.type == "p1" else "sends"
                 cause = cause_of(reason, read, port_gone=self._source is None)
                 detail = self._down_because or ""
                 self._on_poll(Poll(meter.spec.name, due_ms, missed=reason, flags=flags, detail=detail, cause=cause))

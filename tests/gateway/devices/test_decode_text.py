@@ -100,7 +100,7 @@ def test_a_packet_of_2005_without_any_flag_is_uncertain_not_bad() -> None:
 def test_a_state_is_a_whole_number_without_a_flag() -> None:
     state = Point("blower", Factor("SB1", "RS"), kind="status", symbols=((1, "runs"),))
     assert decoded({"sb1-RS": "1"}, state) == [(1, 0)]
-    assert decoded({"SB1-RS": "1.0"}, state) == [(None, 0)]
+    assert decoded({"sb1-RS": "1.0"}, state) == [(None, 0)]
 
 
 def test_a_block_is_named_by_its_kind_of_message() -> None:

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import pytest
 
+from gateway.dashboard.pages.overview import FAULTS, FAULTS_OF
 from gateway.dashboard.render.catalog import Words, table
 from gateway.devices.knowledge.direction import turned
 from gateway.devices.profile import CATALOG, load_profile
@@ -50,6 +51,7 @@ def test_whatever_can_be_said_has_words() -> None:
     wanted = {
         "alarm": KINDS, "alarm-advice": KINDS, "severity": SEVERITIES, "verdict": VERDICTS, "reason": MISSED_REASONS,
         "flag": [flag.name for flag in Quality],
+        "site": {name for names in (FAULTS, *FAULTS_OF.values()) for name in names},
         "point": {
             name
             for path in CATALOG.glob("*.toml")

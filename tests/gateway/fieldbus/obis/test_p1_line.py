@@ -240,6 +240,7 @@ def test_a_line_without_a_message_of_its_meters_says_what_came_instead(sent: byt
         alarms, port = list[Alarm](), server.sockets[0].getsockname()[1]
         async with listening(line_spec(host="127.0.0.1", tcp_port=port), alarms) as (line, polls):
             await polls.until(lambda poll: poll.missed == "timeout" and poll.meter == "gas", count=3)
+            assert {poll.cause for poll in polls if poll.missed == "timeout"} == {"timeout-pushed"}
             (down,) = [alarm for alarm in alarms if alarm.code == "line-down"]
             assert SILENT[sent] in down.text
             assert "no meter sends" not in down.text
