@@ -8,6 +8,9 @@ from gateway.messages.message import Message
 OF_ANSWERS = ("scan-words-swapped", "scan-reads-too-long")
 """Sentences that identification puts among the evidence of a unit."""
 
+SHOWN, MOST_SHOWN = 7, 60
+"""Bytes of what was heard that are shown, and characters of a text."""
+
 
 def of_answers(unit: FoundUnit) -> list[Message]:
     """What is wrong with the answers of a unit."""
@@ -42,6 +45,26 @@ def silent(host: str, tcp_port: int) -> Message:
 def no_modbus(host: str, tcp_port: int) -> Message:
     """What comes back is an answer to nothing that was asked, neither in Modbus TCP nor in RTU."""
     return Message("scan-tcp-no-modbus", host=host, port=tcp_port)
+
+
+def service(host: str, tcp_port: int, heard: bytes) -> Message | None:
+    """A well-known service by the first bytes that it sent; None: it is none of these.
+
+    Sources: RFC 9112 4, RFC 4253 4.2, RFC 8446 5.1 (an alert), RFC 5321 4.2 and RFC 959 4.2, RFC 854.
+    """
+    text = "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in heard.partition(b"\r")[0][:MOST_SHOWN])
+    codes = heard[:SHOWN].hex(" ")
+    if heard.startswith((b"HTTP/", b"<!DOCTYPE", b"<html")):
+        return Message("scan-tcp-web", host=host, port=tcp_port, heard=text)
+    if heard.startswith(b"SSH-"):
+        return Message("scan-tcp-ssh", host=host, port=tcp_port, heard=text)
+    if heard.startswith(b"\x15\x03"):
+        return Message("scan-tcp-tls", host=host, port=tcp_port, heard=codes)
+    if heard.startswith(b"220 "):
+        return Message("scan-tcp-mail", host=host, port=tcp_port, heard=text)
+    if heard.startswith((b"\xff\xfb", b"\xff\xfd")):
+        return Message("scan-tcp-telnet", host=host, port=tcp_port, heard=codes)
+    return None
 
 
 def rtu(host: str, tcp_port: int) -> Message:

@@ -37,6 +37,8 @@ SLOW_START_S = 1.0
 """Some devices ignore what is asked sooner after the connection; tried where nothing was answered."""
 FIRST = (1, 255, 0, 247)
 EVERY = range(1, 248)
+ENOUGH = 64
+"""Bytes by which another service is known."""
 RTU_BAUD = 9600
 """The speed that a device server's line is taken to have; it only spaces the frames."""
 
@@ -146,6 +148,8 @@ class EndpointScan:
                 self.result.doubts.append(tcp_diagnosis.rtu(host, tcp_port))
         elif self._gateway_silent is not None:
             self.result.doubts.append(tcp_diagnosis.no_units(host, tcp_port, self._gateway_silent))
+        elif (service := tcp_diagnosis.service(host, tcp_port, await self._first_bytes())) is not None:
+            self.result.doubts.append(service)
         elif self._cut:
             self.result.doubts.append(tcp_diagnosis.taken(host, tcp_port))
         elif self._strange:
@@ -280,6 +284,37 @@ class EndpointScan:
             if outcome.detail.code == "answer-not-modbus-tcp":
                 self._no_modbus_tcp = self.result.type == "modbus-tcp"
         return outcome
+
+    async def _first_bytes(self) -> bytes:
+        """What the port sends of itself, or in answer to a read in either framing: another service is known by it."""
+        self._close()
+        read = Request(FIRST[0], 3, 0, 1)
+        for frame in (b"\0\1" + read.mbap, RTU.permit(read.frame)):
+            if self._traffic.stopped:
+                raise Stopped
+            await asyncio.sleep(RECONNECT_PAUSE_S)
+            if heard := await self._raw(frame):
+                return heard
+        return b""
+
+    async def _raw(self, frame: bytes) -> bytes:
+        """The first bytes that come back of a connection of its own."""
+        loop, heard = asyncio.get_running_loop(), b""
+        try:
+            sock = await stream_link.connected(self.result.host, self.result.tcp_port, CONNECT_S)
+        except OSError:
+            return b""
+        try:
+            await loop.sock_sendall(sock, frame)
+            self._traffic.sent_bytes += len(frame)
+            async with asyncio.timeout(self._patience_s):
+                while len(heard) < ENOUGH and (more := await loop.sock_recv(sock, ENOUGH)):
+                    heard += more
+        except OSError:
+            pass  # what came until then is enough
+        finally:
+            sock.close()
+        return heard
 
     async def _open(self) -> Link:
         host, tcp_port = self.result.host, self.result.tcp_port

@@ -58,14 +58,29 @@ class Holder:
 
 def holders(path: str, *, own: bool = False) -> list[Holder]:
     """Every other process that has the device open (``own``: this one too), whether it took a lock or not, as far as
-    /proc may be read."""
+    /proc may be read. Who has the master of a pseudo-terminal too is its other end, such as socat, and uses no line."""
     target = os.path.realpath(path)
     try:
         device = os.stat(target)
     except OSError:
         return []
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and (own or int(name) != os.getpid()))
-    return [Holder(pid, _command(pid)) for pid in sorted(pids) if _has_open(pid, device)]
+    return [Holder(pid, _command(pid)) for pid in sorted(pids) if _has_open(pid, device) and not _serves(pid, device)]
+
+
+def _serves(pid: int, device: os.stat_result) -> bool:
+    """Whether another process has the master of a pseudo-terminal (proc_pid_fdinfo(5), tty-index)."""
+    major, minor = os.major(device.st_rdev), os.minor(device.st_rdev)
+    if major not in _PTY_SLAVES or pid == os.getpid():
+        return False
+    index = _PTY_SLAVES.index(major) * 256 + minor
+    masters = Path(f"/proc/{pid}/fdinfo")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(masters):
+            with contextlib.suppress(OSError):
+                if f"tty-index:\t{index}\n" in (masters / name).read_text():
+                    return True
+    return False
 
 
 def _has_open(pid: int, device: os.stat_result) -> bool:

@@ -233,7 +233,7 @@ def test_a_device_that_needs_long_for_an_answer_is_found() -> None:
     assert unit.latency_ms >= 150
 
 
-@pytest.mark.parametrize("speaks", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(range(256)), b"\0\1\0\0\0\3\1\x83"])
+@pytest.mark.parametrize("speaks", [bytes(range(256)), b"\0\1\0\0\0\3\1\x83"])
 def test_a_port_that_speaks_something_else_answers_no_modbus(speaks: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(300):
@@ -247,20 +247,52 @@ def test_a_port_that_speaks_something_else_answers_no_modbus(speaks: bytes) -> N
     assert (result.lines, said(result)) == ((), ["scan-tcp-no-modbus"])
 
 
-async def greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Another service, which speaks first."""
-    writer.write(b"220 mail.example ready\r\n")
-    while await reader.read(300):
-        pass
-
-
 async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A loop of the line behind a device server."""
     while data := await reader.read(300):
         writer.write(data)
 
 
-@pytest.mark.parametrize("service", [greets, echoes])
+@pytest.mark.parametrize(
+    ("first", "behind", "code", "names"),
+    [
+        (b"", b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n", "scan-tcp-web", "'HTTP/1.1 400 Bad Request'"),
+        (
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"Invalid SSH identification string.\r\n",
+            "scan-tcp-ssh",
+            "'SSH-2.0-OpenSSH_9.2'",
+        ),
+        (b"", b"\x15\x03\x01\0\x02\x02\x46", "scan-tcp-tls", "15 03 01 00 02 02 46"),
+        (b"220 mail.example ready\r\n", b"", "scan-tcp-mail", "'220 mail.example ready'"),
+    ],
+)
+def test_a_known_service_is_named_by_what_it_sends_before_it_ends_the_connection(
+    first: bytes, behind: bytes, code: str, names: str
+) -> None:
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        if await reader.read(300):
+            writer.write(behind)
+        writer.close()
+
+    async def test() -> ScanResult:
+        async with port_that(service) as port:
+            return await scanned(port, [1])
+
+    result = run(test())
+    assert said(result) == [code]
+    assert names in str(result.diagnosis[0])
+
+
+async def welcomes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A service that nobody knows."""
+    writer.write(b"welcome\r\n")
+    while await reader.read(300):
+        pass
+
+
+@pytest.mark.parametrize("service", [welcomes, echoes])
 def test_a_port_that_answers_something_else_is_not_called_silent(service: Service) -> None:
     async def test() -> ScanResult:
         async with port_that(service) as port:

@@ -63,6 +63,27 @@ def test_another_process_that_holds_the_port_is_named(terminal: Path, how: str) 
     check(str(terminal))
 
 
+BRIDGE = """
+import os, sys
+first, second = os.openpty(), os.openpty()
+used = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+print(os.ttyname(first[1]), os.ttyname(second[1]), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_other_end_of_a_pseudo_terminal_is_no_other_user(terminal: Path) -> None:
+    """socat PTY,link=a PTY,link=b has both terminals open, and their masters; of another port it is a user."""
+    command = [sys.executable, "-c", BRIDGE, str(terminal)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bridge:
+        assert bridge.stdout is not None
+        first, second = bridge.stdout.readline().split()
+        assert (holders(first), holders(second)) == ([], [])
+        open_port(first).close()
+        assert [found.pid for found in holders(str(terminal))] == [bridge.pid]
+        bridge.communicate("")
+
+
 def test_a_terminal_of_the_same_name_in_another_instance_is_another_one(terminal: Path) -> None:
     own = os.path.realpath(terminal)
     script = f"""
@@ -70,6 +91,7 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts && mount --bind /de
 exec {sys.executable} -c 'import os, sys
 ends = []
 while not ends or os.ttyname(ends[-1]) != {own!r}: ends += os.openpty()
+os.close(ends[-2])
 print("held", flush=True)
 sys.stdin.read()'
 """
