@@ -26,7 +26,7 @@ from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.units import counter_unit
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import array, line
-from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.record import EXCHANGE, Event, parse_record
 from ledger_client.formats.senml import Number, Quality
 
 Register = int | Decimal
@@ -90,7 +90,7 @@ def entries(
         fields = {
             "kind": "register", "of": point, "from": 0, "to": 0, "unit": recorded_unit(config, point),
             "values": {"final": finals[name], "initial": initials[name]},
-            "reason": reason or words.EXCHANGE, "user": user,
+            "reason": reason or EXCHANGE, "user": user,
         }  # fmt: skip
         found.append(signing.encoded(fields))
     return found
@@ -113,9 +113,14 @@ def demand_bridging(registers: Iterable[Event], last: Shown, first: Shown) -> No
             raise Declined(Message("accept-initial-above", of=of, point=point, register=register, first=behind))
 
 
-def stated(meter: str, registers: Iterable[Event], seals: object = (), by: object = "") -> dict[str, Any]:
+def stated(
+    meter: str, registers: Iterable[Event], seals: object = (), by: object = "", plate: object = ""
+) -> dict[str, Any]:
     """What somebody at the meter says of an exchange, as fields of its event: registers by point, which were typed and
-    so are MANUAL, seals of the new device, and who. Raises GatewayError: a field that the event cannot hold."""
+    so are MANUAL, seals of the new device, who, and the number on the new plate where no device tells one.
+
+    Raises GatewayError: a field that the event cannot hold.
+    """
     found: dict[str, Any] = {}
     for event in registers:
         values = event.fields["values"]
@@ -124,9 +129,17 @@ def stated(meter: str, registers: Iterable[Event], seals: object = (), by: objec
         found[point] = {"unit": event.fields["unit"], **typed}
     try:
         lines = [line(seal, "seals") for seal in array(seals, "seals", 0)] if seals else []
-        return {"registers": found, "seals": lines, "by": line(by, "by") if by else ""}
+        words_ = {"by": by, "plate": plate}
+        return {"registers": found, "seals": lines} | {
+            key: line(text, key) if text else "" for key, text in words_.items()
+        }
     except LedgerClientError as error:
         raise GatewayError(Message("accept-field", meter=meter, why=error.said)) from None
+
+
+def numbers_of(values: Mapping[str, Any]) -> dict[str, Number]:
+    """The values that are numbers."""
+    return {name: n for name, n in values.items() if isinstance(n, Number) and not isinstance(n, bool) and isfinite(n)}
 
 
 def shown(store: Database, meter: str) -> Shown:
@@ -136,20 +149,21 @@ def shown(store: Database, meter: str) -> Shown:
 
 def exchanged(store: Database, meter: str) -> Exchange | None:
     """The newest exchange of a meter; None: there was none, or no reading of the new device is there yet."""
-    place = next((place for place, event in _events(store, meter, words.EXCHANGE)), None)
-    if place is None:
+    place, event = next(iter(_events(store, meter, EXCHANGE)), (0, None))
+    if event is None:
         return None
-    before, behind = readings_beside(store, meter, place)
-    if behind is None:
-        return None
-    since_ms = before.time_ms if before else 0
-    stated = (parse_entry(event.fields) for _, event in _events(store, GATEWAY, words.ENTRY, place))
-    return Exchange(
-        behind.time_ms,
-        _values(before),
-        _values(behind),
-        frozenset(entry.of for entry in stated if entry.kind == "register" and entry.from_ms > since_ms),
-    )
+    if "since" in event.fields:
+        time_ms, before_ms = event.fields["since"], event.fields["since"] - 1
+        last, first = numbers_of(event.fields["last"]), numbers_of(event.fields["first"])
+    else:
+        before, behind = readings_beside(store, meter, place)
+        if behind is None:
+            return None
+        time_ms, before_ms = behind.time_ms, before.time_ms if before else 0
+        last, first = _values(before), _values(behind)
+    entries = (parse_entry(event.fields) for _, event in _events(store, GATEWAY, words.ENTRY, place))
+    named = frozenset(entry.of for entry in entries if entry.kind == "register" and entry.from_ms > before_ms)
+    return Exchange(time_ms, last, first, named)
 
 
 def planned_counters(store: Database, meter: str) -> frozenset[str]:
@@ -169,7 +183,6 @@ def _events(store: Database, meter: str, name: str, behind: int = 0) -> Iterable
             yield place, body
 
 
-def _values(row: StoredRecord | None) -> dict[str, Any]:
+def _values(row: StoredRecord | None) -> dict[str, Number]:
     values = read_reading(row)[0].values if row else ()
-    numbers = ((value.name, value.value) for value in values if not value.quality & _NO_LOOK)
-    return {name: n for name, n in numbers if isinstance(n, Number) and not isinstance(n, bool) and isfinite(n)}
+    return numbers_of({value.name: value.value for value in values if not value.quality & _NO_LOOK})

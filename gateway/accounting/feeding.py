@@ -11,11 +11,10 @@ from gateway.storage.record_reader import read_body, read_reading
 from gateway.storage.registers.accounted import accounted
 from gateway.storage.registers.marks import Marks
 from ledger_client.accounting.books import CONFIGURATION, SYNCHRONISED, Books
-from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import Plan
-from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.record import EXCHANGE, Coverage, Event, parse_record, record_hash
 
-_COUNTED = (CONFIGURATION.encode(), words.EXCHANGE.encode())
+_COUNTED = (CONFIGURATION.encode(), EXCHANGE.encode())
 
 
 @dataclass(slots=True)
@@ -65,7 +64,7 @@ def feed(
             books.coverage(row.meter, body)
         elif any(name in row.data for name in _COUNTED):
             event = parse_record(row.data).body
-            if isinstance(event, Event) and (row.meter == GATEWAY or event.name == words.EXCHANGE):
+            if isinstance(event, Event) and (row.meter == GATEWAY or event.name == EXCHANGE):
                 books.event(row.meter, event)
     return fed
 

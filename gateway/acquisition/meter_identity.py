@@ -10,36 +10,54 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.acquisition.poller import Poller
 from gateway.config.bus import Meter
 from gateway.devices.blocks import contents
+from gateway.devices.knowledge.device_numbers import device_numbers
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.specs import FieldLine, Poll
+from gateway.fieldbus.specs import FieldLine, Poll, tells_number
 from gateway.messages.message import Message
 from gateway.storage.writer import Writer
-from ledger_client.accounting.formats.words import EXCHANGE
-from ledger_client.formats.record import COMMISSIONED, Event, parse_record
+from ledger_client.formats.record import COMMISSIONED, EXCHANGE, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
+
+
+class Answering(NamedTuple):
+    """The device that stood for a meter, and the one that answers now: their identities, "" where one tells none.
+
+    ``by_hand``: the new one tells no number of its own, so that only somebody at the meter can know that it is another.
+    """
+
+    old: str
+    new: str
+    by_hand: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedExchange:
+    """An exchange that lies behind: values of the last reading of the old device and of the first one of the new, by
+    point, and when that was, in ms."""
+
+    last: Mapping[str, Any]
+    first: Mapping[str, Any]
+    time_ms: int
 
 
 @dataclass(slots=True)
 class _Exchange:
-    """An accepted exchange that waits for the first reading of the new device."""
+    """An accepted exchange that waits for the first reading of the new device. ``told``: what somebody says of it."""
 
-    old: str
-    new: str
-    reason: str
-    user: str
-    stated: Mapping[str, Any]
+    found: Answering
+    told: Mapping[str, Any]
     last: dict[str, Any]
     recorded: asyncio.Future[int]
     """When the first reading of the new device was, in ms."""
 
 
 class MeterIdentity:
-    """``poll`` is the callback of every line; ``accept`` is what `meterseal accept` orders."""
+    """``poll`` is the callback of every line; ``accept`` and ``accept_by_hand`` are what `meterseal accept` orders."""
 
     def __init__(
         self,
@@ -68,8 +86,9 @@ class MeterIdentity:
         """Write what is new about the meter's identity, then pass the poll on."""
         if poll.answers and (exchange := self._exchanges.pop(poll.meter, None)):
             poll = poll._replace(flags=poll.flags | int(Quality.METER_EXCHANGED))
-            self._known[poll.meter] = exchange.new
-            self._on_event(poll.meter, self._event(exchange, poll))
+            found = exchange.found._replace(new=exchange.found.new or poll.identity or "")
+            self._know(poll.meter, found.new)
+            self._on_event(poll.meter, _event(found, exchange.last, self._first_values(poll), exchange.told))
             exchange.recorded.set_result(min(answer.completed_ms for answer in poll.answers))
         elif poll.identity is not None and poll.meter not in self._known:
             self._known[poll.meter] = poll.identity
@@ -92,21 +111,21 @@ class MeterIdentity:
         """A commissioning record names the device of a meter."""
         self._known[meter] = identity
 
-    def exchange(self, line: FieldLine, meter: str) -> tuple[str, str]:
-        """The device that stands for a meter, "" where none has said who it is, and the one that answers in its place.
+    def exchange(self, line: FieldLine, meter: str) -> Answering:
+        """The device that stands for a meter, and the one that answers in its place.
 
         Raises:
-            Declined: the meter was not exchanged.
+            Declined: the meter was not exchanged: the known device says its number.
             GatewayError: an acceptance of the meter is pending.
         """
-        stranger, old = line.stranger(meter), self._known.get(meter, "")
-        if stranger is None:
-            if not old:
-                raise Declined(Message("accept-no-identity", meter=meter))
+        stranger, old, told = line.stranger(meter), self._known.get(meter, ""), tells_number(line, meter)
+        if stranger is None and told:
             raise Declined(Message("accept-known-device", meter=meter, identity=old))
         if meter in self._exchanges:
             raise GatewayError(Message("accept-pending", meter=meter))
-        return old, stranger
+        if stranger is None:  # of a number that is not told any more the new device has none
+            stranger = "" if device_numbers(old) else old
+        return Answering(old, stranger, not told)
 
     async def accept(
         self,
@@ -127,33 +146,74 @@ class MeterIdentity:
             stated: further fields of the event: what somebody at the meter says of the exchange.
 
         Raises:
-            Declined: the meter was not exchanged, or another number answers.
+            Declined: the meter was not exchanged, another number answers, or none.
             GatewayError: another acceptance of the meter is pending.
         """
-        old, stranger = self.exchange(line, meter)
-        if serial not in (stranger, *(word.partition("=")[2] for word in stranger.split(", "))):
-            raise Declined(Message("accept-other-number", meter=meter, stranger=stranger, serial=serial))
+        found = self.exchange(line, meter)
+        if found.by_hand:
+            raise Declined(Message("accept-no-identity", meter=meter))
+        if serial not in (found.new, *(word.partition("=")[2] for word in found.new.split(", "))):
+            raise Declined(Message("accept-other-number", meter=meter, stranger=found.new, serial=serial))
+        return await self._first_reading(line, meter, found, reason, user, stated)
+
+    async def accept_by_hand(
+        self,
+        line: FieldLine,
+        meter: str,
+        reason: str,
+        user: str = "",
+        stated: Mapping[str, Any] = MappingProxyType({}),
+        recorded: RecordedExchange | None = None,
+    ) -> dict[str, Any]:
+        """Take it on somebody's word that a device which tells no number is another one. Arguments as of ``accept``.
+
+        Args:
+            recorded: the new device has been read already; else its first reading is waited for.
+
+        Raises:
+            Declined: the device tells a number, or there is no reason.
+            GatewayError: another acceptance of the meter is pending.
+        """
+        found = self.exchange(line, meter)
+        if not found.by_hand:
+            raise Declined(Message("accept-has-number", meter=meter, stranger=found.new))
+        if not reason:
+            raise Declined(Message("accept-no-reason", meter=meter))
+        by_hand = {**stated, "by-hand": True}
+        if recorded is None:
+            return await self._first_reading(line, meter, found, reason, user, by_hand)
+        told = {"reason": reason, "user": user, **by_hand, "since": recorded.time_ms}
+        self._on_event(meter, _event(found, recorded.last, recorded.first, told))
+        self._know(meter, found.new)
+        line.accept(meter, found.new or None)
+        return {"meter": meter, "old": found.old, "new": found.new, "time_ms": recorded.time_ms}
+
+    async def _first_reading(
+        self, line: FieldLine, meter: str, found: Answering, reason: str, user: str, stated: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Accept the device, and wait for its first reading."""
         row = await asyncio.wrap_future(self._writer.call(lambda store: store.records.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._exchanges[meter] = _Exchange(old, stranger, reason, user, stated, _recorded_values(last), recorded)
-        line.accept(meter, stranger)
-        return {"meter": meter, "old": old, "new": stranger, "time_ms": await recorded}
+        told = {"reason": reason, "user": user, **stated}
+        self._exchanges[meter] = _Exchange(found, told, _recorded_values(last), recorded)
+        line.accept(meter, found.new or None)
+        return {"meter": meter, "old": found.old, "new": found.new, "time_ms": await recorded}
 
-    def _event(self, exchange: _Exchange, poll: Poll) -> Event:
-        fields: dict[str, Any] = {
-            "identity": exchange.new,
-            "old": exchange.old,
-            "last": exchange.last,
-            "first": self._first_values(poll),
-        }
-        told = {"reason": exchange.reason, "user": exchange.user, **exchange.stated}
-        return Event(EXCHANGE, fields | {name: fact for name, fact in told.items() if fact})
+    def _know(self, meter: str, identity: str) -> None:
+        self._known.pop(meter, None)
+        if identity:
+            self._known[meter] = identity
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:
         read = [(answer.block, answer.raw) for answer in poll.answers]
         values = contents(read, self._meters[poll.meter].factors)
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _event(found: Answering, last: Mapping[str, Any], first: Mapping[str, Any], told: Mapping[str, Any]) -> Event:
+    fields: dict[str, Any] = {"identity": found.new, "old": found.old, "last": dict(last), "first": dict(first)}
+    return Event(EXCHANGE, fields | {name: fact for name, fact in told.items() if fact})
 
 
 def _recorded_values(body: object) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from gateway.accounting import exchange, signing
 from gateway.accounting.exchange import Exchange
-from gateway.acquisition.meter_identity import MeterIdentity
+from gateway.accounting.falls import Fallen, fallen
+from gateway.acquisition.meter_identity import MeterIdentity, RecordedExchange
 from gateway.agent.commissions import Commissions
 from gateway.agent.lines import LineSet
 from gateway.agent.reload import Reload
@@ -18,6 +19,7 @@ from gateway.alarms.board import AlarmBoard, orders
 from gateway.commissioning.record.live_values import LOOK
 from gateway.commissioning.record.submit import COMMISSION
 from gateway.errors import Declined, GatewayError
+from gateway.fieldbus.specs import FieldLine
 from gateway.messages.message import Message
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
@@ -90,22 +92,40 @@ class Orders(Mapping[str, Order]):
         return done
 
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """Accept the device that answers; with ``check`` only say which that is, and whether registers would do."""
-        meter, user = order["meter"], order.get("user", "")
+        """Accept the device that answers, of one without a number ``by_hand``; with ``check`` only say which that is,
+        whether its counters fell, and whether registers would do."""
+        meter, check, by_hand = order["meter"], order.get("check", False), order.get("by_hand", False)
         line = line_of(self._lines.by_name, meter, self._path)
         registers = [signing.event_of("entry", fields) for fields in order.get("registers", ())]
-        check = order.get("check", False)
         last = await self._looked(partial(exchange.shown, meter=meter)) if registers or check else {}
-        exchange.demand_bridging(registers, last, {})
-        stated = exchange.stated(meter, registers, order.get("seals", ()), order.get("by", ""))
+        fall = await self._fallen(line, meter) if check or by_hand else None
+        recorded = _recorded(meter, fall, order)
+        if recorded is not None:
+            exchange.demand_bridging(registers, *map(exchange.numbers_of, (recorded.last, recorded.first)))
+        else:
+            exchange.demand_bridging(registers, last, {})
+        plate = order.get("serial", "") if by_hand else ""
+        stated = exchange.stated(meter, registers, order.get("seals", ()), order.get("by", ""), plate)
         if check:
-            old, new = self._commissioning.exchange(line, meter)
-            return {"meter": meter, "old": old, "new": new, "last": {name: str(n) for name, n in last.items()}}
-        done = await self._commissioning.accept(line, meter, order["serial"], order["reason"], user, stated)
+            found = self._commissioning.exchange(line, meter)
+            facts = {"last": _texts(last), "fall": _facts(fall) if found.by_hand else None}
+            return {"meter": meter, **found._asdict(), **facts}
+        reason, user = order["reason"], order.get("user", "")
+        if by_hand:
+            if fall is not None and order.get("since_fall") is None:
+                raise Declined(Message("accept-fall", meter=meter, points=fall.points, time_ms=fall.time_ms))
+            done = await self._commissioning.accept_by_hand(line, meter, reason, user, stated, recorded)
+        else:
+            done = await self._commissioning.accept(line, meter, order["serial"], reason, user, stated)
         if not registers:
             return done
-        found = await self._looked(partial(exchange.exchanged, meter=meter))
-        return done | await self._bridged(registers, found, done["time_ms"])
+        exchanged = await self._looked(partial(exchange.exchanged, meter=meter))
+        return done | await self._bridged(registers, exchanged, done["time_ms"])
+
+    async def _fallen(self, line: FieldLine, meter: str) -> Fallen | None:
+        (spec,) = (each for each in line.spec.meters if each.name == meter)
+        counters = frozenset(point.name for point in spec.points if point.kind == "counter")
+        return await self._looked(partial(fallen, meter=meter, counters=counters))
 
     async def _registers(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Sign the registers of a meter's newest exchange, which was accepted without them."""
@@ -174,3 +194,23 @@ class Orders(Mapping[str, Order]):
 
     async def _feed(self, order: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self._feeds.facts(order["order"].removeprefix(FEED)))
+
+
+def _recorded(meter: str, fall: Fallen | None, order: Mapping[str, Any]) -> RecordedExchange | None:
+    """The exchange that lies behind, where the order says that the fall of the counters was it."""
+    if not order.get("since_fall"):
+        return None
+    if fall is None:
+        raise Declined(Message("accept-no-fall", meter=meter))
+    return RecordedExchange(fall.last, fall.first, fall.time_ms)
+
+
+def _facts(fall: Fallen | None) -> dict[str, Any] | None:
+    if fall is None:
+        return None
+    texts = {"last": _texts(fall.last), "first": _texts(fall.first)}
+    return {"time_ms": fall.time_ms, "points": list(fall.points), **texts}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(n) for name, n in exchange.numbers_of(values).items()}

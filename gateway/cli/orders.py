@@ -98,7 +98,9 @@ def _say(facts: dict[str, Any], as_json: bool) -> None:
 @click.command()
 @CONFIG
 @click.argument("meter")
-@click.option("--serial", required=True, help="Serial number that the new device reports.")
+@click.option("--serial", default="", help="Serial number that the new device reports; by hand: that on its plate.")
+@click.option("--by-hand", is_flag=True, help="The new device reports no serial number; needs --reason.")
+@click.option("--since-fall/--from-now", default=None, help="By hand: it has been read since its counters decreased.")
 @click.option("--reason", default="", help="Reason, for the signed event.")
 @click.option("--final", metavar="[POINT=]NUMBER", multiple=True, help="Last register of the old device; repeatable.")
 @click.option("--initial", metavar="[POINT=]NUMBER", multiple=True, help="First register of the new one; repeatable.")
@@ -107,6 +109,8 @@ def accept(
     config_path: Path,
     meter: str,
     serial: str,
+    by_hand: bool,
+    since_fall: bool | None,
     reason: str,
     final: tuple[str, ...],
     initial: tuple[str, ...],
@@ -114,23 +118,27 @@ def accept(
 ) -> None:
     """Accept the device that now answers for METER; a signed event names the old and the new one.
 
-    With --final and --initial the registers of the exchange are signed too, as entries of the accounting (rule I4). At
-    a terminal they are asked for.
+    A device that reports no serial number is accepted --by-hand, and the event says so. With --final and --initial the
+    registers of the exchange are signed too, as entries of the accounting (rule I4). At a terminal they are asked for.
     """
     from gateway.cli.accounting import exchange
+    from gateway.cli.commissioning.exchange import accepted
 
     config = load_config(config_path)
     if meter not in config.meters:
         raise no_meter(config, meter)
+    if not serial and not by_hand:
+        raise click.UsageError("give --serial NUMBER, or --by-hand for a device that reports none")
+    if since_fall is not None and not by_hand:
+        raise click.UsageError("--since-fall and --from-now need --by-hand")
     if not (final or initial or as_json) and sys.stdin.isatty():
         final, initial = exchange.asked(config, meter)
-    registers = exchange.entries(config, meter, final, initial, reason)
-    done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason, registers=registers)
-    click.echo(
-        json.dumps(done)
-        if as_json
-        else f"{meter}: accepted {done['new']} in place of {done['old']}; recording continues"
-    )
+    facts: dict[str, Any] = {"serial": serial, "reason": reason}
+    facts["registers"] = exchange.entries(config, meter, final, initial, reason)
+    if by_hand:
+        facts |= {"by_hand": True, "since_fall": since_fall}
+    done = control_socket.give(config.data, "accept", meter=meter, **facts)
+    click.echo(json.dumps(done) if as_json else accepted(done))
 
 
 @click.command("clear-shared")

@@ -75,6 +75,20 @@ async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Do
     return Done(Message("act-accepted", meter=meter, new=new, old=old))
 
 
+async def exchange_by_hand(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
+    """Take it on the user's word that a meter which tells no number was exchanged."""
+    meter, reason = _text(form, "meter"), form.get("reason", "").strip()[:LONGEST]
+    if meter not in site.config.meters:
+        raise Declined(Message("act-no-meter", meter=meter))
+    if not reason:
+        raise WrongField("reason", Message("accept-no-reason", meter=meter))
+    since_fall = {"yes": True, "no": False}.get(form.get("since_fall", ""))
+    facts = {"by_hand": True, "serial": form.get("serial", "").strip()[:LONGEST], "since_fall": since_fall}
+    registers = _registers(site, meter, user, reason, form)
+    await _bridging(site, "accept", meter=meter, reason=reason, user=user, registers=registers, **facts)
+    return Done(Message("act-exchanged-by-hand", meter=meter))
+
+
 async def registers(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Sign the registers of an exchange that was accepted without them."""
     meter = _text(form, "meter")
@@ -113,6 +127,7 @@ ACTS: Mapping[str, Act] = {
     "shelve": shelve,
     "unshelve": unshelve,
     "accept": accept,
+    "exchange-by-hand": exchange_by_hand,
     "registers": registers,
     "clear-shared": clear_shared,
     "preview": preview,

@@ -185,12 +185,18 @@ class Line:
         self._stopping = True
         self._notify()
 
-    def accept(self, meter: str, identity: str) -> None:
-        """Take values from the meter that now answers under this name, from the next poll on; its answer life is the
-        configured one again."""
+    def accept(self, meter: str, identity: str | None) -> None:
+        """Take values from the meter that now answers under this name (None: it does not say who it is), from the next
+        poll on; its answer life is the configured one again."""
         self._table.as_configured(self._clock.monotonic(), self._meters[meter].spec.address)
         self._meters[meter].accept(identity)
-        self._identities[meter] = identity
+        self._identities.pop(meter, None)
+        if identity is not None:
+            self._identities[meter] = identity
+
+    def unproven(self, meter: str) -> bool:
+        """The device that answers now did not say who it is when it was last asked."""
+        return self._meters[meter].unproven
 
     def stranger(self, meter: str) -> str | None:
         """The identity of another device that answers in place of the known one, None while there is none."""

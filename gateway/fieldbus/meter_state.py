@@ -90,8 +90,8 @@ class MeterState:
         self._doubted = self._asked_again = False
         self._along = True
 
-    def accept(self, identity: str) -> None:
-        """From now on values come from this meter."""
+    def accept(self, identity: str | None) -> None:
+        """From now on values come from this meter; None: from whoever answers."""
         self.identity, self._stranger, self._proven_at = identity, None, None
 
     def learn(self, latency_s: float) -> None:
@@ -127,6 +127,11 @@ class MeterState:
     def stranger(self) -> str | None:
         """The identity of another device that answered last in place of the known one, if it was another."""
         return self._stranger
+
+    @property
+    def unproven(self) -> bool:
+        """It did not say who it is when it was last asked."""
+        return self._unproven
 
     @property
     def flags(self) -> int:

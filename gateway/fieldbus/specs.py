@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gateway.devices.blocks import Block, Raw
+from gateway.devices.knowledge.device_numbers import device_numbers
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Answer
@@ -131,11 +132,14 @@ class FieldLine(Protocol):
     def request_stop(self) -> None:
         """Finish what is in flight; ``run`` then returns."""
 
-    def accept(self, meter: str, identity: str) -> None:
-        """Take values from the meter that now answers under this name."""
+    def accept(self, meter: str, identity: str | None) -> None:
+        """Take values from the meter that now answers under this name; None: it does not say who it is."""
 
     def stranger(self, meter: str) -> str | None:
         """The identity of another device that answers in place of the known one, None while there is none."""
+
+    def unproven(self, meter: str) -> bool:
+        """The device that answers now has not said who it is when it was last to say so."""
 
     def identity(self, meter: str) -> str | None:
         """The identity from which values are accepted, None while none was read."""
@@ -145,3 +149,11 @@ class FieldLine(Protocol):
 
     def last_answered(self, meter: str) -> Poll | None:
         """The last poll in which at least one block of this meter answered, with what it held."""
+
+
+def tells_number(line: FieldLine, meter: str) -> bool:
+    """Whether the device that answers now tells a number by which it differs from others of its make and model."""
+    stranger = line.stranger(meter)
+    if stranger is not None:
+        return bool(device_numbers(stranger))
+    return bool(device_numbers(line.identity(meter))) and not line.unproven(meter)

@@ -30,9 +30,10 @@ _Fact = tuple[str, str, Any]
 
 
 def identities(records: Records, meters: Iterable[str]) -> dict[str, str]:
-    """The identity that each meter was last commissioned or accepted with, from its newest event."""
+    """The identity that each meter was last commissioned or accepted with, from its newest event; none where that was
+    accepted without one."""
     found = {meter: next(_identities_of(records, meter), None) for meter in meters}
-    return {meter: identity for meter, identity in found.items() if identity is not None}
+    return {meter: identity for meter, identity in found.items() if identity}
 
 
 def _identities_of(records: Records, meter: str) -> Iterator[str]:
@@ -109,7 +110,9 @@ class Announcements:
     def hear(self, meter: str, event: Event) -> None:
         """An event is booked that may say which device a meter is."""
         if meter != GATEWAY and isinstance(identity := event.fields.get("identity"), str):
-            self.identities[meter] = identity
+            self.identities.pop(meter, None)
+            if identity:
+                self.identities[meter] = identity
 
     def note(self, grids: Iterable[NamedGrid]) -> None:
         """These grids are in force, or will be."""

@@ -18,8 +18,7 @@ from gateway.records import CONFIGURATION, GATEWAY, SignedRecord
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
 from gateway.storage.registers.marks import Marks
-from ledger_client.accounting.formats import words
-from ledger_client.formats.record import Event
+from ledger_client.formats.record import EXCHANGE, Event
 from ledger_client.formats.senml import Number, Quality, Reading
 
 log = logging.getLogger("meterseal.recorder")
@@ -85,7 +84,7 @@ class RegisterMarks:
                 if names := self._counters.get(meter):
                     marked.update(self._reading(meter, frozenset(names), body, one.stamp.clock, place))
             elif isinstance(body, Event):
-                if body.name == words.EXCHANGE:
+                if body.name == EXCHANGE:
                     self._end(meter)
                 elif body.name == CONFIGURATION and meter == GATEWAY:
                     for each in self._runs:

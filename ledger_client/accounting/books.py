@@ -17,7 +17,7 @@ from ledger_client.accounting.energy.registers import Register
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, in_force
 from ledger_client.accounting.formats.plan import Plan
-from ledger_client.formats.record import Coverage, Event
+from ledger_client.formats.record import EXCHANGE, Coverage, Event
 from ledger_client.formats.senml import Reading
 
 CONFIGURATION: Final = "configuration"
@@ -99,8 +99,9 @@ class Books:
 
     def event(self, meter: str, event: Event) -> None:
         """The next event of a meter, or of the gateway."""
-        if event.name == words.EXCHANGE:
-            self._broken(meter)
+        if event.name == EXCHANGE:
+            if "since" not in event.fields:  # it lies behind, where the registers fell
+                self._broken(meter)
         elif event.name == CONFIGURATION:
             for name, facts in dict(event.fields.get("meters", {})).items():
                 before = self._configured.get(name)

@@ -148,6 +148,15 @@ def lost(fields: Fields) -> list[Lost]:
     return [(name(m, "meter"), blob(e, "epoch", 8), uint(a, "first"), uint(z, "last")) for m, e, a, z in rows]
 
 
+def by_hand(fields: Fields) -> bool:
+    """Whether a meter was exchanged by somebody's word alone: as the event says, or because no device showed it."""
+    value = fields.get("by-hand", False)
+    if type(value) is not bool:
+        raise Malformed(f"by-hand is {value!r}")
+    new = fields.get("identity")
+    return value or not new or new == fields.get("old")
+
+
 def _of(fields: Fields, key: str) -> Any:
     if key not in fields:
         raise Malformed(f"it does not say {key!r}")

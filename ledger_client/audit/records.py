@@ -13,7 +13,16 @@ from ledger_client.audit.events import COUNTED
 from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
 from ledger_client.formats.batch_file import BatchFile, read_records
 from ledger_client.formats.merkle import leaf_hash
-from ledger_client.formats.record import GATEWAY_ITSELF, Claims, Coverage, Event, Record, parse_record, record_hash
+from ledger_client.formats.record import (
+    EXCHANGE,
+    GATEWAY_ITSELF,
+    Claims,
+    Coverage,
+    Event,
+    Record,
+    parse_record,
+    record_hash,
+)
 from ledger_client.formats.senml import Reading
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import record_key_of
@@ -37,8 +46,8 @@ class Fact(NamedTuple):
     """What an audit keeps of one record: its two hashes, and what it says where it can be read.
 
     ``problem`` is (step, words) where its form, its owner or its signature is not good. ``late``: every value of a
-    reading says that it came late. ``event``: the gateway's own, where an audit counts by it. ``kept``: what a keeper
-    took of it.
+    reading says that it came late. ``event``: the gateway's own, where an audit counts by it. ``exchange``: that the
+    meter was exchanged. ``kept``: what a keeper took of it.
     """
 
     leaf: bytes
@@ -55,6 +64,7 @@ class Fact(NamedTuple):
     clock: str = ""
     late: bool = False
     event: Event | None = None
+    exchange: Event | None = None
     kept: Any = None
 
 
@@ -83,7 +93,7 @@ def fact_of(data: bytes, gateway: str, trust: Trust, keeper: Keeper | None = Non
 
 def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
     (_, meter, iat, up_ms, seq, epoch, prev, clock, *_), body = record.claims, record.body
-    coverage = event = None
+    coverage = event = exchange = None
     late = False
     if isinstance(body, Reading):
         late = body.late
@@ -91,8 +101,11 @@ def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Reco
         coverage = body
     elif meter == GATEWAY_ITSELF and body.name in COUNTED:
         event = body
+    elif body.name == EXCHANGE:
+        exchange = body
     place, time_ms, kid = Name(meter, epoch, seq), record.time_ms, record.kid
-    return Fact(leaf, own, problem, place, prev, record.kind, time_ms, kid, coverage, iat, up_ms, clock, late, event)
+    told = coverage, iat, up_ms, clock, late, event, exchange
+    return Fact(leaf, own, problem, place, prev, record.kind, time_ms, kid, *told)
 
 
 def _check_owner(claims: Claims, gateway: str) -> None:

@@ -81,6 +81,8 @@ def _facts(audit: Audit) -> list[str]:
         missed = ", ".join(f"{reason} {count}" for reason, count in sorted(told.missed.items())) or "none"
         polls = f"due {told.due}, recorded {told.recorded}, missed: {missed}"
         lines.append(f"  {clean(name):<14} {told.readings} readings; polls covered: {polls}{_of_times(told)}")
+        if told.exchanged:
+            lines.append(f"  {'':<14} exchanged {told.exchanged} times, {told.exchanged_by_hand} of them by hand")
     if audit.from_ms is not None and audit.to_ms is not None:
         lines.append(
             f"  time           {rfc3339_ms(audit.from_ms)} to {rfc3339_ms(audit.to_ms)} by the gateway's clock"

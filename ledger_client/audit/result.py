@@ -48,7 +48,8 @@ class MeterAccount:
     """What the records of one meter tell: its readings, and by its coverage what was due and what became of it.
 
     Each poll is counted once: of time that is told twice what was anchored first. ``delays_s``: how often a reading
-    was so many seconds old when the ledgers had its batch.
+    was so many seconds old when the ledgers had its batch. ``exchanged_by_hand``: how many of the exchanges nothing but
+    somebody's word shows.
     """
 
     readings: int = 0
@@ -61,6 +62,8 @@ class MeterAccount:
     """Its first record of all is among the files."""
     told_twice: list[tuple[int, int]] = field(default_factory=list)
     delays_s: Counter[int] = field(default_factory=Counter)
+    exchanged: int = 0
+    exchanged_by_hand: int = 0
 
     @property
     def delay_s(self) -> tuple[int, int] | None:
@@ -191,5 +194,7 @@ def _meter_json(name: str, told: MeterAccount) -> dict[str, Any]:
         "recorded": told.recorded,
         "missed": dict(told.missed),
         "told_twice": [{"from": rfc3339_ms(a), "to": rfc3339_ms(b)} for a, b in told.told_twice],
+        "exchanged": told.exchanged,
+        "exchanged_by_hand": told.exchanged_by_hand,
         "delay_s": None if delay is None else {"median": delay[0], "worst": delay[1]},
     }

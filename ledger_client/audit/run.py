@@ -169,6 +169,8 @@ class _Auditor:
             self._event(fact.event, name)
         elif name.meter == GATEWAY_ITSELF and step is Step.GAP:
             self._due.doubted = True
+        if fact.exchange is not None:
+            self._exchanged(fact.exchange, name)
         meters = self._configured.meters
         self._times.record(fact, name, meters.get(name.meter) if meters else None, until)
         if fact.clock != UNKNOWN:
@@ -176,6 +178,19 @@ class _Auditor:
         interval = self._coverages.record(fact, name, step)
         if interval is not None:
             self._due.covered(interval)
+
+    def _exchanged(self, event: Event, name: Name) -> None:
+        """Count an exchange of a meter; one by hand is to be known, for no device shows it."""
+        told = self._result.told(name.meter)
+        told.exchanged += 1
+        try:
+            if events.by_hand(event.fields):
+                told.exchanged_by_hand += 1
+                who = event.fields.get("by") or event.fields.get("user") or "somebody"
+                why = f"{event.fields.get('reason', '')}"
+                self._result.noted(f"{name}: meter {name.meter} was exchanged by hand, says {who}: {why}")
+        except Malformed as error:
+            self._result.found(STEPS[1], name, f"an event {event.name} that cannot be counted by: {error.detail}")
 
     def _event(self, event: Event, name: Name, *, proven_iat: int | None = None) -> None:
         """An event by which is counted; ``proven_iat``: when one from before the batches was signed."""

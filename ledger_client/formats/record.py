@@ -120,6 +120,8 @@ Body = Reading | Coverage | Event
 
 COMMISSIONED: Final = "commissioned"
 """Event of a meter: which device it is; with ``profile`` the record of how it was put into service."""
+EXCHANGE: Final = "meter-exchange"
+"""Event of a meter: another device stands in its place from here on."""
 
 
 def is_commissioning_record(body: Body) -> bool:

@@ -21,7 +21,7 @@ from ledger_client.audit.records import Fact
 from ledger_client.audit.result import Audit
 from ledger_client.audit.run import Wanted, audit
 from ledger_client.errors import VerificationError
-from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event, Record
+from ledger_client.formats.record import EXCHANGE, GATEWAY_ITSELF, Coverage, Event, Record
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.recompute.chain import chain, goes_on, links_of
@@ -69,7 +69,7 @@ class Keeper:
     def __call__(self, record: Record) -> Any:
         meter, body = record.claims.meter, record.body
         if isinstance(body, Event):
-            counts = body.name == words.EXCHANGE or (meter == GATEWAY_ITSELF and body.name == CONFIGURATION)
+            counts = body.name == EXCHANGE or (meter == GATEWAY_ITSELF and body.name == CONFIGURATION)
             return body if counts else None
         names = self._wanted.get(meter)
         if names is None or isinstance(body, Coverage):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from ledger_client.errors import STEPS
-from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
+from ledger_client.formats.record import EXCHANGE, GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Quality, Value
 from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
@@ -23,6 +23,9 @@ _CLOCKS: Final = {
     "S": "synchronised",
     "R": "relative, counted since the gateway's start",
 }
+_BY_HAND: Final = (
+    ", by hand: the new device tells no number, so only whoever signed for it knows that it is another one"
+)
 _KINDS: Final = {"reading": "a reading", "coverage": "a coverage record", "event": "an event"}
 _UNITS: Final = {"/100": "percent", "/": "(ratio)", "Cel": "°C", "degC": "°C"}
 QUALITY_PHRASES: Final = {
@@ -155,7 +158,8 @@ def _body(proven: Verified) -> list[str]:
         return ["  commissioned   as somebody there has stated", *said]
     if isinstance(body, Event):
         fields = (f"    {clean(name)} = {_fact_text(value)}" for name, value in sorted(body.fields.items()))
-        return [f"  event          {body.name}", *fields]  # a line each: no text can pass for another fact
+        title = body.name + (_BY_HAND if body.name == EXCHANGE and body.fields.get("by-hand") is True else "")
+        return [f"  event          {title}", *fields]  # a line each: no text can pass for another fact
     return _values(body.values)
 
 

@@ -35,7 +35,14 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "fieldbus.hj212": {"devices", "fieldbus.wire"},
         "fieldbus.obis": {"devices", "fieldbus.wire"},
         "fieldbus.rfc2217": {"fieldbus.wire"},
-        "fieldbus": {"devices", "fieldbus.wire", "fieldbus.modbus", "fieldbus.dlt645", "fieldbus.rfc2217"},
+        "fieldbus": {
+            "devices.knowledge",
+            "devices",
+            "fieldbus.wire",
+            "fieldbus.modbus",
+            "fieldbus.dlt645",
+            "fieldbus.rfc2217",
+        },
         "fieldbus.listening": {
             "devices",
             "fieldbus.wire",
@@ -62,7 +69,15 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "accounting.figures": {"storage", "storage.registers", "accounting"},
         "accounting.certified": {"config", "accounting", "accounting.figures"},
-        "acquisition": {"devices", "config", "fieldbus.wire", "fieldbus", "fieldbus.listening", "storage"},
+        "acquisition": {
+            "devices.knowledge",
+            "devices",
+            "config",
+            "fieldbus.wire",
+            "fieldbus",
+            "fieldbus.listening",
+            "storage",
+        },
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {
             "devices",

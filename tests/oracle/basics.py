@@ -161,7 +161,7 @@ def changes(told: Sequence[Told], meter: str) -> Iterator[tuple[int, str]]:
     for place, t in enumerate(told):
         if not isinstance(t.body, Event):
             continue
-        if t.body.name == "meter-exchange" and t.meter == meter:
+        if t.body.name == "meter-exchange" and t.meter == meter and "since" not in t.body.fields:
             yield place, "EXCHANGED"
         if t.body.name == "configuration" and meter in t.body.fields["meters"]:
             now = t.body.fields["meters"][meter]

@@ -137,9 +137,15 @@ class Maker:
                 values = {"final": self.value(final, *shown), "initial": self.value(initial, *shown)}
                 self.entry(at, "register", f"{meter}/energy", when, when, values, point)
             register = initial
-        kind = chance.choice(("flag", "reset", "event", "configuration", "silent"))
+        kind = chance.choice(("flag", "reset", "event", "by-hand", "since", "configuration", "silent"))
         if kind == "event":
             self.tell(at - 1, meter, Event("meter-exchange", {}))
+        elif kind == "by-hand":
+            same = {"identity": "manufacturer=A", "old": "manufacturer=A"}
+            self.tell(at - 1, meter, Event("meter-exchange", {**same, "by-hand": True}))
+        elif kind == "since":
+            self.tell(at + 1, meter, Event("meter-exchange", {"identity": "", "old": "", "by-hand": True, "since": at}))
+            flags |= Quality.COUNTER_RESET
         elif kind == "configuration":
             self.configuration(at - 1, meter, chance.choice(("another", "profile", "none")))
         else:

@@ -66,10 +66,16 @@ class Plant(Server):
 
     def exchange(self, old: str, new: str) -> None:
         """Where a device with the serial number ``old`` stood there is one with ``new`` from now on."""
+        self.change(f'serial = "{old}"', f'serial = "{new}"')
+
+    def change(self, *replaced: str) -> None:
+        """Start again with each first of these texts of its scenario replaced by the one behind it."""
         text = self._scenario.read_text()
-        assert f'serial = "{old}"' in text
+        for old, new in zip(replaced[::2], replaced[1::2], strict=True):
+            assert old in text
+            text = text.replace(old, new)
         scenario = self.answers.with_name("exchanged.toml")
-        scenario.write_text(text.replace(f'serial = "{old}"', f'serial = "{new}"'))
+        scenario.write_text(text)
         self.command[self.command.index(str(self._scenario))] = str(scenario)
         self._scenario = scenario
         assert self.stop() == 0

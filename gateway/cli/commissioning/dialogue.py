@@ -31,10 +31,11 @@ _PROMPTS: Final[Mapping[str, str]] = {
     "remarks": "remarks (empty: none)",
     "no_display": "reason why nothing can be compared (empty: ask again)",
     "differs": "reason why {point} differs",
-    "serial": "serial number on the plate of the new device",
+    "serial": "serial number on the plate of the new device{optional}",
+    "since_fall": "{points} decreased at {at}; has the new device been read since then",
     "final": "{point} in {unit}: last register of the old device, which showed {last} last (empty: not known)",
     "initial": "{point} in {unit}: first register of the new device",
-    "reason": "reason of the exchange (empty: none)",
+    "reason": "reason of the exchange{none}",
 }
 _SHOWN: Final = 16
 """So many values are shown; `meterseal read` shows all."""
@@ -52,7 +53,7 @@ class TerminalDialogue:
         text = self._text(question)
         if question.choices:
             text = f"{text} ({', '.join(question.choices)})"
-        elif question.key in ("reversed", "other_serial"):
+        elif question.key in ("reversed", "other_serial", "since_fall"):
             text = f"{text} (yes, no)"
         given = str(click.prompt(text, default=default, show_default=bool(default), type=str))
         self._last[question.key] = given
@@ -81,7 +82,10 @@ class TerminalDialogue:
             value: LiveValue = question.facts["value"]
             how = "empty: not shown" if question.default == "" else "again, or: differs"
             return f"{value.point} is {_number(value)} {value.unit}; the display shows ({how})"
-        facts: dict[str, Any] = {"meter": question.meter, "point": question.point, **question.facts}
+        optional = "" if question.default is None else " (empty: none to be read)"
+        facts: dict[str, Any] = {"meter": question.meter, "point": question.point, "optional": optional}
+        facts["none"] = "" if question.default is None else " (empty: none)"
+        facts |= question.facts
         return _PROMPTS[question.key].format(**facts)
 
 

@@ -18,7 +18,7 @@ from gateway.messages.message import Message
 from gateway.process import control_socket
 
 if TYPE_CHECKING:
-    from gateway.commissioning.wizard.exchange import Exchange, Registers
+    from gateway.commissioning.wizard.exchange import Exchange
     from gateway.commissioning.wizard.questions import Dialogue
 
 
@@ -34,7 +34,8 @@ def exchange(config_path: Path, meter: str, answers: Path | None, as_json: bool)
     first of the new one, seals and reason, question by question.
 
     One signed event of METER holds both devices and their registers; typed registers are flagged MANUAL. The registers
-    are entries of the accounting, too (rule I4). The gateway must be running. Ctrl-C ends it before anything is signed.
+    are entries of the accounting, too (rule I4). Of a device that tells no serial number the event says that it was
+    exchanged by hand. The gateway must be running. Ctrl-C ends it before anything is signed.
     """
     from gateway.cli.commissioning.dialogue import TerminalDialogue
     from gateway.commissioning.wizard import answers_file
@@ -58,31 +59,49 @@ def exchange(config_path: Path, meter: str, answers: Path | None, as_json: bool)
     if as_json:
         click.echo(json.dumps(done))
         return
-    click.echo(f"{meter}: accepted {done['new']} in place of {done['old']}; recording continues")
+    click.echo(accepted(done))
     if signed := done.get("entries"):
         click.echo(f"registers signed for the accounting: {len(signed)}")
+
+
+def accepted(done: dict[str, Any]) -> str:
+    """What has become of an acceptance, as the gateway answers."""
+    new, old = (done[name] or "a device that tells no number" for name in ("new", "old"))
+    return f"{done['meter']}: accepted {new} in place of {old}; recording continues"
 
 
 def _exchanged(config: Config, meter: str, dialogue: Dialogue, *, ask: bool) -> dict[str, Any]:
     """The exchange from its first question to its event, as the gateway answers."""
     from gateway.accounting.plan_draft import recorded_counters
-    from gateway.commissioning.wizard.exchange import Answering, Exchange, asked
+    from gateway.commissioning.record.rows import moment
+    from gateway.commissioning.wizard.exchange import Answering, Fall, asked
 
     order = partial(control_socket.give, config.data, "accept", meter=meter)
     answering = order(check=True)
     if ask:
-        click.echo(f"{meter}: {answering['new']} answers in place of {answering['old']}")
+        click.echo(_answering(meter, answering))
     counters = [(point.name, point.unit or "") for point in recorded_counters(config, config.meters[meter])]
 
-    def bridges(final: Registers, initial: Registers) -> object:
-        return order(check=True, registers=_entries(config, meter, Exchange("", dict(final), dict(initial))))
+    def bridges(said: Exchange) -> object:
+        return order(check=True, registers=_entries(config, meter, said), since_fall=said.since_fall)
 
-    found = Answering(meter, answering["new"], answering["last"])
+    fell = answering["fall"]
+    fall = Fall(moment(fell["time_ms"], config.zone), tuple(fell["points"]), fell["last"]) if fell else None
+    found = Answering(meter, answering["new"], answering["last"], answering["by_hand"], fall)
     said = asked(dialogue, found, counters, bridges, user().partition(" (")[0])
     if ask and not click.confirm("sign this", default=True):
         raise click.Abort
-    registers = _entries(config, meter, said)
-    return order(serial=answering["new"], registers=registers, reason=said.reason, seals=said.seals, by=said.by)
+    facts: dict[str, Any] = {"registers": _entries(config, meter, said), "reason": said.reason}
+    facts |= {"seals": said.seals, "by": said.by}
+    if found.by_hand:
+        return order(by_hand=True, serial=said.plate, since_fall=said.since_fall, **facts)
+    return order(serial=found.new, **facts)
+
+
+def _answering(meter: str, answering: dict[str, Any]) -> str:
+    if answering["by_hand"]:
+        return f"{meter}: the device tells no serial number; that it is another one is signed by hand"
+    return f"{meter}: {answering['new']} answers in place of {answering['old']}"
 
 
 def _entries(config: Config, meter: str, said: Exchange) -> list[str]:

@@ -22,8 +22,7 @@ from gateway.recording.journal import Journal
 from gateway.recording.rules import Rules
 from gateway.records import GATEWAY, MeterEvent, Timestamp
 from gateway.storage.database import Database
-from ledger_client.accounting.formats.words import EXCHANGE
-from ledger_client.formats.record import Event
+from ledger_client.formats.record import EXCHANGE, Event
 from ledger_client.formats.senml import Quality
 
 DEMO = "demo-"

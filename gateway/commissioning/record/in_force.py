@@ -11,8 +11,7 @@ from gateway.errors import GatewayError
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.registers.accounted import events_saying
-from ledger_client.accounting.formats.words import EXCHANGE
-from ledger_client.formats.record import COMMISSIONED, Event, is_commissioning_record, parse_record
+from ledger_client.formats.record import COMMISSIONED, EXCHANGE, Event, is_commissioning_record, parse_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,15 @@ def in_force(store: Database, meter: str) -> InForce | None:
         batch = None if store.elsewhere.statement_of(place) is not None else store.batches.holding(place)
         anchors = store.anchors.of(batch.batch) if batch is not None else ()
         ledgers = tuple(anchor.ledger for anchor in anchors if anchor.state == "settled")
-        identity = next(_exchanged_to(store, meter, place), record.identity)
+        identity = next(_exchanged_to(store, meter, place), record.identity) or None
         number, pruned = batch.batch if batch is not None else None, place <= store.records.pruned()[0]
         return InForce(row, event, record, number, ledgers, identity, pruned)
     return None
 
 
 def _exchanged_to(store: Database, meter: str, behind: int) -> Iterator[str]:
-    """The devices that were accepted for a meter behind a place of the commit order, the newest first."""
+    """The devices that were accepted for a meter behind a place of the commit order, the newest first; "" for one that
+    does not say who it is."""
     for _, row in events_saying(store, meter, EXCHANGE, behind):
         event = parse_record(row.data).body
         if isinstance(event, Event) and event.name == EXCHANGE:

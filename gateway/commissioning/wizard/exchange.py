@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -15,6 +15,7 @@ from gateway.messages.message import Message
 KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "by": str,
     "serial": str,
+    "since_fall": bool,
     "final": dict,
     "initial": dict,
     "seals": list,
@@ -23,25 +24,38 @@ KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
 """What is asked of an exchanged meter, with the types that an answers file may have."""
 
 Register = int | Decimal
-Registers = Mapping[str, Register]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """When counters of the meter decreased, in words; which, and what they showed before that, by point."""
+
+    at: str
+    points: tuple[str, ...]
+    last: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
     """The device that answers in place of the known one, by what the running gateway says; ``last``: what the old one
-    showed last, by point."""
+    showed last, by point. ``by_hand``: the new one tells no number; ``fall``: since when it may have been read."""
 
     meter: str
     new: str
     last: Mapping[str, str]
+    by_hand: bool = False
+    fall: Fall | None = None
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What was answered; registers by point, in the unit in which it is recorded."""
+    """What was answered; registers by point, in the unit in which it is recorded. ``plate``: of a device that tells no
+    number; ``since_fall``: whether it has been read since counters decreased, None where none has."""
 
     by: str = ""
+    plate: str = ""
+    since_fall: bool | None = None
     final: dict[str, Register] = field(default_factory=dict)
     initial: dict[str, Register] = field(default_factory=dict)
     seals: list[str] = field(default_factory=list)
@@ -52,14 +66,14 @@ def asked(
     dialogue: Dialogue,
     found: Answering,
     counters: Iterable[tuple[str, str]],
-    bridges: Callable[[Registers, Registers], object],
+    bridges: Callable[[Exchange], object],
     user: str,
 ) -> Exchange:
     """All questions.
 
     Args:
         counters: the recorded counters, each with its unit.
-        bridges: raises GatewayError for registers, by point, that cannot follow what was recorded.
+        bridges: raises GatewayError for registers that cannot follow what was recorded.
         user: who is asked for as the one who exchanged it, if nothing else is said.
 
     Raises:
@@ -67,13 +81,28 @@ def asked(
     """
     meter, done = found.meter, Exchange()
     done.by = _one(dialogue, Question("by", meter, user), questions.line)
-    _one(dialogue, Question("serial", meter), lambda text: _same(found, text))
+    if found.by_hand:
+        done.plate = _one(dialogue, Question("serial", meter, ""), questions.line)
+    else:
+        _one(dialogue, Question("serial", meter), lambda text: _same(found, text))
+    if found.fall is not None:
+        fall = {"points": ", ".join(found.fall.points), "at": found.fall.at}
+        done.since_fall = _one(dialogue, Question("since_fall", meter, facts=fall), questions.yes)
     for point, unit in counters:
         _registers(dialogue, found, point, unit, bridges, done)
     while seal := _one(dialogue, Question("seals", meter, ""), questions.line):
         done.seals.append(seal)
-    done.reason = _one(dialogue, Question("reason", meter, ""), questions.line)
+    done.reason = _one(dialogue, Question("reason", meter, None if found.by_hand else ""), _reason(found))
     return done
+
+
+def _reason(found: Answering) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if found.by_hand and not text:
+            raise GatewayError(Message("accept-no-reason", meter=found.meter))
+        return questions.line(text)
+
+    return check
 
 
 def _registers(
@@ -81,11 +110,12 @@ def _registers(
     found: Answering,
     point: str,
     unit: str,
-    bridges: Callable[[Registers, Registers], object],
+    bridges: Callable[[Exchange], object],
     done: Exchange,
 ) -> None:
     """Both registers of a counter, asked again until one can follow the other."""
-    facts = {"unit": unit, "last": found.last.get(point, "nothing")}
+    shown = found.fall.last if found.fall is not None and done.since_fall else found.last
+    facts = {"unit": unit, "last": shown.get(point, "nothing")}
     last = Question("final", found.meter, "", point=point, facts=facts)
     first = Question("initial", found.meter, point=point, facts=facts)
     while True:
@@ -94,7 +124,7 @@ def _registers(
             return
         initial = _one(dialogue, first, lambda text: _number(text, unit))
         try:
-            bridges({point: final}, {point: initial})
+            bridges(replace(done, final={point: final}, initial={point: initial}))
         except GatewayError as error:
             dialogue.refused(last, error)
             continue

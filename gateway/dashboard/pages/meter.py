@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
 from gateway.accounting import exchange
+from gateway.accounting.falls import Fallen, fallen
 from gateway.accounting.plan_draft import recorded_counters
 from gateway.commissioning.record.as_recorded import differences
 from gateway.commissioning.record.in_force import InForce, in_force
@@ -25,6 +26,7 @@ from gateway.dashboard.pages.registers import RawBlock, raw
 from gateway.dashboard.pages.values import beyond, shown, turns
 from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point
+from gateway.fieldbus.specs import tells_number
 from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.runtime.context import GatewayContext
@@ -100,6 +102,8 @@ class MeterFacts:
     symbols: Mapping[str, Point]
     """The status points: what their codes and bits are called."""
     stranger: str | None
+    numberless: bool
+    """The device that answers tells no number, so that an exchange of it is signed by hand."""
     configured: tuple[Meter, Configured]
     values: tuple[Value, ...]
     turned: Mapping[str, Turned]
@@ -116,6 +120,8 @@ class MeterFacts:
     """Of an exchange that waits to be accepted, or whose registers nobody has stated."""
     exchanged_ms: int | None = None
     """When that was, once it is accepted: the first reading of the new device."""
+    fall: Fallen | None = None
+    """Of a numberless meter: its counters decreased, and nobody has said why."""
     figures: tuple[tuple[str, int, NodeFigures], ...] = ()
     """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
     commissioned: Commissioned | None = None
@@ -160,6 +166,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         recorded=tuple(recorded_counters(site.config, meter)),
         symbols={point.name: point for point in profile.points if point.symbols},
         stranger=line.stranger(name),
+        numberless=not tells_number(line, name),
         values=shown(reading.values, turned) if reading else (),
         turned=turned,
         limits=site.config.limits.get(name, {}),
@@ -181,11 +188,13 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
         state = states.of(facts.name, *row.record)
         row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))
     picked = facts.picked
-    counters, exchanged_ms = _exchange(facts, store, now_ms)
+    fall = fallen(store, facts.name, {point.name for point in facts.recorded}) if facts.numberless else None
+    counters, exchanged_ms = _exchange(facts, store, now_ms, fall)
     return replace(
         facts,
         counters=counters,
         exchanged_ms=exchanged_ms,
+        fall=fall,
         row=row,
         values=values,
         chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
@@ -203,19 +212,30 @@ def _commissioned(facts: MeterFacts, store: Database) -> Commissioned | None:
     return Commissioned(found, differences(found.record, *facts.configured, facts.stranger or facts.identity))
 
 
-def _exchange(facts: MeterFacts, store: Database, now_ms: int) -> tuple[tuple[Counter, ...], int | None]:
+def _exchange(
+    facts: MeterFacts, store: Database, now_ms: int, fall: Fallen | None
+) -> tuple[tuple[Counter, ...], int | None]:
     """The counters whose registers are to be stated, and when the device was exchanged (None: it is not accepted)."""
-    found = None if facts.stranger else exchange.exchanged(store, facts.name)
-    if not facts.stranger and (found is None or found.time_ms < now_ms - STATED_WITHIN_MS):
+    found = None if facts.stranger or fall else exchange.exchanged(store, facts.name)
+    if found is not None and found.time_ms < now_ms - STATED_WITHIN_MS:
+        found = None
+    wanted = exchange.planned_counters(store, facts.name)
+    if found is not None and (wanted := wanted - found.stated):
+        return _counters(facts, wanted, found.last, found.first), found.time_ms
+    if not facts.stranger and not facts.numberless:
         return (), None
-    last, first = (found.last, found.first) if found else (exchange.shown(store, facts.name), {})
-    wanted = exchange.planned_counters(store, facts.name) - (found.stated if found else frozenset())
-    counters = tuple(
+    wanted, last, first = exchange.planned_counters(store, facts.name), exchange.shown(store, facts.name), {}
+    if fall is not None:
+        last, first = exchange.numbers_of(fall.last), exchange.numbers_of(fall.first)
+    return _counters(facts, wanted, last, first), None
+
+
+def _counters(facts: MeterFacts, wanted: Set[str], last: exchange.Shown, first: exchange.Shown) -> tuple[Counter, ...]:
+    return tuple(
         Counter(point.name, point.unit or "", str(last.get(point.name, "")), str(first.get(point.name, "")))
         for point in facts.recorded
         if f"{facts.name}/{point.name}" in wanted
     )
-    return counters, found.time_ms if found and counters else None
 
 
 def _chart(store: Database, meter: str, picked: Picked, now_ms: int, zone: tzinfo) -> Chart:

@@ -144,10 +144,16 @@ class ListenLine:
         self._stopping = True
         self._notify()
 
-    def accept(self, meter: str, identity: str) -> None:
-        """Take values from the meter that now has this identity. A station that sends is who it says."""
+    def accept(self, meter: str, identity: str | None) -> None:
+        """Take values from the meter that now has this identity, None: from whoever is heard next. A station that sends
+        is who it says."""
         if (known := self._meters[meter].known) is not None:
             known.accept(identity)
+
+    def unproven(self, meter: str) -> bool:
+        """It was not told who it is since that came into doubt."""
+        known = self._meters[meter].known
+        return known is None or known.unproven
 
     def stranger(self, meter: str) -> str | None:
         """As another master reads it, or as it sends it."""

@@ -23,9 +23,14 @@ class Recognition:
         """The identity of another device that was heard last in place of the known one."""
         self._proven_ms: int | None = None
 
-    def accept(self, identity: str) -> None:
-        """From now on values come from this meter."""
+    def accept(self, identity: str | None) -> None:
+        """From now on values come from this meter; None: from whoever is heard next."""
         self.identity, self.stranger, self._proven_ms = identity, None, None
+
+    @property
+    def unproven(self) -> bool:
+        """It was not told who it is since that came into doubt."""
+        return self._proven_ms is None
 
     def doubt(self) -> None:
         """The line broke off or the meter was silent: who it is is to be told again."""

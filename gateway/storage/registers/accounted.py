@@ -80,6 +80,15 @@ def readings_beside(sql: Connection, meter: str, place: int) -> tuple[StoredReco
     return before, behind
 
 
+def readings_up_to(sql: Connection, meter: str, place: int, most: int, behind: int = 0) -> Iterator[StoredRecord]:
+    """The last readings of a meter up to a place and behind another, newest first."""
+    rows = (
+        f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'reading' AND id <= ? AND id > ? "
+        "ORDER BY id DESC LIMIT ?"
+    )
+    return (StoredRecord(*row) for row in sql.walk(rows, meter, place, behind, most))
+
+
 def coverage_reaching(sql: Connection, meter: str, time_ms: int) -> int | None:
     """The place of the first coverage record of a meter that counts its polls up to a time."""
     row = sql.one(

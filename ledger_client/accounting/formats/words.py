@@ -30,7 +30,5 @@ METHODS: Final = (CEMS, BY_FUEL, BY_ELECTRICITY)
 ENTRY_KINDS: Final = ("register", "lab", "calibration", "value", "settlement", "closure")
 PLAN, ENTRY, PERIOD = "plan", "entry", "period"
 """Names of the gateway's events that bear the accounting."""
-EXCHANGE: Final = "meter-exchange"
-"""Name of the event of a meter that another device stands in its place from here on."""
 PROVISIONAL: Final = "provisional"
 """Reason of a row that a later statement may state otherwise: its factor or its population is not whole yet."""

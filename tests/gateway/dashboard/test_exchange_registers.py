@@ -26,9 +26,8 @@ from tests.support.stated import METER, QUARTER_MS, Site, accounted_site
 PAGE = f"/meters/{METER}"
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[tuple[Site, int]]:
-    """A site whose meter was exchanged within the last hours; the new device began at 7 kWh. Its gateway runs."""
+def recorded(tmp_path: Path) -> tuple[Site, int]:
+    """A site with pages that has recorded registers up to 1130 kWh."""
     loaded, port = accounted_site(tmp_path / "site"), free_port()
     text = re.sub(r'(\[seal\]\nevery = )"\w+"', r'\1"1s"', loaded.path.read_text())
     text = re.sub(r"\n\[\[ledger\]\][^\[]*", "\n", text)  # sealing waits for no ledger
@@ -39,6 +38,13 @@ def place(tmp_path: Path) -> Iterator[tuple[Site, int]]:
     site = Site(tmp_path / "site", loaded, began_ms=int(time.time() * 1000) - 5 * QUARTER_MS)
     site.publish()
     site.polls(130)
+    return site, port
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Site, int]]:
+    """A site whose meter was exchanged within the last hours; the new device began at 7 kWh. Its gateway runs."""
+    site, port = recorded(tmp_path)
     site.event(METER, "meter-exchange", identity="serial_number=2", old="serial_number=1", last={}, first={})
     site.register = 6
     site.polls(1, quality=int(Quality.METER_EXCHANGED))
@@ -113,3 +119,55 @@ def test_only_an_installer_states_registers(place: tuple[Site, int]) -> None:
     assert "no meter nobody" in installer.get(PAGE).text
     assert installer.post("/acts/registers", used).status == 403
     assert not events(site.loaded, "gateway", "entry")
+
+
+@pytest.fixture
+def numberless(tmp_path: Path) -> Iterator[tuple[Site, int]]:
+    """A site whose meter tells no number: within the last hours its register fell to 7 kWh. Its gateway runs."""
+    site, port = recorded(tmp_path)
+    site.register = 6
+    site.polls(1, quality=int(Quality.COUNTER_RESET))
+    site.event(METER, "alarm", code="counter-back", line="rs485-1", text="it decreased", raised=True)
+    site.polls(200)
+    site.stop()
+    with running(site.loaded):
+        yield site, port
+
+
+def test_a_meter_that_tells_no_number_is_exchanged_by_hand_on_its_page(numberless: tuple[Site, int]) -> None:
+    site, port = numberless
+    viewer = Browser(port)
+    assert viewer.login("viewer", PASSWORDS["viewer"]).status == 303
+    assert "exchange-by-hand" not in viewer.get(PAGE).text
+    fields = {"form": viewer.form, "meter": METER, "reason": "age", "since_fall": "yes"}
+    assert viewer.post("/acts/exchange-by-hand", fields).status == 403
+    with chromium() as browser, window(browser, f"http://127.0.0.1:{port}") as seen:
+        seen.login("installer")
+        seen.open(PAGE)
+        page, sign = seen.page, seen.page.get_by_role("button", name="Sign the exchange")
+        assert "Counter decreased" in page.locator("#exchange").inner_text()
+        page.get_by_label("The new meter has been read since then.").check()
+        for name, text in (("serial", "4712"), ("final.energy_export", "1129"), ("initial.energy_export", "6.75")):
+            page.fill(f"#exchange [name='{name}']", text)
+        page.fill("#exchange [name=reason]", " ")
+        sign.click()
+        assert "needs its reason" in page.locator("label:has([name=reason]) .wrong").inner_text()
+        page.fill("#exchange [name=reason]", "lightning")
+        sign.click()
+        assert "is below 1130" in page.locator("label:has([name='final.energy_export']) .wrong").inner_text()
+        assert page.get_by_label("The new meter has been read since then.").is_checked()
+        assert not events(site.loaded, METER, "meter-exchange")
+        page.fill("#exchange [name='final.energy_export']", "1130.25")
+        assert seen.faults() == []
+        sign.click()
+        assert "is signed by hand" in page.locator(".said.good").inner_text()
+    (event,) = events(site.loaded, METER, "meter-exchange")
+    assert (event["by-hand"], event["plate"], event["user"], event["reason"]) == (
+        True,
+        "4712",
+        "installer",
+        "lightning",
+    )
+    found = stated(site)
+    assert "bridged" in found
+    assert "unknown" not in found

@@ -155,7 +155,11 @@ EXCHANGE = {
 }  # fmt: skip
 EXCHANGES = [
     sign_record(claims(), Event("meter-exchange", fields), key("meter"))
-    for fields in (EXCHANGE, {name: EXCHANGE[name] for name in ("old", "identity", "last", "first")})
+    for fields in (
+        {**EXCHANGE, "by-hand": True, "plate": "4712", "since": T0 * 1000},
+        EXCHANGE,
+        {name: EXCHANGE[name] for name in ("old", "identity", "last", "first")} | {"identity": "", "by-hand": True},
+    )
 ]
 REAL: dict[str, list[bytes]] = {
     "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY, RULES, *CHANGES, COUNT],
@@ -293,6 +297,10 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["seals"], []),
         (["seals", 0], ""),
         (["by"], ""),
+        (["by-hand"], False),
+        (["by-hand"], 1),
+        (["plate"], ""),
+        (["since"], -1),
         (["reason"], None),
         (["registers"], {}),
         (["registers", "energy_import", "final"], "1"),

@@ -130,6 +130,17 @@ def test_no_text_of_an_event_passes_for_another_fact_of_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("facts", "ends"), [({"by-hand": True}, ", by hand: the new device tells no number"), ({}, "")]
+)
+def test_an_exchange_by_hand_is_called_so(facts: dict[str, Any], ends: str) -> None:
+    batch = [sign_record(claims(), Event("meter-exchange", {"old": "", "identity": "", **facts}), METER_KEY)]
+    lines = facts_in_words(verify(Site(batch).build(), trust(), NOW))
+    (line,) = (line for line in lines if line.startswith("  event          meter-exchange"))
+    assert line.partition("meter-exchange")[2].startswith(ends)
+    assert bool(ends) == ("by hand" in line)
+
+
 def test_a_statement_that_goes_on_after_a_loss_is_told_with_its_reason() -> None:
     site = Site()
     assert verify(site.build(), trust(), NOW).resume is None

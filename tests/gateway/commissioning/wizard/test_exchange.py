@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from gateway.commissioning.wizard.answers_file import read_answers
-from gateway.commissioning.wizard.exchange import KEYS, Answering, Exchange, Registers, asked
+from gateway.commissioning.wizard.exchange import KEYS, Answering, Exchange, Fall, asked
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.message import Message
 from tests.gateway.config.refusals import meterseal
@@ -24,15 +25,16 @@ seals = ["S 1", "S 2"]
 """
 
 
-def bridges(final: Registers, initial: Registers) -> None:
+def bridges(said: Exchange) -> None:
     """What the gateway would say of energy_import."""
-    if final.get("energy_import", 101) < Decimal("100.5"):
+    least = Decimal("80") if said.since_fall else Decimal("100.5")
+    if said.final.get("energy_import", 101) < least:
         raise GatewayError(Message("accept-final-below", point="energy_import", register="1", last="100.5"))
 
 
-def exchange(folder: Path, text: str) -> Exchange:
+def exchange(folder: Path, text: str, found: Answering = FOUND) -> Exchange:
     (path := folder / "answers.toml").write_text(text)
-    return asked(read_answers(path, ["export-main"], KEYS)["export-main"], FOUND, COUNTERS, bridges, "somebody")
+    return asked(read_answers(path, ["export-main"], KEYS)["export-main"], found, COUNTERS, bridges, "somebody")
 
 
 def test_registers_are_taken_as_a_display_shows_them(tmp_path: Path) -> None:
@@ -68,6 +70,30 @@ def test_what_a_file_answers_wrongly_is_named(tmp_path: Path, old: str, new: str
     assert old in GOOD
     with pytest.raises(ConfigError, match=said):
         exchange(tmp_path, GOOD.replace(old, new))
+
+
+NUMBERLESS = Answering("export-main", "", {"energy_import": "100.5"}, by_hand=True)
+BY_HAND = '[export-main]\nreason = "old age"\nserial = "4712"\n'
+
+
+def test_the_number_on_the_plate_of_a_device_that_tells_none_is_kept(tmp_path: Path) -> None:
+    assert exchange(tmp_path, BY_HAND, NUMBERLESS) == Exchange(by="somebody", plate="4712", reason="old age")
+    without = exchange(tmp_path, '[export-main]\nreason = "old age"\n', NUMBERLESS)
+    assert without == Exchange(by="somebody", reason="old age")
+    for text in ("[export-main]\n", '[export-main]\nreason = " "\n'):
+        with pytest.raises(ConfigError, match="export-main, reason: "):
+            exchange(tmp_path, text, NUMBERLESS)
+
+
+def test_whether_counters_fell_because_of_the_exchange_is_asked(tmp_path: Path) -> None:
+    fell = replace(NUMBERLESS, fall=Fall("2026-10-17 09:20:00 +08:00", ("energy_import",), {"energy_import": "80"}))
+    with pytest.raises(ConfigError, match="export-main, since_fall: is missing"):
+        exchange(tmp_path, BY_HAND, fell)
+    registers = 'final = { energy_import = "81" }\ninitial = { energy_import = "0" }\n'
+    done = exchange(tmp_path, f"{BY_HAND}since_fall = true\n{registers}", fell)
+    assert (done.since_fall, done.final) == (True, {"energy_import": 81})
+    with pytest.raises(ConfigError, match=r"the final register 1 is below 100\.5"):
+        exchange(tmp_path, f"{BY_HAND}since_fall = false\n{registers}", fell)
 
 
 def test_the_command_needs_a_gateway_a_meter_and_its_answers(tmp_path: Path) -> None:
