@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,6 @@ from gateway.cli.readings_view import print_common
 from gateway.cli.terminal.common import CONFIG, JSON, no_meter, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.devices.points import Point
-from gateway.devices.register_block import RegisterBlock
-from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_failed, no_values
 from gateway.fieldbus.specs import Poll
@@ -137,22 +134,19 @@ def _waits(meter: str, seconds: float) -> None:
     click.echo(text, err=True)
 
 
-def _slices(poll: Poll) -> Iterator[tuple[Point, Sequence[int]]]:
-    """The registers of every point that stands in some."""
-    for answer in poll.answers:
-        if isinstance(answer.block, RegisterBlock) and not isinstance(answer.raw, Mapping):
-            yield from answer.block.slices(answer.raw)
-
-
 def _raw(poll: Poll) -> dict[str, list[int] | str]:
     """What stands at each point: its registers; of another protocol its bytes or its text."""
+    from gateway.acquisition.odd_registers import slices
+
     shown = {name: text for a in poll.answers for name, text in a.block.shown(a.raw).items()}
-    return shown | {point.name: list(words) for point, words in _slices(poll)}
+    return shown | {point.name: list(words) for point, words in slices(poll)}
 
 
 def _remarks(poll: Poll) -> dict[str, str]:
     """By point, in English, what its registers look like that a meter seldom means."""
-    return {point.name: said.problem for point, words in _slices(poll) if (said := remark(point, words))}
+    from gateway.acquisition.odd_registers import odd_registers
+
+    return {name: said.problem for name, said in odd_registers(poll).items()}
 
 
 def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingValue]) -> dict[str, Any]:

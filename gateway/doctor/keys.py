@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
 from gateway.doctor.check import CheckContext, Finding, error_message
+from gateway.evidence.key_match import of_other_owner
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.errors import KeyFileError
@@ -52,6 +53,8 @@ def _believed(case: CheckContext, trust: Trust, whose: Message, name: str, key: 
     config, now_s = case.config, case.now_ms // 1000
     role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
     entry = trust.find(role, gateway=config.gateway_id, meter=meter, kid=key.public.kid)
+    if entry is None and (other := of_other_owner(config, trust, name, key.public.kid)):
+        return Finding("keys", "bad", Message("key-file-of-other", path=str(key_files(config)[name]), what=other))
     if entry is None:
         request = str(config.keys / REQUEST_FILE)
         missing = Message("key-not-trusted", whose=whose, trust=str(config.trust), request=request)

@@ -18,15 +18,20 @@ from ledger_client.verification.trust import Trust
 def demand_own(config: Config, keys: Keys, trust: Trust) -> None:
     """Raise ConfigError where the database is another gateway's, or a key file holds the key of another meter."""
     _demand_own_database(config)
-    owners = {key.kid: key for key in trust.keys if key.gateway == config.gateway_id}
-    listed = set(_entries(config, keys, trust))
     for name, kid in _kids(keys):
-        owner = owners.get(kid)
-        if owner is not None and (name, kid) not in listed:
-            other, own, path = _named(owner.meter or STATEMENT), _named(name), str(config.trust)
-            raise ConfigError(
-                key_files(config)[name], "", Message("key-of-other-owner", other=other, own=own, trust=path)
-            )
+        if other := of_other_owner(config, trust, name, kid):
+            raise ConfigError(key_files(config)[name], "", other)
+
+
+def of_other_owner(config: Config, trust: Trust, name: str, kid: bytes) -> Message | None:
+    """That the key of this meter (or of the statements) is by the trust file another one's; None: it is not."""
+    if _is_listed(config, trust, name, kid):
+        return None
+    owner = next((key for key in trust.keys if key.gateway == config.gateway_id and key.kid == kid), None)
+    if owner is None:
+        return None
+    other, own, path = _named(owner.meter or STATEMENT), _named(name), str(config.trust)
+    return Message("key-of-other-owner", other=other, own=own, trust=path)
 
 
 def unlisted(config: Config, keys: Keys, trust: Trust) -> list[tuple[str, Message]]:
@@ -81,10 +86,12 @@ def _kids(keys: Keys) -> Iterator[tuple[str, bytes]]:
 
 def _entries(config: Config, keys: Keys, trust: Trust) -> Iterator[tuple[str, bytes]]:
     """The keys that the trust file has, each under its own name."""
-    for name, kid in _kids(keys):
-        role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
-        if trust.find(role, gateway=config.gateway_id, meter=meter, kid=kid) is not None:
-            yield name, kid
+    return ((name, kid) for name, kid in _kids(keys) if _is_listed(config, trust, name, kid))
+
+
+def _is_listed(config: Config, trust: Trust, name: str, kid: bytes) -> bool:
+    role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
+    return trust.find(role, gateway=config.gateway_id, meter=meter, kid=kid) is not None
 
 
 def _named(name: str) -> Message:

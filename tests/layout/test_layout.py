@@ -154,11 +154,13 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "site_backup": {"config", "storage", "storage.capacity", "commissioning.wizard"},
         "doctor": {
+            "devices",
             "config",
             "fieldbus.wire",
             "fieldbus",
             "storage",
             "storage.capacity",
+            "evidence",
             "acquisition",
             "anchoring",
             "commissioning",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.commissioning.line_specs import line_spec
+from gateway.commissioning.record.as_recorded import PLACE
 from gateway.commissioning.record.content import CommissioningRecord, Comparison, Photo, Setting
 from gateway.config.bus import Bus
 from gateway.config.model import Config
@@ -51,6 +52,12 @@ def record_of(
         remarks=remarks,
         reversed_phase=reversed_phase,
     )
+
+
+def place_of(config: Config, meter: str) -> Mapping[str, Setting]:
+    """Where a configured meter is reached, as the settings of a record say it: line, port or host, address."""
+    settings = _settings(line_spec(config, _bus_of(config, meter)), config, meter)
+    return {key: settings[key] for key in PLACE if key in settings}
 
 
 def _bus_of(config: Config, meter: str) -> Bus:

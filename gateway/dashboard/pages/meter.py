@@ -10,6 +10,8 @@ from gateway.accounting import exchange
 from gateway.accounting.falls import Fallen, fallen
 from gateway.accounting.plan_draft import recorded_counters
 from gateway.commissioning.record.as_recorded import differences
+from gateway.commissioning.record.configured import place_of
+from gateway.commissioning.record.content import Setting
 from gateway.commissioning.record.in_force import InForce, in_force
 from gateway.config.bus import Meter
 from gateway.config.limits import Limit
@@ -105,6 +107,8 @@ class MeterFacts:
     numberless: bool
     """The device that answers tells no number, so that an exchange of it is signed by hand."""
     configured: tuple[Meter, Configured]
+    place: Mapping[str, Setting]
+    """Where it is reached, as commissioning records say it."""
     values: tuple[Value, ...]
     turned: Mapping[str, Turned]
     """What its points are shown as; without an entry as they are recorded."""
@@ -171,6 +175,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         turned=turned,
         limits=site.config.limits.get(name, {}),
         configured=(meter, site.config.configured[name]),
+        place=place_of(site.config, name),
         raw=raw(line.last_answered(name)),
         quantities=tuple(found),
         picked=Picked(chosen, span if span in charts.SPANS else None) if chosen else None,
@@ -209,7 +214,9 @@ def _commissioned(facts: MeterFacts, store: Database) -> Commissioned | None:
     found = in_force(store, facts.name)
     if found is None:
         return None
-    return Commissioned(found, differences(found.record, *facts.configured, facts.stranger or facts.identity))
+    return Commissioned(
+        found, differences(found.record, *facts.configured, facts.stranger or facts.identity, facts.place)
+    )
 
 
 def _exchange(

@@ -12,7 +12,7 @@ from tests.support.desk import wide_site
 from tests.support.epochs import epoch
 
 FIXED = {
-    "accept", "acknowledge", "alarms", "clear-shared", "commission", "health", "look", "preview", "refused",
+    "accept", "acknowledge", "alarms", "clear-shared", "commission", "health", "lines", "look", "preview", "refused",
     "registers", "reload", "shelve", "sign", "unshelve",
 }  # fmt: skip
 
