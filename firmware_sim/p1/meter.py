@@ -27,13 +27,16 @@ class PassedOn:
 
 @dataclass(frozen=True, slots=True)
 class P1Spec:
-    """The port: edition of DSMR (2, 4 or 5), the meter's place in the plant, equipment identifiers."""
+    """The port: edition of DSMR (2, 4 or 5), the meter's place in the plant, equipment identifiers. ``country`` of
+    edition 5: "nl"; "be", whose gas is not converted to a base temperature and stands elsewhere, as identifiers do; or
+    "at", which sends Wh and W, totals, and no identifier."""
 
     edition: int
     equipment: str
     measures: str = "grid"
     start_wh: tuple[float, float] = (0.0, 0.0)
     passed_on: tuple[PassedOn, ...] = ()
+    country: str = "nl"
 
 
 class P1Meter:
@@ -53,8 +56,12 @@ class P1Meter:
         edition, now_ms = self.spec.edition, self._unix_ms(t_ms)
         lines = ["/SIM5\\METERSEAL-SIM", ""]
         if edition > 2:
-            lines += [f"1-3:0.2.8({'50' if edition == 5 else '42'})", f"0-0:1.0.0({_time(now_ms)})"]
-        lines += [f"0-0:96.1.1({self.spec.equipment.encode().hex().upper()})", *self._measured(t_ms)]
+            version = "1-3:0.2.8(50)" if edition == 5 else "1-3:0.2.8(42)"
+            version = "0-0:96.1.4(50217)" if self.spec.country == "be" else version
+            lines += [version, f"0-0:1.0.0({_time(now_ms)})"]
+        if self.spec.country != "at":
+            lines.append(f"0-0:96.1.1({self.spec.equipment.encode().hex().upper()})")
+        lines += self._measured(t_ms)
         for meter in self.spec.passed_on:
             lines += self._passed_on(meter, t_ms)
         text = "".join(f"{line}\r\n" for line in lines).encode() + b"!"
@@ -65,6 +72,15 @@ class P1Meter:
         (start_in, start_out), watts = self.spec.start_wh, flow.watts
         imported, exported = start_in + sum(flow.imported_wh), start_out + sum(flow.exported_wh)
         total = sum(watts)
+        if self.spec.country == "at":
+            return [
+                *(f"1-0:1.8.{tariff}({imported:09.0f}*Wh)" for tariff in (0, 1)),
+                "1-0:1.8.2(000000000*Wh)",
+                f"1-0:1.7.0({max(total, 0):09.0f}*W)",
+                *(f"1-0:2.8.{tariff}({exported:09.0f}*Wh)" for tariff in (0, 1)),
+                "1-0:2.8.2(000000000*Wh)",
+                f"1-0:2.7.0({max(-total, 0):09.0f}*W)",
+            ]
         lines = [
             f"1-0:1.8.1({imported / 1000:010.3f}*kWh)",
             "1-0:1.8.2(000000.000*kWh)",
@@ -91,11 +107,13 @@ class P1Meter:
         read_ms = self._unix_ms(t_ms) // READ_EVERY_MS * READ_EVERY_MS
         age_ms = max(0, t_ms - (self._unix_ms(t_ms) - read_ms))
         value, at, equipment = meter.start + an_hour * age_ms / 3_600_000, f"0-{meter.channel}", meter.equipment
-        lines = [f"{at}:24.1.0({type_})", f"{at}:96.1.0({equipment.encode().hex().upper()})"]
+        belgian = self.spec.country == "be"
+        identifier, code = "96.1.1" if belgian else "96.1.0", "24.2.3" if belgian and meter.kind == "gas" else "24.2.1"
+        lines = [f"{at}:24.1.0({type_})", f"{at}:{identifier}({equipment.encode().hex().upper()})"]
         if self.spec.edition == 2:
             local = _time(read_ms)[:-1]
             return [*lines, f"{at}:24.3.0({local})(00)(60)(1)({at}:24.2.1)({unit})", f"({value:09.3f})"]
-        return [*lines, f"{at}:24.2.1({_time(read_ms)})({value:09.3f}*{unit})"]
+        return [*lines, f"{at}:{code}({_time(read_ms)})({value:09.3f}*{unit})"]
 
 
 def _whole_amps(code: int, amps: float) -> str:

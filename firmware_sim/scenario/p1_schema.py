@@ -45,6 +45,7 @@ class P1Table(BaseModel):
     port: Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0, le=65535)]
     host: str = "127.0.0.1"
     edition: Literal[2, 4, 5] = 5
+    country: Literal["nl", "be", "at"] = "nl"
     every_ms: Annotated[float, Field(ge=10, le=3_600_000)] = 1000
     seven_bits: bool = False
     meter: Annotated[list[P1MeterTable], Field(min_length=1)]
@@ -53,6 +54,8 @@ class P1Table(BaseModel):
     def _one_owner(self) -> P1Table:
         if [meter.address for meter in self.meter].count(OWN) != 1:
             raise ValueError('a P1 port has one meter of its own, with address = "0-0"')
+        if self.country != "nl" and self.edition != 5:
+            raise ValueError(f'country = "{self.country}" is for edition = 5 alone')
         return self
 
     def spec(self) -> P1Spec:
@@ -61,4 +64,4 @@ class P1Table(BaseModel):
         others = (meter for meter in self.meter if meter is not own)
         passed_on = tuple(PassedOn(int(row.address[2:]), row.kind, row.serial, row.start) for row in others)
         start_wh = own.energy_import_kwh * 1000, own.energy_export_kwh * 1000
-        return P1Spec(self.edition, own.serial, own.measures, start_wh, passed_on)
+        return P1Spec(self.edition, own.serial, own.measures, start_wh, passed_on, self.country)

@@ -97,6 +97,37 @@ def test_simulated_telegrams_are_read_alike(tmp_path: Path, edition: int, unix_m
     assert Decimal("981.443") <= volume < Decimal(982)
 
 
+def test_a_simulated_telegram_of_belgium_is_read_alike_and_its_gas_by_its_own_profile(tmp_path: Path) -> None:
+    gas = (PassedOn(1, "gas", "G7", 981.443), PassedOn(2, "water", "W2", 7.0))
+    spec = P1Spec(5, "E1", start_wh=(12e6, 3e6), passed_on=gas, country="be")
+    data = P1Meter(spec, Plant(PlantSpec()), lambda t_ms: 1_483_381_202_000 + t_ms).telegram(60_000)
+    (tmp_path / "telegram").write_bytes(data)
+    assert compared(5, tmp_path / "telegram", "belgium") >= 6
+    telegram = ours(data)
+    assert isinstance(telegram, Telegram)
+    found = contents([(MessageBlock("P1", load_profile("dsmr-gas-belgium").points), telegram.channels["0-1"])], {})
+    assert found["volume"] == Decimal("981.443")
+    assert (found["equipment_id"], telegram.says_version) == ("4737", True)
+    assert telegram.label_ms("0-1") == telegram.label_ms("0-2") is not None
+
+
+def test_a_simulated_telegram_of_austria_says_the_same_in_watt_hours() -> None:
+    read = []
+    for country in ("nl", "at"):
+        spec = P1Spec(5, "E1", start_wh=(12_345_678, 3e6), country=country)
+        data = P1Meter(spec, Plant(PlantSpec()), lambda t_ms: 1_483_381_202_000 + t_ms).telegram(0)
+        assert (b"*kWh" in data, b"*Wh" in data) == (country == "nl", country == "at")
+        telegram = ours(data)
+        assert isinstance(telegram, Telegram)
+        profile = load_profile("dsmr-5-electricity")
+        read.append(contents([(MessageBlock("P1", profile.points), telegram.channels["0-0"])], {}))
+    dutch, austrian = read
+    assert austrian["energy_import_t1"] == dutch["energy_import_t1"] == Decimal("12345.678")
+    assert austrian["energy_import_total"] == Decimal("12345.678")
+    powers = [float(found["active_power_export"]) for found in read]  # type: ignore[arg-type]
+    assert abs(powers[0] - powers[1]) <= 0.001
+
+
 def test_both_refuse_a_damaged_one(tmp_path: Path) -> None:
     data = (HERE / "dsmr_telegram_v5.bin").read_bytes().replace(b"000004.426", b"000009.426")
     (tmp_path / "telegram").write_bytes(data)
