@@ -13,6 +13,7 @@ import click
 from gateway.cli.terminal.common import CONFIG, JSON, first_line, out
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.field_types import duration_text
+from gateway.config.limits import limits_said
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -179,6 +180,8 @@ def check(config_path: Path, as_json: bool) -> None:
         f"a batch every {duration_text(seal.every)} or {seal.count} records; "
         f"a power cut costs at most {duration_text(commit)} of readings"
     )
+    for meter, limits in config.limits.items():
+        out.print(str(limits_said(meter, config.profiles[meter], limits)))
     for ledger in config.document.ledger:
         out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
     for feed in config.document.feed:

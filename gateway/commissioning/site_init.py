@@ -55,6 +55,7 @@ stopbits = 1
   profile = "eastron-sdm630"       # a name of `meterseal profiles`, or the path of your own TOML file
   address = 1
   every = "{every}"
+  # limits = {{ voltage_ln = [207, 253] }}   # outside of them a value is an alarm; -inf or inf: an open end
   role = "generation"              # generation | consumption | emission | auxiliary
 
   [[bus.meter]]

@@ -24,6 +24,8 @@ PART_OF_SPAN: Final = 0.02
 PART_OF_END: Final = 0.001
 """Hysteresis: a value is back only when it is so far inside, as a part of the distance between both limits; where one
 of them is open, as a part of the other."""
+MOST_SAID: Final = 20
+"""Limits that one sentence names."""
 _PHASE: Final = re.compile(r"(.+)_l(?:1|2|3|12|23|31)")
 _NUMBERS: Final = ("gauge", "counter")
 
@@ -136,6 +138,18 @@ def _meant(name: str, profile: Profile) -> list[str]:
     if name in names:
         return [name]
     return [point for point in names if phase_stem(point) == name]
+
+
+def limits_said(meter: str, profile: Profile, limits: Mapping[str, Limit]) -> Message:
+    """The limits of a meter that are in force, in words."""
+    ends = {name: (number_text(limit.low), number_text(limit.high)) for name, limit in limits.items()}
+    each = tuple(
+        Message("limit-of-point", point=name, low=low, high=high, unit=profile.point(name).unit or "")
+        for name, (low, high) in list(ends.items())[:MOST_SAID]
+    )
+    if (more := len(ends) - len(each)) > 0:
+        each = (*each, Message("points-more", n=more))
+    return Message("limits-in-force", meter=meter, limits=each)
 
 
 def misfits(meter: Limited, profile: Profile) -> Iterator[tuple[str, Message]]:

@@ -101,6 +101,10 @@ def test_a_meter_is_put_into_service_with_all_that_can_go_wrong_on_the_way(confi
     terminal.answer("what the meter is there for", "consumption")
     terminal.child.expect("this consumer gives .* it may be wired the wrong way round")
     terminal.answer("does it hang the wrong way round", "yes")
+    terminal.answer("limits of a value", "voltage_lm 207 253")
+    terminal.child.expect("did you mean 'voltage_ln'")
+    terminal.answer("limits of a value", "voltage_ln 207 -")
+    terminal.answer("limits of a value", "")
     terminal.answer("serial number on the plate", "21043388")
     terminal.answer("is 21043388 on its plate all the same", "no")
     terminal.child.expect("this is another meter")
@@ -129,7 +133,8 @@ def test_a_meter_is_put_into_service_with_all_that_can_go_wrong_on_the_way(confi
     (before,) = config.parent.glob("gateway.toml.2*")
     assert before.read_text() == old
     changed = old.replace('role = "generation"', 'role = "consumption"', 1)
-    added = '\n  reversed = true\n  label = "Übergabe"\n\n  [[bus.meter]]\n  name = "stack-co2"'
+    added = '\n  reversed = true\n  limits = {voltage_ln = [207, inf]}\n  label = "Übergabe"'
+    added += '\n\n  [[bus.meter]]\n  name = "stack-co2"'
     assert config.read_text() == changed.replace('\n\n  [[bus.meter]]\n  name = "stack-co2"', added)
     assert list((config.parent / "data" / "commissioning").iterdir()) == [
         submit.waiting_path(config.parent / "data", METER)
@@ -175,7 +180,14 @@ def test_what_is_declined_at_the_end_is_kept_and_written_when_it_is_not(config: 
     old = config.read_text()
     terminal.answer("who puts", "A. Volta")
     terminal.compare()
-    for prompt, text in (("there for", "generation"), ("wrong way", "no"), ("plate", ""), ("seal", ""), ("stands", "")):
+    for prompt, text in (
+        ("there for", "generation"),
+        ("wrong way", "no"),
+        ("limits", ""),
+        ("plate", ""),
+        ("seal", ""),
+        ("stands", ""),
+    ):
         terminal.answer(prompt, text)
     for prompt in ("photo", "pages", "remarks"):
         terminal.answer(prompt, "")
@@ -276,7 +288,13 @@ def test_a_unit_that_a_scan_found_becomes_a_meter_with_its_key(config: Path, met
     terminal.answer("who puts roof into service", "A. Volta")
     terminal.answer("energy_export is .* Wh; the display shows", "")
     terminal.answer("reason why nothing can be compared", "the inverter has no display")
-    for prompt, text in (("there for", "generation"), ("wrong way", "no"), ("plate", "PV15-000713"), ("seal", "")):
+    for prompt, text in (
+        ("there for", "generation"),
+        ("wrong way", "no"),
+        ("limits", ""),
+        ("plate", "PV15-000713"),
+        ("seal", ""),
+    ):
         terminal.answer(prompt, text)
     for prompt in ("stands", "photo", "pages", "remarks"):
         terminal.answer(prompt, "")

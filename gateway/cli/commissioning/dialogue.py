@@ -22,6 +22,7 @@ _PROMPTS: Final[Mapping[str, str]] = {
     "role": "what the meter is there for",
     "reversed": "does it hang the wrong way round",
     "reversed_phase": "reason why that is right (empty: turn it round, and read the meter again)",
+    "limits": "limits of a value, as in: voltage_ln 207 253 (- for an open end; empty: no more)",
     "plate_serial": "serial number on the plate (empty: none to be read)",
     "other_serial": "the device says {identity}; is {plate} on its plate all the same",
     "seals": "number of a seal (empty: no more)",

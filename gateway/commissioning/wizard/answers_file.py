@@ -25,6 +25,7 @@ class Answers:
     def __init__(self, path: Path, meter: str, given: Mapping[str, Any]) -> None:
         self._path, self._meter, self._given = path, meter, given
         self._left = {key: list(value) for key, value in given.items() if isinstance(value, list)}
+        self._left["limits"] = [" ".join([name, *map(str, _ends(ends))]) for name, ends in _limits(given).items()]
         self._typed: set[str] = set()
 
     @property
@@ -41,7 +42,7 @@ class Answers:
 
     def ask(self, question: Question) -> str:
         key = question.key
-        if key in ("seals", "photos"):
+        if key in ("seals", "photos", "limits"):
             return str(left.pop(0)) if (left := self._left.get(key)) else ""
         if key == "display":
             return self._display(question)
@@ -141,14 +142,25 @@ def _check(path: Path, where: str, table: Mapping[str, Any], known: Mapping[str,
         if type(value) not in kinds:
             names = tuple(_TYPES[kind] for kind in kinds)
             raise ConfigError(path, f"{where}{key}", Message("answers-type", kinds=names))
-        for each in _parts(value):
+        for each in _parts(key, value):
             if type(each) not in (str, int):
                 raise ConfigError(path, f"{where}{key}", Message("answers-part-type", value=str(each)))
 
 
-def _parts(value: Any) -> Iterable[Any]:
+def _parts(key: str, value: Any) -> Iterable[Any]:
     """What stands in a list or in a table; numbers with a point are texts by now, with all of their digits."""
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, dict):
+        return [part for each in value.values() for part in _ends(each)] if key == "limits" else value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _ends(value: Any) -> list[Any]:
+    """Both limits of a point, or the one answer that there is for it."""
+    return value if isinstance(value, list) else [value]
+
+
+def _limits(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return found if isinstance(found := given.get("limits"), dict) else {}
 
 
 def _unknown(path: Path, where: str, known: tuple[str, ...]) -> NoReturn:

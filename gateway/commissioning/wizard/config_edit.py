@@ -27,7 +27,7 @@ from gateway.messages.system_errors import os_error
 from ledger_client.durable_files import whole_file
 from ledger_client.text_file import NotToml, toml_of
 
-Value = str | int | bool
+Value = str | int | bool | dict[str, list[int | float]]
 
 _HEADER: Final = re.compile(r"""^[ \t]*\[{1,2}[ \t]*("[^"\n]*"|'[^'\n]*'|[A-Za-z0-9_-]+)[ \t]*\]{1,2}""", re.MULTILINE)
 
@@ -218,11 +218,20 @@ def _meter(document: Mapping[str, Any], name: str) -> Any:
 def _set_key(table: Table, key: str, value: Value) -> None:
     """A key of a table: in its place, or behind the last one, in front of the comments before the next table."""
     if key in table:
-        table[key] = value
+        table[key] = _item(value)
         return
     rest = _cut_rest(table.value)
-    table.append(key, value)
+    table.append(key, _item(value))
     table.value.body.extend(rest)
+
+
+def _item(value: Value) -> Any:
+    """A value as it is written: a table on the line of its key."""
+    if not isinstance(value, dict):
+        return value
+    inline = tomlkit.inline_table()
+    inline.update(value)
+    return inline
 
 
 def _append_table(meters: AoT, settings: Mapping[str, Value]) -> None:

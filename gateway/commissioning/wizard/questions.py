@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from gateway.commissioning.record.content import MOST_REMARKS, MOST_TEXT, Photo
 from gateway.config.field_types import transformer_ratio
+from gateway.config.limits import Pair, limit_pairs, misfits
+from gateway.devices.points import Profile
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -30,6 +33,7 @@ KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "role": str,
     "reversed": bool,
     "reversed_phase": str,
+    "limits": dict,
     "label": str,
     "plate_serial": str,
     "other_serial": bool,
@@ -86,6 +90,49 @@ def ratio(text: str) -> str | int:
 def nameplate(text: str) -> str | int:
     """The same, or "" where it is not stated."""
     return ratio(text) if text.strip() else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """Limits of a meter that are not in the configuration yet; ``points``: those that it names."""
+
+    points: tuple[str, ...]
+    limits: Mapping[str, Pair]
+
+
+def limit(text: str, points: tuple[str, ...], profile: Profile) -> str:
+    """``voltage_ln 207 253``: a point or the stem of its phases, and its limits, ``-`` for an open end; as it is kept.
+
+    ``points``: those that the meter records, none: those of its profile. Raises GatewayError.
+    """
+    words = text.split()
+    if len(words) != 3:
+        raise GatewayError(Message("wizard-limit-form"))
+    name, low, high = words
+    try:
+        pairs = limit_pairs({name: [_end(low, -inf), _end(high, inf)]})
+    except ValueError as error:
+        raise GatewayError(Message("wizard-answer", what=said_of(error))) from None
+    for _, wrong in misfits(Unwritten(points, pairs), profile):
+        raise GatewayError(Message("wizard-answer", what=wrong))
+    return f"{name} {low} {high}"
+
+
+def limit_keys(given: Iterable[str]) -> dict[str, list[int | float]]:
+    """Limits that were given, as gateway.toml has them."""
+    found: dict[str, list[int | float]] = {}
+    for text in given:
+        name, low, high = text.split()
+        found[name] = [int(end) if end.is_integer() else end for end in (_end(low, -inf), _end(high, inf))]
+    return found
+
+
+def _end(text: str, open_: float) -> float:
+    """One end. Raises GatewayError: no number."""
+    try:
+        return open_ if text == "-" else float(text)
+    except ValueError:
+        raise GatewayError(Message("wizard-limit-form")) from None
 
 
 def choice(text: str, choices: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from gateway.commissioning.wizard.draft import Draft, open_settings
 from gateway.commissioning.wizard.live import Live, Reader
 from gateway.commissioning.wizard.progress import Progress, ProgressFile
 from gateway.commissioning.wizard.questions import ROLES, WORD_ORDERS, Dialogue, Question
+from gateway.config.limits import limits_said
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -58,6 +59,7 @@ class Commissioning:
         live = self._phases(self._compared())
         self._role()
         self._direction(live)
+        self._limits()
         self._plate(live)
         self._listed("seals", questions.line)
         self._asked("position", questions.line, default="")
@@ -127,6 +129,17 @@ class Commissioning:
         written = bool(self._written("reversed"))
         default = None if found and not written else ("yes" if written else "no")
         self._set("reversed", self._asked("reversed", questions.yes, default=default), unless=False)
+
+    def _limits(self) -> None:
+        """Limits of values; those that are written stay but for the points that are answered."""
+        config, name = self.draft.config(), self.draft.meter
+        profile, points = config.profiles[name], config.meters[name].points
+        if "limits" not in self.progress.answers and (known := config.limits.get(name)):
+            self._dialogue.tell(limits_said(name, profile, known))
+        self._listed("limits", lambda text: questions.limit(text, points, profile))
+        given = questions.limit_keys(self.progress.answers["limits"])  # type: ignore[arg-type]
+        if given:
+            self._set("limits", {**(self._written("limits") or {}), **given})
 
     def _plate(self, live: Live) -> None:
         """The number on the plate is that of the device that answers, or somebody says that this is right."""

@@ -19,6 +19,7 @@ ct = 40
 reversed = true
 display = { energy_import = "1520.1", voltage_ln_l1 = 230.1 }
 differs = { energy_import = "the display lags" }
+limits = { voltage_ln = [207.5, inf], frequency = [-inf, 51] }
 seals = ["A1", "A2"]
 photos = ["a.jpg"]
 [stack-co2]
@@ -42,6 +43,7 @@ def test_answers_are_given_by_key_and_meter(tmp_path: Path) -> None:
     assert [ask(main, key) for key in ("by", "role", "ct", "reversed")] == ["M. Ito", "generation", "40", "yes"]
     assert (ask(main, "position"), ask(found["stack-co2"], "position")) == ("cabinet 4", "stack")
     assert [ask(main, "seals", "") for _ in range(3)] == ["A1", "A2", ""]
+    assert [ask(main, "limits", "") for _ in range(3)] == ["voltage_ln 207.5 inf", "frequency -inf 51", ""]
     assert [ask(main, "photos", "") for _ in range(2)] == [str(tmp_path / "a.jpg"), ""]
     assert ask(main, "display", "", "energy_import") == "1520.1"
     assert ask(main, "display", None, "energy_import") == "differs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from gateway.commissioning.wizard.live import Live, LiveValue
 from gateway.commissioning.wizard.progress import ProgressFile
 from gateway.commissioning.wizard.questions import Question
 from gateway.commissioning.wizard.steps import Commissioning, Surroundings
+from gateway.config.limits import Limit
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -172,7 +174,7 @@ def test_every_step_is_asked_once_in_order_and_the_draft_has_the_settings(begin:
     work.run()
     assert script.asked == [
         "by", "ct", "shown", "shown", "word_order", "shown", "energy_import", "voltage_ln_l1", "role", "reversed",
-        "plate_serial", "seals", "seals", "seals", "position", "photos", "label", "remarks",
+        "limits", "plate_serial", "seals", "seals", "seals", "position", "photos", "label", "remarks",
     ]  # fmt: skip
     assert work.draft.settings == {"word_order": "little", "ct": "200/5", "role": "consumption", "label": "Halle"}
     entry = work.draft.config().meters["m"]
@@ -406,3 +408,16 @@ def from_file(begin: Begin, folder: Path, power: float, reason: str | None) -> C
     (path := folder / "answers.toml").write_text("\n".join(rows))
     answers = read_answers(path, ["m"])["m"]
     return Commissioning(work.draft, ProgressFile(folder / "data", "m", answers.keys), answers, work._around)
+
+
+def test_limits_are_written_beside_those_that_are_there_and_a_wrong_one_is_asked_for_again(begin: Begin) -> None:
+    given = ["voltage_ln 207 253", "voltage_lm 1 2", "voltage_ln 253", "energy_import - 1e6", "voltage_ln 210 -"]
+    work, script = begin(limits=given)
+    work.draft.text = CONFIG + "  limits = { energy_export = [0, 5] }\n"
+    work.run()
+    limits = {"energy_export": [0, 5], "voltage_ln": [210, inf], "energy_import": [-inf, 1_000_000]}
+    assert work.draft.settings["limits"] == limits
+    assert "voltage_ln" in script.said[-3] + script.said[-2]
+    edited = work.draft.edited()
+    assert "limits = {energy_export = [0, 5], voltage_ln = [210, inf], energy_import = [-inf, 1000000]}" in edited
+    assert work.draft.config().limits["m"]["voltage_ln_l1"] == Limit(210.0, inf)
