@@ -85,6 +85,7 @@ async def _overheard(
     source = await kind.open(spec, Clock(), kind.facts(spec))
     values: list[int] = []
     listening = asyncio.create_task(_listen(source, values))
+    await asyncio.sleep(LIFE_S)  # in which nothing counts
     process = await asyncio.create_subprocess_exec(
         master, folder / "line", str(seconds), str(timeout_ms), stdout=subprocess.PIPE
     )

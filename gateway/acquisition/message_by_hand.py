@@ -23,7 +23,7 @@ def sends(spec: LineSpec) -> bool:
 
 async def hear_by_hand(spec: LineSpec, meter: str, clock: Clock, within_s: float) -> Poll:
     """Listen until this meter has sent a message; those of others are passed over. Where another master asks: until it
-    has asked for every point, or the time is over.
+    has asked for every point, or the time is over; the answer life in which nothing counts there does not.
 
     Raises:
         PortError: nothing can listen there.
@@ -34,9 +34,10 @@ async def hear_by_hand(spec: LineSpec, meter: str, clock: Clock, within_s: float
     facts, meters = kind.facts(spec), kind.meters(spec)
     wanted = next(m for m in spec.meters if m.name == meter)
     pairs = Pairs(spec, wanted) if kind.gathers else None
+    life_s = spec.answer_life_of(wanted) / 1000 if kind.gathers else 0.0
     source = await kind.open(spec, clock, facts)
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s + life_s):
             while True:
                 heard = await source.hear()
                 if isinstance(heard, Wrote | Crowded):

@@ -25,11 +25,13 @@ from gateway.fieldbus.listening.sources import source_kind
 from gateway.fieldbus.specs import FieldLine
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
 from gateway.records import News, SignedRecord, said_fields
 from gateway.runtime.recent_polls import RecentPolls
 
+DOUBTFUL = AlarmCode.ANSWERS_DOUBTFUL
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
@@ -162,6 +164,7 @@ class LineSet:
                 facts=before.facts if isinstance(before, ListenLine) else None,
                 identities=self._meters.identities,
                 happened=self._recorder.happened,
+                doubted=[m.name for m in spec.meters if self._board.is_active(m.name, DOUBTFUL, spec.name)],
             )
         line = Line(
             spec,

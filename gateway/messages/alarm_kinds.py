@@ -46,6 +46,7 @@ class AlarmCode(StrEnum):
     TOO_MANY_CONNECTIONS = "too-many-connections"
     INTERVAL = "interval"
     WRITE_SEEN = "write-seen"
+    ANSWERS_DOUBTFUL = "answers-doubtful"
     CLOCK = "clock"
     CLOCK_STEP = "clock-step"
     BUFFER = "buffer"
@@ -89,6 +90,7 @@ LINE_CODES: Final = frozenset(
         AlarmCode.TOO_MANY_CONNECTIONS,
         AlarmCode.INTERVAL,
         AlarmCode.WRITE_SEEN,
+        AlarmCode.ANSWERS_DOUBTFUL,
         AlarmCode.STALE,
         AlarmCode.LIMIT,
         AlarmCode.VALUE_BAD,
@@ -206,6 +208,10 @@ _ALL = (
     Kind(AlarmCode.WRITE_SEEN, "warning",
          "on a line that is only listened to, another master wrote to a meter; a signed event has function and address",
          _BOTH, 0, 0, "wait"),
+    Kind(AlarmCode.ANSWERS_DOUBTFUL, "error",
+         "on a line that is only listened to, a meter answers, but each answer may be that to an earlier question of "
+         "the other master; none is used",
+         _BOTH, 5 * MIN, 60 * S, "wait"),
     Kind(AlarmCode.CLOCK, "warning",
          "the kernel reports its clock as not synchronised, or the time is unknown; values carry CLOCK_UNSYNC",
          _INSTALLER, 10 * MIN, 60 * S),

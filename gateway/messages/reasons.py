@@ -28,6 +28,7 @@ CAUSES: Final = {
     "backoff": Message("reason-backoff"),
     "skipped": Message("reason-skipped"),
     "no-shape": Message("reason-no-shape"),
+    "no-shape-overheard": Message("reason-no-shape-overheard"),
     "not-asked": Message("reason-not-asked"),
     "shared": Message("reason-shared"),
     "exchanged": Message("reason-exchanged"),
@@ -48,6 +49,8 @@ def cause_of(reason: str, read: Read = "asked", *, damaged: bool = False, port_g
     ``port_gone``: the port or the connection is not there; else no meter of the line answers."""
     if reason == "timeout" and read != "asked":
         return f"{reason}-{read}"
+    if reason == "no-shape" and read == "overheard":
+        return "no-shape-overheard"
     if reason == "timeout" and damaged:
         return "timeout-damaged"
     if reason == "backoff" and damaged:

@@ -60,6 +60,7 @@ EXPLAINED: Mapping[str, frozenset[str]] = {
     | {"timeout-sends", "timeout-pushed", "timeout-overheard", "line-down-sends", "stopped"},
     AlarmCode.SITE_SILENT: NO_ANSWER
     | {"timeout-sends", "timeout-pushed", "timeout-overheard", "line-down-sends", "stopped"},
+    AlarmCode.ANSWERS_DOUBTFUL: frozenset({"no-shape-overheard"}),
     AlarmCode.METER_EXCHANGED: frozenset({"exchanged"}),
     AlarmCode.METER_REFUSES: frozenset({"refused"}),
     AlarmCode.STRANGER: frozenset({"shared", "no-shape"}),

@@ -24,8 +24,9 @@ WRITTEN_MS = 3_600_000
 class ListenAlarms:
     """Its port is gone or none of its meters sends anything (``line-down``), one of them sends nothing
     (``comms-lost``), or keeps another period than the configured one (``interval``). Another device
-    answers or sends (``meter-exchanged``). Of an overheard line: another master writes (``write-seen``); of one that is
-    listened on: there are too many connections (``too-many-connections``)."""
+    answers or sends (``meter-exchanged``). Of an overheard line: another master writes (``write-seen``), or no answer
+    has a certain question (``answers-doubtful``); of one that is listened on: there are too many connections
+    (``too-many-connections``)."""
 
     def __init__(
         self, spec: LineSpec, kind: SourceKind, facts: Facts, on_alarm: Callable[[Alarm], None] | None
@@ -43,6 +44,8 @@ class ListenAlarms:
         line, name, self._came = self._spec.name, meter.spec.name, self._facts.came
         self._active.clear(AlarmCode.LINE_DOWN, None, lambda: Message("line-responding", line=line))
         self._active.clear(AlarmCode.COMMS_LOST, name, lambda: Message("meter-sends-again", line=line, meter=name))
+        certain = Message("meter-answers-certain", line=line, meter=name)
+        self._active.clear(AlarmCode.ANSWERS_DOUBTFUL, name, lambda: certain)
         every_ms, found_ms = meter.spec.period_ms, meter.interval.instead_ms
         if found_ms is None:
             kept = Message("interval-as-configured", line=line, meter=name, every_ms=every_ms)
@@ -63,6 +66,14 @@ class ListenAlarms:
         else:
             other = Message("meter-replaced", line=line, meter=name, stranger=known.stranger, identity=identity)
             self._active.put(AlarmCode.METER_EXCHANGED, name, other)
+
+    def uncertain(self, meter: ListenedMeter) -> None:
+        """A period has ended in which it answered, and no answer had a certain question. That is life."""
+        line, name, life_ms = self._spec.name, meter.spec.name, self._spec.answer_life_of(meter.spec)
+        self._active.clear(AlarmCode.LINE_DOWN, None, lambda: Message("line-responding", line=line))
+        self._active.clear(AlarmCode.COMMS_LOST, name, lambda: Message("meter-sends-again", line=line, meter=name))
+        doubtful = Message("meter-answers-doubtful", line=line, meter=name, life_ms=life_ms)
+        self._active.put(AlarmCode.ANSWERS_DOUBTFUL, name, doubtful)
 
     def wrote(self, meter: ListenedMeter, wrote: Wrote, now_ms: int) -> None:
         """Another master wrote to it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from gateway.fieldbus.listening.pairs import Pairs
 from gateway.fieldbus.listening.recognition import Recognition
 from gateway.fieldbus.listening.sources import SourceKind
 from gateway.fieldbus.listening.writes import Writes
+from gateway.fieldbus.modbus.passive_source import PassiveFacts
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.errors import FieldbusError, LineDown, PortError
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
@@ -53,6 +54,7 @@ class ListenLine:
         facts: what an earlier line of this process knows of its source.
         identities: by meter, who values are accepted from, where what is heard tells who it is.
         happened: takes signed events of a meter.
+        doubted: of an overheard line, meters whose answers had no certain question when this was last known.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class ListenLine:
         facts: Any = None,
         identities: Mapping[str, str] = MappingProxyType({}),
         happened: Callable[[str, Event], None] = lambda meter, event: None,
+        doubted: Collection[str] = (),
     ) -> None:
         self.spec, self.kind, self._clock, self._on_poll = spec, kind, clock, on_poll
         self._standing, self._moments = standing, moments
@@ -76,6 +79,8 @@ class ListenLine:
         self._meters = {meter.name: self._meter(meter, identities.get(meter.name)) for meter in spec.meters}
         self._places = kind.meters(spec)
         self._units = {name: place[0] for place, name in self._places.items()}
+        if isinstance(self.facts, PassiveFacts):
+            self.facts.doubted.update(self._units[name] for name in doubted)
         self._writes = Writes(happened)
         self._alarms = ListenAlarms(spec, kind, self.facts, on_alarm)
         self._anchor_ms = self._soonest_ms = 0
@@ -326,6 +331,8 @@ class ListenLine:
                     continue
                 meter.missed()
                 reason = self._reason(meter, due_ms)
+                if reason == "no-shape":
+                    self._alarms.uncertain(meter)
                 self._polls[reason] += 1
                 flags = int(Quality.METER_EXCHANGED) if reason == "exchanged" else 0
                 read: Read = "overheard" if self.spec.passive else "pushed" if self.spec.type == "p1" else "sends"
@@ -343,6 +350,8 @@ class ListenLine:
             return "stopped"
         if self._source is None or not self._source.connected(self._units[meter.spec.name]):
             return "line-down"
+        if meter.uncertain:
+            return "no-shape"
         if not self.kind.series and self._another_at is not None and self._another_at >= due_ms:
             return "exchanged"
         return "timeout"

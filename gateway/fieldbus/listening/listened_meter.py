@@ -8,7 +8,7 @@ from typing import Any
 from gateway.fieldbus.listening.cut_blocks import CutBlocks
 from gateway.fieldbus.listening.expected import Expected, State
 from gateway.fieldbus.listening.interval import Interval
-from gateway.fieldbus.listening.pairs import Pairs
+from gateway.fieldbus.listening.pairs import UNCERTAIN, Pairs
 from gateway.fieldbus.listening.recognition import Recognition
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.fieldbus.wire.framing import Refused
@@ -43,8 +43,15 @@ class ListenedMeter:
         """It sends nothing."""
         return self._misses >= SILENT_AFTER
 
+    @property
+    def uncertain(self) -> bool:
+        """It answered another master in the period that has ended, and no answer had a certain question."""
+        return self.pairs is not None and self.pairs.uncertain
+
     def missed(self) -> None:
         """An expected message has not come."""
+        if self.uncertain:
+            return
         self._misses += 1
         if self.known is not None and self.silent:
             self.known.doubt()
@@ -52,7 +59,7 @@ class ListenedMeter:
     def heard(self, heard: Heard) -> None:
         """It lives."""
         self._last = heard
-        if heard.refused is None or heard.refused.code:
+        if heard.refused is None or heard.refused.code or heard.refused in UNCERTAIN:
             self._misses = 0
 
     def gathered(self, due_ms: int) -> Poll | None:

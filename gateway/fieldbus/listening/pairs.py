@@ -8,12 +8,15 @@ from gateway.devices.points import UNRECORDED
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.listening.cut_blocks import CutBlocks
 from gateway.fieldbus.listening.recognition import Recognition
+from gateway.fieldbus.modbus.passive import DOUBTFUL, LATE
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard
 from gateway.messages.message import Message
 
 NEVER_ASKED = Message("pair-not-asked")
+UNCERTAIN = DOUBTFUL, LATE
+"""Answers that were heard and not taken: the meter lives, and nobody can say what it answers."""
 
 
 class Pairs:
@@ -30,6 +33,8 @@ class Pairs:
         self._answered: dict[int, Heard] = {}  # by their blocks' keys, the newest last
         self._failed: dict[int, Heard] = {}
         self._cut = CutBlocks()
+        self.uncertain = False
+        """All that was heard in the last period were answers whose question is not certain."""
 
     def take(self, heard: Heard) -> None:
         """A question of the other master, and what came of it."""
@@ -55,6 +60,7 @@ class Pairs:
                 answers.append(BlockAnswer(self._cut.only(heard.block, wanted), heard.raw, heard.completed_ms))
         failures = self._failures(names)
         heard_together = list(self._answered.values())
+        self.uncertain = not answers and any(heard.refused in UNCERTAIN for heard in self._failed.values())
         self._answered, self._failed = {}, {}
         if not answers:
             return None

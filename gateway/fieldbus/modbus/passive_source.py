@@ -36,7 +36,8 @@ SURE_AFTER_S = 60.0
 @dataclass(slots=True)
 class PassiveFacts:
     """What was seen of a line over all its openings: its void keys, what its units may still answer, exchanges and
-    bytes by kind, and by meter the names of the points that the other master has asked for."""
+    bytes by kind, and by meter the names of the points that the other master has asked for. ``doubted``: units whose
+    answers had no certain question before this process listened."""
 
     table: KeyTable
     owed: OwedAnswers
@@ -45,6 +46,7 @@ class PassiveFacts:
     asked: dict[str, set[str]] = field(default_factory=dict)
     since: float | None = None
     looked: PairReader | None = None
+    doubted: set[Unit] = field(default_factory=set)
 
     @property
     def unnamed(self) -> Mapping[str, set[str]]:
@@ -245,15 +247,16 @@ class PassiveKind:
         return PassiveFacts(table, OwedAnswers(table), _points(spec))
 
     async def open(self, spec: LineSpec, clock: Clock, facts: PassiveFacts) -> PassiveSource:
-        """Listen. Raises PortError, or LineDown. What was asked while nobody listened may still be answered, so behind
-        the first opening nothing counts for an answer life."""
+        """Listen. Raises PortError, or LineDown. What was asked while nobody listened may still be answered, so nothing
+        counts for an answer life."""
         port = await open_to_read(spec)
-        if facts.since is not None:
-            now, lives_s = asyncio.get_running_loop().time(), _lives_s(spec)
-            facts.table.used_by_others(now)
-            facts.owed.lost(now)
-            facts.table.configure(max(lives_s.values()), lives_s, now)
-            facts.points = _points(spec)  # the configuration may be another one
+        now, lives_s = asyncio.get_running_loop().time(), _lives_s(spec)
+        facts.table.used_by_others(now)
+        facts.owed.lost(now)
+        while facts.doubted:
+            facts.owed.doubt(facts.doubted.pop(), now)
+        facts.table.configure(max(lives_s.values()), lives_s, now)
+        facts.points = _points(spec)  # the configuration may be another one
         timeouts_s = {meter.address: spec.timeout_of(meter) / 1000 for meter in spec.meters}
         longest_s = max(timeouts_s.values())
         unended_s = UNENDED_TCP_S if spec.port is None else UNENDED_SERIAL_S

@@ -18,7 +18,7 @@ from gateway.fieldbus.listening.recognition import Recognition
 from gateway.fieldbus.listening.sources import PASSIVE, source_kind
 from gateway.fieldbus.modbus.frames import Request, crc
 from gateway.fieldbus.modbus.passive import UNANSWERED
-from gateway.fieldbus.modbus.passive_source import Blocks, overheard_points
+from gateway.fieldbus.modbus.passive_source import Blocks, PassiveFacts, overheard_points
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.source import Heard
@@ -201,5 +201,51 @@ def test_a_line_gives_a_poll_for_each_period_and_tells_of_writes(spec: LineSpec)
         assert ("write-seen", "one", True) in [(alarm.code, alarm.meter, alarm.raised) for alarm in alarms]
         due = [poll.due_ms for poll in polls]
         assert due == [due[0] + 200 * n for n in range(len(due))], "each due poll once"
+
+    asyncio.run(work())
+
+
+async def speak_of(pty: Pty, question: Request) -> None:
+    while True:
+        os.write(pty.master, question.frame + answer(question))
+        await asyncio.sleep(0.05)
+
+
+def test_a_meter_whose_answers_have_no_certain_question_is_named_and_is_not_silent(spec: LineSpec) -> None:
+    """Each answer is that to the question before."""
+
+    async def work() -> None:
+        pty = Pty(Path(str(spec.port)), lambda request: [])
+        polls, alarms, clock = Polls(), list[Alarm](), Clock()
+        line = ListenLine(replace(spec, answer_life_ms=2_000), PASSIVE, clock, polls.take, on_alarm=alarms.append)
+        running = asyncio.create_task(line.run(clock.schedule_ms()))
+
+        async def speak() -> None:
+            assert isinstance(line.facts, PassiveFacts)
+            while line.facts.since is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            os.write(pty.master, A.frame)
+            while True:
+                for question, before in ((C, A), (A, C)):
+                    os.write(pty.master, question.frame + answer(before))
+                    await asyncio.sleep(0.01)
+
+        speaking = asyncio.create_task(speak())
+        poll = await polls.until(lambda poll: poll.missed == "no-shape")
+        assert poll.cause == "no-shape-overheard"
+        for _ in range(3):
+            await polls.until(lambda poll: poll.missed == "no-shape")
+        speaking.cancel()
+        assert [(a.code, a.meter, a.raised) for a in alarms] == [("answers-doubtful", "one", True)]
+        assert line.silent == []
+        assert line.up
+        speaking = asyncio.create_task(speak_of(pty, AB))  # of another length
+        await polls.until(lambda poll: {"a", "b"} == held(poll).keys())
+        speaking.cancel()
+        assert [(a.code, a.raised) for a in alarms][1:] == [("answers-doubtful", False)]
+        line.request_stop()
+        async with asyncio.timeout(SAFETY_S):
+            await running
+        pty.unplug()
 
     asyncio.run(work())
