@@ -21,7 +21,8 @@ RECORD = "differs"
 
 
 class Comparing:
-    """Asks until a register of energy and one other point were compared, as far as the meter has them."""
+    """Asks until a register of energy and one other point were compared, as far as the meter has them: of a device that
+    counts no energy one point."""
 
     def __init__(
         self, progress: Progress, save: Callable[[], None], dialogue: Dialogue, read: Callable[[tuple[str, ...]], Live]
@@ -30,9 +31,10 @@ class Comparing:
 
     def run(self, live: Live) -> Live:
         """``live``: the values to begin with. Returns the last that were read."""
-        kinds = [kind for kind in live.to_compare() if kind]
-        if len(kinds) == 1 and len(kinds[0]) > 1:  # a sensor, or a meter of one kind: two points of it
-            kinds = [kinds[0][:1], kinds[0][1:]]
+        energy, others = live.to_compare()
+        kinds = [kind for kind in (energy, others) if kind]
+        if not others and len(energy) > 1:  # nothing but registers: two of them
+            kinds = [energy[:1], energy[1:]]
         shown = False
         for kind in kinds:
             points = [value.point for value in kind[:OFFERED]]

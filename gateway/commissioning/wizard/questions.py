@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from gateway.commissioning.record.content import MOST_REMARKS, MOST_TEXT, Photo
 from gateway.config.field_types import transformer_ratio
 from gateway.config.limits import Pair, limit_pairs, misfits
+from gateway.devices.knowledge.device_numbers import device_numbers
 from gateway.devices.points import Profile
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -188,11 +189,8 @@ def photo(text: str) -> Photo:
 
 
 def same_serial(plate: str, identity: str) -> bool:
-    """Whether the number on a plate is the serial number that the device tells; spaces, dashes and leading zeros do not
-    count. Where no part of the identity is called so, each may be it."""
-    parts = [part.partition("=") for part in identity.split(", ")]
-    named = [value for key, _, value in parts if "serial" in key]
-    return _bare(plate) in {_bare(value) for value in named or [value or key for key, _, value in parts]}
+    """Whether the number on a plate is one that the device tells; spaces, dashes and leading zeros do not count."""
+    return _bare(plate) in map(_bare, device_numbers(identity))
 
 
 def _bare(text: str) -> str:

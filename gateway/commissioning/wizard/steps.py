@@ -19,6 +19,7 @@ from gateway.commissioning.wizard.progress import Progress, ProgressFile
 from gateway.commissioning.wizard.questions import ROLES, WORD_ORDERS, Dialogue, Question
 from gateway.config.limits import limits_said
 from gateway.config.model import Config
+from gateway.devices.knowledge.device_numbers import device_numbers
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 
@@ -142,12 +143,13 @@ class Commissioning:
             self._set("limits", {**(self._written("limits") or {}), **given})
 
     def _plate(self, live: Live) -> None:
-        """The number on the plate is that of the device that answers, or somebody says that this is right."""
+        """The number on the plate is that of the device that answers, or somebody says that this is right. Of a device
+        that tells no number it is kept beside what the device says."""
         identity = live.identity
 
         def check(text: str) -> str:
             plate = questions.line(text)
-            if plate and identity and not questions.same_serial(plate, identity):
+            if plate and identity and device_numbers(identity) and not questions.same_serial(plate, identity):
                 facts = {"plate": plate, "identity": identity}
                 if not self._asked("other_serial", questions.yes, default="no", facts=facts):
                     del self.progress.answers["other_serial"]

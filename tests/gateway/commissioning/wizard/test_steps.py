@@ -282,6 +282,30 @@ def test_another_serial_number_is_refused_until_the_plate_is_right(begin: Begin)
     assert work.progress.answers["plate_serial"] == "00-4711"
 
 
+@pytest.mark.parametrize("identity", [None, "manufacturer=A, device_model=B"])
+def test_the_plate_of_a_device_that_tells_no_number_is_kept_beside_what_it_says(
+    begin: Begin, identity: str | None
+) -> None:
+    work, script = begin(meter(iter(["1520.4"]), identity=identity), plate_serial="4712")
+    work.run()
+    assert "other_serial" not in script.asked
+    assert not any("another meter" in text for text in script.said)
+    assert (work.progress.answers["plate_serial"], work.progress.identity) == ("4712", identity)
+
+
+def test_one_value_is_enough_for_a_device_that_counts_no_energy(begin: Begin) -> None:
+    full = meter(iter(["1520.4"]))
+
+    def sensor(config: Config, name: str, points: tuple[str, ...] = ()) -> Live:
+        found = full(config, name, points)
+        return Live(found.identity, {key: value for key, value in found.values.items() if not value.energy})
+
+    work, script = begin(sensor)
+    work.run()
+    assert [c.point for c in work.progress.comparisons] == ["voltage_ln_l1"]
+    assert [point for point in script.asked if point.startswith(("active", "energy", "voltage"))] == ["voltage_ln_l1"]
+
+
 def test_another_serial_number_that_somebody_vouches_for_is_recorded(begin: Begin) -> None:
     work, _ = begin(plate_serial="4712", other_serial="yes")
     work.run()
