@@ -29,6 +29,7 @@ from gateway.runtime.context import FeedStates, line_of
 from gateway.storage.database import Database
 from gateway.storage.writer import T
 from ledger_client.formats.record import Event
+from ledger_client.verification.explain import number_text
 
 SHARED_CLEARED = "shared-cleared"  # somebody says that the other master is off the line
 FEED = "feed "
@@ -213,4 +214,4 @@ def _facts(fall: Fallen | None) -> dict[str, Any] | None:
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(n) for name, n in exchange.numbers_of(values).items()}
+    return {name: number_text(n) for name, n in exchange.numbers_of(values).items()}

@@ -26,7 +26,11 @@ ASK_EVERY_S = 0.5
 @CONFIG
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--wait", is_flag=True, help="Wait until every meter has answered or the gateway has rolled back.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait for the outcome, also of a change before; exit code 1: rolled back.",
+)
 @JSON
 def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: bool) -> None:
     """Apply a changed CONFIG in the running gateway; only changed lines are reopened.
@@ -38,8 +42,11 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
     change = control_socket.give(config.data, "preview")
     if not as_json:
         _show(config, change)
-    if dry_run or change["nothing"]:
+    if dry_run or (change["nothing"] and not wait):
         _say(change | {"done": False}, as_json)
+        return
+    if change["nothing"]:
+        _end(change | {"done": False, "reverted": _until_it_holds(config.data, only_on_trial=True)}, as_json)
         return
     if not yes and (as_json or not _asked()):
         raise Declined(Message("reload-not-confirmed"))
@@ -47,11 +54,19 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
     if not as_json:
         watched = f"; it may roll back within {done['watched_s']:.0f} s" if done["watched_s"] else ""
         click.echo(f"the gateway now uses {config_path}{watched}")
-    if wait:
-        done["reverted"] = _until_it_holds(config.data)
+    if not wait:
+        _say(done, as_json)
+        return
+    _end(done | {"reverted": _until_it_holds(config.data)}, as_json)
+
+
+def _end(done: dict[str, Any], as_json: bool) -> None:
+    """The outcome. Raises Declined: the configuration before is in force again."""
     _say(done, as_json)
-    if done.get("reverted"):
+    if done["reverted"]:
         raise Declined(done["reverted"])
+    if not as_json:
+        click.echo("every meter that answered before answers; the configuration stays in force")
 
 
 def _asked() -> bool:
@@ -79,12 +94,15 @@ def _show(config: Config, change: dict[str, Any]) -> None:
         out.print("every ledger is queried first, as at a start")
 
 
-def _until_it_holds(data: Path) -> str | None:
+def _until_it_holds(data: Path, *, only_on_trial: bool = False) -> str | None:
+    """Why the configuration before came back; None: it did not. ``only_on_trial``: of an earlier change whose outcome
+    is known already nothing is said."""
     while True:
         state = control_socket.give(data, "health")["configuration"]
         if state["trial"] is None:
             reverted: str | None = state["reverted"]
-            return reverted
+            return None if only_on_trial else reverted
+        only_on_trial = False
         if state["stuck"] is not None:
             raise GatewayError(Message("reload-cannot-revert", why=state["stuck"]))
         time.sleep(ASK_EVERY_S)

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from gateway.commissioning.record.rows import plain
 from gateway.commissioning.wizard.live import Live, LiveValue
 from gateway.commissioning.wizard.questions import Question
 from gateway.errors import GatewayError
@@ -73,7 +74,7 @@ class TerminalDialogue:
         table = Table("point", "value", "unit", box=None)
         values = [value for value in live.values.values() if value.number is not None]
         for value in values[:_SHOWN]:
-            table.add_row(value.point, _number(value), value.unit)
+            table.add_row(value.point, plain(value.value), value.unit)
         self._out.print(table)
         if len(values) > _SHOWN:
             click.echo(f"  and {len(values) - _SHOWN} more")
@@ -82,13 +83,9 @@ class TerminalDialogue:
         if question.key == "display":
             value: LiveValue = question.facts["value"]
             how = "empty: not shown" if question.default == "" else "again, or: differs"
-            return f"{value.point} is {_number(value)} {value.unit}; the display shows ({how})"
+            return f"{value.point} is {plain(value.value)} {value.unit}; the display shows ({how})"
         optional = "" if question.default is None else " (empty: none to be read)"
         facts: dict[str, Any] = {"meter": question.meter, "point": question.point, "optional": optional}
         facts["none"] = "" if question.default is None else " (empty: none)"
         facts |= question.facts
         return _PROMPTS[question.key].format(**facts)
-
-
-def _number(value: LiveValue) -> str:
-    return f"{value.value:.7g}" if isinstance(value.value, float) else str(value.value)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from gateway.commissioning.record import submit
 from gateway.commissioning.record.in_force import in_force
+from gateway.commissioning.record.rows import plain
 from gateway.devices.knowledge.phases import PHASES, reversed_phases
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Value
-from ledger_client.verification.explain import number_text
 
 
 def unexplained_phase(data: Path, store: Database | None, meter: str, values: Iterable[Value]) -> Message | None:
@@ -55,6 +55,5 @@ def _explained(data: Path, store: Database | None, meter: str) -> bool:
 
 
 def _power(value: Value) -> str:
-    number = value.value
-    text = f"{number:.6g}" if isinstance(number, float) else number_text(number)
-    return f"{text} {value.unit or ''}".strip()
+    assert value.value is not None
+    return f"{plain(value.value)} {value.unit or ''}".strip()

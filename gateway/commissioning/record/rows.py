@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
+from decimal import Decimal
 from typing import NamedTuple
 
 from gateway.commissioning.record.content import CommissioningRecord, Comparison, Setting, Shown
@@ -71,7 +72,7 @@ def compared(record: CommissioningRecord, words: Words, zone: tzinfo) -> list[Co
 def _compared(each: Comparison, words: Words, zone: tzinfo) -> ComparedRow:
     return ComparedRow(
         each.point,
-        f"{_value(each.value)} {each.unit}".strip(),
+        f"{plain(each.value)} {each.unit}".strip(),
         each.display,
         each.verdict,
         words(f"compared.{each.verdict}"),
@@ -81,9 +82,9 @@ def _compared(each: Comparison, words: Words, zone: tzinfo) -> ComparedRow:
     )
 
 
-def _value(value: Shown) -> str:
-    """Of a float seven significant digits, as much as a 32-bit register holds."""
-    return f"{value:.7g}" if isinstance(value, float) else number_text(value)
+def plain(value: Shown, digits: int = 7) -> str:
+    """A value without an exponent; of a float so many significant digits, seven being what a 32-bit register holds."""
+    return number_text(Decimal(f"{value:.{digits}g}") if isinstance(value, float) else value)
 
 
 def _direction(record: CommissioningRecord, words: Words) -> Iterator[str]:

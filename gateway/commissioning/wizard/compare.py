@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from gateway.commissioning.record.content import Comparison, Verdict
+from gateway.commissioning.record.rows import plain
 from gateway.commissioning.wizard import questions
 from gateway.commissioning.wizard.display import Judged, Typed, judged, typed
 from gateway.commissioning.wizard.live import Live, LiveValue
@@ -140,7 +141,7 @@ def _told(shown: Typed, value: LiveValue, found: Judged) -> Message:
     if found.power_of_ten is None:
         if found.times is None:
             return Message("wizard-differs", point=point, typed=text, read=read, unit=unit)
-        times = f"{found.times:.4g}"
+        times = plain(float(found.times), 4)
         return Message("wizard-differs-times", point=point, typed=text, read=read, unit=unit, times=times)
     n, more = 10 ** abs(found.power_of_ten), found.power_of_ten > 0
     if unit.endswith("Wh"):

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from gateway.commissioning.record.rows import plain
 from gateway.daylight import daylight
 from gateway.devices.knowledge.phases import PHASES, reversed_phases
 from gateway.messages.message import Message
@@ -80,4 +81,4 @@ def _total(values: Mapping[str, Decimal], what: str) -> Decimal | None:
 
 
 def _text(value: Decimal) -> str:
-    return f"{float(value):.6g}"
+    return plain(float(value), 6)
