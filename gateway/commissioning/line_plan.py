@@ -6,8 +6,7 @@ Touches no wire. The times are ``fieldbus.budget``'s; here they become a verdict
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,17 @@ from gateway.errors import ConfigError
 from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.listening.sources import Place, SourceKind, source_kind
+from gateway.fieldbus.periods import (
+    DAY_MS,
+    decimal,
+    every_said,
+    has_shapes,
+    pairs_of,
+    seconds,
+    short_of,
+    shortest_by_shapes,
+    shortest_periods,
+)
 from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
 from gateway.fieldbus.wire.keys import Unit
@@ -26,7 +36,6 @@ from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.messages.message import Message
 from ledger_client.messages import Said
 
-DAY_MS = 86_400_000
 SILENT_BLOCKS = 2
 """Blocks of one poll without an answer after which its other blocks are not requested."""
 
@@ -119,14 +128,14 @@ def line_plan(spec: LineSpec) -> LinePlan:
     if (kind := source_kind(spec)) is not None:
         return _listened(spec, kind)
     found = budget(spec)
-    pairs = _pairs(spec, found.meters)
+    pairs = pairs_of(spec, found.meters)
     share = found.share if spec.sets_line else None
     warnings: list[Said] = []
     if share is not None and NEARLY_FULL < share <= FULL:
         warnings.append(Message("budget-high", share_percent=round(100 * share)))
     elif spec.type in ("modbus-rtu-over-tcp", "modbus-ascii") and not spec.sets_line and found.share > NEARLY_FULL:
         behind = Message(
-            "budget-behind-converter", where=spec.where, baudrate=spec.baudrate, share=_decimal(found.share)
+            "budget-behind-converter", where=spec.where, baudrate=spec.baudrate, share=decimal(found.share)
         )
         warnings.append(behind)
     profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
@@ -174,7 +183,7 @@ def _too_often(spec: LineSpec, meter: MeterSpec) -> Problem | None:
     least_ms = 2 * (meter.profile.interval_ms or 0)
     if meter.period_ms >= least_ms:
         return None
-    said = Message("plan-interval", profile=meter.profile.name, least_s=_seconds(least_ms))
+    said = Message("plan-interval", profile=meter.profile.name, least_s=seconds(least_ms))
     return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", said)
 
 
@@ -214,17 +223,17 @@ def _overfull(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]], sh
     if share is None:
         return
     asks = tuple(
-        Message("budget-meter-share", meter=m.name, poll_ms=round(b.poll_ms), period_s=_seconds(m.period_ms))
+        Message("budget-meter-share", meter=m.name, poll_ms=round(b.poll_ms), period_s=seconds(m.period_ms))
         for m, b in pairs
     )
     slow = [m for m, b in pairs if b.poll_ms + m.profile.pause_ms > m.period_ms]
     if share <= FULL and not slow:
         return
-    periods = _every(spec, shortest_periods(spec))
+    periods = every_said(spec, shortest_periods(spec))
     if share > FULL:
-        said = Message("budget-line-overfull", share=_decimal(share), asks=asks, periods=periods)
+        said = Message("budget-line-overfull", share=decimal(share), asks=asks, periods=periods)
         if cuts := _cuts(spec, pairs):
-            said = Message("budget-line-overfull-cut", share=_decimal(share), asks=asks, cuts=cuts, periods=periods)
+            said = Message("budget-line-overfull-cut", share=decimal(share), asks=asks, cuts=cuts, periods=periods)
     elif pause_ms := slow[0].profile.pause_ms:
         said = Message("budget-meter-overfull-pause", meter=slow[0].name, pause_ms=pause_ms, asks=asks, periods=periods)
     else:
@@ -252,29 +261,23 @@ def _cuts(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]]) -> tup
     )
 
 
-def _short(meter: MeterSpec, known: MeterBudget) -> list[ReadBudget]:
-    """The reads that are made more often than they have shapes for. How far a SunSpec model reaches, only the wire
-    shows: its reads are not counted."""
-    return [] if meter.profile.protocol == "sunspec" else known.short()
-
-
 def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Problem | None:
-    if not (short := _short(meter, known)):
+    if not (short := short_of(meter, known)):
         return None
     worst = min(short, key=lambda read: len(read.variants))
     life_ms, together = spec.answer_life_of(meter), known.sharing(worst)
     shapes = worst.shapes.union(*(read.shapes for read in together))
-    period_s, life_s = _seconds(meter.period_ms), _seconds(life_ms)
+    period_s, life_s = seconds(meter.period_ms), seconds(life_ms)
     read_name = DIALECTS[spec.type].read_name(worst.variants[0])
     ways = []
     if spec.type == "modbus-tcp" and len(spec.meters) == 1 and not meter.profile.direct:
         ways.append(Message("budget-way-direct"))
-    if (period_ms := _shortest_by_shapes(spec, meter)) is not None:
-        ways.append(Message("budget-way-period", every_s=_seconds(period_ms)))
+    if (period_ms := shortest_by_shapes(spec, meter)) is not None:
+        ways.append(Message("budget-way-period", every_s=seconds(period_ms)))
     if (life_that_works := _longest_life_ms(spec, meter, len(shapes) / len(together))) is not None:
-        ways.append(Message("budget-way-answer-life", life_s=_seconds(life_that_works)))
+        ways.append(Message("budget-way-answer-life", life_s=seconds(life_that_works)))
     if meter.profile.protocol == "dlt645":
-        timeout_s = _seconds(spec.timeout_of(meter))
+        timeout_s = seconds(spec.timeout_of(meter))
         said = Message(
             "budget-identifier-again", period_s=period_s, life_s=life_s, timeout_s=timeout_s, ways=tuple(ways)
         )
@@ -301,92 +304,10 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
     return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", said)
 
 
-def _shortest_by_shapes(spec: LineSpec, meter: MeterSpec) -> int | None:
-    return _least(meter.period_ms, lambda ms: _has_shapes(spec, meter, ms), _step_ms(meter.period_ms))
-
-
-def _has_shapes(spec: LineSpec, meter: MeterSpec, period_ms: int) -> bool:
-    changed = replace(meter, period_ms=period_ms)
-    meters = tuple(changed if m is meter else m for m in spec.meters)
-    return not _short(changed, budget(replace(spec, meters=meters)).meters[spec.meters.index(meter)])
-
-
 def _longest_life_ms(spec: LineSpec, meter: MeterSpec, shapes_each: float) -> int | None:
     """The longest answer life, in steps of 100 ms, for which the shapes that there are suffice; None: there is none."""
     most = int(shapes_each * meter.period_ms) - spec.timeout_of(meter)
     for life_ms in range(most // 100 * 100, 0, -100):
-        if _has_shapes(replace(spec, answer_life_ms=life_ms), meter, meter.period_ms):
+        if has_shapes(replace(spec, answer_life_ms=life_ms), meter, meter.period_ms):
             return life_ms
     return None
-
-
-def shortest_periods(spec: LineSpec) -> tuple[int, ...] | None:
-    """The shortest periods in ms with which the line works: none shorter than now, none shorter than its meter's shapes
-    allow, and else all stretched alike."""
-    first = min(meter.period_ms for meter in spec.meters)
-    found = budget(spec)
-    allowed = [_shortest_by_shapes(spec, m) or DAY_MS if _short(m, b) else 0 for m, b in _pairs(spec, found.meters)]
-
-    def stretched(period_ms: int) -> LineSpec:
-        periods = [_up(m.period_ms * period_ms / first, _step_ms(m.period_ms)) for m in spec.meters]
-        pairs = zip(spec.meters, periods, allowed, strict=True)
-        return replace(spec, meters=tuple(replace(m, period_ms=max(p, least)) for m, p, least in pairs))
-
-    least = first
-    if not _carries(stretched(first)):
-        least = _least(first, lambda period_ms: _carries(stretched(period_ms)), _step_ms(first)) or 0
-    return tuple(m.period_ms for m in stretched(least).meters) if least else None
-
-
-def _carries(spec: LineSpec) -> bool:
-    """Neither overfull nor short of shapes."""
-    found = budget(spec)
-    pairs = _pairs(spec, found.meters)
-    in_time = all(b.poll_ms + m.profile.pause_ms <= m.period_ms for m, b in pairs)
-    return found.share <= FULL and in_time and not any(_short(m, b) for m, b in pairs)
-
-
-def _pairs(spec: LineSpec, known: Sequence[MeterBudget]) -> list[tuple[MeterSpec, MeterBudget]]:
-    return list(zip(spec.meters, known, strict=True))
-
-
-def _least(first_ms: int, works: Callable[[int], bool], step_ms: int) -> int | None:
-    """The least period from ``first_ms`` on, in whole steps, that works; longer ones work as well. None: no period."""
-    low, high = first_ms // step_ms, first_ms // step_ms + 1
-    while not works(high * step_ms):
-        low, high = high, 2 * high
-        if high * step_ms > DAY_MS:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if works(middle * step_ms) else (middle, high)
-    return high * step_ms
-
-
-def _step_ms(period_ms: int) -> int:
-    """Periods are proposed in tenths of a second, and in whole seconds from 10 s on."""
-    return 100 if period_ms < 10_000 else 1000
-
-
-def _up(ms: float, step_ms: int) -> int:
-    return math.ceil(round(ms / step_ms, 9)) * step_ms
-
-
-def _every(spec: LineSpec, periods_ms: Sequence[int] | None) -> tuple[Message, ...]:
-    if periods_ms is None:
-        return (Message("budget-every-none"),)
-    if len(periods_ms) == 1:
-        return (Message("budget-every", every_s=_seconds(periods_ms[0])),)
-    if len(set(periods_ms)) == 1:
-        return (Message("budget-every-all", every_s=_seconds(periods_ms[0])),)
-    pairs = zip(spec.meters, periods_ms, strict=True)
-    return tuple(Message("budget-every-meter", every_s=_seconds(ms), meter=meter.name) for meter, ms in pairs)
-
-
-def _seconds(ms: int) -> str:
-    """As gateway.toml takes it, without the unit."""
-    return f"{ms / 1000:g}"
-
-
-def _decimal(seconds: float) -> str:
-    return f"{seconds:.2f}"

@@ -35,6 +35,12 @@ class ActiveAlarms:
             self._active.remove((meter, code))
             self._tell(Alarm(self._line, meter, code, message(), False))
 
+    def over(self, code: AlarmCode, meter: str | None, message: Message) -> None:
+        """It is not so, whether or not it was raised here: an earlier worker of the line may have raised it."""
+        self._active.discard((meter, code))
+        if self._on_alarm is not None:
+            self._on_alarm(Alarm(self._line, meter, code, message, False))
+
     def _tell(self, alarm: Alarm) -> None:
         if self._on_alarm is None:
             about = {"code": alarm.code, "line": alarm.line, "meter": alarm.meter}

@@ -15,6 +15,7 @@ from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.meter_state import MeterState
+from gateway.fieldbus.overload_alarm import OverloadAlarm
 from gateway.fieldbus.poll import AttemptResult, PollAttempt
 from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.schedule import Schedule
@@ -86,6 +87,7 @@ class Line:
         self._monitor = self._new_monitor()
         self._sleepers = Sleepers(spec.meters, power)
         self._alarms = LineAlarms(spec, on_alarm, self._sleepers)
+        self._overload = OverloadAlarm(spec, self._alarms)
         self.counters = self._monitor.counters
         self._meters = self._states(doubts, armed)
         self._waiting: dict[str, PollAttempt] = {}
@@ -147,6 +149,7 @@ class Line:
         that is given. No fault of a device or a port ends it."""
         periods = {meter.name: meter.period_ms for meter in self.spec.meters}
         self._schedule = Schedule(periods, anchor_ms, from_ms, cap_ms=self.spec.backoff_cap_ms)
+        self._overload.begin(self._now_ms() + math.ceil(1000 * self._table.longest))
         try:
             while not self._stopping:
                 beat()
@@ -157,6 +160,7 @@ class Line:
                 now = self._now_ms()
                 for name, due_ms, reason in self._schedule.settle(now):
                     self._report(Poll(name, due_ms, missed=reason))
+                await self._overload.look(now)
                 if self._link is not None and (chosen := self._schedule.choose(now)):
                     await self._poll(self._link, *chosen)
                 else:
@@ -279,6 +283,8 @@ class Line:
         name = turn.meter.spec.name
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
+        if not was_dead:
+            self._overload.made(name, self._now_ms(), turn.spent_s)
         self._sleepers.polled(self._clock.now_ms(), attempt)
         self._alarms.wrong_answers(name, self._monitor.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
@@ -351,6 +357,8 @@ class Line:
         if poll.missed is not None:
             damaged, gone = poll.meter in self._garbled, self._down_because is not None
             poll = poll._replace(cause=cause_of(poll.missed, damaged=damaged, port_gone=gone))
+        if not self._schedule.dead(poll.meter) and not self._meters[poll.meter].unasked:
+            self._overload.over(poll, self._now_ms())
         self.counters[poll.missed or "answered"] += 1
         if poll.answers:
             self._answered[poll.meter] = poll

@@ -96,6 +96,14 @@ class LineAlarms:
         elif poll.answers:
             self._clear(AlarmCode.METER_REFUSES, name, lambda: Message("meter-refuses-cleared", line=line, meter=name))
 
+    def overloaded(self, said: Message) -> None:
+        """Due polls are not made for want of time or shapes."""
+        self._raise(AlarmCode.LINE_OVERLOADED, None, said)
+
+    def not_overloaded(self) -> None:
+        """They are made; what an earlier worker of the line has raised is over too."""
+        self._active.over(AlarmCode.LINE_OVERLOADED, None, Message("line-overloaded-cleared", line=self._spec.name))
+
     def port_gone(self, why: Said) -> None:
         """The line cannot be opened, or broke off."""
         self._line_down(Message("line-port-failed", line=self._spec.name, where=self._spec.where, why=why))

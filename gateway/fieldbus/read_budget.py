@@ -6,7 +6,7 @@ time is its profile's ``latency_ms``, else ``LATENCY_MS``, and its pause is adde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.devices.blocks import Block
@@ -69,9 +69,12 @@ class LineBudget:
     share: float
 
 
-def budget(line: LineSpec) -> LineBudget:
-    """The budget of a line. Over Modbus TCP only shapes are counted: its speed is not known before."""
-    meters = tuple(_meter(line, meter) for meter in line.meters)
+def budget(line: LineSpec, device_ms: Mapping[str, float] | None = None) -> LineBudget:
+    """The budget of a line. ``device_ms``: by meter, what its device needs for an answer as it was measured; else it is
+    assumed, and over Modbus TCP only shapes are counted, as its speed is not known before."""
+    meters = tuple(
+        _meter(line, meter, None if device_ms is None else device_ms.get(meter.name)) for meter in line.meters
+    )
     return LineBudget(line.name, meters, sum(meter.share for meter in meters))
 
 
@@ -87,20 +90,21 @@ def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
     return sum(read_ms + more_ms for read_ms in DIALECTS[line.type].identity_ms(line, meter))
 
 
-def _meter(line: LineSpec, meter: MeterSpec) -> MeterBudget:
+def _meter(line: LineSpec, meter: MeterSpec, device_ms: float | None) -> MeterBudget:
     dialect, reads = DIALECTS[line.type], list[ReadBudget]()
     for points in dialect.planned_apart(meter):
         found = dialect.plan(line, meter, meter.profile, points, along=meter.profile.protocol != "sunspec")
-        reads += [_read(line, meter, blocks, found.k) for blocks in found.blocks]
+        reads += [_read(line, meter, blocks, found.k, device_ms) for blocks in found.blocks]
     pauses = meter.profile.pause_ms * max(0, len(reads) - 1)
     poll_ms = sum(read.time_ms for read in reads) + pauses
-    share = 0.0 if dialect.framing is None else poll_ms / meter.period_ms
+    share = 0.0 if dialect.framing is None and device_ms is None else poll_ms / meter.period_ms
     return MeterBudget(meter.name, tuple(reads), poll_ms, share)
 
 
-def _read(line: LineSpec, meter: MeterSpec, blocks: BlockSet, needed: int) -> ReadBudget:
+def _read(line: LineSpec, meter: MeterSpec, blocks: BlockSet, needed: int, measured_ms: float | None) -> ReadBudget:
     dialect = DIALECTS[line.type]
-    device_ms, occupied = dialect.latency_ms(meter.profile), dialect.occupied(line, meter)
+    device_ms = dialect.latency_ms(meter.profile) if measured_ms is None else measured_ms
+    occupied = dialect.occupied(line, meter)
     mean = sum(dialect.read_ms(line, variant, device_ms) for variant in blocks.variants) / len(blocks.variants)
     keys = frozenset(question.key[1:] for question in blocks.questions)
     return ReadBudget(blocks.bare(blocks.block), blocks.variants, keys, needed, occupied, mean)

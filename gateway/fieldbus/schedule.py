@@ -80,7 +80,9 @@ class Schedule:
         for meter in self._meters.values():
             while meter.due <= now and (reason := self._reason(meter, now)):
                 missed.append((meter.name, meter.due, reason))
-                meter.stepped_back = meter.stepped_back or reason == "skipped"
+                meter.stepped_back = meter.stepped_back or (
+                    reason != "line-down" and self._ready(meter) < meter.deadline
+                )
                 self._over(meter)
         return sorted(missed, key=lambda m: (m[1], self._meters[m[0]].order)) if missed else missed
 
@@ -201,7 +203,8 @@ class Schedule:
         return now + meter.cost + IDLE_MARGIN_MS <= self.others_at(meter.name)
 
     def _reason(self, meter: _Meter, now: int) -> str | None:
-        """Why a due poll is given up; None while it may still be made: a dead meter may still get idle time."""
+        """Why a due poll is given up; None while it may still be made: a dead meter may still get idle time. That it
+        got none is its back-off: no poll of a meter that answers was skipped."""
         if meter.until:
             return None
         over, unreachable = now >= meter.deadline, self._ready(meter) >= meter.deadline
@@ -209,7 +212,7 @@ class Schedule:
             return "line-down"
         if not over:
             return None
-        return "backoff" if unreachable else "skipped"
+        return "backoff" if unreachable or meter.dead else "skipped"
 
     def _rank(self, meter: _Meter) -> tuple[int, int, int, int]:
         if self.fault:

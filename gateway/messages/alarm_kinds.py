@@ -44,6 +44,7 @@ class AlarmCode(StrEnum):
     WRONG_ANSWER = "wrong-answer"
     TWO_DEVICES = "two-devices"
     TOO_MANY_CONNECTIONS = "too-many-connections"
+    LINE_OVERLOADED = "line-overloaded"
     INTERVAL = "interval"
     WRITE_SEEN = "write-seen"
     ANSWERS_DOUBTFUL = "answers-doubtful"
@@ -88,6 +89,7 @@ LINE_CODES: Final = frozenset(
         AlarmCode.WRONG_ANSWER,
         AlarmCode.TWO_DEVICES,
         AlarmCode.TOO_MANY_CONNECTIONS,
+        AlarmCode.LINE_OVERLOADED,
         AlarmCode.INTERVAL,
         AlarmCode.WRITE_SEEN,
         AlarmCode.ANSWERS_DOUBTFUL,
@@ -202,6 +204,10 @@ _ALL = (
     Kind(AlarmCode.TOO_MANY_CONNECTIONS, "warning",
          "a bus of type hj212 has as many connections as it may have; older ones are closed for new ones",
          _INSTALLER, 0, 60 * S, "wait"),
+    Kind(AlarmCode.LINE_OVERLOADED, "error",
+         "for five minutes, or five of its longest period, more than 5 % of the due polls of a line were `skipped` or "
+         "`no-shape`; over when less than 2.5 % are",
+         _BOTH, 0, 0, "wait"),
     Kind(AlarmCode.INTERVAL, "warning",
          "five messages in a row of a meter that sends unasked came more than a quarter sooner or later than `every`",
          _INSTALLER, 0, 0, "wait"),

@@ -65,6 +65,7 @@ EXPLAINED: Mapping[str, frozenset[str]] = {
     AlarmCode.METER_REFUSES: frozenset({"refused"}),
     AlarmCode.STRANGER: frozenset({"shared", "no-shape"}),
     AlarmCode.NOT_ASKED: frozenset({"shared", "no-shape"}),
+    AlarmCode.LINE_OVERLOADED: frozenset({"skipped", "no-shape"}),
     AlarmCode.RECORDING_STOPPED: frozenset({"disk-full", "disk-error"}),
 }
 """The causes that the alarms of a kind tell of, of the meter or the meters of the line that they are about."""

@@ -48,7 +48,8 @@ class LineSpec:
     port's driver switches the direction, with these delays around sending. ``timeout_max_ms``: how far late answers may
     lengthen a time-out; twice the time-out if not given. ``shared``: the site knows that another master speaks on the
     line; a block then counts only with two reads of two shapes and the same witness (an identity point) in both.
-    ``passive``: another master asks, and the line is only listened to.
+    ``passive``: another master asks, and the line is only listened to. ``overload_after_ms``: so long its polls are
+    looked at before it is called overloaded (overload.py).
 
     ``rfc2217``: ``host`` and ``tcp_port`` are those of a device server whose serial port is set over the network.
 
@@ -90,6 +91,7 @@ class LineSpec:
     rs485_after_ms: int = 0
     backoff_cap_ms: int = 300_000
     timeout_max_ms: int | None = None
+    overload_after_ms: int = 300_000
 
     @property
     def where(self) -> str:

@@ -38,7 +38,7 @@ def test_every_alarm_of_a_line_is_a_kind() -> None:
     source = (ROOT / "gateway" / "fieldbus" / "line_alarms.py").read_text()
     assert {AlarmCode[name] for name in re.findall(r"self\._raise\(AlarmCode\.([A-Z_]+)", source)} == {
         "comms-lost", "line-down", "meter-exchanged", "meter-refuses", "stranger", "not-asked", "crc-rate",
-        "wrong-answer", "two-devices",
+        "wrong-answer", "two-devices", "line-overloaded",
     }  # fmt: skip
     heard = (ROOT / "gateway" / "fieldbus" / "listening" / "listen_alarms.py").read_text()
     assert {AlarmCode[name] for name in re.findall(r"self\._active\.put\(AlarmCode\.([A-Z_]+)", heard)} == {
