@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from gateway.agent.epoch import begin
-from gateway.commissioning import line_plan
+from gateway.commissioning import line_plan, meter_places
 from gateway.commissioning.preflight import allow_files, prepare
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StartAgain
@@ -43,6 +43,7 @@ async def run(config: Config) -> None:
             log.warning("%s: %s", plan.line, warning)
     with ExitStack() as held:
         held.enter_context(instance_lock.take(config.data))
+        meter_places.note(config.data, ready.specs)
         stop = asyncio.Event()
         epoch = begin(ready, stop)
         waiting = await _until_again(epoch.run(stop, ()))

@@ -17,7 +17,7 @@ from gateway.agent.config_diff import Difference, difference
 from gateway.agent.renewal import InForce, Renewal
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
-from gateway.commissioning import line_plan
+from gateway.commissioning import line_plan, meter_places
 from gateway.commissioning.preflight import Ready, allow_files, prepare
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
@@ -105,6 +105,7 @@ class Reload:
                 if self._in_force.ready is ready:
                     failed = Message("reload-failed-new", what=error.said)
                 raise GatewayError(failed, error.way_out) from None
+            await self._note_places(ready)
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
             return _told(change) | {"done": True, "watched_s": watched_s}
@@ -143,6 +144,9 @@ class Reload:
             return ready, change.with_trust(self._in_force.ready.trust, ready.trust)
 
         return await in_thread(look, "look at the configuration")
+
+    async def _note_places(self, ready: Ready) -> None:
+        await in_thread(lambda: meter_places.note(ready.config.data, ready.specs), "note the places of meters")
 
     def _specs(self) -> dict[str, LineSpec]:
         return {name: line.spec for name, line in self._lines.items()}
@@ -196,6 +200,7 @@ class Reload:
             stuck = Message("reload-stuck", silent=silent, why=error.said)
             log.error("%s", stuck)
             return stuck
+        await self._note_places(before)
         self._reverted = Message("reload-rolled-back", silent=silent, path=str(before.config.path))
         self._board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", self._reverted, on=True)
         return None

@@ -78,16 +78,17 @@ def _asked() -> bool:
 
 def _show(config: Config, change: dict[str, Any]) -> None:
     from gateway.cli.terminal.plan_view import print_plan
-    from gateway.commissioning import line_plan
+    from gateway.commissioning import line_plan, meter_places
 
     if change["nothing"]:
         out.print(f"{config.path}: no changes")
         return
     for line in change["changes"]:
         out.print(Text.assemble((line[0], "green" if line.startswith("+") else "red"), line[1:]))
-    for spec in line_specs(config):
-        if spec.name in change["opened"]:
-            print_plan(out, line_plan.line_plan(spec))
+    specs = line_specs(config)
+    for plan in meter_places.with_renamed(config.data, specs, [line_plan.line_plan(spec) for spec in specs]):
+        if plan.line in change["opened"]:
+            print_plan(out, plan)
     for name in change["closed"]:
         out.print(f"line {name} is closed")
     if change["ledgers"]:

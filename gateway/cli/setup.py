@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from gateway.config.load import load_config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
+from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
     from gateway.commissioning.scan.found import ScanResult
@@ -42,7 +44,14 @@ PASSWORD_FILE = click.option(
     help="Take the buses from what meterseal scan --json has written; repeatable.",
 )
 @click.option(
-    "--profile", "profiles", multiple=True, metavar="UNIT=NAME", help="With --from-scan: what a unit is; repeatable."
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="UNIT=NAME|FILE",
+    help="With --from-scan: what a unit is, by the catalog or by a profile of your own; repeatable.",
+)
+@click.option(
+    "--name", "names", multiple=True, metavar="UNIT=NAME", help="With --from-scan: the name of its meter; repeatable."
 )
 @click.option("--ledger", "ledger_url", metavar="URL", help="Anchor at this ledger; with --ledger-key.")
 @click.option(
@@ -61,6 +70,7 @@ def init(
     gateway: str,
     scans: tuple[Path, ...],
     profiles: tuple[str, ...],
+    names: tuple[str, ...],
     ledger_url: str | None,
     ledger_key: Path | None,
     web: str | None,
@@ -82,8 +92,9 @@ def init(
     now_s, config_path = int(time.time()), folder / "gateway.toml"
     if password_file is not None and web is None:
         raise click.UsageError("--password-file goes with --web")
-    if profiles and not scans:
-        raise click.UsageError("--profile goes with --from-scan")
+    if (profiles or names) and not scans:
+        raise click.UsageError("--profile and --name go with --from-scan")
+    named = _by_unit("--name", names, "17=feeder-3")
     if (ledger_url is None) != (ledger_key is None):
         raise click.UsageError("--ledger and --ledger-key go together")
     if web is not None:
@@ -91,9 +102,9 @@ def init(
     if web is None or not is_there(config_path):
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
         site = site_init.NewSite(gateway=gateway, now_s=now_s, state=state, ledger=None)
-        result = _found(scans, profiles)
+        result = _found(scans, profiles, named)
         if result is not None:
-            site = replace(site, buses=bus_sections(result))
+            site = replace(site, buses=bus_sections(result, chosen=named, folder=folder))
         if ledger_url is not None and ledger_key is not None:
             name, key = site_init.ledger_of(ledger_key)
             site = replace(site, ledger=name, ledger_url=ledger_url, ledger_key=key)
@@ -119,14 +130,24 @@ def init(
     click.echo(_next(config_path, scanned=bool(scans), has_key=ledger_key is not None))
 
 
-def _found(scans: tuple[Path, ...], profiles: tuple[str, ...]) -> ScanResult | None:
+def _found(scans: tuple[Path, ...], profiles: tuple[str, ...], names: Mapping[str, str]) -> ScanResult | None:
     """What these scans found; None without one."""
     from gateway.commissioning.wizard import from_scan
 
-    chosen = {unit: name for unit, _, name in (text.partition("=") for text in profiles)}
-    if not all(chosen.values()):
-        raise click.UsageError("--profile: write UNIT=NAME, such as 17=eastron-sdm630")
-    return from_scan.merged(scans, chosen) if scans else None
+    chosen = _by_unit("--profile", profiles, "17=eastron-sdm630 or 17=em3.toml")
+    return from_scan.merged(scans, chosen, names) if scans else None
+
+
+def _by_unit(option: str, texts: tuple[str, ...], example: str) -> dict[str, str]:
+    """What was said of units, by their address. Raises UsageError."""
+    found = {unit: said for unit, _, said in (text.partition("=") for text in texts)}
+    if not all(found.values()):
+        raise click.UsageError(f"{option}: write UNIT=NAME, such as {example}")
+    if option == "--name" and (wrong := [name for name in found.values() if not is_name(name)]):
+        raise click.UsageError(f"{option}: {wrong[0]!r}: use letters, digits, '.', '_' and '-', 64 at most")
+    if len(found) < len(texts) or (option == "--name" and len({*found.values()}) < len(found)):
+        raise click.UsageError(f"{option}: give each unit once" + (", and each name" if option == "--name" else ""))
+    return found
 
 
 def _next(config_path: Path, *, scanned: bool = False, has_key: bool = False) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.anchoring.ledger_drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
-from gateway.commissioning import line_plan
+from gateway.commissioning import line_plan, meter_places
 from gateway.commissioning.line_plan import LinePlan
 from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.tls_files import check_tls_files, expired, role_missing
@@ -95,7 +95,8 @@ def prepare(
             if not may_be_missing:
                 raise
             log.error("%s: %s", spec.name, error)
-    return Ready(config, keys, trust, specs, [_plan(spec) for spec in specs])
+    plans = meter_places.with_renamed(config.data, specs, [_plan(spec) for spec in specs])
+    return Ready(config, keys, trust, specs, plans)
 
 
 def demand_files(specs: Sequence[LineSpec], running: int | None = None) -> None:

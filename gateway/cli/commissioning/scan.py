@@ -36,6 +36,13 @@ INTERRUPTED = 130
 @click.option("--units", metavar="1-20,100", help="Ask these Modbus units alone; default: 1 to 247.")
 @click.option("--port", type=click.IntRange(1, 65535), default=502, show_default=True, help="TCP port of addresses.")
 @click.option("--yes", is_flag=True, help="More than 256 addresses are meant.")
+@click.option(
+    "--profiles",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="What a unit may be beside the catalog: the profiles of your own in DIR.",
+)
 @click.option("--slow", is_flag=True, help="Wait half a second for each unit, and try every setting to the end.")
 @click.option("--force", is_flag=True, help="Ask even if another master speaks on the line.")
 @JSON
@@ -46,6 +53,7 @@ def scan(
     units: str | None,
     port: int,
     yes: bool,
+    folder: Path | None,
     slow: bool,
     force: bool,
     as_json: bool,
@@ -58,6 +66,7 @@ def scan(
     section for gateway.toml.
     """
     from gateway.cli.commissioning.scan_view import ScanView
+    from gateway.commissioning.scan.own_profiles import own_profiles
     from gateway.commissioning.scan.settings import ScanOptions
     from gateway.commissioning.scan.tcp_scan import TcpOptions
 
@@ -67,8 +76,10 @@ def scan(
         raise GatewayError(Message("scan-one-port", port=ports[0]))
     if not ports and (baudrates or parities or slow or force):
         raise GatewayError(Message("scan-serial-options", target=targets[0]))
-    options = ScanOptions(baudrates, parities, chosen, slow=slow, force=force)
-    result, interrupted = scanned(targets, options, port, TcpOptions(chosen or None, yes=yes), view)
+    own = own_profiles(folder) if folder is not None else ()
+    options = ScanOptions(baudrates, parities, chosen, slow=slow, force=force, profiles=own)
+    over_tcp = TcpOptions(chosen or None, yes=yes, profiles=own)
+    result, interrupted = scanned(targets, options, port, over_tcp, view)
     if interrupted:
         sys.exit(INTERRUPTED)
     if not result.units:

@@ -11,6 +11,7 @@ from rich.table import Table
 from gateway.cli.terminal.common import out
 from gateway.commissioning.scan.bus_toml import bus_sections
 from gateway.commissioning.scan.found import FoundLine, FoundUnit, ScanResult, Step
+from gateway.commissioning.scan.own_profiles import label
 from ledger_client.messages import Fact
 
 
@@ -81,9 +82,9 @@ def _row(unit: FoundUnit) -> tuple[str, str, str, str]:
 
 def _what(unit: FoundUnit) -> str:
     if unit.best is not None:
-        return unit.best.profile
+        return label(unit.best.profile)
     if unit.tie:
-        return " or ".join(candidate.profile for candidate in unit.tie)
+        return " or ".join(label(candidate.profile) for candidate in unit.tie)
     return "a device answers"
 
 

@@ -6,13 +6,16 @@ A unit without a profile that is certain stands as a comment, with what it may b
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from gateway.commissioning.scan.found import Candidate, FoundLine, FoundUnit, ScanResult
+from gateway.commissioning.scan.own_profiles import label
 from gateway.config.bus_types import TYPES
 from gateway.config.wire_texts import rfc2217_address
 from gateway.devices.points import Profile
@@ -23,16 +26,24 @@ from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 PERIODS_S: Final = (10, 15, 20, 30, 60, 120, 300, 900)
 """The shortest of these that the line can carry becomes ``every``."""
 _LONGEST_NAME: Final = 56
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def bus_sections(result: ScanResult, taken: Collection[str] = ()) -> str:
+def bus_sections(
+    result: ScanResult,
+    taken: Collection[str] = (),
+    chosen: Mapping[str, str] = NOTHING,
+    folder: Path | None = None,
+) -> str:
     """The sections, one a line; "" where nothing was found.
 
     Args:
         result: of a scan.
         taken: names that buses and meters must not have.
+        chosen: names of meters, by the address of the unit.
+        folder: that of the gateway.toml, to which it names files of profiles; None: by their whole path.
     """
-    names, ports, out = _Names(taken), set[str](), list[str]()
+    names, ports, out = _Names((*taken, *chosen.values()), chosen, folder), set[str](), list[str]()
     for line in result.lines:
         text = _section(line, names, result.complete)
         if line.port is not None and line.port in ports:
@@ -46,8 +57,21 @@ def bus_sections(result: ScanResult, taken: Collection[str] = ()) -> str:
 class _Names:
     """Names, each given once."""
 
-    def __init__(self, taken: Collection[str]) -> None:
-        self._taken = set(taken)
+    def __init__(self, taken: Collection[str], chosen: Mapping[str, str], folder: Path | None) -> None:
+        self._taken, self._chosen, self._folder = set(taken), chosen, folder
+
+    def profile(self, profile: str) -> str:
+        """A profile as the meter's section names it."""
+        if self._folder is None or not os.path.isabs(profile):
+            return profile
+        return os.path.relpath(profile, self._folder.resolve())
+
+    def of(self, unit: FoundUnit, profile: str) -> str:
+        """The name that was chosen for a unit; else the stem of the file of its profile, or the catalog's name with the
+        address."""
+        if (name := self._chosen.get(str(unit.address))) is not None:
+            return name
+        return self.free(label(profile) if profile.endswith(".toml") else f"{profile}-{unit.address}")
 
     def free(self, wanted: str) -> str:
         """The wanted name, or the first with a number behind it that nobody has."""
@@ -87,7 +111,7 @@ def _meter(unit: FoundUnit, names: _Names, every_s: int, complete: bool) -> Iter
     address = _text(unit.address) if isinstance(unit.address, str) else str(unit.address)
     best = _certain(unit)
     if best is None:
-        may_be = ", ".join(f"{c.profile} ({c.confidence:.0%})" for c in (unit.tie or unit.candidates[:3]))
+        may_be = ", ".join(f"{label(c.profile)} ({c.confidence:.0%})" for c in (unit.tie or unit.candidates[:3]))
         unknown = "no profile fits it." if complete else "the scan ended before it was known what it is."
         yield f"# A device answers at {address}: " + (f"it may be {may_be}." if may_be else unknown)
         for candidate in (*unit.tie, *unit.candidates)[:1]:
@@ -106,8 +130,8 @@ def _certain(unit: FoundUnit) -> Candidate | None:
 def _rows(unit: FoundUnit, candidate: Candidate, names: _Names, every_s: int) -> Iterator[str]:
     address = _text(unit.address) if isinstance(unit.address, str) else str(unit.address)
     yield "[[bus.meter]]"
-    yield f"name = {_text(names.free(f'{candidate.profile}-{unit.address}'))}"
-    yield f"profile = {_text(candidate.profile)}"
+    yield f"name = {_text(names.of(unit, candidate.profile))}"
+    yield f"profile = {_text(names.profile(candidate.profile))}"
     yield f"address = {address}"
     yield f'every = "{every_s}s"'
     if candidate.word_order is not None:

@@ -96,6 +96,7 @@ class _SerialScan:
     def __init__(self, port: ScanPort, options: ScanOptions, progress: Progress) -> None:
         self._port, self._options, self._progress = port, options, progress
         self._loop = asyncio.get_running_loop()
+        self._profiles = (*options.profiles, *known())
         self._modbus = options.settings(parity=port.parity)
         self._dlt645 = options.dlt645(parity=port.parity)
         self._every = tuple(dict.fromkeys((*self._modbus, *self._dlt645)))
@@ -216,7 +217,7 @@ class _SerialScan:
             return outcome
 
         found = await self._who(asker, unit, ask)
-        profile = next((p for p in known() for c in found.candidates[:1] if p.name == c.profile), None)
+        profile = next((p for p in self._profiles for c in found.candidates[:1] if p.name == c.profile), None)
         points = [profile.point(name).at for name in profile.identity] if profile is not None else []
         exact = {
             (at.fc, n)
@@ -291,7 +292,12 @@ class _SerialScan:
         likely = {c.profile for _, other in self._found for c in other.candidates[:1]}
         protocol: Protocol = "modbus" if isinstance(unit, int) else "dlt645"
         found = await identify(
-            lambda question: asked(question, timeout_s), unit, protocol, likely=likely, most_s=most_s
+            lambda question: asked(question, timeout_s),
+            unit,
+            protocol,
+            profiles=self._profiles,
+            likely=likely,
+            most_s=most_s,
         )
         return replace(found, latency_ms=None if latency_s is None else round(1000 * latency_s, 1))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from gateway.devices.points import Profile
 from gateway.devices.profile import catalog, load_profile
 
 UNITS = range(1, 248)
@@ -49,7 +50,7 @@ class ScanOptions:
 
     ``baudrates``, ``parities``: those of the settings, in this order. ``units``: Modbus units to ask. ``slow``: every
     unit is given half a second, and all settings are gone through. ``force``: questions are sent although another
-    master speaks.
+    master speaks. ``profiles``: what a unit may be beside the catalog.
     """
 
     baudrates: tuple[int, ...] = ()
@@ -57,6 +58,7 @@ class ScanOptions:
     units: tuple[int, ...] = ()
     slow: bool = False
     force: bool = False
+    profiles: tuple[Profile, ...] = ()
 
     def settings(self, *, parity: bool = True) -> tuple[Settings, ...]:
         """Those to try for Modbus. ``parity``: the port has one."""

@@ -16,6 +16,7 @@ from gateway.commissioning.scan import tcp_diagnosis
 from gateway.commissioning.scan.found import FoundLine, FoundUnit
 from gateway.commissioning.scan.identify import identify, known
 from gateway.commissioning.scan.likeness import MOST_UNITS, STRAYS
+from gateway.devices.points import Profile
 from gateway.fieldbus.modbus.frames import GATEWAY_SILENT, Request
 from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.modbus.tcp_link import TcpLink
@@ -83,6 +84,7 @@ class EndpointScan:
         tcp_port: port of all of its connections.
         units: the units to ask; None: as the answers suggest.
         patience_s: how long the answer of a unit is waited for, in seconds.
+        profiles: what a unit may be beside the catalog.
         traffic: that of the whole scan.
         note: told each step.
         found: told each unit.
@@ -94,12 +96,13 @@ class EndpointScan:
         tcp_port: int,
         units: Sequence[int] | None,
         patience_s: float,
+        profiles: Sequence[Profile],
         traffic: Traffic,
         note: Note,
         found: Callable[[FoundUnit], None],
     ) -> None:
         self.result = Endpoint(host, tcp_port)
-        self._units, self._patience_s = units, patience_s
+        self._units, self._patience_s, self._profiles = units, patience_s, profiles
         self._traffic, self._note, self._found = traffic, note, found
         self._link: Link | None = None
         self._answers = dict[int, tuple[object, ...]]()
@@ -242,7 +245,8 @@ class EndpointScan:
             self.left_s = pace.left_s(done)
             self._note(Message("scan-step-identify", host=self.result.host, unit=unit))
             neighbours = {c.profile for other in self.result.units for c in other.candidates[:1]}
-            found = await identify(self._patiently, unit, "modbus", likely=neighbours)
+            profiles = (*self._profiles, *known())
+            found = await identify(self._patiently, unit, "modbus", profiles=profiles, likely=neighbours)
             if self._any_unit:
                 found = replace(found, evidence=(Message("scan-any-unit"), *found.evidence))
             latency_s = self._latency_s.get(unit)

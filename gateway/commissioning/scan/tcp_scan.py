@@ -12,6 +12,7 @@ from gateway.commissioning.scan import tcp_diagnosis
 from gateway.commissioning.scan.found import FoundUnit, Progress, ScanResult, Step
 from gateway.commissioning.scan.tcp_endpoint import CONNECT_S, PATIENCE_S, Endpoint, EndpointScan, Stopped, Traffic
 from gateway.commissioning.scan.tcp_targets import BadTarget, hosts
+from gateway.devices.points import Profile
 from gateway.messages.message import Message
 
 AT_ONCE = 32
@@ -20,11 +21,13 @@ AT_ONCE = 32
 @dataclass(frozen=True, slots=True)
 class TcpOptions:
     """``units``: those to ask at each address; None: as the answers suggest. ``yes``: more than 256 addresses are
-    meant. ``patience_s``: how long the answer of a unit is waited for."""
+    meant. ``patience_s``: how long the answer of a unit is waited for. ``profiles``: what a unit may be beside the
+    catalog."""
 
     units: tuple[int, ...] | None = None
     yes: bool = False
     patience_s: float = PATIENCE_S
+    profiles: tuple[Profile, ...] = ()
 
 
 async def scan_tcp(addresses: Sequence[str], port: int, options: TcpOptions, progress: Progress) -> ScanResult:
@@ -58,7 +61,9 @@ class _Scan:
     def _endpoint(self, host: str) -> EndpointScan:
         options = self.options
         found = partial(self._unit, host)
-        return EndpointScan(host, self.port, options.units, options.patience_s, self.traffic, self._step, found)
+        return EndpointScan(
+            host, self.port, options.units, options.patience_s, options.profiles, self.traffic, self._step, found
+        )
 
     async def run(self) -> ScanResult:
         loop = asyncio.get_running_loop()

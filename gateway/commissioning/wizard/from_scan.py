@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
 
-def merged(paths: Sequence[Path], chosen: Mapping[str, str]) -> ScanResult:
-    """What these scans found, with the profiles that somebody has chosen by address.
+def merged(paths: Sequence[Path], chosen: Mapping[str, str], named: Collection[str] = ()) -> ScanResult:
+    """What these scans found, with the profiles that somebody has chosen by address; files of profiles by their whole
+    path. ``named``: addresses of which a name was chosen.
 
     Raises:
         ConfigError: a file is no scan.
@@ -30,8 +32,10 @@ def merged(paths: Sequence[Path], chosen: Mapping[str, str]) -> ScanResult:
             raise GatewayError(Message("init-scan-twice", where=str(line.port or line.host)))
         seen.add(place)
     addresses = {str(unit.address) for line in lines for unit in line.units}
-    for address, profile in chosen.items():
+    for profile in chosen.values():
         load_profile(profile, Path())
+    chosen = {address: _whole_path(profile) for address, profile in chosen.items()}
+    for address in (*chosen, *named):
         if address not in addresses:
             raise GatewayError(Message("init-scan-no-unit", address=address, addresses=tuple(sorted(addresses))))
     lines = [replace(line, units=tuple(_with(unit, chosen) for unit in line.units)) for line in lines]
@@ -69,4 +73,11 @@ def _demand_identified(paths: Sequence[Path], lines: Sequence[FoundLine]) -> Non
         raise GatewayError(
             Message("init-scan-tie", files=files, address=str(tied.address), profiles=profiles, first=profiles[0])
         )
-    raise GatewayError(Message("init-scan-nothing", files=files, n=len(units)))
+    if not units:
+        raise GatewayError(Message("init-scan-nothing", files=files))
+    raise GatewayError(Message("init-scan-unknown", files=files, n=len(units), address=str(units[0].address)))
+
+
+def _whole_path(profile: str) -> str:
+    """A profile of one's own by its whole path: it was given from where its user stands."""
+    return os.path.abspath(profile) if profile.endswith(".toml") or "/" in profile else profile

@@ -17,6 +17,7 @@ from gateway.commissioning.wizard import findings
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config, parse_config
 from gateway.config.model import Config
+from gateway.devices.profile import SKELETON
 
 SDM = FoundUnit(17, "modbus", (Candidate("eastron-sdm630", 0.9),), identity="serial_number=1")
 ACREL = FoundUnit(33, "modbus", (Candidate("acrel-adl3000", 0.8),))
@@ -80,8 +81,12 @@ def test_a_unit_that_could_not_be_told_is_named_by_somebody(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("lines", "options", "said"),
     [
-        ((UNKNOWN,), (), "no unit was identified (1 answered)"),
-        ((), (), "no unit was identified (0 answered)"),
+        ((UNKNOWN,), (), "(1 answered, 9 first)\n  fix: say what it is: --profile 9=NAME"),
+        ((UNKNOWN,), (), "--profile 9=FILE"),
+        ((), (), "no unit was identified\n"),
+        ((TCP,), ("--name", "2=feeder"), "no unit 2 is in the scan\n  fix: give one of 1"),
+        ((TCP,), ("--name", "1=feeder", "--name", "1=other"), "give each unit once"),
+        ((TCP,), ("--name", "1=a/b"), "name"),
         ((TCP, TCP), (), "line 10.0.0.9 is in two of the scans"),
         ((TCP,), ("--profile", "2=abb-b23"), "no unit 2 is in the scan\n  fix: give one of 1"),
         ((TCP,), ("--profile", "1=abb-b24"), "abb-b23"),
@@ -94,6 +99,29 @@ def test_what_makes_no_site_is_refused_and_nothing_is_written(
     code, told = init(tmp_path, "--from-scan", scan_file(tmp_path, "scan.json", *lines), *options)
     assert (code, said in told) == (2, True), told
     assert not (tmp_path / "site").exists()
+
+
+def test_a_profile_of_ones_own_is_given_from_where_its_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = tuple(FoundUnit(address, "modbus") for address in (9, 11, 12))
+    scan_file(tmp_path, "scan.json", FoundLine("modbus-tcp", host="h", tcp_port=502, units=unknown))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "em3.toml").write_text(SKELETON.read_text())
+    monkeypatch.chdir(tmp_path / "mine")
+    options = [f"--profile={unit}=em3.toml" for unit in (9, 11, 12)]
+    done = CliRunner().invoke(
+        main, ["init", "../site", "--from-scan", "../scan.json", *options, "--name", "12=feeder 3"]
+    )
+    assert (done.exit_code, "'feeder 3'" in done.output, (tmp_path / "site").exists()) == (2, True, False), done.output
+    done = CliRunner().invoke(
+        main, ["init", "../site", "--from-scan", "../scan.json", *options, "--name", "12=feeder-3"]
+    )
+    assert done.exit_code == 0, done.output
+    config = load_config(tmp_path / "site" / "gateway.toml")
+    assert {name: (m.address, m.profile) for name, m in config.meters.items()} == {
+        "em3": (9, "../mine/em3.toml"), "em3-2": (11, "../mine/em3.toml"), "feeder-3": (12, "../mine/em3.toml"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "meterseal-scan/1"}', None])
