@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.gateway.dashboard.pages_plant import PASSWORDS
@@ -19,6 +21,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+CHINESE_FONTS = {"wqy": Path("/usr/share/fonts/truetype/wqy"), "noto": Path("/usr/share/fonts/opentype/noto")}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 NARROW, WIDE = 360, 1280
 PATIENCE_MS = 60_000
@@ -28,12 +31,39 @@ PATIENCE_MS = 60_000
 def chromium() -> Iterator[Browser]:
     """The browser, for the time of a ``with``."""
     assert CHROMIUM.exists(), "scripts/test installs it: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, _launched(playwright.chromium) as browser:
+        yield browser
+
+
+@contextmanager
+def with_font(browser: Browser, chinese: str) -> Iterator[Browser]:
+    """One more browser, which has this one of ``CHINESE_FONTS`` for Chinese: their characters are not equally wide, and
+    phones have Noto."""
+    with TemporaryDirectory() as folder:
+        fonts = str(_only(chinese, Path(folder)))
+        with _launched(browser.browser_type, FONTCONFIG_FILE=fonts) as other:
+            yield other
+
+
+@contextmanager
+def _launched(kind: BrowserType, **environment: str) -> Iterator[Browser]:
+    browser = kind.launch(executable_path=str(CHROMIUM), args=ARGUMENTS, env={**os.environ, **environment})
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def _only(chinese: str, folder: Path) -> Path:
+    """A configuration of fonts without the other Chinese ones."""
+    assert CHINESE_FONTS[chinese].is_dir(), f"scripts/test installs it: the font {chinese}"
+    others = "".join(f"<glob>{path}/*</glob>" for name, path in CHINESE_FONTS.items() if name != chinese)
+    path = folder / "fonts.conf"
+    path.write_text(
+        f"<fontconfig><include>/etc/fonts/fonts.conf</include><cachedir>{folder}</cachedir>"
+        f"<selectfont><rejectfont>{others}</rejectfont></selectfont></fontconfig>"
+    )
+    return path
 
 
 @dataclass(slots=True)
