@@ -106,6 +106,10 @@ class LineAlarms:
 
     def port_gone(self, why: Said) -> None:
         """The line cannot be opened, or broke off."""
+        if isinstance(why, Message) and why.code == "listen-nobody":
+            nobody = Message("line-nobody-connects", line=self._spec.name, where=self._spec.where, why=why)
+            self._line_down(nobody)
+            return
         self._line_down(Message("line-port-failed", line=self._spec.name, where=self._spec.where, why=why))
 
     def two_devices(self, addresses: tuple[str, str] | None) -> None:

@@ -134,6 +134,8 @@ def test_while_nobody_has_connected_the_line_is_down_and_says_why() -> None:
         async with running(spec, on_alarm=alarms.append) as (_, polls):
             await polls.until(lambda poll: poll.missed == "line-down")
             assert f"127.0.0.1:{port}: no device has connected" in alarms[0].text
+            assert "that it first sends the hello of dialed" in alarms[0].text
+            assert "cable" not in alarms[0].text
             async with dtu(port):
                 await polls.until(lambda poll: bool(poll.answers))
                 assert [(alarm.code, alarm.raised) for alarm in alarms] == [("line-down", True), ("line-down", False)]
