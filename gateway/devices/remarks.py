@@ -43,7 +43,7 @@ def _remark(point: Point, registers: Sequence[int]) -> Message | None:
 
 def value_remark(point: Point, value: object) -> Message | None:
     """What is odd about the value of a float, where its registers are not at hand."""
-    if point.type not in _IEEE or not isinstance(value, float) or not (0 < abs(value) < LEAST or abs(value) > MOST):
+    if point.at.type not in _IEEE or not isinstance(value, float) or not (0 < abs(value) < LEAST or abs(value) > MOST):
         return None
     return Message("remark-float-size")
 

@@ -9,8 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.config.device_keys import key_files
 from gateway.config.model import Config
+from gateway.devices.places import Factor, Identifier, Obis, Place
+from gateway.devices.points import Point
+from gateway.devices.remarks import value_remark
 from gateway.doctor import keys, meters
 from gateway.doctor.check import CheckContext, Finding
 from gateway.process import control_socket
@@ -100,3 +105,8 @@ def test_two_key_files_that_were_exchanged_are_named_as_check_does(tmp_path: Pat
     assert f"{one}: {loaded.trust} lists this as the key of meter 'stack-co2', not the key of meter '{METER}'" in (
         swapped[0].text
     )
+
+
+@pytest.mark.parametrize("place", [Obis("1-0:1.8.0"), Factor("a21026", "Rtd"), Identifier("00010000", "XXXXXX.XX")])
+def test_a_value_that_stands_in_no_register_has_no_odd_size(place: Place) -> None:
+    assert value_remark(Point("energy_import", place, unit="kWh"), 1e30) is None
