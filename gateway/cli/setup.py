@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from gateway.cli.terminal.common import CONFIG, JSON, first_line, out
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.field_types import duration_text
-from gateway.config.limits import limits_said
+from gateway.config.limits import limits_said, recorded_numbers, unwatched
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -203,6 +204,10 @@ def check(config_path: Path, as_json: bool) -> None:
     )
     for meter, limits in config.limits.items():
         out.print(str(limits_said(meter, config.profiles[meter], limits)))
+    of = config.limits
+    numbers = {name: recorded_numbers(meter, config.profiles[name]) for name, meter in config.meters.items()}
+    if without := tuple(name for name in config.meters if unwatched(of.get(name, {}), numbers[name])):
+        out.print(Text("note:", "bold"), str(Message("limits-none", meters=without)))
     for ledger in config.document.ledger:
         out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
     for feed in config.document.feed:

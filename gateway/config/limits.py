@@ -142,14 +142,25 @@ def _meant(name: str, profile: Profile) -> list[str]:
 
 def limits_said(meter: str, profile: Profile, limits: Mapping[str, Limit]) -> Message:
     """The limits of a meter that are in force, in words."""
-    ends = {name: (number_text(limit.low), number_text(limit.high)) for name, limit in limits.items()}
-    each = tuple(
-        Message("limit-of-point", point=name, low=low, high=high, unit=profile.point(name).unit or "")
-        for name, (low, high) in list(ends.items())[:MOST_SAID]
-    )
-    if (more := len(ends) - len(each)) > 0:
+    each = tuple(_limit_said(profile.point(name), limit) for name, limit in list(limits.items())[:MOST_SAID])
+    if (more := len(limits) - len(each)) > 0:
         each = (*each, Message("points-more", n=more))
     return Message("limits-in-force", meter=meter, limits=each)
+
+
+def _limit_said(point: Point, limit: Limit) -> Message:
+    name, low, high, unit = point.name, number_text(limit.low), number_text(limit.high), point.unit or ""
+    if limit.low == -math.inf:
+        return Message("limit-upper", point=name, high=high, unit=unit)
+    if limit.high == math.inf:
+        return Message("limit-lower", point=name, low=low, unit=unit)
+    return Message("limit-of-point", point=name, low=low, high=high, unit=unit)
+
+
+def unwatched(limits: Mapping[str, Limit], numbers: Mapping[str, Point]) -> bool:
+    """Whether a meter records voltages, and none of them has a limit. ``numbers``: its ``recorded_numbers``."""
+    volts = {name for name, point in numbers.items() if point.unit == "V"}
+    return bool(volts) and not volts & limits.keys()
 
 
 def misfits(meter: Limited, profile: Profile) -> Iterator[tuple[str, Message]]:

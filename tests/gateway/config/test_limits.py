@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commissioning.site_init import add_to_trust
+from gateway.config.device_keys import make_missing
 from gateway.config.limits import Limit
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from tests.gateway.config.refusals import refused
+from tests.gateway.config.refusals import meterseal, refused
 
 PROFILE = """format = 2
 vendor = "Example"
@@ -99,6 +101,24 @@ def test_a_limit_is_of_the_configuration_and_of_no_record(tmp_path: Path) -> Non
     assert other.fingerprint() != without.fingerprint()
     assert loaded(tmp_path, "limits = { voltage_ln = [207, 254] }").fingerprint() != other.fingerprint()
     assert other.configured == without.configured
+
+
+def test_check_says_which_limits_are_in_force_and_which_meters_have_none(tmp_path: Path) -> None:
+    def checked(keys: str) -> str:
+        path = written(tmp_path, keys)
+        path.write_text(path.read_text().replace('modbus-rtu"\nport = "tty"', 'modbus-tcp"\nhost = "127.0.0.1"'))
+        loaded = load_config(path)
+        make_missing(loaded, 0)
+        add_to_trust(loaded, (), 0)
+        code, out, err = meterseal("check", loaded.path)
+        assert code == 0, err
+        return out.replace("\n", " ")
+
+    with_limits = checked("limits = { voltage_ln = [207, 253], active_power = [-inf, 5] }")
+    assert "limits of m: voltage_ln_l1 207 to 253 V; voltage_ln_l2 207 to 253 V;" in with_limits
+    assert "active_power up to 5 W" in with_limits
+    assert "note:" not in with_limits
+    assert "no voltage of m has limits" in checked('points = ["voltage_ln_l3"]')
 
 
 def test_a_value_is_back_only_when_it_is_inside_by_the_hysteresis() -> None:
