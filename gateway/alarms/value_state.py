@@ -2,8 +2,9 @@
 
 Bad is what the verdict on its flags calls so, and a value whose registers were not answered while others of the meter
 were. What has an alarm of its own is not: points that are not asked for, or that the device does not have. A point that
-was never good counts only if it is a power or a counter, for devices leave other points empty; of the phases of one
-that the meter has as a whole neither does, for a single-phase device leaves two of them empty.
+was never good and is empty counts only if it is a power or a counter, for devices leave other points empty, or while no
+number of the meter is any good; of the phases of one that the meter has as a whole neither does, for a single-phase
+device leaves two of them empty.
 
 Values that come late say nothing of now. Times are record times in ms.
 """
@@ -20,6 +21,8 @@ from gateway.devices.points import FIRST, SECOND, Point
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Columns, Number, Quality, Reading, Value
 
+EMPTY: Final = int(Quality.DECODE_ERR)
+_LATE: Final = int(Quality.LATE)
 _RANGES: Final = int(Quality.RANGE_HIGH | Quality.RANGE_LOW)
 _POWERS: Final = ("W", "kW")
 
@@ -69,12 +72,13 @@ def expected(points: Mapping[str, Point]) -> frozenset[str]:
 class MeterValues:
     """The values of one meter. Owned by the event loop.
 
-    ``limits`` by point; ``expected``: points that count as bad also if they never were good. ``outside`` and ``bad``:
-    what is so by the newest readings; ``good``: points that were good once.
+    ``limits`` by point; ``expected``: points that count as bad also if they never were good, of the recorded
+    ``numbers``. ``outside`` and ``bad``: what is so by the newest readings; ``good``: points that were good once.
     """
 
     limits: Mapping[str, Limit]
     expected: frozenset[str]
+    numbers: frozenset[str]
     outside: dict[str, Outside] = field(default_factory=dict)
     bad: dict[str, Bad] = field(default_factory=dict)
     good: set[str] = field(default_factory=set)
@@ -89,10 +93,12 @@ class MeterValues:
         self.recalled = dict.fromkeys(points, since_ms)
         self.good |= self.recalled.keys()
 
-    def reconfigure(self, limits: Mapping[str, Limit], expected: frozenset[str], recorded: Collection[str]) -> None:
+    def reconfigure(
+        self, limits: Mapping[str, Limit], expected: frozenset[str], numbers: frozenset[str], recorded: Collection[str]
+    ) -> None:
         """Other limits, other points: what is known of those that stay is kept."""
         self.outside = {n: one for n, one in self.outside.items() if limits.get(n) == self.limits.get(n)}
-        self.limits, self.expected, self._names = limits, expected, ()
+        self.limits, self.expected, self.numbers, self._names = limits, expected, numbers, ()
         self.bad = {name: one for name, one in self.bad.items() if name in recorded}
 
     def forget(self) -> None:
@@ -111,9 +117,16 @@ class MeterValues:
         values = reading.values
         if isinstance(values, Columns) and not (self.outside or self.bad or self.recalled) and self._usual(values):
             return
+        limits, good, bad, recalled = self.limits, self.good, self.bad, self.recalled
         for value in values:
-            if not value.quality & Quality.LATE and not value.name.endswith((FIRST, SECOND)):
+            name, flags = value.name, value.quality
+            if flags & _LATE:
+                continue
+            if name in limits:
                 self._limit(value, reading.time_ms)
+            if name in good and name not in bad and name not in recalled and not is_bad(flags):
+                continue  # as nearly always
+            if not name.endswith((FIRST, SECOND)):
                 self._quality(value, reading.time_ms)
 
     def _usual(self, values: Columns) -> bool:
@@ -128,8 +141,8 @@ class MeterValues:
         return not any(_breaks(limit, contents[n]) for n, limit in self._limited)
 
     def _limit(self, value: Value, time_ms: int) -> None:
-        limit, number, before = self.limits.get(value.name), numeric(value.value), self.outside.get(value.name)
-        if limit is None or number is None:
+        limit, number, before = self.limits[value.name], numeric(value.value), self.outside.get(value.name)
+        if number is None:
             self.outside.pop(value.name, None)
         elif limit.breaks(float(number)):
             high = float(number) > limit.high
@@ -155,14 +168,16 @@ class MeterValues:
             self.good.add(name)
 
     def bad_since(self, before_ms: int) -> dict[str, Bad]:
-        """The points that are bad since then or longer; never good ones only where they are expected to be."""
-        counted = self.good | self.expected
-        return {name: one for name, one in self.bad.items() if one.since_ms <= before_ms and name in counted}
+        """The points that are bad since then or longer; of those that are empty and never were good, as above."""
+        every = not (self.good & self.numbers) - self.bad.keys()
+        return {n: one for n, one in self.bad.items() if one.since_ms <= before_ms and (every or self._counts(n, one))}
+
+    def _counts(self, name: str, one: Bad) -> bool:
+        return name in self.good or name in self.expected or is_bad(one.flags & ~EMPTY)
 
     def unknown_since(self, before_ms: int) -> set[str]:
         """The points that are bad since then or longer, of which the past has to tell whether they ever were good."""
-        counted = self.good | self.expected
-        return {name for name, one in self.bad.items() if one.since_ms <= before_ms and name not in counted}
+        return {n for n, one in self.bad.items() if one.since_ms <= before_ms and not self._counts(n, one)}
 
 
 def numeric(content: object) -> Number | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.alarms.value_state import Bad, MeterValues, Outside, expected, is_bad, is_usable
+from gateway.alarms.value_state import EMPTY, Bad, MeterValues, Outside, expected, is_bad, is_usable
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config.limits import Limit, number_text, recorded_numbers
 from gateway.history.rollup import kept_spans
@@ -19,7 +19,7 @@ from gateway.messages.message import Message
 from gateway.night import Night
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
-from ledger_client.formats.senml import Number, Quality, Reading, quality_words
+from ledger_client.formats.senml import Number, Reading, quality_words
 
 SILENT_MS = 60_000
 """So long may a meter miss polls until nothing is known of its values any more."""
@@ -31,7 +31,6 @@ MOST_NAMED = 20
 """Values outside their limits that one alarm names."""
 MOST_POINTS = 50
 """Points that a message can name (ledger_client.messages)."""
-EMPTY = int(Quality.DECODE_ERR)
 NO_LIMITS: Mapping[str, Limit] = {}
 
 
@@ -77,10 +76,10 @@ class ValueAlarms:
             for spec in line.spec.meters:
                 entry, profile = config.meters[spec.name], config.profiles[spec.name]
                 numbers, limits = recorded_numbers(entry, profile), config.limits.get(spec.name, NO_LIMITS)
-                known = before.get(spec.name)
-                values = known.values if known else MeterValues(limits, expected(numbers))
+                known, wanted = before.get(spec.name), expected(numbers)
+                values = known.values if known else MeterValues(limits, wanted, frozenset(numbers))
                 recorded = {p.name for p in (profile.select(entry.points) if entry.points else profile.points)}
-                values.reconfigure(limits, expected(numbers), recorded)
+                values.reconfigure(limits, wanted, frozenset(numbers), recorded)
                 units = {name: point.unit or "" for name, point in numbers.items()}
                 night = spec.night if profile.may_sleep else None
                 meter = Meter(line.spec.name, spec.period_ms, units, values, night)
@@ -125,6 +124,7 @@ class ValueAlarms:
             bad = {point: one for point, one in bad.items() if is_bad(one.flags & ~EMPTY)}
         said = _outside(name, meter, outside) if outside else Message("values-inside", meter=name, line=line)
         self._say(name, meter, AlarmCode.LIMIT, {point: one.since_ms for point, one in outside.items()}, said)
+        bad = dict(sorted(bad.items(), key=lambda entry: entry[0] not in meter.values.expected))  # the powers first
         said = _bad(name, line, bad) if bad else Message("values-usable", meter=name, line=line)
         self._say(name, meter, AlarmCode.VALUE_BAD, {point: one.since_ms for point, one in bad.items()}, said)
 

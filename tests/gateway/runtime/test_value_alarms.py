@@ -124,16 +124,29 @@ def test_bad_values_of_a_meter_are_one_alarm_after_five_minutes_with_points_and_
 def test_a_power_or_counter_that_never_was_good_is_bad_and_a_block_without_an_answer(shift: Run) -> None:
     async def work(shift: Shift) -> None:
         shift.listen()
-        empty = {name: (None, int(NONE)) for name in GOOD}
+        empty = {name: (None, int(NONE)) for name in GOOD if name != "voltage_ln_l2"}
         shift.values(310, **empty)
         assert shift.said() == [("value-bad", True, f"{A} on {BUS}: active_power, energy_export: no valid value")]
         lost = Quality.COMM_FAIL
-        shift.values(310, voltage_ln_l1=(None, lost), voltage_ln_l2=(None, Quality.NOT_ASKED))
-        assert not shift.one().active, "it had never been good"
-        shift.values()
+        shift.values(70)
+        assert not shift.one().active
         shift.values(310, voltage_ln_l1=(None, lost), voltage_ln_l2=(None, Quality.NOT_ASKED))
         assert "voltage_ln_l1: not answered while others are" in shift.one().text
         assert "voltage_ln_l2" not in shift.one().text, "what is not asked has an alarm of its own"
+
+    shift(work)
+
+
+def test_where_no_number_is_any_good_and_of_what_a_device_calls_faulty_all_count(shift: Run) -> None:
+    async def work(shift: Shift) -> None:
+        shift.listen()
+        shift.values(310, temperature_cabinet=(900, FAULT))
+        assert shift.said() == [
+            ("value-bad", True, f"{A} on {BUS}: temperature_cabinet: the device reports a fault")
+        ], "it never was good, but it is not empty"
+        shift.values(310, **{name: (None, int(NONE)) for name in GOOD})
+        text = f"{A} on {BUS}: active_power, energy_export, temperature_cabinet, reactive_power and 2 more: "
+        assert shift.one().text == f"{text}no valid value", "not one of six is good"
 
     shift(work)
 
