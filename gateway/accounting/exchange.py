@@ -161,9 +161,14 @@ def exchanged(store: Database, meter: str) -> Exchange | None:
             return None
         time_ms, before_ms = behind.time_ms, before.time_ms if before else 0
         last, first = _values(before), _values(behind)
+    return Exchange(time_ms, last, first, stated_behind(store, before_ms, place))
+
+
+def stated_behind(store: Database, time_ms: int, place: int = 0) -> frozenset[str]:
+    """The points METER/POINT whose registers an entry states of a moment behind a time. ``place``: of entries that were
+    signed behind it."""
     entries = (parse_entry(event.fields) for _, event in _events(store, GATEWAY, words.ENTRY, place))
-    named = frozenset(entry.of for entry in entries if entry.kind == "register" and entry.from_ms > before_ms)
-    return Exchange(time_ms, last, first, named)
+    return frozenset(entry.of for entry in entries if entry.kind == "register" and entry.from_ms > time_ms)
 
 
 def planned_counters(store: Database, meter: str) -> frozenset[str]:

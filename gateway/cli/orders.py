@@ -155,7 +155,7 @@ def accept(
     facts: dict[str, Any] = {"serial": serial, "reason": reason}
     facts["registers"] = exchange.entries(config, meter, final, initial, reason)
     if by_hand:
-        facts |= {"by_hand": True, "since_fall": since_fall}
+        facts |= {"by_hand": True, "since_fall": since_fall, "user": user()}
     done = control_socket.give(config.data, "accept", meter=meter, **facts)
     click.echo(json.dumps(done) if as_json else accepted(done))
 

@@ -186,8 +186,8 @@ class _Auditor:
         try:
             if events.by_hand(event.fields):
                 told.exchanged_by_hand += 1
-                who = event.fields.get("by") or event.fields.get("user") or "somebody"
-                why = f"{event.fields.get('reason', '')}"
+                who = " / ".join(f"{event.fields[key]}" for key in ("by", "user") if key in event.fields) or "nobody"
+                why = event.fields.get("reason", "without a reason")
                 self._result.noted(f"{name}: meter {name.meter} was exchanged by hand, says {who}: {why}")
         except Malformed as error:
             self._result.found(STEPS[1], name, f"an event {event.name} that cannot be counted by: {error.detail}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.demo import finish
+from gateway.cli.terminal.common import user
 from gateway.config.model import Config
 from gateway.process import control_socket
 from ledger_client.formats.senml import Quality
@@ -98,10 +99,11 @@ def test_a_meter_without_a_number_is_exchanged_by_hand(tmp_path: Path) -> None:
     assert first["first"] == {v.name: v.value for v in fell.values}
     assert first["last"]["energy_export"] > 4821
     assert (second_one["by-hand"], "since" in second_one) == (True, False)
+    assert first["user"] == second_one["user"] == user()
     newest = [b for b in bodies(loaded, "reading") if all(v.quality & Quality.METER_EXCHANGED for v in b.values)]
     assert len(newest) == 1
     (account,) = (each for each in audited["meters"] if each["name"] == METER)
     assert (audited["exit"], account["exchanged"], account["exchanged_by_hand"]) == (0, 2, 2)
-    (note,) = (note for note in audited["notes"] if "R. Hertz" in note)
+    (note,) = (note for note in audited["notes"] if f"says R. Hertz / {user()}: " in note)
     assert "was exchanged by hand" in note
     assert "damaged by lightning" in note

@@ -66,8 +66,10 @@ def exchange(config_path: Path, meter: str, answers: Path | None, as_json: bool)
 
 def accepted(done: dict[str, Any]) -> str:
     """What has become of an acceptance, as the gateway answers."""
-    new, old = (done[name] or "a device that tells no number" for name in ("new", "old"))
-    return f"{done['meter']}: accepted {new} in place of {old}; recording continues"
+    meter, new, old = done["meter"], done["new"], done["old"]
+    if new in ("", old):
+        return f"{meter}: the exchange is signed by hand; recording continues"
+    return f"{meter}: accepted {new} in place of {old or 'a device that tells no number'}; recording continues"
 
 
 def _exchanged(config: Config, meter: str, dialogue: Dialogue, *, ask: bool) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def _exchanged(config: Config, meter: str, dialogue: Dialogue, *, ask: bool) -> 
     facts: dict[str, Any] = {"registers": _entries(config, meter, said), "reason": said.reason}
     facts |= {"seals": said.seals, "by": said.by}
     if found.by_hand:
-        return order(by_hand=True, serial=said.plate, since_fall=said.since_fall, **facts)
+        return order(by_hand=True, serial=said.plate, since_fall=said.since_fall, user=user(), **facts)
     return order(serial=found.new, **facts)
 
 

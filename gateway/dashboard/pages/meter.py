@@ -193,7 +193,7 @@ def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC
         state = states.of(facts.name, *row.record)
         row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))
     picked = facts.picked
-    fall = fallen(store, facts.name, {point.name for point in facts.recorded}) if facts.numberless else None
+    fall = _fall(facts, store, now_ms)
     counters, exchanged_ms = _exchange(facts, store, now_ms, fall)
     return replace(
         facts,
@@ -217,6 +217,15 @@ def _commissioned(facts: MeterFacts, store: Database) -> Commissioned | None:
     return Commissioned(
         found, differences(found.record, *facts.configured, facts.stranger or facts.identity, facts.place)
     )
+
+
+def _fall(facts: MeterFacts, store: Database, now_ms: int) -> Fallen | None:
+    """The fall of a numberless meter's counters, as long as somebody may say why."""
+    found = fallen(store, facts.name, {point.name for point in facts.recorded}) if facts.numberless else None
+    if found is None or found.time_ms < now_ms - STATED_WITHIN_MS:
+        return None
+    stated = exchange.stated_behind(store, found.time_ms - 1)
+    return found if any(f"{facts.name}/{point}" not in stated for point in found.points) else None
 
 
 def _exchange(

@@ -146,7 +146,7 @@ def test_a_meter_that_tells_no_number_is_exchanged_by_hand_on_its_page(numberles
         seen.open(PAGE)
         page, sign = seen.page, seen.page.get_by_role("button", name="Sign the exchange")
         assert "Counter decreased" in page.locator("#exchange").inner_text()
-        page.get_by_label("The new meter has been read since then.").check()
+        page.select_option("[name=since_fall]", label="the new meter has been read since then")
         for name, text in (("serial", "4712"), ("final.energy_export", "1129"), ("initial.energy_export", "6.75")):
             page.fill(f"#exchange [name='{name}']", text)
         page.fill("#exchange [name=reason]", " ")
@@ -155,7 +155,7 @@ def test_a_meter_that_tells_no_number_is_exchanged_by_hand_on_its_page(numberles
         page.fill("#exchange [name=reason]", "lightning")
         sign.click()
         assert "is below 1130" in page.locator("label:has([name='final.energy_export']) .wrong").inner_text()
-        assert page.get_by_label("The new meter has been read since then.").is_checked()
+        assert page.locator("[name=since_fall]").input_value() == "yes"
         assert not events(site.loaded, METER, "meter-exchange")
         page.fill("#exchange [name='final.energy_export']", "1130.25")
         assert seen.faults() == []
