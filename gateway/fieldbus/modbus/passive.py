@@ -49,7 +49,7 @@ LONGEST = 300
 """No frame has more bytes."""
 SHORTEST, QUESTION = 4, 8
 """Fewer stray bytes than the first were no question; more than the second may have been several."""
-MOST_BITS = 2000
+MOST_BITS, MOST_REGISTERS = 2000, 125
 MOST_KNOWN = 1000
 
 UNANSWERED = Refused(0, NO_ANSWER, Quality.COMM_FAIL)
@@ -145,7 +145,7 @@ class Pairing:
         self._in_step = self._was_in_step = False
         self._strays, self._stray_at = b"", 0.0  # bytes of no frame since the last frame, and when they were seen
         self._garbled: _Garbled | None = None
-        self._known: dict[bytes, Key] = {}  # reads that the master asks for
+        self._known: dict[bytes, bool] = {}  # reads that were heard, and whether they were answered
         self._events: list[Event] = []
 
     def receive(self, data: bytes, now: float, since: float | None = None) -> list[Event]:
@@ -183,10 +183,11 @@ class Pairing:
             return self._search()
         head = self._buffer.data
         answer = self._answer_length(self._open) if self._open is not None else 0
-        question, another = request_length(head), answer_length(head)
+        question, another = _question_length(head), answer_length(head)
+        fits = bool(self._open is not None and answer and len(head) < answer)  # so far, as its beginning
         if self._open is not None and answer and self._holds(answer):
             self._close(self._open, self._buffer.cut(answer))
-        elif question and self._holds(question):
+        elif question and self._holds(question) and not fits:
             self._ask(self._buffer.cut(question))
         elif another and self._holds(another):
             self._unanswered(self._buffer.first.read)
@@ -223,7 +224,7 @@ class Pairing:
             if data[place + 1] & ~EXCEPTION not in FUNCTIONS:
                 continue
             head = data[place : place + LONGEST]
-            for length_of, take in ((request_length, self._ask), (answer_length, self._lone)):
+            for length_of, take in ((_question_length, self._ask), (answer_length, self._lone)):
                 length = length_of(head)
                 if length and len(head) >= length and intact(bytes(head[:length])):
                     self._skip(place)
@@ -248,8 +249,9 @@ class Pairing:
         if function in BITS or function in REGISTERS:
             read = Request(unit, function, int.from_bytes(frame.data[2:4]), int.from_bytes(frame.data[4:6]))
             self.counts["questions"] += 1
-            if len(self._known) < MOST_KNOWN:
-                self._known[frame.data] = read.key
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known.setdefault(frame.data, False)
         key = read.key if read is not None else Shape(unit, function, -1)
         self._open = _Open(unit, function, key, read, frame.last.since)
         if function not in ALIKE:
@@ -262,7 +264,7 @@ class Pairing:
         refusal, read = bool(answer[1] & EXCEPTION), asked.read
         silent = _silent(answer)
         void, certain = self._void(asked.key, asked.asked, refusal=refusal), False
-        if (to_come := _also_question(answer)) is not None:
+        if (to_come := self._also_question(answer)) is not None:
             self._owed.give_up(asked.key, now)
             self._owed.ask(to_come, now, frame.last.since)
             self._owed.give_up(to_come, now)
@@ -272,6 +274,7 @@ class Pairing:
             certain = self._owed.answer(asked.key, answer, asked.asked)
         if read is None:
             return
+        self._known[read.frame] = True
         data, why = b"", None
         if silent:
             why, kind = UNANSWERED, "unanswered"
@@ -287,6 +290,12 @@ class Pairing:
             self._table.use(asked.key, now)
         self.counts[kind] += 1
         self._events.append(Exchange(read, data, why, asked.asked, now))
+
+    def _also_question(self, answer: bytes) -> Shape | None:
+        """An answer that can as well be a question, of a master that has given up waiting: what that asks for. So can
+        three bytes of bits; and four bytes of registers, for a question and a stray 00 have a right check value."""
+        asks = _question_length(answer) == QUESTION and (answer[1] in BITS or answer[:QUESTION] in self._known)
+        return shape_to_come(answer[:QUESTION]) if asks else None
 
     def _void(self, key: Key, asked: float, *, refusal: bool) -> bool:
         """An older answer of this key may still come; an exception may belong to any question of unit and function."""
@@ -359,8 +368,8 @@ class Pairing:
         strays = self._strays
         if len(strays) != QUESTION:
             return None
-        like = [key for frame, key in self._known.items() if sum(map(ne, frame, strays)) == 1]
-        return like[0] if len(like) == 1 else None
+        like = [one for one, answered in self._known.items() if answered and sum(map(ne, one, strays)) == 1]
+        return shape_to_come(like[0]) if len(like) == 1 else None
 
     def _wrote(self, frame: Frame) -> None:
         self.counts["writes"] += 1
@@ -377,8 +386,10 @@ def _silent(answer: bytes) -> bool:
     return bool(answer[1] & EXCEPTION) and answer[2] in GATEWAY_SILENT
 
 
-def _also_question(frame: bytes) -> Shape | None:
-    """Three data bytes of bits can stand as the question of a master that has given up waiting: what that asks for."""
-    if frame[1] in BITS and len(frame) == QUESTION and 0 < int.from_bytes(frame[4:6]) <= MOST_BITS:
-        return shape_to_come(frame)
-    return None
+def _question_length(head: bytes | bytearray) -> int | None:
+    """As ``request_length``; a read of none or of too many is no question."""
+    length = request_length(head)
+    if length and len(head) >= 6 and (head[1] in BITS or head[1] in REGISTERS):
+        most = MOST_BITS if head[1] in BITS else MOST_REGISTERS
+        return length if 0 < int.from_bytes(head[4:6]) <= most else 0
+    return length

@@ -277,6 +277,29 @@ def test_three_bytes_of_bits_that_could_be_a_question_are_no_pair() -> None:
     assert line.taken == [(bits, 0x10)]
 
 
+@pytest.mark.parametrize("pieces", [17, 8, 1])
+def test_a_question_that_is_asked_again_and_a_stray_byte_are_no_answer(pieces: int) -> None:
+    """`01 04 04 00 00 02` + CRC + 00 is a whole answer of four bytes, check value and all."""
+    line, question = Listener(), Request(1, 4, 0x0400, 2)
+    stream = 2 * question.frame + b"\x00"
+    for place in range(0, len(stream), pieces):
+        line.hear(1.0 + place / 10_000, stream[place : place + pieces])
+    line.hear(1.5, OTHER.frame, reply(OTHER, 4))
+    line.hear(1.6, question.frame, reply(question, 5))
+    assert line.taken == [(OTHER, 4)]
+
+
+@pytest.mark.parametrize("cut", range(9))
+def test_an_answer_that_arrives_in_pieces_is_whole_though_its_beginning_has_a_check_value(cut: int) -> None:
+    body = bytes.fromhex("01 04 04 43 66 33")
+    answer = framed((body + crc(body)[:1]).hex())
+    assert answer[:8] == body + crc(body)
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame, answer[:cut])
+    line.hear(1.01, answer[cut:])
+    assert line.taken == [(VOLTAGE, 0x43)]
+
+
 def test_lost_bytes_may_have_been_any_question() -> None:
     line = Listener()
     line.hear(1.0, VOLTAGE.frame)
