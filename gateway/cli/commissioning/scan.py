@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.terminal.common import JSON
+from gateway.config.field_types import duration_ms
 from gateway.config.wire_texts import is_rfc2217
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -43,6 +44,7 @@ INTERRUPTED = 130
     metavar="DIR",
     help="What a unit may be beside the catalog: the profiles of your own in DIR.",
 )
+@click.option("--listen", metavar="DURATION", help='Listen for so long before anything is sent, such as "30s".')
 @click.option("--slow", is_flag=True, help="Wait half a second for each unit, and try every setting to the end.")
 @click.option("--force", is_flag=True, help="Ask even if another master speaks on the line.")
 @JSON
@@ -54,6 +56,7 @@ def scan(
     port: int,
     yes: bool,
     folder: Path | None,
+    listen: str | None,
     slow: bool,
     force: bool,
     as_json: bool,
@@ -61,9 +64,9 @@ def scan(
     """Find the meters on a line, say what they are and what is wrong with the line. Only reads.
 
     TARGET is a serial port, or rfc2217://HOST:PORT of a device server. The line is listened to first: if another master
-    speaks there, nothing is sent. --baud and --parity may be given several times. Or TARGETs are addresses, names and
-    networks such as 10.0.0.0/28, which are asked over Modbus TCP. Ctrl-C keeps what was found. At the end: the [[bus]]
-    section for gateway.toml.
+    speaks there, nothing is sent, and its units and functions are listed. --baud and --parity may be given several
+    times. Or TARGETs are addresses, names and networks such as 10.0.0.0/28, which are asked over Modbus TCP. Ctrl-C
+    keeps what was found. At the end: the [[bus]] section for gateway.toml.
     """
     from gateway.cli.commissioning.scan_view import ScanView
     from gateway.commissioning.scan.own_profiles import own_profiles
@@ -74,10 +77,15 @@ def scan(
     ports = [target for target in targets if _is_port(target)]
     if ports and len(targets) > 1:
         raise GatewayError(Message("scan-one-port", port=ports[0]))
-    if not ports and (baudrates or parities or slow or force):
+    if not ports and (baudrates or parities or listen or slow or force):
         raise GatewayError(Message("scan-serial-options", target=targets[0]))
     own = own_profiles(folder) if folder is not None else ()
-    options = ScanOptions(baudrates, parities, chosen, slow=slow, force=force, profiles=own)
+    try:
+        listen_s = duration_ms(listen) / 1000 if listen is not None else 0.0
+    except ValueError as error:
+        raise click.UsageError(f"--listen: {error}") from None
+    serial = {"slow": slow, "force": force}
+    options = ScanOptions(baudrates, parities, chosen, **serial, profiles=own, listen_s=listen_s)
     over_tcp = TcpOptions(chosen or None, yes=yes, profiles=own)
     result, interrupted = scanned(targets, options, port, over_tcp, view)
     if interrupted:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from gateway.commissioning.scan.frame_search import pieces
 from gateway.commissioning.scan.line_asker import Heard
+from gateway.fieldbus.dlt645 import frames as dlt645
 from gateway.messages.message import Message
 
 FEW: Final = 3
@@ -39,8 +41,21 @@ def other_master(heard: Sequence[Heard]) -> Message:
     """Somebody else asks on this line."""
     best = max(heard, key=lambda one: (len(one.foreign), one.count))
     if best.foreign:
-        return Message("scan-other-master", settings=str(best.settings), n=sum(one.count for one in heard))
+        n = sum(one.count for one in heard)
+        return Message("scan-other-master", settings=str(best.settings), n=n, units=_overheard(best.foreign))
     return Message("scan-traffic", n=sum(one.count for one in heard))
+
+
+def _overheard(frames: Sequence[bytes]) -> tuple[str, ...]:
+    """Units with the functions of their frames, such as ``7 (3, 4)``, and numbers of DL/T 645 meters."""
+    functions, numbers = dict[int, set[int]](), dict[str, None]()
+    for piece in (piece for frame in frames for piece in pieces(frame)):
+        if piece.protocol == "modbus":
+            functions.setdefault(piece.unit, set()).add(piece.function)
+        elif piece.protocol == "dlt645":
+            numbers[f"DL/T 645 {dlt645.parse(piece.data).address}"] = None
+    units = (f"{unit} ({', '.join(map(str, sorted(those)))})" for unit, those in sorted(functions.items()))
+    return (*units, *numbers)
 
 
 def echo(heard: Sequence[Heard]) -> Iterator[Message]:

@@ -20,6 +20,7 @@ from gateway.commissioning.scan.identify import identify, known
 from gateway.commissioning.scan.likeness import MOST_UNITS, STRAYS, Likeness
 from gateway.commissioning.scan.line_asker import (
     ANSWER_S,
+    FOREIGN,
     NEAR_S,
     PROBE_S,
     READ,
@@ -139,17 +140,31 @@ class _SerialScan:
         )
 
     async def _listen(self) -> None:
-        """Hear whether somebody else speaks."""
+        """Hear whether somebody else speaks: at each setting for its part of the time, and where it is understood,
+        until the end."""
+        slot_s = max(LISTEN_S, self._options.listen_s / len(self._every))
+        until = self._loop.time() + self._options.listen_s
         later_s = sum(map(self._quick_s, self._every)) + sum(map(self._sweep_s, self._modbus))
         for place, settings in enumerate(self._every):
             self._do(
                 Message("scan-listens", settings=str(settings)),
-                (len(self._every) - place) * (LISTEN_S + SET_S) + later_s,
+                (len(self._every) - place) * (slot_s + SET_S) + later_s,
             )
-            if not self._look():
-                raise Stopped
+            self._demand_going_on()
             if (asker := await self._at(settings)) is not None:
-                await asker.listen(LISTEN_S)
+                await self._hear(asker, self._loop.time() + slot_s)
+                if len(asker.heard.foreign) >= FOREIGN:
+                    await self._hear(asker, until)
+                    return
+
+    async def _hear(self, asker: LineAsker, until: float) -> None:
+        while (left_s := until - self._loop.time()) > 0:
+            self._demand_going_on()
+            await asker.listen(min(LISTEN_S, left_s))
+
+    def _demand_going_on(self) -> None:
+        if not self._look():
+            raise Stopped
 
     async def _ask_all(self) -> None:
         """The quick pass, the pass over every unit, and who it is that was found."""

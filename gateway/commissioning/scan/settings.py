@@ -51,6 +51,7 @@ class ScanOptions:
     ``baudrates``, ``parities``: those of the settings, in this order. ``units``: Modbus units to ask. ``slow``: every
     unit is given half a second, and all settings are gone through. ``force``: questions are sent although another
     master speaks. ``profiles``: what a unit may be beside the catalog.
+    ``listen_s``: so long the line is listened to before anything is sent; less than usual is usual.
     """
 
     baudrates: tuple[int, ...] = ()
@@ -59,6 +60,7 @@ class ScanOptions:
     slow: bool = False
     force: bool = False
     profiles: tuple[Profile, ...] = ()
+    listen_s: float = 0.0
 
     def settings(self, *, parity: bool = True) -> tuple[Settings, ...]:
         """Those to try for Modbus. ``parity``: the port has one."""

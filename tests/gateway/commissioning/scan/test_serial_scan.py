@@ -74,6 +74,17 @@ def test_nothing_is_sent_where_another_master_speaks_unless_forced(tmp_path: Pat
     assert codes(forced) == ["scan-other-master"]
 
 
+def test_a_scan_that_listens_long_enough_says_whom_another_master_asks_and_sends_nothing(tmp_path: Path) -> None:
+    other = '[[bus.disturb]]\nkind = "second-master"\nunit = {}\nevery_ms = {}\n'
+    with line(tmp_path, meter(9), meter(17), other.format(9, 900), other.format(17, 1300)) as url:
+        result = scanned(url, ScanOptions((19200,), ("N",), listen_s=4.0))
+    assert (result.sent_bytes, result.complete, codes(result)) == (0, False, ["scan-other-master"])
+    units = result.diagnosis[0].facts["units"]
+    assert isinstance(units, tuple)
+    assert [str(unit).partition(" (")[0] for unit in units] == ["9", "17"]
+    assert all("(3" in str(unit) or "(4" in str(unit) for unit in units)
+
+
 def test_a_master_that_was_not_heard_before_ends_the_scan(tmp_path: Path) -> None:
     other = '[[bus.disturb]]\nkind = "second-master"\nunit = 9\nevery_ms = 1200\n'
     with line(tmp_path, meter(9), other) as url:
