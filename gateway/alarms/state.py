@@ -78,11 +78,14 @@ class AlarmState:
             self.on_delay_until_ms = now_ms + max(least_ms, self.kind.on_delay_ms - ago_ms)
 
     def condition_false(self, now_ms: int) -> None:
-        """Start the off-delay; nothing where the condition is known to be false."""
+        """Start the off-delay; nothing where the condition is known to be false, but that one which only waits for its
+        finder need not wait any longer."""
+        quiet_ms = CHATTERING_QUIET_MS if self.is_chattering(now_ms) else 0
+        until_ms = now_ms + max(quiet_ms, self.kind.off_delay_ms)
         if self.condition or self.unconfirmed:
-            self.condition = False
-            quiet_ms = CHATTERING_QUIET_MS if self.is_chattering(now_ms) else 0
-            self.off_delay_until_ms = now_ms + max(quiet_ms, self.kind.off_delay_ms)
+            self.condition, self.off_delay_until_ms = False, until_ms
+        elif self.off_delay_until_ms is not None:
+            self.off_delay_until_ms = min(self.off_delay_until_ms, until_ms)
 
     def is_chattering(self, now_ms: int) -> bool:
         """Whether the condition comes and goes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.devices.register_block import RegisterBlock
 from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.overload import Load, Overload
@@ -14,6 +15,8 @@ from gateway.fieldbus.read_budget import budget
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.specs import Alarm, BlockFailure, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.alarm_kinds import kind_of
+from gateway.storage.alarm_tables import AlarmRow
 from tests.gateway.fieldbus.devices import meter, tcp_line
 
 WINDOW, PERIOD = 300_000, 2_000
@@ -132,3 +135,14 @@ def test_a_dead_meter_that_gets_no_idle_time_is_in_back_off_and_not_skipped() ->
     assert schedule.dead("dead")
     reasons = {(name, reason) for name, _, reason in schedule.settle(20_000)}
     assert reasons == {("a", "skipped"), ("dead", "backoff")}
+
+
+def test_after_a_reload_it_ends_as_soon_as_the_new_worker_says_so() -> None:
+    row = AlarmRow(1, "gateway", "line-overloaded", "line", "it skips", 0, 0)
+    state = AlarmState(AlarmKey("gateway", "line-overloaded", "line"), kind_of("line-overloaded"), "it skips", row=row)
+    state.unconfirm(0)
+    assert not state.clear_due(WINDOW)
+    state.condition_false(WINDOW)
+    assert state.clear_due(WINDOW)
+    state.condition_false(2 * WINDOW)
+    assert state.off_delay_until_ms == WINDOW, "said again, it ends no later"
