@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -59,13 +60,16 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
     Polls each meter once if no gateway is running, and changes nothing. May run before the first start.
     """
     from gateway.doctor import run
+    from gateway.doctor.check import merged
     from gateway.process import instance_lock
 
     config = load_config(config_path)
     findings = []
-    for finding in run.run_checks(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
-        findings.append(finding)
-        if not as_json:
+    found = run.run_checks(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full)
+    for _, of_kind in groupby(found, key=lambda finding: finding.kind):
+        alike = list(of_kind)
+        findings += alike
+        for finding in merged(alike) if not as_json else ():
             run.print_finding(out, finding)
     facts = run.as_json(findings)
     if as_json:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -28,6 +28,8 @@ from ledger_client.verification.trust import Trust
 Result = Literal["ok", "warn", "bad"]
 T = TypeVar("T")
 CONNECT_S = 2.0
+OF_MANY = ("meter", "line", "ledger", "feed")
+"""First words of checks that are made of each of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,17 @@ class Finding:
     result: Result
     message: messages.Message
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The first word of the check: meter, line, ledger, feed; of others all of it."""
+        first, _, rest = self.check.partition(" ")
+        return first if rest and first in OF_MANY else self.check
+
+    @property
+    def of(self) -> str:
+        """Which meter, line, ledger or feed; "" of other checks."""
+        return self.check[len(self.kind) + 1 :]
 
     @property
     def text(self) -> str:
@@ -61,6 +74,17 @@ class Finding:
             "way_out": self.way_out or None,
             "facts": dict(self.facts),
         }
+
+
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """What is found alike of several meters, lines or ledgers once, in the place of the first, as "meter a, b, c"."""
+    alike: dict[tuple[str, Result, messages.Message, str], list[Finding]] = {}
+    for one in findings:
+        alike.setdefault((one.kind, one.result, one.message, repr(one.facts)), []).append(one)
+    return [
+        replace(same[0], check=f"{kind} {', '.join(dict.fromkeys(one.of for one in same))}".rstrip())
+        for (kind, *_), same in alike.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)

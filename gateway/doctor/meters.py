@@ -11,6 +11,7 @@ from gateway.acquisition.odd_registers import odd_registers
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.commissioning import line_specs
+from gateway.commissioning.record.in_force import in_force
 from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.doctor.meter_values import judged, odd_values
 from gateway.errors import GatewayError
@@ -44,6 +45,15 @@ def meters(case: CheckContext) -> Iterator[Finding]:
                 continue
             reading = Poller(case.config.meters, clock, lambda _: None, case.config.profiles).reading(poll)
             yield from judged(case, poll.meter, found, reading.values, odd_registers(poll))
+            yield from _other_device(case, poll)
+
+
+def _other_device(case: CheckContext, poll: Poll) -> Iterator[Finding]:
+    """That another device answers than the one that was commissioned. The running gateway has an alarm for it."""
+    record = in_force(case.store, poll.meter) if case.store is not None and poll.identity is not None else None
+    if record is not None and record.identity is not None and record.identity != poll.identity:
+        said = Message("meter-other-device", now=poll.identity or "", known=record.identity, meter=poll.meter)
+        yield Finding(f"meter {poll.meter}", "bad", said)
 
 
 def _of_gateway(case: CheckContext) -> Iterator[Finding]:

@@ -36,7 +36,10 @@ def _line(case: CheckContext, spec: LineSpec, polls: Mapping[str, Any] | None) -
     finding = _port(case, spec)
     if case.pid is None or finding.result == "bad":
         return finding
-    result, message = judged(finding.message, spec.name, str(case.config.path), polls)
+    base = finding.message
+    if polls is not None and spec.host is not None:
+        base = Message("host-read-by-gateway", host=spec.host, port=spec.tcp_port or 0, pid=case.pid)
+    result, message = judged(base, spec.name, str(case.config.path), polls)
     return finding if result == "ok" and finding.result != "ok" else replace(finding, result=result, message=message)
 
 

@@ -12,7 +12,7 @@ from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.doctor import run
-from gateway.doctor.check import Finding, error_message
+from gateway.doctor.check import Finding, error_message, merged
 from gateway.errors import GatewayError
 
 FRESH_S = 600.0
@@ -27,6 +27,11 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     running: bool
     ended_ms: int | None
+
+    @property
+    def merged(self) -> list[Finding]:
+        """The same with what is alike said once."""
+        return merged(self.findings)
 
     def count(self, result: str) -> int:
         """How many findings are so."""

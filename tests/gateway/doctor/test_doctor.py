@@ -16,9 +16,10 @@ from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.doctor import database, disk, keys, machine, meters, permissions, ports, run
-from gateway.doctor.check import CheckContext, Finding
+from gateway.doctor.check import CheckContext, Finding, merged
 from gateway.errors import Unfinished
 from gateway.fieldbus import line
+from gateway.messages.message import Message
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from tests.support.processes import free_port
@@ -334,6 +335,13 @@ def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Pat
     moved = load_with(here, 'port = "/dev/', f'port = "{moving}" # /dev/')
     (serial, _) = ports.ports(case(moved))
     assert serial.result == "warn"
+
+
+def test_what_is_alike_of_six_meters_is_said_once() -> None:
+    answers, other = Message("meter-answers-no-identity"), Message("meter-is-asleep", for_ms=1000)
+    said = [Finding(f"meter m{n}", "ok", other if n == 3 else answers) for n in range(6)]
+    once = merged([*said, Finding("line m1", "ok", answers), Finding("disk space", "ok", answers)])
+    assert [one.check for one in once] == ["meter m0, m1, m2, m4, m5", "meter m3", "line m1", "disk space"]
 
 
 def test_meters_that_send_by_themselves_are_not_asked(tmp_path: Path) -> None:

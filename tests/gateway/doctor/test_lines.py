@@ -45,7 +45,7 @@ def found(loaded: Config, polls: Mapping[str, int], pid: int) -> Finding:
     [
         ({"answered": 60}, "ok", "all 60 polls of the last 60 s were answered", ""),
         ({"answered": 58, "timeout": 2}, "ok", "58 of 60 polls of the last 60 s were answered", ""),
-        ({"asleep": 60}, "ok", "not tested while the gateway runs", ""),
+        ({"asleep": 60}, "ok", "is read by the gateway", ""),
         ({"answered": 36, "skipped": 144}, "warn", "36 of 180 polls", "meterseal check"),
         ({"answered": 30, "timeout": 20, "backoff": 10}, "warn", "30 of 60 polls", "meterseal status"),
         ({"timeout": 2, "backoff": 58}, "bad", "0 of 60 polls of the last 60 s were answered", "meterseal status"),

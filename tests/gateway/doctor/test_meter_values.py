@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.parts.farm import farm
+from benchmarks.parts.tcp_gateway import make_site
+from gateway.commissioning.record.configured import record_of
 from gateway.config.device_keys import key_files
+from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.places import Factor, Identifier, Obis, Place
 from gateway.devices.points import Point
@@ -20,7 +24,7 @@ from gateway.doctor import keys, meters
 from gateway.doctor.check import CheckContext, Finding
 from gateway.process import control_socket
 from gateway.process.threads import in_thread
-from gateway.records import PollResult, Timestamp
+from gateway.records import MeterEvent, PollResult, Timestamp
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.samples import START_S, Hands, site
 
@@ -110,3 +114,33 @@ def test_two_key_files_that_were_exchanged_are_named_as_check_does(tmp_path: Pat
 @pytest.mark.parametrize("place", [Obis("1-0:1.8.0"), Factor("a21026", "Rtd"), Identifier("00010000", "XXXXXX.XX")])
 def test_a_value_that_stands_in_no_register_has_no_odd_size(place: Place) -> None:
     assert value_remark(Point("energy_import", place, unit="kWh"), 1e30) is None
+
+
+def test_a_meter_by_hand_is_judged_as_the_same_poll_of_read_and_another_device_is_named(tmp_path: Path) -> None:
+    """Two meters on the wire, one of them read with the words exchanged; a third device was commissioned."""
+    with farm(2) as wire:
+        make_site(tmp_path, wire.ports)
+        profile = (tmp_path / "bench.toml").read_text()
+        (tmp_path / "little.toml").write_text(
+            profile.replace('type = "float32"', 'type = "float32"\nword_order = "little"')
+        )
+        path = tmp_path / "gateway.toml"
+        text = path.read_text().replace('"100ms"', '"10s"').replace('"bench.toml"', '"little.toml"', 1)
+        path.write_text(text)
+        loaded = load_config(path)
+        hands = Hands(loaded)
+        for name in loaded.meters:
+            record = record_of(loaded, name, identity="serial_number=7", by="x", at_ms=START_S * 1000)
+            hands.journal.happened(MeterEvent(name, record.event()))
+        hands.end()
+        case = CheckContext.of(loaded, START_S * 1000, pid=None)
+        said = list(meters.meters(case))
+        assert case.store is not None
+        case.store.close()
+    odd = [one for one in said if one.message.code == "meter-odd-values"]
+    assert [(one.check, one.result) for one in odd] == [("meter meter-000", "bad")]
+    assert "answers as serial_number=" in odd[0].text
+    other = [one for one in said if one.message.code == "meter-other-device"]
+    assert [(one.check, one.result) for one in other] == [(f"meter {name}", "bad") for name in loaded.meters]
+    assert "but serial_number=7 was commissioned" in other[0].text
+    assert [one.check for one in said if one.result == "ok"] == ["meter meter-001"]
