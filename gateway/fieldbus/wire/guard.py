@@ -217,6 +217,8 @@ class Guard:
             return self._take_foreign(length, now)
         head = self._framing.head(self._buffer)
         wanted = asked is not None and self._framing.answers(head, asked.question.key)
+        if asked and wanted and length > len(sent := self._framing.sent(asked.question)):
+            wanted = not self._buffer.startswith(sent)  # it came back, and a stray 00 behind it makes an answer of it
         if not wanted and (not self._asked(head) or self._is_question(length)):
             return self._take_foreign(length, now)
         if len(self._buffer) < length:

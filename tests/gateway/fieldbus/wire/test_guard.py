@@ -333,6 +333,15 @@ def test_an_echo_that_could_be_an_answer_is_none() -> None:
     assert outcome == Silence("timeout", Message("answer-none"), question)
 
 
+@pytest.mark.parametrize("echo", ["off", "auto", "on"])
+@pytest.mark.parametrize("cut", [8, 9])
+def test_a_question_that_comes_back_and_a_stray_byte_are_no_answer(echo: str, cut: int) -> None:
+    question = Request(1, 4, 0x0400, 2)  # 01 04 04 00 00 02 70 FB, and 00 behind it: an answer of 4 bytes
+    stream = question.frame + b"\x00"
+    outcome = Bench(echo=echo).read(question, 10.0, (0.02, stream[:cut]), (0.03, stream[cut:]))
+    assert isinstance(outcome, Silence)
+
+
 def test_without_the_guard_a_late_answer_is_taken_for_the_next() -> None:
     """What every other gateway does; the switch exists to show it."""
     bench = Bench(armed=False)
