@@ -58,9 +58,9 @@ class Page:
         head = f"Host: 127.0.0.1:{browser.port}", f"Cookie: {browser.cookie}"
         self._link = browser.raw("GET /stream HTTP/1.1", *head)
         self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._told: list[int] = []
-        """The ids of the alarms that the stream told of last."""
-        self._read: tuple[list[int], list[Shown]] = [], []
+        self._told: dict[str, list[int]] = {}
+        """The ids of the alarms that the stream told of last: new ones, acknowledged ones, those that are over."""
+        self._read: tuple[dict[str, list[int]], list[Shown]] = {}, []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -77,7 +77,8 @@ class Page:
             text += data.decode().replace("\r\n", "\n")
             whole, _, text = text.rpartition("\n\n")
             for _, change in events(whole + "\n\n"):
-                self._told = change.get("head", {}).get("alarms", self._told)
+                head = change.get("head", {})
+                self._told = self._told | {key: head[key] for key in ("alarms", "acked", "over") if key in head}
 
     def shown(self) -> Sequence[Shown]:
         told = self._told
