@@ -65,13 +65,13 @@ class Accounting:
     def begin(
         self, meter: str, grid: RecordingGrid, period_ms: int, *, series: bool, covered_to_ms: int | None = None
     ) -> None:
-        """A meter is counted from the beginning of a grid on. ``covered_to_ms``: the end of its coverage, where that is
-        a series which goes on from a moment before."""
+        """A meter is counted from the beginning of a grid on. ``covered_to_ms``: the end of its coverage; None: that
+        ends where the grid begins."""
+        covered_to_ms = grid.time_ms if covered_to_ms is None else covered_to_ms
         if series:
-            covered_to_ms = grid.time_ms if covered_to_ms is None else covered_to_ms
             self.counters[meter] = SeriesCounter.begin(grid, covered_to_ms)
         else:
-            self.counters[meter] = CoverageCounter.begin(grid, period_ms)
+            self.counters[meter] = CoverageCounter.begin(grid, period_ms, covered_to_ms)
 
     def named(self, grids: Mapping[str, RecordingGrid]) -> list[NamedGrid]:
         """How these grids follow those in force: (meter, beginning, period), as a commit notes them."""

@@ -51,7 +51,7 @@ def take_over(committer: Committer, change: Change) -> int:
     identified = identities(store.records, tails)
     going = [*gone, *(meter for meter in change.anew if meter in counters)]
     last = {meter: deepcopy(counters[meter]) for meter in going}  # should the commit fail, they go on
-    ended = {meter: counter.end(at_ms, clock.record_ms(at_ms)) for meter, counter in last.items()}
+    ended = {meter: counter.end(at_ms) for meter, counter in last.items()}
     every_ms = {meter: periods_ms[meter] * (1 if meter in series else accounting.factor) for meter in change.anew}
     begun = {
         meter: accounting.grid(at_ms, every_ms[meter], _covered_to_ms(last.get(meter) or tails[meter]))
@@ -81,7 +81,8 @@ def take_over(committer: Committer, change: Change) -> int:
     for meter in gone:
         del counters[meter]
     for meter, grid in begun.items():
-        accounting.begin(meter, grid, periods_ms[meter], series=meter in series)
+        covered_to_ms = last[meter].to_ms if meter in last else None
+        accounting.begin(meter, grid, periods_ms[meter], series=meter in series, covered_to_ms=covered_to_ms)
     committer.rules = change.rules
     return at_ms
 

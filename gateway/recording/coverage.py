@@ -112,9 +112,9 @@ class CoverageCounter:
         self.rulers = [RecordingGrid(self.to_ms, self.period_ms, self.to_ms, self.period_ms)]
 
     @classmethod
-    def begin(cls, ruler: RecordingGrid, period_ms: int) -> CoverageCounter:
-        """A meter whose polls are due from the beginning of a ruler on."""
-        tally = cls(ruler.time_ms, ruler.time_ms, period_ms)
+    def begin(cls, ruler: RecordingGrid, period_ms: int, covered_to_ms: int) -> CoverageCounter:
+        """A meter whose polls are due from the beginning of a ruler on, and whose coverage ended before."""
+        tally = cls(covered_to_ms, covered_to_ms, period_ms)
         tally.rulers, tally.next_due_ms = [ruler], ruler.due_ms
         return tally
 
@@ -154,13 +154,11 @@ class CoverageCounter:
             else:
                 self.passed_by(self.next_due_ms)
 
-    def end(self, at_ms: int, record_ms: int) -> Grid:
-        """The same, and the interval ends there, which is ``record_ms`` among record times: no poll of this schedule is
-        due any more. Gives what the database is to note of that."""
+    def end(self, at_ms: int) -> Grid:
+        """The same, and no poll of this schedule is due any more: its last grid ends where its coverage does. Gives
+        what the database is to note of that."""
         self.skip(at_ms)
-        ended = self.to_ms, 0
-        self.to_ms = max(self.to_ms, record_ms)
-        return ended
+        return self.to_ms, 0
 
     def lost_after_all(self, reason: str) -> None:
         """A poll counted as recorded could not be committed."""
@@ -276,12 +274,10 @@ class SeriesCounter:
         self._reason = "stopped"
         self._miss(misses(self._step_ms, self.last_ms, self.time_of(until_ms)))
 
-    def end(self, at_ms: int, record_ms: int) -> Grid:
+    def end(self, at_ms: int) -> Grid:
         """The same, and nothing is expected any more; as ``CoverageCounter.end``."""
         self.skip(at_ms)
-        ended = self.to_ms, 0
-        self.to_ms = max(self.to_ms, record_ms)
-        return ended
+        return self.to_ms, 0
 
     def coverage(self) -> Coverage:
         """What to sign now; call ``start_over`` once it is committed."""
