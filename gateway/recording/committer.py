@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +23,7 @@ from gateway.process.failpoints import failpoint
 from gateway.process.histogram import Durations
 from gateway.recording.accounting import Accounting
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule, series_of
-from gateway.recording.coverage import AnyCounter, RecordingGrid, SeriesCounter, first_coverage, series_goes_on
+from gateway.recording.coverage import AnyCounter, CoverageCounter, RecordingGrid, SeriesCounter, first_coverage, series_goes_on
 from gateway.recording.heard import Heard
 from gateway.recording.pending import Pending, is_of_the_epoch
 from gateway.recording.register_marks import RegisterMarks
@@ -53,6 +54,8 @@ from ledger_client.formats.senml import Reading
 log = logging.getLogger("meterseal.recorder")
 
 RETRY_MS = 2_000
+TOO_LATE_MS = 60_000
+"""An answer that comes so much later than a period behind its due time answers nothing that is due."""
 COMMIT_S = (0.005, 0.02, 0.05, 0.2, 1.0, 5.0, 30.0)
 
 
@@ -73,6 +76,8 @@ class Committer:
         self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
         self.marks, self.heard = RegisterMarks(store, rules.counters), Heard(store, clock)
         self.announced = Announcements(store.records, rules.periods_ms)
+        self._latest_ms = dict.fromkeys(rules.periods_ms, store.records.latest_ms())
+        """By meter the time of its last reading, or that of the newest record before this epoch."""
         self.uncut = store.batches.count_unsealed()
         """Committed records behind the last cut, coverage not counted."""
         self.retry_at_ms = 0
@@ -176,6 +181,8 @@ class Committer:
         if isinstance(counter, SeriesCounter):
             return self._message(poll, counter)
         wanted = counter.wanted(poll.due_ms)
+        if wanted and poll.reading is not None:
+            poll = self._dated(poll, poll.reading, counter)
         if poll.reading is not None and (not wanted or poll.reason is not None or self.trouble is not None):
             self.pending.left_out(poll.meter, poll.reading)
         if not wanted:
@@ -192,6 +199,18 @@ class Committer:
             counter.finished(poll.due_ms, None)
             return True
         return False
+
+    def _dated(self, poll: PollResult, reading: Reading, counter: CoverageCounter) -> PollResult:
+        """A meter's readings are never of one moment, and none is of a poll that was due long before: so each shows
+        which poll it answers (ledger_client/audit/due_slots.py)."""
+        ruler, latest_ms = counter.ruler(poll.due_ms), self._latest_ms.get(poll.meter, 0)
+        if reading.time_ms > ruler.time_of(poll.due_ms) + ruler.step_ms + TOO_LATE_MS:
+            return replace(poll, reason=poll.reason or "timeout")
+        if reading.time_ms <= latest_ms and not reading.late:
+            reading = replace(reading, time_ms=latest_ms + 1)
+            poll = replace(poll, reading=reading)
+        self._latest_ms[poll.meter] = max(latest_ms, reading.time_ms)
+        return poll
 
     def _message(self, poll: PollResult, counter: SeriesCounter) -> bool:
         """The same for a message of a series, or that none came."""

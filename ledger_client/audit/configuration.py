@@ -6,7 +6,7 @@ is not one of its meter's period, time between two grids in which nothing would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -59,6 +59,8 @@ class Configured:
 
     result: Audit
     times: Times
+    covered_to_ms: Callable[[str], int | None]
+    """The end of a meter's coverage so far, by the order of records; None where it has none."""
     meters: dict[str, int] | None = None
     """Each configured meter's period in ms."""
     config: bytes | None = None
@@ -67,6 +69,8 @@ class Configured:
     """Every nth poll is recorded; None: not known."""
     started: dict[bytes, frozenset[str]] = field(default_factory=dict)
     """The meters with which an epoch began."""
+    resumes: bool = False
+    """The batch goes on after a loss."""
     gone: set[str] = field(default_factory=set)
     """Taken out since the last batch ended, by a change."""
     _speeds: frozenset[int] = frozenset({FULL, SLOWED})
@@ -75,7 +79,7 @@ class Configured:
 
     def begin_anew(self) -> None:
         """Batches are missing: what they have announced is not known."""
-        self.__init__(self.result, self.times)  # type: ignore[misc]
+        self.__init__(self.result, self.times, self.covered_to_ms)  # type: ignore[misc]
 
     def recorded_period_ms(self, meter: str) -> int:
         """How far apart the polls of a configured meter are that are recorded; series are not thinned."""
@@ -169,10 +173,24 @@ class Configured:
             if known and not absent:
                 self._demand_next(meter, schedule, grid, name)
                 self._demand_step(meter, schedule, grid, name)
+            if known:  # else grids of before may be announced again
+                self._demand_behind(meter, schedule, grid, name)
             schedule.grids.append(grid)
             schedule.epochs.append(name.epoch)
             schedule.slowed.append(SLOWED in self._speeds)
             schedule.of_series.append(schedule.series)
+
+    def _demand_behind(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
+        """It begins where its meter's coverage ends, or later: what is counted already is not announced anew."""
+        covered_ms = self.covered_to_ms(meter)
+        if covered_ms is None or grid[0] >= covered_ms - schedule.series:  # a series goes on from its last moment
+            return
+        begins, ended = rfc3339_ms(grid[0]), rfc3339_ms(covered_ms)
+        text = f"a grid of meter {meter} begins at {begins}, and its coverage before this event ends at {ended}"
+        if self.resumes:
+            self.result.resumed(name, text)
+        else:
+            self.result.found(DUE, name, text)
 
     def _demand_next(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
         """Between the last poll that was due by earlier grids and the first one of this lies no more than a period, and
@@ -195,7 +213,7 @@ class Configured:
             most_ms = -(-most_ms * FULL // SLOWED) + (last_ms - schedule.grids[place][0]) // most_ms
         last_ms = max(last_ms, schedule.since_ms - most_ms)
         free_ms = begins_ms - last_ms
-        if free_ms > most_ms and free_ms > most_ms + self.times.jumped_ms(last_ms, until_ms):
+        if free_ms > most_ms and free_ms > most_ms + self.times.jumps.between(last_ms, until_ms):
             span = f"{rfc3339_ms(last_ms + 1)} to {rfc3339_ms(begins_ms)}"
             self.result.found(DUE, name, f"nothing would be due of meter {meter} from {span}, and it is configured")
 

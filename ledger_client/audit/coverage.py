@@ -20,7 +20,7 @@ from ledger_client.times import rfc3339, rfc3339_ms
 class Interval(NamedTuple):
     """A coverage record: the first of its epoch or not, by which clock letter; ``told_to_ms``: until when its time was
     told before (0: none of it), and how many readings it counts that were not counted before. ``moments_ms``: the times
-    of those that are not LATE, in order; None: not all that it counts are there."""
+    of those that are not LATE, in order; None: not all that it counts are there. ``times_ms``: of all there are."""
 
     name: Name
     body: Coverage
@@ -28,6 +28,7 @@ class Interval(NamedTuple):
     told_to_ms: int
     readings: int
     moments_ms: tuple[int, ...] | None
+    times_ms: tuple[int, ...] = ()
 
     @property
     def first(self) -> bool:
@@ -47,6 +48,7 @@ class _Span:
     broken: bool = False
     told_to_ms: int = 0
     moments_ms: list[int] = field(default_factory=list)
+    times_ms: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ class Coverages:
         if fact.kind == "reading":
             self.result.told(name.meter).readings += 1
             span.readings += 1
+            span.times_ms.append(fact.time_ms)
             if not fact.late:
                 span.moments_ms.append(fact.time_ms)
             moment = fact.time_ms, name
@@ -96,7 +99,7 @@ class Coverages:
         span.broken, span.sure = True, False
         if step is Step.OLDER:
             span.told_to_ms = max(span.told_to_ms, span.covered_to_ms or 0)
-            span.readings, span.earliest, span.latest, span.moments_ms = 0, None, None, []
+            span.readings, span.earliest, span.latest, span.moments_ms, span.times_ms = 0, None, None, [], []
 
     def _covered(self, fact: Fact, body: Coverage, name: Name, span: _Span) -> Interval:
         self._batch.add(name.meter)
@@ -107,9 +110,9 @@ class Coverages:
         self._ends(fact, body, name)
         self._holds_its_readings(fact, body, span)
         moments = tuple(span.moments_ms) if span.sure else None
-        interval = Interval(name, body, fact.clock, span.told_to_ms, span.readings, moments)
+        interval = Interval(name, body, fact.clock, span.told_to_ms, span.readings, moments, tuple(span.times_ms))
         span.covered_to_ms, span.readings, span.sure, span.broken = body.to_ms, 0, True, False
-        span.moments_ms = []
+        span.moments_ms, span.times_ms = [], []
         span.earliest = span.latest = None
         return interval
 

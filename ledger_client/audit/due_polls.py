@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ledger_client.audit.chain import Chains, Missing
 from ledger_client.audit.configuration import Configured, Schedule
 from ledger_client.audit.coverage import Interval
+from ledger_client.audit.due_slots import EARLY_MS, Slots
 from ledger_client.audit.events import Correction
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import DUE, Audit, MeterAccount
@@ -60,6 +61,7 @@ class Due:
     _begun: set[bytes] = field(default_factory=set)
     """Epochs whose first coverage was seen."""
     _uncounted: list[_Uncounted] = field(default_factory=list)
+    _slots: dict[str, tuple[Schedule, Slots]] = field(default_factory=dict)
     _off: dict[tuple[bytes, str], int] = field(default_factory=dict)
     """In a slowed epoch: how many polls more of a meter are told than counted again."""
 
@@ -90,6 +92,7 @@ class Due:
         for interval in self._intervals:
             told = self.result.told(interval.name.meter)
             self._count(interval, told)
+            self._place(interval)
         for name, correction in self._corrections:
             if correction.began_ms is not None:
                 self._date(name, correction, correction.began_ms)
@@ -126,6 +129,35 @@ class Due:
         elif interval.moments_ms is not None:
             self._compare_series(interval, grids, interval.moments_ms)
 
+    def _place(self, interval: Interval) -> None:
+        """Each reading that it counts takes a due slot; those told twice, or from before the grids, take none."""
+        meter = interval.name.meter
+        schedule = self.configured.schedules.get(meter)
+        if schedule is None or not interval.times_ms or schedule.is_series(interval.times_ms[-1]):
+            return
+        known, slots = self._slots.get(meter, (None, Slots()))
+        if known is not schedule:  # batches are missing: what was due before is not known
+            slots = Slots()
+            self._slots[meter] = schedule, slots
+        slots.learn(schedule.grids)
+        since_ms = max(interval.told_to_ms, schedule.grids[0][0] - EARLY_MS)
+        jumps = self.configured.times.jumps
+        times_ms = sorted(time_ms for time_ms in interval.times_ms if time_ms >= since_ms)
+        without = [time_ms for time_ms in times_ms if not slots.take(time_ms, jumps)]
+        if without:
+            text = (
+                f"{len(without)} of the readings that it counts were not due, the first at {rfc3339_ms(without[0])}: "
+                "by the announced grids there was no poll then that no other reading answers"
+            )
+            self._differs(interval.name, text)
+
+    def _differs(self, name: Name, text: str) -> None:
+        """Where events of the gateway are lost it is part of that loss."""
+        if self.doubted:
+            self.result.resumed(name, text)
+        else:
+            self.result.found(DUE, name, text)
+
     def _compare_series(self, interval: Interval, grids: Sequence[Grid], moments_ms: Sequence[int]) -> None:
         """Every reading was due, and what is missed follows from their times."""
         body = interval.body
@@ -151,10 +183,7 @@ class Due:
                 return
         span = f"from {rfc3339_ms(body.from_ms)} to {rfc3339_ms(body.to_ms)}"
         text = f"it says that {body.due} polls were due {span}; by the announced grids {due} were"
-        if self.doubted:
-            self.result.resumed(name, text)
-        else:
-            self.result.found(DUE, name, text)
+        self._differs(name, text)
 
     def _date(self, name: Name, correction: Correction, began_ms: int) -> None:
         """The downtime before an epoch, which began with an unknown clock, by the event that dates it."""

@@ -58,7 +58,7 @@ class Ends:
         for meter in sorted(self.configured.meters or {}):
             covered_ms = self.coverages.covered_to_ms(meter)
             short_ms = end_ms - (covered_ms or 0) - self._grace_ms(meter)
-            if short_ms > 0 and (covered_ms is None or short_ms > self.times.jumped_ms(covered_ms, end_ms)):
+            if short_ms > 0 and (covered_ms is None or short_ms > self.times.jumps.between(covered_ms, end_ms)):
                 late.append(f"{meter}: {'none' if covered_ms is None else rfc3339_ms(covered_ms)}")
         if late:
             listed = f"{', '.join(late[:5])}{' …' if len(late) > 5 else ''}"

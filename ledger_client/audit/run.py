@@ -93,7 +93,7 @@ class _Auditor:
         from_the_first = wanted.gateway is not None and wanted.from_ms is None
         self._chains = Chains(result, from_the_first=from_the_first)
         self._coverages, self._times = Coverages(result), Times(result)
-        self._configured = Configured(result, self._times)
+        self._configured = Configured(result, self._times, self._coverages.covered_to_ms)
         self._due = Due(result, self._configured, self._chains)
         self._ends = Ends(result, self._configured, self._coverages, self._times, wanted.from_ms, wanted.to_ms)
 
@@ -107,6 +107,7 @@ class _Auditor:
         self._due.doubted |= statement.resume is not None and statement.batch > before + 1
         if self._chains.batch(signed):
             self._begin_anew(statement.batch)
+        self._configured.resumes = statement.resume is not None
         result.from_ms = statement.from_ms if result.from_ms is None else min(result.from_ms, statement.from_ms)
         result.to_ms = statement.to_ms if result.to_ms is None else max(result.to_ms, statement.to_ms)
         gathered = self.judge(file, signed, in_order=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger_client.audit.events import SLOWED, Correction
+from ledger_client.audit.jumps import AGREE_MS, Jumps
 from ledger_client.audit.records import Fact, Name
 from ledger_client.audit.result import TIMES, Audit
 from ledger_client.errors import STEPS
@@ -19,7 +20,6 @@ from ledger_client.verification.vouching import TOLERANCE_S
 
 FULL: Final = 10
 SECOND_MS: Final = 1000  # ``iat`` is in whole seconds; a due time may be 100 ms off the clock
-AGREE_MS: Final = 2000  # how far iat and up may drift apart between two clock events
 LATENESS_MS: Final = 60_000  # how much later than its period a reading may be signed
 
 
@@ -70,7 +70,7 @@ class Times:
     result: Audit
     _lines: dict[str, _Line] = field(default_factory=dict)
     _courses: dict[bytes, list[_Stretch]] = field(default_factory=dict)
-    _jumps: list[tuple[int, int]] = field(default_factory=list)
+    jumps: Jumps = field(default_factory=Jumps)
     _set_forward_ms: list[int] = field(default_factory=list)
     """Jumps of a clock that was known: of one that dates its epoch the event tells what was due."""
     _begun_ms: dict[bytes, int] = field(default_factory=dict)
@@ -89,14 +89,6 @@ class Times:
     def forget(self, meter: str) -> None:
         """A meter's numbers go on from an older record: what was told since is not before what comes."""
         self._lines.pop(meter, None)
-
-    def jumped_ms(self, from_ms: int, to_ms: int) -> int:
-        """By how much record times have jumped forward between two moments, by the clock events."""
-        return sum(
-            after - before
-            for before, after in self._jumps
-            if before >= from_ms - AGREE_MS and after <= to_ms + AGREE_MS
-        )
 
     def record(self, fact: Fact, name: Name, period_ms: int | None, until: int | None) -> None:
         """The next record; ``period_ms``: of its meter's polls, where known; ``until``: its batch's T (Unix s)."""
@@ -163,7 +155,7 @@ class Times:
             problem = f"and it was signed before, at {rfc3339(fact.iat)}"
         elif period_ms is not None:
             late_ms = signed_ms - time_ms - period_ms - LATENESS_MS
-            if late_ms > 0 and late_ms > self.jumped_ms(time_ms, signed_ms):
+            if late_ms > 0 and late_ms > self.jumps.between(time_ms, signed_ms):
                 problem = f"and it was signed only at {rfc3339(fact.iat)}"
         if problem is not None:
             self.result.found(TIMES, name, f"its time is {rfc3339_ms(time_ms)}, {problem}")
@@ -171,7 +163,7 @@ class Times:
     def jumped_before(self, correction: Correction, iat: int) -> None:
         """A clock event from before the batches, which was signed at ``iat``: it says nothing of later times."""
         if correction.before_ms < correction.after_ms <= (iat + 1) * SECOND_MS:
-            self._jumps.append((correction.before_ms, correction.after_ms))
+            self.jumps.add(correction.before_ms, correction.after_ms)
 
     def corrected(self, correction: Correction, name: Name) -> None:
         """A clock event of the epoch: from its ``up`` on another course."""
@@ -189,7 +181,7 @@ class Times:
         offset = now.after_ms * FULL - now.up_ms * speed
         course.append(_Stretch(now.up_ms, {speed: (offset, offset)}))
         if now.after_ms > now.before_ms:
-            self._jumps.append((now.before_ms, now.after_ms))
+            self.jumps.add(now.before_ms, now.after_ms)
             if now.began_ms is None:
                 self._set_forward_ms.append(now.after_ms - now.before_ms)
 

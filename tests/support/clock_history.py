@@ -20,6 +20,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.evidence.sealing import seal_next
+from gateway.fieldbus.schedule import Schedule
 from gateway.recording.config_change import Change
 from gateway.recording.coverage import CoverageCounter
 from gateway.recording.recorder import Recorder
@@ -35,6 +36,8 @@ from tests.support.timely import check_times
 
 PERIODS_MS = 250, 333, 1000
 STEPS = 60
+STEP_S = 0.1
+TIMEOUT_MS = 1000
 STEPS_S = (0.0, 0.0, 0.0, 0.4, -0.4, 1.0, 5.0, -5.0, 60.0, -60.0)
 """How wrong the system's clock may be set; most often it is set right."""
 LIMIT = disk_space.Space(0, 1 << 40, 1 << 40)
@@ -71,12 +74,19 @@ class FrailStore(Database):
 
 
 @dataclass
-class Told:
-    """One meter's polls of one epoch, as handed over."""
+class Polled:
+    """One meter on a line of its own: its polls of one epoch, as handed over."""
 
+    line: Schedule
     next_due_ms: int
+    under_way: tuple[int, int] | None = None
+    """The poll that waits for its answer: due, and when it ends."""
     silent_until_ms: int = 0
     wanted: int = 0
+
+    @classmethod
+    def begin(cls, meter: str, period_ms: int, anchor_ms: int) -> Polled:
+        return cls(Schedule({meter: period_ms}, anchor_ms), anchor_ms)
 
 
 @dataclass
@@ -133,8 +143,9 @@ class History:
         anchor_ms = self.recorder.open()
         self.closed: set[str] = set()
         self.store.passes = self._passes
-        self.polls = {meter: Told(anchor_ms) for meter in self.journal.rules.periods_ms}
-        self.gone: dict[str, Told] = {}
+        periods_ms = self.journal.rules.periods_ms
+        self.polls = {meter: Polled.begin(meter, period_ms, anchor_ms) for meter, period_ms in periods_ms.items()}
+        self.gone: dict[str, Polled] = {}
         self._slow_start = self.chance.random() < 0.3
 
     def _live(self) -> None:
@@ -175,8 +186,8 @@ class History:
     def _passes(self, seconds: float) -> None:
         """Time goes by, and polls come to an end; also while the writer waits for the disk."""
         while seconds > 0:
-            self.machine.passes(min(seconds, 0.7))
-            seconds -= 0.7
+            self.machine.passes(min(seconds, STEP_S))
+            seconds -= STEP_S
             for meter in [meter for meter in self.polls if meter not in self.closed]:
                 self._hand_over(meter, self.polls[meter])
 
@@ -196,23 +207,30 @@ class History:
             self.recorder._handle(item)
         self.journal.keep_time()
 
-    def _whose(self, meter: str) -> Told:
+    def _whose(self, meter: str) -> Polled:
         return self.polls[meter] if meter in self.polls else self.gone[meter]
 
-    def _hand_over(self, meter: str, told: Told) -> None:
-        period_ms = self._period_ms(meter)
-        late_ms = self.chance.choice((0, 0, 20, 300))
-        while told.next_due_ms + late_ms <= (now := self.clock.schedule_ms()) and now >= told.silent_until_ms:
-            skipped = told.next_due_ms + 3 * period_ms < now and self.chance.random() < 0.9
-            answered = not skipped and self.chance.random() < 0.9
-            self.recorder.put(self._finished(meter, told.next_due_ms, answered, skipped))
-            told.next_due_ms += period_ms
+    def _hand_over(self, meter: str, polled: Polled) -> None:
+        """What the line of a meter does now, as its schedule says."""
+        now = self.clock.schedule_ms()
+        if polled.under_way is not None:
+            due_ms, ends_ms = polled.under_way
+            if now < max(ends_ms, polled.silent_until_ms):
+                return
+            polled.under_way = None
+            answered = now - ends_ms < TIMEOUT_MS and self.chance.random() < 0.9
+            self._put(meter, polled, due_ms, None if answered else "timeout")
+            polled.line.finished(meter, now, answered, 20)
+        for _, due_ms, reason in polled.line.settle(now):
+            self._put(meter, polled, due_ms, reason)
+        if (chosen := polled.line.choose(now)) is not None:
+            polled.under_way = chosen[1], now + self.chance.choice((0, 0, 20, 300))
 
-    def _finished(self, meter: str, due_ms: int, answered: bool, skipped: bool) -> PollResult:
-        if not answered:
-            return PollResult(meter, due_ms, None, Timestamp.now(self.clock), "skipped" if skipped else "timeout")
+    def _put(self, meter: str, polled: Polled, due_ms: int, reason: str | None) -> None:
         now = Timestamp.now(self.clock)
-        return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", due_ms, "count"),)), now)
+        reading = Reading(now.time_ms, (Value("count", due_ms, "count"),)) if reason is None else None
+        self.recorder.put(PollResult(meter, due_ms, reading, now, reason))
+        polled.next_due_ms = due_ms + self._period_ms(meter)
 
     def _set_clock(self) -> None:
         wrong_ms = round(1000 * self.chance.choice(STEPS_S))
@@ -226,9 +244,9 @@ class History:
         """Polls of some or all meters take their time to come to an end."""
         until_ms = self.clock.schedule_ms() + self.chance.choice((500, 1500, 3000, 30_000))
         share = self.chance.choice((0.5, 1.0))
-        for told in self.polls.values():
+        for polled in self.polls.values():
             if self.chance.random() < share:
-                told.silent_until_ms = until_ms
+                polled.silent_until_ms = until_ms
 
     def _frail(self) -> None:
         fates = ("good", "good", "good", "refused", "full", "kept", "killed before", "killed behind")
@@ -251,7 +269,7 @@ class History:
         periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in names if meter in anew}
         self.closed = (anew | going) & self.polls.keys()
         self._write_on()
-        before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
+        before = {m: (polled.next_due_ms, self._period_ms(m)) for m, polled in self.polls.items()}
         tallies = {meter: deepcopy(self.journal._accounting.counters[meter]) for meter in before}
         rules = replace(self.journal.rules, periods_ms=periods_ms)
         try:
@@ -267,19 +285,20 @@ class History:
             self.polls[meter].wanted += sum(map(tally.wanted, range(next_ms, at_ms, period_ms)))
         self.gone |= {meter: self.polls.pop(meter) for meter in going & self.polls.keys()}
         for meter in anew:
-            told = self.polls.setdefault(meter, self.gone.pop(meter, Told(at_ms)))
-            told.next_due_ms = at_ms
+            before_it = self.polls.get(meter) or self.gone.pop(meter, None)
+            self.polls[meter] = Polled.begin(meter, periods_ms[meter], at_ms)
+            self.polls[meter].wanted = before_it.wanted if before_it is not None else 0
 
     def _period_ms(self, meter: str) -> int:
         return self.journal.rules.periods_ms[meter]
 
     def _check_counts(self) -> None:
         """An epoch that was stopped in order counts in all as many polls as came to an end."""
-        for meter, told in (self.polls | self.gone).items():
+        for meter, polled in (self.polls | self.gone).items():
             bodies = [parse_record(row.data) for row in self.store.records.rows(1, 1 << 60) if row.meter == meter]
             own = [r.body for r in bodies if r.claims.epoch == self.epochs.to_bytes(8, "big")]
             counted = sum(body.due for body in [b for b in own if isinstance(b, Coverage)][1:])
-            assert counted == told.wanted, f"{meter}: {counted} polls are counted, {told.wanted} came to an end"
+            assert counted == polled.wanted, f"{meter}: {counted} polls are counted, {polled.wanted} came to an end"
 
 
 def _with_periods(rules: Rules) -> Rules:
