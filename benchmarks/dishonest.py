@@ -29,6 +29,7 @@ from benchmarks.parts import (
     dishonest_ledger,
     dishonest_log,
     dishonest_schedule,
+    dishonest_slots,
     dishonest_times,
     dishonest_verify,
 )
@@ -43,6 +44,7 @@ PARTS = (
     dishonest_ledger,
     dishonest_times,
     dishonest_due,
+    dishonest_slots,
     dishonest_schedule,
     dishonest_clock,
     dishonest_files,

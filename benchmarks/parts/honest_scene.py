@@ -66,8 +66,9 @@ class Scene:
         while self.machine.up_s < end_s:
             self.machine.passes(step_s)
             for meter in [*self.due]:
-                while self.due[meter] <= self.clock.schedule_ms():
-                    self.over(meter, answers(meter, self.due[meter]))
+                while (due_ms := self.due[meter]) <= (now_ms := self.clock.schedule_ms()):
+                    over = due_ms + self.journal.rules.periods_ms[meter] <= now_ms  # as fieldbus.schedule gives it up
+                    self.over(meter, answers(meter, due_ms) or ("skipped" if over else None))
             self.journal.keep_time()
 
     def over(self, meter: str, reason: str | None) -> None:
