@@ -23,7 +23,14 @@ from gateway.process.failpoints import failpoint
 from gateway.process.histogram import Durations
 from gateway.recording.accounting import Accounting
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule, series_of
-from gateway.recording.coverage import AnyCounter, CoverageCounter, RecordingGrid, SeriesCounter, first_coverage, series_goes_on
+from gateway.recording.coverage import (
+    AnyCounter,
+    CoverageCounter,
+    RecordingGrid,
+    SeriesCounter,
+    first_coverage,
+    series_goes_on,
+)
 from gateway.recording.heard import Heard
 from gateway.recording.pending import Pending, is_of_the_epoch
 from gateway.recording.register_marks import RegisterMarks

@@ -115,7 +115,8 @@ def test_the_tutorial_walks_the_path_that_is_walked_in_the_tests() -> None:
 
 def test_the_threats_name_every_dishonest_history_and_tests_that_there_are() -> None:
     text = (DOCS / "threats.md").read_text()
-    named = re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", text)
+    words = re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", text)
+    named = [word for word in words if "-" in word or word in dishonest.CASES]
     assert sorted(named) == sorted({*named}), "a case stands in two rows"
     assert set(named) == set(dishonest.CASES)
     tests = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text))
