@@ -52,6 +52,8 @@ SET_S = 0.15
 """What setting a port takes at most."""
 IDENTIFY_S = 8.0
 """What asking one device who it is may take, for the time that is left."""
+EXPECTED: Final = 4
+"""So many devices are counted in for the time that is left before any is found."""
 COMPARE_S = 0.5
 """What comparing one takes about."""
 READS: Final = 30
@@ -144,7 +146,7 @@ class _SerialScan:
         until the end."""
         slot_s = max(LISTEN_S, self._options.listen_s / len(self._every))
         until = self._loop.time() + self._options.listen_s
-        later_s = sum(map(self._quick_s, self._every)) + sum(map(self._sweep_s, self._modbus))
+        later_s = sum(map(self._quick_s, self._every)) + self._behind_quick_s()
         for place, settings in enumerate(self._every):
             self._do(
                 Message("scan-listens", settings=str(settings)),
@@ -158,6 +160,7 @@ class _SerialScan:
                     return
 
     async def _hear(self, asker: LineAsker, until: float) -> None:
+        await asker.listen(min(LISTEN_S, until - self._loop.time()))
         while (left_s := until - self._loop.time()) > 0:
             self._demand_going_on()
             await asker.listen(min(LISTEN_S, left_s))
@@ -168,9 +171,8 @@ class _SerialScan:
 
     async def _ask_all(self) -> None:
         """The quick pass, the pass over every unit, and who it is that was found."""
-        later_s = sum(map(self._sweep_s, self._modbus))
         for place, settings in enumerate(self._every):
-            left_s = sum(map(self._quick_s, self._every[place:])) + later_s
+            left_s = sum(map(self._quick_s, self._every[place:])) + self._behind_quick_s()
             self._do(Message("scan-quick", settings=str(settings)), left_s)
             if (asker := await self._at(settings)) is not None:
                 if settings in self._dlt645:
@@ -253,7 +255,8 @@ class _SerialScan:
             left_s = sum(map(self._sweep_s, sweeps[place + 1 :])) + sum(self._sweep_s(s, SHORT) for s in again)
             await self._sweep(settings, left_s)
             if self._units(settings):
-                await self._sweep(settings, sum(map(self._sweep_s, sweeps[place + 1 :])), SHORT)
+                rest = [s for s in sweeps[place + 1 :] if self._options.slow or s in self._answered]
+                await self._sweep(settings, sum(map(self._sweep_s, rest)), SHORT)
                 if not self._options.slow and settings not in self._answered:
                     return
         if not any(map(self._units, self._modbus)) and sweeps:
@@ -263,7 +266,8 @@ class _SerialScan:
                     return
 
     async def _sweep(self, settings: Settings, later_s: float, function: int = READ) -> None:
-        self._do(Message("scan-every-unit", settings=str(settings)), self._sweep_s(settings, function) + later_s)
+        left_s = self._sweep_s(settings, function) + later_s + self._identify_s()
+        self._do(Message("scan-every-unit", settings=str(settings)), left_s)
         if (asker := await self._at(settings)) is not None:
             units = self._options.all_units(known=HEARD_OUT if function == READ else 0)
             await asker.sweep(units, self._wait_s, NEAR_S, function)
@@ -387,6 +391,16 @@ class _SerialScan:
 
     def _sweep_s(self, settings: Settings, function: int = READ) -> float:
         return SET_S + NEAR_S + len(self._options.all_units()) * self._probe_s(settings, function)
+
+    def _behind_quick_s(self) -> float:
+        """The longest that everything behind the quick pass takes."""
+        again_s = sum(self._sweep_s(settings, SHORT) for settings in self._modbus[:AGAIN])
+        return sum(map(self._sweep_s, self._modbus)) + again_s + self._identify_s()
+
+    def _identify_s(self) -> float:
+        """What identification takes, of those that were found, and of a few that may be found."""
+        found = sum(len(self._units(settings)) for settings in self._modbus)
+        return IDENTIFY_S * max(EXPECTED, found + sum(len(heard.meters) for heard in self._heard.values()))
 
     def _probe_s(self, settings: Settings, function: int = READ) -> float:
         return _QUESTION[function] * char_seconds(*settings) + self._wait_s

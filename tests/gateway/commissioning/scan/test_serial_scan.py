@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_scan_that_is_stopped_keeps_what_it_has_found(tmp_path: Path) -> None:
     assert codes(result) == []
     left = [step.left_s for step in steps if step.doing.code == "scan-quick"]
     assert left == sorted(left, reverse=True)
+
+
+def test_the_time_that_is_left_rises_by_no_more_than_a_tenth(tmp_path: Path) -> None:
+    steps: list[Step] = []
+    with line(tmp_path, *(meter(unit) for unit in (1, 77, 78))) as url:
+        result = scanned(url, ScanOptions((19200,), ("N",)), steps)
+    assert list(found(result)) == [1, 77, 78]
+    left = [step.left_s for step in steps]
+    assert [(before, after) for before, after in pairwise(left) if after > 1.1 * before + 0.1] == []
 
 
 def test_each_device_is_told_of_when_it_is_known(tmp_path: Path) -> None:
