@@ -83,13 +83,8 @@ class OwedAnswers:
         unit = self._unit(key[0])
         if not self._lives(key[0], unit.asked_at, earliest):
             unit.deep = False
-        while unit.questions and not self._lives(key[0], unit.questions[0].at, earliest):
-            unit.questions.popleft()
-        unit.questions.append(_Question(key, at))
         unit.asked_at, unit.waiting = at, True
-        if len(unit.questions) > MOST:
-            unit.questions.popleft()
-            unit.deep = True
+        self._add(key[0], _Question(key, at), earliest)
 
     def give_up(self, key: Key, at: float) -> None:
         """The master waits no longer for the answer to the newest question of that unit, which was of this key."""
@@ -127,13 +122,13 @@ class OwedAnswers:
             self._settle(unit, first)
         unit.answered = b""
 
-    def unknown(self, count: int, at: float) -> None:
+    def unknown(self, count: int, at: float, earliest: float) -> None:
         """So many questions may have been asked that were not understood."""
         for _ in range(count):
             question = _Question(None, at)
             self._unknown.append(question)
-            for unit in self._units.values():
-                unit.questions.append(question)
+            for number in self._units:
+                self._add(number, question, earliest)
 
     def lost(self, at: float) -> None:
         """Anything may have been asked and answered until now. Who owed an answer may owe it still, or more."""
@@ -163,6 +158,15 @@ class OwedAnswers:
         if number not in self._units:
             self._units[number] = _Unit(deque(self._unknown))
         return self._units[number]
+
+    def _add(self, number: Unit, question: _Question, earliest: float) -> None:
+        unit = self._units[number]
+        while unit.questions and not self._lives(number, unit.questions[0].at, earliest):
+            unit.questions.popleft()
+        unit.questions.append(question)
+        if len(unit.questions) > MOST:
+            unit.questions.popleft()
+            unit.deep, unit.asked_at = True, max(unit.asked_at, question.at)
 
     def _open(self, number: Unit, at: float) -> Iterator[_Question]:
         """What it may still answer, the oldest first."""

@@ -99,19 +99,20 @@ class _Open:
 
 
 class _Garbled(NamedTuple):
-    """An answer that may have come damaged. ``counted``: it was taken out by the length that its head tells; else it is
-    among the stray bytes."""
+    """An answer that may have come damaged. ``length``: as its head tells it; 0: that is damaged."""
 
     key: Key
     asked: float
-    counted: bool = False
+    length: int = 0
 
     def is_in(self, strays: bytes) -> bool:
-        """Nothing but it came behind its question: a frame of its length, of which all but the head is undamaged, or
-        none but it was."""
-        if self.counted:
-            return not strays
+        """Nothing but it came behind its question: a frame of its length, of which the head is undamaged, or all but
+        the head. What has the length of a question may be one."""
         unit, function, byte_count = self.key
+        if len(strays) == QUESTION and function in BITS:
+            return False
+        if self.length:
+            return len(strays) == self.length
         return len(strays) == 5 + byte_count <= 0xFF and intact(bytes([unit, function, byte_count]) + strays[3:])
 
 
@@ -143,7 +144,7 @@ class Pairing:
         self._buffer = StampedBytes()
         self._open: _Open | None = None
         self._in_step = self._was_in_step = False
-        self._strays, self._stray_at = b"", 0.0  # bytes of no frame since the last frame, and when they were seen
+        self._strays, self._stray_at = b"", Moment(0.0, 0.0)  # bytes of no frame since the last one; the last of them
         self._garbled: _Garbled | None = None
         self._known: dict[bytes, bool] = {}  # reads that were heard, and whether they were answered
         self._events: list[Event] = []
@@ -196,9 +197,7 @@ class Pairing:
             return False
         elif self._open is not None and answer:
             self.counts["damaged"] += 1
-            if self._open.read is not None:
-                self._garbled = _Garbled(self._open.key, self._open.asked, counted=True)
-            self._unanswered(self._buffer.cut(answer).last.read)
+            self._lose_step(self._buffer.last.read, answer)  # where bytes of it are lost, the next question is in it
         else:
             self._lose_step(self._buffer.last.read)
         return True
@@ -337,9 +336,10 @@ class Pairing:
             self.counts["unanswered"] += 1
             self._events.append(Exchange(asked.read, b"", UNANSWERED, asked.asked, now))
 
-    def _lose_step(self, now: float) -> None:
+    def _lose_step(self, now: float, length: int = 0) -> None:
         asked = self._open
-        self._garbled = _Garbled(asked.key, asked.asked) if asked is not None and asked.read is not None else None
+        if asked is not None:
+            self._garbled = _Garbled(asked.key, asked.asked, length) if asked.read is not None or length else None
         self._unanswered(now)
         self._in_step = False
 
@@ -347,7 +347,7 @@ class Pairing:
         if count:
             stray = self._buffer.cut(count)
             self.counts["stray"] += count
-            self._strays, self._stray_at = (self._strays + stray.data)[:LONGEST], stray.last.read
+            self._strays, self._stray_at = (self._strays + stray.data)[:LONGEST], stray.last
 
     def _settle_strays(self) -> None:
         """Stray bytes that nothing accounts for may have been a question, of any key, whose answer is still to come.
@@ -355,12 +355,12 @@ class Pairing:
         at, key = self._stray_at, self._recognised()
         if len(self._strays) >= SHORTEST and self._was_in_step:
             if key is not None:
-                self._table.use(key, at)
-                self._owed.ask(key, at, at)
-                self._owed.give_up(key, at)
+                self._table.use(key, at.read)
+                self._owed.ask(key, at.read, at.since)
+                self._owed.give_up(key, at.read)
             else:
-                self._table.used_by_others(at)
-                self._owed.unknown(-(-len(self._strays) // QUESTION), at)
+                self._table.used_by_others(at.read)
+                self._owed.unknown(-(-len(self._strays) // QUESTION), *at)
         self._strays, self._garbled = b"", None
 
     def _recognised(self) -> Key | None:

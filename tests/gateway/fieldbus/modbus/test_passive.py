@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from gateway.fieldbus.modbus.frames import Reply, Request, crc
+from gateway.fieldbus.modbus.owed_answers import OwedAnswers
 from gateway.fieldbus.modbus.passive import DOUBTFUL, LATE, UNANSWERED, Event, Exchange, Pairing, Write
 from gateway.fieldbus.wire.keys import KeyTable
 from ledger_client.formats.senml import Quality
@@ -134,6 +137,29 @@ def test_a_damaged_answer_voids_its_pair_and_keeps_step() -> None:
     assert [e.refused for e in line.events if isinstance(e, Exchange)] == [UNANSWERED]
     assert line.asks(1.1, OTHER).refused is None
     assert line.pairing.counts["damaged"] == 1
+
+
+@pytest.mark.parametrize("missing", range(3, 12))
+def test_an_answer_of_which_bytes_are_lost_does_not_swallow_the_next_question(missing: int) -> None:
+    line = Listener()
+    line.hear(1.0, LONGER.frame, reply(LONGER)[:-missing])
+    line.hear(1.1, VOLTAGE.frame)
+    line.hear(1.7, POWER.frame, reply(VOLTAGE, 1))  # the master gave up on the voltage; that is what comes
+    assert line.taken == []
+
+
+def test_a_damaged_question_is_no_damaged_answer_to_the_one_before() -> None:
+    """`02 02 03 …`, but for its first byte, begins as an answer of three bytes of bits and is as long."""
+    line, before, again = Listener(), Request(1, 2, 0, 24), Request(1, 2, 0x0300, 24)
+    for n, damaged in enumerate((b"\x41" + again.frame[1:], again.frame[:-1] + b"\x00")):
+        at = 1.0 + 4 * n * LIFE
+        line.hear(at, before.frame)
+        line.hear(at + 0.6, damaged)
+        questions = [before, again] * 10
+        late = [before, *questions]  # each answer comes behind the next question
+        for k, (question, answered) in enumerate(zip(questions, late, strict=False)):
+            line.hear(at + 1.2 + 0.4 * k, question.frame, reply(answered, 0x90 + k))
+    assert line.taken == []
 
 
 def test_a_damaged_question_costs_only_its_own_pair_when_its_answer_is_heard() -> None:
@@ -306,6 +332,21 @@ def test_lost_bytes_may_have_been_any_question() -> None:
     line.events += line.pairing.lost(1.1)
     assert line.asks(1.2, OTHER).refused is DOUBTFUL
     assert line.asks(4.2, OTHER).refused is None
+
+
+def test_what_is_not_understood_is_not_kept_for_units_that_nobody_asks_any_more() -> None:
+    table = KeyTable(LIFE)
+    owed = OwedAnswers(table)
+    line = Listener()
+    line.pairing = Pairing(table, lambda unit: TIMEOUT, UNENDED, owed=owed)
+    line.asks(0.1, OTHER)
+    sizes = []
+    for n in range(1000):
+        line.hear(1.0 + n, b"\x55" * 12)
+        line.asks(1.1 + n, VOLTAGE)
+        sizes.append(len(pickle.dumps(owed)) if n in (499, 999) else 0)
+    assert line.pairing.counts["stray"] == 12_000
+    assert 0 < sizes[999] < 1.1 * sizes[499]
 
 
 def test_garbage_is_passed_over_and_does_not_grow() -> None:
