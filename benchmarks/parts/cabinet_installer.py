@@ -91,6 +91,7 @@ class Installer:
             r"(\w+) is (\S+) (\S+); the display shows .*: ": self._display,
             r"there for .*: ": lambda unit, match: unit.role,
             r"wrong way round \(.*: ": lambda unit, match: "yes" if unit.name in self.named else "no",
+            r"limits of a value.*more\).*: ": lambda unit, match: "",
             r"number on the plate .*: ": lambda unit, match: unit.serial,
             r"number of a seal .*: ": self._seal,
             r"where it stands .*: ": lambda unit, match: "cabinet 7",
