@@ -85,7 +85,10 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
             "site, over": made("site", many_left=10_000, site=replace(well, alarms=_alarms(now_ms)[-1:])),
             "meter, silent": made("meter", meter=bad),
             "meter, exchanged": made(
-                "meter", meter=replace(bad, stranger="serial_number=4711", identity="serial_number=21043387")
+                "meter",
+                meter=replace(
+                    bad, stranger="serial_number=4711", identity="serial_number=21043387", numberless=False
+                ),
             ),
             "meter, not recorded": made(
                 "meter", meter=replace(bad, row=replace(bad.row, state=State("not-recorded"), standing=Standing.WELL))

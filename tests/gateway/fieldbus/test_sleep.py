@@ -350,6 +350,7 @@ def test_polls_that_are_not_sent_share_the_reason_of_the_last_that_was(
 def test_what_the_gateway_did_itself_or_a_device_said_is_no_sleep(reason: str, told: str) -> None:
     polls: list[Poll] = []
     line = Line(tcp_line(502, sleeper()), Clock(), polls.append, power=lambda name: LOW)
+    line._schedule = Schedule({"pv": 1000}, 0)
     line._sleepers.line_gone(0, unreachable=True)
     line._report(Poll("pv", 0, missed=reason))
     assert [poll.missed for poll in polls] == [told]

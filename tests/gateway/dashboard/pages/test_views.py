@@ -367,7 +367,9 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
     async def show() -> list[str]:
         async with epoch(loaded) as running:
             facts = meter.look(running, Loads(running.lines, running.clock), "export-main", None, None)
-            facts = replace(facts, identity="serial_number=21043387", stranger="serial_number=<b>4711")
+            facts = replace(
+                facts, identity="serial_number=21043387", stranger="serial_number=<b>4711", numberless=False
+            )
             store = Database(loaded.database, read_only=True)
             whole = meter.complete(facts, store, running.clock.now_ms())
             assert whole.row.time_ms is not None
