@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from gateway.process.log_dedup import Repeats
+from ledger_client.log_lines import one_line, printable
 from ledger_client.messages import Message
 
 Form = Literal["auto", "text", "json"]
@@ -34,8 +35,6 @@ PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (
 MOST_CHARACTERS = 8000
 """Of a message or traceback: a datagram that is too long would be lost as a whole."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_FIX = "\n  fix: "
 _LOGIN = re.compile(r"(://)[^\s/@]+@")
 
 
@@ -84,13 +83,8 @@ def leads_to_journal(stream: TextIO) -> bool:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """The record's message as one line: what could end it or steer a terminal is escaped, a login in a URL left out."""
-    text = _LOGIN.sub(r"\1", record.getMessage().replace(_FIX, "; fix: "))
-    return _CONTROL.sub(_escaped, text)[:MOST_CHARACTERS]
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+    """The record's message as one line: what is not printable is escaped, a login in a URL left out."""
+    return one_line(_LOGIN.sub(r"\1", record.getMessage()))[:MOST_CHARACTERS]
 
 
 def traceback_of(record: logging.LogRecord) -> str | None:
@@ -98,7 +92,7 @@ def traceback_of(record: logging.LogRecord) -> str | None:
     if not record.exc_info:
         return None
     lines = logging.Formatter().formatException(record.exc_info)[-MOST_CHARACTERS:].split("\n")
-    return "\n".join(_CONTROL.sub(_escaped, line) for line in lines)
+    return "\n".join(map(printable, lines))
 
 
 def about(record: logging.LogRecord) -> dict[str, str]:
@@ -106,7 +100,7 @@ def about(record: logging.LogRecord) -> dict[str, str]:
     found = {field: getattr(record, field, None) for field in FIELDS}
     if found["message_code"] is None:
         found["message_code"] = _message_code(record)
-    return {field: _CONTROL.sub(_escaped, str(value)) for field, value in found.items() if value is not None}
+    return {field: printable(str(value)) for field, value in found.items() if value is not None}
 
 
 def _message_code(record: logging.LogRecord) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from click.core import ParameterSource
 
+from ledger_client import log_lines
 from ledger_client.cli.evm import MissingLibrary, address_of
 from ledger_client.cli.terminal.options import broker_login
 from ledger_client.errors import LedgerClientError
@@ -64,8 +63,7 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     from ledger_client.transport.access import demand_http
     from ledger_client.transport.mqtt_options import demand_broker
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("meterseal").setLevel(logging.INFO)
+    log_lines.start()
     if not is_name(name):
         raise BridgeUsageError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
     if (http is None) == (evm is None):

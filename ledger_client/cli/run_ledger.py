@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
 import time
 from pathlib import Path
 
 import click
 
+from ledger_client import log_lines
 from ledger_client.cli.terminal.options import FORCE, YES, agreed, broker_login, moment
 from ledger_client.times import rfc3339
 
@@ -53,8 +52,7 @@ def serve(
     from ledger_client.transparency.server.main import Serving
     from ledger_client.transparency.server.main import serve as run
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("meterseal").setLevel(logging.INFO)
+    log_lines.start()
     own, broker = file_options(options)
     doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
     now = time.time if demo_clock is None else clock_of(demo_clock, name)

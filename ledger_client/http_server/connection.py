@@ -8,6 +8,7 @@ beyond a number, in all or of one address, are cut as they come.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import struct
@@ -20,6 +21,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ledger_client.http_server.token_bucket import client_of
+
+_LOG = logging.getLogger("meterseal.ledger")
 
 
 @dataclass(slots=True)
@@ -123,6 +126,20 @@ class Connection(H11Protocol):
         if self._of is not None and not self.transport.is_closing():
             super().data_received(data)
             self._look()
+
+    def send_400_response(self, msg: str) -> None:
+        """Bytes that are no HTTP, in a head or in a body: 400, unless an answer is under way, and the end.
+
+        uvicorn sends it whatever has been sent, and has the application answer as well: h11 refuses either.
+        """
+        _LOG.warning("a client at %s sent what is no HTTP request", self._of)
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # whoever is about to answer need not
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """The answer has been given to the transport."""

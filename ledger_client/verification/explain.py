@@ -11,6 +11,7 @@ from ledger_client.errors import STEPS
 from ledger_client.formats.record import EXCHANGE, GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Quality, Value
 from ledger_client.formats.statement import id_text
+from ledger_client.log_lines import printable
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.as_json import plain_json
 from ledger_client.verification.commissioning_words import commissioning_facts, has_words
@@ -65,7 +66,7 @@ QUALITY_PHRASES: Final = {
 
 def clean(text: str) -> str:
     """Text of a foreign hand, safe on a terminal: what is not printable is shown as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)
 
 
 def quality_phrases(flags: int) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from tests.support.processes import Server
 from tests.support.samples import site
 from tests.system.demo_site import until
 
-FORGED = "all\nis well\x1b[2J\u202e\r<3>forged"
+FORGED = "all\nis well\x1b[2J\u202e\r<3>forged\u200f\u061c\ufeff\U000e0041"
 SECRETS = {"token": "T0ken-of-the-ledger", "password": "Passw0rd-of-the-broker", "figures": "T0ken-of-the-figures"}
 
 
@@ -59,7 +59,7 @@ def test_foreign_text_neither_ends_a_line_nor_steers_a_terminal(
     form: logging.Formatter, event: logging.LogRecord
 ) -> None:
     line = form.format(event)
-    assert not re.search("[\x00-\x1f\x7f\u202e]", line)
+    assert line.isprintable()
     if isinstance(form, log_setup.Json):
         assert json.loads(line)["level"] in ("warning", "error")
 

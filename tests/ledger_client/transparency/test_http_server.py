@@ -194,6 +194,27 @@ def test_raw_nonsense_gets_no_5xx(demo: Site, raw: bytes) -> None:
     assert answer == b"" or answer.split()[1].startswith(b"4")
 
 
+@pytest.mark.parametrize("kind", ["application/cose", "text/plain"])
+def test_a_chunk_without_a_size_gets_400_and_a_line_of_the_log(demo: Site, kind: str) -> None:
+    """… in one piece with its head, or when the application waits for it, or has answered: no traceback."""
+    head = (
+        b"POST /entries HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: %s\r\n\r\n" % kind.encode()
+    )
+    with socket.create_connection(("127.0.0.1", demo.ledger.port), timeout=10) as connection:
+        connection.sendall(head + b"zz\r\n")
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
+    with socket.create_connection(("127.0.0.1", demo.ledger.port), timeout=10) as connection:
+        connection.sendall(head + b"1\r\nx\r\n")
+        status = b"HTTP/1.1 400 "
+        if kind == "text/plain":  # answered before its body has come
+            status = b"HTTP/1.1 415 "
+            assert connection.recv(16, socket.MSG_PEEK).startswith(status)
+        connection.sendall(b"zz\r\n")
+        assert connection.makefile("rb").read().startswith(status)
+    assert until(lambda: "what is no HTTP request" in demo.ledger.log.read_text())
+    assert "Traceback" not in demo.ledger.log.read_text()
+
+
 def test_a_body_that_ends_early_or_never_is_dropped(demo: Site, gateway: Gateway) -> None:
     head = b"POST /entries HTTP/1.1\r\nHost: x\r\nContent-Type: application/cose\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", demo.ledger.port), timeout=10) as slow:
