@@ -109,7 +109,7 @@ class _Garbled(NamedTuple):
         """Nothing but it came behind its question: a frame of its length, of which the head is undamaged, or all but
         the head. What has the length of a question may be one."""
         unit, function, byte_count = self.key
-        if len(strays) == QUESTION and function in BITS:
+        if len(strays) == QUESTION:
             return False
         if self.length:
             return len(strays) == self.length
@@ -306,7 +306,7 @@ class Pairing:
         """An intact answer that no question waits for. It is the answer to a question that came damaged, if one did;
         else a late one, or one that came twice, or its question was not heard."""
         self.counts["lone"] += 1
-        self._garbled = None
+        before, self._garbled = self._garbled, None
         answer, since, now = frame.data, frame.last.since, frame.last.read
         key = shape_of(answer)
         if answer[1] not in BITS and answer[1] not in REGISTERS:
@@ -315,7 +315,8 @@ class Pairing:
         if answer[1] in (15, 16) and not owed:
             self._wrote(frame)
         proves = answer[1] & ~EXCEPTION not in ALIKE and not _silent(answer)
-        proves &= not 0 < len(self._strays) < SHORTEST  # those may be the rest of its question
+        if 0 < len(self._strays) < SHORTEST:  # the rest of its question, or noise between a question and its answer
+            proves &= before is not None and before.key == key
         if SHORTEST <= len(self._strays) <= QUESTION and not owed and not self._table.young(key, since):
             self._strays = b""
         else:

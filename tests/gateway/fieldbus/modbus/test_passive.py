@@ -432,6 +432,32 @@ def test_a_damaged_answer_is_an_answer() -> None:
         assert told[-1] is None, n
 
 
+def test_the_rest_of_a_write_s_answer_and_of_a_question_is_no_damaged_answer_of_the_write() -> None:
+    line = Listener()
+    line.hear(1.0, framed("01 10 0050 0001 02 0000"), framed("01 10 0050 0001")[:4])
+    line.hear(1.1, VOLTAGE.frame[:4])
+    line.hear(1.7, POWER.frame, reply(VOLTAGE, 1))
+    assert line.taken == []
+
+
+@pytest.mark.parametrize("noise", [b"\x00", b"\x00\xff\x01"])
+def test_an_answer_behind_noise_is_the_answer_of_the_question_before_the_noise(noise: bytes) -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame, noise, reply(VOLTAGE))
+    assert line.taken == []
+    results = [line.asks(1.2 + k * 0.4, VOLTAGE).refused for k in range(10)]
+    assert results[0] is DOUBTFUL
+    assert results[-1] is None
+
+
+def test_an_answer_behind_the_rest_of_a_question_settles_nothing_of_another_key() -> None:
+    line = Listener()
+    line.hear(1.0, VOLTAGE.frame)
+    line.hear(1.6, LONGER.frame, POWER.frame[:3], reply(VOLTAGE, 1))
+    results = [line.asks(1.8 + k * 0.4, VOLTAGE).refused for k in range(10)]
+    assert set(results) == {DOUBTFUL}
+
+
 def test_what_was_owed_when_bytes_were_lost_is_owed_behind_it() -> None:
     line = Listener()
     shifted(line, 1.0, rounds=10)
