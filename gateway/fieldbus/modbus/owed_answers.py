@@ -77,19 +77,21 @@ class OwedAnswers:
         self._table = table
         self._units: dict[Unit, _Unit] = {}
         self._unknown = deque[_Question](maxlen=MOST)
+        self._heard = float("-inf")
+        """When a question was last heard, or waited for. What came behind it may be lost."""
 
     def ask(self, key: Key, at: float, earliest: float) -> None:
         """A question of this key was heard."""
         unit = self._unit(key[0])
         if not self._lives(key[0], unit.asked_at, earliest):
             unit.deep = False
-        unit.asked_at, unit.waiting = at, True
+        unit.asked_at, unit.waiting, self._heard = at, True, at
         self._add(key[0], _Question(key, at), earliest)
 
     def give_up(self, key: Key, at: float) -> None:
         """The master waits no longer for the answer to the newest question of that unit, which was of this key."""
         unit = self._unit(key[0])
-        unit.asked_at, unit.waiting = at, False
+        unit.asked_at, unit.waiting, self._heard = at, False, at
         if unit.questions and unit.questions[-1].key == key:
             unit.questions[-1].at = at
 
@@ -131,9 +133,10 @@ class OwedAnswers:
                 self._add(number, question, earliest)
 
     def lost(self, at: float) -> None:
-        """Anything may have been asked and answered until now. Who owed an answer may owe it still, or more."""
+        """Anything may have been asked and answered until now. Who owed an answer when something was last heard may owe
+        it still, or more: nobody heard that it was asked nothing since then."""
         for number, unit in self._units.items():
-            unit.deep = self.owes(number, at)
+            unit.deep = self.owes(number, self._heard)
             unit.asked_at, unit.waiting = at, False
             unit.questions.clear()
         self._unknown.clear()

@@ -458,11 +458,13 @@ def test_an_answer_behind_the_rest_of_a_question_settles_nothing_of_another_key(
     assert set(results) == {DOUBTFUL}
 
 
-def test_what_was_owed_when_bytes_were_lost_is_owed_behind_it() -> None:
+@pytest.mark.parametrize("deaf_s", [0.1, 2 * LIFE])
+def test_what_was_owed_when_bytes_were_lost_is_owed_behind_it(deaf_s: float) -> None:
     line = Listener()
     shifted(line, 1.0, rounds=10)
-    line.events += line.pairing.lost(4.7)
-    told = [line.asks(4.8 + n * 0.4, (VOLTAGE, LONGER)[n % 2]).refused for n in range(40)]
+    start = 4.8 + deaf_s
+    line.events += line.pairing.lost(4.7 + deaf_s)
+    told = [line.asks(start + n * 0.4, (VOLTAGE, LONGER)[n % 2]).refused for n in range(40)]
     assert set(told) == {DOUBTFUL}
-    assert [line.asks(4.85 + LIFE + n * 0.4, OTHER).refused for n in range(2)] == [None, None]
-    assert line.asks(4.8 + 40 * 0.4 + LIFE, VOLTAGE).refused is None
+    assert [line.asks(start + 0.05 + LIFE + n * 0.4, OTHER).refused for n in range(2)] == [None, None]
+    assert line.asks(start + 40 * 0.4 + LIFE, VOLTAGE).refused is None
