@@ -83,8 +83,10 @@ class Committer:
         self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
         self.marks, self.heard = RegisterMarks(store, rules.counters), Heard(store, clock)
         self.announced = Announcements(store.records, rules.periods_ms)
-        self._latest_ms = dict.fromkeys(rules.periods_ms, store.records.latest_ms())
-        """By meter the time of its last reading, or that of the newest record before this epoch."""
+        self._latest_ms: dict[str, int] = {}
+        """By meter the time of its last reading in this epoch."""
+        self._before_ms = 0
+        """The time of the newest record before this epoch, or later; no reading of it is of that time."""
         self.uncut = store.batches.count_unsealed()
         """Committed records behind the last cut, coverage not counted."""
         self.retry_at_ms = 0
@@ -105,6 +107,8 @@ class Committer:
         """
         now = Timestamp.now(self.clock)
         anchor_ms, signer = now.time_ms, self.pending.signer
+        apart = self.clock.usable or not any(self.tails.values())  # else it goes on where the last record was
+        self._before_ms = anchor_ms - apart
         bodies = {meter: self._first(meter, anchor_ms) for meter in self.rules.periods_ms}
         rows = [signer.coverage(meter, body, now) for meter, (body, _) in bodies.items()]
         grids = [(meter, begins_ms, self.rules.periods_ms[meter]) for meter, (_, begins_ms) in bodies.items()]
@@ -210,7 +214,7 @@ class Committer:
     def _dated(self, poll: PollResult, reading: Reading, counter: CoverageCounter) -> PollResult:
         """A meter's readings are never of one moment, and none is of a poll that was due long before: so each shows
         which poll it answers (ledger_client/audit/due_slots.py)."""
-        ruler, latest_ms = counter.ruler(poll.due_ms), self._latest_ms.get(poll.meter, 0)
+        ruler, latest_ms = counter.ruler(poll.due_ms), self._latest_ms.get(poll.meter, self._before_ms)
         if reading.time_ms > ruler.time_of(poll.due_ms) + ruler.step_ms + TOO_LATE_MS:
             return replace(poll, reason=poll.reason or "timeout")
         if reading.time_ms <= latest_ms and not reading.late:

@@ -50,7 +50,8 @@ QUALITY_PHRASES: Final = {
     Quality.COUNTER_RESET: "the counter fell: no difference may be taken across it",
     Quality.METER_EXCHANGED: "another meter stands here: no difference may be taken across it",
     Quality.TAMPER: "the device reports tampering",
-    Quality.IMPLAUSIBLE: "not plausible: changed too fast, damaged frames on its line, or another ratio in the meter",
+    Quality.IMPLAUSIBLE: "in doubt: a counter jumped and the next polls have not confirmed it yet, or rises faster "
+    "than max_per_hour; damaged frames on its line; another ratio in the meter; a message without a check value",
     Quality.CLOCK_UNSYNC: "the gateway's clock was not synchronised",
     Quality.CLOCK_STEP: "the gateway's clock was set in this interval",
     Quality.LATE: "delivered late",
