@@ -216,8 +216,9 @@ class SeriesCounter:
     """The period among record times."""
     _reason: str | None = None
     """Why nothing came that was expected since."""
-    _unsure: tuple[int, int, str] | None = None
-    """The moment before the last misses that a line told of, their number and reason, while they are not covered."""
+    _unsure: list[tuple[int, int, str]] = field(default_factory=list)
+    """The misses that a line told of since the last record, while they are not covered: each time the moment before
+    them, their number and reason."""
     _kept: tuple[int, int, int, int, Counter[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -239,21 +240,22 @@ class SeriesCounter:
         self._take_back(time_ms)
         self._miss(misses(self._step_ms, self.last_ms, time_ms))
         self.last_ms, self.last_due_ms = max(self.last_ms, time_ms), due_ms
-        self.to_ms, self._reason, self._unsure = self.last_ms + 1, None, None
+        self.to_ms, self._reason, self._unsure = self.last_ms + 1, None, []
 
     def waited(self, now_ms: int, reason: str) -> None:
         """Until this record time nothing was recorded that was expected, for this reason."""
         self._reason = reason
         if count := misses(self._step_ms, self.last_ms, now_ms + SURE_MS):
-            self._unsure = self.last_ms, count, reason
+            self._unsure.append((self.last_ms, count, reason))
             self._miss(count)
 
     def _take_back(self, time_ms: int) -> None:
-        """What was told missed was complete a moment before that was certain."""
-        if self._unsure is None:
-            return
-        before_ms, told, reason = self._unsure
-        if (more := told - misses(self._step_ms, before_ms, time_ms)) > 0:
+        """What was told missed was complete before that was certain: a moment, or long before where the gateway was
+        held up meanwhile."""
+        for before_ms, told, reason in reversed(self._unsure):
+            more = told - misses(self._step_ms, before_ms, time_ms)
+            if more <= 0:
+                return
             self.missed[reason] -= more
             self.last_ms -= more * self._step_ms
             self.last_due_ms -= more * self.period_ms
@@ -286,7 +288,7 @@ class SeriesCounter:
 
     def start_over(self) -> None:
         """Begin the next interval where this one ended."""
-        self.from_ms, self.recorded, self.missed, self._unsure = self.to_ms, 0, Counter(), None
+        self.from_ms, self.recorded, self.missed, self._unsure = self.to_ms, 0, Counter(), []
         self.keep()
 
     def keep(self) -> None:
@@ -296,7 +298,7 @@ class SeriesCounter:
     def undo(self, reason: str) -> None:
         """Records that were counted since ``keep`` are not durable: they were expected for nothing, for this reason."""
         self.to_ms, self.last_ms, self.last_due_ms, self.recorded, missed = self._kept
-        self.missed, self._reason, self._unsure = missed.copy(), reason, None
+        self.missed, self._reason, self._unsure = missed.copy(), reason, []
 
     def ahead(self, now_ms: int) -> tuple[int, int, int]:
         """As ``CoverageCounter.ahead``: it goes on from its last moment, whatever the time is."""
@@ -308,7 +310,7 @@ class SeriesCounter:
 
     def take(self, ruler: RecordingGrid) -> None:
         """From now on it is in force, and its beginning is the last moment."""
-        self.last_ms, self.last_due_ms, self._step_ms, self._unsure = ruler.time_ms, ruler.due_ms, ruler.step_ms, None
+        self.last_ms, self.last_due_ms, self._step_ms, self._unsure = ruler.time_ms, ruler.due_ms, ruler.step_ms, []
         self.keep()
 
 

@@ -16,7 +16,7 @@ from gateway.config.model import Config
 from gateway.evidence.sealing import seal_next
 from gateway.fieldbus.listening.expected import Series
 from gateway.recording.config_change import Change
-from gateway.recording.coverage import SeriesCounter
+from gateway.recording.coverage import RecordingGrid, SeriesCounter
 from gateway.recording.journal import Journal
 from gateway.recording.rules import Rules
 from gateway.records import PollResult, Timestamp
@@ -24,6 +24,7 @@ from gateway.storage.database import Database
 from ledger_client.audit.result import COVERAGE, DUE, Audit
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
+from ledger_client.recording_series import series_count
 from tests.support.audited import audited
 from tests.support.books import check_books
 from tests.support.clock_history import FrailStore
@@ -390,3 +391,22 @@ def test_a_gateway_that_drops_messages_and_does_not_say_so_is_found(
     made.stop()
     found = audited(loaded, tmp_path / "exports").findings
     assert DUE in {finding.step for finding in found if finding.record and METER in str(finding.record)}
+
+
+@pytest.mark.parametrize("lag_ms", [0, 50, 3000])
+def test_a_gateway_that_was_held_up_takes_back_all_that_it_told_missed(lag_ms: int) -> None:
+    """Messages that were complete up to so long before the misses that were told: the count is that of their times."""
+    for seed in range(100):
+        chance, now_ms, times_ms = random.Random(seed), 0, [0]
+        counter = SeriesCounter.begin(RecordingGrid(0, 1000, 0, 1000), 0)
+        for _ in range(30):
+            now_ms += chance.choice((200, 700, 1000, 1000, 1400, 1600, 2600, 4000))
+            if chance.random() < 0.5:
+                counter.waited(now_ms, "timeout")
+            else:
+                times_ms.append(max(times_ms[-1], now_ms - chance.randint(0, lag_ms)))
+                counter.heard(times_ms[-1], times_ms[-1], late=False)
+        told = counter.coverage()
+        count = series_count([(0, 1000)], told.from_ms, times_ms[1:])
+        assert count.ends(told.to_ms)
+        assert (seed, told.due, min([0, *told.missed.values()])) == (seed, told.recorded + count.missed, 0)
