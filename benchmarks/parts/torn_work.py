@@ -213,6 +213,13 @@ class Life:
         self.recorder.call(settle).result(SAFETY_S)
         ledger.close()
         self._ticks_s += 2 * KEEP_S
+        self._unpolled(self.recorder)
+
+    def _unpolled(self, recorder: Recorder) -> None:
+        """Nobody has polled until now: what was due is counted as stopped."""
+        until_ms = recorder.call(lambda _: recorder._journal.skip(list(self._periods_ms))).result(SAFETY_S)
+        period_ms = max(self._periods_ms.values())
+        self._due_ms += -((self._due_ms - until_ms) // period_ms) * period_ms
 
     def shorten_log(self, pages: int) -> None:
         """Have SQLite copy its log into the database, and begin it anew, after so many pages."""
