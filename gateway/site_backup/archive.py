@@ -10,7 +10,7 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Final, Literal
@@ -173,13 +173,14 @@ class Archive:
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
     """A site's archive to read. Raises GatewayError: it cannot be read, or is none."""
-    try:
-        with tarfile.open(path, mode="r:") as tar:
-            yield Archive(path, tar)
-    except tarfile.TarError:
-        raise GatewayError(Message("site-archive-none", path=str(path))) from None
-    except FileNotFoundError as error:
-        raise GatewayError(Message("site-archive-unreadable", path=str(path), error=os_error(error))) from None
+    with ExitStack() as stack:
+        try:
+            archive = Archive(path, stack.enter_context(tarfile.open(path, mode="r:")))
+        except tarfile.TarError:
+            raise GatewayError(Message("site-archive-none", path=str(path))) from None
+        except OSError as error:
+            raise GatewayError(Message("site-archive-unreadable", path=str(path), error=os_error(error))) from None
+        yield archive
 
 
 def is_archive(path: Path) -> bool:

@@ -101,12 +101,12 @@ def _add(found: Contents, base: Path, key: Key, text: str, *, secret: bool) -> N
     place = _within(text)
     if place is None:
         known = (part.place for part in found.parts.values() if part.path == path)
-        place = next(known, None) or _in_folder(config_folder(key), path.name, found)
+        place = next(known, None) or _in_folder(_folder_of(key), path.name, found)
         found.moved.append(Moved(key, place))
     _take(found, Part(place, path, secret))
 
 
-def config_folder(key: Key) -> str:
+def _folder_of(key: Key) -> str:
     """The folder for files that a key of this kind names outside: of profiles, of the trust file (none), of access."""
     return {"profile": "profiles/", "trust": ""}.get(key[-1], "access/")
 

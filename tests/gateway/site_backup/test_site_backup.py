@@ -280,3 +280,9 @@ def test_the_recipe_of_the_documentation_opens_the_secrets(
     monkeypatch.chdir(tmp_path)
     exec(recipe.partition("```")[0].replace("the passphrase", PASSPHRASE), {})
     assert members(tmp_path / "secrets.tar")["keys/statement.pem"] == (loaded.keys / "statement.pem").read_bytes()
+
+
+def test_what_cannot_be_read_is_no_backup_and_said_so(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing.tar"):
+        done = gateway_command("restore", path, tmp_path / "new")
+        assert (done.code, "cannot be read" in done.err) == (2, True), done.err
