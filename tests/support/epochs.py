@@ -28,11 +28,12 @@ def made(loaded: Config, store: Database) -> Epoch:
 
 @asynccontextmanager
 async def running(loaded: Config, store: Callable[[Path], Database] = Database) -> AsyncIterator[Epoch]:
-    """A running epoch; it ends in order with the block."""
+    """A running epoch whose control socket listens; it ends in order with the block."""
     loaded.data.mkdir(exist_ok=True)
     found = made(loaded, store(loaded.database))
     stop = asyncio.Event()
     task = asyncio.create_task(found.run(stop, ()))
+    await asyncio.sleep(0)  # its first step opens the socket: a command in another thread must find it
     try:
         yield found
     finally:

@@ -93,7 +93,7 @@ def test_a_statement_whose_batch_waits_for_a_ledger_says_so(tmp_path: Path) -> N
             return await asyncio.to_thread(said, "statement", site.loaded.path, "--period", first)
 
     done = asyncio.run(work())
-    assert done.exit_code == 1
+    assert done.exit_code == 1, done.stderr
     assert "no batch is sealed for the time being" in done.stderr
     assert "demo-ledger" in done.stderr
 
