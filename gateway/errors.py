@@ -27,11 +27,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client import messages
-from ledger_client.formats.record import Event
+
+if TYPE_CHECKING:  # `meterseal --help` needs the errors, and none of the formats
+    from ledger_client.formats.record import Event
 
 
 class GatewayError(Exception):

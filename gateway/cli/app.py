@@ -7,10 +7,7 @@ from typing import Any, ClassVar, NoReturn
 
 import click
 
-from gateway.cli import backup, keys, orders, prove, read, readings, run, service, setup, show
-from gateway.cli.accounting import entry, plan, statement
-from gateway.cli.commissioning import commission, exchange, scan
-from gateway.cli.profiles import command
+from gateway.cli.commands import COMMANDS
 from gateway.errors import Damaged, Declined, GatewayError, first_error
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
@@ -27,14 +24,7 @@ def fail(error: Exception) -> NoReturn:
 class _Commands(Grouped):
     """Prints errors of our packages as messages; anything else is a bug and shows its traceback."""
 
-    headings: ClassVar = {
-        "Set up a site": ("init", "scan", "commission", "profiles", "keys", "password", "check", "read", "listen"),
-        "Run it": ("run", "reload", "exchange", "accept", "clear-shared", "install", "uninstall"),
-        "See its state": ("status", "readings", "doctor"),
-        "Account": ("plan", "entry", "statement"),
-        "Prove and archive": ("prove", "export", "backup", "restore"),
-        "Try it": ("demo",),
-    }
+    headings: ClassVar = COMMANDS
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -63,37 +53,6 @@ def main(verbose: bool, form: Form) -> None:
     """An edge gateway from meter to ledger: reads, signs, stores, anchors, proves."""
     log_setup.start(form, verbose=verbose)
 
-
-for _command in (
-    setup.init,
-    commission.commission,
-    setup.password,
-    setup.check,
-    keys.keys,
-    read.read,
-    read.listen,
-    scan.scan,
-    run.run,
-    run.demo,
-    orders.reload,
-    orders.accept,
-    exchange.exchange,
-    orders.clear_shared,
-    service.install,
-    service.uninstall,
-    show.status,
-    command.profiles,
-    show.doctor,
-    readings.readings,
-    plan.plan,
-    entry.entry,
-    statement.statement,
-    prove.prove,
-    prove.export,
-    backup.backup,
-    backup.restore,
-):
-    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

@@ -454,6 +454,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
 """Package → room → the rooms of the package that it may import, besides the ground. A room is a folder."""
 
 MOST_MODULES = 20
+PLACE = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+:\w+")
 
 
 def tracked() -> list[str]:
@@ -471,7 +472,8 @@ def module_name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, at any depth, with relative imports made absolute."""
+    """Every module that a file imports, at any depth, with relative imports made absolute; also what a table of
+    commands names as ``module:attribute``, which is imported when the command is called."""
     package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -481,6 +483,8 @@ def imports(path: Path) -> Iterator[str]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and PLACE.fullmatch(node.value):
+            yield node.value.partition(":")[0]
 
 
 def room(path: Path) -> tuple[str, str]:

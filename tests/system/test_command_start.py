@@ -1,0 +1,68 @@
+"""What a command imports before it begins: ``--help`` needs none of the libraries, and its lines are the commands'."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from ledger_client.click_help import Grouped
+from tests.system.machine_contract import programs
+
+LIBRARIES = frozenset(
+    {
+        *(
+            "asyncio",
+            "cbor2",
+            "coincurve",
+            "cryptography",
+            "eth_account",
+            "google",
+            "jinja2",
+            "paho",
+            "prometheus_client",
+        ),
+        *("pyarrow", "pydantic", "requests", "rich", "segno", "serial", "sqlite3", "sqlite_utils", "ssl", "starlette"),
+        *("tomlkit", "urllib3", "uvicorn", "zoneinfo"),
+    }
+)
+"""What takes time before a command does anything: libraries of pyproject.toml, and the heavy ones of Python."""
+
+
+def imported(program: str, *words: str) -> set[str]:
+    """The top-level modules that a command has imported when it ends."""
+    module = {"meterseal": "gateway.cli.app", "meterseal-ledger": "ledger_client.cli.app"}[program]
+    code = (
+        f"import sys, {module} as app\n"
+        f"sys.argv = {[program, *words]!r}\n"
+        "try:\n    app.main()\nexcept SystemExit:\n    pass\n"
+        "print('\\n', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize("program", ["meterseal", "meterseal-ledger"])
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_import_no_library(program: str, word: str) -> None:
+    found = imported(program, word)
+    assert "click" in found
+    assert found & LIBRARIES == set()
+
+
+def groups(command: click.Command, path: str) -> dict[str, Grouped]:
+    if not isinstance(command, click.Group):
+        return {}
+    inner = {k: v for name, child in command.commands.items() for k, v in groups(child, f"{path} {name}").items()}
+    return inner | ({path: command} if isinstance(command, Grouped) else {})
+
+
+def test_the_lines_of_help_are_the_first_sentences_of_the_commands() -> None:
+    tables = {path: group for name, main in programs().items() for path, group in groups(main, name).items()}
+    assert {"meterseal", "meterseal-ledger", "meterseal-ledger certificate"} <= set(tables)
+    for path, group in tables.items():
+        for name, entry in group.table.items():
+            command = group.commands[name]
+            assert (command.name, command.get_short_help_str(limit=400)) == (name, entry.line), path
