@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
@@ -11,13 +12,45 @@ from typing import Any
 from pycddl import Schema
 
 from gateway.records import StoredRecord
+from ledger_client.formats import cbor
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import Grid, due_by
 from ledger_client.recording_series import series_count
 
-GATEWAY = "gateway"
-CDDL = Path(__file__).parents[2] / "docs" / "evidence.cddl"
+GATEWAY, START = "gateway", "start"
+_DOCS = Path(__file__).parents[2] / "docs"
+CDDL, ACCOUNTING = _DOCS / "evidence.cddl", _DOCS / "accounting.cddl"
+_OF_ACCOUNTING = {"plan", "entry", "period"}
+RULES = {
+    **{
+        name: name
+        for name in (
+            *_OF_ACCOUNTING,
+            "alarm",
+            "clock",
+            "commissioned",
+            "configuration",
+            "data-changed",
+            "equivocation",
+            "keys",
+            "meter-exchange",
+            "ratio-changed",
+            "ratio-differs",
+            "recording-period",
+            "repaired",
+            "rollback",
+            "schedule",
+            "shared-cleared",
+            "write-seen",
+        )
+    },
+    START: "epoch-start",
+    "stop": "epoch-stop",
+    **dict.fromkeys(("alarm-acknowledged", "alarm-shelved", "alarm-unshelved"), "alarm-acted"),
+}
+"""Every kind of event that a gateway writes, with its rule."""
+_BEGINS = r"(repaired )*(configuration )+(keys )*(schedule )*(coverage )*start"
 
 
 def check_announced(rows: Sequence[StoredRecord]) -> dict[str, list[Grid]]:
@@ -29,8 +62,6 @@ def check_announced(rows: Sequence[StoredRecord]) -> dict[str, list[Grid]]:
     parts: list[Any] = []
     for record in found:
         body, who = record.body, record.claims.meter
-        if isinstance(body, Event) and (who == GATEWAY or body.name == "alarm"):
-            _check_shape(record, body)
         if isinstance(body, Event) and who == GATEWAY:
             for meter, its in body.fields.get("grids", {}).items():
                 grids[meter] += [(begins, period) for begins, period in its]
@@ -58,20 +89,32 @@ def check_announced(rows: Sequence[StoredRecord]) -> dict[str, list[Grid]]:
 
 
 @cache
-def _schema(rule: str) -> Schema:
-    return Schema(f"start = {rule}\n{CDDL.read_text()}")
+def _schema(cddl: Path, rule: str) -> Schema:
+    return Schema(f"start = {rule}\n{cddl.read_text()}")
 
 
-def _check_shape(record: Record, body: Event) -> None:
-    """It has the shape that docs/evidence.cddl publishes."""
-    rule = (
-        body.name
-        if body.name in ("alarm", "configuration", "keys", "meter-exchange")
-        else "new-grids"
-        if "grids" in body.fields
-        else "event"
-    )
-    _schema(rule).validate_cbor(record.sign1.payload)
+def check_shapes(rows: Sequence[StoredRecord]) -> None:
+    """Every event has the shape that docs/evidence.cddl publishes of its kind, and every epoch begins as it says; where
+    a database was repaired, the epoch behind that does."""
+    begins: dict[bytes, list[str]] = defaultdict(list)
+    repaired = set[bytes]()
+    for record in (parse_record(row.data) for row in rows):
+        body, epoch = record.body, record.claims.epoch
+        if isinstance(body, Event):
+            check_shape(body)
+        if START not in begins[epoch]:
+            begins[epoch].append(body.name if isinstance(body, Event) else record.kind)
+        if isinstance(body, Event) and body.name == "repaired":
+            repaired.add(epoch)
+    for epoch in repaired or begins:
+        assert re.fullmatch(_BEGINS, " ".join(begins[epoch])), f"epoch {epoch.hex()} begins with {begins[epoch]}"
+
+
+def check_shape(event: Event) -> None:
+    """It has the shape that is published of its kind; of one that no gateway writes any will do."""
+    cddl = ACCOUNTING if event.name in _OF_ACCOUNTING else CDDL
+    data = cbor.encode({"event": event.name, **event.fields})
+    _schema(cddl, RULES.get(event.name, "event")).validate_cbor(data)
 
 
 def series_due(grids: Sequence[Grid], body: Coverage, moments_ms: Sequence[int], *, whole: bool = True) -> int:

@@ -23,7 +23,7 @@ from ledger_client.formats.statement import Statement, parse_statement, statemen
 from ledger_client.recording_grid import due_by
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.vouching import check_receipt
-from tests.support.announced import check_announced, series_due
+from tests.support.announced import check_announced, check_shapes, series_due
 from tests.support.taken import check_taken
 
 FAR_FUTURE_S = 1 << 40
@@ -37,6 +37,8 @@ def check_books(config: Config) -> None:
         pruned_to, _ = store.records.pruned()
         rows = store.records.rows(pruned_to + 1, 1 << 60)
         lost = store.repairs.lost()
+        if pruned_to == 0:
+            check_shapes(rows)
         if pruned_to == 0 and not store.repairs.all():
             check_announced(rows)
         torn = _check_chains(rows, lost, whole=pruned_to == 0)

@@ -18,6 +18,7 @@ from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
+from tests.support.announced import check_shape
 from tests.support.samples import START_S, Machine, recorder, site
 
 Lines = Mapping[str, Sequence[str]]
@@ -107,6 +108,9 @@ class Desk:
         """(meter, fields) of this epoch's events of one name."""
         rows = self.recorder.call(lambda store: store.records.epoch_events()).result(timeout=30)
         bodies = [(row.meter, parse_record(row.data).body) for row in rows]
+        for _, body in bodies:
+            assert isinstance(body, Event)
+            check_shape(body)
         return [(meter, dict(body.fields)) for meter, body in bodies if isinstance(body, Event) and body.name == name]
 
     def raised(self) -> list[tuple[str, bool]]:

@@ -19,6 +19,7 @@ from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import RATIO_DIFFERS, PollResult
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Value
+from tests.support.announced import check_shape
 from tests.support.samples import Machine
 
 Q = Quality
@@ -45,8 +46,12 @@ class Polled:
         self.clock = self.machine.clock()
         meter = Meter.model_validate({"name": "m", "profile": "own.toml", "address": 1, "every": "1s", **meter_keys})
         self.poller = Poller(
-            {"m": meter}, self.clock, self.finished.append, {"m": profile}, lambda _, event: self.events.append(event)
+            {"m": meter}, self.clock, self.finished.append, {"m": profile}, lambda _, event: self.happened(event)
         )
+
+    def happened(self, event: Event) -> None:
+        check_shape(event)
+        self.events.append(event)
 
     def answer(self, block: RegisterBlock, registers: Mapping[int, int]) -> BlockAnswer:
         words = tuple(registers.get(n, 0) for n in range(block.address, block.address + block.count))

@@ -18,6 +18,7 @@ from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving
+from tests.support.announced import check_shape
 from tests.support.epochs import running, until
 from tests.support.samples import site
 from tests.system.demo_site import GatewayProcess
@@ -59,6 +60,7 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
 
     asyncio.run(work())
     (event,) = cleared(loaded)
+    check_shape(event)
     assert event.fields["line"] == "rs485-1"
 
 

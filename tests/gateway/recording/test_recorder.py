@@ -230,7 +230,8 @@ def test_who_a_meter_is_is_remembered_beneath_later_events(loaded: Config) -> No
     made, _ = recorder(loaded, Clock())
     made.start()
     made.happened(METER, Event("commissioned", {"identity": "serial_number=1"}))
-    made.happened(METER, Event("meter-exchange", {"identity": "serial_number=2"}))
+    exchanged = {"old": "serial_number=1", "identity": "serial_number=2", "last": {}, "first": {}}
+    made.happened(METER, Event("meter-exchange", exchanged))
     made.happened(METER, Event("alarm", {"code": "comms-lost", "line": "x", "text": "", "raised": True}))
     made.stop()
     check_books(loaded)

@@ -25,6 +25,7 @@ from gateway.fieldbus.wire.source import Heard
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import SAFETY_S, Polls, Pty, answer, meter, rtu_line
+from tests.support.announced import check_shape
 
 AB, A, C, SERIAL = Request(1, 3, 100, 3), Request(1, 3, 100, 1), Request(1, 3, 300, 1), Request(1, 3, 900, 1)
 
@@ -197,6 +198,7 @@ def test_a_line_gives_a_poll_for_each_period_and_tells_of_writes(spec: LineSpec)
         pty.unplug()
         assert line.identity("one") == "serial=900"
         (told,) = events
+        check_shape(told[1])
         assert told == ("one", Event("write-seen", {"unit": 1, "function": 6, "address": 16, "more": 0}))
         assert ("write-seen", "one", True) in [(alarm.code, alarm.meter, alarm.raised) for alarm in alarms]
         due = [poll.due_ms for poll in polls]
