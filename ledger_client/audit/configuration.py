@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger_client.audit.events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
+from ledger_client.audit.notes import Kind
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import DUE, KEYS, Audit
 from ledger_client.audit.times import Times
@@ -137,7 +138,7 @@ class Configured:
         if self.factor is None and step and not facts.series:
             self.factor = max(1, round(step / facts.period_ms))
             if self.factor > 1:
-                self.result.noted(f"the files begin where every {self.factor}. poll is recorded")
+                self.result.noted(f"the files begin where every {self.factor}. poll is recorded", Kind.THINNED)
             self._demand_factor(self.factor, None)
 
     def thinned(self, factor: int, name: Name) -> None:
@@ -145,7 +146,7 @@ class Configured:
         self.factor = factor
         self._demand_factor(factor, name)
         what = "every poll is recorded again" if factor == 1 else f"every {factor}. poll is recorded from here on"
-        self.result.noted(f"{name}: {what}, the database being nearly full")
+        self.result.noted(f"{name}: {what}, the database being nearly full", Kind.THINNED, f"{factor}")
 
     def _demand_factor(self, factor: int, name: Name | None) -> None:
         if factor > MOST_THINNED:

@@ -122,7 +122,9 @@ class Coverages:
             again = body.from_ms, min(body.to_ms, span.told_to_ms)
             if again[0] < again[1]:
                 self.result.told(name.meter).told_twice.append(again)
-                self.result.resumed(name, f"{_time(*again)} is told twice; counted as it was anchored first")
+                self.result.resumed(
+                    name, f"{_time(*again)} is told twice; counted as it was anchored first", again[1] - again[0]
+                )
         if ended_ms is None or body.from_ms == ended_ms:
             return
         begins, ended = rfc3339_ms(body.from_ms), rfc3339_ms(ended_ms)
@@ -130,7 +132,9 @@ class Coverages:
             what = "a hole" if body.from_ms > ended_ms else "an overlap"
             self.result.found(COVERAGE, name, f"{what}: it begins at {begins}, the one before ends at {ended}")
         elif body.from_ms > ended_ms:
-            self.result.resumed(name, f"{_time(ended_ms, body.from_ms)} is told by no record: it was lost")
+            self.result.resumed(
+                name, f"{_time(ended_ms, body.from_ms)} is told by no record: it was lost", body.from_ms - ended_ms
+            )
 
     def _ends(self, fact: Fact, body: Coverage, name: Name) -> None:
         """It does not speak of the time after it was signed; a grid may be 100 ms off the clock."""

@@ -42,9 +42,7 @@ def audit_in_words(audit: Audit) -> list[str]:
     if audit.findings_total > len(audit.findings):
         lines.append(f"  … and {audit.findings_total - len(audit.findings)} more")
     lines += _facts(audit)
-    lines += [f"  to be known    {clean(note)}" for note in audit.notes]
-    if audit.notes_total > len(audit.notes):
-        lines.append(f"  to be known    … and {audit.notes_total - len(audit.notes)} notes more")
+    lines += [f"  to be known    {clean(note)}" for note in audit.remarks.lines()]
     return lines
 
 

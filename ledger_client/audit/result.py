@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ledger_client.audit.notes import Kind, Notes
 from ledger_client.audit.records import Name
 from ledger_client.errors import STEPS, VerificationError
 from ledger_client.formats.record import GATEWAY_ITSELF
@@ -15,7 +16,7 @@ from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms
 
 MOST: Final = 100
-"""So many findings, and so many notes, are kept in words; the others are counted."""
+"""So many findings are kept in words; the others are counted."""
 CHAIN, COVERAGE, TIMES, DUE, KEYS, ENDS, RESUME = "chain", "coverage", "times", "due", "keys", "ends", "resume"
 """Steps of an audit beyond those of a proof."""
 
@@ -94,8 +95,7 @@ class Audit:
     to_ms: int | None = None
     findings: list[Finding] = field(default_factory=list)
     findings_total: int = 0
-    notes: list[str] = field(default_factory=list)
-    notes_total: int = 0
+    remarks: Notes = field(default_factory=Notes)
     asked: dict[str, int | None] = field(default_factory=dict)
     """The ledgers that were asked, each with the gateway's last batch there (None: it holds none)."""
     place: tuple[str, int | None] = "", None
@@ -133,18 +133,22 @@ class Audit:
         """Keep a failed step as a finding."""
         self.found(STEPS[error.step], None, error.detail)
 
-    def resumed(self, name: Name | None, detail: str) -> None:
-        """Keep what an announced loss left behind."""
+    def resumed(self, name: Name | None, detail: str, weight_ms: int = 0) -> None:
+        """Keep what an announced loss left behind; ``weight_ms``: of how much time, where it is some."""
         if not self.allow_resume:
             self.found(RESUME, name, detail)
         else:
-            self.noted(f"{f'batch {self.place[1]}' if name is None else name}: {detail}")
+            text = f"{f'batch {self.place[1]}' if name is None else name}: {detail}"
+            self.noted(text, Kind.LOST, name.meter if name and weight_ms else "", weight_ms)
 
-    def noted(self, text: str) -> None:
-        """Keep what is no fault, and is to be known."""
-        self.notes_total += 1
-        if len(self.notes) < MOST:
-            self.notes.append(text)
+    def noted(self, text: str, kind: Kind = Kind.OTHER, about: str = "", weight_ms: int = 0) -> None:
+        """Keep what is no fault, and is to be known; as ``Notes.add``."""
+        self.remarks.add(text, kind, about, weight_ms)
+
+    @property
+    def notes(self) -> list[str]:
+        """All notes, in the order of their lines."""
+        return self.remarks.texts()
 
     def as_json(self) -> dict[str, Any]:
         """The answer for ``--json``."""
@@ -163,7 +167,7 @@ class Audit:
             ],
             "findings_total": self.findings_total,
             "notes": self.notes,
-            "notes_total": self.notes_total,
+            "notes_total": self.remarks.total,
             "asked": self.asked,
         }
 

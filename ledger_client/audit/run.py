@@ -19,6 +19,7 @@ from ledger_client.audit.configuration import Configured
 from ledger_client.audit.coverage import Coverages
 from ledger_client.audit.due_polls import UNKNOWN, Due
 from ledger_client.audit.files import Files, open_files
+from ledger_client.audit.notes import Kind
 from ledger_client.audit.period_ends import Ends, compare_with_ledgers
 from ledger_client.audit.records import Fact, Keeper, Looker, Name
 from ledger_client.audit.result import MOST, Audit, Audited, Finding
@@ -189,7 +190,9 @@ class _Auditor:
                 told.exchanged_by_hand += 1
                 who = " / ".join(f"{event.fields[key]}" for key in ("by", "user") if key in event.fields) or "nobody"
                 why = event.fields.get("reason", "without a reason")
-                self._result.noted(f"{name}: meter {name.meter} was exchanged by hand, says {who}: {why}")
+                self._result.noted(
+                    f"{name}: meter {name.meter} was exchanged by hand, says {who}: {why}", Kind.BY_HAND, name.meter
+                )
         except Malformed as error:
             self._result.found(STEPS[1], name, f"an event {event.name} that cannot be counted by: {error.detail}")
 
@@ -245,9 +248,10 @@ class _Auditor:
         if len(vouching) < self._trust.receipts:
             self._result.failed(policy_error(vouching, failures, self._trust))
         for _, failure in failures:
-            self._result.noted(f"batch {batch}: not confirmed: {failure.detail}")
+            self._result.noted(f"batch {batch}: not confirmed: {failure.detail}", Kind.UNCONFIRMED, "receipts")
         for place in file.anchors:
-            self._result.noted(f"batch {batch}: not confirmed: {place.ledger}, chain {place.chain}")
+            text = f"batch {batch}: not confirmed: {place.ledger}, chain {place.chain}"
+            self._result.noted(text, Kind.UNCONFIRMED, "anchors")
         return vouching
 
     def _record(self, fact: Fact, statement: Statement, until: int | None) -> None:

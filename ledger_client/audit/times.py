@@ -11,6 +11,7 @@ from typing import Final
 
 from ledger_client.audit.events import SLOWED, Correction
 from ledger_client.audit.jumps import AGREE_MS, Jumps
+from ledger_client.audit.notes import Kind
 from ledger_client.audit.records import Fact, Name
 from ledger_client.audit.result import TIMES, Audit
 from ledger_client.errors import STEPS
@@ -84,7 +85,8 @@ class Times:
         """All batches were seen: of the time that record times jumped over nothing is told."""
         if self._set_forward_ms:
             total, most = span_in_words(sum(self._set_forward_ms)), span_in_words(max(self._set_forward_ms))
-            self.result.noted(f"the clock was set forward by {total}, at once by {most} at most: nothing was due")
+            text = f"the clock was set forward by {total}, at once by {most} at most: nothing was due"
+            self.result.noted(text, Kind.CLOCK)
 
     def forget(self, meter: str) -> None:
         """A meter's numbers go on from an older record: what was told since is not before what comes."""
