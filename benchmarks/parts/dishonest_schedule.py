@@ -169,6 +169,8 @@ CASES = {
     "one-poll-less-while-slowed": Case("audit", "due", r"\d+ polls were due", _one_less_while_slowed),
     "proof-of-a-later-configuration": Case("audit", "due", "earlier", _proof_of_a_later_one),
     "thinned-to-nothing": Case("audit", "due", "every 1000. poll", edited(_thinned_to_nothing)),
-    "meter-out-for-a-while": Case("audit", "note", "out of the configuration", edited(_out_for_a_while)),
-    "period-changed-and-said": Case("audit", "note", "every 20 s", edited(_period_said)),
+    "meter-out-for-a-while": Case(
+        "audit", "changed", r"Z, out of the configuration.* until .*Z, ", edited(_out_for_a_while)
+    ),
+    "period-changed-and-said": Case("audit", "changed", "period: 10 s until .*Z, then 20 s", edited(_period_said)),
 }

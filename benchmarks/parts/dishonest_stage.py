@@ -177,14 +177,20 @@ class Stage:
         return self.submit(sealed, ledgers[0])
 
     def audit(self, files: Sequence[Path], trust: Path, *options: object) -> list[Said]:
-        """What ``audit`` finds, and behind that what it notes."""
+        """What ``audit`` finds, and behind that what it notes, and the lines in which it says what was changed."""
         answer = ledger_command("audit", *files, "--trust", trust, "--json", *options)
         if not answer.out:
             return no(answer, "audit")
         findings, notes = answer.facts["findings"], answer.facts["notes"]
         assert bool(findings) == bool(answer.code), answer.out
         found = [Said("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
-        return [*found, *(Said("audit", "note", text) for text in notes)]
+        noted = [Said("audit", "note", text) for text in notes]
+        return [*found, *noted, *(self._changes(files, trust, *options) if answer.facts["changes"] else ())]
+
+    def _changes(self, files: Sequence[Path], trust: Path, *options: object) -> Iterator[Said]:
+        for text in ledger_command("audit", *files, "--trust", trust, *options).out.splitlines():
+            if text.startswith("  changed "):
+                yield Said("audit", "changed", text.split(maxsplit=1)[1])
 
     def verify(self, bundle: bytes, trust: Path, *options: object) -> list[Said]:
         """What ``verify`` says against a proof."""

@@ -6,10 +6,12 @@ is not one of its meter's period, time between two grids in which nothing would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ledger_client.audit.changes import Changes
 from ledger_client.audit.events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.records import Name
@@ -62,6 +64,7 @@ class Configured:
     times: Times
     covered_to_ms: Callable[[str], int | None]
     """The end of a meter's coverage so far, by the order of records; None where it has none."""
+    changes: Changes
     meters: dict[str, int] | None = None
     """Each configured meter's period in ms."""
     config: bytes | None = None
@@ -80,7 +83,7 @@ class Configured:
 
     def begin_anew(self) -> None:
         """Batches are missing: what they have announced is not known."""
-        self.__init__(self.result, self.times, self.covered_to_ms)  # type: ignore[misc]
+        self.__init__(self.result, self.times, self.covered_to_ms, self.changes)  # type: ignore[misc]
 
     def recorded_period_ms(self, meter: str) -> int:
         """How far apart the polls of a configured meter are that are recorded; series are not thinned."""
@@ -89,15 +92,25 @@ class Configured:
 
     # — what the events say —
 
-    def configured(self, part: Configuration, name: Name) -> None:
-        """A part of a configuration; it counts once all parts are there."""
+    def configured(self, part: Configuration, name: Name, iat: int) -> None:
+        """A part of a configuration, signed at ``iat``; it counts once all parts are there."""
         expected = len(self._parts) + 1
         if part.part != expected or (self._parts and _whole_of(part) != _whole_of(self._parts[0])):
             self._demand_whole(name)
         self._parts.append(part)
         if part.part == part.of == len(self._parts):
             parts, self._parts = self._parts, []
-            self._take(part, {m: facts for p in parts for m, facts in p.meters.items()}, name)
+            self._demand_once(parts, name)
+            meters = {meter: facts for one in parts for meter, facts in one.meters.items()}
+            self._take(part, meters, name)
+            facts = {meter: of.facts for meter, of in meters.items()}
+            self.changes.configured(part.config, facts, part.at, name, iat)
+
+    def _demand_once(self, parts: Sequence[Configuration], name: Name) -> None:
+        """Each meter stands in one part: of two, readers could take either."""
+        for meter, count in sorted(Counter(meter for part in parts for meter in part.meters).items()):
+            if count > 1:
+                self.result.found(DUE, name, f"meter {meter} stands in {count} parts of the configuration event")
 
     def _demand_whole(self, name: Name | None) -> None:
         if self._parts:
@@ -113,20 +126,12 @@ class Configured:
             self.started[name.epoch] = frozenset(meters)
         elif before is not None:
             self.gone |= before.keys() - meters.keys()
-        for meter in sorted(before.keys() - meters.keys() if before else ()):
-            self.result.noted(f"{name}: meter {meter} is out of the configuration from here on")
         self.meters = {meter: facts.period_ms for meter, facts in meters.items()}
         self.config = part.config
         self._keys |= {(meter, facts.key) for meter, facts in meters.items()} | {(GATEWAY_ITSELF, part.statement)}
         for meter, facts in meters.items():
             absent = before is not None and meter not in before
             schedule = self.schedules.setdefault(meter, Schedule(new=absent))
-            if schedule.period_ms not in (0, facts.period_ms):
-                periods = f"every {schedule.period_ms / 1000:g} s before, every {facts.period_ms / 1000:g} s"
-                self.result.noted(f"{name}: meter {meter} is to be read {periods} from here on")
-            if absent and schedule.grids:
-                out = f"{rfc3339_ms(schedule.grids[-1][0])} to {rfc3339_ms(facts.grids[0][0])}"
-                self.result.noted(f"{name}: meter {meter} was out of the configuration from {out}: nothing was due")
             schedule.period_ms, schedule.series = facts.period_ms, facts.series
             self._learn_factor(facts)
             self._announce(meter, facts.grids, name, absent=absent or before is None)

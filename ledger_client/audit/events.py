@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from ledger_client.errors import Malformed
-from ledger_client.formats.checks import array, blob, name, time_ms, uint
+from ledger_client.formats.checks import array, blob, line, name, table, text, time_ms, uint
 from ledger_client.recording_grid import Grid
 
 CONFIGURATION, KEYS, CLOCK, PERIOD = "configuration", "keys", "clock", "recording-period"
@@ -18,7 +18,10 @@ COUNTED: Final = frozenset({CONFIGURATION, KEYS, CLOCK, PERIOD, REPAIRED, ROLLBA
 """The events that an audit reads; others only have their place in the chain."""
 SLOWED: Final = 9
 """Tenths of their speed at which record times run while they wait for a clock that is behind them."""
+MOST_IDENTITY: Final = 4096
 _AT: Final = frozenset({"start", "change", "day"})
+_OF_METER: Final = {"key", "role", "grids", "period", "profile", "profile-hash"}
+_OF_SOME: Final = {"ratios", "series", "reversed", "identity"}
 
 Fields = Mapping[str, Any]
 Lost = tuple[str, bytes, int, int]
@@ -27,12 +30,13 @@ Lost = tuple[str, bytes, int, int]
 
 class MeterConfiguration(NamedTuple):
     """What is configured of one meter: the thumbprint of its key, ms between two polls, the grids in force; whether it
-    is a series, whose messages are due by arriving."""
+    is a series, whose messages are due by arriving; and by their names all fields that do not change by themselves."""
 
     key: bytes
     period_ms: int
     grids: tuple[Grid, ...]
     series: bool
+    facts: Mapping[str, Any]
 
 
 class Configuration(NamedTuple):
@@ -86,15 +90,33 @@ def configuration(fields: Fields) -> Configuration:
     )
 
 
-def _meter(meter: str, facts: object) -> MeterConfiguration:
-    of = _map(facts, f"configuration of {meter}")
-    period_ms, grids = uint(_of(of, "period"), "period"), _grids(_of(of, "grids"), meter)
+def _meter(meter: str, value: object) -> MeterConfiguration:
+    """Strict: a field under another name would be one that nobody compares."""
+    of = table(value, f"configuration of {meter}", _OF_METER, _OF_SOME)
+    period_ms, grids = uint(of["period"], "period"), _grids(of["grids"], meter)
     if not period_ms or not grids:
         raise Malformed(f"{meter} has a period of {period_ms} ms and {len(grids)} grids")
-    series = of.get("series", False)
-    if type(series) is not bool:
-        raise Malformed(f"series of {meter} is {series!r}")
-    return MeterConfiguration(blob(_of(of, "key"), "key", 32), period_ms, grids, series)
+    for flag in ("series", "reversed"):
+        if of.get(flag, True) is not True:
+            raise Malformed(f"{flag} of {meter} is {of[flag]!r}; where it is not so it is left out")
+    facts = {
+        "role": line(of["role"], f"role of {meter}"),
+        "profile": line(of["profile"], f"profile of {meter}"),
+        "profile-hash": blob(of["profile-hash"], f"profile-hash of {meter}", 32),
+        "ratios": _ratios(of, meter),
+        "reversed": "reversed" in of,
+        "series": "series" in of,
+        "period": period_ms,
+        "identity": text(of["identity"], f"identity of {meter}", MOST_IDENTITY) if "identity" in of else None,
+    }
+    return MeterConfiguration(blob(of["key"], "key", 32), period_ms, grids, "series" in of, facts)
+
+
+def _ratios(of: Fields, meter: str) -> dict[str, str]:
+    ratios = _map(of.get("ratios", {}), f"ratios of {meter}")
+    if not ratios and "ratios" in of:
+        raise Malformed(f"ratios of {meter} are none; then they are left out")
+    return {name(key, f"a ratio of {meter}"): line(ratio, f"ratio {key} of {meter}") for key, ratio in ratios.items()}
 
 
 def new_grids(fields: Fields) -> dict[str, tuple[Grid, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from ledger_client.audit.change_words import changes_in_words
 from ledger_client.audit.result import Audit, Audited, Finding, MeterAccount
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
@@ -42,6 +43,7 @@ def audit_in_words(audit: Audit) -> list[str]:
     if audit.findings_total > len(audit.findings):
         lines.append(f"  … and {audit.findings_total - len(audit.findings)} more")
     lines += _facts(audit)
+    lines += [f"  changed        {clean(change)}" for change in changes_in_words(audit.changes)]
     lines += [f"  to be known    {clean(note)}" for note in audit.remarks.lines()]
     return lines
 

@@ -45,6 +45,27 @@ class Audited:
 
 
 @dataclass(slots=True)
+class Change:
+    """A field that a ``configuration`` event says otherwise than the one before it: of a meter (None: of the whole),
+    from when until when (Unix s, by the events' own times; None: it was not changed again).
+
+    ``record`` and ``batch`` are the event's, ``at`` says on which occasion. ``exchange``: whether an event
+    ``meter-exchange`` brought it, of an identity; else None.
+    """
+
+    meter: str | None
+    field: str
+    before: Any
+    after: Any
+    record: str
+    batch: int | None
+    at: str
+    since: int
+    until: int | None = None
+    exchange: bool | None = None
+
+
+@dataclass(slots=True)
 class MeterAccount:
     """What the records of one meter tell: its readings, and by its coverage what was due and what became of it.
 
@@ -96,6 +117,8 @@ class Audit:
     findings: list[Finding] = field(default_factory=list)
     findings_total: int = 0
     remarks: Notes = field(default_factory=Notes)
+    changes: list[Change] = field(default_factory=list)
+    """All of them, in order."""
     asked: dict[str, int | None] = field(default_factory=dict)
     """The ledgers that were asked, each with the gateway's last batch there (None: it holds none)."""
     place: tuple[str, int | None] = "", None
@@ -168,6 +191,7 @@ class Audit:
             "findings_total": self.findings_total,
             "notes": self.notes,
             "notes_total": self.remarks.total,
+            "changes": [_change_json(change) for change in self.changes],
             "asked": self.asked,
         }
 
@@ -185,6 +209,25 @@ def _batch_json(batch: Audited) -> dict[str, Any]:
         "no_later_than": None if batch.no_later_than is None else rfc3339(batch.no_later_than),
         "receipts": [{"ledger": ledger, "time": rfc3339(time)} for ledger, time in batch.receipts],
     }
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    return {
+        "meter": change.meter,
+        "field": change.field,
+        "before": _plain(change.before),
+        "after": _plain(change.after),
+        "since": rfc3339(change.since),
+        "until": None if change.until is None else rfc3339(change.until),
+        "exchange": change.exchange,
+        "record": change.record,
+        "batch": change.batch,
+        "at": change.at,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _meter_json(name: str, told: MeterAccount) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ledger_client.audit import events
 from ledger_client.audit.chain import Chains, Step
+from ledger_client.audit.changes import Changes
 from ledger_client.audit.configuration import Configured
 from ledger_client.audit.coverage import Coverages
 from ledger_client.audit.due_polls import UNKNOWN, Due
@@ -94,7 +95,8 @@ class _Auditor:
         from_the_first = wanted.gateway is not None and wanted.from_ms is None
         self._chains = Chains(result, from_the_first=from_the_first)
         self._coverages, self._times = Coverages(result), Times(result)
-        self._configured = Configured(result, self._times, self._coverages.covered_to_ms)
+        self._changes = Changes(result)
+        self._configured = Configured(result, self._times, self._coverages.covered_to_ms, self._changes)
         self._due = Due(result, self._configured, self._chains)
         self._ends = Ends(result, self._configured, self._coverages, self._times, wanted.from_ms, wanted.to_ms)
 
@@ -125,7 +127,7 @@ class _Auditor:
         self._times.begin_anew()
         self._configured.begin_anew()
         for proof in self._files.told_before(batch):
-            self._event(proof.event, proof.name, proven_iat=proof.iat)
+            self._event(proof.event, proof.name, proof.iat, proven=True)
 
     def end(self) -> None:
         """All batches were seen."""
@@ -168,7 +170,7 @@ class _Auditor:
         if step is Step.OLDER:
             self._times.forget(name.meter)
         if fact.event is not None:
-            self._event(fact.event, name)
+            self._event(fact.event, name, fact.iat)
         elif name.meter == GATEWAY_ITSELF and step is Step.GAP:
             self._due.doubted = True
         if fact.exchange is not None:
@@ -185,6 +187,7 @@ class _Auditor:
         """Count an exchange of a meter; one by hand is to be known, for no device shows it."""
         told = self._result.told(name.meter)
         told.exchanged += 1
+        self._changes.exchanged(name.meter, event.fields.get("identity"))
         try:
             if events.by_hand(event.fields):
                 told.exchanged_by_hand += 1
@@ -196,21 +199,21 @@ class _Auditor:
         except Malformed as error:
             self._result.found(STEPS[1], name, f"an event {event.name} that cannot be counted by: {error.detail}")
 
-    def _event(self, event: Event, name: Name, *, proven_iat: int | None = None) -> None:
-        """An event by which is counted; ``proven_iat``: when one from before the batches was signed."""
-        fields, configured, proven = event.fields, self._configured, proven_iat is not None
+    def _event(self, event: Event, name: Name, iat: int, *, proven: bool = False) -> None:
+        """An event by which is counted, signed at ``iat``; ``proven``: it is from before the batches."""
+        fields, configured = event.fields, self._configured
         try:
             if event.name == events.CONFIGURATION:
                 part = events.configuration(fields)
                 self._due.begins |= part.at == "start"
-                configured.configured(part, name)
+                configured.configured(part, name, iat)
             elif event.name == events.KEYS:
                 configured.keyed(events.new_key(fields))
             elif event.name == events.CLOCK:
                 correction = events.correction(fields)
                 configured.corrected(correction)
-                if proven_iat is not None:
-                    self._times.jumped_before(correction, proven_iat)
+                if proven:
+                    self._times.jumped_before(correction, iat)
                 else:
                     self._times.corrected(correction, name)
                     self._due.corrected(name, correction)

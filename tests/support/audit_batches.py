@@ -84,6 +84,8 @@ class Chain:
     missed: Counter[str] = field(default_factory=Counter)
     grids: list[Grid] = field(default_factory=list)
     configured: bool = True
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What its configuration says otherwise, or besides."""
 
     def add(self, body: Body, signer: PrivateKey | None = None, **changes: Any) -> bytes:
         """Sign a body now; ``changes`` of its claims."""
@@ -178,8 +180,8 @@ class Gateway:
         """An event of the gateway itself."""
         return self.own.add(Event(name, fields))
 
-    def configuration(self, at: str, /, **changes: Any) -> bytes:
-        """What is configured, in one part."""
+    def configuration(self, at: str, only: Sequence[str] = (), /, **changes: Any) -> bytes:
+        """What is configured, in one part; ``only``: of these meters."""
         meters = {
             chain.meter: {
                 "key": signer_of(chain.meter).public.kid,
@@ -188,8 +190,10 @@ class Gateway:
                 "period": chain.period_ms,
                 "profile": "meter",
                 "profile-hash": bytes(32),
+                **chain.facts,
             }
             for chain in self.meters
+            if chain.meter in (only or self.chains)
         }
         facts: dict[str, Any] = {"at": at, "part": [1, 1], "config": self.config, "meters": meters}
         facts["statement"] = signer_of(GATEWAY_ITSELF).public.kid

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.storage.database import Database
+from tests.support.audit_batches import Gateway, audited
 from tests.support.commands import gateway_command, ledger_command
 from tests.system.demo_site import command, until
 from tests.system.former_site import put_back
@@ -55,8 +56,17 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
         "meterseal-ledger audit": [
             ledger_command("audit", *batches, "--trust", trust, "--json").facts,
             ledger_command("audit", *batches[:2], "--trust", unknown, "--json").facts,
+            audit_with_a_change(folder),
         ],
     }
+
+
+def audit_with_a_change(folder: Path) -> Any:
+    """The answer about a site whose configuration was changed."""
+    gateway = Gateway(folder)
+    paths = [gateway.write()]
+    gateway.chains[METER].facts["reversed"] = True
+    return audited(*paths, gateway.write([gateway.configuration("change"), *gateway.usual()])).as_json()
 
 
 @contextmanager

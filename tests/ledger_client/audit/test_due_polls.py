@@ -198,12 +198,22 @@ def test_a_proof_that_says_nothing_of_what_was_due_is_noted(gateway: Gateway) ->
 
 def test_parts_of_a_configuration_are_complete(gateway: Gateway) -> None:
     first = gateway.write()
-    whole = gateway.write([gateway.configuration("day", part=[1, 2]), gateway.configuration("day", part=[2, 2])])
+    both = [gateway.configuration("day", [m], part=[n, 2]) for n, m in enumerate((METER, OTHER), 1)]
+    whole = gateway.write(both)
     assert [f for f in findings(audited(first, whole)) if f[2] == "due"] == []
     half = gateway.write([gateway.configuration("day", part=[1, 2]), *gateway.usual()])
     last = gateway.write([gateway.configuration("day", part=[2, 2]), *gateway.usual()])
     found = audited(first, whole, half, last).findings
     assert [f.batch for f in found if "ends with part" in f.detail] == [2, 3]
+
+
+def test_a_meter_stands_in_one_part_of_a_configuration(gateway: Gateway) -> None:
+    """Else two readers may take another one of two."""
+    first = gateway.write()
+    twice = [gateway.configuration("day", only, part=[n, 2]) for n, only in enumerate(([], [OTHER]), 1)]
+    result = audited(first, gateway.write([*twice, *gateway.usual()]))
+    assert findings(result) == [(1, name(2, "gateway"), "due")]
+    assert result.findings[0].detail == f"meter {OTHER} stands in 2 parts of the configuration event"
 
 
 def test_a_statement_is_of_the_configuration_in_force(gateway: Gateway) -> None:
