@@ -29,6 +29,7 @@ from gateway.alarms.grouping import lines_of
 from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
 from gateway.errors import GatewayError, StartAgain
+from gateway.evidence.key_match import demand_not_replaced
 from gateway.fieldbus.specs import FieldLine
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
@@ -156,6 +157,7 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
+        demand_not_replaced(config, ready.keys, store)
         return Epoch(ready, store)
     except GatewayError:
         store.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
 from gateway.doctor.check import CheckContext, Finding, error_message
-from gateway.evidence.key_match import of_other_owner
+from gateway.errors import GatewayError
+from gateway.evidence.key_match import of_other_owner, replaced
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.errors import KeyFileError
@@ -19,7 +21,7 @@ SOON_S = 30 * 86_400
 
 
 def keys(case: CheckContext) -> Iterator[Finding]:
-    """Check that every private key exists, and is listed and valid in the trust file."""
+    """Check that every private key exists, was not replaced, and is listed and valid in the trust file."""
     if case.trust_trouble is not None:
         yield Finding("trust file", "bad", error_message(case.trust_trouble))
     good, bad = 0, False
@@ -46,6 +48,10 @@ def _key(case: CheckContext, name: str, path: Path) -> Finding | None:
         if is_there(path):
             return Finding("keys", "bad", Message("key-file-unusable", whose=whose, why=why))
         return Finding("keys", "bad", Message("key-file-missing", whose=whose, why=why, config=str(case.config.path)))
+    if case.store is not None:
+        with suppress(GatewayError):  # the check of the database says why
+            for _, why in replaced(case.config, {name: key.public.kid}, case.store):
+                return Finding("keys", "bad", Message("key-file-of-other", path=str(path), what=why))
     return _believed(case, case.trust, whose, name, key) if case.trust is not None else None
 
 

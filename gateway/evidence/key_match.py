@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_files
 from gateway.config.model import Config
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.messages.message import Message
 from gateway.process import instance_lock
+from gateway.records import GATEWAY
 from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import parse_record
@@ -21,6 +23,39 @@ def demand_own(config: Config, keys: Keys, trust: Trust) -> None:
     for name, kid in _kids(keys):
         if other := of_other_owner(config, trust, name, kid):
             raise ConfigError(key_files(config)[name], "", other)
+    with _database(config) as store:
+        if store is not None:
+            with suppress(StoreError, LedgerClientError):  # a database that cannot be read others tell of
+                demand_not_replaced(config, keys, store)
+
+
+def demand_not_replaced(config: Config, keys: Keys, store: Database) -> None:
+    """Raise ConfigError for the first key that was replaced, by what the database remembers: it signs nothing again."""
+    for name, why in replaced(config, dict(_kids(keys)), store):
+        raise ConfigError(key_files(config)[name], "", why)
+
+
+def replaced(config: Config, kids: Mapping[str, bytes], store: Database) -> list[tuple[str, Message]]:
+    """(meter or "statement", since when) of each of these keys, by name, that was replaced.
+
+    Where one was replaced at another meter it may go on only with the meter that used it already: two meters may have
+    exchanged their keys. Raises StoreError.
+    """
+    since: dict[bytes, dict[str, int]] = {}
+    for owner, kid, replaced_ms in store.replaced_keys.all():
+        since.setdefault(kid, {})[STATEMENT if owner == GATEWAY else owner] = replaced_ms // 1000
+    found = []
+    for name, kid in kids.items():
+        owners, path = since.get(kid, {}), str(config.path)
+        if name in owners:
+            found.append((name, Message("key-replaced", whose=_named(name), replaced_s=owners[name], config=path)))
+        elif owners and store.replaced_keys.last_used(GATEWAY if name == STATEMENT else name) != kid:
+            other, at_s = next(iter(owners.items()))
+            was = Message(
+                "key-replaced-elsewhere", whose=_named(name), other=_named(other), replaced_s=at_s, config=path
+            )
+            found.append((name, was))
+    return found
 
 
 def of_other_owner(config: Config, trust: Trust, name: str, kid: bytes) -> Message | None:
@@ -63,19 +98,28 @@ def _demand_own_database(config: Config) -> None:
 
 def _gateway_of_database(config: Config) -> str | None:
     """Whose records the database holds; None where there are none, or none that can be read, which others tell."""
-    try:
-        if not config.database.exists():
+    with _database(config) as store:
+        try:
+            places = store.records.newest_places(1, ()) if store is not None else []
+            return next((parse_record(row.data).claims.gateway for _, row in places), None)
+        except (GatewayError, LedgerClientError):
             return None
-        store = Database(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
-    except (GatewayError, OSError):
-        return None
+
+
+@contextmanager
+def _database(config: Config) -> Iterator[Database | None]:
+    """The database, to be read; None where there is none, or none that can be read, which others tell."""
     try:
-        places = store.records.newest_places(1, ())
-        return next((parse_record(row.data).claims.gateway for _, row in places), None)
-    except (GatewayError, LedgerClientError):
-        return None
+        store = None
+        if config.database.exists():
+            store = Database(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
+    except (GatewayError, OSError):
+        store = None
+    try:
+        yield store
     finally:
-        store.close()
+        if store is not None:
+            store.close()
 
 
 def _kids(keys: Keys) -> Iterator[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ decides when to try again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -52,6 +52,7 @@ from gateway.records import (
 )
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database
+from gateway.storage.key_table import ReplacedKey, replaced_in
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
@@ -167,6 +168,7 @@ class Committer:
             self.marks.begin()
             self.marks.write(signed)
             self.store.records.append([one.row for one in signed])
+            self.store.replaced_keys.note(_replaced(signed))
             self.store.repairs.told()
 
     def configuration(
@@ -298,6 +300,7 @@ class Committer:
                 self.marks.write((*pending, *more, *behind))
                 self.heard.write(pending)
                 self.store.records.append([one.row for one in (*pending, *more)])
+                self.store.replaced_keys.note(_replaced(more))
                 if noted:
                     self.store.epochs.schedule(self.pending.signer.epoch, noted)
                 if cut:
@@ -415,6 +418,13 @@ class Committer:
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
         return asked_until_ms(self.tails[GATEWAY], self.clock.started_ms, repaired=bool(self._repairs))
+
+
+def _replaced(signed: Iterable[SignedRecord]) -> Iterator[ReplacedKey]:
+    """The keys that these records replace."""
+    for one in signed:
+        if isinstance(one.body, Event) and (key := replaced_in(one.body, one.row.time_ms)) is not None:
+            yield key
 
 
 def alarm(code: str, message: Message, *, raised: bool) -> MeterEvent:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.process.failpoints import failpoint
+from gateway.records import GATEWAY
+from gateway.storage.key_table import NOTE_REPLACED, replaced_by
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 8
+VERSION = 9
 
 
 def migrate(db: Database) -> None:
@@ -28,6 +30,7 @@ def migrate(db: Database) -> None:
     migrations()(_0006_messages)
     migrations()(_0007_marks)
     migrations()(_0008_heard)
+    migrations()(_0009_replaced_keys)
     migrations.apply(db)
     failpoint("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -169,6 +172,15 @@ def _0008_heard(db: Database) -> None:
     db.execute("CREATE UNIQUE INDEX heard_by_token ON heard (meter, label, part, digest)")
 
 
+def _0009_replaced_keys(db: Database) -> None:
+    """Which keys were replaced: whose each was, and when another one took its place."""
+    row = {"owner": str, "kid": bytes, "replaced_ms": int}
+    db["replaced_keys"].create(row, pk=("owner", "kid"), not_null={"replaced_ms"})  # type: ignore[union-attr]
+    events = db.execute("SELECT time_ms, data FROM records WHERE meter = ? AND kind = 'event' ORDER BY id", (GATEWAY,))
+    found = list(replaced_by((int(time_ms), bytes(data)) for time_ms, data in events))
+    db.conn.executemany(NOTE_REPLACED, found)
+
+
 def _refuse(why: str) -> str:
     return f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
 
@@ -198,6 +210,6 @@ NAMES = frozenset(GUARDS) | {
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
     "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "marks", "marked",
-    "heard", "heard_by_token",
+    "heard", "heard_by_token", "replaced_keys",
 }  # fmt: skip
 """What a database of today's version holds."""

@@ -10,6 +10,7 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
+from gateway.evidence.key_match import demand_not_replaced
 from gateway.evidence.sealing import seal_next
 from gateway.process import instance_lock
 from gateway.recording.rules import Rules
@@ -33,6 +34,7 @@ def finish(config: Config, *, within_s: float) -> None:
         store = open_store(config, keys, trust)
         clock = Clock(not_before_ms=store.records.latest_ms())
         try:
+            demand_not_replaced(config, keys, store)
             if ended_in_order(store.records.tail(GATEWAY)):  # else it lacks coverage, which the next start gives
                 with store.transaction():
                     store.batches.cut()

@@ -44,6 +44,7 @@ _SMALL = {
     "known": (_N, _B, _T, _T, _I),
     "conflicts": (_I, _T, _B, _I),
     "notes": (_T, _B, _B),
+    "replaced_keys": (_T, _B, _I),
     "pruned": (_I, _I, _I, _I),
     "cuts": (_N,),
     "heard": (_N, _T, _T, _I, _B),
@@ -193,6 +194,7 @@ def _mend(store: Database, tables: RecoveredTables, witness: TrustedKeys, found:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
     tables.count_again()
     tables.drop_unheard()
+    store.replaced_keys.note_from_events()
     tables.drop_beyond(store.records.pruned()[0], found.last_id)
     _ask_again(store, tables)
     _queue_again(store.anchors, tables, witness)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.storage.elsewhere_tables import UNTOLD
+from gateway.storage.key_table import NOTE_REPLACED
 from gateway.storage.rows import RECORD_COLUMNS, SEALED_TO, Connection
 
 _ADD: Final[Mapping[str, str]] = {
@@ -22,6 +23,7 @@ _ADD: Final[Mapping[str, str]] = {
     "notes": "INSERT OR REPLACE INTO notes VALUES (?, ?, ?)",
     "cuts": "INSERT OR IGNORE INTO cuts VALUES (?)",
     "heard": "INSERT OR IGNORE INTO heard VALUES (?, ?, ?, ?, ?)",
+    "replaced_keys": NOTE_REPLACED,
 }
 
 

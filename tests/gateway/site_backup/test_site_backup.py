@@ -45,6 +45,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
     config = load_config(config.path)
     hands = Hands(config)
     hands.poll(2)
+    with hands.store.transaction():
+        hands.store.replaced_keys.note([("export-main", bytes(32), 1_800_000_000_000)])
     hands.end()
     (config.keys / "web.users").write_text(USERS)
     for folder, name in (("commissioning", "export-main.json"), ("statements", "one/rows.csv")):
@@ -92,7 +94,7 @@ def totals(config: Config) -> object:
     store = Database(config.database, read_only=True)
     try:
         assert store.flaws(whole=True) == []
-        return store.totals()
+        return store.totals(), store.replaced_keys.all()
     finally:
         store.close()
 
