@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.catalog_plant import Device
-from firmware_sim.meters.knowledge import sunspec_map
+from firmware_sim.meters import sunspec_map
 from gateway.devices.places import Identifier
 from gateway.devices.points import Point, Profile, Span
 from gateway.devices.read_plan import Limits, for_models, plan, resolve_profile, variants

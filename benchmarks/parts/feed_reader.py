@@ -15,7 +15,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.parts.bare_feed import BARE
-from gateway.feeds.plain_json.messages import ROOT
+from gateway.feeds.json_messages import ROOT
 from gateway.feeds.sparkplug.node import NAMESPACE, RECORD
 from gateway.feeds.sparkplug.payload import Payload
 

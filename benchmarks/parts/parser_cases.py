@@ -12,7 +12,7 @@ from itertools import count
 
 from benchmarks.parts.parser_streams import Codec, Take
 from firmware_sim.meters import dlt645_pdu, pdu
-from firmware_sim.p1.meter import checksum
+from firmware_sim.meters.p1_meter import checksum
 from firmware_sim.wire.hj212.packets import Packet, crc
 from gateway.fieldbus.dlt645.frames import Request as Dlt645Request
 from gateway.fieldbus.dlt645.framing import DLT645

@@ -16,10 +16,9 @@ from firmware_sim.meters.device import Device
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.dlt645_pdu import means
 from firmware_sim.meters.emission_station import Station
+from firmware_sim.meters.p1_meter import P1Meter
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import Mismatch
-from firmware_sim.p1.meter import P1Meter
-from firmware_sim.p1.pusher import P1Bus
 from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
@@ -32,8 +31,9 @@ from firmware_sim.wire.dialing_bus import DialingBus
 from firmware_sim.wire.hj212.logger import Logger, LoggerBus
 from firmware_sim.wire.line import dlt645
 from firmware_sim.wire.modbus_ascii import ASCII
+from firmware_sim.wire.p1_pusher import P1Bus
 from firmware_sim.wire.pty_server import RtuBus
-from firmware_sim.wire.rfc2217.server import Rfc2217Bus
+from firmware_sim.wire.rfc2217_server import Rfc2217Bus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
 from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.tcp_server import TcpBus

@@ -10,7 +10,7 @@ from typing import Any
 
 from firmware_sim.meters import identification
 from firmware_sim.meters import pdu as frames
-from firmware_sim.meters.knowledge.habits import Stretch, habits_of, has_one_phase
+from firmware_sim.meters.habits import Stretch, habits_of, has_one_phase
 from firmware_sim.meters.packing import Cell, Value, mask, pack
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
 from firmware_sim.meters.register_map import Layout, MeterSpec, Shown

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from firmware_sim.meters.knowledge import sunspec_map
-from firmware_sim.meters.knowledge.habits import habits_of, shows
+from firmware_sim.meters import sunspec_map
+from firmware_sim.meters.habits import habits_of, shows
 from firmware_sim.meters.packing import Cell, Value, arranged, ordered, pack
 from firmware_sim.meters.scaling import Line, limits_of, line_of, shares
 from firmware_sim.plant.model import Flow, State

@@ -23,7 +23,7 @@ from firmware_sim.scenario.table import (
 from firmware_sim.wire.dialing_bus import Dial
 from firmware_sim.wire.line import Line
 from firmware_sim.wire.line_noise import Disturbance, Dlt645SecondMaster
-from firmware_sim.wire.pair.uart import Uart
+from firmware_sim.wire.uart import Uart
 from gateway.devices.profile import Profile
 
 Identifier = Annotated[str, Field(pattern=r"^[0-9A-F]{8}$")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from firmware_sim.p1.meter import P1Spec, PassedOn
+from firmware_sim.meters.p1_meter import P1Spec, PassedOn
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(ge=0, le=900_000)]

@@ -34,8 +34,8 @@ from firmware_sim.scenario.table import (
 )
 from firmware_sim.wire.line import Line
 from firmware_sim.wire.line_noise import Disturbance, SecondMaster
-from firmware_sim.wire.pair.uart import Uart
 from firmware_sim.wire.tls_roles import Security
+from firmware_sim.wire.uart import Uart
 from gateway.devices.profile import Profile
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from firmware_sim.wire.line import Line
 from firmware_sim.wire.line_noise import Noise
-from firmware_sim.wire.pair.uart import Uart
+from firmware_sim.wire.uart import Uart
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(ge=0, le=1e9)]

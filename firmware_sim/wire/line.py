@@ -11,7 +11,7 @@ from firmware_sim.meters import dlt645_pdu
 from firmware_sim.meters import pdu as modbus
 from firmware_sim.meters.answers import Unit
 from firmware_sim.meters.device import Frame
-from firmware_sim.wire.pair.uart import Parity, Uart
+from firmware_sim.wire.uart import Parity, Uart
 
 
 @dataclass(frozen=True, slots=True)

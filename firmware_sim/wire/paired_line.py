@@ -15,8 +15,8 @@ from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Outcome
 from firmware_sim.wire.bus_devices import Member, Units
 from firmware_sim.wire.line import Frames, Line, silence_s
-from firmware_sim.wire.pair.pair import Pair, Spoken
-from firmware_sim.wire.pair.uart import SECOND_NS, Received, Receiver, Uart
+from firmware_sim.wire.pair import Pair, Spoken
+from firmware_sim.wire.uart import SECOND_NS, Received, Receiver, Uart
 
 SECOND_MASTER, NOISE = "second-master", "noise"
 MOST_REQUEST = 260

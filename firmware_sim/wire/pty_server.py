@@ -21,10 +21,10 @@ from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
-from firmware_sim.wire.pair.uart import Uart
 from firmware_sim.wire.rtu_wire import RtuWire
 from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.terminal_link import publish, refuse_taken
+from firmware_sim.wire.uart import Uart
 
 SPEEDS: dict[int, int] = {
     getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch("B[1-9][0-9]*", name)

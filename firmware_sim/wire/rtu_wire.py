@@ -16,9 +16,9 @@ from firmware_sim.meters.device import Outcome
 from firmware_sim.wire.bus_devices import Member, Units
 from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
-from firmware_sim.wire.pair.uart import Received, Uart
 from firmware_sim.wire.paired_line import PairedLine
 from firmware_sim.wire.tap import Tap
+from firmware_sim.wire.uart import Received, Uart
 
 MAX_REQUEST = 260
 Said = tuple[Member, Outcome, Delivery]

@@ -10,7 +10,7 @@ from gateway.config.feed import FeedEntry
 from gateway.devices.points import Point
 from gateway.feeds.backlog import History
 from gateway.feeds.feed import Feed
-from gateway.feeds.plain_json.publisher import PlainPublisher
+from gateway.feeds.json_publisher import PlainPublisher
 from gateway.feeds.publisher import Publisher
 from gateway.process.background import BackgroundTask
 from gateway.runtime.context import GatewayContext

@@ -35,9 +35,9 @@ def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path
     """
     from ledger_client.accounting.formats.plan import Plan
     from ledger_client.accounting.formats.refusal import refuse
+    from ledger_client.certificates.energytag import BEGINNING
+    from ledger_client.certificates.energytag import energytag as exported
     from ledger_client.certificates.replay import replay
-    from ledger_client.exports.energytag import BEGINNING
-    from ledger_client.exports.energytag import energytag as exported
     from ledger_client.recompute.proven import signed
     from ledger_client.transparency.ledger.directory import LOG
     from ledger_client.transparency.log.log import Log
@@ -81,7 +81,7 @@ def irec(
     the settlement or other metering, the device's hours, proofs of plan, statements and entries, and documents by their
     SHA-256. Exit 1: not proven, and nothing is written.
     """
-    from ledger_client.exports.irec import Document, is_pack, pack
+    from ledger_client.certificates.irec import Document, is_pack, pack
     from ledger_client.recompute.proven import proven
     from ledger_client.recompute.sources import files_read
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from firmware_sim.meters import sunspec_map
 from firmware_sim.meters.identification import identify
-from firmware_sim.meters.knowledge import sunspec_map
 from firmware_sim.meters.packing import Value
 from firmware_sim.meters.pdu import Refused
 from firmware_sim.meters.register_image import Meter

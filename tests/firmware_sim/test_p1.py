@@ -9,7 +9,7 @@ import pytest
 
 from firmware_sim.cli.run import Simulator
 from firmware_sim.errors import ScenarioError
-from firmware_sim.p1.meter import checksum
+from firmware_sim.meters.p1_meter import checksum
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 

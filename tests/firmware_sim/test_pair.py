@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from firmware_sim.wire.pair.pair import Pair
-from firmware_sim.wire.pair.uart import SECOND_NS, Received, Receiver, Uart
+from firmware_sim.wire.pair import Pair
+from firmware_sim.wire.uart import SECOND_NS, Received, Receiver, Uart
 
 START_NS = 987_654_321_012_345
 ALL = bytes(range(256))

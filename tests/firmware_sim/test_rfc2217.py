@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from firmware_sim.errors import ScenarioError, WireError
 from firmware_sim.meters import pdu
 from firmware_sim.scenario.load import load_scenario
-from firmware_sim.wire.pair.pair import Pair
-from firmware_sim.wire.pair.uart import SECOND_NS, Receiver, Uart
-from firmware_sim.wire.rfc2217.telnet import IAC, SB, SE, Telnet, escaped
+from firmware_sim.wire.pair import Pair
+from firmware_sim.wire.telnet import IAC, SB, SE, Telnet, escaped
+from firmware_sim.wire.uart import SECOND_NS, Receiver, Uart
 from tests.firmware_sim.sim_bench import PATIENCE_S, Serial, simulating
 
 pytestmark = pytest.mark.filterwarnings("ignore:set:DeprecationWarning")  # pyserial names its thread so

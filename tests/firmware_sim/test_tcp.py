@@ -13,7 +13,7 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
 from firmware_sim.meters import pdu as frames
-from firmware_sim.meters.knowledge import sunspec_map
+from firmware_sim.meters import sunspec_map
 from tests.firmware_sim.sim_bench import PATIENCE_S, Bench, running, scenario
 
 READ = bytes.fromhex("03 9C40 0002")  # the SunSpec marker

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from gateway.feeds.plain_json import messages
+from gateway.feeds import json_messages as messages
 from gateway.feeds.reading_message import FeedReading
 from ledger_client.formats.senml import Quality, Reading, Value
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import cast
 
 from gateway.devices.profile import load_profile
+from gateway.feeds.json_publisher import PlainPublisher
 from gateway.feeds.mqtt_link import Link
-from gateway.feeds.plain_json.publisher import PlainPublisher
 from gateway.feeds.sparkplug.node import Node
 from gateway.feeds.sparkplug.payload import parse
 from gateway.feeds.sparkplug.publisher import Meters, SparkplugPublisher

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from firmware_sim.p1.meter import P1Meter, P1Spec, PassedOn
+from firmware_sim.meters.p1_meter import P1Meter, P1Spec, PassedOn
 from firmware_sim.plant.model import Plant, PlantSpec
 from gateway.devices.blocks import contents
 from gateway.devices.decode_text import MessageBlock

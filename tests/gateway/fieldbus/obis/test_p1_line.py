@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from firmware_sim.clock import SimClock
-from firmware_sim.p1.meter import P1Meter, P1Spec, PassedOn
-from firmware_sim.p1.pusher import P1Bus
+from firmware_sim.meters.p1_meter import P1Meter, P1Spec, PassedOn
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.wire.answer_log import AnswerLog
+from firmware_sim.wire.p1_pusher import P1Bus
 from gateway.clock import Clock
 from gateway.devices.blocks import contents
 from gateway.devices.profile import load_profile

@@ -6,8 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from gateway.feeds import json_messages as messages
 from gateway.feeds.mqtt_link import LONGEST, Link
-from gateway.feeds.plain_json import messages
 from gateway.feeds.publisher import Sent
 from gateway.feeds.reading_message import FeedReading
 from gateway.storage.alarm_tables import AlarmRow

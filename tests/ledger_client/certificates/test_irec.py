@@ -19,8 +19,8 @@ from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.tables.stated import StatedRows
+from ledger_client.certificates.irec import MANIFEST, pack
 from ledger_client.cli.app import cli
-from ledger_client.exports.irec import MANIFEST, pack
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.record import record_hash
 from ledger_client.recompute.proven import proven

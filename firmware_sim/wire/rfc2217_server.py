@@ -13,9 +13,9 @@ from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
-from firmware_sim.wire.pair.uart import Parity, Received, Uart
-from firmware_sim.wire.rfc2217.telnet import Order, Telnet, answer, escaped
 from firmware_sim.wire.rtu_wire import RtuWire
+from firmware_sim.wire.telnet import Order, Telnet, answer, escaped
+from firmware_sim.wire.uart import Parity, Received, Uart
 
 SIGNATURE = b"meterseal-sim"
 BUSY = b"The port is in use by another client\r\n"

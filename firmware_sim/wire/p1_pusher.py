@@ -8,7 +8,7 @@ from pathlib import Path
 
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import WireError
-from firmware_sim.p1.meter import P1Meter
+from firmware_sim.meters.p1_meter import P1Meter
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.tap import Tap
 

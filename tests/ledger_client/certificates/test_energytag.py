@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.certificates.energytag import energytag
 from ledger_client.certificates.replay import Fault, Replay
 from ledger_client.claims.certificate import certificate_of
 from ledger_client.claims.claim import Deed, Export, Issue, Retire, Transfer, Withdraw, parse_claim
 from ledger_client.claims.registry import apply
 from ledger_client.cli.app import cli
 from ledger_client.errors import Refused
-from ledger_client.exports.energytag import energytag
 from tests.ledger_client.accounting.plans import node, plan_fields
 from tests.support.claimed import HASH, UNITS, Party, issue
 from tests.support.exported import DEVICE, NAME, ExportedSite, exported_site

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from firmware_sim.wire.pair.uart import SECOND_NS, Uart
+from firmware_sim.wire.uart import SECOND_NS, Uart
 
 KEPT_NS = SECOND_NS
 """How long what was said is remembered: longer than the slowest byte takes."""
