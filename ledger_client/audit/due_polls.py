@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ledger_client.audit.chain import Chains, Missing
 from ledger_client.audit.configuration import Configured, Schedule
 from ledger_client.audit.coverage import Interval
-from ledger_client.audit.due_slots import EARLY_MS, Slots
+from ledger_client.audit.due_slots import EARLY_MS, FreeSlots, Slots
 from ledger_client.audit.events import Correction
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import DUE, Audit, MeterAccount
@@ -42,6 +42,14 @@ class _Uncounted:
     until_ms: dict[str, int] = field(default_factory=dict)
 
 
+class _Placed(NamedTuple):
+    """One meter's slots by a schedule, and those that stay free."""
+
+    schedule: Schedule
+    slots: Slots
+    free: FreeSlots
+
+
 @dataclass(slots=True)
 class Due:
     """What was due of one gateway's meters, batch after batch."""
@@ -61,7 +69,7 @@ class Due:
     _begun: set[bytes] = field(default_factory=set)
     """Epochs whose first coverage was seen."""
     _uncounted: list[_Uncounted] = field(default_factory=list)
-    _slots: dict[str, tuple[Schedule, Slots]] = field(default_factory=dict)
+    _placed: dict[str, _Placed] = field(default_factory=dict)
     _off: dict[tuple[bytes, str], int] = field(default_factory=dict)
     """In a slowed epoch: how many polls more of a meter are told than counted again."""
 
@@ -132,18 +140,20 @@ class Due:
     def _place(self, interval: Interval) -> None:
         """Each reading that it counts takes a due slot; those told twice, or from before the grids, take none."""
         meter = interval.name.meter
-        schedule = self.configured.schedules.get(meter)
-        if schedule is None or not interval.times_ms or schedule.is_series(interval.times_ms[-1]):
+        schedule, body = self.configured.schedules.get(meter), interval.body
+        if schedule is None or schedule.is_series(interval.times_ms[-1] if interval.times_ms else body.to_ms):
             return
-        known, slots = self._slots.get(meter, (None, Slots()))
-        if known is not schedule:  # batches are missing: what was due before is not known
-            slots = Slots()
-            self._slots[meter] = schedule, slots
-        slots.learn(schedule.grids)
+        placed = self._placed.get(meter)
+        if placed is None or placed.schedule is not schedule:
+            if placed is not None:  # batches are missing: what was due before is not known
+                placed.free.end(placed.slots)
+            slots = Slots(begins_ms=max(interval.told_to_ms, body.from_ms))
+            placed = self._placed[meter] = _Placed(schedule, slots, FreeSlots(self.result, meter))
+        placed.slots.learn(schedule.grids)
         since_ms = max(interval.told_to_ms, schedule.grids[0][0] - EARLY_MS)
-        jumps = self.configured.times.jumps
         times_ms = sorted(time_ms for time_ms in interval.times_ms if time_ms >= since_ms)
-        without = [time_ms for time_ms in times_ms if not slots.take(time_ms, jumps)]
+        missed = body.missed if interval.told_to_ms <= body.from_ms else {}
+        without = placed.free.place(body, missed, times_ms, placed.slots, self.configured.times.jumps)
         if without:
             text = (
                 f"{len(without)} of the readings that it counts were not due, the first at {rfc3339_ms(without[0])}: "
@@ -215,6 +225,8 @@ class Due:
             told = self.result.told(meter)
             told.due += said
             told.missed.update({"stopped": said} if said else {})
+            if said and undated is not None and meter in self._placed:
+                self._placed[meter].free.dated(undated.from_ms, began_ms, said)
 
     def _demand_dated(self) -> None:
         """Once its clock is known, an epoch that began without has been dated; else its downtime would be free."""
@@ -235,6 +247,8 @@ class Due:
 
     def end(self) -> None:
         """All batches were seen."""
+        for placed in self._placed.values():
+            placed.free.end(placed.slots)
         for uncounted in self._uncounted:
             meters = sorted(filter(None, uncounted.until_ms))
             who = f" of {', '.join(meters[:3])}{' …' if len(meters) > 3 else ''}" if meters else ""

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -42,12 +43,31 @@ class Name(NamedTuple):
         return f"{self.meter}/{self.epoch.hex()}/{self.seq}"
 
 
+class Shape(NamedTuple):
+    """The points of a reading, in order, and those of them that have no value."""
+
+    names: tuple[str, ...]
+    empty: tuple[str, ...]
+
+
+@lru_cache(1024)
+def _same(shape: Shape) -> Shape:
+    """One object for all that are equal: comparing them, and sending them to another process, is then cheap."""
+    return shape
+
+
+def shape_of(reading: Reading) -> Shape:
+    """What points a reading has."""
+    names = tuple([value.name for value in reading.values])
+    return _same(Shape(names, tuple([value.name for value in reading.values if value.value is None])))
+
+
 class Fact(NamedTuple):
     """What an audit keeps of one record: its two hashes, and what it says where it can be read.
 
     ``problem`` is (step, words) where its form, its owner or its signature is not good. ``late``: every value of a
-    reading says that it came late. ``event``: the gateway's own, where an audit counts by it. ``exchange``: that the
-    meter was exchanged. ``kept``: what a keeper took of it.
+    reading says that it came late; ``shape``: its points. ``event``: the gateway's own, where an audit counts by it.
+    ``exchange``: that the meter was exchanged. ``kept``: what a keeper took of it.
     """
 
     leaf: bytes
@@ -65,6 +85,7 @@ class Fact(NamedTuple):
     late: bool = False
     event: Event | None = None
     exchange: Event | None = None
+    shape: Shape | None = None
     kept: Any = None
 
 
@@ -93,10 +114,10 @@ def fact_of(data: bytes, gateway: str, trust: Trust, keeper: Keeper | None = Non
 
 def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
     (_, meter, iat, up_ms, seq, epoch, prev, clock, *_), body = record.claims, record.body
-    coverage = event = exchange = None
+    coverage = event = exchange = shape = None
     late = False
     if isinstance(body, Reading):
-        late = body.late
+        late, shape = body.late, shape_of(body)
     elif isinstance(body, Coverage):
         coverage = body
     elif meter == GATEWAY_ITSELF and body.name in COUNTED:
@@ -104,7 +125,7 @@ def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Reco
     elif body.name == EXCHANGE:
         exchange = body
     place, time_ms, kid = Name(meter, epoch, seq), record.time_ms, record.kid
-    told = coverage, iat, up_ms, clock, late, event, exchange
+    told = coverage, iat, up_ms, clock, late, event, exchange, shape
     return Fact(leaf, own, problem, place, prev, record.kind, time_ms, kid, *told)
 
 

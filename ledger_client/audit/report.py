@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -73,6 +74,25 @@ def _of_times(told: MeterAccount) -> str:
     return words
 
 
+def _contents(told: MeterAccount) -> list[str]:
+    """What its readings hold, and the longest time without one."""
+    lines, alike = [], defaultdict[int, list[str]](list)
+    for name, point in told.points.items():
+        alike[point.values].append(name)
+    if told.points:
+        whole = alike.pop(told.readings, [])
+        values = [f"{len(whole)} points in every reading"] if whole else []
+        values += [f"{', '.join(names)} in {count}" for count, names in sorted(alike.items(), reverse=True)]
+        lines.append(f"values: {'; '.join(values)}")
+    kinds = [f"{told.empty} without any value"] if told.empty else []
+    kinds += [f"{told.late} LATE"] if told.late else []
+    if kinds:
+        lines.append(f"readings: {', '.join(kinds)}")
+    if told.longest_free is not None:
+        lines.append(f"at most {told.longest_free}")
+    return lines
+
+
 def _facts(audit: Audit) -> list[str]:
     lines = []
     for name, told in sorted(audit.meters.items()):
@@ -81,6 +101,7 @@ def _facts(audit: Audit) -> list[str]:
         missed = ", ".join(f"{reason} {count}" for reason, count in sorted(told.missed.items())) or "none"
         polls = f"due {told.due}, recorded {told.recorded}, missed: {missed}"
         lines.append(f"  {clean(name):<14} {told.readings} readings; polls covered: {polls}{_of_times(told)}")
+        lines += [f"  {'':<14} {clean(line)}" for line in _contents(told)]
         if told.exchanged:
             lines.append(f"  {'':<14} exchanged {told.exchanged} times, {told.exchanged_by_hand} of them by hand")
     if audit.from_ms is not None and audit.to_ms is not None:

@@ -66,6 +66,51 @@ class Change:
 
 
 @dataclass(slots=True)
+class PointAccount:
+    """One point of a meter: how many readings have it, and how many with a value. ``lacking``: how many of those that
+    ought to have it do not, the first and the last of them."""
+
+    readings: int = 0
+    values: int = 0
+    lacking: int = 0
+    lacking_ms: tuple[int, int] | None = None
+
+    def lack(self, count: int, from_ms: int, to_ms: int) -> None:
+        """So many readings more between two moments do not have it."""
+        self.lacking += count
+        self.lacking_ms = (self.lacking_ms or (from_ms, 0))[0], to_ms
+
+    def as_json(self, name: str) -> dict[str, Any]:
+        """For ``--json``."""
+        first_ms, last_ms = self.lacking_ms or (None, None)
+        lacking = {"lacking": self.lacking, "lacking_from": _time(first_ms), "lacking_to": _time(last_ms)}
+        return {"name": name, "readings": self.readings, "values": self.values, **lacking}
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRun:
+    """So many due times in a row without a reading: from the first of them until the next one that has a reading, or
+    the end of what is known; the time that they stand for; and what coverage says was missed about then, by reason."""
+
+    slots: int
+    from_ms: int
+    to_ms: int
+    free_ms: int
+    missed: Counter[str]
+
+    def __str__(self) -> str:
+        times = "due time" if self.slots == 1 else "due times"
+        span = f"from {rfc3339_ms(self.from_ms)} to {rfc3339_ms(self.to_ms)}"
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self.missed.items()))
+        return f"{self.slots} {times} in a row without a reading, {span}; missed then: {reasons or 'none'}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        span = {"from": rfc3339_ms(self.from_ms), "to": rfc3339_ms(self.to_ms)}
+        return {"slots": self.slots, **span, "missed": dict(sorted(self.missed.items()))}
+
+
+@dataclass(slots=True)
 class MeterAccount:
     """What the records of one meter tell: its readings, and by its coverage what was due and what became of it.
 
@@ -86,6 +131,14 @@ class MeterAccount:
     delays_s: Counter[int] = field(default_factory=Counter)
     exchanged: int = 0
     exchanged_by_hand: int = 0
+    empty: int = 0
+    """Readings without any value."""
+    late: int = 0
+    points: dict[str, PointAccount] = field(default_factory=dict)
+    values_beyond: int = 0
+    """Values of points for which there was no room."""
+    longest_free: FreeRun | None = None
+    """Of a meter with due times, those in a row that no reading answers; None: there are none, or it has none."""
 
     @property
     def delay_s(self) -> tuple[int, int] | None:
@@ -244,4 +297,9 @@ def _meter_json(name: str, told: MeterAccount) -> dict[str, Any]:
         "exchanged": told.exchanged,
         "exchanged_by_hand": told.exchanged_by_hand,
         "delay_s": None if delay is None else {"median": delay[0], "worst": delay[1]},
+        "empty": told.empty,
+        "late": told.late,
+        "points": [point.as_json(name) for name, point in told.points.items()],
+        "values_beyond": told.values_beyond,
+        "longest_free": None if told.longest_free is None else told.longest_free.as_json(),
     }

@@ -17,6 +17,7 @@ from ledger_client.audit import events
 from ledger_client.audit.chain import Chains, Step
 from ledger_client.audit.changes import Changes
 from ledger_client.audit.configuration import Configured
+from ledger_client.audit.contents import Contents
 from ledger_client.audit.coverage import Coverages
 from ledger_client.audit.due_polls import UNKNOWN, Due
 from ledger_client.audit.files import Files, open_files
@@ -96,6 +97,7 @@ class _Auditor:
         self._chains = Chains(result, from_the_first=from_the_first)
         self._coverages, self._times = Coverages(result), Times(result)
         self._changes = Changes(result)
+        self._contents = Contents(result, self._is_polled)
         self._configured = Configured(result, self._times, self._coverages.covered_to_ms, self._changes)
         self._due = Due(result, self._configured, self._chains)
         self._ends = Ends(result, self._configured, self._coverages, self._times, wanted.from_ms, wanted.to_ms)
@@ -126,6 +128,7 @@ class _Auditor:
         self._coverages.begin_anew()
         self._times.begin_anew()
         self._configured.begin_anew()
+        self._contents.begin_anew()
         for proof in self._files.told_before(batch):
             self._event(proof.event, proof.name, proof.iat, proven=True)
 
@@ -133,6 +136,7 @@ class _Auditor:
         """All batches were seen."""
         self._chains.end()
         self._due.end()
+        self._contents.end()
         self._times.end()
         self._ends.end()
 
@@ -179,6 +183,8 @@ class _Auditor:
         self._times.record(fact, name, meters.get(name.meter) if meters else None, until)
         if fact.clock != UNKNOWN:
             self._due.clock_known(name.epoch)
+        if fact.shape is not None:
+            self._contents.reading(name.meter, fact.time_ms, fact.shape, late=fact.late)
         interval = self._coverages.record(fact, name, step)
         if interval is not None:
             self._due.covered(interval)
@@ -205,6 +211,7 @@ class _Auditor:
         try:
             if event.name == events.CONFIGURATION:
                 part = events.configuration(fields)
+                self._contents.configured(part.config)
                 self._due.begins |= part.at == "start"
                 configured.configured(part, name, iat)
             elif event.name == events.KEYS:
@@ -226,6 +233,11 @@ class _Auditor:
             configured.announced(events.new_grids(fields), name)
         except Malformed as error:
             self._result.found(STEPS[1], name, f"an event {event.name} that cannot be counted by: {error.detail}")
+
+    def _is_polled(self, meter: str) -> bool:
+        """It is configured, and no series, whose messages come in parts."""
+        configured = self._configured
+        return meter in (configured.meters or ()) and not configured.schedules[meter].series
 
     # — a batch by itself —
 
