@@ -43,14 +43,19 @@ def _identities_of(records: Records, meter: str) -> Iterator[str]:
             yield identity
 
 
-def series_of(records: Records) -> set[str]:
-    """The meters that the newest ``configuration`` says to be series: their messages are due by arriving."""
-    found = set[str]()
-    for row in records.events_of(GATEWAY):
+def series_of(records: Records, meters: Iterable[str]) -> set[str]:
+    """Those of the meters that are series, whose messages are due by arriving. What counts is the newest
+    ``configuration`` that names the meter, which need not be the last one."""
+    unknown, found = set(meters), set[str]()
+    for row in records.events_of(GATEWAY) if unknown else ():
+        if CONFIGURATION.encode() not in row.data:  # saves to parse it
+            continue
         body = parse_record(row.data).body
         if isinstance(body, Event) and body.name == CONFIGURATION:
-            found |= {meter for meter, facts in body.fields.get("meters", {}).items() if facts.get("series")}
-            if body.fields.get("part", [1])[0] == 1:  # that of an early version tells neither
+            named = body.fields.get("meters", {})
+            found |= {meter for meter in unknown & named.keys() if named[meter].get("series")}
+            unknown -= named.keys()
+            if not unknown:
                 break
     return found
 

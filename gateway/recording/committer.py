@@ -75,7 +75,7 @@ class Committer:
         self.store, self.rules, self.clock = store, rules, clock
         self.queue = StampQueue(clock)
         self._place = store.records.last_place()  # read before the tails: an epoch begins behind these and no others
-        series, owners = series_of(store.records), [GATEWAY, *rules.periods_ms]
+        series, owners = series_of(store.records, rules.periods_ms), [GATEWAY, *rules.periods_ms]
         self.tails = {owner: store.records.tail(owner, series=owner in series) for owner in owners}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
         self._repairs = store.repairs.untold()

@@ -46,7 +46,7 @@ def take_over(committer: Committer, change: Change) -> int:
     series = {meter for meter, configured in change.rules.configured.items() if configured.series}
     gone = [meter for meter in counters if meter not in periods_ms]
     new = [meter for meter in change.anew if meter not in counters]
-    known = series_of(store.records) if new else set()
+    known = series_of(store.records, new)
     tails = {meter: store.records.tail(meter, series=meter in known) for meter in new}
     identified = identities(store.records, tails)
     going = [*gone, *(meter for meter in change.anew if meter in counters)]

@@ -47,7 +47,7 @@ def check_books(config: Config) -> None:
         for meter, epoch, anchor_ms, period_ms in store.epochs.schedules():
             grids[meter].append((anchor_ms, period_ms))
             planned.add((meter, epoch))
-        series = series_of(store.records)
+        series = series_of(store.records, grids)
         for meter, grid in grids.items():
             mine = [row for row in rows if row.meter == meter]
             if store.repairs.all() and not {(meter, row.epoch) for row in mine} <= planned:

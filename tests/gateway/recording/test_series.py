@@ -53,7 +53,8 @@ class Listener:
         self.journal = Journal(self.store, keys, rules, self.clock, epoch)
         self.issuer = rules.issuer(keys.statement)
         anchor_ms = self.journal.open()
-        self.line = Series(self.periods_ms[METER], anchor_ms, self.journal.last_moment(METER))
+        if METER in self.periods_ms:
+            self.line = Series(self.periods_ms[METER], anchor_ms, self.journal.last_moment(METER))
 
     def rules(self) -> Rules:
         """What is configured at present."""
@@ -233,6 +234,34 @@ def test_a_change_ends_a_series_and_begins_another(loaded: Config, tmp_path: Pat
     made.sealed()
     made.stop()
     assert made.counts() == {"due": 6, "recorded": 5, "stopped": 1}
+    good(loaded, tmp_path)
+
+
+@pytest.mark.parametrize("by", ["reload", "start"])
+def test_a_series_that_a_start_left_out_comes_back(loaded: Config, tmp_path: Path, by: str) -> None:
+    """What was due before it was left out is counted as that of a series, also where the last configuration does not
+    know it."""
+    made = Listener(loaded)
+    for seconds in (60, 80, 80):
+        made.wait(seconds)
+        made.hear()
+    made.journal.flush()
+    made.kill()
+    made.machine.passes(200)
+    made.periods_ms = {name: every_ms for name, every_ms in PERIODS_MS.items() if name != METER}
+    made.start()
+    made.machine.passes(300)
+    made.periods_ms = PERIODS_MS
+    if by == "reload":
+        made.change([METER])
+    else:
+        made.stop()
+        made.start()
+    made.wait(60)
+    made.hear()
+    made.sealed()
+    made.stop()
+    assert made.counts() == {"due": 7, "recorded": 4, "stopped": 3}
     good(loaded, tmp_path)
 
 
