@@ -30,6 +30,7 @@ SHOWN_BY = {
     "crash": "system/test_crash.py",
     "dishonest": "system/test_dishonest.py",
     "hj212": "system/test_hj212.py",
+    "honest-histories": "gateway/recording/test_clock_histories.py",
     "ledger": "layout/test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",

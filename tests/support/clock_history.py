@@ -20,6 +20,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.evidence.sealing import seal_next
+from gateway.fieldbus.listening.expected import Series
 from gateway.fieldbus.schedule import Schedule
 from gateway.recording.config_change import Change
 from gateway.recording.coverage import CoverageCounter
@@ -29,12 +30,14 @@ from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
-from ledger_client.formats.senml import Reading, Value
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.books import check_books
 from tests.support.samples import Machine
 from tests.support.timely import check_times
 
 PERIODS_MS = 250, 333, 1000
+SERIES_SHARE = 0.5
+"""In so many histories the last meter sends unasked, and every message is a record."""
 STEPS = 60
 STEP_S = 0.1
 TIMEOUT_MS = 1000
@@ -90,8 +93,17 @@ class Polled:
 
 
 @dataclass
+class Sender:
+    """One meter that sends unasked, by messages more or less a period apart."""
+
+    line: Series
+    next_ms: int
+    silent_until_ms: int = 0
+
+
+@dataclass
 class History:
-    """One history; ``run`` it."""
+    """One history; ``run`` it. ``done``: what befell it, and how often."""
 
     loaded: Config
     chance: random.Random
@@ -102,7 +114,8 @@ class History:
 
     def run(self, epochs: int) -> None:
         """So many epochs, each of which ends by a kill or a stop; then the books hold."""
-        self._rules, self._keys = _with_periods(Rules.of(self.loaded)), load_keys(self.loaded)
+        series = self.chance.random() < SERIES_SHARE
+        self._rules, self._keys = _with_periods(Rules.of(self.loaded), series=series), load_keys(self.loaded)
         for old in self.loaded.data.glob("*"):
             old.unlink()
         for _ in range(epochs):
@@ -144,9 +157,22 @@ class History:
         self.closed: set[str] = set()
         self.store.passes = self._passes
         periods_ms = self.journal.rules.periods_ms
-        self.polls = {meter: Polled.begin(meter, period_ms, anchor_ms) for meter, period_ms in periods_ms.items()}
+        self.polls, self.senders = dict[str, Polled](), dict[str, Sender]()
+        for meter in periods_ms:
+            self._begin(meter, anchor_ms)
         self.gone: dict[str, Polled] = {}
         self._slow_start = self.chance.random() < 0.3
+
+    def _begin(self, meter: str, anchor_ms: int) -> None:
+        """A meter is read from then on."""
+        if self._is_series(meter):
+            line = Series(self._period_ms(meter), anchor_ms, self.journal.last_moment(meter))
+            self.senders[meter] = Sender(line, anchor_ms + self.chance.randint(0, self._period_ms(meter)))
+        else:
+            self.polls[meter] = Polled.begin(meter, self._period_ms(meter), anchor_ms)
+
+    def _is_series(self, meter: str) -> bool:
+        return self._rules.configured[meter].series
 
     def _live(self) -> None:
         acts: list[tuple[Callable[[], None], int]] = [
@@ -190,6 +216,8 @@ class History:
             seconds -= STEP_S
             for meter in [meter for meter in self.polls if meter not in self.closed]:
                 self._hand_over(meter, self.polls[meter])
+            for meter in [meter for meter in self.senders if meter not in self.closed]:
+                self._listen(meter, self.senders[meter])
 
     def _write_on(self) -> None:
         """The writer takes in what waits, until nothing does."""
@@ -200,7 +228,7 @@ class History:
 
     def _write(self, items: list[Any]) -> None:
         for item in items:
-            if isinstance(item, PollResult):
+            if isinstance(item, PollResult) and not self._is_series(item.meter):
                 counter = self.journal._accounting.counters[item.meter]
                 assert isinstance(counter, CoverageCounter)
                 self._whose(item.meter).wanted += counter.wanted(item.due_ms)
@@ -226,6 +254,21 @@ class History:
         if (chosen := polled.line.choose(now)) is not None:
             polled.under_way = chosen[1], now + self.chance.choice((0, 0, 20, 300))
 
+    def _listen(self, meter: str, sender: Sender) -> None:
+        """What comes of a meter that sends, and what does not."""
+        now, period_ms = self.clock.schedule_ms(), self._period_ms(meter)
+        for due_ms in sender.line.missed(now):
+            self.recorder.put(PollResult(meter, due_ms, None, Timestamp.now(self.clock), "timeout"))
+        if now < max(sender.next_ms, sender.silent_until_ms):
+            return
+        late, stamp = self.chance.random() < 0.1, Timestamp.now(self.clock)
+        sender.next_ms = now + round(period_ms * self.chance.choice((0.2, 0.9, 1.0, 1.0, 1.0, 1.2, 4.0)))
+        heard_ms = sender.line.heard(now, late=late)
+        assert heard_ms is not None
+        value = Value("count", now, "count", int(Quality.LATE) if late else 0)
+        self.recorder.put(PollResult(meter, heard_ms, Reading(stamp.time_ms, (value,)), stamp))
+        self.done["messages"] += 1
+
     def _put(self, meter: str, polled: Polled, due_ms: int, reason: str | None) -> None:
         now = Timestamp.now(self.clock)
         reading = Reading(now.time_ms, (Value("count", due_ms, "count"),)) if reason is None else None
@@ -234,6 +277,7 @@ class History:
 
     def _set_clock(self) -> None:
         wrong_ms = round(1000 * self.chance.choice(STEPS_S))
+        self.done["clock set"] += wrong_ms != self._wrong_ms
         self.machine.wall_ms += wrong_ms - self._wrong_ms
         self._wrong_ms, self.machine.kernel = wrong_ms, KernelClock(True, 20)
 
@@ -244,30 +288,32 @@ class History:
         """Polls of some or all meters take their time to come to an end."""
         until_ms = self.clock.schedule_ms() + self.chance.choice((500, 1500, 3000, 30_000))
         share = self.chance.choice((0.5, 1.0))
-        for polled in self.polls.values():
+        meters: list[Polled | Sender] = [*self.polls.values(), *self.senders.values()]
+        for meter in meters:
             if self.chance.random() < share:
-                polled.silent_until_ms = until_ms
+                meter.silent_until_ms = until_ms
 
     def _frail(self) -> None:
         fates = ("good", "good", "good", "refused", "full", "kept", "killed before", "killed behind")
         seconds = (0.0, 0.1, 3.0, 20.0, 120.0)
-        self.store.fates += [
-            (self.chance.choice(fates), self.chance.choice(seconds)) for _ in range(self.chance.randint(1, 4))
-        ]
+        coming = [(self.chance.choice(fates), self.chance.choice(seconds)) for _ in range(self.chance.randint(1, 4))]
+        self.done["disk frail"] += any(fate not in ("good", "killed before", "killed behind") for fate, _ in coming)
+        self.store.fates += coming
 
     def _thin(self) -> None:
         factor = self.chance.choice((1, 2, 5, 10))
         if self.journal.trouble is None and factor != self.journal._accounting.factor:
             self.journal._record_every(factor, LIMIT)
+            self.done["thinned"] += self.journal._accounting.factor == factor
 
     def _change(self) -> None:
         """A changed configuration: some meters are read anew, at other periods, or are no more."""
-        names = [*self._rules.periods_ms]
+        names, read = [*self._rules.periods_ms], self.polls.keys() | self.senders.keys()
         going = {meter for meter in names if self.chance.random() < 0.2}
-        anew = {meter for meter in names if self.chance.random() < 0.6 or meter not in self.polls} - going
+        anew = {meter for meter in names if self.chance.random() < 0.6 or meter not in read} - going
         periods_ms = {m: p for m, p in self.journal.rules.periods_ms.items() if m not in going}
         periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in names if meter in anew}
-        self.closed = (anew | going) & self.polls.keys()
+        self.closed = (anew | going) & read
         self._write_on()
         before = {m: (polled.next_due_ms, self._period_ms(m)) for m, polled in self.polls.items()}
         tallies = {meter: deepcopy(self.journal._accounting.counters[meter]) for meter in before}
@@ -283,11 +329,15 @@ class History:
             tally = tallies[meter]
             assert isinstance(tally, CoverageCounter)
             self.polls[meter].wanted += sum(map(tally.wanted, range(next_ms, at_ms, period_ms)))
+        self.done["changed"] += 1
         self.gone |= {meter: self.polls.pop(meter) for meter in going & self.polls.keys()}
-        for meter in anew:
+        for meter in going & self.senders.keys():
+            del self.senders[meter]
+        for meter in sorted(anew):
             before_it = self.polls.get(meter) or self.gone.pop(meter, None)
-            self.polls[meter] = Polled.begin(meter, periods_ms[meter], at_ms)
-            self.polls[meter].wanted = before_it.wanted if before_it is not None else 0
+            self._begin(meter, at_ms)
+            if meter in self.polls:
+                self.polls[meter].wanted = before_it.wanted if before_it is not None else 0
 
     def _period_ms(self, meter: str) -> int:
         return self.journal.rules.periods_ms[meter]
@@ -301,5 +351,8 @@ class History:
             assert counted == polled.wanted, f"{meter}: {counted} polls are counted, {polled.wanted} came to an end"
 
 
-def _with_periods(rules: Rules) -> Rules:
-    return replace(rules, periods_ms=dict(zip(rules.periods_ms, PERIODS_MS, strict=True)), commit_every_ms=500)
+def _with_periods(rules: Rules, *, series: bool) -> Rules:
+    periods_ms, configured = dict(zip(rules.periods_ms, PERIODS_MS, strict=True)), dict(rules.configured)
+    *_, last = periods_ms
+    configured[last] = replace(configured[last], series=series)
+    return replace(rules, periods_ms=periods_ms, configured=configured, commit_every_ms=500)
