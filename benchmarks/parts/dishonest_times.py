@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from benchmarks.parts.dishonest_edits import (
     EVERY_MS,
+    Edit,
     any_meter,
     any_reading,
     early,
     edited,
     moved,
 )
-from benchmarks.parts.dishonest_stage import Case, Stage
+from benchmarks.parts.dishonest_stage import ACCOMPLICE, Case, Stage
 from benchmarks.parts.forged_history import History
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading
 
 DAY_MS = 86_400_000
+LAST_S = 253_402_300_799
+"""The last second of 9999."""
 
 
 # — coverage —
@@ -147,6 +150,15 @@ def _statement_to(history: History, stage: Stage) -> None:
     batch.changes["to_ms"] = batch.to_ms + 60_000
 
 
+def _statement_of(iat: int) -> Edit:
+    """Some batch was signed then, says its statement."""
+
+    def edit(history: History, stage: Stage) -> None:
+        history.batches[early(stage)].changes["iat"] = iat
+
+    return edit
+
+
 CASES = {
     "no-coverage": Case("audit", "coverage", "no coverage", edited(_without_coverage)),
     "vanished-meter": Case("audit", "coverage", "no coverage", edited(_vanished)),
@@ -162,4 +174,8 @@ CASES = {
     "signed-after-its-receipt": Case("audit", "validity", "signed", edited(_signed_after_its_receipt)),
     "statement-from-wrong": Case("audit", "statement", "from", edited(_statement_from)),
     "statement-to-wrong": Case("audit", "statement", "to", edited(_statement_to)),
+    "statement-of-1970": Case("audit", "statement", "signed at 1970", edited(_statement_of(0), ledger=ACCOMPLICE)),
+    "statement-of-9999": Case("audit", "validity", "signed at 9999", edited(_statement_of(LAST_S), ledger=ACCOMPLICE)),
+    "statement-of-1970-offered": Case("ledger", "Malformed statement", "1970", edited(_statement_of(0))),
+    "statement-of-9999-offered": Case("ledger", "Not yet", "9999", edited(_statement_of(LAST_S))),
 }

@@ -266,7 +266,10 @@ class History:
             software=batch.software,
             resume=batch.resume,
         )
-        return replace(true, **batch.changes)
+        stated = replace(true, **batch.changes)
+        if "iat" in batch.changes:
+            return stated
+        return replace(stated, iat=max(stated.iat, -(-stated.to_ms // 1000)))  # signed behind its last record
 
 
 def _signed(record: Unsigned, claims: Claims, signer: Signer) -> bytes:

@@ -30,11 +30,18 @@ from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.merkle import Tree
 from ledger_client.formats.record import GATEWAY_ITSELF, Event
-from ledger_client.formats.statement import Range, SignedStatement, Statement, check_statement
+from ledger_client.formats.statement import Range, SignedStatement, Statement, check_signed_behind, check_statement
 from ledger_client.messages import Message
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.trust import Trust
-from ledger_client.verification.vouching import TOLERANCE_S, demand_valid, policy_error, read_receipts, vouching_ledgers
+from ledger_client.verification.vouching import (
+    TOLERANCE_S,
+    demand_signed_by,
+    demand_valid,
+    policy_error,
+    read_receipts,
+    vouching_ledgers,
+)
 
 __all__ = ["MOST", "Audit", "Audited", "Finding", "Wanted", "audit", "compare_with_ledgers"]
 
@@ -160,6 +167,7 @@ class _Auditor:
         self._held_back(gathered)
         if until is not None:
             self._keys(signed, gathered.kids, until)
+            self._signed_by(statement, until)
         if in_order:
             counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
             place, number = result.place[0], statement.batch
@@ -251,6 +259,7 @@ class _Auditor:
             with at_step(4):
                 signed.sign1.verify(key.key)
             check_statement(signed)
+            check_signed_behind(signed.statement)
         except VerificationError as error:
             self._result.failed(error)
 
@@ -309,6 +318,13 @@ class _Auditor:
             most = span_in_words(most_s * 1000)
             text = f"its oldest record was held back for {span_in_words(delay_ms)}: {times}; policy.max_delay is {most}"
             self._result.found(STEPS[7], None, text)
+
+    def _signed_by(self, statement: Statement, until: int) -> None:
+        """Step 7: the statement was not signed after the ledgers had it."""
+        try:
+            demand_signed_by(statement, until)
+        except VerificationError as error:
+            self._result.failed(error)
 
     def _keys(self, signed: SignedStatement, kids: Iterable[tuple[str, bytes]], until: int) -> None:
         """Step 7: every key counted at the time of the batch."""

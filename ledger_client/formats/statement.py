@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from ledger_client.errors import EncodeError, Malformed
+from ledger_client.errors import EncodeError, Malformed, OutOfRange
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import (
     MAX_BUNDLE,
@@ -30,9 +30,12 @@ from ledger_client.formats.checks import (
     writing,
 )
 from ledger_client.formats.cose_key import Signer, base64url
+from ledger_client.messages import Message
 
 CONTENT_BATCH: Final = "application/vnd.meterseal.batch+cbor"
 _SOFTWARE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}")
+SIGNED_BEFORE_MS: Final = 2000
+"""So far ``to`` may be ahead of ``iat``."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -126,6 +129,13 @@ def check_statement(signed: SignedStatement) -> None:
     if signed.sub != f"batch/{signed.statement.batch}":
         raise Malformed(f"sub is {signed.sub!r}, the batch is {signed.statement.batch}", step=4)
     _agrees(signed.statement)
+
+
+def check_signed_behind(statement: Statement) -> None:
+    """Raise ``OutOfRange`` (step 4) for a statement that was signed before its last record: by more than what whole
+    seconds and a grid that is a little off the clock make up."""
+    if statement.to_ms - SIGNED_BEFORE_MS > statement.iat * 1000:
+        raise OutOfRange(Message("statement-signed-before", signed_s=statement.iat, to_ms=statement.to_ms), step=4)
 
 
 def _plain(statement: Statement) -> dict[str, object]:

@@ -20,7 +20,7 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import Receipt
 from ledger_client.formats.record import GATEWAY_ITSELF, Body, Record, parse_record
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.formats.statement import SignedStatement, check_statement, read_statement
+from ledger_client.formats.statement import SignedStatement, check_signed_behind, check_statement, read_statement
 from ledger_client.messages import Message
 from ledger_client.times import span_in_words
 from ledger_client.verification.online_facts import NOTHING_ASKED, LogFact, OnlineFacts
@@ -30,6 +30,7 @@ from ledger_client.verification.vouching import (
     count_places,
     demand_all_asked,
     demand_no_other,
+    demand_signed_by,
     demand_valid,
     earliest,
     in_log,
@@ -112,6 +113,7 @@ def verify(
     with at_step(4):
         signed.sign1.verify(statement_key.key)
     check_statement(signed)
+    check_signed_behind(statement)
     if not statement.from_ms <= record.time_ms <= statement.to_ms:
         raise OutOfRange(
             Message("verify-outside-batch", record_ms=record.time_ms, from_ms=statement.from_ms, to_ms=statement.to_ms),
@@ -141,6 +143,7 @@ def verify(
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
     demand_valid(record_key, no_later_than, Message("verify-key-of-meter", meter=claims.meter))
     demand_valid(statement_key, no_later_than, Message("verify-key-of-gateway", gateway=claims.gateway))
+    demand_signed_by(statement, no_later_than)
     _demand_timely(record, no_later_than, trust.max_delay_s)
 
     # 6 again, online: a ledger that could not be asked does not confirm

@@ -14,6 +14,7 @@ from ledger_client.errors import (
     KeyNotValid,
     Malformed,
     NotAsked,
+    OutOfRange,
     PolicyNotMet,
     UnknownKey,
     UnknownLedger,
@@ -22,7 +23,7 @@ from ledger_client.errors import (
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
-from ledger_client.formats.statement import SignedStatement, id_text
+from ledger_client.formats.statement import SignedStatement, Statement, id_text
 from ledger_client.messages import Message, Said
 from ledger_client.times import rfc3339
 from ledger_client.verification.online_facts import NOTHING_ASKED, ChainFact, Held, LogFact, OnlineFacts
@@ -189,6 +190,16 @@ def demand_valid(key: TrustKey, time: int, whose: Message) -> None:
     if key.revoked is not None and time >= key.revoked:
         what = Message("verify-key-revoked", whose=whose, revoked_s=key.revoked, reason=_reason(key), at_s=time)
         raise KeyNotValid(what, step=7)
+
+
+def demand_signed_by(statement: Statement, no_later_than: int) -> None:
+    """Raise ``OutOfRange`` (step 7) for a statement that says it was signed after the ledgers had it (Unix seconds)."""
+    if statement.iat > no_later_than + TOLERANCE_S:
+        what = Message(
+            "verify-signed-after-ledgers",
+            signed_s=statement.iat, tolerance_s=TOLERANCE_S, ledgers_s=no_later_than,
+        )  # fmt: skip
+        raise OutOfRange(what, step=7)
 
 
 def _reason(key: TrustKey) -> Said:

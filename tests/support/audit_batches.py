@@ -21,7 +21,7 @@ from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.formats.cose_key import ES256, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF, Body, Coverage, Event, record_hash, sign_record
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.formats.statement import Statement, sign_statement, statement_id
+from ledger_client.formats.statement import sign_statement, statement_id
 from ledger_client.recording_grid import Grid, due_by
 from ledger_client.verification.trust import Trust, key_entry
 from tests.support.evidence import (
@@ -272,7 +272,9 @@ class Gateway:
 
     def entry(self, records: Sequence[bytes], **changes: Any) -> bytes:
         usual: dict[str, Any] = {"batch": self.batch, "prev": self.prev, "config": self.config}
-        statement: Statement = replace(statement_of(records), **{**usual, **changes})
+        statement = statement_of(records)
+        usual["iat"] = -(-max(self.clock.now_ms, statement.to_ms) // 1000)
+        statement = replace(statement, **{**usual, **changes})
         entry = sign_statement(statement, key("statement", ES256))
         self.batch, self.prev = statement.batch + 1, statement_id(entry)
         return entry

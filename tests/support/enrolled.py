@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -63,7 +62,7 @@ class Gateway:
         statement = Statement(
             gateway=self.name,
             batch=batch,
-            iat=int(time.time()) if iat is None else iat,
+            iat=-(-times_ms[1] // 1000) if iat is None else iat,
             prev=prev,
             root=bytes([mark]) * 32,
             size=sum(len(stretch) for stretches in meters.values() for stretch in stretches),

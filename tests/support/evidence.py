@@ -83,7 +83,7 @@ def statement_of(batch: Sequence[bytes], **changes: Any) -> Statement:
     usual = Statement(
         GATEWAY,
         0,
-        T0 + 2,
+        max(T0 + 2, max(times) // 1000),
         None,
         Tree([leaf_hash(data) for data in batch]).root,
         len(batch),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from ledger_client.errors import BadSignature, Refused, VerificationError
-from ledger_client.formats.statement import Range, SignedStatement, Statement, parse_statement
+from ledger_client.formats.statement import Range, SignedStatement, Statement, check_signed_behind, parse_statement
 from ledger_client.transparency.log import ranges
 from ledger_client.transparency.log.log import MAX_NUMBER
 from ledger_client.transparency.policy.policy_file import Policy, flaw_at
@@ -56,6 +56,7 @@ def admitted(entry: bytes, policy: Policy, now: int) -> SignedStatement:
     """A statement that is well formed and signed by a key that is enrolled and valid; raises ``Refused``."""
     try:
         signed = parse_statement(entry)
+        check_signed_behind(signed.statement)
     except VerificationError as error:
         raise Refused(MALFORMED, error.detail) from error
     statement, gateway = signed.statement, signed.statement.gateway
@@ -73,11 +74,18 @@ def admitted(entry: bytes, policy: Policy, now: int) -> SignedStatement:
 
 def _demand_past(statement: Statement, now: int) -> None:
     """Raises ``Refused`` for a statement of the future, with when it is taken."""
-    if statement.to_ms <= (now + FUTURE_S) * 1000:
+    reached_s = -(-statement.to_ms // 1000)
+    latest_s = max(reached_s, statement.iat)
+    if latest_s <= now + FUTURE_S:
         return
-    at = -(-statement.to_ms // 1000) - FUTURE_S
+    at = latest_s - FUTURE_S
+    which = (
+        f"its records reach to {time_text(statement.to_ms)}"
+        if reached_s >= statement.iat
+        else f"it was signed at {time_text(statement.iat * 1000)}"
+    )
     detail = (
-        f"its records reach to {time_text(statement.to_ms)}, by the clock here it is {time_text(now * 1000)}: "
+        f"{which}, by the clock here it is {time_text(now * 1000)}: "
         f"batch {statement.batch} is taken from {time_text(at * 1000)} on"
     )
     raise Refused(NOT_YET, detail, {"at": at, "now": now})

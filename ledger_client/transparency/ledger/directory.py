@@ -33,7 +33,8 @@ RULES = (
     "a gateway's first statement is taken at any number, one with resume at any number above the last",
     "each range goes on behind the last number registered of its meter and epoch, or begins with 0; a first "
     "statement's begins anywhere, one with resume leaves numbers out, and none ever comes twice",
-    "from is not below that of the batch before it, but under resume, and to not 300 s ahead of the ledger's clock",
+    "from is not below that of the batch before it, but under resume; iat is at most 2 s before to, and "
+    "neither is more than 300 s ahead of the ledger's clock",
     "a claim is signed by a key that is enrolled for its party, and taken by the rules R1 to R4 of docs/claims.md",
     "the same statement or claim again gives its first receipt, another one for a taken number is refused for ever",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,10 +54,14 @@ def loaded(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def sealed(loaded: Config) -> Iterator[Recorder]:
-    clock = Clock()
+    ahead_s = 0
+    clock = Clock(
+        wall_ns=lambda: time.time_ns() + ahead_s * 1_000_000_000, monotonic=lambda: time.monotonic() + ahead_s
+    )
     made, anchor_ms = recorder(loaded, clock, seal_count=1)
     made.start()
     for k in ALL:
+        ahead_s = 10 * k
         made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
     while made.call(lambda store: len(store.batches.all())).result(timeout=30) < BATCHES:
         pass  # one is sealed after each call

@@ -12,8 +12,8 @@ import pytest
 from ledger_client.audit.period_ends import compare_with_ledgers
 from ledger_client.audit.report import audit_in_words
 from ledger_client.audit.result import MOST
-from ledger_client.audit.run import Wanted
-from ledger_client.formats.batch_file import BatchFile
+from ledger_client.audit.run import Wanted, audit
+from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.verification.trust import key_entry
@@ -63,6 +63,24 @@ def test_how_old_readings_were_when_the_ledgers_had_them(gateway: Gateway) -> No
     assert (meter["name"], meter["delay_s"]) == (METER, {"median": 42, "worst": 102})
     assert (meter["from"], meter["to"]) == ("2026-11-18T09:26:40.000Z", "2026-11-18T09:28:50.001Z")
     assert "on the ledgers after 42.0 s (median), 1 min 42 s (worst)" in "\n".join(audit_in_words(result))
+
+
+def test_statements_of_1970_and_of_9999(gateway: Gateway) -> None:
+    result = audited(gateway.write(iat=0), gateway.write(iat=253_402_300_799), gateway.write())
+    assert findings(result) == [(0, None, "statement"), (1, None, "validity")]
+    early, late = (finding.detail for finding in result.findings)
+    assert "signed at 1970-01-01T00:00:00Z, before its last record" in early
+    assert "signed at 9999-12-31T23:59:59Z, more than 300 s after the ledgers had it" in late
+
+
+def test_a_week_from_cut_to_seal_and_months_without_a_ledger(gateway: Gateway) -> None:
+    week, months = 7 * 86_400, 200 * 86_400
+    rows, cut_s = gateway.usual(), gateway.clock.now_ms // 1000
+    entry = gateway.entry(rows, iat=cut_s + week)
+    path = gateway.folder / "late.mbatch"
+    with path.open("wb") as file:
+        write_batch(file, rows, entry, [receipt_for(entry, iat=cut_s + months)])
+    assert audit([path], trusted(), cut_s + months).findings == []
 
 
 def test_several_processors_find_the_same(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

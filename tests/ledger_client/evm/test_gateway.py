@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,11 +81,15 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
 
 
 def record(loaded: Config, batches: int) -> None:
-    """So many batches, sealed and queued."""
-    clock = Clock()
+    """So many batches, sealed and queued; ten seconds pass between two polls."""
+    ahead_s = 0
+    clock = Clock(
+        wall_ns=lambda: time.time_ns() + ahead_s * 1_000_000_000, monotonic=lambda: time.monotonic() + ahead_s
+    )
     made, anchor_ms = recorder(loaded, clock, seal_count=1, required=())
     made.start()
     for k in range(batches):
+        ahead_s = 10 * k
         made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
     made.call(lambda _: None).result(timeout=30)
     made.stop()

@@ -66,10 +66,11 @@ class Chain:
         *,
         resume: str | None = None,
         times_ms: tuple[int, int] = TIMES_MS,
+        iat: int | None = None,
     ) -> str | None:
         """Offer a batch; the title of its refusal, None when it is taken."""
         batch = self.batch
-        entry = self._gateway.sign(batch, self.prev, resume=resume, meters=meters, times_ms=times_ms)
+        entry = self._gateway.sign(batch, self.prev, resume=resume, meters=meters, times_ms=times_ms, iat=iat)
         try:
             self._take(entry)
         except Refused as error:
@@ -156,11 +157,23 @@ def test_a_refusal_of_many_meters_fits_an_answer(gateway: Gateway, take: Take) -
 
 def test_a_statement_of_the_future_is_taken_when_its_time_has_come(gateway: Gateway, take: Take) -> None:
     chain = Chain(gateway, take)
-    ahead_ms = (NOW + 300) * 1000
+    ahead_s = NOW + 300
+    ahead_ms = ahead_s * 1000
     assert chain.give(main((A, 0, 9)), times_ms=(NOW * 1000, ahead_ms + 1)) == admission.NOT_YET
     assert chain.told == {"at": NOW + 1, "now": NOW}
     assert "2023-11-14T22:15:01Z" in chain.detail
+    assert chain.give(main((A, 0, 9)), iat=ahead_s + 1) == admission.NOT_YET
+    assert chain.told == {"at": NOW + 1, "now": NOW}
+    assert "it was signed at 2023-11-14T22:20:01Z" in chain.detail
     assert chain.give(main((A, 0, 9)), times_ms=(NOW * 1000, ahead_ms)) is None
+
+
+def test_a_statement_that_was_signed_before_its_last_record_is_malformed(gateway: Gateway, take: Take) -> None:
+    chain, to_ms = Chain(gateway, take), NOW * 1000
+    for iat in (0, NOW - 3):
+        assert chain.give(main((A, 0, 9)), times_ms=(to_ms, to_ms), iat=iat) == MALFORMED
+        assert "before its last record" in chain.detail
+    assert chain.give(main((A, 0, 9)), times_ms=(to_ms, to_ms), iat=NOW - 2) is None
 
 
 def test_time_goes_on_from_batch_to_batch(gateway: Gateway, take: Take) -> None:

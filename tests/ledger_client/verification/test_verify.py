@@ -354,6 +354,15 @@ def test_a_record_outside_of_the_times_of_its_batch(changes: dict[str, Any]) -> 
     assert "is outside its batch" in refused(OutOfRange, 4, site.build())
 
 
+def test_a_statement_that_was_signed_before_its_last_record() -> None:
+    site, to_ms = Site(), (T0 + 2) * 1000
+    batch = [sign_record(claims(), reading(to_ms, VALUES[:1]), METER_KEY)]
+    for iat in (0, T0 - 1):
+        early = replace(site, batch=batch, statement=replace(statement_of(batch), iat=iat))
+        assert "before its last record" in refused(OutOfRange, 4, early.build())
+    assert verify(replace(site, batch=batch, statement=replace(statement_of(batch), iat=T0)).build(), trust(), NOW)
+
+
 def test_an_earlier_step_is_named_before_a_later_one() -> None:
     bundle = Bundle.parse(resigned(lambda h, p: h[15].update({2: "batch/1"})))
     refused(UnknownKey, 2, replace(bundle, record=records(key("thief"))[0]).encode())

@@ -195,6 +195,27 @@ def test_a_record_that_was_signed_later_than_its_receipt(index: int, iat: int) -
     assert "after the ledgers had its batch" in refused(OutOfRange, 7, signed_at(iat))
 
 
+@pytest.mark.parametrize("iat", [T0 + 5 + 301, 253_402_300_799])
+def test_a_statement_that_was_signed_later_than_its_receipts(iat: int) -> None:
+    def signed_at(time: int) -> bytes:
+        site = Site()
+        return replace(site, statement=replace(statement_of(site.batch), iat=time)).build()
+
+    assert verify(signed_at(T0 + 5 + 300), trust(), NOW).seq == 0
+    assert "more than 300 s after the ledgers had it" in refused(OutOfRange, 7, signed_at(iat))
+
+
+@pytest.mark.parametrize("waits_s", [7 * 86_400, 200 * 86_400])
+def test_an_honest_statement_may_wait_for_its_seal_and_for_its_ledgers(waits_s: int) -> None:
+    """A week from cut to seal, months without a ledger: both are later than the records, never before them."""
+    site = Site()
+    late = replace(site, statement=replace(statement_of(site.batch), iat=T0 + waits_s))
+    receipt = receipt_for(late.entry(), iat=T0 + waits_s + 2)
+    assert verify(late.build(receipts=(receipt,)), trust(), T0 + waits_s + 5).seq == 0
+    receipt = receipt_for(site.entry(), iat=T0 + waits_s)
+    assert verify(site.build(receipts=(receipt,)), trust(), T0 + waits_s + 5).seq == 0
+
+
 @pytest.mark.parametrize("offset_ms", [(5 + 300) * 1000 - 122, 10**14, 253_402_300_799_999])
 def test_a_value_that_was_read_later_than_its_receipt(offset_ms: int) -> None:
     def read_after(ms: int) -> bytes:
