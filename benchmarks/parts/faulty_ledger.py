@@ -19,9 +19,10 @@ from gateway.clock import Clock
 from gateway.storage.database import Database
 from tests.contract.stands import Stand
 from tests.support.books import check_books
-from tests.support.samples import finished, recorder, site
+from tests.support.samples import Ahead, finished, recorder, site
 
 NAME, METER, NEVER = "demo-ledger", "export-main", 10**12
+STEP_S = 10  # between two polls
 AT_ONCE = 50  # readings that are handed over before the writer is waited for
 
 Trouble = Callable[[Stand], object]
@@ -55,7 +56,8 @@ class Work:
         self.batches, self._stand, self._plan, self._troubles = batches, stand, plan, 0
         self.loaded = site(folder / "site")
         stand.admit(self.loaded)
-        self._clock = Clock()
+        self._uplink_clock = Clock()
+        self._clock = Ahead(-STEP_S * batches)  # the ledger takes nothing of the future
         self._recorder, self._anchor_ms = recorder(
             self.loaded, self._clock, secrets.token_bytes(8), seal_count=NEVER, seal_every_ms=NEVER
         )
@@ -66,15 +68,16 @@ class Work:
 
     def _record(self) -> None:
         """One reading, which is a batch with its coverage."""
-        self._recorder.put(finished(METER, self._anchor_ms + 10_000 * self._cut, self._clock, self._cut))
+        self._recorder.put(finished(METER, self._anchor_ms + STEP_S * 1000 * self._cut, self._clock, self._cut))
         cut = self._recorder.call(lambda _: self._recorder._journal.cut())
         if self._cut % AT_ONCE == 0:
             cut.result()
         self._cut += 1
+        self._clock.ahead_s += STEP_S
 
     def run(self, timeout_s: float, within_s: float) -> dict[str, object]:
         """Anchor everything through a driver that waits at most ``timeout_s`` for an answer, while there is trouble."""
-        begun_ms, wall = self._clock.now_ms(), time.monotonic()
+        begun_ms, wall = self._uplink_clock.now_ms(), time.monotonic()
         try:
             asyncio.run(self._anchor(timeout_s, within_s))
         finally:
@@ -86,10 +89,10 @@ class Work:
         plan = self._plan
         made, trust = self._recorder, ledger_drivers.trust_of(self.loaded)
         ledger = self._stand.make(self.loaded.gateway_id, Notes(NAME, made), timeout_s)
-        reconciliation = Reconciliation(self.loaded, made, trust, self._clock, ())
+        reconciliation = Reconciliation(self.loaded, made, trust, self._uplink_clock, ())
         contract = self._stand.contract
         alarms = LedgerAlarms(made)
-        uplink = Uplink(ledger, made, trust, self._clock, reconciliation, alarms=alarms, contract=contract)
+        uplink = Uplink(ledger, made, trust, self._uplink_clock, reconciliation, alarms=alarms, contract=contract)
         made.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
         marks = [self.batches * (n + 1) // (plan.times + 1) for n in range(plan.times)]
         task = asyncio.create_task(uplink.run())

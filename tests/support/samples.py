@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,18 @@ def believe(folder: Path, loaded: Config) -> None:
     enroll(folder, loaded.keys / REQUEST_FILE)
     with loaded.trust.open("a") as trust:
         trust.write("\n" + trust_entry(folder))
+
+
+class Ahead(Clock):
+    """The machine's clock, which a test moves ahead by whole seconds between polls that it hands over at once: a ledger
+    takes no statement that was signed before its records. Many polls begin as far behind (``ahead_s`` below 0)."""
+
+    def __init__(self, ahead_s: int = 0) -> None:
+        self.ahead_s = ahead_s
+        super().__init__(
+            wall_ns=lambda: time.time_ns() + self.ahead_s * 1_000_000_000,
+            monotonic=lambda: time.monotonic() + self.ahead_s,
+        )
 
 
 def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any) -> tuple[Recorder, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from ledger_client.transparency.ledger.admission import (
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 from tests.support.books import check_books, open_alarms
-from tests.support.samples import finished, recorder, site
+from tests.support.samples import Ahead, finished, recorder, site
 from tests.support.small_chain import CHAIN, CONTRACT, SmallChain
 
 NAME, BATCHES = "demo-ledger", 6
@@ -54,14 +53,11 @@ def loaded(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def sealed(loaded: Config) -> Iterator[Recorder]:
-    ahead_s = 0
-    clock = Clock(
-        wall_ns=lambda: time.time_ns() + ahead_s * 1_000_000_000, monotonic=lambda: time.monotonic() + ahead_s
-    )
+    clock = Ahead()
     made, anchor_ms = recorder(loaded, clock, seal_count=1)
     made.start()
     for k in ALL:
-        ahead_s = 10 * k
+        clock.ahead_s = 10 * k
         made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
     while made.call(lambda store: len(store.batches.all())).result(timeout=30) < BATCHES:
         pass  # one is sealed after each call

@@ -20,7 +20,7 @@ from gateway.storage.writer import Direct
 from ledger_client.verification.trust import key_entry, load_trust
 from tests.interop.foreign_scitt import Answer, ForeignScitt, serving
 from tests.support.books import check_all_is_sealed, check_books
-from tests.support.samples import finished, recorder, site
+from tests.support.samples import Ahead, finished, recorder, site
 
 NAME = "demo-ledger"
 BATCHES = 3
@@ -28,10 +28,11 @@ BATCHES = 3
 
 def live(loaded: Config, service: ForeignScitt, *, answered: int, polls: int = 0) -> None:
     """One life of a gateway, until the service has been asked ``answered`` times."""
-    clock = Clock()
+    clock = Ahead()
     made, anchor_ms = recorder(loaded, clock, seal_count=1)
     made.start()
     for k in range(polls):
+        clock.ahead_s = 10 * k
         made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
     made.call(lambda _: None).result(timeout=30)
     try:

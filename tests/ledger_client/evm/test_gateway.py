@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from ledger_client.verification.verify import verify
 from tests.gateway.config.refusals import meterseal, refused
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.evm_site import fresh_key
-from tests.support.samples import finished, recorder, site
+from tests.support.samples import Ahead, finished, recorder, site
 
 NOW = 4_000_000_000
 PASSWORD = "correct horse"
@@ -82,14 +81,11 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
 
 def record(loaded: Config, batches: int) -> None:
     """So many batches, sealed and queued; ten seconds pass between two polls."""
-    ahead_s = 0
-    clock = Clock(
-        wall_ns=lambda: time.time_ns() + ahead_s * 1_000_000_000, monotonic=lambda: time.monotonic() + ahead_s
-    )
+    clock = Ahead()
     made, anchor_ms = recorder(loaded, clock, seal_count=1, required=())
     made.start()
     for k in range(batches):
-        ahead_s = 10 * k
+        clock.ahead_s = 10 * k
         made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
     made.call(lambda _: None).result(timeout=30)
     made.stop()
