@@ -23,7 +23,7 @@ from gateway.clock import Clock
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import wire_time_ms
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.serial_time import t35_seconds

@@ -16,9 +16,9 @@ from benchmarks.parts.catalog_plant import ORDER, RATIO, Device, ratios
 from gateway.acquisition import line_use
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.commissioning.line_specs import line_spec
 from gateway.config.load import load_config
 from gateway.devices.points import Point
+from gateway.startup.line_specs import line_spec
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "tests" / "interop" / "sunspec" / "foreign_client.py"

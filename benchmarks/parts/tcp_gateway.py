@@ -23,12 +23,11 @@ from benchmarks.parts.farm import SERIAL
 from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.commissioning import line_specs as lines
 from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process.switch_interval import switch_often
@@ -36,6 +35,7 @@ from gateway.process.threads import share_heap
 from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
 from gateway.records import StoredRecord
+from gateway.startup import line_specs as lines
 from gateway.storage.database import Database
 from tests.support.heard_tables import HeardRecords
 

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request, intact
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.serial_time import char_seconds

@@ -18,7 +18,7 @@ from benchmarks.parts.truth_lines import hush
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.bus import Meter
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.records import PollResult

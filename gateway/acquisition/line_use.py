@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.fieldbus.endpoints import endpoint_of
-from gateway.fieldbus.line import Waits, key_table, read_once
+from gateway.fieldbus.polling.line import Waits, key_table, read_once
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.line_spec import LineSpec

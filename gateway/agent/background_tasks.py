@@ -15,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.history.backfill import Backfill
 from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
+from gateway.runtime.accounting import KeeperTask
 from gateway.runtime.alarm_inputs import AlarmInputs
 from gateway.runtime.context import GatewayContext
 from gateway.runtime.earlier_readings import EarlierReadings
@@ -41,6 +42,7 @@ def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
     watched = (loops.heartbeats, site.recorder, site.clock, site.live, site.lines)
     found = [
         Wanted("alarms", None, lambda: site.board),
+        Wanted("accounting", None, lambda: KeeperTask(site.keeper)),
         Wanted("alarm sources", None, partial(AlarmInputs, site)),
         Wanted("watch", None, lambda: Watchdog(Manager(), *watched)),
         Wanted("earlier readings", None, partial(EarlierReadings, site)),

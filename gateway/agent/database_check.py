@@ -6,13 +6,13 @@ import logging
 from pathlib import Path
 
 from gateway.anchoring.ledger_alarms import Events
-from gateway.commissioning.preflight import Ready
 from gateway.errors import StoreError
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from gateway.records import GATEWAY, alarm_event
+from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 

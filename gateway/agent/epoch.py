@@ -13,6 +13,7 @@ import signal
 from collections.abc import Sequence
 from functools import partial
 
+from gateway.accounting.statements.keeper import Keeper
 from gateway.acquisition.line_use import forget
 from gateway.agent.background_tasks import TaskSet, keep, wanted
 from gateway.agent.commissions import Commissions
@@ -27,7 +28,6 @@ from gateway.agent.uplinks import UplinkSet
 from gateway.alarms.board import AlarmBoard
 from gateway.alarms.grouping import lines_of
 from gateway.clock import Clock
-from gateway.commissioning.preflight import Ready
 from gateway.errors import GatewayError, StartAgain
 from gateway.evidence.key_match import demand_not_replaced
 from gateway.fieldbus.specs import FieldLine
@@ -38,6 +38,7 @@ from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
 from gateway.runtime.context import FeedStates, GatewayContext
 from gateway.runtime.loop_lag import LoopHealth
+from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
@@ -83,6 +84,7 @@ class Epoch:
             lines=by_name,
             uplinks=uplinks.by_name,
             feeds=feeds,
+            keeper=Keeper(ready.config.database, clock.now_ms),
             orders=Orders(
                 ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload, commissions, meters.live
             ),

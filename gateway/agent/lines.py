@@ -16,12 +16,10 @@ from gateway.agent.meters import MeterSet
 from gateway.agent.task_group import EpochTaskGroup
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
-from gateway.commissioning.line_specs import lag_ms
-from gateway.commissioning.preflight import Ready
 from gateway.fieldbus.endpoints import endpoint_of
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.listening.listen_line import ListenLine
 from gateway.fieldbus.listening.sources import source_kind
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import FieldLine
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.line_spec import LineSpec
@@ -30,6 +28,8 @@ from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
 from gateway.records import News, SignedRecord, said_fields
 from gateway.runtime.recent_polls import RecentPolls
+from gateway.startup.line_specs import lag_ms
+from gateway.startup.preflight import Ready
 
 DOUBTFUL = AlarmCode.ANSWERS_DOUBTFUL
 STOP_WITHIN_S = 3.0

@@ -13,8 +13,6 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from gateway.agent.epoch import begin
-from gateway.commissioning import line_plan, meter_places
-from gateway.commissioning.preflight import allow_files, prepare
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StartAgain
 from gateway.process import instance_lock
@@ -22,6 +20,8 @@ from gateway.process.sd_notify import Manager
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
 from gateway.recording.committer import RETRY_MS
+from gateway.startup import line_plan, meter_places
+from gateway.startup.preflight import allow_files, prepare
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")

@@ -10,7 +10,7 @@ from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.model import Config
-from gateway.fieldbus.sleep import PowerRecord
+from gateway.fieldbus.polling.sleep import PowerRecord
 from gateway.recording.announcements import identities
 from gateway.recording.live_state import Live
 from gateway.recording.recorder import Recorder

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.accounting import exchange, signing
-from gateway.accounting.exchange import Exchange
-from gateway.accounting.falls import Fallen, fallen
+from gateway.accounting.plans import exchange, signing
+from gateway.accounting.plans.exchange import Exchange
+from gateway.accounting.plans.falls import Fallen, fallen
 from gateway.acquisition.meter_identity import MeterIdentity, RecordedExchange
 from gateway.agent.commissions import Commissions
 from gateway.agent.lines import LineSet

@@ -17,8 +17,6 @@ from gateway.agent.config_diff import Difference, difference
 from gateway.agent.renewal import InForce, Renewal
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
-from gateway.commissioning import line_plan, meter_places
-from gateway.commissioning.preflight import Ready, allow_files, prepare
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.specs import FieldLine
@@ -28,6 +26,8 @@ from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import Live, MeterNow
 from gateway.records import GATEWAY, said_fields
+from gateway.startup import line_plan, meter_places
+from gateway.startup.preflight import Ready, allow_files, prepare
 
 log = logging.getLogger("meterseal.reload")
 

@@ -19,13 +19,13 @@ from gateway.agent.uplinks import UplinkSet
 from gateway.alarms.board import AlarmBoard
 from gateway.alarms.grouping import lines_of
 from gateway.anchoring.ledger_drivers import close
-from gateway.commissioning.preflight import Ready
 from gateway.config.model import Config
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from gateway.recording.config_change import Change
 from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
+from gateway.startup.preflight import Ready
 
 log = logging.getLogger("meterseal.reload")
 

@@ -14,9 +14,9 @@ from gateway.anchoring.ledger_drivers import close, drivers
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
-from gateway.commissioning.preflight import Ready
 from gateway.process.threads import in_thread
 from gateway.recording.recorder import Recorder
+from gateway.startup.preflight import Ready
 from gateway.storage.rows import Conflict
 from ledger_client.ledgers.interface import Ledger
 

@@ -1,5 +1,5 @@
 """Periodic alarm checks of the accounting: due statements and exports, lost hours, silent stacks, factors,
-over-issued certificates. Reads only; blocks the calling thread, but never for a ledger.
+over-issued certificates. From what the keeper knows; reads the database only for exports; never waits for a ledger.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gateway.accounting import catalog
 from gateway.accounting.certified.asking import Registries
 from gateway.accounting.certified.excess import ASK_S, Over, exceeded
-from gateway.accounting.figures.stated import StatedRows
-from gateway.accounting.history import History
-from gateway.accounting.stating import FOLDER, due
-from gateway.accounting.watching import Lost, Watch
+from gateway.accounting.hours.ahead import Lost, wait_ms
+from gateway.accounting.plans import catalog
+from gateway.accounting.plans.history import History
+from gateway.accounting.statements.keeper import Known
+from gateway.accounting.statements.retention import Retention, export_waits, unreadable
+from gateway.accounting.statements.stated import StatedRows
+from gateway.accounting.statements.stating import FOLDER, due
 from gateway.alarms.checks import Conditions
 from gateway.config.model import Config
 from gateway.errors import GatewayError
@@ -23,8 +25,8 @@ from gateway.messages.message import Message
 from gateway.records import GATEWAY
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.capacity.pruning import may_go
-from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
+from gateway.storage.registers.accounted import last_before_epoch_ms
 from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.errors import LedgerClientError
@@ -43,11 +45,12 @@ class AccountingFound:
 
 
 class AccountingChecks:
-    """The checks of one epoch, which remember how far they have read. One thread at a time."""
+    """The checks of one epoch, which remember which lost hours they have named. One thread at a time."""
 
     def __init__(self) -> None:
-        self._history, self._watch = History(), Watch()
-        self._retention = Retention(self._history)
+        self._named_ms: dict[tuple[str, str], int] = {}
+        """By plan and node: the end of the newest lost time that was named."""
+        self._before_ms: int | None = None
         self._registries: Registries | None = None
         self._rows: StatedRows | None = None
         self._config: Config | None = None
@@ -57,60 +60,79 @@ class AccountingChecks:
         if self._registries is not None:
             self._registries.close()
 
-    def run(self, config: Config, now_ms: int) -> AccountingFound:
-        """One look. Never raises for what can be wrong with a site's files."""
+    def run(self, config: Config, known: Known, now_ms: int) -> AccountingFound:
+        """One look at what the keeper knows. Never raises for what can be wrong with a site's files."""
         found = AccountingFound()
         try:
             store = Database(config.database, read_only=True)
         except GatewayError:
             return found
         try:
-            self._look(config, store, now_ms, found)
+            self._look(config, store, known, now_ms, found)
         except (GatewayError, LedgerClientError):
-            pass  # the recorder meets the same, or pruning says that a plan cannot be read
+            pass  # the recorder meets the same
         finally:
             store.close()
         return found
 
-    def _look(self, config: Config, store: Database, now_ms: int, found: AccountingFound) -> None:
-        found.alarms[AlarmCode.EXPORT_OVERDUE] = dict(self._exports(config, store, now_ms))
-        self._history.read_on(store)
-        found.alarms[AlarmCode.STATEMENT_OVERDUE] = dict(_statements(self._history, now_ms))
-        found.alarms[AlarmCode.FACTOR_OUTDATED] = dict(_factors(self._history, now_ms))
-        lost = list(self._watch.look(store, self._history, now_ms))
-        found.alarms[AlarmCode.HOUR_LOST] = dict(_lost(one) for one in lost if one.goes_on)
-        found.past = [_lost(one) for one in lost if not one.goes_on]
-        silent = self._watch.silent()
-        if silent is not None:
+    def _look(self, config: Config, store: Database, known: Known, now_ms: int, found: AccountingFound) -> None:
+        if not known.at_ms and not known.is_unreadable:
+            return
+        history = known.history
+        found.alarms[AlarmCode.EXPORT_OVERDUE] = dict(_exports(config, store, known, now_ms))
+        if known.problem is not None:
+            return  # pruning says that a plan cannot be read
+        found.alarms[AlarmCode.STATEMENT_OVERDUE] = dict(_statements(history, now_ms))
+        found.alarms[AlarmCode.FACTOR_OUTDATED] = dict(_factors(history, now_ms))
+        found.alarms[AlarmCode.HOUR_LOST] = dict(_lost(one) for one in known.lost if one.goes_on)
+        found.past = [_lost(one) for one in self._ended(store, known)]
+        if known.silent is not None:
             found.alarms[AlarmCode.STACK_SILENT] = {
                 _of_node(one.plan, one.node): (
                     Message("stack-silent", plan=one.plan, node=one.node, since_ms=one.since_ms),
                     one.since_ms,
                 )
-                for one in silent
+                for one in known.silent
             }
-        over = self._over_issued(config)
+        over = self._over_issued(config, history)
         if over is not None:
             found.alarms[AlarmCode.OVER_ISSUED] = over
 
-    def _over_issued(self, config: Config) -> Conditions | None:
+    def _ended(self, store: Database, known: Known) -> Iterator[Lost]:
+        """Lost time that is over and was not named yet, by this process or one before it."""
+        if self._before_ms is None:
+            self._before_ms = last_before_epoch_ms(store, store.epochs.newest()) or 0
+        for one in known.lost:
+            if one.goes_on:
+                continue
+            plan = known.history.of_plan(one.plan)[-1].plan
+            before_ms = (self._before_ms - wait_ms(plan)) // plan.interval_ms * plan.interval_ms
+            named_ms = self._named_ms.get((one.plan, one.node), before_ms)
+            if one.to_ms > named_ms:
+                self._named_ms[one.plan, one.node] = one.to_ms
+                yield one._replace(from_ms=max(one.from_ms, named_ms))
+
+    def _over_issued(self, config: Config, history: History) -> Conditions | None:
         """None: a ledger has not shown yet what is to be compared, or is away."""
         self._config = config
         if self._registries is None or self._rows is None:
             self._registries = Registries(lambda: self._config or config, ASK_S)
             self._rows = StatedRows(config.data / FOLDER)
-        over = exceeded(self._registries, self._rows, self._history)
+        over = exceeded(self._registries, self._rows, history)
         return None if over is None else {_of_node(one.plan, one.node): _told(one) for one in over}
 
-    def _exports(self, config: Config, store: Database, now_ms: int) -> Iterator[_Item]:
-        """The oldest batch, where age and receipts would let it go and only its export is missing."""
-        required = [entry.name for entry in config.document.ledger if entry.policy == "required"]
-        keep_ms = config.document.store.keep
-        batch = may_go(store, required, now_ms - keep_ms)
-        waits = self._retention.waits(store, batch, statements=False) if batch is not None else None
-        if batch is not None and waits is not None and now_ms - batch.sealed_ms >= keep_ms + _delay_ms("export"):
-            room = horizon(config, store, now_ms, running=True).message
-            yield (GATEWAY, "export"), (Message("export-overdue", waits=waits, horizon=room), batch.sealed_ms + keep_ms)
+
+def _exports(config: Config, store: Database, known: Known, now_ms: int) -> Iterator[_Item]:
+    """The oldest batch, where age and receipts would let it go and only its export is missing."""
+    required = [entry.name for entry in config.document.ledger if entry.policy == "required"]
+    keep_ms = config.document.store.keep
+    batch = may_go(store, required, now_ms - keep_ms)
+    if batch is None or now_ms - batch.sealed_ms < keep_ms + _delay_ms("export"):
+        return
+    waits = unreadable(known.problem) if known.problem else export_waits(known.history, store, batch)
+    if waits is not None:
+        room = horizon(config, store, now_ms, Retention().waits, running=True).message
+        yield (GATEWAY, "export"), (Message("export-overdue", waits=waits, horizon=room), batch.sealed_ms + keep_ms)
 
 
 def _delay_ms(what: str) -> int:

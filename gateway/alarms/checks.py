@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.accounting.statements.retention import Retention
 from gateway.config.bus import Bus
 from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
 from gateway.config.feed import FeedEntry
@@ -83,7 +84,7 @@ def _look_at_store(config: Config, store: Database, now_ms: int, held: Said | No
     found.alarms[AlarmCode.ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
     found.forged = dict(_signatures(config, store))
     found.changed = _changed(store)
-    room = horizon(config, store, now_ms, running=True)
+    room = horizon(config, store, now_ms, Retention().waits, running=True)
     ends = [s for s in (room.seconds, room.thin_seconds) if s is not None and not room.for_ever]
     short = bool(ends) and min(ends) < SHORT_S
     found.alarms[AlarmCode.DISK] = (

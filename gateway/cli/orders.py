@@ -12,12 +12,12 @@ import click
 from rich.text import Text
 
 from gateway.cli.terminal.common import CONFIG, JSON, no_meter, out, user
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.process import control_socket
+from gateway.startup.line_specs import line_specs
 
 ASK_EVERY_S = 0.5
 
@@ -78,7 +78,7 @@ def _asked() -> bool:
 
 def _show(config: Config, change: dict[str, Any]) -> None:
     from gateway.cli.terminal.plan_view import print_plan
-    from gateway.commissioning import line_plan, meter_places
+    from gateway.startup import line_plan, meter_places
 
     if change["nothing"]:
         out.print(f"{config.path}: no changes")

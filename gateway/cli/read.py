@@ -41,8 +41,8 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     from gateway.acquisition import line_use, message_by_hand
     from gateway.acquisition.poller import Poller
     from gateway.clock import Clock
-    from gateway.fieldbus.line import DIAL_S
-    from gateway.fieldbus.open_line import check_port
+    from gateway.fieldbus.polling.line import DIAL_S
+    from gateway.fieldbus.polling.open_line import check_port
 
     config = load_config(config_path)
     spec, clock = _line_of(config, meter), Clock()
@@ -108,9 +108,9 @@ def listen(
 def _line_of(config: Config, meter: str) -> LineSpec:
     """The line of a meter, if it may be polled by hand."""
     from gateway.acquisition import message_by_hand
-    from gateway.commissioning import line_specs
-    from gateway.fieldbus.open_line import holds
+    from gateway.fieldbus.polling.open_line import holds
     from gateway.process import instance_lock
+    from gateway.startup import line_specs
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:

@@ -179,9 +179,9 @@ def _next(config_path: Path, *, scanned: bool = False, has_key: bool = False) ->
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and the files it names, and show what would be polled. Starts nothing."""
     from gateway.cli.terminal.plan_view import print_plan, with_found
-    from gateway.commissioning import line_plan
-    from gateway.commissioning.preflight import prepare
     from gateway.process import control_socket, instance_lock
+    from gateway.startup import line_plan
+    from gateway.startup.preflight import prepare
 
     config = load_config(config_path)
     running = instance_lock.running(config.data)

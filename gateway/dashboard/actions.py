@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway.accounting import exchange
+from gateway.accounting.plans import exchange
 from gateway.dashboard.auth.sessions import Done
 from gateway.dashboard.render import formats
 from gateway.errors import Declined, GatewayError, NotYet

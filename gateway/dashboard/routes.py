@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any
 
 from gateway.accounting.certified.asking import Registries
-from gateway.accounting.figures.keeping import Figures
-from gateway.accounting.figures.stated import StatedRows
-from gateway.accounting.stating import FOLDER
-from gateway.dashboard.accounts.certified import BALANCE, balance, of_day
-from gateway.dashboard.accounts.choice import HOUR, Choice
-from gateway.dashboard.accounts.figures_page import EMISSIONS, ENERGY, figures, of_meter
+from gateway.accounting.statements.stated import StatedRows
+from gateway.accounting.statements.stating import FOLDER
 from gateway.dashboard.auth.sessions import Asked
+from gateway.dashboard.figures.certified import BALANCE, balance, of_day
+from gateway.dashboard.figures.choice import HOUR, Choice
+from gateway.dashboard.figures.figures_page import EMISSIONS, ENERGY, figures, of_meter
 from gateway.dashboard.live_events import source
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
@@ -64,7 +63,6 @@ class _Views:
     def __init__(self, site: GatewayContext) -> None:
         self._loads, self._sparks = Loads(site.lines, site.clock), Sparks(site.in_force)
         self._rounds = Rounds(site.in_force, site.board, site.clock)
-        self._figures = Figures(site.config.database, site.clock.now_ms)
         self._rows = StatedRows(site.config.data / FOLDER)
         self._registries = Registries(site.in_force)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
@@ -73,7 +71,6 @@ class _Views:
 
     def close(self) -> None:
         """Nothing is shown any more."""
-        self._figures.close()
         self._registries.close()
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
@@ -97,7 +94,7 @@ class _Views:
     def site(self, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
         facts, config = site_view.look(self._site, self._loads, self._sparks), self._site.config
-        facts = replace(facts, accounts=site_view.statements(self._figures.look()))
+        facts = replace(facts, accounts=site_view.statements(self._site.keeper.look()))
         return self._rest(
             asked,
             "site",
@@ -108,7 +105,7 @@ class _Views:
         """One meter."""
         query, now_ms, zone = asked.query, self._now_ms(), self._site.config.zone
         facts = meter.look(self._site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
-        known = self._figures.look()
+        known = self._site.keeper.look()
 
         def whole(store: Database) -> dict[str, Any]:
             found = of_meter(known, self._rows, store, facts.name, now_ms)
@@ -118,11 +115,11 @@ class _Views:
 
     def figures(self, page_: str, asked: Asked) -> Rest:
         """Energy or emissions of the plans' nodes."""
-        self._figures.look()
+        self._site.keeper.look()
         choice, now_ms = Choice.of(asked.query), self._now_ms()
 
         def facts(store: Database) -> dict[str, Any]:
-            known = self._figures.wait(WAIT_S)
+            known = self._site.keeper.wait(WAIT_S)
             found = figures(known, self._rows, store, page_, choice, now_ms)
             certified = {}
             if page_ == ENERGY and choice.view == HOUR:
@@ -136,11 +133,11 @@ class _Views:
 
     def balance(self, asked: Asked) -> Rest:
         """Statements and certificates of the nodes that can be certified."""
-        self._figures.look()
+        self._site.keeper.look()
         choice, now_ms = Choice.of(asked.query), self._now_ms()
 
         def facts(store: Database) -> dict[str, Any]:
-            known = self._figures.wait(WAIT_S)
+            known = self._site.keeper.wait(WAIT_S)
             found = balance(known, self._rows, store, self._registries, choice, now_ms)
             if found.asking:
                 self._registries.wait(WAIT_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gateway.accounting.statements.retention import Retention
 from gateway.anchoring.ledger_comparison import equivocation
 from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.errors import Damaged, Unfinished
@@ -64,7 +65,7 @@ def horizon(case: CheckContext) -> Iterator[Finding]:
     """Check how long the space lasts at the present rate."""
     if case.store is None:
         return
-    ahead = foretell(case.config, case.store, case.now_ms, running=case.pid is not None)
+    ahead = foretell(case.config, case.store, case.now_ms, Retention().waits, running=case.pid is not None)
     facts = ahead.as_json()
     if ahead.for_ever or ahead.seconds is None or ahead.seconds > SOON_S:
         yield Finding("horizon", "ok", ahead.message, facts)

@@ -10,7 +10,6 @@ from gateway.acquisition.message_by_hand import sends
 from gateway.acquisition.odd_registers import odd_registers
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.commissioning import line_specs
 from gateway.commissioning.record.in_force import in_force
 from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.doctor.meter_values import judged, odd_values
@@ -23,6 +22,7 @@ from gateway.messages.message import Message
 from gateway.messages.reasons import why
 from gateway.process import control_socket
 from gateway.standing import Standing, standing
+from gateway.startup import line_specs
 from gateway.storage.record_reader import read_reading
 
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.commissioning import line_specs
 from gateway.doctor.check import CheckContext, Finding, at_once, connect, error_message
 from gateway.doctor.line_polls import judged
 from gateway.errors import GatewayError
-from gateway.fieldbus.open_line import check_port, holds, tls_context
+from gateway.fieldbus.polling.open_line import check_port, holds, tls_context
 from gateway.fieldbus.wire import serial_port
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.process import control_socket, tcp_table
+from gateway.startup import line_specs
 
 
 def ports(case: CheckContext) -> Iterator[Finding]:

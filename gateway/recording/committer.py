@@ -21,7 +21,6 @@ from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.process.histogram import Durations
-from gateway.recording.accounting import Accounting
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule, series_of
 from gateway.recording.coverage import (
     AnyCounter,
@@ -33,6 +32,7 @@ from gateway.recording.coverage import (
 )
 from gateway.recording.heard import Heard
 from gateway.recording.pending import Pending, is_of_the_epoch
+from gateway.recording.poll_counts import Accounting
 from gateway.recording.register_marks import RegisterMarks
 from gateway.recording.rules import Rules
 from gateway.recording.signer import Signer

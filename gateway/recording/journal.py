@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from gateway.accounting.statements.retention import Retention
 from gateway.clock import SLOWED, Clock, Correction
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
@@ -66,7 +67,7 @@ class Journal:
         now = clock.schedule_ms()
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
-        self._pruner = Pruner(partial(kept_proofs.keep, store))
+        self._pruner = Pruner(Retention().waits, partial(kept_proofs.keep, store))
         self.held: Said | None = None
         """Why nothing is sealed for the time being; cuts go on. Set and read by any thread."""
         self.on_seal: list[Callable[[], object]] = []

@@ -193,8 +193,10 @@ class AlarmInputs(BackgroundTask):
                 self._values.were_good(await in_thread(lambda: past_good(database, asked, now_ms), "look for values"))
 
     async def _look_at_accounting(self, now_ms: int) -> None:
-        config = self._site.config
-        found = await in_thread(lambda: self._accounting.run(config, now_ms), "look for alarms of the accounting")
+        config, known = self._site.config, self._site.keeper.known
+        found = await in_thread(
+            lambda: self._accounting.run(config, known, now_ms), "look for alarms of the accounting"
+        )
         for (source, line), (said, _) in found.past:
             self._board.notice(source, AlarmCode.HOUR_LOST, line, said)
         for code, those in found.alarms.items():

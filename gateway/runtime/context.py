@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.accounting.statements.keeper import Keeper
 from gateway.alarms.board import AlarmBoard
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
@@ -66,6 +67,8 @@ class GatewayContext:
     uplinks: Mapping[str, Uplink]
     """Each ledger's uplink by the ledger's name."""
     feeds: FeedStates
+    keeper: Keeper
+    """What is known of the accounting."""
     orders: Mapping[str, Order]
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
     reload_state: Callable[[], Mapping[str, Any]]

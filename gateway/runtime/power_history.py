@@ -17,7 +17,7 @@ from gateway.config.bus import Meter
 from gateway.config.model import Config
 from gateway.devices.points import Profile
 from gateway.errors import Damaged
-from gateway.fieldbus.sleep import NOTHING, PowerRecord
+from gateway.fieldbus.polling.sleep import NOTHING, PowerRecord
 from gateway.history.aggregates import Aggregate
 from gateway.history.rollup import kept_spans, resume
 from gateway.process.background import BackgroundTask

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from gateway.accounting.statements.retention import Retention
 from gateway.anchoring.ledger_comparison import equivocation
 from gateway.commissioning.record.reversed_phase import unexplained_phase
 from gateway.config.access_files import fingerprint
@@ -107,7 +108,7 @@ def _recording(store: Database, health: Health) -> Recording:
 def _forecast(config: Config, store: Database, now_ms: int, *, running: bool) -> Forecast | None:
     """The forecast; None if the disk cannot be measured, which other problems report."""
     try:
-        return horizon(config, store, now_ms, running=running)
+        return horizon(config, store, now_ms, Retention().waits, running=running)
     except StoreError:
         return None
 

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from gateway.accounting.statements.retention import Retention
 from gateway.alarms.checks import certificate_end, certificate_files, newest_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
@@ -249,7 +250,7 @@ def _store(sheet: Sheet, config: Config, store: Database, now_ms: int) -> None:
 
 
 def _room(sheet: Sheet, config: Config, store: Database, now_ms: int) -> None:
-    found = horizon(config, store, now_ms, running=True)
+    found = horizon(config, store, now_ms, Retention().waits, running=True)
     sheet.put("meterseal_store_used_bytes", found.space.used)
     sheet.put("meterseal_store_limit_bytes", found.space.limit)
     seconds = inf if found.for_ever else found.seconds

@@ -25,8 +25,8 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
         "gateway.cli.demo.month:1 imports tests.support.samples.record",
     ),
     "no import by text": (
-        {"gateway.fieldbus.line": "def f(name):\n    return __import__(name)"},
-        "gateway.fieldbus.line:2 uses __import__",
+        {"gateway.fieldbus.polling.line": "def f(name):\n    return __import__(name)"},
+        "gateway.fieldbus.polling.line:2 uses __import__",
     ),
     "only storage speaks SQL": (
         {"gateway.status.facts": "import sqlite3"},
@@ -46,11 +46,11 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "the fieldbus stores nothing": (
         {
-            "gateway.fieldbus.line": "from gateway.errors import Trouble",
+            "gateway.fieldbus.polling.line": "from gateway.errors import Trouble",
             "gateway.errors": "from gateway.history import rollup",
             "gateway.history.rollup": "",
         },
-        "gateway.fieldbus.line → gateway.errors:1 imports gateway.history.rollup",
+        "gateway.fieldbus.polling.line → gateway.errors:1 imports gateway.history.rollup",
     ),
     "the poller reaches no wire and no disk": (
         {

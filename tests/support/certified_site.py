@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.accounting.certified.asking import Registries
-from gateway.accounting.history import History, history_of
-from gateway.accounting.stating import Part, keep_rows, make
+from gateway.accounting.plans.history import History, history_of
+from gateway.accounting.statements.stating import Part, keep_rows, make
 from gateway.config.load import load_config
 from gateway.records import GATEWAY
 from ledger_client.accounting.formats.rows import Rows, parse_row, row_bytes

@@ -21,7 +21,7 @@ from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.evidence.sealing import seal_next
 from gateway.fieldbus.listening.expected import Series
-from gateway.fieldbus.schedule import Schedule
+from gateway.fieldbus.polling.schedule import Schedule
 from gateway.recording.config_change import Change
 from gateway.recording.coverage import CoverageCounter
 from gateway.recording.recorder import Recorder

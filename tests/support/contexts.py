@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from gateway.accounting.statements.keeper import Keeper
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.config.model import Config
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.recorder import Recorder
@@ -43,6 +44,7 @@ def context(
         lines={} if lines is None else lines,
         uplinks={},
         feeds=FeedStates(),
+        keeper=Keeper(in_force.now.database, clock.now_ms),
         orders={},
         reload_state=dict,
     )

@@ -8,13 +8,13 @@ from typing import Any
 
 from gateway.alarms.board import AlarmBoard
 from gateway.alarms.grouping import lines_of
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.specs import Alarm
 from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
+from gateway.startup.line_specs import line_specs
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from gateway.agent.epoch import Epoch
 from gateway.anchoring.ledger_drivers import trust_of
-from gateway.commissioning.line_plan import line_plans
-from gateway.commissioning.line_specs import line_specs
-from gateway.commissioning.preflight import Ready
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.recording.coverage import CoverageCounter
 from gateway.runtime.context import GatewayContext
+from gateway.startup.line_plan import line_plans
+from gateway.startup.line_specs import line_specs
+from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 
 

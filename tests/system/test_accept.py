@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gateway.accounting.history import history_of
+from gateway.accounting.plans.history import history_of
 from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.process import control_socket

@@ -12,7 +12,6 @@ import pytest
 
 from gateway.cli.demo import finish
 from gateway.clock import Clock
-from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.record import content
 from gateway.commissioning.record.configured import record_of
 from gateway.commissioning.record.content import CommissioningRecord, Comparison
@@ -22,6 +21,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.modbus.frames import parse_reply, parse_request
+from gateway.startup.line_specs import line_specs
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, is_commissioning_record, parse_record
 from ledger_client.formats.senml import Reading

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.accounting.history import History, history_of
+from gateway.accounting.plans.history import History, history_of
 from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.accounting.formats.civil_time import civil_text

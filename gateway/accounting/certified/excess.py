@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from gateway.accounting.certified.asking import Question, Registries
-from gateway.accounting.figures.stated import StatedRows
-from gateway.accounting.history import History, SignedPeriod, SignedPlan
+from gateway.accounting.plans.history import History, SignedPeriod, SignedPlan
+from gateway.accounting.statements.stated import StatedRows
 from gateway.errors import GatewayError
 from ledger_client.accounting.formats.civil_time import month_of_ms
 from ledger_client.certificates.issuing import units_of, why_not

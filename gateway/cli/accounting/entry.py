@@ -55,8 +55,8 @@ def entry(
     KIND and the names of its values: register (final, initial of a point), calibration (a, b of a gauge), lab (FC, NCV,
     CC … of a node), value (value: a substitute for an interval), settlement (value), closure (none).
     """
-    from gateway.accounting import exchange, signing
-    from gateway.accounting.moments import moment_ms
+    from gateway.accounting.plans import exchange, signing
+    from gateway.accounting.plans.moments import moment_ms
     from ledger_client.accounting.formats.entries import parse_entry
 
     config = load_config(config_path)
@@ -80,7 +80,7 @@ def entry(
 
 def numbers(values: Sequence[str]) -> dict[str, int | Decimal]:
     """Values from words ``NAME=NUMBER``. Raises GatewayError."""
-    from gateway.accounting import exchange
+    from gateway.accounting.plans import exchange
 
     found: dict[str, int | Decimal] = {}
     for word in values:
@@ -113,7 +113,7 @@ def _hash(text: str) -> bytes:
 
 def _demand_alone(config: Config, fields: Mapping[str, Any]) -> None:
     """Raises GatewayError for what no plan knows, Declined for what is stated already."""
-    from gateway.accounting.history import history_of
+    from gateway.accounting.plans.history import history_of
 
     with closing(Database(config.database, read_only=True)) as store:
         history = history_of(store)

@@ -13,7 +13,7 @@ from gateway.config.model import Config
 
 def asked(config: Config, meter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What somebody answers at the terminal, for each recorded counter; nothing where a line stays empty."""
-    from gateway.accounting.plan_draft import recorded_counters
+    from gateway.accounting.plans.plan_draft import recorded_counters
 
     found: tuple[list[str], list[str]] = [], []
     for point in recorded_counters(config, config.meters[meter]):
@@ -28,7 +28,7 @@ def asked(config: Config, meter: str) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 def entries(config: Config, meter: str, final: tuple[str, ...], initial: tuple[str, ...], reason: str) -> list[str]:
     """The entries ``register`` that the gateway is to sign, of the options of the command. Raises GatewayError."""
-    from gateway.accounting import exchange
+    from gateway.accounting.plans import exchange
 
     finals, initials = (_by_point(config, meter, given) for given in (final, initial))
     return exchange.entries(config, meter, finals, initials, reason, user())
@@ -36,7 +36,7 @@ def entries(config: Config, meter: str, final: tuple[str, ...], initial: tuple[s
 
 def _by_point(config: Config, meter: str, given: tuple[str, ...]) -> dict[str, int | Decimal]:
     """Numbers by point; a single counter of a meter need not be named."""
-    from gateway.accounting.plan_draft import recorded_counters
+    from gateway.accounting.plans.plan_draft import recorded_counters
 
     counters = [point.name for point in recorded_counters(config, config.meters[meter])]
     named = [word if "=" in word or len(counters) != 1 else f"{counters[0]}={word}" for word in given]

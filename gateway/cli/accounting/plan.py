@@ -31,7 +31,7 @@ def plan() -> None:
 
 
 def _path(config: Config, plan_path: Path | None) -> Path:
-    from gateway.accounting.plan_file import NAME
+    from gateway.accounting.plans.plan_file import NAME
 
     return plan_path or config.path.parent / NAME
 
@@ -42,7 +42,7 @@ def _path(config: Config, plan_path: Path | None) -> Path:
 @click.option("--name", default="main", show_default=True, help="Name of the plan.")
 def init(config_path: Path, plan_path: Path | None, name: str) -> None:
     """Write a commented plan file from CONFIG and its profiles. Never overwrites a file."""
-    from gateway.accounting.plan_draft import draft
+    from gateway.accounting.plans.plan_draft import draft
     from ledger_client.accounting.formats.civil_time import month_ms, offset_text
     from ledger_client.durable_files import write_text
 
@@ -66,8 +66,8 @@ def init(config_path: Path, plan_path: Path | None, name: str) -> None:
 @JSON
 def check(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
     """Check the plan file, and show what the hours of each node can become."""
-    from gateway.accounting.plan_check import check_plan
-    from gateway.accounting.plan_file import read_plan
+    from gateway.accounting.plans.plan_check import check_plan
+    from gateway.accounting.plans.plan_file import read_plan
 
     config = load_config(config_path)
     checked = check_plan(config, read_plan(_path(config, plan_path)))
@@ -96,9 +96,9 @@ def check(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
 @JSON
 def publish(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
     """Have the running gateway sign the plan; it rules from its `from`, or from now on if that is earlier."""
-    from gateway.accounting import history, signing
-    from gateway.accounting.plan_check import check_plan
-    from gateway.accounting.plan_file import read_plan
+    from gateway.accounting.plans import history, signing
+    from gateway.accounting.plans.plan_check import check_plan
+    from gateway.accounting.plans.plan_file import read_plan
 
     config = load_config(config_path)
     fields = read_plan(_path(config, plan_path))

@@ -23,8 +23,8 @@ from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 
 if TYPE_CHECKING:
-    from gateway.accounting.history import History
-    from gateway.accounting.stating import Made, Part
+    from gateway.accounting.plans.history import History
+    from gateway.accounting.statements.stating import Made, Part
 
 
 @click.command()
@@ -54,8 +54,8 @@ def statement(
     The rows go to a .mrows file, the statement into an event that the running gateway signs. What is stated already
     stays; --reason states it anew as the next version.
     """
-    from gateway.accounting import stating
-    from gateway.accounting.history import history_of
+    from gateway.accounting.plans.history import history_of
+    from gateway.accounting.statements import stating
 
     if (period is None) == (not all_due):
         raise click.UsageError("give --period or --all-due")
@@ -86,8 +86,8 @@ def _names(history: History, config: Config, *, all_due: bool) -> Sequence[str]:
 
 
 def _parts(history: History, name: str, period: str | None) -> list[Part]:
-    from gateway.accounting import stating
-    from gateway.accounting.moments import period_ms
+    from gateway.accounting.plans.moments import period_ms
+    from gateway.accounting.statements import stating
 
     if period is None:
         return stating.due(history, name, time.time_ns() // 1_000_000)
@@ -107,7 +107,8 @@ def _stated(
     as_json: bool,
 ) -> dict[str, Any]:
     """State one part, or say that it is; the facts for `--json`."""
-    from gateway.accounting import signing, stating, summary
+    from gateway.accounting.plans import signing
+    from gateway.accounting.statements import stating, summary
     from ledger_client.accounting.tables.stated import civil_time
     from ledger_client.collector import seldom
 
@@ -155,7 +156,7 @@ def _besides(made: Made) -> list[str]:
 
 
 def _facts(made: Made, record: str | None) -> dict[str, Any]:
-    from gateway.accounting import summary
+    from gateway.accounting.statements import summary
     from ledger_client.accounting.formats.rows import parse_row
 
     rows = [parse_row(row) for row in made.statement.rows]

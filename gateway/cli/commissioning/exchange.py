@@ -74,7 +74,7 @@ def accepted(done: dict[str, Any]) -> str:
 
 def _exchanged(config: Config, meter: str, dialogue: Dialogue, *, ask: bool) -> dict[str, Any]:
     """The exchange from its first question to its event, as the gateway answers."""
-    from gateway.accounting.plan_draft import recorded_counters
+    from gateway.accounting.plans.plan_draft import recorded_counters
     from gateway.commissioning.record.rows import moment
     from gateway.commissioning.wizard.exchange import Answering, Fall, asked
 
@@ -108,7 +108,7 @@ def _answering(meter: str, answering: dict[str, Any]) -> str:
 
 def _entries(config: Config, meter: str, said: Exchange) -> list[str]:
     """The registers as the gateway is to sign them. Raises GatewayError."""
-    from gateway.accounting import exchange as registers
+    from gateway.accounting.plans import exchange as registers
 
     finals, initials = (dict[str, int | Decimal](each) for each in (said.final, said.initial))
     return registers.entries(config, meter, finals, initials, said.reason, user())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from gateway.accounting import stating, summary
+from gateway.accounting.statements import stating, summary
 from ledger_client.accounting.formats.civil_time import civil_text
 from ledger_client.accounting.formats.rows import Row, parse_row
 

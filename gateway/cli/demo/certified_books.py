@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from gateway.accounting import summary
+from gateway.accounting.statements import summary
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.rows import Row

@@ -12,7 +12,6 @@ from typing import Any
 
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock, KernelClock
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.devices.read_plan import Limits, plan
@@ -21,6 +20,7 @@ from gateway.fieldbus.specs import BlockAnswer, Poll
 from gateway.recording.journal import Journal
 from gateway.recording.rules import Rules
 from gateway.records import GATEWAY, MeterEvent, Timestamp
+from gateway.startup.line_specs import line_specs
 from gateway.storage.database import Database
 from ledger_client.formats.record import EXCHANGE, Event
 from ledger_client.formats.senml import Quality

@@ -20,10 +20,11 @@ from typing import Any
 
 from rich.console import Console
 
-from gateway.accounting import signing, stating
-from gateway.accounting.history import history_of
-from gateway.accounting.plan_check import check_plan
-from gateway.accounting.plan_file import NAME, read_plan
+from gateway.accounting.plans import signing
+from gateway.accounting.plans.history import history_of
+from gateway.accounting.plans.plan_check import check_plan
+from gateway.accounting.plans.plan_file import NAME, read_plan
+from gateway.accounting.statements import stating
 from gateway.cli.demo import books, finish
 from gateway.cli.demo.history import HistoryMaker
 from gateway.cli.demo.parts import LEDGER_NAME, Place, end_with_parts, enrol, start_ledger

@@ -22,13 +22,13 @@ from gateway.acquisition.poller import Poller
 from gateway.cli.demo.balance import agrees, read_answers
 from gateway.cli.demo.parts import Place, start, wait_for
 from gateway.clock import Clock
-from gateway.commissioning.line_plan import LinePlan, line_plan
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.points import UNRECORDED, Profile
 from gateway.devices.profile import catalog, load_profile
 from gateway.errors import GatewayError
+from gateway.startup.line_plan import LinePlan, line_plan
+from gateway.startup.line_specs import line_specs
 from ledger_client.formats.senml import Quality, Reading
 
 _METER = "meter"

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.commissioning.line_plan import LinePlan, PlannedMeter, PlannedRead
 from gateway.config.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.languages import said_in
 from gateway.messages.message import Message
+from gateway.startup.line_plan import LinePlan, PlannedMeter, PlannedRead
 
 
 def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[LinePlan]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gateway.commissioning.line_specs import line_spec
 from gateway.commissioning.record.as_recorded import PLACE
 from gateway.commissioning.record.content import CommissioningRecord, Comparison, Photo, Setting
 from gateway.config.bus import Bus
 from gateway.config.model import Config
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.startup.line_specs import line_spec
 
 
 def record_of(

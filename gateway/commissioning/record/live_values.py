@@ -7,15 +7,15 @@ import asyncio
 from gateway.acquisition import line_use, message_by_hand
 from gateway.acquisition.meter_look import Look, look_of
 from gateway.clock import Clock
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.fieldbus.endpoints import endpoint_of
-from gateway.fieldbus.line import Waits
-from gateway.fieldbus.open_line import check_port, holds
+from gateway.fieldbus.polling.line import Waits
+from gateway.fieldbus.polling.open_line import check_port, holds
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 from gateway.process import control_socket, instance_lock
+from gateway.startup.line_specs import line_specs
 
 LOOK = "look"
 """Name of the order."""

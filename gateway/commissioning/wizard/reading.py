@@ -11,7 +11,6 @@ from gateway.acquisition.line_use import HandSession
 from gateway.acquisition.message_by_hand import sends
 from gateway.acquisition.meter_look import Look, PointLook
 from gateway.clock import Clock
-from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.record.content import Shown
 from gateway.commissioning.record.live_values import look
 from gateway.commissioning.wizard.direction import Place
@@ -20,9 +19,10 @@ from gateway.config.bus import Meter
 from gateway.config.model import Config
 from gateway.devices.points import Point
 from gateway.errors import NotYet
-from gateway.fieldbus.line import Waits
+from gateway.fieldbus.polling.line import Waits
 from gateway.messages.message import Message
 from gateway.process import instance_lock
+from gateway.startup.line_specs import line_specs
 
 
 def reader(in_force: Config, clock: Clock, waits: Waits, session: HandSession) -> Reader:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
-from gateway.accounting import exchange
-from gateway.accounting.falls import Fallen, fallen
-from gateway.accounting.plan_draft import recorded_counters
+from gateway.accounting.plans import exchange
+from gateway.accounting.plans.falls import Fallen, fallen
+from gateway.accounting.plans.plan_draft import recorded_counters
 from gateway.commissioning.record.as_recorded import differences
 from gateway.commissioning.record.configured import place_of
 from gateway.commissioning.record.content import Setting
@@ -16,7 +16,7 @@ from gateway.commissioning.record.in_force import InForce, in_force
 from gateway.config.bus import Meter
 from gateway.config.limits import Limit
 from gateway.config.model import Configured
-from gateway.dashboard.accounts.figures_page import NodeFigures
+from gateway.dashboard.figures.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.charts import HOUR, Chart, Quantity

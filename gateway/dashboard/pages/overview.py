@@ -12,7 +12,8 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-from gateway.accounting.figures.keeping import Known
+from gateway.accounting.statements.keeper import Known
+from gateway.accounting.statements.retention import Retention
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.dashboard.pages import values
@@ -366,6 +367,6 @@ def _settled(meter: MeterRow, states: States, now_ms: int) -> MeterRow:
 def _horizon(config: Config, store: Database, now_ms: int) -> Forecast | None:
     """None where disk or database do not tell, which alarms say."""
     try:
-        return horizon(config, store, now_ms, running=True)
+        return horizon(config, store, now_ms, Retention().waits, running=True)
     except StoreError:
         return None

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from gateway.accounting.figures.hour import GONE, NO_EDGE, NO_PLAN, RUNNING, Why
-from gateway.dashboard.accounts.figures_page import NodeFigures
+from gateway.accounting.hours.hour import GONE, NO_EDGE, NO_PLAN, RUNNING, Why
+from gateway.dashboard.figures.figures_page import NodeFigures
 from gateway.dashboard.render import formats
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.formats import Shown

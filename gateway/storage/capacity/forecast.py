@@ -11,8 +11,7 @@ from gateway.config.model import Config
 from gateway.messages.message import Message
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import THINNING, Limits, Space
-from gateway.storage.capacity.pruning import HOURS_KEPT_MS, may_go
-from gateway.storage.capacity.retention import Retention
+from gateway.storage.capacity.pruning import HOURS_KEPT_MS, Waits, may_go
 from gateway.storage.database import Database
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
@@ -61,8 +60,11 @@ class Forecast:
         }
 
 
-def horizon(config: Config, store: Database, now_ms: int, *, running: bool) -> Forecast:
-    """The forecast at ``now_ms`` (Unix ms); ``running``: a gateway runs. Raises StoreError."""
+def horizon(config: Config, store: Database, now_ms: int, waits: Waits, *, running: bool) -> Forecast:
+    """The forecast at ``now_ms`` (Unix ms); ``waits``: as pruning asks it; ``running``: a gateway runs.
+
+    Raises StoreError.
+    """
     limits = Limits.of(config)
     now = disk_space.measure(store, limits)
     measured, per_s = _rate(config, store, running=running)
@@ -72,7 +74,7 @@ def horizon(config: Config, store: Database, now_ms: int, *, running: bool) -> F
     left = max(0.0, (now.limit - now.used) / per_s)
     edge = FIRST_THINNING if limits.thin else 1.0
     thin = max(0.0, (now.limit * edge - now.used) / per_s) if limits.thin else None
-    stuck = _nothing_goes(config, store, now_ms)
+    stuck = _nothing_goes(config, store, now_ms, waits)
     need = per_s * limits.keep_ms / 1000 + _hours_bytes(config, store, limits.keep_ms)
     until_pruned_s = max(0, limits.keep_ms - (now_ms - _oldest_ms(store, now_ms))) / 1000
     for_ever = stuck is None and max(need, now.used + per_s * until_pruned_s) <= now.limit * edge
@@ -148,7 +150,7 @@ def _oldest_ms(store: Database, now_ms: int) -> int:
     return first.sealed_ms if first else now_ms
 
 
-def _nothing_goes(config: Config, store: Database, now_ms: int) -> Message | None:
+def _nothing_goes(config: Config, store: Database, now_ms: int, waits: Waits) -> Message | None:
     """Why pruning will find nothing that may go; None while it does."""
     entries = config.document.ledger
     asked = [entry.name for entry in entries if entry.policy == "required"] or [entry.name for entry in entries]
@@ -158,7 +160,7 @@ def _nothing_goes(config: Config, store: Database, now_ms: int) -> Message | Non
     required = [entry.name for entry in entries if entry.policy == "required"]
     if not away or (not required and len(away) < len(asked)):
         batch = may_go(store, required, now_ms - config.document.store.keep)
-        return Retention().waits(store, batch) if batch else None
+        return waits(store, batch) if batch else None
     return Message("horizon-receipts-missing", ledgers=tuple(away))
 
 

@@ -1,7 +1,7 @@
 """Pruning: settled batches and minute summaries older than ``keep``, hour summaries older than two years.
 
-What a plan still needs stays (retention.py). Called by the recorder on its own thread, a slice at a time, so that no
-commit of readings waits long for it.
+What somebody still needs stays: the function ``waits`` says why. Called by the recorder on its own thread, a slice at a
+time, so that no commit of readings waits long for it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from gateway.clock import HOUR_MS, MINUTE_MS
+from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
-from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 
 Going = Callable[[Batch], object]
+Waits = Callable[[Database, Batch], Message | None]
+"""Why a batch may not go yet; None: nothing needs it."""
 SLICE = 500  # records, or summaries, a transaction
 MINUTES_LEAST_MS = 2 * HOUR_MS  # the running hour is made of them after a start
 HOURS_KEPT_MS = 2 * 366 * 24 * HOUR_MS
@@ -23,14 +25,14 @@ HOURS_KEPT_MS = 2 * 366 * 24 * HOUR_MS
 class Pruner:
     """A gateway's pruning. Owned by the writer thread."""
 
-    def __init__(self, going: Going = lambda batch: None) -> None:
-        """``going``: as of ``prune``."""
-        self._retention, self._going = Retention(), going
+    def __init__(self, waits: Waits, going: Going = lambda batch: None) -> None:
+        """``waits``, ``going``: as of ``prune``."""
+        self._waits, self._going = waits, going
 
     def take(self, store: Database, required: Collection[str], now_ms: int, keep_ms: int) -> bool:
         """Take one slice of what is older than ``keep_ms``; False when there is nothing more to take."""
         minutes_before_ms = now_ms - max(keep_ms, MINUTES_LEAST_MS)
-        return prune(store, required, now_ms - keep_ms, self._retention, self._going) or prune_summaries(
+        return prune(store, required, now_ms - keep_ms, self._waits, self._going) or prune_summaries(
             store, minutes_before_ms, now_ms - HOURS_KEPT_MS
         )
 
@@ -50,15 +52,16 @@ def prune(
     store: Database,
     required: Collection[str],
     before_ms: int,
-    retention: Retention,
+    waits: Waits,
     going: Going = lambda batch: None,
 ) -> bool:
     """Take one slice of the oldest batch that may go; False when there is nothing more to take.
 
-    ``going``: called with each batch while it still is whole. What it raises leaves the batch there.
+    ``waits``: asked of each batch; ``going``: called with each one while it still is whole. What that raises leaves the
+    batch there.
     """
     batch = may_go(store, required, before_ms)
-    if batch is None or retention.waits(store, batch) is not None:
+    if batch is None or waits(store, batch) is not None:
         return False
     if store.records.pruned()[0] < batch.first_id:
         going(batch)

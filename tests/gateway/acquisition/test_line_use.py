@@ -10,7 +10,6 @@ import pytest
 
 from gateway.acquisition import line_use
 from gateway.clock import Clock
-from gateway.commissioning import line_specs
 from gateway.config.model import Config
 from gateway.doctor import run
 from gateway.doctor.check import Finding
@@ -18,6 +17,7 @@ from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.errors import PortError
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process import instance_lock
+from gateway.startup import line_specs
 from tests.gateway.fieldbus.devices import Pty, addresses, bus, refuse
 from tests.support.epochs import epoch, until
 from tests.support.samples import EPOCH, recorder, site

@@ -10,12 +10,12 @@ import pytest
 
 from gateway.acquisition.message_by_hand import hear_by_hand, sends
 from gateway.clock import Clock
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.errors import NotYet
 from gateway.fieldbus.hj212.packets import frame
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.startup.line_specs import line_specs
 from ledger_client.formats.senml import Quality
 from tests.support.processes import free_port
 from tests.support.pushed_profiles import write_profiles

@@ -11,8 +11,8 @@ from gateway.acquisition.poller import Poller
 from gateway.clock import Clock, KernelClock
 from gateway.config.bus import Meter
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.records import PollResult
 from ledger_client.formats.senml import Quality, Value

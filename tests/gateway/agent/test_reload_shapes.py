@@ -10,8 +10,8 @@ from gateway.acquisition import line_use
 from gateway.agent.epoch import Epoch
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Shape
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.wire.connections import Endpoint
 from tests.gateway.fieldbus.devices import Pty, addresses
 from tests.support.epochs import running, until

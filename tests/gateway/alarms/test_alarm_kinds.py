@@ -35,7 +35,7 @@ def test_the_page_lists_each_kind_as_the_table_has_it() -> None:
 
 
 def test_every_alarm_of_a_line_is_a_kind() -> None:
-    source = (ROOT / "gateway" / "fieldbus" / "line_alarms.py").read_text()
+    source = (ROOT / "gateway" / "fieldbus" / "polling" / "line_alarms.py").read_text()
     assert {AlarmCode[name] for name in re.findall(r"self\._raise\(AlarmCode\.([A-Z_]+)", source)} == {
         "comms-lost", "line-down", "meter-exchanged", "meter-refuses", "stranger", "not-asked", "crc-rate",
         "wrong-answer", "two-devices", "line-overloaded",

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.accounting.certified.asking import Question, Registries
 from gateway.accounting.certified.excess import Over, exceeded
-from gateway.accounting.figures.stated import StatedRows
+from gateway.accounting.statements.keeper import Keeper
+from gateway.accounting.statements.stated import StatedRows
 from gateway.alarms.accounting_checks import AccountingChecks
 from gateway.alarms.checks import Conditions
 from gateway.messages.languages import in_language
@@ -81,8 +82,10 @@ def test_the_alarm_says_so_and_stays_as_it_is_while_the_ledger_is_away(certified
     certified.issue(0, units[0] + 7)
     at_ms = site.machine.wall_ms
 
+    accounts = Keeper(site.loaded.database, lambda: at_ms).read()
+
     def look() -> Conditions | None:
-        return checks.run(site.loaded, at_ms).alarms.get("over-issued")
+        return checks.run(site.loaded, accounts, at_ms).alarms.get("over-issued")
 
     first = look()
     assert first is None  # nobody waits for the ledger
@@ -96,9 +99,9 @@ def test_the_alarm_says_so_and_stays_as_it_is_while_the_ledger_is_away(certified
 
     certified.ledger.stop()
     fresh = AccountingChecks()
-    assert fresh.run(site.loaded, at_ms).alarms.get("over-issued") is None
+    assert fresh.run(site.loaded, accounts, at_ms).alarms.get("over-issued") is None
     assert fresh._registries is not None
-    away = known(fresh._registries, lambda: fresh.run(site.loaded, at_ms).alarms)
+    away = known(fresh._registries, lambda: fresh.run(site.loaded, accounts, at_ms).alarms)
     assert "over-issued" not in away
     assert "statement-overdue" in away
     fresh.close()

@@ -15,7 +15,7 @@ import pytest
 
 from firmware_sim.plant.stack import NM3_PER_KMOL, gas_of
 from firmware_sim.scenario.load import load_scenario
-from gateway.accounting.stating import Made
+from gateway.accounting.statements.stating import Made
 from gateway.cli.demo.books import books_of
 from gateway.cli.demo.history import HistoryMaker
 from gateway.cli.demo.month import last_month

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.app import main
-from gateway.commissioning.preflight import prepare
 from gateway.config.load import load_config
 from gateway.config.model import Config
+from gateway.startup.preflight import prepare
 from gateway.storage.database import Database
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, Plant, command, plant, until

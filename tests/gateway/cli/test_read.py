@@ -16,12 +16,12 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.app import main
 from gateway.cli.terminal.plan_view import print_plan
-from gateway.commissioning.line_plan import line_plan
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.process.console import console
+from gateway.startup.line_plan import line_plan
+from gateway.startup.line_specs import line_specs
 from tests.gateway.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
 from tests.support.samples import site
 from tests.system.machine_contract import answer_keys, published_keys

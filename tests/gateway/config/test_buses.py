@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.commissioning.line_plan import line_plans
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.wire_texts import sent_bytes, source_zone
 from gateway.devices.profile import CATALOG
 from gateway.errors import ConfigError
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.startup.line_plan import line_plans
+from gateway.startup.line_specs import line_specs
 from tests.gateway.config.refusals import refused
 
 HEAD = '[gateway]\nid = "g"\n\n'

@@ -15,7 +15,6 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.alarms.checks import run_periodic_checks
-from gateway.commissioning.preflight import prepare
 from gateway.config import model as config
 from gateway.config.bus import Bus, Meter
 from gateway.config.field_types import Model, duration_ms, duration_text
@@ -25,6 +24,7 @@ from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
 from gateway.evidence.key_match import unlisted
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.startup.preflight import prepare
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry, load_trust

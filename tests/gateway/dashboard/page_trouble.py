@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+from gateway.accounting.statements.retention import Retention
 from gateway.config.model import Config
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
@@ -157,7 +158,7 @@ def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> Site
         alarms=_alarms(now_ms),
         clock=("U", None),
         health=well.health | {"recording": {"reason": "disk-full", "problem": "no room", "way_out": "free space"}},
-        horizon=horizon(loaded, store, now_ms, running=True),
+        horizon=horizon(loaded, store, now_ms, Retention().waits, running=True),
         oldest_unanchored_ms=now_ms - 90_000 * MIN,
         ledgers=(
             LedgerNow("demo-ledger", "http", f"https://{LONG}.example/", True, False, 3, now_ms - 90 * MIN, 412,

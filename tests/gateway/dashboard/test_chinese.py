@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from gateway.accounting.statements.retention import Retention
 from gateway.anchoring.ledger_comparison import equivocation, older
 from gateway.anchoring.refusals import refusal
 from gateway.config.model import Config
-from gateway.fieldbus.line_alarms import LineAlarms
+from gateway.fieldbus.polling.line_alarms import LineAlarms
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
@@ -51,7 +52,7 @@ def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str
     why = Message("batch-refused", refusal=refusal(Refused("Unknown key")))
     refused = Message("ledger-refused", ledger="demo-ledger", batch=4, why=why)
     yield GATEWAY, AlarmCode.LEDGER_REFUSED, "ledger demo-ledger", refused
-    room = horizon(config, store, running.clock.now_ms(), running=True).message
+    room = horizon(config, store, running.clock.now_ms(), Retention().waits, running=True).message
     yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", room
     repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
     yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.message(repair)

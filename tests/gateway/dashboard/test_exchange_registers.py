@@ -15,7 +15,7 @@ from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.dashboard.auth import setup
 from ledger_client.formats.senml import Quality
-from tests.gateway.accounting.test_statement import period
+from tests.gateway.accounting.statements.test_statement import period
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.pages_site import Browser, running
 from tests.gateway.dashboard.test_actions import events

@@ -16,14 +16,14 @@ from playwright.sync_api import Browser
 
 from gateway.agent.epoch import Epoch
 from gateway.anchoring.ledger_drivers import trust_of
-from gateway.commissioning.line_plan import line_plans
-from gateway.commissioning.line_specs import line_specs
-from gateway.commissioning.preflight import Ready
 from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth import setup
+from gateway.startup.line_plan import line_plans
+from gateway.startup.line_specs import line_specs
+from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window

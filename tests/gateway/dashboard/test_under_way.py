@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.dashboard.db_readers import MOST_WAITING, Busy, Readers
 from gateway.dashboard.pages.diagnosis import Rounds
@@ -18,7 +17,8 @@ from gateway.dashboard.pages.ledgers import ledgers
 from gateway.dashboard.pages.line_load import EVERY_S, Loads
 from gateway.doctor.check import Finding
 from gateway.errors import Declined, StoreError
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
+from gateway.startup.line_specs import line_specs
 from gateway.storage.database import Database
 from tests.support.contexts import InForce, context
 from tests.support.desk import Desk

@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.doctor import database, disk, keys, machine, meters, permissions, ports, run
 from gateway.doctor.check import CheckContext, Finding, merged
 from gateway.errors import Unfinished
-from gateway.fieldbus import line
+from gateway.fieldbus.polling import line
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key

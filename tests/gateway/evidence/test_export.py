@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.accounting.statements.retention import Retention
 from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.errors import GatewayError, NotYet
 from gateway.evidence.export import export, export_to, file_name
 from gateway.storage.capacity import pruning
-from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
 from ledger_client.audit.run import audit
 from ledger_client.formats.cose_key import PrivateKey
@@ -91,7 +91,7 @@ def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_s
     settle(store, [0, 1], LEDGER)
     path = tmp_path / file_name("test-gateway", 0)
     export(store, 0, path)
-    while pruning.prune(store, ["demo-ledger"], 1 << 62, Retention()):
+    while pruning.prune(store, ["demo-ledger"], 1 << 62, Retention().waits):
         if store.records.pruned()[0] and store.batches.numbered(0) is not None:
             with pytest.raises(GatewayError, match="batch 0: it has been pruned"):
                 export(store, 0, tmp_path / "x")

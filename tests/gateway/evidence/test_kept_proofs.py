@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.accounting.statements.retention import Retention
 from gateway.commissioning.record.configured import record_of
 from gateway.commissioning.record.in_force import in_force
 from gateway.config.model import Config
@@ -14,7 +15,6 @@ from gateway.errors import GatewayError, StoreError
 from gateway.evidence import kept_proofs, prove
 from gateway.records import MeterEvent
 from gateway.storage.capacity import pruning
-from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event
@@ -45,7 +45,7 @@ def loaded(tmp_path: Path) -> Config:
 
 def pruned(store: Database) -> None:
     keep = partial(kept_proofs.keep, store)
-    while pruning.prune(store, ["demo-ledger"], FAR_MS, Retention(), keep):
+    while pruning.prune(store, ["demo-ledger"], FAR_MS, Retention().waits, keep):
         pass
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from gateway.agent.epoch import begin
 from gateway.anchoring.ledger_drivers import trust_of
-from gateway.commissioning.preflight import Ready
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -20,6 +19,7 @@ from gateway.errors import ConfigError
 from gateway.evidence.key_match import replaced
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
+from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.verification.trust import key_entry
@@ -120,6 +120,7 @@ def test_a_reload_refuses_it(loaded: Config) -> None:
 
     async def work() -> None:
         async with running(loaded) as epoch:
+            await asyncio.wrap_future(epoch.site.recorder.call(lambda _: None))  # its first records are written
             (loaded.keys / f"{CO2}.pem").write_bytes(old)
             with pytest.raises(ConfigError, match="a replaced key signs nothing again"):
                 await epoch.site.order("preview")

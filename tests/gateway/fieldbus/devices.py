@@ -19,8 +19,8 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, parse_request
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.support.register_points import registers_of, words_of

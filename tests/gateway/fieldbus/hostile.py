@@ -24,7 +24,7 @@ from gateway.clock import Clock
 from gateway.config.bus import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.records import PollResult

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire.line_spec import LineSpec
 from tests.gateway.fieldbus.devices import (

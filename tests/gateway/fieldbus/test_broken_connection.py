@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from gateway.fieldbus import open_line
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.tcp_link import TcpLink
+from gateway.fieldbus.polling import open_line
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import LineDown, Unreachable
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.link import Link, Manners
 from gateway.fieldbus.wire.stream_link import StreamLink
 from tests.gateway.fieldbus.devices import SAFETY_S, meter, serving, tcp_line
-from tests.gateway.fieldbus.test_meter_state import Meter, Scripted
+from tests.gateway.fieldbus.polling.test_meter_state import Meter, Scripted
 
 WHY = [(errno.ETIMEDOUT, True), (errno.EHOSTUNREACH, True), (errno.ECONNRESET, False), (errno.EPIPE, False)]
 

@@ -16,7 +16,7 @@ from gateway.fieldbus.wire.errors import LineDown
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Silence
 from tests.gateway.fieldbus.devices import SAFETY_S, Server, answer, meter, packet, patient, running, serving, tcp_line
-from tests.gateway.fieldbus.test_meter_state import Meter
+from tests.gateway.fieldbus.polling.test_meter_state import Meter
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 KINDS = ("modbus-tcp", "modbus-rtu-over-tcp")

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.line_monitor import LineMonitor
-from gateway.fieldbus.meter_state import IDENTITY_EVERY_S, MeterState
 from gateway.fieldbus.modbus.frames import Request, Shape
+from gateway.fieldbus.polling.line_monitor import LineMonitor
+from gateway.fieldbus.polling.meter_state import IDENTITY_EVERY_S, MeterState
 from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.wire.keys import KeyTable, Unit
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.link import ObservedFrame
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, meter, rtu_line, running, tcp_line
-from tests.gateway.fieldbus.test_meter_state import Meter, counting
+from tests.gateway.fieldbus.polling.test_meter_state import Meter, counting
 from tests.support.register_points import register_point, registers_of
 
 WHO = 900

@@ -12,7 +12,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.wire.keys import Question
 from gateway.fieldbus.wire.line_spec import MeterSpec
 from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Refusal
-from tests.gateway.fieldbus.test_meter_state import Meter, Moved, Scripted
+from tests.gateway.fieldbus.polling.test_meter_state import Meter, Moved, Scripted
 from tests.gateway.fieldbus.test_sunspec import COMMON, INVERTER, chain
 from tests.support.register_points import registers_of
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.overload import Load, Overload
-from gateway.fieldbus.overload_alarm import OverloadAlarm, overloaded
 from gateway.fieldbus.periods import MEASURED_FULL, carries, device_times, shortest_periods
+from gateway.fieldbus.polling.line_alarms import LineAlarms
+from gateway.fieldbus.polling.overload_alarm import OverloadAlarm, overloaded
+from gateway.fieldbus.polling.schedule import Schedule
 from gateway.fieldbus.read_budget import budget
-from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.specs import Alarm, BlockFailure, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import kind_of

@@ -18,8 +18,8 @@ from pathlib import Path
 from gateway.clock import Clock
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request, crc
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Pty, Sent, answer

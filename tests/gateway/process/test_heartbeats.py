@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.errors import StoreError
-from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.poll import READ_MORE_S
+from gateway.fieldbus.polling.line import Line
+from gateway.fieldbus.polling.poll import READ_MORE_S
 from gateway.process.heartbeats import GRACE_S, Heartbeat, Heartbeats, beat
 from gateway.process.threads import in_thread
 from gateway.recording.recorder import COMMIT_WITHIN_S

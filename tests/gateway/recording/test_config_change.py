@@ -11,13 +11,13 @@ from gateway.agent.config_diff import difference
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.clock import Clock
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
 from gateway.recording.config_change import Change
 from gateway.recording.rules import Rules
+from gateway.startup.line_specs import line_specs
 from ledger_client.formats.record import Coverage
 from tests.support.books import check_books
 from tests.support.clock_history import FrailStore

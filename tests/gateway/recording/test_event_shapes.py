@@ -151,7 +151,7 @@ def test_every_kind_of_event_that_the_gateway_can_write_has_a_rule() -> None:
     of_alarms = {alarm_events.ACKNOWLEDGED, alarm_events.SHELVED, alarm_events.UNSHELVED}
     assert names | of_alarms | {"plan", "entry", "period"} == set(RULES)
     assert variable == {
-        "gateway.accounting.signing",
+        "gateway.accounting.plans.signing",
         "gateway.agent.orders",
         "gateway.alarms.events",
         "gateway.commissioning.record.submit",

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from gateway.accounting import catalog
+from gateway.accounting.plans import catalog
 from gateway.alarms.checks import Found, run_periodic_checks
 from gateway.clock import KernelClock
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.records import GATEWAY, MeterEvent, MissedPoll, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmInputs
+from gateway.startup.line_specs import line_specs
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.accounted import plan_fields
@@ -253,6 +253,7 @@ async def signed(ears: Ears, event: Event) -> None:
 
 
 async def look(ears: Ears) -> None:
+    ears.site.keeper.read()
     await ears.sources._look()
     ears.board.tick()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commissioning.line_specs import line_specs
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.records import MissedPoll, PollResult, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmInputs
+from gateway.startup.line_specs import line_specs
 from ledger_client.formats.senml import Number, Quality, Reading, Value
 from tests.support.contexts import InForce, context
 from tests.support.desk import Desk

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from gateway.agent.epoch import begin
-from gateway.commissioning.preflight import prepare
 from gateway.process.sd_notify import Manager
 from gateway.runtime.watchdog import Watchdog
+from gateway.startup.preflight import prepare
 from tests.support.manager import Inbox, inbox
 from tests.support.processes import free_port
 from tests.support.samples import believed, site

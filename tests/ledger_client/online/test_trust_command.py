@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commissioning.preflight import prepare
 from gateway.config.load import load_config
+from gateway.startup.preflight import prepare
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import revoke

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commissioning.line_plan import line_plan
-from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.scan.bus_toml import bus_sections
 from gateway.commissioning.scan.found import Candidate, FoundLine, FoundUnit, Protocol, ScanResult
 from gateway.config.bus_types import TypeName
 from gateway.config.load import load_config
 from gateway.devices.profile import catalog, load_profile
+from gateway.startup.line_plan import line_plan
+from gateway.startup.line_specs import line_specs
 
 HEAD = '[gateway]\nid = "g"\n\n'
 

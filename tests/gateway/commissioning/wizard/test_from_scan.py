@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.app import main
-from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.scan.found import Candidate, FoundLine, FoundUnit, ScanResult
 from gateway.commissioning.wizard import findings
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config, parse_config
 from gateway.config.model import Config
 from gateway.devices.profile import SKELETON
+from gateway.startup.line_specs import line_specs
 
 SDM = FoundUnit(17, "modbus", (Candidate("eastron-sdm630", 0.9),), identity="serial_number=1")
 ACREL = FoundUnit(33, "modbus", (Candidate("acrel-adl3000", 0.8),))

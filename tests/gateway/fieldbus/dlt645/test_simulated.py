@@ -15,7 +15,7 @@ from firmware_sim.cli.run import Simulator
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.devices.profile import load_profile
-from gateway.fieldbus.line import key_table
+from gateway.fieldbus.polling.line import key_table
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.connections import Endpoint

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.fieldbus.dlt645.frames import Request, intact, preamble
-from gateway.fieldbus.line import Line
+from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from tests.gateway.fieldbus.devices import Device, Pty, Sent

@@ -10,7 +10,6 @@ from datetime import timedelta, timezone
 import pytest
 
 from gateway.clock import Clock
-from gateway.commissioning.preflight import demand_files
 from gateway.devices.profile import load_profile
 from gateway.errors import GatewayError
 from gateway.fieldbus.hj212.source_kind import Hj212Kind
@@ -19,6 +18,7 @@ from gateway.fieldbus.listening.listen_line import ListenLine
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire import listener
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.startup.preflight import demand_files
 from tests.gateway.fieldbus.devices import Polls, free_port
 from tests.gateway.fieldbus.hj212.loggers import packet
 from tests.gateway.fieldbus.listening.test_listen_line import until

@@ -19,11 +19,11 @@ from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.devices.profile import load_profile
 from gateway.devices.register_block import RegisterBlock
-from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.modbus.ascii_framing import ASCII, LONGEST_FRAME, decode, encode
 from gateway.fieldbus.modbus.dialect import OVER_ASCII, OVER_RTU
 from gateway.fieldbus.modbus.frames import Request, crc, parse_request
-from gateway.fieldbus.open_line import connect
+from gateway.fieldbus.polling.line_monitor import LineMonitor
+from gateway.fieldbus.polling.open_line import connect
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import NotARead
 from gateway.fieldbus.wire.guard import Guard

@@ -19,7 +19,7 @@ from firmware_sim.wire.answer_log import AnswerLog
 from gateway.doctor.check import connect
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.tcp_link import TcpLink
-from gateway.fieldbus.open_line import tls_context
+from gateway.fieldbus.polling.open_line import tls_context
 from gateway.fieldbus.wire.errors import LineDown, PortError
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.line_spec import LineSpec

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.rfc2217.device_server import DeviceServerPort, open_port
 from gateway.fieldbus.wire.errors import LineDown, PortError
 from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS, LineSpec
 from gateway.fieldbus.wire.serial_port import LineErrors
+from gateway.startup.line_specs import line_specs
 from tests.gateway.fieldbus.devices import (
     SAFETY_S,
     Sent,

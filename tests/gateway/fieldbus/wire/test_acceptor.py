@@ -10,9 +10,9 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.clock import Clock
-from gateway.fieldbus import line as line_worker
-from gateway.fieldbus.line import key_table, read_once
 from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.polling import line as line_worker
+from gateway.fieldbus.polling.line import key_table, read_once
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire import acceptor
 from gateway.fieldbus.wire.acceptor import Acceptors

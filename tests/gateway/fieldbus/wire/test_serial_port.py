@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.open_line import check_port, direction_of
+from gateway.fieldbus.polling.open_line import check_port, direction_of
 from gateway.fieldbus.wire.errors import PortError
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.serial_port import check, holders, open_port, warning

@@ -11,9 +11,9 @@ from itertools import count
 
 import pytest
 
-from gateway.fieldbus import line as line_worker
-from gateway.fieldbus.line import key_table
 from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.polling import line as line_worker
+from gateway.fieldbus.polling.line import key_table
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire import acceptor
 from gateway.fieldbus.wire import dialed as dialed_connections

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.accounting.statements.retention import Retention
 from gateway.config.model import Config
 from gateway.status.collect import collect
 from gateway.storage.capacity import disk_space
@@ -31,7 +32,7 @@ def settled(hands: Hands) -> None:
 
 
 def look(loaded: Config, hands: Hands, *, running: bool = True) -> Forecast:
-    return horizon(loaded, hands.store, hands.machine.wall_ms, running=running)
+    return horizon(loaded, hands.store, hands.machine.wall_ms, Retention().waits, running=running)
 
 
 def test_the_database_grows_as_foretold(loaded: Config) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.accounting.statements.retention import Retention
 from gateway.agent.database_check import check_database
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
@@ -33,7 +34,6 @@ from gateway.recording.rules import Rules
 from gateway.records import StoredRecord
 from gateway.status.collect import collect
 from gateway.storage.capacity import pruning
-from gateway.storage.capacity.retention import Retention
 from gateway.storage.database import Database
 from gateway.storage.recovery import repair
 from ledger_client.formats.record import Event, parse_record
@@ -526,7 +526,7 @@ def test_what_was_pruned_does_not_come_back(killed: Killed, tmp_path: Path) -> N
     checkpointed(loaded)
     store = Database(loaded.database)
     before_ms = store.batches.all()[4].sealed_ms + 1
-    while pruning.prune(store, ["demo-ledger"], before_ms, Retention()):
+    while pruning.prune(store, ["demo-ledger"], before_ms, Retention().waits):
         pass
     pruned, rows, totals = store.records.pruned(), places(store), store.totals()
     assert pruned[1] > 50

@@ -1,0 +1,224 @@
+"""Keeper of an epoch's accounting: plans, hours that are not stated, lost ones, silent stacks and due statements, read
+by one thread and published as one frozen result, which pages and alarms look at.
+
+By itself it reads the hours of the newest two days, and of four where a stack has no valid hour in them; older ones
+when a page asks. It reads the database in portions and rests as long as it reads, so that polling and pages go on
+beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from gateway.accounting.hours.ahead import KEPT_MS, SILENT_MS, Ahead, AheadReader, Lost, Silent, losses, silences
+from gateway.accounting.hours.hour import Hour
+from gateway.accounting.plans.history import History, SignedPeriod
+from gateway.accounting.statements.due import Due, dues
+from gateway.errors import GatewayError
+from gateway.storage.database import Database
+from ledger_client.accounting.formats.plan import HOUR_MS
+from ledger_client.errors import LedgerClientError
+from ledger_client.messages import Said
+
+EVERY_S: Final = 60.0
+"""Seconds between two passes where nobody asks."""
+FRESH_S: Final = 20.0
+"""A result of this age is read on when somebody looks."""
+PUBLISH_S: Final = 2.0
+"""Seconds between results while much is being read."""
+NEWEST_MS: Final = 48 * HOUR_MS
+SILENCE_MS: Final = SILENT_MS + 4 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known. ``ahead``: hours behind the statements; ``at_ms``: when all of it was (0: never yet); ``reading``:
+    there is more to come; ``lost``: all lost time that was read, also stated one; ``silent``: None where that is not
+    known yet; ``problem``: why nothing more is known, ``is_unreadable``: because of a signed event."""
+
+    history: History = field(default_factory=History)
+    ahead: tuple[Ahead, ...] = ()
+    due: tuple[Due, ...] = ()
+    at_ms: int = 0
+    reading: bool = False
+    lost: tuple[Lost, ...] = ()
+    silent: tuple[Silent, ...] | None = None
+    problem: Said | None = None
+    is_unreadable: bool = False
+
+    def of_plan(self, name: str) -> list[Ahead]:
+        """What is not stated of the plans of a name, in order of time."""
+        return [ahead for ahead in self.ahead if ahead.signed.plan.name == name]
+
+
+class Keeper:
+    """Of one epoch. ``go_on`` is its thread's; ``look``, ``wait`` and ``close`` are for any."""
+
+    def __init__(self, database: Path, now_ms: Callable[[], int]) -> None:
+        self._database, self._now_ms = database, now_ms
+        self._changed = threading.Condition()
+        self._known, self._asked, self._over, self._read_s = Known(), False, False, 0.0
+        self._history, self._span_ms = History(), NEWEST_MS
+        self._readers: dict[tuple[bytes, int, int, tuple[bytes, ...]], AheadReader] = {}
+
+    @property
+    def known(self) -> Known:
+        """What is known now."""
+        return self._known
+
+    def look(self) -> Known:
+        """The same for a page: where it is old, or does not reach back to all that is not stated, it is read on. Does
+        not wait."""
+        with self._changed:
+            is_old = not self._read_s or time.monotonic() - self._read_s > FRESH_S or self._span_ms < KEPT_MS
+            if is_old and not self._asked and not self._over:
+                self._asked, self._known = True, replace(self._known, reading=True, problem=None)
+                self._changed.notify_all()
+            return self._known
+
+    def wait(self, seconds: float) -> Known:
+        """What is known when all has been read that was asked for, or after this time."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._asked, seconds)
+            return self._known
+
+    def close(self) -> None:
+        """Nobody looks any more: the thread ends."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def go_on(self) -> None:
+        """Read on every minute, and whenever a page asks, until it is closed."""
+        while not self._over:
+            self.read()
+            with self._changed:
+                self._changed.wait_for(lambda: self._asked or self._over, EVERY_S)
+
+    def read(self) -> Known:
+        """One pass over all that is new. Gives what is known then."""
+        with self._changed:
+            if self._asked:
+                self._span_ms = KEPT_MS
+        problem, is_unreadable = None, False
+        try:
+            self._pass()
+        except (GatewayError, LedgerClientError) as error:
+            problem, is_unreadable = error.said, isinstance(error, LedgerClientError)
+        finally:
+            with self._changed:
+                self._read_s, self._asked = time.monotonic(), self._asked and self._span_ms < KEPT_MS
+                self._known = replace(self._known, reading=self._asked, problem=problem, is_unreadable=is_unreadable)
+                self._changed.notify_all()
+        return self._known
+
+    def _pass(self) -> None:
+        store = Database(self._database, read_only=True)
+        try:
+            with store.snapshot():
+                self._history.read_on(store)
+            readers = self._read_parts(store)
+            if self._span_ms < SILENCE_MS and not self._over and _silences(readers, self._now_ms()) is None:
+                self._span_ms = SILENCE_MS
+                readers = self._read_parts(store)
+            self._publish(store, readers, whole=True)
+        finally:
+            store.close()
+
+    def _read_parts(self, store: Database) -> list[AheadReader]:
+        readers = list(self._arranged())
+        for reader in readers:
+            published_s = time.monotonic()
+            while self._portion(store, reader) and not self._over:
+                if time.monotonic() - published_s > PUBLISH_S:
+                    reader.settle(min(reader.heard_ms, self._now_ms()))
+                    self._publish(store, readers, whole=False)
+                    published_s = time.monotonic()
+            reader.settle(self._now_ms())
+        return readers
+
+    @staticmethod
+    def _portion(store: Database, reader: AheadReader) -> bool:
+        """Reads some, and rests as long; whether there is more."""
+        began = time.perf_counter()
+        with store.snapshot():
+            more = reader.read(store)
+        if more:
+            time.sleep(time.perf_counter() - began)
+        return more
+
+    def _arranged(self) -> Iterator[AheadReader]:
+        """The parts of each plan's time: what of the newest statement is as new as alarms look, and what is not stated,
+        each under the plan that rules it (P2). What is known of them already is kept, unless an entry came or more is
+        wanted."""
+        before, self._readers, history = self._readers, {}, self._history
+        now_ms, newest_ms = self._now_ms(), min(self._span_ms, SILENCE_MS)
+        for name in history.names:
+            stated = history.stated(name)
+            last = stated[-1] if stated else None
+            last_ms = last.to_ms if last is not None else 0
+            for signed, begin_ms, end_ms in history.ruled(name):
+                interval_ms = signed.plan.interval_ms
+                for from_ms, to_ms, span_ms in ((begin_ms, min(end_ms, last_ms), newest_ms),
+                                                (max(begin_ms, last_ms), end_ms, self._span_ms)):  # fmt: skip
+                    early_ms = (now_ms - span_ms) // interval_ms * interval_ms
+                    if max(from_ms, early_ms) >= to_ms:
+                        continue
+                    entries = history.on_plan(signed.plan)
+                    key = (signed.record, from_ms, to_ms, tuple(entry.record for _, entry in entries))
+                    reader = before.get(key)
+                    if reader is None or reader.from_ms > max(from_ms, early_ms):
+                        ends: SignedPeriod | None = last if from_ms == last_ms and from_ms >= early_ms else None
+                        reader = AheadReader(
+                            signed, entries, ends, max(from_ms, early_ms), to_ms,
+                            is_stated=to_ms <= last_ms, is_cut=from_ms < early_ms,
+                        )  # fmt: skip
+                    self._readers[key] = reader
+                    yield reader
+
+    def _publish(self, store: Database, readers: Sequence[AheadReader], *, whole: bool) -> None:
+        parts, now_ms = [reader.ahead() for reader in readers], self._now_ms()
+        ahead = tuple(part for part in parts if not part.is_stated)
+        hours: dict[str, list[Hour]] = {}
+        for one in ahead:
+            of_plan = hours.setdefault(one.signed.plan.name, [])
+            of_plan += (hour for of_node in one.hours.values() for hour in of_node)
+        history = self._history.copy()
+        with store.snapshot():
+            due = tuple(dues(store, history, hours, now_ms))
+        found = Known(history, ahead, due, now_ms if whole else self._known.at_ms, reading=True)
+        if whole:
+            by_plan = _by_plan(parts)
+            lost = tuple(one for of_plan in by_plan.values() for one in losses(of_plan, now_ms))
+            found = replace(found, lost=lost, silent=_silent(by_plan, now_ms))
+        else:
+            found = replace(found, lost=self._known.lost, silent=self._known.silent)
+        with self._changed:
+            self._known = found
+
+
+def _by_plan(parts: Sequence[Ahead]) -> Mapping[str, list[Ahead]]:
+    found: dict[str, list[Ahead]] = {}
+    for part in parts:
+        found.setdefault(part.signed.plan.name, []).append(part)
+    return found
+
+
+def _silences(readers: Sequence[AheadReader], now_ms: int) -> tuple[Silent, ...] | None:
+    return _silent(_by_plan([reader.ahead() for reader in readers]), now_ms)
+
+
+def _silent(by_plan: Mapping[str, Sequence[Ahead]], now_ms: int) -> tuple[Silent, ...] | None:
+    """Of all plans; None: of one it is not known."""
+    found: list[Silent] = []
+    for parts in by_plan.values():
+        silent = silences(parts, now_ms)
+        if silent is None:
+            return None
+        found += silent
+    return tuple(found)

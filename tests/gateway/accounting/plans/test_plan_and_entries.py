@@ -1,0 +1,160 @@
+"""Plan and entries: from a draft to events that the running gateway has signed, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from gateway.accounting.plans import catalog
+from gateway.accounting.plans.history import history_of
+from gateway.accounting.plans.plan_check import check_plan, last_place
+from gateway.accounting.plans.plan_file import read_plan
+from gateway.cli.app import main
+from gateway.config.device_keys import make_missing
+from gateway.config.model import Config
+from gateway.storage.database import Database
+from ledger_client.accounting.formats.regimes import parse_regime
+from tests.support.epochs import running
+from tests.support.register_points import register_point
+from tests.support.samples import START_S, site
+
+IMPORT = '[points."export-main/energy_import"]'
+NODE = """
+[nodes.station]
+role = "production"
+terms = [[1, "export-main/energy_export"]]
+profile = "hourly"
+capacity = 100000
+"""
+
+
+def said(*words: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, words)])
+
+
+def planned(loaded: Config, node: str = NODE, **changes: str) -> Path:
+    """A plan of one node, as somebody fills the draft in."""
+    done = said("plan", "init", loaded.path)
+    assert done.exit_code == 0, done.stderr
+    path = loaded.path.with_name("plan.toml")
+    text = path.read_text().replace("# max = ", "max = 100 #").replace("# wraps_at = ", "wraps_at = 1000000 #") + node
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    path.write_text(text)
+    return path
+
+
+def test_a_draft_has_every_recorded_counter_and_is_never_overwritten(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    path = planned(loaded)
+    fields = read_plan(path)
+    counters = {"export-main/energy_import", "export-main/energy_export", "pv-inverter/energy_export"}
+    assert set(fields["points"]) == counters
+    assert {point["sample"] for point in fields["points"].values()} == {10_000}
+    assert list(fields["profiles"]) == ["hourly"]
+    again = said("plan", "init", loaded.path)
+    assert (again.exit_code, "exists already" in again.stderr) == (2, True)
+
+
+def test_every_profile_that_comes_along_is_one() -> None:
+    assert {"hourly", "hourly-60s"} <= set(catalog.profiles())
+    for name, fields in catalog.profiles().items():
+        parse_regime(name, fields)
+
+
+def outlook(loaded: Config, node: str, sample_ms: int, interval: int) -> tuple[str, int]:
+    fields: dict[str, Any] = read_plan(planned(loaded, node))
+    for point in fields["points"].values():
+        point["sample"] = sample_ms
+    fields["interval"] = interval
+    loaded.path.with_name("plan.toml").unlink()
+    (found,) = check_plan(loaded, fields).outlooks
+    return found.best, found.measured_ms
+
+
+def test_check_says_what_hours_can_become(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    minute = NODE.replace('"hourly"', '"hourly-60s"')
+    assert outlook(loaded, NODE, 18_000, 3600) == ("measured", 18_000)
+    assert outlook(loaded, NODE, 18_001, 3600) == ("split", 18_000)
+    assert outlook(loaded, NODE, 4_500, 900) == ("measured", 4_500)
+    assert outlook(loaded, minute, 60_000, 3600) == ("measured", 72_000)
+    assert outlook(loaded, minute, 900_000, 3600) == ("split", 72_000)
+
+
+def test_check_names_what_makes_a_plan_useless(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    planned(
+        loaded, NODE.replace("100000", "100"), **{'sample = "10s"': 'sample = "20s"', 'unit = "kWh"': 'unit = "MWh"'}
+    )
+    done = said("plan", "check", loaded.path)
+    assert done.exit_code == 1
+    assert "is recorded in kWh" in done.stdout
+    assert "the meter is read every 10s" in done.stdout
+    facts = json.loads(said("plan", "check", loaded.path, "--json").stdout)
+    assert (facts["ok"], facts["nodes"][0]["best"]) == (False, "split")
+    loaded.path.with_name("plan.toml").unlink()
+    planned(loaded, "")
+    none = said("plan", "check", loaded.path)
+    assert (none.exit_code, "no node" in none.stdout) == (1, True)
+
+
+def test_a_register_that_is_coarse_beside_the_capacity_is_noted(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    profile = loaded.profiles["export-main"]
+    coarse = register_point(
+        "energy_export", 3, 0, "uint32", 2, word_order="little", scale=-1, unit="kWh", kind="counter"
+    )
+    exact = replace(profile, points=(*(p for p in profile.points if p.name != coarse.name), coarse))
+    counted = replace(loaded, profiles={**loaded.profiles, "export-main": exact})
+    assert last_place(coarse, {}) == Fraction(1, 10)
+    fields = read_plan(planned(loaded, NODE.replace("100000", "5000")))
+    notes = [str(note) for note in check_plan(counted, fields).notes]
+    assert notes == ["export-main/energy_export: its last place is 2 % of an interval of station at capacity"]
+
+
+def test_the_running_gateway_signs_plan_and_entries_once(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    make_missing(loaded, START_S)
+    planned(loaded)
+    stopped = said("plan", "publish", loaded.path)
+    assert (stopped.exit_code, "no gateway is running" in stopped.stderr) == (2, True)
+    entry = ("entry", loaded.path, "register", "export-main/energy_export", "final=123.4", "initial=0", "--reason", "x")
+
+    async def work() -> None:
+        async with running(loaded):
+            first = await asyncio.to_thread(said, "plan", "publish", loaded.path, "--json")
+            assert first.exit_code == 0, first.stderr
+            again = await asyncio.to_thread(said, "plan", "publish", loaded.path, "--json")
+            assert json.loads(first.stdout) == json.loads(again.stdout)
+            path = loaded.path.with_name("plan.toml")
+            path.write_text(path.read_text().replace("capacity = 100000", "capacity = 200000"))
+            other = await asyncio.to_thread(said, "plan", "publish", loaded.path, "--json")
+            assert json.loads(other.stdout)["version"] == 2
+            at = ("--at", "2026-11-03T10:00:00+08:00")
+            stated = await asyncio.to_thread(said, *entry, *at, "--json")
+            assert stated.exit_code == 0, stated.stderr
+            unknown = await asyncio.to_thread(said, "entry", loaded.path, "closure", "nowhere", "--reason", "x", *at)
+            assert (unknown.exit_code, "no published plan" in unknown.stderr) == (2, True)
+            twice = await asyncio.to_thread(said, *(w if w != "initial=0" else "initial=1" for w in entry), *at)
+            assert twice.exit_code == 1
+            record = json.loads(stated.stdout)["record"]
+            assert f"--replaces {record}" in twice.stderr
+            corrected = await asyncio.to_thread(
+                said, *(w if w != "initial=0" else "initial=1" for w in entry), *at, "--replaces", record
+            )
+            assert corrected.exit_code == 0, corrected.stderr
+
+    asyncio.run(work())
+    store = Database(loaded.database, read_only=True)
+    history = history_of(store)
+    store.close()
+    assert [signed.plan.version for signed in history.plans] == [1, 2]
+    assert [dict(e.values)["initial"] for _, e in history.entries] == [0, 1]
+    assert history.entries[1][1].replaces == history.entries[0][1].record

@@ -1,0 +1,61 @@
+"""The keeper of an epoch's accounting: how far back it reads by itself, and what a page gets of it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from gateway.accounting.hours.ahead import Lost
+from gateway.accounting.statements.keeper import NEWEST_MS, Keeper
+from tests.support.stated import EVERY_MS, QUARTER_MS, Site
+
+DAY_MS = 86_400_000
+
+
+def after_three_days_off(folder: Path) -> Site:
+    """An hour, three days without a poll, and another hour."""
+    site = Site(folder / "site")
+    site.publish()
+    site.polls(4 * 90 + 40)
+    for _ in range(3 * 24):
+        site.passes(3_600_000 // EVERY_MS)
+        site.hands.journal.keep_time()
+    site.polls(4 * 90)
+    site.hands.journal.flush()
+    return site
+
+
+def test_it_reads_two_days_by_itself_and_all_that_is_not_stated_when_a_page_asks(tmp_path: Path) -> None:
+    site = after_three_days_off(tmp_path)
+    now_ms = site.machine.wall_ms
+    keeper = Keeper(site.loaded.database, lambda: now_ms)
+    by_itself = keeper.read()
+    (part,) = by_itself.ahead
+    assert part.from_ms == (now_ms - NEWEST_MS) // QUARTER_MS * QUARTER_MS
+    assert part.is_cut
+    first_ms = part.hours["station"][0].from_ms
+    assert by_itself.lost == (Lost("main", "station", part.from_ms, first_ms, "unallocated", goes_on=False),)
+
+    assert keeper.look().reading
+    asked = keeper.read()
+    (whole,) = asked.ahead
+    assert (whole.from_ms, whole.is_cut, asked.reading) == (site.from_ms, False, False)
+    (lost,) = asked.lost
+    assert (lost.from_ms, lost.to_ms) == (site.from_ms + 4 * QUARTER_MS, first_ms)
+    behind = [hour for hour in whole.hours["station"] if hour.from_ms >= first_ms]
+    assert behind == list(part.hours["station"])
+    site.stop()
+
+
+def test_its_thread_answers_a_page_that_waits_and_ends_when_it_is_closed(tmp_path: Path) -> None:
+    site = after_three_days_off(tmp_path)
+    keeper = Keeper(site.loaded.database, lambda: site.machine.wall_ms)
+    thread = threading.Thread(target=keeper.go_on)
+    thread.start()
+    keeper.look()
+    found = keeper.wait(60)
+    assert (found.reading, [part.from_ms for part in found.ahead]) == (False, [site.from_ms])
+    keeper.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    site.stop()

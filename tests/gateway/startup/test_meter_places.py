@@ -1,0 +1,66 @@
+"""A meter under another name at its place: check and reload warn, until the gateway has read it so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.commissioning import site_init
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.startup import meter_places
+from gateway.startup.line_plan import line_plan
+from gateway.startup.line_specs import line_specs
+from tests.gateway.config.refusals import meterseal
+
+BUS = """
+[[bus]]
+name = "inverters"
+type = "modbus-tcp"
+host = "127.0.0.1"
+port = 502
+[[bus.meter]]
+name = "pv"
+profile = "sunspec-inverter"
+address = 1
+[[bus.meter]]
+name = "main"
+profile = "eastron-sdm630"
+address = 2
+"""
+
+
+def made(folder: Path) -> Config:
+    site_init.init(folder, site_init.NewSite(gateway="g", now_s=1_700_000_000, buses=BUS, ledger=None))
+    config = load_config(folder / "gateway.toml")
+    config.data.mkdir()
+    return config
+
+
+def test_a_renamed_meter_is_warned_of_until_it_is_read_under_its_new_name(tmp_path: Path) -> None:
+    config = made(tmp_path / "site")
+    meter_places.note(config.data, line_specs(config))
+    config.path.write_text(config.path.read_text().replace('name = "pv"', 'name = "roof"'))
+    assert meterseal("keys", config.path, "--make-missing")[0] == 0
+    code, said, err = meterseal("check", config.path)
+    assert (code, "roof is read where pv was" in " ".join(said.split()), 'keep name = "pv"' in said) == (
+        0,
+        True,
+        True,
+    ), err
+    meter_places.note(config.data, line_specs(load_config(config.path)))
+    assert "pv was" not in " ".join(meterseal("check", config.path)[1].split())
+
+
+def test_a_meter_that_moved_or_is_new_is_not_renamed(tmp_path: Path) -> None:
+    config = made(tmp_path / "site")
+    (spec,) = line_specs(config)
+    meter_places.note(config.data, [spec])
+    pv, main = spec.meters
+    moved = [
+        replace(spec, meters=(replace(pv, address=2), replace(main, address=1), replace(pv, name="new", address=3)))
+    ]
+    plans = [line_plan(spec) for spec in moved]
+    assert meter_places.with_renamed(config.data, moved, plans) == plans
+    (config.data / "places.json").write_text("[")
+    assert meter_places.with_renamed(config.data, [spec], plans) == plans
