@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import (
+    dishonest_changes,
     dishonest_clock,
     dishonest_due,
     dishonest_enrolment,
@@ -45,6 +46,7 @@ PARTS = (
     dishonest_times,
     dishonest_due,
     dishonest_slots,
+    dishonest_changes,
     dishonest_schedule,
     dishonest_clock,
     dishonest_files,

@@ -107,6 +107,10 @@ def _exchanged_meter(scene: Scene) -> None:
     scene.journal.happened(MeterEvent("export-main", Event("meter-exchange", facts)))
     scene.live(150)
     scene.stop()
+    scene.off(10)
+    scene.begin()
+    scene.live(70)
+    scene.stop()
 
 
 def _clock_set(*steps_s: float) -> Tale:
@@ -191,13 +195,14 @@ def _reload(scene: Scene) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A tale, how many seconds it takes at most, what it must have led to (events, or codes of alarms), and the periods
-    of its meters where they are not 10 s."""
+    """A tale, how many seconds it takes at most, what it must have led to (events, or codes of alarms), the periods of
+    its meters where they are not 10 s, and the fields that an audit must list as changed, with what brought them."""
 
     tale: Tale
     takes_s: float
     led_to: frozenset[str] = frozenset()
     periods: Mapping[str, str] = field(default_factory=dict)
+    changed: frozenset[tuple[str, bool | None]] = frozenset()
 
 
 TALES = {
@@ -208,7 +213,9 @@ TALES = {
     "full-disk": Told(_full_disk, 500, frozenset({"recording-stopped"})),
     "slow-disk": Told(_slow_disk, 1200),
     "disk-error": Told(_disk_error, 500, frozenset({"recording-stopped"})),
-    "exchanged-meter": Told(_exchanged_meter, 500, frozenset({"meter-exchange"})),
+    "exchanged-meter": Told(
+        _exchanged_meter, 600, frozenset({"meter-exchange"}), changed=frozenset({("identity", True)})
+    ),
     "clock-set-forward": Told(_clock_set(30.0, 45.0), 2400, frozenset({"clock"})),
     "clock-set-far-forward": Told(_clock_set(3600.0), 6000, frozenset({"clock"})),
     "clock-set-back": Told(_clock_set(-30.0, -45.0), 2400, frozenset({"clock"})),
@@ -216,7 +223,7 @@ TALES = {
     "start-without-a-clock": Told(_no_clock, 1200, frozenset({"clock"})),
     "hourly": Told(_hourly, 5 * 3600, periods={"stack-co2": "1h"}),
     "polls-that-wait": Told(_waiting_polls, 500),
-    "reload": Told(_reload, 700, frozenset({"configuration"})),
+    "reload": Told(_reload, 700, frozenset({"configuration"}), changed=frozenset({("configured", None)})),
 }
 
 
@@ -247,7 +254,10 @@ def ended(place: Place, name: str) -> Scene:
 def told(place: Place, name: str) -> dict[str, Any]:
     """The audit of a tale's exports, which must reach from the first batch to the tale's end."""
     scene = ended(place, name)
-    return audit_exports(scene.loaded, "--gateway", name, "--to", rfc3339(scene.machine.wall_ms // 1000))
+    facts = audit_exports(scene.loaded, "--gateway", name, "--to", rfc3339(scene.machine.wall_ms // 1000))
+    changed = {(change["field"], change["exchange"]) for change in facts["changes"]}
+    assert changed == TALES[name].changed, f"{name}: {facts['changes']}"
+    return facts
 
 
 def by_chance(place: Place) -> dict[str, Any]:

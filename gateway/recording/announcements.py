@@ -181,6 +181,7 @@ class Announcements:
         }
         optional = {
             "ratios": dict(configured.ratios),
+            "ratios-compared": {k: r for k, r in configured.stated.items() if k not in configured.ratios},
             "series": configured.series,
             "reversed": configured.reversed,
             "identity": self.identities.get(meter),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ledger_client.audit.changes import Changes
+from ledger_client.audit.devices import Devices
 from ledger_client.audit.events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.records import Name
@@ -64,7 +64,7 @@ class Configured:
     times: Times
     covered_to_ms: Callable[[str], int | None]
     """The end of a meter's coverage so far, by the order of records; None where it has none."""
-    changes: Changes
+    devices: Devices
     meters: dict[str, int] | None = None
     """Each configured meter's period in ms."""
     config: bytes | None = None
@@ -83,12 +83,17 @@ class Configured:
 
     def begin_anew(self) -> None:
         """Batches are missing: what they have announced is not known."""
-        self.__init__(self.result, self.times, self.covered_to_ms, self.changes)  # type: ignore[misc]
+        self.__init__(self.result, self.times, self.covered_to_ms, self.devices)  # type: ignore[misc]
 
     def recorded_period_ms(self, meter: str) -> int:
         """How far apart the polls of a configured meter are that are recorded; series are not thinned."""
         factor = 1 if meter in self.schedules and self.schedules[meter].series else self.factor or 1
         return (self.meters or {}).get(meter, 0) * factor
+
+    def series_period_ms(self, meter: str) -> int | None:
+        """The period of a series; None: the meter is none."""
+        schedule = self.schedules.get(meter)
+        return schedule.period_ms if schedule is not None and schedule.series else None
 
     # — what the events say —
 
@@ -104,7 +109,7 @@ class Configured:
             meters = {meter: facts for one in parts for meter, facts in one.meters.items()}
             self._take(part, meters, name)
             facts = {meter: of.facts for meter, of in meters.items()}
-            self.changes.configured(part.config, facts, part.at, name, iat)
+            self.devices.configured(part.config, facts, part.at, name, iat)
 
     def _demand_once(self, parts: Sequence[Configuration], name: Name) -> None:
         """Each meter stands in one part: of two, readers could take either."""

@@ -23,9 +23,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from ledger_client.audit.jumps import Jumps
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.result import Audit, FreeRun
+from ledger_client.audit.times import Jumps
 from ledger_client.formats.record import Coverage
 from ledger_client.recording_grid import Grid
 

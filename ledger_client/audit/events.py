@@ -10,18 +10,21 @@ from typing import Any, Final, NamedTuple
 
 from ledger_client.errors import Malformed
 from ledger_client.formats.checks import array, blob, line, name, table, text, time_ms, uint
+from ledger_client.formats.record import COMMISSIONED, EXCHANGE
 from ledger_client.recording_grid import Grid
 
 CONFIGURATION, KEYS, CLOCK, PERIOD = "configuration", "keys", "clock", "recording-period"
 REPAIRED, ROLLBACK, SCHEDULE = "repaired", "rollback", "schedule"
 COUNTED: Final = frozenset({CONFIGURATION, KEYS, CLOCK, PERIOD, REPAIRED, ROLLBACK, SCHEDULE})
 """The events that an audit reads; others only have their place in the chain."""
+OF_DEVICE: Final = frozenset({COMMISSIONED, EXCHANGE})
+"""The events of a meter that say which device it is."""
 SLOWED: Final = 9
 """Tenths of their speed at which record times run while they wait for a clock that is behind them."""
 MOST_IDENTITY: Final = 4096
 _AT: Final = frozenset({"start", "change", "day"})
 _OF_METER: Final = {"key", "role", "grids", "period", "profile", "profile-hash"}
-_OF_SOME: Final = {"ratios", "series", "reversed", "identity"}
+_OF_SOME: Final = {"ratios", "ratios-compared", "series", "reversed", "identity"}
 
 Fields = Mapping[str, Any]
 Lost = tuple[str, bytes, int, int]
@@ -103,7 +106,8 @@ def _meter(meter: str, value: object) -> MeterConfiguration:
         "role": line(of["role"], f"role of {meter}"),
         "profile": line(of["profile"], f"profile of {meter}"),
         "profile-hash": blob(of["profile-hash"], f"profile-hash of {meter}", 32),
-        "ratios": _ratios(of, meter),
+        "ratios": _ratios(of, "ratios", meter),
+        "ratios-compared": _ratios(of, "ratios-compared", meter),
         "reversed": "reversed" in of,
         "series": "series" in of,
         "period": period_ms,
@@ -112,11 +116,33 @@ def _meter(meter: str, value: object) -> MeterConfiguration:
     return MeterConfiguration(blob(of["key"], "key", 32), period_ms, grids, "series" in of, facts)
 
 
-def _ratios(of: Fields, meter: str) -> dict[str, str]:
-    ratios = _map(of.get("ratios", {}), f"ratios of {meter}")
-    if not ratios and "ratios" in of:
-        raise Malformed(f"ratios of {meter} are none; then they are left out")
-    return {name(key, f"a ratio of {meter}"): line(ratio, f"ratio {key} of {meter}") for key, ratio in ratios.items()}
+def _ratios(of: Fields, key: str, meter: str) -> dict[str, str]:
+    ratios = _map(of.get(key, {}), f"{key} of {meter}")
+    if not ratios and key in of:
+        raise Malformed(f"{key} of {meter} are none; then they are left out")
+    return {
+        name(what, f"a ratio of {meter}"): line(ratio, f"ratio {what} of {meter}") for what, ratio in ratios.items()
+    }
+
+
+def commissioning(fields: Fields) -> dict[str, Any]:
+    """What a commissioning record says of the configuration, by the names that are in it."""
+    if type(_of(fields, "reversed")) is not bool:
+        raise Malformed(f"reversed is {fields['reversed']!r}")
+    return {
+        "role": line(_of(fields, "role"), "role"),
+        "profile": line(_of(fields, "profile"), "profile"),
+        "profile-hash": blob(_of(fields, "profile-hash"), "profile-hash", 32),
+        "ratios": _ratios(fields, "ratios", "a commissioning record"),
+        "reversed": fields["reversed"],
+        "identity": identity_of(fields),
+    }
+
+
+def identity_of(fields: Fields) -> str | None:
+    """Which device a meter's event names; None: none."""
+    identity = fields.get("identity") or None
+    return None if identity is None else text(identity, "identity", MOST_IDENTITY)
 
 
 def new_grids(fields: Fields) -> dict[str, tuple[Grid, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger_client.audit.events import CONFIGURATION, COUNTED
+from ledger_client.audit.events import CONFIGURATION, COUNTED, OF_DEVICE
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import CHAIN, Audit
 from ledger_client.errors import STEPS, FileError, VerificationError
@@ -21,13 +21,14 @@ from ledger_client.verification.verify import verify
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """An event of the gateway that a proof brings: of which batch, at which place of it."""
+    """An event of the gateway, or of a meter's device, that a proof brings: of which batch, at which place of it."""
 
     batch: int
     index: int
     name: Name
     event: Event
     iat: int
+    path: Path
 
     @property
     def begins_configuration(self) -> bool:
@@ -43,6 +44,8 @@ class Files:
     batches: list[tuple[BatchFile, SignedStatement]] = field(default_factory=list)
     others: list[tuple[BatchFile, SignedStatement]] = field(default_factory=list)
     proofs: list[Proven] = field(default_factory=list)
+    devices: list[Proven] = field(default_factory=list)
+    """Of meters' events that say which device a meter is."""
 
     def told_before(self, batch: int) -> list[Proven]:
         """What proofs tell of the time before a batch: the newest configuration, and what was announced since. What is
@@ -71,8 +74,12 @@ def open_files(paths: Iterable[Path], trust: Trust, now: int, result: Audit) -> 
             except VerificationError as error:
                 result.found(STEPS[1], None, error.detail)
     _sort(found, result, files)
-    files.proofs = sorted({p.name: p for p in files.proofs}.values(), key=lambda proof: (proof.batch, proof.index))
+    files.proofs, files.devices = _in_order(files.proofs), _in_order(files.devices)
     return files
+
+
+def _in_order(proofs: Iterable[Proven]) -> list[Proven]:
+    return sorted({proof.name: proof for proof in proofs}.values(), key=lambda proof: (proof.batch, proof.index))
 
 
 def _sort(found: list[tuple[BatchFile, SignedStatement]], result: Audit, files: Files) -> None:
@@ -121,8 +128,9 @@ def _proof(path: Path, trust: Trust, now: int, result: Audit, files: Files) -> N
     claims, event = record.claims, record.body
     if result.gateway is not None and claims.gateway != result.gateway:
         result.found(STEPS[4], None, f"is of gateway {claims.gateway}, not of {result.gateway}: audit each alone")
-    elif not isinstance(event, Event) or claims.meter != GATEWAY_ITSELF or event.name not in COUNTED:
+    elif not isinstance(event, Event) or event.name not in (OF_DEVICE if claims.meter != GATEWAY_ITSELF else COUNTED):
         result.noted(f"{path}: a proof that says nothing of what was due; it verifies")
     else:
         name = Name(claims.meter, claims.epoch, claims.seq)
-        files.proofs.append(Proven(statement.batch, bundle.index, name, event, claims.iat))
+        proofs = files.proofs if claims.meter == GATEWAY_ITSELF else files.devices
+        proofs.append(Proven(statement.batch, bundle.index, name, event, claims.iat, path))

@@ -24,7 +24,10 @@ class Kind(IntEnum):
 
     CONTENTS = auto()  # what is not in a meter's readings
     ASLEEP = auto()
+    SERIES = auto()  # a meter that is not polled
     BY_HAND = auto()  # an exchange that no device shows
+    DEVICE = auto()  # one device at two meters
+    COMMISSIONED = auto()  # a commissioning record unlike the configuration
     THINNED = auto()
     CLOCK = auto()
     LOST = auto()  # an announced loss

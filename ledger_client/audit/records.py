@@ -10,12 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ledger_client.audit.events import COUNTED
+from ledger_client.audit.events import COUNTED, OF_DEVICE
 from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
 from ledger_client.formats.batch_file import BatchFile, read_records
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.record import (
-    EXCHANGE,
     GATEWAY_ITSELF,
     Claims,
     Coverage,
@@ -67,7 +66,7 @@ class Fact(NamedTuple):
 
     ``problem`` is (step, words) where its form, its owner or its signature is not good. ``late``: every value of a
     reading says that it came late; ``shape``: its points. ``event``: the gateway's own, where an audit counts by it.
-    ``exchange``: that the meter was exchanged. ``kept``: what a keeper took of it.
+    ``device``: a meter's, which says what device it is. ``kept``: what a keeper took of it.
     """
 
     leaf: bytes
@@ -84,7 +83,7 @@ class Fact(NamedTuple):
     clock: str = ""
     late: bool = False
     event: Event | None = None
-    exchange: Event | None = None
+    device: Event | None = None
     shape: Shape | None = None
     kept: Any = None
 
@@ -114,7 +113,7 @@ def fact_of(data: bytes, gateway: str, trust: Trust, keeper: Keeper | None = Non
 
 def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
     (_, meter, iat, up_ms, seq, epoch, prev, clock, *_), body = record.claims, record.body
-    coverage = event = exchange = shape = None
+    coverage = event = device = shape = None
     late = False
     if isinstance(body, Reading):
         late, shape = body.late, shape_of(body)
@@ -122,10 +121,10 @@ def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Reco
         coverage = body
     elif meter == GATEWAY_ITSELF and body.name in COUNTED:
         event = body
-    elif body.name == EXCHANGE:
-        exchange = body
+    elif meter != GATEWAY_ITSELF and body.name in OF_DEVICE:
+        device = body
     place, time_ms, kid = Name(meter, epoch, seq), record.time_ms, record.kid
-    told = coverage, iat, up_ms, clock, late, event, exchange, shape
+    told = coverage, iat, up_ms, clock, late, event, device, shape
     return Fact(leaf, own, problem, place, prev, record.kind, time_ms, kid, *told)
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from ledger_client.audit.change_words import changes_in_words
+from ledger_client.audit.changes import changes_in_words
 from ledger_client.audit.result import Audit, Audited, Finding, MeterAccount
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words

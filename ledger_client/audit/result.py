@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ledger_client.audit.notes import Kind, Notes
 from ledger_client.audit.records import Name
@@ -63,6 +63,15 @@ class Change:
     since: int
     until: int | None = None
     exchange: bool | None = None
+
+
+class SeriesAccount(NamedTuple):
+    """Of a meter that is not polled: its period (ms), how many messages came, and the median between two (s; None:
+    there are no two)."""
+
+    period_ms: int
+    messages: int
+    median_s: float | None
 
 
 @dataclass(slots=True)
@@ -139,6 +148,7 @@ class MeterAccount:
     """Values of points for which there was no room."""
     longest_free: FreeRun | None = None
     """Of a meter with due times, those in a row that no reading answers; None: there are none, or it has none."""
+    series: SeriesAccount | None = None
 
     @property
     def delay_s(self) -> tuple[int, int] | None:
@@ -264,6 +274,10 @@ def _batch_json(batch: Audited) -> dict[str, Any]:
     }
 
 
+def _series_json(series: SeriesAccount) -> dict[str, Any]:
+    return {"period_s": series.period_ms / 1000, "messages": series.messages, "median_s": series.median_s}
+
+
 def _change_json(change: Change) -> dict[str, Any]:
     return {
         "meter": change.meter,
@@ -296,6 +310,7 @@ def _meter_json(name: str, told: MeterAccount) -> dict[str, Any]:
         "told_twice": [{"from": rfc3339_ms(a), "to": rfc3339_ms(b)} for a, b in told.told_twice],
         "exchanged": told.exchanged,
         "exchanged_by_hand": told.exchanged_by_hand,
+        "series": None if told.series is None else _series_json(told.series),
         "delay_s": None if delay is None else {"median": delay[0], "worst": delay[1]},
         "empty": told.empty,
         "late": told.late,

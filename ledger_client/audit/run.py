@@ -19,12 +19,14 @@ from ledger_client.audit.changes import Changes
 from ledger_client.audit.configuration import Configured
 from ledger_client.audit.contents import Contents
 from ledger_client.audit.coverage import Coverages
+from ledger_client.audit.devices import Devices
 from ledger_client.audit.due_polls import UNKNOWN, Due
-from ledger_client.audit.files import Files, open_files
+from ledger_client.audit.files import Files, Proven, open_files
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.period_ends import Ends, compare_with_ledgers
 from ledger_client.audit.records import Fact, Keeper, Looker, Name
 from ledger_client.audit.result import MOST, Audit, Audited, Finding
+from ledger_client.audit.series import Intervals
 from ledger_client.audit.times import Times
 from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
 from ledger_client.formats.batch_file import BatchFile
@@ -85,6 +87,8 @@ def audit(
     with Looker(trust, files.records, processes, keeper) as looker:
         auditor = _Auditor(result, trust, now, looker, files, wanted)
         auditor.take = take
+        for proof in files.devices:
+            auditor.proven(proof)
         for file, signed in files.batches:
             auditor.batch(file, signed)
         for file, signed in files.others:
@@ -103,13 +107,19 @@ class _Auditor:
         from_the_first = wanted.gateway is not None and wanted.from_ms is None
         self._chains = Chains(result, from_the_first=from_the_first)
         self._coverages, self._times = Coverages(result), Times(result)
-        self._changes = Changes(result)
         self._contents = Contents(result, self._is_polled)
-        self._configured = Configured(result, self._times, self._coverages.covered_to_ms, self._changes)
+        self._devices = Devices(result, Changes(result))
+        self._configured = Configured(result, self._times, self._coverages.covered_to_ms, self._devices)
+        self._series = Intervals(result, self._configured.series_period_ms)
         self._due = Due(result, self._configured, self._chains)
         self._ends = Ends(result, self._configured, self._coverages, self._times, wanted.from_ms, wanted.to_ms)
 
     # — batches —
+
+    def proven(self, proof: Proven) -> None:
+        """A proof of an event of a meter that says which device it is; nothing is counted by it."""
+        with self._result.speaking_of((str(proof.path), proof.batch)):
+            self._device(proof.event, proof.name)
 
     def batch(self, file: BatchFile, signed: SignedStatement) -> None:
         """Everything about the next batch."""
@@ -145,6 +155,7 @@ class _Auditor:
         self._due.end()
         self._contents.end()
         self._times.end()
+        self._series.end()
         self._ends.end()
 
     def judge(self, file: BatchFile, signed: SignedStatement, *, in_order: bool = False) -> _Gathered:
@@ -185,31 +196,23 @@ class _Auditor:
             self._event(fact.event, name, fact.iat)
         elif name.meter == GATEWAY_ITSELF and step is Step.GAP:
             self._due.doubted = True
-        if fact.exchange is not None:
-            self._exchanged(fact.exchange, name)
+        if fact.device is not None:
+            self._device(fact.device, name)
         meters = self._configured.meters
         self._times.record(fact, name, meters.get(name.meter) if meters else None, until)
         if fact.clock != UNKNOWN:
             self._due.clock_known(name.epoch)
         if fact.shape is not None:
             self._contents.reading(name.meter, fact.time_ms, fact.shape, late=fact.late)
+            self._series.reading(name.meter, fact.time_ms, fact.shape, late=fact.late)
         interval = self._coverages.record(fact, name, step)
         if interval is not None:
             self._due.covered(interval)
 
-    def _exchanged(self, event: Event, name: Name) -> None:
-        """Count an exchange of a meter; one by hand is to be known, for no device shows it."""
-        told = self._result.told(name.meter)
-        told.exchanged += 1
-        self._changes.exchanged(name.meter, event.fields.get("identity"))
+    def _device(self, event: Event, name: Name) -> None:
+        """An event of a meter that says which device it is."""
         try:
-            if events.by_hand(event.fields):
-                told.exchanged_by_hand += 1
-                who = " / ".join(f"{event.fields[key]}" for key in ("by", "user") if key in event.fields) or "nobody"
-                why = event.fields.get("reason", "without a reason")
-                self._result.noted(
-                    f"{name}: meter {name.meter} was exchanged by hand, says {who}: {why}", Kind.BY_HAND, name.meter
-                )
+            self._devices.event(event, name)
         except Malformed as error:
             self._result.found(STEPS[1], name, f"an event {event.name} that cannot be counted by: {error.detail}")
 

@@ -65,7 +65,7 @@ def audit_with_a_change(folder: Path) -> Any:
     """The answer about a site whose configuration was changed."""
     gateway = Gateway(folder)
     paths = [gateway.write()]
-    gateway.chains[METER].facts["reversed"] = True
+    gateway.chains[METER].facts |= {"reversed": True, "series": True}
     return audited(*paths, gateway.write([gateway.configuration("change"), *gateway.usual()])).as_json()
 
 

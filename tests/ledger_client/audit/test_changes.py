@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger_client.audit.change_words import changes_in_words
+from ledger_client.audit.changes import changes_in_words
 from ledger_client.audit.report import audit_in_words
 from ledger_client.audit.result import Audit
 from ledger_client.formats.record import EXCHANGE, Event

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger_client.audit.due_slots import Slots, room_ms
-from ledger_client.audit.jumps import Jumps
+from ledger_client.audit.times import Jumps
 from ledger_client.formats.senml import Reading, Value
 from tests.support.audit_batches import EVERY_MS, Gateway, audited, findings
 from tests.support.evidence import METER
