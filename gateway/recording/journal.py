@@ -321,12 +321,12 @@ class Journal:
 
     def _mind_the_clock(self, now: int) -> None:
         """Bring record times back to the system's clock, by a signed event that says what changed."""
-        self._clock_at_ms = now + CLOCK_EVERY_MS
-        if self._clock.correction() is None or self._queue.is_late():
+        self._clock_at_ms, most_ms = now + CLOCK_EVERY_MS, self._accounting.series_lag_ms()
+        if self._clock.correction() is None or self._queue.is_late(most_ms):
             return
         self.flush()  # may take long: only then is it seen what there is to correct
         before, change = Timestamp.now(self._clock), self._clock.correction()
-        if change is None or self.trouble is not None or self._queue.is_late():
+        if change is None or self.trouble is not None or self._queue.is_late(most_ms):
             return
         self._clock.turn(change)
         log.warning("clock corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)

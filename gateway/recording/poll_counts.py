@@ -8,8 +8,12 @@ from types import MappingProxyType
 from gateway.clock import STEP_MS, Clock
 from gateway.recording.announcements import NamedGrid
 from gateway.recording.coverage import AnyCounter, CoverageCounter, RecordingGrid, SeriesCounter
+from gateway.recording.stamps import LATE_MS
 from gateway.records import SignedRecord
 from ledger_client.formats.record import Coverage
+
+SERIES_LAG = 10
+"""Of so many periods a tenth is less than the one and a half that a series may be silent."""
 
 
 class Accounting:
@@ -26,6 +30,12 @@ class Accounting:
     def coverage(self, last: Mapping[str, AnyCounter] = MappingProxyType({})) -> list[tuple[str, Coverage]]:
         """Each meter's coverage up to now; ``last``: counters that stand for those of meters which end."""
         return [(meter, counter.coverage()) for meter, counter in {**self.counters, **last}.items()]
+
+    def series_lag_ms(self) -> int:
+        """How long messages of a series may wait for the writer, in ms, when the clock is corrected: they are taken in
+        behind that, and where times are slowed the new grid begins a tenth of it behind the last that was taken in."""
+        periods_ms = [each.period_ms for each in self.counters.values() if isinstance(each, SeriesCounter)]
+        return SERIES_LAG * min(periods_ms) if periods_ms else LATE_MS
 
     def counted_to_ms(self) -> dict[str, int]:
         """The end of each meter's coverage, in record time."""

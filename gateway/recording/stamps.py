@@ -27,10 +27,10 @@ class StampQueue:
             return self._taken_in
         return Timestamp.now(self._clock)
 
-    def is_late(self) -> bool:
+    def is_late(self, most_ms: int = LATE_MS) -> bool:
         """Something may have waited for so long that the writer had better take it in before anything that has to bear
         the present moment."""
-        return self._lag_ms() > LATE_MS
+        return self._lag_ms() > min(most_ms, LATE_MS)
 
     def _lag_ms(self) -> int:
         return 0 if self._taken_in is None else self._clock.up_ms() - self._taken_in.up_ms

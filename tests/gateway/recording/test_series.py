@@ -237,6 +237,31 @@ def test_a_change_ends_a_series_and_begins_another(loaded: Config, tmp_path: Pat
     good(loaded, tmp_path)
 
 
+def test_a_clock_that_is_set_back_while_messages_wait_for_the_disk(loaded: Config, tmp_path: Path) -> None:
+    """They are counted before the grid of slowed times begins: it would begin behind them, and far from the last."""
+    made = Listener(loaded, periods_ms={**PERIODS_MS, METER: 1000})
+    for _ in range(3):
+        made.wait(1)
+        made.hear()
+    waiting = []
+    for _ in range(20):
+        made.machine.passes(1)
+        due_ms, now = made.line.heard(made.clock.schedule_ms()), Timestamp.now(made.clock)
+        assert due_ms is not None
+        waiting.append(PollResult(METER, due_ms, Reading(now.time_ms, (Value("count", 1, "count"),)), now))
+    made.machine.wall_ms -= 60_000
+    made.journal.keep_time()
+    for poll in waiting:
+        made.journal.poll(poll)
+    for _ in range(5):
+        made.wait(1)
+        made.hear()
+    made.sealed()
+    made.stop()
+    assert made.counts() == {"due": 28, "recorded": 28}
+    good(loaded, tmp_path)
+
+
 @pytest.mark.parametrize("by", ["reload", "start"])
 def test_a_series_that_a_start_left_out_comes_back(loaded: Config, tmp_path: Path, by: str) -> None:
     """What was due before it was left out is counted as that of a series, also where the last configuration does not
