@@ -23,10 +23,10 @@ from gateway.errors import GatewayError
 from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
+from gateway.storage.accounted import last_before_epoch_ms
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.capacity.pruning import may_go
 from gateway.storage.database import Database
-from gateway.storage.registers.accounted import last_before_epoch_ms
 from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.errors import LedgerClientError

@@ -13,8 +13,8 @@ from gateway.evidence.prove import kept_path, prove
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.records import StoredRecord
+from gateway.storage.accounted import events_saying
 from gateway.storage.database import Database
-from gateway.storage.registers.accounted import events_saying
 from gateway.storage.rows import Batch
 from ledger_client.durable_files import whole_file
 from ledger_client.formats.record import COMMISSIONED, is_commissioning_record, parse_record

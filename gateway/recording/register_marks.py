@@ -16,8 +16,8 @@ from typing import Any, Final
 from gateway.errors import StoreError
 from gateway.records import CONFIGURATION, GATEWAY, SignedRecord
 from gateway.storage.database import Database
+from gateway.storage.marks import Marks
 from gateway.storage.record_reader import read_body
-from gateway.storage.registers.marks import Marks
 from ledger_client.formats.record import EXCHANGE, Event
 from ledger_client.formats.senml import Number, Quality, Reading
 

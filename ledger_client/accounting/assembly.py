@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from ledger_client.accounting import cems, counters
 from ledger_client.accounting.books import Books, Capture, too_dense
-from ledger_client.accounting.emissions import cems
-from ledger_client.accounting.emissions.products import electricity, fuel
-from ledger_client.accounting.emissions.substitution import LONGEST_SILENCE, MOST_BACK_MS, Times, silences, substitutes
-from ledger_client.accounting.emissions.uncertainty import of_product, of_registers
-from ledger_client.accounting.energy import counters
-from ledger_client.accounting.energy.counters import Line, Stated, jumps_of
+from ledger_client.accounting.counters import Line, Stated, jumps_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil, month_ms
 from ledger_client.accounting.formats.entries import Registers, registers_of
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, order, row_bytes
+from ledger_client.accounting.products import electricity, fuel
+from ledger_client.accounting.substitution import LONGEST_SILENCE, MOST_BACK_MS, Times, silences, substitutes
+from ledger_client.accounting.uncertainty import of_product, of_registers
 from ledger_client.formats.checks import MAX_TIME_MS
 
 _SOURCES: Final = (words.PRODUCTION, words.IMPORT, words.DISCHARGE)

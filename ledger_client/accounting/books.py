@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting.emissions.gauges import Calibration, Gauge
-from ledger_client.accounting.energy.registers import Register
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, in_force
 from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.gauges import Calibration, Gauge
+from ledger_client.accounting.registers import Register
 from ledger_client.formats.record import EXCHANGE, Coverage, Event
 from ledger_client.formats.senml import Reading
 

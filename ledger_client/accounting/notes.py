@@ -7,13 +7,13 @@ from typing import Final
 
 from ledger_client.accounting.assembly import Assembled, registers_on
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.energy.counters import jumps_of
-from ledger_client.accounting.energy.registers import Register
+from ledger_client.accounting.counters import jumps_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.accounting.formats.entries import Entry, Registers
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.registers import Register
 
 _LASTING: Final = ("calibration", "closure")
 """Entries that count long behind their time."""

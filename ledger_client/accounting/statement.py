@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from ledger_client.accounting.assembly import Assembled, assemble
 from ledger_client.accounting.books import Books, Capture
-from ledger_client.accounting.emissions.uncertainty import relative
-from ledger_client.accounting.energy.counters import Stated
+from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.fields import Fields
@@ -24,6 +23,7 @@ from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row, tree
 from ledger_client.accounting.notes import notes
+from ledger_client.accounting.uncertainty import relative
 
 UNCERTAINTY: Final = "u"
 """In place of a status: the relative uncertainty of a node's total, k = 2."""

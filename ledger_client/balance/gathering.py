@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger_client.accounting.emissions.products import factor_for
 from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.products import factor_for
 from ledger_client.balance.form import FILE, Form, OffsetFile
 from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
 from ledger_client.balance.result import Base, StatedOffset

@@ -63,6 +63,10 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
         {"gateway.dashboard.pages.meter": "from ledger_client.formats.cose_key import base64url, load_private_key"},
         "gateway.dashboard.pages.meter:1 imports ledger_client.formats.cose_key.load_private_key",
     ),
+    "storage knows no accounting": (
+        {"gateway.storage.capacity.pruning": "from gateway.accounting.hours import ahead"},
+        "gateway.storage.capacity.pruning:1 imports gateway.accounting.hours.ahead",
+    ),
     "of the gateway's accounting only certified connects": (
         {
             "gateway.accounting.due": "from ledger_client.transport import http_session",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from tests.layout.law import ORDER, WALLS, Wall, breaches, upward
+from tests.layout.law import FEW, ORDER, WALLS, Wall, breaches, upward
 from tests.layout.source_tree import ROOT, Tree, tree_of, within
 
 TOP_LEVEL = {
@@ -72,9 +72,10 @@ def test_the_order_has_no_room_that_is_not_there() -> None:
     }
 
 
-def test_no_room_holds_more_modules_than_can_be_read_at_a_glance() -> None:
+def test_no_room_holds_more_modules_than_can_be_read_at_a_glance_or_too_few_to_be_one() -> None:
     held = Counter((module.package, module.room) for module in product().modules.values())
     assert {where: count for where, count in held.items() if count > MOST_MODULES} == {}
+    assert {where for where, count in held.items() if count <= 2} == FEW.keys()
 
 
 def classes_of(tree: Tree) -> dict[str, ast.ClassDef]:

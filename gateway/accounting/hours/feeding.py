@@ -6,10 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gateway.records import GATEWAY
+from gateway.storage.accounted import accounted
 from gateway.storage.database import Database
+from gateway.storage.marks import Marks
 from gateway.storage.record_reader import read_body, read_reading
-from gateway.storage.registers.accounted import accounted
-from gateway.storage.registers.marks import Marks
 from ledger_client.accounting.books import CONFIGURATION, SYNCHRONISED, Books
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.formats.record import EXCHANGE, Coverage, Event, parse_record, record_hash

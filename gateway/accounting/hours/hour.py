@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.emissions.cems import means_of
-from ledger_client.accounting.emissions.gauges import MINUTES
-from ledger_client.accounting.energy.registers import above_most
+from ledger_client.accounting.cems import means_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, mantissa
+from ledger_client.accounting.gauges import MINUTES
+from ledger_client.accounting.registers import above_most
 
 NO_PLAN, NO_EDGE, RUNNING, GONE = "no-plan", "no-edge", "running", "gone"
 NO_ROW: Final = (NO_PLAN, NO_EDGE, RUNNING, GONE)

@@ -10,12 +10,12 @@ from gateway.accounting.plans.history import History, SignedPeriod, SignedPlan, 
 from gateway.errors import GatewayError, NotYet
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
-from gateway.storage.database import Database
-from gateway.storage.registers.accounted import (
+from gateway.storage.accounted import (
     batch_ended_by,
     coverage_reaching,
     lost_between,
 )
+from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 from ledger_client.accounting.books import CONFIGURATION, Books
 from ledger_client.accounting.formats.entries import Entry, cited

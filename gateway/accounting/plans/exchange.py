@@ -16,9 +16,9 @@ from gateway.config.model import Config
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.records import GATEWAY, StoredRecord
+from gateway.storage.accounted import events_saying, readings_beside
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
-from gateway.storage.registers.accounted import events_saying, readings_beside
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import parse_entry
 from ledger_client.accounting.formats.numbers import milli_of

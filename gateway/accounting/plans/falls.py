@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.records import ALARM, StoredRecord
+from gateway.storage.accounted import events_saying, readings_up_to
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
-from gateway.storage.registers.accounted import events_saying, readings_up_to
 from ledger_client.formats.record import EXCHANGE, Event, parse_record
 from ledger_client.formats.senml import Quality
 

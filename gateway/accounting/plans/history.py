@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.records import StoredRecord
+from gateway.storage.accounted import own_events
 from gateway.storage.database import Database
-from gateway.storage.registers.accounted import own_events
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, parse_entry
 from ledger_client.accounting.formats.plan import Plan, parse_plan

@@ -19,8 +19,8 @@ from gateway.accounting.plans.history import History, SignedPeriod, SignedPlan
 from gateway.accounting.statements.stating import rows_name
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
+from gateway.storage.accounted import batch_ended_by, lost_between
 from gateway.storage.database import Database
-from gateway.storage.registers.accounted import batch_ended_by, lost_between
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import HOUR_MS, Plan

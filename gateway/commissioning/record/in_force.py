@@ -9,8 +9,8 @@ from gateway.commissioning.record import content
 from gateway.commissioning.record.content import CommissioningRecord
 from gateway.errors import GatewayError
 from gateway.records import StoredRecord
+from gateway.storage.accounted import events_saying
 from gateway.storage.database import Database
-from gateway.storage.registers.accounted import events_saying
 from ledger_client.formats.record import COMMISSIONED, EXCHANGE, Event, is_commissioning_record, parse_record
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from gateway.commissioning.scan.settings import Settings
 from gateway.config.wire_texts import is_rfc2217, rfc2217_address
-from gateway.fieldbus.rfc2217.device_server import DeviceServerPort
 from gateway.fieldbus.wire import serial_port
+from gateway.fieldbus.wire.device_server import DeviceServerPort
 from gateway.fieldbus.wire.errors import LineDown, PortError
 from gateway.fieldbus.wire.framing import Framing
 from gateway.fieldbus.wire.keys import Question

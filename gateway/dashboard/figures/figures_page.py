@@ -20,8 +20,7 @@ from gateway.accounting.statements.stated import StatedRows, Sum, sums
 from gateway.dashboard.figures.choice import DAY_MS, HOUR, MONTH, RUNNING_MONTH, Choice, Stretch
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
-from ledger_client.accounting.emissions.products import electricity, factor_for, fuel
-from ledger_client.accounting.energy.counters import Stated
+from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.entries import in_force
@@ -29,6 +28,7 @@ from ledger_client.accounting.formats.factor import Factor
 from ledger_client.accounting.formats.numbers import MILLI
 from ledger_client.accounting.formats.plan import Node
 from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.products import electricity, factor_for, fuel
 from ledger_client.accounting.statement import UNCERTAINTY
 from ledger_client.accounting.tables.corroboration import Corroboration, corroborations
 from ledger_client.accounting.tables.stated import base_unit

@@ -11,8 +11,7 @@ from serial.rs485 import RS485Settings
 
 from gateway.fieldbus.dialects import DIALECTS
 from gateway.fieldbus.modbus.tcp_link import TcpLink
-from gateway.fieldbus.rfc2217 import device_server
-from gateway.fieldbus.wire import serial_port, stream_link
+from gateway.fieldbus.wire import device_server, serial_port, stream_link
 from gateway.fieldbus.wire.acceptor import MOST_UNKNOWN
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.dialed import MOST_WAITING, Dialed

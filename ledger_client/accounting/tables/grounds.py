@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from ledger_client.accounting.emissions.cems import means_of
+from ledger_client.accounting.cems import means_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.rows import Row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ledger_client.accounting.emissions.cems import mean_of
+from ledger_client.accounting.cems import mean_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.accounting.formats.numbers import MICRO

@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple, NoReturn
 import cbor2
 
 from ledger_client.accounting.books import SYNCHRONISED
-from ledger_client.accounting.energy.counters import Jump, Line, node_rows
-from ledger_client.accounting.energy.registers import Edge, Register
+from ledger_client.accounting.counters import Jump, Line, node_rows
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.rows import Row, mantissa, row_bytes
 from ledger_client.accounting.formats.words import WRAP
+from ledger_client.accounting.registers import Edge, Register
 from ledger_client.certificates.mcert.steps import EDGES, CertificateError
 from ledger_client.errors import Malformed
 from ledger_client.formats.checks import array, blob, text

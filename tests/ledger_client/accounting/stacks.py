@@ -8,12 +8,12 @@ from fractions import Fraction
 from typing import Any
 
 from ledger_client.accounting import profiles
-from ledger_client.accounting.emissions.gauges import Calibration, Gauge
-from ledger_client.accounting.energy.counters import Stated
+from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import MICRO, micro
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.rows import Row, decimal
+from ledger_client.accounting.gauges import Calibration, Gauge
 from tests.ledger_client.accounting.plans import HOUR, T0, plan_fields
 
 STEP = 10_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ledger_client.accounting.emissions.cems import node_rows
+from ledger_client.accounting.cems import node_rows
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from ledger_client.accounting.books import Books, too_dense
-from ledger_client.accounting.emissions.substitution import Times, silences, substitutes
 from ledger_client.accounting.formats.entries import Entry, in_force, parse_entry
 from ledger_client.accounting.formats.plan import HOUR_MS, QUARTER_MS, parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.regimes import parse_regime
 from ledger_client.accounting.formats.rows import Row, parse_row
 from ledger_client.accounting.statement import Choice, state
+from ledger_client.accounting.substitution import Times, silences, substitutes
 from ledger_client.formats.record import Coverage, Event, Reading, Value
 from tests.ledger_client.accounting.plans import HOUR, T0, node, plan_fields
 from tests.oracle.comparison import compare

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger_client.accounting.energy.counters import Line, jumps_of, node_rows
-from ledger_client.accounting.energy.registers import Register
+from ledger_client.accounting.counters import Line, jumps_of, node_rows
 from ledger_client.accounting.formats.entries import Registers
 from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.registers import Register
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.senml import Quality
 from tests.ledger_client.accounting.plans import HOUR, MINUTE, T0, counter, plan_fields

@@ -7,9 +7,9 @@ from fractions import Fraction
 import pytest
 
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.emissions.cems import node_rows
-from ledger_client.accounting.emissions.gauges import Calibration, Gauge, Mean
+from ledger_client.accounting.cems import node_rows
 from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.gauges import Calibration, Gauge, Mean
 from ledger_client.accounting.statement import Choice, state
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Reading, Value

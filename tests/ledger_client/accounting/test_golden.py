@@ -13,13 +13,13 @@ import pytest
 
 from ledger_client.accounting import profiles
 from ledger_client.accounting.assembly import times_of
-from ledger_client.accounting.emissions.cems import node_rows
-from ledger_client.accounting.emissions.products import electricity, fuel
-from ledger_client.accounting.emissions.substitution import substitutes
-from ledger_client.accounting.emissions.uncertainty import of_product, relative
+from ledger_client.accounting.cems import node_rows
 from ledger_client.accounting.factors import load, series
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.products import electricity, fuel
+from ledger_client.accounting.substitution import substitutes
+from ledger_client.accounting.uncertainty import of_product, relative
 from tests.ledger_client.accounting.plans import HOUR, T0, counter, node, plan_fields
 from tests.ledger_client.accounting.stacks import NORMAL, STEP, counted, filled, hour, stack
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ledger_client.accounting.emissions.products import electricity, fuel
 from ledger_client.accounting.factors import series
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.products import electricity, fuel
 from tests.ledger_client.accounting.plans import counter, node, plan_fields
 from tests.ledger_client.accounting.stacks import counted, entry
 

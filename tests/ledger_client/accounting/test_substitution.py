@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ledger_client.accounting.assembly import times_of
-from ledger_client.accounting.emissions.substitution import silences, substitutes
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import MICRO, MILLI
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.rows import Row, decimal
+from ledger_client.accounting.substitution import silences, substitutes
 from tests.ledger_client.accounting.plans import HOUR, T0
 from tests.ledger_client.accounting.stacks import entry, hour, stack, stack_fields
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from ledger_client.accounting.assembly import times_of
-from ledger_client.accounting.emissions.products import electricity
-from ledger_client.accounting.emissions.substitution import substitutes
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import scaled
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row, order
 from ledger_client.accounting.formats.words import STATUSES
+from ledger_client.accounting.products import electricity
+from ledger_client.accounting.substitution import substitutes
 from ledger_client.accounting.tables.cn_monthly import cn_monthly
 from ledger_client.accounting.tables.corroboration import corroborations
 from ledger_client.accounting.tables.grounds import FIXED

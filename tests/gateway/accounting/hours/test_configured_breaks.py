@@ -13,8 +13,8 @@ from gateway.accounting.hours.feeding import feed
 from gateway.config.model import Configured
 from gateway.records import CONFIGURATION
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.energy.registers import Break
 from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.registers import Break
 from tests.support.desk import wide_site
 from tests.support.stated import METER, Site, plan_fields
 

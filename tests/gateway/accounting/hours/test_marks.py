@@ -16,7 +16,7 @@ from gateway.clock import KernelClock
 from gateway.errors import StoreError
 from gateway.recording.coverage import CoverageCounter
 from gateway.storage.capacity import disk_space
-from gateway.storage.registers.marks import Marks
+from gateway.storage.marks import Marks
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.formats.senml import Quality

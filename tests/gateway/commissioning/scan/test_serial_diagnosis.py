@@ -19,7 +19,7 @@ from gateway.messages.languages import CATALOGUES
 from gateway.messages.message import Message
 from tests.gateway.commissioning.scan.lines import codes, fast, line, meter, scanned
 from tests.gateway.fieldbus.devices import Device, Sent, refuse, serving
-from tests.gateway.fieldbus.rfc2217.pyserial_server import Uart, rfc2217_talk
+from tests.gateway.fieldbus.wire.pyserial_server import Uart, rfc2217_talk
 
 pytestmark = pytest.mark.filterwarnings("ignore:set:DeprecationWarning")  # pyserial names its thread so
 FRAMING_ERROR = bytes([255, 250, 44, 106, 8, 255, 240])

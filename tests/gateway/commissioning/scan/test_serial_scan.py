@@ -17,7 +17,7 @@ from gateway.fieldbus.modbus.rtu_framing import RTU
 from gateway.fieldbus.wire.errors import PortError
 from tests.gateway.commissioning.scan.lines import codes, fast, line, meter, scanned
 from tests.gateway.fieldbus.devices import Sent, free_port, refuse, serving
-from tests.gateway.fieldbus.rfc2217.pyserial_server import Uart, rfc2217_talk
+from tests.gateway.fieldbus.wire.pyserial_server import Uart, rfc2217_talk
 
 pytestmark = pytest.mark.filterwarnings("ignore:set:DeprecationWarning")  # pyserial names its thread so
 

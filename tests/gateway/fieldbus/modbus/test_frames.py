@@ -156,7 +156,7 @@ def test_bytes_leave_through_five_places_that_all_ask_a_gate() -> None:
         "commissioning/scan/scan_port.py",
         "commissioning/scan/tcp_endpoint.py",  # one read, to hear what else speaks there
     }
-    carriers = {"fieldbus/rfc2217/device_server.py"}
+    carriers = {"fieldbus/wire/device_server.py"}
     assert {str(path.relative_to(GATEWAY)) for path in writes} == places | carriers
     for place in places:
         assert "permit(" in (GATEWAY / place).read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config.load import load_config
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.rfc2217.device_server import DeviceServerPort, open_port
+from gateway.fieldbus.wire.device_server import DeviceServerPort, open_port
 from gateway.fieldbus.wire.errors import LineDown, PortError
 from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS, LineSpec
 from gateway.fieldbus.wire.serial_port import LineErrors
@@ -30,7 +30,7 @@ from tests.gateway.fieldbus.devices import (
     running,
     serving,
 )
-from tests.gateway.fieldbus.rfc2217.pyserial_server import Uart, rfc2217_talk
+from tests.gateway.fieldbus.wire.pyserial_server import Uart, rfc2217_talk
 
 IAC = 255
 MODEM_STATE = bytes([IAC, 250, 44, 107, 4, IAC, 240])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from ledger_client.accounting.energy.registers import Break, Edge, Register, above_most, within_most
 from ledger_client.accounting.formats.entries import Registers
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, decimal
@@ -21,6 +20,7 @@ from ledger_client.accounting.formats.words import (
     UNKNOWN,
     WRAP,
 )
+from ledger_client.accounting.registers import Break, Edge, Register, above_most, within_most
 
 BELOW: Final = "below"
 _RANKED: Final = {BRIDGED: RANK[BRIDGED], UNKNOWN: RANK[UNKNOWN], WRAP: RANK[MEASURED]}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from ledger_client.accounting.energy.counters import Stated
+from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.factor import Factor, in_use, kg_per_wh
 from ledger_client.accounting.formats.numbers import half_even

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from ledger_client.accounting.emissions.cems import mass, mean_of
+from ledger_client.accounting.cems import mass, mean_of
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import MICRO, MILLI, micro, milli_of, square_root
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from ledger_client.accounting.emissions.gauges import Gauge, Mean
 from ledger_client.accounting.formats.numbers import MICRO, half_even, micro
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, decimal, mantissa
@@ -22,6 +21,7 @@ from ledger_client.accounting.formats.units import (
     WATER,
 )
 from ledger_client.accounting.formats.words import CEMS, MISSING, STOPPED, VALID
+from ledger_client.accounting.gauges import Gauge, Mean
 
 _ZERO_C, _NORMAL_KPA = Fraction(27315, 100), Fraction(101325, 1000)
 
