@@ -9,6 +9,14 @@ from hypothesis import settings
 
 from ledger_client.messages import Catalogue
 from tests.support.processes import RUNNING
+from tests.tiers.quick import (  # noqa: F401  hooks of pytest
+    pytest_addoption,
+    pytest_ignore_collect,
+    pytest_runtest_call,
+    pytest_runtest_setup,
+    pytest_runtest_teardown,
+    pytest_terminal_summary,
+)
 
 # a run says the same as the last one of the same code, however busy the machine is
 settings.register_profile("seeded", derandomize=True, deadline=None, database=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: the tasks of an epoch sleep on the test's loop
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
