@@ -129,7 +129,7 @@ class LineMonitor:
         if seen.latency_s is None or seen.latency_s > LONGEST_LIFE_S:
             self._table.avoid(seen.key, now)
             return
-        text = "%s: unit %d may have taken %.1f s to answer; if it is that slow, set a longer answer_life"
+        text = "%s: unit %s may have taken %.1f s to answer; if it is that slow, set a longer answer_life"
         log.warning(text, self._line, seen.key[0], seen.latency_s, extra={"line": self._line})
         self._table.lengthen(seen.key[0], 1.5 * seen.latency_s, now)
         self._table.use(seen.key, now)

@@ -83,6 +83,15 @@ def test_an_answer_older_than_its_life_lengthens_the_life(caplog: pytest.LogCapt
     assert line.table.life(9, line.now) == 90.0
 
 
+def test_a_unit_whose_address_is_a_text_is_named_too(caplog: pytest.LogCaptureFixture) -> None:
+    line = Listening()
+    line.ear.opened()
+    line.now += 10.0
+    line.ear.see(ObservedFrame("foreign", b"\x68", ("000000000161", "00030000"), 5.0))
+    assert "line: unit 000000000161 may have taken 5.0 s to answer" in caplog.text
+    assert line.table.life("000000000161", line.now) == 7.5
+
+
 def late(line: Listening, after: float, latency: float) -> None:
     line.now += after
     line.ear.see(ObservedFrame("late", b"", SHAPE, latency))
