@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: pyserial's client sleeps between its orders
 import json
 import socket
 import struct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: the simulator opens a pty
 import asyncio
 import os
 import struct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: it walks all modules, 5 s of CPU
 import ast
 import re
 from collections.abc import Iterator

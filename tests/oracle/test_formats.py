@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: histories of the oracle, 3 s of CPU
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path

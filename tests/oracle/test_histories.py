@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: stacks of the oracle, 1 s of CPU
 from random import Random
 
 import pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: junk by chance, 2 s of CPU
 import copy
 from collections.abc import Iterator
 from contextlib import suppress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: blocks by chance, 1 s of CPU
 import operator
 import struct
 from collections.abc import Sequence

@@ -5,6 +5,7 @@ The database is real and its commits fail when the test says so; afterwards all 
 
 from __future__ import annotations
 
+# not quick: polls by chance, 2 s of CPU
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: the uplink waits for its service
 import asyncio
 from contextlib import closing
 from pathlib import Path

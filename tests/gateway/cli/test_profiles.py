@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: a trial starts a simulator
 import json
 import re
 from dataclasses import replace

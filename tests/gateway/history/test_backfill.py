@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: a meter that fails is tried again
 import asyncio
 from pathlib import Path
 

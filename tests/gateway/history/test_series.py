@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: months of minutes for each test
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal

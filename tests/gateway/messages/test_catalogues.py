@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: every call of the product is looked at, 4 s of CPU
 import ast
 import re
 

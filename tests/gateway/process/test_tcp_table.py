@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: it listens on all addresses
 import os
 import socket
 

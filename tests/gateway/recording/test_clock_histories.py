@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: histories by chance, 5 s of CPU
 from typing import Any
 
 from benchmarks import honest_histories

@@ -5,6 +5,7 @@ Counted in steps of SQLite's virtual machine, which are the same on every machin
 
 from __future__ import annotations
 
+# not quick: a large database, 3 s of CPU
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

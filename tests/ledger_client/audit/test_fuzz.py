@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: events by chance, 2 s of CPU
 import random
 from decimal import Decimal
 from pathlib import Path

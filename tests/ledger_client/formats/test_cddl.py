@@ -6,6 +6,7 @@ own reader does not, see the tests of each format.
 
 from __future__ import annotations
 
+# not quick: readings by chance, 1 s of CPU
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal

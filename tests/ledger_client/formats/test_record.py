@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: records by chance, 2 s of CPU
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace

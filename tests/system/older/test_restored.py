@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: the ledger's answer is waited for
 import shutil
 from pathlib import Path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: a month of records for each test
 import random
 import sqlite3
 from collections.abc import Callable

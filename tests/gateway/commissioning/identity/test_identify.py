@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: a device that is silent is waited for
 import asyncio
 import random
 from collections import Counter

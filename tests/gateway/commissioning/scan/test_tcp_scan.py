@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: a scan pauses between two connections
 import asyncio
 import contextlib
 import socket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: lines by chance, 2 s of CPU
 import pytest
 
 from gateway.fieldbus.modbus.frames import Request

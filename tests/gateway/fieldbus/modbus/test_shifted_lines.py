@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: lines by chance, 1 s of CPU
 import pytest
 
 from benchmarks.parts.shifted_figures import KINDS, LIFE_S, TIMEOUT_S, life_of, listener, the_35

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: schedules by chance, 1 s of CPU
 import itertools
 from collections import Counter
 from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: a slot that is taken is waited for
 import asyncio
 
 import pytest
