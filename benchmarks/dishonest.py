@@ -27,6 +27,7 @@ from benchmarks.parts import (
     dishonest_due,
     dishonest_enrolment,
     dishonest_files,
+    dishonest_keys,
     dishonest_ledger,
     dishonest_log,
     dishonest_schedule,
@@ -50,6 +51,7 @@ PARTS = (
     dishonest_schedule,
     dishonest_clock,
     dishonest_files,
+    dishonest_keys,
     dishonest_verify,
 )
 CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}

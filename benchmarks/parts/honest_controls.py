@@ -193,6 +193,34 @@ def _reload(scene: Scene) -> None:
     scene.stop()
 
 
+def _key_rotation(scene: Scene) -> None:
+    """Keys are replaced between two starts, once while batches wait for their seal and records for their commit; and a
+    meter that a reload takes out comes back with another one."""
+    scene.begin()
+    scene.live(130)
+    scene.journal.held = "batches wait for their seal"
+    scene.live(135)
+    scene.kill()
+    scene.renew_keys("statement", "export-main")
+    scene.off(10)
+    scene.begin()
+    scene.live(135)
+    everyone, anew = scene.journal.rules, frozenset({"stack-co2"})
+    less = {meter: period_ms for meter, period_ms in everyone.periods_ms.items() if meter not in anew}
+    scene.journal.change(Change(replace(everyone, periods_ms=less), load_keys(scene.loaded), (), {"why": "reload"}))
+    del scene.due["stack-co2"]
+    scene.live(70)
+    scene.renew_keys("stack-co2")
+    at_ms = scene.journal.change(Change(everyone, load_keys(scene.loaded), anew, {"why": "reload"}))
+    scene.due["stack-co2"] = at_ms
+    scene.live(70)
+    scene.stop()
+    scene.renew_keys("export-main", "pv-inverter")
+    scene.begin()
+    scene.live(130)
+    scene.stop()
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A tale, how many seconds it takes at most, what it must have led to (events, or codes of alarms), the periods of
@@ -224,6 +252,7 @@ TALES = {
     "hourly": Told(_hourly, 5 * 3600, periods={"stack-co2": "1h"}),
     "polls-that-wait": Told(_waiting_polls, 500),
     "reload": Told(_reload, 700, frozenset({"configuration"}), changed=frozenset({("configured", None)})),
+    "key-rotation": Told(_key_rotation, 800, frozenset({"keys"}), changed=frozenset({("configured", None)})),
 }
 
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from benchmarks.parts.honest_history import machine_at
 from gateway.cli.demo import finish
 from gateway.commissioning import site_init
-from gateway.config.device_keys import load_keys
+from gateway.config.device_keys import REQUEST_FILE, enrol_request, load_keys, write_request
 from gateway.config.load import load_config
 from gateway.recording.journal import Journal
 from gateway.recording.rules import Rules
 from gateway.records import PollResult
 from gateway.storage.database import Database
+from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.formats.record import Event, parse_record
+from ledger_client.transparency.ledger.enroll import enroll
 from tests.support.clock_history import FrailStore
 from tests.support.processes import EmbeddedLedger
 from tests.support.samples import believe, finished
@@ -46,7 +48,7 @@ class Scene:
             assert name
             text = head + name + tail.replace('every = "10s"', f'every = "{every}"', 1)
         path.write_text(text)
-        self.loaded = load_config(path)
+        self.loaded, self.ledger = load_config(path), ledger
         believe(ledger.folder, self.loaded)
         self.machine, self.chance = machine_at(began_s), random.Random(seed)
         self.due: dict[str, int] = {}
@@ -79,6 +81,18 @@ class Scene:
         else:
             self.journal.poll(PollResult(meter, due_ms, None, None, reason))
         self.due[meter] = due_ms + self.journal.rules.periods_ms[meter]
+
+    def renew_keys(self, *names: str) -> None:
+        """While it does not run these meters' keys (or ``statement``) are replaced; ledger and verifiers know the new
+        ones."""
+        now_s, before = self.machine.wall_ms // 1000, load_keys(self.loaded).statement
+        for name in names:
+            (self.loaded.keys / f"{name}.pem").unlink()
+            save_private_key(self.loaded.keys / f"{name}.pem", PrivateKey.generate())
+        site_init.add_to_trust(self.loaded, names, now_s)
+        request = self.loaded.keys / REQUEST_FILE
+        write_request(request, enrol_request(self.loaded, load_keys(self.loaded), now_s, {}, before))
+        enroll(self.ledger.folder, request)
 
     def kill(self) -> None:
         """SIGKILL."""

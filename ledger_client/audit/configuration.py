@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger_client.audit.devices import Devices
-from ledger_client.audit.events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
+from ledger_client.audit.events import SLOWED, Configuration, Correction, MeterConfiguration
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.records import Name
-from ledger_client.audit.result import DUE, KEYS, Audit
+from ledger_client.audit.result import DUE, Audit
+from ledger_client.audit.signers import Signers
 from ledger_client.audit.times import Times
 from ledger_client.formats.checks import MAX_TIME_MS
-from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.recording_grid import Grid, last_due
 from ledger_client.times import rfc3339_ms
@@ -65,6 +65,7 @@ class Configured:
     covered_to_ms: Callable[[str], int | None]
     """The end of a meter's coverage so far, by the order of records; None where it has none."""
     devices: Devices
+    signers: Signers
     meters: dict[str, int] | None = None
     """Each configured meter's period in ms."""
     config: bytes | None = None
@@ -78,12 +79,11 @@ class Configured:
     gone: set[str] = field(default_factory=set)
     """Taken out since the last batch ended, by a change."""
     _speeds: frozenset[int] = frozenset({FULL, SLOWED})
-    _keys: set[tuple[str, bytes]] = field(default_factory=set)
     _parts: list[Configuration] = field(default_factory=list)
 
     def begin_anew(self) -> None:
         """Batches are missing: what they have announced is not known."""
-        self.__init__(self.result, self.times, self.covered_to_ms, self.devices)  # type: ignore[misc]
+        self.__init__(self.result, self.times, self.covered_to_ms, self.devices, self.signers)  # type: ignore[misc]
 
     def recorded_period_ms(self, meter: str) -> int:
         """How far apart the polls of a configured meter are that are recorded; series are not thinned."""
@@ -133,7 +133,8 @@ class Configured:
             self.gone |= before.keys() - meters.keys()
         self.meters = {meter: facts.period_ms for meter, facts in meters.items()}
         self.config = part.config
-        self._keys |= {(meter, facts.key) for meter, facts in meters.items()} | {(GATEWAY_ITSELF, part.statement)}
+        kids = {meter: facts.key for meter, facts in meters.items()}
+        self.signers.configured({**kids, GATEWAY_ITSELF: part.statement}, name)
         for meter, facts in meters.items():
             absent = before is not None and meter not in before
             schedule = self.schedules.setdefault(meter, Schedule(new=absent))
@@ -239,24 +240,12 @@ class Configured:
             text = f"a grid of meter {meter} is {step_ms} ms apart; its period and the thinning say {every_ms} ms"
             self.result.found(DUE, name, text)
 
-    # — keys —
-
-    def keyed(self, key: NewKey) -> None:
-        """A key is introduced; one that it takes the place of counted before."""
-        self._keys.add((key.owner, key.key))
-        if key.before is not None:
-            self._keys.add((key.owner, key.before))
-
-    def end_batch(self, config: bytes, kids: Iterable[tuple[str, bytes]]) -> None:
-        """The batch's records are by keys that were introduced, and its statement is of the configuration in force."""
+    def end_batch(self, config: bytes) -> None:
+        """The batch's statement is of the configuration in force."""
         self._demand_whole(None)
         self.gone = set()
         if self.meters is None:
             return
-        for meter, kid in sorted(kids):
-            if (meter, kid) not in self._keys:
-                text = f"the key {base64url(kid)} of {meter} stands in no configuration or keys event so far"
-                self.result.found(KEYS, None, text)
         if config != self.config:
             self.result.found(DUE, None, "its statement is of another configuration than the last configuration event")
         for meter in sorted(self.meters):

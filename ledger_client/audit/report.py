@@ -25,7 +25,7 @@ _MEANT: Final = {
     "coverage": "leaves time unaccounted for",
     "times": "tells times that do not agree",
     "due": "counts what was due otherwise than announced",
-    "keys": "is by a key that was not announced",
+    "keys": "has keys otherwise than announced",
     "ends": "is not all that there is",
     "resume": "goes on after a loss (--allow-resume takes it as it is told)",
 }

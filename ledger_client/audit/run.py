@@ -21,12 +21,14 @@ from ledger_client.audit.contents import Contents
 from ledger_client.audit.coverage import Coverages
 from ledger_client.audit.devices import Devices
 from ledger_client.audit.due_polls import UNKNOWN, Due
+from ledger_client.audit.epochs import Epochs
 from ledger_client.audit.files import Files, Proven, open_files
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.period_ends import Ends, compare_with_ledgers
 from ledger_client.audit.records import Fact, Keeper, Looker, Name
 from ledger_client.audit.result import MOST, Audit, Audited, Finding
 from ledger_client.audit.series import Intervals
+from ledger_client.audit.signers import Signers
 from ledger_client.audit.times import Times
 from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
 from ledger_client.formats.batch_file import BatchFile
@@ -107,9 +109,11 @@ class _Auditor:
         from_the_first = wanted.gateway is not None and wanted.from_ms is None
         self._chains = Chains(result, from_the_first=from_the_first)
         self._coverages, self._times = Coverages(result), Times(result)
+        self._signers, self._epochs = Signers(result), Epochs(result)
         self._contents = Contents(result, self._is_polled)
         self._devices = Devices(result, Changes(result))
-        self._configured = Configured(result, self._times, self._coverages.covered_to_ms, self._devices)
+        told = self._devices, self._signers
+        self._configured = Configured(result, self._times, self._coverages.covered_to_ms, *told)
         self._series = Intervals(result, self._configured.series_period_ms)
         self._due = Due(result, self._configured, self._chains)
         self._ends = Ends(result, self._configured, self._coverages, self._times, wanted.from_ms, wanted.to_ms)
@@ -130,13 +134,16 @@ class _Auditor:
         if self._chains.batch(signed):
             self._begin_anew(statement.batch)
         self._configured.resumes = statement.resume is not None
+        for part in (self._signers, self._epochs):
+            part.begin_batch(resume=statement.resume is not None)
         result.from_ms = statement.from_ms if result.from_ms is None else min(result.from_ms, statement.from_ms)
         result.to_ms = statement.to_ms if result.to_ms is None else max(result.to_ms, statement.to_ms)
         gathered = self.judge(file, signed, in_order=True)
         present = {*(self._configured.meters or {}), *self._configured.gone}
         self._coverages.end_batch(present, resume=statement.resume is not None)
         self._due.end_batch()
-        self._configured.end_batch(statement.config, gathered.kids)
+        self._signers.end_batch(gathered.kids, signed.kid, configured=self._configured.meters is not None)
+        self._configured.end_batch(statement.config)
         self._ends.end_batch(statement)
         result.kinds.update(gathered.kinds)
 
@@ -146,8 +153,11 @@ class _Auditor:
         self._times.begin_anew()
         self._configured.begin_anew()
         self._contents.begin_anew()
+        self._signers.begin_anew()
+        self._epochs.begin_anew()
         for proof in self._files.told_before(batch):
             self._event(proof.event, proof.name, proof.iat, proven=True)
+        self._signers.end_proofs()
 
     def end(self) -> None:
         """All batches were seen."""
@@ -190,6 +200,7 @@ class _Auditor:
 
     def _in_order(self, fact: Fact, name: Name, until: int | None) -> None:
         step = self._chains.record(fact, name)
+        self._epochs.record(name)
         if step is Step.OLDER:
             self._times.forget(name.meter)
         if fact.event is not None:
@@ -226,7 +237,7 @@ class _Auditor:
                 self._due.begins |= part.at == "start"
                 configured.configured(part, name, iat)
             elif event.name == events.KEYS:
-                configured.keyed(events.new_key(fields))
+                self._signers.keyed(events.new_key(fields), name)
             elif event.name == events.CLOCK:
                 correction = events.correction(fields)
                 configured.corrected(correction)

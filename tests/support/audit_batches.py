@@ -86,13 +86,19 @@ class Chain:
     configured: bool = True
     facts: dict[str, Any] = field(default_factory=dict)
     """What its configuration says otherwise, or besides."""
+    signer: PrivateKey | None = None
+    """Another key than its meter's first."""
+
+    @property
+    def key(self) -> PrivateKey:
+        return self.signer or signer_of(self.meter)
 
     def add(self, body: Body, signer: PrivateKey | None = None, **changes: Any) -> bytes:
         """Sign a body now; ``changes`` of its claims."""
         clock = self.clock
         facts = claims(self.seq, meter=self.meter, epoch=self.epoch, prev=self.prev, clock=clock.letter)
         facts = facts._replace(iat=clock.now_ms // 1000, up_ms=clock.up_ms)._replace(**changes)
-        data = sign_record(facts, body, signer or signer_of(self.meter))
+        data = sign_record(facts, body, signer or self.key)
         self.seq, self.prev = facts.seq + 1, record_hash(data)
         return data
 
@@ -164,7 +170,7 @@ class Gateway:
         rows = [chain.first_coverage() for chain in self.meters]
         for chain in self.meters:
             chain.grids.append((chain.due_ms, chain.period_ms))
-        return [*rows, self.configuration("start")]
+        return [self.configuration("start"), *rows]
 
     def restart(self, number: int, *, stopped_ms: int = 0, letter: str = "S", jump_ms: int = 0) -> list[bytes]:
         """It was killed, and comes back as epoch ``number``; ``jump_ms``: by how much its clock is wrong then."""
@@ -184,7 +190,7 @@ class Gateway:
         """What is configured, in one part; ``only``: of these meters."""
         meters = {
             chain.meter: {
-                "key": signer_of(chain.meter).public.kid,
+                "key": chain.key.public.kid,
                 "role": "main",
                 "grids": [list(grid) for grid in chain.grids[-2:]],
                 "period": chain.period_ms,
@@ -196,7 +202,7 @@ class Gateway:
             if chain.meter in (only or self.chains)
         }
         facts: dict[str, Any] = {"at": at, "part": [1, 1], "config": self.config, "meters": meters}
-        facts["statement"] = signer_of(GATEWAY_ITSELF).public.kid
+        facts["statement"] = self.own.key.public.kid
         return self.event("configuration", **(facts | changes))
 
     def polls(self, count: int, *, answered: bool = True) -> list[bytes]:

@@ -171,7 +171,8 @@ def test_an_event_by_a_revoked_statement_key_is_found(gateway: Gateway) -> None:
     stolen = key("stolen", ES256)
     entry = key_entry("statement", stolen.public, VALID_FROM, gateway=GATEWAY)
     rows = gateway.usual()
-    keyed = gateway.event("keys", owner="gateway", key=stolen.public.kid)
+    before = key("statement", ES256).public.kid
+    keyed = gateway.event("keys", owner="gateway", key=stolen.public.kid, before=before)
     event = gateway.own.add(Event("commissioning", {}), stolen)
     path = gateway.write([*rows, keyed, event])
     assert audited(path, by=trusted(extra=entry)).sound

@@ -256,7 +256,7 @@ def test_a_key_is_introduced_before_it_signs(gateway: Gateway) -> None:
 def test_a_meter_that_no_configuration_knows_is_found(gateway: Gateway) -> None:
     first = gateway.write()
     stranger = Gateway(gateway.folder, periods_ms={"third": EVERY_MS}, clock=gateway.clock)
-    rows = [*stranger.start()[:-1], *gateway.usual()]
+    rows = [*stranger.start()[1:], *gateway.usual()]
     by = trusted(extra=key_entry("meter", key("third").public, VALID_FROM, gateway=GATEWAY, meter="third"))
     found = findings(audited(first, gateway.write(rows), by=by))
     assert {f[2] for f in found} == {"keys", "due"}

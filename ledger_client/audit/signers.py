@@ -1,0 +1,139 @@
+"""Audit of keys: which one each meter and the gateway itself signs with, from the gateway's events, in order. No I/O.
+
+A key has one life: an event introduces it, a ``keys`` event replaces it, and behind the batch of that event it signs
+nothing more. What an announced loss has put back (a batch that says ``resume``) is of that step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ledger_client.audit.events import NewKey
+from ledger_client.audit.records import Name
+from ledger_client.audit.result import KEYS, Audit
+from ledger_client.formats.cose_key import base64url
+from ledger_client.formats.record import GATEWAY_ITSELF
+
+_Key = tuple[str, bytes]
+"""Whose (a meter's, or the gateway's own), and its thumbprint."""
+
+
+class _InForce(NamedTuple):
+    """The key with which an owner signs; ``losses``: how many were announced when that was last said."""
+
+    kid: bytes
+    losses: int
+
+
+class _Replaced(NamedTuple):
+    """By which event a key was replaced, behind how many announced losses."""
+
+    by: Name
+    losses: int
+
+
+@dataclass(slots=True)
+class Signers:
+    """The keys of one gateway, in the order of its events."""
+
+    result: Audit
+    _losses: int = 0
+    _introduced: set[_Key] = field(default_factory=set)
+    _in_force: dict[str, _InForce] = field(default_factory=dict)
+    _replaced: dict[_Key, _Replaced] = field(default_factory=dict)
+    _of_batch: dict[_Key, _Replaced] = field(default_factory=dict)
+    """Replaced in this batch, which either key may have signed."""
+    _changed: dict[str, tuple[_InForce, Name]] = field(default_factory=dict)
+    """By owner the key before, where a configuration of this batch has another one, and no ``keys`` event says so."""
+
+    def begin_batch(self, *, resume: bool) -> None:
+        """The events of the next batch follow; ``resume``: it goes on after a loss."""
+        self._losses += resume
+
+    def begin_anew(self) -> None:
+        """Batches are missing: which keys are in force is not known. What was replaced stays so."""
+        self._introduced, self._in_force, self._changed = set(), {}, {}
+
+    def end_proofs(self) -> None:
+        """What was told so far is of before the next batch."""
+        self._changed = {}
+        self._settle()
+
+    # — what the events say —
+
+    def configured(self, kids: Mapping[str, bytes], name: Name) -> None:
+        """A configuration has these keys; the ``keys`` event of one that is new may follow in its batch."""
+        for owner, kid in sorted(kids.items()):
+            before = self._in_force.get(owner)
+            self._introduced.add((owner, kid))
+            self._in_force[owner] = _InForce(kid, self._losses)
+            if before is not None and before.kid == kid:
+                continue
+            if not self._returns(owner, kid, name, anywhere=before is not None) and before is not None:
+                self._changed[owner] = before, name
+
+    def keyed(self, key: NewKey, name: Name) -> None:
+        """A ``keys`` event: a key takes the place of another one, or its owner is new."""
+        owner, new, told = key
+        before = self._changed.pop(owner)[0] if owner in self._changed else self._in_force.get(owner)
+        known = before if before is not None and before.kid != new else None
+        self._introduced |= {(owner, kid) for kid in (new, told) if kid is not None}
+        self._returns(owner, new, name, anywhere=True)
+        self._in_force[owner] = _InForce(new, self._losses)
+        for kid in (told, known.kid if known else None):
+            if kid is not None and kid != new:
+                self._of_batch[owner, kid] = _Replaced(name, self._losses)
+        if known is not None and told != known.kid:
+            says = f"says that of {base64url(told)}" if told else "does not say so"
+            text = (
+                f"the key {base64url(new)} of {owner} takes the place of {base64url(known.kid)}, and the event {says}"
+            )
+            self._found(name, text, known.losses)
+
+    def _returns(self, owner: str, kid: bytes, name: Name, *, anywhere: bool) -> bool:
+        """Whether a key that is to sign from now on was replaced before, of its owner or of ``anywhere``: it is found,
+        once. Two that exchange their keys do so in one batch."""
+        key = owner, kid
+        at = self._of_batch.pop(key, None) or self._replaced.pop(key, None)
+        if at is None and anywhere:
+            at = next((at for (_, other), at in self._replaced.items() if other == kid), None)
+        if at is not None:
+            self._found(
+                name, f"the key {base64url(kid)} of {owner} returns, and event {at.by} has replaced it", at.losses
+            )
+        return at is not None
+
+    # — what was signed —
+
+    def end_batch(self, kids: Iterable[_Key], statement: bytes, *, configured: bool) -> None:
+        """The keys by which the batch's records and its statement are; ``configured``: a configuration is known."""
+        for owner, (before, name) in sorted(self._changed.items()):
+            kid = self._in_force[owner].kid
+            text = f"the key of {owner} is {base64url(kid)} from here on, {base64url(before.kid)} before"
+            self._found(name, f"{text}, and no keys event says so", before.losses)
+        self._changed = {}
+        signers = sorted(kids)
+        for owner, kid in signers if configured else ():
+            if (owner, kid) not in self._introduced:
+                text = f"the key {base64url(kid)} of {owner} stands in no configuration or keys event so far"
+                self.result.found(KEYS, None, text)
+        whose = [(key, f"of {key[0]} signs") for key in signers]
+        for key, what in [*whose, ((GATEWAY_ITSELF, statement), "signs its statement")]:
+            if (at := self._replaced.pop(key, None)) is not None:  # once
+                self._found(
+                    None, f"the key {base64url(key[1])} {what}, and event {at.by} has replaced it before", at.losses
+                )
+        self._settle()
+
+    def _settle(self) -> None:
+        self._replaced |= self._of_batch
+        self._of_batch = {}
+
+    def _found(self, name: Name | None, text: str, losses: int) -> None:
+        """A finding; of the step resume where a loss was announced since what it contradicts."""
+        if losses < self._losses:
+            self.result.resumed(name, text)
+        else:
+            self.result.found(KEYS, name, text)

@@ -1,0 +1,120 @@
+"""Audit of keys and epochs: a replaced key signs nothing more, and one epoch follows another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger_client.audit.result import Audit
+from ledger_client.formats.cose_key import ES256, PrivateKey
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.verification.trust import key_entry
+from tests.support.audit_batches import OTHER, Gateway, audited, findings, trusted
+from tests.support.evidence import EPOCH, GATEWAY, METER, VALID_FROM, key
+
+FIRST, SECOND, THIRD = key("meter"), key("the second"), key("the third")
+Lie = Callable[[Gateway], list[bytes]]
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    return Gateway(tmp_path)
+
+
+def heard(gateway: Gateway, *batches: list[bytes], resume: str | None = None) -> Audit:
+    """The audit of a first usual batch and these; the last one says ``resume``."""
+    paths = [gateway.write(rows, resume=resume if rows is batches[-1] else None) for rows in batches]
+    more = [key_entry("meter", k.public, VALID_FROM, gateway=GATEWAY, meter=METER) for k in (SECOND, THIRD)]
+    more.append(key_entry("meter", FIRST.public, VALID_FROM, gateway=GATEWAY, meter=OTHER))
+    return audited(*paths, by=trusted(extra="".join(more)))
+
+
+def rotated(gateway: Gateway, new: PrivateKey, number: int = 1, *, said: bool = True, **told: object) -> list[bytes]:
+    """The first records of a start with another key of a meter."""
+    chain = gateway.chains[METER]
+    before, chain.signer = chain.key, new
+    configuration, *coverage = gateway.restart(number)
+    facts = {"owner": METER, "key": new.public.kid, "before": before.public.kid} | told
+    keys = [gateway.event("keys", **{k: v for k, v in facts.items() if v is not None})] if said else []
+    return [configuration, *keys, *coverage]
+
+
+def test_a_key_is_replaced_and_the_one_before_signs_only_in_that_batch(gateway: Gateway) -> None:
+    usual = gateway.usual()
+    change = [*gateway.usual(), *rotated(gateway, SECOND), *gateway.usual()]
+    after = gateway.usual()
+    assert findings(heard(gateway, usual, change, after)) == []
+    gateway.batch, gateway.prev = 0, None
+    late = [gateway.chains[METER].add(Event("commissioned", {}), FIRST), *gateway.usual()]
+    result = heard(gateway, usual, change, [*after, *late], gateway.usual())
+    assert findings(result) == [(2, None, "keys")]
+    assert "of export-main signs, and event gateway/" in result.findings[0].detail
+
+
+LIES: dict[str, tuple[Lie, str]] = {
+    "returns": (lambda g: rotated(g, FIRST, 2), "returns, and event gateway/"),
+    "returns without an event": (lambda g: rotated(g, FIRST, 2, said=False), "returns, and event gateway/"),
+    "changes without an event": (lambda g: rotated(g, THIRD, 2, said=False), "and no keys event says so"),
+    "comes as new": (lambda g: rotated(g, THIRD, 2, before=None), "and the event does not say so"),
+    "replaces another": (lambda g: rotated(g, THIRD, 2, before=FIRST.public.kid), "and the event says that of"),
+}
+
+
+@pytest.mark.parametrize("resume", [None, "a backup was put back"])
+@pytest.mark.parametrize("lie", LIES)
+def test_a_key_that_returns_or_changes_otherwise_is_found(gateway: Gateway, lie: str, resume: str | None) -> None:
+    """Behind a loss, which may have put a key back, it is of that step."""
+    tell, words = LIES[lie]
+    usual, change = gateway.usual(), [*rotated(gateway, SECOND), *gateway.usual()]
+    result = heard(gateway, usual, change, [*tell(gateway), *gateway.usual()], resume=resume)
+    about = [f for f in result.findings if words in f.detail]
+    assert [(f.batch, f.step) for f in about] == [(2, "resume" if resume else "keys")]
+    assert {f.step for f in result.findings} == {"resume" if resume else "keys"}
+
+
+def test_a_replaced_key_returns_at_no_other_meter_and_two_may_exchange_theirs(gateway: Gateway) -> None:
+    usual, change = gateway.usual(), [*rotated(gateway, SECOND), *gateway.usual()]
+    told = gateway.event("keys", owner=OTHER, key=FIRST.public.kid, before=key(OTHER).public.kid)
+    result = heard(gateway, usual, change, [told, *gateway.usual()])
+    assert findings(result)[0] == (2, str(parse_record(told).id), "keys")
+    gateway.batch, gateway.prev = 0, None
+    exchanged = [told, gateway.event("keys", owner=METER, key=key(OTHER).public.kid, before=FIRST.public.kid)]
+    result = heard(gateway, usual, exchanged)
+    assert [f for f in result.findings if "returns" in f.detail] == []
+
+
+def test_a_statement_by_the_key_of_before_is_found(gateway: Gateway, tmp_path: Path) -> None:
+    old, new = key("statement", ES256), key("statement of today", ES256)
+    by = trusted(extra=key_entry("statement", new.public, VALID_FROM, gateway=GATEWAY))
+    first = gateway.write()
+    gateway.own.signer = new
+    configuration, *coverage = gateway.restart(1)
+    keys = gateway.event("keys", owner="gateway", key=new.public.kid, before=old.public.kid)
+    second = gateway.write([configuration, keys, *coverage, *gateway.usual()])
+    result = audited(first, second, gateway.write(), by=by)
+    assert findings(result) == [(2, None, "keys")]
+    assert "signs its statement, and event gateway/" in result.findings[0].detail
+
+
+def test_nothing_of_an_epoch_comes_behind_the_gateways_first_record_of_the_next(gateway: Gateway) -> None:
+    first = gateway.write()
+    chain = gateway.chains[OTHER]
+    seq = chain.seq
+    rows = [*gateway.restart(1), *gateway.usual()]
+    chain.epoch, chain.seq = EPOCH, seq
+    late = [chain.add(Event("commissioned", {}))]
+    result = audited(first, gateway.write([*rows, *late]))
+    found = [f.detail for f in result.findings if f.step == "chain"]
+    assert found[0] == "its epoch was left, and has returned"
+    assert any("was over: gateway/" in detail for detail in found)
+
+
+def test_an_epoch_begins_with_a_record_of_the_gateway(gateway: Gateway) -> None:
+    first = gateway.write()
+    configuration, *coverage = gateway.restart(1)
+    result = audited(first, gateway.write([*coverage, configuration, *gateway.usual()]))
+    assert {f.detail for f in result.findings if f.step == "chain"} == {
+        "its epoch begins without a record of the gateway"
+    }
