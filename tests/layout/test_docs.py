@@ -113,15 +113,32 @@ def test_the_tutorial_walks_the_path_that_is_walked_in_the_tests() -> None:
     assert set(blocks((DOCS / "tutorial.md").read_text())) <= walked
 
 
+def threats() -> list[list[str]]:
+    """The cells of each row of the tables of threats.md; the last says by which case or test it is shown."""
+    rows = re.findall(r"^\|(?!---)(.*)\|$", (DOCS / "threats.md").read_text(), re.MULTILINE)
+    cells = [[cell.strip() for cell in row.split(" | ")] for row in rows]
+    return [row for row in cells if row[-1] not in ("cases", "test")]
+
+
 def test_the_threats_name_every_dishonest_history_and_tests_that_there_are() -> None:
     text = (DOCS / "threats.md").read_text()
-    words = re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", text)
-    named = [word for word in words if "-" in word or word in dishonest.CASES]
+    named = [word for *_, shown in threats() for word in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", shown)]
     assert sorted(named) == sorted({*named}), "a case stands in two rows"
     assert set(named) == set(dishonest.CASES)
+    assert [row[0] for row in threats() if not re.search(r"`(tests/[\w/]+\.py|[a-z0-9-]+)`", row[-1])] == []
     tests = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text))
     assert {file for file, _ in tests if not (ROOT / file).is_file()} == set()
     assert [f"{file}::{name}" for file, name in tests if name and f"def {name}(" not in (ROOT / file).read_text()] == []
+
+
+@pytest.mark.parametrize("row", threats(), ids=lambda row: row[0])
+def test_a_threat_is_detected_by_what_its_cases_are_caught_by(row: list[str]) -> None:
+    """Each case that a ledger, an audit or `verify` catches stands in a row that names it. What only
+    shows at enrolment or in the form of a file has rows that say what is demanded."""
+    _, by, shown = row[-3:]
+    cases = [dishonest.CASES[name] for name in re.findall(r"`([a-z0-9-]+)`", shown)]
+    parties = {case.by for case in cases if not case.where.startswith(("enroll", "trust from", "usage", "health"))}
+    assert [party for party in parties if party not in by.lower()] == []
 
 
 def test_every_document_has_its_place_in_the_menu() -> None:
