@@ -9,6 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import click
 
+from ledger_client.collector import loading
+
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -29,7 +31,8 @@ class _Imported(UserDict[str, Any]):
     def __getitem__(self, name: str) -> click.Command:
         if isinstance(self.data[name], str):
             module, _, attribute = self.data[name].partition(":")
-            self.data[name] = getattr(import_module(module), attribute)
+            with loading():
+                self.data[name] = getattr(import_module(module), attribute)
         command: click.Command = self.data[name]
         return command
 

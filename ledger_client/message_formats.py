@@ -46,7 +46,7 @@ class Language(Protocol):
     def fix_shown(self, message: Any) -> str:
         """The fix of a message. Raises Unsaid."""
 
-    def codes(self) -> Mapping[str, Mapping[str, str]]:
+    def tables(self) -> Mapping[str, str]:
         """Every code that it has a sentence for."""
 
 
@@ -112,11 +112,11 @@ def _ordinal(fact: int, _: str, language: Language) -> str:
 
 
 def _alarm(fact: str, _: str, language: Language) -> str:
-    return language.words(f"kind-{fact}") if f"kind-{fact}" in language.codes() else fact
+    return language.words(f"kind-{fact}") if f"kind-{fact}" in language.tables() else fact
 
 
 def _word(fact: str, _: str, language: Language) -> str:
-    return language.words(f"word-{fact}") if f"word-{fact}" in language.codes() else fact
+    return language.words(f"word-{fact}") if f"word-{fact}" in language.tables() else fact
 
 
 FORMATS: Final[Mapping[str, Format]] = {

@@ -19,7 +19,8 @@ _M = TypeVar("_M", bound="Message")
 
 MOST_DEEP, MOST_FACTS, MOST_ITEMS, MOST_CHARACTERS = 6, 20, 50, 2000
 """Of what goes over the wire: messages within one another, facts of one, items of a list, characters of a text."""
-_CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_CODE: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_HEADER: Final = re.compile(rf"^\[({_CODE.pattern})\]\n", re.MULTILINE)
 _FACT: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MOST_CODE: Final = 64
 _PLURAL: Final[Mapping[str, Callable[[int], str]]] = {"en": lambda n: "one" if n == 1 else "other"}
@@ -179,6 +180,9 @@ def _template(text: str) -> Template:
 class Catalogue:
     """The sentences of one language, from TOML files (package, name); of a code in several the first counts.
 
+    A file has a table a code, ``[code]`` on a line of its own, and nothing else. What is parsed is the one table that
+    a sentence needs: the whole of a file takes longer than most commands.
+
     Any thread: two may read the files or compile an entry at the same time, to the same. With ``strict``
     (tests) a message that cannot be said raises Unsaid; else its code and its facts are shown, so that no page and no
     log line is lost to a wrong one.
@@ -188,27 +192,30 @@ class Catalogue:
 
     def __init__(self, language: str, *sources: tuple[str, str]) -> None:
         self.language, self._sources = language, sources
-        self._read: Mapping[str, Mapping[str, str]] | None = None
+        self._tables: Mapping[str, str] | None = None
         self._entries: dict[str, Entry] = {}
 
-    def codes(self) -> Mapping[str, Mapping[str, str]]:
-        """Every code with its table, as the files have it."""
-        if self._read is None:
-            import tomllib
+    def tables(self) -> Mapping[str, str]:
+        """By code: the lines of its table, as the files have them."""
+        if self._tables is None:
             from importlib.resources import files
 
-            found: dict[str, Mapping[str, str]] = {}
+            found: dict[str, str] = {}
             for package, name in reversed(self._sources):
-                found |= tomllib.loads((files(package) / name).read_text("utf-8"))
-            self._read = found
-        return self._read
+                pieces = iter(_HEADER.split((files(package) / name).read_text("utf-8"))[1:])
+                found |= zip(pieces, pieces, strict=True)
+            self._tables = found
+        return self._tables
 
     def entry(self, code: str) -> Entry:
         """What stands under a code. Raises Unsaid."""
         if (entry := self._entries.get(code)) is None:
-            table = self.codes().get(code)
-            if table is None:
+            import tomllib
+
+            lines = self.tables().get(code)
+            if lines is None:
                 raise Unsaid(f"no sentence for {code}")
+            table: Mapping[str, str] = tomllib.loads(lines)
             texts = {"other" if key == "text" else key: _template(text) for key, text in table.items() if key != "fix"}
             entry = self._entries[code] = Entry(texts, _template(table.get("fix", "")))
         return entry

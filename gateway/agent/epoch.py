@@ -31,7 +31,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, StartAgain
 from gateway.evidence.key_match import demand_not_replaced
 from gateway.fieldbus.specs import FieldLine
-from gateway.process import control_socket
+from gateway.process import control_server
 from gateway.process.sd_notify import Manager
 from gateway.recording.notifications import Hub
 from gateway.recording.recorder import Recorder
@@ -104,7 +104,7 @@ class Epoch:
         is left.
         """
         try:
-            server = await control_socket.serve(self.ready.config.data, self.site.orders)
+            server = await control_server.serve(self.ready.config.data, self.site.orders)
             try:
                 await self._work(stop, waiting)
             finally:

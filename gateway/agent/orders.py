@@ -21,7 +21,7 @@ from gateway.commissioning.record.submit import COMMISSION
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.specs import FieldLine
 from gateway.messages.message import Message
-from gateway.process.control_socket import Order
+from gateway.process.control_server import Order
 from gateway.recording.live_state import Live
 from gateway.recording.recorder import Recorder
 from gateway.records import GATEWAY
@@ -29,7 +29,7 @@ from gateway.runtime.context import FeedStates, line_of
 from gateway.storage.database import Database
 from gateway.storage.writer import T
 from ledger_client.formats.record import Event
-from ledger_client.verification.explain import number_text
+from ledger_client.verification.value_words import number_text
 
 SHARED_CLEARED = "shared-cleared"  # somebody says that the other master is off the line
 FEED = "feed "

@@ -24,7 +24,7 @@ from gateway.messages.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, ki
 from gateway.messages.languages import said_in
 from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
-from gateway.process.control_socket import Order
+from gateway.process.control_server import Order
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow

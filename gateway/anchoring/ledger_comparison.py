@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.evidence.sealing import Before
 from gateway.messages.message import Message
 from gateway.storage.rows import Conflict
 from ledger_client.errors import LedgerClientError, Refused
 from ledger_client.formats.checks import is_name
-from ledger_client.formats.cose_key import PublicKey
 from ledger_client.formats.statement import Range, SignedStatement, id_text, parse_statement
+
+if TYPE_CHECKING:  # `status` needs no key
+    from ledger_client.formats.cose_key import PublicKey
 
 MAX_BATCH = 2**63 - 1  # SQLite's integers
 

@@ -13,7 +13,7 @@ from gateway.devices.points import Profile
 from gateway.status.readings import ReadingValue, points_of
 from gateway.verdicts import shared_flags, verdict
 from ledger_client.times import rfc3339_ms
-from ledger_client.verification.explain import quality_phrases
+from ledger_client.verification.value_words import quality_phrases
 
 REVERSED = " reversed: as the meter says"
 

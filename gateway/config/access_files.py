@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import ssl
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -55,8 +55,7 @@ def fingerprint(path: Path) -> str:
     """SHA-256 of the file's first certificate, ``AB:CD:…`` as browsers show it. Raises ConfigError."""
     try:
         text = path.read_text(encoding="ascii")
-        first = text[text.index(_BEGIN) : text.index(_END) + len(_END)]
-        der = ssl.PEM_cert_to_DER_cert(first)
+        der = base64.decodebytes(text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)].encode())
     except (OSError, ValueError) as error:
         why = os_error(error) if isinstance(error, OSError) else said_of(error)
         raise ConfigError(path, "", Message("certificate-unreadable", error=why)) from None

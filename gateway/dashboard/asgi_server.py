@@ -7,6 +7,7 @@ import gc
 import logging
 import socket
 from contextlib import closing
+from typing import ClassVar
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -39,6 +40,8 @@ QUIET = Quiet()
 class Serving:
     """How the pages of a configuration are served. Raises ConfigError: certificate, key or token cannot be used."""
 
+    _frozen: ClassVar[bool] = False
+
     def __init__(self, config: Config, web: Web) -> None:
         self._config, self._web = config, web
         access = exposure.access(config, web)
@@ -50,7 +53,8 @@ class Serving:
         self._protocol = self._turnstile.protocol(None if web.cert is None else Certificates(access).context)
         for name in ("meterseal.pages", "meterseal.ledger"):
             logging.getLogger(name).addFilter(QUIET)
-        if not gc.get_freeze_count():  # only once: what an ended epoch has left must not stay
+        if not Serving._frozen:  # only once: what an ended epoch has left must not stay
+            Serving._frozen = True
             gc.freeze()  # what was loaded does: a collection need not walk over it, a tenth of a second each time
         logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.process.failpoints import failpoint
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
@@ -13,10 +13,12 @@ from gateway.storage.database import Database
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Known, Repair
 from ledger_client.errors import LedgerClientError
-from ledger_client.formats.cose_key import Signer
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import Range, Statement, parse_statement, sign_statement, statement_id
+
+if TYPE_CHECKING:  # `status` reads statements, and needs no key
+    from ledger_client.formats.cose_key import Signer
 
 LEFT_OUT = "left out: records that are lost here, or that another batch may hold"
 

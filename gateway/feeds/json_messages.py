@@ -12,7 +12,7 @@ from gateway.storage.alarm_tables import AlarmRow
 from gateway.verdicts import verdict
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.senml import Number, Value
-from ledger_client.verification.explain import quality_phrases
+from ledger_client.verification.value_words import quality_phrases
 
 ROOT = "meterseal-feed/v1"
 

@@ -26,7 +26,7 @@ from gateway.storage.record_reader import read_reading
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import verdict
 from ledger_client.times import rfc3339_ms
-from ledger_client.verification.explain import quality_phrases
+from ledger_client.verification.value_words import quality_phrases
 
 PORTION = 2_000  # records of one look at the database
 ROWS = 50_000  # lines of a row group of Parquet

@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.specs import FieldLine
 from gateway.messages.message import Message
-from gateway.process.control_socket import Order
+from gateway.process.control_server import Order
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.recorder import Recorder

@@ -15,7 +15,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Body, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.messages import said_of
-from ledger_client.verification.explain import number_text, quality_phrases
+from ledger_client.verification.value_words import number_text, quality_phrases
 
 
 @dataclass(frozen=True, slots=True)

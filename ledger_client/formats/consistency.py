@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ledger_client.errors import BadReceipt, BadSignature, Inconsistent, Malformed, UnsupportedLog
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import MAX_PATH, array, blob, uint, writing
-from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.merkle import root_from_consistency
 from ledger_client.formats.receipt import (
     SIZE_CLAIM,
@@ -24,6 +23,9 @@ from ledger_client.formats.receipt import (
     own_claims,
     parse_envelope,
 )
+
+if TYPE_CHECKING:  # reading needs no key
+    from ledger_client.formats.cose_key import PublicKey, Signer
 
 CONSISTENCY: Final = -2
 SUB: Final = "log"

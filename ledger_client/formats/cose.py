@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cbor2
 
 from ledger_client.errors import BadSignature, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import array, table
-from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.messages import Message
+
+if TYPE_CHECKING:  # reading needs no key
+    from ledger_client.formats.cose_key import PublicKey, Signer
 
 # Header labels: RFC 9052 §3.1, RFC 9597 (15), RFC 9942 (394 to 396)
 ALG: Final = 1

@@ -7,7 +7,6 @@ that nobody can make a second valid form of a record that he has seen.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import stat
@@ -24,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from ledger_client.durable_files import sync_folder
 from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
 from ledger_client.formats import cbor, ed25519_points
+from ledger_client.formats.base64url import base64url as base64url
+from ledger_client.formats.base64url import unbase64url as unbase64url
 from ledger_client.formats.checks import table
 from ledger_client.messages import Message
 from ledger_client.system_errors import os_error
@@ -189,22 +190,6 @@ def _p256(x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + x + y)
     except ValueError:
         raise Malformed("COSE_Key: the point is not on P-256") from None
-
-
-def base64url(data: bytes) -> str:
-    """base64url without padding (RFC 4648 §5)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def unbase64url(text: str) -> bytes:
-    """The bytes of base64url without padding, in its only form; ``Malformed`` for anything else."""
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        raise Malformed("not base64url without padding") from None
-    if base64url(data) != text:
-        raise Malformed("not base64url without padding")
-    return data
 
 
 def load_private_key(path: str | Path) -> PrivateKey:

@@ -8,13 +8,15 @@ proof of a ledger that shows different logs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import blob, name, table, time_s, uint, within, writing
-from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.statement import statement_id
+
+if TYPE_CHECKING:  # reading needs no key
+    from ledger_client.formats.cose_key import PublicKey, Signer
 
 CONTENT_HEAD: Final = "application/vnd.meterseal.log-head+cbor"
 SUB: Final = "log"

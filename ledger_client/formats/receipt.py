@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cbor2
 
@@ -30,10 +30,12 @@ from ledger_client.formats.checks import (
     within,
     writing,
 )
-from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.messages import Message, Said
+
+if TYPE_CHECKING:  # reading needs no key
+    from ledger_client.formats.cose_key import PublicKey, Signer
 
 VDS_RFC9162_SHA256: Final = 1
 INCLUSION: Final = -1

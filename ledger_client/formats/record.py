@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor, cose
@@ -26,7 +26,6 @@ from ledger_client.formats.checks import (
     within,
     writing,
 )
-from ledger_client.formats.cose_key import Signer
 from ledger_client.formats.senml import (
     PRIMARY_UNITS,
     SECONDARY_UNITS,
@@ -40,6 +39,9 @@ from ledger_client.formats.senml import (
     quality_words,
 )
 from ledger_client.formats.senml_writer import PackWriter, Unusual, uint_bytes
+
+if TYPE_CHECKING:  # reading needs no key
+    from ledger_client.formats.cose_key import Signer
 
 __all__ = [
     "CLOCKS",

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ledger_client.errors import EncodeError, Malformed, OutOfRange
 from ledger_client.formats import cbor, cose
+from ledger_client.formats.base64url import base64url
 from ledger_client.formats.checks import (
     MAX_BUNDLE,
     MAX_RECEIPTS,
@@ -29,8 +30,10 @@ from ledger_client.formats.checks import (
     within,
     writing,
 )
-from ledger_client.formats.cose_key import Signer, base64url
 from ledger_client.messages import Message
+
+if TYPE_CHECKING:  # reading needs no key
+    from ledger_client.formats.cose_key import Signer
 
 CONTENT_BATCH: Final = "application/vnd.meterseal.batch+cbor"
 _SOFTWARE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
+from gateway.config.load import load_config
+from gateway.storage.database import Database
 from ledger_client.click_help import Grouped
+from tests.support.commands import gateway_command
 from tests.system.machine_contract import programs
 
 LIBRARIES = frozenset(
@@ -50,6 +54,30 @@ def test_help_and_version_import_no_library(program: str, word: str) -> None:
     found = imported(program, word)
     assert "click" in found
     assert found & LIBRARIES == set()
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site") / "plant"
+    assert gateway_command("init", folder).code == 0
+    loaded = load_config(folder / "gateway.toml")
+    Database(loaded.database).close()
+    return loaded.path
+
+
+@pytest.mark.parametrize(
+    ("word", "needed"),
+    [
+        ("status", {"cbor2", "pydantic", "rich", "sqlite3", "ssl", "zoneinfo"}),
+        ("keys", {"cbor2", "cryptography", "pydantic", "rich", "sqlite3", "ssl", "zoneinfo"}),
+    ],
+)
+def test_a_look_at_a_site_imports_what_it_needs(config: Path, word: str, needed: set[str]) -> None:
+    assert imported("meterseal", word, str(config)) & LIBRARIES == needed
+
+
+def test_judging_a_proof_imports_neither_network_nor_database() -> None:
+    assert imported("meterseal-ledger", "verify", "--help") & LIBRARIES == {"cbor2", "cryptography"}
 
 
 def groups(command: click.Command, path: str) -> dict[str, Grouped]:

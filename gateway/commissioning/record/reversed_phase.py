@@ -7,9 +7,6 @@ from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 
-from gateway.commissioning.record import submit
-from gateway.commissioning.record.in_force import in_force
-from gateway.commissioning.record.rows import plain
 from gateway.devices.knowledge.phases import PHASES, reversed_phases
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -47,6 +44,9 @@ def _counts(value: Value) -> bool:
 
 
 def _explained(data: Path, store: Database | None, meter: str) -> bool:
+    from gateway.commissioning.record import submit  # most commands that ask for a phase never come here
+    from gateway.commissioning.record.in_force import in_force
+
     try:
         return bool(submit.read(submit.waiting_path(data, meter)).reversed_phase)
     except (OSError, GatewayError):  # none waits that can be read: the signed one counts
@@ -55,5 +55,7 @@ def _explained(data: Path, store: Database | None, meter: str) -> bool:
 
 
 def _power(value: Value) -> str:
+    from gateway.commissioning.record.rows import plain  # as above
+
     assert value.value is not None
     return f"{plain(value.value)} {value.unit or ''}".strip()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.commissioning.record.content import CommissioningRecord, Comparison, Setting, Shown
 from gateway.commissioning.record.words import Words
-from ledger_client.verification.explain import number_text
+from ledger_client.verification.value_words import number_text
 
 
 class Row(NamedTuple):

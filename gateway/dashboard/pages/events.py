@@ -11,7 +11,7 @@ from gateway.messages.message import Message
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, is_commissioning_record, parse_record
-from ledger_client.verification.explain import number_text
+from ledger_client.verification.value_words import number_text
 
 PAGE = 40
 LONGEST = 240

@@ -11,7 +11,8 @@ from gateway.dashboard.render.catalog import Words
 from gateway.devices.blocks import Content
 from gateway.devices.points import Point
 from gateway.history.local_calendar import ahead_ms, local
-from ledger_client.verification.explain import clean, number_text
+from ledger_client.verification.explain import clean
+from ledger_client.verification.value_words import number_text
 
 UNITS: Final = {
     "/100": "%", "/": "", "Cel": "°C", "degC": "°C", "m3": "m³", "m3/h": "m³/h", "m3/s": "m³/s", "l/s": "l/s",

@@ -27,7 +27,7 @@ from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Quality, Reading, Value, pack
-from ledger_client.verification.explain import quality_phrases
+from ledger_client.verification.value_words import quality_phrases
 from tests.support.register_points import as_found
 from tests.support.samples import START_S, Machine
 

@@ -27,7 +27,7 @@ from gateway.verdicts import verdict
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Columns, Reading, Value
 from ledger_client.times import rfc3339_ms
-from ledger_client.verification.explain import quality_phrases
+from ledger_client.verification.value_words import quality_phrases
 from tests.support.samples import START_S, Hands, site
 
 METER = "export-main"

@@ -32,7 +32,7 @@ from gateway.fieldbus.modbus.exceptions import refused
 from gateway.fieldbus.specs import BlockFailure
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.formats.senml import Quality
-from ledger_client.verification.explain import QUALITY_PHRASES, quality_phrases
+from ledger_client.verification.value_words import QUALITY_PHRASES, quality_phrases
 from tests.support.register_points import register_point
 
 Q = Quality

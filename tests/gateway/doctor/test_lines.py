@@ -13,7 +13,7 @@ import pytest
 from gateway.config.model import Config
 from gateway.doctor import ports
 from gateway.doctor.check import CheckContext, Finding
-from gateway.process import control_socket
+from gateway.process import control_server
 from gateway.process.threads import in_thread
 from gateway.runtime.recent_polls import EVERY_S, RecentPolls
 from tests.gateway.dashboard.test_under_way import Changing, at_a_desk
@@ -29,7 +29,7 @@ def found(loaded: Config, polls: Mapping[str, int], pid: int) -> Finding:
         return {LINE: {"seconds": 60.2, "polls": polls}}
 
     async def work() -> list[Finding]:
-        server = await control_socket.serve(loaded.data, {"lines": lines})
+        server = await control_server.serve(loaded.data, {"lines": lines})
         case = CheckContext.of(loaded, START_S * 1000, pid=pid)
         try:
             return await in_thread(lambda: list(ports.ports(case)), "doctor")

@@ -22,7 +22,7 @@ from gateway.devices.points import Point
 from gateway.devices.remarks import value_remark
 from gateway.doctor import keys, meters
 from gateway.doctor.check import CheckContext, Finding
-from gateway.process import control_socket
+from gateway.process import control_server
 from gateway.process.threads import in_thread
 from gateway.records import MeterEvent, PollResult, Timestamp
 from ledger_client.formats.senml import Quality, Reading, Value
@@ -59,7 +59,7 @@ def found(loaded: Config, now_ms: int, silences: Mapping[str, Any] | None = None
             finally:
                 case.store.close()
 
-        server = await control_socket.serve(loaded.data, {"health": health})
+        server = await control_server.serve(loaded.data, {"health": health})
         try:
             return await in_thread(look, "doctor")
         finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 # not quick: every call of the product is looked at, 4 s of CPU
 import ast
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,12 @@ FITS = {
     "alarm": {"kind"}, "word": {"str"},
 }  # fmt: skip
 UNITS = {"time": "_(ms|s)", "duration": "_(us|ms|s)", "setting": "_ms", "size": "_bytes"}
+
+
+@pytest.mark.parametrize(("language", "paths"), [("en", ENGLISH), ("zh", CHINESE)])
+def test_a_catalogue_parsed_table_by_table_is_what_its_files_are(language: str, paths: tuple[Path, ...]) -> None:
+    parsed = {code: tomllib.loads(lines) for code, lines in CATALOGUES[language].tables().items()}
+    assert parsed == tables(paths[::-1])
 
 
 def blanks(code: str, language: str) -> set[Blank]:

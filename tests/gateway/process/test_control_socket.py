@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.process import control_socket
+from gateway.process import control_server, control_socket
 
 NONSENSE = (b"", b"{", b"[]", b"1", b'"order"', b"{}", b'{"order":1}', b'{"order":"nothing"}', b'{"order":{}}', b"\xff")
 
@@ -21,10 +21,10 @@ def test_what_is_no_order_is_told_so(tmp_path: Path, line: bytes) -> None:
     async def work() -> dict[str, str]:
         failures: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-        server = await control_socket.serve(tmp_path, {})
+        server = await control_server.serve(tmp_path, {})
         path = tmp_path / control_socket.SOCKET
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        with control_socket._address(tmp_path) as address:
+        with control_socket.address(tmp_path) as address:
             reader, writer = await asyncio.open_unix_connection(address)
         writer.write(line + b"\n")
         answer = await reader.readline()
@@ -39,7 +39,7 @@ def test_what_is_no_order_is_told_so(tmp_path: Path, line: bytes) -> None:
 
 
 def test_a_gateway_that_is_slow_to_answer_is_not_called_absent(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener, control_socket._address(tmp_path) as address:
+    with socket.socket(socket.AF_UNIX) as listener, control_socket.address(tmp_path) as address:
         listener.bind(address)
         listener.listen()  # and takes no order
         with pytest.raises(GatewayError, match="did not answer") as error:

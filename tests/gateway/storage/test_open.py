@@ -115,7 +115,7 @@ def test_a_name_with_the_signs_of_an_address_is_a_name(loaded: Config, tmp_path:
 
 def test_a_gateway_that_hangs_does_not_hold_the_status_up(loaded: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_socket, "ASK_WITHIN_S", 0.05)
-    with socket.socket(socket.AF_UNIX) as hanging, control_socket._address(loaded.data) as path:
+    with socket.socket(socket.AF_UNIX) as hanging, control_socket.address(loaded.data) as path:
         hanging.bind(path)
         hanging.listen()
         assert control_socket.ask(loaded.data, "health") is None
