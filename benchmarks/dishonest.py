@@ -24,6 +24,7 @@ from typing import Any
 from benchmarks.parts import (
     dishonest_changes,
     dishonest_clock,
+    dishonest_contents,
     dishonest_due,
     dishonest_enrolment,
     dishonest_files,
@@ -48,6 +49,7 @@ PARTS = (
     dishonest_due,
     dishonest_slots,
     dishonest_changes,
+    dishonest_contents,
     dishonest_schedule,
     dishonest_clock,
     dishonest_files,

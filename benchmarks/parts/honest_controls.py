@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.parts import honest_meters
 from benchmarks.parts.honest_history import machine_at
-from benchmarks.parts.honest_scene import Scene
+from benchmarks.parts.honest_scene import Scene, Tale, Told
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.clock import KernelClock
 from gateway.config.device_keys import load_keys
@@ -32,7 +34,6 @@ from tests.system.test_restore import Look
 
 PAGE = 4096
 RESTORED = ("--allow-resume",)
-Tale = Callable[[Scene], None]
 
 
 def _restart(scene: Scene) -> None:
@@ -221,18 +222,6 @@ def _key_rotation(scene: Scene) -> None:
     scene.stop()
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A tale, how many seconds it takes at most, what it must have led to (events, or codes of alarms), the periods of
-    its meters where they are not 10 s, and the fields that an audit must list as changed, with what brought them."""
-
-    tale: Tale
-    takes_s: float
-    led_to: frozenset[str] = frozenset()
-    periods: Mapping[str, str] = field(default_factory=dict)
-    changed: frozenset[tuple[str, bool | None]] = frozenset()
-
-
 TALES = {
     "restart": Told(_restart, 700, frozenset({"stop"})),
     "killed-twice-in-a-batch": Told(_killed_twice_in_a_batch, 700),
@@ -253,6 +242,7 @@ TALES = {
     "polls-that-wait": Told(_waiting_polls, 500),
     "reload": Told(_reload, 700, frozenset({"configuration"}), changed=frozenset({("configured", None)})),
     "key-rotation": Told(_key_rotation, 800, frozenset({"keys"}), changed=frozenset({("configured", None)})),
+    **honest_meters.TALES,
 }
 
 
@@ -286,6 +276,8 @@ def told(place: Place, name: str) -> dict[str, Any]:
     facts = audit_exports(scene.loaded, "--gateway", name, "--to", rfc3339(scene.machine.wall_ms // 1000))
     changed = {(change["field"], change["exchange"]) for change in facts["changes"]}
     assert changed == TALES[name].changed, f"{name}: {facts['changes']}"
+    noted = [note for note in facts["notes"] if re.search("do not have|without any value|asleep", note)]
+    assert not noted, noted
     return facts
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.parts.honest_history import machine_at
@@ -26,6 +26,7 @@ from tests.support.clock_history import FrailStore
 from tests.support.processes import EmbeddedLedger
 from tests.support.samples import believe, finished
 
+Tale = Callable[["Scene"], None]
 Answers = Callable[[str, int], str | None]
 """What becomes of a meter's poll that was due then (ms of the schedule's clock): None: it answers, else why not."""
 
@@ -52,18 +53,24 @@ class Scene:
         believe(ledger.folder, self.loaded)
         self.machine, self.chance = machine_at(began_s), random.Random(seed)
         self.due: dict[str, int] = {}
+        self.lines: list[Callable[[], None]] = []
 
     def begin(self, **rules: object) -> None:
         """Start the gateway."""
         self.store = FrailStore(self.loaded.database, self.machine)
         self.clock = self.machine.clock(self.store.records.latest_ms())
-        made = replace(Rules.of(self.loaded), **rules)  # type: ignore[arg-type]
+        made = replace(self.rules(), **rules)  # type: ignore[arg-type]
         self.journal = Journal(self.store, load_keys(self.loaded), made, self.clock, self.chance.randbytes(8))
         anchor_ms = self.journal.open()
-        self.due = dict.fromkeys(self.journal.rules.periods_ms, anchor_ms)
+        self.due, self.lines = dict.fromkeys(self.journal.rules.periods_ms, anchor_ms), []
+
+    def rules(self) -> Rules:
+        """What its configuration says."""
+        return Rules.of(self.loaded)
 
     def live(self, seconds: float, answers: Answers = lambda *_: None, *, step_s: float = 1.0) -> None:
-        """Time passes, and every poll is over a moment after it was due."""
+        """Time passes, and every poll is over a moment after it was due. Each of ``lines`` (honest_lines.py), to which
+        a meter of ``due`` may be given, is called at each step."""
         end_s = self.machine.up_s + seconds
         while self.machine.up_s < end_s:
             self.machine.passes(step_s)
@@ -71,6 +78,8 @@ class Scene:
                 while (due_ms := self.due[meter]) <= (now_ms := self.clock.schedule_ms()):
                     over = due_ms + self.journal.rules.periods_ms[meter] <= now_ms  # as fieldbus.schedule gives it up
                     self.over(meter, answers(meter, due_ms) or ("skipped" if over else None))
+            for line in self.lines:
+                line()
             self.journal.keep_time()
 
     def over(self, meter: str, reason: str | None) -> None:
@@ -118,3 +127,15 @@ class Scene:
     def anchored(self) -> None:
         """What is not sealed is, and the ledger gets what it has not."""
         finish.finish(self.loaded, within_s=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A tale, how many seconds it takes at most, what it must have led to (events, or codes of alarms), the periods of
+    its meters where they are not 10 s, and the fields that an audit must list as changed, with what brought them."""
+
+    tale: Tale
+    takes_s: float
+    led_to: frozenset[str] = frozenset()
+    periods: Mapping[str, str] = field(default_factory=dict)
+    changed: frozenset[tuple[str, bool | None]] = frozenset()

@@ -83,6 +83,8 @@ class Slots:
     _grids: int = 0
     _latest_ms: int = -1
     _answered_ms: int = field(init=False)
+    _place: int = 0
+    """In which stretch that is, or a later one."""
 
     def __post_init__(self) -> None:
         self._answered_ms = self.begins_ms - 1
@@ -92,6 +94,7 @@ class Slots:
         for begins_ms, step_ms in grids[self._grids :]:
             while self._stretches and self._stretches[-1].begins_ms >= begins_ms:
                 self._stretches.pop()
+                self._place = min(self._place, max(0, len(self._stretches) - 1))
             if self._stretches:
                 last = self._stretches[-1]
                 last.end_ms = begins_ms if last.end_ms is None else min(last.end_ms, begins_ms)
@@ -106,16 +109,18 @@ class Slots:
         """
         behind_ms = self._answered_ms
         count, free_ms, first_ms, last_ms, step_ms = 0, 0, 0, behind_ms, 0
-        for stretch in self._stretches:
+        for place in range(self._place, len(self._stretches)):
+            stretch = self._stretches[place]
             begins_ms, every_ms = stretch.begins_ms, stretch.step_ms
-            end_ms = until_ms + min(EARLY_MS, every_ms // 10) + 1 if answered else until_ms
-            if begins_ms >= end_ms:
+            if begins_ms > until_ms + EARLY_MS:
                 break
+            end_ms = until_ms + min(EARLY_MS, every_ms // 10) + 1 if answered else until_ms
             if stretch.end_ms is not None and stretch.end_ms < end_ms:
                 end_ms = stretch.end_ms
             low = max(0, -((begins_ms - behind_ms - 1) // every_ms))
             high = (end_ms - 1 - begins_ms) // every_ms
             if high >= low:
+                self._place = place if answered else self._place
                 first_ms = first_ms if count else begins_ms + low * every_ms
                 count, free_ms = count + high - low + 1, free_ms + (high - low + 1) * every_ms
                 last_ms, step_ms = begins_ms + high * every_ms, every_ms
@@ -136,6 +141,7 @@ class Slots:
                 break
             gone += 1
         del self._stretches[:gone]
+        self._place = max(0, self._place - gone)
         if not self._stretches or self._stretches[0].next_ms - EARLY_MS > time_ms:
             return False
         self._stretches[0].next_ms += self._stretches[0].step_ms

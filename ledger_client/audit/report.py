@@ -81,7 +81,7 @@ def _contents(told: MeterAccount) -> list[str]:
         alike[point.values].append(name)
     if told.points:
         whole = alike.pop(told.readings, [])
-        values = [f"{len(whole)} points in every reading"] if whole else []
+        values = [f"{len(whole)} point{'s' if len(whole) > 1 else ''} in every reading"] if whole else []
         values += [f"{', '.join(names)} in {count}" for count, names in sorted(alike.items(), reverse=True)]
         lines.append(f"values: {'; '.join(values)}")
     kinds = [f"{told.empty} without any value"] if told.empty else []

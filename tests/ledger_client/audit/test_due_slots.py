@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.audit.due_slots import Slots, room_ms
+from ledger_client.audit.due_slots import FreeSlots, Slots, room_ms
+from ledger_client.audit.result import Audit
 from ledger_client.audit.times import Jumps
+from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading, Value
 from tests.support.audit_batches import EVERY_MS, Gateway, audited, findings
 from tests.support.evidence import METER
@@ -104,9 +106,38 @@ def test_slots_are_taken_as_by_trying_each(seed: int) -> None:
         assert made.take(time_ms, jumps) == (found is not None), time_ms
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_gaps_are_those_of_a_list_of_all_due_times(seed: int) -> None:
+    chance = random.Random(seed)
+    begins = sorted(chance.sample(range(100_000), 8))
+    grids = [(begin, chance.choice((0, 300, 1000, 7000))) for begin in begins]
+    ends = [*begins[1:], 110_000]
+    step_of = {d: step for (b, step), e in zip(grids, ends, strict=True) if step for d in range(b, e, step)}
+    made, answered = Slots(), -1
+    for time_ms in sorted(chance.sample(range(110_000), k=60)):
+        made.learn([grid for grid in grids if grid[0] <= time_ms + 2000])  # they are announced as time goes on
+        dues = [d for d, step in step_of.items() if answered < d <= time_ms + min(1000, step // 10)]
+        gap = made.gap(time_ms, answered=True)
+        assert (gap.slots, gap.from_ms, gap.to_ms) == (len(dues) - 1, dues[0], dues[-1]) if gap else len(dues) < 2
+        assert gap is None or gap.free_ms == sum(step_of[d] for d in dues[:-1])
+        made.take(time_ms, NONE)
+        answered = dues[-1] if dues else answered
+    rest, tail = [d for d in step_of if d > answered], made.gap(110_000, answered=False)
+    assert (tail.slots, tail.from_ms) == (len(rest), rest[0]) if tail else not rest
+
+
 def test_ten_years_of_a_grid_of_one_millisecond_cost_nothing() -> None:
     made, year_ms = slots((0, 1)), 365 * 86_400_000
+    gaps = [made.gap(year * year_ms, answered=True) for year in range(1, 11)]
+    assert [gap.slots for gap in gaps if gap is not None] == [year_ms, *[year_ms - 1] * 9]
     assert all(taken(made, [year * year_ms for year in range(1, 11)]))
+
+
+def test_a_million_readings_of_one_time_cost_little() -> None:
+    result, made = Audit(), slots((0, EVERY_MS))
+    body = Coverage(0, 1, 1_000_000, 1_000_000, {})
+    without = FreeSlots(result, METER).place(body, body.missed, [5000] * 1_000_000, made, NONE)
+    assert (len(without), result.told(METER).longest_free) == (999_999, None)
 
 
 def readings(gateway: Gateway, offsets_ms: list[int], quality: int = 0) -> list[str]:
