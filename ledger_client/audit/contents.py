@@ -28,6 +28,8 @@ SECOND_LOOKS: Final = ".first", ".second"
 """Ends of the names under which a reading has the look at a counter that was not booked (docs/formats.md)."""
 MOST_POINTS: Final = 4096
 """So many points of a meter are counted each; the values of all others together."""
+MOST_NAMES: Final = 20
+"""So many points stand in one note: a name has up to 64 characters, and no note is cut short."""
 _MOST_SHAPES: Final = 64
 
 
@@ -153,9 +155,10 @@ class Contents:
                 if held.lacking_ms is not None:
                     alike.setdefault((held.lacking, *held.lacking_ms), []).append(point)
             for (count, from_ms, to_ms), points in alike.items():
-                lacking = f"{count} of {told.readings} readings of {name} do not have {', '.join(points)}"
-                text = f"{lacking}, {_span(from_ms, to_ms)}"
-                self.result.noted(text, Kind.CONTENTS)
+                for place in range(0, len(points), MOST_NAMES):
+                    names = ", ".join(points[place : place + MOST_NAMES])
+                    text = f"{count} of {told.readings} readings of {name} do not have {names}, {_span(from_ms, to_ms)}"
+                    self.result.noted(text, Kind.CONTENTS)
             if told.values_beyond:
                 text = (
                     f"{told.values_beyond} values of {name} are of more points than {MOST_POINTS}: not counted by point"

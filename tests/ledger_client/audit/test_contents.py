@@ -73,6 +73,14 @@ def test_a_point_that_is_left_out_is_noted_with_its_time(gateway: Gateway) -> No
     assert (findings(result), result.notes) == ([], [f"3 of 6 readings of {METER} do not have energy, {times}"])
 
 
+def test_every_name_is_told_however_many_points_are_left_out_beside_it(gateway: Gateway) -> None:
+    others = " ".join(f"p{number:03}{'x' * 60}" for number in range(100))
+    result = audited(batch(gateway, [f"{others} energy", "power", f"{others} energy"]))
+    words = "\n".join(audit_in_words(result))
+    assert all(name in words for name in others.split())
+    assert [note.count("energy") for note in result.notes if "1 of 3 readings" in note] == [0, 0, 0, 0, 0, 1]
+
+
 def test_a_point_that_comes_later_was_left_out_before(gateway: Gateway) -> None:
     assert [note.split(",")[0] for note in audited(batch(gateway, ["power", "power", BOTH])).notes] == [
         f"2 of 3 readings of {METER} do not have energy"
