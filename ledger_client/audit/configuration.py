@@ -20,7 +20,7 @@ from ledger_client.audit.signers import Signers
 from ledger_client.audit.times import Times
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.record import GATEWAY_ITSELF
-from ledger_client.recording_grid import Grid, last_due
+from ledger_client.recording_grid import Grid, GridsInForce
 from ledger_client.times import rfc3339_ms
 
 FULL: Final = 10
@@ -42,18 +42,39 @@ class Schedule:
     """It was not configured before: nothing was due before its first grid."""
     since_ms: int = 0
     """Since when it has been configured, where it was not before."""
-    odd: list[Grid] = field(default_factory=list)
+    odd: set[Grid] = field(default_factory=set)
+    in_force: GridsInForce = field(default_factory=GridsInForce)
+    ended_ms: int = MAX_TIME_MS
+    """Where the grids end by those without polls that were announced last."""
+    _before: tuple[bytes, int, GridsInForce] | None = None
 
-    def is_series(self, from_ms: int, *, before: bytes | None = None) -> bool:
-        """Whether the grid in force at a moment is a series'; of those that were announced ``before`` an epoch."""
+    def add(self, grid: Grid, epoch: bytes, *, slowed: bool) -> None:
+        """A grid is announced."""
+        self.grids.append(grid)
+        self.epochs.append(epoch)
+        self.slowed.append(slowed)
+        self.of_series.append(self.series)
+        self.in_force.add(grid)
+        self.ended_ms = MAX_TIME_MS if grid[1] else min(self.ended_ms, grid[0])
+
+    def is_series(self, from_ms: int) -> bool:
+        """Whether the grid in force at a moment is a series'."""
+        place = self.in_force.place_at(from_ms)
+        return place is not None and self.of_series[place]
+
+    def was_series(self, from_ms: int, before: bytes) -> bool:
+        """The same by the grids that were announced before this epoch."""
         for place in reversed(range(len(self.grids))):
             if self.grids[place][0] <= from_ms and self.epochs[place] != before:
                 return self.of_series[place]
         return False
 
-    def before(self, epoch: bytes) -> list[Grid]:
+    def before(self, epoch: bytes) -> GridsInForce:
         """The grids that were announced before this epoch."""
-        return [grid for grid, announced in zip(self.grids, self.epochs, strict=True) if announced != epoch]
+        if self._before is None or self._before[:2] != (epoch, len(self.grids)):
+            those = (grid for grid, announced in zip(self.grids, self.epochs, strict=True) if announced != epoch)
+            self._before = epoch, len(self.grids), GridsInForce(those)
+        return self._before[2]
 
 
 @dataclass(slots=True)
@@ -178,7 +199,9 @@ class Configured:
         """To announce what was announced last again changes nothing."""
         schedule, those = self.schedules[meter], list(grids)
         known = bool(schedule.grids)
-        again = next(n for n in range(len(those), -1, -1) if those[:n] == schedule.grids[len(schedule.grids) - n :])
+        last, those_ended = schedule.grids[-1:], range(len(those), 0, -1)
+        ends = (n for n in those_ended if those[n - 1 : n] == last and those[:n] == schedule.grids[-n:])
+        again = next(ends, 0)
         if absent:
             schedule.since_ms = those[0][0]
         for grid in those[again:]:
@@ -187,10 +210,7 @@ class Configured:
                 self._demand_step(meter, schedule, grid, name)
             if known:  # else grids of before may be announced again
                 self._demand_behind(meter, schedule, grid, name)
-            schedule.grids.append(grid)
-            schedule.epochs.append(name.epoch)
-            schedule.slowed.append(SLOWED in self._speeds)
-            schedule.of_series.append(schedule.series)
+            schedule.add(grid, name.epoch, slowed=SLOWED in self._speeds)
 
     def _demand_behind(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
         """It begins where its meter's coverage ends, or later: what is counted already is not announced anew."""
@@ -207,13 +227,10 @@ class Configured:
     def _demand_next(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
         """Between the last poll that was due by earlier grids and the first one of this lies no more than a period, and
         what the clock jumps."""
-        begins_ms, known = grid[0], len(schedule.grids)
-        ends_ms = begins_ms
-        while known and schedule.grids[known - 1][1] == 0:
-            known -= 1
-            ends_ms = min(ends_ms, schedule.grids[known][0])
-        last = last_due(schedule.grids[:known], ends_ms)
-        if last is None or known == len(schedule.grids) or not grid[1]:
+        begins_ms = grid[0]
+        ends_ms = min(begins_ms, schedule.ended_ms)
+        last = schedule.in_force.last_due(ends_ms)
+        if last is None or schedule.grids[-1][1] or not grid[1]:
             return
         place, last_ms = last
         most_ms = schedule.grids[place][1]
@@ -236,7 +253,7 @@ class Configured:
             return
         every_ms = schedule.period_ms * (1 if schedule.series else self.factor)
         if step_ms not in {every_ms * speed // FULL for speed in self._speeds}:
-            schedule.odd.append(grid)
+            schedule.odd.add(grid)
             text = f"a grid of meter {meter} is {step_ms} ms apart; its period and the thinning say {every_ms} ms"
             self.result.found(DUE, name, text)
 

@@ -17,8 +17,8 @@ from ledger_client.audit.due_slots import EARLY_MS, FreeSlots, Slots
 from ledger_client.audit.events import Correction
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import DUE, Audit, MeterAccount
-from ledger_client.recording_grid import Grid, due_by
-from ledger_client.recording_series import series_count
+from ledger_client.recording_grid import GridsInForce
+from ledger_client.recording_series import SeriesCount, series_count
 from ledger_client.times import rfc3339_ms
 
 UNKNOWN = "U"
@@ -113,12 +113,12 @@ class Due:
     def _count(self, interval: Interval, told: MeterAccount) -> None:
         body, meter = interval.body, interval.name.meter
         schedule = self.configured.schedules.get(meter)
-        grids = schedule.grids if schedule else []
+        grids = schedule.in_force if schedule else GridsInForce()
         told.from_ms = body.from_ms if told.from_ms is None else min(told.from_ms, body.from_ms)
         told.to_ms = body.to_ms if told.to_ms is None else max(told.to_ms, body.to_ms)
         if interval.told_to_ms > body.from_ms:
             series = schedule is not None and schedule.is_series(interval.told_to_ms)
-            due = _due_rest(grids, interval) if series else due_by(grids, interval.told_to_ms, body.to_ms)
+            due = _due_rest(grids, interval) if series else grids.due(interval.told_to_ms, body.to_ms)
             _count_rest(told, interval, due)
             return
         told.due += body.due
@@ -129,11 +129,11 @@ class Due:
         if interval.first and interval.clock == UNKNOWN and body.due == body.recorded:
             undated = _Undated(interval.name, body.from_ms, body.recorded, interval.moments_ms)
             self._undated[interval.name.epoch, meter] = undated
-        elif schedule is None or (body.from_ms < body.to_ms and body.from_ms < grids[0][0]):
+        elif schedule is None or (body.from_ms < body.to_ms and body.from_ms < schedule.grids[0][0]):
             if schedule is None or not schedule.new or body.due:
                 self._cannot_count(meter, body.to_ms)
         elif not schedule.is_series(body.from_ms):
-            self._compare(interval, due_by(grids, body.from_ms, body.to_ms))
+            self._compare(interval, grids.due(body.from_ms, body.to_ms))
         elif interval.moments_ms is not None:
             self._compare_series(interval, grids, interval.moments_ms)
 
@@ -168,10 +168,10 @@ class Due:
         else:
             self.result.found(DUE, name, text)
 
-    def _compare_series(self, interval: Interval, grids: Sequence[Grid], moments_ms: Sequence[int]) -> None:
+    def _compare_series(self, interval: Interval, grids: GridsInForce, moments_ms: Sequence[int]) -> None:
         """Every reading was due, and what is missed follows from their times."""
         body = interval.body
-        count = series_count(grids, body.from_ms, moments_ms)
+        count = _series_count(grids, body.from_ms, moments_ms, body.to_ms)
         if not count.ends(body.to_ms):
             text = (
                 f"it ends at {rfc3339_ms(body.to_ms)}; the last message that came or was missed is of "
@@ -206,16 +206,16 @@ class Due:
                 due = said
             elif undated is None or meter not in self.configured.started.get(name.epoch, {meter}):
                 due = 0
-            elif not grids or undated.from_ms < grids[0][0]:
+            elif grids.first is None or undated.from_ms < grids.first[0]:
                 due = said
                 if said:
                     self._cannot_count(meter, began_ms)
-            elif schedule.is_series(undated.from_ms, before=name.epoch):
-                count = series_count(grids, undated.from_ms, undated.moments_ms or ())
+            elif schedule.was_series(undated.from_ms, name.epoch):
+                count = _series_count(grids, undated.from_ms, undated.moments_ms or (), began_ms)
                 count.waited(began_ms)
                 due = said if undated.moments_ms is None else count.missed
             else:
-                due = max(0, due_by(grids, undated.from_ms, began_ms) - undated.recorded)
+                due = max(0, grids.due(undated.from_ms, began_ms) - undated.recorded)
             if said != due:
                 text = (
                     f"it says that {said} polls of {meter} were due before its epoch; by the announced grids {due} were"
@@ -267,10 +267,15 @@ class Due:
             self.result.noted(f"{undated.name}: what was due from {since} on is not told: its clock is unknown")
 
 
-def _due_rest(grids: Sequence[Grid], interval: Interval) -> int:
+def _series_count(grids: GridsInForce, from_ms: int, moments_ms: Sequence[int], to_ms: int) -> SeriesCount:
+    """As ``series_count``, by the grids that matter until then."""
+    return series_count(grids.over(from_ms, max((to_ms, *moments_ms))), from_ms, moments_ms)
+
+
+def _due_rest(grids: GridsInForce, interval: Interval) -> int:
     """Of an interval of a series that begins with time that was told before: what was due behind that."""
     moments_ms = [time_ms for time_ms in interval.moments_ms or () if time_ms >= interval.told_to_ms]
-    count = series_count(grids, interval.told_to_ms, moments_ms)
+    count = _series_count(grids, interval.told_to_ms, moments_ms, interval.body.to_ms)
     count.ends(interval.body.to_ms)
     return interval.readings + count.missed
 

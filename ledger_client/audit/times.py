@@ -8,8 +8,9 @@ what comes behind is compared with the time that was found wrong. ``Jumps``: how
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final
 
 from ledger_client.audit.events import SLOWED, Correction
@@ -25,6 +26,7 @@ AGREE_MS: Final = 2000
 """How far iat and up may drift apart between two clock events, and a moment be off the event that it belongs to."""
 FULL: Final = 10
 SECOND_MS: Final = 1000  # ``iat`` is in whole seconds; a due time may be 100 ms off the clock
+MOST_NEAR: Final = 100  # clock events within a second
 LATENESS_MS: Final = 60_000  # how much later than its period a reading may be signed
 
 
@@ -182,16 +184,12 @@ class Times:
         """``iat`` and ``up`` go on alike; close to a clock event by the course before it or behind it."""
         course = self._courses[name.epoch]
         iat, up_ms = fact.iat, fact.up_ms
-        if course[-1].up_ms <= up_ms - SECOND_MS or len(course) == 1:
-            near = course[-1:]
-        else:
-            ends = [*(s.up_ms for s in course[1:]), up_ms]
-            pairs = zip(course, ends, strict=True)
-            near = [s for s, end in pairs if s.up_ms - SECOND_MS <= up_ms <= end + SECOND_MS]
-        if not any(stretch.fits(iat, up_ms) for stretch in reversed(near)):
+        alone = len(course) == 1 or course[-1].up_ms <= up_ms - SECOND_MS  # nearly always
+        near = course[-1:] if alone else [*_near(course, up_ms)]
+        if not any(stretch.fits(iat, up_ms) for stretch in near):
             detail = f"its iat {rfc3339(iat)} and its up {up_ms} ms do not go on as those before it"
             self.result.found(TIMES, name, f"{detail}, and no clock event is between")
-            near[-1].begin_anew(iat, up_ms)
+            near[0].begin_anew(iat, up_ms)
 
     def _reading(self, fact: Fact, name: Name, line: _Line, period_ms: int | None) -> None:
         time_ms, signed_ms, problem = fact.time_ms, fact.iat * SECOND_MS, None
@@ -238,3 +236,15 @@ def _at(stretch: _Stretch, speed: int, up_ms: int, time_ms: int) -> bool:
     """Whether record times were so at ``up`` by a course, as far as records have shown it."""
     known = stretch.offsets[speed]
     return known is None or known[0] - AGREE_MS * FULL <= time_ms * FULL - up_ms * speed <= known[1] + AGREE_MS * FULL
+
+
+def _near(course: Sequence[_Stretch], up_ms: int) -> Iterator[_Stretch]:
+    """Stretches by which a record of this ``up`` may go, the latest first: the last, and those that are over for less
+    than a second; of very many, which no gateway has, the latest."""
+    end_ms = up_ms
+    for stretch in islice(reversed(course), MOST_NEAR):
+        if end_ms < up_ms - SECOND_MS:
+            return
+        if stretch.up_ms <= up_ms + SECOND_MS or stretch is course[0]:
+            yield stretch
+        end_ms = stretch.up_ms
