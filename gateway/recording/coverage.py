@@ -239,7 +239,8 @@ class SeriesCounter:
             return
         self._take_back(time_ms)
         self._miss(misses(self._step_ms, self.last_ms, time_ms))
-        self.last_ms, self.last_due_ms = max(self.last_ms, time_ms), due_ms
+        if time_ms >= self.last_ms:  # else it waited, and is from before the clock was set forward
+            self.last_ms, self.last_due_ms = time_ms, due_ms
         self.to_ms, self._reason, self._unsure = self.last_ms + 1, None, []
 
     def waited(self, now_ms: int, reason: str) -> None:

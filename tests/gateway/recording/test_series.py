@@ -354,6 +354,17 @@ def test_a_message_that_was_complete_before_its_miss_was_certain_is_none(loaded:
     assert counter.coverage() == Coverage(0, 1500, 1, 1, {})
 
 
+def test_a_message_from_before_a_correction_moves_neither_of_the_two_clocks_last_moments() -> None:
+    """It waited for the writer, which set the clock forward meanwhile; the moment that was moved along stays the last,
+    and the next correction begins there."""
+    counter = SeriesCounter(0, 0, 1000, 0, 0)
+    counter.take(RecordingGrid(0, 1000, 4_600, 1000))
+    counter.heard(900, 900, late=False)
+    assert (counter.last_ms, counter.last_due_ms) == (4_600, 0)
+    counter.heard(5_900, 1_300, late=False)
+    assert (counter.last_ms, counter.last_due_ms) == (5_900, 1_300)
+
+
 # — any history —
 
 
