@@ -142,7 +142,7 @@ class _Auditor:
         present = {*(self._configured.meters or {}), *self._configured.gone}
         self._coverages.end_batch(present, resume=statement.resume is not None)
         self._due.end_batch()
-        self._signers.end_batch(gathered.kids, signed.kid, configured=self._configured.meters is not None)
+        self._signers.end_batch(gathered.kids, signed, configured=self._configured.meters is not None)
         self._configured.end_batch(statement.config)
         self._ends.end_batch(statement)
         result.kinds.update(gathered.kinds)

@@ -13,8 +13,10 @@ from typing import NamedTuple
 from ledger_client.audit.events import NewKey
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import KEYS, Audit
+from ledger_client.audit.times import SECOND_MS
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
+from ledger_client.formats.statement import SignedStatement
 
 _Key = tuple[str, bytes]
 """Whose (a meter's, or the gateway's own), and its thumbprint."""
@@ -42,11 +44,15 @@ class Signers:
     _losses: int = 0
     _introduced: set[_Key] = field(default_factory=set)
     _in_force: dict[str, _InForce] = field(default_factory=dict)
-    _replaced: dict[_Key, _Replaced] = field(default_factory=dict)
+    _replaced: dict[bytes, dict[str, _Replaced]] = field(default_factory=dict)
+    """By key, and by whose it was."""
     _of_batch: dict[_Key, _Replaced] = field(default_factory=dict)
     """Replaced in this batch, which either key may have signed."""
     _changed: dict[str, tuple[_InForce, Name]] = field(default_factory=dict)
     """By owner the key before, where a configuration of this batch has another one, and no ``keys`` event says so."""
+
+    _unnamed: dict[bytes, tuple[tuple[str, int | None], int]] = field(default_factory=dict)
+    """Keys of statements that no event has named yet: of which file and batch, signed when (Unix s)."""
 
     def begin_batch(self, *, resume: bool) -> None:
         """The events of the next batch follow; ``resume``: it goes on after a loss."""
@@ -54,7 +60,7 @@ class Signers:
 
     def begin_anew(self) -> None:
         """Batches are missing: which keys are in force is not known. What was replaced stays so."""
-        self._introduced, self._in_force, self._changed = set(), {}, {}
+        self._introduced, self._in_force, self._changed, self._unnamed = set(), {}, {}, {}
 
     def end_proofs(self) -> None:
         """What was told so far is of before the next batch."""
@@ -95,10 +101,9 @@ class Signers:
     def _returns(self, owner: str, kid: bytes, name: Name, *, anywhere: bool) -> bool:
         """Whether a key that is to sign from now on was replaced before, of its owner or of ``anywhere``: it is found,
         once. Two that exchange their keys do so in one batch."""
-        key = owner, kid
-        at = self._of_batch.pop(key, None) or self._replaced.pop(key, None)
+        at = self._of_batch.pop((owner, kid), None) or self._replaced.get(kid, {}).pop(owner, None)
         if at is None and anywhere:
-            at = next((at for (_, other), at in self._replaced.items() if other == kid), None)
+            at = next(iter(self._replaced.get(kid, {}).values()), None)
         if at is not None:
             self._found(
                 name, f"the key {base64url(kid)} of {owner} returns, and event {at.by} has replaced it", at.losses
@@ -107,8 +112,9 @@ class Signers:
 
     # — what was signed —
 
-    def end_batch(self, kids: Iterable[_Key], statement: bytes, *, configured: bool) -> None:
-        """The keys by which the batch's records and its statement are; ``configured``: a configuration is known."""
+    def end_batch(self, kids: Iterable[_Key], signed: SignedStatement, *, configured: bool) -> None:
+        """The keys by which the batch's records are, and its statement; ``configured``: a configuration is known."""
+        statement = signed.kid
         for owner, (before, name) in sorted(self._changed.items()):
             kid = self._in_force[owner].kid
             text = f"the key of {owner} is {base64url(kid)} from here on, {base64url(before.kid)} before"
@@ -121,14 +127,31 @@ class Signers:
                 self.result.found(KEYS, None, text)
         whose = [(key, f"of {key[0]} signs") for key in signers]
         for key, what in [*whose, ((GATEWAY_ITSELF, statement), "signs its statement")]:
-            if (at := self._replaced.pop(key, None)) is not None:  # once
+            if (at := self._replaced.get(key[1], {}).pop(key[0], None)) is not None:  # once
                 self._found(
                     None, f"the key {base64url(key[1])} {what}, and event {at.by} has replaced it before", at.losses
                 )
         self._settle()
+        if configured:
+            self._ahead(signed)
+
+    def _ahead(self, signed: SignedStatement) -> None:
+        """A batch that was cut before a start is sealed behind it, by a key that a later batch introduces: the one with
+        records from behind that moment at the latest."""
+        introduced = {kid for kid in self._unnamed if (GATEWAY_ITSELF, kid) in self._introduced}
+        self._unnamed = {kid: at for kid, at in self._unnamed.items() if kid not in introduced}
+        for kid, (place, iat) in [*self._unnamed.items()]:
+            if signed.statement.to_ms > (iat + 2) * SECOND_MS:
+                del self._unnamed[kid]
+                with self.result.speaking_of(place):
+                    text = f"its statement is by the key {base64url(kid)}, which no configuration or keys event names"
+                    self.result.found(KEYS, None, text)
+        if (GATEWAY_ITSELF, signed.kid) not in self._introduced:
+            self._unnamed.setdefault(signed.kid, (self.result.place, signed.statement.iat))
 
     def _settle(self) -> None:
-        self._replaced |= self._of_batch
+        for (owner, kid), at in self._of_batch.items():
+            self._replaced.setdefault(kid, {})[owner] = at
         self._of_batch = {}
 
     def _found(self, name: Name | None, text: str, losses: int) -> None:

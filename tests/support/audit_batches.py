@@ -151,6 +151,8 @@ class Gateway:
     config: bytes = CONFIG
     factor: int = 1
     began: bool = False
+    seals: PrivateKey | None = None
+    """Another statement key than its first."""
 
     def __post_init__(self) -> None:
         for name, period_ms in self.periods_ms.items():
@@ -281,7 +283,7 @@ class Gateway:
         statement = statement_of(records)
         usual["iat"] = -(-max(self.clock.now_ms, statement.to_ms) // 1000)
         statement = replace(statement, **{**usual, **changes})
-        entry = sign_statement(statement, key("statement", ES256))
+        entry = sign_statement(statement, self.seals or key("statement", ES256))
         self.batch, self.prev = statement.batch + 1, statement_id(entry)
         return entry
 

@@ -98,6 +98,32 @@ def test_a_statement_by_the_key_of_before_is_found(gateway: Gateway, tmp_path: P
     assert "signs its statement, and event gateway/" in result.findings[0].detail
 
 
+def test_a_statement_is_by_a_key_that_an_event_names_by_then(gateway: Gateway) -> None:
+    """A batch that was cut before a start is sealed behind it, with the key that the next batch introduces."""
+    old, new = key("statement", ES256), key("statement of today", ES256)
+    by = trusted(extra=key_entry("statement", new.public, VALID_FROM, gateway=GATEWAY))
+    first, waiting = gateway.write(), gateway.usual()
+    start = gateway.restart(1)
+    gateway.seals = new
+    second, behind = gateway.write(waiting), gateway.usual()
+    told = gateway.event("keys", owner="gateway", key=new.public.kid, before=old.public.kid)
+    number, prev = gateway.batch, gateway.prev
+    assert findings(audited(first, second, gateway.write([*start, *behind, told]), by=by)) == []
+    gateway.batch, gateway.prev = number, prev
+    result = audited(first, second, gateway.write([*start, *behind]), by=by)
+    assert findings(result) == [(1, None, "keys")]
+    assert "which no configuration or keys event names" in result.findings[0].detail
+
+
+def test_files_that_begin_behind_a_key_know_what_it_replaced(gateway: Gateway) -> None:
+    gateway.write()
+    change = [*rotated(gateway, SECOND), *gateway.usual()]
+    gateway.batch, gateway.prev = 1, bytes(32)
+    after = gateway.usual()
+    back = [gateway.chains[METER].add(Event("commissioned", {}), FIRST), *gateway.usual()]
+    assert findings(heard(gateway, change, after, back)) == [(3, None, "keys")]
+
+
 def test_nothing_of_an_epoch_comes_behind_the_gateways_first_record_of_the_next(gateway: Gateway) -> None:
     first = gateway.write()
     chain = gateway.chains[OTHER]
