@@ -12,8 +12,9 @@ from ledger_client.cli.terminal.options import FORCE, YES, UsageError, access, a
 from ledger_client.click_help import HELP
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.messages import Message
-from ledger_client.times import rfc3339
-from ledger_client.verification.trust import load_trust
+from ledger_client.text_file import WrongText, duration_ms
+from ledger_client.times import rfc3339, span_in_words
+from ledger_client.verification.trust import Trust, load_trust
 
 
 @click.group(context_settings=HELP)
@@ -49,11 +50,15 @@ def add(trust_file: Path, source: Path, yes: bool) -> None:
     help="[[key]] entries of the ledger that you have from its operator, older ones will do",
 )  # fmt: skip
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="trust.toml", help="where to")
+@click.option(
+    "--max-delay", default="8d", show_default=True, metavar="TIME",
+    help="the longest that the plant may be without its ledgers: a record that reaches them later does not count",
+)  # fmt: skip
 @click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of an https address")
 @FORCE
 def from_log(
-    url: str, gateways: tuple[str, ...], parties: tuple[str, ...], ledger_key: Path, output: Path, ca: Path | None,
-    force: bool,
+    url: str, gateways: tuple[str, ...], parties: tuple[str, ...], ledger_key: Path, output: Path, max_delay: str,
+    ca: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Make a trust file from the log of the ledger at URL, proven against a key of it: exit 1 if that does not hold."""
     from ledger_client.durable_files import write_text  # asking needs the network; judging a proof does not
@@ -64,9 +69,10 @@ def from_log(
     if not whom:
         raise UsageError("neither --gateway nor --party is given", "say whose keys the trust file is to hold")
     demand_http("URL", url)
+    _demand_seconds("--max-delay", max_delay)
     demand_replaceable(output, "trust file", _is_trust, force=force)
     try:
-        text, proven = made(url, whom, ledger_key, access(ca, [url]))
+        text, proven = made(url, whom, ledger_key, max_delay, access(ca, [url]))
     except VerificationError as error:
         click.echo(f"NOT PROVEN: {error.detail}")
         sys.exit(1)
@@ -78,7 +84,8 @@ def from_log(
         count = one.count
         log = f"{count.count} of the {count.size} entries of ledger {count.ledger} at {rfc3339(count.iat)}"
         click.echo(f"{len(one.keys)} keys of {count.about.replace('/', ' ')}, by {log}")
-    click.echo(f"wrote {output}")
+    click.echo(f"wrote {output}: max_delay is {max_delay}, and a record that reaches the ledgers later does not count;")
+    click.echo("give --max-delay more if they may be away from the plant for longer, or there were none at first")
 
 
 @trust.command()
@@ -89,6 +96,8 @@ def show(trust_file: Path) -> None:
 
     found = load_trust(trust_file)
     click.echo(f"receipts of {found.receipts} of the ledgers {', '.join(found.ledgers)} are asked for")
+    if found.max_delay_s is not None:
+        click.echo(f"records count that the ledgers had within {span_in_words(found.max_delay_s * 1000)}")
     for key in found.keys:
         until = f" until {rfc3339(key.valid_to)}" if key.valid_to is not None else ""
         revoked = f", REVOKED from {rfc3339(key.revoked)} on" if key.revoked is not None else ""
@@ -97,7 +106,7 @@ def show(trust_file: Path) -> None:
         click.echo(f"ledger {chain.ledger}: chain {chain.chain_id}, contract 0x{chain.contract.hex()}")
     for chain in found.registries:
         click.echo(f"registry {chain.ledger}: chain {chain.chain_id}, contract 0x{chain.contract.hex()}")
-    _warn(trust_file, found.warnings)
+    _warn(trust_file, _warnings(found))
 
 
 @trust.command()
@@ -109,7 +118,7 @@ def check(trust_file: Path, ledgers: tuple[str, ...], ca: Path | None) -> None:
     from ledger_client.online.trust_from_log import compared  # asking needs the network
 
     found, urls = load_trust(trust_file), addresses("--ledger", ledgers)
-    _warn(trust_file, found.warnings)
+    _warn(trust_file, _warnings(found))
     way, differences = access(ca, urls.values()), 0
     for ledger, url in urls.items():
         try:
@@ -123,6 +132,20 @@ def check(trust_file: Path, ledgers: tuple[str, ...], ca: Path | None) -> None:
         sys.exit(1)
     asked = f", as the log of {', '.join(urls)} tells" if urls else "; --ledger LEDGER=URL compares it with a log"
     click.echo(f"{trust_file}: {len(found.keys)} keys in order{asked}")
+
+
+def _warnings(found: Trust) -> tuple[Message, ...]:
+    """Those of the file, and that it takes records of any delay."""
+    return found.warnings if found.max_delay_s is not None else (*found.warnings, Message("trust-no-max-delay"))
+
+
+def _demand_seconds(option: str, value: str) -> None:
+    try:
+        if duration_ms(value) % 1000 == 0:
+            return
+    except WrongText as error:
+        raise UsageError(f"{option} is {value}: {error.said}", "give a time as 8d or 36h") from None
+    raise UsageError(f"{option} is {value}: no whole seconds", "give a time as 8d or 36h")
 
 
 def _warn(trust_file: Path, warnings: tuple[Message, ...]) -> None:

@@ -30,9 +30,11 @@ def pinned_in(path: Path) -> tuple[str, list[PublicKey]]:
     return names[0], [key.key for key in keys]
 
 
-def made(url: str, whom: Sequence[str], ledger_key: Path, access: Access | None = None) -> tuple[str, list[Proven]]:
+def made(
+    url: str, whom: Sequence[str], ledger_key: Path, max_delay: str, access: Access | None = None
+) -> tuple[str, list[Proven]]:
     """The text of a trust file for these gateways and parties (``gateway/NAME``, ``party/NAME``), from the log at
-    ``url``, and what was proven.
+    ``url``, and what was proven. ``max_delay``: how late its records may be there, as ``"8d"``.
 
     Raises ``TrustFileError``, ``LedgerUnavailable``, ``VerificationError``.
     """
@@ -42,7 +44,7 @@ def made(url: str, whom: Sequence[str], ledger_key: Path, access: Access | None 
         if not one.keys:
             way_out = "compare its name with `meterseal-ledger show LDIR`, or have it enrolled"
             raise TrustFileError(url, "", f"the log of {ledger} tells of no {asked.replace('/', ' ')}", way_out)
-    text = _head(url, ledger, whom, proven) + "".join(
+    text = _head(url, ledger, whom, proven, max_delay) + "".join(
         "\n" + entry_of(key) for key in (*_ledger_keys(proven), *(key for one in proven for key in one.keys))
     )
     parse_trust(text, url)
@@ -86,11 +88,11 @@ def _ledger_keys(proven: Sequence[Proven]) -> list[TrustKey]:
     ]
 
 
-def _head(url: str, ledger: str, whom: Sequence[str], proven: Sequence[Proven]) -> str:
+def _head(url: str, ledger: str, whom: Sequence[str], proven: Sequence[Proven], max_delay: str) -> str:
     newest = max(proven, key=lambda one: one.count.size).count
     return (
         f"# Whom to believe about {', '.join(whom)}, from the log of ledger {ledger}:\n"
         f"# {newest.size} entries at {rfc3339(newest.iat)}, root {base64url(newest.root)}.\n"
         f"# Keys that are revoked later: meterseal-ledger trust check trust.toml --ledger {ledger}={url}\n"
-        f"\n[policy]\nreceipts = 1\nledgers = [{quoted(ledger)}]\n"
+        f"\n[policy]\nreceipts = 1\nledgers = [{quoted(ledger)}]\nmax_delay = {quoted(max_delay)}\n"
     )

@@ -62,6 +62,25 @@ def test_a_trust_file_comes_from_the_log(demo: Site, pinned: Path, tmp_path: Pat
     )
 
 
+def test_a_trust_file_says_how_late_records_may_reach_the_ledgers(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "trust.toml"
+    words = ("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
+    assert "max_delay is 8d, and a record that reaches the ledgers later does not count" in run(*words).stdout
+    assert load_trust(out).max_delay_s == 8 * 86_400
+    shown = run("trust", "show", out)
+    assert "records count that the ledgers had within 8 d 0 h" in shown.stdout
+    assert "max_delay" not in shown.stderr + run("trust", "check", out).stderr
+    run(*words, "--max-delay", "90d")
+    assert load_trust(out).max_delay_s == 90 * 86_400
+    for wrong in ("1w", "0s", "1500ms"):
+        assert f"--max-delay is {wrong}: " in complaint(*words, "--max-delay", wrong)
+    out.write_text(out.read_text().replace('max_delay = "90d"\n', ""))
+    for command in ("show", "check"):
+        warning = run("trust", command, out).stderr
+        assert "policy.max_delay is missing" in warning
+        assert 'fix: max_delay = "8d" in [policy], or longer' in warning
+
+
 def test_an_older_key_of_the_ledger_will_do(demo: Site, pinned: Path, tmp_path: Path) -> None:
     run("rotate", demo.folder)
     out = tmp_path / "trust.toml"
