@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from benchmarks.parts.dishonest_edits import EVERY_MS, announced, covered_to, early, moved
 from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, Case, Said, Stage
+from benchmarks.parts.forged_history import Unsigned
 from benchmarks.parts.honest_history import UNDATED_S, undated
 from ledger_client.formats.record import Coverage, Event
 
-HOUR_MS = 3_600_000
+HOUR_MS, DAY_S = 3_600_000, 86_400
+DAY_MS = DAY_S * 1000
 
 
 def _hidden_hour(stage: Stage) -> list[Said]:
@@ -66,8 +69,34 @@ def _stopped_less(stage: Stage) -> list[Said]:
     return _dated(stage, stopped=dict.fromkeys(stage.recorded.meters, 1))
 
 
+def _lags(stage: Stage, days: int, *, always: bool) -> list[Said]:
+    """So many days are left out before the second epoch, whose clock is unknown for ever, or lags and is called right;
+    ``always``: they were left out before the first."""
+    history = stage.recorded.under(stage.name)
+    first = history.batches[0].records[0].claims.epoch
+    for cut in history.batches:
+        cut.records = [_lagging(moved(record, -days * DAY_MS), first, unknown=not always) for record in cut.records]
+        cut.iat -= days * DAY_S
+    files = []
+    for sealed, cut in zip(history.sealed(), history.batches, strict=True):
+        lags = always or any(record.claims.epoch != first for record in cut.records)
+        receipt = stage.signed_off(sealed.entry, cut.to_ms / 1000 + 5 + lags * days * DAY_S)
+        files.append(stage.file(sealed, [receipt]))
+    return stage.audit(files, stage.trust(history, [ACCOMPLICE], policy='max_delay = "8d"'))
+
+
+def _lagging(record: Unsigned, first: bytes, *, unknown: bool) -> Unsigned:
+    return record.at(clock="U", err_ms=None) if unknown and record.claims.epoch != first else record
+
+
 CASES = {
     "hour-hidden-by-a-clock-event": Case("audit", "times", "ledger", _hidden_hour),
+    "clock-lags-for-ever": Case(
+        "audit", "validity", "held back for 9 d .*max_delay is 8 d", partial(_lags, days=9, always=False)
+    ),
+    "clock-lags-six-days": Case(
+        "audit", "note", "[56] d .* at least after its newest record", partial(_lags, days=6, always=True)
+    ),
     "downtime-hidden-by-an-early-begin": Case("audit", "times|due", "began", _began_early),
     "downtime-of-an-undated-start-untold": Case("audit", "due", "were due before its epoch", _stopped_untold),
     "downtime-of-an-undated-start-less": Case("audit", "due", "were due before its epoch", _stopped_less),

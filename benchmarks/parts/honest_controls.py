@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import honest_meters
-from benchmarks.parts.honest_history import machine_at
+from benchmarks.parts.honest_history import machine_at, seal_rest
 from benchmarks.parts.honest_scene import Scene, Tale, Told
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.clock import KernelClock
@@ -24,12 +24,15 @@ from gateway.recording.config_change import Change
 from gateway.records import MeterEvent
 from gateway.storage.database import Database
 from gateway.storage.recovery.repair import open_store
+from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Event
 from ledger_client.times import rfc3339
+from ledger_client.verification.trust import key_entry
 from tests.support.clock_history import LIMIT, History
 from tests.support.commands import audit_exports, ledger_command
 from tests.support.epochs import running, until
 from tests.support.processes import EmbeddedLedger
+from tests.support.samples import settle
 from tests.system.test_restore import Look
 
 PAGE = 4096
@@ -148,6 +151,19 @@ def _no_clock(scene: Scene) -> None:
         right_ms += 30_000
 
 
+def _week_from_cut_to_seal(scene: Scene) -> None:
+    """The ledgers are not there to be compared with before the first seal, for a week."""
+    scene.begin(seal_every_ms=6 * 3_600_000)
+    scene.journal.held = "no ledger answers"
+    scene.live(600, step_s=5)
+    scene.journal.cut()
+    scene.live(7 * 86_400, lambda *_: "line-down", step_s=1800)
+    assert not scene.store.batches.all()
+    scene.journal.held = None
+    scene.live(600, step_s=5)
+    scene.stop()
+
+
 def _hourly(scene: Scene) -> None:
     scene.begin(seal_every_ms=240_000)
     scene.live(3 * 3600 + 300, step_s=5)
@@ -226,6 +242,7 @@ TALES = {
     "restart": Told(_restart, 700, frozenset({"stop"})),
     "killed-twice-in-a-batch": Told(_killed_twice_in_a_batch, 700),
     "week-without-a-ledger": Told(_week_without_a_ledger, 6.2 * 86_400),
+    "week-from-cut-to-seal": Told(_week_from_cut_to_seal, 7.2 * 86_400),
     "thinning": Told(_thinning, 900, frozenset({"recording-period"})),
     "full-disk": Told(_full_disk, 500, frozenset({"recording-stopped"})),
     "slow-disk": Told(_slow_disk, 1200),
@@ -293,6 +310,42 @@ def by_chance(place: Place) -> dict[str, Any]:
     scene.stop()
     scene.anchored()
     return audit_exports(scene.loaded)
+
+
+def ten_days_off(place: Place) -> dict[str, Any]:
+    """It is off for ten days and starts without a clock; its batches are anchored as they are sealed, and the trust
+    file wants them within five days."""
+    scene = place.scene("ten-days-off", 10 * 86_400 + 700)
+    key = PrivateKey.generate()
+    policy = scene.loaded.trust.read_text().replace("[policy]\n", '[policy]\nmax_delay = "5d"\n', 1)
+    scene.loaded.trust.write_text(policy + key_entry("ledger", key.public, 0, ledger=place.ledger.name))
+    scene.begin()
+    scene.live(130)
+    scene.stop()
+    seal_rest(scene.loaded, scene.machine.clock(scene.machine.wall_ms))
+    _receive(scene, key, scene.machine.wall_ms)
+    scene.off(10 * 86_400)
+    right_ms, scene.machine.wall_ms, scene.machine.kernel = scene.machine.wall_ms, 1000, KernelClock(False, None)
+    scene.begin()
+    scene.live(200)
+    _receive(scene, key, right_ms + 200_000)
+    scene.machine.wall_ms, scene.machine.kernel = right_ms + 200_000, KernelClock(True, 20)
+    scene.live(200)
+    scene.stop()
+    seal_rest(scene.loaded, scene.machine.clock(scene.machine.wall_ms))
+    _receive(scene, key, scene.machine.wall_ms)
+    assert "clock" in scene.events()
+    return audit_exports(scene.loaded)
+
+
+def _receive(scene: Scene, key: PrivateKey, time_ms: int) -> None:
+    """The ledger's receipts for what is sealed and has none."""
+    store = Database(scene.loaded.database)
+    settled = {anchor.batch for anchor in store.anchors.of() if anchor.state == "settled"}
+    new = [batch.batch for batch in store.batches.all() if batch.batch not in settled]
+    assert new
+    settle(store, new, key, time_ms // 1000)
+    store.close()
 
 
 def rotated(place: Place) -> dict[str, Any]:
@@ -376,6 +429,7 @@ Control = Callable[[Place], dict[str, Any]]
 CONTROLS: Mapping[str, Control] = {
     **{name: partial(told, name=name) for name in TALES},
     "by-chance": by_chance,
+    "ten-days-off-without-a-clock": ten_days_off,
     "restored": restored,
     "repaired": repaired,
     "ledger-key-rotated": rotated,  # the last: the others' trust files know one key

@@ -15,13 +15,11 @@ from ledger_client.audit.configuration import Configured, Schedule
 from ledger_client.audit.coverage import Interval
 from ledger_client.audit.due_slots import EARLY_MS, FreeSlots, Slots
 from ledger_client.audit.events import Correction
-from ledger_client.audit.records import Name
+from ledger_client.audit.records import UNKNOWN, Name
 from ledger_client.audit.result import DUE, Audit, MeterAccount
 from ledger_client.recording_grid import GridsInForce
 from ledger_client.recording_series import SeriesCount, series_count
 from ledger_client.times import rfc3339_ms
-
-UNKNOWN = "U"
 
 
 class _Undated(NamedTuple):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ledger_client.audit.events import CONFIGURATION, COUNTED, OF_DEVICE
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import CHAIN, Audit
+from ledger_client.audit.times import Moments
 from ledger_client.errors import STEPS, FileError, VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle, is_bundle
@@ -46,6 +47,8 @@ class Files:
     proofs: list[Proven] = field(default_factory=list)
     devices: list[Proven] = field(default_factory=list)
     """Of meters' events that say which device a meter is."""
+    moments: list[tuple[str, Moments, int]] = field(default_factory=list)
+    """Of each proof its file, when its record was made, and when the ledgers had it (Unix s)."""
 
     def told_before(self, batch: int) -> list[Proven]:
         """What proofs tell of the time before a batch: the newest configuration, and what was announced since. What is
@@ -112,20 +115,22 @@ def _is_proof(path: Path) -> bool:
 
 
 def _proof(path: Path, trust: Trust, now: int, result: Audit, files: Files) -> None:
-    """An event of the gateway from before the batches, verified as any proof."""
+    """An event of the gateway from before the batches, verified as any proof; how long it was held back is judged when
+    it is known what dates its epoch."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BUNDLE + 1)
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}", "give the path of a .mseal file that may be read") from None
     try:
-        verify(data, trust, now)
+        verified = verify(data, replace(trust, max_delay_s=None), now)
     except VerificationError as error:
         result.failed(error)
         return
     bundle = Bundle.parse(data)
     record, statement = parse_record(bundle.record), read_statement(bundle.statement).statement
     claims, event = record.claims, record.body
+    files.moments.append((str(path), Moments.of(record), verified.no_later_than))
     if result.gateway is not None and claims.gateway != result.gateway:
         result.found(STEPS[4], None, f"is of gateway {claims.gateway}, not of {result.gateway}: audit each alone")
     elif not isinstance(event, Event) or event.name not in (OF_DEVICE if claims.meter != GATEWAY_ITSELF else COUNTED):

@@ -28,6 +28,7 @@ from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import record_key_of
 
 PORTION: Final = 500  # records that one process takes at a time
+UNKNOWN: Final = "U"  # the letter of a clock that is not known
 ALONE: Final = 4_000  # records below which further processes cost more than they give
 
 

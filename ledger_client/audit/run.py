@@ -1,9 +1,9 @@
 """Audit of whole batches and of everything between them. Reads batch files; trusts the trust file only.
 
 Of each batch: every record's form, owner and signature, the tree, the statement with its ranges, times and signature,
-receipts, validity and policy as ``verify`` has them. Over them: every chain of seq and prev and the chain of statements
-(audit/chain.py), coverage (audit/coverage.py), times (audit/times.py), and what was due, counted again
-(audit/configuration.py, audit/due_polls.py). Nothing stops it: all that does not hold is found and named.
+receipts, validity and policy as ``verify`` has them, and delays. Over them: every chain of seq and
+prev and the chain of statements (audit/chain.py), coverage (audit/coverage.py), times (audit/times.py), and what was
+due, counted again (audit/configuration.py, audit/due_polls.py). Nothing stops it: all that does not hold is found.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ledger_client.audit.configuration import Configured
 from ledger_client.audit.contents import Contents
 from ledger_client.audit.coverage import Coverages
 from ledger_client.audit.devices import Devices
-from ledger_client.audit.due_polls import UNKNOWN, Due
+from ledger_client.audit.due_polls import Due
 from ledger_client.audit.epochs import Epochs
 from ledger_client.audit.files import Files, Proven, open_files
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.period_ends import Ends, compare_with_ledgers
-from ledger_client.audit.records import Fact, Keeper, Looker, Name
+from ledger_client.audit.records import UNKNOWN, Fact, Keeper, Looker, Name
 from ledger_client.audit.result import MOST, Audit, Audited, Finding
 from ledger_client.audit.series import Intervals
 from ledger_client.audit.signers import Signers
-from ledger_client.audit.times import Times
+from ledger_client.audit.times import Delays, Moments, Times
 from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.merkle import Tree
 from ledger_client.formats.record import GATEWAY_ITSELF, Event
 from ledger_client.formats.statement import Range, SignedStatement, Statement, check_signed_behind, check_statement
 from ledger_client.messages import Message
-from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
+from ledger_client.times import rfc3339, rfc3339_ms
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import (
     TOLERANCE_S,
@@ -116,6 +116,8 @@ class _Auditor:
         self._configured = Configured(result, self._times, self._coverages.covered_to_ms, *told)
         self._series = Intervals(result, self._configured.series_period_ms)
         self._due = Due(result, self._configured, self._chains)
+        self._delays = Delays(result, trust.max_delay_s)
+        self._delays.proofs(files.moments)
         self._ends = Ends(result, self._configured, self._coverages, self._times, wanted.from_ms, wanted.to_ms)
 
     # — batches —
@@ -166,6 +168,7 @@ class _Auditor:
         self._contents.end()
         self._times.end()
         self._series.end()
+        self._delays.end()
         self._ends.end()
 
     def judge(self, file: BatchFile, signed: SignedStatement, *, in_order: bool = False) -> _Gathered:
@@ -185,7 +188,7 @@ class _Auditor:
                 if self.take is not None and fact.kept is not None:
                     self.take(signed, fact)
         self._whole(gathered, statement)
-        self._held_back(gathered)
+        self._delays.batch(gathered.moments, until, in_order=in_order)
         if until is not None:
             self._keys(signed, gathered.kids, until)
             self._signed_by(statement, until)
@@ -241,6 +244,8 @@ class _Auditor:
             elif event.name == events.CLOCK:
                 correction = events.correction(fields)
                 configured.corrected(correction)
+                if correction.began_ms is not None:
+                    self._delays.dated(name.epoch, correction.began_ms)
                 if proven:
                     self._times.jumped_before(correction, iat)
                 else:
@@ -321,18 +326,6 @@ class _Auditor:
             if gathered.ranges(meter) != statement.meters.get(meter, ()):
                 found(STEPS[5], None, f"the records of {meter} are not those that the statement counts")
 
-    def _held_back(self, gathered: _Gathered) -> None:
-        """Step 7: no record is older than the policy allows when the ledgers have its batch."""
-        most_s, until = self._trust.max_delay_s, gathered.until
-        if most_s is None or until is None or gathered.from_ms is None:
-            return
-        delay_ms = until * 1000 - gathered.from_ms
-        if delay_ms > most_s * 1000:
-            times = f"of {rfc3339_ms(gathered.from_ms)}, on the ledgers at {rfc3339(until)}"
-            most = span_in_words(most_s * 1000)
-            text = f"its oldest record was held back for {span_in_words(delay_ms)}: {times}; policy.max_delay is {most}"
-            self._result.found(STEPS[7], None, text)
-
     def _signed_by(self, statement: Statement, until: int) -> None:
         """Step 7: the statement was not signed after the ledgers had it."""
         try:
@@ -374,7 +367,7 @@ class _Gathered:
         self.spans: dict[str, dict[bytes, list[tuple[int, int]]]] = {}
         self.from_ms: int | None = None
         self.to_ms = 0
-        self.until: int | None = None
+        self.moments = Moments()
         self._delays: dict[str, Counter[int]] = defaultdict(Counter)
 
     def add(self, fact: Fact, until: int | None) -> None:
@@ -383,7 +376,8 @@ class _Gathered:
             self.kinds["unreadable"] += 1
             return
         meter, epoch, seq = fact.name
-        time_ms, self.until = fact.time_ms, until
+        time_ms = fact.time_ms
+        self.moments.add(fact, epoch)
         self.kinds[fact.kind] += 1
         self.kids.add((meter, fact.kid))
         self.from_ms = time_ms if self.from_ms is None else min(self.from_ms, time_ms)

@@ -2,12 +2,13 @@
 
 Within an epoch record times follow ``up`` by a course, which ``clock`` events change. Says what does not agree, once:
 what comes behind is compared with the time that was found wrong. ``Jumps``: how far record times jumped forward, by
-``clock`` events, between two moments.
+``clock`` events, between two moments. ``Delays``: how much later the ledgers had the records.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
@@ -15,10 +16,11 @@ from typing import Final
 
 from ledger_client.audit.events import SLOWED, Correction
 from ledger_client.audit.notes import Kind
-from ledger_client.audit.records import Fact, Name
+from ledger_client.audit.records import UNKNOWN, Fact, Name
 from ledger_client.audit.result import TIMES, Audit
 from ledger_client.errors import STEPS
 from ledger_client.formats.checks import MAX_TIME_MS
+from ledger_client.formats.record import Record
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.vouching import TOLERANCE_S
 
@@ -27,6 +29,8 @@ AGREE_MS: Final = 2000
 FULL: Final = 10
 SECOND_MS: Final = 1000  # ``iat`` is in whole seconds; a due time may be 100 ms off the clock
 MOST_NEAR: Final = 100  # clock events within a second
+LATEST: Final = 10
+"""Of so many batches at the end the least lag counts: batches that waited for a ledger are no lagging clock."""
 LATENESS_MS: Final = 60_000  # how much later than its period a reading may be signed
 
 
@@ -248,3 +252,105 @@ def _near(course: Sequence[_Stretch], up_ms: int) -> Iterator[_Stretch]:
         if stretch.up_ms <= up_ms + SECOND_MS or stretch is course[0]:
             yield stretch
         end_ms = stretch.up_ms
+
+
+@dataclass(slots=True)
+class Moments:
+    """When the records of one batch were made: the oldest of a known clock, the newest signature, and of each epoch of
+    an unknown clock the least ``up`` and the least time."""
+
+    oldest_ms: int | None = None
+    newest_iat: int = 0
+    unknown: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Record) -> Moments:
+        """Of one record alone."""
+        claims, time_ms = record.claims, record.time_ms
+        if claims.clock == UNKNOWN:
+            return cls(None, claims.iat, {claims.epoch: (claims.up_ms, time_ms)})
+        return cls(time_ms, claims.iat)
+
+    def add(self, fact: Fact, epoch: bytes) -> None:
+        """A record of the batch."""
+        time_ms = fact.time_ms
+        if fact.clock == UNKNOWN:
+            up_ms, least_ms = self.unknown.get(epoch, (fact.up_ms, time_ms))
+            self.unknown[epoch] = min(up_ms, fact.up_ms), min(least_ms, time_ms)
+        elif self.oldest_ms is None or time_ms < self.oldest_ms:
+            self.oldest_ms = time_ms
+        if fact.iat > self.newest_iat:
+            self.newest_iat = fact.iat
+
+
+@dataclass(slots=True)
+class Delays:
+    """How long before the ledgers had a batch its records were made; ``most_s``: the policy's ``max_delay`` (None: any
+    will do).
+
+    A record counts from its own time. Where its clock was unknown (letter U) that goes on from the last record before
+    its epoch, however long the gateway was off: it counts from ``began`` + its ``up``, by the ``clock`` event that
+    dates its epoch, which may be in a later batch. An epoch that no event dates counts from its own times.
+    """
+
+    result: Audit
+    most_s: int | None
+    _began_ms: dict[bytes, int] = field(default_factory=dict)
+    _undated: list[tuple[tuple[str, int | None], Moments, int]] = field(default_factory=list)
+    _lags_s: deque[int] = field(default_factory=lambda: deque(maxlen=LATEST))
+
+    def dated(self, epoch: bytes, began_ms: int) -> None:
+        """A ``clock`` event tells when an epoch began; the first one counts."""
+        self._began_ms.setdefault(epoch, began_ms)
+
+    def batch(self, moments: Moments, until: int | None, *, in_order: bool) -> None:
+        """A batch, which enough ledgers had at ``until`` (Unix s; None: they have not)."""
+        if until is None:
+            return
+        if in_order and moments.newest_iat:
+            self._lags_s.append(until - moments.newest_iat)
+        if self.most_s is None:
+            return
+        if moments.unknown:
+            self._undated.append((self.result.place, moments, until))
+        else:
+            self._judge(moments, until, self.most_s)
+
+    def proofs(self, moments: Sequence[tuple[str, Moments, int]]) -> None:
+        """Of proofs: the file, when its record was made, and when the ledgers had it (Unix s)."""
+        for path, made, until in moments:
+            with self.result.speaking_of((path, None)):
+                self.batch(made, until, in_order=False)
+
+    def end(self) -> None:
+        """All batches were seen: of every epoch is known whether an event dates it."""
+        for place, moments, until in self._undated:
+            with self.result.speaking_of(place):
+                self._judge(moments, until, self.most_s or 0)
+        lag_s = min(self._lags_s, default=0)
+        if lag_s > TOLERANCE_S:
+            span, count = span_in_words(lag_s * 1000), len(self._lags_s)
+            which = "batch was" if count == 1 else f"{count} batches were each"
+            text = (
+                f"the last {which} on the ledgers {span} at least after its newest record was signed: the gateway's "
+                "clock lags, or its batches wait; time that a lagging clock leaves out between two epochs is not found"
+            )
+            self.result.noted(text, Kind.CLOCK, "lag", lag_s * 1000)
+
+    def _judge(self, moments: Moments, until: int, most_s: int) -> None:
+        """Step 7: no record is older than the policy allows when the ledgers have its batch."""
+        made_ms = [(moments.oldest_ms, "")] if moments.oldest_ms is not None else []
+        for epoch, (up_ms, time_ms) in moments.unknown.items():
+            began_ms = self._began_ms.get(epoch)
+            if began_ms is None:
+                made_ms.append((time_ms, " by an unknown clock"))
+            else:
+                made_ms.append((max(time_ms, began_ms + up_ms), " by the clock event that dates its epoch"))
+        oldest_ms, by = min(made_ms, default=(until * 1000, ""))
+        delay_ms = until * 1000 - oldest_ms
+        if delay_ms > most_s * 1000:
+            times = f"of {rfc3339_ms(oldest_ms)}{by}, on the ledgers at {rfc3339(until)}"
+            held, most = span_in_words(delay_ms), span_in_words(most_s * 1000)
+            text = f"its oldest record was held back for {held}: {times}; policy.max_delay is {most}"
+            way_out = "raise it if the ledgers were away for so long, or there were none at first"
+            self.result.found(STEPS[7], None, f"{text}; {way_out}")

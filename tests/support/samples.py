@@ -98,14 +98,14 @@ def finished(meter: str, due_ms: int, clock: Clock, value: int = 1, token: Token
     return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now, token=token)
 
 
-def settle(store: Database, numbers: Sequence[int], ledger: PrivateKey) -> None:
-    """A ledger with this key has given its receipt for these batches."""
+def settle(store: Database, numbers: Sequence[int], ledger: PrivateKey, at_s: int | None = None) -> None:
+    """A ledger with this key has given its receipt for these batches, at a time (None: a second after each seal)."""
     for number in numbers:
         batch = store.batches.numbered(number)
         assert batch is not None
         tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
         sub = id_text(statement_id(batch.entry))
-        iat = batch.sealed_ms // 1000 + 1
+        iat = batch.sealed_ms // 1000 + 1 if at_s is None else at_s
         receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, ledger)
         with store.transaction():
             store.anchors.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 # not quick: events by chance, 2 s of CPU
 import random
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from ledger_client.audit.events import COUNTED
-from tests.support.audit_batches import Gateway, audited
+from tests.support.audit_batches import Gateway, audited, trusted
 from tests.support.evidence import EPOCH, METER
 
 FIELDS = (
@@ -36,6 +37,7 @@ def test_events_of_any_content_are_audited(tmp_path: Path) -> None:
             if chance.random() < 0.3:
                 chosen.append(gateway.configuration("day", **dict([*fields.items()][:1])))
         paths.append(gateway.write([*chosen, *gateway.usual()]))
-        result = audited(*paths, allow_resume=chance.random() < 0.5)
+        by = replace(trusted(), max_delay_s=chance.choice((1, 10**9)))
+        result = audited(*paths, by=by, allow_resume=chance.random() < 0.5)
         steps |= {finding.step for finding in result.findings}
     assert {"parse", "due"} <= steps

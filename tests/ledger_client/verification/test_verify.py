@@ -334,6 +334,11 @@ def test_a_statement_of_another_batch_than_its_sub() -> None:
     assert "sub is 'batch/1'" in refused(Malformed, 4, resigned(lambda h, p: h[15].update({2: "batch/1"})))
 
 
+def test_a_statement_whose_time_cannot_be_written() -> None:
+    for iat in (253_402_300_800, 2**53, 2**64 - 1):
+        refused(Malformed, 1, resigned(lambda h, p, iat=iat: h[15].update({6: iat})))  # type: ignore[misc]
+
+
 def test_a_statement_whose_ranges_do_not_make_its_size() -> None:
     lie = resigned(lambda h, p: p.update(meters={METER: [[EPOCH, 0, 5]]}))
     assert "its ranges hold 6 records" in refused(Malformed, 4, lie)
