@@ -32,15 +32,20 @@ EPOCH = bytes(range(8))
 START_S = 1_800_000_000
 
 
+INVERTER_PORT = 1
+"""Where the inverter of a ``site`` is: nobody listens there, while a demo that runs beside the tests has 5020."""
+
+
 def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
-    """A site as `meterseal init` makes it, with texts of its gateway.toml replaced (old → new)."""
+    """A site as `meterseal init` makes it, with texts of its gateway.toml replaced (old → new), and its inverter at
+    ``INVERTER_PORT`` unless one of them says where."""
     site_init.init(folder, site_init.NewSite(gateway="test-gateway", now_s=1_700_000_000))
     path = folder / "gateway.toml"
     text = path.read_text()
     for old, new in (changes or {}).items():
         assert old in text
         text = text.replace(old, new)
-    path.write_text(text)
+    path.write_text(text.replace("port = 5020\n", f"port = {INVERTER_PORT}\n"))
     return load_config(path)
 
 

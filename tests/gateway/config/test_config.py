@@ -378,7 +378,7 @@ def test_an_address_where_another_process_listens_is_refused_before_anything_sta
     text = head.partition("# One [[bus]]")[0] + '[[bus]]\nname = "inverters"' + rest
     with socket.create_server(("127.0.0.1", 0)) as other:
         wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{other.getsockname()[1]}"'
-        path.write_text(text.replace('type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 5020', wire))
+        path.write_text(text.replace('type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 1', wire))
         code, _, err = meterseal("check", path)
         assert (code, "another process listens there" in err, "set another port: listen of this bus" in err) == (
             2, True, True,

@@ -291,7 +291,7 @@ def test_folders_that_others_may_write(loaded: Config) -> None:
 def test_a_line_on_which_devices_connect(loaded: Config) -> None:
     port = free_port()
     wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{port}"'
-    listening = load_with(loaded, 'type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 5020', wire)
+    listening = load_with(loaded, 'type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 1', wire)
     (_, free) = ports.ports(case(listening))
     assert (free.result, "is free; devices can connect once" in free.text) == ("ok", True)
     (_, closed) = ports.ports(case(listening, pid=os.getpid()))
@@ -313,7 +313,7 @@ def test_a_line_on_which_devices_connect(loaded: Config) -> None:
 def test_a_meter_behind_a_dtu_that_does_not_connect(loaded: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "DIAL_S", 0.1)
     wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{free_port()}"\ntimeout = "200ms"\nanswer_life = "200ms"'
-    listening = load_with(loaded, 'type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 5020', wire)
+    listening = load_with(loaded, 'type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 1', wire)
     (inverter,) = meters.meters(case(listening))  # of the serial port that is missing the line's finding tells
     assert (inverter.check, inverter.result) == ("meter pv-inverter", "warn")
     assert "no device has connected" in inverter.text
@@ -321,7 +321,7 @@ def test_a_meter_behind_a_dtu_that_does_not_connect(loaded: Config, monkeypatch:
 
 def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Path]) -> None:
     closed = f"port = {free_port()}"
-    loaded = load_with(loaded, "port = 5020", closed)
+    loaded = load_with(loaded, "port = 1\n", closed + "\n")
     assert results(ports.ports(case(loaded))) == [("line rs485-1", "bad"), ("line inverters", "bad")]
     here = load_with(loaded, 'port = "rs485-1"', f'port = "{pty_path()}"')
     with socket.create_server(("127.0.0.1", 0)) as server:
