@@ -55,7 +55,7 @@ class PairedLine:
         self._free_ns = 0
         self._held: list[Received] = []
         self._next_take: asyncio.TimerHandle | None = None
-        self._is_open = False
+        self._is_open = self._all_listen = False
 
     def start(self) -> None:
         """The line lives from now on."""
@@ -93,7 +93,7 @@ class PairedLine:
 
     def take(self) -> None:
         """Give the master the bytes that its UART has by now, and those that come when they come."""
-        if not self._is_open:
+        if not self._is_open or self._all_listen:
             return
         now = self.now_ns()
         if received := self._receiver.take(now):
@@ -130,10 +130,16 @@ class PairedLine:
         self.take()
 
     def _listen(self) -> None:
-        """All devices at one moment: however late that is, those that are equally quick answer together."""
+        """All devices at one moment: however late that is, those that are equally quick answer together. The master
+        hears nothing of it before the last of them has begun, and each of their answers is recorded."""
         now = self.now_ns()
+        self._all_listen = True
         for station in self._stations:
             station.listen(now)
+        self._all_listen = False
+        if self._next_take is not None:
+            self._next_take.cancel()
+        self._next_take = self._at(self.now_ns(), self.take)
 
     def answer(self, station: _Station, frame: bytes, start_ns: int, end_ns: int, now_ns: int) -> bool:
         """A device has a whole frame; False when its checksum is wrong."""

@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise, zip_longest
 from pathlib import Path
@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 
 from firmware_sim.errors import ScenarioError, WireError
 from firmware_sim.meters import pdu
+from firmware_sim.meters.device import Outcome
 from firmware_sim.scenario.load import load_scenario
+from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.pair import Pair
 from firmware_sim.wire.telnet import IAC, SB, SE, Telnet, escaped
 from firmware_sim.wire.uart import SECOND_NS, Receiver, Uart
@@ -188,7 +190,16 @@ def test_other_traffic_is_misread_as_a_uart_does_and_the_state_of_the_line_is_to
             assert port._linestate & (PARITY | FRAMING)
 
 
-def test_two_units_at_one_address_answer_at_once_and_damage_each_other(tmp_path: Path) -> None:
+def test_two_units_at_one_address_answer_at_once_and_damage_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the machine is held up between the two answers."""
+
+    def held_up(units: Units, *given: Any, ask: Callable[..., Outcome] = Units.ask) -> Outcome:
+        time.sleep(0.005)
+        return ask(units, *given)
+
+    monkeypatch.setattr(Units, "ask", held_up)
     twin = PROBE.format(keys="").replace("240", "1")
     with cabinet(tmp_path, "baudrate = 19200", rest=twin) as line, line.pyserial(19200) as port:
         port.write(pdu.rtu(1, bytes.fromhex("0300000002")))
