@@ -150,8 +150,7 @@ class Due:
         placed.slots.learn(schedule.grids)
         since_ms = max(interval.told_to_ms, schedule.grids[0][0] - EARLY_MS)
         times_ms = sorted(time_ms for time_ms in interval.times_ms if time_ms >= since_ms)
-        missed = body.missed if interval.told_to_ms <= body.from_ms else {}
-        without = placed.free.place(body, missed, times_ms, placed.slots, self.configured.times.jumps)
+        without = placed.free.place(body, times_ms, placed.slots, self.configured.times.jumps)
         if without:
             text = (
                 f"{len(without)} of the readings that it counts were not due, the first at {rfc3339_ms(without[0])}: "
@@ -223,7 +222,7 @@ class Due:
             told = self.result.told(meter)
             told.due += said
             told.missed.update({"stopped": said} if said else {})
-            if said and undated is not None and meter in self._placed:
+            if said and undated is not None and undated.from_ms < began_ms and meter in self._placed:
                 self._placed[meter].free.dated(undated.from_ms, began_ms, said)
 
     def _demand_dated(self) -> None:

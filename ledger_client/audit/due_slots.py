@@ -161,7 +161,8 @@ class Slots:
 class FreeSlots:
     """The due times of one meter that no reading answers, among its coverage records, in order.
 
-    The reasons of a gap are those of all coverage records that it touches, whatever else these count.
+    The reasons of a gap are those of all coverage records that it touches, whatever else these count; and it has no
+    more due times than these say were missed, for a reading may answer a due time before the latest.
     """
 
     result: Audit
@@ -170,17 +171,15 @@ class FreeSlots:
     _since: Counter[str] = field(default_factory=Counter)
     _to_ms: int = 0
 
-    def place(
-        self, body: Coverage, missed: Mapping[str, int], times_ms: Sequence[int], slots: Slots, jumps: Jumps
-    ) -> list[int]:
+    def place(self, body: Coverage, times_ms: Sequence[int], slots: Slots, jumps: Jumps) -> list[int]:
         """The readings that a coverage record counts take their slots; the times of those that find none."""
-        without = []
+        without, missed, first = [], body.missed, True
         for time_ms in times_ms:
             gap = slots.gap(time_ms, answered=True)
             if gap is not None and self._counts(gap):
                 self._keep(gap, missed if gap.to_ms > body.from_ms else {})
-            if time_ms == times_ms[0]:
-                self._held, self._since = (0, Counter()), Counter()
+            if first:
+                self._held, self._since, first = (0, Counter()), Counter(), False
             if not slots.take(time_ms, jumps):
                 without.append(time_ms)
         if times_ms:
@@ -190,11 +189,9 @@ class FreeSlots:
         self._to_ms = max(self._to_ms, body.to_ms)
         return without
 
-    def dated(self, from_ms: int, to_ms: int, stopped: int) -> None:
-        """So many polls were missed as ``stopped`` between two moments, as was learned later."""
-        longest = self.result.told(self.meter).longest_free
-        if longest is not None and longest.from_ms < to_ms and from_ms < longest.to_ms:
-            longest.missed["stopped"] += stopped
+    def dated(self, from_ms: int, began_ms: int, stopped: int) -> None:
+        """So many polls were due while the gateway was off, as the ``clock`` event says that dates the next epoch."""
+        self._run(FreeRun(stopped, from_ms, began_ms, began_ms - from_ms, Counter(stopped=stopped)))
 
     def end(self, slots: Slots) -> None:
         """There are no more readings: the rest is free until the end of coverage."""
@@ -210,8 +207,12 @@ class FreeSlots:
         reasons = Counter(missed) + self._since
         if gap.from_ms < self._held[0]:
             reasons += self._held[1]
-        told = self.result.told(self.meter)
-        run = FreeRun(*gap, reasons)
+        slots = min(gap.slots, reasons.total())
+        if slots:
+            self._run(FreeRun(slots, gap.from_ms, gap.to_ms, gap.free_ms * slots // gap.slots, reasons))
+
+    def _run(self, run: FreeRun) -> None:
+        told, reasons = self.result.told(self.meter), run.missed
         if told.longest_free is None or run.free_ms > told.longest_free.free_ms:
             told.longest_free = run
         if reasons[ASLEEP] and run.free_ms >= LONG_MS:

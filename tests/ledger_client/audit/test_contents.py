@@ -175,14 +175,27 @@ def test_a_meter_that_never_answers_again_is_a_run_until_the_end_of_coverage(gat
 
 def test_downtime_is_a_run_also_where_its_clock_is_learned_later(gateway: Gateway) -> None:
     first = batch(gateway, [BOTH, BOTH])
-    rows = gateway.restart(2, stopped_ms=60_000)
-    found = longest(first, gateway.write([*rows, *polls(gateway, [BOTH]), *gateway.cut()]))
+    rows = gateway.restart(2, stopped_ms=60_000, letter="U", jump_ms=-30_000)
+    second = gateway.write([*rows, *polls(gateway, [BOTH]), *gateway.cut()])
+    began_ms = gateway.clock.now_ms + 30_000 - EVERY_MS
+    rows = gateway.correct(30_000, began=began_ms, stopped={METER: 6})
+    gateway.clock.letter = "S"
+    found = longest(first, second, gateway.write([*rows, *polls(gateway, [BOTH]), *gateway.cut()]))
     assert found is not None
     assert (found["slots"], found["missed"]) == (6, {"stopped": 6})
 
 
 def test_every_poll_answered_is_no_run(gateway: Gateway) -> None:
+    """Also where some are answered just before the next is due, as on a line that is listened to."""
     assert longest(batch(gateway, [BOTH] * 5)) is None
+    chain, rows = gateway.chains[METER], []
+    for late_ms in (20, 9_900, 20, 20, 9_900):
+        chain.due_ms = gateway.clock.now_ms + 1
+        gateway.clock.passes(late_ms)
+        rows.append(chain.add(Reading(gateway.clock.now_ms, values(BOTH))))
+        chain.since += 1
+        gateway.clock.passes(EVERY_MS - late_ms)
+    assert longest(gateway.folder / "0.mbatch", gateway.write([*rows, *gateway.cut()])) is None
 
 
 def test_asleep_for_a_day_is_noted_and_a_night_is_not(tmp_path: Path) -> None:
