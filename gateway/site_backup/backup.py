@@ -28,12 +28,11 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A backup of a site: its bytes, what is listed in it, and the copy of the database that it holds."""
+    """A backup of a site: its bytes, and what is listed in it."""
 
     path: Path
     size: int
     manifest: Manifest
-    database: Copy
 
 
 def backup(config: Config, target: Path, software: str, now_ms: int, secrets: Secrets | None = None) -> Made:
@@ -61,7 +60,7 @@ def backup(config: Config, target: Path, software: str, now_ms: int, secrets: Se
             facts = _Facts(config, software, now_ms, secrets)
             with whole_file(target) as file, writing(file, now_ms // 1000) as writer:
                 manifest = _write(writer, found, text, copy, facts)
-            return Made(target, target.stat().st_size, manifest, copy)
+            return Made(target, target.stat().st_size, manifest)
         except OSError as error:
             where = str(error.filename or target)
             raise GatewayError(Message("backup-not-writable", target=where, error=os_error(error))) from None

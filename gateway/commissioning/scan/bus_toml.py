@@ -121,8 +121,8 @@ def _meter(unit: FoundUnit, names: _Names, every_s: int, complete: bool) -> Iter
 
 
 def _certain(unit: FoundUnit) -> Candidate | None:
-    """The one profile that fits, with its word order where it asks for one."""
-    best = unit.best
+    """The one profile that fits and is likelier than not, with its word order where it asks for one."""
+    best = unit.sure
     asks = best is not None and best.word_order is None and bool(load_profile(best.profile, Path()).ask)
     return None if asks else best
 

@@ -33,6 +33,10 @@ class Candidate:
     word_order: str | None = None
 
 
+SURE: Final = 0.5
+"""A candidate of less confidence is one to look at, not one to read a meter by."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoundUnit:
     """A device that answered.
@@ -59,6 +63,11 @@ class FoundUnit:
     def best(self) -> Candidate | None:
         """The likeliest candidate, unless others are as likely."""
         return self.candidates[0] if self.candidates and not self.tie else None
+
+    @property
+    def sure(self) -> Candidate | None:
+        """The same, if it is likelier than not."""
+        return self.best if self.best is not None and self.best.confidence >= SURE else None
 
 
 @dataclass(frozen=True, slots=True)

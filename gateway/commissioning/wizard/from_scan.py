@@ -65,7 +65,7 @@ def _with(unit: FoundUnit, chosen: Mapping[str, str]) -> FoundUnit:
 
 def _demand_identified(paths: Sequence[Path], lines: Sequence[FoundLine]) -> None:
     units = [unit for line in lines for unit in line.units]
-    if any(unit.best for unit in units):
+    if any(unit.sure for unit in units):
         return
     files = tuple(map(str, paths))
     if tied := next((unit for unit in units if unit.tie), None):

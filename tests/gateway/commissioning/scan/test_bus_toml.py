@@ -76,6 +76,10 @@ def test_what_is_not_certain_stands_as_a_comment(tmp_path: Path) -> None:
     text = bus_sections(result)
     assert "answers at 1: it may be eastron-sdm120 (90%), eastron-sdm230 (90%)." in text
     assert "answers at 2: no profile fits it." in text
+    doubted = bus_sections(ScanResult((serial(unit(5, "eastron-sdm630", sure=0.2), unit(4, "eastron-sdm630")),)))
+    assert "answers at 5: it may be eastron-sdm630 (20%)." in doubted
+    assert '# profile = "eastron-sdm630"' in doubted
+    assert [meter["address"] for meter in tomllib.loads(doubted)["bus"][0]["meter"]] == [4]
     stopped = bus_sections(ScanResult((serial(nothing),), complete=False))
     assert "answers at 2: the scan ended before it was known what it is." in stopped
     assert f'# profile = "{asks}"' in text
