@@ -18,6 +18,7 @@ from benchmarks.parts.honest_history import machine_at, seal_rest
 from benchmarks.parts.honest_scene import Scene, Tale, Told
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.clock import KernelClock
+from gateway.commissioning.record.configured import record_of
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.recording.config_change import Change
@@ -102,13 +103,16 @@ def _disk_error(scene: Scene) -> None:
 
 
 def _exchanged_meter(scene: Scene) -> None:
-    """Another device answers for a while, and is accepted then."""
+    """Another device answers for a while, and is accepted and commissioned then."""
     scene.begin()
     scene.journal.happened(MeterEvent("export-main", Event("commissioned", {"identity": "serial=1"})))
     scene.live(100)
     scene.live(100, lambda meter, _: "exchanged" if meter == "export-main" else None)
     facts = {"identity": "serial=2", "old": "serial=1", "last": {}, "first": {}, "reason": "broken"}
     scene.journal.happened(MeterEvent("export-main", Event("meter-exchange", facts)))
+    at_ms = scene.machine.wall_ms
+    record = record_of(scene.loaded, "export-main", identity="serial=2", by="somebody", at_ms=at_ms)
+    scene.journal.happened(MeterEvent("export-main", record.event()))
     scene.live(150)
     scene.stop()
     scene.off(10)
@@ -293,6 +297,7 @@ def told(place: Place, name: str) -> dict[str, Any]:
     facts = audit_exports(scene.loaded, "--gateway", name, "--to", rfc3339(scene.machine.wall_ms // 1000))
     changed = {(change["field"], change["exchange"]) for change in facts["changes"]}
     assert changed == TALES[name].changed, f"{name}: {facts['changes']}"
+    assert not [note for note in facts["notes"] if "commissioning record" in note], facts["notes"]
     noted = [note for note in facts["notes"] if re.search("do not have|without any value|asleep", note)]
     assert not noted, noted
     return facts
