@@ -13,6 +13,7 @@ from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.errors import LedgerClientError
+from ledger_client.release import release_option
 
 
 def fail(error: Exception) -> NoReturn:
@@ -39,7 +40,7 @@ class _Commands(Grouped):
 
 
 @click.group(cls=_Commands, context_settings=HELP)
-@click.version_option(package_name="meterseal")
+@release_option
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option(
     "--log",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from gateway.messages import old_sentences
 from gateway.messages.message import Message
 from ledger_client import messages
 from ledger_client.messages import Catalogue
@@ -40,7 +39,7 @@ class Stored(NamedTuple):
 
 
 def in_language(said: messages.Said | Stored, language: str) -> str:
-    """A sentence in a language, without its fix. A finished English text is looked up in the table of old sentences.
+    """A sentence in a language, without its fix. A finished English text, as of a meter or a network, stays as it is.
 
     Of a stored one all of it: its text is kept for English, also where a later version words it otherwise.
     """
@@ -50,7 +49,7 @@ def in_language(said: messages.Said | Stored, language: str) -> str:
         return in_language(said.text, language)
     if isinstance(said, messages.Message):
         return CATALOGUES[language].text(said)
-    return old_sentences.said(said) if language == "zh" else said
+    return said
 
 
 def whole_in_language(said: messages.Said, language: str) -> str:

@@ -58,7 +58,7 @@ class Database:
     own errors."""
 
     def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False) -> None:
-        """Open ``path``, make or migrate its tables unless ``read_only``. Refuses a database of a newer version.
+        """Open ``path``, make its tables unless ``read_only``. Refuses a database of another version.
 
         ``at_rest``, when read only: no process has it open, and SQLite is to leave no log and no index beside it.
         """
@@ -100,14 +100,14 @@ class Database:
         path, version = str(self.path), self.count("PRAGMA user_version")
         if version > schema.VERSION:
             raise StoreError(Message("database-newer", path=path, theirs=version, ours=schema.VERSION))
+        if 0 < version < schema.VERSION:
+            raise StoreError(Message("database-before-release", path=path, theirs=version, ours=schema.VERSION))
         if read_only:
             if version == 0:
                 raise StoreError(Message("database-not-there", path=path))
-            if version < schema.VERSION:
-                raise StoreError(Message("database-older-version", path=path, theirs=version, ours=schema.VERSION))
             return
         self._begin_log()
-        if version < schema.VERSION:
+        if version == 0:
             from sqlite_utils import Database  # 125 ms that a start with a current database need not pay
 
             schema.migrate(Database(self._db))

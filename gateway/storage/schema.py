@@ -1,6 +1,7 @@
-"""Database schema: the tables as migrations, in order of version.
+"""Database schema: the tables, made by one migration; those of later versions will follow it.
 
-A database knows its version (``PRAGMA user_version``): older ones are brought up here, newer ones the store refuses.
+A database knows its version (``PRAGMA user_version``). The store refuses one that is newer, and one of a build before
+the first release.
 """
 
 from __future__ import annotations
@@ -8,36 +9,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.process.failpoints import failpoint
-from gateway.records import GATEWAY
-from gateway.storage.key_table import NOTE_REPLACED, replaced_by
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 9
+VERSION = 10
+"""Of release 0.1.0, the first one. Builds before it had 1 to 9; nobody was given one."""
 
 
 def migrate(db: Database) -> None:
-    """Bring an older or empty database to ``VERSION``; each step and its note in the database are one transaction."""
+    """Make the tables of an empty database; the step and its note in the database are one transaction."""
     from sqlite_utils import Migrations
 
     migrations = Migrations("meterseal")
-    migrations()(_0001_records_batches_anchors)
-    migrations()(_0002_append_only)
-    migrations()(_0003_notes)
-    migrations()(_0004_repairs)
-    migrations()(_0005_views)
-    migrations()(_0006_messages)
-    migrations()(_0007_marks)
-    migrations()(_0008_heard)
-    migrations()(_0009_replaced_keys)
+    migrations()(_0010_first_release)
     migrations.apply(db)
     failpoint("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _0001_records_batches_anchors(db: Database) -> None:
-    """Records in commit order; batches as ranges of it; one anchor a batch and ledger; each epoch's schedule."""
+def _0010_first_release(db: Database) -> None:
+    """The tables of release 0.1.0."""
+    for make in (_records, _sealing, _append_only, _repairs, _views, _registers_and_heard, _replaced_keys):
+        make(db)
+
+
+def _records(db: Database) -> None:
+    """Records in commit order; batches as ranges of it; one anchor a batch and ledger (``message``: of a refusal,
+    as JSON, beside its English text); each epoch's schedule."""
     db["records"].create(  # type: ignore[union-attr]
         {"id": int, "meter": str, "epoch": bytes, "seq": int, "kind": str, "time_ms": int, "data": bytes},
         pk="id",
@@ -57,7 +56,7 @@ def _0001_records_batches_anchors(db: Database) -> None:
     )  # fmt: skip
     db.execute("CREATE UNIQUE INDEX batches_by_last ON batches (last_id)")
     db["anchors"].create(  # type: ignore[union-attr]
-        {"batch": int, "ledger": str, "state": str, "receipt": bytes, "detail": str, "updated_ms": int},
+        {"batch": int, "ledger": str, "state": str, "receipt": bytes, "detail": str, "updated_ms": int, "message": str},
         pk=("batch", "ledger"),
         not_null={"state", "updated_ms"},
     )
@@ -70,12 +69,10 @@ def _0001_records_batches_anchors(db: Database) -> None:
     db.execute("CREATE INDEX schedules_by_meter ON schedules (meter)")
 
 
-def _0002_append_only(db: Database) -> None:
-    """Nothing written ever changes, and only pruning takes it away: the database itself holds to that.
-
-    ``pruned`` says up to where, ``cuts`` where batches end that are not sealed yet, ``elsewhere`` what is sealed in a
-    batch that only a ledger knows, ``known`` and ``conflicts`` what ledgers told, ``totals`` the counts for the status.
-    """
+def _sealing(db: Database) -> None:
+    """``cuts``: where batches end that are not sealed yet; ``elsewhere``: what is sealed in a batch that only a ledger
+    knows; ``known``, ``conflicts``: what ledgers told; ``notes``: what the driver of a ledger must still know after a
+    crash, one a statement until the ledger settles it; ``totals``: counts for the status; ``pruned``: up to where."""
     db["cuts"].create({"last_id": int}, pk="last_id")  # type: ignore[union-attr]
     db["elsewhere"].create({"id": int, "statement_id": bytes}, pk="id", not_null={"statement_id"})  # type: ignore[union-attr]
     db["known"].create(  # type: ignore[union-attr]
@@ -89,22 +86,21 @@ def _0002_append_only(db: Database) -> None:
         not_null={"statement_id", "found_ms"},
     )
     db["totals"].create({"kind": str, "count": int}, pk="kind", not_null={"count"})  # type: ignore[union-attr]
-    db.execute("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
     counts = {"to_id": int, "records": int, "batches": int, "receipts": int}
     db["pruned"].create(counts, not_null=set(counts))  # type: ignore[union-attr]
     db.execute("INSERT INTO pruned VALUES (0, 0, 0, 0)")
-    for name, guard in GUARDS.items():
-        db.execute(f"CREATE TRIGGER {name} BEFORE {guard}")
-
-
-def _0003_notes(db: Database) -> None:
-    """What the driver of a ledger must still know after a crash, one note a statement until the ledger settles it."""
     db["notes"].create(  # type: ignore[union-attr]
         {"ledger": str, "statement_id": bytes, "note": bytes}, pk=("ledger", "statement_id"), not_null={"note"}
     )
 
 
-def _0004_repairs(db: Database) -> None:
+def _append_only(db: Database) -> None:
+    """Nothing written ever changes, and only pruning takes it away: the database itself holds to that."""
+    for name, guard in GUARDS.items():
+        db.execute(f"CREATE TRIGGER {name} BEFORE {guard}")
+
+
+def _repairs(db: Database) -> None:
     """What became of a damaged database: each repair, and what is known to be lost by name and by place."""
     db["repairs"].create(  # type: ignore[union-attr]
         {
@@ -125,7 +121,7 @@ def _0004_repairs(db: Database) -> None:
     db["lost_places"].create({"first_id": int, "last_id": int}, pk="first_id", not_null={"last_id"})  # type: ignore[union-attr]
 
 
-def _0005_views(db: Database) -> None:
+def _views(db: Database) -> None:
     """What is shown and is no evidence: summaries of readings, the states of alarms, how far each feed has come."""
     db.execute(
         "CREATE TABLE summaries (meter TEXT NOT NULL, span INTEGER NOT NULL, start_ms INTEGER NOT NULL, "
@@ -136,7 +132,7 @@ def _0005_views(db: Database) -> None:
         {
             "id": int, "source": str, "code": str, "line": str, "text": str, "since_ms": int, "raised_ms": int,
             "cleared_ms": int, "acked_ms": int, "acked_by": str, "shelved_until_ms": int, "shelved_by": str,
-            "shelved_why": str, "times": int, "open": int,
+            "shelved_why": str, "times": int, "open": int, "message": str,
         },
         pk="id",
         not_null={"source", "code", "line", "text", "since_ms", "raised_ms", "times", "open"},
@@ -147,23 +143,14 @@ def _0005_views(db: Database) -> None:
     db["gaps"].create(gap, pk=("feed", "first_id"), not_null={"last_id"})  # type: ignore[union-attr]
 
 
-def _0006_messages(db: Database) -> None:
-    """The message of an alarm and of a refusal beside its English text, as JSON; NULL where that stands alone."""
-    for table in ("alarms", "anchors"):
-        db[table].add_column("message", str)  # type: ignore[union-attr]
-
-
-def _0007_marks(db: Database) -> None:
-    """Which readings matter for registers, and from which place on that is known of a counter; older ones are read
-    whole."""
+def _registers_and_heard(db: Database) -> None:
+    """``marks``: the readings that matter for registers; ``marked``: from where on that is known of a counter, older
+    ones are read whole. ``heard``: by which token each recorded message that was sent unasked is known; its ``id`` is
+    the place of its record."""
     db["marks"].create({"id": int}, pk="id")  # type: ignore[union-attr]
     db["marked"].create(  # type: ignore[union-attr]
         {"meter": str, "point": str, "from_id": int}, pk=("meter", "point"), not_null={"from_id"}
     )
-
-
-def _0008_heard(db: Database) -> None:
-    """By which token each recorded message that was sent unasked is known; ``id`` is the place of its record."""
     db["heard"].create(  # type: ignore[union-attr]
         {"id": int, "meter": str, "label": str, "part": int, "digest": bytes},
         pk="id",
@@ -172,13 +159,10 @@ def _0008_heard(db: Database) -> None:
     db.execute("CREATE UNIQUE INDEX heard_by_token ON heard (meter, label, part, digest)")
 
 
-def _0009_replaced_keys(db: Database) -> None:
+def _replaced_keys(db: Database) -> None:
     """Which keys were replaced: whose each was, and when another one took its place."""
     row = {"owner": str, "kid": bytes, "replaced_ms": int}
     db["replaced_keys"].create(row, pk=("owner", "kid"), not_null={"replaced_ms"})  # type: ignore[union-attr]
-    events = db.execute("SELECT time_ms, data FROM records WHERE meter = ? AND kind = 'event' ORDER BY id", (GATEWAY,))
-    found = list(replaced_by((int(time_ms), bytes(data)) for time_ms, data in events))
-    db.conn.executemany(NOTE_REPLACED, found)
 
 
 def _refuse(why: str) -> str:

@@ -20,7 +20,7 @@ from ledger_client.transparency.ledger.admission import check_order
 from ledger_client.transparency.log import ranges
 
 APPLICATION_ID: Final = 0x4D534252  # "MSBR": this file is a Meterseal bridge's book
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = f"""
 CREATE TABLE about (identity BLOB NOT NULL, duty TEXT NOT NULL) STRICT;
 CREATE TABLE statements (
@@ -110,7 +110,7 @@ class Backlog:
         return None if row is None else (int(row[0]), bytes(row[1]))
 
     def order(self, gateway: str) -> ranges.Order | None:
-        """What is known of a gateway's order; None also where its last statement was taken by an older program."""
+        """What is known of a gateway's order; None: nothing."""
         with self._lock, self._told():
             return ranges.order(self._db, gateway)
 
@@ -222,7 +222,6 @@ def _open(path: Path, duty: str) -> sqlite3.Connection:
             db.execute("INSERT INTO about (identity, duty) VALUES (?, ?)", (secrets.token_bytes(16), duty))
             db.execute("COMMIT")
         _check(db, path, duty)
-        _bring_up(db)
         return db
     except (sqlite3.Error, BookError) as error:
         if db is not None:
@@ -230,12 +229,6 @@ def _open(path: Path, duty: str) -> sqlite3.Connection:
         if isinstance(error, BookError):
             raise
         raise BookError(f"{path}: {error}", "give a folder that this user may write in, or restore the file") from error
-
-
-def _bring_up(db: sqlite3.Connection) -> None:
-    """A book that an older program made has kept no ranges: they begin with each gateway's next statement."""
-    if not ranges.there(db):
-        db.executescript(f"BEGIN EXCLUSIVE; {'; '.join(ranges.TABLES)}; COMMIT")
 
 
 def _check(db: sqlite3.Connection, path: Path, duty: str) -> None:

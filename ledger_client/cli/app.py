@@ -15,6 +15,7 @@ from ledger_client.cli.commands import COMMANDS
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.errors import LedgerClientError
 from ledger_client.log_lines import printable
+from ledger_client.release import release_option
 
 
 class _Commands(Grouped):
@@ -22,7 +23,7 @@ class _Commands(Grouped):
 
 
 @click.group(cls=_Commands, context_settings=HELP)
-@click.version_option(package_name="meterseal", prog_name="meterseal-ledger")
+@release_option
 def cli() -> None:
     """Run the embedded ledger, enrol gateways, verify and audit proofs offline."""
 

@@ -15,6 +15,7 @@ from scripts.deb.tree import HOME, Label, Unfit, label, lay_out, pack
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = "evm"
+FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_PROXY")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
@@ -49,7 +50,7 @@ def build(sources: Path, output: Path, arch: str, revision: str) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="meterseal-package-", dir=roots.cache()) as folder:
         root, tree = Path(folder) / "root", Path(folder) / "tree"
         _furnish(root, tarball, sources)
-        _inside(root, arch)
+        _inside(root, arch, _commit(sources))
         traces = [str(sources), str(ROOT), folder, str(roots.cache()), "/room/"]
         lay_out(tree, sources, root / HOME, name, traces)
         deb, bom = output / name.file, output / name.file.replace(".deb", ".cdx.json")
@@ -75,12 +76,27 @@ def _epoch(sources: Path) -> int:
     return int(text) if done.returncode == 0 and text else int((sources / "pyproject.toml").stat().st_mtime)
 
 
+def _commit(sources: Path) -> str:
+    """As setup.py finds it, which has no repository in the build room."""
+    command = ["git", "-C", str(sources), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
 def _furnish(root: Path, tarball: Path, sources: Path) -> None:
     roots.unpack(tarball, root)
     room = root / "room"
     room.mkdir()
     shutil.copy(Path(__file__).with_name("inside.py"), room)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "gateway", "firmware_sim", "ledger_client", "configs"):
+    for name in (
+        "pyproject.toml",
+        "setup.py",
+        "README.md",
+        "LICENSE",
+        "gateway",
+        "firmware_sim",
+        "ledger_client",
+        "configs",
+    ):
         source = sources / name
         if source.is_dir():
             shutil.copytree(source, room / "sources" / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -89,7 +105,7 @@ def _furnish(root: Path, tarball: Path, sources: Path) -> None:
             shutil.copy(source, room / "sources")
 
 
-def _inside(root: Path, arch: str) -> None:
+def _inside(root: Path, arch: str, commit: str) -> None:
     kept = roots.cache() / "pip"
     kept.mkdir(exist_ok=True)
     env = {name: os.environ[name] for name in (*PIP_SETTINGS, *PROXIES) if name in os.environ}
@@ -98,6 +114,7 @@ def _inside(root: Path, arch: str) -> None:
     )
     if asked.stdout.strip():
         env.setdefault("PIP_INDEX_URL", asked.stdout.strip())
+    env |= {"METERSEAL_COMMIT": commit}
     env |= {"PIP_CACHE_DIR": "/room/pip", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     if roots.CERTIFICATES.exists():
         env["PIP_CERT"] = str(roots.CERTIFICATES)

@@ -29,7 +29,7 @@ MENU = {
         "bridge",
     ],
     "How it works": ["architecture", "fieldbus", "storage", "feeds", "sparkplug", "decisions"],
-    "Reference": ["configuration", "keys", "commands", "quantities", "alarms", "metrics", "formats"],
+    "Reference": ["configuration", "keys", "commands", "quantities", "alarms", "metrics", "formats", "compatibility"],
 }
 """Each page once, by the name of its document; what is not there is not built."""
 _FENCE = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)

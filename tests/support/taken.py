@@ -15,7 +15,8 @@ class Order:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:")
-        ranges.make(self._db, ())
+        for table in ranges.TABLES:
+            self._db.execute(table)
         self._ids: dict[int, bytes] = {}
 
     def take(self, signed: SignedStatement) -> None:

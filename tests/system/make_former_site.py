@@ -1,7 +1,8 @@
 """Makes the site of a former release that test_former_site.py reads: ``python -m tests.system.make_former_site``.
 
-The files in ``former_site/`` were made by commit d1b2107 and are not made again: they stand for what gateways in the
-field hold. A release that changes a format gets a second site beside them, made by the release before it.
+The files in ``former_site/`` are of the first release, 0.1.0, and are not made again once that is tagged: they stand
+for what gateways in the field hold. A release that changes a format gets a second site beside them, made by the release
+before it.
 
 The shipped commands run as in the field: a simulated plant, a ledger, a broker with two feeds, and the gateway twice.
 Meters fall silent and come back, so that there are alarms; at the end they are silent, so that alarms stand. The clock

@@ -26,7 +26,6 @@ from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.commissioned import commissioned
 from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
-from gateway.messages import old_sentences
 from gateway.messages.alarm_kinds import LINE_CODES
 from gateway.messages.languages import (
     LANGUAGES,
@@ -37,6 +36,7 @@ from gateway.messages.languages import (
     said_in,
     whole_in_language,
 )
+from gateway.messages.message import Message
 from gateway.messages.reasons import CAUSES, why
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
@@ -191,8 +191,8 @@ def environment(language: str) -> Environment:
 
 def prepare() -> None:
     """Read and compile everything, so that no page waits for it. Takes a second: not on the event loop."""
-    old_sentences.said("")  # reads the table of sentences
     for language in LANGUAGES:
+        in_language(Message("act-unknown"), language)  # reads the catalogue
         env = environment(language)
         for template in env.list_templates():
             env.get_template(template)

@@ -16,13 +16,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
+from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.transparency.log import claim_tables, ranges, tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
-VERSION = 1
+VERSION = 2
 MAX_NUMBER = 2**63 - 1  # SQLite's integers
 
 _SCHEMA = f"""
@@ -53,7 +53,7 @@ PRAGMA user_version = {VERSION};
 _OWN = "FROM entries WHERE gateway IS NULL"
 _STATEMENTS = f"FROM entries WHERE gateway IS NOT NULL AND gateway NOT LIKE '{claim_tables.OWNER}%'"
 # made whenever a log is opened to be written, for logs that are older than it
-_OWN_INDEX = "CREATE INDEX IF NOT EXISTS own_entries ON entries (number) WHERE gateway IS NULL"
+_OWN_INDEX = "CREATE INDEX own_entries ON entries (number) WHERE gateway IS NULL"
 
 
 class LogError(LedgerClientError):
@@ -97,12 +97,10 @@ class Log:
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:
-        """Open an existing log, and give one that was made by an older program what it lacks; raises ``LogError``."""
+        """Open an existing log of this version; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"), path)
         try:
             name = _name(db, path)
-            if not read_only:
-                _bring_up(db, path)
             return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), name)
         except BaseException:
             db.close()
@@ -300,26 +298,6 @@ def _name(db: sqlite3.Connection, path: Path) -> str:
         return str(db.execute("SELECT name FROM about").fetchone()[0])
     except sqlite3.Error as error:
         raise LogError(f"{path}: {error}", "restore the file from a backup") from error
-
-
-def _bring_up(db: sqlite3.Connection, path: Path) -> None:
-    try:
-        for statement in (_OWN_INDEX, *claim_tables.TABLES):
-            db.execute(statement)
-        if ranges.there(db):
-            return
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            if not ranges.there(db):  # another process may have been faster
-                found = db.execute(f"SELECT entry {_STATEMENTS} ORDER BY number")
-                ranges.make(db, (bytes(entry) for (entry,) in found))
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-    except (sqlite3.Error, VerificationError) as error:
-        raise LogError(f"{path}: {error}", "check the disk, or restore the file from a backup") from error
 
 
 def _connect(uri: str, path: Path) -> sqlite3.Connection:

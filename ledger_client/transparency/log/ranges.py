@@ -7,10 +7,9 @@ gateway, ``ranges`` with a line a meter and epoch. They never shrink, so that no
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from ledger_client.formats.statement import SignedStatement, parse_statement
+from ledger_client.formats.statement import SignedStatement
 
 TABLES: Final = (
     "CREATE TABLE orders (gateway TEXT PRIMARY KEY, since INTEGER NOT NULL, batch INTEGER NOT NULL, id BLOB NOT NULL, "
@@ -21,7 +20,7 @@ TABLES: Final = (
     "CREATE TRIGGER ranges_never_go BEFORE DELETE ON ranges BEGIN SELECT RAISE(ABORT, 'ranges never shrink'); END",
 )
 """What makes the tables, to be run in one transaction."""
-_MOST: Final = 2**63 - 1  # SQLite's integers; an older program has taken numbers beyond them
+_MOST: Final = 2**63 - 1  # SQLite's integers
 
 
 class Order(NamedTuple):
@@ -42,19 +41,6 @@ class Held(NamedTuple):
     first: int
     batch: int
     last: int
-
-
-def there(db: sqlite3.Connection) -> bool:
-    """Whether the tables have been made."""
-    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'ranges'").fetchone() is not None
-
-
-def make(db: sqlite3.Connection, entries: Iterable[bytes]) -> None:
-    """Make the tables and fill them from the statements that are there, in their order. Call within a transaction."""
-    for table in TABLES:
-        db.execute(table)
-    for entry in entries:
-        take(db, parse_statement(entry))
 
 
 def order(db: sqlite3.Connection, gateway: str) -> Order | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -98,18 +97,6 @@ def test_check_run_and_doctor_refuse_a_key_that_was_replaced(loaded: Config, nam
         code, out, err = meterseal(*command)
         assert code != 0
         assert all(word in " ".join((out + err).split()) for word in words[:3]), (out, err)
-
-
-def test_a_start_refuses_it_where_the_database_was_opened_last(loaded: Config) -> None:
-    """The database of the version before cannot be looked into before it is brought up to date."""
-    replaced_once(loaded, Machine(), METER)
-    with closing(sqlite3.connect(loaded.database)) as database:
-        database.execute("DROP TABLE replaced_keys")
-        database.execute("DELETE FROM _sqlite_migrations WHERE name = '_0009_replaced_keys'")
-        database.execute("PRAGMA user_version = 8")
-        database.commit()
-    with pytest.raises(ConfigError, match=WORDS):
-        start(loaded)
 
 
 def test_a_reload_refuses_it(loaded: Config) -> None:

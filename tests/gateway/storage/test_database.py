@@ -1,8 +1,7 @@
-"""The database itself: what it refuses to change, and what an older one becomes."""
+"""The database itself: what it refuses to change, and of which versions it opens none."""
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
+from gateway.messages.message import Message
 from gateway.storage import schema
 from gateway.storage.database import Database
 from tests.support.books import check_books
@@ -73,63 +73,18 @@ def test_totals_are_those_of_the_records(loaded: Config) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(("version", "stated"), [(1, 1), (2, 2), (3, 3), (2, 1), (4, 1), (5, 5)])
-def test_a_database_of_an_older_version_is_brought_up_to_date(
-    loaded: Config, tmp_path: Path, version: int, stated: int
-) -> None:
-    """The tables of each version, filled with the same records, become those of today with nothing lost; also where a
-    kill left a migration behind some of its steps, and the version is not noted yet."""
-    old = tmp_path / "old.db"
-    _older_version(loaded.database, old, version, stated)
-    shutil.copy(old, loaded.database)
-    for leftover in ("-wal", "-shm"):
-        loaded.database.with_name(loaded.database.name + leftover).unlink(missing_ok=True)
-    with pytest.raises(StoreError, match="written by an older Meterseal"):
-        Database(loaded.database, read_only=True)
-    before = sqlite3.connect(old).execute("SELECT * FROM records ORDER BY id").fetchall()
-    Database(loaded.database).close()
+def test_a_database_of_before_the_first_release_is_refused_and_left_alone(loaded: Config) -> None:
     database = sqlite3.connect(loaded.database)
-    assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
-    assert database.execute("SELECT * FROM records ORDER BY id").fetchall() == before
-    assert sum(n for (n,) in database.execute("SELECT count FROM totals")) == len(before)
-    with pytest.raises(sqlite3.IntegrityError, match="never changes"):
-        database.execute("UPDATE records SET seq = 7")
+    database.execute("PRAGMA user_version = 9")
     database.close()
-    store = Database(loaded.database, read_only=True)
-    after_ms = store.records.latest_ms() + 1000
-    store.close()
-    made, _ = recorder(loaded, Clock(wall_ns=lambda: after_ms * 1_000_000), epoch=b"\x09" * 8)
-    made.start()
-    made.stop()
-    check_books(loaded)
-
-
-STEPS = {
-    "_0002_append_only": ("cuts", "elsewhere", "known", "conflicts", "totals", "pruned"),
-    "_0003_notes": ("notes",),
-    "_0004_repairs": ("repairs", "lost_records", "lost_places"),
-}
-"""The tables that each version brought; the second brought the triggers, too."""
-
-
-def _older_version(source: Path, target: Path, version: int, stated: int) -> None:
-    """A database as an older version left it: today's without what came since."""
-    now, database = sqlite3.connect(source), sqlite3.connect(target, isolation_level=None)
-    now.backup(database)
-    now.close()
-    if version == 1:
-        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            database.execute(f"DROP TRIGGER {name}")
-    for table in ("alarms", "anchors"):
-        database.execute(f"ALTER TABLE {table} DROP COLUMN message")
-    database.execute("DELETE FROM _sqlite_migrations WHERE name = '_0006_messages'")
-    for step, tables in list(STEPS.items())[version - 1 :]:
-        for table in tables:
-            database.execute(f"DROP TABLE {table}")
-        database.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [step])
-    database.execute(f"PRAGMA user_version = {stated}")
-    database.execute("PRAGMA journal_mode = DELETE")
-    database.close()
+    before = loaded.database.read_bytes()
+    for read_only in (False, True):
+        with pytest.raises(StoreError) as caught:
+            Database(loaded.database, read_only=read_only)
+        assert caught.value.message == Message(
+            "database-before-release", path=str(loaded.database), theirs=9, ours=schema.VERSION
+        )
+    assert loaded.database.read_bytes() == before
 
 
 def test_a_newer_database_is_refused_and_left_alone(loaded: Config) -> None:

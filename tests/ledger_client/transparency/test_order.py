@@ -11,7 +11,7 @@ import pytest
 
 from ledger_client.bridge.backlog import Backlog
 from ledger_client.errors import Refused
-from ledger_client.formats.statement import Range, SignedStatement, parse_statement, statement_id
+from ledger_client.formats.statement import Range, parse_statement, statement_id
 from ledger_client.transparency.ledger import admission
 from ledger_client.transparency.ledger.admission import MALFORMED, OUT_OF_ORDER, TAKEN, admitted
 from ledger_client.transparency.ledger.directory import open_dir
@@ -192,37 +192,6 @@ def test_numbers_beyond_the_table_are_malformed(gateway: Gateway, take: Take) ->
     assert Chain(gateway, take).give(main((A, 2**63 - 5, 2**63))) == MALFORMED
 
 
-def test_an_existing_log_fills_its_table_from_its_entries(tmp_path: Path, gateway: Gateway) -> None:
-    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-        chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit, begin=3)
-        assert chain.give(main((A, 5, 9)) | {"other": (Range(A, 7, 8),)}) is None
-        assert chain.give(main((A, 10, 20)), times_ms=(1_700_000_050_000, 1_700_000_060_000)) is None
-    made = tables(tmp_path / "ledger" / "log.db")
-    with closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db:
-        db.executescript("DROP TABLE ranges; DROP TABLE orders")  # as an older program has left it
-    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-        chain._take = Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit
-        assert chain.give(main((A, 20, 21))) == OUT_OF_ORDER
-        assert tables(tmp_path / "ledger" / "log.db") == made
-
-
-def test_an_existing_log_with_numbers_beyond_the_table_can_be_opened(tmp_path: Path, gateway: Gateway) -> None:
-    with closing(open_dir(tmp_path / "ledger", "demo")) as folder, folder.log.write() as log:
-        entry = gateway.sign(0, None, meters=main((A, 2**64 - 2, 2**64 - 1)))
-        log.append(entry, lambda _: b"as an older program has taken it", gateway=gateway.name, batch=0)
-    with closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db:
-        db.executescript("DROP TABLE ranges; DROP TABLE orders")
-    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-        chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit, begin=1)
-        chain.prev = statement_id(entry)
-        assert chain.give(main((A, 0, 3))) == OUT_OF_ORDER
-
-
-def tables(path: Path) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path)) as db:
-        return [row for table in ("orders", "ranges") for row in db.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3")]
-
-
 def test_what_is_held_of_an_epoch_never_shrinks(tmp_path: Path, gateway: Gateway) -> None:
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit)
@@ -232,22 +201,3 @@ def test_what_is_held_of_an_epoch_never_shrinks(tmp_path: Path, gateway: Gateway
             db.execute("DELETE FROM ranges")
         ranges.take(db, parse_statement(gateway.sign(1, bytes(32), meters=main((A, 2, 3)))))
         assert db.execute("SELECT last FROM ranges").fetchall() == [(9,)]
-
-
-def test_a_bridge_that_was_there_before_the_rule_begins_with_what_comes_next(tmp_path: Path, gateway: Gateway) -> None:
-    """Its book has kept no ranges, and no statement to learn them from."""
-
-    def signed(entry: bytes) -> SignedStatement:
-        return parse_statement(entry)
-
-    path = tmp_path / "bridge.db"
-    first = gateway.sign(0, None, meters=main((A, 0, 9)))
-    with closing(Backlog(path, "to a chain")) as book:
-        book.keep_next(signed(first))
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript("DROP TABLE ranges; DROP TABLE orders")
-    with closing(Backlog(path, "to a chain")) as book:
-        second = gateway.sign(1, statement_id(first), meters=main((A, 10, 19)))
-        assert book.keep_next(signed(second))
-        with pytest.raises(Refused, match="Out of order"):
-            book.keep_next(signed(gateway.sign(2, statement_id(second), meters=main((A, 19, 20)))))
