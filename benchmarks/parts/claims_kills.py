@@ -22,7 +22,7 @@ from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.ledger.directory import LOG, make_dir, present_key
 from ledger_client.transparency.log.log import Log, Reader
-from tests.support.claimed import UNITS, Party, enrol, issue
+from tests.support.certificates.claimed import UNITS, Party, enrol, issue
 
 NAME = "registry"
 KINDS = "issue", "transfer", "retire", "export", "withdraw"

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.parts.ledger_load import Load, enrolled, submit_all, submit_entries
 from ledger_client.claims.claim import Deed, Retire, Transfer
 from ledger_client.ledgers.http_registry import HttpRegistry
-from tests.support.claimed import UNITS, Party, enrol, issue
+from tests.support.certificates.claimed import UNITS, Party, enrol, issue
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 NAME = "registry"

@@ -12,7 +12,7 @@ from ledger_client.certificates.replay import replay
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.service import Service
-from tests.support.claimed import Party, enrol
+from tests.support.certificates.claimed import Party, enrol
 
 NAME = "registry"
 _TOGETHER = 250

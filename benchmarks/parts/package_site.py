@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.parts.machine import Failed, Machine, until
 from gateway.config.load import load_config
 from tests.support.books import check_books
-from tests.support.pki import Authority
+from tests.support.brokers.pki import Authority
 
 UNIT, GATEWAY = "meterseal.service", "bench-gateway"
 CONFIG, STATE = "/etc/meterseal/gateway.toml", "/var/lib/meterseal"

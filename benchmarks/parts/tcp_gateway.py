@@ -37,7 +37,7 @@ from gateway.recording.rules import Rules
 from gateway.records import StoredRecord
 from gateway.startup import line_specs as lines
 from gateway.storage.database import Database
-from tests.support.heard_tables import HeardRecords
+from tests.support.gateways.heard_tables import HeardRecords
 
 VALUES = 30
 WARM_UP_S = 3.0

@@ -13,7 +13,7 @@ from gateway.storage.rows import Batch
 from ledger_client.errors import Refused
 from ledger_client.formats.record import parse_record, record_hash
 from tests.contract.memory import NearLedger
-from tests.support.heard_tables import HeardBatches, HeardRecords
+from tests.support.gateways.heard_tables import HeardBatches, HeardRecords
 
 
 class ToldStore(Database):

@@ -23,9 +23,9 @@ from ledger_client.transparency.ledger.directory import open_dir
 from tests.contract.faults import Faults
 from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire
+from tests.support.brokers.nats import Node, nats
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Place, Site, site
-from tests.support.nats import Node, nats
 from tests.support.processes import embedded_ledger
 from tests.support.samples import believe
 

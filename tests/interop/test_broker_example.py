@@ -12,10 +12,10 @@ import pytest
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
-from tests.support.bridge_site import BridgeProcess, running
+from tests.support.brokers.bridge_site import BridgeProcess, running
+from tests.support.brokers.pki import Authority
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import PATIENCE_S, Site, persist
-from tests.support.pki import Authority
 from tests.support.processes import MOSQUITTO, BrokerServer, embedded_ledger, free_port
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "broker"

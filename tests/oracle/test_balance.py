@@ -23,7 +23,7 @@ from ledger_client.balance.result import NOT_OFFSET, Result
 from ledger_client.balance.writing import hours_csv
 from tests.oracle.balance import Asked, Load, Retired
 from tests.oracle.balance import balance as oracle
-from tests.support import balanced as b
+from tests.support.certificates import balanced as b
 
 ZONES: Final = ("CN-ZJ", "CN-JS", "CN-SH", None)
 QUARTER_MS: Final = HOUR_MS // 4

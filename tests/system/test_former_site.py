@@ -26,8 +26,8 @@ from ledger_client.formats.statement import parse_statement
 from ledger_client.verification.trust import load_trust
 from tests.support.books import check_all_is_sealed, check_books
 from tests.support.commands import check_audit, gateway_command, ledger_command
+from tests.support.gateways.recount import check_summaries
 from tests.support.processes import embedded_ledger
-from tests.support.recount import check_summaries
 from tests.support.samples import rewritten
 from tests.system.demo_site import GatewayProcess, plant, until
 from tests.system.former_site import PLACE, put_back

@@ -17,8 +17,8 @@ from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.startup.line_specs import line_specs
 from ledger_client.formats.senml import Quality
+from tests.support.gateways.pushed_profiles import write_profiles
 from tests.support.processes import free_port
-from tests.support.pushed_profiles import write_profiles
 
 SITE = """
 [gateway]

@@ -10,8 +10,8 @@ import pytest
 from gateway.errors import StoreError
 from gateway.storage.database import Database
 from ledger_client.http_server.listening import listen_at
-from tests.support.desk import wide_site
 from tests.support.epochs import made, until
+from tests.support.gateways.desk import wide_site
 from tests.support.processes import free_port
 
 

@@ -17,7 +17,7 @@ from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.hj212.loggers import Logger, answer, in_loop, packet
 from tests.support.commands import gateway_command
 from tests.support.epochs import running
-from tests.support.stacks import stacks
+from tests.support.gateways.stacks import stacks
 
 UNSYNCHRONISED = int(Quality.CLOCK_UNSYNC | Quality.CLOCK_STEP)
 """What the clock of the machine that tests run on may add."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Declined
-from tests.support.desk import wide_site
 from tests.support.epochs import epoch
+from tests.support.gateways.desk import wide_site
 
 FIXED = {
     "accept", "acknowledge", "alarms", "clear-shared", "commission", "health", "lines", "look", "preview", "refused",

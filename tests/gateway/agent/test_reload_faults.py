@@ -28,7 +28,7 @@ from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.looks import looker
 from tests.support.books import check_books
 from tests.support.epochs import running, until
-from tests.support.heard_tables import HeardRecords
+from tests.support.gateways.heard_tables import HeardRecords
 from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port
 from tests.support.samples import believe, rewrite
 

@@ -26,7 +26,7 @@ from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
-from tests.support.desk import Desk
+from tests.support.gateways.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"
 BUS, OWN = "bus-1", "bus-2"

@@ -13,7 +13,7 @@ from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.fieldbus.specs import Alarm
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.message import Message
-from tests.support.desk import Desk
+from tests.support.gateways.desk import Desk
 
 DELAY_S = KINDS["line-down"].on_delay_ms / 1000 + 0.01
 CLEAR_S = KINDS["site-silent"].off_delay_ms / 1000 + 0.01

@@ -17,7 +17,7 @@ from gateway.messages.languages import in_language
 from gateway.records import GATEWAY
 from ledger_client.claims.certificate import digest
 from ledger_client.claims.claim import Retire, Withdraw
-from tests.support.certified_site import DEVICE, LEDGER, CertifiedSite, certified_site, known
+from tests.support.certificates.certified_site import DEVICE, LEDGER, CertifiedSite, certified_site, known
 from tests.support.stated import QUARTER_MS
 
 LESS = 5000

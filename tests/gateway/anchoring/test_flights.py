@@ -33,9 +33,9 @@ from ledger_client.transparency.ledger.admission import (
 )
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
+from tests.gateway.anchoring.small_chain import CHAIN, CONTRACT, SmallChain
 from tests.support.books import check_books, open_alarms
 from tests.support.samples import Ahead, finished, recorder, site
-from tests.support.small_chain import CHAIN, CONTRACT, SmallChain
 
 NAME, BATCHES = "demo-ledger", 6
 ALL = list(range(BATCHES))

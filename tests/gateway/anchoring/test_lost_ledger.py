@@ -13,8 +13,8 @@ from gateway.recording.recorder import Recorder
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers.interface import Pending
 from ledger_client.verification.trust import load_trust
+from tests.gateway.anchoring.small_chain import SmallChain
 from tests.gateway.anchoring.test_flights import BATCHES, NAME, Look, chain, loaded, look, sealed, work
-from tests.support.small_chain import SmallChain
 
 __all__ = ["chain", "loaded", "look", "sealed"]
 

@@ -26,8 +26,8 @@ from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
 from tests.gateway.evidence.test_export import LEDGER
 from tests.ledger_client.recompute.test_recompute import hour
-from tests.support.exported import exported_site, write_trust
-from tests.support.mcert import ISSUER, Certified, cert_of
+from tests.support.certificates.exported import exported_site, write_trust
+from tests.support.certificates.mcert import ISSUER, Certified, cert_of
 from tests.support.processes import embedded_ledger
 from tests.support.samples import START_S, Hands, settle, site
 

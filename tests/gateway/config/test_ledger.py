@@ -15,7 +15,7 @@ from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
 from tests.gateway.config.refusals import refused
-from tests.support.pki import Authority
+from tests.support.brokers.pki import Authority
 from tests.support.samples import site
 
 LINE = 'url = "http://127.0.0.1:8700"'

@@ -20,8 +20,8 @@ from gateway.errors import Declined, StoreError
 from gateway.fieldbus.polling.line import Line
 from gateway.startup.line_specs import line_specs
 from gateway.storage.database import Database
-from tests.support.contexts import InForce, context
-from tests.support.desk import Desk
+from tests.support.gateways.contexts import InForce, context
+from tests.support.gateways.desk import Desk
 
 
 class Changing(Desk):

@@ -22,10 +22,10 @@ from gateway.fieldbus.polling import line
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
+from tests.support.gateways.stacks import stacks
 from tests.support.processes import free_port
 from tests.support.samples import START_S, Hands
 from tests.support.samples import site as make_site
-from tests.support.stacks import stacks
 from tests.system.demo_site import command
 
 NOW_MS = START_S * 1000

@@ -24,8 +24,8 @@ from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.transport.mqtt_broker import Broker
 from ledger_client.transport.mqtt_options import BrokerOptions, Message
-from tests.support.contexts import InForce, context
-from tests.support.mqtt_callbacks import Callbacks
+from tests.support.brokers.mqtt_callbacks import Callbacks
+from tests.support.gateways.contexts import InForce, context
 from tests.support.samples import recorder, site
 
 PATIENCE_S = 20.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway.feeds.rig import PATIENCE_S
-from tests.support.nats import Node
+from tests.support.brokers.nats import Node
 from tests.support.processes import Mosquitto
 
 GROUP, HOST, NODE = "plant", "scada-1", "test-gateway"

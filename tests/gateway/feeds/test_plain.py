@@ -14,7 +14,7 @@ from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.feeds.rig import METER, OTHER, feed_site, listening, running, until
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at
-from tests.support.nats import nats
+from tests.support.brokers.nats import nats
 from tests.support.processes import Mosquitto
 
 BASE = "meterseal-feed/v1/test-gateway"

@@ -14,7 +14,7 @@ from ledger_client.transport.mqtt_broker import Broker
 from ledger_client.transport.mqtt_options import BrokerOptions, Message, Will
 from tests.gateway.feeds.rig import PATIENCE_S, until
 from tests.gateway.feeds.sparkplug_host import HOST
-from tests.support.mqtt_callbacks import Callbacks
+from tests.support.brokers.mqtt_callbacks import Callbacks
 from tests.support.processes import Mosquitto
 
 

@@ -13,7 +13,7 @@ from gateway.process.threads import in_thread
 from tests.gateway.feeds.rig import METER, OTHER, feed_site, listening, running, say, until
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at, metrics
 from tests.gateway.feeds.tap import tap
-from tests.support.pki import Authority
+from tests.support.brokers.pki import Authority
 from tests.support.processes import Mosquitto, free_port, mosquitto
 from tests.system.disk.small import small_disk
 from tests.system.test_disk_full import fill

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.clock import HOUR_MS
 from gateway.history.backfill import Backfill
 from gateway.storage.database import Database
-from tests.support.desk import Desk
+from tests.support.gateways.desk import Desk
 from tests.support.samples import finished
 
 HOURS = 3

@@ -22,7 +22,7 @@ from gateway.storage.capacity.pruning import prune_summaries
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Columns, Reading, Value
 from tests.support.epochs import epoch, until
-from tests.support.recount import check_figures, check_summaries
+from tests.support.gateways.recount import check_figures, check_summaries
 from tests.support.samples import START_S, Hands, Machine, site
 
 METER = "export-main"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.process.sd_notify import LONGEST_STATUS, Manager
-from tests.support.manager import inbox
+from tests.support.gateways.manager import inbox
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])

@@ -22,8 +22,8 @@ from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Reading
+from tests.gateway.recording.hearing import METER, as_series, heard, token
 from tests.support.books import check_books
-from tests.support.hearing import METER, as_series, heard, token
 from tests.support.samples import Machine, recorder, site
 from tests.system.demo_site import until
 
@@ -173,7 +173,7 @@ def test_kills_between_hearing_and_answer_leave_what_was_answered_exactly_once(
         if station:  # "cut" is never reached: it dies as it stands
             env["METERSEAL_HOLD"] = f"{station}:{chance.randint(3, 6)}:{flag}"
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.hearing", str(loaded.path.parent), "20"],
+            [sys.executable, "-m", "tests.gateway.recording.hearing", str(loaded.path.parent), "20"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
         )  # fmt: skip
         assert child.stdin is not None
@@ -194,7 +194,7 @@ def test_kills_between_hearing_and_answer_leave_what_was_answered_exactly_once(
         child.wait()
         _demand_once(loaded, answered)
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.hearing", str(loaded.path.parent), "20"],
+        [sys.executable, "-m", "tests.gateway.recording.hearing", str(loaded.path.parent), "20"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     out, _ = child.communicate("".join(f"{line}\n" for line in sent))

@@ -25,10 +25,10 @@ from ledger_client.audit.result import COVERAGE, DUE, Audit
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.recording_series import series_count
+from tests.gateway.recording.hearing import METER, as_series
 from tests.support.audited import audited
 from tests.support.books import check_books
 from tests.support.clock_history import FrailStore
-from tests.support.hearing import METER, as_series
 from tests.support.samples import Machine, site
 
 EVERY_MS = 60_000

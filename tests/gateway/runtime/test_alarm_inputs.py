@@ -23,9 +23,9 @@ from gateway.startup.line_specs import line_specs
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.accounted import plan_fields
-from tests.support.contexts import InForce, context
-from tests.support.desk import Desk
-from tests.support.pki import Authority
+from tests.support.brokers.pki import Authority
+from tests.support.gateways.contexts import InForce, context
+from tests.support.gateways.desk import Desk
 from tests.support.samples import START_S, Hands, site
 
 A, BUS = "meter-a", "bus-1"

@@ -13,8 +13,8 @@ from gateway.records import MissedPoll, PollResult, SignedRecord, StoredRecord, 
 from gateway.runtime.alarm_inputs import AlarmInputs
 from gateway.startup.line_specs import line_specs
 from ledger_client.formats.senml import Number, Quality, Reading, Value
-from tests.support.contexts import InForce, context
-from tests.support.desk import Desk
+from tests.support.gateways.contexts import InForce, context
+from tests.support.gateways.desk import Desk
 from tests.support.samples import rewritten
 
 A, BUS = "meter-a", "bus-1"

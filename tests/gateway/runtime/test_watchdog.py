@@ -10,7 +10,7 @@ from gateway.agent.epoch import begin
 from gateway.process.sd_notify import Manager
 from gateway.runtime.watchdog import Watchdog
 from gateway.startup.preflight import prepare
-from tests.support.manager import Inbox, inbox
+from tests.support.gateways.manager import Inbox, inbox
 from tests.support.processes import free_port
 from tests.support.samples import believed, site
 from tests.system.demo_site import GatewayProcess

@@ -12,7 +12,7 @@ from gateway.config.load import load_config
 from gateway.startup.line_plan import LinePlan, line_plans
 from gateway.startup.line_specs import line_specs
 from tests.gateway.config.refusals import refused
-from tests.support.pushed_profiles import write_profiles
+from tests.support.gateways.pushed_profiles import write_profiles
 
 METER = """
   [[bus.meter]]

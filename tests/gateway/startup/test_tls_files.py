@@ -13,7 +13,7 @@ from gateway.config.model import Config
 from gateway.startup.line_specs import line_specs
 from gateway.startup.tls_files import expired, role_missing
 from tests.gateway.config.refusals import meterseal, refused
-from tests.support.pki import Authority, Pair
+from tests.support.brokers.pki import Authority, Pair
 
 BUS = """
 [gateway]

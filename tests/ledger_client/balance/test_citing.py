@@ -19,7 +19,7 @@ from ledger_client.balance.result import Result
 from ledger_client.balance.writing import as_json, hours_csv
 from ledger_client.claims.claim import Balance, Claim, parse_claim, sign_claim
 from ledger_client.formats.cose_key import PrivateKey
-from tests.support.balanced import PARTY, hour, offset, retired, source, terms
+from tests.support.certificates.balanced import PARTY, hour, offset, retired, source, terms
 
 
 def made(**changed: Any) -> Result:

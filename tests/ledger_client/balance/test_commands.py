@@ -19,8 +19,8 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.formats.statement import attach_receipts
 from ledger_client.verification.trust import key_entry
 from tests.support.accounted import POINT, QUARTER_MS
+from tests.support.certificates.mcert import ISSUER, OWNER, ROLES, WORKS, Certified, cert_of, certified_plan
 from tests.support.evidence import GATEWAY, NOW, VALID_FROM, key, trust_text
-from tests.support.mcert import ISSUER, OWNER, ROLES, WORKS, Certified, cert_of, certified_plan
 
 HOUR_MS = 4 * QUARTER_MS
 FORM = """

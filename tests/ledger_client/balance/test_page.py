@@ -17,7 +17,7 @@ from ledger_client.balance.page.words import LANGUAGES, table
 from ledger_client.balance.reckoning import balance
 from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window
 from tests.ledger_client.balance.year import HOURS, year
-from tests.support.balanced import factor, hour, retired, source, terms
+from tests.support.certificates.balanced import factor, hour, retired, source, terms
 
 MOST_BYTES = 3_000_000
 

@@ -12,8 +12,8 @@ from ledger_client.accounting.formats.rows import Row
 from ledger_client.balance import result
 from ledger_client.balance.given import Chosen
 from ledger_client.balance.reckoning import balance
-from tests.support import balanced as b
-from tests.support.balanced import factor, hour, offset, retired, source, terms
+from tests.support.certificates import balanced as b
+from tests.support.certificates.balanced import factor, hour, offset, retired, source, terms
 
 
 def codes(found: result.Result) -> list[str]:

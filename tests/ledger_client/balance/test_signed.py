@@ -12,8 +12,8 @@ from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.claims.claim import HOUR_MS, Balance, parse_claim
 from ledger_client.formats.statement import detach_receipts
 from tests.support.accounted import POINT
+from tests.support.certificates.market import Market, market
 from tests.support.commands import Answer, ledger_command
-from tests.support.market import Market, market
 
 GRID = {"role": "import", "terms": [[1, POINT]], "profile": "ours", "zone": "CN-YN"}
 OFFSET = """

@@ -11,7 +11,7 @@ from ledger_client.accounting.formats.rows import Row
 from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
 from ledger_client.balance.reckoning import balance
 from ledger_client.balance.result import Base, Result
-from tests.support import balanced as b
+from tests.support.certificates import balanced as b
 
 YEAR_MS = (
     int(datetime(2025, 12, 31, 16, tzinfo=UTC).timestamp() * 1000),

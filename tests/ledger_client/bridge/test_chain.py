@@ -27,7 +27,7 @@ from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.test_gateway import record
-from tests.support.bridge_site import (
+from tests.support.brokers.bridge_site import (
     CHAIN,
     LEDGER,
     PATIENCE_S,

@@ -18,7 +18,7 @@ from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.node import Node
 from tests.ledger_client.evm.chain import chain
 from tests.ledger_client.evm.evm_site import Crash, EvmSite, evm_site
-from tests.support.bridge_site import check_shared
+from tests.support.brokers.bridge_site import check_shared
 from tests.support.enrolled import Gateway
 from tests.support.processes import Anvil
 

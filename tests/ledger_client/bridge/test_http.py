@@ -15,10 +15,10 @@ from ledger_client.errors import Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.ledger.admission import TAKEN, UNKNOWN_KEY
 from ledger_client.verification.vouching import check_receipt
-from tests.support.bridge_site import LEDGER, PATIENCE_S, BridgeProcess, driver, persist, running
+from tests.support.brokers.bridge_site import LEDGER, PATIENCE_S, BridgeProcess, driver, persist, running
+from tests.support.brokers.nats import nats
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, again_while_unavailable
-from tests.support.nats import nats
 from tests.support.processes import embedded_ledger, mosquitto
 
 GATEWAYS, STATEMENTS, KILLS = 6, 12, 5

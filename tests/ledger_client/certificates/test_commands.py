@@ -22,9 +22,9 @@ from ledger_client.ledgers.http_registry import HttpRegistry
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import load_trust
 from tests.support.accounted import QUARTER_MS
-from tests.support.certified import REGISTRY
+from tests.support.certificates.certified import REGISTRY
+from tests.support.certificates.market import Market, market
 from tests.support.commands import ledger_command
-from tests.support.market import Market, market
 
 PERIOD = ["--period", "2026-10-01T00:00:00Z/2026-11-01T00:00:00Z"]
 USE = ["--purpose", "RE100", *PERIOD]

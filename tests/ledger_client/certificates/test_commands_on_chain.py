@@ -18,9 +18,9 @@ from ledger_client.ledgers.evm.account import make_account
 from ledger_client.verification.trust import load_trust
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.evm_site import CHAIN
-from tests.support.certified import CERTIFICATE, REGISTRY, station
+from tests.support.certificates.certified import CERTIFICATE, REGISTRY, station
+from tests.support.certificates.market import BACK_S, Station, trust_text
 from tests.support.commands import Answer, ledger_command
-from tests.support.market import BACK_S, Station, trust_text
 
 ROLES = {"issuer-1": ISSUER, "works": PARTY, "mill": PARTY}
 PERIOD = ["--period", "2026-10-01T00:00:00Z/2026-11-01T00:00:00Z"]

@@ -27,8 +27,8 @@ from ledger_client.claims.registry import apply
 from ledger_client.cli.app import cli
 from ledger_client.errors import Refused
 from tests.ledger_client.accounting.plans import node, plan_fields
-from tests.support.claimed import HASH, UNITS, Party, issue
-from tests.support.exported import DEVICE, NAME, ExportedSite, exported_site
+from tests.support.certificates.claimed import HASH, UNITS, Party, issue
+from tests.support.certificates.exported import DEVICE, NAME, ExportedSite, exported_site
 
 SCHEMA = json.loads(Path(__file__).with_name("energytag.schema.json").read_text())
 ATTRIBUTES = {

@@ -27,8 +27,8 @@ from ledger_client.recompute.proven import proven
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 from tests.ledger_client.accounting.plans import HOUR, T0, counter, node, plan_fields
+from tests.support.certificates.exported import BILL, DEVICE, ExportedSite, exported_site
 from tests.support.evidence import NOW
-from tests.support.exported import BILL, DEVICE, ExportedSite, exported_site
 
 
 @pytest.fixture(scope="module")

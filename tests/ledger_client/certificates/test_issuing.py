@@ -20,7 +20,7 @@ from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality
 from tests.support.accounted import POINT, QUARTER_MS
-from tests.support.certified import CERTIFICATE, DEVICE, HOLDER, REGISTRY, Certified, delayed, station
+from tests.support.certificates.certified import CERTIFICATE, DEVICE, HOLDER, REGISTRY, Certified, delayed, station
 from tests.support.evidence import GATEWAY, METER
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from ledger_client.certificates.holding.sending import kept
 from ledger_client.claims.claim import Issue
-from tests.support.certified import REGISTRY
+from tests.support.certificates.certified import REGISTRY
+from tests.support.certificates.market import Market, market
 from tests.support.commands import ledger_command
-from tests.support.market import Market, market
 
 KILLED = """
 import os, signal, sys

@@ -9,8 +9,8 @@ import pytest
 
 from ledger_client.certificates.mcert.file import CertificateFile
 from tests.support.accounted import QUARTER_MS
+from tests.support.certificates.market import Market, Station, market
 from tests.support.commands import Answer, ledger_command
-from tests.support.market import Market, Station, market
 
 PERIOD = ["--period", "2026-10-01T00:00:00Z/2026-11-01T00:00:00Z"]
 

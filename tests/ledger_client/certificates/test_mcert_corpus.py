@@ -11,9 +11,9 @@ import pytest
 from ledger_client.certificates.mcert.steps import CertificateError
 from ledger_client.certificates.mcert.verify import verify_certificate
 from ledger_client.verification.trust import parse_trust
+from tests.ledger_client.certificates.mcert_corpus import EXPECTED, TRUST, archived, cases, table
+from tests.support.certificates.mcert import trust_text
 from tests.support.evidence import NOW
-from tests.support.mcert import trust_text
-from tests.support.mcert_corpus import EXPECTED, TRUST, archived, cases, table
 
 
 def test_the_published_files_are_built_again_byte_by_byte(tmp_path: Path) -> None:

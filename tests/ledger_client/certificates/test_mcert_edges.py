@@ -15,8 +15,8 @@ from ledger_client.certificates.mcert.verify import Proven, verify_certificate
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.accounted import POINT, Accounted
 from tests.support.audit_batches import EVERY_MS
+from tests.support.certificates.mcert import ISSUER, Certified, certified_plan, trust_of
 from tests.support.evidence import METER, NOW
-from tests.support.mcert import ISSUER, Certified, certified_plan, trust_of
 
 BEFORE_FIRST_EDGE, BEFORE_SECOND_EDGE = 6, 96
 """Polls before the register wraps between the two looks around an edge of the first quarter."""

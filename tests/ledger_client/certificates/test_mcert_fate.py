@@ -11,8 +11,8 @@ from ledger_client.certificates.mcert.verify import Proven, verify_certificate
 from ledger_client.claims.answers import Shown
 from ledger_client.claims.certificate import EXPORTED, HELD, WITHDRAWN, Slice
 from ledger_client.claims.claim import QUARTER_MS, Transfer
+from tests.support.certificates.mcert import ISSUER, MILL, OWNER, WORKS, Certified, cert_of, trust_of
 from tests.support.evidence import LEDGER, NOW
-from tests.support.mcert import ISSUER, MILL, OWNER, WORKS, Certified, cert_of, trust_of
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Locator
-from tests.support.mcert import ISSUER, OWNER, WORKS, Certified, cert_of
+from tests.support.certificates.mcert import ISSUER, OWNER, WORKS, Certified, cert_of
 
 CDDL = (Path(__file__).parents[3] / "docs" / "accounting.cddl").read_text()
 PLACE = Locator("chain-1", 1, bytes(20), bytes(32), 7, bytes(32))

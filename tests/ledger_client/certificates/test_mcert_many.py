@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.accounted import QUARTER_MS
+from tests.support.certificates.market import Market, Station, market
 from tests.support.commands import Answer, ledger_command
-from tests.support.market import Market, Station, market
 
 PERIOD = ["--purpose", "RE100", "--period", "2026-10-01T00:00:00Z/2026-11-01T00:00:00Z"]
 UNITS = 90_000

@@ -16,8 +16,8 @@ from ledger_client.claims.claim import Attest, Part, Retire, Transfer
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import FileError
 from ledger_client.formats.statement import attach_receipts
+from tests.support.certificates.mcert import AUDITOR, ISSUER, OWNER, WORKS, Certified, cert_of, trust_of
 from tests.support.evidence import NOW
-from tests.support.mcert import AUDITOR, ISSUER, OWNER, WORKS, Certified, cert_of, trust_of
 
 
 class Market:

@@ -15,7 +15,7 @@ from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Reading
 from tests.support.accounted import SECRET
-from tests.support.mcert import ISSUER, OWNER, WORKS, Certified, cert_of, certified_plan
+from tests.support.certificates.mcert import ISSUER, OWNER, WORKS, Certified, cert_of, certified_plan
 
 SALT, NAME = b"a salt of the buyer", b"Works of the Lower Valley"
 

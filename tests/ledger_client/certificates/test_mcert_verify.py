@@ -19,8 +19,7 @@ from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats import cbor, cose
 from ledger_client.verification.trust import Trust, key_entry
 from tests.support.accounted import POINT, QUARTER_MS
-from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, VALID_FROM, key, moment
-from tests.support.mcert import (
+from tests.support.certificates.mcert import (
     AUDITOR,
     CERTIFICATE,
     CLAIMED_S,
@@ -35,6 +34,7 @@ from tests.support.mcert import (
     certified_plan,
     trust_of,
 )
+from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, VALID_FROM, key, moment
 
 STRIDE = 41
 """Every so manieth byte of a file is changed; with each other one it would take a minute."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ledger_client.certificates.over_issued import Issued, OverIssue, made_up, over_issued
 from ledger_client.claims.certificate import Certificate, Slice, certificate_of
 from ledger_client.claims.claim import Claim, Deed, Retire, Transfer
-from tests.support.claimed import HASH, UNITS, issue
+from tests.support.certificates.claimed import HASH, UNITS, issue
 
 MONTH_MS = 10**12
 

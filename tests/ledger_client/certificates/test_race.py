@@ -31,9 +31,9 @@ from ledger_client.verification.trust import Trust
 from tests.ledger_client.evm.chain import chain, deploy, transact
 from tests.ledger_client.evm.claims import Claims, h
 from tests.support.audit_batches import trusted
-from tests.support.claimed import Party, enrol, policy_entries
+from tests.support.certificates.claimed import Party, enrol, policy_entries
+from tests.support.certificates.mcert import DEVICE, Certified, certified_plan
 from tests.support.evidence import LEDGER
-from tests.support.mcert import DEVICE, Certified, certified_plan
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 ISSUERS: Final = 20

@@ -15,7 +15,7 @@ from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log import tree
-from tests.support.claimed import UNITS, Party, enrol, issue
+from tests.support.certificates.claimed import UNITS, Party, enrol, issue
 
 NAME = "reg"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certified import CERTIFICATE, DEVICE, REGISTRY, Certified, station
+from tests.support.certificates.certified import CERTIFICATE, DEVICE, REGISTRY, Certified, station
+from tests.support.certificates.market import BACK_S, trust_text
 from tests.support.commands import Answer, ledger_command
-from tests.support.market import BACK_S, trust_text
 from tests.support.processes import embedded_ledger
 
 ROOT = Path(__file__).parents[3]

@@ -20,7 +20,7 @@ from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.verification.trust import key_entry
 from tests.ledger_client.evm.claims import REGISTRY, Cert, h
-from tests.support.claimed import Party
+from tests.support.certificates.claimed import Party
 
 _TITLES = {KEY_NOT_VALID: UNKNOWN_PARTY}
 """How the contract says it: it knows a revoked account no more."""

@@ -16,7 +16,7 @@ from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.evm.settings import EvmSettings
 from tests.ledger_client.evm.chain import Registry, deploy
 from tests.ledger_client.evm.evm_site import CHAIN, fresh_key
-from tests.support.claimed import Party
+from tests.support.certificates.claimed import Party
 from tests.support.processes import Anvil
 
 REGISTRY = "reg"

@@ -19,9 +19,9 @@ from ledger_client.errors import Refused
 from ledger_client.ledgers.evm.node import Log, Node, Reverted
 from tests.ledger_client.evm.chain import deploy
 from tests.ledger_client.evm.claim_desk import Desk, doubles, opened
+from tests.ledger_client.evm.claim_model import Model, No, Unit
 from tests.ledger_client.evm.claim_replay import Replay
 from tests.ledger_client.evm.claims import DAY, REGISTRY, Cert, Claims, h
-from tests.support.claim_model import Model, No, Unit
 
 ISSUERS, PARTIES = ("issuer", "rival"), ("ann", "bo", "cy", "dee")
 NAMES = (*ISSUERS, *PARTIES)

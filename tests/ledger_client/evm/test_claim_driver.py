@@ -27,7 +27,7 @@ from tests.ledger_client.evm.chain import chain, deploy
 from tests.ledger_client.evm.claim_site import REGISTRY, ClaimSite, claim_site
 from tests.ledger_client.evm.evm_site import CHAIN
 from tests.ledger_client.evm.proxy import proxy
-from tests.support.claimed import UNITS, issue
+from tests.support.certificates.claimed import UNITS, issue
 from tests.support.processes import Anvil
 
 

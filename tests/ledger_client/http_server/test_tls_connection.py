@@ -18,7 +18,7 @@ from tests.ledger_client.http_server.test_connection import (
     cut,
     served,
 )
-from tests.support.pki import Authority
+from tests.support.brokers.pki import Authority
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 

@@ -11,9 +11,9 @@ import pytest
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.http_server.log_limiter import Quiet
 from ledger_client.http_server.token_bucket import BURST_S, MOST, Buckets, client_of
+from tests.support.brokers.mqtt_client import COSE, Answer, ask
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist, site
-from tests.support.mqtt_client import COSE, Answer, ask
 
 _numbers = count(1)
 RATE = 2

@@ -13,9 +13,9 @@ from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access, Protocol
+from tests.support.brokers.nats import Node, nats
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import PATIENCE_S, Site, persist
-from tests.support.nats import Node, nats
 from tests.support.processes import embedded_ledger, mosquitto
 
 _numbers = count(1)

@@ -20,9 +20,9 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Ledger
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
+from tests.support.brokers.pki import Authority, Pair
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist
-from tests.support.pki import Authority, Pair
 from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port, mosquitto
 
 NAME = "secure-ledger"

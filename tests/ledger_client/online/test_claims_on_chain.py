@@ -21,7 +21,7 @@ from tests.ledger_client.evm.chain import chain
 from tests.ledger_client.evm.claim_site import REGISTRY, ClaimSite, claim_site
 from tests.ledger_client.evm.evm_site import CHAIN
 from tests.support import evidence
-from tests.support.claimed import issue
+from tests.support.certificates.claimed import issue
 from tests.support.processes import Anvil
 
 WAY: dict[str, Argument] = {"number": 0, "start": 0, "a": 0, "b": 10}

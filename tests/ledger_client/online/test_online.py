@@ -36,10 +36,10 @@ from ledger_client.verification.verify import Verified, verify
 from tests.contract.memory import NearLog
 from tests.interop.foreign_scitt import ForeignScitt, serving
 from tests.support import evidence
+from tests.support.brokers.pki import Authority
 from tests.support.enrolled import Gateway
 from tests.support.evidence import GATEWAY, LEDGER
 from tests.support.ledger_site import Place
-from tests.support.pki import Authority
 from tests.support.processes import embedded_ledger, free_port
 
 ENTRY = evidence.Site().entry()

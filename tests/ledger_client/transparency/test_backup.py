@@ -20,9 +20,9 @@ from ledger_client.formats.log_head import LogHead, check_head
 from ledger_client.transparency.ledger.backup import BackupError, backup
 from ledger_client.transparency.log.log import Log
 from tests.ledger_client.transparency.test_cli import complaint, run
+from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist, site
-from tests.support.mqtt_client import COSE, ask
 
 _numbers = count(1)
 

@@ -20,7 +20,7 @@ from ledger_client.ledgers.http_registry import HttpRegistry
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.service import Service
-from tests.support.claimed import HASH, UNITS, Party, enrol, issue
+from tests.support.certificates.claimed import HASH, UNITS, Party, enrol, issue
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 

@@ -37,9 +37,9 @@ from ledger_client.transparency.policy.ledger_keys import rules_of, sign_rules
 from ledger_client.transparency.policy.policy_file import Policy, load_policy
 from ledger_client.verification.trust import Place, TrustKey, key_entry
 from tests.ledger_client.transparency.test_cli import request, run
+from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import CheckedLog, Site, persist, site
-from tests.support.mqtt_client import COSE, ask
 
 _numbers = count(1)
 SIGNER = PrivateKey.generate()

@@ -15,9 +15,9 @@ from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log import group_commit
 from tests.ledger_client.transparency.test_cli import complaint
+from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist, site
-from tests.support.mqtt_client import COSE, ask
 from tests.support.processes import free_port
 
 

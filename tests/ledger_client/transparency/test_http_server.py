@@ -15,9 +15,9 @@ from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.log.log import Log
 from ledger_client.transport.wire import MAX_ENTRY, id_to_text
 from tests.ledger_client.transparency.test_cli import run
+from tests.support.brokers.mqtt_client import COSE, Answer, ask
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, site, until
-from tests.support.mqtt_client import COSE, Answer, ask
 
 _numbers = count(1)
 CBOR = "application/cbor"

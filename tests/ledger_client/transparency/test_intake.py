@@ -21,9 +21,9 @@ from ledger_client.transparency.server.mqtt import MqttService
 from ledger_client.transport.mqtt_broker import Broker
 from ledger_client.transport.mqtt_options import BrokerOptions, Message
 from ledger_client.transport.wire import COSE, TOPIC_ROOT, Topic, id_to_text
+from tests.support.brokers.mqtt_callbacks import Callbacks
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import PATIENCE_S, CheckedLog, until
-from tests.support.mqtt_callbacks import Callbacks
 from tests.support.processes import mosquitto
 
 GATEWAYS = [Gateway(f"gw-{number}") for number in range(10)]

@@ -40,9 +40,9 @@ from ledger_client.transparency.policy.ledger_keys import OWN, sign_key, sign_ru
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, key_entry
 from tests.ledger_client.transparency.test_cli import request
+from tests.support.brokers.mqtt_client import ask
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import Site, persist, site
-from tests.support.mqtt_client import ask
 
 _numbers = count(1)
 

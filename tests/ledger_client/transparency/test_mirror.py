@@ -19,9 +19,9 @@ from ledger_client.formats.receipt import parse_receipt
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.view import MAX_ENTRIES, LogView
 from ledger_client.transport.wire import MAX_ENTRY, MAX_PAGE
+from tests.support.brokers.mqtt_client import ask
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist, site
-from tests.support.mqtt_client import ask
 
 _numbers = count(1)
 

@@ -31,9 +31,9 @@ from ledger_client.transport.wire import (
     id_to_text,
     parse_problem,
 )
+from tests.support.brokers.mqtt_callbacks import Callbacks
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import PATIENCE_S, Site, again_while_unavailable, persist, site
-from tests.support.mqtt_callbacks import Callbacks
 from tests.support.processes import embedded_ledger, mosquitto
 
 _numbers = count(1)

@@ -26,9 +26,9 @@ from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, parse_trust
 from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.transparency.test_cli import complaint, run
+from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import Site, persist, site
-from tests.support.mqtt_client import COSE, ask
 
 _numbers = count(1)
 

@@ -13,7 +13,7 @@ from ledger_client.transport import mqtt_broker as module
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker
 from ledger_client.transport.mqtt_options import BrokerOptions
-from tests.support.mqtt_callbacks import Callbacks
+from tests.support.brokers.mqtt_callbacks import Callbacks
 
 CONNECT, SUBSCRIBE, PING = 0x10, 0x82, 0xC0
 PATIENCE_S = 30.0

@@ -15,7 +15,7 @@ from gateway.records import CONFIGURATION
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.registers import Break
-from tests.support.desk import wide_site
+from tests.support.gateways.desk import wide_site
 from tests.support.stated import METER, Site, plan_fields
 
 OTHERS = ("boiler", "chiller")

@@ -21,7 +21,7 @@ from gateway.storage.marks import Marks
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.formats.senml import Quality
-from tests.support.desk import wide_site
+from tests.support.gateways.desk import wide_site
 from tests.support.stated import EVERY_MS, METER, QUARTER_MS, Site, plan_fields
 
 ROOM = disk_space.Space(80, 100, 100)

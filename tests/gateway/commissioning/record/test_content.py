@@ -19,9 +19,9 @@ from gateway.commissioning.record.content import (
 )
 from gateway.errors import GatewayError
 from ledger_client.formats.record import Event, is_commissioning_record, parse_record, sign_record
-from tests.support.commissioned import COMPARISON, RECORD
 from tests.support.evidence import claims, key
 from tests.support.evidence_values import FLOATS, INTEGERS, NAMES, TIMES_MS, decimals
+from tests.support.gateways.commissioned import COMPARISON, RECORD
 
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 ANY_LINE = st.one_of(st.just(""), LINE)

@@ -15,7 +15,7 @@ from gateway.commissioning.record.page import Shown, as_html, as_text
 from gateway.commissioning.record.rows import rows
 from gateway.commissioning.record.words import LANGUAGES, Words, table
 from tests.gateway.dashboard.window import NARROW, chromium, window
-from tests.support.commissioned import COMPARISON, RECORD
+from tests.support.gateways.commissioned import COMPARISON, RECORD
 
 RECORD_ID = "meter-a/0011223344556677/12"
 ZONE = timezone(timedelta(hours=8))

@@ -19,7 +19,7 @@ from tests.gateway.dashboard.figures.test_figures_browser import whole
 from tests.gateway.dashboard.figures.test_figures_page import text
 from tests.gateway.dashboard.looks import looker
 from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window
-from tests.support.certified_site import CIVIL_MIN, CertifiedSite, certified_site
+from tests.support.certificates.certified_site import CIVIL_MIN, CertifiedSite, certified_site
 from tests.support.epochs import running
 from tests.support.stated import QUARTER_MS
 

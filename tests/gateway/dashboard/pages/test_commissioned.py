@@ -14,8 +14,8 @@ from gateway.config.model import Config
 from gateway.records import MeterEvent, StoredRecord
 from gateway.storage.database import Database
 from tests.gateway.dashboard.looks import looker
-from tests.support.commissioned import COMPARISON, T0_MS
 from tests.support.epochs import epoch
+from tests.support.gateways.commissioned import COMPARISON, T0_MS
 from tests.support.samples import Hands, site
 
 METER = "export-main"

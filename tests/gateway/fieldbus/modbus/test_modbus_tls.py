@@ -36,7 +36,7 @@ from tests.gateway.fieldbus.devices import (
     tcp_line,
     tcp_talk,
 )
-from tests.support.pki import Authority, Pair
+from tests.support.brokers.pki import Authority, Pair
 
 PATIENT = Manners(SAFETY_S, direct=True)
 MARKER = Request(1, 3, 40000, 2)

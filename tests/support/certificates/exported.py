@@ -16,7 +16,7 @@ from ledger_client.transparency.ledger.directory import LOG, open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log.log import Log
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
-from tests.support.claimed import Party, enrol
+from tests.support.certificates.claimed import Party, enrol
 from tests.support.evidence import GATEWAY, trust_text
 
 NAME = "reg"

@@ -20,7 +20,7 @@ from ledger_client.accounting.formats.rows import Rows, parse_row, row_bytes
 from ledger_client.claims.claim import Deed, Issue, Origin
 from ledger_client.ledgers.http_registry import HttpRegistry
 from ledger_client.transparency.ledger.directory import open_dir
-from tests.support.claimed import HASH, Party, enrol
+from tests.support.certificates.claimed import HASH, Party, enrol
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 from tests.support.stated import QUARTER_MS, Site, plan_fields
 

@@ -1,7 +1,8 @@
 """Published certificate files: 10 good ones and 40 that stop at a step, each built from fixed keys.
 
-``python -m tests.support.mcert_corpus`` writes them to tests/ledger_client/certificates/corpus: ``corpus.tar.xz`` with
-the files and their trust file, and ``expected.tsv`` with the step (0: verified), the rule and what is wrong with each.
+``python -m tests.ledger_client.certificates.mcert_corpus`` writes them to the folder ``corpus`` beside it:
+``corpus.tar.xz`` with the files and their trust file, and ``expected.tsv`` with the step (0: verified), the rule and
+what is wrong with each.
 A test builds them again and compares; whoever writes a verifier runs it over them.
 """
 
@@ -25,8 +26,7 @@ from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.senml import Quality
 from tests.support.accounted import POINT, QUARTER_MS, Accounted
-from tests.support.evidence import key
-from tests.support.mcert import (
+from tests.support.certificates.mcert import (
     AUDITOR,
     CERTIFICATE,
     CLAIMED_S,
@@ -42,8 +42,9 @@ from tests.support.mcert import (
     certified_plan,
     trust_text,
 )
+from tests.support.evidence import key
 
-FOLDER = Path(__file__).parents[1] / "ledger_client" / "certificates" / "corpus"
+FOLDER = Path(__file__).parent / "corpus"
 ARCHIVE, EXPECTED, TRUST = FOLDER / "corpus.tar.xz", FOLDER / "expected.tsv", "trust.toml"
 
 

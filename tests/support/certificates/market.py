@@ -12,7 +12,7 @@ from typing import Any
 
 from ledger_client.claims.claim import HOUR_MS
 from tests.support import evidence
-from tests.support.certified import CERTIFICATE, REGISTRY, Certified, station
+from tests.support.certificates.certified import CERTIFICATE, REGISTRY, Certified, station
 from tests.support.commands import Answer, ledger_command
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
