@@ -34,7 +34,7 @@ from tests.support.books import check_all_is_sealed, check_books, check_each_rec
 from tests.support.commands import audit_findings, export_to
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 from tests.system import demo_site as chain_site
-from tests.system.kills import RANDOM, ROUND, begun, kill_once
+from tests.system.killed.kills import RANDOM, ROUND, begun, kill_once
 
 # The stations that the light gateway reaches, each with the largest arrival to hold at. One that is new goes here.
 ARRIVALS = {

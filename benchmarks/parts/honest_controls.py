@@ -34,7 +34,7 @@ from tests.support.commands import audit_exports, ledger_command
 from tests.support.epochs import running, until
 from tests.support.processes import EmbeddedLedger
 from tests.support.samples import settle
-from tests.system.test_restore import Look
+from tests.system.restored.test_restore import Look
 
 PAGE = 4096
 RESTORED = ("--allow-resume",)

@@ -27,16 +27,16 @@ SHOWN_BY = {
     "catalog": "layout/test_bench_catalog.py",
     "cabinet": "layout/test_bench_cabinet.py",
     "claims": "layout/test_bench_claims.py",
-    "crash": "system/test_crash.py",
+    "crash": "system/benches/test_crash.py",
     "dishonest": "system/test_dishonest.py",
-    "hj212": "system/test_hj212.py",
+    "hj212": "system/benches/test_hj212.py",
     "honest-histories": "gateway/recording/test_clock_histories.py",
     "ledger": "layout/test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",
-    "outage": "system/test_outage.py",
+    "outage": "system/benches/test_outage.py",
     "parsers": "layout/test_bench_parsers.py",
-    "soak": "system/test_soak.py",
+    "soak": "system/benches/test_soak.py",
 }
 """Benchmarks whose smallest form is a test of its own, which demands more of its figures than that there are some."""
 

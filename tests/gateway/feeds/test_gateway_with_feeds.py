@@ -21,7 +21,7 @@ from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
 from tests.support.processes import mosquitto
 from tests.system.demo_site import GatewayProcess, command, until
-from tests.system.test_disk_full import status_of
+from tests.system.disk.test_disk_full import status_of
 
 METERS, LONE = ("meter-000", "meter-001"), "meter-002"
 

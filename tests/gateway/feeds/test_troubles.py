@@ -16,7 +16,7 @@ from tests.gateway.feeds.tap import tap
 from tests.support.brokers.pki import Authority
 from tests.support.processes import Mosquitto, free_port, mosquitto
 from tests.system.disk.small import small_disk
-from tests.system.test_disk_full import fill
+from tests.system.disk.test_disk_full import fill
 
 BASE = "meterseal-feed/v1/test-gateway"
 

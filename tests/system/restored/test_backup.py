@@ -10,7 +10,7 @@ from gateway.config.load import load_config
 from ledger_client.formats.statement import parse_statement
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
-from tests.system.test_restore import Look, close, run_until_settled
+from tests.system.restored.test_restore import Look, close, run_until_settled
 
 
 def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path: Path) -> None:

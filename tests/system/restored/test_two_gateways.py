@@ -9,7 +9,7 @@ from gateway.config.model import Config
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
-from tests.system.test_restore import Look, close
+from tests.system.restored.test_restore import Look, close
 
 
 def only_tcp(loaded: Config) -> Config:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, close_books, make_site, plant
-from tests.system.kills import ROUND, begun, check_ledger_so_far, kill_once
+from tests.system.killed.kills import ROUND, begun, check_ledger_so_far, kill_once
 
 SEED = 20261125
 

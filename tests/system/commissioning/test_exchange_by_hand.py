@@ -15,8 +15,8 @@ from ledger_client.formats.senml import Quality
 from tests.support.books import check_books
 from tests.support.commands import audit_exports
 from tests.support.processes import embedded_ledger
+from tests.system.commissioning.test_accept import bodies
 from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
-from tests.system.test_accept import bodies
 
 METER = "export-main"
 ANSWERS = f"""[{METER}]

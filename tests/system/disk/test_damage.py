@@ -10,7 +10,7 @@ from ledger_client.formats.record import Event, parse_record
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
-from tests.system.test_restore import Look, close, run_until_settled, status
+from tests.system.restored.test_restore import Look, close, run_until_settled, status
 
 PAGE = 4096
 

@@ -15,9 +15,9 @@ from ledger_client.formats.senml import Quality
 from tests.support.books import check_books
 from tests.support.commands import check_audit
 from tests.support.processes import embedded_ledger
+from tests.system.commissioning.test_accept import NEW, OLD, bodies, entries, exchanged_polls
 from tests.system.demo_site import PATIENCE_S, GatewayProcess, command, make_site, plant, until
 from tests.system.machine_contract import answer_keys, published_keys
-from tests.system.test_accept import NEW, OLD, bodies, entries, exchanged_polls
 
 ANSWERS = f"""[export-main]
 by = "R. Hertz"

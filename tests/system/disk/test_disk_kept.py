@@ -13,8 +13,8 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
+from tests.system.disk.test_disk_full import status_of
 from tests.system.disk.torn_disk import FAULTS, SYNCS, Control, build, environment
-from tests.system.test_disk_full import status_of
 
 
 def open_files(pid: int, path: Path) -> Iterator[Path]:

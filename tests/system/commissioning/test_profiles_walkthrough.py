@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs" / "profiles.md"
+DOCS = Path(__file__).parents[3] / "docs" / "profiles.md"
 OF_THIS_MACHINE = ("the gateway's clock was not synchronised", ": waiting ")
 """What is printed only on some machines, or at some moments."""
 
