@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.honest.honest_controls import CONTROLS, Control, Place
 from benchmarks.parts import (
     dishonest_changes,
     dishonest_clock,
@@ -37,7 +38,6 @@ from benchmarks.parts import (
     dishonest_verify,
 )
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, stage
-from benchmarks.parts.honest_controls import CONTROLS, Control, Place
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
 BY = "ledger", "verify", "audit", "gateway"

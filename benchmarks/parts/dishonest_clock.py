@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from benchmarks.honest.honest_history import UNDATED_S, undated
 from benchmarks.parts.dishonest_edits import EVERY_MS, announced, covered_to, early, moved
 from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, Case, Said, Stage
 from benchmarks.parts.forged_history import Unsigned
-from benchmarks.parts.honest_history import UNDATED_S, undated
 from ledger_client.formats.record import Coverage, Event
 
 HOUR_MS, DAY_S = 3_600_000, 86_400

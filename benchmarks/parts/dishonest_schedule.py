@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.honest.honest_history import SLOWED_S, slowed
 from benchmarks.parts.dishonest_edits import EVERY_MS, announced, any_meter, covered_to, early, edited
 from benchmarks.parts.dishonest_stage import AGO_S, Case, Said, Stage
 from benchmarks.parts.forged_history import History, Unsigned
-from benchmarks.parts.honest_history import SLOWED_S, slowed
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import due_by

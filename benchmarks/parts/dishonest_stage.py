@@ -14,8 +14,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.honest.honest_history import TAKES_S, honest
 from benchmarks.parts.forged_history import History, Sealed
-from benchmarks.parts.honest_history import TAKES_S, honest
 from ledger_client.errors import STEPS, Refused
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.honest.honest_history import TAKES_S, honest
 from benchmarks.parts.dishonest_edits import other_value
 from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, LEDGERS, Case, Said, Stage, no
 from benchmarks.parts.forged_history import History, Sealed
-from benchmarks.parts.honest_history import TAKES_S, honest
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.cose_key import EDDSA, PrivateKey

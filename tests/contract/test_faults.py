@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ledger_faults import CASES, KILLS, Case, one
+from benchmarks.ledgers.ledger_faults import CASES, KILLS, Case, one
 from gateway.anchoring import refusals, uplink
 
 BATCHES, WITHIN_S = 25, 120.0

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.fieldbus_truth import run
-from benchmarks.parts.truth_cases import met
-from benchmarks.parts.truth_lines import work
+from benchmarks.truth.fieldbus_truth import run
+from benchmarks.truth.truth_cases import met
+from benchmarks.truth.truth_lines import work
 
 LINES, POLLS = 5, 120
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.cabinet import SMALLEST, commands, run
+from benchmarks.commissioning.cabinet import SMALLEST, commands, run
 
 
 def test_an_installer_gets_from_an_empty_folder_to_an_anchored_reading_by_what_readme_says() -> None:

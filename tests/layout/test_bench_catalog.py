@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import catalog
-from benchmarks.parts import catalog_judge as judge
-from benchmarks.parts import catalog_readers as readers
-from benchmarks.parts.catalog_plant import Device, devices, plant, write_gateway
+from benchmarks.commissioning import catalog
+from benchmarks.commissioning import catalog_judge as judge
+from benchmarks.commissioning import catalog_readers as readers
+from benchmarks.commissioning.catalog_plant import Device, devices, plant, write_gateway
 from gateway.devices.profile import CATALOG, load_profile, parse_profile
 
 HEAD = 'format = 2\nvendor = "V"\ndevice = "D"\nsource = "S"\n'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.claims import SMALLEST, run
+from benchmarks.carbon.claims import SMALLEST, run
 
 MOST_GAS = {
     "gas_issue_hour": 35_000, "gas_transfer_whole": 45_000, "gas_transfer_end": 70_000, "gas_transfer_middle": 95_000,

@@ -39,7 +39,7 @@ def says(pid: int, text: str) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("part", "started"), [("statement", "gateway.cli"), ("rows", "benchmarks.parts")])
+@pytest.mark.parametrize(("part", "started"), [("statement", "gateway.cli"), ("rows", "benchmarks.carbon")])
 def test_what_it_started_ends_with_it(part: str, started: str, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "benchmarks", "accounting", "--only", part, "--meters", "2", "--hours", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as bench:

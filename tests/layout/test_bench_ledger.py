@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.ledger import SMALLEST, run
+from benchmarks.ledgers.ledger import SMALLEST, run
 
 CEILING = {"gas_per_anchor": 65_000, "gas_first_anchor": 80_000}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import parsers
-from benchmarks.parts.parser_cases import CODECS
-from benchmarks.parts.parser_streams import Codec, search
+from benchmarks.streams import parsers
+from benchmarks.streams.parser_cases import CODECS
+from benchmarks.streams.parser_streams import Codec, search
 from tests.interop.hj212.peer import rows
 
 

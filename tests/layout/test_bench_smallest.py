@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ledger_faults, package
-from benchmarks.__main__ import NAMES, main
-from benchmarks.parts.machine import Machine
-from benchmarks.parts.package_site import Site
-from benchmarks.parts.package_steps import all_steps
+from benchmarks.__main__ import MODULES, NAMES, main
+from benchmarks.installed import package
+from benchmarks.installed.machine import Machine
+from benchmarks.installed.package_site import Site
+from benchmarks.installed.package_steps import all_steps
+from benchmarks.ledgers import ledger_faults
 
 WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
 TESTS = Path(__file__).parents[1]
@@ -43,7 +44,7 @@ SHOWN_BY = {
 
 def smallest(name: str) -> Sequence[Mapping[str, object]]:
     """The options of the shortest runs of a benchmark that meet all of its cases: ``SMALLEST`` of its module."""
-    module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
+    module = importlib.import_module(MODULES[name])
     return getattr(module, "SMALLEST", ())
 
 

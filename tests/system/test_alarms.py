@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.parts.farm import Farm, farm
-from benchmarks.parts.tcp_gateway import make_site
+from benchmarks.rates.farm import Farm, farm
+from benchmarks.rates.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import control_socket

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from benchmarks import dishonest
+from benchmarks.honest.honest_controls import Place, by_chance, ended
 from benchmarks.parts.dishonest_stage import Case, Said
-from benchmarks.parts.honest_controls import Place, by_chance, ended
 from ledger_client.audit.run import audit
 from ledger_client.verification.trust import load_trust
 from tests.support.commands import export_to

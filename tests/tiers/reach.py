@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 _DOTTED = re.compile(r"\b(?:tests|benchmarks)(?:\.\w+)+")
 _FROM = re.compile(r"^[ \t]*from ((?:tests|benchmarks)[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 _BENCH = re.compile(r'"benchmarks", "([\w-]+)"')
-_ANY_BENCH = 'f"benchmarks.{'
+_ANY_BENCH = "MODULES[name]"
 _FIXTURE = re.compile(r"^@pytest\.fixture(\([^)]*\))?\n(?:async )?def (\w+)", re.MULTILINE)
 
 
@@ -38,10 +38,9 @@ def _named(path: Path) -> frozenset[Path]:
     names = set(_DOTTED.findall(text))
     for package, listed in _FROM.findall(text):
         names |= {package, *(f"{package}.{name}" for name in re.findall(r"\w+", listed))}
-    names |= {f"benchmarks.{name.replace('-', '_')}" for name in _BENCH.findall(text)}
-    if _ANY_BENCH in text:
-        names |= {f"benchmarks.{found.stem}" for found in (ROOT / "benchmarks").glob("*.py")}
-    return frozenset(found for name in names if (found := _module(name)) is not None)
+    benches = _BENCH.findall(text) + (["*"] if _ANY_BENCH in text else [])
+    started = {found for name in benches for found in (ROOT / "benchmarks").rglob(f"{name.replace('-', '_')}.py")}
+    return frozenset({found for name in names if (found := _module(name)) is not None} | started)
 
 
 @cache

@@ -12,8 +12,8 @@ from shutil import rmtree
 
 import pytest
 
-from benchmarks.parts.farm import farm
-from benchmarks.parts.tcp_gateway import PROFILE, make_site
+from benchmarks.rates.farm import farm
+from benchmarks.rates.tcp_gateway import PROFILE, make_site
 from gateway.agent import reload as reloading
 from gateway.agent.epoch import Epoch
 from gateway.commissioning.site_init import add_to_trust

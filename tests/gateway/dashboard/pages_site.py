@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from benchmarks.parts.farm import farm
-from benchmarks.parts.tcp_gateway import make_site
+from benchmarks.rates.farm import farm
+from benchmarks.rates.tcp_gateway import make_site
 from gateway.config import model
 from gateway.config.load import load_config
 from gateway.dashboard.auth import setup

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.parts.farm import SERIAL
+from benchmarks.rates.farm import SERIAL
 from gateway.config.model import Config
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database

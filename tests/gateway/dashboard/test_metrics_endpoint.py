@@ -11,7 +11,7 @@ import pytest
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message
 
-from benchmarks.parts.farm import farm
+from benchmarks.rates.farm import farm
 from gateway.dashboard.auth import certificate
 from gateway.dashboard.metrics_endpoint import routes
 from gateway.runtime.loop_lag import LoopHealth

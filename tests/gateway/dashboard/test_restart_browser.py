@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from benchmarks.parts.farm import farm
+from benchmarks.rates.farm import farm
 from gateway.dashboard.auth import setup
 from gateway.messages.alarm_kinds import kind_of
 from gateway.messages.message import Message

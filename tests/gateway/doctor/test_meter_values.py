@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.parts.farm import farm
-from benchmarks.parts.tcp_gateway import make_site
+from benchmarks.rates.farm import farm
+from benchmarks.rates.tcp_gateway import make_site
 from gateway.commissioning.record.configured import record_of
 from gateway.config.device_keys import key_files
 from gateway.config.load import load_config

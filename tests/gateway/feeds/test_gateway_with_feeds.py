@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parts.farm import Farm, farm
-from benchmarks.parts.tcp_gateway import make_site
+from benchmarks.rates.farm import Farm, farm
+from benchmarks.rates.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database

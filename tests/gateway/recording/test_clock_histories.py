@@ -5,7 +5,7 @@ from __future__ import annotations
 # not quick: histories by chance, 5 s of CPU
 from typing import Any
 
-from benchmarks import honest_histories
+from benchmarks.honest import honest_histories
 
 
 def test_whatever_becomes_of_clock_disk_and_process_an_audit_counts_every_due_poll_once() -> None:

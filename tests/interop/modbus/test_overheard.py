@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.passive import SMALLEST, run
+from benchmarks.truth.passive import SMALLEST, run
 
 
 def test_pairs_are_those_of_the_line_and_nothing_is_sent() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.parts import claim_gas
+from benchmarks.carbon import claim_gas
 from ledger_client.contracts.abi import Argument, NotAbi, address, flag, number
 from ledger_client.contracts.claim_registry import (
     CONTRACT,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import crash
-from benchmarks.parts.crash_books import Books, Flaws, Mark, Offered, read_offered
-from benchmarks.parts.crash_site import Light, ledger_behind, statements_of
+from benchmarks.failures import crash
+from benchmarks.failures.crash_books import Books, Flaws, Mark, Offered, read_offered
+from benchmarks.failures.crash_site import Light, ledger_behind, statements_of
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.statement import parse_statement, sign_statement

@@ -6,9 +6,9 @@ import re
 from functools import partial
 from pathlib import Path
 
-from benchmarks.parts.cut_channels import Shown
-from benchmarks.parts.cut_plant import CUT, LINE, cut_plant
-from benchmarks.parts.cut_site import Place, line_site, watched
+from benchmarks.failures.cut_channels import Shown
+from benchmarks.failures.cut_plant import CUT, LINE, cut_plant
+from benchmarks.failures.cut_site import Place, line_site, watched
 from tests.gateway.dashboard.pages_site import Browser
 from tests.system.demo_site import until
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import hj212
+from benchmarks.streams import hj212
 
 
 @pytest.fixture(scope="module")

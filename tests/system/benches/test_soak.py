@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from benchmarks import soak
-from benchmarks.parts.soak_books import Told, count_uncounted, match
+from benchmarks.endurance import soak
+from benchmarks.endurance.soak_books import Told, count_uncounted, match
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading, Value
 

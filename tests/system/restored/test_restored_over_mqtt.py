@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parts.honest_controls import RESTORED, goes_on
-from benchmarks.parts.honest_scene import Scene
+from benchmarks.honest.honest_controls import RESTORED, goes_on
+from benchmarks.honest.honest_scene import Scene
 from gateway.anchoring import refusals
 from gateway.config.load import load_config
 from ledger_client.formats.statement import parse_statement

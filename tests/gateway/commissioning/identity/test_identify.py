@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.identify import run
-from benchmarks.parts.identified import SITUATIONS, Situation
+from benchmarks.commissioning.identified import SITUATIONS, Situation
+from benchmarks.commissioning.identify import run
 from gateway.commissioning.scan.identify import known
 from gateway.commissioning.scan.tcp_diagnosis import of_answers
 from gateway.devices.profile import parse_profile

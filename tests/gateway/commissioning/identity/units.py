@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.parts.identified import SITUATIONS, UNIT, Asked, Situation, asking, device
+from benchmarks.commissioning.identified import SITUATIONS, UNIT, Asked, Situation, asking, device
 from gateway.commissioning.identity.unit_reads import Ask
 from gateway.commissioning.scan.found import FoundUnit, Protocol
 from gateway.commissioning.scan.identify import identify

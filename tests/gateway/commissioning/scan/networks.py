@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.parts.identified import SITUATIONS, device
+from benchmarks.commissioning.identified import SITUATIONS, device
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.device import Device
 from firmware_sim.wire.answer_log import AnswerLog

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.parts.identified import SITUATIONS, device
+from benchmarks.commissioning.identified import SITUATIONS, device
 from gateway.commissioning.scan.found import ScanResult, Step
 from gateway.devices.profile import load_profile
 from tests.gateway.commissioning.scan.networks import HOST, modbus_tcp, port_that, rtu_over_tcp, scanned, simulated

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.parts.farm import farm
+from benchmarks.rates.farm import farm
 from gateway.config.model import Config
 from gateway.dashboard.auth import certificate
 from tests.gateway.dashboard.pages_site import Browser, everything, pages_of, running

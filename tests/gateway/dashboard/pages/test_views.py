@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parts import tcp_gateway
+from benchmarks.rates import tcp_gateway
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.sessions import Asked

@@ -5,8 +5,8 @@ from __future__ import annotations
 # not quick: lines by chance, 1 s of CPU
 import pytest
 
-from benchmarks.parts.shifted_figures import KINDS, LIFE_S, TIMEOUT_S, life_of, listener, the_35
-from benchmarks.parts.shifted_lines import judged, random_line
+from benchmarks.truth.shifted_figures import KINDS, LIFE_S, TIMEOUT_S, life_of, listener, the_35
+from benchmarks.truth.shifted_lines import judged, random_line
 
 
 @pytest.mark.parametrize("kind", KINDS)
