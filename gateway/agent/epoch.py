@@ -33,6 +33,7 @@ from gateway.evidence.key_match import demand_not_replaced
 from gateway.fieldbus.specs import FieldLine
 from gateway.process import control_server
 from gateway.process.sd_notify import Manager
+from gateway.process.threads import trim_heap
 from gateway.recording.notifications import Hub
 from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
@@ -43,6 +44,9 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")
+
+STARTED_S = 10.0
+"""After this time an epoch has loaded and compiled what it needs."""
 
 
 class Epoch:
@@ -138,6 +142,7 @@ class Epoch:
                 begin(keep("power", self._meters.power), "power"),
             ]
             self._tasks.start()
+            asyncio.get_running_loop().call_later(STARTED_S, trim_heap)
             await stop.wait()
             Manager().stopping("finishing the reads in flight, then writing coverage")
             log.info("stopping: finishing the reads in flight, then writing coverage")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from gateway.accounting.certified.asking import Registries
 from gateway.accounting.certified.excess import ASK_S, Over, exceeded
@@ -17,6 +16,7 @@ from gateway.accounting.statements.keeper import Known
 from gateway.accounting.statements.retention import Retention, export_waits, unreadable
 from gateway.accounting.statements.stated import StatedRows
 from gateway.accounting.statements.stating import FOLDER, due
+from gateway.alarms.accounting_found import AccountingFound, Item
 from gateway.alarms.checks import Conditions
 from gateway.config.model import Config
 from gateway.errors import GatewayError
@@ -31,17 +31,6 @@ from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.errors import LedgerClientError
 from ledger_client.messages import Said
-
-_Item = tuple[tuple[str, str], tuple[Said, int | None]]
-
-
-@dataclass(slots=True)
-class AccountingFound:
-    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``past``: lost hours of
-    which later ones are not lost, to be told once."""
-
-    alarms: dict[str, Conditions] = field(default_factory=dict)
-    past: list[_Item] = field(default_factory=list)
 
 
 class AccountingChecks:
@@ -122,7 +111,7 @@ class AccountingChecks:
         return None if over is None else {_of_node(one.plan, one.node): _told(one) for one in over}
 
 
-def _exports(config: Config, store: Database, known: Known, now_ms: int) -> Iterator[_Item]:
+def _exports(config: Config, store: Database, known: Known, now_ms: int) -> Iterator[Item]:
     """The oldest batch, where age and receipts would let it go and only its export is missing."""
     required = [entry.name for entry in config.document.ledger if entry.policy == "required"]
     keep_ms = config.document.store.keep
@@ -139,7 +128,7 @@ def _delay_ms(what: str) -> int:
     return KINDS[f"{what}-overdue"].on_delay_ms
 
 
-def _statements(history: History, now_ms: int) -> Iterator[_Item]:
+def _statements(history: History, now_ms: int) -> Iterator[Item]:
     """Of each plan its first month that is over and not stated."""
     for name in history.names:
         part = None
@@ -150,7 +139,7 @@ def _statements(history: History, now_ms: int) -> Iterator[_Item]:
             yield (GATEWAY, f"plan {name}"), (said, part.to_ms)
 
 
-def _factors(history: History, now_ms: int) -> Iterator[_Item]:
+def _factors(history: History, now_ms: int) -> Iterator[Item]:
     """Nodes of the newest plans whose factor has a newer one, up to this civil year, among those of the product."""
     for name in history.names:
         plan = history.of_plan(name)[-1].plan
@@ -173,7 +162,7 @@ def _vintage(plan: Plan, series: str, year: int) -> int:
     return max((f.vintage for f in plan.factors if f.series == series and f.vintage <= year), default=0)
 
 
-def _lost(one: Lost) -> _Item:
+def _lost(one: Lost) -> Item:
     said = Message("hour-lost", plan=one.plan, node=one.node, from_ms=one.from_ms, to_ms=one.to_ms, status=one.status)
     return _of_node(one.plan, one.node), (said, one.from_ms)
 

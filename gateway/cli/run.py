@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.terminal.common import CONFIG, JSON
+from gateway.cli.terminal.arguments import CONFIG, JSON
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
 

@@ -40,3 +40,9 @@ def share_heap() -> None:
     """Call it before there are threads. Where the C library knows no such thing, nothing is done."""
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def trim_heap() -> None:
+    """Give back to the system what the start has freed. Where the C library knows no such thing, nothing is done."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

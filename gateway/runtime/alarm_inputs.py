@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.alarms.accounting_checks import AccountingChecks
+from gateway.alarms.accounting_found import AccountingFound, without_plan
 from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
+from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.languages import said_in
@@ -33,6 +34,10 @@ from gateway.runtime.value_alarms import ValueAlarms, past_good
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Columns, Quality, Reading
 
+if TYPE_CHECKING:
+    from gateway.accounting.statements.keeper import Known
+    from gateway.alarms.accounting_checks import AccountingChecks
+
 log = logging.getLogger("meterseal.alarms")
 
 LOOK_EVERY_S, CLOCK_EVERY_S = 60.0, 1.0
@@ -53,7 +58,7 @@ class AlarmInputs(BackgroundTask):
         """By meter whose values stand still: which."""
         self._powers = StuckPowers()
         self._change_noticed = False
-        self._accounting = AccountingChecks()
+        self._accounting: AccountingChecks | None = None
         self._values = ValueAlarms(site)
         site.hub.listeners.append(self.hear)
         self.reloaded()
@@ -68,7 +73,8 @@ class AlarmInputs(BackgroundTask):
     def close(self) -> None:
         """Leave the hub."""
         self._site.hub.listeners.remove(self.hear)
-        self._accounting.close()
+        if self._accounting is not None:
+            self._accounting.close()
 
     async def run(self) -> None:
         """Look at clock and feeds once a second, at all else once a minute."""
@@ -192,11 +198,20 @@ class AlarmInputs(BackgroundTask):
             with suppress(StoreError):  # the recorder meets the same and says so
                 self._values.were_good(await in_thread(lambda: past_good(database, asked, now_ms), "look for values"))
 
+    def _check_accounting(self, config: Config, known: Known, now_ms: int) -> AccountingFound:
+        if self._accounting is None:
+            from gateway.alarms.accounting_checks import AccountingChecks  # with its registries: only for plans
+
+            self._accounting = AccountingChecks()
+        return self._accounting.run(config, known, now_ms)
+
     async def _look_at_accounting(self, now_ms: int) -> None:
         config, known = self._site.config, self._site.keeper.known
-        found = await in_thread(
-            lambda: self._accounting.run(config, known, now_ms), "look for alarms of the accounting"
-        )
+        found = without_plan(known)
+        if found is None:
+            found = await in_thread(
+                lambda: self._check_accounting(config, known, now_ms), "look for alarms of the accounting"
+            )
         for (source, line), (said, _) in found.past:
             self._board.notice(source, AlarmCode.HOUR_LOST, line, said)
         for code, those in found.alarms.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,28 +11,19 @@ import click
 import pytest
 
 from gateway.config.load import load_config
+from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.click_help import Grouped
 from tests.support.commands import gateway_command
+from tests.support.processes import Server
+from tests.system.demo_site import until
 from tests.system.machine_contract import programs
 
-LIBRARIES = frozenset(
-    {
-        *(
-            "asyncio",
-            "cbor2",
-            "coincurve",
-            "cryptography",
-            "eth_account",
-            "google",
-            "jinja2",
-            "paho",
-            "prometheus_client",
-        ),
-        *("pyarrow", "pydantic", "requests", "rich", "segno", "serial", "sqlite3", "sqlite_utils", "ssl", "starlette"),
-        *("tomlkit", "urllib3", "uvicorn", "zoneinfo"),
-    }
-)
+LIBRARIES = {
+    "asyncio", "cbor2", "coincurve", "cryptography", "eth_account", "google", "jinja2", "paho", "prometheus_client",
+    "pyarrow", "pydantic", "requests", "rich", "segno", "serial", "sqlite3", "sqlite_utils", "ssl", "starlette",
+    "tomlkit", "urllib3", "uvicorn", "zoneinfo",
+}  # fmt: skip
 """What takes time before a command does anything: libraries of pyproject.toml, and the heavy ones of Python."""
 
 
@@ -74,6 +66,23 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_look_at_a_site_imports_what_it_needs(config: Path, word: str, needed: set[str]) -> None:
     assert imported("meterseal", word, str(config)) & LIBRARIES == needed
+
+
+def test_a_running_gateway_has_loaded_neither_accounting_nor_pages_nor_feeds_that_nobody_asked_for(
+    config: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "gateway.cli", "run", str(config)]
+    gateway = Server("gateway", words, "records 3 meters", tmp_path / "log")
+    gateway.start()
+    data = load_config(config).data
+    until("it has looked for alarms", lambda: (control_socket.ask(data, "health") or {}).get("alarms"))
+    assert gateway.stop() == 0
+    found = set(re.findall(r"^import time:.*\| +(\S+)$", (tmp_path / "log").read_text(), re.MULTILINE))
+    needed = {"asyncio", "cbor2", "cryptography", "pydantic", "serial", "sqlite3", "ssl", "zoneinfo"}
+    assert {name.partition(".")[0] for name in found} & LIBRARIES == needed
+    unasked = ("gateway.accounting.hours.ahead", "gateway.cli.demo", "gateway.dashboard.app", "gateway.doctor")
+    parts = ("accounting.books", "accounting.formats.plan", "audit", "certificates", "claims", "recompute")
+    assert found & {*unasked, *(f"ledger_client.{part}" for part in parts)} == set()
 
 
 def test_judging_a_proof_imports_neither_network_nor_database() -> None:

@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 
 from gateway.accounting.hours.feeding import feed
 from gateway.accounting.hours.hour import NO_EDGE, Hour, Seen, Why, hours_of, meters_of, missed
-from gateway.accounting.hours.stretch import first_batch, longest_gap_ms
-from gateway.accounting.plans.history import SignedPeriod, SignedPlan, closed_by
+from gateway.accounting.hours.spans import KEPT_MS, SILENT_MS
+from gateway.accounting.hours.stretch import first_batch
+from gateway.accounting.plans.history import SignedPeriod, SignedPlan, closed_by, longest_gap_ms
 from gateway.errors import NotYet
 from gateway.storage.database import Database
 from ledger_client.accounting.assembly import counted, gauged
@@ -31,12 +32,8 @@ from ledger_client.accounting.formats.rows import Row
 from ledger_client.formats.checks import MAX_TIME_MS
 
 DAY_MS: Final = 24 * HOUR_MS
-KEPT_MS: Final = 62 * DAY_MS
-"""Hours that nobody states are kept for this time."""
 LATE_MS: Final = DAY_MS
 """An hour of this age is as it is, though no coverage tells of it."""
-SILENT_MS: Final = 96 * HOUR_MS
-"""A stack without a valid reference for this time is silent: a day before the authority has to be informed (H6)."""
 PORTION_S: Final = 0.1
 """What is read at a time takes about this long."""
 _LEAST, _MOST = 500, 1 << 20

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gateway.accounting.hours.feeding import Fed, feed
-from gateway.accounting.plans.history import History, SignedPeriod, SignedPlan, closed_by
+from gateway.accounting.plans.history import History, SignedPeriod, SignedPlan, closed_by, longest_gap_ms
 from gateway.errors import GatewayError, NotYet
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
@@ -63,11 +63,6 @@ def stretch_of(
         raise GatewayError(Message("statement-records-gone", first=first.batch, last=last.batch))
     entries = cited(on_plan, plan, first.first_id, last.last_id, before.fields if before else None)
     return Stretch(first, last, entries)
-
-
-def longest_gap_ms(plan: Plan, closed: Collection[str] = ()) -> int:
-    """The longest gap around a known edge of nodes that are not closed (I2)."""
-    return max((wait_ms for _, wait_ms in plan.coverage_waits(closed)), default=0)
 
 
 def reaching(store: Database, plan: Plan, to_ms: int, closed: Collection[str]) -> Batch:

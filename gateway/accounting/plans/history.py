@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.records import StoredRecord
 from gateway.storage.accounted import own_events
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.entries import Entry, parse_entry
-from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.record import Event, parse_record, record_hash
+
+if TYPE_CHECKING:
+    from ledger_client.accounting.formats.entries import Entry
+    from ledger_client.accounting.formats.plan import Plan
 
 _NAMES = tuple(name.encode() for name in (words.PLAN, words.ENTRY, words.PERIOD))
 
@@ -113,8 +115,12 @@ class History:
         if not isinstance(body, Event):
             return
         if body.name == words.PLAN:
+            from ledger_client.accounting.formats.plan import parse_plan  # most sites have no plan
+
             self.plans.append(SignedPlan(parse_plan(body.fields), own, record.claims.iat * 1000))
         elif body.name == words.ENTRY:
+            from ledger_client.accounting.formats.entries import parse_entry
+
             self.entries.append((place, parse_entry(body.fields, own)))
         elif body.name == words.PERIOD:
             self.periods.append(SignedPeriod(body.fields, own, row.id))
@@ -123,6 +129,11 @@ class History:
 def closed_by(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:
     """The nodes that were closed up to a time."""
     return {entry.of for _, entry in entries if entry.kind == "closure" and entry.from_ms <= time_ms}
+
+
+def longest_gap_ms(plan: Plan, closed: Collection[str] = ()) -> int:
+    """The longest gap around a known edge of nodes that are not closed (I2)."""
+    return max((wait_ms for _, wait_ms in plan.coverage_waits(closed)), default=0)
 
 
 def history_of(store: Database) -> History:

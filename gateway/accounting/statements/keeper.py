@@ -3,7 +3,7 @@ by one thread and published as one frozen result, which pages and alarms look at
 
 By itself it reads the hours of the newest two days, and of four where a stack has no valid hour in them; older ones
 when a page asks. It reads the database in portions and rests as long as it reads, so that polling and pages go on
-beside it.
+beside it. What reads hours is loaded with the first plan: most sites have none.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gateway.accounting.hours.ahead import KEPT_MS, SILENT_MS, Ahead, AheadReader, Lost, Silent, losses, silences
-from gateway.accounting.hours.hour import Hour
+from gateway.accounting.hours.spans import KEPT_MS, SILENT_MS
 from gateway.accounting.plans.history import History, SignedPeriod
-from gateway.accounting.statements.due import Due, dues
+from gateway.clock import HOUR_MS
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
-from ledger_client.accounting.formats.plan import HOUR_MS
 from ledger_client.errors import LedgerClientError
 from ledger_client.messages import Said
+
+if TYPE_CHECKING:
+    from gateway.accounting.hours.ahead import Ahead, AheadReader, Lost, Silent
+    from gateway.accounting.hours.hour import Hour
+    from gateway.accounting.statements.due import Due
 
 EVERY_S: Final = 60.0
 """Seconds between two passes where nobody asks."""
@@ -122,6 +125,10 @@ class Keeper:
         try:
             with store.snapshot():
                 self._history.read_on(store)
+            if not self._history.plans:
+                with self._changed:
+                    self._known = Known(self._history.copy(), at_ms=self._now_ms(), reading=True, silent=())
+                return
             readers = self._read_parts(store)
             if self._span_ms < SILENCE_MS and not self._over and _silences(readers, self._now_ms()) is None:
                 self._span_ms = SILENCE_MS
@@ -156,6 +163,8 @@ class Keeper:
         """The parts of each plan's time: what of the newest statement is as new as alarms look, and what is not stated,
         each under the plan that rules it (P2). What is known of them already is kept, unless an entry came or more is
         wanted."""
+        from gateway.accounting.hours.ahead import AheadReader  # a site without a plan never comes here
+
         before, self._readers, history = self._readers, {}, self._history
         now_ms, newest_ms = self._now_ms(), min(self._span_ms, SILENCE_MS)
         for name in history.names:
@@ -182,6 +191,9 @@ class Keeper:
                     yield reader
 
     def _publish(self, store: Database, readers: Sequence[AheadReader], *, whole: bool) -> None:
+        from gateway.accounting.hours.ahead import losses  # as above
+        from gateway.accounting.statements.due import dues
+
         parts, now_ms = [reader.ahead() for reader in readers], self._now_ms()
         ahead = tuple(part for part in parts if not part.is_stated)
         hours: dict[str, list[Hour]] = {}
@@ -215,6 +227,8 @@ def _silences(readers: Sequence[AheadReader], now_ms: int) -> tuple[Silent, ...]
 
 def _silent(by_plan: Mapping[str, Sequence[Ahead]], now_ms: int) -> tuple[Silent, ...] | None:
     """Of all plans; None: of one it is not known."""
+    from gateway.accounting.hours.ahead import silences  # as above
+
     found: list[Silent] = []
     for parts in by_plan.values():
         silent = silences(parts, now_ms)

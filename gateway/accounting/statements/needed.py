@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.accounting.hours.stretch import longest_gap_ms
-from gateway.accounting.plans.history import History
-from ledger_client.accounting.formats.plan import HOUR_MS
+from gateway.accounting.plans.history import History, longest_gap_ms
+from gateway.clock import HOUR_MS
 
 _BACK_MS = 25 * HOUR_MS
 """A batch is sealed up to an hour behind its readings, and the configuration in force is told once a day."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
+from gateway.cli.terminal.arguments import CONFIG as CONFIG
+from gateway.cli.terminal.arguments import FORCE as FORCE
+from gateway.cli.terminal.arguments import JSON as JSON
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
@@ -15,11 +16,6 @@ from gateway.messages.system_errors import os_error
 from gateway.process.console import console
 from gateway.storage.database import Database
 from ledger_client.durable_files import may_replace
-
-CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-FORCE = click.option("--force", is_flag=True, help="Replace FILE even if it is of another kind.")
-
 
 out = console()
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.config.model import Config
-from gateway.doctor import run
 from gateway.doctor.check import Finding, error_message, merged
 from gateway.errors import GatewayError
 
@@ -65,6 +64,8 @@ class Rounds:
             return Diagnosis(tuple(found), self._running, self._ended[1] if self._ended else None)
 
     def _work(self, config: Config) -> None:
+        from gateway.doctor import run  # all checks, which nobody may ever ask for
+
         try:
             for finding in run.run_checks(config, self._clock.now_ms(), pid=os.getpid()):
                 with self._lock:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from functools import cache, partial
 from importlib.resources import files
+from types import CodeType
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from gateway.dashboard.auth.sessions import Asked
@@ -122,6 +124,25 @@ def static(name: str) -> tuple[bytes, str, str] | None:
     return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
 
 
+class _Compiled(BytecodeCache):
+    """Templates as they were compiled for one language: the others take the same code, which holds no word of any."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take what is there."""
+        bucket.code = self._codes.get(bucket.key)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it."""
+        assert bucket.code is not None
+        self._codes[bucket.key] = bucket.code
+
+
+_COMPILED: Final = _Compiled()
+
+
 @cache
 def environment(language: str) -> Environment:
     """The environment of one language."""
@@ -135,6 +156,7 @@ def environment(language: str) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
         cache_size=-1,
+        bytecode_cache=_COMPILED,
     )
     env.globals.update(
         t=words,

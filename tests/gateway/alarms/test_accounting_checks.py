@@ -13,7 +13,8 @@ from gateway.accounting.plans import catalog
 from gateway.accounting.plans.history import history_of
 from gateway.accounting.statements.keeper import Keeper
 from gateway.accounting.statements.stating import due, make
-from gateway.alarms.accounting_checks import AccountingChecks, AccountingFound
+from gateway.alarms.accounting_checks import AccountingChecks
+from gateway.alarms.accounting_found import AccountingFound
 from gateway.config.load import load_config
 from gateway.records import GATEWAY, PollResult, Timestamp
 from gateway.storage.capacity import exported

@@ -152,7 +152,7 @@ def test_every_kind_of_event_that_the_gateway_can_write_has_a_rule() -> None:
     assert names | of_alarms | {"plan", "entry", "period"} == set(RULES)
     assert variable == {
         "gateway.accounting.plans.signing",
-        "gateway.agent.orders",
+        "gateway.agent.accounting_orders",
         "gateway.alarms.events",
         "gateway.commissioning.record.submit",
         "gateway.recording.announcements",

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.dashboard.pages.overview import FAULTS, FAULTS_OF
 from gateway.dashboard.render.catalog import Words, table
+from gateway.dashboard.render.html import environment
 from gateway.devices.knowledge.direction import turned
 from gateway.devices.profile import CATALOG, load_profile
 from gateway.messages.alarm_kinds import KINDS, SEVERITIES
@@ -31,6 +32,18 @@ def test_both_languages_fill_in_the_same_fields() -> None:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
     assert [key for key, says in table().items() if fields(says["en"]) != fields(says["zh"])] == []
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_template_is_the_same_code_in_every_language(template: str) -> None:
+    def code(language: str) -> str:
+        env = environment(language)
+        assert env.loader is not None
+        return env.compile(env.loader.get_source(env, template)[0], template, raw=True)
+
+    assert code("en") == code("zh")
+    made = [environment(language).get_template(template).root_render_func.__code__ for language in LANGUAGES]
+    assert all(one is made[0] for one in made)
 
 
 def test_chinese_is_chinese() -> None:

@@ -1,0 +1,38 @@
+"""What the alarm checks of the accounting have found, which of a site without a plan is nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.accounting.statements.keeper import Known
+from gateway.alarms.checks import Conditions
+from gateway.messages.alarm_kinds import AlarmCode
+from ledger_client.messages import Said
+
+Item = tuple[tuple[str, str], tuple[Said, int | None]]
+CODES: Final = (
+    AlarmCode.EXPORT_OVERDUE,
+    AlarmCode.STATEMENT_OVERDUE,
+    AlarmCode.FACTOR_OUTDATED,
+    AlarmCode.HOUR_LOST,
+    AlarmCode.STACK_SILENT,
+    AlarmCode.OVER_ISSUED,
+)
+
+
+@dataclass(slots=True)
+class AccountingFound:
+    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``past``: lost hours of
+    which later ones are not lost, to be told once."""
+
+    alarms: dict[str, Conditions] = field(default_factory=dict)
+    past: list[Item] = field(default_factory=list)
+
+
+def without_plan(known: Known) -> AccountingFound | None:
+    """What there is to find where no plan is known: nothing yet, then that none of them is so. None: there is more to
+    look at."""
+    if known.history.plans or known.problem is not None:
+        return None
+    return AccountingFound({code: {} for code in CODES} if known.at_ms else {})
