@@ -37,7 +37,7 @@ from benchmarks.parts import (
     dishonest_times,
     dishonest_verify,
 )
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, stage
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Sentence, Stage, stage
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
 BY = "ledger", "verify", "audit", "gateway"
@@ -106,7 +106,7 @@ def judged(case: Case, here: Stage) -> dict[str, Any]:
     try:
         said = case.story(here)
     except Exception as error:  # what cannot be made is not caught, and the other cases go on
-        said = [Said("nobody", "no history", f"{type(error).__name__}: {error}")]
+        said = [Sentence("nobody", "no history", f"{type(error).__name__}: {error}")]
     right = next((one for one in said if fits(case, one)), None)
     others = [f"{one.by}, {one.where}: {one.text}" for one in said if one is not right]
     if right is None:
@@ -114,6 +114,6 @@ def judged(case: Case, here: Stage) -> dict[str, Any]:
     return {"caught": right.by, "where": right.where, "sentence": right.text, "besides": others[:5]}
 
 
-def fits(case: Case, one: Said) -> bool:
+def fits(case: Case, one: Sentence) -> bool:
     """Whether this is what the case must be caught by."""
     return one.by == case.by and bool(re.match(case.where, one.where) and re.search(case.says, one.text))

@@ -40,17 +40,17 @@ if TYPE_CHECKING:  # `meterseal --help` needs the errors, and none of the format
 class GatewayError(Exception):
     """Refusal or failure that the user reads in place of what was asked: what, where, the fix.
 
-    Made of a message, or of finished English text. ``said`` is what another message quotes and what the pages show;
+    Made of a message, or of finished English text. ``sentence`` is what another message quotes and what the pages show;
     ``problem`` and ``way_out`` (the fix) are its English; ``message`` is None for a text.
     """
 
-    def __init__(self, message: messages.Said, way_out: str = "") -> None:
+    def __init__(self, message: messages.Sentence, way_out: str = "") -> None:
         super().__init__(message, way_out)
         self.message = message if isinstance(message, messages.Message) else None
         self._text, self._way_out = message, way_out
 
     @property
-    def said(self) -> messages.Said:
+    def sentence(self) -> messages.Sentence:
         """The message, or the text without the fix."""
         return self._text
 
@@ -72,12 +72,12 @@ class ConfigError(GatewayError):
     """A configuration that cannot run: the file, the key in it, what is wrong, and the fix. ``what`` is the
     mistake without its place."""
 
-    def __init__(self, file: Path | str, key: str, what: messages.Said, way_out: str = "") -> None:
+    def __init__(self, file: Path | str, key: str, what: messages.Sentence, way_out: str = "") -> None:
         super().__init__(placed(str(file), key, what), way_out)
         self.file, self.key, self.what = str(file), key, what
 
 
-def placed(file: str, key: str, what: messages.Said) -> messages.Said:
+def placed(file: str, key: str, what: messages.Sentence) -> messages.Sentence:
     """What is wrong with a key of a file, with its place in front; ``key`` is ``""`` for the whole file."""
     if isinstance(what, str):
         return f"{file}: {key}: {what}" if key else f"{file}: {what}"
@@ -116,7 +116,9 @@ class StartAgain(StoreError):
     ``waiting``: (meter, event) of all that happened and is not in it; the next start is to write them.
     """
 
-    def __init__(self, message: messages.Said, way_out: str = "", waiting: Sequence[tuple[str, Event]] = ()) -> None:
+    def __init__(
+        self, message: messages.Sentence, way_out: str = "", waiting: Sequence[tuple[str, Event]] = ()
+    ) -> None:
         super().__init__(message, way_out)
         self.waiting = list(waiting)
 

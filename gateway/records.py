@@ -13,7 +13,7 @@ from gateway.clock import Clock
 from gateway.messages.message import Message
 from ledger_client.formats.record import Body, Event
 from ledger_client.formats.senml import Reading
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 GATEWAY = "gateway"
 """The owner of the gateway's own events, in place of a meter (EVIDENCE §2)."""
@@ -87,14 +87,14 @@ class MeterEvent:
     stamp: Timestamp | None = None
 
 
-def said_fields(said: Said, key: str = "text") -> dict[str, Any]:
+def sentence_fields(sentence: Sentence, key: str = "text") -> dict[str, Any]:
     """A sentence as fields of a signed event: its English under ``key``, and a message also by its code and facts."""
-    return {key: str(said), **(said.to_fields() if isinstance(said, Message) else {})}
+    return {key: str(sentence), **(sentence.to_fields() if isinstance(sentence, Message) else {})}
 
 
-def alarm_event(code: str, line: str, said: Said, *, raised: bool) -> Event:
+def alarm_event(code: str, line: str, sentence: Sentence, *, raised: bool) -> Event:
     """An event `alarm` of what is raised or cleared; ``line``: the line, ledger or part that it is about."""
-    return Event(ALARM, {"code": code, "line": line, "raised": raised, **said_fields(said)})
+    return Event(ALARM, {"code": code, "line": line, "raised": raised, **sentence_fields(sentence)})
 
 
 class StoredRecord(NamedTuple):

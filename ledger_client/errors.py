@@ -54,7 +54,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import ClassVar, Final
 
-from ledger_client.messages import Fact, Message, Said
+from ledger_client.messages import Fact, Message, Sentence
 
 STEPS = {
     1: "parse",
@@ -74,17 +74,17 @@ NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 class LedgerClientError(Exception):
     """Root of all errors of this package. Made of a message, or of finished English text and the fix.
 
-    ``what`` is the mistake without its place, ``said`` with it: what another message quotes. ``problem`` and
+    ``what`` is the mistake without its place, ``sentence`` with it: what another message quotes. ``problem`` and
     ``way_out`` are the English of ``what``.
     """
 
-    def __init__(self, what: Said = "", way_out: str = "") -> None:
+    def __init__(self, what: Sentence = "", way_out: str = "") -> None:
         super().__init__(what)
         self.what = what
         self._way_out = way_out
 
     @property
-    def said(self) -> Said:
+    def sentence(self) -> Sentence:
         """The message, or the text without the fix, with the file or the key that it is about."""
         return self.what
 
@@ -101,7 +101,7 @@ class LedgerClientError(Exception):
     @property
     def placed(self) -> str:
         """What is wrong and where, in English."""
-        return self.said if isinstance(self.said, str) else self.said.problem
+        return self.sentence if isinstance(self.sentence, str) else self.sentence.problem
 
     @property
     def in_lines(self) -> str:
@@ -125,7 +125,7 @@ class VerificationError(LedgerClientError):
 
     steps: ClassVar[Mapping[int, str]] = STEPS
 
-    def __init__(self, what: Said, *, step: int = 1) -> None:
+    def __init__(self, what: Sentence, *, step: int = 1) -> None:
         super().__init__(_clean(what))
         self.step = step
 
@@ -138,11 +138,11 @@ class VerificationError(LedgerClientError):
         return f"step {self.step} ({self.steps[self.step]}): {self.detail}"
 
 
-def _clean(said: Said) -> Said:
+def _clean(sentence: Sentence) -> Sentence:
     """With every text in it printable, so that it may be quoted anywhere."""
-    if isinstance(said, str):
-        return _printable(said)
-    return type(said)(said.code, **{name: _clean_fact(fact) for name, fact in said.facts.items()})
+    if isinstance(sentence, str):
+        return _printable(sentence)
+    return type(sentence)(sentence.code, **{name: _clean_fact(fact) for name, fact in sentence.facts.items()})
 
 
 def _clean_fact(fact: Fact) -> Fact:
@@ -213,12 +213,12 @@ class PolicyNotMet(VerificationError):
 class TrustFileError(LedgerClientError):
     """The trust file cannot be used: ``source`` (file), ``key`` (place in it; ``""`` for the whole file), ``what``."""
 
-    def __init__(self, source: str, key: str, what: Said, way_out: str = "") -> None:
+    def __init__(self, source: str, key: str, what: Sentence, way_out: str = "") -> None:
         super().__init__(what, way_out)
         self.source, self.key = source, key
 
     @property
-    def said(self) -> Said:
+    def sentence(self) -> Sentence:
         """With the file and the key in it."""
         if self.key:
             return Message("at-key", place=self.source, key=self.key, what=self.what)
@@ -228,12 +228,12 @@ class TrustFileError(LedgerClientError):
 class KeyFileError(LedgerClientError):
     """A private key file cannot be used: ``path``, ``what``."""
 
-    def __init__(self, path: str, what: Said, way_out: str = "") -> None:
+    def __init__(self, path: str, what: Sentence, way_out: str = "") -> None:
         super().__init__(what, way_out)
         self.path = path
 
     @property
-    def said(self) -> Said:
+    def sentence(self) -> Sentence:
         """With the file."""
         return Message("at", place=self.path, what=self.what)
 
@@ -250,7 +250,7 @@ class Refused(LedgerError):
     """The ledger says no until somebody mends the cause: ``title`` as it gave it (RFC 9290), ``detail`` as it gave it
     or as its driver says it, and ``more`` for programs (docs/ledger.md)."""
 
-    def __init__(self, title: str, detail: Said = "", more: Mapping[str, object] = NOTHING) -> None:
+    def __init__(self, title: str, detail: Sentence = "", more: Mapping[str, object] = NOTHING) -> None:
         super().__init__(Message("refused", title=title, detail=detail) if detail else title)
         self.title, self.reason, self.more = title, detail, more
 
@@ -263,7 +263,7 @@ class Refused(LedgerError):
 class LedgerUnavailable(LedgerError):
     """No usable answer now; try again, not before ``retry_after_s`` seconds where the ledger said so."""
 
-    def __init__(self, what: Said, retry_after_s: float | None = None) -> None:
+    def __init__(self, what: Sentence, retry_after_s: float | None = None) -> None:
         super().__init__(what)
         self.retry_after_s = retry_after_s
 

@@ -250,9 +250,9 @@ class Catalogue:
         """One of the catalogue's own forms, filled with finished text: how a list goes on, what 3 min are."""
         return "".join(p if isinstance(p, str) else str(facts[p.fact]) for p in self.entry(code).texts["other"])
 
-    def _said(self, message: Message, said: Callable[[], str]) -> str:
+    def _said(self, message: Message, make: Callable[[], str]) -> str:
         try:
-            return said()
+            return make()
         except Unsaid:
             if self.strict:
                 raise
@@ -295,11 +295,11 @@ class Catalogue:
 
 Message.english = Catalogue("en", ("ledger_client", "en.toml"))
 
-Said: TypeAlias = Message | str
+Sentence: TypeAlias = Message | str
 """What is said: a message, or a finished English text, of others or of before messages had codes."""
 
 
-def said_of(error: BaseException) -> Said:
+def sentence_of(error: BaseException) -> Sentence:
     """What another message quotes of an error: its own message, without the fix, where it is made of one."""
-    said = getattr(error, "said", None)
-    return said if isinstance(said, Message | str) else str(error)
+    sentence = getattr(error, "sentence", None)
+    return sentence if isinstance(sentence, Message | str) else str(error)

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Final
 
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 
 _ERRNO: Final = {
     number: f"errno-{errno.errorcode[number].lower()}"
@@ -22,7 +22,7 @@ _RESOLVER: Final = {-2: "resolver-unknown-host", -3: "resolver-temporary", -5: "
 SYSTEM_CODES: Final = frozenset({*_ERRNO.values(), *_RESOLVER.values(), "errno-timed-out"})
 
 
-def os_error(error: OSError) -> Said:
+def os_error(error: OSError) -> Sentence:
     """What the system says, for a sentence that names the file or the place; a text that is not in the catalogues as
     it is."""
     number = error.errno or 0

@@ -9,20 +9,20 @@ from decimal import Decimal
 from math import isinf
 from typing import Any, Final
 
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 
 
 class WrongText(ValueError):
-    """A file or a value that is not of its form: ``said`` says how, ``problem`` is its English."""
+    """A file or a value that is not of its form: ``sentence`` says how, ``problem`` is its English."""
 
-    def __init__(self, said: Said) -> None:
-        super().__init__(said)
-        self.said = said
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
     @property
     def problem(self) -> str:
         """What is wrong, without the fix."""
-        return self.said if isinstance(self.said, str) else self.said.problem
+        return self.sentence if isinstance(self.sentence, str) else self.sentence.problem
 
     def __str__(self) -> str:
         return self.problem

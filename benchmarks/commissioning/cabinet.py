@@ -114,7 +114,7 @@ class _Work:
             "wrong": sorted({unit.name for unit in self._units} - set(right)),
             "reversed_named": self._installer.named == turned,
             "records_signed": len(_commissioned(config)),
-            "verified": "VERIFIED: a reading of meter" in self._terminal.said,
+            "verified": "VERIFIED: a reading of meter" in self._terminal.screen,
             "page_bytes": page.stat().st_size if page.exists() else 0,
         }
 
@@ -131,7 +131,7 @@ class _Work:
             self._installer.commission()
         code = self._terminal.done()
         if code:
-            raise RuntimeError(f"{here}: exit code {code}\n{self._terminal.said[-4000:]}")
+            raise RuntimeError(f"{here}: exit code {code}\n{self._terminal.screen[-4000:]}")
         if " init " in here:
             if speed:
                 self._quicken(self._folder / "site" / "gateway.toml")

@@ -44,7 +44,7 @@ class Terminal:
         return code
 
     @property
-    def said(self) -> str:
+    def screen(self) -> str:
         """All that stood on it."""
         self._log.flush()
         return Path(self._log.name).read_text()

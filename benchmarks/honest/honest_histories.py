@@ -51,7 +51,7 @@ class Lived(NamedTuple):
 
     seed: int
     done: Counter[str]
-    said: list[tuple[str, str]]
+    findings: list[tuple[str, str]]
 
 
 def run(histories: int = 2000, seed: int = 0, processes: int = 2) -> dict[str, object]:
@@ -60,7 +60,7 @@ def run(histories: int = 2000, seed: int = 0, processes: int = 2) -> dict[str, o
     for lived in sorted(_all_of(range(seed, seed + histories), processes)):
         done += lived.done
         kinds.update(kind for kind, names in KINDS.items() if any(lived.done[name] for name in names))
-        found += [{"seed": lived.seed, "code": code, "text": text} for code, text in lived.said]
+        found += [{"seed": lived.seed, "code": code, "text": text} for code, text in lived.findings]
     for each in found[:20]:
         print(f"found: {each}", file=sys.stderr)
     return {

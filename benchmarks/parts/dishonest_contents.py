@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.parts.dishonest_edits import any_meter, early, edited
-from benchmarks.parts.dishonest_stage import Case, Said, Stage
+from benchmarks.parts.dishonest_stage import Case, Sentence, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.commands import ledger_command
@@ -43,7 +43,7 @@ def _of_two_points(record: Unsigned) -> Unsigned:
     return record.saying(values=(value._replace(name="energy"), Value("power", 4, "W")))
 
 
-def _hundred_notes(stage: Stage) -> list[Said]:
+def _hundred_notes(stage: Stage) -> list[Sentence]:
     """Readings are empty, and so many receipts that do not count are in the files that nobody reads all notes.
 
     What is said must be in the words as well as in the JSON.

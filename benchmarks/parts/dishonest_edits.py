@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.parts.dishonest_stage import LEDGERS, Said, Stage
+from benchmarks.parts.dishonest_stage import LEDGERS, Sentence, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Reading, Value
@@ -13,10 +13,10 @@ EVERY_MS = 10_000
 Edit = Callable[[History, Stage], None]
 
 
-def edited(edit: Edit, *, ledger: str = LEDGERS[0]) -> Callable[[Stage], list[Said]]:
+def edited(edit: Edit, *, ledger: str = LEDGERS[0]) -> Callable[[Stage], list[Sentence]]:
     """The honest history with one thing changed, given to a ledger and to an audit."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history = stage.history()
         edit(history, stage)
         return stage.tell(history, ledgers=(ledger,))

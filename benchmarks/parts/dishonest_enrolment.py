@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, no
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Sentence, Stage, no
 from benchmarks.parts.forged_history import History
 from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
 from ledger_client.formats import cbor
@@ -48,21 +48,21 @@ def _let_in(stage: Stage, history: History, identities: Mapping[str, str] | None
     assert answer.code == 0, answer
 
 
-def _refused(answer: Answer) -> list[Said]:
+def _refused(answer: Answer) -> list[Sentence]:
     return no(answer, "ledger", "enroll")
 
 
-def _unsigned(stage: Stage) -> list[Said]:
+def _unsigned(stage: Stage) -> list[Sentence]:
     """A plain file of public keys, as it was taken once."""
     path = stage.folder / "gateway.pub.toml"
     path.write_text(key_entry("statement", _stranger(stage).keys[GATEWAY_ITSELF].public, 0, gateway=stage.name))
     return _refused(_enroll_file(stage, path, "--yes"))
 
 
-def _with(change: Callable[[dict[str, object], History], None]) -> Callable[[Stage], list[Said]]:
+def _with(change: Callable[[dict[str, object], History], None]) -> Callable[[Stage], list[Sentence]]:
     """A signed request in which something was changed afterwards."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history = _stranger(stage)
         fields = cbor.decode(_request(stage, history))
         asked = cbor.decode(fields["request"])
@@ -83,12 +83,12 @@ def _other_identity(asked: dict[str, object], history: History) -> None:
     meters[history.meters[0]]["identity"] = "serial=4711"
 
 
-def _two_at_once(stage: Stage) -> list[Said]:
+def _two_at_once(stage: Stage) -> list[Sentence]:
     first, second = _stranger(stage), stage.recorded.under(f"{stage.name}-b")
     return _refused(_enroll(stage, _request(stage, first) + _request(stage, second), "--yes"))
 
 
-def _foreign_name(stage: Stage) -> list[Said]:
+def _foreign_name(stage: Stage) -> list[Sentence]:
     """A request by keys of its own, in the name of a gateway that the ledger knows."""
     honest = _stranger(stage)
     _let_in(stage, honest)
@@ -101,7 +101,7 @@ def _foreign_name(stage: Stage) -> list[Said]:
     return said
 
 
-def _second_key(stage: Stage) -> list[Said]:
+def _second_key(stage: Stage) -> list[Sentence]:
     """The owner's next statement key, which the one before has not signed."""
     honest = _stranger(stage)
     _let_in(stage, honest)
@@ -109,7 +109,7 @@ def _second_key(stage: Stage) -> list[Said]:
     return _refused(_enroll(stage, _request(stage, new), "--yes"))
 
 
-def _revoked_asks_again(stage: Stage) -> list[Said]:
+def _revoked_asks_again(stage: Stage) -> list[Sentence]:
     honest = _stranger(stage)
     _let_in(stage, honest)
     done = ledger_command("revoke", stage.ledgers[LEDGERS[0]].folder, stage.name, "--reason", "stolen")
@@ -117,27 +117,31 @@ def _revoked_asks_again(stage: Stage) -> list[Said]:
     return _refused(_enroll(stage, _request(stage, honest), "--yes"))
 
 
-def _nobody_asked(stage: Stage) -> list[Said]:
+def _nobody_asked(stage: Stage) -> list[Sentence]:
     """Without a terminal, and nobody has said yes."""
     return _refused(_enroll(stage, _request(stage, _stranger(stage))))
 
 
-def _one_device_at_two(stage: Stage) -> list[Said]:
+def _one_device_at_two(stage: Stage) -> list[Sentence]:
     """The same device is a meter of two gateways: both are paid for it."""
     first, second = _stranger(stage), stage.recorded.under(f"{stage.name}-b")
     meter = first.meters[0]
     _let_in(stage, first, identities={meter: f"serial={stage.name}"})
     answer = _enroll(stage, _request(stage, second, identities={meter: f"serial={stage.name}"}), "--yes")
-    return [Said("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")]
+    return [
+        Sentence("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")
+    ]
 
 
-def _one_key_at_two(stage: Stage) -> list[Said]:
+def _one_key_at_two(stage: Stage) -> list[Sentence]:
     """A meter's key is another gateway's, too."""
     first = _stranger(stage)
     _let_in(stage, first)
     keys = {**stage.recorded.under(f"{stage.name}-b").keys, first.meters[0]: first.keys[first.meters[0]]}
     answer = _enroll(stage, _request(stage, History(f"{stage.name}-b", keys, [])), "--yes")
-    return [Said("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")]
+    return [
+        Sentence("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")
+    ]
 
 
 CASES = {

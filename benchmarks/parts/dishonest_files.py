@@ -15,7 +15,7 @@ from benchmarks.parts.dishonest_edits import (
     edited,
     other_value,
 )
-from benchmarks.parts.dishonest_stage import ACCOMPLICE, LEDGERS, Case, Said, Stage
+from benchmarks.parts.dishonest_stage import ACCOMPLICE, LEDGERS, Case, Sentence, Stage
 from benchmarks.parts.forged_history import Batch, History, Unsigned
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage
 from ledger_client.formats.senml import Reading
@@ -42,10 +42,10 @@ def _numbers_left_out(history: History, stage: Stage) -> None:
 # — files —
 
 
-def _copied(*, first: bool) -> Callable[[Stage], list[Said]]:
+def _copied(*, first: bool) -> Callable[[Stage], list[Sentence]]:
     """A second file of a batch, with one record changed, is given before or behind the true one."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history = stage.history()
         sealed = history.sealed()
         files = [stage.file(b, [r]) for b, r in zip(sealed, stage.submit(sealed), strict=True)]
@@ -61,10 +61,10 @@ def _copied(*, first: bool) -> Callable[[Stage], list[Said]]:
     return story
 
 
-def _some(pick: Callable[[list[Path]], list[Path]], *, online: bool = False) -> Callable[[Stage], list[Said]]:
+def _some(pick: Callable[[list[Path]], list[Path]], *, online: bool = False) -> Callable[[Stage], list[Sentence]]:
     """Only some of the files of a period are handed over."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history = stage.history()
         sealed = history.sealed()
         files = [stage.file(b, [r]) for b, r in zip(sealed, stage.submit(sealed), strict=True)]
@@ -80,7 +80,7 @@ def _moment(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _without_its_configuration(stage: Stage) -> list[Said]:
+def _without_its_configuration(stage: Stage) -> list[Sentence]:
     """The files of one epoch without its first batch."""
     history = stage.history()
     sealed = history.sealed()
@@ -108,13 +108,13 @@ def told_again(history: History) -> None:
     history.number()
 
 
-def _told_again(stage: Stage) -> list[Said]:
+def _told_again(stage: Stage) -> list[Sentence]:
     history = stage.history()
     told_again(history)
     return stage.tell(history)
 
 
-def _told_again_allowed(stage: Stage) -> list[Said]:
+def _told_again_allowed(stage: Stage) -> list[Sentence]:
     """The same, where losses are allowed: what is due and recorded is counted once, as it was anchored first."""
     history = stage.history()
     first = [history.at(*p).body for p in history.places(Coverage) if p[0] < 4]
@@ -127,7 +127,7 @@ def _told_again_allowed(stage: Stage) -> list[Said]:
     told = answer.facts["meters"]
     counts = sum(meter["due"] for meter in told), sum(meter["recorded"] for meter in told)
     assert (answer.code, counts) == (0, (once, once)), (answer.code, counts, once)
-    return [Said("audit", "note", text) for text in answer.facts["notes"]]
+    return [Sentence("audit", "note", text) for text in answer.facts["notes"]]
 
 
 def _lost_by_event(history: History, stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.parts.dishonest_edits import any_meter
-from benchmarks.parts.dishonest_stage import Case, Said, Stage
+from benchmarks.parts.dishonest_stage import Case, Sentence, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
@@ -108,10 +108,10 @@ def _both_epochs(history: History, meter: str, key: PrivateKey) -> None:
     history.number(meter)
 
 
-def _edited(edit: Edit) -> Callable[[Stage], list[Said]]:
+def _edited(edit: Edit) -> Callable[[Stage], list[Sentence]]:
     """The honest history with one meter's keys or epochs changed; the trust file has the second key, too."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history, key = stage.history(), PrivateKey.generate(EDDSA)
         meter = any_meter(history, stage)
         edit(history, meter, key)

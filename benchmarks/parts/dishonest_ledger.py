@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks.parts.dishonest_edits import other_value
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Sentence, Stage
 from benchmarks.parts.forged_history import Batch, History, Sealed
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
@@ -19,10 +19,10 @@ HOUR_MS = 3_600_000
 Edit = Callable[[History, Stage], None]
 
 
-def offered(edit: Edit) -> Callable[[Stage], list[Said]]:
+def offered(edit: Edit) -> Callable[[Stage], list[Sentence]]:
     """The honest history with one thing changed: what the ledger says; and it must hold what it had before."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history = stage.history()
         edit(history, stage)
         return _refused(stage, history.sealed())
@@ -30,7 +30,7 @@ def offered(edit: Edit) -> Callable[[Stage], list[Said]]:
     return story
 
 
-def _refused(stage: Stage, sealed: list[Sealed]) -> list[Said]:
+def _refused(stage: Stage, sealed: list[Sealed]) -> list[Sentence]:
     with stage.client() as client:
         taken = 0
         try:
@@ -40,9 +40,9 @@ def _refused(stage: Stage, sealed: list[Sealed]) -> list[Said]:
         except Refused as error:
             held = client.statements(stage.name, -1)
             assert held == [batch.entry for batch in sealed[:taken]], "the log holds something else than was taken"
-            return [Said("ledger", error.title, error.detail)]
+            return [Sentence("ledger", error.title, error.detail)]
         except LedgerUnavailable as error:
-            return [Said("ledger", "not now", error.problem)]
+            return [Sentence("ledger", "not now", error.problem)]
     return []
 
 
@@ -105,7 +105,7 @@ def _back_dated(history: History, stage: Stage) -> None:
     history.put(place, record.saying(time_ms=record.time_ms - 24 * HOUR_MS))
 
 
-def _another_of_the_number(stage: Stage) -> list[Said]:
+def _another_of_the_number(stage: Stage) -> list[Sentence]:
     """The same number twice, with other content: the ledger keeps the first for ever."""
     history = stage.history()
     sealed, number = history.sealed(), _batch(stage)
@@ -115,7 +115,7 @@ def _another_of_the_number(stage: Stage) -> list[Said]:
     return _refused_alone(stage, other)
 
 
-def _resume_at_an_old_number(stage: Stage) -> list[Said]:
+def _resume_at_an_old_number(stage: Stage) -> list[Sentence]:
     history = stage.history()
     sealed = history.sealed()
     stage.submit(sealed)
@@ -124,7 +124,7 @@ def _resume_at_an_old_number(stage: Stage) -> list[Said]:
     return _refused_alone(stage, other)
 
 
-def _by_a_revoked_key(stage: Stage) -> list[Said]:
+def _by_a_revoked_key(stage: Stage) -> list[Sentence]:
     history = stage.history()
     sealed = history.sealed()
     stage.submit(sealed[:3])
@@ -134,7 +134,7 @@ def _by_a_revoked_key(stage: Stage) -> list[Said]:
     return _refused_alone(stage, sealed[3].entry)
 
 
-def _under_a_foreign_name(stage: Stage) -> list[Said]:
+def _under_a_foreign_name(stage: Stage) -> list[Sentence]:
     """A gateway that is enrolled signs a batch in another one's name."""
     history, thief = stage.history(), PrivateKey.generate(EDDSA)
     stage.submit(history.sealed()[:2])
@@ -144,12 +144,12 @@ def _under_a_foreign_name(stage: Stage) -> list[Said]:
     return _refused_alone(stage, sign_statement(honest, thief))
 
 
-def _refused_alone(stage: Stage, entry: bytes) -> list[Said]:
+def _refused_alone(stage: Stage, entry: bytes) -> list[Sentence]:
     with stage.client() as client:
         try:
             client.submit(entry)
         except Refused as error:
-            return [Said("ledger", error.title, error.detail)]
+            return [Sentence("ledger", error.title, error.detail)]
     return []
 
 

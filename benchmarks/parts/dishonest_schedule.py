@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.honest.honest_history import SLOWED_S, slowed
 from benchmarks.parts.dishonest_edits import EVERY_MS, announced, any_meter, covered_to, early, edited
-from benchmarks.parts.dishonest_stage import AGO_S, Case, Said, Stage
+from benchmarks.parts.dishonest_stage import AGO_S, Case, Sentence, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading
@@ -136,7 +136,7 @@ def _thinned_to_nothing(history: History, stage: Stage) -> None:
         history.put(place, history.at(*place).saying(due=0, missed={}))
 
 
-def _proof_of_a_later_one(stage: Stage) -> list[Said]:
+def _proof_of_a_later_one(stage: Stage) -> list[Sentence]:
     """Files of the first epoch, and the proof of the second one's configuration in place of its own."""
     history = stage.history()
     sealed = history.sealed()
@@ -148,7 +148,7 @@ def _proof_of_a_later_one(stage: Stage) -> list[Said]:
     return stage.audit([*files[1:4], proof], stage.trust(history))
 
 
-def _one_less_while_slowed(stage: Stage) -> list[Said]:
+def _one_less_while_slowed(stage: Stage) -> list[Sentence]:
     """Record times run slowed, and each coverage record counts one poll less than there was."""
     began_s = stage.now_s - AGO_S - SLOWED_S
     history = stage.enrolled(slowed(stage.folder / "slowed", began_s, stage.chance).under(stage.name))

@@ -36,7 +36,7 @@ AGO_S = 100
 """So long ago ended what the honest history tells."""
 
 
-class Said(NamedTuple):
+class Sentence(NamedTuple):
     """Who did not let something pass, at which step or under which title, and in which words."""
 
     by: str
@@ -44,9 +44,11 @@ class Said(NamedTuple):
     text: str
 
 
-def no(answer: Answer, by: str, where: str = "usage") -> list[Said]:
+def no(answer: Answer, by: str, where: str = "usage") -> list[Sentence]:
     """What a command said, unless it did what it was asked."""
-    return [] if answer.code == 0 else [Said(by, f"{where}, exit {answer.code}", (answer.err or answer.out).strip())]
+    return (
+        [] if answer.code == 0 else [Sentence(by, f"{where}, exit {answer.code}", (answer.err or answer.out).strip())]
+    )
 
 
 @dataclass
@@ -160,13 +162,13 @@ class Stage:
 
     def tell(
         self, history: History, *options: object, ledgers: Sequence[str] = LEDGERS[:1], **trust: Any
-    ) -> list[Said]:
+    ) -> list[Sentence]:
         """Sign all of it, have it anchored, audit it: what is said against it, by the ledger or by the audit."""
         sealed = history.sealed()
         try:
             receipts = self.anchored(sealed, ledgers)
         except Refused as error:
-            return [Said("ledger", error.title, error.detail)]
+            return [Sentence("ledger", error.title, error.detail)]
         files = [self.file(batch, [receipt]) for batch, receipt in zip(sealed, receipts, strict=True)]
         return self.audit(files, self.trust(history, ledgers, **trust))
 
@@ -176,23 +178,23 @@ class Stage:
             return [self.signed_off(batch.entry) for batch in sealed]
         return self.submit(sealed, ledgers[0])
 
-    def audit(self, files: Sequence[Path], trust: Path, *options: object) -> list[Said]:
+    def audit(self, files: Sequence[Path], trust: Path, *options: object) -> list[Sentence]:
         """What ``audit`` finds, and behind that what it notes, and the lines in which it says what was changed."""
         answer = ledger_command("audit", *files, "--trust", trust, "--json", *options)
         if not answer.out:
             return no(answer, "audit")
         findings, notes = answer.facts["findings"], answer.facts["notes"]
         assert bool(findings) == bool(answer.code), answer.out
-        found = [Said("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
-        noted = [Said("audit", "note", text) for text in notes]
+        found = [Sentence("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
+        noted = [Sentence("audit", "note", text) for text in notes]
         return [*found, *noted, *(self._changes(files, trust, *options) if answer.facts["changes"] else ())]
 
-    def _changes(self, files: Sequence[Path], trust: Path, *options: object) -> Iterator[Said]:
+    def _changes(self, files: Sequence[Path], trust: Path, *options: object) -> Iterator[Sentence]:
         for text in ledger_command("audit", *files, "--trust", trust, *options).out.splitlines():
             if text.startswith("  changed "):
-                yield Said("audit", "changed", text.split(maxsplit=1)[1])
+                yield Sentence("audit", "changed", text.split(maxsplit=1)[1])
 
-    def verify(self, bundle: bytes, trust: Path, *options: object) -> list[Said]:
+    def verify(self, bundle: bytes, trust: Path, *options: object) -> list[Sentence]:
         """What ``verify`` says against a proof."""
         path = self.folder / f"{len(list(self.folder.glob('*.mseal')))}.mseal"
         path.write_bytes(bundle)
@@ -200,10 +202,12 @@ class Stage:
         if answer.code == 0 or not answer.out:
             return no(answer, "verify")
         facts = answer.facts
-        return [Said("verify", STEPS.get(facts["step"], str(facts["step"])), f"{facts['error']}: {facts['detail']}")]
+        return [
+            Sentence("verify", STEPS.get(facts["step"], str(facts["step"])), f"{facts['error']}: {facts['detail']}")
+        ]
 
 
-Story = Callable[[Stage], list[Said]]
+Story = Callable[[Stage], list[Sentence]]
 
 
 @dataclass(frozen=True, slots=True)

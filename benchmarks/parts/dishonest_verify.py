@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.honest.honest_history import TAKES_S, honest
 from benchmarks.parts.dishonest_edits import other_value
-from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, LEDGERS, Case, Said, Stage, no
+from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, LEDGERS, Case, Sentence, Stage, no
 from benchmarks.parts.forged_history import History, Sealed
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Bundle
@@ -40,10 +40,10 @@ def _proof(stage: Stage, history: History, place: tuple[int, int]) -> tuple[byte
 # — what is no record —
 
 
-def _payload(change: Callable[[list[Any]], None]) -> Callable[[Stage], list[Said]]:
+def _payload(change: Callable[[list[Any]], None]) -> Callable[[Stage], list[Sentence]]:
     """A reading whose pack says something that our own writer would not write."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history = stage.history()
         place = _place(history, stage)
         data = parse_record(history.sealed()[place[0]].records[place[1]]).sign1.payload
@@ -69,7 +69,7 @@ def _empty_and_good(entries: list[Any]) -> None:
 # — receipts —
 
 
-def _junk_beside_a_good_one(stage: Stage) -> list[Said]:
+def _junk_beside_a_good_one(stage: Stage) -> list[Sentence]:
     """It counts for nothing, and whoever reads the proof is told of it."""
     history = stage.history()
     place = _place(history, stage)
@@ -88,10 +88,10 @@ def _junk_beside_a_good_one(stage: Stage) -> list[Said]:
     answer = ledger_command("verify", path, "--trust", stage.trust(history), "--json")
     if answer.code != 0:
         return no(answer, "verify")
-    return [Said("verify", "unconfirmed", str(text)) for text in answer.facts["unconfirmed"]]
+    return [Sentence("verify", "unconfirmed", str(text)) for text in answer.facts["unconfirmed"]]
 
 
-def _of_another_statement(stage: Stage) -> list[Said]:
+def _of_another_statement(stage: Stage) -> list[Sentence]:
     """A ledger's receipt names another statement than the one whose place it proves."""
     history = stage.history()
     place = _place(history, stage)
@@ -106,7 +106,7 @@ def _of_another_statement(stage: Stage) -> list[Said]:
 # — keys, and time —
 
 
-def _event_by_revoked_key(stage: Stage) -> list[Said]:
+def _event_by_revoked_key(stage: Stage) -> list[Sentence]:
     history, stolen = stage.history(), PrivateKey.generate(EDDSA)
     place = history.events("start")[-1]
     history.put(place, history.at(*place)._replace(signer=stolen))
@@ -123,22 +123,22 @@ def _held_back(stage: Stage) -> tuple[History, list[Sealed], list[bytes]]:
     return history, sealed, stage.submit(sealed)
 
 
-def _held_back_verified(stage: Stage) -> list[Said]:
+def _held_back_verified(stage: Stage) -> list[Sentence]:
     history, sealed, receipts = _held_back(stage)
     batch, index = _place(history, stage)
     return stage.verify(sealed[batch].proof(index, [receipts[batch]]), stage.trust(history, policy='max_delay = "8d"'))
 
 
-def _held_back_audited(stage: Stage) -> list[Said]:
+def _held_back_audited(stage: Stage) -> list[Sentence]:
     history, sealed, receipts = _held_back(stage)
     files = [stage.file(batch, [receipt]) for batch, receipt in zip(sealed, receipts, strict=True)]
     return stage.audit(files, stage.trust(history, policy='max_delay = "8d"'))
 
 
-def _told(key: str, make: Callable[[Stage], tuple[History, tuple[int, int]]]) -> Callable[[Stage], list[Said]]:
+def _told(key: str, make: Callable[[Stage], tuple[History, tuple[int, int]]]) -> Callable[[Stage], list[Sentence]]:
     """What a proof that verifies says under a key of its JSON."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history, place = make(stage)
         bundle, _, _ = _proof(stage, history, place)
         path = stage.folder / "told.mseal"
@@ -147,7 +147,7 @@ def _told(key: str, make: Callable[[Stage], tuple[History, tuple[int, int]]]) ->
         if answer.code != 0:
             return no(answer, "verify")
         said = answer.facts.get(key)
-        return [Said("verify", key, str(said))] if said else []
+        return [Sentence("verify", key, str(said))] if said else []
 
     return story
 
@@ -170,7 +170,7 @@ def _two_keys_alike(stage: Stage) -> tuple[History, tuple[int, int]]:
 # — two ledgers —
 
 
-def _forked(stage: Stage) -> list[Said]:
+def _forked(stage: Stage) -> list[Sentence]:
     """One ledger has one history, the other another one: each proof by itself is good."""
     history = stage.history(LEDGERS)
     place = _place(history, stage)
@@ -181,7 +181,7 @@ def _forked(stage: Stage) -> list[Said]:
     return stage.verify(bundle, stage.trust(history, LEDGERS), *_online(stage, LEDGERS))
 
 
-def _not_asked(stage: Stage) -> list[Said]:
+def _not_asked(stage: Stage) -> list[Sentence]:
     """One of the two ledgers that are believed is not asked."""
     history = stage.history(LEDGERS)
     place = _place(history, stage)
@@ -189,7 +189,7 @@ def _not_asked(stage: Stage) -> list[Said]:
     return stage.verify(bundle, stage.trust(history, LEDGERS), *_online(stage, LEDGERS[:1]))
 
 
-def _not_there(stage: Stage) -> list[Said]:
+def _not_there(stage: Stage) -> list[Sentence]:
     """The ledger whose receipt it bears is asked, and does not answer."""
     history = stage.history()
     place = _place(history, stage)
@@ -205,7 +205,7 @@ def _online(stage: Stage, ledgers: Sequence[str]) -> list[object]:
 # — files that others wrote —
 
 
-def _one_chain_twice(stage: Stage) -> list[Said]:
+def _one_chain_twice(stage: Stage) -> list[Sentence]:
     """One contract is believed as two ledgers."""
     entry = '[[chain]]\nledger = "{}"\nchain_id = 31337\ncontract = "0x{}"\nsender = "0x{}"\n'
     more = "".join(entry.format(name, "12" * 20, "34" * 20) for name in LEDGERS)
@@ -214,7 +214,7 @@ def _one_chain_twice(stage: Stage) -> list[Said]:
     return stage.verify(bundle, stage.trust(history, LEDGERS, more=more))
 
 
-def _one_key_for_two_meters(stage: Stage) -> list[Said]:
+def _one_key_for_two_meters(stage: Stage) -> list[Sentence]:
     history = stage.history()
     bundle, _, _ = _proof(stage, history, _place(history, stage))
     meter = history.meters[0]
@@ -222,13 +222,13 @@ def _one_key_for_two_meters(stage: Stage) -> list[Said]:
     path = stage.folder / "one.mseal"
     path.write_bytes(bundle)
     answer = ledger_command("verify", path, "--trust", stage.trust(history, more=more), "--json")
-    return [Said("verify", "warning", line) for line in answer.err.splitlines() if line.startswith("warning")]
+    return [Sentence("verify", "warning", line) for line in answer.err.splitlines() if line.startswith("warning")]
 
 
-def _bomb(kind: str, by: str) -> Callable[[Stage], list[Said]]:
+def _bomb(kind: str, by: str) -> Callable[[Stage], list[Sentence]]:
     """A TOML file that breaks a parser, where one is read."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         bomb = stage.folder / "bomb.toml"
         bomb.write_text(BOMBS[kind] + "\n")
         history = stage.history()
@@ -249,10 +249,10 @@ def _bomb(kind: str, by: str) -> Callable[[Stage], list[Said]]:
     return story
 
 
-def _bomb_in_policy(kind: str) -> Callable[[Stage], list[Said]]:
+def _bomb_in_policy(kind: str) -> Callable[[Stage], list[Sentence]]:
     """It lies where a running ledger reads its policy: it goes on by the older one, and says so."""
 
-    def story(stage: Stage) -> list[Said]:
+    def story(stage: Stage) -> list[Sentence]:
         history = stage.history()
         sealed = history.sealed()
         stage.submit(sealed[:2])
@@ -265,7 +265,7 @@ def _bomb_in_policy(kind: str) -> Callable[[Stage], list[Said]]:
             stage.submit(sealed[3:4])
         finally:
             policy.write_text(good)
-        return [Said("ledger", "health", answer) for answer in answers]
+        return [Sentence("ledger", "health", answer) for answer in answers]
 
     return story
 

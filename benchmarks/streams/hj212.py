@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rates.weight import cpu_s, weigh
-from benchmarks.streams.hj212_site import Said, Site, gateway, loggers, make_site, recorded
+from benchmarks.streams.hj212_site import Outcome, Site, gateway, loggers, make_site, recorded
 from gateway.process.control_socket import give
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
@@ -83,7 +83,7 @@ def _killed(site: Site, stations: int, seconds: float) -> dict[str, object]:
         process.start()
         restarted_s = time.time()
         second = _Life(process, begun_s + seconds - restarted_s)
-        said = running.said(PATIENCE_S)
+        said = running.ended(PATIENCE_S)
     assert process.stop() == 0
     check_books(site.loaded)
     apart_s = min(UNDISTURBED_S, seconds / 10)
@@ -132,7 +132,7 @@ def _held(site: Site, stations: int, station: str, held_s: float) -> dict[str, o
         killed_s, before = time.time(), set(recorded(site.loaded))
         process = gateway(site)
         process.start()
-        said = running.said(PATIENCE_S)
+        said = running.ended(PATIENCE_S)
     assert process.stop() == 0
     there = recorded(site.loaded)
     answered = {message for message, at_s in said.answered_s.items() if at_s < killed_s}
@@ -148,7 +148,7 @@ def _leaking(site: Site, stations: int, seconds: float, interval_s: float) -> di
     process = gateway(site)
     process.start()
     with loggers(site, stations, seconds, interval_ms=round(1000 * interval_s), leaked=LEAKED) as running:
-        said = running.said(seconds + PATIENCE_S)
+        said = running.ended(seconds + PATIENCE_S)
     alarms = give(site.loaded.data, "alarms")["alarms"]
     named = [alarm["text"] for alarm in alarms if alarm["code"] == "too-many-connections"]
     assert process.stop() == 0
@@ -163,7 +163,7 @@ def _leaking(site: Site, stations: int, seconds: float, interval_s: float) -> di
     }
 
 
-def _books(said: Said, there: Counter[tuple[int, int]]) -> dict[str, object]:
+def _books(said: Outcome, there: Counter[tuple[int, int]]) -> dict[str, object]:
     return {
         "packets": len(said.sendings),
         "packets_sent_again": sum(count > 1 for count in said.sendings.values()),

@@ -59,7 +59,7 @@ def gateway(site: Site, hold: str = "") -> GatewayProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Outcome:
     """What the loggers say when they have ended: a message by station and number."""
 
     first_s: dict[tuple[int, int], float]
@@ -69,7 +69,7 @@ class Said:
     strays: list[str]
 
     @classmethod
-    def of(cls, path: Path) -> Said:
+    def of(cls, path: Path) -> Outcome:
         """Read what they wrote at their end."""
         told = json.loads(path.read_text())
         rows = {(int(who), row[0]): row for who, mine in told["messages"].items() for row in mine}
@@ -95,10 +95,10 @@ class Loggers:
     def __init__(self, process: subprocess.Popen[str], path: Path) -> None:
         self._process, self._path = process, path
 
-    def said(self, within_s: float) -> Said:
+    def ended(self, within_s: float) -> Outcome:
         """Wait until they have ended."""
         assert self._process.wait(within_s) == 0
-        return Said.of(self._path)
+        return Outcome.of(self._path)
 
 
 @contextmanager

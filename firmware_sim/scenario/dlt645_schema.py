@@ -128,8 +128,8 @@ class Dlt645Table(Table):
     def dialled(self) -> Dial:
         """Where the DTU dials to, and what it says."""
         host, _, port = str(self.dial).rpartition(":")
-        said = bytes_of(self.hello), bytes_of(self.heartbeat)
-        return Dial(host, int(port), *said, self.heartbeat_ms, self.redial_ms)
+        greetings = bytes_of(self.hello), bytes_of(self.heartbeat)
+        return Dial(host, int(port), *greetings, self.heartbeat_ms, self.redial_ms)
 
 
 def bytes_of(text: str) -> bytes:

@@ -47,8 +47,8 @@ class Spoken:
 
     def cut(self, now_ns: int) -> None:
         """Say no more than the byte that has begun."""
-        said = max(0, -(-(now_ns - self.start_ns) * self.uart.baudrate // (SECOND_NS * self.uart.bits)))
-        self.data = self.data[:said]
+        count = max(0, -(-(now_ns - self.start_ns) * self.uart.baudrate // (SECOND_NS * self.uart.bits)))
+        self.data = self.data[:count]
         self.levels = self.uart.levels(self.data)
 
     def _moment(self, place: int) -> int:
@@ -71,24 +71,24 @@ class Pair:
             data: the bytes.
             mark: names it in the log.
         """
-        said = Spoken(who, start_ns, uart, data, mark)
-        self.spoken.append(said)
-        return said
+        spoken = Spoken(who, start_ns, uart, data, mark)
+        self.spoken.append(spoken)
+        return spoken
 
     def cut(self, who: object, now_ns: int) -> None:
         """Whoever speaks says no more than the byte that has begun."""
-        for said in self.spoken:
-            if said.who is who:
-                said.cut(now_ns)
+        for one in self.spoken:
+            if one.who is who:
+                one.cut(now_ns)
 
     def forget(self, now_ns: int) -> None:
         """Drop what no end can still be hearing."""
-        self.spoken = [said for said in self.spoken if said.end_ns > now_ns - KEPT_NS]
+        self.spoken = [sentence for sentence in self.spoken if sentence.end_ns > now_ns - KEPT_NS]
 
     def marks(self, start_ns: int, end_ns: int) -> tuple[str, ...]:
         """Who spoke between two moments, of those that have a mark."""
-        heard = (said for said in self.spoken if said.mark and said.start_ns < end_ns and said.end_ns > start_ns)
-        return tuple(sorted({said.mark for said in heard}))
+        heard = (one for one in self.spoken if one.mark and one.start_ns < end_ns and one.end_ns > start_ns)
+        return tuple(sorted({one.mark for one in heard}))
 
     def heard_by(self, who: object, *, echo: bool = False) -> Heard:
         """What an end hears."""
@@ -105,12 +105,12 @@ class Heard:
         """The level at a moment."""
         if self._deaf_until(at_ns) is not None:
             return 1
-        return min((said.level(at_ns) for said in self._others()), default=1)
+        return min((one.level(at_ns) for one in self._others()), default=1)
 
     def low_from(self, at_ns: int) -> int | None:
         """The first moment from this one on at which it is low."""
         while True:
-            lows = [low for said in self._others() if (low := said.next_at(0, at_ns)) is not None]
+            lows = [low for one in self._others() if (low := one.next_at(0, at_ns)) is not None]
             if not lows:
                 return None
             low = min(lows)
@@ -121,8 +121,8 @@ class Heard:
     def high_from(self, at_ns: int) -> int:
         """The first moment from this one on at which it is high."""
         while not self.level(at_ns):
-            low = [said for said in self._others() if not said.level(at_ns)]
-            at_ns = max(said.next_at(1, at_ns) or said.end_ns for said in low)
+            low = [one for one in self._others() if not one.level(at_ns)]
+            at_ns = max(one.next_at(1, at_ns) or one.end_ns for one in low)
         return at_ns
 
     def _others(self) -> Iterable[Spoken]:
@@ -133,4 +133,4 @@ class Heard:
         if self._echo:
             return None
         own = (s for s in self._pair.spoken if s.who is self._who and s.start_ns <= at_ns < s.end_ns)
-        return max((said.end_ns for said in own), default=None)
+        return max((one.end_ns for one in own), default=None)

@@ -74,9 +74,9 @@ class PairedLine:
         """The master's bytes, as soon as its earlier ones are said."""
         self.take()
         begin = max(self.now_ns(), self._free_ns)
-        said = self.pair.speak(self, begin, self._master.master_uart(), data)
-        self._free_ns = said.end_ns
-        self._spoken(said)
+        spoken = self.pair.speak(self, begin, self._master.master_uart(), data)
+        self._free_ns = spoken.end_ns
+        self._spoken(spoken)
 
     def cut(self) -> None:
         """The master says no more than the byte that has begun."""
@@ -122,10 +122,10 @@ class PairedLine:
         """Forget bytes that wait for the adapter's batch."""
         self._held.clear()
 
-    def _spoken(self, said: Spoken) -> None:
+    def _spoken(self, spoken: Spoken) -> None:
         """Somebody has begun to speak, or will: each device looks at it at its end, and when the line is silent."""
         self.pair.forget(self.now_ns())
-        for moment in {said.end_ns, *(said.end_ns + station.silence_ns for station in self._stations)}:
+        for moment in {spoken.end_ns, *(spoken.end_ns + station.silence_ns for station in self._stations)}:
             self._at(moment, self._listen)
         self.take()
 
@@ -162,10 +162,10 @@ class PairedLine:
         self._at(begin, self._record, station.member, outcome, delivery)
         size = delivery.piece or len(delivery.data)
         for at in range(0, len(delivery.data), size or 1):
-            said = self.pair.speak(station, begin, station.uart, delivery.data[at : at + size])
-            station.free_ns = said.end_ns
-            begin = said.end_ns + _ns(delivery.gap_ms)
-            self._spoken(said)
+            spoken = self.pair.speak(station, begin, station.uart, delivery.data[at : at + size])
+            station.free_ns = spoken.end_ns
+            begin = spoken.end_ns + _ns(delivery.gap_ms)
+            self._spoken(spoken)
 
     def _record(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         if self._is_open and self._master.has_listener():

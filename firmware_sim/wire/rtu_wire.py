@@ -21,7 +21,7 @@ from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.uart import Received, Uart
 
 MAX_REQUEST = 260
-Said = tuple[Member, Outcome, Delivery]
+Sentence = tuple[Member, Outcome, Delivery]
 
 
 class RtuWire:
@@ -171,8 +171,8 @@ class RtuWire:
         self._free_at = begin + self._wire_s(len(delivery.data))
         pieces = self._pieces(delivery, begin)
         for number, (moment, piece) in enumerate(pieces):
-            said = (member, outcome, delivery) if number == 0 else None
-            self._loop.call_at(moment, self._put_last if number == len(pieces) - 1 else self.put, piece, said)
+            first = (member, outcome, delivery) if number == 0 else None
+            self._loop.call_at(moment, self._put_last if number == len(pieces) - 1 else self.put, piece, first)
 
     def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:
         """What arrives when: the whole frame at its end, or piece by piece."""
@@ -188,14 +188,14 @@ class RtuWire:
             return [(begin + (n + 1) * batch_s, data[at : at + size]) for n, at in enumerate(cuts)]
         return [(end, data)]
 
-    def _put_last(self, data: bytes, said: Said | None) -> None:
-        self.put(data, said)
+    def _put_last(self, data: bytes, sentence: Sentence | None) -> None:
+        self.put(data, sentence)
         self._answered()
 
     def _answered(self) -> None:
         """An answer is on the line in whole."""
 
-    def put(self, data: bytes, said: Said | None = None) -> None:
+    def put(self, data: bytes, sentence: Sentence | None = None) -> None:
         """Write bytes, and the log before them; with no listener on the line they are neither heard nor logged.
 
         Args:
@@ -204,8 +204,8 @@ class RtuWire:
         """
         if not self._is_open or not self.has_listener():
             return
-        if said is not None:
-            self.units.record(*said)
+        if sentence is not None:
+            self.units.record(*sentence)
         if self.tap is not None:
             self.tap.carry(data)
         self._write(data)

@@ -62,9 +62,9 @@ async def hear_by_hand(spec: LineSpec, meter: str, clock: Clock, within_s: float
         if spec.type == "p1":
             came = facts.came
             raise NotYet(kind.silence(spec, wanted if came["heard"] or came["unchecked"] else None, came)) from None
-        said = Message("read-nothing-sent", meter=meter, where=spec.where, within_s=round(within_s))
+        sentence = Message("read-nothing-sent", meter=meter, where=spec.where, within_s=round(within_s))
         if reasons:
-            said = Message("read-only-refused", meter=meter, where=spec.where, reasons=reasons)
-        raise NotYet(said) from None
+            sentence = Message("read-only-refused", meter=meter, where=spec.where, reasons=reasons)
+        raise NotYet(sentence) from None
     finally:
         source.close()

@@ -16,12 +16,12 @@ from gateway.fieldbus.diagnosis import block_failed, no_values
 from gateway.fieldbus.dialects import frames
 from gateway.fieldbus.specs import BlockAnswer, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
-from gateway.records import said_fields
+from gateway.records import sentence_fields
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats import cbor
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Look:
     identity: str | None
     flags: int
     points: tuple[PointLook, ...]
-    failures: tuple[Said, ...]
+    failures: tuple[Sentence, ...]
 
     def encode(self) -> str:
         """It as text, for the control socket. The inverse of ``decode``."""
         points = [[p.point, p.unit, p.value, p.request, p.answer, p.at_ms] for p in self.points]
-        failures = [said_fields(said) for said in self.failures]
+        failures = [sentence_fields(sentence) for sentence in self.failures]
         facts = {"meter": self.meter, "flags": self.flags, "points": points, "failures": failures}
         return b64encode(cbor.encode(facts | ({} if self.identity is None else {"identity": self.identity}))).decode()
 
@@ -65,7 +65,7 @@ class Look:
                 facts.get("identity"),
                 facts["flags"],
                 tuple(PointLook(*point) for point in facts["points"]),
-                tuple(said_in(fields, fields["text"]) for fields in facts["failures"]),
+                tuple(sentence_in(fields, fields["text"]) for fields in facts["failures"]),
             )
         except (LedgerClientError, ValueError, LookupError, TypeError, AttributeError):
             raise GatewayError(Message("look-unreadable")) from None

@@ -20,4 +20,4 @@ def slices(poll: Poll) -> Iterator[tuple[Point, Sequence[int]]]:
 
 def odd_registers(poll: Poll) -> dict[str, Message]:
     """By point what its registers look like that a meter seldom means."""
-    return {point.name: said for point, words in slices(poll) if (said := remark(point, words))}
+    return {point.name: sentence for point, words in slices(poll) if (sentence := remark(point, words))}

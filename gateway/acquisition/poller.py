@@ -271,8 +271,8 @@ class _Meter:
             values = {n: v for b in decoded.blocks for n, v in zip(b.form.names, b.contents, strict=True)}
             raised = validation.raised(points, values)
         for block in decoded.blocks:
-            if said := block.form.decoder.flags(block.split):
-                for name, flag in zip(block.form.names, said, strict=True):
+            if sentence := block.form.decoder.flags(block.split):
+                for name, flag in zip(block.form.names, sentence, strict=True):
                     raised[name] = raised.get(name, 0) | flag
         ratios = self._ratios
         if not (decoded.faulty or ratios.affected or ratios.doubted):

@@ -22,7 +22,7 @@ from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.failpoints import failpoint
 from gateway.recording.recorder import Recorder
-from gateway.records import said_fields
+from gateway.records import sentence_fields
 from gateway.runtime.context import line_of
 from gateway.storage.database import Database
 from gateway.storage.writer import T
@@ -52,7 +52,7 @@ class Commissions:
 
     def health(self) -> list[dict[str, Any]]:
         """Why records that wait are not signed, as messages beside their text."""
-        return [said_fields(said) for said in self._untaken.values()]
+        return [sentence_fields(sentence) for sentence in self._untaken.values()]
 
     async def take_waiting(self) -> None:
         """Sign the records that wait in the data folder. One that cannot be signed goes on waiting; one that cannot be
@@ -80,15 +80,15 @@ class Commissions:
                 return
             signed = await self._signed(record)
         except GatewayError as error:
-            self._tell(path, Message("commissioned-waits", meter=record.meter, path=str(path), why=error.said))
+            self._tell(path, Message("commissioned-waits", meter=record.meter, path=str(path), why=error.sentence))
             return
         failpoint("commissioned")
         submit.done_with(path)
         log.info("commissioning record %s is signed", signed, extra={"meter": record.meter})
 
-    def _tell(self, path: Path, said: Message) -> None:
-        self._untaken[path] = said
-        log.warning("%s", said)
+    def _tell(self, path: Path, sentence: Message) -> None:
+        self._untaken[path] = sentence
+        log.warning("%s", sentence)
 
     async def _signed(self, record: CommissioningRecord) -> str:
         """The id of a record, which is durable. Raises GatewayError."""

@@ -16,8 +16,8 @@ from gateway.errors import ConfigError
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.languages import in_language
 from gateway.messages.message import Message
-from gateway.records import said_fields
-from ledger_client.messages import Said
+from gateway.records import sentence_fields
+from ledger_client.messages import Sentence
 from ledger_client.verification.trust import Trust, TrustKey
 
 FIXED = {
@@ -32,14 +32,14 @@ class ChangedLine(NamedTuple):
     """What is in one configuration and not in the other; ``sign``: "-" before, "+" after."""
 
     sign: str
-    said: Said
+    sentence: Sentence
 
     def __str__(self) -> str:
-        return f"{self.sign} {in_language(self.said, 'en')}"
+        return f"{self.sign} {in_language(self.sentence, 'en')}"
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
-        return {"sign": self.sign, **said_fields(self.said)}
+        return {"sign": self.sign, **sentence_fields(self.sentence)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,11 @@ def difference(
     return Difference(before, after, tuple(changes), lines, closed, tuple(specs_after))
 
 
-def _compared(old: Sequence[Said], new: Sequence[Said]) -> list[ChangedLine]:
-    said = {in_language(line, "en"): line for line in (*old, *new)}
+def _compared(old: Sequence[Sentence], new: Sequence[Sentence]) -> list[ChangedLine]:
+    by_text = {in_language(line, "en"): line for line in (*old, *new)}
     before, after = ([in_language(line, "en") for line in lines] for lines in (old, new))
     found = [line for line in difflib.ndiff(before, after) if line.startswith(("- ", "+ "))]
-    return [ChangedLine(line[0], said[line[2:]]) for line in found]
+    return [ChangedLine(line[0], by_text[line[2:]]) for line in found]
 
 
 def _trusted(key: TrustKey) -> Message:
@@ -138,7 +138,7 @@ def _trusted(key: TrustKey) -> Message:
     return Message("trust-key-line", role=key.role, whose=whose, kid=kid)
 
 
-def _lines(config: Config) -> Iterator[Said]:
+def _lines(config: Config) -> Iterator[Sentence]:
     yield from _flat(config.written, "")
     for meter, profile in config.profiles.items():
         digest = hashlib.sha256(repr(profile).encode()).hexdigest()

@@ -40,5 +40,5 @@ async def check_database(path: Path, events: Events) -> None:
         return
     if checked.flaws:
         note_flaws(path, checked.flaws)
-        said = Message("database-damaged-alarm", path=str(path), flaws=(checked.flaws[0],))
-        events.happened(GATEWAY, alarm_event(AlarmCode.DATABASE_DAMAGED, "store", said, raised=True))
+        sentence = Message("database-damaged-alarm", path=str(path), flaws=(checked.flaws[0],))
+        events.happened(GATEWAY, alarm_event(AlarmCode.DATABASE_DAMAGED, "store", sentence, raised=True))

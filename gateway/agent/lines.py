@@ -26,7 +26,7 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.recording.recorder import Recorder
-from gateway.records import News, SignedRecord, said_fields
+from gateway.records import News, SignedRecord, sentence_fields
 from gateway.runtime.recent_polls import RecentPolls
 from gateway.startup.line_specs import lag_ms
 from gateway.startup.preflight import Ready
@@ -112,7 +112,7 @@ class LineSet:
             {
                 "line": name,
                 "connect_ms": habit.connect_s * 1000,
-                **said_fields(Message("line-closes-connections", line=name, how=how)),
+                **sentence_fields(Message("line-closes-connections", line=name, how=how)),
             }
             for name, habit in habits
             if (how := habit.message) is not None

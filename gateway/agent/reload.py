@@ -25,7 +25,7 @@ from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import Live, MeterNow
-from gateway.records import GATEWAY, said_fields
+from gateway.records import GATEWAY, sentence_fields
 from gateway.startup import line_plan, meter_places
 from gateway.startup.preflight import Ready, allow_files, prepare
 
@@ -101,9 +101,9 @@ class Reload:
             try:
                 await self._renewal.take(ready, change, Message("reload-why"), order.get("user", ""))
             except GatewayError as error:
-                failed = Message("reload-failed-old", what=error.said)
+                failed = Message("reload-failed-old", what=error.sentence)
                 if self._in_force.ready is ready:
-                    failed = Message("reload-failed-new", what=error.said)
+                    failed = Message("reload-failed-new", what=error.sentence)
                 raise GatewayError(failed, error.way_out) from None
             await self._note_places(ready)
             self._reverted = None
@@ -123,9 +123,11 @@ class Reload:
     def health(self) -> dict[str, Any]:
         """The same as plain data, for the status: each message as its text, and beside it by its code."""
         state = self.state()
-        said = {key: state[key] for key in ("stuck", "reverted")}
-        texts = {key: str(message) if message else None for key, message in said.items()}
-        return state | texts | {f"{key}_said": message and said_fields(message) for key, message in said.items()}
+        messages = {key: state[key] for key in ("stuck", "reverted")}
+        texts = {key: str(message) if message else None for key, message in messages.items()}
+        return (
+            state | texts | {f"{key}_said": message and sentence_fields(message) for key, message in messages.items()}
+        )
 
     # — looking —
 
@@ -197,7 +199,7 @@ class Reload:
         try:
             await self._renewal.take(before, back, Message("reload-rolled-back-why", silent=silent))
         except GatewayError as error:
-            stuck = Message("reload-stuck", silent=silent, why=error.said)
+            stuck = Message("reload-stuck", silent=silent, why=error.sentence)
             log.error("%s", stuck)
             return stuck
         await self._note_places(before)

@@ -30,7 +30,7 @@ from gateway.storage.database import Database
 from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 
 class AccountingChecks:
@@ -135,8 +135,8 @@ def _statements(history: History, now_ms: int) -> Iterator[Item]:
         with suppress(GatewayError, LedgerClientError):  # a plan that begins later
             part = next(iter(due(history, name, now_ms)), None)
         if part is not None and now_ms - part.to_ms >= _delay_ms("statement"):
-            said = Message("statement-overdue", plan=name, from_ms=part.from_ms, to_ms=part.to_ms)
-            yield (GATEWAY, f"plan {name}"), (said, part.to_ms)
+            sentence = Message("statement-overdue", plan=name, from_ms=part.from_ms, to_ms=part.to_ms)
+            yield (GATEWAY, f"plan {name}"), (sentence, part.to_ms)
 
 
 def _factors(history: History, now_ms: int) -> Iterator[Item]:
@@ -151,10 +151,10 @@ def _factors(history: History, now_ms: int) -> Iterator[Item]:
             there = [int(f["vintage"]) for f in catalog.factors() if f["series"] == node.factor_series]
             newest = max((vintage for vintage in there if vintage <= year), default=0)
             if used < newest:
-                said = Message(
+                sentence = Message(
                     "factor-outdated", plan=name, node=node.name, series=node.factor_series, year=used, newest=newest
                 )
-                yield _of_node(name, node.name), (said, None)
+                yield _of_node(name, node.name), (sentence, None)
 
 
 def _vintage(plan: Plan, series: str, year: int) -> int:
@@ -163,16 +163,18 @@ def _vintage(plan: Plan, series: str, year: int) -> int:
 
 
 def _lost(one: Lost) -> Item:
-    said = Message("hour-lost", plan=one.plan, node=one.node, from_ms=one.from_ms, to_ms=one.to_ms, status=one.status)
-    return _of_node(one.plan, one.node), (said, one.from_ms)
+    sentence = Message(
+        "hour-lost", plan=one.plan, node=one.node, from_ms=one.from_ms, to_ms=one.to_ms, status=one.status
+    )
+    return _of_node(one.plan, one.node), (sentence, one.from_ms)
 
 
-def _told(one: Over) -> tuple[Said, int]:
-    said = Message(
+def _told(one: Over) -> tuple[Sentence, int]:
+    sentence = Message(
         "over-issued", plan=one.plan, node=one.node, ledger=one.ledger, units=one.units, months=one.months,
         from_ms=one.from_ms,
     )  # fmt: skip
-    return said, one.from_ms
+    return sentence, one.from_ms
 
 
 def _of_node(plan: str, node: str) -> tuple[str, str]:

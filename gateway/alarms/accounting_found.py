@@ -8,9 +8,9 @@ from typing import Final
 from gateway.accounting.statements.keeper import Known
 from gateway.alarms.checks import Conditions
 from gateway.messages.alarm_kinds import AlarmCode
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
-Item = tuple[tuple[str, str], tuple[Said, int | None]]
+Item = tuple[tuple[str, str], tuple[Sentence, int | None]]
 CODES: Final = (
     AlarmCode.EXPORT_OVERDUE,
     AlarmCode.STATEMENT_OVERDUE,

@@ -21,7 +21,7 @@ from gateway.alarms.store import AlarmStore, EventSink
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm
 from gateway.messages.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, kind_of
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.control_server import Order
@@ -30,7 +30,7 @@ from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
@@ -120,7 +120,7 @@ class AlarmBoard(BackgroundTask):
     # — conditions —
 
     def condition(
-        self, source: str, code: str, line: str, said: Said, *, on: bool, since_ms: int | None = None
+        self, source: str, code: str, line: str, sentence: Sentence, *, on: bool, since_ms: int | None = None
     ) -> None:
         """Say that a condition of a meter or the gateway is true, or is not any more.
 
@@ -137,7 +137,7 @@ class AlarmBoard(BackgroundTask):
         if state is None:
             if not on:
                 return
-            state = self._store.states[key] = AlarmState(key, kind_of(code), said)
+            state = self._store.states[key] = AlarmState(key, kind_of(code), sentence)
         if on:
             now_ms = self._clock.now_ms()
             since = now_ms if since_ms is None else since_ms
@@ -146,22 +146,22 @@ class AlarmBoard(BackgroundTask):
             state.condition_false(now)
             self._mark_chattering(state, now)
         if not state.active or not on:
-            state.said = said
+            state.sentence = sentence
         if state.due_ms is not None and state.due_ms <= now:
             self._settle()
         self._wake.set()
 
     def _mark_chattering(self, state: AlarmState, now: int) -> None:
         row = state.row
-        if row is not None and row.active and state.is_chattering(now) and not _is_chattering(row.said):
-            self._store.update(state, row.saying(Message("alarm-chattering", what=row.said)))
+        if row is not None and row.active and state.is_chattering(now) and not _is_chattering(row.sentence):
+            self._store.update(state, row.saying(Message("alarm-chattering", what=row.sentence)))
 
     def is_active(self, source: str, code: str, line: str) -> bool:
         """Whether this alarm is raised and not cleared."""
         state = self._store.states.get(AlarmKey(source, code, line))
         return state is not None and state.active
 
-    def restate(self, source: str, code: str, line: str, said: Said, *, again: bool = False) -> None:
+    def restate(self, source: str, code: str, line: str, sentence: Sentence, *, again: bool = False) -> None:
         """Say anew what an active alarm is about, where that has changed: without an event, for it is the same alarm.
 
         ``again``: there is more than whoever acknowledged it has seen. Then it is raised again, unacknowledged.
@@ -169,39 +169,39 @@ class AlarmBoard(BackgroundTask):
         state = self._store.states.get(AlarmKey(source, code, line))
         if state is None or state.row is None or not state.active:
             return
-        state.said = said
+        state.sentence = sentence
         if again and state.row.acknowledged:
             self._raise(state)
         else:
-            shown = Message("alarm-chattering", what=said) if _is_chattering(state.row.said) else said
+            shown = Message("alarm-chattering", what=sentence) if _is_chattering(state.row.sentence) else sentence
             self._store.update(state, state.row.saying(shown))
 
-    def notice(self, source: str, code: str, line: str, said: Said) -> None:
+    def notice(self, source: str, code: str, line: str, sentence: Sentence) -> None:
         """Say that something has happened: its condition is true and at once false."""
-        self.condition(source, code, line, said, on=True)
-        self.condition(source, code, line, said, on=False)
+        self.condition(source, code, line, sentence, on=True)
+        self.condition(source, code, line, sentence, on=False)
 
-    def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[Said, int | None]]) -> None:
+    def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[Sentence, int | None]]) -> None:
         """Say all conditions of one kind that are true, (source, line) → (said, since in ms); others are false."""
         states = self._store.states
         for key in [key for key in states if key.code == code and (key.source, key.line) not in found]:
             self.condition(*key, Message("alarm-cleared", kind=code), on=False)
-        for (source, line), (said, since_ms) in found.items():
-            self.condition(source, code, line, said, on=True, since_ms=since_ms)
+        for (source, line), (sentence, since_ms) in found.items():
+            self.condition(source, code, line, sentence, on=True, since_ms=since_ms)
 
     def confirm(self, code: str, found: Collection[tuple[str, str]]) -> None:
         """Say for which (source, line) the unconfirmed alarms of one kind are true; others of them are over."""
         for key, state in list(self._store.states.items()):
             if key.code == code and state.unconfirmed:
-                on, said = (key.source, key.line) in found, state.said
-                self.condition(*key, said, on=on, since_ms=state.since_ms if on else None)
+                on, sentence = (key.source, key.line) in found, state.sentence
+                self.condition(*key, sentence, on=on, since_ms=state.since_ms if on else None)
 
     def happened(self, meter: str, event: Event) -> None:
         """Take an event of a part: the fields of an event `alarm` are a condition; others are signed at once."""
         if event.name == ALARM:
             fields = event.fields
-            said = said_in(fields, fields["text"])
-            self.condition(meter, fields["code"], fields["line"], said, on=fields["raised"])
+            sentence = sentence_in(fields, fields["text"])
+            self.condition(meter, fields["code"], fields["line"], sentence, on=fields["raised"])
         else:
             self._sink.happened(meter, event)
 
@@ -209,17 +209,17 @@ class AlarmBoard(BackgroundTask):
         """Take a condition of a line: of one meter, also where the line has no other; else of the gateway."""
         meters = [alarm.meter] if alarm.meter else list(self._grouping.lines[alarm.line])
         source = meters[0] if len(meters) == 1 else GATEWAY
-        said, since_ms = alarm.said, None
+        sentence, since_ms = alarm.sentence, None
         if alarm.code in (AlarmCode.COMMS_LOST, AlarmCode.LINE_DOWN) and alarm.raised:
             since_ms = self._silent_since(meters)
         if alarm.meter is None:
             many = len(meters) > 1
-            said = (
-                Message("alarm-of-meters", what=said, meters=tuple(meters))
+            sentence = (
+                Message("alarm-of-meters", what=sentence, meters=tuple(meters))
                 if many
-                else Message("alarm-of-meter", what=said, meter=meters[0])
+                else Message("alarm-of-meter", what=sentence, meter=meters[0])
             )
-        self.condition(source, alarm.code, alarm.line, said, on=alarm.raised, since_ms=since_ms)
+        self.condition(source, alarm.code, alarm.line, sentence, on=alarm.raised, since_ms=since_ms)
 
     def _silent_since(self, meters: Iterable[str]) -> int | None:
         """When the first poll went unanswered after the last one of these meters that was answered."""
@@ -274,10 +274,10 @@ class AlarmBoard(BackgroundTask):
     def tick(self) -> int:
         """Look at the recorder, and do what has fallen due. Returns when the next delay ends, in ms."""
         trouble = self._sink.trouble
-        said = Message("recording-continues")
+        sentence = Message("recording-continues")
         if trouble is not None:
-            said = Message("recording-stopped", reason=trouble.reason, why=trouble.said)
-        self.condition(GATEWAY, AlarmCode.RECORDING_STOPPED, "store", said, on=trouble is not None)
+            sentence = Message("recording-stopped", reason=trouble.reason, why=trouble.sentence)
+        self.condition(GATEWAY, AlarmCode.RECORDING_STOPPED, "store", sentence, on=trouble is not None)
         self._settle()
         now = self._clock.schedule_ms()
         self._store.save()
@@ -292,7 +292,7 @@ class AlarmBoard(BackgroundTask):
             if state.raise_due(now) and not state.suppressed:
                 self._raise(state)
             elif state.clear_due(now):
-                self._clear(state, state.said)
+                self._clear(state, state.sentence)
                 cleared = True
             self.operator.unshelve_expired(state)
             if state.disposable(now):
@@ -311,23 +311,23 @@ class AlarmBoard(BackgroundTask):
 
     def _apply(self, change: GroupChange, now: int) -> None:
         match change:
-            case GroupRaised(key, members, withdrawn, since_ms, said):
-                group = self._store.states.setdefault(key, AlarmState(key, kind_of(key.code), said))
-                group.said = said
+            case GroupRaised(key, members, withdrawn, since_ms, sentence):
+                group = self._store.states.setdefault(key, AlarmState(key, kind_of(key.code), sentence))
+                group.sentence = sentence
                 group.condition_true(now, since_ms, 0)
                 self._raise(group)
                 for single in withdrawn:
                     self._clear(single, Message("alarm-merged", kind=key.code), acknowledged=True)
                 for single in members:
                     single.suppress(now, suppressed=True)
-            case GroupContinues(group, said):
+            case GroupContinues(group, sentence):
                 group.condition_true(now, group.since_ms, 0)
-                if group.row is not None and group.said != said:
-                    group.said = said
-                    self._store.update(group, group.row.saying(said))
-            case GroupEnds(group, said):
+                if group.row is not None and group.sentence != sentence:
+                    group.sentence = sentence
+                    self._store.update(group, group.row.saying(sentence))
+            case GroupEnds(group, sentence):
                 group.condition_false(now)
-                group.said = said
+                group.sentence = sentence
 
     def _raise(self, state: AlarmState) -> None:
         key, now_ms = state.key, self._clock.now_ms()
@@ -336,25 +336,25 @@ class AlarmBoard(BackgroundTask):
         else:
             row = replace(state.row, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
             row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
-        row = row.saying(state.said)
-        log.warning("alarm %s: %s", key.code, state.said, extra=_log_fields(key))
+        row = row.saying(state.sentence)
+        log.warning("alarm %s: %s", key.code, state.sentence, extra=_log_fields(key))
         self._events.raised(state)
         self._store.update(state, row)
 
-    def _clear(self, state: AlarmState, said: Said, *, acknowledged: bool = False) -> None:
+    def _clear(self, state: AlarmState, sentence: Sentence, *, acknowledged: bool = False) -> None:
         """Clear an alarm; ``acknowledged``: nobody needs to acknowledge it any more."""
         assert state.row is not None
         now_ms = self._clock.now_ms()
-        log.info("alarm %s is over: %s", state.key.code, said, extra=_log_fields(state.key))
-        state.said = said
+        log.info("alarm %s is over: %s", state.key.code, sentence, extra=_log_fields(state.key))
+        state.sentence = sentence
         self._events.cleared(state)
         row = replace(state.row, cleared_ms=now_ms)
         self._store.update(state, replace(row, acked_ms=row.acked_ms or now_ms) if acknowledged else row)
 
 
-def _is_chattering(said: Said) -> bool:
+def _is_chattering(sentence: Sentence) -> bool:
     """It is said already that the alarm comes and goes."""
-    return isinstance(said, Message) and said.code == CHATTERING
+    return isinstance(sentence, Message) and sentence.code == CHATTERING
 
 
 def _log_fields(key: AlarmKey) -> dict[str, str | None]:

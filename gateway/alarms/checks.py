@@ -23,7 +23,7 @@ from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.transport.access import AccessError
 from ledger_client.verification.trust import Trust, TrustKey
 
@@ -35,9 +35,9 @@ PROVEN = 20
 CONFIRMED_ONLY = (AlarmCode.LEDGER_REFUSED, AlarmCode.EQUIVOCATION)
 """Raised by others; a check only confirms those that were active before the start."""
 
-Conditions = dict[tuple[str, str], tuple[Said, int | None]]
+Conditions = dict[tuple[str, str], tuple[Sentence, int | None]]
 """(source, line) → (what is said, since in ms)."""
-_Item = tuple[tuple[str, str], tuple[Said, int | None]]
+_Item = tuple[tuple[str, str], tuple[Sentence, int | None]]
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Found:
     changed: Message | None = None
 
 
-def run_periodic_checks(config: Config, now_ms: int, held: Said | None) -> Found:
+def run_periodic_checks(config: Config, now_ms: int, held: Sentence | None) -> Found:
     """One look. ``held``: why nothing is sealed. Never raises for what can be wrong with a site's files."""
     found = Found()
     try:
@@ -74,10 +74,10 @@ def run_periodic_checks(config: Config, now_ms: int, held: Said | None) -> Found
     return found
 
 
-def _look_at_store(config: Config, store: Database, now_ms: int, held: Said | None, found: Found) -> None:
+def _look_at_store(config: Config, store: Database, now_ms: int, held: Sentence | None, found: Found) -> None:
     ledgers = [entry.name for entry in config.document.ledger]
     refused = {(GATEWAY, f"ledger {name}"): store.anchors.first_refused(name) for name in ledgers}
-    found.alarms[AlarmCode.LEDGER_REFUSED] = {key: (at.said, None) for key, at in refused.items() if at is not None}
+    found.alarms[AlarmCode.LEDGER_REFUSED] = {key: (at.sentence, None) for key, at in refused.items() if at is not None}
     found.alarms[AlarmCode.EQUIVOCATION] = {
         (GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.anchors.conflicts()
     }
@@ -92,7 +92,7 @@ def _look_at_store(config: Config, store: Database, now_ms: int, held: Said | No
     )
 
 
-def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: Said | None) -> Iterator[_Item]:
+def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: Sentence | None) -> Iterator[_Item]:
     limit_ms = KINDS[AlarmCode.ANCHOR_OVERDUE].on_delay_ms
     for name in ledgers:
         for _, batch in store.anchors.pending(name, 1):
@@ -116,7 +116,7 @@ def _signatures(config: Config, store: Database) -> Iterator[_Item]:
             if key is not None:
                 record.sign1.verify(key)
         except LedgerClientError as error:
-            yield (row.meter, "store"), (Message("record-signature-bad", record=row.id, error=error.said), None)
+            yield (row.meter, "store"), (Message("record-signature-bad", record=row.id, error=error.sentence), None)
 
 
 def _changed(store: Database) -> Message | None:
@@ -139,10 +139,10 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
     for owner, key, path in certificate_files(config):
         end_s = certificate_end(path)
         if end_s is not None and (left_s := end_s - now_ms // 1000) < NEAR_S:
-            said = Message("certificate-expired", owner=owner, path=str(path), end_s=end_s)
+            sentence = Message("certificate-expired", owner=owner, path=str(path), end_s=end_s)
             if left_s >= 0:
-                said = Message("certificate-ends", owner=owner, path=str(path), n=left_s // DAY_S, end_s=end_s)
-            yield (GATEWAY, f"{owner}, {key}"), (said, _near_ms(end_s))
+                sentence = Message("certificate-ends", owner=owner, path=str(path), n=left_s // DAY_S, end_s=end_s)
+            yield (GATEWAY, f"{owner}, {key}"), (sentence, _near_ms(end_s))
 
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
@@ -180,16 +180,16 @@ def _keys(config: Config, trust: Trust, now_ms: int) -> Iterator[_Item]:
     for (source, line), key in newest_keys(config, trust).items():
         if (left_s := _end(key) - now_ms // 1000) < NEAR_S:
             end_s, whose, kid = int(_end(key)), key.ledger or key.meter or config.gateway_id, key.kid.hex()[:16]
-            said = Message("key-expired", role=key.role, whose=whose, kid=kid, end_s=end_s)
+            sentence = Message("key-expired", role=key.role, whose=whose, kid=kid, end_s=end_s)
             if left_s >= 0:
                 n = int(left_s) // DAY_S
-                said = Message("key-ends", role=key.role, whose=whose, kid=kid, n=n, end_s=end_s)
-            yield (source, line), (said, _near_ms(end_s))
+                sentence = Message("key-ends", role=key.role, whose=whose, kid=kid, n=n, end_s=end_s)
+            yield (source, line), (sentence, _near_ms(end_s))
 
 
 def _unlisted(config: Config, trust: Trust) -> Iterator[_Item]:
-    for name, said in unlisted(config, load_keys(config), trust):
-        yield (GATEWAY if name == STATEMENT else name, "trust file"), (said, None)
+    for name, sentence in unlisted(config, load_keys(config), trust):
+        yield (GATEWAY if name == STATEMENT else name, "trust file"), (sentence, None)
 
 
 def newest_keys(config: Config, trust: Trust) -> dict[tuple[str, str], TrustKey]:

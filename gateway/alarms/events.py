@@ -8,7 +8,7 @@ from typing import Any
 from gateway.alarms.state import AlarmState
 from gateway.alarms.store import EventSink
 from gateway.recording.live_state import Live
-from gateway.records import ALARM, GATEWAY, said_fields
+from gateway.records import ALARM, GATEWAY, sentence_fields
 from ledger_client.formats.record import Event
 
 ACKNOWLEDGED, SHELVED, UNSHELVED = "alarm-acknowledged", "alarm-shelved", "alarm-unshelved"  # names of events
@@ -34,7 +34,7 @@ class AlarmEvents:
 
     def _alarm(self, state: AlarmState, facts: Mapping[str, Any]) -> None:
         if not state.kind.signed_by_finder:
-            fields = {"code": state.key.code, "line": state.key.line, **said_fields(state.said), **facts}
+            fields = {"code": state.key.code, "line": state.key.line, **sentence_fields(state.sentence), **facts}
             self._happened(state, ALARM, fields)
 
     def _happened(self, state: AlarmState, name: str, fields: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
 from ledger_client.message_formats import named
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 LEAST_MEMBERS = 3
 OF_METERS = {"alarm-of-meter", "alarm-of-meters"}
@@ -40,21 +40,21 @@ class GroupRaised(NamedTuple):
     members: list[AlarmState]
     withdrawn: list[AlarmState]
     since_ms: int
-    said: Message
+    sentence: Message
 
 
 class GroupContinues(NamedTuple):
     """The condition of an active group alarm is true; its members may be others than before."""
 
     group: AlarmState
-    said: Message
+    sentence: Message
 
 
 class GroupEnds(NamedTuple):
     """The condition of an active group alarm is not true any more."""
 
     group: AlarmState
-    said: Message
+    sentence: Message
 
 
 GroupChange = GroupRaised | GroupContinues | GroupEnds
@@ -136,8 +136,8 @@ class Grouping:
         since_ms = members[-1].since_ms if whole else next(state.since_ms for state in members if not state.active)
         near = (state for state in members if abs(state.since_ms - since_ms) <= self._window_ms)
         withdrawn = [state for state in near if state.row is not None and state.row.active_unacknowledged]
-        said = self._said(candidate.key, members, candidate.total)
-        return GroupRaised(candidate.key, members, withdrawn, since_ms, said)
+        sentence = self._said(candidate.key, members, candidate.total)
+        return GroupRaised(candidate.key, members, withdrawn, since_ms, sentence)
 
     def contradicted(self, key: AlarmKey, heard: Collection[str]) -> bool:
         """Whether an alarm cannot be active any more, these meters having answered."""
@@ -217,8 +217,8 @@ def one_subnet(hosts: Iterable[str | None]) -> bool:
     return len(found) == 1
 
 
-def _cause(state: AlarmState) -> Said:
+def _cause(state: AlarmState) -> Sentence:
     """Why one line of many does not answer, without its meters and what to do about it."""
-    said = state.said
-    what = said.facts["what"] if isinstance(said, Message) and said.code in OF_METERS else said
+    sentence = state.sentence
+    what = sentence.facts["what"] if isinstance(sentence, Message) and sentence.code in OF_METERS else sentence
     return what if isinstance(what, Message) else str(what)

@@ -12,7 +12,7 @@ from gateway.alarms.store import AlarmStore
 from gateway.clock import Clock
 from gateway.errors import Declined
 from gateway.messages.message import Message
-from gateway.records import said_fields
+from gateway.records import sentence_fields
 from gateway.storage.alarm_tables import AlarmRow
 
 LONGEST_NAME, LONGEST_REASON = 64, 500  # characters
@@ -69,7 +69,7 @@ class OperatorActions:
         """Unshelve an alarm whose time is up."""
         row, now_ms = state.row, self._clock.now_ms()
         if row is not None and row.shelved_until_ms is not None and now_ms >= row.shelved_until_ms:
-            self._unshelve(state, row, said_fields(Message("shelf-ended"), "reason"))
+            self._unshelve(state, row, sentence_fields(Message("shelf-ended"), "reason"))
 
     def _unshelve(self, state: AlarmState, row: AlarmRow, why: Mapping[str, Any]) -> AlarmRow:
         """An active alarm becomes unacknowledged; one that has cleared counts as acknowledged by who shelved it."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gateway.messages.alarm_kinds import AlarmCode, Kind
 from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 COLLECT_MS = 2_000
 """Shortest on-delay of an alarm that may be one of a group, however long its condition has been true already."""
@@ -34,7 +34,7 @@ class AlarmKey(NamedTuple):
 class AlarmState:
     """One alarm between two states of its condition. Owned by the event loop.
 
-    ``said``: why, a text where it comes from an event or a row of before. ``condition``: the condition is true now.
+    ``sentence``: why, a text where it comes from an event or a row of before. ``condition``: the condition is true now.
     ``row``: the alarm as it was raised, until it is back to normal (cleared, acknowledged and not shelved); None:
     normal. ``suppressed``: a group alarm is raised in its place. ``on_delay_until_ms``: raised then, if the condition
     is still true. ``off_delay_until_ms``: cleared then, if it is still false; None: not known to be false.
@@ -43,7 +43,7 @@ class AlarmState:
 
     key: AlarmKey
     kind: Kind
-    said: Said
+    sentence: Sentence
     condition: bool = False
     since_ms: int = 0
     on_delay_until_ms: int = 0
@@ -100,7 +100,7 @@ class AlarmState:
     def deconfigure(self, now_ms: int) -> None:
         """Clear it without an off-delay: what it is about has left the configuration."""
         self.condition, self.off_delay_until_ms = False, now_ms
-        self.said = Message("alarm-object-removed", kind=self.kind.code, source=self.key.source, line=self.key.line)
+        self.sentence = Message("alarm-object-removed", kind=self.kind.code, source=self.key.source, line=self.key.line)
 
     def suppress(self, now_ms: int, *, suppressed: bool) -> None:
         """Suppress it, or stop to: then it has its whole on-delay again."""

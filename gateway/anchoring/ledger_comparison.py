@@ -24,11 +24,11 @@ MAX_BATCH = 2**63 - 1  # SQLite's integers
 
 
 class Odd(Exception):
-    """An answer of a ledger that cannot be true: ``said`` is why."""
+    """An answer of a ledger that cannot be true: ``sentence`` is why."""
 
-    def __init__(self, said: Message) -> None:
-        super().__init__(said)
-        self.said = said
+    def __init__(self, sentence: Message) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 class LedgerHead(NamedTuple):
@@ -197,7 +197,7 @@ class Walk:
                 raise Odd(Message("odd-unknown-key", batch=signed.statement.batch))
             signed.sign1.verify(key)
         except LedgerClientError as error:
-            raise Odd(Message("odd-invalid-statement", why=error.said)) from None
+            raise Odd(Message("odd-invalid-statement", why=error.sentence)) from None
         if signed.statement.gateway != self.gateway:
             raise Odd(Message("odd-other-gateway", gateway=signed.statement.gateway))
         return signed

@@ -49,7 +49,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats.record import Event
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.interface import Ledger
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.reconcile")
@@ -93,7 +93,7 @@ class Reconciliation:
         )
         self._odd: dict[str, Message] = {}
         self._alarms = alarms or LedgerAlarms(recorder)
-        self._held: Said | None = ""  # not known yet: another one may have held the seals before a reload
+        self._held: Sentence | None = ""  # not known yet: another one may have held the seals before a reload
         self.conflicts = [*conflicts]
         """All that are known by now."""
         self._conflict: Message | None = None
@@ -127,7 +127,7 @@ class Reconciliation:
             await self._ask(_never_seal_lost_batches)
             self._waiting.unable.add(name)
         except (Odd, Refused) as error:
-            odd = Message("odd-refuses", refusal=error.said) if isinstance(error, Refused) else error.said
+            odd = Message("odd-refuses", refusal=error.sentence) if isinstance(error, Refused) else error.sentence
             self._odd[name] = odd
             self._alarms.raise_(AlarmCode.LEDGER_ODD, name, Message("ledger-odd", ledger=name, odd=odd))
             raise Odd(odd) from None
@@ -270,15 +270,15 @@ class Reconciliation:
 
     async def _equivocation(self, ledger: Ledger, found: Another) -> None:
         conflict = Conflict(found.batch, ledger.name, found.statement_id, self._clock.now_ms())
-        said = self._equivocal(conflict)
+        sentence = self._equivocal(conflict)
         self.conflicts.append(conflict)
         if self._conflict is None:
-            self._conflict = said
+            self._conflict = sentence
             self._hold()
         fields = {"ledger": ledger.name, "batch": found.batch, "theirs": found.statement_id}
         ours = await self._ask(lambda store: store.batches.statement_at(found.batch))
         self._recorder.happened(GATEWAY, Event(EQUIVOCATION, fields | ({"ours": ours} if ours else {})))
-        self._alarms.raise_(AlarmCode.EQUIVOCATION, ledger.name, said)
+        self._alarms.raise_(AlarmCode.EQUIVOCATION, ledger.name, sentence)
 
         def write(store: Database) -> None:
             with store.transaction():
@@ -291,10 +291,10 @@ class Reconciliation:
 
         What pruning has taken cannot be offered; then it refuses the next batch as well, and says so.
         """
-        said = Message("ledger-lost-all", ledger=ledger.name, settled=found.settled)
+        sentence = Message("ledger-lost-all", ledger=ledger.name, settled=found.settled)
         if found.batch >= 0:
-            said = Message("ledger-lost-above", ledger=ledger.name, settled=found.settled, batch=found.batch)
-        self._alarms.raise_(AlarmCode.LEDGER_LOST, ledger.name, said)
+            sentence = Message("ledger-lost-above", ledger=ledger.name, settled=found.settled, batch=found.batch)
+        self._alarms.raise_(AlarmCode.LEDGER_LOST, ledger.name, sentence)
         after, given = found.batch, 0
         try:
             while batch := await self._ask(partial(_next_settled, ledger.name, after)):

@@ -35,7 +35,7 @@ from gateway.storage.writer import Writer, in_turn
 from ledger_client.backoff import growing_s
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.interface import Ledger, Pending
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.uplink")
@@ -62,7 +62,7 @@ class _Mark:
     batch: int
     state: str
     receipt: bytes | None = None
-    detail: Said | None = None
+    detail: Sentence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Uplink:
             refused = await self._ask(lambda store: store.anchors.first_refused(self._ledger.name))
             if refused is not None:
                 raise GatewayError(
-                    Message("ledger-refused", ledger=self._ledger.name, batch=refused.batch, why=refused.said)
+                    Message("ledger-refused", ledger=self._ledger.name, batch=refused.batch, why=refused.sentence)
                 )
             if rest.pause_s is None:
                 return
@@ -242,7 +242,7 @@ class Uplink:
             return
         except NotOurs as error:
             flight.refusals += 1
-            await self._refuse(batch, flight, error.said, refusals.doubt_s(flight.refusals))
+            await self._refuse(batch, flight, error.sentence, refusals.doubt_s(flight.refusals))
             return
         self._answers()
         if answer is None and may_submit:  # none before it is refused
@@ -322,11 +322,11 @@ class Uplink:
 
         return await in_thread(checked, f"uplink {name}")
 
-    async def _refuse(self, batch: Batch, flight: _Flight, detail: Said, again_s: float) -> None:
+    async def _refuse(self, batch: Batch, flight: _Flight, detail: Sentence, again_s: float) -> None:
         """Nothing is skipped: the batch stays first in line, and the reason stands in the status until it is taken."""
         flight.due_s = _now_s() + again_s
-        said = Message("ledger-refused", ledger=self._ledger.name, batch=batch.batch, why=detail)
-        self._alarms.raise_(AlarmCode.LEDGER_REFUSED, self._ledger.name, said)
+        sentence = Message("ledger-refused", ledger=self._ledger.name, batch=batch.batch, why=detail)
+        self._alarms.raise_(AlarmCode.LEDGER_REFUSED, self._ledger.name, sentence)
         await self._mark(batch, flight, "refused", detail=detail)
 
     # — what becomes durable —

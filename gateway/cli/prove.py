@@ -22,7 +22,7 @@ from ledger_client.formats.bundle import is_bundle
 if TYPE_CHECKING:
     from gateway.evidence.export import Exported
     from gateway.storage.database import Database
-    from ledger_client.messages import Said
+    from ledger_client.messages import Sentence
 
 
 @click.command()
@@ -57,7 +57,7 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     click.echo(f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}")
 
 
-def _commissioned(store: Database, name: str, output: Path) -> tuple[tuple[str, bytes] | None, Said | None]:
+def _commissioned(store: Database, name: str, output: Path) -> tuple[tuple[str, bytes] | None, Sentence | None]:
     """Of a meter's name: id and proof of the commissioning record in force, or why that cannot be proven."""
     from gateway.commissioning.record.in_force import in_force
     from gateway.evidence import prove as prover
@@ -70,7 +70,7 @@ def _commissioned(store: Database, name: str, output: Path) -> tuple[tuple[str, 
     try:
         return (found.row.id, prover.prove(store, found.row)), None
     except GatewayError as error:
-        return None, Message("proof-commissioned-not", record=found.row.id, why=error.said)
+        return None, Message("proof-commissioned-not", record=found.row.id, why=error.sentence)
 
 
 def _write(path: Path, data: bytes) -> None:

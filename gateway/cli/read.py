@@ -118,10 +118,10 @@ def _line_of(config: Config, meter: str) -> LineSpec:
     spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
     if running is not None and message_by_hand.sends(spec):
         if spec.passive:
-            said = Message("read-overheard-running", meter=meter, pid=running, config=str(config.path))
+            sentence = Message("read-overheard-running", meter=meter, pid=running, config=str(config.path))
         else:
-            said = Message("read-sends-itself", meter=meter, pid=running, config=str(config.path))
-        raise GatewayError(said)
+            sentence = Message("read-sends-itself", meter=meter, pid=running, config=str(config.path))
+        raise GatewayError(sentence)
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
             Message("read-line-in-use", bus=bus.name, pid=running or 0, config=str(config.path), meter=meter)
@@ -146,7 +146,7 @@ def _remarks(poll: Poll) -> dict[str, str]:
     """By point, in English, what its registers look like that a meter seldom means."""
     from gateway.acquisition.odd_registers import odd_registers
 
-    return {name: said.problem for name, said in odd_registers(poll).items()}
+    return {name: sentence.problem for name, sentence in odd_registers(poll).items()}
 
 
 def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingValue]) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _print(config: Config, poll: Poll, values: Sequence[ReadingValue]) -> None:
     out.print(table)
     print_common(out, common)
     remarks = _remarks(poll)
-    for said in dict.fromkeys(remarks.values()):
-        out.print(f"{', '.join(name for name, own in remarks.items() if own == said)}: {said}")
+    for sentence in dict.fromkeys(remarks.values()):
+        out.print(f"{', '.join(name for name, own in remarks.items() if own == sentence)}: {sentence}")
     for failure in poll.failures:
         out.print(str(block_failed(failure)))

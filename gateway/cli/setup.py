@@ -141,7 +141,7 @@ def _found(scans: tuple[Path, ...], profiles: tuple[str, ...], names: Mapping[st
 
 def _by_unit(option: str, texts: tuple[str, ...], example: str) -> dict[str, str]:
     """What was said of units, by their address. Raises UsageError."""
-    found = {unit: said for unit, _, said in (text.partition("=") for text in texts)}
+    found = {unit: sentence for unit, _, sentence in (text.partition("=") for text in texts)}
     if not all(found.values()):
         raise click.UsageError(f"{option}: write UNIT=NAME, such as {example}")
     if option == "--name" and (wrong := [name for name in found.values() if not is_name(name)]):

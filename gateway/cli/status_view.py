@@ -44,7 +44,7 @@ def _missed(meter: MeterStatus) -> str:
 def _lines(status: Status) -> Iterator[str]:
     """The lines between the meters and the problems."""
     problems, waits = status.problems(), status.recording.sealing_waits
-    yield from (in_language(closing.said, "en") for closing in status.closing)
+    yield from (in_language(closing.sentence, "en") for closing in status.closing)
     for listener in status.listening:
         yield from listener_lines(listener)
     totals = status.totals

@@ -27,7 +27,7 @@ from gateway.process import instance_lock
 from ledger_client.durable_files import whole_file
 from ledger_client.enrolment.request import parse_request
 from ledger_client.errors import VerificationError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.text_file import toml_of
 
 MARK = "# Written by `meterseal install`; `meterseal uninstall` removes it."
@@ -163,7 +163,7 @@ def steps_after_data(root: Path) -> list[list[str]]:
     return [] if root != ROOT or (root / PACKAGED).exists() else [["userdel", "meterseal"]]
 
 
-def run(command: Sequence[str]) -> Said | None:
+def run(command: Sequence[str]) -> Sentence | None:
     """Run of one step: None, or why it failed. A failed step does not end the others: a machine may lack udev."""
     try:
         done = subprocess.run(command, capture_output=True, text=True)

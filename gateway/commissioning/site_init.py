@@ -214,7 +214,7 @@ def ledger_of(path: Path) -> tuple[str, str]:
     except OSError as error:
         raise ConfigError(path, "", Message("config-not-readable", error=os_error(error))) from None
     except (NotText, TrustFileError) as error:
-        raise ConfigError(path, "", error.said) from None
+        raise ConfigError(path, "", error.sentence) from None
     names = {key.ledger for key in keys if key.role == "ledger"}
     if len(names) != 1 or len(keys) != len([key for key in keys if key.role == "ledger"]):
         raise ConfigError(path, "", Message("init-no-ledger-key"))

@@ -12,7 +12,7 @@ from gateway.config.field_types import Model
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.messages import said_of
+from ledger_client.messages import sentence_of
 from ledger_client.transport.access import Access, AccessError, resolve
 
 
@@ -57,6 +57,6 @@ def fingerprint(path: Path) -> str:
         text = path.read_text(encoding="ascii")
         der = base64.decodebytes(text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)].encode())
     except (OSError, ValueError) as error:
-        why = os_error(error) if isinstance(error, OSError) else said_of(error)
+        why = os_error(error) if isinstance(error, OSError) else sentence_of(error)
         raise ConfigError(path, "", Message("certificate-unreadable", error=why)) from None
     return hashlib.sha256(der).digest().hex(":").upper()

@@ -291,8 +291,8 @@ def check_listeners(buses: Sequence[Bus], pages: str | None) -> None:
         where = f"bus {two.name!r}"
         if one.listens_on != two.listens_on:
             if _overlap(one.listens_on, two.listens_on):
-                said = Message("config-listen-overlap", other=one.name, listen=str(one.listen))
-                raise Unfit(said, key=f"{where}, listen")
+                sentence = Message("config-listen-overlap", other=one.name, listen=str(one.listen))
+                raise Unfit(sentence, key=f"{where}, listen")
         elif "hj212" in (one.type, two.type):
             raise Unfit(
                 Message("config-listen-one-bus", other=one.name, listen=str(one.listen)), key=f"{where}, listen"
@@ -300,8 +300,8 @@ def check_listeners(buses: Sequence[Bus], pages: str | None) -> None:
         else:
             for bus in (two, one):
                 if not bus.hello:
-                    said = Message("config-listen-hello", other=one.name, bus=two.name, listen=str(one.listen))
-                    raise Unfit(said, key=f"bus {bus.name!r}, hello")
+                    sentence = Message("config-listen-hello", other=one.name, bus=two.name, listen=str(one.listen))
+                    raise Unfit(sentence, key=f"bus {bus.name!r}, hello")
             for text in _ambiguous(one, two):
                 raise Unfit(Message("config-hello-ambiguous", other=one.name, hello=text), key=f"{where}, hello")
 

@@ -62,14 +62,14 @@ def _load(config: Config, name: str, path: Path) -> Signer:
         return load_private_key(path)
     except KeyFileError as error:
         whose = Message("key-of-statement") if name == STATEMENT else Message("key-of-meter", meter=name)
-        config_path, what = str(config.path), error.said
+        config_path, what = str(config.path), error.sentence
         if not is_there(path):
-            said = Message("key-file-missing", whose=whose, why=what, config=config_path)
+            sentence = Message("key-file-missing", whose=whose, why=what, config=config_path)
         elif isinstance(error.what, messages.Message) and error.what.code in _NO_KEY:
-            said = Message("key-file-broken", whose=whose, why=what, config=config_path)
+            sentence = Message("key-file-broken", whose=whose, why=what, config=config_path)
         else:
-            said = Message("key-file-unusable", whose=whose, why=what)
-        raise ConfigError(config.path, "", said) from None
+            sentence = Message("key-file-unusable", whose=whose, why=what)
+        raise ConfigError(config.path, "", sentence) from None
 
 
 def make_missing(config: Config, now_s: int, identities: Mapping[str, str] | None = None) -> list[str]:

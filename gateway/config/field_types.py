@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gateway.messages.message import Message
 from ledger_client import message_formats, text_file
 from ledger_client.formats.checks import NAME
-from ledger_client.messages import Said, said_of
+from ledger_client.messages import Sentence, sentence_of
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)")
 _UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -33,12 +33,12 @@ _MEANT = {
 class Unfit(ValueError):
     """A value that cannot be. ``key``: which it is about, within the table."""
 
-    def __init__(self, said: Said, *, key: str = "") -> None:
-        super().__init__(said)
-        self.said, self.key = said, key
+    def __init__(self, sentence: Sentence, *, key: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence, self.key = sentence, key
 
     def __str__(self) -> str:
-        return str(self.said)
+        return str(self.sentence)
 
 
 def duration_ms(text: object) -> int:
@@ -46,10 +46,10 @@ def duration_ms(text: object) -> int:
     try:
         return text_file.duration_ms(text)
     except text_file.NoDuration as error:
-        raise _no_duration(text, said_of(error)) from None
+        raise _no_duration(text, sentence_of(error)) from None
 
 
-def _no_duration(text: object, rule: Said) -> ValueError:
+def _no_duration(text: object, rule: Sentence) -> ValueError:
     """In words, with the duration that was meant where that is plain: "1y" is "365d"."""
     match = _LIKE_DURATION.fullmatch(text.lower()) if isinstance(text, str) else None
     meant = next((unit for start, unit in _MEANT.items() if match and match[2].startswith(start)), None)

@@ -48,10 +48,10 @@ def fingerprint(
     return hashlib.sha256(cbor.encode({"document": _plain(found), "profiles": by_meter})).digest()
 
 
-def _bus(path: Path, said: Mapping[str, Any], bus: Bus, profiles: Mapping[str, Profile]) -> dict[str, Any]:
+def _bus(path: Path, stated: Mapping[str, Any], bus: Bus, profiles: Mapping[str, Profile]) -> dict[str, Any]:
     effective = dataclasses.asdict(serial_settings(path, bus, profiles))
-    meters = [_without_unused(meter, _LATER_OF_METER) for meter in said["meter"]]
-    return {**_without_unused(said, _LATER_OF_BUS), **effective, "meter": meters}
+    meters = [_without_unused(meter, _LATER_OF_METER) for meter in stated["meter"]]
+    return {**_without_unused(stated, _LATER_OF_BUS), **effective, "meter": meters}
 
 
 def _profile(profile: Profile) -> dict[str, Any]:

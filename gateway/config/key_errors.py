@@ -14,7 +14,7 @@ from gateway.config.field_types import Unfit
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
 from ledger_client import messages
-from ledger_client.messages import Said, said_of
+from ledger_client.messages import Sentence, sentence_of
 
 _TWICE = re.compile(r"Cannot declare \('([a-z_]+)',\) twice")
 
@@ -28,8 +28,8 @@ _KINDS: Final[Mapping[str, str]] = {
 def not_toml(path: Path, error: ValueError) -> ConfigError:
     """A file that is no TOML; a table that is declared twice is mostly one of several in single brackets."""
     if twice := _TWICE.search(str(error)):
-        return ConfigError(path, "", Message("config-double-brackets", error=said_of(error), name=twice[1]))
-    return ConfigError(path, "", Message("config-not-toml", error=said_of(error)))
+        return ConfigError(path, "", Message("config-double-brackets", error=sentence_of(error), name=twice[1]))
+    return ConfigError(path, "", Message("config-not-toml", error=sentence_of(error)))
 
 
 def explain(
@@ -69,12 +69,12 @@ def explain(
 
 
 def _unfit(path: Path, key: str, error: Exception) -> ConfigError:
-    said = said_of(error)
+    sentence = sentence_of(error)
     if isinstance(error, Unfit) and error.key:
         key = f"{key}, {error.key}" if key else error.key
-    if isinstance(said, messages.Message) and said.way_out:
-        return ConfigError(path, key, said)
-    return ConfigError(path, key, Message("config-unfit", what=said))
+    if isinstance(sentence, messages.Message) and sentence.way_out:
+        return ConfigError(path, key, sentence)
+    return ConfigError(path, key, Message("config-unfit", what=sentence))
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:
@@ -99,7 +99,7 @@ def _brackets(location: tuple[int | str, ...], value: object, tables: Mapping[st
     return None
 
 
-def _rule(first: Mapping[str, Any]) -> Said:
+def _rule(first: Mapping[str, Any]) -> Sentence:
     """What a value has to be, by pydantic's report; in its own words where ours has none."""
     kind, limits = first["type"], first.get("ctx", {})
     if kind in _KINDS:

@@ -150,7 +150,7 @@ def account_of(path: Path, entry: LedgerEntry) -> Account:
     except AccessError as error:
         raise ConfigError(path, f"{where}, {error.key}", error.what) from None
     except KeyFileError as error:
-        raise ConfigError(path, f"{where}, keystore", error.said) from None
+        raise ConfigError(path, f"{where}, keystore", error.sentence) from None
 
 
 @dataclass(frozen=True, slots=True)

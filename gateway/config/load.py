@@ -56,7 +56,7 @@ def raw_document(path: Path, data: bytes) -> dict[str, Any]:
     try:
         return toml_of(text_of(data))
     except NotText as error:
-        raise ConfigError(path, "", error.said) from None
+        raise ConfigError(path, "", error.sentence) from None
     except NotToml as error:
         raise not_toml(path, error) from None
 
@@ -80,7 +80,7 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             try:
                 profile = read(meter.profile)
             except ProfileError as error:
-                raise ConfigError(path, f"{where}, profile", error.said) from None
+                raise ConfigError(path, f"{where}, profile", error.sentence) from None
             for key, what in _mismatches(bus, meter, profile):
                 raise ConfigError(path, f"{where}, {key}", what)
             profiles[meter.name] = decided(meter.profile, meter.word_order) if profile.ask else profile
@@ -97,8 +97,8 @@ def _one_meter_a_kind(path: Path, bus: Bus, profiles: Mapping[str, Profile]) -> 
         other = first.setdefault((meter.address, kind), meter.name)
         if other != meter.name:
             address, command = str(meter.address), str(kind)
-            said = Message("config-station-kind-twice", meter=other, command=command, address=address)
-            raise ConfigError(path, f"bus {bus.name!r}, meter {meter.name!r}, profile", said)
+            sentence = Message("config-station-kind-twice", meter=other, command=command, address=address)
+            raise ConfigError(path, f"bus {bus.name!r}, meter {meter.name!r}, profile", sentence)
 
 
 def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str, Message]]:
@@ -106,8 +106,10 @@ def _mismatches(bus: Bus, meter: Meter, profile: Profile) -> Iterator[tuple[str,
     if profile.protocol not in TYPES[bus.type].profiles:
         types = tuple(name for name, known in TYPES.items() if profile.protocol in known.profiles)
         protocol = profile.protocol
-        said = Message("config-profile-protocol", profile=profile.name, protocol=protocol, type=bus.type, types=types)
-        yield "profile", said
+        sentence = Message(
+            "config-profile-protocol", profile=profile.name, protocol=protocol, type=bus.type, types=types
+        )
+        yield "profile", sentence
     elif bus.type == "p1":
         passed_on = meter.address != "0-0"
         if strays := [p.at.where for p in profile.points if ("-n:" in p.at.where) != passed_on]:

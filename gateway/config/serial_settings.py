@@ -36,9 +36,9 @@ def serial_settings(path: Path, bus: Bus, profiles: Mapping[str, Profile]) -> Se
             continue
         if key not in TYPES[bus.type].delivered:
             continue
-        said = {p.name: getattr(p.serial, key) for p in (profiles[m.name] for m in bus.meter) if p.serial is not None}
-        for profile, value in said.items():
-            first, of_first = next(iter(said.items()))
+        stated = {p.name: getattr(p.serial, key) for p in (profiles[m.name] for m in bus.meter) if p.serial is not None}
+        for profile, value in stated.items():
+            first, of_first = next(iter(stated.items()))
             if value != of_first:
                 raise ConfigError(
                     path,

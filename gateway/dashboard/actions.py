@@ -10,10 +10,10 @@ from gateway.accounting.plans import exchange
 from gateway.dashboard.auth.sessions import Done
 from gateway.dashboard.render import formats
 from gateway.errors import Declined, GatewayError, NotYet
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 LONGEST = 200
 WITHIN_S = 20.0
@@ -29,7 +29,7 @@ _AT = {"accept-final-below": "final", "accept-initial-above": "initial"}
 class WrongField(Declined):
     """What somebody typed into one field of a form cannot be; ``field``: its name."""
 
-    def __init__(self, field: str, message: Said) -> None:
+    def __init__(self, field: str, message: Sentence) -> None:
         super().__init__(message)
         self.field = field
 
@@ -180,9 +180,9 @@ def _registers(site: GatewayContext, meter: str, user: str, reason: str, form: M
     return exchange.entries(site.config, meter, final, initial, reason, user)
 
 
-def _said(alarm: Mapping[str, Any]) -> Said:
+def _said(alarm: Mapping[str, Any]) -> Sentence:
     """The text of an alarm as an order answers with it."""
-    return said_in(alarm, str(alarm["text"]))
+    return sentence_in(alarm, str(alarm["text"]))
 
 
 def _heard(task: asyncio.Task[Any]) -> None:

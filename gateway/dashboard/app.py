@@ -30,7 +30,7 @@ from gateway.messages.languages import LANGUAGES
 from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
 from ledger_client.http_server.token_bucket import Buckets, client_of
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.pages")
 
@@ -91,10 +91,10 @@ class App:
             try:
                 response = await endpoint(request)
             except Problem as problem:
-                response = self._problem(request, problem.status, problem.said, problem.way_out)
+                response = self._problem(request, problem.status, problem.sentence, problem.way_out)
             except GatewayError as error:
                 status = 503 if isinstance(error, StoreError | Busy) else 404 if isinstance(error, NotFound) else 409
-                response = self._problem(request, status, error.said, error.way_out)
+                response = self._problem(request, status, error.sentence, error.way_out)
             except Exception:
                 log.exception("%s %s failed", request.method, request.url.path)
                 response = self._problem(request, 500, Message("page-fault"))
@@ -164,7 +164,7 @@ class App:
             session.done = None  # told
         user, form = session.user, self._sessions.form(session)
         known = replace(asked, user=user.name, role=user.role, form=form)
-        return replace(known, said=done.said, facts=done.facts, well=done.well)
+        return replace(known, sentence=done.sentence, facts=done.facts, well=done.well)
 
     # — what for —
 
@@ -214,7 +214,7 @@ class App:
     async def _login_page(self, request: Request) -> Response:
         return self._chosen(request) or self._show_login(request, "")
 
-    def _show_login(self, request: Request, problem: Said, status: int = 200) -> Response:
+    def _show_login(self, request: Request, problem: Sentence, status: int = 200) -> Response:
         visitor = request.cookies.get(self._cookie(request, "visitor")) or self._visitors.cookie()
         query = {"next": _local(request.query_params.get("next"))}
         asked = replace(self._asked(request, None), form=self._visitors.form(visitor), query=query)
@@ -231,7 +231,7 @@ class App:
         try:
             user = await self._logins.attempt(client, form.get("user", ""), form.get("password", ""))
         except TooOften as error:
-            return self._show_login(request, error.said, 429)
+            return self._show_login(request, error.sentence, 429)
         except ConfigError as error:
             log.error("login to the pages is not possible: %s", error)
             return self._show_login(request, Message("login-impossible"), 503)
@@ -275,7 +275,7 @@ class App:
             typed = {name: text for name, text in form.items() if name not in ("form", "next")}
             wrong = error.field if isinstance(error, WrongField) else ""
             session.done = Done(_whole(error), {"typed": typed, "wrong": wrong}, well=False)
-            log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", session.done.said)
+            log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", session.done.sentence)
         return RedirectResponse(_local(form.get("next")), 303)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -285,7 +285,7 @@ class App:
         else:
             await self.stream.serve(session, scope, receive, send)
 
-    def _problem(self, request: Request, status: int, problem: Said, way_out: str = "") -> Response:
+    def _problem(self, request: Request, status: int, problem: Sentence, way_out: str = "") -> Response:
         asked = self._asked(request, self._session(request))
         return _response(self._pages.problem(asked, status, problem, way_out), status)
 
@@ -304,7 +304,7 @@ def _response(answer: Answer, status: int | None = None) -> Response:
     return Response(answer.body, status or answer.status, dict(answer.headers), media_type=answer.media_type)
 
 
-def _whole(error: GatewayError) -> Said:
+def _whole(error: GatewayError) -> Sentence:
     """An error with its fix: as a message where the catalogues have both, else as text."""
     if error.message is not None and error.message.way_out == error.way_out:
         return error.message

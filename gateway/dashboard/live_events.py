@@ -54,8 +54,10 @@ def _headline(
     every_poll, known = health["every_poll"], [now for now in seen if now.name in config.meters]
     rows = [meter_row(config, now, now_ms, every_poll=every_poll) for now in known]
     uncertain = bool(doubts_of_all(rows))
-    said = headline([row.standing for row in rows], listed, recording=not health["recording"], uncertain=uncertain)
-    return [said, *sorted({row.cause or "" for row in rows if row.standing == Standing.SILENT})]
+    now_stands = headline(
+        [row.standing for row in rows], listed, recording=not health["recording"], uncertain=uncertain
+    )
+    return [now_stands, *sorted({row.cause or "" for row in rows if row.standing == Standing.SILENT})]
 
 
 def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:

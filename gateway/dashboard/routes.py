@@ -27,7 +27,7 @@ from gateway.evidence import prove
 from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
@@ -197,12 +197,12 @@ class _Views:
         """The bundle of a meter's newest reading that a ledger has given a receipt for."""
         return _bundle(asked.params["meter"])
 
-    def login(self, asked: Asked, problem: Said) -> Answer:
+    def login(self, asked: Asked, problem: Sentence) -> Answer:
         """Where one logs in."""
         facts = {"problem": problem, "next": asked.query.get("next", "/")}
         return self._alone("login.html", asked, 403 if problem else 200, facts)
 
-    def problem(self, asked: Asked, status: int, problem: Said, way_out: str) -> Answer:
+    def problem(self, asked: Asked, status: int, problem: Sentence, way_out: str) -> Answer:
         """Why there is no page."""
         return self._alone("problem.html", asked, status, {"status": status, "problem": problem, "way_out": way_out})
 
@@ -217,7 +217,7 @@ def _bundle(name: str) -> Rest:
         try:
             row = prove.find(store, name)
         except GatewayError as error:
-            raise NotFound(error.said, error.way_out) from None
+            raise NotFound(error.sentence, error.way_out) from None
         file = f"{row.id.replace('/', '_')}.mseal"
         headers = {"Content-Disposition": f'attachment; filename="{file}"'}
         return Answer(prove.prove(store, row), MSEAL, headers=headers)

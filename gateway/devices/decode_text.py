@@ -130,11 +130,11 @@ def _said(point: Point, raw: Mapping[str, str]) -> str | None:
     text = raw.get(point.at.where)
     if text is None or not isinstance(point.at, Obis):
         return text
-    said, _, unit = text.partition("*")
+    sentence, _, unit = text.partition("*")
     places = _moved(point, unit)
-    if not places or not _NUMBER.fullmatch(said) or not said.isascii():
-        return None if places is None else said
-    return f"{EXACT.scaleb(Decimal(said), Decimal(places)):f}"
+    if not places or not _NUMBER.fullmatch(sentence) or not sentence.isascii():
+        return None if places is None else sentence
+    return f"{EXACT.scaleb(Decimal(sentence), Decimal(places)):f}"
 
 
 def _moved(point: Point, unit: str) -> int | None:

@@ -16,7 +16,7 @@ from gateway.devices.knowledge.provenance import Provenance
 from gateway.devices.places import Place, Registers
 from gateway.errors import GatewayError, placed
 from gateway.messages.message import Message
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 KINDS = ("gauge", "counter", "status", "text", "scale", "part")
 UNRECORDED = ("scale", "part")
@@ -35,7 +35,7 @@ class ProfileError(GatewayError):
     """A profile that cannot be used: which file, which key, what is wrong with it, and the way out. ``what`` is the
     mistake without its place."""
 
-    def __init__(self, file: str, key: str, what: Said) -> None:
+    def __init__(self, file: str, key: str, what: Sentence) -> None:
         """``file``: the path, or the name of a profile of the catalog; ``key``: ``""`` for the whole file."""
         super().__init__(placed(file, key, what))
         self.file, self.key, self.what = file, key, what

@@ -97,7 +97,7 @@ def load_profile(ref: str, base: Path | None = None) -> Profile:
     except OSError as error:
         raise ProfileError(str(path), "", Message("profile-unreadable", error=os_error(error))) from None
     except NotText as error:
-        raise ProfileError(str(path), "", error.said) from None
+        raise ProfileError(str(path), "", error.sentence) from None
     return parse_profile(text, path.stem, str(path))
 
 
@@ -117,7 +117,7 @@ def parse_profile(text: str, name: str, file: str) -> Profile:
     try:
         table = toml_of(text, Decimal)
     except NotToml as error:
-        raise ProfileError(file, "", Message("profile-not-toml", error=error.said)) from None
+        raise ProfileError(file, "", Message("profile-not-toml", error=error.sentence)) from None
     return profile_of(table, name, file)
 
 
@@ -165,8 +165,8 @@ class _Reader:
             try:
                 values[key] = checks[key](value)
             except Wrong as wrong:
-                said = Message("profile-value", value=_shown(value), rule=wrong.rule)
-                raise self.refuse(where + key, said) from None
+                sentence = Message("profile-value", value=_shown(value), rule=wrong.rule)
+                raise self.refuse(where + key, sentence) from None
         return values
 
     def misplaced(self, where: str, key: str) -> None:
@@ -205,10 +205,10 @@ class _Reader:
         readable = self.spans(table.get("readable", []))
         unsaid = tuple(self.unsaid)
         if second and unsaid:
-            said = Message("profile-kind-missing")
+            sentence = Message("profile-kind-missing")
             if len(unsaid) > 1:
-                said = Message("profile-kinds-missing", points=unsaid)
-            raise self.refuse(f"points.{unsaid[0]}.kind", said)
+                sentence = Message("profile-kinds-missing", points=unsaid)
+            raise self.refuse(f"points.{unsaid[0]}.kind", sentence)
         profile = Profile(
             name=name,
             serial=serial,
@@ -260,8 +260,8 @@ class _Reader:
         if self.protocol in PLACES and isinstance(table, dict):
             for key in ("constants", "refuses"):
                 if key in table:
-                    said = Message("profile-key-of-registers", protocol=self.protocol)
-                    raise self.refuse(f"fingerprint.{key}", said)
+                    sentence = Message("profile-key-of-registers", protocol=self.protocol)
+                    raise self.refuse(f"fingerprint.{key}", sentence)
         lists = {key: table[key] for key in FINGERPRINT_ROWS if key in table} if isinstance(table, dict) else {}
         plain = {key: row for key, row in table.items() if key not in lists} if lists else table
         return Fingerprint(
@@ -328,8 +328,8 @@ class _Reader:
 
     def mark(self, name: str, values: Mapping[str, Any], own: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         """Note a point that is a gauge only because nothing is said, and whose unit is mostly that of counters."""
-        said = "kind" in own or "kind" in defaults
-        if values["kind"] == "gauge" and not said and values.get("unit") in COUNTED:
+        has_kind = "kind" in own or "kind" in defaults
+        if values["kind"] == "gauge" and not has_kind and values.get("unit") in COUNTED:
             self.unsaid.append(name)
 
     def sum(self, name: str, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
@@ -349,8 +349,8 @@ class _Reader:
         for point in points:
             for name in point.sum:
                 if name not in parts:
-                    said = Message("profile-no-part", name=name, hint=nearest(name, [*parts]))
-                    raise self.refuse(f"points.{point.name}.sum", said)
+                    sentence = Message("profile-no-part", name=name, hint=nearest(name, [*parts]))
+                    raise self.refuse(f"points.{point.name}.sum", sentence)
             if isinstance(point.at, Registers) and point.at.type == SUM:
                 some = [parts[name] for name in point.sum]
                 first = min((part.address for part in some), default=0)

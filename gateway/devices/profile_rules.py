@@ -80,16 +80,16 @@ def _name(point: Point, refuse: Refuse) -> None:
 def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
     if point.type not in ("string", SUM) and point.registers != REGISTERS[point.type]:
-        said = Message("profile-registers-fixed", type=point.type, n=REGISTERS[point.type])
-        raise refuse(f"{where}.registers", said)
+        sentence = Message("profile-registers-fixed", type=point.type, n=REGISTERS[point.type])
+        raise refuse(f"{where}.registers", sentence)
     if point.end > 65536:
         raise refuse(f"{where}.address", Message("profile-registers-end", last=point.end - 1))
     if (point.type == "bit") != (point.fc in (1, 2)):
         raise refuse(f"{where}.type", Message("profile-type-by-fc", type=point.type, fc=point.fc))
     read = -(-point.end // profile.step) * profile.step - point.address // profile.step * profile.step
     if point.fc in (3, 4) and read > profile.max_registers:
-        said = Message("profile-value-too-long", registers=read, max_registers=profile.max_registers)
-        raise refuse(f"{where}.registers", said)
+        sentence = Message("profile-value-too-long", registers=read, max_registers=profile.max_registers)
+        raise refuse(f"{where}.registers", sentence)
     if point.type in ("string", "bit") and point.not_available:
         raise refuse(f"{where}.not_available", Message("profile-no-codes", type=point.type))
     if profile.protocol == "modbus" and point.model is not None:
@@ -133,8 +133,8 @@ def _twice(profile: Profile, refuse: Refuse) -> None:
         if isinstance(at, Identifier):
             size, first = sizes.setdefault(at.di, (at.size, point.name))
             if size != at.size:
-                said = Message("profile-block-sizes", di=at.di, size=at.size, other=first, other_size=size)
-                raise refuse(f"points.{point.name}.format", said)
+                sentence = Message("profile-block-sizes", di=at.di, size=at.size, other=first, other_size=size)
+                raise refuse(f"points.{point.name}.format", sentence)
 
 
 def _unit(point: Point, refuse: Refuse) -> None:
@@ -188,13 +188,13 @@ def _status(profile: Profile, point: Point, refuse: Refuse) -> None:
         raise refuse(f"{where}.symbols", Message("profile-bits-of-type", type=point.at.type, last=bits - 1))
     for code, flag in point.raises:
         if flag not in FLAGS:
-            said = Message("profile-flag-unknown", flag=flag, hint=nearest(flag, FLAGS))
-            raise refuse(f"{where}.raises.{code}", said)
+            sentence = Message("profile-flag-unknown", flag=flag, hint=nearest(flag, FLAGS))
+            raise refuse(f"{where}.raises.{code}", sentence)
     names = [p.name for p in profile.points if p is not point]
     for name in point.about:
         if name not in names:
-            said = Message("profile-no-other-point", name=name, hint=nearest(name, names))
-            raise refuse(f"{where}.about", said)
+            sentence = Message("profile-no-other-point", name=name, hint=nearest(name, names))
+            raise refuse(f"{where}.about", sentence)
 
 
 def _overlaps(profile: Profile, refuse: Refuse) -> None:
@@ -211,8 +211,8 @@ def _overlaps(profile: Profile, refuse: Refuse) -> None:
         for other in reach:
             if after.end > other.end:
                 first, last = other.address, other.end - 1
-                said = Message("profile-overlap", address=after.address, other=other.name, first=first, last=last)
-                raise refuse(f"points.{after.name}.address", said)
+                sentence = Message("profile-overlap", address=after.address, other=other.name, first=first, last=last)
+                raise refuse(f"points.{after.name}.address", sentence)
 
 
 def _witnesses(profile: Profile, refuse: Refuse) -> None:
@@ -251,8 +251,8 @@ def _ratios(profile: Profile, refuse: Refuse) -> None:
     numbers = [point.name for point in profile.points if point.kind == "scale" and point.at.form != "exponent"]
     for factor, name in profile.ratios:
         if name not in numbers:
-            said = Message("profile-ratio-point", name=name, hint=nearest(name, numbers))
-            raise refuse(f"ratios.{factor}", said)
+            sentence = Message("profile-ratio-point", name=name, hint=nearest(name, numbers))
+            raise refuse(f"ratios.{factor}", sentence)
 
 
 def _ask(profile: Profile, refuse: Refuse) -> None:
@@ -269,8 +269,8 @@ def _provenance(profile: Profile, provenance: Provenance, refuse: Refuse) -> Non
                 hint = nearest(name, names)
                 raise refuse(f"provenance.{grade}", Message("profile-witness-no-point", name=name, hint=hint))
             if listed.setdefault(name, grade) != grade:
-                said = Message("profile-grade-twice", name=name, other=listed[name])
-                raise refuse(f"provenance.{grade}", said)
+                sentence = Message("profile-grade-twice", name=name, other=listed[name])
+                raise refuse(f"provenance.{grade}", sentence)
     seen = [name for name in names if provenance.grade(name) == "seen"]
     if seen and len(set(provenance.sources.values())) < 2:
         raise refuse("provenance.sources", Message("profile-seen-once", name=seen[0]))
@@ -300,8 +300,8 @@ def _fingerprint(profile: Profile, fingerprint: Fingerprint, refuse: Refuse) -> 
             raise refuse(f"{where}.parts", Message("profile-fingerprint-parts"))
         for part in total.parts:
             if number(part, f"{where}.parts").unit != unit:
-                said = Message("profile-fingerprint-units", part=part, total=total.total, unit=unit or "")
-                raise refuse(f"{where}.parts", said)
+                sentence = Message("profile-fingerprint-units", part=part, total=total.total, unit=unit or "")
+                raise refuse(f"{where}.parts", sentence)
 
 
 def _answered(profile: Profile, constant: Constant, where: str, refuse: Refuse) -> None:
@@ -312,7 +312,7 @@ def _answered(profile: Profile, constant: Constant, where: str, refuse: Refuse) 
     if (last := constant.address + words - 1) > 65535:
         raise refuse(f"{where}.words", Message("profile-registers-end", last=last))
     if words > profile.max_registers:
-        said = Message("profile-value-too-long", registers=words, max_registers=profile.max_registers)
-        raise refuse(f"{where}.words", said)
+        sentence = Message("profile-value-too-long", registers=words, max_registers=profile.max_registers)
+        raise refuse(f"{where}.words", sentence)
     if constant.to is not None and constant.to <= constant.words[-1]:
         raise refuse(f"{where}.to", Message("profile-constant-to", to=constant.to, word=constant.words[-1]))

@@ -126,11 +126,11 @@ def _from_unit(point: Point, where: str, refuse: Refuse) -> None:
     if point.wire_unit is not None:
         raise refuse(f"{where}.wire_unit", Message("profile-unit-said"))
     if point.unit not in ways:
-        said = Message("profile-unit-convert", from_unit=point.from_unit, unit=point.unit or "", units=tuple(ways))
-        raise refuse(f"{where}.from_unit", said)
+        sentence = Message("profile-unit-convert", from_unit=point.from_unit, unit=point.unit or "", units=tuple(ways))
+        raise refuse(f"{where}.from_unit", sentence)
     if point.from_unit in NORMAL_UNITS and not point.name.endswith(NORMAL):
-        said = Message("profile-unit-normal", unit=point.from_unit, name=point.name + NORMAL)
-        raise refuse(f"{where}.from_unit", said)
+        sentence = Message("profile-unit-normal", unit=point.from_unit, name=point.name + NORMAL)
+        raise refuse(f"{where}.from_unit", sentence)
 
 
 def _sum(profile: Profile, point: Point, where: str, refuse: Refuse) -> None:
@@ -139,8 +139,8 @@ def _sum(profile: Profile, point: Point, where: str, refuse: Refuse) -> None:
         raise refuse(f"{where}.sum", Message("profile-sum-parts"))
     for part in parts:
         if part.unit not in (None, point.unit):
-            said = Message("profile-sum-units", part=part.name, unit=part.unit or "", sum_unit=point.unit or "")
-            raise refuse(f"{where}.sum", said)
+            sentence = Message("profile-sum-units", part=part.name, unit=part.unit or "", sum_unit=point.unit or "")
+            raise refuse(f"{where}.sum", sentence)
         if (part.fc, part.model) != (point.fc, point.model):
             raise refuse(f"{where}.sum", Message("profile-sum-tables", part=part.name, other=parts[0].name))
     bare = replace(profile, points=tuple(p for p in profile.points if p.at.type != SUM))

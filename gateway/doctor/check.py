@@ -149,13 +149,13 @@ def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
 
 def error_message(error: GatewayError | LedgerClientError) -> messages.Message:
     """The message of an error; one around it where it is made of text, or has its fix as text."""
-    said = error.said
-    if isinstance(said, str) or said.way_out != error.way_out:
-        return Message("check-error", problem=said, way_out=error.way_out)
-    return said
+    sentence = error.sentence
+    if isinstance(sentence, str) or sentence.way_out != error.way_out:
+        return Message("check-error", problem=sentence, way_out=error.way_out)
+    return sentence
 
 
-def connect(host: str, port: int, tls: ssl.SSLContext | None = None) -> messages.Said | None:
+def connect(host: str, port: int, tls: ssl.SSLContext | None = None) -> messages.Sentence | None:
     """Why no connection is accepted there, or no TLS handshake made; None if one is. Takes at most CONNECT_S seconds,
     and as much again for each step of a handshake."""
     try:

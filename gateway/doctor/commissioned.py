@@ -26,14 +26,16 @@ def commissioned(case: CheckContext) -> Iterator[Finding]:
         check, record = f"meter {name}", found.record
         place = place_of(config, name)
         if differ := differences(record, meter, config.configured[name], found.identity, place):
-            said = Message("commissioned-otherwise", at_ms=record.at_ms, by=record.by, differences=differ, meter=name)
-            yield Finding(check, "warn", said)
+            sentence = Message(
+                "commissioned-otherwise", at_ms=record.at_ms, by=record.by, differences=differ, meter=name
+            )
+            yield Finding(check, "warn", sentence)
         else:
             yield Finding(check, "ok", Message("commissioned-as-recorded", at_ms=record.at_ms, by=record.by))
     if never:
         total, path = len(config.meters), str(config.path)
-        said = Message("commissioned-never", n=len(never), total=total, meters=tuple(never), config=path)
-        yield Finding("commissioning", "warn", said)
+        sentence = Message("commissioned-never", n=len(never), total=total, meters=tuple(never), config=path)
+        yield Finding("commissioning", "warn", sentence)
     for file in waiting:
         waits = Message("commissioned-waits-reload") if case.pid is not None else Message("commissioned-waits-start")
         yield Finding("commissioning", "warn", Message("commissioned-file-waits", path=str(file), when=waits))

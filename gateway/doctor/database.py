@@ -28,14 +28,14 @@ def database(case: CheckContext) -> Iterator[Finding]:
     if case.store is None:
         yield Finding(name, "ok", Message("database-not-created", path=str(path)))
         return
-    flaws: list[messages.Said] = []
+    flaws: list[messages.Sentence] = []
     finished = True
     try:
         flaws += case.store.flaws(whole=case.full, within_s=None if case.full else QUICK_S)
     except Unfinished:
         finished = False
     except Damaged as error:
-        flaws = [error.said]
+        flaws = [error.sentence]
     if flaws:
         message = Message("database-damaged", path=str(path), flaws=tuple(flaws[:3]))
         yield Finding(name, "bad", message, {"flaws": [in_language(flaw, "en") for flaw in flaws]})

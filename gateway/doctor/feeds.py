@@ -10,7 +10,7 @@ from typing import Any
 from gateway.config.feed import FeedEntry, feed_access
 from gateway.doctor.check import CheckContext, Finding, at_once, error_message
 from gateway.errors import ConfigError
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.process import control_socket
 from ledger_client import messages
@@ -38,7 +38,7 @@ def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
         told = control_socket.ask(case.config.data, f"feed {entry.name}")
         if told is None:
             return Finding(NAME, "warn", Message("feed-no-state", feed=entry.name, url=entry.url))
-        return _judged(entry, said_in(told, told["state"]), told, up=bool(told["connected"]))
+        return _judged(entry, sentence_in(told, told["state"]), told, up=bool(told["connected"]))
     try:
         access = feed_access(case.config.path, entry)
     except ConfigError as error:
@@ -54,13 +54,13 @@ def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
     broker = Broker(options, _Deaf())
     try:
         up = broker.wait_connected(CONNECT_S)
-        state: messages.Said = broker.state
+        state: messages.Sentence = broker.state
         return _judged(entry, Message("feed-backlog", state=state, n=owed) if owed else state, {}, up=up)
     finally:
         broker.close(CONNECT_S)
 
 
-def _judged(entry: FeedEntry, state: messages.Said, facts: Mapping[str, Any], *, up: bool) -> Finding:
+def _judged(entry: FeedEntry, state: messages.Sentence, facts: Mapping[str, Any], *, up: bool) -> Finding:
     if up:
         return Finding(NAME, "ok", Message("feed-up", feed=entry.name, url=entry.url, state=state), facts)
     return Finding(NAME, "warn", Message("feed-down", feed=entry.name, url=entry.url, state=state), facts)

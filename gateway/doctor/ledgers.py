@@ -16,7 +16,7 @@ from gateway.messages.message import Message
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
 from ledger_client.formats.cose_key import load_private_key
 from ledger_client.ledgers.interface import Ledger, Notebook
-from ledger_client.messages import said_of
+from ledger_client.messages import sentence_of
 
 WAITS_MS = 180_000
 """Age in ms at which a pending batch is a problem."""
@@ -79,7 +79,7 @@ def _answers(case: CheckContext, entry: LedgerEntry, sealed: _Sealed | None) -> 
     except LedgerClientError as error:
         if isinstance(error, Refused):
             return Finding(name, away, Message("ledger-would-refuse", refusal=refusals.refusal(error)))
-        return Finding(name, away, Message("ledger-no-valid-answer", url=entry.url, why=said_of(error)))
+        return Finding(name, away, Message("ledger-no-valid-answer", url=entry.url, why=sentence_of(error)))
     finally:
         driver.close()
     took_ms = round((time.monotonic() - began) * 1000)

@@ -42,15 +42,15 @@ def judged(
     if left_out > MISSED_SHARE * due and within_s < SETTLED_S and answered + left_out == due:
         return "ok", Message("line-polls-some", found=found, answered=answered, n=due, within_s=within_s)
     if left_out > MISSED_SHARE * due:
-        said = Message(
+        sentence = Message(
             "line-polls-no-time",
             found=found, answered=answered, n=due, within_s=within_s, reasons=reasons, line=line, config=config,
         )  # fmt: skip
-        return "warn", said
+        return "warn", sentence
     if answered and due - answered <= MISSED_SHARE * due:
         return "ok", Message("line-polls-some", found=found, answered=answered, n=due, within_s=within_s)
-    said = Message(
+    sentence = Message(
         "line-polls-missed",
         found=found, answered=answered, n=due, within_s=within_s, reasons=reasons, config=config,
     )  # fmt: skip
-    return "warn" if answered else "bad", said
+    return "warn" if answered else "bad", sentence

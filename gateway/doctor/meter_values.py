@@ -41,9 +41,9 @@ def odd_values(case: CheckContext, meter: str, values: Iterable[Value]) -> dict[
     """The same of recorded values, whose registers are not at hand."""
     points = {point.name: point for point in case.config.profiles[meter].points}
     return {
-        value.name: said
+        value.name: sentence
         for value in values
-        if (point := points.get(value.name)) is not None and (said := value_remark(point, value.value))
+        if (point := points.get(value.name)) is not None and (sentence := value_remark(point, value.value))
     }
 
 
@@ -52,10 +52,10 @@ def _trouble(
 ) -> Iterator[Finding]:
     name, config = f"meter {meter}", str(case.config.path)
     shown = {value.name: value for value in values}
-    for said in dict.fromkeys(odd.values()):
-        points = tuple(_shown(point, shown.get(point)) for point, mine in odd.items() if mine == said)
-        message = Message("meter-odd-values", base=base, points=points, why=said, meter=meter, config=config)
-        yield Finding(name, "bad" if said.code == IMPOSSIBLE else "warn", message)
+    for sentence in dict.fromkeys(odd.values()):
+        points = tuple(_shown(point, shown.get(point)) for point, mine in odd.items() if mine == sentence)
+        message = Message("meter-odd-values", base=base, points=points, why=sentence, meter=meter, config=config)
+        yield Finding(name, "bad" if sentence.code == IMPOSSIBLE else "warn", message)
     bad = tuple(v.name for v in values if v.value is not None and v.name not in odd and verdict(v.quality) == "bad")
     if bad:
         yield Finding(name, "warn", Message("meter-bad-values", base=base, points=bad, meter=meter, config=config))

@@ -52,8 +52,8 @@ def _other_device(case: CheckContext, poll: Poll) -> Iterator[Finding]:
     """That another device answers than the one that was commissioned. The running gateway has an alarm for it."""
     record = in_force(case.store, poll.meter) if case.store is not None and poll.identity is not None else None
     if record is not None and record.identity is not None and record.identity != poll.identity:
-        said = Message("meter-other-device", now=poll.identity or "", known=record.identity, meter=poll.meter)
-        yield Finding(f"meter {poll.meter}", "bad", said)
+        sentence = Message("meter-other-device", now=poll.identity or "", known=record.identity, meter=poll.meter)
+        yield Finding(f"meter {poll.meter}", "bad", sentence)
 
 
 def _of_gateway(case: CheckContext) -> Iterator[Finding]:

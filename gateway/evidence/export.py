@@ -24,7 +24,7 @@ from ledger_client.durable_files import whole_file
 from ledger_client.errors import EncodeError, LedgerClientError
 from ledger_client.formats.batch_file import SUFFIX, BatchFile, write_batch
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.messages import Said, said_of
+from ledger_client.messages import Sentence, sentence_of
 
 PROOF_SUFFIX = ".mseal"
 
@@ -39,7 +39,7 @@ class Exported:
     size: int
     proofs: tuple[Path, ...] = ()
     """Of what was configured before it, beside it."""
-    unproven: Said | None = None
+    unproven: Sentence | None = None
     """Why there is none."""
 
 
@@ -57,14 +57,14 @@ def export(store: Database, number: int, path: Path) -> Exported:
             with whole_file(path) as file:
                 size = write_batch(file, records, batch.entry, receipts, places)
         except EncodeError as error:
-            raise GatewayError(Message("export-tampered", path=str(store.path), error=said_of(error))) from None
+            raise GatewayError(Message("export-tampered", path=str(store.path), error=sentence_of(error))) from None
         except OSError as error:
             raise GatewayError(Message("export-not-writable", path=str(path), error=os_error(error))) from None
         proofs, unproven = _configured_before(store, batch, path.parent)
     return Exported(number, batch.size, path, size, proofs, unproven)
 
 
-def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], Said | None]:
+def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], Sentence | None]:
     """Write the proofs of the newest ``configuration`` before a batch and of the grids since, where they are not there
     yet; none for a batch that begins with one of a day. One of a start does not tell by which grids the downtime before
     it counts. Gives the files, and why one could not be written."""
@@ -81,7 +81,7 @@ def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tup
                 with whole_file(path) as file:
                     file.write(proof)
         except GatewayError as error:
-            return tuple(proofs), error.said
+            return tuple(proofs), error.sentence
         except OSError as error:
             return tuple(proofs), Message("export-not-writable", path=str(path), error=os_error(error))
         proofs.append(path)
@@ -130,7 +130,7 @@ def note_files(store: Database, files: Mapping[int, Path]) -> list[Message]:
         try:
             entry = BatchFile.open(path).entry
         except LedgerClientError as error:
-            lacking.append(Message("export-not-this-batch", path=str(path), batch=number, error=error.said))
+            lacking.append(Message("export-not-this-batch", path=str(path), batch=number, error=error.sentence))
             continue
         if entry == batch.entry:
             batches.append(batch)

@@ -12,17 +12,17 @@ from ledger_client.errors import VerificationError
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import statement_id
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import check_receipt
 
 
 class NotOurs(Exception):
-    """An answer that does not settle this batch: ``said`` is why."""
+    """An answer that does not settle this batch: ``sentence`` is why."""
 
-    def __init__(self, said: Said) -> None:
-        super().__init__(said)
-        self.said = said
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 def demand_settled(
@@ -38,7 +38,7 @@ def demand_settled(
     try:
         issuer, _ = check_receipt(entry, answer, trust, now_s)
     except VerificationError as error:
-        raise NotOurs(Message("receipt-invalid", kind=type(error).__name__, detail=error.said)) from None
+        raise NotOurs(Message("receipt-invalid", kind=type(error).__name__, detail=error.sentence)) from None
     if issuer != ledger:
         raise NotOurs(Message("receipt-of-other-ledger", issuer=issuer))
 
@@ -47,7 +47,7 @@ def _demand_place(entry: bytes, answer: bytes, ledger: str, contract: Contract) 
     try:
         place = decode_locator(answer)
     except VerificationError as error:
-        raise NotOurs(Message("place-invalid", detail=error.said)) from None
+        raise NotOurs(Message("place-invalid", detail=error.sentence)) from None
     told = (place.ledger, place.chain, place.contract)
     if told != (ledger, contract.chain, contract.address):
         raise NotOurs(
@@ -66,4 +66,4 @@ def _demand_place(entry: bytes, answer: bytes, ledger: str, contract: Contract) 
         try:
             root_from_path(leaf_hash(statement_id(entry)), size, index, path)
         except VerificationError as error:
-            raise NotOurs(Message("place-path-invalid", detail=error.said)) from None
+            raise NotOurs(Message("place-path-invalid", detail=error.sentence)) from None

@@ -90,7 +90,7 @@ def _read_gap(store: Database, first: int, last: int, most: int, portion: Portio
         try:
             told = told_record(parse_record(row.data))
         except LedgerClientError as error:
-            raise Damaged(Message("record-invalid", record=row.id, why=error.said)) from None
+            raise Damaged(Message("record-invalid", record=row.id, why=error.sentence)) from None
         if told is not None:
             portion.told.append(told)
     portion.stretches.append((first, rows[-1][0] if len(rows) == most else last))

@@ -21,8 +21,8 @@ from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.publisher import Publisher, Sent
 from gateway.feeds.reading_message import FeedReading, told_news
 from gateway.messages.message import Message
-from gateway.records import MissedPoll, News, said_fields
-from ledger_client.messages import Said, said_of
+from gateway.records import MissedPoll, News, sentence_fields
+from ledger_client.messages import Sentence, sentence_of
 from ledger_client.transport.access import Access, AccessError
 
 log = logging.getLogger("meterseal.feed")
@@ -73,7 +73,7 @@ class Feed:
         self._failures = 0
         self._marked: str | None = None
         self.connected = False
-        self.state: Said = CONNECTING
+        self.state: Sentence = CONNECTING
         self.live_count = self.history_count = 0
 
     def _fit(self) -> None:
@@ -105,7 +105,7 @@ class Feed:
             state = Message("feed-connected-waits", whom=whom)
         return {
             "connected": self.connected,
-            **said_fields(state, "state"),
+            **sentence_fields(state, "state"),
             "waiting": len(self._outbox),
             "live": self.live_count,
             "history": self.history_count,
@@ -119,12 +119,12 @@ class Feed:
                 try:
                     await self._session()
                 except* (Down, AccessError) as group:
-                    self._lost(said_of(first_error(group)))
+                    self._lost(sentence_of(first_error(group)))
                 await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S)) - 1])
         finally:
             self._history.write_last(self._progress.catch_up())
 
-    def _lost(self, why: Said) -> None:
+    def _lost(self, why: Sentence) -> None:
         self._failures += 1
         if self.state != why:
             log.warning("%s: %s", self.name, why)

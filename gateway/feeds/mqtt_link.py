@@ -19,7 +19,7 @@ from gateway.feeds.flight_window import MOST, Window
 from gateway.messages import message as messages
 from gateway.process.threads import in_thread
 from ledger_client.http_server.token_bucket import Buckets
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker, Handler
 from ledger_client.transport.mqtt_options import BrokerOptions, Message, Will
@@ -76,7 +76,7 @@ class Link:
         self._changed = asyncio.Event()
         self._window = Window()
         self.in_flight = 0
-        self.down: Said | None = None
+        self.down: Sentence | None = None
         """Why there is no connection any more."""
         self._up = False
         self._broker: Broker | None = None
@@ -212,7 +212,7 @@ class Link:
         if self._unsure and not self._marks:
             self._set_mark()
 
-    def lost(self, state: Said) -> None:
+    def lost(self, state: Sentence) -> None:
         """There is no connection any more; everything that waits for it raises ``Down``."""
         if self.down is not None:
             return
@@ -279,7 +279,7 @@ class _InLoop(Handler):
     def unsubscribed(self, mid: int) -> None:
         self._post(self._link.unsubscribed, mid)
 
-    def down(self, state: Said) -> None:
+    def down(self, state: Sentence) -> None:
         self._post(self._link.lost, state)
 
     def _post(self, function: Callable[..., None], *args: object) -> None:

@@ -9,7 +9,7 @@ from gateway.fieldbus.specs import BlockFailure, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.link import NO_FRAME
 from gateway.messages.message import Message
-from ledger_client.messages import Fact, Said
+from ledger_client.messages import Fact, Sentence
 
 
 def block_failed(failure: BlockFailure) -> Message:
@@ -20,12 +20,12 @@ def block_failed(failure: BlockFailure) -> Message:
     return Message("block-failed-reason", block=block, reason=reason, detail=failure.detail)
 
 
-def is_no_frame(said: Fact) -> bool:
+def is_no_frame(fact: Fact) -> bool:
     """Bytes came that are no frame; the message says so itself or quotes one that does."""
-    return said == NO_FRAME or (isinstance(said, Message) and any(map(is_no_frame, said.facts.values())))
+    return fact == NO_FRAME or (isinstance(fact, Message) and any(map(is_no_frame, fact.facts.values())))
 
 
-def refused(poll: Poll, protocol: str) -> Said | None:
+def refused(poll: Poll, protocol: str) -> Sentence | None:
     """What a meter refuses and why, where that is lasting: all of the poll, or a point that no other cut of the reads
     gives. None where it refuses nothing. What a SunSpec device lacks it may lack."""
     if poll.missed == "refused" and not poll.failures:

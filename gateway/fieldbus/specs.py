@@ -13,7 +13,7 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.link import Answer
 from gateway.records import Token
 from ledger_client.formats.senml import Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 NOT_ASKED = frozenset({"no-shape", "shared", "stopped", "not-asked"})
 """Reasons of blocks that were not asked, or not so that the answer tells whose it is."""
@@ -23,7 +23,7 @@ NOT_ASKED = frozenset({"no-shape", "shared", "stopped", "not-asked"})
 class Alarm:
     """An alarm condition of a line; reported once when it begins (``raised``) and once when it ends.
 
-    ``meter`` is None where the line as a whole is meant. ``said`` says what, where, and the way out. Codes:
+    ``meter`` is None where the line as a whole is meant. ``sentence`` says what, where, and the way out. Codes:
     ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged
     frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not),
     ``wrong-answer`` (a meter answers with another function, length or identifier than it was asked for).
@@ -32,13 +32,13 @@ class Alarm:
     line: str
     meter: str | None
     code: str
-    said: Said
+    sentence: Sentence
     raised: bool
 
     @property
     def text(self) -> str:
         """It in English."""
-        return str(self.said)
+        return str(self.sentence)
 
 
 class BlockAnswer(NamedTuple):
@@ -57,7 +57,7 @@ class BlockFailure:
 
     block: Block
     reason: str
-    detail: Said
+    detail: Sentence
     refused: Refused | None = None
 
     @property
@@ -88,7 +88,7 @@ class Poll(NamedTuple):
     missed: str | None = None
     flags: int = 0
     identity: str | None = None
-    detail: Said = ""
+    detail: Sentence = ""
     token: Token | None = None
     label_ms: int | None = None
     cause: str = ""

@@ -38,31 +38,35 @@ class Stored(NamedTuple):
     message: messages.Message | None = None
 
 
-def in_language(said: messages.Said | Stored, language: str) -> str:
+def in_language(sentence: messages.Sentence | Stored, language: str) -> str:
     """A sentence in a language, without its fix. A finished English text, as of a meter or a network, stays as it is.
 
     Of a stored one all of it: its text is kept for English, also where a later version words it otherwise.
     """
-    if isinstance(said, Stored):
-        if language != "en" and said.message is not None and CATALOGUES[language].knows(said.message):
-            return CATALOGUES[language].whole(said.message)
-        return in_language(said.text, language)
-    if isinstance(said, messages.Message):
-        return CATALOGUES[language].text(said)
-    return said
+    if isinstance(sentence, Stored):
+        if language != "en" and sentence.message is not None and CATALOGUES[language].knows(sentence.message):
+            return CATALOGUES[language].whole(sentence.message)
+        return in_language(sentence.text, language)
+    if isinstance(sentence, messages.Message):
+        return CATALOGUES[language].text(sentence)
+    return sentence
 
 
-def whole_in_language(said: messages.Said, language: str) -> str:
+def whole_in_language(sentence: messages.Sentence, language: str) -> str:
     """A sentence with its fix."""
-    return CATALOGUES[language].whole(said) if isinstance(said, messages.Message) else in_language(said, language)
+    return (
+        CATALOGUES[language].whole(sentence)
+        if isinstance(sentence, messages.Message)
+        else in_language(sentence, language)
+    )
 
 
-def fix_in_language(said: messages.Said, language: str) -> str:
+def fix_in_language(sentence: messages.Sentence, language: str) -> str:
     """What to do about it; ``""`` for a sentence without a fix, and for a text."""
-    return CATALOGUES[language].fix(said) if isinstance(said, messages.Message) else ""
+    return CATALOGUES[language].fix(sentence) if isinstance(sentence, messages.Message) else ""
 
 
-def said_in(fields: Mapping[str, Any], text: str) -> Message | str:
+def sentence_in(fields: Mapping[str, Any], text: str) -> Message | str:
     """The message that stands in a stored or received map beside its English text; the text where there is none, or
     where this version has no sentence for it or for one within it. Never raises."""
     message = Message.from_fields(fields)

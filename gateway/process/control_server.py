@@ -20,7 +20,7 @@ from gateway.errors import Declined, GatewayError, StoreError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.control_socket import MAX_LINE, SOCKET, address
-from ledger_client.messages import said_of
+from ledger_client.messages import sentence_of
 
 Order = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -66,7 +66,7 @@ async def _answer(
     except GatewayError as error:
         return _refusal(error) | {"declined": isinstance(error, Declined)}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        return _refusal(GatewayError(Message("control-unknown-order", error=said_of(error))))
+        return _refusal(GatewayError(Message("control-unknown-order", error=sentence_of(error))))
 
 
 def _refusal(error: GatewayError) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Declined, GatewayError
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
@@ -75,5 +75,5 @@ def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) 
         raise GatewayError(Message("control-gateway-ended"))
     if "error" in answer:
         kind = Declined if answer.get("declined") else GatewayError
-        raise kind(said_in(answer, answer["error"]), answer.get("way_out", ""))
+        raise kind(sentence_in(answer, answer["error"]), answer.get("way_out", ""))
     return answer

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from gateway.messages.message import Message
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 GRACE_S = 10.0
 
@@ -61,9 +61,9 @@ class Heartbeats:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._checks: dict[str, Callable[[], Said | None]] = {}
+        self._checks: dict[str, Callable[[], Sentence | None]] = {}
 
-    def ask(self, name: str, check: Callable[[], Said | None]) -> None:
+    def ask(self, name: str, check: Callable[[], Sentence | None]) -> None:
         """Another check: it returns what is stuck, or None."""
         self._checks[name] = check
 
@@ -78,6 +78,6 @@ class Heartbeats:
             if self._checks.get(name) == pulse.stuck:  # else another of that name has begun
                 del self._checks[name]
 
-    def stuck(self) -> list[Said]:
+    def stuck(self) -> list[Sentence]:
         """What is stuck; empty: all loops run."""
-        return [said for check in list(self._checks.values()) if (said := check())]
+        return [sentence for check in list(self._checks.values()) if (sentence := check())]

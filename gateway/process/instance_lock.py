@@ -75,11 +75,11 @@ def running(data: Path) -> int | None:
     try:
         with _path(data).open() as file:
             kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_OFD_GETLK, _flock(fcntl.F_RDLCK)))
-            said = file.read(20).strip()
+            written = file.read(20).strip()
     except (OSError, UnicodeDecodeError):
         return None
     if kind == fcntl.F_UNLCK:
         return None
     if pid > 0:  # a process lock, of an older version
         return int(pid)
-    return int(said) if said.isdecimal() else UNKNOWN
+    return int(written) if written.isdecimal() else UNKNOWN

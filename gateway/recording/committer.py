@@ -155,8 +155,8 @@ class Committer:
             *schedule(gone),
         ]
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
-        said = map(repair_report.message, self._repairs)
-        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, message, raised=True).event for message in said]
+        reports = map(repair_report.message, self._repairs)
+        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, message, raised=True).event for message in reports]
         return before, [started, *alarms]
 
     def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:
@@ -370,8 +370,8 @@ class Committer:
             return
         log.error("recording stopped; polling continues: %s", error)
         if isinstance(error, Damaged):
-            note_flaws(self.store.path, [error.said])
-        stopped = Message("recording-stopped-by", why=error.said)
+            note_flaws(self.store.path, [error.sentence])
+        stopped = Message("recording-stopped-by", why=error.sentence)
         self.pending.waiting.append(alarm(AlarmCode.RECORDING_STOPPED, stopped, raised=True))
         if isinstance(error, DiskFull) and self.reserve.release():
             self.write_account()

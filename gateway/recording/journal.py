@@ -33,13 +33,13 @@ from gateway.records import (
     PollResult,
     SignedRecord,
     Timestamp,
-    said_fields,
+    sentence_fields,
 )
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.pruning import Pruner
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -68,7 +68,7 @@ class Journal:
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
         self._pruner = Pruner(Retention().waits, partial(kept_proofs.keep, store))
-        self.held: Said | None = None
+        self.held: Sentence | None = None
         """Why nothing is sealed for the time being; cuts go on. Set and read by any thread."""
         self.on_seal: list[Callable[[], object]] = []
         """Called on the writer thread, after each seal."""
@@ -138,7 +138,7 @@ class Journal:
         """Raises StoreError while nothing can be recorded. Any thread may ask."""
         trouble = self.trouble
         if trouble is not None:
-            raise StoreError(Message("change-recording-stopped", why=trouble.said))
+            raise StoreError(Message("change-recording-stopped", why=trouble.sentence))
 
     def uncommitted_s(self) -> float:
         """How much longer than it may the oldest signed record has been waiting for its commit. Any thread may ask."""
@@ -300,19 +300,19 @@ class Journal:
 
     def _record_every(self, factor: int, room: disk_space.Space) -> None:
         """From each meter's next poll on every ``factor``-th poll is recorded; the change is signed."""
-        said = Message("buffer-has-room")
+        sentence = Message("buffer-has-room")
         if factor > 1:
-            said = Message("buffer-decimated", share_percent=round(100 * room.share), n=factor)
+            sentence = Message("buffer-decimated", share_percent=round(100 * room.share), n=factor)
         now = self._queue.now()
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         tells = 1 in (factor, self._accounting.factor)
-        told = [alarm(AlarmCode.BUFFER, said, raised=factor > 1).event] if tells else []
+        told = [alarm(AlarmCode.BUFFER, sentence, raised=factor > 1).event] if tells else []
         rulers = self._accounting.grids_thinned(factor)
         grids = self._accounting.named(rulers)
         events = [*spread(Event(PERIOD, facts), {"grids": by_meter(grids)}), *told]
         rows = [*self._committer.coverage(now), *self._signed(events, now)]
         if self._committer.write(rows, coverage=True, grids=grids):
-            log.warning("%s", said)
+            log.warning("%s", sentence)
             self._accounting.factor = factor
             self._committer.uncut += len(events)
             self._accounting.take(rulers)
@@ -377,11 +377,11 @@ class Journal:
             "recording": {"reason": trouble.reason, **_said(trouble)} if trouble else None,
             "every_poll": self._accounting.factor,
             "sealing": None if held is None else str(held),
-            "sealing_said": None if held is None else said_fields(held),
+            "sealing_said": None if held is None else sentence_fields(held),
         }
 
 
 def _said(trouble: StoreError) -> dict[str, Any]:
     """Why nothing is recorded, as fields; its text has the fix only where a user must act."""
     text = f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
-    return {**said_fields(trouble.said), "text": text}
+    return {**sentence_fields(trouble.sentence), "text": text}

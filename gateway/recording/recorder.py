@@ -28,7 +28,7 @@ from gateway.records import MeterEvent, PollResult, Timestamp, Token
 from gateway.storage.database import Database
 from gateway.storage.writer import T, answer
 from ledger_client.formats.record import Event
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 INBOX_SECONDS = 30
 COMMIT_WITHIN_S = 60
@@ -84,7 +84,7 @@ class Recorder:
         """How recording stands, for the status."""
         return self._journal.health()
 
-    def stuck(self) -> Said | None:
+    def stuck(self) -> Sentence | None:
         """That the writer does not turn, or has records that it does not commit; None: it turns. While an alarm of the
         disk stands it may take as long as that takes."""
         if self.trouble is not None or self.ended.done() or not self._thread.is_alive():
@@ -122,11 +122,11 @@ class Recorder:
         return dict(self._journal.announced.identities)
 
     @property
-    def held(self) -> Said | None:
+    def held(self) -> Sentence | None:
         """Why nothing is sealed for the time being; None: what is cut is sealed."""
         return self._journal.held
 
-    def hold_seals(self, why: Said | None) -> None:
+    def hold_seals(self, why: Sentence | None) -> None:
         """Seal nothing from now on, for this reason; None: seal what has been cut. Batches are cut all the same."""
         self._journal.held = why
         self.call(lambda _: self._journal.look_for_cuts())

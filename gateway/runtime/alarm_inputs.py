@@ -13,7 +13,7 @@ from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.messages.alarm_kinds import AlarmCode
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
@@ -120,15 +120,15 @@ class AlarmInputs(BackgroundTask):
         points = (*flagged, *sorted(stuck.keys() - set(flagged)))
         if len(points) > MOST_POINTS:
             points = (*points[: MOST_POINTS - 1], f"+{len(points) - MOST_POINTS + 1}")
-        said = Message("values-changing", meter=meter)
+        sentence = Message("values-changing", meter=meter)
         if flagged:
-            said = Message("values-frozen", meter=meter, line=line, points=points)
+            sentence = Message("values-frozen", meter=meter, line=line, points=points)
         elif points:
-            said = Message("powers-stuck", meter=meter, line=line, points=points)
+            sentence = Message("powers-stuck", meter=meter, line=line, points=points)
         since_ms = min((reading.time_ms, *stuck.values())) if points else None
-        self._board.condition(meter, AlarmCode.STALE, line, said, on=bool(points), since_ms=since_ms)
+        self._board.condition(meter, AlarmCode.STALE, line, sentence, on=bool(points), since_ms=since_ms)
         if points and (before := self._frozen.get(meter, points)) != points:
-            self._board.restate(meter, AlarmCode.STALE, line, said, again=not {*points} <= {*before})
+            self._board.restate(meter, AlarmCode.STALE, line, sentence, again=not {*points} <= {*before})
         self._frozen.pop(meter, None)
         if points:
             self._frozen[meter] = points
@@ -138,38 +138,38 @@ class AlarmInputs(BackgroundTask):
         if event.name == RATIO_DIFFERS and meter in self._lines:
             self._ratios(meter, fields["ratios"])
         if event.name == ALARM and fields["code"] in (AlarmCode.BUFFER, AlarmCode.DATABASE_REPAIRED):
-            said = said_in(fields, fields["text"])
-            self._board.condition(GATEWAY, fields["code"], fields["line"], said, on=fields["raised"])
+            sentence = sentence_in(fields, fields["text"])
+            self._board.condition(GATEWAY, fields["code"], fields["line"], sentence, on=fields["raised"])
         elif event.name == CONFIGURATION and "why" in fields:  # the first part of a change
             self._board.notice(GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", _change(fields))
         elif event.name == CLOCK:
             before_ms, after_ms = fields["before"], fields["after"]
-            said = Message("clock-corrected", before_ms=before_ms, after_ms=after_ms)
+            sentence = Message("clock-corrected", before_ms=before_ms, after_ms=after_ms)
             if before_ms == after_ms:
-                said = Message("clock-slowed", before_ms=before_ms)
-            self._board.notice(GATEWAY, AlarmCode.CLOCK_STEP, "clock", said)
+                sentence = Message("clock-slowed", before_ms=before_ms)
+            self._board.notice(GATEWAY, AlarmCode.CLOCK_STEP, "clock", sentence)
 
     def _ratios(self, meter: str, ratios: Mapping[str, Mapping[str, str]]) -> None:
-        line, said = self._lines[meter], Message("ratio-differs-cleared", meter=meter, line=self._lines[meter])
+        line, sentence = self._lines[meter], Message("ratio-differs-cleared", meter=meter, line=self._lines[meter])
         if ratios:
             each = tuple(
                 Message("ratio-and-configured", point=name, read=both["read"], configured=both["configured"])
                 for name, both in ratios.items()
             )
-            said = Message("ratio-differs", meter=meter, line=line, ratios=each)
-        self._board.condition(meter, AlarmCode.RATIO_DIFFERS, line, said, on=bool(ratios))
+            sentence = Message("ratio-differs", meter=meter, line=line, ratios=each)
+        self._board.condition(meter, AlarmCode.RATIO_DIFFERS, line, sentence, on=bool(ratios))
 
     def _look_at_clock(self) -> None:
         letter, _ = self._site.clock.letter()
-        said = _CLOCK_SAID.get(letter) or Message("clock-synchronised")
-        self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", said, on=letter in _CLOCK_SAID)
+        sentence = _CLOCK_SAID.get(letter) or Message("clock-synchronised")
+        self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", sentence, on=letter in _CLOCK_SAID)
 
     def _look_at_feeds(self) -> None:
         feeds = self._site.feeds
         facts = {name: feeds.facts(name) for name in feeds.names()}
         found = {
             (GATEWAY, f"feed {name}"): (
-                Message("feed-not-connected", feed=name, state=said_in(now, now["state"])),
+                Message("feed-not-connected", feed=name, state=sentence_in(now, now["state"])),
                 None,
             )
             for name, now in facts.items()
@@ -181,8 +181,11 @@ class AlarmInputs(BackgroundTask):
         site, now_ms = self._site, self._site.clock.now_ms()
         held = site.recorder.held
         found = await in_thread(lambda: run_periodic_checks(site.config, now_ms, held), "look for alarms")
-        for (meter, line), (said, _) in found.forged.items():  # what is found once is not good again when it is older
-            self._board.condition(meter, AlarmCode.SIGNATURE_FAILURE, line, said, on=True)
+        for (meter, line), (
+            sentence,
+            _,
+        ) in found.forged.items():  # what is found once is not good again when it is older
+            self._board.condition(meter, AlarmCode.SIGNATURE_FAILURE, line, sentence, on=True)
         for code, those in found.alarms.items():
             (self._board.confirm if code in CONFIRMED_ONLY else self._board.set_conditions)(code, those)
         if found.changed and not self._change_noticed:
@@ -212,14 +215,14 @@ class AlarmInputs(BackgroundTask):
             found = await in_thread(
                 lambda: self._check_accounting(config, known, now_ms), "look for alarms of the accounting"
             )
-        for (source, line), (said, _) in found.past:
-            self._board.notice(source, AlarmCode.HOUR_LOST, line, said)
+        for (source, line), (sentence, _) in found.past:
+            self._board.notice(source, AlarmCode.HOUR_LOST, line, sentence)
         for code, those in found.alarms.items():
             self._board.set_conditions(code, those)
 
 
 def _change(fields: Mapping[str, Any]) -> Message:
-    why, now, before = said_in(fields, fields["why"]), fields["config"].hex()[:16], fields["before"].hex()[:16]
+    why, now, before = sentence_in(fields, fields["why"]), fields["config"].hex()[:16], fields["before"].hex()[:16]
     if user := fields.get("user"):
         return Message("configuration-changed-by", why=why, user=user, now=now, before=before)
     return Message("configuration-changed", why=why, now=now, before=before)

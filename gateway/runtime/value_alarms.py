@@ -39,7 +39,7 @@ class Meter:
     """One meter: its line, its values and their units, the night in which it may leave them empty, and what its alarms
     name.
 
-    By code, ``said``: what the board was told last of what is so; ``seen``: the points that the active alarm has named.
+    By code, ``sentence``: the newest one that the board has; ``seen``: the points that the active alarm has named.
     """
 
     line: str
@@ -47,7 +47,7 @@ class Meter:
     units: Mapping[str, str]
     values: MeterValues
     night: Night | None = None
-    said: dict[str, Message] = field(default_factory=dict)
+    sentence: dict[str, Message] = field(default_factory=dict)
     seen: dict[str, frozenset[str]] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     """Points whose past has been looked for."""
@@ -84,11 +84,11 @@ class ValueAlarms:
                 night = spec.night if profile.may_sleep else None
                 meter = Meter(line.spec.name, spec.period_ms, units, values, night)
                 if known and known.line == meter.line:
-                    meter.said, meter.seen = known.said, known.seen
+                    meter.sentence, meter.seen = known.sentence, known.seen
                 elif known:
-                    for code in known.said:
-                        said = Message("values-none", meter=spec.name, line=known.line)
-                        self._board.condition(spec.name, code, known.line, said, on=False)
+                    for code in known.sentence:
+                        sentence = Message("values-none", meter=spec.name, line=known.line)
+                        self._board.condition(spec.name, code, known.line, sentence, on=False)
                 self._meters[spec.name] = meter
                 self._judge(spec.name, meter)
 
@@ -98,13 +98,13 @@ class ValueAlarms:
         if meter is None:  # of before a reload
             return
         meter.values.take(reading)
-        if meter.values.outside or meter.values.bad or meter.said:
+        if meter.values.outside or meter.values.bad or meter.sentence:
             self._judge(name, meter)
 
     def look(self) -> None:
         """Once a second: what has been bad for long enough by now, and meters that fell silent."""
         for name, meter in self._meters.items():
-            if meter.values.outside or meter.values.bad or meter.said:
+            if meter.values.outside or meter.values.bad or meter.sentence:
                 self._look_at(name, meter)
 
     def _look_at(self, name: str, meter: Meter) -> None:
@@ -114,7 +114,7 @@ class ValueAlarms:
             self._judge(name, meter)
         elif seen.reason == "asleep" or now_ms - seen.silent_since_ms >= SILENT_MS:
             meter.values.forget()
-            for code in tuple(meter.said):
+            for code in tuple(meter.sentence):
                 self._say(name, meter, code, {}, Message("values-none", meter=name, line=meter.line))
 
     def _judge(self, name: str, meter: Meter) -> None:
@@ -122,25 +122,25 @@ class ValueAlarms:
         bad = meter.values.bad_since(now_ms - _delay_ms())
         if bad and meter.night is not None and meter.night.at(now_ms):
             bad = {point: one for point, one in bad.items() if is_bad(one.flags & ~EMPTY)}
-        said = _outside(name, meter, outside) if outside else Message("values-inside", meter=name, line=line)
-        self._say(name, meter, AlarmCode.LIMIT, {point: one.since_ms for point, one in outside.items()}, said)
+        sentence = _outside(name, meter, outside) if outside else Message("values-inside", meter=name, line=line)
+        self._say(name, meter, AlarmCode.LIMIT, {point: one.since_ms for point, one in outside.items()}, sentence)
         bad = dict(sorted(bad.items(), key=lambda entry: entry[0] not in meter.values.expected))  # the powers first
-        said = _bad(name, line, bad) if bad else Message("values-usable", meter=name, line=line)
-        self._say(name, meter, AlarmCode.VALUE_BAD, {point: one.since_ms for point, one in bad.items()}, said)
+        sentence = _bad(name, line, bad) if bad else Message("values-usable", meter=name, line=line)
+        self._say(name, meter, AlarmCode.VALUE_BAD, {point: one.since_ms for point, one in bad.items()}, sentence)
 
-    def _say(self, name: str, meter: Meter, code: str, since: Mapping[str, int], said: Message) -> None:
+    def _say(self, name: str, meter: Meter, code: str, since: Mapping[str, int], sentence: Message) -> None:
         """``since``: by point, since when it is so; none: no point is so any more."""
-        before, now, board, line = meter.said.pop(code, None), frozenset(since), self._board, meter.line
+        before, now, board, line = meter.sentence.pop(code, None), frozenset(since), self._board, meter.line
         if not since:
             if before is not None:
-                board.condition(name, code, line, said, on=False)
+                board.condition(name, code, line, sentence, on=False)
             return
-        board.condition(name, code, line, said, on=True, since_ms=min(since.values()))
+        board.condition(name, code, line, sentence, on=True, since_ms=min(since.values()))
         active = board.is_active(name, code, line)
         seen = meter.seen.get(code, frozenset()) if active else frozenset()
-        if active and said != before:
-            board.restate(name, code, line, said, again=bool(now - seen))
-        meter.said[code], meter.seen[code] = said, seen | now
+        if active and sentence != before:
+            board.restate(name, code, line, sentence, again=bool(now - seen))
+        meter.sentence[code], meter.seen[code] = sentence, seen | now
 
     # — the past —
 
@@ -227,13 +227,13 @@ def _of_quality(quality: str, points: list[str]) -> Message:
     return Message("points-of-quality-many", points=first, n=len(points) - len(first), quality=quality)
 
 
-def _points_of(said: Message | None) -> frozenset[str]:
+def _points_of(sentence: Message | None) -> frozenset[str]:
     """The points that an alarm names."""
-    if said is None:
+    if sentence is None:
         return frozenset()
-    if isinstance(what := said.facts.get("what"), Message):  # it comes and goes
+    if isinstance(what := sentence.facts.get("what"), Message):  # it comes and goes
         return _points_of(what)
-    values = said.facts.get("values")
+    values = sentence.facts.get("values")
     found: set[str] = set()
     for each in values if isinstance(values, tuple) else ():
         if isinstance(each, Message):

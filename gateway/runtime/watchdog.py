@@ -19,7 +19,7 @@ from gateway.process.sd_notify import Manager
 from gateway.recording.live_state import Live
 from gateway.recording.recorder import Recorder
 from gateway.standing import Standing, standing
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.agent")
 
@@ -47,7 +47,7 @@ class Watchdog(BackgroundTask):
             return
         every_s = self._manager.watchdog_s / 3 if self._manager.watchdog_s else STATUS_EVERY_S
         self._manager.ready(self._words([]))
-        known: list[Said] = []
+        known: list[Sentence] = []
         while True:
             stuck = self._heartbeats.stuck()
             if stuck:
@@ -62,11 +62,11 @@ class Watchdog(BackgroundTask):
                 self._manager.alive()
             await asyncio.sleep(every_s)
 
-    def _words(self, stuck: list[Said]) -> str:
+    def _words(self, stuck: list[Sentence]) -> str:
         """One line for `systemctl status`, in English."""
         return str(self._state(stuck))
 
-    def _state(self, stuck: list[Said]) -> Message:
+    def _state(self, stuck: list[Sentence]) -> Message:
         if stuck:
             return Message("watch-stuck", stuck=tuple(stuck))
         trouble, meters = self._recorder.trouble, self._live.meters
@@ -75,7 +75,7 @@ class Watchdog(BackgroundTask):
             state = Message("watch-silent", state=state, n=silent)
         if trouble is None:
             return Message("watch-recording", state=state)
-        return Message("watch-not-recording", state=state, why=trouble.said)
+        return Message("watch-not-recording", state=state, why=trouble.sentence)
 
     def _silent(self) -> int:
         """How many meters give no reading."""

@@ -127,7 +127,7 @@ def _make(archive: Archive, where: _Places, secrets: list[tuple[str, bytes]], ma
     try:
         text = where.text(text_of(archive.content(CONFIG_FILE)))
     except NotText as error:
-        raise ConfigError(path, "", error.said) from None
+        raise ConfigError(path, "", error.sentence) from None
     config = parse_config(path, text.encode())
     with _new(path, made) as file:
         file.write(text.encode())

@@ -34,7 +34,7 @@ from gateway.fieldbus.wire.keys import Unit
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.messages.message import Message
 from gateway.startup.profile_warnings import profile_warnings
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 SILENT_BLOCKS = 2
 """Blocks of one poll without an answer after which its other blocks are not requested."""
@@ -98,14 +98,17 @@ class LinePlan:
     reads: tuple[PlannedRead, ...]
     share: float | None
     problems: tuple[Problem, ...]
-    warnings: tuple[Said, ...]
-    notes: tuple[Said, ...] = ()
+    warnings: tuple[Sentence, ...]
+    notes: tuple[Sentence, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The plan as plain data, with its sentences in English."""
         plain = asdict(replace(self, problems=(), warnings=(), notes=()))
         problems = [{"key": p.key, "problem": p.problem, "way_out": p.way_out} for p in self.problems]
-        texts = {"warnings": [str(said) for said in self.warnings], "notes": [str(said) for said in self.notes]}
+        texts = {
+            "warnings": [str(sentence) for sentence in self.warnings],
+            "notes": [str(sentence) for sentence in self.notes],
+        }
         return plain | {"problems": problems} | texts
 
 
@@ -130,7 +133,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
     found = budget(spec)
     pairs = pairs_of(spec, found.meters)
     share = found.share if spec.sets_line else None
-    warnings: list[Said] = []
+    warnings: list[Sentence] = []
     if share is not None and NEARLY_FULL < share <= FULL:
         warnings.append(Message("budget-high", share_percent=round(100 * share)))
     elif spec.type in ("modbus-rtu-over-tcp", "modbus-ascii") and not spec.sets_line and found.share > NEARLY_FULL:
@@ -183,8 +186,8 @@ def _too_often(spec: LineSpec, meter: MeterSpec) -> Problem | None:
     least_ms = 2 * (meter.profile.interval_ms or 0)
     if meter.period_ms >= least_ms:
         return None
-    said = Message("plan-interval", profile=meter.profile.name, least_s=seconds(least_ms))
-    return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", said)
+    sentence = Message("plan-interval", profile=meter.profile.name, least_s=seconds(least_ms))
+    return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", sentence)
 
 
 def _sent(place: Place) -> Message:
@@ -231,14 +234,16 @@ def _overfull(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]], sh
         return
     periods = every_said(spec, shortest_periods(spec))
     if share > FULL:
-        said = Message("budget-line-overfull", share=decimal(share), asks=asks, periods=periods)
+        sentence = Message("budget-line-overfull", share=decimal(share), asks=asks, periods=periods)
         if cuts := _cuts(spec, pairs):
-            said = Message("budget-line-overfull-cut", share=decimal(share), asks=asks, cuts=cuts, periods=periods)
+            sentence = Message("budget-line-overfull-cut", share=decimal(share), asks=asks, cuts=cuts, periods=periods)
     elif pause_ms := slow[0].profile.pause_ms:
-        said = Message("budget-meter-overfull-pause", meter=slow[0].name, pause_ms=pause_ms, asks=asks, periods=periods)
+        sentence = Message(
+            "budget-meter-overfull-pause", meter=slow[0].name, pause_ms=pause_ms, asks=asks, periods=periods
+        )
     else:
-        said = Message("budget-meter-overfull", meter=slow[0].name, asks=asks, periods=periods)
-    yield Problem(f"bus {spec.name!r}", said)
+        sentence = Message("budget-meter-overfull", meter=slow[0].name, asks=asks, periods=periods)
+    yield Problem(f"bus {spec.name!r}", sentence)
 
 
 def _cuts(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]]) -> tuple[Message, ...]:
@@ -278,11 +283,11 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
         ways.append(Message("budget-way-answer-life", life_s=seconds(life_that_works)))
     if meter.profile.protocol == "dlt645":
         timeout_s = seconds(spec.timeout_of(meter))
-        said = Message(
+        sentence = Message(
             "budget-identifier-again", period_s=period_s, life_s=life_s, timeout_s=timeout_s, ways=tuple(ways)
         )
     elif len(together) > 1:
-        said = Message(
+        sentence = Message(
             "budget-shapes-together",
             period_s=period_s,
             n=len(together),
@@ -292,7 +297,7 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
             ways=(*ways, Message("budget-way-points")),
         )
     else:
-        said = Message(
+        sentence = Message(
             "budget-shapes-of-read",
             period_s=period_s,
             read_name=read_name,
@@ -301,7 +306,7 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
             life_s=life_s,
             ways=tuple(ways) or (Message("budget-way-less-often"),),
         )
-    return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", said)
+    return Problem(f"bus {spec.name!r}, meter {meter.name!r}, every", sentence)
 
 
 def _longest_life_ms(spec: LineSpec, meter: MeterSpec, shapes_each: float) -> int | None:

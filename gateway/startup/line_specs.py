@@ -89,8 +89,8 @@ def _addresses_known(config: Config, bus: Bus) -> None:
     for meter in bus.meter if bus.passive else ():
         profile = config.profiles[meter.name]
         if profile.protocol == "sunspec":
-            said = Message("config-passive-sunspec", profile=profile.name)
-            raise ConfigError(config.path, f"bus {bus.name!r}, meter {meter.name!r}, profile", said)
+            sentence = Message("config-passive-sunspec", profile=profile.name)
+            raise ConfigError(config.path, f"bus {bus.name!r}, meter {meter.name!r}, profile", sentence)
 
 
 def _zone(config: Config, bus: Bus) -> tzinfo | None:

@@ -38,8 +38,8 @@ def expired(config: Config, now_s: int) -> Iterator[ConfigError]:
             counting = found[:1] if key == "cert" else found  # behind one's own come those that signed it
             ends = [int(one.not_valid_after_utc.timestamp()) for one in counting]
             if ends and max(ends) < now_s:
-                said = Message("bus-certificate-expired", path=str(path), end_s=max(ends))
-                yield ConfigError(config.path, f"bus {bus.name!r}, {key}", said)
+                sentence = Message("bus-certificate-expired", path=str(path), end_s=max(ends))
+                yield ConfigError(config.path, f"bus {bus.name!r}, {key}", sentence)
 
 
 def role_missing(spec: LineSpec) -> Message | None:

@@ -12,7 +12,7 @@ from gateway.commissioning.record.reversed_phase import unexplained_phase
 from gateway.config.access_files import fingerprint
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.process import control_socket, instance_lock
 from gateway.standing import standing
@@ -36,7 +36,7 @@ from gateway.storage.recovery import repair_report
 from gateway.verdicts import worst
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.transport.access import AccessError
 
 Health = Mapping[str, Any]
@@ -76,7 +76,8 @@ def collect(
         forecast=_forecast(config, store, now_ms, running=pid is not None),
         meters=[_meter(config, store, name, now_ms, health or {}) for name in config.meters],
         closing=[
-            ClosingLine(x["line"], x["connect_ms"], said_in(x, x["text"])) for x in (health or {}).get("closing", ())
+            ClosingLine(x["line"], x["connect_ms"], sentence_in(x, x["text"]))
+            for x in (health or {}).get("closing", ())
         ],
         ledgers=[_ledger(store, entry.name, entry.policy) for entry in config.document.ledger],
         feeds=_feeds(config, store, feeds or {}),
@@ -88,17 +89,17 @@ def collect(
         restored=_restored(store),
         dashboard=_dashboard(config),
         listening=[ListenerStatus.of(*line) for line in (health or {}).get("listening", {}).items()],
-        commissioning=[said_in(x, x["text"]) for x in (health or {}).get("commissioning", ())],
+        commissioning=[sentence_in(x, x["text"]) for x in (health or {}).get("commissioning", ())],
     )
 
 
 def _recording(store: Database, health: Health) -> Recording:
     stopped, waits = health.get("recording") or {}, health.get("sealing")
     if waits is not None:
-        waits = said_in(health.get("sealing_said") or {}, waits)
+        waits = sentence_in(health.get("sealing_said") or {}, waits)
     return Recording(
         stopped_reason=stopped.get("reason"),
-        stopped=said_in(stopped, stopped["text"]) if stopped else None,
+        stopped=sentence_in(stopped, stopped["text"]) if stopped else None,
         every_poll=health.get("every_poll", 1),
         sealing_waits=waits,
         waiting_since_ms=None if waits is None else store.epochs.began_ms(),
@@ -145,7 +146,7 @@ def _meter(config: Config, store: Database, name: str, now_ms: int, health: Heal
 def _ledger(store: Database, name: str, policy: str) -> LedgerStatus:
     states, refused = store.anchors.states(name), store.anchors.first_refused(name)
     settled = states.pop("settled", 0)
-    return LedgerStatus(name, policy, settled, states, refused is not None, refused.said if refused else None)
+    return LedgerStatus(name, policy, settled, states, refused is not None, refused.sentence if refused else None)
 
 
 def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
@@ -160,7 +161,7 @@ def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
                 type=entry.type,
                 url=entry.url,
                 connected=known["connected"],
-                state=said_in(known, known["state"]) if "state" in known else Message("feed-state-unknown"),
+                state=sentence_in(known, known["state"]) if "state" in known else Message("feed-state-unknown"),
                 waiting=known["waiting"],
                 live=known["live"],
                 history=known["history"],
@@ -170,9 +171,9 @@ def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
     return found
 
 
-def _repairs(store: Database) -> list[Said]:
+def _repairs(store: Database) -> list[Sentence]:
     """What was recovered of damaged databases, and what was lost."""
-    found: list[Said] = [repair_report.message(repair) for repair in store.repairs.all()]
+    found: list[Sentence] = [repair_report.message(repair) for repair in store.repairs.all()]
     _, unknown = store.elsewhere.count() if found else (0, 0)
     if unknown and store.anchors.known() is None:
         found.append(Message("status-unsealed-permanently", n=unknown))

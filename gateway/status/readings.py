@@ -14,7 +14,7 @@ from gateway.verdicts import verdict
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Body, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
-from ledger_client.messages import said_of
+from ledger_client.messages import sentence_of
 from ledger_client.verification.value_words import number_text, quality_phrases
 
 
@@ -84,7 +84,7 @@ def parsed_body(row: StoredRecord) -> Body:
     try:
         return parse_record(row.data).body
     except LedgerClientError as error:
-        raise Damaged(Message("record-invalid", record=row.id, why=said_of(error))) from None
+        raise Damaged(Message("record-invalid", record=row.id, why=sentence_of(error))) from None
 
 
 def reading_values(reading: Reading, meter: str, record: str) -> list[ReadingValue]:

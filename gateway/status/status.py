@@ -14,7 +14,7 @@ from gateway.status.listeners import ListenerStatus
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
 from gateway.storage.rows import Batch
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 HELD_MS = 180_000
 """So long may sealing wait for a ledger after a start before the status calls it a problem."""
@@ -30,9 +30,9 @@ class Recording:
     """
 
     stopped_reason: str | None = None
-    stopped: Said | None = None
+    stopped: Sentence | None = None
     every_poll: int = 1
-    sealing_waits: Said | None = None
+    sealing_waits: Sentence | None = None
     waiting_since_ms: int | None = None
 
 
@@ -42,11 +42,11 @@ class ClosingLine:
 
     line: str
     connect_ms: float
-    said: Said
+    sentence: Sentence
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {"line": self.line, "connect_ms": self.connect_ms, "text": _english(self.said)}
+        return {"line": self.line, "connect_ms": self.connect_ms, "text": _english(self.sentence)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class LedgerStatus:
     settled: int
     states: Mapping[str, int]
     refused: bool
-    detail: Said | None
+    detail: Sentence | None
 
     @property
     def waiting(self) -> int:
@@ -155,7 +155,7 @@ class FeedStatus:
     type: str
     url: str
     connected: bool
-    state: Said
+    state: Sentence
     waiting: int
     live: int
     history: int
@@ -180,12 +180,12 @@ class Restored:
     @property
     def message(self) -> Message:
         """What became of the database, and of its records."""
-        said = Message("status-restored", found_ms=self.since_ms, batch=self.batch, ledger=self.ledger)
+        sentence = Message("status-restored", found_ms=self.since_ms, batch=self.batch, ledger=self.ledger)
         if self.sealed_elsewhere:
-            said = Message("status-restored-elsewhere", restored=said, n=self.sealed_elsewhere)
+            sentence = Message("status-restored-elsewhere", restored=sentence, n=self.sealed_elsewhere)
         if self.unsealed_for_ever:
-            said = Message("status-restored-unsealed", restored=said, n=self.unsealed_for_ever)
-        return said
+            sentence = Message("status-restored-unsealed", restored=sentence, n=self.unsealed_for_ever)
+        return sentence
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -233,12 +233,12 @@ class Status:
     asked_feeds: bool
     alarms: Sequence[AlarmRow]
     shelved: Sequence[AlarmRow]
-    conflicts: Sequence[Said]
-    repairs: Sequence[Said]
+    conflicts: Sequence[Sentence]
+    repairs: Sequence[Sentence]
     restored: Restored | None
     dashboard: DashboardStatus | None
     listening: Sequence[ListenerStatus] = ()
-    commissioning: Sequence[Said] = ()
+    commissioning: Sequence[Sentence] = ()
     """Why commissioning records that wait are not signed."""
 
     @property
@@ -257,9 +257,9 @@ class Status:
         since_ms = self.recording.waiting_since_ms
         return since_ms is not None and not self.conflicts and self.now_ms - since_ms > HELD_MS
 
-    def problems(self) -> list[Said]:
+    def problems(self) -> list[Sentence]:
         """What needs attention, the most serious first."""
-        return [said for rules in PROBLEMS for said in rules.problems(self)]
+        return [sentence for rules in PROBLEMS for sentence in rules.problems(self)]
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for ``--json``; ``healthy`` is false where there are problems."""
@@ -274,8 +274,8 @@ class Status:
             "records_every": self.recording.every_poll,
             "sealing": None if waits is None else _english(waits),
             "restored": self.restored.as_json() if self.restored else None,
-            "repairs": [_english(said) for said in self.repairs],
-            "conflicts": [str(said) for said in self.conflicts],
+            "repairs": [_english(sentence) for sentence in self.repairs],
+            "conflicts": [str(sentence) for sentence in self.conflicts],
             "web": asdict(self.dashboard) if self.dashboard else None,
             "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
             "meters": [meter.as_json() for meter in self.meters],
@@ -286,13 +286,13 @@ class Status:
             "alarms": [alarm.as_json() for alarm in self.alarms],
             "shelved": [alarm.as_json() for alarm in self.shelved],
             "healthy": not problems,
-            "problems": [str(said) for said in problems],
+            "problems": [str(sentence) for sentence in problems],
         }
 
 
-def _english(said: Said) -> str:
+def _english(sentence: Sentence) -> str:
     """For ``--json``, with the fix."""
-    return str(said)
+    return str(sentence)
 
 
 T = TypeVar("T")
@@ -303,12 +303,12 @@ class Rules(Generic[T]):
     """Rules on one part of the status: each of its things is a problem where a row's condition is true."""
 
     of: Callable[[Status], Iterable[T]]
-    table: Sequence[tuple[Callable[[Status, T], bool], Callable[[T], Said]]]
+    table: Sequence[tuple[Callable[[Status, T], bool], Callable[[T], Sentence]]]
 
-    def problems(self, status: Status) -> Iterator[Said]:
+    def problems(self, status: Status) -> Iterator[Sentence]:
         """The problems of this part."""
         for thing in self.of(status):
-            yield from (said(thing) for condition, said in self.table if condition(status, thing))
+            yield from (sentence(thing) for condition, sentence in self.table if condition(status, thing))
 
 
 def _reported_elsewhere(status: Status, alarm: AlarmRow) -> bool:
@@ -345,8 +345,8 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
         lambda status: [status.recording],
         [(lambda s, _: s.waits_too_long, lambda r: r.sealing_waits or "")],
     ),
-    Rules[Said](lambda status: status.conflicts, [(lambda *_: True, lambda said: said)]),
-    Rules[Said](lambda status: status.commissioning, [(lambda *_: True, lambda said: said)]),
+    Rules[Sentence](lambda status: status.conflicts, [(lambda *_: True, lambda sentence: sentence)]),
+    Rules[Sentence](lambda status: status.commissioning, [(lambda *_: True, lambda sentence: sentence)]),
     Rules[AlarmRow](
         lambda status: status.alarms,
         [

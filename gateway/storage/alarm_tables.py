@@ -10,7 +10,7 @@ from gateway.messages.alarm_kinds import KINDS, SEVERITIES, Severity, kind_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.storage.rows import Connection, message_column, message_in
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 KEPT = 10_000
 """So many alarms that are over are remembered."""
@@ -48,15 +48,15 @@ class AlarmRow:
     message: Message | None = None
 
     @property
-    def said(self) -> Said:
+    def sentence(self) -> Sentence:
         """The message, or the text."""
         return self.message or self.text
 
     @property
-    def said_with_advice(self) -> Said:
+    def said_with_advice(self) -> Sentence:
         """The message with what to do about it: its own fix, else that of its kind. A text alone has its fix in it."""
         if self.message is None or self.message.way_out or self.code not in KINDS:
-            return self.said
+            return self.sentence
         return Message("alarm-advised", what=self.message, kind=kind_of(self.code).message)
 
     @property
@@ -69,9 +69,9 @@ class AlarmRow:
         """The message as it stands beside the text: ``message``, ``facts``; ``{}`` for a text alone."""
         return self.message.to_fields() if self.message else {}
 
-    def saying(self, said: Said) -> AlarmRow:
+    def saying(self, sentence: Sentence) -> AlarmRow:
         """The same with another text."""
-        return replace(self, text=str(said), message=said if isinstance(said, Message) else None)
+        return replace(self, text=str(sentence), message=sentence if isinstance(sentence, Message) else None)
 
     @property
     def severity(self) -> Severity:

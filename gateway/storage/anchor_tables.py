@@ -15,7 +15,7 @@ from gateway.storage.rows import (
     message_column,
     message_in,
 )
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms, message"
 _ANCHOR_FIELDS = 7
@@ -93,7 +93,7 @@ class Anchors:
         now_ms: int,
         *,
         receipt: bytes | None = None,
-        detail: Said | None = None,
+        detail: Sentence | None = None,
     ) -> bool:
         """Move an anchor to ``state``; a settled one never moves again, and one that is gone does not come back: False.
 

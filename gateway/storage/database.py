@@ -32,7 +32,7 @@ from gateway.storage.key_table import ReplacedKeys
 from gateway.storage.record_tables import Epochs, Records
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.summary_tables import Summaries
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
@@ -276,7 +276,7 @@ class Database:
             ) from error
 
     @classmethod
-    def look(cls, path: Path, *, check: str | None = None) -> list[Said]:
+    def look(cls, path: Path, *, check: str | None = None) -> list[Sentence]:
         """What is wrong with a database of any version: that it is none, what its schema lacks, and what ``check``
         (``quick`` or ``integrity``) finds. Reads only. Raises StoreError where it cannot be opened at all."""
         store = cls.__new__(cls)
@@ -293,7 +293,7 @@ class Database:
             finally:
                 store.close()
         except Damaged as error:
-            return [error.said]
+            return [error.sentence]
 
     def flaws(self, *, most: int = 20, whole: bool = False, within_s: float | None = None) -> list[str]:
         """What SQLite itself finds wrong with the file (PRAGMA quick_check, or integrity_check for the ``whole``);

@@ -17,7 +17,7 @@ from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.messages import said_of
+from ledger_client.messages import sentence_of
 
 _CWT, _SUB = 15, 2
 _ODD = (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError)
@@ -32,7 +32,7 @@ def read_reading(row: StoredRecord) -> tuple[Reading, str]:
             raise ValueError(f"it is {claims[_SUB]}/{claims['epoch'].hex()}/{claims['seq']}")
         return Reading(row.time_ms, tuple(map(_value, cbor2.loads(payload)))), str(claims["clock"])
     except _ODD as error:
-        raise Damaged(Message("record-unreadable", record=row.id, error=said_of(error))) from None
+        raise Damaged(Message("record-unreadable", record=row.id, error=sentence_of(error))) from None
 
 
 def read_body(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
@@ -43,7 +43,7 @@ def read_body(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
             return Reading(time_ms, tuple(map(_value, payload)))
         return Coverage(payload["from"], payload["to"], payload["due"], payload["recorded"], payload["missed"])
     except _ODD as error:
-        raise Damaged(Message("record-unreadable-at", time_ms=time_ms, error=said_of(error))) from None
+        raise Damaged(Message("record-unreadable-at", time_ms=time_ms, error=sentence_of(error))) from None
 
 
 def _value(entry: dict[Any, Any]) -> Value:

@@ -15,7 +15,7 @@ from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.records import STOP
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.recording_grid import Grid
 
 RECORD_COLUMNS = "meter, epoch, seq, kind, time_ms, data"
@@ -54,7 +54,7 @@ class Anchor:
     message: Message | None = None
 
     @property
-    def said(self) -> Said:
+    def sentence(self) -> Sentence:
         """The message, or the detail."""
         return self.message or self.detail or ""
 
@@ -140,9 +140,9 @@ def ended_in_order(tail: Tail | None) -> bool:
     return isinstance(body, Event) and body.name == STOP
 
 
-def message_column(said: Said | None) -> str | None:
+def message_column(sentence: Sentence | None) -> str | None:
     """The column ``message`` of what is said; None for a text, or a message that is too large to be kept as one."""
-    fields = said.to_fields() if isinstance(said, Message) else {}
+    fields = sentence.to_fields() if isinstance(sentence, Message) else {}
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")) if fields else None
 
 

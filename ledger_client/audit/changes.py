@@ -122,9 +122,9 @@ def _course(what: str, changes: Sequence[Change]) -> str:
     shown, left = changes[:MOST], len(changes) - MOST
     values = _apart(what, [shown[0].before, *(change.after for change in shown)])
     how = ["", *(" without a meter-exchange" if change.exchange is False else "" for change in shown)]
-    said = [value + extra for value, extra in zip(values, how, strict=True)]
-    ended = [f"{one} until {rfc3339(change.since)}" for one, change in zip(said, shown, strict=False)]
-    last = f"{said[-1]}, and {left} changes more: --json has all" if left > 0 else said[-1]
+    values_since = [value + extra for value, extra in zip(values, how, strict=True)]
+    ended = [f"{one} until {rfc3339(change.since)}" for one, change in zip(values_since, shown, strict=False)]
+    last = f"{values_since[-1]}, and {left} changes more: --json has all" if left > 0 else values_since[-1]
     return f"{', '.join(ended)}, then {last}"
 
 

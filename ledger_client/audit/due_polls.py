@@ -196,34 +196,33 @@ class Due:
         """The downtime before an epoch, which began with an unknown clock, by the event that dates it."""
         waiting = {meter: u for (epoch, meter), u in self._undated.items() if epoch == name.epoch}
         for meter in sorted(waiting.keys() | correction.stopped.keys()):
-            said, undated = correction.stopped.get(meter, 0), waiting.get(meter)
+            due_before, undated = correction.stopped.get(meter, 0), waiting.get(meter)
             schedule = self.configured.schedules.get(meter, Schedule())
             grids = schedule.before(name.epoch)
             if name.epoch not in self._begun:  # what it dates is before the files
-                due = said
+                due = due_before
             elif undated is None or meter not in self.configured.started.get(name.epoch, {meter}):
                 due = 0
             elif grids.first is None or undated.from_ms < grids.first[0]:
-                due = said
-                if said:
+                due = due_before
+                if due_before:
                     self._cannot_count(meter, began_ms)
             elif schedule.was_series(undated.from_ms, name.epoch):
                 count = _series_count(grids, undated.from_ms, undated.moments_ms or (), began_ms)
                 count.waited(began_ms)
-                due = said if undated.moments_ms is None else count.missed
+                due = due_before if undated.moments_ms is None else count.missed
             else:
                 due = max(0, grids.due(undated.from_ms, began_ms) - undated.recorded)
-            if said != due:
-                text = (
-                    f"it says that {said} polls of {meter} were due before its epoch; by the announced grids {due} were"
-                )
+            if due_before != due:
+                by_grids = f"by the announced grids {due} were"
+                text = f"it says that {due_before} polls of {meter} were due before its epoch; {by_grids}"
                 self.result.found(DUE, name, text)
             self._undated.pop((name.epoch, meter), None)
             told = self.result.told(meter)
-            told.due += said
-            told.missed.update({"stopped": said} if said else {})
-            if said and undated is not None and undated.from_ms < began_ms and meter in self._placed:
-                self._placed[meter].free.dated(undated.from_ms, began_ms, said)
+            told.due += due_before
+            told.missed.update({"stopped": due_before} if due_before else {})
+            if due_before and undated is not None and undated.from_ms < began_ms and meter in self._placed:
+                self._placed[meter].free.dated(undated.from_ms, began_ms, due_before)
 
     def _demand_dated(self) -> None:
         """Once its clock is known, an epoch that began without has been dated; else its downtime would be free."""

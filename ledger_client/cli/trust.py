@@ -144,7 +144,7 @@ def _demand_seconds(option: str, value: str) -> None:
         if duration_ms(value) % 1000 == 0:
             return
     except WrongText as error:
-        raise UsageError(f"{option} is {value}: {error.said}", "give a time as 8d or 36h") from None
+        raise UsageError(f"{option} is {value}: {error.sentence}", "give a time as 8d or 36h") from None
     raise UsageError(f"{option} is {value}: no whole seconds", "give a time as 8d or 36h")
 
 

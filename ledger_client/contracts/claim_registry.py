@@ -163,6 +163,6 @@ def event(topics: list[bytes], data: bytes) -> Event | None:
             static = kinds.removesuffix("t" * texts)
             if len(topics) > 1 + len(static):
                 raise NotAbi(f"{len(topics)} topics of an event with {len(static)} words")
-            rest, said = words_and_texts(data, len(static) - len(topics[1:]), texts)
-            return made(*(_READ[kind](one) for kind, one in zip(static, [*topics[1:], *rest], strict=True)), *said)
+            rest, strings = words_and_texts(data, len(static) - len(topics[1:]), texts)
+            return made(*(_READ[kind](one) for kind, one in zip(static, [*topics[1:], *rest], strict=True)), *strings)
     return None

@@ -32,7 +32,7 @@ from ledger_client.formats.checks import (
 )
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import id_text, statement_id
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 
 if TYPE_CHECKING:  # reading needs no key
     from ledger_client.formats.cose_key import PublicKey, Signer
@@ -192,8 +192,8 @@ def check(receipt: Receipt, entry: bytes, key: PublicKey) -> None:
         root = root_from_path(leaf_hash(entry), receipt.size, receipt.index, receipt.path)
         receipt.sign1.verify(key, root, low_s=False)  # nothing hashes a receipt: a twin harms nobody
     except (NotIncluded, BadSignature) as error:
-        raise BadReceipt(_at(receipt, error.said), step=6) from None
+        raise BadReceipt(_at(receipt, error.sentence), step=6) from None
 
 
-def _at(receipt: Receipt, what: Said) -> Message:
+def _at(receipt: Receipt, what: Sentence) -> Message:
     return Message("at", place=receipt.ledger, what=what)

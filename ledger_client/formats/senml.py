@@ -251,8 +251,8 @@ def _value(entry: object, where: str) -> Value:
         raise Malformed(f"{where}: {unit!r} is not in the SenML unit registries that this version knows")
     offset_ms = _milliseconds(fields[_T], f"{where} time") if _T in fields else 0
     quality = uint(fields[_Q], f"{where} q_") if _Q in fields else 0
-    said = (_U, unit), (_T, offset_ms), (_Q, quality)
-    if any(key in fields and not content for key, content in said):
+    base = (_U, unit), (_T, offset_ms), (_Q, quality)
+    if any(key in fields and not content for key, content in base):
         raise Malformed(f"{where}: a unit, time or quality that says nothing is left out")
     if len(fields.keys() & {_V, _VS, _VB}) != 1:
         raise Malformed(f"{where}: not exactly one of v, vs and vb")

@@ -15,7 +15,7 @@ from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.statement import parse_statement, statement_id
 from ledger_client.ledgers.interface import DriverNotes, Notebook, Pending
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
 from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT, id_to_text, parse_problem
@@ -86,7 +86,7 @@ class HttpLedger:
                 return None
             case {"batch": int(batch), "id": bytes(id_)} if len(id_) == 32 and batch >= 0:
                 return batch, id_
-        raise LedgerUnavailable(Message("http-no-last", answer=answer.said))
+        raise LedgerUnavailable(Message("http-no-last", answer=answer.sentence))
 
     def demand_key(self, gateway: str, kid: bytes) -> None:
         """GET /gateways/{gateway}/keys/{kid}: raise ``Refused`` unless a statement signed by this key would be taken
@@ -118,11 +118,13 @@ class HttpLedger:
         answer = self._extension(gateway, f"statements?after={after}")
         entries = value_of(answer)
         if not isinstance(entries, list) or not all(isinstance(entry, bytes) for entry in entries):
-            raise LedgerUnavailable(Message("http-no-list", answer=answer.said))
+            raise LedgerUnavailable(Message("http-no-list", answer=answer.sentence))
         try:
             return [(parse_statement(entry).statement.batch, entry) for entry in entries]
         except LedgerClientError as error:
-            raise LedgerUnavailable(Message("http-no-statement", error=error.said, answer=answer.said)) from error
+            raise LedgerUnavailable(
+                Message("http-no-statement", error=error.sentence, answer=answer.sentence)
+            ) from error
 
     def _extension(self, gateway: str, question: str, *, expected: int = 200) -> Answer:
         if not is_name(gateway):
@@ -133,7 +135,7 @@ class HttpLedger:
     def _pending(self, answer: Answer, statement_id: bytes) -> Pending:
         location = _resolved(answer.url, answer.headers.get("Location", ""))
         if not location or _origin(location) != _origin(self._base):
-            raise LedgerUnavailable(Message("http-redirect", location=location, answer=answer.said))
+            raise LedgerUnavailable(Message("http-redirect", location=location, answer=answer.sentence))
         before, hops = self._noted(statement_id)
         if answer.status == 303 or before is None:
             hops = 0
@@ -141,11 +143,11 @@ class HttpLedger:
             hops += 1
         if hops > _MAX_HOPS:
             self._forget(statement_id)
-            raise LedgerUnavailable(Message("http-redirects", n=_MAX_HOPS, answer=answer.said))
+            raise LedgerUnavailable(Message("http-redirects", n=_MAX_HOPS, answer=answer.sentence))
         if (before, answer.status) != (location, 302):
             self._memory.keep(statement_id, f"{hops} {location}".encode())
-        said = answer.retry_after_s()
-        return Pending(_RETRY_AFTER_S if said is None else max(said, _LEAST_PAUSE_S), location)
+        after_s = answer.retry_after_s()
+        return Pending(_RETRY_AFTER_S if after_s is None else max(after_s, _LEAST_PAUSE_S), location)
 
     def _noted(self, statement_id: bytes) -> tuple[str | None, int]:
         """The Location of a statement on its way, if it is one of this ledger's, and how often it has changed."""
@@ -168,20 +170,22 @@ def refusal(answer: Answer) -> Refused | LedgerUnavailable:
     """What a status other than the expected ones means: the ledger's no, or nothing that can be built on."""
     problem = parse_problem(answer.body)
     if 400 <= answer.status < 500 and answer.status not in _PASSING:
-        unexplained = Refused(f"HTTP {answer.status}", Message("http-no-reason", answer=answer.said))
+        unexplained = Refused(f"HTTP {answer.status}", Message("http-no-reason", answer=answer.sentence))
         return Refused(*problem) if problem else unexplained
-    said: Said = answer.said
+    sentence: Sentence = answer.sentence
     if problem:
-        said = Message("http-problem", title=problem.title, detail=problem.detail, url=answer.url, status=answer.status)
+        sentence = Message(
+            "http-problem", title=problem.title, detail=problem.detail, url=answer.url, status=answer.status
+        )
     if answer.status == 401:
-        said = Message("http-login-refused", detail=said)
-    return LedgerUnavailable(said, answer.retry_after_s())
+        sentence = Message("http-login-refused", detail=sentence)
+    return LedgerUnavailable(sentence, answer.retry_after_s())
 
 
 def receipt_of(answer: Answer) -> bytes:
     """The receipt that an answer bears, not looked into; raises ``LedgerUnavailable``."""
     if answer.media_type != COSE or not answer.body:
-        raise LedgerUnavailable(Message("http-no-receipt", answer=answer.said))
+        raise LedgerUnavailable(Message("http-no-receipt", answer=answer.sentence))
     return answer.body
 
 
@@ -200,7 +204,7 @@ def value_of(answer: Answer) -> object:
     try:
         return cbor.decode(answer.body, foreign=True)
     except LedgerClientError as error:
-        raise LedgerUnavailable(Message("http-not-cbor", error=error.said, answer=answer.said)) from error
+        raise LedgerUnavailable(Message("http-not-cbor", error=error.sentence, answer=answer.sentence)) from error
 
 
 def _resolved(base: str, location: str) -> str:

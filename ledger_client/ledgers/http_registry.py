@@ -88,4 +88,4 @@ def _read(answer: Answer, parse: Callable[[bytes], _Read]) -> _Read:
     try:
         return parse(answer.body)
     except LedgerClientError as error:
-        raise LedgerUnavailable(Message("http-not-cbor", error=error.said, answer=answer.said)) from error
+        raise LedgerUnavailable(Message("http-not-cbor", error=error.sentence, answer=answer.sentence)) from error

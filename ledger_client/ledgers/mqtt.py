@@ -186,7 +186,7 @@ class MqttLedger:
         try:
             signed = parse_statement(entry)
         except VerificationError as error:
-            raise Refused("Malformed statement", error.said) from error
+            raise Refused("Malformed statement", error.sentence) from error
         if not self._broker.wait_connected(self._timeout_s):
             raise LedgerUnavailable(messages.Message("at", place=self._broker.url, what=self._broker.state))
         asked = self._submissions.remember(signed.id)
@@ -239,12 +239,12 @@ class MqttLedger:
     def _silence(self, asked: _Asked) -> messages.Message:
         url, limit_ms, state = self._broker.url, round(self._timeout_s * 1000), self._broker.state
         if asked.acknowledged is None:
-            said = messages.Message("mqtt-not-acknowledged", url=url, limit_ms=limit_ms, state=state)
+            sentence = messages.Message("mqtt-not-acknowledged", url=url, limit_ms=limit_ms, state=state)
         elif self._broker.protocol == "3.1.1":
-            said = messages.Message("mqtt-not-answered-311", url=url, limit_ms=limit_ms, state=state)
+            sentence = messages.Message("mqtt-not-answered-311", url=url, limit_ms=limit_ms, state=state)
         else:
-            said = messages.Message("mqtt-not-answered", url=url, limit_ms=limit_ms, state=state)
-        return messages.Message("mqtt-stray-answer", what=said, stray=asked.stray) if asked.stray else said
+            sentence = messages.Message("mqtt-not-answered", url=url, limit_ms=limit_ms, state=state)
+        return messages.Message("mqtt-stray-answer", what=sentence, stray=asked.stray) if asked.stray else sentence
 
 
 def _pending(asked: _Asked) -> Pending | None:

@@ -42,7 +42,7 @@ class LogClient:
         except VerificationError:
             page = None
         if not isinstance(page, list) or len(page) > limit or not all(map(_is_entry, page)):
-            raise LedgerUnavailable(Message("http-no-page", answer=answer.said))
+            raise LedgerUnavailable(Message("http-no-page", answer=answer.sentence))
         return [(number, entry) for number, entry in page]
 
     def keys(self, whom: str, after: int) -> bytes:
@@ -65,7 +65,7 @@ class LogClient:
             return answer.body
         if answer.status == _NONE:
             raise LedgerUnavailable(f"{answer.url}: it has no such page; not every ledger shows its log")
-        raise LedgerUnavailable(answer.said, answer.retry_after_s())
+        raise LedgerUnavailable(answer.sentence, answer.retry_after_s())
 
 
 def _is_entry(value: object) -> bool:

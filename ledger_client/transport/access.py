@@ -16,7 +16,7 @@ from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 from ledger_client.system_errors import os_error
 
 Protocol = Literal["auto", "5", "3.1.1"]
@@ -30,12 +30,12 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 class AccessError(LedgerClientError):
     """``key`` (as in ``Access``, or ``url``) cannot be used: ``what`` says why, and never a secret."""
 
-    def __init__(self, key: str, what: Said, way_out: str = "") -> None:
+    def __init__(self, key: str, what: Sentence, way_out: str = "") -> None:
         super().__init__(what, way_out)
         self.key = key
 
     @property
-    def said(self) -> Said:
+    def sentence(self) -> Sentence:
         return Message("at", place=self.key, what=self.what)
 
 
@@ -186,7 +186,7 @@ def _no_password() -> str:
     return ""
 
 
-def _reason(error: OSError) -> Said:
+def _reason(error: OSError) -> Sentence:
     """What OpenSSL says of a file, or the system."""
     if isinstance(error, ssl.SSLError):
         return (error.reason or error.strerror or "not PEM").lower().replace("_", " ")

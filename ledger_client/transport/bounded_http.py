@@ -50,7 +50,7 @@ class Answer:
         return max(0.0, min(seconds, _RETRY_AFTER_CAP_S))
 
     @property
-    def said(self) -> Message:
+    def sentence(self) -> Message:
         """The answer as evidence in a message: where it came from, and how it begins."""
         return Message(
             "http-answer",
@@ -102,7 +102,7 @@ class Client:
         try:
             token, password = self.access.token(), self.access.password()
         except AccessError as error:  # it was there at the start: somebody is changing it
-            raise LedgerUnavailable(Message("at", place=self._base, what=error.said)) from error
+            raise LedgerUnavailable(Message("at", place=self._base, what=error.sentence)) from error
         if token is not None:
             return {"Authorization": f"Bearer {token}"}
         if self.access.user is not None:

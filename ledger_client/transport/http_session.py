@@ -17,7 +17,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 from ledger_client.system_errors import os_error
 from ledger_client.transport.access import Access
 from ledger_client.transport.tls import tls_failure
@@ -91,22 +91,22 @@ class Session(requests.Session):
         return None
 
 
-def explain(error: Exception, access: Access, *, tls: bool) -> Said:
+def explain(error: Exception, access: Access, *, tls: bool) -> Sentence:
     """What a request failed of, without the layers of libraries around it."""
     causes = list(_causes(error))
-    said: Said | None = next((found for cause in causes if (found := tls_failure(cause))), None)
-    if said is None and any(
+    sentence: Sentence | None = next((found for cause in causes if (found := tls_failure(cause))), None)
+    if sentence is None and any(
         isinstance(cause, ConnectionResetError | BrokenPipeError | ssl.SSLError) for cause in causes
     ):
-        said = _ended(access, tls=tls)
-    if said is None and isinstance(error, requests.exceptions.Timeout):
-        said = Message("errno-timed-out")
-    if said is None:
+        sentence = _ended(access, tls=tls)
+    if sentence is None and isinstance(error, requests.exceptions.Timeout):
+        sentence = Message("errno-timed-out")
+    if sentence is None:
         inmost = next((cause for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror), None)
-        said = os_error(inmost) if inmost else str(error)
+        sentence = os_error(inmost) if inmost else str(error)
     if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
-        said = Message("connection-through-proxy", proxy=access.proxy or "", what=said)
-    return said
+        sentence = Message("connection-through-proxy", proxy=access.proxy or "", what=sentence)
+    return sentence
 
 
 def _ended(access: Access, *, tls: bool) -> Message:

@@ -28,7 +28,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ledger_client import messages
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.system_errors import os_error
 from ledger_client.transport import mqtt_options
 from ledger_client.transport.access import AccessError
@@ -97,7 +97,7 @@ class Handler(Protocol):
         """The broker has answered ``unsubscribe`` number ``mid``, and so read all that was sent before it."""
         return
 
-    def down(self, state: Said) -> None:
+    def down(self, state: Sentence) -> None:
         """There is no connection, for the reason ``state``. Repeated for each attempt that fails."""
         return
 
@@ -130,7 +130,7 @@ class Broker:
         self._shares = False
         # written by the network thread, read by any; changes of _up and _refused hold _news, which wakes wait_connected
         self._news = threading.Condition()
-        self._state: Said
+        self._state: Sentence
         self._state, self._up, self._refused = _NEW, False, False
         # subscriptions that are not answered yet, by message id: under _asking, in any thread
         self._asking, self._subscribing = threading.RLock(), dict[int, str]()
@@ -202,7 +202,7 @@ class Broker:
         return "3.1.1" if self._client.protocol == MQTTv311 else "5"
 
     @property
-    def state(self) -> Said:
+    def state(self) -> Sentence:
         """How the connection is, or why there is none."""
         return self._state
 
@@ -331,7 +331,7 @@ class Broker:
             lost = messages.Message("broker-lost-because", what=lost, reason=reason)
         self._down(lost, refused=False)
 
-    def _down(self, state: Said, *, refused: bool) -> None:
+    def _down(self, state: Sentence, *, refused: bool) -> None:
         """There is no connection. Logged once: paho tells of one loss more than once, and retries for ever."""
         if state != self._state and not self._closing:
             _LOG.log(self._options.log_level, "%s: %s", self.url, state)

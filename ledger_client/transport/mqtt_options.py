@@ -51,7 +51,7 @@ def demand_broker(option: str, url: str) -> None:
     try:
         parse_url(url)
     except BrokerUrlError as error:
-        raise BrokerUrlError(messages.Message("at", place=option, what=error.said)) from None
+        raise BrokerUrlError(messages.Message("at", place=option, what=error.sentence)) from None
 
 
 class Will(NamedTuple):

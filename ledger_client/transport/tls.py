@@ -42,4 +42,6 @@ def tls_failure(error: BaseException | str) -> Message | None:
     if not isinstance(error, ssl.SSLError | str) or "[SSL" not in text:
         return None
     known = text.upper().replace(" ", "_")
-    return next((said for alert, said in _ALERTS.items() if alert in known), None) or Message("tls-failed", reason=text)
+    return next((sentence for alert, sentence in _ALERTS.items() if alert in known), None) or Message(
+        "tls-failed", reason=text
+    )

@@ -39,7 +39,7 @@ def clean(text: str) -> str:
 def steps_in_words(proven: Verified) -> list[str]:
     """The eight steps, each with what it established."""
     ledgers = ", ".join(ledger for ledger, _ in proven.receipts)
-    said = {
+    facts = {
         1: "bundle, record, statement and receipts are well formed",
         2: f"the record, {_KINDS[proven.kind]}, is signed by the key of {_whose(proven)}",
         3: f"the record is in the Merkle tree of batch {proven.batch}",
@@ -49,7 +49,7 @@ def steps_in_words(proven: Verified) -> list[str]:
         7: "every key was valid when it counted",
         8: f"as many ledgers vouch as the trust file asks for: {ledgers}",
     }
-    return [f"{number} {STEPS[number]:<9} ✓ {clean(text)}" for number, text in said.items()]
+    return [f"{number} {STEPS[number]:<9} ✓ {clean(text)}" for number, text in facts.items()]
 
 
 def facts_in_words(proven: Verified) -> list[str]:
@@ -97,8 +97,8 @@ def _body(proven: Verified) -> list[str]:
         ]
     if isinstance(body, Event) and has_words(body):
         facts = commissioning_facts(body.fields)
-        said = (f"    {clean(label):<12}  {_fact_text(value)}" for label, value in facts)
-        return ["  commissioned   as somebody there has stated", *said]
+        lines = (f"    {clean(label):<12}  {_fact_text(value)}" for label, value in facts)
+        return ["  commissioned   as somebody there has stated", *lines]
     if isinstance(body, Event):
         fields = (f"    {clean(name)} = {_fact_text(value)}" for name, value in sorted(body.fields.items()))
         title = body.name + (_BY_HAND if body.name == EXCHANGE and body.fields.get("by-hand") is True else "")

@@ -120,7 +120,7 @@ def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:
     try:
         return parse_trust(text_of(data), str(path), anchored=anchored)
     except NotText as error:
-        raise TrustFileError(str(path), "", error.said) from None
+        raise TrustFileError(str(path), "", error.sentence) from None
 
 
 def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:
@@ -128,7 +128,7 @@ def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:
     try:
         document = toml_of(text)
     except NotToml as error:
-        raise TrustFileError(source, "", Message("trust-not-toml", error=error.said)) from None
+        raise TrustFileError(source, "", Message("trust-not-toml", error=error.sentence)) from None
     return _Reader(source).trust(document, anchored=anchored)
 
 
@@ -178,7 +178,7 @@ class _Reader:
         try:
             ms = duration_ms(value)
         except WrongText as error:
-            self.refuse("policy.max_delay", Message("trust-delay", value=repr(value), why=error.said))
+            self.refuse("policy.max_delay", Message("trust-delay", value=repr(value), why=error.sentence))
         if ms % 1000:
             why = Message("trust-delay-seconds")
             self.refuse("policy.max_delay", Message("trust-delay", value=repr(value), why=why))
@@ -239,13 +239,13 @@ class _Reader:
         try:
             return PublicKey.from_text(value)
         except VerificationError as error:
-            self.refuse(where, Message("trust-key-invalid", error=error.said))
+            self.refuse(where, Message("trust-key-invalid", error=error.sentence))
 
     def kid(self, value: Any, where: str) -> bytes:
         try:
             kid = unbase64url(value) if isinstance(value, str) else b""
         except VerificationError as error:
-            self.refuse(where, Message("trust-kid-form", error=error.said))
+            self.refuse(where, Message("trust-kid-form", error=error.sentence))
         if not 0 < len(kid) <= 256:
             self.refuse(where, Message("trust-kid-length"))
         return kid
@@ -315,8 +315,8 @@ class _Reader:
         roles: dict[str, str] = {}
         for number, key in enumerate(keys, 1):
             if key.party is not None and roles.setdefault(key.party, key.role) != key.role:
-                said = Message("trust-party-two-roles", party=key.party, one=roles[key.party], other=key.role)
-                self.refuse(f"key {number}.role", said)
+                sentence = Message("trust-party-two-roles", party=key.party, one=roles[key.party], other=key.role)
+                self.refuse(f"key {number}.role", sentence)
 
     def one_ledger_a_contract(self, chains: tuple[Chain, ...]) -> None:
         """What one contract holds is one ledger's word, however many names it is given."""

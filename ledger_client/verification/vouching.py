@@ -24,7 +24,7 @@ from ledger_client.formats.bundle import Locator
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, Statement, id_text
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 from ledger_client.times import rfc3339
 from ledger_client.verification.online_facts import NOTHING_ASKED, ChainFact, Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
@@ -68,7 +68,7 @@ def read_receipts(receipts: Sequence[bytes]) -> tuple[list[Receipt], list[tuple[
             found.append(parse_receipt(data))
         except Malformed as error:
             which = f"receipt {number} of {len(receipts)}"
-            what = Message("verify-no-receipt", number=number, n=len(receipts), why=error.said)
+            what = Message("verify-no-receipt", number=number, n=len(receipts), why=error.sentence)
             junk.append((which, Malformed(what, step=6)))
     return found, junk
 
@@ -172,12 +172,12 @@ def policy_error(
     lost = {ledger for ledger, _ in failures} - vouching.keys()
     if lost and len(vouching) + len(lost) >= trust.receipts:
         return next(error for ledger, error in failures if ledger in lost)
-    found: Said = Message("verify-no-ledgers")
+    found: Sentence = Message("verify-no-ledgers")
     if vouching:
         found = Message("verify-ledgers", ledgers=tuple(vouching))
     what = Message("verify-policy", wanted=trust.receipts, ledgers=trust.ledgers, n=len(vouching), found=found)
     if failures:
-        what = Message("verify-policy-because", what=what, why=tuple(error.said for _, error in failures))
+        what = Message("verify-policy-because", what=what, why=tuple(error.sentence for _, error in failures))
     return PolicyNotMet(what, step=8)
 
 
@@ -202,7 +202,7 @@ def demand_signed_by(statement: Statement, no_later_than: int) -> None:
         raise OutOfRange(what, step=7)
 
 
-def _reason(key: TrustKey) -> Said:
+def _reason(key: TrustKey) -> Sentence:
     return key.revoked_reason or Message("verify-no-reason")
 
 
@@ -235,8 +235,8 @@ def count_places(
         elif isinstance(fact, VerificationError):
             failures.append((place.ledger, fact))
         else:
-            said = f"said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
-            notes.append(f"{place.ledger}: {said}" + (f"; {fact}" if fact else ""))
+            sentence = f"said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
+            notes.append(f"{place.ledger}: {sentence}" + (f"; {fact}" if fact else ""))
     return vouching, failures, notes
 
 

@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from ledger_client.claims.answers import Shown
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 FRESH_S: Final = 60.0
 """What a ledger showed so long ago is asked again when somebody looks."""
@@ -47,7 +47,7 @@ class Told:
 
     ledger: str
     shown: tuple[Shown, ...] | None = None
-    problem: Said | None = None
+    problem: Sentence | None = None
     asking: bool = True
 
 
@@ -107,7 +107,7 @@ class Registries:
         self._changed.notify_all()
 
     def _ask_all(self) -> None:
-        away: dict[str, Said] = {}
+        away: dict[str, Sentence] = {}
         while True:
             with self._changed:
                 if not self._open:
@@ -139,7 +139,7 @@ class Registries:
         try:
             return Told(name, _asked(config, entry, question), None, False)
         except (GatewayError, LedgerClientError) as error:
-            return Told(name, None, error.said, False)
+            return Told(name, None, error.sentence, False)
 
 
 def _asked(config: Config, entry: LedgerEntry, question: Question) -> tuple[Shown, ...]:

@@ -134,7 +134,7 @@ def stated(
             key: line(text, key) if text else "" for key, text in words_.items()
         }
     except LedgerClientError as error:
-        raise GatewayError(Message("accept-field", meter=meter, why=error.said)) from None
+        raise GatewayError(Message("accept-field", meter=meter, why=error.sentence)) from None
 
 
 def numbers_of(values: Mapping[str, Any]) -> dict[str, Number]:

@@ -35,7 +35,7 @@ def read_plan(path: Path, version: int = 1) -> dict[str, Any]:
     except OSError as error:
         raise GatewayError(Message("plan-unreadable", path=str(path), error=os_error(error))) from None
     except (NotText, NotToml) as error:
-        raise GatewayError(Message("plan-unreadable", path=str(path), error=error.said)) from None
+        raise GatewayError(Message("plan-unreadable", path=str(path), error=error.sentence)) from None
     return plan_fields(table, version)
 
 

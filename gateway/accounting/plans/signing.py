@@ -46,7 +46,7 @@ def event_of(name: object, fields: object) -> Event:
     except NotBase64:
         raise GatewayError(Message("sign-unknown-event", event=str(name))) from None
     except LedgerClientError as error:
-        raise GatewayError(error.said, error.way_out) from None
+        raise GatewayError(error.sentence, error.way_out) from None
     if (size := len(cbor.encode({"event": name, **read}))) > MOST_PAYLOAD:
         raise GatewayError(Message("sign-too-large", event=name, size_bytes=size, limit_bytes=MOST_PAYLOAD))
     return Event(name, read)

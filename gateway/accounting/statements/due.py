@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 WANTED = (words.BRIDGED, words.UNKNOWN, words.IMPLAUSIBLE, words.MISSING)
 """Statuses of hours that an entry may tell more of, or that somebody should look at before signing."""
@@ -28,7 +28,7 @@ class Due:
     plan: str
     from_ms: int
     to_ms: int
-    waits: Said | None
+    waits: Sentence | None
     lacking: Mapping[str, int]
 
     @property
@@ -59,11 +59,11 @@ def _ordered(lacking: Mapping[str, int]) -> dict[str, int]:
     return {status: lacking[status] for status in sorted(lacking, key=words.RANK.__getitem__)}
 
 
-def _waits(store: Database, history: History, part: Part) -> Said | None:
+def _waits(store: Database, history: History, part: Part) -> Sentence | None:
     """Why a period cannot be stated yet (T2)."""
     plan = part.signed.plan
     try:
         reaching(store, plan, part.to_ms, closed_by(history.on_plan(plan), part.to_ms))
     except GatewayError as error:
-        return error.said
+        return error.sentence
     return None

@@ -21,7 +21,7 @@ from gateway.clock import HOUR_MS
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 if TYPE_CHECKING:
     from gateway.accounting.hours.ahead import Ahead, AheadReader, Lost, Silent
@@ -51,7 +51,7 @@ class Known:
     reading: bool = False
     lost: tuple[Lost, ...] = ()
     silent: tuple[Silent, ...] | None = None
-    problem: Said | None = None
+    problem: Sentence | None = None
     is_unreadable: bool = False
 
     def of_plan(self, name: str) -> list[Ahead]:
@@ -112,7 +112,7 @@ class Keeper:
         try:
             self._pass()
         except (GatewayError, LedgerClientError) as error:
-            problem, is_unreadable = error.said, isinstance(error, LedgerClientError)
+            problem, is_unreadable = error.sentence, isinstance(error, LedgerClientError)
         finally:
             with self._changed:
                 self._read_s, self._asked = time.monotonic(), self._asked and self._span_ms < KEPT_MS

@@ -12,7 +12,7 @@ from gateway.storage.capacity.exported import is_exported
 from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 
 class Retention:
@@ -27,7 +27,7 @@ class Retention:
         try:
             self._history.read_on(store)
         except LedgerClientError as error:
-            return unreadable(error.said)
+            return unreadable(error.sentence)
         behind_ms = _next_sealed_ms(store, batch)
         for need in needs_of(self._history):
             if need.unstated_ms is not None and need.is_read(batch.batch, behind_ms):
@@ -35,7 +35,7 @@ class Retention:
         return export_waits(self._history, store, batch)
 
 
-def unreadable(error: Said) -> Message:
+def unreadable(error: Sentence) -> Message:
     """Nothing may be pruned while a plan cannot be read."""
     return Message("pruning-waits-unreadable", error=error)
 

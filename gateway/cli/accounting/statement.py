@@ -15,7 +15,7 @@ from gateway.cli.terminal.common import CONFIG, JSON
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError, NotYet
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.process import control_socket
 from gateway.process.failpoints import failpoint
@@ -146,8 +146,8 @@ def _waits(config: Config, error: NotYet) -> NotYet:
     health = control_socket.ask(config.data, "health") or {}
     if (held := health.get("sealing")) is None:
         return error
-    held = said_in(health.get("sealing_said") or {}, held)
-    return NotYet(Message("statement-sealing-waits", why=error.said, waits=held))
+    held = sentence_in(health.get("sealing_said") or {}, held)
+    return NotYet(Message("statement-sealing-waits", why=error.sentence, waits=held))
 
 
 def _besides(made: Made) -> list[str]:

@@ -67,8 +67,8 @@ class TerminalDialogue:
     def refused(self, question: Question, why: GatewayError) -> None:
         click.secho(str(why), fg="yellow")
 
-    def tell(self, said: Message) -> None:
-        click.secho(str(said), fg="cyan")
+    def tell(self, sentence: Message) -> None:
+        click.secho(str(sentence), fg="cyan")
 
     def show(self, meter: str, live: Live) -> None:
         table = Table("point", "value", "unit", box=None)

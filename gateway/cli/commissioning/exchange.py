@@ -84,19 +84,19 @@ def _exchanged(config: Config, meter: str, dialogue: Dialogue, *, ask: bool) -> 
         click.echo(_answering(meter, answering))
     counters = [(point.name, point.unit or "") for point in recorded_counters(config, config.meters[meter])]
 
-    def bridges(said: Exchange) -> object:
-        return order(check=True, registers=_entries(config, meter, said), since_fall=said.since_fall)
+    def bridges(answered: Exchange) -> object:
+        return order(check=True, registers=_entries(config, meter, answered), since_fall=answered.since_fall)
 
     fell = answering["fall"]
     fall = Fall(moment(fell["time_ms"], config.zone), tuple(fell["points"]), fell["last"]) if fell else None
     found = Answering(meter, answering["new"], answering["last"], answering["by_hand"], fall)
-    said = asked(dialogue, found, counters, bridges, user().partition(" (")[0])
+    answered = asked(dialogue, found, counters, bridges, user().partition(" (")[0])
     if ask and not click.confirm("sign this", default=True):
         raise click.Abort
-    facts: dict[str, Any] = {"registers": _entries(config, meter, said), "reason": said.reason}
-    facts |= {"seals": said.seals, "by": said.by}
+    facts: dict[str, Any] = {"registers": _entries(config, meter, answered), "reason": answered.reason}
+    facts |= {"seals": answered.seals, "by": answered.by}
     if found.by_hand:
-        return order(by_hand=True, serial=said.plate, since_fall=said.since_fall, user=user(), **facts)
+        return order(by_hand=True, serial=answered.plate, since_fall=answered.since_fall, user=user(), **facts)
     return order(serial=found.new, **facts)
 
 
@@ -106,9 +106,9 @@ def _answering(meter: str, answering: dict[str, Any]) -> str:
     return f"{meter}: {answering['new']} answers in place of {answering['old']}"
 
 
-def _entries(config: Config, meter: str, said: Exchange) -> list[str]:
+def _entries(config: Config, meter: str, answered: Exchange) -> list[str]:
     """The registers as the gateway is to sign them. Raises GatewayError."""
     from gateway.accounting.plans import exchange as registers
 
-    finals, initials = (dict[str, int | Decimal](each) for each in (said.final, said.initial))
-    return registers.entries(config, meter, finals, initials, said.reason, user())
+    finals, initials = (dict[str, int | Decimal](each) for each in (answered.final, answered.initial))
+    return registers.entries(config, meter, finals, initials, answered.reason, user())

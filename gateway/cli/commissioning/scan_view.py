@@ -50,12 +50,12 @@ class ScanView:
             out.print(table)
             for line in result.lines:
                 for unit in line.units:
-                    for said in (*unit.evidence, *(w for c in unit.candidates[:1] for w in c.why)):
-                        click.echo(f"{unit.address}: {said.problem}")
+                    for sentence in (*unit.evidence, *(w for c in unit.candidates[:1] for w in c.why)):
+                        click.echo(f"{unit.address}: {sentence.problem}")
         else:
             click.echo("no device was found")
-        for said in result.diagnosis:
-            click.echo(f"\n{said}")
+        for sentence in result.diagnosis:
+            click.echo(f"\n{sentence}")
         if not result.complete:
             click.echo("\nThe scan did not come to its end; there may be more.")
         if sections := bus_sections(result):

@@ -97,8 +97,8 @@ def _site(place: Place, ledger: str, plant: subprocess.Popen[bytes]) -> Config:
 
 def _pages(place: Place, gateway: subprocess.Popen[bytes]) -> str:
     """Where the gateway's pages are, as its log says."""
-    log, said = place.logs / "gateway.log", re.compile(r"pages at (http://\S+)")
-    return str(wait_for("gateway", place, "gateway", gateway, lambda: said.search(log.read_text()))[1])
+    log, pattern = place.logs / "gateway.log", re.compile(r"pages at (http://\S+)")
+    return str(wait_for("gateway", place, "gateway", gateway, lambda: pattern.search(log.read_text()))[1])
 
 
 def _watch(

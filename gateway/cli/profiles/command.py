@@ -134,8 +134,8 @@ def _from_csv(table: Path, base: str, output: Path | None, *, force: bool) -> No
     try:
         profile = read_csv(table, base)
     except Refused as refused:
-        for said in refused.problems:
-            click.echo(str(GatewayError(said)), err=True)
+        for sentence in refused.problems:
+            click.echo(str(GatewayError(sentence)), err=True)
         raise GatewayError(Message("csv-refused", file=str(table), n=refused.lines)) from None
     _write(profile_text(profile, table), output, "profile (.toml)", _is_profile, force=force)
     click.echo(

@@ -19,7 +19,7 @@ from gateway.devices.profile_rules import unit_fault
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 BASES: Final = ("0", "1", "4xxxx")
 """How a table counts registers: from 0 as on the wire, from 1, or from 1 behind the digit of the table (40001)."""
@@ -97,18 +97,18 @@ class _Table:
         assert profile is not None
         return profile
 
-    def _add(self, line: int, what: Said, column: str = "") -> None:
+    def _add(self, line: int, what: Sentence, column: str = "") -> None:
         file = self._file
-        said = Message("csv-line", file=file, line=line, what=what)
+        sentence = Message("csv-line", file=file, line=line, what=what)
         if column:
-            said = Message("csv-cell", file=file, line=line, column=column, what=what)
-        self._problems.append((line, said))
+            sentence = Message("csv-cell", file=file, line=line, column=column, what=what)
+        self._problems.append((line, sentence))
         self._cells.add((line, column))
 
     def _end(self) -> None:
         if self._problems:
             found = sorted(self._problems, key=lambda each: each[0])
-            raise Refused([said for _, said in found], len({line for line, _ in found}))
+            raise Refused([sentence for _, sentence in found], len({line for line, _ in found}))
 
     def _text(self, data: bytes) -> str:
         if len(data) > LARGEST:

@@ -174,8 +174,8 @@ def _read_back(folder: Path, profile: Profile, where: str) -> ReadBack:
 
 def _refusal(log: Path) -> str:
     """What the simulator said last: why it does not serve this device, and the fix."""
-    said = log.read_text(errors="replace").rpartition("meterseal-sim: ")[2]
-    return "; ".join(line.strip() for line in said.splitlines() if line.strip())
+    complaint = log.read_text(errors="replace").rpartition("meterseal-sim: ")[2]
+    return "; ".join(line.strip() for line in complaint.splitlines() if line.strip())
 
 
 def _polled(config: Config, answers: Path) -> ReadBack:

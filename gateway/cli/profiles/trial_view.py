@@ -34,12 +34,12 @@ def _text(back: ReadBack) -> str:
     if back.missed:
         return f"no answer ({back.missed})"
     compared = len(back.agreed) + len(back.differs)
-    said = f"{len(back.agreed)} of {compared} values as sent"
+    compared_words = f"{len(back.agreed)} of {compared} values as sent"
     if back.without:
-        said += f"; the simulator has no value for {', '.join(back.without)}"
+        compared_words += f"; the simulator has no value for {', '.join(back.without)}"
     if back.unread:
-        said += f"; not answered: {', '.join(back.unread)}"
-    return said
+        compared_words += f"; not answered: {', '.join(back.unread)}"
+    return compared_words
 
 
 def as_json(trial: Trial) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from gateway.config.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
 from gateway.messages.alarm_kinds import AlarmCode
-from gateway.messages.languages import said_in
+from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.startup.line_plan import LinePlan, PlannedMeter, PlannedRead
 
@@ -31,13 +31,13 @@ def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[Lin
 def _found(plan: LinePlan, closing: Mapping[str, Any] | None, unasked: Iterable[Mapping[str, Any]]) -> LinePlan:
     if closing is not None:
         plan = _connecting(plan, closing["connect_ms"])
-        share, said = sum(meter.share for meter in plan.meters), said_in(closing, closing["text"])
-        warning = Message("plan-connecting", closing=said)
+        share, sentence = sum(meter.share for meter in plan.meters), sentence_in(closing, closing["text"])
+        warning = Message("plan-connecting", closing=sentence)
         if share > NEARLY_FULL:
             share_s = f"{share:.2f}"
-            warning = Message("plan-connecting-full", closing=said, share_s=share_s)
+            warning = Message("plan-connecting-full", closing=sentence, share_s=share_s)
         plan = replace(plan, warnings=(*plan.warnings, warning))
-    alarms = (said_in(alarm, alarm["text"]) for alarm in unasked if alarm["line"] == plan.line)
+    alarms = (sentence_in(alarm, alarm["text"]) for alarm in unasked if alarm["line"] == plan.line)
     return replace(plan, warnings=(*plan.warnings, *alarms))
 
 

@@ -160,21 +160,21 @@ def _with_families(ranked: list[Ranked], fits: dict[str, Fit]) -> list[Ranked]:
 
 
 def _why(fit: Fit) -> tuple[Message, ...]:
-    said: list[Message] = []
+    sentence: list[Message] = []
     if fit.called:
-        said.append(Message("scan-why-called", text=fit.called))
+        sentence.append(Message("scan-why-called", text=fit.called))
     elif fit.called_other:
-        said.append(Message("scan-why-called-other", text=fit.called_other))
-    said += [Message("scan-why-constant", first=at, words=_hex(words)) for at, words in fit.constants.held]
-    said += [Message("scan-why-no-constant", first=at, words=_hex(words)) for at, words in fit.constants.other]
+        sentence.append(Message("scan-why-called-other", text=fit.called_other))
+    sentence += [Message("scan-why-constant", first=at, words=_hex(words)) for at, words in fit.constants.held]
+    sentence += [Message("scan-why-no-constant", first=at, words=_hex(words)) for at, words in fit.constants.other]
     if fit.answered:
-        said.append(Message("scan-why-answers"))
+        sentence.append(Message("scan-why-answers"))
     elif fit.refused:
-        said.append(Message("scan-why-refuses"))
-    said += [fact.said for fact in sorted(fit.facts, key=lambda fact: fact.weight)]
+        sentence.append(Message("scan-why-refuses"))
+    sentence += [fact.sentence for fact in sorted(fit.facts, key=lambda fact: fact.weight)]
     if fit.lacking:
-        said.append(Message("scan-why-lacking", n=fit.lacking))
-    return (*said, *fit.why)
+        sentence.append(Message("scan-why-lacking", n=fit.lacking))
+    return (*sentence, *fit.why)
 
 
 def _hex(words: Iterable[int]) -> str:

@@ -205,7 +205,7 @@ def _ordered(fitted: Fit, held: Held, found: dict[str, Content], unit: int) -> F
     name, read_as, value = next(
         (p.name, found[p.name], swapped[p.name]) for p, _ in long_values(wanted(profile), found) if found[p.name]
     )
-    said = Message(
+    sentence = Message(
         "scan-words-swapped",
         unit=unit,
         profile=profile.name,
@@ -214,7 +214,7 @@ def _ordered(fitted: Fit, held: Held, found: dict[str, Content], unit: int) -> F
         in_unit=profile.point(name).unit or "",
         read_as=_short(read_as),
     )
-    return replace(fitted, facts=right, swapped=True, why=(said,))
+    return replace(fitted, facts=right, swapped=True, why=(sentence,))
 
 
 def _asked_order(

@@ -54,7 +54,7 @@ class Fact:
     """What speaks for a profile, or with a weight below 0 against it."""
 
     weight: float
-    said: Message
+    sentence: Message
 
 
 def facts(profile: Profile, values: Mapping[str, Content]) -> list[Fact]:

@@ -126,7 +126,7 @@ class CommissioningRecord:
         try:
             size_bytes = len(cbor.encode({"event": event.name, **event.fields}))
         except LedgerClientError as error:
-            raise GatewayError(Message("commissioned-field", meter=self.meter, why=error.said)) from None
+            raise GatewayError(Message("commissioned-field", meter=self.meter, why=error.sentence)) from None
         if size_bytes > MOST_BYTES:
             raise GatewayError(
                 Message(
@@ -147,7 +147,7 @@ def of(meter: str, event: Event) -> CommissioningRecord:
             raise GatewayError(Message("commissioned-other-event", meter=meter, event=event.name))
         return _read(name(meter, "meter"), table(dict(event.fields), COMMISSIONED, _REQUIRED, _OPTIONAL))
     except LedgerClientError as error:
-        raise GatewayError(Message("commissioned-field", meter=meter, why=error.said)) from None
+        raise GatewayError(Message("commissioned-field", meter=meter, why=error.sentence)) from None
 
 
 def _read(meter: str, fields: Mapping[str, Any]) -> CommissioningRecord:

@@ -39,7 +39,7 @@ class Shown:
     device: str = ""
     before: str | None = None
 
-    def said(self, words: Words) -> str:
+    def sentence(self, words: Words) -> str:
         """The state in words."""
         return words(f"page.{self.state}", batch=self.batch, ledgers=", ".join(self.ledgers))
 
@@ -48,7 +48,7 @@ def as_text(shown: Shown, words: Words) -> str:
     """The record, a fact a line."""
     lines = [
         (words("page.record"), shown.record_id or "—"),
-        (words("page.state"), shown.said(words)),
+        (words("page.state"), shown.sentence(words)),
         *([("", words("page.signed-before", record=shown.before))] if shown.before else []),
     ]
     for row in rows(shown.record, words, shown.zone, shown.device):
@@ -57,7 +57,7 @@ def as_text(shown: Shown, words: Words) -> str:
     text = [f"{label:<{width}}  {line}" for label, line in lines]
     text.append(f"{words('compared.title')}:")
     for each in compared(shown.record, words, shown.zone):
-        text.append(f"  {each.point}: {each.read}; {words('compared.display')}: {each.display}; {each.said}")
+        text.append(f"  {each.point}: {each.read}; {words('compared.display')}: {each.display}; {each.sentence}")
         text += [f"    {label} {frame}" for label, frame in _frames(each.request, each.answer, words)]
     if not shown.record.comparisons:
         text.append(f"  {words('compared.none')}")
@@ -78,7 +78,7 @@ def _parts(shown: Shown, words: Words) -> Iterator[str]:
     yield f"<title>{escape(title)}</title><style>{_sheet()}</style></head><body><main>"
     yield f"<header><div><h1>{escape(title)}</h1><p>{_escaped(words, 'page.gateway', gateway=shown.gateway)}</p>"
     yield f'<p>{_escaped(words, "page.record")}: <b class="exact">{escape(shown.record_id or "—")}</b></p>'
-    yield f'<p class="state">{_escaped(words, "page.state")}: {escape(shown.said(words))}</p>'
+    yield f'<p class="state">{_escaped(words, "page.state")}: {escape(shown.sentence(words))}</p>'
     if shown.before:
         yield f"<p>{_escaped(words, 'page.signed-before', record=shown.before)}</p>"
     yield f"</div>{_code(shown, words)}</header>"
@@ -90,8 +90,8 @@ def _parts(shown: Shown, words: Words) -> Iterator[str]:
 def _facts(shown: Shown, words: Words) -> Iterator[str]:
     for row in rows(shown.record, words, shown.zone, shown.device):
         kind = ' class="exact"' if row.exact else ""
-        said = "<br>".join(map(escape, row.lines))
-        yield f'<div class="{row.key}"><dt>{escape(row.label)}</dt><dd{kind}>{said}</dd></div>'
+        text = "<br>".join(map(escape, row.lines))
+        yield f'<div class="{row.key}"><dt>{escape(row.label)}</dt><dd{kind}>{text}</dd></div>'
 
 
 def _code(shown: Shown, words: Words) -> str:
@@ -122,7 +122,7 @@ def _table(shown: Shown, words: Words) -> str:
         time = f"{_escaped(words, 'compared.at')} {escape(each.time)}"
         body += (
             f'<tbody class="{each.verdict}"><tr><th scope="row">{escape(each.point)}</th>{cells}'
-            f"<td>{mark} {escape(each.said)}</td></tr>"
+            f"<td>{mark} {escape(each.sentence)}</td></tr>"
             f'<tr class="frames"><td colspan="4">{time}{frames}</td></tr></tbody>'
         )
     return f"<table><thead><tr>{head}</tr></thead>{body}</table>"

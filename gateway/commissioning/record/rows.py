@@ -29,7 +29,7 @@ class ComparedRow(NamedTuple):
     read: str
     display: str
     verdict: str
-    said: str
+    sentence: str
     time: str
     request: str
     answer: str

@@ -27,8 +27,8 @@ class Words:
 
     def __call__(self, key: str, /, **fields: object) -> str:
         """A text with its fields filled in. KeyError where the table has none."""
-        said = (table()[key][language].format(**fields) for language in self.languages)
-        return " / ".join(dict.fromkeys(said))
+        lines = (table()[key][language].format(**fields) for language in self.languages)
+        return " / ".join(dict.fromkeys(lines))
 
     def of(self, section: str, name: str) -> str:
         """The word for a name; without one the name itself."""

@@ -34,7 +34,7 @@ def of_line(heard: Sequence[Heard], *, shared: bool = False, complete: bool = Tr
     if shared:
         return (other_master(heard),)
     looks = (*_LOOKS, nothing) if complete else _LOOKS
-    return tuple(said for look in looks for said in look(heard))
+    return tuple(sentence for look in looks for sentence in look(heard))
 
 
 def other_master(heard: Sequence[Heard]) -> Message:

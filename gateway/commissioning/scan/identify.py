@@ -88,7 +88,7 @@ async def _diagnosis(reads: UnitReads, ranked: Sequence[Ranked]) -> list[Message
         return []
     best = ranked[0]
     if best.swapped:
-        return [said for said in best.why if said.code == "scan-words-swapped"]
+        return [sentence for sentence in best.why if sentence.code == "scan-words-swapped"]
     shorter = await too_long(reads, best.profile) if best.confidence >= UNDECIDED else None
     if shorter is None:
         return []
@@ -98,18 +98,18 @@ async def _diagnosis(reads: UnitReads, ranked: Sequence[Ranked]) -> list[Message
 
 async def _serial(reads: UnitReads, profile: Profile) -> str | None:
     """The serial number, as the profile's identity tells it."""
-    said = []
+    sentence = []
     for name in profile.identity:
         point = profile.point(name)
         words = await reads.words(point.fc, point.address, point.registers)
         value = decode(point, words).value if words is not None else None
         if value not in (None, "", 0):
-            said.append(str(value))
+            sentence.append(str(value))
     if profile.identity_object is not None:
         outcome = await reads.put(identification_object(reads.unit, profile.identity_object))
         if isinstance(outcome, Answer) and (text := object_text(outcome.data, profile.identity_object)):
-            said.append(text)
-    return " ".join(said) or None
+            sentence.append(text)
+    return " ".join(sentence) or None
 
 
 def _sunspec(
@@ -136,6 +136,6 @@ def _dlt645(address: str, device: Dlt645Device, profiles: Sequence[Profile]) -> 
         sure = [(SINGLE, ONE_PHASE_ONLY, Message("scan-why-one-phase"))]
     else:
         sure = [(name, UNDECIDED, why) for name in (SINGLE, THREE)]
-    found = tuple(Candidate(name, number, (said,)) for name, number, said in sure if name in there)
+    found = tuple(Candidate(name, number, (sentence,)) for name, number, sentence in sure if name in there)
     evidence = (Message("scan-says-number", number=device.number),) if device.number else ()
     return FoundUnit(address, "dlt645", found, evidence, device.number)

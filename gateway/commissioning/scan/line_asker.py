@@ -55,7 +55,7 @@ PROBES: Final[Mapping[int, Callable[[int], Request]]] = {
     SHORT: lambda unit: Request(unit, SHORT),
 }
 
-Said = Literal["answer", "damaged", "silence"]
+Sentence = Literal["answer", "damaged", "silence"]
 
 
 class Stopped(Exception):
@@ -174,12 +174,12 @@ class LineAsker:
         self._take()
         return Silence("timeout", seen, question)
 
-    def _outcome(self, question: Question, said: bytes | Refused | Message) -> Outcome:
-        if isinstance(said, Refused):
-            return Refusal(question, said)
-        if isinstance(said, Message):
-            return Silence("timeout", said, question)
-        return Answer(question, said, self._loop.time())
+    def _outcome(self, question: Question, answer: bytes | Refused | Message) -> Outcome:
+        if isinstance(answer, Refused):
+            return Refusal(question, answer)
+        if isinstance(answer, Message):
+            return Silence("timeout", answer, question)
+        return Answer(question, answer, self._loop.time())
 
     def _send(self, question: Question, framing: Framing) -> float:
         if not self._look():
@@ -223,14 +223,14 @@ class LineAsker:
 
     async def _surely(self, unit: int, wait_s: float) -> None:
         """Ask one unit until it answers, is silent, or has given nothing but damaged bytes."""
-        said: Said = "damaged"
+        sentence: Sentence = "damaged"
         for _ in range(AGAIN):
-            if (said := await self._slowly(unit, wait_s)) != "damaged":
+            if (sentence := await self._slowly(unit, wait_s)) != "damaged":
                 break
-        if said == "damaged":
+        if sentence == "damaged":
             self.heard.twice.add(unit)
 
-    async def _slowly(self, unit: int, wait_s: float) -> Said:
+    async def _slowly(self, unit: int, wait_s: float) -> Sentence:
         """Ask one unit and wait for its answer."""
         out = self._ask_unit(unit)
         while (came := await self._first_byte(out + wait_s)) is not None:

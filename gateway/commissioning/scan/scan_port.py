@@ -175,7 +175,7 @@ async def open_scan_port(target: str) -> ScanPort:
         try:
             remote = await loop.run_in_executor(None, DeviceServerPort, *server, first.baudrate)
         except LineDown as error:
-            raise PortError(target, Message("scan-no-device-server", why=error.said)) from None
+            raise PortError(target, Message("scan-no-device-server", why=error.sentence)) from None
         return ScanPort(
             target, remote.port().fd, remote.close, remote.change, lambda: remote.errors, parity=True, late_s=NETWORK_S
         )

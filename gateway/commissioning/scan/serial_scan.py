@@ -127,10 +127,10 @@ class _SerialScan:
         except OtherMaster:
             complete, shared = False, True
         except LineDown as error:
-            complete, lost = False, (Message("scan-line-lost", why=error.said),)
+            complete, lost = False, (Message("scan-line-lost", why=error.sentence),)
         self._count_errors()
         heard = list(self._heard.values())
-        of_units = [said for _, unit in self._found for said in of_answers(unit)]
+        of_units = [sentence for _, unit in self._found for sentence in of_answers(unit)]
         if self._refused and not any(one.units or one.meters for one in heard):
             of_units.append(diagnosis.refused(tuple(self._refused)))
         return ScanResult(
@@ -357,8 +357,10 @@ class _SerialScan:
         known = {(settings, unit.address): unit for settings, unit in self._found}
         for settings, heard in self._heard.items():
             unsure = settings in self._apart and all(at != settings for at, _ in self._found)
-            said = (ANY_UNIT,) if unsure else ()
-            modbus: Iterable[FoundUnit] = (FoundUnit(unit, "modbus", evidence=said) for unit in self._units(settings))
+            asked_units = (ANY_UNIT,) if unsure else ()
+            modbus: Iterable[FoundUnit] = (
+                FoundUnit(unit, "modbus", evidence=asked_units) for unit in self._units(settings)
+            )
             meters: Iterable[FoundUnit] = (FoundUnit(number, "dlt645") for number in sorted(heard.meters))
             for kind, units in (("modbus-rtu", modbus), ("dlt645", meters)):
                 there = tuple(known.get((settings, unit.address), unit) for unit in units)

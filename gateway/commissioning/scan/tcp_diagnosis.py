@@ -14,7 +14,7 @@ SHOWN, MOST_SHOWN = 7, 60
 
 def of_answers(unit: FoundUnit) -> list[Message]:
     """What is wrong with the answers of a unit."""
-    return [said for said in unit.evidence if said.code in OF_ANSWERS]
+    return [sentence for sentence in unit.evidence if sentence.code in OF_ANSWERS]
 
 
 def closed(host: str, tcp_port: int) -> Message:

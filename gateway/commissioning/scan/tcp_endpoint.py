@@ -276,7 +276,7 @@ class EndpointScan:
             self._cut += 1
             self._close()
             await asyncio.sleep(RECONNECT_PAUSE_S)
-            return Silence("timeout", error.said, question)
+            return Silence("timeout", error.sentence, question)
         if isinstance(outcome, Answer):
             took_s = outcome.completed - begun
             self._slowest_s = max(self._slowest_s, took_s)

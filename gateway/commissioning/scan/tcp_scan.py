@@ -97,7 +97,7 @@ class _Scan:
         if len(endpoints) == 1:
             return endpoints[0].doubts
         if self.traffic.stopped or any(endpoint.reached for endpoint in endpoints):
-            return [said for endpoint in endpoints if endpoint.reached for said in endpoint.doubts]
+            return [sentence for endpoint in endpoints if endpoint.reached for sentence in endpoint.doubts]
         return [tcp_diagnosis.none(len(endpoints), self.port)]
 
     def _step(self, doing: Message) -> None:

@@ -11,7 +11,7 @@ from gateway.config.key_errors import closest
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 
 _COMMON: Final = ("by", "position", "remarks")
@@ -69,9 +69,9 @@ class Answers:
         if question.key == "display" and question.point in differs:
             return
         key = f"display, {question.point}" if question.key == "display" else question.key
-        raise self._error(key, why.message or Message("wizard-answer", what=why.said))
+        raise self._error(key, why.message or Message("wizard-answer", what=why.sentence))
 
-    def tell(self, said: Message) -> None:
+    def tell(self, sentence: Message) -> None:
         """Nobody reads it; the record holds what was answered."""
 
     def show(self, meter: str, live: Any) -> None:
@@ -89,8 +89,8 @@ class Answers:
             raise self._error(f"{key}, {question.point}", Message("answers-missing", meter=self._meter))
         return str(table.get(question.point, missing))
 
-    def _error(self, key: str, said: Said) -> ConfigError:
-        return ConfigError(self._path, f"{self._meter}, {key}", said)
+    def _error(self, key: str, sentence: Sentence) -> ConfigError:
+        return ConfigError(self._path, f"{self._meter}, {key}", sentence)
 
 
 def read_answers(
@@ -128,9 +128,9 @@ def _document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(path, "", Message("config-not-readable", error=os_error(error))) from None
     except NotText as error:
-        raise ConfigError(path, "", error.said) from None
+        raise ConfigError(path, "", error.sentence) from None
     except NotToml as error:
-        raise ConfigError(path, "", Message("config-not-toml", error=error.said)) from None
+        raise ConfigError(path, "", Message("config-not-toml", error=error.sentence)) from None
 
 
 def _check(path: Path, where: str, table: Mapping[str, Any], known: Mapping[str, type | tuple[type, ...]]) -> None:

@@ -52,7 +52,7 @@ def read_scan(path: Path) -> ScanResult:
     except (ValueError, RecursionError):
         raise ConfigError(path, "", Message("scan-file-format", format="JSON")) from None
     except GatewayError as error:
-        raise ConfigError(path, "", error.said) from None
+        raise ConfigError(path, "", error.sentence) from None
 
 
 def _with(unit: FoundUnit, chosen: Mapping[str, str]) -> FoundUnit:

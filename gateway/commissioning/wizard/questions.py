@@ -17,7 +17,7 @@ from gateway.devices.points import Profile
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.messages import said_of
+from ledger_client.messages import sentence_of
 
 ROLES: Final = ("generation", "consumption", "emission", "auxiliary")
 MOST_PATH: Final = 4096
@@ -71,7 +71,7 @@ class Dialogue(Protocol):
     def refused(self, question: Question, why: GatewayError) -> None:
         """The last answer cannot be taken. Returns to be asked once more, or raises it."""
 
-    def tell(self, said: Message) -> None:
+    def tell(self, sentence: Message) -> None:
         """Something to know before the next question."""
 
     def show(self, meter: str, live: Any) -> None:
@@ -84,7 +84,7 @@ def ratio(text: str) -> str | int:
     try:
         transformer_ratio(int(given) if given.isdigit() else given)
     except ValueError as error:
-        raise GatewayError(Message("wizard-answer", what=said_of(error))) from None
+        raise GatewayError(Message("wizard-answer", what=sentence_of(error))) from None
     return int(given) if given.isdigit() else given
 
 
@@ -113,7 +113,7 @@ def limit(text: str, points: tuple[str, ...], profile: Profile) -> str:
     try:
         pairs = limit_pairs({name: [_end(low, -inf), _end(high, inf)]})
     except ValueError as error:
-        raise GatewayError(Message("wizard-answer", what=said_of(error))) from None
+        raise GatewayError(Message("wizard-answer", what=sentence_of(error))) from None
     for _, wrong in misfits(Unwritten(points, pairs), profile):
         raise GatewayError(Message("wizard-answer", what=wrong))
     return f"{name} {low} {high}"

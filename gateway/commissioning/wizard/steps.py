@@ -108,8 +108,8 @@ class Commissioning:
         """A phase that looks reversed is turned round, or somebody says why it is right as it is."""
         key = "reversed_phase"
         while key not in self.progress.answers and (found := phase_hints(live.numbers)):
-            for said in found:
-                self._dialogue.tell(said)
+            for sentence in found:
+                self._dialogue.tell(sentence)
             if not self._asked(key, questions.line, default="", facts={"why": found[0]}):
                 del self.progress.answers[key]
                 live = live.with_newer(self.read())
@@ -125,8 +125,8 @@ class Commissioning:
         """The role is known by now, so that what the meter shows can be held against it."""
         place = self._around.place(self.draft.config())
         found = hints(str(self.progress.answers["role"]), live.numbers, place)
-        for said in found:
-            self._dialogue.tell(said)
+        for sentence in found:
+            self._dialogue.tell(sentence)
         written = bool(self._written("reversed"))
         default = None if found and not written else ("yes" if written else "no")
         self._set("reversed", self._asked("reversed", questions.yes, default=default), unless=False)

@@ -19,7 +19,7 @@ from typing import Any
 from gateway.dashboard.auth.users import Role, User
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.cose_key import base64url, unbase64url
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 HOUR_S = 3600.0
 IDLE_S: dict[Role, float] = {"viewer": 24 * HOUR_S, "installer": 2 * HOUR_S}
@@ -168,7 +168,7 @@ def _mac(secret: bytes, data: bytes) -> bytes:
 class Done:
     """What has been done, or why not (``well`` False); and what the next page is to show of it."""
 
-    said: Said
+    sentence: Sentence
     facts: Mapping[str, Any] = field(default_factory=dict)
     well: bool = True
 
@@ -188,7 +188,7 @@ class Asked:
     role: Role | None = None
     form: str = ""
     """What each form of the page carries in its hidden field ``form``."""
-    said: Said = ""
+    sentence: Sentence = ""
     """Result of the last act, shown once; ``well``: it succeeded."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """More of that: under ``preview`` or ``reload`` what these orders answered; of a form that was refused ``typed``,

@@ -24,7 +24,7 @@ from gateway.process.file_owner import as_its_folder, is_there
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import is_name
-from ledger_client.messages import said_of
+from ledger_client.messages import sentence_of
 from ledger_client.text_file import NotToml, toml_of
 from ledger_client.transport.access import AccessError, read_file
 
@@ -101,7 +101,7 @@ def read_users(path: Path) -> dict[str, User]:
     except AccessError as error:
         raise ConfigError(path, "", error.what, error.way_out) from None
     except (NotToml, UnicodeDecodeError) as error:
-        raise ConfigError(path, "", Message("users-invalid", error=said_of(error))) from None
+        raise ConfigError(path, "", Message("users-invalid", error=sentence_of(error))) from None
     entries = raw.get("user", [])
     if not isinstance(entries, list) or set(raw) - {"user"}:
         raise ConfigError(path, "", Message("users-not-tables"))
@@ -125,7 +125,7 @@ def write_users(path: Path, users: Mapping[str, User]) -> None:
             file.write(("# Who may see the pages; `meterseal password` writes this.\n" + "".join(entries)).encode())
         as_its_folder(path)
     except (OSError, LedgerClientError) as error:
-        reason = os_error(error) if isinstance(error, OSError) else said_of(error)
+        reason = os_error(error) if isinstance(error, OSError) else sentence_of(error)
         raise ConfigError(path, "", Message("users-not-writable", error=reason)) from None
 
 

@@ -18,7 +18,7 @@ from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import Node
 from ledger_client.claims.answers import Shown
 from ledger_client.claims.certificate import HELD, RETIRED, STATUSES, WITHDRAWN, digest
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 PARTLY: Final = "partly"
 """Of an hour of which some units are retired."""
@@ -31,7 +31,7 @@ class LedgerLook:
 
     ledger: str
     shown: tuple[Shown, ...] | None
-    problem: Said | None
+    problem: Sentence | None
     asking: bool
 
     @classmethod

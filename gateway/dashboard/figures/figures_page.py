@@ -33,7 +33,7 @@ from ledger_client.accounting.statement import UNCERTAINTY
 from ledger_client.accounting.tables.corroboration import Corroboration, corroborations
 from ledger_client.accounting.tables.stated import base_unit
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 ENERGY, EMISSIONS = "energy", "emissions"
 MOST_CELLS: Final = 192
@@ -63,7 +63,7 @@ class Line:
     signed: tuple[Signed, ...] = ()
     ahead: bool = False
     spans: bool = False
-    problem: Said | None = None
+    problem: Sentence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class FiguresFacts:
     due: tuple[Due, ...]
     at_ms: int
     reading: bool
-    problem: Said | None
+    problem: Sentence | None
 
     def civil_of(self, name: str) -> int:
         """The civil time of a plan, in minutes from UTC."""
@@ -239,7 +239,7 @@ class _Made:
             try:
                 hours = self._stated(period, node.name, step, None)
             except GatewayError as error:
-                problem = error.said
+                problem = error.sentence
                 continue
             ending = [hour for hour in hours if step[0] < hour.to_ms <= step[1]]
             spans = spans or any(hour.from_ms < step[0] for hour in ending)
@@ -251,7 +251,7 @@ class _Made:
             try:
                 found += self._product(one.signed, node.name, ending) if node.method in _PRODUCTS else sums(ending)
             except LedgerClientError as error:
-                problem = error.said
+                problem = error.sentence
         together = tuple(_together(found))
         amounts = [one.amount for one in together if one.amount is not None]
         total = sum(amounts) if amounts else None
@@ -267,7 +267,7 @@ class _Made:
                     seen = self._rows.seen(self._store, self._known.history, own, *step)
                     hours += self._stated(period, node.name, step, seen)
             except GatewayError as error:
-                problem = error.said
+                problem = error.sentence
                 hours += _gone(plan.nodes[node.name], period, step, step_ms(plan, node))
         for ahead in self._ahead(plan.name, step):
             hours += [h for h in ahead.hours.get(node.name, ()) if h.from_ms < step[1] and h.to_ms > step[0]]

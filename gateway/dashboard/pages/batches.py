@@ -13,7 +13,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.formats.bundle import decode_locator, is_locator
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.statement import Statement, parse_statement
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 PAGE = 40
 
@@ -47,10 +47,10 @@ class BatchList:
     rows: tuple[BatchRow, ...]
     older: int | None
     newest: bool
-    sealing_waits: Said | None
+    sealing_waits: Sentence | None
 
 
-def batches(store: Database, before: int | None, health: Said | None) -> BatchList:
+def batches(store: Database, before: int | None, health: Sentence | None) -> BatchList:
     """Up to ``PAGE`` batches in front of a number. Raises StoreError."""
     found = store.batches.newest(PAGE + 1, before)
     rows = tuple(_row(store, batch) for batch in found[:PAGE])

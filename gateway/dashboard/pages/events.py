@@ -34,7 +34,7 @@ class Happened:
     name: str
     code: str
     raised: bool | None
-    said: Stored
+    sentence: Stored
     facts: tuple[tuple[str, str | Stored], ...]
 
     @property
@@ -67,13 +67,13 @@ def _happened(row: Any) -> Happened:
     if is_commissioning_record(body):  # its page shows the rest
         fields = {key: fields[key] for key in OF_COMMISSIONING if key in fields}
     is_alarm = body.name == ALARM
-    said = fields.pop("text", "") if is_alarm else ""
-    said = said if isinstance(said, Stored) else Stored(str(said))
+    sentence = fields.pop("text", "") if is_alarm else ""
+    sentence = sentence if isinstance(sentence, Stored) else Stored(str(sentence))
     code = str(fields.pop("code", ""))
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
     facts = tuple((key, plain(value)) for key, value in sorted((fields | of_meters).items()))
-    return Happened(row.meter, row.epoch, row.seq, row.time_ms, event_name(body), code, raised, said, facts)
+    return Happened(row.meter, row.epoch, row.seq, row.time_ms, event_name(body), code, raised, sentence, facts)
 
 
 def event_name(event: Event) -> str:

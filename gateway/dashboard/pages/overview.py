@@ -29,7 +29,7 @@ from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.messages.reasons import NO_ANSWER
 from gateway.recording.live_state import MeterNow
-from gateway.records import NotRecorded, said_fields
+from gateway.records import NotRecorded, sentence_fields
 from gateway.runtime.context import GatewayContext
 from gateway.standing import Standing, standing
 from gateway.storage.alarm_tables import AlarmRow
@@ -259,7 +259,7 @@ def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
 
 def _feeds(site: GatewayContext) -> Iterator[FeedRow]:
     """Every feed that is configured; while a reload is under way one may not be there yet."""
-    nothing = {"connected": False, "waiting": 0, "live": 0, "history": 0, **said_fields(CONNECTING, "state")}
+    nothing = {"connected": False, "waiting": 0, "live": 0, "history": 0, **sentence_fields(CONNECTING, "state")}
     for entry in site.config.document.feed:
         now = site.feeds.facts(entry.name) if entry.name in site.feeds.names() else nothing
         told, state = now["live"] + now["history"], Stored(now["state"], Message.from_fields(now))

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.dashboard.auth.sessions import Asked
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 HTML = "text/html; charset=utf-8"
 
@@ -47,8 +47,8 @@ class Pages:
     views: Mapping[str, View]
     """By path, as Starlette's routes write it: ``/meters/{meter}``."""
     source: Source
-    login: Callable[[Asked, Said], Answer]
-    problem: Callable[[Asked, int, Said, str], Answer]
+    login: Callable[[Asked, Sentence], Answer]
+    problem: Callable[[Asked, int, Sentence, str], Answer]
     static: Callable[[str], tuple[bytes, str, str] | None]
     close: Callable[[], None] = lambda: None
     """They are over: take away what listens for them."""

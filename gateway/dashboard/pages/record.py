@@ -85,7 +85,7 @@ def record(store: Database, meter: str, epoch: str, seq: str, *, whole: bool) ->
     try:
         row = prove.find(store, f"{meter}/{epoch}/{seq}")
     except GatewayError as error:
-        raise NotFound(error.said, error.way_out) from None
+        raise NotFound(error.sentence, error.way_out) from None
     place = store.records.place(row.meter, row.epoch, row.seq)
     assert place is not None, "it was found"
     state = States(store).at(place)

@@ -23,7 +23,8 @@ def table() -> Mapping[str, Mapping[str, str]]:
             advice = fix_in_language(kind.message, language)
             sections["alarm-advice"].setdefault(kind.code, {}).setdefault(language, advice)
     sections["reason"] = {
-        cause: {language: in_language(said, language) for language in LANGUAGES} for cause, said in CAUSES.items()
+        cause: {language: in_language(sentence, language) for language in LANGUAGES}
+        for cause, sentence in CAUSES.items()
     }
     return {f"{section}.{name}": says for section, messages in sections.items() for name, says in messages.items()}
 

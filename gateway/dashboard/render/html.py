@@ -35,7 +35,7 @@ from gateway.messages.languages import (
     choose,
     fix_in_language,
     in_language,
-    said_in,
+    sentence_in,
     whole_in_language,
 )
 from gateway.messages.message import Message
@@ -43,7 +43,7 @@ from gateway.messages.reasons import CAUSES, why
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
 from ledger_client.formats.senml import Number, Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 STATIC: Final = {
     "style.css": "text/css; charset=utf-8",
@@ -65,8 +65,8 @@ MOMENTS: Final = ("after", "before", "began", "until")
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """Who looks at a page, and how: ``role`` viewer or installer; ``form`` is what the session's forms must carry;
-    ``said``: what the last act came to, and whether it went ``well``; of a form that was refused ``typed``, its fields,
-    and ``wrong``, the one that is to be corrected."""
+    ``sentence``: what the last act came to, and whether it went ``well``; of a form that was refused ``typed``, its
+    fields, and ``wrong``, the one that is to be corrected."""
 
     language: str = "en"
     theme: str = "auto"
@@ -75,7 +75,7 @@ class Visitor:
     form: str = ""
     path: str = "/"
     query: str = ""
-    said: Said = ""
+    sentence: Sentence = ""
     well: bool = True
     typed: Mapping[str, str] = field(default_factory=dict)
     wrong: str = ""
@@ -92,7 +92,7 @@ class Visitor:
             form=asked.form,
             path=asked.path,
             query=urlencode({key: value for key, value in asked.query.items() if key not in ("language", "theme")}),
-            said=asked.said,
+            sentence=asked.sentence,
             well=asked.well,
             typed=asked.facts.get("typed", {}),
             wrong=asked.facts.get("wrong", ""),
@@ -200,7 +200,7 @@ def environment(language: str) -> Environment:
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
         in_words=in_words,
-        said=lambda fields: said_in(fields, fields["text"]),
+        sentence=lambda fields: sentence_in(fields, fields["text"]),
         fix_in_words=partial(fix_in_language, language=language),
         whole_in_words=partial(whole_in_language, language=language),
         part=lambda alarm: _part(in_words, alarm.line, alarm.code),
@@ -290,12 +290,12 @@ def _flag(words: Words, bit: int) -> str:
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
 
 
-def _part(in_words: Callable[[Said | Stored], str], line: str, code: str) -> str:
+def _part(in_words: Callable[[Sentence | Stored], str], line: str, code: str) -> str:
     """What an alarm is about: a line by its name, or a part of the gateway."""
     return line if code in LINE_CODES else in_words(line)
 
 
-def _fact(in_words: Callable[[Said | Stored], str], value: str | Stored, key: str, code: str) -> str:
+def _fact(in_words: Callable[[Sentence | Stored], str], value: str | Stored, key: str, code: str) -> str:
     """A fact of an event; ``code`` of the alarm, where it is about one."""
     if not isinstance(value, str):
         return in_words(value)
@@ -344,7 +344,7 @@ def _end(limit: Number, unit: str | None) -> str:
 def _live_words(words: Words) -> str:
     """What the script needs of the table, as JSON for an attribute."""
     flags = {flag.bit_length() - 1: words(f"flag.{flag.name}") for flag in Quality}
-    said: Mapping[str, Any] = {
+    sentence: Mapping[str, Any] = {
         "units": {key: words(f"unit.{key}", n="#") for key in LIVE_WORDS},
         "verdicts": {key: words(f"verdict.{key}") for key in VERDICTS},
         "states": {key: words(f"state.{key}") for key in ("live", "recorded", "not-recorded")},
@@ -358,4 +358,4 @@ def _live_words(words: Words) -> str:
         "last": words("site.last"),
         "well": words("site.meters-of", n="#n", all="#a"),
     }
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(sentence, ensure_ascii=False, separators=(",", ":"))

@@ -89,8 +89,8 @@ class Dlt645Framing:
         needs, since its other frames are never asked for."""
         reply = parse(frame)
         if reply.control == MORE_FOLLOWS and not _suffices(question, reply.value):
-            said = Message("answer-more-follows")
-            return Refused(MORE, said, Quality.COMM_FAIL, lasting=True, of_place=True)
+            sentence = Message("answer-more-follows")
+            return Refused(MORE, sentence, Quality.COMM_FAIL, lasting=True, of_place=True)
         if reply.control != REFUSED:
             return reply.value
         error = reply.error

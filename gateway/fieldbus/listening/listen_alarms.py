@@ -13,7 +13,7 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.fieldbus.wire.source import Crowded, Wrote
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 CROWDED_MS = 60_000
 """So long after the last connection that was closed for another one the alarm is over."""
@@ -79,8 +79,8 @@ class ListenAlarms:
         """Another master wrote to it."""
         line, name = self._spec.name, meter.spec.name
         self._wrote_ms[name] = now_ms
-        said = Message("meter-written", line=line, meter=name, function=wrote.function, address=wrote.address)
-        self._active.put(AlarmCode.WRITE_SEEN, name, said)
+        sentence = Message("meter-written", line=line, meter=name, function=wrote.function, address=wrote.address)
+        self._active.put(AlarmCode.WRITE_SEEN, name, sentence)
 
     def writes_over(self, now_ms: int) -> None:
         """No write to a meter was heard for an hour."""
@@ -130,7 +130,7 @@ class ListenAlarms:
             lost = self._kind.silence(self._spec, meter, Counter())
             self._active.put(AlarmCode.COMMS_LOST, meter.name, lost)
 
-    def port_gone(self, why: Said) -> None:
+    def port_gone(self, why: Sentence) -> None:
         """The line cannot be opened, or broke off."""
         gone = Message("line-port-failed", line=self._spec.name, where=self._spec.where, why=why)
         self._active.put(AlarmCode.LINE_DOWN, None, gone)

@@ -27,7 +27,7 @@ from gateway.process.heartbeats import beat
 from gateway.records import Token
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -86,7 +86,7 @@ class ListenLine:
         self._anchor_ms = self._soonest_ms = 0
         """The latter: no wait ends before."""
         self._source: Source | None = None
-        self._down_because: Said | None = None
+        self._down_because: Sentence | None = None
         self._reopen_at, self._reopen_s = float("-inf"), FIRST_REOPEN_S
         self._another_at: int | None = None
         """When another device last spoke, by the schedule's clock."""
@@ -220,7 +220,7 @@ class ListenLine:
             self._source = await self.kind.open(self.spec, self._clock, self.facts)
         except FieldbusError as error:
             self._reopen_at = self._clock.monotonic() + self._reopen_s
-            self._down(error.what if isinstance(error, PortError) else error.said)
+            self._down(error.what if isinstance(error, PortError) else error.sentence)
             self._reopen_s = min(2 * self._reopen_s, LAST_REOPEN_S)
             return
         if self._down_because is not None:
@@ -234,9 +234,9 @@ class ListenLine:
             if meter.known is not None:
                 meter.known.doubt()
         self._reopen_at = self._clock.monotonic() + self._reopen_s
-        self._down(why.said)
+        self._down(why.sentence)
 
-    def _down(self, because: Said) -> None:
+    def _down(self, because: Sentence) -> None:
         if because != self._down_because:
             what = because if isinstance(because, str) else because.problem
             text = "%s: cannot be used: %s; trying again"

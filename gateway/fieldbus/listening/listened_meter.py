@@ -107,7 +107,7 @@ class ListenedMeter:
 
     def _failures(self, heard: Heard) -> Iterable[BlockFailure]:
         if heard.missing:
-            yield BlockFailure(self._cut.only(heard.block, heard.missing), "refused", NOT_SENT.said, NOT_SENT)
+            yield BlockFailure(self._cut.only(heard.block, heard.missing), "refused", NOT_SENT.sentence, NOT_SENT)
 
     def ended(self, token: Token) -> None:
         """A message is durable, or will never be."""

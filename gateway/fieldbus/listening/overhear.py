@@ -18,7 +18,7 @@ from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.line_spec import NETWORK_LIFE_MS, SERIAL_LIFE_MS, LineSpec
 from gateway.fieldbus.wire.source import Wrote, open_to_read
 from gateway.fieldbus.wire.stream_link import ReadEnd
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 TIMEOUT_MS = 1000
 
@@ -35,7 +35,7 @@ class Overheard(NamedTuple):
     unit: int
     block: RegisterBlock
     words: tuple[int, ...]
-    why: Said | None
+    why: Sentence | None
     values: dict[str, tuple[Content, str]]
 
 
@@ -90,6 +90,6 @@ def _overheard(event: Exchange, block: RegisterBlock, clock: Clock) -> Overheard
         split = decoder.split(event.raw)
         contents = decoder.values(split, decoder.scales(split))
         values = {p.name: (value, p.unit or "") for p, value in zip(decoder.points, contents, strict=True)}
-    why = event.refused.said if event.refused is not None else None
+    why = event.refused.sentence if event.refused is not None else None
     latency_ms = 1000 * (event.ended - event.asked)
     return Overheard(clock.at_ms(event.ended), latency_ms, event.question.unit, block, event.raw, why, values)

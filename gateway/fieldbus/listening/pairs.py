@@ -82,7 +82,7 @@ class Pairs:
                 told |= wanted
                 reason = "refused" if heard.refused.code else "timeout"
                 failures.append(
-                    BlockFailure(self._cut.only(heard.block, wanted), reason, heard.refused.said, heard.refused)
+                    BlockFailure(self._cut.only(heard.block, wanted), reason, heard.refused.sentence, heard.refused)
                 )
         rest = [p for p in self._spec.points if p.name not in told and p.kind not in UNRECORDED]
         if rest:

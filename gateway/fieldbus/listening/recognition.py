@@ -38,14 +38,14 @@ class Recognition:
 
     def look(self, heard: Iterable[tuple[Block, Raw]], at_ms: int) -> None:
         """What was heard together, where all that tells it is in it. ``at_ms``: when."""
-        said = dict[str, str]()
+        marks = dict[str, str]()
         if not self._wanted:
             return
         for block, raw in heard:
-            said |= _values(block, raw, self._wanted)
-        if not all(name in said for name in self._wanted):
+            marks |= _values(block, raw, self._wanted)
+        if not all(name in marks for name in self._wanted):
             return
-        found = ", ".join(f"{name}={said[name]}" for name in self._wanted)
+        found = ", ".join(f"{name}={marks[name]}" for name in self._wanted)
         self.identity = self.identity or found
         self.stranger = None if found == self.identity else found
         if self.stranger is None:

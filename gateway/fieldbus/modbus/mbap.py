@@ -27,7 +27,7 @@ from gateway.fieldbus.wire.link import (
     Witness,
 )
 from gateway.messages.message import Message
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 HEAD = 7
 """Transaction id, protocol id, length, unit."""
@@ -67,7 +67,7 @@ class Transactions:
         self._frame: bytes | None = None
         self._completed = 0.0
         self._copies = 0
-        self._seen: Said | None = None
+        self._seen: Sentence | None = None
         self._garbled = False
         self._timeouts = 0
         self._answers = 0
@@ -174,8 +174,8 @@ class Transactions:
             return Silence("timeout", Message("answer-other-unit", unit=unit), request)
         if function == request.function | EXCEPTION:
             if frame[8] in GATEWAY_SILENT and not direct:
-                said = Message("answer-gateway-exception", exception=format(frame[8], "02X"))
-                return Silence("timeout", said, request)
+                sentence = Message("answer-gateway-exception", exception=format(frame[8], "02X"))
+                return Silence("timeout", sentence, request)
             return Refusal(request, refused(frame[8], request.function), self.table.burnt(unit, self._completed))
         shape = _shape(frame)
         if self._copies > 1 and not direct:
@@ -189,14 +189,14 @@ class Transactions:
         self._witness(ObservedFrame("late" if late else "mismatched", frame, shape))
         self._spoilt = True
         asked = request.key
-        said = Message(
+        sentence = Message(
             "answer-other-shape",
             function=function,
             n=frame[8],
             asked_function=asked.function,
             asked_n=asked.byte_count,
         )
-        return Silence("timeout", said, request)
+        return Silence("timeout", sentence, request)
 
     def _asked_before(self, shape: Shape) -> bool:
         """An earlier question, be it over another connection, had this shape: a converter may be one answer behind."""
@@ -241,7 +241,7 @@ class Transactions:
         else:
             self._witness(ObservedFrame("late", frame))
 
-    def _garble(self, what: Said) -> None:
+    def _garble(self, what: Sentence) -> None:
         """End the question, and all listening on this connection: where the next packet begins is unknown."""
         self._seen, self._garbled, self._spoilt, self.decided = what, True, True, True
         if self._last is not None and self.table.armed:

@@ -22,7 +22,7 @@ from gateway.fieldbus.wire.link import Manners, Outcome, Witness, no_key
 from gateway.fieldbus.wire.reopen import reopened
 from gateway.fieldbus.wire.stream_link import connected
 from gateway.messages.message import Message
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 CONNECT_S = 3.0
 HANDSHAKE_S = 10.0
@@ -151,12 +151,12 @@ class TcpLink:
         the handshake: by ending the connection, with a word of TLS that may be lost."""
         midst = self._transactions.stale
         if midst or not self._connections.behind_answer:
-            said: Said = Message("device-closed-midway") if midst else Message("device-closed-unanswered")
+            sentence: Sentence = Message("device-closed-midway") if midst else Message("device-closed-unanswered")
             if isinstance(why, OSError):
-                said = connection_error(why)
+                sentence = connection_error(why)
             if self._tls is not None and not self._connections.has_answered:
-                said = Message("device-tls-ended", error=said)
-            raise broken(said, why)
+                sentence = Message("device-tls-ended", error=sentence)
+            raise broken(sentence, why)
 
     async def _usable(self) -> _Connection:
         """The connection as it is, or another one in its place: at once where the device closed it behind an answer."""

@@ -31,7 +31,7 @@ from gateway.messages.reasons import cause_of
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from ledger_client.formats.senml import Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -93,7 +93,7 @@ class Line:
         self._waiting: dict[str, PollAttempt] = {}
         self._schedule = Schedule({}, 0)
         self._link: Link | None = None
-        self._down_because: Said | None = None
+        self._down_because: Sentence | None = None
         self._reopen_at = float("-inf")
         self._silent_probes = 0
         self._stopping = False
@@ -323,7 +323,7 @@ class Line:
         try:
             self._link = await open_line.connect(self.spec, self.endpoint, self._monitor.see)
         except FieldbusError as error:
-            fault = error.what if isinstance(error, PortError) else error.said
+            fault = error.what if isinstance(error, PortError) else error.sentence
             self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
             self._down(fault)
             return
@@ -333,7 +333,7 @@ class Line:
         self._down_because = None
         self._schedule.line_up()
 
-    def _down(self, because: Said) -> None:
+    def _down(self, because: Sentence) -> None:
         if because != self._down_because:
             what = because if isinstance(because, str) else because.problem
             log.info("%s: cannot be used: %s; retrying", self.spec.name, what, extra={"line": self.spec.name})
@@ -432,4 +432,4 @@ async def read_once(
         line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms, endpoint=endpoint)
         return await line.poll_each(meters, opened, waits)
     except LineDown as error:
-        raise PortError(spec.where, Message("port-not-usable", error=error.said)) from None
+        raise PortError(spec.where, Message("port-not-usable", error=error.sentence)) from None

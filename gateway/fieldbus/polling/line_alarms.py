@@ -17,7 +17,7 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 
 class LineAlarms:
@@ -96,15 +96,15 @@ class LineAlarms:
         elif poll.answers:
             self._clear(AlarmCode.METER_REFUSES, name, lambda: Message("meter-refuses-cleared", line=line, meter=name))
 
-    def overloaded(self, said: Message) -> None:
+    def overloaded(self, sentence: Message) -> None:
         """Due polls are not made for want of time or shapes."""
-        self._raise(AlarmCode.LINE_OVERLOADED, None, said)
+        self._raise(AlarmCode.LINE_OVERLOADED, None, sentence)
 
     def not_overloaded(self) -> None:
         """They are made; what an earlier worker of the line has raised is over too."""
         self._active.over(AlarmCode.LINE_OVERLOADED, None, Message("line-overloaded-cleared", line=self._spec.name))
 
-    def port_gone(self, why: Said) -> None:
+    def port_gone(self, why: Sentence) -> None:
         """The line cannot be opened, or broke off."""
         if isinstance(why, Message) and why.code == "listen-nobody":
             nobody = Message("line-nobody-connects", line=self._spec.name, where=self._spec.where, why=why)

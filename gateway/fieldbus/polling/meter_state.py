@@ -18,7 +18,7 @@ from gateway.fieldbus.wire.link import Link, Manners, Silence
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from ledger_client.formats.senml import Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -31,7 +31,7 @@ OUTAGE_S = 60.0
 class Ended(Exception):
     """The poll ends before any block is read."""
 
-    def __init__(self, reason: str, detail: Said) -> None:
+    def __init__(self, reason: str, detail: Sentence) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 

@@ -49,8 +49,8 @@ class OverloadAlarm:
             self._alarms.not_overloaded()
             return
         load = self._overload.load(now_ms)
-        said = await in_thread(lambda: overloaded(self._spec, load), f"periods of {self._spec.name}")
-        self._alarms.overloaded(said)
+        sentence = await in_thread(lambda: overloaded(self._spec, load), f"periods of {self._spec.name}")
+        self._alarms.overloaded(sentence)
 
 
 def overloaded(spec: LineSpec, load: Load) -> Message:

@@ -25,7 +25,7 @@ from gateway.fieldbus.wire.link import TWO_ANSWERS, Answer, Link, Outcome, Refus
 from gateway.messages.message import Message
 from gateway.process.heartbeats import beat
 from ledger_client.formats.senml import Quality
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.fieldbus")
 
@@ -42,7 +42,7 @@ class AttemptResult(NamedTuple):
 
     poll: Poll
     alive: bool | None
-    down: Said | None = None
+    down: Sentence | None = None
     unreachable: bool = False
 
 
@@ -76,7 +76,7 @@ class PollAttempt:
         """What it has read counts only once it is known again who answers."""
         self.spoke = False
         self.silences = 0
-        self.down: Said | None = None
+        self.down: Sentence | None = None
         self.unreachable = False
         self.until = math.inf
         self.spent_s = 0.0
@@ -125,7 +125,7 @@ class PollAttempt:
             return unproven
         return self._finished("timeout" if self.down is None else "line-down", self.down or SILENT)
 
-    def abandon(self, reason: str, detail: Said) -> AttemptResult:
+    def abandon(self, reason: str, detail: Sentence) -> AttemptResult:
         """The poll, which waits, cannot go on."""
         if self.questioned:
             return self._dropped(reason, detail)
@@ -194,7 +194,7 @@ class PollAttempt:
             return self._dropped("line-down", self._lost(error))
         return None
 
-    def _dropped(self, reason: str, detail: Said) -> AttemptResult:
+    def _dropped(self, reason: str, detail: Sentence) -> AttemptResult:
         """Nothing that was read counts."""
         self.answers.clear()
         return self._attempt(reason, detail)
@@ -205,21 +205,21 @@ class PollAttempt:
             if block.block.key not in self.identity_words:
                 told = await self._ask_who(block.questions)
                 names = self.meter.spec.profile.identity
-                words = block.said(told.question, told.raw(), names) if isinstance(told, Answer) else []
+                words = block.sentence(told.question, told.raw(), names) if isinstance(told, Answer) else []
                 if plan.first_only and not words and self._known_by(block) and not _lacks(told):
                     self.meter.refuse_stranger()
                     break
                 self.identity_words[block.block.key] = words
             if plan.first_only and self.identity_words[block.block.key]:
                 break
-        said = [word for words in self.identity_words.values() for word in words]
+        read = [word for words in self.identity_words.values() for word in words]
         if plan.object is not None and isinstance(told := await self._ask_who((plan.object.question,)), Answer):
-            said += [f"{plan.object.name}={text}"] if (text := plan.object.text(told.data)) else []
+            read += [f"{plan.object.name}={text}"] if (text := plan.object.text(told.data)) else []
         await self.link.quiet()
         if self.link.voided:
             self.link.voided.clear()
             raise Ended("timeout", Message("poll-identity", why=TWO_ANSWERS))
-        return ", ".join(said) or None
+        return ", ".join(read) or None
 
     def _known_by(self, block: BlockSet) -> bool:
         """The meter is known by a point of this block: another point's text would not be another meter's."""
@@ -261,7 +261,7 @@ class PollAttempt:
         counts."""
         if not block.who:
             return True
-        words = block.said(answer.question, answer.raw(), self.meter.spec.profile.identity)
+        words = block.sentence(answer.question, answer.raw(), self.meter.spec.profile.identity)
         if not words or self.meter.recognise(", ".join(words)):
             return True
         self._question()
@@ -294,7 +294,7 @@ class PollAttempt:
             return replace(second, until=None)  # the first answer does not keep
         if not isinstance(second, Answer):
             return second
-        witnesses = [block.said(a.question, a.raw(), self.meter.spec.profile.identity) for a in (first, second)]
+        witnesses = [block.sentence(a.question, a.raw(), self.meter.spec.profile.identity) for a in (first, second)]
         if not witnesses[0]:
             return Silence("shared", Message("poll-no-identity-point"))
         if witnesses[0] != witnesses[1] or first.number in self.link.voided:
@@ -316,7 +316,7 @@ class PollAttempt:
             refused = outcome.refused
             if refused.of_place and not outcome.doubtful:
                 self.reads.append((block.bare(block.block), block.asked(outcome.question), refused))
-            self.failures.append(BlockFailure(block.bare(block.block), "refused", refused.said, refused))
+            self.failures.append(BlockFailure(block.bare(block.block), "refused", refused.sentence, refused))
         else:
             if outcome.reason == "no-shape":
                 self.meter.prefer(block)
@@ -333,17 +333,17 @@ class PollAttempt:
         self.answers = [(n, answer) for n, answer in self.answers if n not in self.link.voided]
         self.link.voided.clear()
 
-    def _give_up(self, reason: str, detail: Said) -> None:
+    def _give_up(self, reason: str, detail: Sentence) -> None:
         self.failures += [BlockFailure(block.bare(block.block), reason, detail) for block in self.left or ()]
         self.left = ()
 
-    def _finished(self, reason: str, detail: Said) -> AttemptResult:
+    def _finished(self, reason: str, detail: Sentence) -> AttemptResult:
         """The poll as it is; what is left of it has failed for this reason."""
         self._give_up(reason, detail)
         self.meter.learn_reads(self.reads)
         return self._attempt()
 
-    def _attempt(self, missed: str | None = None, detail: Said = "") -> AttemptResult:
+    def _attempt(self, missed: str | None = None, detail: Sentence = "") -> AttemptResult:
         if missed is None and not self.answers:
             found = {failure.reason: failure.detail for failure in self.failures}
             missed = next((reason for reason in _REASONS if reason in found), "timeout")
@@ -367,23 +367,23 @@ class PollAttempt:
             return []
         models = tuple(map(str, sorted({p.model for p in points if p.model is not None})))
         block = self._dialect.unread(points)
-        refused = self._dialect.hole(points[0])._replace(said=Message("poll-no-model", models=models))
-        return [BlockFailure(block, "refused", refused.said, refused)]
+        refused = self._dialect.hole(points[0])._replace(sentence=Message("poll-no-model", models=models))
+        return [BlockFailure(block, "refused", refused.sentence, refused)]
 
     def _hole(self, point: Point) -> BlockFailure:
         """A point that the device refused again and again."""
         block = self._dialect.unread((point,))
         refused = self._dialect.hole(point)
-        return BlockFailure(block, "refused", refused.said, refused)
+        return BlockFailure(block, "refused", refused.sentence, refused)
 
     @property
     def _dialect(self) -> Dialect:
         return DIALECTS[self.meter.line.type]
 
-    def _lost(self, error: LineDown) -> Said:
+    def _lost(self, error: LineDown) -> Sentence:
         """The line broke off under a read."""
-        self.down, self.unreachable = error.said, isinstance(error, Unreachable)
-        return error.said
+        self.down, self.unreachable = error.sentence, isinstance(error, Unreachable)
+        return error.sentence
 
 
 def _lacks(told: Answer | Refusal) -> bool:

@@ -151,8 +151,8 @@ class _Listener:
 
     def _give(self, new: _Unknown, line: Dialed) -> None:
         beside = line.take(new.sock, new.host, new.tcp_port)
-        said = "%s: %s has connected to %s, beside another connection" if beside else "%s: %s has connected to %s"
-        log.info(said, line.name, new.host, line.where, extra={"line": line.name})
+        form = "%s: %s has connected to %s, beside another connection" if beside else "%s: %s has connected to %s"
+        log.info(form, line.name, new.host, line.where, extra={"line": line.name})
 
     def _refuse(self, new: _Unknown, why: str) -> None:
         log.warning("%s: connection from %s refused: %s", self.lines[0].where, new.host, why)

@@ -70,7 +70,7 @@ class BlockSet:
             return self.variants[0]
         return (*self.spare, *self.variants)[self.again.index(question)]
 
-    def said(self, question: Question, raw: Raw, names: Collection[str]) -> list[str]:
+    def sentence(self, question: Question, raw: Raw, names: Collection[str]) -> list[str]:
         """The points of these names (always the same) in an answer, as ``name=value``; what the device leaves blank
         tells nothing."""
         asked = self.asked(question)

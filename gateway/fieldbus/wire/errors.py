@@ -20,7 +20,7 @@ import ssl
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 NO_OTHER_END = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN})
 """Why a connection fails when its other end has no power. Who refuses or resets has."""
@@ -37,7 +37,7 @@ class NotARead(FieldbusError):
 class BadFrame(FieldbusError):
     """Bytes that do not form the frame they were taken for, which its text shows."""
 
-    def __init__(self, why: Said, frame: bytes) -> None:
+    def __init__(self, why: Sentence, frame: bytes) -> None:
         super().__init__(Message("frame-bad", why=why, frame=frame.hex(" ").upper() or "-"))
         self.frame = frame
 
@@ -69,11 +69,11 @@ def not_connected(error: OSError) -> LineDown:
     if isinstance(error, ssl.SSLError):
         return broken(connection_error(error), error)
     code = error.errno or 0
-    said = os_error(OSError(code, os.strerror(code)) if code > 0 else error)  # asyncio only says that a call failed
-    return broken(said, error)
+    sentence = os_error(OSError(code, os.strerror(code)) if code > 0 else error)  # asyncio only says that a call failed
+    return broken(sentence, error)
 
 
-def connection_error(error: OSError) -> Said:
+def connection_error(error: OSError) -> Sentence:
     """What ended a connection: the system's word, or that of TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Message("device-certificate", error=error.verify_message.rstrip("."))
@@ -82,7 +82,7 @@ def connection_error(error: OSError) -> Said:
     return os_error(error)
 
 
-def broken(said: Said, error: BaseException | None) -> LineDown:
+def broken(sentence: Sentence, error: BaseException | None) -> LineDown:
     """A connection that failed or broke off. ``error``: that of the system, which shows if the other end is gone."""
     gone = isinstance(error, OSError) and error.errno in NO_OTHER_END and not isinstance(error, ssl.SSLError)
-    return Unreachable(said) if gone else LineDown(said)
+    return Unreachable(sentence) if gone else LineDown(sentence)

@@ -25,7 +25,7 @@ class Refused(NamedTuple):
     """
 
     code: int
-    said: Message
+    sentence: Message
     flag: Quality
     lasting: bool = False
     of_place: bool = False

@@ -240,17 +240,17 @@ class Guard:
         return True
 
     def _accept(self, question: Question, frame: bytes, now: float) -> Outcome:
-        said = self._framing.read(question, frame)
-        if isinstance(said, Message):
-            return Silence("timeout", said, question)
-        if isinstance(said, Refused):
-            return Refusal(question, said, self.table.burnt(question.unit, now))
+        answer = self._framing.read(question, frame)
+        if isinstance(answer, Message):
+            return Silence("timeout", answer, question)
+        if isinstance(answer, Refused):
+            return Refusal(question, answer, self.table.burnt(question.unit, now))
         if self._echo == "auto" and self._question and not self._question.seen:
             self._echo = "off"
         self._answers += 1
         self._last = (question.key, self._answers)
         self._owed[question.key] = COPIES
-        return Answer(question, said, now, self._answers, frame)
+        return Answer(question, answer, now, self._answers, frame)
 
     def _classify(self, head: Head, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a key that we know."""

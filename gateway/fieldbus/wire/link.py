@@ -10,7 +10,7 @@ from gateway.devices.blocks import Raw
 from gateway.fieldbus.wire.framing import Refused
 from gateway.fieldbus.wire.keys import Key, KeyTable, Question
 from gateway.messages.message import Message
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 NO_ANSWER, NO_FRAME = Message("answer-none"), Message("answer-no-frame")
 TWO_ANSWERS = Message("poll-two-answers")
@@ -48,7 +48,7 @@ class Silence:
     moment in seconds from which on there is a key."""
 
     reason: str
-    detail: Said
+    detail: Sentence
     question: Question | None = None
     until: float | None = None
 

@@ -32,4 +32,4 @@ async def reopened(connect: Callable[[], Awaitable[_T]], *, same_device: bool) -
     except LineDown as error:
         if not same_device:
             raise
-        raise type(error)(Message("device-closed-for-good", error=error.said)) from None
+        raise type(error)(Message("device-closed-for-good", error=error.sentence)) from None

@@ -22,7 +22,7 @@ from gateway.fieldbus.wire.serial_time import char_seconds, t35_seconds
 from gateway.fieldbus.wire.stream_link import Port
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.messages import Said, said_of
+from ledger_client.messages import Sentence, sentence_of
 
 _PTY_SLAVES = range(136, 144)  # major numbers, Linux Documentation/admin-guide/devices.txt
 _SCREEN, _FIRST_SERIAL, _OWN_TERMINAL = 4, 64, 5  # tty0 to tty63 before ttyS0; /dev/tty, console, ptmx
@@ -194,7 +194,7 @@ def open_port(
         raise
     except ValueError as error:
         device.close()
-        raise PortError(path, Message("port-no-direction-control", error=said_of(error))) from None
+        raise PortError(path, Message("port-no-direction-control", error=sentence_of(error))) from None
     except (OSError, termios.error) as error:
         device.close()
         raise PortError(path, Message("port-stuck", error=_said(error))) from None
@@ -285,7 +285,7 @@ def _unsuited(path: str, settings: str, parity: str) -> PortError:
 
 def _refused(path: str, error: Exception) -> PortError:
     if isinstance(error, ValueError):
-        return PortError(path, Message("port-settings-invalid", error=said_of(error)))
+        return PortError(path, Message("port-settings-invalid", error=sentence_of(error)))
     if found := holders(path):
         return _held(path, found)
     code = getattr(error, "errno", None)
@@ -301,7 +301,7 @@ def _held(path: str, found: list[Holder]) -> PortError:
     return PortError(path, Message("port-held", who=who, pid=found[0].pid))
 
 
-def _said(error: Exception) -> Said:
+def _said(error: Exception) -> Sentence:
     if isinstance(error, termios.error):  # no OSError: its arguments are number and words
         return os_error(OSError(*error.args[:2]))
     return os_error(error) if isinstance(error, OSError) else str(error)

@@ -31,7 +31,7 @@ from gateway.storage.recovery.salvage import Found, TrustedKeys, proven, salvage
 from gateway.storage.recovery.sqlite_pages import Pages, Row
 from gateway.storage.rows import Repair
 from ledger_client.durable_files import sync_folder
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.repair")
@@ -50,7 +50,7 @@ class Checked:
     """What a check of the database found wrong, mostly in SQLite's words; ``whole``: the contents of every index,
     too."""
 
-    flaws: tuple[Said, ...]
+    flaws: tuple[Sentence, ...]
     whole: bool
 
 
@@ -70,7 +70,7 @@ def flawed(path: Path) -> Path:
     return path.with_name(path.name + ".flawed")
 
 
-def note_flaws(path: Path, flaws: Sequence[Said]) -> None:
+def note_flaws(path: Path, flaws: Sequence[Sentence]) -> None:
     """Leave that note; on a disk that takes nothing there is none, and the next start has its own looks."""
     try:
         flawed(path).write_text("".join(f"{in_language(flaw, 'en')}\n" for flaw in flaws))
@@ -94,7 +94,7 @@ def open_store(config: Config, keys: Keys, trust: Trust) -> Database:
         try:
             return _with_room(path, lambda: Database(path))
         except Damaged as error:
-            flaws = [error.said]
+            flaws = [error.sentence]
     recover(path, witness, flaws)
     return Database(path)
 
@@ -110,7 +110,7 @@ def _with_room(path: Path, look: Callable[[], T]) -> T:
         return look()
 
 
-def at_start(path: Path, witness: TrustedKeys) -> list[Said]:
+def at_start(path: Path, witness: TrustedKeys) -> list[Sentence]:
     """What is wrong with a database, as far as it can be told before a start without keeping it waiting."""
     noted = flawed(path).exists()
     if (flaws := _files(path)) or not path.exists():
@@ -122,7 +122,7 @@ def at_start(path: Path, witness: TrustedKeys) -> list[Said]:
     return flaws
 
 
-def _files(path: Path) -> list[Said]:
+def _files(path: Path) -> list[Sentence]:
     """What the files alone tell: SQLite drops a log whose database is gone, and passes over what is damaged in one."""
     if gone := missing(path):
         return [gone]
@@ -133,19 +133,19 @@ def _files(path: Path) -> list[Said]:
     return [Message("repair-log-damaged")] if pages.log_damaged else []
 
 
-def _newest(path: Path, witness: TrustedKeys) -> list[Said]:
+def _newest(path: Path, witness: TrustedKeys) -> list[Sentence]:
     """The newest records and each meter's newest of every kind, on which a new epoch builds, must hold."""
     try:
         store = Database(path, read_only=True)
     except Damaged as error:
-        return [error.said]
+        return [error.sentence]
     except StoreError:
         return []  # of an older or newer version, or not begun: the start itself says so
     try:
         rows = store.records.newest_places(NEWEST, [GATEWAY, *witness.periods_ms])
         store.batches.cuts(), store.batches.last(), store.anchors.known(), store.anchors.conflicts(), store.totals()
     except StoreError as error:
-        return [error.said]
+        return [error.sentence]
     finally:
         store.close()
     expected: dict[str, bytes | None] = {}
@@ -171,7 +171,7 @@ def _witness(config: Config, keys: Keys, trust: Trust) -> TrustedKeys:
 # — the recovery, and the exchange —
 
 
-def recover(path: Path, witness: TrustedKeys, flaws: Sequence[Said]) -> Found:
+def recover(path: Path, witness: TrustedKeys, flaws: Sequence[Sentence]) -> Found:
     """Set a damaged database aside and put what can be read of it in its place. Raises StoreError: nothing changed."""
     now, why = time.time(), in_language(flaws[0], "en")
     aside = _free(path, f"damaged-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
@@ -185,7 +185,9 @@ def recover(path: Path, witness: TrustedKeys, flaws: Sequence[Said]) -> Found:
     except StoreError as error:
         _clear(path)
         need_bytes = path.stat().st_size if path.exists() else 0
-        raise type(error)(Message("repair-no-space", path=str(path), why=error.said, need_bytes=need_bytes)) from None
+        raise type(error)(
+            Message("repair-no-space", path=str(path), why=error.sentence, need_bytes=need_bytes)
+        ) from None
     except OSError as error:
         _clear(path)
         raise StoreError(Message("repair-failed", path=str(path), error=os_error(error))) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 
 class AccountingError(LedgerClientError):
@@ -16,7 +16,7 @@ class AccountingError(LedgerClientError):
         self.rule, self.where = rule, where
 
     @property
-    def said(self) -> Said:
+    def sentence(self) -> Sentence:
         """With its place and its rule."""
         return f"{self.where}: {self.problem} ({self.rule})"
 

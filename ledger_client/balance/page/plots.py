@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
     name: str
     amount: int
-    said: str
+    sentence: str
     total: bool
 
 
@@ -143,7 +143,7 @@ def waterfall(steps: Sequence[Step], label: str, unit: str) -> str:
         if n + 1 < len(steps) and not steps[n + 1].total:
             y = scale.y(max(end, 0))
             parts.append(f'<path class="join" d="M{x + wide * 0.85:.1f} {y:.1f}H{x + wide * 1.15:.1f}"/>')
-        parts.append(_text("v", x + wide / 2, top - 5, step.said, "middle"))
+        parts.append(_text("v", x + wide / 2, top - 5, step.sentence, "middle"))
         parts.append(_text("x", x + wide / 2, HEIGHT - 8, step.name, "middle"))
     return _svg(HEIGHT, label, "".join(parts))
 

@@ -121,11 +121,11 @@ class _Page:
         base, reductions = self._result.base, self._result.reductions_g
         if base is None or reductions is None:
             return "—", self._t("key.no-base")
-        said = self._t(
+        sentence = self._t(
             "key.base", begin=day(base.from_ms, self._civil), end=day(base.to_ms, self._civil), kg=kg(base.mass_g),
             document=f"<code>{base.document.hex()}</code>",
         )  # fmt: skip
-        return f"{kg(reductions)} kg", said
+        return f"{kg(reductions)} kg", sentence
 
     def _plots(self) -> Iterator[str]:
         yield self._section("waterfall", self._waterfall())

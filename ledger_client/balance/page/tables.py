@@ -49,12 +49,14 @@ class Tables:
             while place < len(hours) and (hours[place].from_ms < of.to_ms or n + 1 == len(self._result.months)):
                 place += 1
             own = hours[begin:place]
-            said = self._words(
+            sentence = self._words(
                 "section.month", month=month(of.from_ms, self._civil), load=kwh(sum(h.load_milli for h in own)),
                 covered=kwh(sum(h.covered_milli for h in own)),
             )  # fmt: skip
             rows = "\n".join(self._hour(begin + k, hour) for k, hour in enumerate(own))
-            parts.append(f'<details id="hm{n}"><summary>{said}</summary>{self._table(heads, rows, said)}</details>')
+            parts.append(
+                f'<details id="hm{n}"><summary>{sentence}</summary>{self._table(heads, rows, sentence)}</details>'
+            )
         return "\n".join(parts)
 
     def months(self) -> str:
@@ -182,15 +184,15 @@ class Tables:
 
     def _rows(self, rows: Sequence[RowRef], most: int) -> str:
         """By statement: the places of its rows."""
-        said, before = [], b""
+        lines, before = [], b""
         for row in rows[:most]:
-            said.append(str(row.place) if row.statement == before else f"{self._statement(row.statement)}:{row.place}")
+            lines.append(str(row.place) if row.statement == before else f"{self._statement(row.statement)}:{row.place}")
             before = row.statement
-        return self._cut(said, len(rows))
+        return self._cut(lines, len(rows))
 
-    def _cut(self, said: Sequence[str], count: int) -> str:
-        more = [self._words("section.more", n=count - len(said))] if count > len(said) else []
-        return ", ".join((*said, *more))
+    def _cut(self, lines: Sequence[str], count: int) -> str:
+        more = [self._words("section.more", n=count - len(lines))] if count > len(lines) else []
+        return ", ".join((*lines, *more))
 
     def _table(self, heads: Sequence[str], rows: str, label: str) -> str:
         named = "".join(f"<th>{self._words(f'head.{head}')}" for head in heads)

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.errors import Refused, VerificationError
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 CERTIFICATE_STEPS: Final[Mapping[int, str]] = {
     1: "parse",
@@ -41,7 +41,7 @@ class CertificateError(VerificationError):
 
     steps: ClassVar[Mapping[int, str]] = CERTIFICATE_STEPS
 
-    def __init__(self, what: Said, *, step: int, rule: str = "", way_out: str = "") -> None:
+    def __init__(self, what: Sentence, *, step: int, rule: str = "", way_out: str = "") -> None:
         """``way_out``: another than the step's own."""
         super().__init__(what, step=step)
         self.rule = rule

@@ -81,7 +81,7 @@ def steps_in_words(proven: Proven) -> list[str]:
     """The nine steps, each with what it established."""
     told, row, choice = proven.traced, proven.row, proven.choice
     by = ", ".join(f"{verifier} ({level})" for verifier, level in proven.attested)
-    said = {
+    facts = {
         1: "row, readings, plan, statement and claims are well formed",
         2: f"{', '.join(proven.senders)} signed the claims, and they are in the log of {told.registry}",
         3: f"the rules give {_slice(proven)} the status {told.status}, holder {told.holder}",
@@ -92,7 +92,7 @@ def steps_in_words(proven: Proven) -> list[str]:
         8: "the readings at both edges give the row, byte for byte",
         9: f"attested by {by}" if by else "not attested, and the trust file asks for no verifier",
     }
-    return [f"{number} {CERTIFICATE_STEPS[number]:<9} ✓ {clean(text)}" for number, text in said.items()]
+    return [f"{number} {CERTIFICATE_STEPS[number]:<9} ✓ {clean(text)}" for number, text in facts.items()]
 
 
 def facts_in_words(proven: Proven, asked: Sequence[str]) -> list[str]:

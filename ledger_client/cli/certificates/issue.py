@@ -179,8 +179,8 @@ def _in_words(
     told: Stated, whole: Sequence[WhyNot], results: Sequence[dict[str, Any]], gaps: Sequence[str]
 ) -> list[str]:
     counts = {state: sum(one["state"] == state for one in results) for state in (ISSUED, ALREADY, COULD, REFUSED)}
-    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    lines = [f"statement {told.period.record.hex()[:16]} of {told.gateway}: {said or 'no interval of this node'}"]
+    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines = [f"statement {told.period.record.hex()[:16]} of {told.gateway}: {states or 'no interval of this node'}"]
     lines += [f"  nothing of it is issued ({one.rule}): {one.problem}; fix: {one.fix}" for one in whole]
     for one in results:
         units = f"{one['units']:>12,} Wh" if one["units"] is not None else " " * 15

@@ -191,7 +191,7 @@ class EvmRegistry:
         try:
             signed = parse_claim(entry)
         except Malformed as error:
-            raise Refused(MALFORMED, error.said) from error
+            raise Refused(MALFORMED, error.sentence) from error
         if signed.claim.registry != self.name:
             raise Refused(MALFORMED, f"it is for the registry {signed.claim.registry}, this is {self.name} (P8)")
         return told(signed)

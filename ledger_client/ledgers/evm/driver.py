@@ -85,7 +85,7 @@ class EvmLedger:
         try:
             signed = parse_statement(entry)
         except VerificationError as error:
-            raise Refused("Malformed statement", error.said) from error
+            raise Refused("Malformed statement", error.sentence) from error
         statement = signed.statement
         with self._asking():
             self._demand_gateway(statement.gateway)

@@ -26,7 +26,7 @@ class Finality:
         except NodeError as error:
             if self.confirmations:
                 raise
-            raise LedgerUnavailable(Message("evm-nothing-final-because", error=error.said)) from None
+            raise LedgerUnavailable(Message("evm-nothing-final-because", error=error.sentence)) from None
         if newest is None:
             raise LedgerUnavailable(Message("at", place=node.url, what=_NOTHING_FINAL))
         return max(0, block + (self.confirmations or 1) - 1 - newest.number)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ledger_client.contracts import abi
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.messages import Message, Said
+from ledger_client.messages import Message, Sentence
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
 
@@ -28,7 +28,7 @@ class NodeError(LedgerUnavailable):
     """The node understood and says no: ``code``, ``message`` and ``data`` of the JSON-RPC error."""
 
     def __init__(self, url: str, method: str, code: int, message: str, data: bytes) -> None:
-        why: Said = message or Message("node-no-reason")
+        why: Sentence = message or Message("node-no-reason")
         super().__init__(Message("node-error", url=url, method=method, why=why, number=_digits(code)))
         self.code = code
         self.message = message
@@ -185,10 +185,10 @@ class Node:
         return message["result"]
 
     def _odd(self, answer: Answer, method: str) -> LedgerUnavailable:
-        said = Message("node-no-answer", method=method, answer=answer.said)
+        sentence = Message("node-no-answer", method=method, answer=answer.sentence)
         if answer.status == 401:
-            said = Message("http-login-refused", detail=said)
-        return LedgerUnavailable(said, answer.retry_after_s())
+            sentence = Message("http-login-refused", detail=sentence)
+        return LedgerUnavailable(sentence, answer.retry_after_s())
 
     def _no(self, method: str, error: dict[str, Any]) -> NodeError:
         code, message, data = error.get("code"), error.get("message"), error.get("data")
@@ -198,8 +198,8 @@ class Node:
             raw = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
         except ValueError:
             raw = b""
-        said = message if isinstance(message, str) else ""
-        return NodeError(self.url, method, code if isinstance(code, int) else 0, said[:500], raw)
+        sentence = message if isinstance(message, str) else ""
+        return NodeError(self.url, method, code if isinstance(code, int) else 0, sentence[:500], raw)
 
     def _number(self, method: str, *parameters: object) -> int:
         return _Reader(self.url, method, {"result": self.ask(method, *parameters)}).number("result")

@@ -62,7 +62,7 @@ class Owner:
         except NodeError as error:
             if "insufficient" in error.message.lower():
                 raise Refused(
-                    "No funds", Message("evm-cannot-pay", account=str(self.account), error=error.said)
+                    "No funds", Message("evm-cannot-pay", account=str(self.account), error=error.sentence)
                 ) from None
             raise
         deadline = time.monotonic() + self.wait_s

@@ -199,13 +199,13 @@ class TransactionQueue:
                 return True
             if self._node.nonce(self._account.address) > version.nonce:
                 return True  # another transaction was mined under this nonce: seen when the call is looked at again
-            said = error.message.lower()
-            if "insufficient" in said:
-                what = Message("evm-cannot-pay", account=str(self._account), error=error.said)
+            text = error.message.lower()
+            if "insufficient" in text:
+                what = Message("evm-cannot-pay", account=str(self._account), error=error.sentence)
                 raise Refused("No funds", what) from None
-            if "replacement" in said:
+            if "replacement" in text:
                 return True  # another one waits under this nonce: it will be mined, or be stuck and be replaced
-            if any(word in said for word in _PRICE_WORDS):
+            if any(word in text for word in _PRICE_WORDS):
                 return False
             raise
         return True

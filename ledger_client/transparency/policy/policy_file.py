@@ -181,7 +181,7 @@ def _read_text(path: Path) -> str:
         way_out = "give the path of a file that exists and may be read"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
     except NotText as error:
-        raise TrustFileError(str(path), "", error.said) from None
+        raise TrustFileError(str(path), "", error.sentence) from None
 
 
 def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustKey, ...]]:
@@ -189,5 +189,5 @@ def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustK
     try:
         document = toml_of(text)
     except NotToml as error:
-        raise TrustFileError(source, "", Message("trust-not-toml", error=error.said)) from None
+        raise TrustFileError(source, "", Message("trust-not-toml", error=error.sentence)) from None
     return document, parse_trust(text, source, anchored=False).keys

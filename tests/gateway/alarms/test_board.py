@@ -306,7 +306,7 @@ def test_a_finders_event_is_taken_back_as_its_message(desk: Desk) -> None:
     said = Message("ledger-lost-all", ledger="x", settled=4)
     desk.board.happened(GATEWAY, alarm_event("ledger-lost", "ledger x", said, raised=True))
     (state,) = desk.board._store.states.values()
-    assert state.said == said
+    assert state.sentence == said
     event = alarm_event("ledger-lost", "ledger x", "as it was", raised=True)
     assert event.fields.keys() == {"code", "line", "raised", "text"}
 

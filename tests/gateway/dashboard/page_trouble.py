@@ -223,7 +223,12 @@ def _happened(found: events.EventList) -> events.EventList:
     facts = (("identity", "serial_number=4711"), ("old", "serial_number=21043387"), ("reason", LONG))
     both = tuple(
         replace(
-            found.rows[0], name="alarm", code="line-down", raised=raised, said=Stored(f"it is so: {LONG}"), facts=facts
+            found.rows[0],
+            name="alarm",
+            code="line-down",
+            raised=raised,
+            sentence=Stored(f"it is so: {LONG}"),
+            facts=facts,
         )
         for raised in (True, False)
     )

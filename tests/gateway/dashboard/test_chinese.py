@@ -23,7 +23,7 @@ from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.rows import Conflict, Repair
 from ledger_client.errors import Refused
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from tests.gateway.dashboard.looks import looker
 from tests.support.epochs import epoch, until
 from tests.support.samples import Hands, site
@@ -43,7 +43,7 @@ def visible(page: str) -> list[str]:
     return [text for part in shown if (text := html.unescape(part).strip())]
 
 
-def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str, str, Said]]:
+def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str, str, Sentence]]:
     """(source, code, line, what is said) as the gateway's parts tell them."""
     config = running.config
     conflict = Conflict(3, "demo-ledger", b"\x01" * 32, 0)

@@ -178,7 +178,7 @@ def refuse(text: str, message: str) -> None:
     assert re.match(f"mine.toml: {message}", said), said
     assert caught.value.way_out
     assert str(caught.value).startswith("mine.toml: ")
-    chinese = in_language(caught.value.said, "zh"), fix_in_language(caught.value.said, "zh")
+    chinese = in_language(caught.value.sentence, "zh"), fix_in_language(caught.value.sentence, "zh")
     assert all(re.search("[\u4e00-\u9fff]", text) for text in chinese), chinese
 
 

@@ -86,7 +86,7 @@ class Outcome:
     finished: list[PollResult] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
-    said: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
     origin_ms: int = 0
     period_ms: int = 0
     late: str = ""
@@ -116,7 +116,7 @@ class Outcome:
                 asked = registers_of(block.block)
                 heard = [
                     entry
-                    for entry in self.said
+                    for entry in self.answers
                     if (entry["fc"], entry["address"], entry["count"]) == (asked.fc, asked.address, asked.count)
                     and self.origin_ms + entry["at_ms"] <= block.completed_ms + AT_ONCE_MS
                     and "second-master" not in entry["faults"]
@@ -200,7 +200,7 @@ async def run(cases: Sequence[Case], folder: Path) -> dict[str, Outcome]:
     for line in (folder / "answers.jsonl").read_text().splitlines():
         entry = json.loads(line)
         if entry["meter"] in outcomes:
-            outcomes[entry["meter"]].said.append(entry)
+            outcomes[entry["meter"]].answers.append(entry)
     return outcomes
 
 

@@ -32,7 +32,7 @@ class Device:
     def __init__(self, lacks: set[int], longest: int = 125) -> None:
         self.lacks, self.longest = lacks, longest
 
-    def said(self, block: RegisterBlock) -> Refused | None:
+    def refusal(self, block: RegisterBlock) -> Refused | None:
         if block.count > self.longest:
             return refused(3, 3)
         return refused(2, 3) if self.lacks & set(range(block.address, block.address + block.count)) else None
@@ -41,7 +41,7 @@ class Device:
 def poll(cuts: Cuts, device: Device, now: float = 0.0) -> tuple[bool, list[RegisterBlock]]:
     """One poll: whether the reads changed, and the blocks that answered."""
     blocks = [block for group in cuts.groups for block in plan(group, LIMITS)]
-    codes = [(block, block, device.said(block)) for block in blocks]
+    codes = [(block, block, device.refusal(block)) for block in blocks]
     return cuts.note(codes, now), [block for block, _, code in codes if code is None]
 
 

@@ -13,7 +13,7 @@ import pytest
 from gateway.errors import ConfigError, GatewayError
 from gateway.fieldbus.wire.errors import PortError
 from gateway.messages.alarm_kinds import KINDS
-from gateway.messages.languages import Stored, fix_in_language, in_language, said_in
+from gateway.messages.languages import Stored, fix_in_language, in_language, sentence_in
 from gateway.messages.message import Message
 from gateway.messages.system_errors import SYSTEM_CODES, os_error, sqlite_error
 from ledger_client import messages
@@ -60,8 +60,8 @@ def test_what_was_stored_is_shown_in_english_as_it_was_and_in_chinese_by_its_mes
 
 
 def test_a_stored_message_is_taken_where_this_version_can_say_it() -> None:
-    assert said_in(FULL.to_fields(), "text") == FULL
-    assert said_in({"event": "alarm"}, "text") == "text"
+    assert sentence_in(FULL.to_fields(), "text") == FULL
+    assert sentence_in({"event": "alarm"}, "text") == "text"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_of_a_newer_version_s_message_the_english_text_is_shown_as_a_whole(
     message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Catalogue, "strict", False)
-    assert said_in(message.to_fields(), "as it was signed") == "as it was signed"
+    assert sentence_in(message.to_fields(), "as it was signed") == "as it was signed"
 
 
 def test_errors_take_a_message_or_a_text() -> None:

@@ -54,7 +54,7 @@ class Shift(Desk):
             self.sources._values.look()
         self.board.tick()
 
-    def said(self) -> list[tuple[str, bool, str]]:
+    def alarms(self) -> list[tuple[str, bool, str]]:
         """(code, active, text) of what stands."""
         return [(row.code, row.active, row.text) for row in self.board.listed()]
 
@@ -83,10 +83,10 @@ def test_a_value_outside_its_limits_until_it_is_inside_by_the_hysteresis(shift: 
         shift.listen(LIMITS)
         shift.values(600)
         shift.values(10, voltage_ln_l1=(901, 0))
-        assert shift.said() == [], "20 s of 30"
+        assert shift.alarms() == [], "20 s of 30"
         shift.values(20, voltage_ln_l1=(901, 0))
         shift.values(10, voltage_ln_l1=(901, 0), voltage_ln_l2=(0, 0))
-        (alarm,) = shift.said()
+        (alarm,) = shift.alarms()
         assert alarm == (
             "limit", True,
             f"{A} on {BUS}: voltage_ln_l1 above 253 V, at first 901 V; voltage_ln_l2 below 207 V, at first 0 V",
@@ -107,11 +107,11 @@ def test_bad_values_of_a_meter_are_one_alarm_after_five_minutes_with_points_and_
         shift.values()
         bad = {"active_power": (None, NONE), "energy_export": (None, NONE), "temperature_cabinet": (41, FAULT)}
         shift.values(280, **bad)
-        assert shift.said() == []
+        assert shift.alarms() == []
         shift.values(20, **bad)
         text = f"{A} on {BUS}: active_power, energy_export: no valid value; "
         text += "temperature_cabinet: the device reports a fault"
-        assert shift.said() == [("value-bad", True, text)], "and not the reactive power, which never was good"
+        assert shift.alarms() == [("value-bad", True, text)], "and not the reactive power, which never was good"
         shift.values(60)
         assert not shift.one().active
         shift.values(280, active_power=(None, NONE))
@@ -126,7 +126,7 @@ def test_a_power_or_counter_that_never_was_good_is_bad_and_a_block_without_an_an
         shift.listen()
         empty = {name: (None, int(NONE)) for name in GOOD if name != "voltage_ln_l2"}
         shift.values(310, **empty)
-        assert shift.said() == [("value-bad", True, f"{A} on {BUS}: active_power, energy_export: no valid value")]
+        assert shift.alarms() == [("value-bad", True, f"{A} on {BUS}: active_power, energy_export: no valid value")]
         lost = Quality.COMM_FAIL
         shift.values(70)
         assert not shift.one().active
@@ -141,7 +141,7 @@ def test_where_no_number_is_any_good_and_of_what_a_device_calls_faulty_all_count
     async def work(shift: Shift) -> None:
         shift.listen()
         shift.values(310, temperature_cabinet=(900, FAULT))
-        assert shift.said() == [
+        assert shift.alarms() == [
             ("value-bad", True, f"{A} on {BUS}: temperature_cabinet: the device reports a fault")
         ], "it never was good, but it is not empty"
         shift.values(310, **{name: (None, int(NONE)) for name in GOOD})
@@ -156,14 +156,14 @@ def test_of_a_meter_that_does_not_answer_no_value_is_bad(shift: Run, reason: str
     async def work(shift: Shift) -> None:
         shift.listen(LIMITS)
         shift.values(200, active_power=(None, NONE), voltage_ln_l1=(901, 0))
-        assert [code for code, *_ in shift.said()] == ["limit"]
+        assert [code for code, *_ in shift.alarms()] == ["limit"]
         shift.live.hear([MissedPoll(A, shift.clock.now_ms(), reason)])
         shift.waits(400)
-        assert [(code, active) for code, active, _ in shift.said()] == [("limit", False)], "its silence is the alarm"
+        assert [(code, active) for code, active, _ in shift.alarms()] == [("limit", False)], "its silence is the alarm"
         shift.values(280, active_power=(None, NONE))
-        assert len(shift.said()) == 1, "five minutes begin anew"
+        assert len(shift.alarms()) == 1, "five minutes begin anew"
         shift.values(10, active_power=(None, NONE))
-        assert [code for code, active, _ in shift.said() if active] == ["value-bad"]
+        assert [code for code, active, _ in shift.alarms() if active] == ["value-bad"]
 
     shift(work)
 
@@ -173,7 +173,7 @@ def test_by_night_an_inverter_that_may_sleep_leaves_its_values_empty(shift: Run)
         shift.listen('profile = "sunspec-inverter"\nsleeps = "07:00-09:00"')  # it is 08:00
         shift.values()
         shift.values(1200, active_power=(None, NONE), temperature_cabinet=(7, FAULT))
-        assert shift.said() == [
+        assert shift.alarms() == [
             ("value-bad", True, f"{A} on {BUS}: temperature_cabinet: the device reports a fault"),
         ]
         shift.machine.passes(3600)
@@ -232,9 +232,9 @@ def test_after_a_restart_the_database_tells_that_a_point_was_good(shift: Run) ->
         shift.restart()
         shift.listen()
         shift.values(310, temperature_cabinet=(None, NONE), reactive_power=(None, NONE))
-        assert shift.said() == []
+        assert shift.alarms() == []
         await shift.sources._look_at_past(shift.clock.now_ms())
         shift.waits(1)
-        assert shift.said() == [("value-bad", True, f"{A} on {BUS}: temperature_cabinet: no valid value")]
+        assert shift.alarms() == [("value-bad", True, f"{A} on {BUS}: temperature_cabinet: no valid value")]
 
     shift(work)

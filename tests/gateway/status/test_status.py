@@ -24,7 +24,7 @@ from gateway.status.status import (
     Totals,
 )
 from gateway.storage.alarm_tables import AlarmRow
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 
 NOW_MS = 1_800_000_000_000
 METER = MeterStatus("export-main", 10_000, NOW_MS - 5_000, 5, 26, "good", {}, [], "export-main/00/1")
@@ -57,7 +57,7 @@ LATE = replace(METER, age_s=36, standing=Standing.SILENT)
 WAITING = Recording(sealing_waits="sealing waits", waiting_since_ms=NOW_MS - HELD_MS - 1)
 
 
-def english(said: Sequence[Said]) -> list[str]:
+def english(said: Sequence[Sentence]) -> list[str]:
     return [in_language(each, "en") for each in said]
 
 

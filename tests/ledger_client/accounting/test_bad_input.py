@@ -26,8 +26,8 @@ BATCHES = ((0, b"0" * 32), (0, b"0" * 32))
 def refused(rule: str, words: str, act: Callable[[], object]) -> None:
     with pytest.raises(AccountingError) as error:
         act()
-    assert error.value.rule == rule, error.value.said
-    assert words in f"{error.value.said} fix: {error.value.way_out}"
+    assert error.value.rule == rule, error.value.sentence
+    assert words in f"{error.value.sentence} fix: {error.value.way_out}"
     assert error.value.where
 
 

@@ -183,8 +183,8 @@ def test_plans_of_stacks_that_are_refused(profile: str, change: Any, rule: str, 
         return
     with pytest.raises(AccountingError) as refused:
         parse_plan(fields)
-    assert refused.value.rule == rule, refused.value.said
-    assert words in str(refused.value.said) + refused.value.way_out
+    assert refused.value.rule == rule, refused.value.sentence
+    assert words in str(refused.value.sentence) + refused.value.way_out
 
 
 def test_water_where_wet_meets_dry() -> None:

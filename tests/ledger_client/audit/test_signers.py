@@ -55,8 +55,8 @@ def test_a_key_is_replaced_and_the_one_before_signs_only_in_that_batch(gateway: 
 
 LIES: dict[str, tuple[Lie, str]] = {
     "returns": (lambda g: rotated(g, FIRST, 2), "returns, and event gateway/"),
-    "returns without an event": (lambda g: rotated(g, FIRST, 2, said=False), "returns, and event gateway/"),
-    "changes without an event": (lambda g: rotated(g, THIRD, 2, said=False), "and no keys event says so"),
+    "returns without an event": (lambda g: rotated(g, FIRST, 2, sentence=False), "returns, and event gateway/"),
+    "changes without an event": (lambda g: rotated(g, THIRD, 2, sentence=False), "and no keys event says so"),
     "comes as new": (lambda g: rotated(g, THIRD, 2, before=None), "and the event does not say so"),
     "replaces another": (lambda g: rotated(g, THIRD, 2, before=FIRST.public.kid), "and the event says that of"),
 }

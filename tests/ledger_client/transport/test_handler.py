@@ -9,7 +9,7 @@ from queue import Queue
 
 import pytest
 
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker, Handler
 from ledger_client.transport.mqtt_options import BrokerOptions, BrokerUrlError, Message
@@ -43,7 +43,7 @@ class Faulty(Handler):
     def unsubscribed(self, mid: int) -> None:
         self._note("unsubscribed", mid)
 
-    def down(self, state: Said) -> None:
+    def down(self, state: Sentence) -> None:
         self._note("down", state)
 
 

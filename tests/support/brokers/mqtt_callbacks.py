@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger_client.messages import Said
+from ledger_client.messages import Sentence
 from ledger_client.transport.mqtt_broker import Broker, Handler
 from ledger_client.transport.mqtt_options import Message
 
@@ -18,7 +18,7 @@ class Callbacks(Handler):
     on_message: Callable[[Message], object] = lambda _message: None
     on_ack: Callable[[int, int, str], object] = lambda _mid, _code, _reason: None
     on_unsubscribed: Callable[[int], object] = lambda _mid: None
-    on_down: Callable[[Said], object] = lambda _state: None
+    on_down: Callable[[Sentence], object] = lambda _state: None
 
     def connected(self, broker: Broker) -> None:
         self.on_connect(broker)
@@ -32,5 +32,5 @@ class Callbacks(Handler):
     def unsubscribed(self, mid: int) -> None:
         self.on_unsubscribed(mid)
 
-    def down(self, state: Said) -> None:
+    def down(self, state: Sentence) -> None:
         self.on_down(state)

@@ -80,7 +80,7 @@ class Script:
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.asked: list[str] = []
-        self.said: list[str] = []
+        self.sentence: list[str] = []
         self.stop_at = ""
         self._left = {key: list(a) if isinstance(a, list) else [a] for key, a in answers.items()}
 
@@ -99,10 +99,10 @@ class Script:
         return False
 
     def refused(self, question: Question, why: GatewayError) -> None:
-        self.said.append(str(why))
+        self.sentence.append(str(why))
 
     def tell(self, said: Message) -> None:
-        self.said.append(str(said))
+        self.sentence.append(str(said))
 
     def show(self, meter: str, live: Live) -> None:
         self.asked.append("shown")
@@ -224,7 +224,7 @@ def test_what_the_meter_counts_while_somebody_types_is_no_difference(begin: Begi
 def test_a_display_value_that_does_not_fit_is_told_and_typed_again(begin: Begin, typed: str, said: str) -> None:
     work, script = begin(energy_import=[typed, "1520.4"])
     work.run()
-    assert len([text for text in script.said if said in text]) == 1
+    assert len([text for text in script.sentence if said in text]) == 1
     assert [c.verdict for c in work.progress.comparisons] == ["agrees", "agrees"]
 
 
@@ -238,8 +238,8 @@ def test_a_display_value_that_does_not_fit_is_told_and_typed_again(begin: Begin,
 def test_a_thousand_off_is_no_question_of_kwh_where_no_energy_is_compared(begin: Begin, typed: str, said: str) -> None:
     work, script = begin(voltage_ln_l1=[typed, "230.1"])
     work.run()
-    assert len([text for text in script.said if text.startswith(said)]) == 1
-    assert not any("kWh, not Wh" in text for text in script.said)
+    assert len([text for text in script.sentence if text.startswith(said)]) == 1
+    assert not any("kWh, not Wh" in text for text in script.sentence)
 
 
 def test_a_thousand_off_is_right_once_the_unit_is_given(begin: Begin) -> None:
@@ -268,7 +268,7 @@ def test_a_generator_that_imports_at_noon_needs_an_answer(begin: Begin) -> None:
     work, script = begin(role="generation", reversed=None)
     with pytest.raises(Stopped):
         work.run()
-    assert any(text.startswith("at 12:00 this generator takes 900 W from the grid") for text in script.said)
+    assert any(text.startswith("at 12:00 this generator takes 900 W from the grid") for text in script.sentence)
     work, script = begin(role="generation", reversed="yes")
     work.run()
     assert work.draft.config().meters["m"].reversed
@@ -278,7 +278,7 @@ def test_another_serial_number_is_refused_until_the_plate_is_right(begin: Begin)
     work, script = begin(plate_serial=["4712", "00-4711"])
     work.run()
     assert "other_serial" in script.asked
-    assert any("this is another meter" in text for text in script.said)
+    assert any("this is another meter" in text for text in script.sentence)
     assert work.progress.answers["plate_serial"] == "00-4711"
 
 
@@ -289,7 +289,7 @@ def test_the_plate_of_a_device_that_tells_no_number_is_kept_beside_what_it_says(
     work, script = begin(meter(iter(["1520.4"]), identity=identity), plate_serial="4712")
     work.run()
     assert "other_serial" not in script.asked
-    assert not any("another meter" in text for text in script.said)
+    assert not any("another meter" in text for text in script.sentence)
     assert (work.progress.answers["plate_serial"], work.progress.identity) == ("4712", identity)
 
 
@@ -319,7 +319,7 @@ def test_another_device_is_compared_again_with_its_own_plate(begin: Begin) -> No
         work.run()
     again, second = begin(meter(iter(["1520.4"]), identity="serial_number=99"), plate_serial="99")
     again.run()
-    assert any("another device answers than before" in text for text in second.said)
+    assert any("another device answers than before" in text for text in second.sentence)
     assert {"energy_import", "voltage_ln_l1"} <= set(second.asked)
     assert again.progress.answers["plate_serial"] == "99"
     assert "differing" not in again.progress.answers
@@ -329,7 +329,7 @@ def test_another_device_is_compared_again_with_its_own_plate(begin: Begin) -> No
 def test_a_photo_that_can_be_no_file_is_asked_again(begin: Begin, text: str) -> None:
     work, script = begin(photos=[text, ""])
     work.run()
-    assert len([said for said in script.said if "leave it out" in said or "in one line" in said]) == 1
+    assert len([said for said in script.sentence if "leave it out" in said or "in one line" in said]) == 1
     assert work.photos == ()
 
 
@@ -363,12 +363,12 @@ def test_a_photo_that_is_gone_is_named_and_asked_again(begin: Begin, tmp_path: P
     script.stop_at = "label"
     with pytest.raises(Stopped):
         work.run()
-    assert any(f"photo {tmp_path / 'gone.jpg'}: " in text for text in script.said)
+    assert any(f"photo {tmp_path / 'gone.jpg'}: " in text for text in script.sentence)
     assert [(p.name, p.size) for p in work.photos] == [("a.jpg", 4)]
     picture.unlink()
     again, second = begin(photos="")
     again.run()
-    assert any(f"photo {picture}" in text for text in second.said)
+    assert any(f"photo {picture}" in text for text in second.sentence)
     assert again.photos == ()
 
 
@@ -397,11 +397,11 @@ def test_a_phase_that_looks_reversed_is_turned_round_or_has_its_reason(begin: Be
     """Three looks before the values are compared; then one for each empty answer."""
     work, script = begin(meter(iter(["1520.4"]), l2=[-300.0] * 3 + [300.0]), reversed_phase="")
     work.run()
-    assert len([text for text in script.said if text.startswith(L2_AGAINST)]) == 1
+    assert len([text for text in script.sentence if text.startswith(L2_AGAINST)]) == 1
     assert "reversed_phase" not in work.progress.answers
     work, script = begin(meter(iter(["1520.4"]), l2=[-300.0]), reversed_phase=["", "one inverter on L2"])
     work.run()
-    assert len([text for text in script.said if text.startswith(L2_AGAINST)]) == 2
+    assert len([text for text in script.sentence if text.startswith(L2_AGAINST)]) == 2
     assert work.progress.answers["reversed_phase"] == "one inverter on L2"
 
 
@@ -441,7 +441,7 @@ def test_limits_are_written_beside_those_that_are_there_and_a_wrong_one_is_asked
     work.run()
     limits = {"energy_export": [0, 5], "voltage_ln": [210, inf], "energy_import": [-inf, 1_000_000]}
     assert work.draft.settings["limits"] == limits
-    assert "voltage_ln" in script.said[-3] + script.said[-2]
+    assert "voltage_ln" in script.sentence[-3] + script.sentence[-2]
     edited = work.draft.edited()
     assert "limits = {energy_export = [0, 5], voltage_ln = [210, inf], energy_import = [-inf, 1000000]}" in edited
     assert work.draft.config().limits["m"]["voltage_ln_l1"] == Limit(210.0, inf)

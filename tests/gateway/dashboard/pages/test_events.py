@@ -8,14 +8,14 @@ from gateway.dashboard.pages.events import plain, worded
 from gateway.dashboard.render.html import environment
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
-from gateway.records import said_fields
+from gateway.records import sentence_fields
 
 REFUSED = Message("act-no-meter", meter="m")
 
 
 @pytest.mark.parametrize("key", ["text", "why", "reason"])
 def test_a_message_takes_the_place_of_its_text(key: str) -> None:
-    fields = worded({"code": "clock", **said_fields(REFUSED, key)})
+    fields = worded({"code": "clock", **sentence_fields(REFUSED, key)})
     assert fields == {"code": "clock", key: Stored(str(REFUSED), REFUSED)}
 
 

@@ -28,7 +28,7 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.routes import contents
 from gateway.devices.knowledge.direction import Turned
 from gateway.messages.message import Message
-from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp, said_fields
+from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp, sentence_fields
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
@@ -302,7 +302,7 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
                 },
                 {
                     "connected": True,
-                    **said_fields(Message("feed-connected"), "state"),
+                    **sentence_fields(Message("feed-connected"), "state"),
                     "waiting": 0,
                     "live": 12_345,
                     "history": 0,

@@ -82,8 +82,8 @@ def test_a_line_that_cannot_be_opened() -> None:
 
 def test_the_alarm_of_a_connection_is_flat_enough_to_be_signed_with_its_code() -> None:
     line = Watch(["a", "b"])
-    line.alarms.port_gone(not_connected(ConnectionRefusedError(errno.ECONNREFUSED, "")).said)
-    signed = Message("alarm-of-meters", what=line.told[0].said, meters=("a", "b"))
+    line.alarms.port_gone(not_connected(ConnectionRefusedError(errno.ECONNREFUSED, "")).sentence)
+    signed = Message("alarm-of-meters", what=line.told[0].sentence, meters=("a", "b"))
     assert Message.from_fields(signed.to_fields()) == signed
     assert str(signed).startswith("line: 127.0.0.1:502: Connection refused (meters a, b); fix: check adapter")
 
@@ -140,7 +140,7 @@ def refused_poll(*points: int, code: int = 2, answered: bool = False) -> Poll:
     """A poll of which blocks of so many points each were refused."""
     found = meter("a", 1).points[0]
     blocks = [RegisterBlock(3, 300 * n, 2, (found,) * count, (0,) * count) for n, count in enumerate(points, start=1)]
-    failures = tuple(BlockFailure(block, "refused", refused(code, 3).said, refused(code, 3)) for block in blocks)
+    failures = tuple(BlockFailure(block, "refused", refused(code, 3).sentence, refused(code, 3)) for block in blocks)
     answers = (BlockAnswer(RegisterBlock(3, 0, 2, (found,), (0,)), (0, 1), 0),) if answered else ()
     return Poll("a", 0, answers, failures, None if answered else "refused")
 
@@ -157,8 +157,8 @@ def test_a_meter_that_refuses_is_an_alarm_with_code_and_block() -> None:
         "line: a: function 3, registers 300 to 301 (and 1 more): exception 02: it has no such register; "
         "try function 4 instead of 3, and check whether the map counts from 1"
     )
-    assert isinstance(line.told[0].said, Message)
-    assert line.told[0].said.to_fields() != {}, "flat enough to be signed with its code"
+    assert isinstance(line.told[0].sentence, Message)
+    assert line.told[0].sentence.to_fields() != {}, "flat enough to be signed with its code"
     polled(refused_poll(5, answered=True))  # its reads are being cut, until it gives all but what it lacks
     assert line.codes[1:] == [("meter-refuses", "a", False)]
     polled(refused_poll(1, answered=True))
