@@ -141,6 +141,16 @@ def test_a_threat_is_detected_by_what_its_cases_are_caught_by(row: list[str]) ->
     assert [party for party in parties if party not in by.lower()] == []
 
 
+def test_decision_records_have_one_form() -> None:
+    """``# NNN Title``, numbered without a gap, and what was decided under a heading of that name."""
+    records = sorted((DOCS / "decisions").glob("*.md"))
+    assert [path.name[:3] for path in records] == [f"{number:03}" for number in range(1, len(records) + 1)]
+    for path in records:
+        text = path.read_text()
+        assert re.match(rf"# {path.name[:3]} [A-Z0-9].*[^.]\n\n", text), path.name
+        assert "\n**Decision.**" in text, path.name
+
+
 def test_every_document_has_its_place_in_the_menu() -> None:
     placed = {name for names in pages.MENU.values() for name in names} | {"index"}
     assert {path.stem for path in DOCS.glob("*.md")} <= placed
