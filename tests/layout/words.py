@@ -1,0 +1,222 @@
+"""Words that the code does not use: names that say nothing without their docstring, and turns of phrase in docstrings.
+
+A name is refused where it is bound (a variable, an argument, an attribute, a function, a class, an import under
+another name), in any case and behind underscores. What stands in text, a key of JSON or a column, is no name.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+REFUSED_NAMES = frozenset({"told", "said", "own", "ear"})
+REFUSED_IN_DOCSTRINGS = re.compile(r"\btold\b|\A\s*So (?:often|long|many)\b", re.IGNORECASE)
+MAY_BE_REFUSED = re.compile(r"(?<![a-z0-9])(?:told|said|own|ear|so (?:often|long|many))(?![a-z0-9])", re.IGNORECASE)
+"""A text in which this finds nothing has none of them; it need not be parsed."""
+
+TOPS = ("gateway", "ledger_client", "firmware_sim", "tests", "benchmarks", "scripts")
+
+OPEN: frozenset[str] = frozenset(
+    {
+        "benchmarks",
+        "benchmarks/carbon",
+        "benchmarks/commissioning",
+        "benchmarks/endurance",
+        "benchmarks/failures",
+        "benchmarks/honest",
+        "benchmarks/installed",
+        "benchmarks/ledgers",
+        "benchmarks/parts",
+        "benchmarks/rates",
+        "benchmarks/streams",
+        "benchmarks/truth",
+        "firmware_sim/meters",
+        "firmware_sim/scenario",
+        "firmware_sim/wire",
+        "firmware_sim/wire/hj212",
+        "gateway",
+        "gateway/accounting/certified",
+        "gateway/accounting/hours",
+        "gateway/accounting/plans",
+        "gateway/accounting/statements",
+        "gateway/acquisition",
+        "gateway/agent",
+        "gateway/alarms",
+        "gateway/anchoring",
+        "gateway/cli",
+        "gateway/cli/accounting",
+        "gateway/cli/commissioning",
+        "gateway/cli/demo",
+        "gateway/cli/profiles",
+        "gateway/commissioning/identity",
+        "gateway/commissioning/record",
+        "gateway/commissioning/scan",
+        "gateway/commissioning/wizard",
+        "gateway/config",
+        "gateway/dashboard",
+        "gateway/dashboard/auth",
+        "gateway/dashboard/figures",
+        "gateway/dashboard/pages",
+        "gateway/dashboard/render",
+        "gateway/devices",
+        "gateway/devices/knowledge",
+        "gateway/doctor",
+        "gateway/evidence",
+        "gateway/feeds",
+        "gateway/feeds/sparkplug",
+        "gateway/fieldbus",
+        "gateway/fieldbus/dlt645",
+        "gateway/fieldbus/hj212",
+        "gateway/fieldbus/listening",
+        "gateway/fieldbus/modbus",
+        "gateway/fieldbus/obis",
+        "gateway/fieldbus/polling",
+        "gateway/fieldbus/wire",
+        "gateway/history",
+        "gateway/messages",
+        "gateway/process",
+        "gateway/recording",
+        "gateway/runtime",
+        "gateway/startup",
+        "gateway/status",
+        "gateway/storage",
+        "gateway/storage/capacity",
+        "gateway/storage/recovery",
+        "ledger_client",
+        "ledger_client/accounting",
+        "ledger_client/accounting/formats",
+        "ledger_client/accounting/tables",
+        "ledger_client/audit",
+        "ledger_client/balance",
+        "ledger_client/balance/page",
+        "ledger_client/bridge",
+        "ledger_client/certificates",
+        "ledger_client/certificates/holding",
+        "ledger_client/certificates/mcert",
+        "ledger_client/claims",
+        "ledger_client/cli",
+        "ledger_client/cli/certificates",
+        "ledger_client/contracts",
+        "ledger_client/formats",
+        "ledger_client/http_server",
+        "ledger_client/ledgers",
+        "ledger_client/ledgers/evm",
+        "ledger_client/online",
+        "ledger_client/recompute",
+        "ledger_client/transparency/ledger",
+        "ledger_client/transparency/log",
+        "ledger_client/transparency/policy",
+        "ledger_client/transparency/server",
+        "ledger_client/transport",
+        "ledger_client/verification",
+        "scripts/deb",
+        "scripts/handbook",
+        "tests/contract",
+        "tests/firmware_sim",
+        "tests/gateway/accounting/hours",
+        "tests/gateway/accounting/plans",
+        "tests/gateway/accounting/statements",
+        "tests/gateway/acquisition",
+        "tests/gateway/agent",
+        "tests/gateway/alarms",
+        "tests/gateway/anchoring",
+        "tests/gateway/cli",
+        "tests/gateway/commissioning",
+        "tests/gateway/commissioning/identity",
+        "tests/gateway/commissioning/record",
+        "tests/gateway/commissioning/scan",
+        "tests/gateway/commissioning/wizard",
+        "tests/gateway/config",
+        "tests/gateway/dashboard",
+        "tests/gateway/dashboard/auth",
+        "tests/gateway/dashboard/figures",
+        "tests/gateway/dashboard/pages",
+        "tests/gateway/dashboard/render",
+        "tests/gateway/devices",
+        "tests/gateway/doctor",
+        "tests/gateway/evidence",
+        "tests/gateway/feeds",
+        "tests/gateway/fieldbus",
+        "tests/gateway/fieldbus/dlt645",
+        "tests/gateway/fieldbus/hj212",
+        "tests/gateway/fieldbus/listening",
+        "tests/gateway/fieldbus/modbus",
+        "tests/gateway/fieldbus/obis",
+        "tests/gateway/fieldbus/polling",
+        "tests/gateway/fieldbus/wire",
+        "tests/gateway/history",
+        "tests/gateway/process",
+        "tests/gateway/recording",
+        "tests/gateway/runtime",
+        "tests/gateway/startup",
+        "tests/gateway/status",
+        "tests/gateway/storage",
+        "tests/gateway/storage/recovery",
+        "tests/interop",
+        "tests/interop/dlt645",
+        "tests/interop/hj212",
+        "tests/interop/modbus",
+        "tests/interop/prometheus",
+        "tests/layout",
+        "tests/ledger_client",
+        "tests/ledger_client/accounting",
+        "tests/ledger_client/audit",
+        "tests/ledger_client/balance",
+        "tests/ledger_client/bridge",
+        "tests/ledger_client/certificates",
+        "tests/ledger_client/claims",
+        "tests/ledger_client/enrolment",
+        "tests/ledger_client/evm",
+        "tests/ledger_client/evm/faults",
+        "tests/ledger_client/formats",
+        "tests/ledger_client/http_server",
+        "tests/ledger_client/ledgers",
+        "tests/ledger_client/online",
+        "tests/ledger_client/recompute",
+        "tests/ledger_client/transparency",
+        "tests/ledger_client/verification",
+        "tests/oracle",
+        "tests/support",
+        "tests/support/certificates",
+        "tests/support/gateways",
+        "tests/system",
+        "tests/system/benches",
+        "tests/system/commissioning",
+        "tests/system/deb",
+        "tests/system/disk",
+        "tests/system/older",
+        "tests/system/restored",
+    }
+)
+"""Folders in which such words still stand. The list only shrinks: one that has none left is to leave it."""
+
+
+def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The line of each refused word, and what is refused."""
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        for name in _bound(node):
+            if name.strip("_").lower() in REFUSED_NAMES:
+                yield line, f"the name {name}"
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for word in REFUSED_IN_DOCSTRINGS.findall(node.value.value):
+                yield line, f"a docstring with {word.strip()!r}"
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+            yield name
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case (
+            ast.alias(asname=str(name))
+            | ast.ExceptHandler(name=str(name))
+            | ast.MatchAs(name=str(name))
+            | ast.MatchStar(name=str(name))
+            | ast.MatchMapping(rest=str(name))
+        ):
+            yield name
+        case ast.Global(names=names) | ast.Nonlocal(names=names):
+            yield from names
