@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: every bit of a bundle, 4 s of CPU
 import random
 
 import pytest
