@@ -275,6 +275,7 @@ def test_shapes_to_avoid_are_in_no_variant_and_all_else_holds_of_the_others(
             assert all((other.fc, address) in known for address in range(other.address, other.address + other.count))
 
 
+@settings(max_examples=30)  # all shapes that a block could be read by are looked for in each
 @given(shaped, st.integers(1, 4), avoided)
 def test_shapes_to_avoid_that_no_read_has_change_nothing(
     device: Profile, k: int, avoid: frozenset[tuple[int, int]]

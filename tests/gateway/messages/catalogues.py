@@ -35,6 +35,7 @@ def rooms() -> Mapping[str, str]:
     return found
 
 
+@cache
 def facts() -> Mapping[str, Mapping[str, str]]:
     """The facts of each code with their types, as codes.txt has them."""
     lines = (Path(__file__).parent / "codes.txt").read_text().splitlines()

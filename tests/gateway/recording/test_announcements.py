@@ -137,8 +137,8 @@ def test_the_hash_of_a_profile_is_of_what_determines_its_decoding() -> None:
 def test_the_first_batch_of_each_utc_day_begins_with_what_is_configured(loaded: Config) -> None:
     hands = Hands(loaded, seal_every_ms=3_600_000)
     for _ in range(3):
-        hands.poll(800)
-        silent(hands, DAY_S - 9000)
+        hands.poll(400)
+        silent(hands, DAY_S - 5000)
     hands.journal.cut()
     found = batches(hands)
     assert is_configuration(found[0][0])

@@ -24,7 +24,7 @@ from tests.support.books import check_books
 from tests.support.samples import finished, recorder, site
 
 METER, LEDGER = "export-main", "demo-ledger"
-STRETCH, MORE = 1_000, 3_000
+STRETCH, MORE = 400, 1_200
 
 
 @pytest.fixture(scope="module")
