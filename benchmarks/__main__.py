@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -40,6 +40,11 @@ MODULES = {
     for name in names
 }
 NAMES = sorted(MODULES)
+CAMPAIGNS = [
+    "books", "crash", "dishonest", "honest-histories", "ledger-faults", "ledger-hostile", "ledger-kills", "outage",
+    "parsers", "soak", "torn-disk",
+]  # fmt: skip
+"""Those that prove rather than measure; ``scripts/campaign`` (tests/campaigns) runs them, too."""
 
 ENDS = signal.SIGINT, signal.SIGTERM
 
@@ -48,13 +53,14 @@ class WrongUse(Exception):
     """The command line asks for what there is not."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], names: Sequence[str] = NAMES, command: str = "scripts/bench") -> int:
+    """Run one of ``names``; ``command`` is what was typed."""
     try:
-        name, given, as_json = _parse(arguments)
+        name, given, as_json = _parse(arguments, names)
         run = _benchmark(name)
         options = _options(run, given)
     except WrongUse as error:
-        print(f"{error}\nusage: scripts/bench NAME [--json] [--OPTION VALUE …]", file=sys.stderr)
+        print(f"{error}\nusage: {command} NAME [--json] [--OPTION VALUE …]", file=sys.stderr)
         return 2
     figures = run(**options)
     if as_json:
@@ -66,7 +72,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> tuple[str, dict[str, str], bool]:
+def _parse(arguments: list[str], known: Sequence[str]) -> tuple[str, dict[str, str], bool]:
     """The benchmark's name, its options as given, and whether figures go out as JSON."""
     names: list[str] = []
     given: dict[str, str] = {}
@@ -79,8 +85,8 @@ def _parse(arguments: list[str]) -> tuple[str, dict[str, str], bool]:
             given[option] = value if equals else next(words, "")
         else:
             names.append(word)
-    if len(names) != 1 or names[0] not in NAMES:
-        raise WrongUse(f"benchmarks: {', '.join(NAMES)}")
+    if len(names) != 1 or names[0] not in known:
+        raise WrongUse(f"{'benchmarks' if known is NAMES else 'campaigns'}: {', '.join(known)}")
     return names[0], given, as_json
 
 
@@ -130,7 +136,12 @@ def _end_children() -> None:
                 os.waitpid(pid, 0)
 
 
-if __name__ == "__main__":
+def run_command(names: Sequence[str] = NAMES, command: str = "scripts/bench") -> NoReturn:
+    """Run what the command line of this process asks for; a signal ends all that it has started."""
     for each in ENDS:
         signal.signal(each, _ended)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], names, command))
+
+
+if __name__ == "__main__":
+    run_command()

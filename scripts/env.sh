@@ -1,5 +1,5 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
-# Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
+# Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_bench NAME, need_oracle, need_vyper,
 # need_sparkplug_host, need_dlt645, need_dsmr, need_sunspec, need_other_python, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
 
 set -euo pipefail
@@ -75,6 +75,17 @@ need_apart() {
     say "installing $3 …"
     "$1/bin/python" -m pip install --quiet --requirement "$2"
     touch "$stamp"
+}
+
+# need_bench NAME …: what the benchmark of a command line names.
+need_bench() {
+    local word file needs files=()
+    for word in "$@"; do
+        while read -r file; do files+=("$file"); done < <(find benchmarks -name "${word//-/_}.py")
+    done
+    if [ ${#files[@]} -eq 0 ]; then return; fi
+    needs=$("$venv/bin/python" -m tests.tiers.needs "${files[@]}")
+    eval "$needs"
 }
 
 # pycose and cwt want an older cbor2 than we do.

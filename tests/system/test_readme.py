@@ -30,7 +30,7 @@ AND_WAIT = "trap '' TERM; echo pasted; for job in $(jobs -p); do wait $job; done
 def test_the_two_commands_come_first() -> None:
     assert COMMANDS[0].startswith("scripts/demo ")
     assert COMMANDS[1] == "scripts/test"
-    for name in ("demo", "test", "check", "bench"):
+    for name in ("demo", "test", "check", "bench", "campaign"):
         assert os.access(ROOT / "scripts" / name, os.X_OK)
 
 

@@ -1,4 +1,4 @@
-"""A disk that fails under recorder, store and real SQLite, in short; the long form is ``scripts/bench torn-disk``."""
+"""A disk that fails under recorder, store and real SQLite, in short; at length: ``scripts/campaign torn-disk``."""
 
 from __future__ import annotations
 
