@@ -93,13 +93,17 @@ def parse_choice(fields: Mapping[str, Any], plan_ms: int) -> Choice:
     if any(type(total) is not list or list(map(type, total)) != [str, str, Decimal] for total in totals):
         of.refuse("totals", "they are not [node, status, amount]", rule="I8")
     return Choice(
-        of.blob("plan"), plan_ms, of.uint("from"), of.uint("to"), (batches[0], batches[1]),
-        of.blob("before") if "before" in of else None,
-        of.uint("version", 1),
-        of.blob("supersedes") if "supersedes" in of else None,
-        of.text("reason") if "reason" in of else None,
-        tuple(uses),
-    )  # fmt: skip
+        plan=of.blob("plan"),
+        plan_ms=plan_ms,
+        from_ms=of.uint("from"),
+        to_ms=of.uint("to"),
+        batches=(batches[0], batches[1]),
+        before=of.blob("before") if "before" in of else None,
+        version=of.uint("version", 1),
+        supersedes=of.blob("supersedes") if "supersedes" in of else None,
+        reason=of.text("reason") if "reason" in of else None,
+        uses=tuple(uses),
+    )
 
 
 def check_period(plan: Plan, from_ms: int, to_ms: int) -> None:

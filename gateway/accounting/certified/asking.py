@@ -1,7 +1,7 @@
 """Certificates of this gateway's devices as the HTTP ledgers of its configuration show them: asked by a thread, kept.
 
 Whoever looks gets what is known and never waits for a ledger. What a ledger shows is not verified here: the gateway
-tells what stands there, and `meterseal-ledger certificate` proves it.
+reports what stands there, and `meterseal-ledger certificate` proves it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.messages import Sentence
 
 FRESH_S: Final = 60.0
-"""What a ledger showed so long ago is asked again when somebody looks."""
+"""Seconds after which a ledger's answer is old: it is asked again when somebody looks."""
 MOST_SHOWN: Final = 4000
-"""So many certificates of a device in one stretch are read: more than the quarters of a month."""
+"""Certificates of one device in one stretch that are read at most: more than a month has quarters of an hour."""
 MOST_KEPT: Final = 512
 """Answers that are kept."""
 
@@ -42,8 +42,9 @@ class Question(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a ledger shows; None: it was not asked yet, or ``problem`` says why it is not known."""
+class Answer:
+    """What a ledger shows. ``shown`` is None where it was not asked yet, or where ``problem`` has the reason;
+    ``asking``: an answer is pending."""
 
     ledger: str
     shown: tuple[Shown, ...] | None = None
@@ -57,7 +58,7 @@ class Registries:
     def __init__(self, in_force: Callable[[], Config], fresh_s: float = FRESH_S) -> None:
         self._in_force, self._fresh_s = in_force, fresh_s
         self._changed = threading.Condition()
-        self._told: OrderedDict[tuple[str, Question], tuple[float, Told]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, Question], tuple[float, Answer]] = OrderedDict()
         self._open: OrderedDict[tuple[str, Question], None] = OrderedDict()
         self._working, self._over = False, False
 
@@ -66,7 +67,7 @@ class Registries:
         """The ledgers that can be asked."""
         return [entry.name for entry in self._in_force().document.ledger if entry.type == "http"]
 
-    def look(self, question: Question) -> tuple[Told, ...]:
+    def look(self, question: Question) -> tuple[Answer, ...]:
         """What each HTTP ledger shows, in the order of the configuration; begins to ask where that is old. Does not
         wait."""
         names = self.names
@@ -74,7 +75,7 @@ class Registries:
             return tuple(self._look((name, question)) for name in names)
 
     def wait(self, seconds: float) -> None:
-        """Until all has been asked, or for so long."""
+        """Wait until every question is answered, at most for this time."""
         with self._changed:
             self._changed.wait_for(lambda: not self._working, seconds)
 
@@ -84,14 +85,14 @@ class Registries:
             self._over = True
             self._open.clear()
 
-    def _look(self, key: tuple[str, Question]) -> Told:
-        at_s, told = self._told.get(key, (0.0, Told(key[0])))
-        if (key not in self._told or time.monotonic() - at_s > self._fresh_s) and not self._over:
+    def _look(self, key: tuple[str, Question]) -> Answer:
+        at_s, answer = self._answers.get(key, (0.0, Answer(key[0])))
+        if (key not in self._answers or time.monotonic() - at_s > self._fresh_s) and not self._over:
             self._open[key] = None
             if not self._working:
                 self._working = True
                 threading.Thread(target=self._work, name="registries", daemon=True).start()
-        return replace(told, asking=key in self._open)
+        return replace(answer, asking=key in self._open)
 
     def _work(self) -> None:
         try:
@@ -114,32 +115,32 @@ class Registries:
                     self._ended()
                     return
                 key = next(iter(self._open))
-            told = Told(key[0], None, away[key[0]], False) if key[0] in away else self._ask(*key)
-            if told.problem is not None:
-                away[key[0]] = told.problem  # the rest is not tried, so that one time-out is enough
+            answer = Answer(key[0], None, away[key[0]], False) if key[0] in away else self._ask(*key)
+            if answer.problem is not None:
+                away[key[0]] = answer.problem  # the rest is not tried, so that one time-out is enough
             with self._changed:
-                self._keep(key, told)
+                self._keep(key, answer)
 
-    def _keep(self, key: tuple[str, Question], told: Told) -> None:
-        """What a ledger said before is kept while it is away."""
-        before = self._told.get(key)
-        if told.shown is None and before is not None:
-            told = replace(told, shown=before[1].shown)
-        self._told[key] = time.monotonic(), told
-        self._told.move_to_end(key)
+    def _keep(self, key: tuple[str, Question], answer: Answer) -> None:
+        """A ledger's earlier answer is kept while it does not respond."""
+        before = self._answers.get(key)
+        if answer.shown is None and before is not None:
+            answer = replace(answer, shown=before[1].shown)
+        self._answers[key] = time.monotonic(), answer
+        self._answers.move_to_end(key)
         self._open.pop(key, None)
-        while len(self._told) > MOST_KEPT:
-            self._told.popitem(last=False)
+        while len(self._answers) > MOST_KEPT:
+            self._answers.popitem(last=False)
 
-    def _ask(self, name: str, question: Question) -> Told:
+    def _ask(self, name: str, question: Question) -> Answer:
         config = self._in_force()
         entry = next((one for one in config.document.ledger if one.name == name), None)
         if entry is None:
-            return Told(name, None, Message("registry-gone", ledger=name), False)
+            return Answer(name, None, Message("registry-gone", ledger=name), False)
         try:
-            return Told(name, _asked(config, entry, question), None, False)
+            return Answer(name, _asked(config, entry, question), None, False)
         except (GatewayError, LedgerClientError) as error:
-            return Told(name, None, error.sentence, False)
+            return Answer(name, None, error.sentence, False)
 
 
 def _asked(config: Config, entry: LedgerEntry, question: Question) -> tuple[Shown, ...]:

@@ -23,7 +23,7 @@ from ledger_client.claims.claim import parse_claim
 from ledger_client.errors import LedgerClientError
 
 ASK_S: Final = 3600.0
-"""So often ledgers are asked for the alarm."""
+"""Seconds between two looks at the ledgers for the alarm."""
 
 
 class Over(NamedTuple):
@@ -79,10 +79,10 @@ def _of_device(registries: Registries, rows: StatedRows, of: _Of, periods: Seque
     """The months with an excess; None: not known yet."""
     shown: list[Shown] = []
     for _, period in periods:
-        told = _told(registries, of, Question(of.device, period.from_ms, period.to_ms))
-        if told is None:
+        answered = _shown_by(registries, of, Question(of.device, period.from_ms, period.to_ms))
+        if answered is None:
             return None
-        shown += told
+        shown += answered
     given, month_of = partial(_given, rows, periods), partial(month_of_ms, civil_min=of.civil_min)
     months = over_issued([Issued(one.certificate, one.slices, 0) for one in shown], given, month_of)
     if not months:
@@ -96,16 +96,18 @@ def _of_device(registries: Registries, rows: StatedRows, of: _Of, periods: Seque
     return over_issued([Issued(one.certificate, one.slices, units or 0) for one, units in claimed], given, month_of)
 
 
-def _told(registries: Registries, of: _Of, question: Question) -> tuple[Shown, ...] | None:
-    return next((told.shown for told in registries.look(question) if told.ledger == of.ledger), None)
+def _shown_by(registries: Registries, of: _Of, question: Question) -> tuple[Shown, ...] | None:
+    return next((answer.shown for answer in registries.look(question) if answer.ledger == of.ledger), None)
 
 
 def _made_up(registries: Registries, of: _Of, one: Shown) -> int | None:
     """How much of a certificate was retired to make up for an excess; its claims are asked for. None: not known yet."""
     if not any(part.status == RETIRED for part in one.slices):
         return 0
-    own = one.certificate
-    whole = _told(registries, of, Question(own.device, own.from_ms, own.to_ms, own.id))
+    certificate = one.certificate
+    whole = _shown_by(
+        registries, of, Question(certificate.device, certificate.from_ms, certificate.to_ms, certificate.id)
+    )
     if whole is None:
         return None
     try:

@@ -1,10 +1,25 @@
-"""Hours ahead of the statements of a plan: each as a statement would have it, the lost ones among them, and the stacks
-that are silent, all from one pass over the records.
+"""Hours ahead of the statements of a plan: status, amount and reasons of each as a statement would have them, the lost
+ones among them, and the stacks that are silent, all from one pass over the records.
 
-A plan's time falls into parts: before and behind its newest statement, and one for each plan that rules under its name
-(P2). An ``AheadReader`` reads the records of one part, portion by portion. What has become an hour is kept as one and
-the records before it are forgotten, so that no record is read twice. An hour may still change until the coverage of its
-meters has passed it; ``losses`` and ``silences`` look at hours only once that can be expected.
+What a page or an alarm shows today has to be what a statement will say of the same hour. So the rows are made by the
+same code (``ledger_client.accounting.assembly``) from the same books; but a statement reads a sealed period once, and
+this reads a period that still grows, for months. The rules of that:
+
+1. A plan's time falls into parts: before and behind the end of its newest statement, and one for each plan that rules
+   under its name (P2). One ``AheadReader`` reads one part. A new statement, plan or entry makes other parts, with new
+   readers; no reader takes anything back.
+2. Records are read once, in the order of commits, from the first batch that a statement of the part would cite. What
+   has become an hour is kept as an ``Hour``; the books forget the edges, minutes and coverage before it. Memory is
+   bounded by the hours of ``KEPT_MS``, not by the number of records.
+3. An hour is final once the coverage of all its meters has passed its end, or when it is ``LATE_MS`` old. Until then
+   it is made anew each time and nothing behind it is forgotten: readings may still come from a line that was held up.
+4. An interval is lost, or a stack silent in it, only once all its records can be expected in the database
+   (``wait_ms`` after its end). Before that a running hour would look like a lost one and raise an alarm.
+5. Behind a node's last known edge there are no rows. Each interval there is an hour with the status ``NO_EDGE``; it
+   counts as unallocated under rule 4 and disappears with the next edge.
+6. A part that is read from later than its beginning (``is_cut``) does not know what was before. Its counters' time up
+   to the first hour counts as lost, and of a stack without a valid hour in it nothing is known: ``silences`` gives
+   None, never an empty list.
 """
 
 from __future__ import annotations
@@ -33,12 +48,12 @@ from ledger_client.formats.checks import MAX_TIME_MS
 
 DAY_MS: Final = 24 * HOUR_MS
 LATE_MS: Final = DAY_MS
-"""An hour of this age is as it is, though no coverage tells of it."""
+"""Age at which an hour is final although no coverage has passed it."""
 PORTION_S: Final = 0.1
-"""What is read at a time takes about this long."""
+"""Seconds that reading one portion is to take."""
 _LEAST, _MOST = 500, 1 << 20
 _LATEST_MS: Final = 120_000
-"""Behind the last look of an interval, until its records are in the database."""
+"""From the last look of an interval until its records are in the database, at most."""
 _LOST: Final = (words.UNALLOCATED, words.UNKNOWN, words.MISSING, NO_EDGE)
 
 
@@ -131,7 +146,7 @@ def _begun(parts: Sequence[Ahead], now_ms: int) -> list[Ahead]:
 
 
 class _Run(NamedTuple):
-    """Lost time; ``is_open``: it ends with an hour that tells nothing of the one behind it."""
+    """Lost time; ``is_open``: it ends with an hour after which the next one may be lost as well."""
 
     from_ms: int
     to_ms: int
@@ -174,7 +189,7 @@ class AheadReader:
         self.open: dict[str, list[Hour]] = {}
 
     def read(self, store: Database) -> bool:
-        """A portion of the records that are new; whether there are more. Raises StoreError."""
+        """Read a portion of the records that are new. True: there are more. Raises StoreError."""
         last = store.records.last_place()
         begin = self._place + 1 if self._place else self._begin(store)
         end, began = min(last, begin + self._portion - 1), time.perf_counter()
@@ -195,8 +210,8 @@ class AheadReader:
             return store.records.pruned()[0] + 1
 
     @property
-    def heard_ms(self) -> int:
-        """Up to when what has been read tells of any meter."""
+    def covered_to_ms(self) -> int:
+        """End of the newest coverage of any meter that has been read, in ms; 0: there is none."""
         return max((self._books.covered_to_ms(meter) for meter in self.signed.plan.meters), default=0)
 
     def settle(self, now_ms: int) -> None:

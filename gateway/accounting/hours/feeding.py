@@ -38,7 +38,7 @@ def feed(
     marked: bool = True,
     gauges: bool = True,
 ) -> Fed:
-    """What the records of a stretch say. Raises Damaged where one cannot be read.
+    """Feed the records of a stretch, ``first_id`` to ``last_id``, to books. Raises Damaged where one cannot be read.
 
     Args:
         places: whether to note where each reading stands.
@@ -52,12 +52,12 @@ def feed(
         fed.records += 1
         if row.kind == "reading":
             reading, clock = read_reading(row)
-            own = record_hash(row.data)
-            books.reading(row.meter, clock, reading, own)
+            digest = record_hash(row.data)
+            books.reading(row.meter, clock, reading, digest)
             if clock != SYNCHRONISED:
                 fed.unclocked.add((row.meter, row.time_ms // books.plan.interval_ms))
             if places:
-                fed.places[own] = place
+                fed.places[digest] = place
         elif row.kind == "coverage":
             body = read_body(row.kind, row.time_ms, row.data)
             assert isinstance(body, Coverage)

@@ -25,7 +25,7 @@ NO_ROW: Final = (NO_PLAN, NO_EDGE, RUNNING, GONE)
 over, its rows are not here."""
 FINE: Final = (words.MEASURED, words.VALID)
 _MISSED: Final = 2
-"""So many reasons of missed polls are named."""
+"""Reasons of missed polls that are named at most, the most frequent first."""
 
 
 class Why(NamedTuple):
@@ -85,7 +85,7 @@ def hours_of(plan: Plan, rows: Iterable[Row], seen: Seen | None) -> list[Hour]:
 
 
 def step_ms(plan: Plan, node: Node) -> int:
-    """How long an hour of a node is: the interval, of a measured emission the reference."""
+    """Length of an hour of a node, in ms: the plan's interval; of a measured emission the reference period."""
     return plan.reference_ms(node.regime) if node.method == words.CEMS else plan.interval_ms
 
 
@@ -204,11 +204,13 @@ def missed(plan: Plan, node: Node, from_ms: int, to_ms: int, seen: Seen) -> Iter
 
 
 def _measuring(plan: Plan, node: Node) -> Node:
-    """The node whose registers tell of a node: itself, or the one that it stands below of (P5)."""
+    """The node by whose registers a node is measured: itself, or the one that it stands below of (P5)."""
     return node if node.terms else next((o for o in plan.nodes.values() if o.below == node.name), node)
 
 
 def meters_of(plan: Plan, node: Node) -> set[str]:
     """The meters that a node is measured by."""
-    own = _measuring(plan, node)
-    return {plan.points[point].meter for point in (*(point for _, point in own.terms), *own.gauges.values())}
+    measuring = _measuring(plan, node)
+    return {
+        plan.points[point].meter for point in (*(point for _, point in measuring.terms), *measuring.gauges.values())
+    }

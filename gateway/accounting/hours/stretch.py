@@ -23,7 +23,7 @@ from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.formats.record import Event, parse_record
 
 _EVENTS = 5000
-"""So many events are looked through for the configuration in force before a stretch: far more than a day has."""
+"""Events that are looked through at most for the configuration in force before a stretch: far more than a day has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,8 @@ def ended_by(store: Database, time_ms: int, oldest: Batch) -> Batch:
 
 
 def _configured(store: Database, place: int, oldest: Batch) -> Batch:
-    """The batch from which on the configuration in force at a place is told."""
+    """The batch with the first part of the event ``configuration`` that is in force at a place; where there is none,
+    the batch of the place."""
     for at, row in store.records.newest_events(_EVENTS, place, GATEWAY):
         if CONFIGURATION.encode() in row.data:
             body = parse_record(row.data).body

@@ -1,6 +1,6 @@
 """Fall of a meter's counters that nobody has accounted for: where a device without a number may have been exchanged.
 
-A meter that tells no number is read on when another one takes its place. What shows it is the alarm `counter-back`,
+A meter without a serial number is read on when another one takes its place. What shows it is the alarm `counter-back`,
 whose event stands in the meter's chain beside the reading. A counter that stands at 0 shows it when it counts again
 (acquisition/counters.py), so falls within a day are one.
 """
@@ -21,7 +21,7 @@ from ledger_client.formats.senml import Quality
 
 _DAY_MS: Final = 86_400_000
 _READINGS: Final = 100
-"""So many readings in front of the alarm's event are looked through: more than a commit holds."""
+"""Readings in front of the alarm's event that are looked through at most: more than a commit holds."""
 
 
 @dataclass(frozen=True, slots=True)

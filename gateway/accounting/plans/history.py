@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.records import StoredRecord
-from gateway.storage.accounted import own_events
+from gateway.storage.accounted import gateway_events
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 from ledger_client.formats.checks import MAX_TIME_MS
@@ -70,7 +70,10 @@ class History:
     def ruled(self, name: str) -> list[tuple[SignedPlan, int, int]]:
         """The plans of a name, each with from when and to when it rules, in ms; the last one has no end (P2)."""
         plans = self.of_plan(name)
-        begins = [own.plan.rules_from_ms(own.iat_ms) if place else own.plan.from_ms for place, own in enumerate(plans)]
+        begins = [
+            signed.plan.rules_from_ms(signed.iat_ms) if place else signed.plan.from_ms
+            for place, signed in enumerate(plans)
+        ]
         ends = (min(begins[place:], default=MAX_TIME_MS) for place in range(1, len(plans) + 1))
         return list(zip(plans, begins, ends, strict=True))
 
@@ -104,26 +107,26 @@ class History:
 
     def read_on(self, store: Database) -> None:
         """Take what has been signed since. Raises AccountingError where a signed event is none of these rules."""
-        for place, row in own_events(store, self.read_to):
+        for place, row in gateway_events(store, self.read_to):
             if any(name in row.data for name in _NAMES):
                 self._take(place, row)
             self.read_to = place
 
     def _take(self, place: int, row: StoredRecord) -> None:
-        record, own = parse_record(row.data), record_hash(row.data)
+        record, digest = parse_record(row.data), record_hash(row.data)
         body = record.body
         if not isinstance(body, Event):
             return
         if body.name == words.PLAN:
             from ledger_client.accounting.formats.plan import parse_plan  # most sites have no plan
 
-            self.plans.append(SignedPlan(parse_plan(body.fields), own, record.claims.iat * 1000))
+            self.plans.append(SignedPlan(parse_plan(body.fields), digest, record.claims.iat * 1000))
         elif body.name == words.ENTRY:
             from ledger_client.accounting.formats.entries import parse_entry
 
-            self.entries.append((place, parse_entry(body.fields, own)))
+            self.entries.append((place, parse_entry(body.fields, digest)))
         elif body.name == words.PERIOD:
-            self.periods.append(SignedPeriod(body.fields, own, row.id))
+            self.periods.append(SignedPeriod(body.fields, digest, row.id))
 
 
 def closed_by(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:

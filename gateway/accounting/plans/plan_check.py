@@ -21,9 +21,9 @@ from ledger_client.accounting.statement import MOST_PAYLOAD
 from ledger_client.formats import cbor
 
 _REASONS = 6
-"""So many reasons of missed polls of a meter are reckoned with."""
+"""Reasons of missed polls of each meter in the largest period that has to fit in an event."""
 _STATUSES = 5
-"""So many statuses of a node in a month likewise."""
+"""Statuses of each node in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ def _beside(config: Config, point: Point) -> Iterator[Message]:
 
 def device_point(config: Config, name: str) -> DevicePoint | None:
     """A point METER/POINT of the configuration."""
-    meter, _, own = name.partition("/")
+    meter, _, point = name.partition("/")
     profile = config.profiles.get(meter)
-    return next((p for p in profile.points if p.name == own), None) if profile else None
+    return next((p for p in profile.points if p.name == point), None) if profile else None
 
 
 def _notes(config: Config, plan: Plan, node: Node, point: Point) -> Iterator[Message]:

@@ -51,10 +51,10 @@ def plan_fields(table: Mapping[str, Any], version: int) -> dict[str, Any]:
     named = {node.get("profile") for node in nodes.values() if isinstance(node, Mapping)}
     known = {name: profile for name, profile in catalog.profiles().items() if name in named}
     fields["profiles"] = {**known, **_table(fields, "profiles")}
-    own = list(fields.get("factors", ()))
+    factors = list(fields.get("factors", ()))
     series = {node.get("factor") for node in nodes.values() if isinstance(node, Mapping)}
-    series -= {factor.get("series") for factor in own if isinstance(factor, Mapping)}
-    fields["factors"] = [*own, *(dict(factor) for factor in catalog.factors() if factor.get("series") in series)]
+    series -= {factor.get("series") for factor in factors if isinstance(factor, Mapping)}
+    fields["factors"] = [*factors, *(dict(factor) for factor in catalog.factors() if factor.get("series") in series)]
     return fields
 
 

@@ -17,7 +17,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.messages import Sentence
 
 WANTED = (words.BRIDGED, words.UNKNOWN, words.IMPLAUSIBLE, words.MISSING)
-"""Statuses of hours that an entry may tell more of, or that somebody should look at before signing."""
+"""Statuses of hours that an entry may explain, or that somebody should look at before signing."""
 
 
 @dataclass(frozen=True, slots=True)

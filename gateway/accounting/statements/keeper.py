@@ -1,9 +1,18 @@
 """Keeper of an epoch's accounting: plans, hours that are not stated, lost ones, silent stacks and due statements, read
-by one thread and published as one frozen result, which pages and alarms look at.
+by one thread and published as one frozen result for pages and alarms.
 
-By itself it reads the hours of the newest two days, and of four where a stack has no valid hour in them; older ones
-when a page asks. It reads the database in portions and rests as long as it reads, so that polling and pages go on
-beside it. What reads hours is loaded with the first plan: most sites have none.
+1. One thread (``go_on``) reads; it alone touches the history and the readers of hours. All others see ``known``, a
+   frozen ``Known`` that is replaced as a whole, so that the figures on a page and the alarms about them are of the same
+   moment. The history in it is a copy, since the thread goes on adding to its history.
+2. By itself the thread reads the hours of the newest two days, and of four where a stack has no valid hour in them.
+   With the first page that asks (``look``) it reads all that is kept, and does so from then on.
+3. It reads in portions, each in a snapshot of its own, and rests after each as long as it took: polling, recording and
+   pages go on beside it, and no snapshot keeps the write-ahead log from being checkpointed.
+4. While much is being read, a result is published every ``PUBLISH_S``. It has the new hours, but the lost time and
+   silent stacks of the last whole pass: alarms must not come and go with the progress of reading. ``at_ms`` is that
+   pass.
+5. A pass that fails keeps what is known and adds the ``problem``. The next pass goes on where this one stopped.
+6. What reads hours is loaded with the first plan: most sites have none.
 """
 
 from __future__ import annotations
@@ -31,18 +40,21 @@ if TYPE_CHECKING:
 EVERY_S: Final = 60.0
 """Seconds between two passes where nobody asks."""
 FRESH_S: Final = 20.0
-"""A result of this age is read on when somebody looks."""
+"""Age in seconds at which a result is old: it is brought up to date when somebody looks."""
 PUBLISH_S: Final = 2.0
-"""Seconds between results while much is being read."""
+"""Seconds between two published results while much is being read."""
 NEWEST_MS: Final = 48 * HOUR_MS
 SILENCE_MS: Final = SILENT_MS + 4 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known. ``ahead``: hours behind the statements; ``at_ms``: when all of it was (0: never yet); ``reading``:
-    there is more to come; ``lost``: all lost time that was read, also stated one; ``silent``: None where that is not
-    known yet; ``problem``: why nothing more is known, ``is_unreadable``: because of a signed event."""
+    """A result of the keeper.
+
+    ``ahead``: the hours that are not stated; ``at_ms``: time of the last whole pass (0: there was none); ``reading``: a
+    pass is not finished; ``lost``: all lost time that was read, stated or not; ``silent``: silent stacks (None: not
+    known yet); ``problem``: why the last pass failed; ``is_unreadable``: it failed at a signed event.
+    """
 
     history: History = field(default_factory=History)
     ahead: tuple[Ahead, ...] = ()
@@ -55,12 +67,12 @@ class Known:
     is_unreadable: bool = False
 
     def of_plan(self, name: str) -> list[Ahead]:
-        """What is not stated of the plans of a name, in order of time."""
+        """The parts that are not stated of the plans of a name, in order of time."""
         return [ahead for ahead in self.ahead if ahead.signed.plan.name == name]
 
 
 class Keeper:
-    """Of one epoch. ``go_on`` is its thread's; ``look``, ``wait`` and ``close`` are for any."""
+    """Keeper of one epoch. ``go_on`` runs in its thread; ``look``, ``wait`` and ``close`` may be called by any."""
 
     def __init__(self, database: Path, now_ms: Callable[[], int]) -> None:
         self._database, self._now_ms = database, now_ms
@@ -71,12 +83,12 @@ class Keeper:
 
     @property
     def known(self) -> Known:
-        """What is known now."""
+        """The newest result."""
         return self._known
 
     def look(self) -> Known:
-        """The same for a page: where it is old, or does not reach back to all that is not stated, it is read on. Does
-        not wait."""
+        """The newest result, for a page. Where it is old, or does not reach back to all that is kept, a pass is asked
+        for. Does not wait."""
         with self._changed:
             is_old = not self._read_s or time.monotonic() - self._read_s > FRESH_S or self._span_ms < KEPT_MS
             if is_old and not self._asked and not self._over:
@@ -85,26 +97,26 @@ class Keeper:
             return self._known
 
     def wait(self, seconds: float) -> Known:
-        """What is known when all has been read that was asked for, or after this time."""
+        """The result once the pass that was asked for has ended, or after this time."""
         with self._changed:
             self._changed.wait_for(lambda: not self._asked, seconds)
             return self._known
 
     def close(self) -> None:
-        """Nobody looks any more: the thread ends."""
+        """End the thread; nobody looks any more."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
 
     def go_on(self) -> None:
-        """Read on every minute, and whenever a page asks, until it is closed."""
+        """Make a pass each minute, and whenever a page asks, until ``close``."""
         while not self._over:
             self.read()
             with self._changed:
                 self._changed.wait_for(lambda: self._asked or self._over, EVERY_S)
 
     def read(self) -> Known:
-        """One pass over all that is new. Gives what is known then."""
+        """One pass over all records that are new. Returns the result."""
         with self._changed:
             if self._asked:
                 self._span_ms = KEPT_MS
@@ -143,7 +155,7 @@ class Keeper:
             published_s = time.monotonic()
             while self._portion(store, reader) and not self._over:
                 if time.monotonic() - published_s > PUBLISH_S:
-                    reader.settle(min(reader.heard_ms, self._now_ms()))
+                    reader.settle(min(reader.covered_to_ms, self._now_ms()))
                     self._publish(store, readers, whole=False)
                     published_s = time.monotonic()
             reader.settle(self._now_ms())
@@ -151,7 +163,7 @@ class Keeper:
 
     @staticmethod
     def _portion(store: Database, reader: AheadReader) -> bool:
-        """Reads some, and rests as long; whether there is more."""
+        """Read a portion, then rest as long as it took. True: there are more records."""
         began = time.perf_counter()
         with store.snapshot():
             more = reader.read(store)
@@ -160,8 +172,8 @@ class Keeper:
         return more
 
     def _arranged(self) -> Iterator[AheadReader]:
-        """The parts of each plan's time: what of the newest statement is as new as alarms look, and what is not stated,
-        each under the plan that rules it (P2). What is known of them already is kept, unless an entry came or more is
+        """Readers of the parts of each plan's time: the newest of what is stated, as far back as alarms look, and what
+        is not stated, each under the plan that rules it (P2). A reader is used on, unless an entry came or more is
         wanted."""
         from gateway.accounting.hours.ahead import AheadReader  # a site without a plan never comes here
 
@@ -226,7 +238,7 @@ def _silences(readers: Sequence[AheadReader], now_ms: int) -> tuple[Silent, ...]
 
 
 def _silent(by_plan: Mapping[str, Sequence[Ahead]], now_ms: int) -> tuple[Silent, ...] | None:
-    """Of all plans; None: of one it is not known."""
+    """The silent stacks of all plans; None: of one plan they are not known."""
     from gateway.accounting.hours.ahead import silences  # as above
 
     found: list[Silent] = []

@@ -1,7 +1,7 @@
 """Needed batches: which ones the next statement of a plan reads, so that they have to stay until it is made (T6).
 
-Told by time, without reading a record: a statement whose nodes all knew the edge at its end is followed by one that
-looks back no further than to that edge, its gap, and the configuration of the day.
+It follows from times, without reading a record: a statement whose nodes all knew the edge at its end is followed by one
+that looks back no further than to that edge, its gap, and the configuration of the day.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gateway.accounting.plans.history import History, longest_gap_ms
 from gateway.clock import HOUR_MS
 
 _BACK_MS = 25 * HOUR_MS
-"""A batch is sealed up to an hour behind its readings, and the configuration in force is told once a day."""
+"""A batch is sealed up to an hour behind its readings, and the configuration in force is recorded once a day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,11 @@ from ledger_client.accounting.statement import parse_choice
 from ledger_client.errors import LedgerClientError, VerificationError
 
 MOST_BYTES: Final = 32 << 20
-"""Of rows that are kept."""
+"""Bytes of rows that are kept."""
 MOST_DAYS: Final = 8
-"""So many days' registers are kept."""
+"""Days of which registers are kept."""
 _BACK_MS: Final = 3 * HOUR_MS
-"""So long before a day and behind it records may be sealed that tell of its edges."""
+"""Time before a day and behind it in which records may be sealed that decide about its edges."""
 
 
 class _Kept(NamedTuple):
@@ -45,8 +45,8 @@ class _Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """How many rows of a node have a status in some time (None: a signed total does not tell), and their amounts
-    together (thousandths of the base unit; None: they have none)."""
+    """Rows of a node with one status in some time. ``rows``: their number (None: a signed total does not have it);
+    ``amount``: their sum in thousandths of the base unit (None: they have none)."""
 
     status: str
     rows: int | None

@@ -25,7 +25,7 @@ from ledger_client.durable_files import whole_file
 from ledger_client.errors import VerificationError
 
 FOLDER = "statements"
-"""Of rows files, within the data folder."""
+"""Folder of rows files, within the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A statement that can be signed. ``rows``: where its rows are, or would be; ``secret``: what their salts are made
-    of; ``records``: how many were read."""
+    """A statement that can be signed. ``rows``: path of its rows file, which may not be written yet; ``secret``: the
+    bytes from which the salts of the rows follow; ``records``: number of records that were read."""
 
     plan: Plan
     choice: Choice
@@ -87,7 +87,14 @@ def already(history: History, part: Part) -> SignedPeriod | None:
 
 
 def make(store: Database, history: History, part: Part, folder: Path, reason: str | None) -> Made:
-    """The statement of a period, the next version where it is stated already; nothing is written.
+    """Make the statement of a period, the next version where it is stated already; nothing is written.
+
+    Args:
+        store: the database, with all batches of the period.
+        history: plans, entries and statements that were signed before.
+        part: the period, and the plan that rules it.
+        folder: of the rows files of earlier statements.
+        reason: why the period is stated again; of a first version it is left out.
 
     Raises:
         NotYet: it is not over, or not sealed.
@@ -99,20 +106,21 @@ def make(store: Database, history: History, part: Part, folder: Path, reason: st
     before = _before(history, part)
     uses = _uses(history, part, before)
     stretch = stretch_of(store, history, part.signed, before, earlier, part.from_ms, part.to_ms)
+    first, last = stretch.first, stretch.last
     choice = Choice(
-        part.signed.record,
-        part.signed.iat_ms,
-        part.from_ms,
-        part.to_ms,
-        tuple((b.batch, b.statement_id) for b in (stretch.first, stretch.last)),  # type: ignore[arg-type]
-        before.record if before else None,
-        int(earlier.fields["version"]) + 1 if earlier else 1,
-        earlier.record if earlier else None,
-        reason if earlier else None,
-        tuple(period.record for period in uses),
+        plan=part.signed.record,
+        plan_ms=part.signed.iat_ms,
+        from_ms=part.from_ms,
+        to_ms=part.to_ms,
+        batches=((first.batch, first.statement_id), (last.batch, last.statement_id)),
+        before=before.record if before else None,
+        version=int(earlier.fields["version"]) + 1 if earlier else 1,
+        supersedes=earlier.record if earlier else None,
+        reason=reason if earlier else None,
+        uses=tuple(period.record for period in uses),
     )
     rows = folder / rows_name(plan, choice)
-    fed = feed(Books(plan, stretch.entries), store, stretch.first.first_id, stretch.last.last_id)
+    fed = feed(Books(plan, stretch.entries), store, first.first_id, last.last_id)
     secret = _secret(rows)
     statement = state(fed.books, choice, secret, _history(uses, folder))
     return Made(plan, choice, statement, rows, secret, fed.records)

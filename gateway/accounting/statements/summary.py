@@ -50,12 +50,12 @@ def tallies(rows: Sequence[Row]) -> list[Tally]:
 def balances(plan: Plan, rows: Sequence[Row]) -> Iterator[Balance]:
     """Of each point of a node of registers, from its first edge to its last. An emission is no sum of registers."""
     for node in plan.nodes.values():
-        own = [row for row in rows if row.node == node.name and "edges" in row.facts]
-        if not own or not node.terms or node.method is not None:
+        of_node = [row for row in rows if row.node == node.name and "edges" in row.facts]
+        if not of_node or not node.terms or node.method is not None:
             continue
         for sign, point in node.terms:
-            first, last = _edges(own[0], point)[0], _edges(own[-1], point)[1]
-            jumps = sum(mantissa(jump[2]) for row in own for jump in row.facts.get("jumps", ()) if jump[0] == point)
+            first, last = _edges(of_node[0], point)[0], _edges(of_node[-1], point)[1]
+            jumps = sum(mantissa(jump[2]) for row in of_node for jump in row.facts.get("jumps", ()) if jump[0] == point)
             yield Balance(node.name, point, sign, first, last, jumps)
 
 

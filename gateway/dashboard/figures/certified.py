@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.accounting.certified.asking import Question, Registries, Told
+from gateway.accounting.certified.asking import Answer, Question, Registries
 from gateway.accounting.hours.hour import Hour
 from gateway.accounting.statements.keeper import Known
 from gateway.accounting.statements.stated import StatedRows
@@ -35,13 +35,13 @@ class LedgerLook:
     asking: bool
 
     @classmethod
-    def of(cls, several: Iterable[Told]) -> LedgerLook:
+    def of(cls, several: Iterable[Answer]) -> LedgerLook:
         """One ledger's answers for one stretch after the other, as one."""
-        told = list(several)
-        known = [one for one in told if one.shown is not None]
-        shown = tuple(shown for one in known for shown in one.shown or ()) if len(known) == len(told) else None
-        problem = next((one.problem for one in told if one.problem is not None), None)
-        return cls(told[0].ledger, shown, problem, any(one.asking for one in told))
+        answers = list(several)
+        known = [one for one in answers if one.shown is not None]
+        shown = tuple(shown for one in known for shown in one.shown or ()) if len(known) == len(answers) else None
+        problem = next((one.problem for one in answers if one.problem is not None), None)
+        return cls(answers[0].ledger, shown, problem, any(one.asking for one in answers))
 
     def between(self, from_ms: int, to_ms: int) -> list[Shown]:
         """Certificates that touch a time."""
@@ -99,7 +99,7 @@ class CertifiedFacts:
             return None
         device = digest(node.certificate["id"])
         asked = [self._registries.look(Question(device, *stretch)) for stretch in stretches]
-        looks = tuple(LedgerLook.of(told) for told in zip(*asked, strict=True))
+        looks = tuple(LedgerLook.of(answers) for answers in zip(*asked, strict=True))
         return NodeCertified(node.certificate["id"], node.registry or "", looks)
 
     def _node(self, plan: str, name: str) -> Node | None:
