@@ -69,7 +69,7 @@ def _gateway_ms(config: Config, now_ms: int) -> int | None:
     except GatewayError:
         return now_ms
     try:
-        return asked_until_ms(store.records.tail(GATEWAY), now_ms, repaired=bool(store.repairs.untold()))
+        return asked_until_ms(store.records.tail(GATEWAY), now_ms, repaired=bool(store.repairs.unreported()))
     finally:
         store.close()
 

@@ -41,7 +41,7 @@ from gateway.process.threads import in_thread
 from gateway.recording.recorder import Recorder
 from gateway.records import EQUIVOCATION, GATEWAY, ROLLBACK
 from gateway.storage.database import Database
-from gateway.storage.elsewhere_tables import UNTOLD
+from gateway.storage.elsewhere_tables import UNKNOWN
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Conflict, Known
 from gateway.storage.writer import in_turn
@@ -257,7 +257,7 @@ class Reconciliation:
             with store.transaction():
                 store.batches.open_again(batch.batch)
                 for hole in left:
-                    store.elsewhere.add(UNTOLD, *hole)
+                    store.elsewhere.add(UNKNOWN, *hole)
                 if known.batch > ours:
                     store.anchors.go_on_from(known)
                 failpoint("restore")

@@ -120,7 +120,7 @@ def _batch(store: Database, number: int) -> Batch:
 
 def note_files(store: Database, files: Mapping[int, Path]) -> list[Message]:
     """Note that these batches are in files, so that pruning need not wait for them: each that is there, also where an
-    earlier run has written it. What could not be noted is said, and costs no file."""
+    earlier run has written it. What could not be noted is logged, and costs no file."""
     batches, lacking = list[Batch](), list[Message]()
     noted = exported.noted(store)
     for number, path in files.items():

@@ -17,15 +17,15 @@ from ledger_client.formats.record import parse_record
 from ledger_client.verification.trust import Trust
 
 
-def demand_own(config: Config, keys: Keys, trust: Trust) -> None:
+def demand_match(config: Config, keys: Keys, trust: Trust) -> None:
     """Raise ConfigError where the database is another gateway's, or a key file holds the key of another meter."""
-    _demand_own_database(config)
+    _demand_database_match(config)
     for name, kid in _kids(keys):
         if other := of_other_owner(config, trust, name, kid):
             raise ConfigError(key_files(config)[name], "", other)
     with _database(config) as store:
         if store is not None:
-            with suppress(StoreError, LedgerClientError):  # a database that cannot be read others tell of
+            with suppress(StoreError, LedgerClientError):  # others report a database that cannot be read
                 demand_not_replaced(config, keys, store)
 
 
@@ -65,8 +65,8 @@ def of_other_owner(config: Config, trust: Trust, name: str, kid: bytes) -> Messa
     owner = next((key for key in trust.keys if key.gateway == config.gateway_id and key.kid == kid), None)
     if owner is None:
         return None
-    other, own, path = _named(owner.meter or STATEMENT), _named(name), str(config.trust)
-    return Message("key-of-other-owner", other=other, own=own, trust=path)
+    other, wanted, path = _named(owner.meter or STATEMENT), _named(name), str(config.trust)
+    return Message("key-of-other-owner", other=other, own=wanted, trust=path)
 
 
 def unlisted(config: Config, keys: Keys, trust: Trust) -> list[tuple[str, Message]]:
@@ -89,7 +89,7 @@ def demand_listed(config: Config, keys: Keys, trust: Trust) -> None:
         raise ConfigError(config.trust, "", lacking)
 
 
-def _demand_own_database(config: Config) -> None:
+def _demand_database_match(config: Config) -> None:
     written = _gateway_of_database(config)
     if written is not None and written != config.gateway_id:
         other = Message("database-of-other-gateway", id=config.gateway_id, database=str(config.database), other=written)
@@ -97,7 +97,7 @@ def _demand_own_database(config: Config) -> None:
 
 
 def _gateway_of_database(config: Config) -> str | None:
-    """Whose records the database holds; None where there are none, or none that can be read, which others tell."""
+    """Whose records the database holds; None where there are none, or none that can be read, which others report."""
     with _database(config) as store:
         try:
             places = store.records.newest_places(1, ()) if store is not None else []
@@ -108,7 +108,7 @@ def _gateway_of_database(config: Config) -> str | None:
 
 @contextmanager
 def _database(config: Config) -> Iterator[Database | None]:
-    """The database, to be read; None where there is none, or none that can be read, which others tell."""
+    """The database, to be read; None where there is none, or none that can be read, which others report."""
     try:
         store = None
         if config.database.exists():

@@ -11,7 +11,7 @@ from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.storage.anchor_tables import Anchors
 from gateway.storage.database import Database
-from gateway.storage.elsewhere_tables import UNTOLD
+from gateway.storage.elsewhere_tables import UNKNOWN
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.rows import Batch
 from ledger_client.errors import VerificationError
@@ -57,7 +57,7 @@ def prove(store: Database, row: StoredRecord) -> bytes:
     if place <= store.records.pruned()[0]:
         return _kept(store, row)
     statement = store.elsewhere.statement_of(place)
-    if statement == UNTOLD:
+    if statement == UNKNOWN:
         raise GatewayError(Message("proof-batch-maybe-lost", record=row.id))
     if statement is not None:
         raise GatewayError(Message("proof-batch-elsewhere", record=row.id, statement=id_text(statement)))

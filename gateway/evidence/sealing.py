@@ -75,7 +75,7 @@ class Before(NamedTuple):
 
     @classmethod
     def of(cls, last: Batch | None, known: Known | None) -> Before:
-        """The later of the last batch that was sealed here and the last that a ledger told of."""
+        """The later of the last batch that was sealed here and the last statement that a ledger has."""
         if known is not None and (last is None or known.batch > last.batch):
             return cls(known.batch, known.statement_id, known.reason)
         return cls(last.batch, last.statement_id) if last is not None else cls(-1, None)

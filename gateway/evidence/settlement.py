@@ -48,8 +48,8 @@ def _demand_place(entry: bytes, answer: bytes, ledger: str, contract: Contract) 
         place = decode_locator(answer)
     except VerificationError as error:
         raise NotOurs(Message("place-invalid", detail=error.sentence)) from None
-    told = (place.ledger, place.chain, place.contract)
-    if told != (ledger, contract.chain, contract.address):
+    named = (place.ledger, place.chain, place.contract)
+    if named != (ledger, contract.chain, contract.address):
         raise NotOurs(
             Message(
                 "place-elsewhere",

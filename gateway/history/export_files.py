@@ -91,7 +91,7 @@ def lines(
     meter: str | None,
     from_ms: int,
     to_ms: int,
-    told: ValueLine,
+    tally: ValueLine,
     progress: Callable[[int, int], object] | None = None,
 ) -> Iterator[list[Line]]:
     """The values of each reading in [from_ms, to_ms), in the order of commits. ``progress`` hears how much is done, of
@@ -103,7 +103,7 @@ def lines(
             at = place
             if not from_ms <= row.time_ms < to_ms:
                 continue
-            yield told.count(row.time_ms, of_row(row))
+            yield tally.count(row.time_ms, of_row(row))
         if progress:
             progress(at - first_id + 1, last_id - first_id + 1)
     if progress:
@@ -165,10 +165,10 @@ _quoted = lru_cache(4096)(json.dumps)
 
 def _json(line: Line) -> str:
     value = line.value
-    told = "null" if value is None else json.dumps(value) if isinstance(value, str) else text(value)
+    value_json = "null" if value is None else json.dumps(value) if isinstance(value, str) else text(value)
     return (
         f'{{"time":"{_time(line.time_ms)}","meter":{_quoted(line.meter)},"point":{_quoted(line.point)},'
-        f'"value":{told},"unit":{_quoted(line.unit)},"quality":"{line.quality}","bits":{line.bits},'
+        f'"value":{value_json},"unit":{_quoted(line.unit)},"quality":"{line.quality}","bits":{line.bits},'
         f'"words":{_quoted(line.words)},"record":{_quoted(line.record)},"clock":"{line.clock}"}}\n'
     )
 

@@ -1,7 +1,7 @@
 """Time series for charts: a meter's points over any period, and the polls missed in it. Reads only.
 
 Drawn from readings, minutes or hours, whichever gives enough and not too much. Nothing is interpolated: where there is
-no reading there is None, and what is worth knowing about a value is told with it.
+no reading there is None, and what is worth knowing about a value stands beside it.
 """
 
 from __future__ import annotations

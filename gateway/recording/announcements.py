@@ -1,6 +1,7 @@
 """Events from which an audit recounts due polls: configuration, new grids, new keys (decision 032).
 
-Makes events for the writer to sign, and remembers what they have said; reads the database once, and writes nothing.
+Makes events for the writer to sign, and remembers what they have announced; reads the database once, and writes
+nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ledger_client.recording_grid import Grid
 MOST_BYTES = 60 * 1024
 """An event that would pass this is split: a record may have 64 KiB."""
 MOST_FACTS_BYTES = 30 * 1024
-"""So much room have the names that a change adds and removes; of more only the number is told."""
+"""Bytes for the facts of a change, with the names that it adds and removes. Of longer lists the event has the number
+only."""
 DAY_MS = 86_400_000
 
 NamedGrid = tuple[str, int, int]
@@ -92,14 +94,14 @@ def schedule(grids: Sequence[NamedGrid]) -> list[Event]:
 
 def new_keys(kids: Mapping[str, bytes], tails: Mapping[str, Tail | None], *, begun: bool) -> list[Event]:
     """An event for each owner of ``kids`` whose last record bears another key, or who has none while the gateway has
-    ``begun`` before: its last key is one that an event has told of."""
+    ``begun`` before. Owners whose last key stands in an event already have none."""
     found = []
     for owner, kid in kids.items():
         tail = tails.get(owner)
         before = Sign1.parse(tail.last_data).protected[KID] if tail is not None else None
         if before != kid and (begun or before is not None):
-            told = {"owner": owner, "key": kid}
-            found.append(Event(KEYS, told if before is None else told | {"before": before}))
+            facts = {"owner": owner, "key": kid}
+            found.append(Event(KEYS, facts if before is None else facts | {"before": before}))
     return found
 
 
@@ -157,15 +159,15 @@ class Announcements:
         entries = []
         for meter, period_ms in periods_ms.items():
             known = self._grids[meter] = _in_force(self._grids.get(meter, []), counted_to_ms[meter])
-            told = _in_force([*known, *coming.get(meter, ())], counted_to_ms[meter])
-            entries.append(("meters", meter, self._entry(meter, period_ms, configured[meter], kids[meter], told)))
+            listed = _in_force([*known, *coming.get(meter, ())], counted_to_ms[meter])
+            entries.append(("meters", meter, self._entry(meter, period_ms, configured[meter], kids[meter], listed)))
         facts = _shortened({**facts, "statement": kids[GATEWAY]})
         parts = list(_portions(entries, MOST_BYTES - len(cbor.encode(dict(facts))) - 100))
         shared = {key: facts[key] for key in ("at", "config", "statement")}
         of_parts = [facts, *[shared] * (len(parts) - 1)]
         return [
-            Event(CONFIGURATION, {**own, "part": [number, len(parts)], "meters": {}, **_tables(part)})
-            for number, (own, part) in enumerate(zip(of_parts, parts, strict=True), 1)
+            Event(CONFIGURATION, {**fields, "part": [number, len(parts)], "meters": {}, **_tables(part)})
+            for number, (fields, part) in enumerate(zip(of_parts, parts, strict=True), 1)
         ]
 
     def _entry(

@@ -1,8 +1,26 @@
 """Commits of signed records, each all or nothing, and the accounting of polls that could not be committed.
 
-A failed commit takes the chains back to where they stood and counts its polls as missed, so nothing is booked that the
-disk does not hold. While the database cannot be written events wait, and polls are only counted; recording/journal.py
-decides when to try again.
+Records are signed as they come and committed in groups, so memory is ahead of the disk: chains, counters, minutes and
+marks already hold what a failing disk may refuse. What is true must follow from the disk alone, by these rules:
+
+1. One transaction holds the records and all that is derived from them: minutes, marks of registers, tokens of messages,
+   replaced keys, grids, the cut of a batch. Nothing but ``_begin`` and ``write`` appends records to a database that a
+   gateway writes.
+2. After a commit every part that ran ahead is ``kept`` (``committed``); after a failed one every part is taken back
+   (``_undo``). A part that was left out there would describe records that do not exist: a chain with a number missing,
+   or a coverage that calls recorded what is not. Whoever adds a part that runs ahead adds it to both.
+3. Polls of a failed commit are counted as missed for the reason of the failure. Events are not lost: they wait, and are
+   signed again with the first commit that succeeds. Breaks of counters move to the next record of their point.
+4. Nothing leaves the process before its commit: pages, feeds and the senders of messages get ``on_news`` behind it.
+   Therefore a number that is given again after a failure was never seen by anybody. News before a commit is only of
+   what will never be a record: a missed poll, a reading that was not recorded.
+5. A coverage starts over only in the commit that holds it.
+6. While there is ``trouble`` nothing is signed but the account that tries the disk: polls are counted, events wait.
+   recording/journal.py decides when to try again. A connection that failed may lie about what the disk holds, so a new
+   one must find every chain where the last commit left it. Where the disk has kept what it called failed, going on
+   would use numbers twice: ``StartAgain`` begins another epoch.
+
+Writer thread only, but for ``trouble``, which any thread may read.
 """
 
 from __future__ import annotations
@@ -63,13 +81,13 @@ log = logging.getLogger("meterseal.recorder")
 
 RETRY_MS = 2_000
 TOO_LATE_MS = 60_000
-"""An answer that comes so much later than a period behind its due time answers nothing that is due."""
+"""An answer that comes more than this later than a period behind its due time answers no poll that is due."""
 COMMIT_S = (0.005, 0.02, 0.05, 0.2, 1.0, 5.0, 30.0)
 
 
 class Committer:
-    """The database as the writer thread writes it: one transaction, all or nothing, over what is pending and what is
-    counted. Writer thread only, but for ``trouble``, which any thread may read."""
+    """Writes the database: what is pending, what is counted, and what follows from both, in one transaction each
+    time."""
 
     def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         self.store, self.rules, self.clock = store, rules, clock
@@ -78,7 +96,7 @@ class Committer:
         series, owners = series_of(store.records, rules.periods_ms), [GATEWAY, *rules.periods_ms]
         self.tails = {owner: store.records.tail(owner, series=owner in series) for owner in owners}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
-        self._repairs = store.repairs.untold()
+        self._repairs = store.repairs.unreported()
         self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
         self.accounting = Accounting(clock)
         self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
@@ -95,7 +113,7 @@ class Committer:
         self.trouble: StoreError | None = None
         """Why nothing is recorded for the time being. Set by the writer thread, read by any."""
         self.durations = Durations(COMMIT_S)
-        """How long the commits of records took that the disk has taken."""
+        """Durations of the commits of records that succeeded, in seconds."""
         self.on_news: list[Callable[[Sequence[News]], object]] = []
         """Called on the writer thread, after each commit and for each poll that is no record."""
 
@@ -129,7 +147,7 @@ class Committer:
         self.announced.configured_at(anchor_ms)
         self.summaries.kept()
         self.pending.committed()
-        self.tell(rows)
+        self.pass_on(rows)
         self.uncut += len(self._repairs) + len(behind)
         self.reserve.hold(disk_space.measure(self.store, self.rules.limits, self.reserve.owed))
         return anchor_ms
@@ -147,7 +165,7 @@ class Committer:
 
     def _first_events(self, grids: Sequence[NamedGrid], gone: Sequence[NamedGrid]) -> tuple[list[Event], list[Event]]:
         """The events of a start in front of the first coverage records, and behind them."""
-        lost = self.store.repairs.lost(repair_report.RANGES_TOLD)
+        lost = self.store.repairs.lost(repair_report.MOST_RANGES)
         before = [
             *(Event(repair_report.REPAIRED, repair_report.facts(repair, lost)) for repair in self._repairs),
             *self.configuration({"at": "start"}, self.rules, grids=grids),
@@ -169,7 +187,7 @@ class Committer:
             self.marks.write(signed)
             self.store.records.append([one.row for one in signed])
             self.store.replaced_keys.note(_replaced(signed))
-            self.store.repairs.told()
+            self.store.repairs.reported()
 
     def configuration(
         self,
@@ -203,10 +221,10 @@ class Committer:
         elif poll.reading is None or poll.stamp is None or poll.reason is not None:
             counter.finished(poll.due_ms, reason := poll.reason or "timeout")
             due_ms = counter.ruler(poll.due_ms).time_of(poll.due_ms)
-            self.tell([MissedPoll(poll.meter, due_ms, reason, cause=poll.cause)])
+            self.pass_on([MissedPoll(poll.meter, due_ms, reason, cause=poll.cause)])
         elif self.trouble is not None:
             counter.finished(poll.due_ms, self.trouble.reason)
-            self.tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
+            self.pass_on([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
         else:
             self.pending.reading(poll, poll.reading, poll.stamp)
             counter.finished(poll.due_ms, None)
@@ -239,9 +257,9 @@ class Committer:
         why = reason or (self.trouble.reason if reading is not None and self.trouble is not None else "timeout")
         counter.waited(stamp.time_ms, why)
         if reading is not None and reason is None:
-            self.tell([NotRecorded(poll.meter, reading, stamp, why, poll.token)])
+            self.pass_on([NotRecorded(poll.meter, reading, stamp, why, poll.token)])
         else:
-            self.tell([MissedPoll(poll.meter, counter.time_of(poll.due_ms), why, poll.token, poll.cause)])
+            self.pass_on([MissedPoll(poll.meter, counter.time_of(poll.due_ms), why, poll.token, poll.cause)])
         self.heard.ended(poll.meter, poll.token)
         return False
 
@@ -322,11 +340,11 @@ class Committer:
             self.accounting.start_over()
         for one in pending:
             self.heard.ended(one.row.meter, one.token)
-        self.tell((*pending, *more, *behind))
+        self.pass_on((*pending, *more, *behind))
         return True
 
-    def tell(self, news: Sequence[News]) -> None:
-        """Pass on what has become durable, or will never be."""
+    def pass_on(self, news: Sequence[News]) -> None:
+        """Pass on to the listeners what has become durable, or will never be."""
         for listener in self.on_news:
             listener(news)
 
@@ -339,14 +357,14 @@ class Committer:
         self.marks.forget()
         self.accounting.lost(signed, error.reason)
         self.stop_recording(error)
-        self._tell_unrecorded(signed, error)
+        self._pass_on_unrecorded(signed, error)
 
-    def _tell_unrecorded(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
-        """Messages whose senders waited to be told of their records: these will never be."""
+    def _pass_on_unrecorded(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
+        """Pass on that messages whose senders wait for an acknowledgement will never be records."""
         for one in signed:
             if one.token is not None and isinstance(one.body, Reading):
                 self.heard.ended(one.row.meter, one.token)
-                self.tell([NotRecorded(one.row.meter, one.body, one.stamp, error.reason, one.token)])
+                self.pass_on([NotRecorded(one.row.meter, one.body, one.stamp, error.reason, one.token)])
 
     def write_account(self, more: Sequence[MeterEvent] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
@@ -406,13 +424,13 @@ class Committer:
 
     def _waiting_still(self) -> list[tuple[str, Event]]:
         """The events that wait, and behind them that recording goes on; without those that the disk has kept after
-        all, and those that tell of this epoch's own times."""
+        all, and those about the times of this epoch."""
         items = (*self.pending.waiting, GOES_ON)
         waiting = [(item.meter, item.event) for item in items if not is_of_the_epoch(item)]
         for row in self.store.records.epoch_events():
-            told = row.meter, parse_record(row.data).body
-            if row.seq >= self.pending.position[row.meter][0] and told in waiting:
-                waiting.remove(told)
+            kept = row.meter, parse_record(row.data).body
+            if row.seq >= self.pending.position[row.meter][0] and kept in waiting:
+                waiting.remove(kept)
         return waiting
 
     def lines_used_until_ms(self) -> int | None:

@@ -24,9 +24,9 @@ from gateway.storage.rows import Tail
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the writer is told. ``anew``: meters of the new rules whose lines begin again; their old ones have ended.
-    ``facts``: what the event ``configuration`` says of the change (fingerprint ``before``, ``why``, meters ``added``,
-    ``removed`` and read ``anew``, ``user``)."""
+    """A change of the configuration, for the writer. ``anew``: meters of the new rules whose lines begin again; their
+    old ones have ended. ``facts``: fields of the event ``configuration`` about the change (fingerprint ``before``,
+    ``why``, meters ``added``, ``removed`` and read ``anew``, ``user``)."""
 
     rules: Rules
     keys: Keys

@@ -1,7 +1,27 @@
 """Coverage: due polls counted by their outcome, for coverage records. Pure.
 
-Polls of a meter fall due at ``anchor_ms + k · period_ms``; the anchor of an epoch is the ``to`` of its first coverage
-record, so that anyone who holds the records and the period can count the due polls again.
+A coverage record says of an interval how many polls of a meter were due, how many were recorded, and why the others
+were missed. Whoever holds the records has to come to the same numbers, so that no gateway can leave out a reading
+unseen. That holds by these rules:
+
+1. Due polls are arithmetic. Polls of a meter fall due at ``anchor_ms + k · period_ms``; the anchor of an epoch is the
+   ``to`` of its first coverage record. Every other grid (thinning, a corrected clock, another period) stands in a
+   signed event, and in the database with the first commit that succeeds from then on.
+2. There are two clocks. Polls are due by the schedule's clock, which never jumps; records bear record times, which may
+   be slowed or set. A ``RecordingGrid`` leads from one to the other by counting periods. It never reads a clock: a due
+   time that is a millisecond off the grid is a poll too many, or too few, for whoever counts again.
+3. Intervals tile. Each begins where the one before ended, over stops and kills, too: the first of an epoch goes from
+   the last known ``to`` to the anchor, and what was due meanwhile is missed as ``stopped`` (none where the clock is not
+   usable: nobody knows then how long that was).
+4. A poll is counted once, when it has finished, in due order: recorded, or missed for one reason. ``to`` goes right
+   behind its due time, so an interval [from, to) holds exactly the polls that were counted. A poll that is under way
+   belongs to the next interval.
+5. A poll that thinning leaves out is polled, not due: it is in no number.
+6. A meter that sends unasked has no due times: due is what was recorded and what was missed, by
+   ``ledger_client.recording_series``, which an audit calls as well. A line may report a miss a moment before record
+   times have it (``SURE_MS``); a message that was complete in time takes it back.
+7. Counted as recorded is not yet durable. If the commit fails, the count is taken back (``lost_after_all``, ``undo``)
+   and the polls are missed for the disk's reason. ``start_over`` comes only behind the commit of the record.
 """
 
 from __future__ import annotations
@@ -15,7 +35,7 @@ from ledger_client.recording_grid import Grid, due_by
 from ledger_client.recording_series import misses, series_count
 
 SURE_MS = 50
-"""A line may see a little earlier than record times that a message is missed: it knows the schedule's clock."""
+"""How much earlier than record times a line may see that a message is missed: it knows the schedule's clock."""
 
 
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:
@@ -217,7 +237,7 @@ class SeriesCounter:
     _reason: str | None = None
     """Why nothing came that was expected since."""
     _unsure: list[tuple[int, int, str]] = field(default_factory=list)
-    """The misses that a line told of since the last record, while they are not covered: each time the moment before
+    """The misses that a line reported since the last record, while they are not covered: each time the moment before
     them, their number and reason."""
     _kept: tuple[int, int, int, int, Counter[str]] = field(init=False)
 
@@ -251,10 +271,10 @@ class SeriesCounter:
             self._miss(count)
 
     def _take_back(self, time_ms: int) -> None:
-        """What was told missed was complete before that was certain: a moment, or long before where the gateway was
-        held up meanwhile."""
-        for before_ms, told, reason in reversed(self._unsure):
-            more = told - misses(self._step_ms, before_ms, time_ms)
+        """Take back misses that were reported before they were certain: the message was complete a moment before, or
+        long before where the gateway was held up meanwhile."""
+        for before_ms, count, reason in reversed(self._unsure):
+            more = count - misses(self._step_ms, before_ms, time_ms)
             if more <= 0:
                 return
             self.missed[reason] -= more

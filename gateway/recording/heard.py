@@ -1,7 +1,7 @@
-"""Messages that senders sent unasked and wait to be told of: which are recorded, which wait for the disk.
+"""Heard messages: which of those that senders sent unasked are recorded, and which wait for the disk.
 
-The sender of a message is told that it is recorded once the news of its commit bears its token, never before; what is
-known already is recorded no second time. The database itself holds no token twice.
+A message is acknowledged to its sender once the news of its commit bears its token, never before; a message that is
+recorded already is not recorded again. The database itself holds no token twice.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.recorder")
 
-TOLD_EVERY_MS = 3_600_000
-"""At most so often an event says of a meter that what it sent was changed."""
+CHANGED_EVERY_MS = 3_600_000
+"""Least time between two events of one meter about a message that was changed."""
 
 
 Standing = Literal["new", "waiting", "recorded", "unknown"]
-"""What has become of a message that is heard: it is to be taken; it waits for its commit, whose news will bear its
-token; it is durable, and its sender may be told so again; or the database cannot be read now, and it must neither be
-taken nor answered."""
+"""What has become of a message that is heard: it is new, and to be taken; it waits for its commit, whose news will bear
+its token; it is recorded, and may be acknowledged again; or the database cannot be read now, and it must neither be
+taken nor acknowledged."""
 
 
 class Heard:
@@ -37,7 +37,7 @@ class Heard:
         self._store, self._clock = store, clock
         self._reader = _Reader(store.path)
         self._waiting: set[tuple[str, Token]] = set()
-        self._told_ms: dict[str, int] = {}
+        self._changed_ms: dict[str, int] = {}
 
     # — event loop —
 
@@ -56,22 +56,22 @@ class Heard:
         self._waiting.add((meter, token))
 
     def close(self) -> None:
-        """Nothing is asked any more."""
+        """Close the connection of the event loop."""
         self._reader.close()
 
     # — writer thread —
 
     def change(self, meter: str, token: Token, pending: Iterable[SignedRecord]) -> MeterEvent | None:
-        """The event that a message with this label and part is recorded, or pending, and holds something else; None: it
-        is not so, or was told of this meter within the last hour. Raises StoreError."""
+        """The event that a message with this label and part is recorded, or pending, with other content. None: there is
+        none, or this meter had such an event within the last hour. Raises StoreError."""
         now_ms = self._clock.schedule_ms()
-        if meter in self._told_ms and now_ms - self._told_ms[meter] < TOLD_EVERY_MS:
+        if meter in self._changed_ms and now_ms - self._changed_ms[meter] < CHANGED_EVERY_MS:
             return None
-        own = meter, *token[:2]
-        there = any(one.token is not None and (one.row.meter, *one.token[:2]) == own for one in pending)
-        if not there and not self._store.heard.has_label(*own):
+        label = meter, *token[:2]
+        there = any(one.token is not None and (one.row.meter, *one.token[:2]) == label for one in pending)
+        if not there and not self._store.heard.has_label(*label):
             return None
-        self._told_ms[meter] = now_ms
+        self._changed_ms[meter] = now_ms
         return MeterEvent(meter, Event(DATA_CHANGED, {"label": token.label, "part": token.part}))
 
     def write(self, signed: Sequence[SignedRecord]) -> None:

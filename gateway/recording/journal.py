@@ -47,7 +47,7 @@ PERIOD = "recording-period"  # every ``factor``-th poll is recorded from now on
 CLOCK_EVERY_MS = 1_000
 LAST_TRIES = 2
 LAST_SEALS_MS = 1_000
-"""So long are waiting cuts sealed at a stop; what is left is sealed after the next start."""
+"""Time for sealing the cuts that wait at a stop; what is left is sealed after the next start."""
 PRUNE_EVERY_MS, PRUNE_ON_MS = 60_000, 50
 SPACE_EVERY_MS = 1_000
 
@@ -259,7 +259,7 @@ class Journal:
     # — when there is no room —
 
     def _room(self) -> disk_space.Space | None:
-        """The space now; None, and recording has stopped, where even that cannot be told."""
+        """The space now; None, and recording has stopped, where even that cannot be measured."""
         try:
             return disk_space.measure(self._store, self.rules.limits, self._committer.reserve.owed)
         except StoreError as error:
@@ -305,11 +305,11 @@ class Journal:
             sentence = Message("buffer-decimated", share_percent=round(100 * room.share), n=factor)
         now = self._queue.now()
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
-        tells = 1 in (factor, self._accounting.factor)
-        told = [alarm(AlarmCode.BUFFER, sentence, raised=factor > 1).event] if tells else []
+        has_alarm = 1 in (factor, self._accounting.factor)
+        alarms = [alarm(AlarmCode.BUFFER, sentence, raised=factor > 1).event] if has_alarm else []
         rulers = self._accounting.grids_thinned(factor)
         grids = self._accounting.named(rulers)
-        events = [*spread(Event(PERIOD, facts), {"grids": by_meter(grids)}), *told]
+        events = [*spread(Event(PERIOD, facts), {"grids": by_meter(grids)}), *alarms]
         rows = [*self._committer.coverage(now), *self._signed(events, now)]
         if self._committer.write(rows, coverage=True, grids=grids):
             log.warning("%s", sentence)
@@ -374,14 +374,14 @@ class Journal:
         """How recording stands, for the status: plain data, with sentences as in events. Any thread may ask."""
         trouble, held = self.trouble, self.held
         return {
-            "recording": {"reason": trouble.reason, **_said(trouble)} if trouble else None,
+            "recording": {"reason": trouble.reason, **_reason_fields(trouble)} if trouble else None,
             "every_poll": self._accounting.factor,
             "sealing": None if held is None else str(held),
             "sealing_said": None if held is None else sentence_fields(held),
         }
 
 
-def _said(trouble: StoreError) -> dict[str, Any]:
+def _reason_fields(trouble: StoreError) -> dict[str, Any]:
     """Why nothing is recorded, as fields; its text has the fix only where a user must act."""
     text = f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
     return {**sentence_fields(trouble.sentence), "text": text}

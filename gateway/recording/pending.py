@@ -14,10 +14,10 @@ _OF_THE_EPOCH = CLOCK, SCHEDULE
 """Events of the record times and grids of one epoch: they come before all else that waits, which bears later stamps,
 and mean nothing in the next epoch."""
 ASKED_MS = 100
-"""So long a record whose sender waits to be told of it may wait for others to be committed with. With what it takes to
-get here, and the commit, it is told within 200 ms."""
+"""Longest time that a record whose sender waits for an acknowledgement is held back, to be committed with others. With
+the way here and the commit it is acknowledged within 200 ms."""
 _BREAKS = int(Quality.ROLLOVER | Quality.COUNTER_RESET | Quality.METER_EXCHANGED)
-"""A counter goes on from elsewhere: said once, with the first value behind it."""
+"""A counter goes on from elsewhere: it stands once, with the first value behind it."""
 
 
 def is_of_the_epoch(event: MeterEvent) -> bool:
@@ -40,8 +40,8 @@ class Pending:
         self.since_ms: int | None = None
         """When the oldest pending record was signed, by the schedule's clock; None: none is pending."""
         self.asked_ms: int | None = None
-        """The same of the oldest one whose sender waits to be told of it."""
-        self._breaks: dict[str, dict[str, int]] = {}  # by meter and point, not told yet
+        """The same of the oldest one whose sender waits for an acknowledgement."""
+        self._breaks: dict[str, dict[str, int]] = {}  # by meter and point, in no record yet
         self._records: list[SignedRecord] = []
         self._events: list[MeterEvent] = []  # signed, and to be signed again should the commit fail
 
@@ -49,9 +49,9 @@ class Pending:
         return len(self._records)
 
     def reading(self, poll: PollResult, reading: Reading, stamp: Timestamp) -> None:
-        """Sign a reading, with the breaks of its counters that no record has told of."""
-        if untold := self._breaks.get(poll.meter):
-            reading = _with_breaks(reading, untold)
+        """Sign a reading, with the breaks of its counters that stand in no record yet."""
+        if breaks := self._breaks.get(poll.meter):
+            reading = _with_breaks(reading, breaks)
         self._add(self.signer.reading(poll.meter, reading, stamp, poll.token))
 
     def left_out(self, meter: str, reading: Reading) -> None:
@@ -59,8 +59,8 @@ class Pending:
         once."""
         for value in reading.values:
             if value.quality & _BREAKS:
-                untold = self._breaks.setdefault(meter, {})
-                untold[value.name] = untold.get(value.name, 0) | value.quality & _BREAKS
+                breaks = self._breaks.setdefault(meter, {})
+                breaks[value.name] = breaks.get(value.name, 0) | value.quality & _BREAKS
 
     def event(self, item: MeterEvent, stamp: Timestamp) -> None:
         """Sign an event, which is signed again if the commit fails."""
@@ -111,12 +111,12 @@ class Pending:
 
 
 def breaks_alone(reading: Reading) -> Reading | None:
-    """The values of a reading that tell of a break; None: none does."""
-    told = tuple(value for value in reading.values if value.quality & _BREAKS)
-    return Reading(reading.time_ms, told) if told else None
+    """The values of a reading that have a break; None: none has."""
+    values = tuple(value for value in reading.values if value.quality & _BREAKS)
+    return Reading(reading.time_ms, values) if values else None
 
 
-def _with_breaks(reading: Reading, untold: dict[str, int]) -> Reading:
-    """The reading with these bits at its points, which are told thereby."""
-    values = tuple(v._replace(quality=v.quality | untold.pop(v.name, 0)) for v in reading.values)
+def _with_breaks(reading: Reading, breaks: dict[str, int]) -> Reading:
+    """The reading with these bits at its points; they are taken out of ``breaks``."""
+    values = tuple(v._replace(quality=v.quality | breaks.pop(v.name, 0)) for v in reading.values)
     return Reading(reading.time_ms, values)

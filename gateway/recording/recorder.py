@@ -35,8 +35,8 @@ COMMIT_WITHIN_S = 60
 """A round of the writer, which holds at most one commit, takes longer only when the disk hangs."""
 PORTION = 100  # items of the inbox between two looks at the clock
 GATHER_S = 0.02
-"""So long the writer lets polls gather that would else wake it one by one, each time taking the interpreter from the
-lines. Who waits for an answer, an event, and the first reading of an epoch are taken at once."""
+"""Seconds that the writer lets polls gather, which would else wake it one by one, each time taking the interpreter from
+the lines. A call that waits for an answer, an event, and the first reading of an epoch are taken at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class Recorder:
             self.ended.set_exception(error)
 
     def _round(self, items: Sequence[Any]) -> bool:
-        """Book what has come in, and do what has fallen due. False: it was told to stop."""
+        """Book what has come in, and do what has fallen due. False: it is to stop."""
         self._pulse.beat(COMMIT_WITHIN_S)
         for item in items:
             self._handle(item)

@@ -98,16 +98,19 @@ class RegisterMarks:
 
     def _reading(self, meter: str, names: frozenset[str], body: Reading, clock: str, place: int) -> Iterable[int]:
         """The places that a reading marks: its own, and that of the one before."""
-        own = [value for value in body.values if value[0] in names]
-        values = [(name, content, body.time_ms + offset_ms) for name, content, _, _, offset_ms in own]
-        form: tuple[Any, ...] = (clock, *((name, unit, quality, _is_number(c)) for name, c, unit, quality, _ in own))
+        counters = [value for value in body.values if value[0] in names]
+        values = [(name, content, body.time_ms + offset_ms) for name, content, _, _, offset_ms in counters]
+        form: tuple[Any, ...] = (
+            clock,
+            *((name, unit, quality, _is_number(c)) for name, c, unit, quality, _ in counters),
+        )
         run = self._runs.get(meter) or self._resumed(meter, names, place)
         late = any(time_ms <= run.latest_ms.get(name, -1) for name, _, time_ms in values)
         begins = late or run.form != form or _falls(run.values, values)
         marked = (run.place, place) if begins or _crosses(run.values, values) else ()
         for name, _, time_ms in values:
             run.latest_ms[name] = max(time_ms, run.latest_ms.get(name, -1))
-        alone = late or any(quality & _BREAKS for _, _, _, quality, _ in own)
+        alone = late or any(quality & _BREAKS for _, _, _, quality, _ in counters)
         run.place, run.form, run.values = place, None if alone else form, values
         return marked
 

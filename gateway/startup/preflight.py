@@ -13,7 +13,7 @@ from gateway.config.feed import check_feeds
 from gateway.config.model import Config
 from gateway.dashboard.auth import exposure
 from gateway.errors import GatewayError
-from gateway.evidence.key_match import demand_listed, demand_own
+from gateway.evidence.key_match import demand_listed, demand_match
 from gateway.fieldbus.polling.open_line import check_port, holds, open_files
 from gateway.fieldbus.wire.errors import PortMissing
 from gateway.fieldbus.wire.line_spec import LineSpec
@@ -71,7 +71,7 @@ def prepare(
     """
     demand_folder(config.data, "data")
     keys, trust = load_keys(config), trust_of(config)
-    demand_own(config, keys, trust)
+    demand_match(config, keys, trust)
     if all_listed:
         demand_listed(config, keys, trust)
     check_ledger_keys(config, trust)

@@ -352,7 +352,7 @@ PROBLEMS: Final[Sequence[Rules[Any]]] = (
         [
             (
                 lambda s, a: not _reported_elsewhere(s, a),
-                lambda a: Message("status-alarm", alarm=a.said_with_advice, since_ms=a.since_ms),
+                lambda a: Message("status-alarm", alarm=a.with_advice, since_ms=a.since_ms),
             )
         ],
     ),

@@ -51,7 +51,7 @@ def _places(sql: Connection, first_id: int, last_id: int, meters: Mapping[str, i
     return (int(place) for (place,) in walked)
 
 
-def own_events(sql: Connection, behind: int = 0) -> Iterator[tuple[int, StoredRecord]]:
+def gateway_events(sql: Connection, behind: int = 0) -> Iterator[tuple[int, StoredRecord]]:
     """The events of the gateway behind a place, with their places, oldest first."""
     rows = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id > ? ORDER BY id"
     return ((row[0], StoredRecord(*row[1:])) for row in sql.walk(rows, GATEWAY, behind))

@@ -13,7 +13,7 @@ from gateway.storage.rows import Connection, message_column, message_in
 from ledger_client.messages import Sentence
 
 KEPT = 10_000
-"""So many alarms that are over are remembered."""
+"""Alarms that are over and kept at most; older ones are forgotten."""
 _COLUMNS = (
     "id, source, code, line, text, since_ms, raised_ms, cleared_ms, acked_ms, acked_by, shelved_until_ms, shelved_by, "
     "shelved_why, times, message"
@@ -53,7 +53,7 @@ class AlarmRow:
         return self.message or self.text
 
     @property
-    def said_with_advice(self) -> Sentence:
+    def with_advice(self) -> Sentence:
         """The message with what to do about it: its own fix, else that of its kind. A text alone has its fix in it."""
         if self.message is None or self.message.way_out or self.code not in KINDS:
             return self.sentence

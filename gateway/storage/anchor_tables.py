@@ -1,4 +1,4 @@
-"""Anchor tables: what each ledger has done with each batch, the drivers' notes, and what ledgers told."""
+"""Anchor tables: what each ledger has done with each batch, the drivers' notes, and what ledgers reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONFLICT = "batch, ledger, statement_id, found_ms"
 
 
 class Anchors:
-    """The anchor of each batch at each ledger, the drivers' notes, and what ledgers told of this gateway."""
+    """The anchor of each batch at each ledger, the drivers' notes, and what ledgers reported of this gateway."""
 
     def __init__(self, sql: Connection, batches: Batches) -> None:
         self._sql, self._batches = sql, batches
@@ -157,7 +157,7 @@ class Anchors:
         self._sql.run(sql, known.batch, known.statement_id, known.ledger, known.reason, known.found_ms)
 
     def known(self) -> Known | None:
-        """The newest statement that a ledger told of and this database does not hold."""
+        """The newest statement that a ledger has and this database does not hold."""
         row = self._sql.one(f"SELECT {_KNOWN} FROM known ORDER BY batch DESC LIMIT 1")
         return Known(*row) if row else None
 

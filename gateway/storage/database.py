@@ -243,14 +243,14 @@ class Database:
         except OSError:
             return 0
 
-    def backup(self, target: Path, *, told: Callable[[int, int], None] | None = None, step: int = STEP) -> None:
+    def backup(self, target: Path, *, progress: Callable[[int, int], None] | None = None, step: int = STEP) -> None:
         """Copy the whole database, as of one moment, into ``target``, ``step`` pages at a time.
 
         Others may go on writing meanwhile.
 
         Args:
             target: the file to write.
-            told: called after each step with the pages left and the pages in all.
+            progress: called after each step with the pages left and the pages in all.
             step: pages of one step.
 
         Raises:
@@ -263,7 +263,7 @@ class Database:
                 # without a snapshot every commit of the gateway would begin the copy anew, and it would never end
                 self._db.execute("BEGIN")
                 self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-                self._db.backup(copy, pages=step, progress=told and (lambda _, left, all_: told(left, all_)))
+                self._db.backup(copy, pages=step, progress=progress and (lambda _, left, all_: progress(left, all_)))
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             finally:
                 if self._db.in_transaction:

@@ -10,7 +10,7 @@ _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY
 _STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSEALED}"
 _LOST_BATCH = f"{_UNSEALED} AND id <= (SELECT coalesce(max(sealed_to), 0) FROM repairs)"
 
-UNTOLD = b""
+UNKNOWN = b""
 """In place of a statement id: whether such a statement exists is unknown."""
 
 
@@ -43,7 +43,7 @@ class SealedElsewhere:
         """Nobody can tell whether what was recorded before the present epoch, and is unsealed here, is in a batch of
         another database: it enters none. Call within ``transaction()``."""
         sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_OLD_UNSEALED}"
-        self._sql.run(sql, UNTOLD)
+        self._sql.run(sql, UNKNOWN)
 
     def count_lost_batches(self) -> int:
         """How many unsealed records stand in batches that were lost with a damaged database."""
@@ -53,12 +53,12 @@ class SealedElsewhere:
         """Nobody can tell which ledgers hold those batches: their records enter no other. Call within
         ``transaction()``."""
         sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_LOST_BATCH}"
-        self._sql.run(sql, UNTOLD)
+        self._sql.run(sql, UNKNOWN)
 
     def count(self) -> tuple[int, int]:
         """How many records are sealed elsewhere, and of how many that is unknown."""
-        told = self._sql.count("SELECT count(*) FROM elsewhere WHERE statement_id <> ?", UNTOLD)
-        return told, self._sql.count("SELECT count(*) FROM elsewhere WHERE statement_id = ?", UNTOLD)
+        sealed = self._sql.count("SELECT count(*) FROM elsewhere WHERE statement_id <> ?", UNKNOWN)
+        return sealed, self._sql.count("SELECT count(*) FROM elsewhere WHERE statement_id = ?", UNKNOWN)
 
     def any_apart(self) -> bool:
         """Whether records may be in no batch of this database although later ones are."""
@@ -72,6 +72,6 @@ class SealedElsewhere:
         return self._repairs.lost_in(meter, epoch, seq) or self._sql.one(sql, epoch, meter, seq) is not None
 
     def statement_of(self, record_id: int) -> bytes | None:
-        """The statement of another database that holds this record; ``UNTOLD``: unknown if there is one."""
+        """The statement of another database that holds this record; ``UNKNOWN``: unknown if there is one."""
         row = self._sql.one("SELECT statement_id FROM elsewhere WHERE id = ?", record_id)
         return bytes(row[0]) if row else None

@@ -34,7 +34,7 @@ class Feeds:
             self.reached(feed, place)
 
     def reached(self, feed: str, place: int) -> None:
-        """Everything up to this place has been told, or is in a gap."""
+        """Everything up to this place has been published, or is in a gap."""
         self._sql.run("UPDATE cursors SET last_id = max(last_id, ?) WHERE feed = ?", place, feed)
 
     def published(self, feed: str, stretches: Iterable[tuple[int, int]]) -> None:

@@ -23,20 +23,20 @@ class Repairs:
         """Every repair, oldest first."""
         return [Repair(*row) for row in self._sql.all(f"SELECT {_REPAIR} FROM repairs ORDER BY id")]
 
-    def untold(self) -> list[Repair]:
-        """The repairs of which no event tells yet."""
+    def unreported(self) -> list[Repair]:
+        """The repairs that stand in no signed event yet."""
         return [Repair(*row) for row in self._sql.all(f"SELECT {_REPAIR} FROM repairs WHERE told IS NULL ORDER BY id")]
 
-    def told(self) -> None:
-        """Every repair stands in a signed event. Call within the transaction that holds it."""
+    def reported(self) -> None:
+        """Note that every repair stands in a signed event. Call within the transaction that holds it."""
         self._sql.run("UPDATE repairs SET told = 1 WHERE told IS NULL")
 
-    def add(self, repair: Repair, *, told: bool) -> None:
-        """Keep a repair. Call within ``transaction()``."""
+    def add(self, repair: Repair, *, reported: bool) -> None:
+        """Keep a repair; ``reported``: it stands in a signed event. Call within ``transaction()``."""
         self._sql.run(
             f"INSERT OR IGNORE INTO repairs ({_REPAIR}, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(repair.id, repair.repaired_ms, repair.file, repair.why, repair.records, repair.lost, repair.batches),
-            *(repair.lost_batches, repair.last_id, repair.last_batch, repair.sealed_to, 1 if told else None),
+            *(repair.lost_batches, repair.last_id, repair.last_batch, repair.sealed_to, 1 if reported else None),
         )
 
     def note_lost(self, holes: Iterable[Hole]) -> None:

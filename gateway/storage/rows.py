@@ -66,7 +66,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The last statement that a ledger told of and this database does not hold: the next batch goes on from there.
+    """The last statement that a ledger has and this database does not hold: the next batch goes on from there.
 
     ``reason`` is what the next statement says under ``resume``.
     """
@@ -127,7 +127,7 @@ class Tail:
 
 def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | None:
     """Until when a gateway that is gone may have asked meters, by its last record: its stop, or now if it was killed;
-    None: there never was one. ``repaired``: its stop need not be the last thing that it said."""
+    None: there never was one. ``repaired``: its stop need not be the last event that it recorded."""
     if tail is None:
         return None
     stopped = ended_in_order(tail) and not repaired
@@ -135,13 +135,13 @@ def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | N
 
 
 def ended_in_order(tail: Tail | None) -> bool:
-    """The last that a gateway said is that it stops."""
+    """The last record of a gateway is the event that it stops."""
     body = None if tail is None else parse_record(tail.last_data).body
     return isinstance(body, Event) and body.name == STOP
 
 
 def message_column(sentence: Sentence | None) -> str | None:
-    """The column ``message`` of what is said; None for a text, or a message that is too large to be kept as one."""
+    """The column ``message`` of a sentence; None for a text, or a message that is too large to be kept as one."""
     fields = sentence.to_fields() if isinstance(sentence, Message) else {}
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")) if fields else None
 

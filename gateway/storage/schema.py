@@ -71,8 +71,8 @@ def _records(db: Database) -> None:
 
 def _sealing(db: Database) -> None:
     """``cuts``: where batches end that are not sealed yet; ``elsewhere``: what is sealed in a batch that only a ledger
-    knows; ``known``, ``conflicts``: what ledgers told; ``notes``: what the driver of a ledger must still know after a
-    crash, one a statement until the ledger settles it; ``totals``: counts for the status; ``pruned``: up to where."""
+    knows; ``known``, ``conflicts``: what ledgers reported; ``notes``: what the driver of a ledger must still know after
+    a crash, one a statement until the ledger settles it; ``totals``: counts for the status; ``pruned``: up to where."""
     db["cuts"].create({"last_id": int}, pk="last_id")  # type: ignore[union-attr]
     db["elsewhere"].create({"id": int, "statement_id": bytes}, pk="id", not_null={"statement_id"})  # type: ignore[union-attr]
     db["known"].create(  # type: ignore[union-attr]

@@ -12,7 +12,7 @@ from gateway.evidence.sealing import LEFT_OUT, ranges, tree_of
 from gateway.recording.announcements import series_of
 from gateway.records import ALARM, GATEWAY, StoredRecord
 from gateway.storage.database import Database
-from gateway.storage.elsewhere_tables import UNTOLD
+from gateway.storage.elsewhere_tables import UNKNOWN
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch
 from ledger_client.formats.bundle import decode_locator, is_locator
@@ -93,7 +93,7 @@ def check_each_record_is_sealed_once(config: Config, entries: Sequence[bytes]) -
             found = store.records.find(row.meter, row.epoch, row.seq)
             assert found is not None
             batch, elsewhere = store.batches.holding(found[0]), store.elsewhere.statement_of(found[0])
-            if elsewhere == UNTOLD:
+            if elsewhere == UNKNOWN:
                 continue
             mine = elsewhere or (batch.statement_id if batch else None)
             assert holders.get((row.meter, row.epoch, row.seq)) == mine, f"{row.id} is not sealed once"

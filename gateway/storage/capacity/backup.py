@@ -33,17 +33,17 @@ class Copy:
     newest_ms: int
 
 
-def backup(config: Config, target: Path, told: Callable[[int, int], None] | None = None) -> Copy:
+def backup(config: Config, target: Path, progress: Callable[[int, int], None] | None = None) -> Copy:
     """Copy the database to ``target``, in place of an earlier backup there, which stays if anything fails.
 
-    ``told`` is called with the pages left and the pages in all.
+    ``progress`` is called with the pages left and the pages in all.
 
     Raises:
         DiskFull: no room for the copy.
         Damaged: the copy is not sound.
         GatewayError: ``target`` cannot be written, or is the gateway's own database.
     """
-    with snapshot(config, target, told) as copy:
+    with snapshot(config, target, progress) as copy:
         try:
             with copy.path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -55,11 +55,11 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
 
 @contextmanager
 def snapshot(
-    config: Config, target: Path, told: Callable[[int, int], None] | None = None, copies: int = 1
+    config: Config, target: Path, progress: Callable[[int, int], None] | None = None, copies: int = 1
 ) -> Iterator[Copy]:
     """A checked copy of the database in a file beside ``target``, for the owner only, that goes when the block ends.
 
-    ``copies``: so many of them must fit where it lies, and ``told`` as of ``backup``, whose errors it raises.
+    ``copies``: number of copies that must fit on its disk; ``progress``, and the errors raised, as of ``backup``.
     """
     if target.exists() and not target.is_file():
         raise GatewayError(Message("backup-no-file", target=str(target)))
@@ -69,7 +69,7 @@ def snapshot(
         _clear(target)
         _has_room(store, target, disk_space.Limits.of(config), copies)
         with _new_file(target) as new:
-            store.backup(new, told=told)
+            store.backup(new, progress=progress)
             yield _checked(new, target)
     finally:
         store.close()
@@ -81,8 +81,10 @@ def is_backup(path: Path) -> bool:
 
 
 def _not_the_database(config: Config, target: Path) -> None:
-    own = {config.database.with_name(config.database.name + end).resolve() for end in ("", "-wal", "-shm", "-journal")}
-    if target.resolve() in own:
+    files = {
+        config.database.with_name(config.database.name + end).resolve() for end in ("", "-wal", "-shm", "-journal")
+    }
+    if target.resolve() in files:
         raise GatewayError(Message("backup-own-database", target=str(target)))
 
 
@@ -122,7 +124,7 @@ def _new_file(target: Path) -> Iterator[Path]:
 def _clear(target: Path) -> None:
     """What a backup that was killed has left of the same name may fill a disk in time: it goes, a day later."""
     left = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.new(-journal|-wal|-shm)?")
-    with suppress(OSError):  # whoever may not look or remove there is told so by what it writes
+    with suppress(OSError):  # whoever may not look or remove there finds that out by what it writes
         for entry in os.scandir(target.parent):
             found = left.fullmatch(entry.name)
             if found and time.time() - entry.stat().st_mtime > LEFT_FOR_S and not Path("/proc", found[1]).exists():

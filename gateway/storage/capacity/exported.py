@@ -69,7 +69,7 @@ def _is_of(store: Database, each: Range) -> bool:
 
 def _ranges(path: Path) -> list[Range]:
     try:
-        return [Range(int(first), int(last), bytes.fromhex(own)) for first, last, own in _list(path)]
+        return [Range(int(first), int(last), bytes.fromhex(statement_id)) for first, last, statement_id in _list(path)]
     except (OSError, ValueError, TypeError):
         return []
 

@@ -111,7 +111,7 @@ def _with_room(path: Path, look: Callable[[], T]) -> T:
 
 
 def at_start(path: Path, witness: TrustedKeys) -> list[Sentence]:
-    """What is wrong with a database, as far as it can be told before a start without keeping it waiting."""
+    """What is wrong with a database, as far as a look before a start can find without keeping it waiting."""
     noted = flawed(path).exists()
     if (flaws := _files(path)) or not path.exists():
         return flaws
@@ -207,9 +207,9 @@ def _build(path: Path, building: Path, witness: TrustedKeys, repair: Repair) -> 
         numbers = found.numbers
         facts = (found.records, found.lost, found.batches, len(numbers), found.last_id)
         ends = max(numbers, default=-1), max(numbers.values(), default=0)
-        told = Repair(number, repair.repaired_ms, repair.file, repair.why, *facts, *ends)
+        made = Repair(number, repair.repaired_ms, repair.file, repair.why, *facts, *ends)
         with store.transaction():
-            store.repairs.add(told, told=False)
+            store.repairs.add(made, reported=False)
     finally:
         pages.close()
         store.close()

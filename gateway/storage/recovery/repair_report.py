@@ -10,7 +10,7 @@ from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Repair
 
 REPAIRED = "repaired"  # the first event of an epoch behind a repair
-RANGES_TOLD = 500  # stretches of lost records that an event names, which has room for no more
+MOST_RANGES = 500  # stretches of lost records that an event names, which has room for no more
 
 
 def facts(repair: Repair, lost: Sequence[Hole]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def facts(repair: Repair, lost: Sequence[Hole]) -> dict[str, Any]:
         "batches": repair.batches,
         "batches-lost": repair.lost_batches,
     }
-    return fields | ({"ranges": [list(hole) for hole in lost[:RANGES_TOLD]]} if lost else {})
+    return fields | ({"ranges": [list(hole) for hole in lost[:MOST_RANGES]]} if lost else {})
 
 
 def message(repair: Repair) -> Message:

@@ -79,11 +79,11 @@ class Found:
     last_id: int = 0
     pruned: list[tuple[int, ...]] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
-    """Batches that an index or an anchor tells of, with their last places (0: untold); in the end the lost ones."""
+    """Batches that an index or an anchor names, with their last places (0: unknown); in the end the lost ones."""
     ends: dict[tuple[str, bytes], tuple[int, int]] = field(default_factory=dict)
-    """The highest number of each meter and epoch that an index or a statement tells of, and up to which place."""
+    """The highest number of each meter and epoch that an index or a statement names, and up to which place."""
     begins: dict[tuple[str, bytes], int] = field(default_factory=dict)
-    """The lowest number of each that a statement tells of."""
+    """The lowest number of each that a statement names."""
 
     def used(self, meter: str, epoch: bytes, last: int, place: int) -> None:
         """This number was given once."""
@@ -150,7 +150,7 @@ def _keep_small(row: Row, store: Database, tables: RecoveredTables, witness: Tru
         _keep_batch(row, tables, witness, found)
     elif table == "repairs":
         facts: tuple[Any, ...] = (row.rowid, *values[1:11])
-        store.repairs.add(Repair(*facts), told=True)
+        store.repairs.add(Repair(*facts), reported=True)
     elif table == "pruned":
         found.pruned.append(values)  # type: ignore[arg-type]
     else:

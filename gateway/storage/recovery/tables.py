@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.storage.elsewhere_tables import UNTOLD
+from gateway.storage.elsewhere_tables import UNKNOWN
 from gateway.storage.key_table import NOTE_REPLACED
 from gateway.storage.rows import RECORD_COLUMNS, SEALED_TO, Connection
 
@@ -116,7 +116,7 @@ class RecoveredTables:
         self._sql.run(f"DELETE FROM heard WHERE NOT EXISTS ({there})")
 
     def drop_known(self, after: int) -> None:
-        """Forget the statements behind this batch of which a ledger told."""
+        """Forget the statements behind this batch that only a ledger has."""
         self._sql.run("DELETE FROM known WHERE batch > ?", after)
 
     def never_seal(self, before_ms: int) -> None:
@@ -125,7 +125,7 @@ class RecoveredTables:
             "INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records "
             f"WHERE id > {SEALED_TO} AND time_ms < ?"
         )
-        self._sql.run(sql, UNTOLD, before_ms)
+        self._sql.run(sql, UNKNOWN, before_ms)
 
     def first_anchors(self) -> dict[str, int]:
         """By ledger the first batch that has an anchor there."""

@@ -151,7 +151,7 @@ def test_changed_content_is_recorded_and_told_once_an_hour(loaded: Config) -> No
     hear("1", "2", "3")  # what is pending counts
     journal.flush()
     assert changes(loaded) == [{"label": "a", "part": 1}]
-    machine.passes(heard_module.TOLD_EVERY_MS / 1000 + 1)
+    machine.passes(heard_module.CHANGED_EVERY_MS / 1000 + 1)
     hear("4")  # what the database holds does, too
     journal.poll(heard(anchor_ms, clock, "a", "4", part=2))
     journal.flush()

@@ -41,7 +41,7 @@ def test_a_copy_ends_though_the_gateway_commits_after_every_page(loaded: Config,
         hands.journal.flush()
 
     target = tmp_path / "copy.db"
-    reader.backup(target, told=commit, step=1)
+    reader.backup(target, progress=commit, step=1)
     assert steps == list(range(steps[0], -1, -1))
     assert hands.store.totals()["records"] >= was["records"] + len(steps)
     copy = Database(target, read_only=True)

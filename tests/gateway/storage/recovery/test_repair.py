@@ -488,7 +488,7 @@ def test_a_recovery_that_is_killed_is_finished_by_the_next_start(killed: Killed,
     process.wait()
     store = open_again(loaded)
     assert len(store.repairs.all()) == 1
-    assert len(store.repairs.untold()) == 1
+    assert len(store.repairs.unreported()) == 1
     assert set(places(store)) <= set(killed.rows)
     assert len(places(store)) > len(killed.rows) * 0.9
     store.close()
