@@ -43,9 +43,17 @@ def fingerprint(
     """
     found = {**document, "bus": [_bus(path, *pair, profiles) for pair in zip(document["bus"], buses, strict=True)]}
     each = {id(profile): profile for profile in profiles.values()}  # most meters share one
-    plain = {key: _plain(_profile(profile)) for key, profile in each.items()}
-    by_meter = {name: plain[id(profile)] for name, profile in profiles.items()}
-    return hashlib.sha256(cbor.encode({"document": _plain(found), "profiles": by_meter})).digest()
+    encoded = {key: cbor.encode(_plain(_profile(profile))) for key, profile in each.items()}
+    by_meter = _map({name: encoded[id(profile)] for name, profile in profiles.items()})
+    return hashlib.sha256(_map({"document": cbor.encode(_plain(found)), "profiles": by_meter})).digest()
+
+
+def _map(encoded: Mapping[str, bytes]) -> bytes:
+    """The deterministic CBOR of a map whose values are encoded (RFC 8949 §4.2.1)."""
+    entries = sorted((cbor.encode(key), value) for key, value in encoded.items())
+    size = len(entries)
+    head = bytes((0xA0 | size,)) if size < 24 else bytes((0xB8, size)) if size < 0x100 else b"\xb9" + size.to_bytes(2)
+    return head + b"".join(key + value for key, value in entries)
 
 
 def _bus(path: Path, stated: Mapping[str, Any], bus: Bus, profiles: Mapping[str, Profile]) -> dict[str, Any]:

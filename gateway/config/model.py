@@ -159,7 +159,8 @@ class Config:
     @cached_property
     def configured(self) -> dict[str, Configured]:
         """What is signed of each meter's configuration, besides its period."""
-        hashes = {id(profile): decoding_hash(profile) for profile in self.profiles.values()}  # most meters share one
+        each = {id(profile): profile for profile in self.profiles.values()}  # most meters share one
+        hashes = {key: decoding_hash(profile) for key, profile in each.items()}
         written = {row["name"]: row for bus in self.written.get("bus", ()) for row in bus["meter"]}
         series = {meter.name for bus in self.document.bus if TYPES[bus.type].series for meter in bus.meter}
         stated = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.devices.points import MAX_BITS, MAX_REGISTERS, Point, Profile, ProfileError, Span
@@ -91,7 +92,12 @@ def plan(points: Iterable[Point], limits: Limits) -> tuple[RegisterBlock, ...]:
     Where a shape of the cheapest reads is to be avoided, they are cut so that as many as can be have shapes of their
     own among the others. Raises ProfileError for a value that no read of this device can hold.
     """
-    wanted = tuple(points)
+    return _planned(tuple(points), limits)
+
+
+@lru_cache(maxsize=128)
+def _planned(wanted: tuple[Point, ...], limits: Limits) -> tuple[RegisterBlock, ...]:
+    """``plan``; meters of one kind share what was found."""
     cheapest = _cut(wanted, limits)
     if limits.variants == 1 and not any(block.shape in limits.avoid for block in cheapest):
         return cheapest

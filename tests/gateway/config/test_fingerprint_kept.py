@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from gateway.config.fingerprint import _map
 from gateway.config.load import load_config
+from ledger_client.formats import cbor
 
 CONFIG = """
 [gateway]
@@ -87,3 +91,9 @@ def test_the_fingerprint_of_a_configuration_that_nobody_changed_stays(tmp_path: 
     path = tmp_path / "gateway.toml"
     path.write_text(CONFIG)
     assert load_config(path).fingerprint().hex() == BEFORE
+
+
+@pytest.mark.parametrize("count", [0, 1, 23, 24, 255, 256, 300])
+def test_a_map_of_encoded_values_is_the_map_of_the_values(count: int) -> None:
+    values = {f"{'meter' * (n % 14)}-{n}": {"n": n, "points": ["a", None, True]} for n in range(count)}
+    assert _map({name: cbor.encode(value) for name, value in values.items()}) == cbor.encode(values)
