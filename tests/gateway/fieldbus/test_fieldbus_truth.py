@@ -7,11 +7,14 @@ from pathlib import Path
 
 from tests.gateway.fieldbus.truth import Book, run
 
-LINES, POLLS = 4, 300
+LINES, POLLS, TIMEOUT_MS, PERIOD_MS = 4, 300, 20, 50
+SLOWER = 1, 3, 10
+"""How many times as long all times are: more than once where a busy machine is slower than the lines."""
 
 
-async def lines(folder: Path, armed: bool) -> Book:
-    books = await asyncio.gather(*(run(folder, POLLS, seed=seed, armed=armed) for seed in range(LINES)))
+async def lines(folder: Path, factor: int, *, armed: bool) -> Book:
+    times = {"timeout_ms": factor * TIMEOUT_MS, "period_ms": factor * PERIOD_MS}
+    books = await asyncio.gather(*(run(folder, POLLS, seed=seed, armed=armed, **times) for seed in range(LINES)))
     total = Book(0.0)
     for book in books:
         total.polls += book.polls
@@ -23,13 +26,16 @@ async def lines(folder: Path, armed: bool) -> Book:
 
 
 def test_no_value_is_booked_to_the_wrong_question_and_few_good_ones_are_lost(tmp_path: Path) -> None:
-    book = asyncio.run(lines(tmp_path, armed=True))
-    assert book.polls >= LINES * POLLS
+    book = Book(0.0)
+    for factor in SLOWER:
+        book = asyncio.run(lines(tmp_path, factor, armed=True))
+        assert book.polls >= LINES * POLLS
+        assert book.wrong == 0
+        if book.timeouts > 20 and book.values >= 0.7 * book.offered:
+            break
     assert book.timeouts > 20
-    assert book.wrong == 0
     assert book.values / book.offered >= 0.7
 
 
 def test_with_the_guard_off_the_same_lines_are_wrong(tmp_path: Path) -> None:
-    book = asyncio.run(lines(tmp_path, armed=False))
-    assert book.wrong > 0
+    assert any(asyncio.run(lines(tmp_path, factor, armed=False)).wrong for factor in SLOWER)

@@ -62,14 +62,17 @@ def flagged(outcome: Outcome) -> bool:
     return any(poll.flags & Q.SHARED_LINE and poll.answers for poll in outcome.polls)
 
 
-def whole(outcome: Outcome) -> bool:
-    """Five polls had every point while the other master was known."""
-    read = [
+def read(outcome: Outcome) -> list[Poll]:
+    """Polls that had every point while the other master was known."""
+    return [
         poll
         for poll in outcome.answered
         if poll.flags & Q.SHARED_LINE and {p.name for a in poll.answers for p in a.block.points} == set(POINTS)
     ]
-    return len(read) >= 5
+
+
+def whole(outcome: Outcome) -> bool:
+    return len(read(outcome)) >= 5
 
 
 def twice(outcome: Outcome) -> list[Poll]:
@@ -166,7 +169,7 @@ def test_a_second_master_is_an_alarm(outcomes: Outcomes) -> None:
 def test_a_second_master_that_takes_all_lengths_of_a_block_is_answered_by_another_cut(
     outcomes: Outcomes,
 ) -> None:
-    assert len(outcomes["our-shapes"].answered[-1].answers) == 2
+    assert len(read(outcomes["our-shapes"])[-1].answers) == 2
 
 
 def test_an_exception_is_an_answer_and_one_of_another_function_is_not(outcomes: Outcomes) -> None:
