@@ -24,7 +24,8 @@ def frame(address: str, pdu: bytes, wake_up: int = 0) -> bytes:
 
 
 def request_length(data: bytes | bytearray) -> int | None:
-    """Length of the frame that starts ``data``, with the FE before it; None: not told yet; 0: there is none."""
+    """Length of the frame that starts ``data``, with the FE before it; None: more bytes are needed to know; 0: there is
+    none."""
     begin = len(data) - len(bytes(data).lstrip(bytes([_WAKE_UP])))
     rest = data[begin:]
     if any(rest[place : place + 1] not in (b"", b"\x68") for place in (0, 7)):

@@ -38,7 +38,7 @@ class Meter:
         self.spec, self._plant = spec, plant
         layout = Layout(spec)
         self.unfilled, self.objects, self._sums = tuple(layout.unfilled), layout.objects, layout.sums
-        self._says = str(spec.plate.get("server_id", ""))
+        self._server_id = str(spec.plate.get("server_id", ""))
         share = 3 if has_one_phase([point.name for point in spec.profile.points]) else 1
         self._wh, self._varh = ((share * taken, share * given) for taken, given in (spec.start_wh, spec.start_varh))
         self._parts = {part for _, parts in layout.sums for part in parts}
@@ -123,8 +123,8 @@ class Meter:
         try:
             if pdu[0] in frames.READS:
                 raise Refused(ILLEGAL_VALUE)
-            if pdu[0] == identification.SERVER_ID and self._says:
-                return identification.server_id(self._says)
+            if pdu[0] == identification.SERVER_ID and self._server_id:
+                return identification.server_id(self._server_id)
             if pdu[0] != identification.FUNCTION:
                 raise Refused(ILLEGAL_FUNCTION)
             return identification.identify(pdu, self.objects)

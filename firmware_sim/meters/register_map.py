@@ -106,12 +106,12 @@ class Layout:
 
     def _identification(self) -> dict[int, str]:
         """Objects of "read device identification": vendor, product, version, and the serial number where it is kept."""
-        number, told = self.spec.profile.identity_object, habits_of(self.spec.profile.name).objects
-        if number is None and not told:
+        number, objects = self.spec.profile.identity_object, habits_of(self.spec.profile.name).objects
+        if number is None and not objects:
             return {}
-        own = {} if number is None else {number: self.spec.serial}
+        serial = {} if number is None else {number: self.spec.serial}
         basic = enumerate(("manufacturer", "device_model", "version"))
-        return {n: str(self.spec.plate.get(name, told.get(n, self._plate[name]))) for n, name in basic} | own
+        return {n: str(self.spec.plate.get(name, objects.get(n, self._plate[name]))) for n, name in basic} | serial
 
     def _plain(self) -> list[Shown]:
         """The points of a plain Modbus profile: ratios first, then what they scale, then the signs and parts of it."""
@@ -192,8 +192,8 @@ class Layout:
                     raise beyond(part, "kind", "as a part of two sums ")
             source = self._source(point.name, point.name, point.unit, text=False)
             for n, cell in enumerate(cells):
-                own = replace(cell, kind=point.kind)
-                found[str(cell.name)] = Shown(own, source and _share(source, [c.line for c in cells if c.line], n))
+                counted = replace(cell, kind=point.kind)
+                found[str(cell.name)] = Shown(counted, source and _share(source, [c.line for c in cells if c.line], n))
             self.sums.append((point.name, point.sum))
         return found
 
@@ -253,12 +253,14 @@ class Layout:
 
     def _instead(self) -> dict[int, int]:
         """The model that the device has in place of one that the profile names."""
-        own, rows = self.spec.sunspec_model, self.spec.profile.same_layout
-        found = {row[0]: own for row in rows if own in row}
-        if own is None or found:
+        actual, rows = self.spec.sunspec_model, self.spec.profile.same_layout
+        found = {row[0]: actual for row in rows if actual in row}
+        if actual is None or found:
             return {named: model for named, model in found.items() if model is not None}
         known = ", ".join(str(model) for row in rows for model in row) or "none"
-        raise Mismatch("sunspec_model", f"no model {own} of this profile's layout", f"use one of its models: {known}")
+        raise Mismatch(
+            "sunspec_model", f"no model {actual} of this profile's layout", f"use one of its models: {known}"
+        )
 
     def _row(self, row: sunspec_map.Row, base: int, point: Point | None) -> Shown:
         code = sunspec_map.filler(row)

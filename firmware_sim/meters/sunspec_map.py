@@ -110,18 +110,18 @@ def _model(text: str, *, floats: bool = False) -> Model:
     waiting = 0  # the first point whose scale register is still to come
     for line in text.strip().splitlines():
         type_, _, points = line.partition(" ")
-        for name, *told in (point.split() for point in points.split(";")):
+        for name, *shows in (point.split() for point in points.split(";")):
             offset = rows[-1].offset + rows[-1].registers if rows else 2
-            if not told and floats:
+            if not shows and floats:
                 continue
-            if not told:
+            if not shows:
                 rows[waiting:] = [replace(row, scale=name) for row in rows[waiting:]]
                 rows.append(Row(name, offset, 1, "sunssf"))
                 waiting = len(rows)
                 continue
             kind = "float32" if floats and type_ in ("uint16", "int16", "acc32") else type_
-            unit = {"/100": "/100", "PF": None if floats else "/100"}[told[1]] if len(told) > 1 else None
-            rows.append(Row(name, offset, len(NOT_IMPLEMENTED[kind]), kind, None, told[0], unit))
+            unit = {"/100": "/100", "PF": None if floats else "/100"}[shows[1]] if len(shows) > 1 else None
+            rows.append(Row(name, offset, len(NOT_IMPLEMENTED[kind]), kind, None, shows[0], unit))
     return Model(rows[-1].offset + rows[-1].registers - 2, tuple(rows))
 
 

@@ -171,9 +171,11 @@ class _Check:
             raise self.refuse(f"{where}.kind", f"no such fault: {kind!r}", _nearest(str(kind or ""), KNOWN))
         common = {f.alias or name for name, f in form.model_fields.items()}
         table = self.read(where, form, {k: v for k, v in row.items() if k in common})
-        own = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
+        of_kind = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
         try:
-            return table, TypeAdapter(ALL_KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
+            return table, TypeAdapter(ALL_KINDS[kind]).validate_json(
+                of_kind
+            )  # the mode that is strict and takes a table
         except ValidationError as error:
             key, problem, fix = _explained(error)
             raise self.refuse(f"{where}.{key}", problem, fix) from None
@@ -200,7 +202,7 @@ TAGS = (
     "modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "modbus-ascii", "dlt645", "hj212", "p1", "noise",
     "second-master", "str", "int",
 )  # fmt: skip
-"""What pydantic adds to the path of a table that is told from others by its type or kind."""
+"""What pydantic adds to the path of a table that differs from others by its type or kind."""
 
 
 def _explained(error: ValidationError) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from firmware_sim.meters.p1_meter import P1Spec, PassedOn
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(ge=0, le=900_000)]
-OWN = "0-0"
+MAIN_CHANNEL = "0-0"
 
 
 class P1MeterTable(BaseModel):
@@ -28,8 +28,8 @@ class P1MeterTable(BaseModel):
     start: Positive = 0.0
 
     @model_validator(mode="after")
-    def _own(self) -> P1MeterTable:
-        if (self.address == OWN) != (self.kind == "electricity"):
+    def _on_its_channel(self) -> P1MeterTable:
+        if (self.address == MAIN_CHANNEL) != (self.kind == "electricity"):
             raise ValueError('kind = "electricity" is for address "0-0" alone, and the only one there')
         return self
 
@@ -52,7 +52,7 @@ class P1Table(BaseModel):
 
     @model_validator(mode="after")
     def _one_owner(self) -> P1Table:
-        if [meter.address for meter in self.meter].count(OWN) != 1:
+        if [meter.address for meter in self.meter].count(MAIN_CHANNEL) != 1:
             raise ValueError('a P1 port has one meter of its own, with address = "0-0"')
         if self.country != "nl" and self.edition != 5:
             raise ValueError(f'country = "{self.country}" is for edition = 5 alone')
@@ -60,8 +60,8 @@ class P1Table(BaseModel):
 
     def spec(self) -> P1Spec:
         """The meter with those that it passes on."""
-        own = next(meter for meter in self.meter if meter.address == OWN)
-        others = (meter for meter in self.meter if meter is not own)
+        main = next(meter for meter in self.meter if meter.address == MAIN_CHANNEL)
+        others = (meter for meter in self.meter if meter is not main)
         passed_on = tuple(PassedOn(int(row.address[2:]), row.kind, row.serial, row.start) for row in others)
-        start_wh = own.energy_import_kwh * 1000, own.energy_export_kwh * 1000
-        return P1Spec(self.edition, own.serial, own.measures, start_wh, passed_on, self.country)
+        start_wh = main.energy_import_kwh * 1000, main.energy_export_kwh * 1000
+        return P1Spec(self.edition, main.serial, main.measures, start_wh, passed_on, self.country)

@@ -67,5 +67,5 @@ class PlantTable(Table):
 
     def spec(self) -> PlantSpec:
         """The plant."""
-        own = self.model_dump(exclude={"stack", "battery"})
-        return PlantSpec(**own, stack=self.stack.spec(), battery=self.battery.spec())
+        values = self.model_dump(exclude={"stack", "battery"})
+        return PlantSpec(**values, stack=self.stack.spec(), battery=self.battery.spec())

@@ -41,8 +41,8 @@ class EndTable(Table):
 
     def uart(self, line: Line) -> Uart:
         """Its settings on this line."""
-        own = self.baudrate or line.baudrate, self.parity or line.parity, self.stopbits or line.stopbits
-        return Uart(*own, checks_parity=self.checks_parity)
+        settings = self.baudrate or line.baudrate, self.parity or line.parity, self.stopbits or line.stopbits
+        return Uart(*settings, checks_parity=self.checks_parity)
 
 
 class BitLine(Protocol):

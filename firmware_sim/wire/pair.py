@@ -83,7 +83,7 @@ class Pair:
 
     def forget(self, now_ns: int) -> None:
         """Drop what no end can still be hearing."""
-        self.spoken = [sentence for sentence in self.spoken if sentence.end_ns > now_ns - KEPT_NS]
+        self.spoken = [one for one in self.spoken if one.end_ns > now_ns - KEPT_NS]
 
     def marks(self, start_ns: int, end_ns: int) -> tuple[str, ...]:
         """Who spoke between two moments, of those that have a mark."""
@@ -129,8 +129,8 @@ class Heard:
         return self._pair.spoken if self._echo else (s for s in self._pair.spoken if s.who is not self._who)
 
     def _deaf_until(self, at_ns: int) -> int | None:
-        """When its own words end, if it speaks at this moment."""
+        """When this end stops speaking, if it speaks at this moment; None: it does not, or hears itself."""
         if self._echo:
             return None
-        own = (s for s in self._pair.spoken if s.who is self._who and s.start_ns <= at_ns < s.end_ns)
-        return max((one.end_ns for one in own), default=None)
+        speaking = (s for s in self._pair.spoken if s.who is self._who and s.start_ns <= at_ns < s.end_ns)
+        return max((one.end_ns for one in speaking), default=None)

@@ -206,16 +206,16 @@ class _Station:
         self._frame.append(received.byte)
         self._is_whole = self._is_whole and received.is_whole
         length = self._line.frames.request_length(self._frame)
-        if self._is_whole and length and len(self._frame) >= length and self._said(length, now_ns):
+        if self._is_whole and length and len(self._frame) >= length and self._handled(length, now_ns):
             del self._frame[:length]
 
     def _fell_silent(self, now_ns: int) -> None:
         """Silence ends a frame: one of a function that is not known may be whole, anything else is noise."""
         if self._is_whole and self._line.frames.request_length(self._frame) == 0 and len(self._frame) <= MOST_REQUEST:
-            self._said(len(self._frame), now_ns)
+            self._handled(len(self._frame), now_ns)
         self._frame.clear()
 
-    def _said(self, length: int, now_ns: int) -> bool:
+    def _handled(self, length: int, now_ns: int) -> bool:
         return self._line.answer(self, bytes(self._frame[:length]), self._start_ns, self._end_ns, now_ns)
 
 

@@ -94,7 +94,7 @@ class Rfc2217Bus(RtuWire):
 
 
 class _Client(asyncio.Protocol):
-    """One connection: what it has set, and what it wants to be told."""
+    """One connection: its settings, and the line states of which it wants to be notified."""
 
     def __init__(self, bus: Rfc2217Bus) -> None:
         self._bus, self._telnet = bus, Telnet()

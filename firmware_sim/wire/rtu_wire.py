@@ -21,7 +21,7 @@ from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.uart import Received, Uart
 
 MAX_REQUEST = 260
-Sentence = tuple[Member, Outcome, Delivery]
+Logged = tuple[Member, Outcome, Delivery]
 
 
 class RtuWire:
@@ -188,24 +188,24 @@ class RtuWire:
             return [(begin + (n + 1) * batch_s, data[at : at + size]) for n, at in enumerate(cuts)]
         return [(end, data)]
 
-    def _put_last(self, data: bytes, sentence: Sentence | None) -> None:
-        self.put(data, sentence)
+    def _put_last(self, data: bytes, logged: Logged | None) -> None:
+        self.put(data, logged)
         self._answered()
 
     def _answered(self) -> None:
         """An answer is on the line in whole."""
 
-    def put(self, data: bytes, sentence: Sentence | None = None) -> None:
+    def put(self, data: bytes, logged: Logged | None = None) -> None:
         """Write bytes, and the log before them; with no listener on the line they are neither heard nor logged.
 
         Args:
             data: the bytes.
-            said: who answers what with them; None: noise, or it is written down already.
+            logged: who answers what with them; None: noise, or it is written down already.
         """
         if not self._is_open or not self.has_listener():
             return
-        if sentence is not None:
-            self.units.record(*sentence)
+        if logged is not None:
+            self.units.record(*logged)
         if self.tap is not None:
             self.tap.carry(data)
         self._write(data)

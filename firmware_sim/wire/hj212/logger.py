@@ -24,7 +24,7 @@ from firmware_sim.wire.hj212.packets import VERSION_2017, WANTS_ANSWER, Inbox, P
 HEARTBEAT, CLOCK_NOTICE, NOTICE_TAKEN, DATA_TAKEN = "9015", "1013", "9013", "9014"
 SYSTEM_ST = "91"
 LOOK_S = 0.2
-"""So often a logger looks whether it is to be offline, while nothing else happens."""
+"""Seconds between two looks at whether the logger is to be offline, while nothing else happens."""
 
 
 class Logger:
