@@ -47,7 +47,8 @@ _adjtimex = ctypes.CDLL(None).adjtimex
 
 @dataclass(frozen=True, slots=True)
 class KernelClock:
-    """What adjtimex(2) says: is the clock disciplined, and its largest possible error in ms (None: not told)."""
+    """State of the kernel's clock, by adjtimex(2): whether it is disciplined, and its largest possible error in ms
+    (None: unknown)."""
 
     synchronised: bool
     error_ms: int | None
@@ -113,7 +114,7 @@ class Clock:
     ) -> None:
         """``wall_ns``, ``monotonic`` and ``kernel`` are the machine's, or what stands for them."""
         self._wall_ns, self._monotonic, self._kernel = wall_ns, monotonic, kernel
-        self._told = kernel(), monotonic() + KERNEL_EVERY_S
+        self._kernel_answer = kernel(), monotonic() + KERNEL_EVERY_S
         self.started_monotonic, wall_ms = self._both()
         self.usable = wall_ms >= max(not_before_ms, USABLE_AFTER_S * 1000)
         self.started_ms = wall_ms if self.usable else max(not_before_ms, BUILT_S * 1000)
@@ -221,11 +222,11 @@ class Clock:
 
     def _kernel_state(self) -> KernelClock:
         """The kernel's last answer, at most ``KERNEL_EVERY_S`` old. Any thread may ask: both parts change as one."""
-        state, until = self._told
+        state, until = self._kernel_answer
         now = self._monotonic()
         if now >= until:
             state = self._kernel()
-            self._told = state, now + KERNEL_EVERY_S
+            self._kernel_answer = state, now + KERNEL_EVERY_S
         return state
 
     def _both(self) -> tuple[float, int]:

@@ -66,8 +66,9 @@ class Token(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class PollResult:
     """One due poll that is over: a reading with its timestamp, or the reason why there is none. With both it is no
-    record, and only the breaks that the reading tells of count. ``token``: of a message whose sender waits until it is
-    recorded; the news of its end bears it. ``cause``: the reason told apart for people (``messages.reasons``)."""
+    record, and only the breaks in the reading count. ``token``: of a message whose sender waits until it is
+    recorded; the news of its end bears it. ``cause``: the reason, where a page or alarm
+    needs a finer one (``messages.reasons``)."""
 
     meter: str
     due_ms: int
@@ -115,8 +116,8 @@ class StoredRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SignedRecord:
-    """A signed record: a reading, a coverage record or an event. It is news only once its row is durable: then, and not
-    before, the sender of a message with a ``token`` may be told that it is recorded."""
+    """A signed record: a reading, a coverage record or an event. It is announced only once its row is durable; not
+    before may a message with a ``token`` be acknowledged to its sender."""
 
     row: StoredRecord
     body: Body
@@ -126,8 +127,8 @@ class SignedRecord:
 
 @dataclass(frozen=True, slots=True)
 class NotRecorded:
-    """A reading that is neither kept nor signed, since recording is stopped: ``reason`` disk-full or disk-error. The
-    sender of a message with a ``token`` is told nothing, and sends it again."""
+    """A reading that is neither kept nor signed, since recording is stopped: ``reason`` disk-full or disk-error. A
+    message with a ``token`` is not acknowledged, so its sender sends it again."""
 
     meter: str
     reading: Reading

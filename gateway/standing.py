@@ -7,11 +7,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 LATE_PERIODS, LATE_MS = 3, 5_000
-"""A newest reading that is older than so many periods, and this, is late."""
+"""A newest reading is late if it is older than this many periods and this many ms."""
 SILENT_PERIODS = 2
-"""A meter whose polls have gone without a reading for so many periods is silent."""
+"""A meter is silent after this many periods of polls without a reading."""
 FIRST_MS = 10_000
-"""So long, or as long as a silent meter, may the first reading after a start take."""
+"""How long the first reading after a start may take, unless the silence of a meter is longer."""
 
 
 class Standing(StrEnum):

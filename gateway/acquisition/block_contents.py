@@ -61,7 +61,7 @@ class BlockContents:
     answer: BlockAnswer
     form: BlockForm
     split: Split
-    own_scales: Scales
+    register_scales: Scales
     """Those of the block's own scale registers."""
     scales: Scales
     contents: list[Content]
@@ -90,9 +90,9 @@ class BlockDecoder:
         if not form.counters:
             return None
         split = form.decoder.split(answer.raw)
-        own = form.decoder.scales(split)
-        scales = {**scales, **own}
-        found = BlockContents(answer, form, split, own, scales, form.decoder.values(split, scales))
+        read_here = form.decoder.scales(split)
+        scales = {**scales, **read_here}
+        found = BlockContents(answer, form, split, read_here, scales, form.decoder.values(split, scales))
         self._kept[answer.block.key] = found
         return found
 
@@ -103,9 +103,9 @@ class BlockDecoder:
         """
         found = [self._parted(answer) for answer in answers]
         self._kept.clear()
-        scales: Scales = found[0].own_scales if len(found) == 1 else _merged(found)
+        scales: Scales = found[0].register_scales if len(found) == 1 else _merged(found)
         for block in found:
-            mine = {**scales, **block.own_scales} if block.own_scales and len(found) > 1 else scales
+            mine = {**scales, **block.register_scales} if block.register_scales and len(found) > 1 else scales
             if block.scales != mine or not block.contents:
                 block.scales, block.contents = mine, block.form.decoder.values(block.split, mine)
         return found, scales
@@ -136,4 +136,4 @@ class BlockDecoder:
 
 
 def _merged(found: Sequence[BlockContents]) -> Scales:
-    return {key: scale for block in found for key, scale in block.own_scales.items()}
+    return {key: scale for block in found for key, scale in block.register_scales.items()}

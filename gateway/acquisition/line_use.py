@@ -107,8 +107,8 @@ class HandSession:
         if where not in self._known:
             self._known[where] = Endpoint(key_table(spec)), None
             return self._known[where][0], used_until
-        endpoint, own_ms = self._known[where]
-        return endpoint, None if used_until is not None and used_until == own_ms else used_until
+        endpoint, our_last_ms = self._known[where]
+        return endpoint, None if used_until is not None and used_until == our_last_ms else used_until
 
     def end(self, config: Config, spec: LineSpec) -> None:
         """The line was let go: what is noted now is this session's own use."""

@@ -17,7 +17,7 @@ from gateway.config.bus import Meter
 from gateway.devices.blocks import contents
 from gateway.devices.knowledge.device_numbers import device_numbers
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.specs import FieldLine, Poll, tells_number
+from gateway.fieldbus.specs import FieldLine, Poll, has_number
 from gateway.messages.message import Message
 from gateway.storage.writer import Writer
 from ledger_client.formats.record import COMMISSIONED, EXCHANGE, Event, parse_record
@@ -47,10 +47,11 @@ class RecordedExchange:
 
 @dataclass(slots=True)
 class _Exchange:
-    """An accepted exchange that waits for the first reading of the new device. ``told``: what somebody says of it."""
+    """An accepted exchange that waits for the first reading of the new device. ``stated``: reason, user and
+    what somebody states of it."""
 
     found: Answering
-    told: Mapping[str, Any]
+    stated: Mapping[str, Any]
     last: dict[str, Any]
     recorded: asyncio.Future[int]
     """When the first reading of the new device was, in ms."""
@@ -88,7 +89,7 @@ class MeterIdentity:
             poll = poll._replace(flags=poll.flags | int(Quality.METER_EXCHANGED))
             found = exchange.found._replace(new=exchange.found.new or poll.identity or "")
             self._know(poll.meter, found.new)
-            self._on_event(poll.meter, _event(found, exchange.last, self._first_values(poll), exchange.told))
+            self._on_event(poll.meter, _event(found, exchange.last, self._first_values(poll), exchange.stated))
             exchange.recorded.set_result(min(answer.completed_ms for answer in poll.answers))
         elif poll.identity is not None and poll.meter not in self._known:
             self._known[poll.meter] = poll.identity
@@ -118,14 +119,14 @@ class MeterIdentity:
             Declined: the meter was not exchanged: the known device says its number.
             GatewayError: an acceptance of the meter is pending.
         """
-        stranger, old, told = line.stranger(meter), self._known.get(meter, ""), tells_number(line, meter)
-        if stranger is None and told:
+        stranger, old, numbered = line.stranger(meter), self._known.get(meter, ""), has_number(line, meter)
+        if stranger is None and numbered:
             raise Declined(Message("accept-known-device", meter=meter, identity=old))
         if meter in self._exchanges:
             raise GatewayError(Message("accept-pending", meter=meter))
-        if stranger is None:  # of a number that is not told any more the new device has none
+        if stranger is None:  # the known number is not read any more: the new device has none
             stranger = "" if device_numbers(old) else old
-        return Answering(old, stranger, not told)
+        return Answering(old, stranger, not numbered)
 
     async def accept(
         self,
@@ -182,8 +183,8 @@ class MeterIdentity:
         by_hand = {**stated, "by-hand": True}
         if recorded is None:
             return await self._first_reading(line, meter, found, reason, user, by_hand)
-        told = {"reason": reason, "user": user, **by_hand, "since": recorded.time_ms}
-        self._on_event(meter, _event(found, recorded.last, recorded.first, told))
+        facts = {"reason": reason, "user": user, **by_hand, "since": recorded.time_ms}
+        self._on_event(meter, _event(found, recorded.last, recorded.first, facts))
         self._know(meter, found.new)
         line.accept(meter, found.new or None)
         return {"meter": meter, "old": found.old, "new": found.new, "time_ms": recorded.time_ms}
@@ -195,8 +196,8 @@ class MeterIdentity:
         row = await asyncio.wrap_future(self._writer.call(lambda store: store.records.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        told = {"reason": reason, "user": user, **stated}
-        self._exchanges[meter] = _Exchange(found, told, _recorded_values(last), recorded)
+        facts = {"reason": reason, "user": user, **stated}
+        self._exchanges[meter] = _Exchange(found, facts, _recorded_values(last), recorded)
         line.accept(meter, found.new or None)
         return {"meter": meter, "old": found.old, "new": found.new, "time_ms": await recorded}
 
@@ -211,9 +212,9 @@ class MeterIdentity:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _event(found: Answering, last: Mapping[str, Any], first: Mapping[str, Any], told: Mapping[str, Any]) -> Event:
+def _event(found: Answering, last: Mapping[str, Any], first: Mapping[str, Any], stated: Mapping[str, Any]) -> Event:
     fields: dict[str, Any] = {"identity": found.new, "old": found.old, "last": dict(last), "first": dict(first)}
-    return Event(EXCHANGE, fields | {name: fact for name, fact in told.items() if fact})
+    return Event(EXCHANGE, fields | {name: fact for name, fact in stated.items() if fact})
 
 
 def _recorded_values(body: object) -> dict[str, Any]:

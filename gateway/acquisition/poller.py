@@ -135,12 +135,12 @@ class _Meter:
 
     @property
     def ratio_changes(self) -> dict[str, dict[str, str]]:
-        """Of the last poll: scale points that differ from what was told before."""
+        """Of the last poll: scale points that differ from what the last event reported."""
         return self._ratios.changes
 
     @property
     def ratio_differences(self) -> dict[str, dict[str, str]] | None:
-        """Of the last poll, if there is something new to tell: ratios that are not those of the configuration."""
+        """Of the last poll, if they were not reported yet: ratios that are not those of the configuration."""
         return self._ratios.differences
 
     def doubts(self, answer: BlockAnswer) -> bool:
@@ -178,7 +178,7 @@ class _Meter:
                 return
 
     def reading(self, poll: Poll, now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
-        if not self._tells_of_before(poll):
+        if not self._is_older(poll):
             return self._reading(poll, now, ahead_ms, doubted)
         past, witness = self._past, self._witness
         self._past, self._witness = {}, None
@@ -187,7 +187,7 @@ class _Meter:
         finally:
             self._past, self._witness = past, witness
 
-    def _tells_of_before(self, poll: Poll) -> bool:
+    def _is_older(self, poll: Poll) -> bool:
         """Whether a message is older than one that was heard, or came late: what it says is compared with nothing, and
         nothing with it. A label that is too far ahead says nothing of the order."""
         if poll.label_ms is None or poll.flags & Quality.CLOCK_UNSYNC:
@@ -271,8 +271,8 @@ class _Meter:
             values = {n: v for b in decoded.blocks for n, v in zip(b.form.names, b.contents, strict=True)}
             raised = validation.raised(points, values)
         for block in decoded.blocks:
-            if sentence := block.form.decoder.flags(block.split):
-                for name, flag in zip(block.form.names, sentence, strict=True):
+            if source_flags := block.form.decoder.flags(block.split):
+                for name, flag in zip(block.form.names, source_flags, strict=True):
                     raised[name] = raised.get(name, 0) | flag
         ratios = self._ratios
         if not (decoded.faulty or ratios.affected or ratios.doubted):
@@ -304,17 +304,17 @@ class _Meter:
         """A block's values one by one, each with what it earns itself."""
         time_ms, at_ms, flags, raised = decoded.time_ms, block.completed_ms, decoded.flags, decoded.raised
         for (point, earns), content in zip(block.form.rows, block.contents, strict=True):
-            name, own = point.name, flags | raised.get(point.name, 0)
+            name, flag = point.name, flags | raised.get(point.name, 0)
             if name in self._hidden:
                 continue
-            if content is None and own & Quality.NOT_FOUND:  # the device has no such value: there is none to decode
-                yield Value(name, None, point.unit, own, at_ms - time_ms)
+            if content is None and flag & Quality.NOT_FOUND:  # the device has no such value: there is none to decode
+                yield Value(name, None, point.unit, flag, at_ms - time_ms)
                 continue
             if not earns:
-                absent = validation.none_flag(point, own) if content is None else 0
-                yield Value(name, content, point.unit, own | absent, at_ms - time_ms)
+                absent = validation.none_flag(point, flag) if content is None else 0
+                yield Value(name, content, point.unit, flag | absent, at_ms - time_ms)
                 continue
-            judged = self._judged(point, content, at_ms, decoded.seconds.get(name), own)
+            judged = self._judged(point, content, at_ms, decoded.seconds.get(name), flag)
             yield Value(name, judged.value, point.unit, judged.flags, judged.time_ms - time_ms)
             if judged.other is not None:
                 end, other = (FIRST if judged.second_booked else SECOND), judged.other
@@ -334,13 +334,13 @@ class _Meter:
         return judged
 
     def _absent_values(self, poll: Poll, decoded: _DecodedPoll) -> Iterable[Value]:
-        """The values of blocks that failed; of one that was read twice, a second answer may be there all the same. No
-        point is told of twice."""
-        told = self._hidden.union(*(block.form.names for block in decoded.blocks))
+        """The values of blocks that failed; of one that was read twice, a second answer may be there all the same. Each
+        point comes once."""
+        named = self._hidden.union(*(block.form.names for block in decoded.blocks))
         for failure in poll.failures:
             for point in failure.block.points:
-                if point.kind not in UNRECORDED and point.name not in told:
-                    told.add(point.name)
+                if point.kind not in UNRECORDED and point.name not in named:
+                    named.add(point.name)
                     yield Value(point.name, None, point.unit, failure.flag | decoded.flags)
 
     def _exchanged(self, poll: Poll, values: list[Value]) -> list[Value]:

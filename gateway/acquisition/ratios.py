@@ -11,17 +11,17 @@ from gateway.devices.points import Point, Ratio
 from gateway.devices.scaling import Scales
 
 RATIO_CHANGED = "ratio-changed"
-"""Event of a meter: ``ratios``, by name of the scale point the value told ``before`` and the one ``now``."""
+"""Event of a meter: ``ratios``, by name of the scale point its last reported value (``before``) and the one ``now``."""
 _POWERS = ("W", "kW", "VA", "kVA", "var", "kvar", "Wh", "kWh", "varh", "kvarh", "VAh", "kVAh")
 _CONCERNED = {"ct": ("A", "mA", *_POWERS), "pt": ("V", "mV", *_POWERS)}
 """Units of what transformers pass on."""
-TOLD_EVERY_MS = 60_000
+REPORTED_EVERY_MS = 60_000
 """A scale point has at most one event in this time: a register that flaps must not fill the journal."""
 
 
 class Ratios:
-    """What one meter's scale points said last. A sign is not remembered, it changes with the direction of the flow; nor
-    is a ``sunssf``, which some devices move with the size of the value.
+    """The last values of one meter's scale points. A sign is not remembered, it changes with the direction of the flow;
+    nor is a ``sunssf``, which some devices move with the size of the value.
 
     A ratio that the configuration states too (``ct``, ``pt``) is compared with it in every poll: as long as it is
     another one, the values that it concerns are ``doubted``.
@@ -46,8 +46,8 @@ class Ratios:
             self._scaled.setdefault(name, [p.name for p in self._points if p.unit in _CONCERNED[factor]])
         self.scales: dict[tuple[int | None, str], int | Fraction] = {}
         """The values of the poll before, of all scale points."""
-        self._told: dict[str, tuple[int | Fraction, int | None]] = {}
-        """What events have said of each: its value, and when; None: never by an event."""
+        self._reported: dict[str, tuple[int | Fraction, int | None]] = {}
+        """The last reported value of each, and when in ms; None: it is the first value, no event reported it."""
         self.changes: dict[str, dict[str, str]] = {}
         """What an event has to say after the last poll."""
         self.affected: list[str] = []
@@ -56,11 +56,11 @@ class Ratios:
         """The values that a ratio concerns which is not the one of the configuration."""
         self.differences: dict[str, dict[str, str]] | None = None
         """What an event has to say after the last poll of ratios that are not those of the configuration."""
-        self._differing_told: tuple[dict[str, dict[str, str]], int | None] = {}, None
+        self._differing_reported: tuple[dict[str, dict[str, str]], int | None] = {}, None
 
     def see(self, scales: Scales, time_ms: int) -> None:
-        """Take the scale points of one poll; one without a value tells nothing. A change within a minute of the last
-        event waits: what differs then from what that event said is told."""
+        """Take the scale points of one poll; one without a value changes nothing. A change within a minute of the
+        last event waits; an event then reports what differs from that last one."""
         if not self._scaled:
             self.scales.update(scales)
             return
@@ -71,10 +71,10 @@ class Ratios:
                 continue
             if self.scales.get(key, now) != now:
                 self.affected += self._scaled[name]
-            told, at_ms = self._told.setdefault(name, (now, None))
-            if told != now and (at_ms is None or abs(time_ms - at_ms) >= TOLD_EVERY_MS):
-                self.changes[name] = {"before": str(told), "now": str(now)}
-                self._told[name] = now, time_ms
+            reported, at_ms = self._reported.setdefault(name, (now, None))
+            if reported != now and (at_ms is None or abs(time_ms - at_ms) >= REPORTED_EVERY_MS):
+                self.changes[name] = {"before": str(reported), "now": str(now)}
+                self._reported[name] = now, time_ms
         self.scales.update(scales)
         if self._expected:
             self._compare(time_ms)
@@ -87,11 +87,11 @@ class Ratios:
             if now != self._expected[name]
         }
         self.doubted = [point for name in differing for point in self._scaled[name]]
-        told, at_ms = self._differing_told
+        reported, at_ms = self._differing_reported
         self.differences = None
-        if differing != told and (at_ms is None or abs(time_ms - at_ms) >= TOLD_EVERY_MS):
+        if differing != reported and (at_ms is None or abs(time_ms - at_ms) >= REPORTED_EVERY_MS):
             self.differences = differing
-            self._differing_told = differing, time_ms
+            self._differing_reported = differing, time_ms
 
     def forgotten(self) -> Ratios:
         """For another meter under the same name."""

@@ -17,7 +17,7 @@ from ledger_client.formats.senml import Number, Quality
 
 FROZEN_AFTER_MS = 300_000
 STILL_LOOKS = 5
-"""So often, at least, must a lively point have shown the same before it counts as frozen."""
+"""Least number of equal values in a row after which a lively point counts as frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def judge(
     Args:
         now_ms: when it was read.
         past: what is remembered of the point.
-        second: what another read said of a counter right after this one (``counters.doubtful``).
+        second: what another read of a counter right after this one gave (``counters.doubtful``).
         flags: those that the value has already.
         frozen_after_ms: how long a lively point may show the same value.
     """
@@ -116,7 +116,7 @@ def _range(point: Point, value: Number | None) -> int:
 
 
 def none_flag(point: Point, flags: int) -> int:
-    """The flag of a point whose registers hold no value; none where a broken signal has said it already."""
+    """The flag of a point whose registers hold no value; none where a broken signal has flagged it already."""
     return 0 if point.span is not None and flags & Quality.DEVICE_FAULT else int(Quality.DECODE_ERR)
 
 
@@ -127,14 +127,14 @@ def raised(points: Iterable[Point], values: Mapping[str, Content]) -> dict[str, 
         status = values.get(point.name)
         if not point.raises or not isinstance(status, int):
             continue
-        mine = sum(Quality[flag] for flag in {flag for code, flag in point.raises if _tells(point, status, code)})
+        mine = sum(Quality[flag] for flag in {flag for code, flag in point.raises if _raises(point, status, code)})
         if mine:
             for name in point.about or [name for name in values if name != point.name]:
                 flags[name] = flags.get(name, 0) | mine
     return flags
 
 
-def _tells(point: Point, value: int, code: int) -> bool:
+def _raises(point: Point, value: int, code: int) -> bool:
     return bool(value >> code & 1) if point.at.form == "flags" else value == code
 
 
@@ -153,7 +153,7 @@ def freshness(profile: Profile, witness: Still | None, now_ms: int, *, dated: bo
 
 
 def clock_flags(letter: str, error_ms: int | None, period_ms: int, *, stepped: bool) -> int:
-    """The flags of values by the clock that dates them: not synchronised (or so badly that a poll cannot be told from
-    the next), set since the last poll."""
+    """The flags of values by the clock that dates them: not synchronised (or worse than one period), set since the last
+    poll."""
     unsure = letter != "S" or (error_ms is not None and error_ms > period_ms)
     return (int(Quality.CLOCK_UNSYNC) if unsure else 0) | (int(Quality.CLOCK_STEP) if stepped else 0)

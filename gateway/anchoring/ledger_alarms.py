@@ -36,15 +36,15 @@ class LedgerAlarms:
         """Raise an alarm, unless it is active."""
         if (code, ledger) not in self._raised:
             self._raised.add((code, ledger))
-            self._tell(code, ledger, message, raised=True)
+            self._record(code, ledger, message, raised=True)
 
     def clear(self, code: str, ledger: str, message: Message) -> None:
         """Clear an alarm, if it is active."""
         if (code, ledger) in self._raised:
             self._raised.remove((code, ledger))
-            self._tell(code, ledger, message, raised=False)
+            self._record(code, ledger, message, raised=False)
 
-    def _tell(self, code: str, ledger: str, message: Message, *, raised: bool) -> None:
+    def _record(self, code: str, ledger: str, message: Message, *, raised: bool) -> None:
         if self._events is None:
             log.log(logging.ERROR if raised else logging.INFO, "%s", message)
         else:

@@ -79,13 +79,13 @@ class Mark:
 class Rollback:
     """The database is older than the ledger: ``last`` is the statement to go on from, ``marks`` what is sealed there.
 
-    ``told`` is false where the ledger could not tell of every batch between: whatever was recorded before this epoch
-    and is not marked may be sealed or not.
+    ``complete`` is false where the ledger did not give every batch between: a record of before this epoch that has no
+    mark may be sealed or not.
     """
 
     last: LedgerHead
     marks: tuple[Mark, ...]
-    told: bool
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Walk:
     statement_id: bytes | None = field(init=False)
     another: Another | None = None
     _marks: list[Mark] = field(default_factory=list)
-    _told: bool = True
+    _complete: bool = True
     _began: bool = False
 
     def __post_init__(self) -> None:
@@ -177,7 +177,7 @@ class Walk:
         return self.batch >= self.last.batch or self.another is not None
 
     def take(self, entries: Collection[bytes]) -> None:
-        """The next statements, as the ledger told them."""
+        """The next statements, as the ledger gave them. Raises Odd."""
         if not entries:
             raise Odd(Message("odd-nothing-after", batch=self.last.batch, after=self.after))
         for entry in entries:
@@ -187,7 +187,7 @@ class Walk:
     def rollback(self) -> Rollback:
         """What was found, once it has ``ended`` and nothing stands against it."""
         assert self.statement_id is not None
-        return Rollback(LedgerHead(self.batch, self.statement_id), tuple(self._marks), self._told)
+        return Rollback(LedgerHead(self.batch, self.statement_id), tuple(self._marks), self._complete)
 
     def _read(self, entry: bytes) -> SignedStatement:
         try:
@@ -230,7 +230,7 @@ class Walk:
         if statement.batch == self.batch + 1 and statement.prev == self.statement_id:
             return
         if statement.resume is not None or (first_new and statement.batch > self.batch + 1):
-            self._told = False  # it went on from what this ledger never held, or the ledger came later
+            self._complete = False  # it went on from what this ledger never held, or the ledger came later
         elif first_new and statement.prev is not None:
             self.another = Another(self.batch, statement.prev)
         else:

@@ -180,7 +180,7 @@ class Reconciliation:
             while not walk.ended:
                 await in_thread(lambda: walk.take(ledger.statements(self._gateway, walk.after)), f"walk {ledger.name}")
         except Unsupported:
-            return await self._go_on(ledger, here, Rollback(last, (), told=False))
+            return await self._go_on(ledger, here, Rollback(last, (), complete=False))
         if walk.another is not None:
             await self._equivocation(ledger, walk.another)
             return True
@@ -203,7 +203,7 @@ class Reconciliation:
         fields = {"ledger": ledger.name, "theirs": last.batch, "statement": last.statement_id, "records": records}
         if here.batch >= 0:
             fields["ours"] = here.batch
-        if not found.told:
+        if not found.complete:
             fields["untold"] = await self._ask(lambda store: store.elsewhere.count_unsealed_before()) - records
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields))
         self._alarms.raise_(AlarmCode.ROLLBACK, ledger.name, older(ledger.name, here.batch, last.batch))
@@ -215,7 +215,7 @@ class Reconciliation:
                 for mark in found.marks:
                     stretch = mark.stretch
                     store.elsewhere.add(mark.statement_id, mark.meter, stretch.epoch, stretch.first, stretch.last)
-                if not found.told:
+                if not found.complete:
                     store.elsewhere.never_sealed()
                 store.anchors.go_on_from(known)
                 failpoint("restore")

@@ -188,6 +188,6 @@ def _print(config: Config, poll: Poll, values: Sequence[ReadingValue]) -> None:
     print_common(out, common)
     remarks = _remarks(poll)
     for sentence in dict.fromkeys(remarks.values()):
-        out.print(f"{', '.join(name for name, own in remarks.items() if own == sentence)}: {sentence}")
+        out.print(f"{', '.join(name for name, remark in remarks.items() if remark == sentence)}: {sentence}")
     for failure in poll.failures:
         out.print(str(block_failed(failure)))

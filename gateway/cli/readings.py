@@ -44,9 +44,9 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
         try:
             if match := re.fullmatch(r"-(.+)", value):
                 return int(time.time() * 1000) - duration_ms(match[1])
-            told = datetime.fromisoformat(value)
-            moment_ms(told, told.tzinfo or UTC)  # one that no clock can show
-            return told if told.tzinfo is None else moment_ms(told, told.tzinfo)
+            moment = datetime.fromisoformat(value)
+            moment_ms(moment, moment.tzinfo or UTC)  # one that no clock can show
+            return moment if moment.tzinfo is None else moment_ms(moment, moment.tzinfo)
         except (ValueError, OverflowError, OSError):
             self.fail(f'{value!r} is not a time such as 2026-11-26T08:00:00Z, "2026-11-26 08:00" or -24h', param, ctx)
 
@@ -83,8 +83,8 @@ def readings(
         demand_replaceable(output, f"{form} of readings", partial(are_readings, form), force=force)
     config, store = open_store(config_path)
     from_ms, to_ms = (
-        moment_ms(told, config.zone) if isinstance(told, datetime) else told
-        for told in (begin or 0, FOR_EVER_MS if end is None else end)
+        moment_ms(bound, config.zone) if isinstance(bound, datetime) else bound
+        for bound in (begin or 0, FOR_EVER_MS if end is None else end)
     )
     if from_ms >= to_ms:
         raise click.UsageError("--from must be before --to")
@@ -98,15 +98,15 @@ def readings(
         turned = [name for name, found in config.meters.items() if found.reversed]
         print_readings(out, recorded_values(rows), config.profiles, turned)
     else:
-        told = ValueLine()
+        written = ValueLine()
         with _progress(shown=ranged and output is not None) as progress:
             if ranged:
-                some: Iterable[list[Line]] = lines(store, meter, from_ms, to_ms, told, progress)
+                some: Iterable[list[Line]] = lines(store, meter, from_ms, to_ms, written, progress)
             else:
-                some = (told.count(row.time_ms, of_row(row)) for row in rows)
+                some = (written.count(row.time_ms, of_row(row)) for row in rows)
             _write(some, form, output)
         if output is not None:
-            click.echo(_summary(output, told), err=True)
+            click.echo(_summary(output, written), err=True)
 
 
 def _by_name(output: Path | None) -> str | None:
@@ -157,8 +157,8 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], object] | None]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _summary(output: Path, told: ValueLine) -> str:
-    if told.first_ms is None or told.last_ms is None:
+def _summary(output: Path, written: ValueLine) -> str:
+    if written.first_ms is None or written.last_ms is None:
         return f"wrote {output}: no readings in that period"
-    times = f"{rfc3339_ms(told.first_ms)} to {rfc3339_ms(told.last_ms)}"
-    return f"wrote {output}: {told.readings} readings, {told.values} values, {times}"
+    times = f"{rfc3339_ms(written.first_ms)} to {rfc3339_ms(written.last_ms)}"
+    return f"wrote {output}: {written.readings} readings, {written.values} values, {times}"

@@ -36,7 +36,7 @@ def install(command_path: Path | None, root: Path, yes: bool) -> None:
 
     For an installation from wheels; the Debian package does this itself.
     """
-    command_path = command_path or service.own_command()
+    command_path = command_path or service.running_command()
     service.check(root, command_path)
     found = service.pieces(root, command_path)
     foreign = tuple(str(piece.path) for piece in found if piece.present is not None and not piece.ours)
@@ -67,7 +67,7 @@ def install(command_path: Path | None, root: Path, yes: bool) -> None:
 @YES
 def uninstall(data: bool, root: Path, yes: bool) -> None:
     """Remove the files of `meterseal install`. Configuration, keys and records are kept unless --data is given."""
-    found = [piece for piece in service.pieces(root, service.own_command()) if piece.present is not None]
+    found = [piece for piece in service.pieces(root, service.running_command()) if piece.present is not None]
     for piece in found:
         click.echo(f"{piece.path}: {'will be removed' if piece.ours else 'not written by `meterseal install`, kept'}")
     ours = [piece for piece in found if piece.ours]

@@ -15,7 +15,7 @@ from rich.text import Text
 from gateway.cli.terminal.common import CONFIG, JSON, first_line, out
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.field_types import duration_text
-from gateway.config.limits import limits_said, recorded_numbers, unwatched
+from gateway.config.limits import limits_in_force, recorded_numbers, unwatched
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -141,7 +141,7 @@ def _found(scans: tuple[Path, ...], profiles: tuple[str, ...], names: Mapping[st
 
 def _by_unit(option: str, texts: tuple[str, ...], example: str) -> dict[str, str]:
     """What was said of units, by their address. Raises UsageError."""
-    found = {unit: sentence for unit, _, sentence in (text.partition("=") for text in texts)}
+    found = {unit: name for unit, _, name in (text.partition("=") for text in texts)}
     if not all(found.values()):
         raise click.UsageError(f"{option}: write UNIT=NAME, such as {example}")
     if option == "--name" and (wrong := [name for name in found.values() if not is_name(name)]):
@@ -203,7 +203,7 @@ def check(config_path: Path, as_json: bool) -> None:
         f"a power cut costs at most {duration_text(commit)} of readings"
     )
     for meter, limits in config.limits.items():
-        out.print(str(limits_said(meter, config.profiles[meter], limits)))
+        out.print(str(limits_in_force(meter, config.profiles[meter], limits)))
     of = config.limits
     numbers = {name: recorded_numbers(meter, config.profiles[name]) for name, meter in config.meters.items()}
     if without := tuple(name for name in config.meters if unwatched(of.get(name, {}), numbers[name])):

@@ -67,7 +67,7 @@ class Piece:
         return self.present is not None and self.present.startswith(MARK)
 
 
-def own_command() -> Path:
+def running_command() -> Path:
     """The `meterseal` that is running, by the name under which a service can start it."""
     return Path(sys.executable).parent / "meterseal"
 

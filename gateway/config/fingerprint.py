@@ -69,10 +69,10 @@ def _profile(profile: Profile) -> dict[str, Any]:
 
 
 def _point(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """A point whose place are registers has those among its own facts."""
+    """The facts of a point; the keys of a register place stand beside the others, any other place under ``at``."""
     place = facts["at"] if "fc" in facts["at"] else {"at": facts["at"]}
-    own = {key: fact for key, fact in facts.items() if key != "at"}
-    return {**own, **place, "parts": [(_point(part), offset) for part, offset in facts["parts"]]}
+    others = {key: fact for key, fact in facts.items() if key != "at"}
+    return {**others, **place, "parts": [(_point(part), offset) for part, offset in facts["parts"]]}
 
 
 def _without_unused(facts: Mapping[str, Any], later: tuple[str, ...]) -> dict[str, Any]:

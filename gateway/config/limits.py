@@ -24,7 +24,7 @@ PART_OF_SPAN: Final = 0.02
 PART_OF_END: Final = 0.001
 """Hysteresis: a value is back only when it is so far inside, as a part of the distance between both limits; where one
 of them is open, as a part of the other."""
-MOST_SAID: Final = 20
+MOST_NAMED: Final = 20
 """Limits that one sentence names."""
 _PHASE: Final = re.compile(r"(.+)_l(?:1|2|3|12|23|31)")
 _NUMBERS: Final = ("gauge", "counter")
@@ -140,15 +140,15 @@ def _meant(name: str, profile: Profile) -> list[str]:
     return [point for point in names if phase_stem(point) == name]
 
 
-def limits_said(meter: str, profile: Profile, limits: Mapping[str, Limit]) -> Message:
+def limits_in_force(meter: str, profile: Profile, limits: Mapping[str, Limit]) -> Message:
     """The limits of a meter that are in force, in words."""
-    each = tuple(_limit_said(profile.point(name), limit) for name, limit in list(limits.items())[:MOST_SAID])
+    each = tuple(_limit(profile.point(name), limit) for name, limit in list(limits.items())[:MOST_NAMED])
     if (more := len(limits) - len(each)) > 0:
         each = (*each, Message("points-more", n=more))
     return Message("limits-in-force", meter=meter, limits=each)
 
 
-def _limit_said(point: Point, limit: Limit) -> Message:
+def _limit(point: Point, limit: Limit) -> Message:
     name, low, high, unit = point.name, number_text(limit.low), number_text(limit.high), point.unit or ""
     if limit.low == -math.inf:
         return Message("limit-upper", point=name, high=high, unit=unit)

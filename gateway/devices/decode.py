@@ -100,8 +100,8 @@ class RegisterDecoder:
         """What stands in the registers (fc 1 and 2: bits), for ``scales`` and ``values``; empty if they are too few."""
         if len(registers) < self._reach:
             return ()
-        own = self._take(registers)
-        return own if self._bits else self._numbers.unpack(self._words.pack(*own))
+        words = self._take(registers)
+        return words if self._bits else self._numbers.unpack(self._words.pack(*words))
 
     def scales(self, split: Sequence[Any]) -> dict[tuple[int | None, str], int | Fraction]:
         """The block's scale registers, those that hold a scale."""
@@ -319,11 +319,11 @@ def _string(data: bytes) -> Content:
 
 def _scale(point: Point, exponent: int, configured: Decimal | None) -> int | Decimal:
     """What the raw number is multiplied with: k for 10^k, or the exact factor that is no power of ten."""
-    own = None if point.factor is None else _decimal(point.factor)
-    if own is None and configured is None:
+    of_point = None if point.factor is None else _decimal(point.factor)
+    if of_point is None and configured is None:
         return exponent
     total = EXACT.scaleb(_ONE, exponent)
-    for factor in (own, configured):
+    for factor in (of_point, configured):
         if factor is not None:
             total = EXACT.multiply(total, factor)
     sign, digits, power = total.normalize(EXACT).as_tuple()

@@ -36,7 +36,7 @@ class DataBlock:
 
     @property
     def needs(self) -> int:
-        """So many bytes of the value are those of its points and of all before them."""
+        """How many bytes of the value its points reach into: theirs and all before them."""
         return max((place.size * max(1, place.part) for place in map(place_of, self.points)), default=0)
 
     def only(self, wanted: Container[str]) -> DataBlock:
@@ -54,7 +54,7 @@ class DataBlock:
     def shown(self, raw: Raw) -> dict[str, str]:
         """The bytes of each point, by its name, in hexadecimal and as they came, the lowest first."""
         parts = _parts(bytes(raw), self.points) if not isinstance(raw, Mapping) else None
-        return {p.name: own.hex(" ").upper() for p, own in zip(self.points, parts or (), strict=False) if own}
+        return {p.name: part.hex(" ").upper() for p, part in zip(self.points, parts or (), strict=False) if part}
 
 
 class BcdDecoder:
@@ -78,7 +78,7 @@ class BcdDecoder:
         """A value or None for each of ``points``."""
         if not split:
             return [None] * len(self.points)
-        return [_value(place, own, scaling) for (place, scaling), own in zip(self._forms, split, strict=True)]
+        return [_value(place, part, scaling) for (place, scaling), part in zip(self._forms, split, strict=True)]
 
     def faults(self, split: tuple[bytes, ...], scales: Scales) -> list[str]:
         """None: there are no signal lines."""
@@ -86,7 +86,7 @@ class BcdDecoder:
 
     def flags(self, split: tuple[bytes, ...]) -> Sequence[int]:
         """NOT_FOUND for what the meter did not send of its block."""
-        return () if all(split) else tuple(0 if own else int(Quality.NOT_FOUND) for own in split)
+        return () if all(split) else tuple(0 if part else int(Quality.NOT_FOUND) for part in split)
 
 
 def place_of(point: Point) -> Identifier:
@@ -108,10 +108,10 @@ def _parts(raw: bytes, points: Sequence[Point]) -> tuple[bytes, ...] | None:
     return tuple(parts)
 
 
-def _value(place: Identifier, own: bytes, scaling: Scaling) -> Content:
-    if not own or own.count(0xFF) == len(own):
+def _value(place: Identifier, part: bytes, scaling: Scaling) -> Content:
+    if not part or part.count(0xFF) == len(part):
         return None
-    data = own[::-1]
+    data = part[::-1]
     if place.form == "flags":
         return int.from_bytes(data, "big")
     if place.is_ascii:

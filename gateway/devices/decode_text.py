@@ -90,7 +90,7 @@ class TextDecoder:
 
     def split(self, raw: Mapping[str, str]) -> tuple[tuple[str | None, ...], tuple[int, ...]]:
         """The text of each point, None where the message has none, and the source's quality bits for each."""
-        texts = tuple(_said(point, raw) for point in self.points)
+        texts = tuple(_text_of(point, raw) for point in self.points)
         if UNCHECKED in raw:
             return texts, (int(Quality.IMPLAUSIBLE),) * len(texts)
         silent = not _flags_demanded(raw)
@@ -125,16 +125,16 @@ def other_unit(point: Point, raw: Mapping[str, str]) -> str | None:
     return unit if _moved(point, unit) is None else None
 
 
-def _said(point: Point, raw: Mapping[str, str]) -> str | None:
+def _text_of(point: Point, raw: Mapping[str, str]) -> str | None:
     """What stands at a point's place, in the unit that its profile says; None: nothing, or it has another unit."""
     text = raw.get(point.at.where)
     if text is None or not isinstance(point.at, Obis):
         return text
-    sentence, _, unit = text.partition("*")
+    number, _, unit = text.partition("*")
     places = _moved(point, unit)
-    if not places or not _NUMBER.fullmatch(sentence) or not sentence.isascii():
-        return None if places is None else sentence
-    return f"{EXACT.scaleb(Decimal(sentence), Decimal(places)):f}"
+    if not places or not _NUMBER.fullmatch(number) or not number.isascii():
+        return None if places is None else number
+    return f"{EXACT.scaleb(Decimal(number), Decimal(places)):f}"
 
 
 def _moved(point: Point, unit: str) -> int | None:

@@ -121,14 +121,14 @@ class Point:
     @property
     def ratio_points(self) -> tuple[str, ...]:
         """The points that it takes a ratio or a power of ten from, itself or for its parts."""
-        own = [*self.factor_from, *([self.scale_from] if self.scale_from else [])]
-        return tuple(dict.fromkeys([*own, *(name for part, _ in self.parts for name in part.ratio_points)]))
+        names = [*self.factor_from, *([self.scale_from] if self.scale_from else [])]
+        return tuple(dict.fromkeys([*names, *(name for part, _ in self.parts for name in part.ratio_points)]))
 
     @property
     def scale_points(self) -> tuple[str, ...]:
         """The scale points that it needs, itself or for its parts."""
-        own = [*self.factor_from, *(name for name in (self.scale_from, self.sign_from) if name)]
-        return tuple(dict.fromkeys([*own, *(name for part, _ in self.parts for name in part.scale_points)]))
+        names = [*self.factor_from, *(name for name in (self.scale_from, self.sign_from) if name)]
+        return tuple(dict.fromkeys([*names, *(name for part, _ in self.parts for name in part.scale_points)]))
 
     @property
     def model(self) -> int | None:

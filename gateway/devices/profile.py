@@ -173,8 +173,8 @@ class _Reader:
         """Refuse a key of a point that the file's protocol or format does not have."""
         other = protocol_of(key)
         if self.protocol in PLACES and other is not None and key not in PLACES[self.protocol]:
-            own = tuple(PLACES[self.protocol])
-            raise self.refuse(where, Message("profile-key-of-other", protocol=self.protocol, other=other, keys=own))
+            places = tuple(PLACES[self.protocol])
+            raise self.refuse(where, Message("profile-key-of-other", protocol=self.protocol, other=other, keys=places))
         if key in NEW_KEYS:
             raise self.refuse(where, Message("profile-format-2"))
         if self.protocol not in PLACES and other in PLACES:
@@ -284,22 +284,22 @@ class _Reader:
             raise self.refuse(where, Message("profile-point-name"))
         if name in PROFILE and not isinstance(row, dict):
             raise self.refuse(where, Message("profile-key-below", key=name))
-        own = self.take(row, common.checks, f"{where}.")
-        if "sum" in own:
-            return self.sum(name, own, common.defaults)
-        values = {**common.defaults, **own}
+        given = self.take(row, common.checks, f"{where}.")
+        if "sum" in given:
+            return self.sum(name, given, common.defaults)
+        values = {**common.defaults, **given}
         for key in DEMANDED[self.protocol]:
             if key not in values:
                 raise self.refuse(f"{where}.{key}", Message("profile-key-missing"))
         if self.protocol in PLACES:
-            return self.elsewhere(name, values, own, common)
+            return self.elsewhere(name, values, given, common)
         type_ = values["type"]
         if type_ == "string" and "registers" not in values:
             raise self.refuse(f"{where}.registers", Message("profile-registers-missing"))
         values.setdefault("registers", REGISTERS.get(type_))
-        values["kind"] = own.get("kind") or _kind(type_, common.defaults.get("kind"))
-        self.mark(name, values, own, common.defaults)
-        self.keep_measured(values, own)
+        values["kind"] = given.get("kind") or _kind(type_, common.defaults.get("kind"))
+        self.mark(name, values, given, common.defaults)
+        self.keep_measured(values, given)
         absent = values.get("not_available", common.not_available.get(type_, ()))
         values["not_available"] = tuple(self.code(code, values, where) for code in absent)
         if values["kind"] in UNRECORDED:
@@ -309,37 +309,37 @@ class _Reader:
         place = {key: values.pop(key) for key in PLACE if key in values}
         return Point(name=name, at=Registers(**place), **values)
 
-    def elsewhere(self, name: str, values: dict[str, Any], own: Mapping[str, Any], common: _Common) -> Point:
+    def elsewhere(self, name: str, values: dict[str, Any], given: Mapping[str, Any], common: _Common) -> Point:
         """A point that stands in no registers."""
         place = {key: values.pop(key) for key in PLACES[self.protocol] if key in values}
         at = _PLACES[self.protocol](**place)
         form = "text" if isinstance(at, Factor) and not at.suffix else at.form
         kind = {"text": "text", "flags": "status"}.get(form, common.defaults.get("kind", "gauge"))
-        values["kind"] = own.get("kind", kind)
-        self.mark(name, values, own, common.defaults)
-        self.keep_measured(values, own)
+        values["kind"] = given.get("kind", kind)
+        self.mark(name, values, given, common.defaults)
+        self.keep_measured(values, given)
         return Point(name=name, at=at, **values)
 
-    def keep_measured(self, values: dict[str, Any], own: Mapping[str, Any]) -> None:
+    def keep_measured(self, values: dict[str, Any], given: Mapping[str, Any]) -> None:
         """Take out what is a default for the numbers, and none for a text or a status."""
         for key in MEASURED if values["kind"] not in ("gauge", "counter") else ():
-            if key not in own and (values["kind"], key) != ("part", "scale"):
+            if key not in given and (values["kind"], key) != ("part", "scale"):
                 values.pop(key, None)
 
-    def mark(self, name: str, values: Mapping[str, Any], own: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        """Note a point that is a gauge only because nothing is said, and whose unit is mostly that of counters."""
-        has_kind = "kind" in own or "kind" in defaults
+    def mark(self, name: str, values: Mapping[str, Any], given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Note a point that is a gauge for want of a ``kind``, and whose unit is mostly that of counters."""
+        has_kind = "kind" in given or "kind" in defaults
         if values["kind"] == "gauge" and not has_kind and values.get("unit") in COUNTED:
             self.unsaid.append(name)
 
-    def sum(self, name: str, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
+    def sum(self, name: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
         """A point that is the sum of others; its place follows from its parts (``with_sums``)."""
-        for key in own:
+        for key in given:
             if key not in OF_SUM:
                 raise self.refuse(f"points.{name}.{key}", Message("profile-sum-own-place"))
-        values = {key: value for key, value in defaults.items() if key in OF_SUM} | dict(own)
+        values = {key: value for key, value in defaults.items() if key in OF_SUM} | dict(given)
         values["kind"] = values.get("kind", "gauge")
-        self.mark(name, values, own, defaults)
+        self.mark(name, values, given, defaults)
         return Point(name=name, at=Registers(3, 0, SUM, 1), **values)
 
     def with_sums(self, points: list[Point]) -> tuple[Point, ...]:

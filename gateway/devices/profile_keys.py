@@ -252,9 +252,9 @@ def point_keys(protocol: str, *, second: bool) -> tuple[dict[str, Check], tuple[
     if protocol not in PLACES:
         return (POINT_2, (*DEFAULTS, "byte_order")) if second else (POINT, DEFAULTS)
     common = {key: check for key, check in POINT_2.items() if key not in REGISTER_KEYS}
-    own = {"factor_from": list_of(one_of(*FACTORS)), "kind": one_of(*_NUMBERS_ALONE)}
+    special = {"factor_from": list_of(one_of(*FACTORS)), "kind": one_of(*_NUMBERS_ALONE)}
     defaults = (key for key in DEFAULTS if key in common)
-    return common | own | PLACES[protocol], (*defaults, *(set(PLACES[protocol]) & {"format", "signed", "suffix"}))
+    return common | special | PLACES[protocol], (*defaults, *(set(PLACES[protocol]) & {"format", "signed", "suffix"}))
 
 
 def protocol_of(key: str) -> str | None:

@@ -78,7 +78,7 @@ class RegisterBlock:
         """The words of each point, by its name, in hexadecimal (fc 1 and 2: its bits)."""
         assert not isinstance(raw, Mapping)
         width = 1 if self.fc in BITS else 4
-        return {point.name: " ".join(f"{word:0{width}X}" for word in own) for point, own in self.slices(raw)}
+        return {point.name: " ".join(f"{word:0{width}X}" for word in words) for point, words in self.slices(raw)}
 
 
 def byte_count(fc: int, count: int) -> int:

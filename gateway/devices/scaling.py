@@ -254,20 +254,20 @@ class Steps:
         if self._parts:
             numbers = [part.number(data[first:end], scales) for part, first, end in self._parts]
             return None if None in numbers else sum((n for n in numbers if n is not None), Fraction(0))
-        own, point = self.text(data), self._point
-        pattern = int.from_bytes(own, "big")
+        pattern_bytes, point = self.text(data), self._point
+        pattern = int.from_bytes(pattern_bytes, "big")
         if pattern in self._codes:
             return None
         if point.bits:
             low, high = point.bits
             return Fraction(pattern >> low & ((1 << high - low + 1) - 1))
         if point.type.startswith("bcd"):
-            digits = own.hex()
+            digits = pattern_bytes.hex()
             return Fraction(int(digits)) if digits.isdecimal() else None
         if point.type in _IEEE:
-            (value,) = _IEEE[point.type].unpack(own)
+            (value,) = _IEEE[point.type].unpack(pattern_bytes)
             return Fraction(value) if math.isfinite(value) else None
-        return Fraction(int.from_bytes(own, "big", signed=point.type in _SIGNED))
+        return Fraction(int.from_bytes(pattern_bytes, "big", signed=point.type in _SIGNED))
 
     def _placed(self, value: Fraction) -> Fraction | None:
         """The number on the line that the profile draws, or with its offset."""

@@ -35,7 +35,7 @@ def merge(specs: Sequence[LineSpec]) -> list[LineSpec]:
 
 def endpoint_of(spec: LineSpec) -> str:
     """The port or address of a line, the same for every spelling of it. Names other than localhost are not resolved.
-    Lines that share a listener are told apart by what their DTUs say first."""
+    Lines that share a listener differ in what their DTUs send first."""
     if spec.listen is not None:
         hello = min(spec.hello, default=b"")
         return f"{spec.where} {hello.hex()}" if hello else f"{spec.where} (listening)"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 WINDOW_MS = 300_000
 LEAST_POLLS = 5
-"""So many polls of the slowest meter a window has at least."""
+"""A window spans at least this many polls of the slowest meter."""
 SHARE, OVER_SHARE = 0.05, 0.025
 PARTS = 30
 

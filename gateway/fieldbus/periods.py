@@ -89,7 +89,7 @@ def pairs_of(spec: LineSpec, known: Sequence[MeterBudget]) -> list[tuple[MeterSp
     return list(zip(spec.meters, known, strict=True))
 
 
-def every_said(spec: LineSpec, periods_ms: Sequence[int] | None) -> tuple[Message, ...]:
+def every_text(spec: LineSpec, periods_ms: Sequence[int] | None) -> tuple[Message, ...]:
     """Periods as gateway.toml takes them."""
     if periods_ms is None:
         return (Message("budget-every-none"),)

@@ -28,7 +28,7 @@ class ReadBudget:
     block: Block
     variants: tuple[Block, ...]
     shapes: Keys
-    """What its variants can be told by."""
+    """The keys that its variants have."""
     needed: int
     occupied: float
     time_ms: float

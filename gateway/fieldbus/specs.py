@@ -43,7 +43,7 @@ class Alarm:
 
 class BlockAnswer(NamedTuple):
     """A block that answered: the variant that was asked, what it holds, and the wall-clock ms when it was complete.
-    ``answer``: to our own question, as it was on the wire; None where it came unasked."""
+    ``answer``: to a question of ours, as it was on the wire; None where it came unasked."""
 
     block: Block
     raw: Raw
@@ -62,7 +62,7 @@ class BlockFailure:
 
     @property
     def asked(self) -> bool:
-        """A question was sent, and its answer could have been told from any other."""
+        """A question was sent, and its answer could have been distinguished from any other."""
         return self.reason not in NOT_ASKED
 
     @property
@@ -139,7 +139,7 @@ class FieldLine(Protocol):
         """The identity of another device that answers in place of the known one, None while there is none."""
 
     def unproven(self, meter: str) -> bool:
-        """The device that answers now has not said who it is when it was last to say so."""
+        """The device that answers now did not give its identity when it was last asked for it."""
 
     def identity(self, meter: str) -> str | None:
         """The identity from which values are accepted, None while none was read."""
@@ -151,8 +151,8 @@ class FieldLine(Protocol):
         """The last poll in which at least one block of this meter answered, with what it held."""
 
 
-def tells_number(line: FieldLine, meter: str) -> bool:
-    """Whether the device that answers now tells a number by which it differs from others of its make and model."""
+def has_number(line: FieldLine, meter: str) -> bool:
+    """Whether the identity of the device that answers now has a number in which it differs from others of its make."""
     stranger = line.stranger(meter)
     if stranger is not None:
         return bool(device_numbers(stranger))

@@ -1,7 +1,7 @@
 """Reasons of due polls that gave no record: the cause in words, and as its fix the next step. One table for pages,
 alarms, `status` and feeds, in every language.
 
-A *reason* is what coverage records count (``MISSED_REASONS``). A *cause* is a reason, told apart where another step
+A *reason* is what coverage records count (``MISSED_REASONS``). A *cause* divides a reason where another step
 follows: a time-out on a line that is only listened to is nobody's missing answer to us.
 """
 
@@ -41,7 +41,7 @@ CAUSES: Final = {
 """Each cause: what is so, and what to do about it. ``late``: no poll that has ended says why there is no reading."""
 
 NO_ANSWER: Final = frozenset({"timeout", "timeout-damaged", "backoff", "line-down", "line-down-port"})
-"""Causes in which a meter was asked and did not answer; in all others something else is to be said of it."""
+"""Causes in which a meter was asked and did not answer; all others have another message."""
 
 
 def cause_of(reason: str, read: Read = "asked", *, damaged: bool = False, port_gone: bool = False) -> str:

@@ -62,7 +62,7 @@ def _sockets() -> Iterator[_Socket]:
 
 def _place(text: str) -> tuple[str, int]:
     """``0100007F:1388`` → ``("127.0.0.1", 5000)``: words of four bytes in the order of this machine. An IPv4 address in
-    IPv6 form is told as what it is."""
+    IPv6 form is given as IPv4."""
     words, _, port = text.partition(":")
     parts = (int(words[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(words), 8))
     address = ipaddress.ip_address(b"".join(parts))

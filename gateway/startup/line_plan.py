@@ -20,7 +20,7 @@ from gateway.fieldbus.listening.sources import Place, SourceKind, source_kind
 from gateway.fieldbus.periods import (
     DAY_MS,
     decimal,
-    every_said,
+    every_text,
     has_shapes,
     pairs_of,
     seconds,
@@ -232,7 +232,7 @@ def _overfull(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]], sh
     slow = [m for m, b in pairs if b.poll_ms + m.profile.pause_ms > m.period_ms]
     if share <= FULL and not slow:
         return
-    periods = every_said(spec, shortest_periods(spec))
+    periods = every_text(spec, shortest_periods(spec))
     if share > FULL:
         sentence = Message("budget-line-overfull", share=decimal(share), asks=asks, periods=periods)
         if cuts := _cuts(spec, pairs):

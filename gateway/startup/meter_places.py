@@ -1,7 +1,7 @@
 """Places of meters: under which name a gateway last read what stands at an address of a line.
 
 A meter's name is in its records and its key: another name is another chain. So the gateway notes, in a file of the data
-folder, which meter it reads where; who gives a meter another name is told of it before the gateway is started so.
+folder, which meter it reads where; a meter that got another name is reported before the gateway starts with it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def with_renamed(data: Path, specs: Sequence[LineSpec], plans: Sequence[LinePlan
 
 
 def _places(spec: LineSpec) -> Iterator[tuple[str, str]]:
-    """Place and name of each meter; those of one station are told apart by their profile."""
+    """Place and name of each meter; those of one station differ by their profile."""
     where, shared = endpoint_of(spec), Counter(meter.address for meter in spec.meters)
     for meter in spec.meters:
         profile = f", {meter.profile.name}" if shared[meter.address] > 1 else ""

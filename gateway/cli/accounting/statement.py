@@ -65,14 +65,14 @@ def statement(
     folder = folder or config.data / stating.FOLDER
     with closing(Database(config.database, read_only=True)) as store:
         history = history_of(store)
-        told = []
+        found = []
         for plan in [name] if name else _names(history, config, all_due=all_due):
             for part in _parts(history, plan, period):
-                told.append(_stated(config, store, history, part, folder, reason, dry_run=dry_run, as_json=as_json))
+                found.append(_stated(config, store, history, part, folder, reason, dry_run=dry_run, as_json=as_json))
                 history.read_on(store)
         if as_json:
-            click.echo(json.dumps({"statements": told}))
-        elif not told:
+            click.echo(json.dumps({"statements": found}))
+        elif not found:
             click.echo("nothing is due")
 
 
@@ -117,10 +117,10 @@ def _stated(
     facts: dict[str, Any] = {"plan": plan.name, "from": part.from_ms, "to": part.to_ms}
     earlier = stating.already(history, part)
     if earlier is not None and reason is None and not dry_run:
-        version, own = earlier.fields["version"], earlier.record.hex()
+        version, record_hash = earlier.fields["version"], earlier.record.hex()
         if not as_json:
-            click.echo(f"{title}: stated already, version {version}: record {own}")
-        return facts | {"version": version, "record": own, "signed": False}
+            click.echo(f"{title}: stated already, version {version}: record {record_hash}")
+        return facts | {"version": version, "record": record_hash, "signed": False}
     try:
         with seldom():
             made = stating.make(store, history, part, folder, reason)

@@ -40,7 +40,7 @@ _PROMPTS: Final[Mapping[str, str]] = {
     "reason": "reason of the exchange{none}",
 }
 _SHOWN: Final = 16
-"""So many values are shown; `meterseal read` shows all."""
+"""How many values are shown; `meterseal read` shows all."""
 
 
 class TerminalDialogue:

@@ -69,7 +69,7 @@ def scan(
     keeps what was found. At the end: the [[bus]] section for gateway.toml.
     """
     from gateway.cli.commissioning.scan_view import ScanView
-    from gateway.commissioning.scan.own_profiles import own_profiles
+    from gateway.commissioning.scan.folder_profiles import folder_profiles
     from gateway.commissioning.scan.settings import ScanOptions
     from gateway.commissioning.scan.tcp_scan import TcpOptions
 
@@ -79,14 +79,14 @@ def scan(
         raise GatewayError(Message("scan-one-port", port=ports[0]))
     if not ports and (baudrates or parities or listen or slow or force):
         raise GatewayError(Message("scan-serial-options", target=targets[0]))
-    own = own_profiles(folder) if folder is not None else ()
+    added = folder_profiles(folder) if folder is not None else ()
     try:
         listen_s = duration_ms(listen) / 1000 if listen is not None else 0.0
     except ValueError as error:
         raise click.UsageError(f"--listen: {error}") from None
     serial = {"slow": slow, "force": force}
-    options = ScanOptions(baudrates, parities, chosen, **serial, profiles=own, listen_s=listen_s)
-    over_tcp = TcpOptions(chosen or None, yes=yes, profiles=own)
+    options = ScanOptions(baudrates, parities, chosen, **serial, profiles=added, listen_s=listen_s)
+    over_tcp = TcpOptions(chosen or None, yes=yes, profiles=added)
     result, interrupted = scanned(targets, options, port, over_tcp, view)
     if interrupted:
         sys.exit(INTERRUPTED)
@@ -137,7 +137,7 @@ def _interruptible() -> Iterator[list[bool]]:
 
 
 def _leave_alone(life_s: float, result: ScanResult) -> None:
-    """Until no answer can come any more: whoever asks next on this line would take it for his own."""
+    """Wait until no answer can come any more: the next request on this line could take a late one for its answer."""
     if result.sent_bytes:
         click.echo(f"leaving the line alone for {life_s:g} s, so that no late answer is taken for another", err=True)
         with contextlib.suppress(KeyboardInterrupt):  # the user has the last word

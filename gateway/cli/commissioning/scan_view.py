@@ -10,8 +10,8 @@ from rich.table import Table
 
 from gateway.cli.terminal.common import out
 from gateway.commissioning.scan.bus_toml import bus_sections
+from gateway.commissioning.scan.folder_profiles import label
 from gateway.commissioning.scan.found import FoundLine, FoundUnit, ScanResult, Step
-from gateway.commissioning.scan.own_profiles import label
 from ledger_client.messages import Fact
 
 

@@ -109,22 +109,22 @@ def _balance(rows: list[StoredRecord], grids: list[tuple[int, int]], answers: li
 def _unheard(readings: list[Reading], answers: list[Answer], grids: list[tuple[int, int]]) -> set[int]:
     """Due times of the polls whose answers stand in no reading.
 
-    A poll is heard if a reading of its time has every point that the answers told of, each with a value that one of
-    them told: a block that was asked twice moved in between, and a discovery read tells of points too.
+    A poll is heard if a reading of its time has every point that the answers hold, each with a value of one of them:
+    a block that was asked twice moved in between, and a discovery read holds points too.
     """
     named = [(reading.time_ms, {value.name: value.value for value in reading.values}) for reading in readings]
     recorded = {name for _, values in named for name in values}
-    told: dict[int, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    answered: dict[int, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for answer in answers:
         for name, value in answer.values.items():
             if name in recorded:  # else it was an identity read, never meant for a record
-                told[_slot(grids, answer.time_ms)[0]][name].append(value)
+                answered[_slot(grids, answer.time_ms)[0]][name].append(value)
     by_slot: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for time_ms, values in named:
         slot, period_ms = _slot(grids, time_ms)
         by_slot[slot].append(values)
         by_slot[slot - period_ms].append(values)  # a poll that began late may be answered when the next is due
-    return {slot for slot, values in told.items() if not any(agrees(values, r) for r in by_slot[slot])}
+    return {slot for slot, values in answered.items() if not any(agrees(values, r) for r in by_slot[slot])}
 
 
 def _slot(grids: list[tuple[int, int]], time_ms: int) -> tuple[int, int]:
@@ -134,16 +134,16 @@ def _slot(grids: list[tuple[int, int]], time_ms: int) -> tuple[int, int]:
     return time_ms - (time_ms - anchor) % period, period
 
 
-def agrees(told: Mapping[str, list[Any]], recorded: Mapping[str, Any]) -> bool:
-    """Does a reading hold every point that answers told of, each with one of the values that they told?"""
-    return all(name in recorded and any(_same(v, recorded[name]) for v in values) for name, values in told.items())
+def agrees(answered: Mapping[str, list[Any]], recorded: Mapping[str, Any]) -> bool:
+    """Whether a reading holds every point of the answers, each with one of the values that they gave."""
+    return all(name in recorded and any(_same(v, recorded[name]) for v in values) for name, values in answered.items())
 
 
-def _same(told: Any, recorded: Any) -> bool:
-    if recorded is None or told is None:
-        return recorded is None and told is None
+def _same(answered: Any, recorded: Any) -> bool:
+    if recorded is None or answered is None:
+        return recorded is None and answered is None
     if isinstance(recorded, str):
-        return bool(told == recorded)
+        return bool(answered == recorded)
     if isinstance(recorded, float):
-        return float(told) == recorded
-    return Decimal(str(told)) == Decimal(recorded)
+        return float(answered) == recorded
+    return Decimal(str(answered)) == Decimal(recorded)

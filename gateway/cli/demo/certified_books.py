@@ -77,10 +77,10 @@ def certified_books(plan: Plan, node: str, rows: Sequence[Row], shown: Iterable[
     rounded = forbidden = unallocated = 0
     for row in rows:
         if row.node == node:
-            own = units.get((row.from_ms, row.to_ms))
+            issued = units.get((row.from_ms, row.to_ms))
             energy = row.amount or 0
-            if own is not None:
-                rounded += energy - own * MILLI
+            if issued is not None:
+                rounded += energy - issued * MILLI
             elif row.status == words.UNALLOCATED:
                 unallocated += energy
             else:

@@ -29,7 +29,7 @@ DEMO = "demo-"
 
 
 class VirtualTime:
-    """The clocks of a machine whose time goes on only when it is told to; they are right."""
+    """The clocks of a machine whose time passes only when it is advanced; they are right."""
 
     def __init__(self, began_ms: int) -> None:
         self._began_ms = self.wall_ms = began_ms

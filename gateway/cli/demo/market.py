@@ -46,8 +46,8 @@ class Market:
 
     def claim(self, who: str, command: str, *words: object) -> dict[str, Any]:
         """``certificate COMMAND`` of a party, what it answers as JSON. Raises GatewayError where it fails."""
-        own = ("--key", self.folder / who, "--registry", self.registry, "--trust", self.trust, "--json")
-        return asked("certificate", command, *words, *own)
+        access = ("--key", self.folder / who, "--registry", self.registry, "--trust", self.trust, "--json")
+        return asked("certificate", command, *words, *access)
 
     def of_device(self, device: str) -> list[dict[str, Any]]:
         """The certificates of a device, as the registry shows them."""

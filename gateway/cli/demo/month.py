@@ -53,7 +53,7 @@ CIVIL_MIN = 480
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 DAYS = 31
 EARLIER_MIN, PAST_THE_MINUTE_MS = 9, 7_000
-"""So long before the month the gateway is started; no poll falls on a full hour."""
+"""Minutes from the start of the gateway to that of the month, and ms past a full minute: no poll falls on an hour."""
 LATER_MIN = 30
 ANCHOR_WITHIN_S = 120.0
 FILES = ("gateway.toml", NAME, "energy-meter.toml", "coal-unit.toml", "battery-meter.toml")
@@ -150,7 +150,7 @@ def lines(month: Month) -> list[str]:
 
 
 def _recomputed(config: Config, evidence: Path, stated: Sequence[stating.Made]) -> subprocess.CompletedProcess[str]:
-    """The command that recomputes all statements, and what it said."""
+    """The command that recomputes all statements, completed."""
     batches = [str(path) for path in sorted(evidence.glob(f"*{SUFFIX}"))]
     rows = [word for made in stated for word in ("--rows", str(made.rows))]
     command = [sys.executable, "-m", "ledger_client.cli", "recompute", *batches, "--trust", str(config.trust), *rows]

@@ -61,10 +61,10 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         print(json.dumps(month.found | found))
     else:
         verify = f"meterseal-ledger certificate verify {file} --trust {market.trust}"
-        told = [*lines(month), f"{len(issued)} certificates; {file.name} verified without network", *books.lines()]
-        told += [f"balance of {balance['party']}, covered by {proven} certificate files:"]
-        told += [f"   {what} {amount}" for what, amount in balance["totals"].items()]
-        out.print("\n".join([*told, f"verify:  {verify}", *(f"page:    {page}" for page in balance["files"][-1:])]))
+        printed = [*lines(month), f"{len(issued)} certificates; {file.name} verified without network", *books.lines()]
+        printed += [f"balance of {balance['party']}, covered by {proven} certificate files:"]
+        printed += [f"   {what} {amount}" for what, amount in balance["totals"].items()]
+        out.print("\n".join([*printed, f"verify:  {verify}", *(f"page:    {page}" for page in balance["files"][-1:])]))
     return 0 if month.sound and books.closed else 1
 
 

@@ -78,7 +78,7 @@ class _Table:
     def __init__(self, path: Path, base: str) -> None:
         self._file, self._base = str(path), base
         self._name = re.sub("[^A-Za-z0-9._-]", "-", path.stem) or "profile"
-        self._said_by_address = ("fc",) if base == "4xxxx" else ()
+        self._by_address = ("fc",) if base == "4xxxx" else ()
         self._problems: list[tuple[int, Message]] = []
         self._cells = set[tuple[int, str]]()
 
@@ -92,7 +92,7 @@ class _Table:
         self._same_sign(found)
         if not found and not self._problems:
             self._add(line + 1, Message("csv-no-points"))
-        profile = self._whole(found) if set(DEMANDED["modbus"]) <= {*columns, *self._said_by_address} else None
+        profile = self._whole(found) if set(DEMANDED["modbus"]) <= {*columns, *self._by_address} else None
         self._end()
         assert profile is not None
         return profile
@@ -157,7 +157,7 @@ class _Table:
                 self._add(line, Message("csv-column-twice", column=column))
             columns.append(column if column in COLUMNS and column not in columns else "")
         for column in ("name", *DEMANDED["modbus"]):
-            if column not in (*columns, *self._said_by_address):
+            if column not in (*columns, *self._by_address):
                 self._add(line, Message("csv-column-missing", column=column))
         if "name" not in columns:  # no line could be taken, and each would say so
             self._end()
@@ -229,7 +229,7 @@ class _Table:
         out to see the next one; where the point is none without it, that is the last."""
         named, keys = _reached(row, rows), dict(row.keys)
         seen = {column for line, column in self._cells if line == row.line}
-        seen |= {*self._said_by_address} if "address" in seen else set()
+        seen |= {*self._by_address} if "address" in seen else set()
         seen |= {"from_unit", "wire_unit"} if "unit" in seen else set()
         while (error := self._refusal({**named, row.name: keys})) is not None:
             column = error.key.removeprefix(f"points.{row.name}").lstrip(".").partition(".")[0]

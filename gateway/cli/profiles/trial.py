@@ -185,19 +185,19 @@ def _polled(config: Config, answers: Path) -> ReadBack:
     if not poll.answers:
         return ReadBack(missed=str(poll.missed or "timeout"))
     reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
-    told: dict[str, list[Any]] = defaultdict(list)
+    answered: dict[str, list[Any]] = defaultdict(list)
     for answer in read_answers(answers):
         for name, value in answer.values.items():
-            told[name].append(value)
-    return compared(reading, told)
+            answered[name].append(value)
+    return compared(reading, answered)
 
 
-def compared(reading: Reading, told: Mapping[str, Sequence[Any]]) -> ReadBack:
+def compared(reading: Reading, answered: Mapping[str, Sequence[Any]]) -> ReadBack:
     """What was read beside what the simulator says that it sent, by point: twice where a block was read twice."""
     agreed, without, unread = list[str](), list[str](), list[str]()
     differs: list[Difference] = []
     for value in reading.values:
-        sent = tuple(told.get(value.name, ()))
+        sent = tuple(answered.get(value.name, ()))
         if value.quality & Quality.NOT_FOUND:
             without.append(value.name)
         elif not sent:

@@ -55,9 +55,9 @@ class OverheardView:
                 error=None if heard.why is None else str(heard.why),
             )  # fmt: skip
             return
-        sentence = f"not taken: {heard.why}" if heard.why is not None else _words(heard.words)
+        content = f"not taken: {heard.why}" if heard.why is not None else _words(heard.words)
         values = ", ".join(f"{name} {value} {unit}".strip() for name, (value, unit) in heard.values.items())
-        text = f"{_clock(heard.at_ms)}  unit {heard.unit}, {label}  {heard.latency_ms:.0f} ms  {sentence}"
+        text = f"{_clock(heard.at_ms)}  unit {heard.unit}, {label}  {heard.latency_ms:.0f} ms  {content}"
         click.echo(f"{text}  {values}" if values else text)
 
     def end(self) -> None:

@@ -31,11 +31,11 @@ def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[Lin
 def _found(plan: LinePlan, closing: Mapping[str, Any] | None, unasked: Iterable[Mapping[str, Any]]) -> LinePlan:
     if closing is not None:
         plan = _connecting(plan, closing["connect_ms"])
-        share, sentence = sum(meter.share for meter in plan.meters), sentence_in(closing, closing["text"])
-        warning = Message("plan-connecting", closing=sentence)
+        share, closes = sum(meter.share for meter in plan.meters), sentence_in(closing, closing["text"])
+        warning = Message("plan-connecting", closing=closes)
         if share > NEARLY_FULL:
             share_s = f"{share:.2f}"
-            warning = Message("plan-connecting-full", closing=sentence, share_s=share_s)
+            warning = Message("plan-connecting-full", closing=closes, share_s=share_s)
         plan = replace(plan, warnings=(*plan.warnings, warning))
     alarms = (sentence_in(alarm, alarm["text"]) for alarm in unasked if alarm["line"] == plan.line)
     return replace(plan, warnings=(*plan.warnings, *alarms))

@@ -2,15 +2,15 @@
 
 1.  Facts (``plausibility``) are added up; each point that the device refuses counts 1 against, 3 at most. Without more,
     confidence is 0.1 a point up to 0.75: what a meter measures says that the register map fits, not whose it is.
-2.  0.8 and more needs the device's own word: constants that are all as the profile has them, or the model by function
-    43/14 or 17. 0.95; 0.9 for a single word, and 0.7 for one where nothing measured supports it; 0.5 against the facts.
+2.  0.8 and more needs a device that names itself: constants that are all as the profile has them, or the model by
+    function 43/14 or 17. 0.95; 0.9 for a single word, and 0.7 for one where nothing measured supports it; 0.5 against
+    the facts.
 3.  A constant that holds something else: 0.4 at most. So for a device that calls itself something that is neither a
     model nor the vendor of the profile, unless the constants hold: others sell meters under names of their own.
 4.  A read that the device should refuse, and answers: half.
 5.  Where a device says itself who it is, all other profiles: 0.4 times.
 6.  A profile all of whose values are also another one's, which has more that are right: 0.6 times.
-7.  Members of one family of which none is told by the device itself, and none is spoken against, have the same
-    confidence: they are a tie.
+7.  Members of one family of which the device names none and excludes none have the same confidence: they are a tie.
 8.  Words in the other order than the profile says: 0.3 at most, unless the profile asks for the order.
 
 Below ``LEAST`` a profile is not named at all.
@@ -28,7 +28,7 @@ from gateway.messages.message import Message
 
 A_POINT, MOST_MEASURED, LEAST, MOST_NAMED = 0.1, 0.75, 0.15, 6
 OWN_WORD, ONE_WORD, ONE_WORD_ALONE, AGAINST_FACTS = 0.95, 0.9, 0.7, 0.5
-CONTRADICTED, ANSWERS_ALL_THE_SAME, TOLD_OTHERWISE, NARROWER, OTHER_ORDER = 0.4, 0.5, 0.4, 0.6, 0.3
+CONTRADICTED, ANSWERS_ALL_THE_SAME, ANOTHER_NAMED, NARROWER, OTHER_ORDER = 0.4, 0.5, 0.4, 0.6, 0.3
 MOST_LACKING = 3
 SUPPORTED = 2.0
 """Points that support a single constant word: the frequency, or two voltages."""
@@ -65,15 +65,15 @@ class Fit:
         return sum(fact.weight for fact in self.facts) - min(self.lacking, MOST_LACKING)
 
     @property
-    def own_word(self) -> bool:
-        """The device itself says that it is this one."""
+    def names_itself(self) -> bool:
+        """The device names this profile: by its model, or by constants that are all as the profile has them."""
         constants = self.constants
         return bool(self.called) or bool(constants.held and not constants.other)
 
     @property
-    def told_otherwise(self) -> bool:
-        """The device itself says that it is another one."""
-        return bool(self.constants.other) or (bool(self.called_other) and not self.own_word)
+    def names_another(self) -> bool:
+        """The device names another profile."""
+        return bool(self.constants.other) or (bool(self.called_other) and not self.names_itself)
 
     @property
     def family(self) -> str | None:
@@ -99,12 +99,12 @@ class Ranked:
 
 def rank(fits: Sequence[Fit]) -> list[Ranked]:
     """The profiles that may be it, the likeliest first."""
-    told = any(fit.own_word for fit in fits)
+    named_one = any(fit.names_itself for fit in fits)
     ranked = []
     for fit in fits:
         confidence = alone(fit)
-        if told and not fit.own_word:
-            confidence *= TOLD_OTHERWISE
+        if named_one and not fit.names_itself:
+            confidence *= ANOTHER_NAMED
         if any(_is_wider(other, fit) for other in fits):
             confidence *= NARROWER
         ranked.append(Ranked(fit.profile, confidence, _why(fit), fit.word_order, fit.swapped))
@@ -117,14 +117,14 @@ def alone(fit: Fit) -> float:
     """The confidence in one profile, whatever the others are."""
     score = fit.score
     confidence = min(MOST_MEASURED, A_POINT * max(0.0, score))
-    if fit.own_word:
+    if fit.names_itself:
         one = not fit.called and fit.constants.words == 1
         confidence = ONE_WORD if one else OWN_WORD
         if one and score < SUPPORTED:
             confidence = ONE_WORD_ALONE
         if score < 0:
             confidence = AGAINST_FACTS
-    if fit.told_otherwise:
+    if fit.names_another:
         confidence = min(confidence, CONTRADICTED)
     if fit.swapped:
         confidence = min(confidence, OTHER_ORDER)
@@ -133,7 +133,7 @@ def alone(fit: Fit) -> float:
 
 def _is_wider(other: Fit, fit: Fit) -> bool:
     """``other`` has all values of ``fit`` and more, and the more is right."""
-    if other is fit or not fit.places or fit.own_word:
+    if other is fit or not fit.places or fit.names_itself:
         return False
     return fit.places < other.places and other.score > fit.score + 0.5
 
@@ -144,13 +144,13 @@ def _with_families(ranked: list[Ranked], fits: dict[str, Fit]) -> list[Ranked]:
     families = {fit.family for fit in fits.values() if fit.family}
     for family in families:
         members = [n for n, one in enumerate(found) if fits[one.profile.name].family == family]
-        if any(fits[found[n].profile.name].own_word for n in members):
+        if any(fits[found[n].profile.name].names_itself for n in members):
             continue
         against = [n for n in members if any(fact.weight < 0 for fact in fits[found[n].profile.name].facts)]
         for n in against if len(against) < len(members) else ():
             found[n] = replace(found[n], confidence=found[n].confidence * NARROWER)
         top = max(found[n].confidence for n in members)
-        free = [n for n in members if not fits[found[n].profile.name].told_otherwise]
+        free = [n for n in members if not fits[found[n].profile.name].names_another]
         tied = [n for n in free if found[n].confidence >= NEAR * top and top > 0]
         for n in tied if len(tied) > 1 else ():
             others = tuple(found[m].profile.name for m in tied if m != n)
@@ -160,21 +160,21 @@ def _with_families(ranked: list[Ranked], fits: dict[str, Fit]) -> list[Ranked]:
 
 
 def _why(fit: Fit) -> tuple[Message, ...]:
-    sentence: list[Message] = []
+    why: list[Message] = []
     if fit.called:
-        sentence.append(Message("scan-why-called", text=fit.called))
+        why.append(Message("scan-why-called", text=fit.called))
     elif fit.called_other:
-        sentence.append(Message("scan-why-called-other", text=fit.called_other))
-    sentence += [Message("scan-why-constant", first=at, words=_hex(words)) for at, words in fit.constants.held]
-    sentence += [Message("scan-why-no-constant", first=at, words=_hex(words)) for at, words in fit.constants.other]
+        why.append(Message("scan-why-called-other", text=fit.called_other))
+    why += [Message("scan-why-constant", first=at, words=_hex(words)) for at, words in fit.constants.held]
+    why += [Message("scan-why-no-constant", first=at, words=_hex(words)) for at, words in fit.constants.other]
     if fit.answered:
-        sentence.append(Message("scan-why-answers"))
+        why.append(Message("scan-why-answers"))
     elif fit.refused:
-        sentence.append(Message("scan-why-refuses"))
-    sentence += [fact.sentence for fact in sorted(fit.facts, key=lambda fact: fact.weight)]
+        why.append(Message("scan-why-refuses"))
+    why += [fact.sentence for fact in sorted(fit.facts, key=lambda fact: fact.weight)]
     if fit.lacking:
-        sentence.append(Message("scan-why-lacking", n=fit.lacking))
-    return (*sentence, *fit.why)
+        why.append(Message("scan-why-lacking", n=fit.lacking))
+    return (*why, *fit.why)
 
 
 def _hex(words: Iterable[int]) -> str:

@@ -53,12 +53,12 @@ async def fit(
         likely: profiles of its neighbours on the line, which are tried first; nothing else is read if one fits.
     """
     search = _Search(reads, sorted(profiles, key=lambda p: p.name not in likely), texts)
-    return await search.by_own_word() or await search.by_neighbours(likely) or await search.by_registers()
+    return await search.by_name() or await search.by_neighbours(likely) or await search.by_registers()
 
 
-async def fit_by_own_word(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> list[Fit]:
-    """The same for the profiles of which the unit itself says that it is theirs."""
-    return await _Search(reads, profiles, texts).by_own_word()
+async def fit_by_name(reads: UnitReads, profiles: Sequence[Profile], texts: tuple[str, ...]) -> list[Fit]:
+    """The same for the profiles that the unit itself names."""
+    return await _Search(reads, profiles, texts).by_name()
 
 
 class _Search:
@@ -68,15 +68,15 @@ class _Search:
         self._reads, self._profiles, self._texts = reads, profiles, texts
         self._everywhere: Everywhere | None = None
 
-    async def by_own_word(self) -> list[Fit]:
-        """The profile of which the device itself says that it is its own, with its family."""
+    async def by_name(self) -> list[Fit]:
+        """The profiles that the device itself names, with their families."""
         if named := [profile for profile in self._profiles if names_model(self._texts, profile)]:
             return await self._fits(self._with_families(named))
         for profile in self._profiles:
-            told = await constants(self._reads, profile)
-            if told.held and not told.other:
+            fixed = await constants(self._reads, profile)
+            if fixed.held and not fixed.other:
                 fits = await self._fits(self._with_families([profile]))
-                if any(one.own_word and one.score >= 0 for one in fits):
+                if any(one.names_itself and one.score >= 0 for one in fits):
                     return fits
         return []
 
@@ -104,15 +104,15 @@ class _Search:
         fits = []
         for profile in profiles:
             called = names_model(self._texts, profile)
-            told = await constants(self._reads, profile)
-            found = await _fit(self._reads, profile, told, called, await self._answers_everywhere())
+            fixed = await constants(self._reads, profile)
+            found = await _fit(self._reads, profile, fixed, called, await self._answers_everywhere())
             if found is not None:
-                other = None if called or not self._texts or _says_vendor(self._texts, profile) else self._texts[0]
+                other = None if called or not self._texts or _names_vendor(self._texts, profile) else self._texts[0]
                 fits.append(replace(found, called_other=other))
         return fits
 
 
-def _says_vendor(texts: tuple[str, ...], profile: Profile) -> bool:
+def _names_vendor(texts: tuple[str, ...], profile: Profile) -> bool:
     vendor = profile.vendor.split()[0].lower()
     return any(vendor in text.lower() for text in texts)
 
@@ -136,10 +136,10 @@ async def _by_first(reads: UnitReads, profiles: Sequence[Profile], everywhere: E
 
 
 async def _fit(
-    reads: UnitReads, profile: Profile, told: Constants, called: str | None, everywhere: Everywhere
+    reads: UnitReads, profile: Profile, fixed: Constants, called: str | None, everywhere: Everywhere
 ) -> Fit | None:
     held, lacking = await blocks(reads, profile)
-    if not held and not told.held and not called:
+    if not held and not fixed.held and not called:
         return None
     refused = answered = 0
     for one in profile.fingerprint.refuses if profile.fingerprint else ():
@@ -158,7 +158,7 @@ async def _fit(
     fitted = Fit(
         profile,
         (*facts(profile, found), *_has_places(held, lacking, everywhere)),
-        told,
+        fixed,
         called,
         lacking=lacking,
         places=places,

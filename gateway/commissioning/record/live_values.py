@@ -20,7 +20,7 @@ from gateway.startup.line_specs import line_specs
 LOOK = "look"
 """Name of the order."""
 PERIODS, AT_LEAST_S = 2, 60.0
-"""So long is a poll of the running gateway waited for."""
+"""How long to wait for a poll of the running gateway: periods of the meter, and seconds at least."""
 
 
 def look(

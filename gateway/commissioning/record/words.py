@@ -16,7 +16,7 @@ LANGUAGES: Final[Mapping[str, tuple[str, ...]]] = {"en": ("en",), "zh": ("zh",),
 def table() -> Mapping[str, Mapping[str, str]]:
     """Every text by its key (``section.name``), in each language."""
     sections = tomllib.loads((files("gateway.commissioning.record") / "words.toml").read_text("utf-8"))
-    return {f"{section}.{name}": says for section, texts in sections.items() for name, says in texts.items()}
+    return {f"{section}.{name}": text for section, texts in sections.items() for name, text in texts.items()}
 
 
 class Words:

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from gateway.commissioning.scan.folder_profiles import label
 from gateway.commissioning.scan.found import Candidate, FoundLine, FoundUnit, ScanResult
-from gateway.commissioning.scan.own_profiles import label
 from gateway.config.bus_types import TYPES
 from gateway.config.wire_texts import rfc2217_address
 from gateway.devices.points import Profile

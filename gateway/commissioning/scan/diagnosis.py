@@ -14,7 +14,7 @@ from gateway.fieldbus.dlt645 import frames as dlt645
 from gateway.messages.message import Message
 
 FEW: Final = 3
-"""So many bytes may be chance: an adapter that was just opened, a line without termination."""
+"""Fewer bytes may be chance: an adapter that was just opened, a line without termination."""
 MOST: Final = 0.9
 """Share of the bytes that "every byte" means; the ends of a burst may differ."""
 MANY: Final = 0.3
@@ -89,8 +89,8 @@ def framing(heard: Sequence[Heard]) -> Iterator[Message]:
 def noise(heard: Sequence[Heard]) -> Iterator[Message]:
     """Bytes come that are no frame at any setting, and nothing says why."""
     n = sum(one.count for one in heard)
-    told = any((*parity(heard), *framing(heard), *twice(heard), *crowd(heard)))
-    if n >= FEW and not told and not any(one.frames or one.echoes for one in heard):
+    explained = any((*parity(heard), *framing(heard), *twice(heard), *crowd(heard)))
+    if n >= FEW and not explained and not any(one.frames or one.echoes for one in heard):
         yield Message("scan-no-frame", n=n)
 
 

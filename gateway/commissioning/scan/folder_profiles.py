@@ -13,7 +13,7 @@ from gateway.messages.system_errors import os_error
 from ledger_client.text_file import NotText, text_of
 
 
-def own_profiles(folder: Path) -> tuple[Profile, ...]:
+def folder_profiles(folder: Path) -> tuple[Profile, ...]:
     """The profiles of a folder. Their name is the path of their file, as a meter's section says it; TOML files without
     points, such as gateway.toml, are none.
 

@@ -112,7 +112,7 @@ class ScanResult:
         return {
             "format": FORMAT,
             "lines": [_line_fields(line) for line in self.lines],
-            "diagnosis": _said(self.diagnosis),
+            "diagnosis": _as_fields(self.diagnosis),
             "complete": self.complete,
             "elapsed_s": round(self.elapsed_s, 1),
             "sent_bytes": self.sent_bytes,
@@ -165,16 +165,16 @@ def _unit_fields(unit: FoundUnit) -> dict[str, Any]:
         "protocol": unit.protocol,
         "identity": unit.identity,
         "latency_ms": unit.latency_ms if unit.latency_ms is None else round(unit.latency_ms, 1),
-        "evidence": _said(unit.evidence),
+        "evidence": _as_fields(unit.evidence),
         "profile": unit.best.profile if unit.best else None,
         "candidates": [
-            {"profile": c.profile, "confidence": c.confidence, "word_order": c.word_order, "why": _said(c.why)}
+            {"profile": c.profile, "confidence": c.confidence, "word_order": c.word_order, "why": _as_fields(c.why)}
             for c in unit.candidates
         ],
     }
 
 
-def _said(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _as_fields(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return [message.to_fields() | {"text": str(message)} for message in messages]
 
 

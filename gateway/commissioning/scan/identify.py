@@ -13,7 +13,7 @@ from gateway.commissioning.identity import confidence
 from gateway.commissioning.identity.confidence import Ranked
 from gateway.commissioning.identity.device_names import identification, server_id
 from gateway.commissioning.identity.dlt645_identity import Dlt645Device, dlt645_device
-from gateway.commissioning.identity.fitting import fit, fit_by_own_word
+from gateway.commissioning.identity.fitting import fit, fit_by_name
 from gateway.commissioning.identity.read_lengths import too_long
 from gateway.commissioning.identity.sunspec_identity import SunSpecDevice, fitting, sunspec_device
 from gateway.commissioning.identity.unit_reads import MOST_S, Ask, UnitReads
@@ -68,7 +68,7 @@ async def identify(
     evidence += [Message("scan-says-server", text=server)] if server else []
     plain = [profile for profile in chosen if profile.protocol == "modbus"]
     if (device := await sunspec_device(reads)) is not None:
-        also = await fit_by_own_word(reads, plain, tuple(text for text in (device.manufacturer, device.model) if text))
+        also = await fit_by_name(reads, plain, tuple(text for text in (device.manufacturer, device.model) if text))
         return _sunspec(int(unit), device, chosen, evidence, confidence.rank(also))
     texts = (*objects, *([server] if server else []))
     fits = await fit(reads, plain, texts, likely)
@@ -98,18 +98,18 @@ async def _diagnosis(reads: UnitReads, ranked: Sequence[Ranked]) -> list[Message
 
 async def _serial(reads: UnitReads, profile: Profile) -> str | None:
     """The serial number, as the profile's identity tells it."""
-    sentence = []
+    parts = []
     for name in profile.identity:
         point = profile.point(name)
         words = await reads.words(point.fc, point.address, point.registers)
         value = decode(point, words).value if words is not None else None
         if value not in (None, "", 0):
-            sentence.append(str(value))
+            parts.append(str(value))
     if profile.identity_object is not None:
         outcome = await reads.put(identification_object(reads.unit, profile.identity_object))
         if isinstance(outcome, Answer) and (text := object_text(outcome.data, profile.identity_object)):
-            sentence.append(text)
-    return " ".join(sentence) or None
+            parts.append(text)
+    return " ".join(parts) or None
 
 
 def _sunspec(
@@ -136,6 +136,6 @@ def _dlt645(address: str, device: Dlt645Device, profiles: Sequence[Profile]) -> 
         sure = [(SINGLE, ONE_PHASE_ONLY, Message("scan-why-one-phase"))]
     else:
         sure = [(name, UNDECIDED, why) for name in (SINGLE, THREE)]
-    found = tuple(Candidate(name, number, (sentence,)) for name, number, sentence in sure if name in there)
+    found = tuple(Candidate(name, number, (message,)) for name, number, message in sure if name in there)
     evidence = (Message("scan-says-number", number=device.number),) if device.number else ()
     return FoundUnit(address, "dlt645", found, evidence, device.number)

@@ -19,9 +19,9 @@ from gateway.fieldbus.wire.link import Answer, Outcome, Refusal
 STRAYS: Final = (201, 173, 219, 233)
 """Addresses that hardly a device has: where all of them answer, a device answers under any."""
 MOST_UNITS: Final = 8
-"""So many units are compared; where each of them is that device, the others are, too."""
+"""Units that are compared; where each of them is that device, the others are, too."""
 MOST_READS: Final = 4
-"""So many reads are compared, the longest ones."""
+"""Reads that are compared, the longest ones."""
 SMALL, SMALL_PART = 2, 0.01
 """Differences that a measured value may have from one read to the next."""
 

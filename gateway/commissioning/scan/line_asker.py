@@ -30,7 +30,7 @@ from gateway.fieldbus.wire.serial_time import t35_seconds
 from gateway.messages.message import Message
 
 PROBE_S, SLOW_PROBE_S = 0.03, 0.5
-"""So long each unit has before the next one is asked, from the end of its question."""
+"""Seconds from the end of a unit's question until the next unit is asked."""
 NEAR_S, FAR_S = 0.3, 0.6
 """How far back the last units are asked again; only if that finds nothing, further back."""
 FRUITLESS: Final = 2
@@ -55,7 +55,7 @@ PROBES: Final[Mapping[int, Callable[[int], Request]]] = {
     SHORT: lambda unit: Request(unit, SHORT),
 }
 
-Sentence = Literal["answer", "damaged", "silence"]
+Reply = Literal["answer", "damaged", "silence"]
 
 
 class Stopped(Exception):
@@ -223,14 +223,14 @@ class LineAsker:
 
     async def _surely(self, unit: int, wait_s: float) -> None:
         """Ask one unit until it answers, is silent, or has given nothing but damaged bytes."""
-        sentence: Sentence = "damaged"
+        reply: Reply = "damaged"
         for _ in range(AGAIN):
-            if (sentence := await self._slowly(unit, wait_s)) != "damaged":
+            if (reply := await self._slowly(unit, wait_s)) != "damaged":
                 break
-        if sentence == "damaged":
+        if reply == "damaged":
             self.heard.twice.add(unit)
 
-    async def _slowly(self, unit: int, wait_s: float) -> Sentence:
+    async def _slowly(self, unit: int, wait_s: float) -> Reply:
         """Ask one unit and wait for its answer."""
         out = self._ask_unit(unit)
         while (came := await self._first_byte(out + wait_s)) is not None:
@@ -273,13 +273,13 @@ class LineAsker:
         return bool(self._sent) and bytes(self.port.heard) == self._sent
 
     def _stripped(self) -> bytes:
-        """What came, without our own questions in front: an echo may be late."""
+        """What came, without our questions in front: an echo may be late."""
         data = bytes(self.port.heard)
         self.port.heard.clear()
         self.heard.count += len(data)
-        while own := next((question for question in self.port.sent if data.startswith(question)), b""):
+        while echo := next((question for question in self.port.sent if data.startswith(question)), b""):
             self.heard.echoes += 1
-            data = data[len(own) :]
+            data = data[len(echo) :]
         self._sent = b""
         return data
 
@@ -303,7 +303,7 @@ class LineAsker:
         heard.frames += 1
         if piece.protocol == "dlt645":
             reply = dlt645.parse(piece.data)
-            number = reply.own_address or (reply.address if reply.control & dlt645.FROM_METER else None)
+            number = reply.named_address or (reply.address if reply.control & dlt645.FROM_METER else None)
             if number is not None and number.isdecimal():
                 heard.meters.setdefault(number, None)
             else:

@@ -45,29 +45,29 @@ from gateway.fieldbus.wire.serial_time import char_seconds
 from gateway.messages.message import Message
 
 LISTEN_S = 0.4
-"""So long each setting is listened to before anything is sent."""
+"""Seconds of listening at each setting before anything is sent."""
 TAIL_S = 0.05
-"""So long the last units of the quick pass are heard out."""
+"""Seconds that the last units of the quick pass still have to answer."""
 SET_S = 0.15
 """What setting a port takes at most."""
 IDENTIFY_S = 8.0
 """What asking one device who it is may take, for the time that is left."""
 EXPECTED: Final = 4
-"""So many devices are counted in for the time that is left before any is found."""
+"""Devices that the estimate of the time left expects, before any is found."""
 COMPARE_S = 0.5
 """What comparing one takes about."""
 READS: Final = 30
-"""About so many reads tell who a device is."""
+"""About how many reads it takes to identify a device."""
 LEAST_S: Final = 0.2
 """Time-out of a device that answers at once; of others more."""
 TRAFFIC: Final = 3
 """Bytes that nobody asked for: another master. Fewer may come of opening the port."""
 TWICE: Final = 4
-"""So many of the likeliest units are asked with the shorter question, too."""
+"""How many of the likeliest units are asked with the shorter question, too."""
 HEARD_OUT: Final = 18
-"""So many units of the quick pass have had 0.4 s to answer when it ends; the others are asked again."""
+"""Units of the quick pass that have had 0.4 s to answer when it ends; the others are asked again."""
 AGAIN: Final = 5
-"""So many settings are gone through once more where nothing was found."""
+"""How many settings are tried once more where nothing was found."""
 ANY_UNIT: Final = Message("scan-any-unit")
 AskTimed = Callable[[Question, float], Awaitable[Outcome]]
 _QUESTION: Final = {READ: 8, SHORT: 4}
@@ -82,7 +82,7 @@ async def scan_serial(target: str, options: ScanOptions, progress: Progress) -> 
 
     Args:
         target: a serial port, or ``rfc2217://HOST:PORT``.
-        progress: told before each question; False ends the scan with what was found.
+        progress: called before each question; False ends the scan with what was found.
 
     Raises:
         PortError: the port cannot be opened, or another process has it; a device server cannot be connected to. If it

@@ -86,8 +86,8 @@ class EndpointScan:
         patience_s: how long the answer of a unit is waited for, in seconds.
         profiles: what a unit may be beside the catalog.
         traffic: that of the whole scan.
-        note: told each step.
-        found: told each unit.
+        note: called with each step.
+        found: called with each unit that is found.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class EndpointScan:
         self._slowest_s = self._delay_s = 0.0
         self._latency_s = dict[int, float]()
         self.left_s = SILENT_S
-        """How long it goes on, as far as it can be told."""
+        """The estimated seconds that are left."""
 
     async def run(self) -> Endpoint:
         """Scan it. Stopped passes through; what was found until then is in ``result``."""
@@ -344,7 +344,7 @@ class EndpointScan:
 
 
 class _Pace:
-    """How long the rest of some steps takes: as long as those before, or at first as long as is said."""
+    """How long the rest of some steps takes: as long as those before, or at first ``each_s`` seconds each."""
 
     def __init__(self, steps: int, each_s: float) -> None:
         self._steps, self._each_s = steps, each_s

@@ -37,7 +37,7 @@ async def scan_tcp(addresses: Sequence[str], port: int, options: TcpOptions, pro
         addresses: as typed, such as 10.0.0.7, 10.0.0.0/28, meter.example.
         port: the TCP port of all.
         options: what narrows or widens it.
-        progress: told of each step; False ends the scan with what it has found.
+        progress: called with each step; False ends the scan with what it has found.
 
     Raises:
         BadTarget: an address is none, or they are too many; nothing was sent.

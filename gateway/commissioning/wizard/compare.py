@@ -16,7 +16,7 @@ from gateway.errors import GatewayError
 from gateway.messages.message import Message
 
 OFFERED = 6
-"""So many points of a kind are asked for, until one is on the display."""
+"""Most points of a kind that are asked for, until one is on the display."""
 RECORD = "differs"
 """Typed in place of a number: record the last one as it is."""
 
@@ -93,7 +93,7 @@ class Comparing:
                 self._book(nearest, shown, "agrees")
                 return True, live
             last, before = (shown, nearest), after
-            self._dialogue.refused(self._question("display", before), GatewayError(_told(shown, after, found)))
+            self._dialogue.refused(self._question("display", before), GatewayError(_difference(shown, after, found)))
 
     def _differing(self, shown: Typed, value: LiveValue) -> None:
         """Recorded as it is, with the reason among the remarks."""
@@ -134,7 +134,7 @@ class Comparing:
         return Question(key, self._progress.meter, default, point=value.point, facts={"value": value})
 
 
-def _told(shown: Typed, value: LiveValue, found: Judged) -> Message:
+def _difference(shown: Typed, value: LiveValue, found: Judged) -> Message:
     """Why a display does not show what was read."""
     read = f"{value.number:f}" if value.number is not None else "—"
     point, unit, text = value.point, value.unit, shown.text

@@ -75,10 +75,10 @@ def _exponent(given: str, unit: str) -> int:
     """The power of ten from a typed unit to that of the point; without one they are the same."""
     if not given or given == unit:
         return 0
-    own, wanted = _parted(given if _parted(given) else _SPELT.get(given.lower(), given)), _parted(unit)
-    if own is None or wanted is None or own[1] != wanted[1]:
+    typed, wanted = _parted(given if _parted(given) else _SPELT.get(given.lower(), given)), _parted(unit)
+    if typed is None or wanted is None or typed[1] != wanted[1]:
         raise GatewayError(Message("wizard-other-unit", given=given, unit=unit))
-    return own[0] - wanted[0]
+    return typed[0] - wanted[0]
 
 
 def _parted(unit: str) -> tuple[int, str] | None:

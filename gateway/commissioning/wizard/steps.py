@@ -17,7 +17,7 @@ from gateway.commissioning.wizard.draft import Draft, open_settings
 from gateway.commissioning.wizard.live import Live, Reader
 from gateway.commissioning.wizard.progress import Progress, ProgressFile
 from gateway.commissioning.wizard.questions import ROLES, WORD_ORDERS, Dialogue, Question
-from gateway.config.limits import limits_said
+from gateway.config.limits import limits_in_force
 from gateway.config.model import Config
 from gateway.devices.knowledge.device_numbers import device_numbers
 from gateway.errors import GatewayError
@@ -136,7 +136,7 @@ class Commissioning:
         config, name = self.draft.config(), self.draft.meter
         profile, points = config.profiles[name], config.meters[name].points
         if "limits" not in self.progress.answers and (known := config.limits.get(name)):
-            self._dialogue.tell(limits_said(name, profile, known))
+            self._dialogue.tell(limits_in_force(name, profile, known))
         self._listed("limits", lambda text: questions.limit(text, points, profile))
         given = questions.limit_keys(self.progress.answers["limits"])  # type: ignore[arg-type]
         if given:

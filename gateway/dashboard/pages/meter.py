@@ -28,7 +28,7 @@ from gateway.dashboard.pages.registers import RawBlock, raw
 from gateway.dashboard.pages.values import beyond, shown, turns
 from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point
-from gateway.fieldbus.specs import tells_number
+from gateway.fieldbus.specs import has_number
 from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.runtime.context import GatewayContext
@@ -170,7 +170,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
         recorded=tuple(recorded_counters(site.config, meter)),
         symbols={point.name: point for point in profile.points if point.symbols},
         stranger=line.stranger(name),
-        numberless=not tells_number(line, name),
+        numberless=not has_number(line, name),
         values=shown(reading.values, turned) if reading else (),
         turned=turned,
         limits=site.config.limits.get(name, {}),

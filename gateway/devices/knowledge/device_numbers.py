@@ -12,7 +12,8 @@ _MAKE_AND_MODEL: Final = frozenset({"manufacturer", "device_model", "meter_model
 
 
 def device_numbers(identity: str | None) -> tuple[str, ...]:
-    """The numbers by which a device can be told from its like; nothing where it says make and model at most."""
+    """The numbers of an identity that no other device of its make and model has; none where it has make and model
+    alone."""
     parts = [part.partition("=") for part in identity.split(", ")] if identity else []
     named = [value for name, _, value in parts if "serial" in name]
     return tuple(named or [value or name for name, _, value in parts if name not in _MAKE_AND_MODEL])

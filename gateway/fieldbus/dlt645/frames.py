@@ -39,7 +39,7 @@ def preamble(data: bytes | bytearray) -> int:
 
 
 def frame_length(head: bytes | bytearray) -> int | None:
-    """Whole length of the frame that begins so; None: not told yet by these bytes; 0: no frame begins so."""
+    """Length of the whole frame that begins so; None: more bytes are needed to know; 0: no frame begins so."""
     if head[:1] != b"\x68" or (len(head) > _SECOND_START and head[_SECOND_START] != START):
         return 0 if head else None
     return _AROUND + head[_LENGTH] if len(head) > _LENGTH else None
@@ -124,7 +124,7 @@ class Reply(NamedTuple):
         return self.data[0] if self.control == REFUSED and len(self.data) == 1 else None
 
     @property
-    def own_address(self) -> str | None:
+    def named_address(self) -> str | None:
         """What an answer to 13H names: the meter's address, 12 digits."""
         if self.control != ADDRESS_ANSWER or len(self.data) != 6:
             return None

@@ -130,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
             self._cancel(self._unended)
 
     def _handed_on(self, packet: Whole | Damaged) -> None:
-        """Each packet is given its own time to end in."""
+        """Begin the time in which the next packet must end."""
         self._cancel(self._unended)
         length = len(packet.segment) if isinstance(packet, Whole) else packet.length_given or 0
         self._budget -= COST_BYTES + length

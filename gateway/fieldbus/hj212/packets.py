@@ -83,7 +83,7 @@ class Packet:
 
     @property
     def label(self) -> str:
-        """Its own time as its text says it, ``""`` where it has none."""
+        """The time that it bears, as its text has it; ``""`` where it bears none."""
         return self.places.get("DataTime", "")
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 SPLIT_AT_ONCE = 4
-"""Split messages of one station and command that are told apart at a time; the oldest is forgotten."""
+"""Split messages of one station and command that are kept apart at a time; the oldest is forgotten."""
 
 
 class _Split:
@@ -24,8 +24,8 @@ class Parts:
         self._splits: OrderedDict[tuple[str, int], _Split] = OrderedDict()
 
     def label(self, label: str, part: int, parts: int) -> str:
-        """The own time of a part's message. A part without one has that of the newest message of as many parts, as some
-        loggers say it in the first part only."""
+        """The time that the message of a part bears. A part without one has that of the newest message of as many
+        parts, as some loggers say it in the first part only."""
         if label or part == 1:
             return label
         return next((known for known, of in reversed(self._splits) if of == parts), "")
@@ -37,7 +37,7 @@ class Parts:
         again at its repetition); else none.
 
         Args:
-            label: the message's own time, by which its parts belong together.
+            label: the time that the message bears, by which its parts belong together.
             held: those of ``points`` that this part holds.
         """
         if parts == 1:

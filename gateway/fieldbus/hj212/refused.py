@@ -30,7 +30,7 @@ _PASSWORD = re.compile(r"PW\s*=[^;]*")
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A packet that was not taken: when (Unix ms), from where, why, and what it said.
+    """A packet that was not taken: when (Unix ms), from where, why, and its text.
 
     ``reason``: ``crc``, ``length``, ``noise``, ``unended`` (damaged; the figures are the packet's own and those found),
     ``form`` (not to be understood: ``detail``), ``station``, ``password``, ``version``, or of whole connections

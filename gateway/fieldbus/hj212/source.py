@@ -35,7 +35,7 @@ NOTICES = frozenset({"1013", "9015"})
 """A logger asks for its clock to be set; it says that it lives."""
 LONGEST_LABEL = 32
 CROWDED_MS = 1000
-"""So often at most it is told that there are too many connections."""
+"""Shortest interval between two reports of too many connections."""
 
 
 class Station(NamedTuple):
@@ -221,6 +221,6 @@ class Hj212Source:
 
 
 def _mark(packet: Packet, now_ms: int) -> str:
-    """What tells a message from another one of the same content: its own time; where it has none, its number; where it
-    has none either, every one counts as another."""
+    """What tells a message from another one of the same content: the time that it bears; where it bears none, its
+    number; where it has none either, every one counts as another."""
     return packet.label[:LONGEST_LABEL] or (f"QN {packet.qn}" if packet.qn else f"at {now_ms}")

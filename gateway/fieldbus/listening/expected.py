@@ -87,7 +87,7 @@ class Series:
         return due
 
     def heard(self, at_ms: int, *, late: bool = False) -> int | None:
-        """Its own time: a message of a series is due by arriving."""
+        """``at_ms``: a message of a series is due by arriving."""
         if not late:
             self._last_ms = max(self._last_ms, at_ms)
         return at_ms

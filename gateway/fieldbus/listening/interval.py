@@ -6,15 +6,15 @@ from collections import deque
 from statistics import median
 
 GAPS = 5
-"""So many gaps in a row that are not the period say that the source keeps another one; so many that are end that."""
+"""Gaps in a row that raise the alarm, if none of them is the configured period, and that end it, if all of them are."""
 WITHIN = 4
 """A gap is the period within a quarter of it."""
 TENTHS_BELOW_MS = 10_000
 
 
 class Interval:
-    """The gaps between a source's messages. By their own times where they bear any, so that what the network holds up,
-    and what is uploaded after an outage, looks as it was sent; parts of one message have one time, and no gap."""
+    """The gaps between a source's messages. Measured by the times that they bear, where they do: so neither a delay of
+    the network nor an upload after an outage changes them; parts of one message have one time, and no gap."""
 
     def __init__(self, every_ms: int) -> None:
         self._every_ms = every_ms
@@ -24,7 +24,7 @@ class Interval:
         """The period that the source keeps in place of the configured one, rounded; None: it keeps that."""
 
     def heard(self, at_ms: int, label_ms: int | None) -> None:
-        """A message came. ``label_ms``: its own time."""
+        """A message came at ``at_ms``. ``label_ms``: the time that it bears (Unix ms)."""
         before, self._last = self._last, (label_ms is not None, at_ms if label_ms is None else label_ms)
         if before is None or before[0] != self._last[0]:
             return

@@ -16,9 +16,9 @@ from gateway.messages.message import Message
 from ledger_client.messages import Sentence
 
 CROWDED_MS = 60_000
-"""So long after the last connection that was closed for another one the alarm is over."""
+"""The alarm of too many connections ends this long after the last one that was closed to make room."""
 WRITTEN_MS = 3_600_000
-"""So long after the last write the alarm is over."""
+"""The alarm of writes ends this long after the last one."""
 
 
 class ListenAlarms:

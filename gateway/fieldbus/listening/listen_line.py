@@ -156,7 +156,7 @@ class ListenLine:
             known.accept(identity)
 
     def unproven(self, meter: str) -> bool:
-        """It was not told who it is since that came into doubt."""
+        """Its identity was not read since it came into doubt; so for a meter without one."""
         known = self._meters[meter].known
         return known is None or known.unproven
 
@@ -181,17 +181,17 @@ class ListenLine:
     # — beyond it —
 
     def has(self, meter: str) -> bool:
-        """The meter is one of its own."""
+        """The meter is one of this line."""
         return meter in self._meters
 
     def replied(self, meter: str, token: Token) -> None:
-        """The record of a message is durable: its sender may be told so."""
+        """The record of a message is durable: acknowledge it to its sender."""
         self._meters[meter].ended(token)
         if self._source is not None:
             self._source.reply(self._units[meter], token)
 
     def not_recorded(self, meter: str, token: Token) -> None:
-        """A message will not be recorded: its sender is told nothing, and the next message is read."""
+        """A message will not be recorded: it is not acknowledged, and the next message is read."""
         self._meters[meter].ended(token)
         if self._source is not None:
             self._source.release(self._units[meter], token)

@@ -19,7 +19,7 @@ from gateway.records import Token
 from ledger_client.formats.senml import Quality
 
 SILENT_AFTER = 2
-"""So many misses in a row make it silent."""
+"""Misses in a row after which a meter counts as silent."""
 NOT_SENT = Refused(0, Message("message-without-point"), Quality.NOT_FOUND, lasting=True)
 
 

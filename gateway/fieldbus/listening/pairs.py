@@ -75,16 +75,16 @@ class Pairs:
 
     def _failures(self, names: set[str]) -> list[BlockFailure]:
         """Points that were asked for and not answered, and those that were not asked for."""
-        told, failures = set(names), list[BlockFailure]()
+        named, failures = set(names), list[BlockFailure]()
         for heard in reversed(self._failed.values()):
-            wanted = (self._wanted & {point.name for point in heard.block.points}) - told
+            wanted = (self._wanted & {point.name for point in heard.block.points}) - named
             if wanted and heard.refused is not None:
-                told |= wanted
+                named |= wanted
                 reason = "refused" if heard.refused.code else "timeout"
                 failures.append(
                     BlockFailure(self._cut.only(heard.block, wanted), reason, heard.refused.sentence, heard.refused)
                 )
-        rest = [p for p in self._spec.points if p.name not in told and p.kind not in UNRECORDED]
+        rest = [p for p in self._spec.points if p.name not in named and p.kind not in UNRECORDED]
         if rest:
             unread = self._cut.kept(0, {point.name for point in rest}, partial(self._dialect.unread, rest))
             failures.append(BlockFailure(unread, "not-asked", NEVER_ASKED))

@@ -10,12 +10,12 @@ from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 
 PROVEN_MS = 3_600_000
-"""Who a meter is counts for so long after it was last told."""
+"""How long an identity counts after it was last heard."""
 
 
 class Recognition:
-    """See the module. ``wanted``: names of the points that together tell who it is. ``identity``: who values are
-    accepted from; None until it was told for the first time."""
+    """See the module. ``wanted``: names of the points that together are its identity. ``identity``: whose
+    values are accepted; None until it was heard for the first time."""
 
     def __init__(self, wanted: Collection[str], identity: str | None = None) -> None:
         self._wanted, self.identity = tuple(wanted), identity
@@ -29,15 +29,16 @@ class Recognition:
 
     @property
     def unproven(self) -> bool:
-        """It was not told who it is since that came into doubt."""
+        """Its identity was not heard since it came into doubt."""
         return self._proven_ms is None
 
     def doubt(self) -> None:
-        """The line broke off or the meter was silent: who it is is to be told again."""
+        """The line broke off or the meter was silent: its identity must be heard again."""
         self._proven_ms = None
 
     def look(self, heard: Iterable[tuple[Block, Raw]], at_ms: int) -> None:
-        """What was heard together, where all that tells it is in it. ``at_ms``: when."""
+        """Compare the identity in what was heard together, if all of its points are there. ``at_ms``: when it was
+        heard."""
         marks = dict[str, str]()
         if not self._wanted:
             return
@@ -65,7 +66,7 @@ class Recognition:
 
 
 def _values(block: Block, raw: Raw, names: Collection[str]) -> dict[str, str]:
-    """Points of these names; what the device leaves blank tells nothing."""
+    """Points of these names; those that the device leaves blank are left out."""
     some = block.only(names)
     if not some.points:
         return {}

@@ -45,7 +45,7 @@ class SourceKind(Protocol):
 
     @property
     def series(self) -> bool:
-        """Every message is a record (``expected.Series``); else of a state that is told again and again
+        """Every message is a record (``expected.Series``); else of a state that is sent over and over
         (``expected.State``)."""
 
     @property

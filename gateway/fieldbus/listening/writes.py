@@ -13,24 +13,27 @@ AGAIN_MS = 60_000
 
 
 @dataclass(slots=True)
-class _Told:
+class _Recorded:
+    """The last event of a meter: when (ms), and how many writes came since that have none."""
+
     at_ms: int
-    untold: int = 0
+    unrecorded: int = 0
 
 
 class Writes:
-    """``happened`` takes the events. Each counts the writes of the minute before that had none."""
+    """``happened`` takes the events, at most one a minute and meter. ``more`` counts the writes since the last
+    event."""
 
     def __init__(self, happened: Callable[[str, Event], None]) -> None:
-        self._happened, self._told = happened, dict[str, _Told]()
+        self._happened, self._recorded = happened, dict[str, _Recorded]()
 
     def heard(self, meter: str, wrote: Wrote) -> None:
         """A write to this meter."""
-        before = self._told.get(meter)
+        before = self._recorded.get(meter)
         if before is not None and 0 <= wrote.at_ms - before.at_ms < AGAIN_MS:
-            before.untold += 1
+            before.unrecorded += 1
             return
-        more = 0 if before is None else before.untold
-        self._told[meter] = _Told(wrote.at_ms)
+        more = 0 if before is None else before.unrecorded
+        self._recorded[meter] = _Recorded(wrote.at_ms)
         fields = {"unit": wrote.unit, "function": wrote.function, "address": wrote.address, "more": more}
         self._happened(meter, Event(WRITE_SEEN, fields))

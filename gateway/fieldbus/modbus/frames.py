@@ -201,7 +201,7 @@ def object_text(data: bytes, number: int) -> str | None:
 
 
 def answer_length(head: bytes | bytearray) -> int | None:
-    """Whole length of the answer that begins so; None: not told yet by these bytes; 0: no answer begins so."""
+    """Length of the whole answer that begins so; None: more bytes are needed to know; 0: no answer begins so."""
     if len(head) < 2:
         return None
     function = head[1]
@@ -229,8 +229,8 @@ def _identification_length(head: bytes | bytearray) -> int | None:
 
 
 def request_length(head: bytes | bytearray) -> int | None:
-    """Whole length of the request (another master's) that begins so; None: not told yet; 0: none begins so. Answers to
-    writes begin as the writes do, so a byte count must be that of its quantity."""
+    """Length of the whole request (another master's) that begins so; None: more bytes are needed; 0: none does. Answers
+    to writes begin as the writes do, so a byte count must be that of its quantity."""
     if len(head) < 2:
         return None
     function = head[1]

@@ -1,9 +1,9 @@
 """Modbus TCP transactions: which received packet is the answer to the current request, without the connection.
 
 Pure: bytes and monotonic seconds go in, decisions out; ``tcp_link`` moves the bytes. A packet is framed by its length
-and told by its transaction id; then it is compared with its question in all that it says. Between a Modbus TCP head and
-a serial tail sits a converter that can hand on an old serial answer under the newest transaction id, so a device that
-is not ``direct`` keeps the rule of shapes as well (docs/fieldbus.md).
+and identified by its transaction id; then each of its fields is compared with its question. Between a Modbus TCP head
+and a serial tail sits a converter that can hand on an old serial answer under the newest transaction id, so a device
+that is not ``direct`` keeps the rule of shapes as well (docs/fieldbus.md).
 Source: Modbus Messaging on TCP/IP Implementation Guide v1.0b §3.1.3 (MBAP header).
 """
 
@@ -37,7 +37,7 @@ SHORTEST, LONGEST = 2, 254
 REMEMBERED = 32
 """Transactions of which the time is kept, to learn how late their answers come. A power of two that divides 65,536."""
 TIMEOUTS = 2
-"""So many in a row, and the connection is given up."""
+"""Time-outs in a row after which the connection is replaced."""
 
 _START = struct.Struct(">HHHBB")
 _NOT_MODBUS_TCP, _BYTE_COUNT = Message("answer-not-modbus-tcp"), Message("answer-byte-count")

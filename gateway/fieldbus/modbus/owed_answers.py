@@ -18,7 +18,7 @@ as long as the shift can stand. It ends for a unit
 - when as many answers were heard alone as it owed;
 - when it was asked nothing for its answer life (1).
 
-Other units never end it: they have an order of their own. Nor does a silence shorter than the life: a bridge that is
+Other units never end it: each has its order. Nor does a silence shorter than the life: a bridge that is
 behind hands out what it holds when it is asked again, however long that takes. A question that was not understood may
 have been any unit's, of any key. Where bytes were lost while a unit owed something, nobody can say how much it owes now
 (``deep``); then only the last way is left.
@@ -125,7 +125,7 @@ class OwedAnswers:
         unit.answered = b""
 
     def unknown(self, count: int, at: float, earliest: float) -> None:
-        """So many questions may have been asked that were not understood."""
+        """Up to ``count`` questions may have been asked that were not understood."""
         for _ in range(count):
             question = _Question(None, at)
             self._unknown.append(question)

@@ -190,7 +190,7 @@ class _Offered(NamedTuple):
     """A block, the variants that it may be asked in, and the spare ones."""
 
     block: RegisterBlock
-    own: tuple[RegisterBlock, ...]
+    variants: tuple[RegisterBlock, ...]
     spare: tuple[RegisterBlock, ...]
 
 
@@ -203,9 +203,9 @@ def _offered(every: Sequence[RegisterBlock], bounds: Limits, banned: Collection[
 
     most, offered = bounds.variants + _IN_HAND * bool(bounds.avoid), []
     for block, shapes in zip(every, allowed(every, most + spares), strict=True):
-        # a block without a shape of its own shares those of others: that costs waiting, never truth
-        own = shapes[:most] or allowed((block,), MOST_SHAPES)[0] or (block,)
-        offered.append(_Offered(block, own, shapes[most:][:_AGAIN] if _counts(block) else ()))
+        # a block for which no shape is left shares those of others: it may have to wait, and stays correct
+        variants = shapes[:most] or allowed((block,), MOST_SHAPES)[0] or (block,)
+        offered.append(_Offered(block, variants, shapes[most:][:_AGAIN] if _counts(block) else ()))
     return offered
 
 
@@ -216,4 +216,5 @@ def _set(
     block = offered.block
     whole = not line.shared and profile.identity_object is None and _holds(block, profile)
     who = tuple(p for p in block.points if p.name in profile.identity) if whole else ()
-    return BlockSet.of(partial(question_of, unit_of(meter)), block, offered.own, offered.spare, wanted=wanted, who=who)
+    question = partial(question_of, unit_of(meter))
+    return BlockSet.of(question, block, offered.variants, offered.spare, wanted=wanted, who=who)

@@ -201,11 +201,11 @@ class P1Source:
 def judged(whole: Whole) -> Telegram | Damaged:
     """What a whole telegram says. One of an edition that has a check value, and without one, is damaged."""
     telegram = parse(whole.text)
-    return Damaged("end") if telegram.says_version and not whole.checked else telegram
+    return Damaged("end") if telegram.names_version and not whole.checked else telegram
 
 
 def _damage(reason: str, count: int) -> Message:
-    """So many telegrams were damaged in this way (``splitter.Damaged``)."""
+    """The message for ``count`` telegrams that were damaged for this reason (``splitter.Damaged``)."""
     match reason:
         case "crc":
             return Message("p1-damaged-crc", count=count)

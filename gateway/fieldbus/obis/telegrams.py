@@ -4,7 +4,7 @@
     0-1:24.2.1(161129200000W)(00981.443*m3)
 
 Channel ``0-0`` is the meter itself; ``0-1`` to ``0-9`` are meters that it passes on, such as gas and water. Their codes
-are told with ``n`` in place of the channel's number, so that one profile fits any. Source: DSMR P1 companion standard
+are given with ``n`` in place of the channel's number, so that one profile fits any. Source: DSMR P1 companion standard
 5.0.2, 6.12; DSMR 2.2 for values that stand on the next line.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-OWN = "0-0"
+MAIN_CHANNEL = "0-0"
 """The channel of the meter itself."""
 VERSIONS = ("1-3:0.2.8", "0-0:96.1.4")
 """Only telegrams of DSMR 4 and later tell their version, those of Belgium at the latter; these bear a check value."""
@@ -27,7 +27,7 @@ _TIME = re.compile(r"(\d{12})([SW])")
 _AHEAD = {"S": timedelta(hours=2), "W": timedelta(hours=1)}
 _TIME_CODE = "0-0:1.0.0"
 _READ_AT = ("0-n:24.2.1/1", "0-n:24.2.3/1")
-"""Of a meter that is passed on: the latter a gas meter of Belgium, whose volume is at its own temperature."""
+"""Of a meter that is passed on: the latter a gas meter of Belgium, whose volume is at the temperature of the gas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Telegram:
     channels: Mapping[str, Mapping[str, str]]
 
     @property
-    def says_version(self) -> bool:
+    def names_version(self) -> bool:
         """It is of an edition whose telegrams bear a check value."""
-        return any(code in self.channels.get(OWN, {}) for code in VERSIONS)
+        return any(code in self.channels.get(MAIN_CHANNEL, {}) for code in VERSIONS)
 
     def label_ms(self, channel: str) -> int | None:
         """The time that the values of a channel are of (Unix ms); None: it says none.
@@ -50,7 +50,7 @@ class Telegram:
         Of a meter that is passed on: when it was read.
         """
         held = self.channels.get(channel, {})
-        codes = (_TIME_CODE,) if channel == OWN else _READ_AT
+        codes = (_TIME_CODE,) if channel == MAIN_CHANNEL else _READ_AT
         return time_ms(next((held[code] for code in codes if code in held), ""))
 
 
@@ -60,7 +60,7 @@ def parse(text: bytes) -> Telegram:
     channels: dict[str, dict[str, str]] = {}
     for code, values in _values(lines):
         passed_on = _PASSED_ON.fullmatch(code)
-        channel = f"0-{passed_on[1]}" if passed_on else OWN
+        channel = f"0-{passed_on[1]}" if passed_on else MAIN_CHANNEL
         place = f"0-n:{passed_on[2]}" if passed_on else code
         held = channels.setdefault(channel, {})
         texts = {place: values[-1]}
@@ -75,9 +75,9 @@ def _values(lines: list[str]) -> list[tuple[str, list[str]]]:
     """Codes with their values. A value alone on its line belongs to the code before it (DSMR 2.2)."""
     found: list[tuple[str, list[str]]] = []
     for line in lines:
-        if (own := _LINE.fullmatch(line)) is not None:
-            if values := _VALUES.findall(own[2]):
-                found.append((own[1], values))
+        if (coded := _LINE.fullmatch(line)) is not None:
+            if values := _VALUES.findall(coded[2]):
+                found.append((coded[1], values))
         elif found and re.fullmatch(r"\([^()]*\)", line):
             found[-1][1].append(line[1:-1])
     return [_renewed(code, values) for code, values in found]

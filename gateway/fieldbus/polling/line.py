@@ -39,7 +39,7 @@ Waits = Callable[[str, float], object]
 
 REOPEN_S, OPEN_WITHIN_S, DIAL_S = 2.0, 60.0, 60.0
 LOOK_S = 5.0
-"""So often it is looked who has connected, on a line that listens."""
+"""Seconds between two looks at who has connected, on a line whose devices connect."""
 UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"})
 """Why a poll of a silent meter is missed, sent or not; of one that sleeps it is `asleep` instead."""
 

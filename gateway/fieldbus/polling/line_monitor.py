@@ -14,9 +14,11 @@ from ledger_client.formats.senml import Quality
 log = logging.getLogger("meterseal.fieldbus")
 
 WRONG_ANSWERS, WRONG_S = 2, 3600.0
-"""So many answers of wrong function or length within this time, and no stranger heard between them, are the unit's."""
+"""Answers of wrong function or length within this time that are attributed to the unit, where no stranger is heard
+between them."""
 NOISY = Quality.IMPLAUSIBLE
-"""The flag of values where many frames arrive damaged: the bit set has none of its own, and it says uncertain."""
+"""The flag of values where many frames arrive damaged: the bit set has no bit for damage, and IMPLAUSIBLE means
+uncertain."""
 
 
 class LineMonitor:
@@ -59,7 +61,7 @@ class LineMonitor:
             self._strangers_from = self._monotonic() + self._table.longest
 
     def answered(self, frames: int, unit: Unit) -> None:
-        """So many answers of a unit came whole."""
+        """Count ``frames`` whole answers of a unit."""
         for _ in range(frames):
             self.damage.add(unit, damaged=False)
 
@@ -94,7 +96,8 @@ class LineMonitor:
         return self._shared_flag | int(NOISY) if self.damage.high else self._shared_flag
 
     def flags_of(self, unit: Unit) -> int:
-        """Quality bits of what is read from a unit now: damage is its own, another master is the line's."""
+        """Quality bits of what is read from a unit now: damage counts for the unit, another master for the whole
+        line."""
         noisy = self.damage.noisy(unit) or (self._frail and self.damage.lately(unit))
         return self._shared_flag | int(NOISY) if noisy else self._shared_flag
 
@@ -144,7 +147,7 @@ class LineMonitor:
 
 
 FRAMES = 1000
-"""So many frames of a line are looked back at."""
+"""Frames of a line over which the share of damaged ones is taken."""
 NOISY_SHARE = 0.01
 
 
@@ -180,9 +183,10 @@ class DamagedFrames:
         return self._bad > max(2, NOISY_SHARE * len(self._last))
 
     def noisy(self, unit: Unit) -> bool:
-        """There is so much damage, and more than 1 % of this unit's own frames are; or their unit is unknown."""
-        own = self._damaged[unit] > NOISY_SHARE * self._frames[unit]
-        return self.high and (own or self._damaged[None] > 0)
+        """The line is noisy, and more than 1 % of this unit's frames are damaged; or some damaged ones have no known
+        unit."""
+        of_unit = self._damaged[unit] > NOISY_SHARE * self._frames[unit]
+        return self.high and (of_unit or self._damaged[None] > 0)
 
     def lately(self, unit: Unit) -> bool:
         """One of the unit's last thousand frames was damaged, or one of a unit that is not known since then."""

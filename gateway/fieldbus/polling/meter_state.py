@@ -86,7 +86,7 @@ class MeterState:
         self._proven_at: float | None = None
         self._unproven = False
         self._stranger: str | None = None
-        self._tells = bool(spec.profile.identity) or spec.profile.identity_object is not None
+        self._has_identity = bool(spec.profile.identity) or spec.profile.identity_object is not None
         self._doubted = self._asked_again = False
         self._along = True
 
@@ -112,8 +112,8 @@ class MeterState:
 
     @property
     def patience(self) -> int:
-        """So many silences in a row end a poll: one of a meter that answers late, where another is due before the next
-        could time out."""
+        """How many silences in a row end a poll: two; one for a meter that answers late, where another meter is due
+        before the next question could time out."""
         return 1 if self._answers_late and self._idle_s() < self._timeout_s else 2
 
     @property
@@ -163,7 +163,7 @@ class MeterState:
         """A read timed out, a frame came damaged or twice, a counter fell: who it is is read before more values count.
         Once: what befalls it in the very poll in which that was read again does not count anew, or a meter that never
         answers the read behind that one would give no value any more."""
-        self._doubted = self._doubted or (self._tells and not self._asked_again)
+        self._doubted = self._doubted or (self._has_identity and not self._asked_again)
 
     def begin(self) -> None:
         """A poll of it begins."""

@@ -181,4 +181,4 @@ def holds(pid: int | None, spec: LineSpec) -> bool:
         return False
     if spec.listen is not None:
         return tcp_table.listens(pid, *spec.listen)
-    return spec.port is not None and any(holder.pid == pid for holder in serial_port.holders(spec.port, own=True))
+    return spec.port is not None and any(holder.pid == pid for holder in serial_port.holders(spec.port, ours=True))

@@ -5,7 +5,7 @@ its meters take. Event loop only.
 from __future__ import annotations
 
 from gateway.fieldbus.overload import Load, Overload
-from gateway.fieldbus.periods import decimal, device_times, every_said, seconds, shortest_periods
+from gateway.fieldbus.periods import decimal, device_times, every_text, seconds, shortest_periods
 from gateway.fieldbus.polling.line_alarms import LineAlarms
 from gateway.fieldbus.read_budget import budget
 from gateway.fieldbus.specs import Poll
@@ -77,5 +77,5 @@ def overloaded(spec: LineSpec, load: Load) -> Message:
         )  # fmt: skip
     return Message(
         "line-overloaded", line=line, share_percent=share, window_ms=window_ms, skipped_n=load.skipped,
-        no_shape_n=load.no_shape, need=decimal(need), asks=asks, periods=every_said(spec, shortest),
+        no_shape_n=load.no_shape, need=decimal(need), asks=asks, periods=every_text(spec, shortest),
     )  # fmt: skip

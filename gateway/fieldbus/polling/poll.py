@@ -203,18 +203,18 @@ class PollAttempt:
         """Read who the meter is; None when it does not tell."""
         for block in plan.identity:
             if block.block.key not in self.identity_words:
-                told = await self._ask_who(block.questions)
+                outcome = await self._ask_who(block.questions)
                 names = self.meter.spec.profile.identity
-                words = block.sentence(told.question, told.raw(), names) if isinstance(told, Answer) else []
-                if plan.first_only and not words and self._known_by(block) and not _lacks(told):
+                words = block.identity(outcome.question, outcome.raw(), names) if isinstance(outcome, Answer) else []
+                if plan.first_only and not words and self._known_by(block) and not _lacks(outcome):
                     self.meter.refuse_stranger()
                     break
                 self.identity_words[block.block.key] = words
             if plan.first_only and self.identity_words[block.block.key]:
                 break
         read = [word for words in self.identity_words.values() for word in words]
-        if plan.object is not None and isinstance(told := await self._ask_who((plan.object.question,)), Answer):
-            read += [f"{plan.object.name}={text}"] if (text := plan.object.text(told.data)) else []
+        if plan.object is not None and isinstance(found := await self._ask_who((plan.object.question,)), Answer):
+            read += [f"{plan.object.name}={text}"] if (text := plan.object.text(found.data)) else []
         await self.link.quiet()
         if self.link.voided:
             self.link.voided.clear()
@@ -261,7 +261,7 @@ class PollAttempt:
         counts."""
         if not block.who:
             return True
-        words = block.sentence(answer.question, answer.raw(), self.meter.spec.profile.identity)
+        words = block.identity(answer.question, answer.raw(), self.meter.spec.profile.identity)
         if not words or self.meter.recognise(", ".join(words)):
             return True
         self._question()
@@ -294,7 +294,7 @@ class PollAttempt:
             return replace(second, until=None)  # the first answer does not keep
         if not isinstance(second, Answer):
             return second
-        witnesses = [block.sentence(a.question, a.raw(), self.meter.spec.profile.identity) for a in (first, second)]
+        witnesses = [block.identity(a.question, a.raw(), self.meter.spec.profile.identity) for a in (first, second)]
         if not witnesses[0]:
             return Silence("shared", Message("poll-no-identity-point"))
         if witnesses[0] != witnesses[1] or first.number in self.link.voided:
@@ -386,6 +386,6 @@ class PollAttempt:
         return error.sentence
 
 
-def _lacks(told: Answer | Refusal) -> bool:
+def _lacks(outcome: Answer | Refusal) -> bool:
     """The meter does not have what it was asked for, and will not have it next time."""
-    return isinstance(told, Refusal) and told.refused.lasting and not told.doubtful
+    return isinstance(outcome, Refusal) and outcome.refused.lasting and not outcome.doubtful

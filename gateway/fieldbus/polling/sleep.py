@@ -19,7 +19,7 @@ from gateway.night import Night
 NEARLY_NONE = 0.01
 """Below this share of its greatest power a device is about to sleep."""
 LONGEST_MS = 16 * 3_600_000
-"""So long may one sleep, unless the night itself is longer."""
+"""Longest sleep of a device, unless the night itself is longer."""
 
 
 Ending = Literal["timeout", "unreachable", "line-down"]

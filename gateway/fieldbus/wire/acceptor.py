@@ -22,17 +22,17 @@ from gateway.fieldbus.wire.listener import BACKLOG, listening_socket, within
 log = logging.getLogger("meterseal.fieldbus")
 
 HELLO_S, LOOK_S = 10.0, 0.05
-"""A connection that has not said whose it is by then is closed; so often it is looked whether it has."""
+"""Seconds after which a connection whose device is still unknown is closed, and between two looks at it."""
 MOST_UNKNOWN = 64
-"""Connections that have not said yet whose they are; then one more takes the place of the oldest of the address that
-has most of them."""
+"""Most connections whose device is still unknown; one more takes the place of the oldest of the address that has most
+of them."""
 FULL_S = 1.0
-"""So long nothing is accepted when this process may open no more files."""
+"""Seconds without accepting, once this process may open no more files."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Unknown:
-    """A connection that has not said whose it is."""
+    """A connection whose device is not known yet."""
 
     sock: socket.socket
     host: str
@@ -112,7 +112,7 @@ class _Listener:
         task.add_done_callback(self._known)
 
     def _make_room(self) -> None:
-        """Close the oldest of the address that has most connections that have not said whose they are."""
+        """Close the oldest connection of the address that has most connections of unknown devices."""
         [(most, _)] = Counter(unknown.host for unknown in self._unknown.values()).most_common(1)
         task, oldest = next((task, unknown) for task, unknown in self._unknown.items() if unknown.host == most)
         text = "%s: too many connections have not said whose they are; the oldest of %s is closed"

@@ -22,7 +22,7 @@ AT_ONCE_S = 0.5
 """An end that comes so soon belongs to the answer before it, be it a reset: a device that closes while the next
 question waits unread resets the connection (RFC 1122, 4.2.2.13)."""
 WAIT_S, LONGEST_WAIT_S = 0.2, 2.0
-"""So long, at first and at most, is waited for the end of a connection whose device is known to close it."""
+"""Seconds to wait, at first and at most, for the end of a connection whose device is known to close it."""
 LEARN_AFTER, UNLEARN_AFTER = 2, 3
 """Connections in a row that ended behind their only answer; questions in a row that an asked connection answered."""
 
@@ -45,7 +45,7 @@ class Habit:
 class Connections:
     """The connections to one endpoint, one after the other, and what outlives them.
 
-    ``opened`` → ``answered`` … → ``ended`` → ``opened``. ``on_change`` is told when the habit is another.
+    ``opened`` → ``answered`` … → ``ended`` → ``opened``. ``on_change`` is called with each new habit.
     """
 
     def __init__(self, habit: Habit = Habit(), on_change: Callable[[Habit], None] | None = None) -> None:

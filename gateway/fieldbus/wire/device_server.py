@@ -26,7 +26,7 @@ from gateway.messages.message import Message
 log = logging.getLogger("meterseal.fieldbus")
 
 _LOOK_S = 0.5
-"""So often the reading thread looks whether the connection is still there."""
+"""Seconds between two looks of the reading thread at whether the connection still stands."""
 _REPORTED: Final = 0x1E
 """Overrun, parity and framing errors and breaks (RFC 2217, NOTIFY-LINESTATE)."""
 _OVERRUN, _PARITY, _FRAMING, _BREAK = 0x02, 0x04, 0x08, 0x10
@@ -46,7 +46,8 @@ class DeviceServerPort:
         self._where = f"rfc2217://{f'[{host}]' if ':' in host else host}:{tcp_port}"
         self._device = device = rfc2217.Serial(None, baudrate, databits, parity, stopbits, timeout=_LOOK_S)
         # pyserial keeps the last line state alone, and its thread dies of what no server should say, with a traceback
-        self._told, self._heard = device._telnet_process_subnegotiation, device._telnet_read_loop  # type: ignore[attr-defined]
+        self._take_suboption = device._telnet_process_subnegotiation  # type: ignore[attr-defined]
+        self._read_until_end = device._telnet_read_loop  # type: ignore[attr-defined]
         device._telnet_process_subnegotiation, device._telnet_read_loop = self._hear, self._listen  # type: ignore[attr-defined]
         device.port = self._where
         settings = f"{baudrate} baud {databits}{parity}{stopbits}"
@@ -80,7 +81,7 @@ class DeviceServerPort:
     def _listen(self) -> None:
         """The work of pyserial's thread."""
         try:
-            self._heard()
+            self._read_until_end()
         except Exception as error:
             log.warning("%s: what the device server says is not understood: %s", self._where, error)
 
@@ -89,7 +90,7 @@ class DeviceServerPort:
             state = suboption[2]
             found = (bool(state & bit) for bit in (_PARITY, _FRAMING, _OVERRUN, _BREAK))
             self.errors = LineErrors(*(before + new for before, new in zip(self.errors, found, strict=True)))
-        self._told(suboption)
+        self._take_suboption(suboption)
 
     def _carry_down(self) -> None:
         """From the line to us, until either end is gone."""

@@ -70,9 +70,9 @@ class BlockSet:
             return self.variants[0]
         return (*self.spare, *self.variants)[self.again.index(question)]
 
-    def sentence(self, question: Question, raw: Raw, names: Collection[str]) -> list[str]:
-        """The points of these names (always the same) in an answer, as ``name=value``; what the device leaves blank
-        tells nothing."""
+    def identity(self, question: Question, raw: Raw, names: Collection[str]) -> list[str]:
+        """The points of these names (always the same) in an answer, as ``name=value``; one that the device leaves
+        blank is left out."""
         asked = self.asked(question)
         decoder = self._telling.get(asked.key)
         if decoder is None:
@@ -151,7 +151,7 @@ class Dialect(Protocol):
 
     @property
     def framing(self) -> Framing | None:
-        """Its frames on a stream of bytes; None: it has a link of its own."""
+        """Its frames on a stream of bytes; None: it has a link of another kind."""
 
     def discovery(self, line: LineSpec, meter: MeterSpec) -> Discovery | None:
         """The search that a meter needs on each connection before it can be planned; None: it needs none."""

@@ -29,7 +29,7 @@ from gateway.messages.message import Message
 
 RIVAL_S = 60.0
 MOST_TURNS = 2
-"""So many connections of another address within ``RIVAL_S`` are redials; one more is a second device."""
+"""Connections of another address within ``RIVAL_S`` that are redials; one more is a second device."""
 MOST_WAITING = 16
 """Addresses of which a connection may wait."""
 

@@ -47,10 +47,10 @@ class Framing(Protocol):
         """The read-only gate: give back a frame that only reads. Raises NotARead for every other."""
 
     def answer_length(self, head: bytes | bytearray) -> int | None:
-        """Whole length of the answer that begins so; None: not told yet by these bytes; 0: no answer begins so."""
+        """Length of the whole answer that begins so; None: more bytes are needed to know; 0: no answer begins so."""
 
     def question_length(self, head: bytes | bytearray) -> int | None:
-        """Whole length of the question (another master's) that begins so; None: not told yet; 0: none begins so."""
+        """Length of the whole question (another master's) that begins so; None: more bytes are needed; 0: none does."""
 
     def intact(self, frame: bytes) -> bool:
         """Its check value is that of its bytes."""
@@ -69,17 +69,18 @@ class Framing(Protocol):
         word of somebody in between that there was no answer."""
 
     def answers_itself(self, question: Question) -> bool:
-        """The question's own bytes are also a whole answer to it: on a line that echoes they could be taken for one."""
+        """The bytes of the question are also a whole answer to it: on a line that echoes they could be taken for
+        one."""
 
     def could_begin(self, head: bytes | bytearray, asked: Key) -> bool:
         """An answer to a question of this key may begin so."""
 
     def answer_chars(self, key: Key) -> int:
-        """So many characters at most has an answer of this key."""
+        """The most characters that an answer of this key can have."""
 
 
 class Texts:
-    """What a DTU says of its own, such as its name when it connects, and a heartbeat: known texts that stand where a
+    """What a DTU sends unasked, such as its name when it connects, and a heartbeat: known texts that stand where a
     frame could begin. Each ends where it ends: nothing marks it, and a frame may follow at once."""
 
     def __init__(self, texts: Iterable[bytes] = ()) -> None:

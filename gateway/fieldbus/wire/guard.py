@@ -36,7 +36,7 @@ ECHO_DIFFERS = Message("answer-echo-differs")
 WRONG_CRC = Message("answer-crc")
 LATE = Message("answer-late")
 FOREIGN, FOREIGN_KEY = Message("answer-foreign"), Message("answer-foreign-shape")
-OWN_QUESTION = Message("answer-own-request")
+QUESTION_RETURNED = Message("answer-own-request")
 
 
 @dataclass(slots=True)
@@ -327,9 +327,9 @@ class Guard:
             self._mismatched(head.key, frame, now)
             return
         key = self._framing.key_to_come(frame) if is_question else head and head.key
-        own = self.table.own_question(key, self._arrived) if key and is_question else None
-        if key and own and self._framing.sent(own).endswith(frame):  # a preamble has been taken off it
-            self._take_own(frame, key, now)
+        ours = self.table.last_question(key, self._arrived) if key and is_question else None
+        if key and ours and self._framing.sent(ours).endswith(frame):  # a preamble has been taken off it
+            self._take_returned(frame, key, now)
             return
         if head:
             self.table.use(head.key, now)
@@ -366,13 +366,13 @@ class Guard:
         self._question.seen = MISMATCHED
         self._question.mismatched.append(ObservedFrame("mismatched", frame, key))
 
-    def _take_own(self, frame: bytes, key: Key, now: float) -> None:
+    def _take_returned(self, frame: bytes, key: Key, now: float) -> None:
         """Our own question came back: an echo behind noise, or one that was read late. Or another master asked the very
         same, so that its answer is not ours to take; it is ours in all that it says."""
         self.table.use(key, now)
         self._witness(ObservedFrame("echo", frame, key))
         if self._question:
-            self._question.seen = OWN_QUESTION
+            self._question.seen = QUESTION_RETURNED
             if key == self._question.question.key:
                 self._void(RETURNED)
                 if self._echo == "off" and self._found_out:

@@ -61,7 +61,7 @@ class KeyTable:
     ) -> None:
         """
         Args:
-            life_s: the answer life of units that have none of their own.
+            life_s: the answer life of units that are not in ``lives_s``.
             lives_s: the answer life of single units.
             used_until: another process may have sent any question until that monotonic moment in seconds.
             armed: False removes the guard, to measure its effect.
@@ -112,7 +112,7 @@ class KeyTable:
         sent = self._sent.get(key)
         return None if sent is None else max(0.0, arrived - sent[1])
 
-    def own_question(self, key: Key, arrived: float) -> Question | None:
+    def last_question(self, key: Key, arrived: float) -> Question | None:
         """The last question for that key, if it was sent within its answer life before ``arrived``."""
         question, at = self._sent.get(key, (None, -math.inf))
         return question if arrived - at < self.life(key[0], at) else None
@@ -214,5 +214,5 @@ def occupied(life_s: float, timeout_s: float, period_s: float) -> float:
 
 
 def needed(life_s: float, timeout_s: float, period_s: float) -> int:
-    """K: how many keys a block needs of its own so that one is always old enough, polled every ``period_s``."""
+    """K: how many keys a block needs for itself so that one is always old enough, polled every ``period_s``."""
     return math.ceil(occupied(life_s, timeout_s, period_s))

@@ -78,7 +78,7 @@ class Manners:
 
 class ObservedFrame(NamedTuple):
     """Bytes on the line that are no expected answer: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``,
-    ``echo`` (our own question, where no echo is expected) or ``mismatched`` (an answer of the asked unit, of another
+    ``echo`` (a question of ours, where no echo is expected) or ``mismatched`` (an answer of the asked unit, of another
     function or length than asked)."""
 
     kind: str

@@ -56,15 +56,15 @@ class Holder:
         return Message("process-named", pid=self.pid, command=self.command)
 
 
-def holders(path: str, *, own: bool = False) -> list[Holder]:
-    """Every other process that has the device open (``own``: this one too), whether it took a lock or not, as far as
+def holders(path: str, *, ours: bool = False) -> list[Holder]:
+    """Every other process that has the device open (``ours``: this one too), whether it took a lock or not, as far as
     /proc may be read. Who has the master of a pseudo-terminal too is its other end, such as socat, and uses no line."""
     target = os.path.realpath(path)
     try:
         device = os.stat(target)
     except OSError:
         return []
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and (own or int(name) != os.getpid()))
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and (ours or int(name) != os.getpid()))
     return [Holder(pid, _command(pid)) for pid in sorted(pids) if _has_open(pid, device) and not _serves(pid, device)]
 
 
@@ -197,7 +197,7 @@ def open_port(
         raise PortError(path, Message("port-no-direction-control", error=sentence_of(error))) from None
     except (OSError, termios.error) as error:
         device.close()
-        raise PortError(path, Message("port-stuck", error=_said(error))) from None
+        raise PortError(path, Message("port-stuck", error=_why(error))) from None
     return Port(fd, device.close, char_seconds(baudrate, parity, stopbits, databits), t35_seconds(baudrate), not pty)
 
 
@@ -293,7 +293,7 @@ def _refused(path: str, error: Exception) -> PortError:
         return PortError(path, Message("port-held-unknown"))
     if code in (errno.EACCES, errno.EPERM):
         return PortError(path, _not_permitted(path))
-    return PortError(path, Message("port-failed", error=_said(error)))
+    return PortError(path, Message("port-failed", error=_why(error)))
 
 
 def _held(path: str, found: list[Holder]) -> PortError:
@@ -301,7 +301,7 @@ def _held(path: str, found: list[Holder]) -> PortError:
     return PortError(path, Message("port-held", who=who, pid=found[0].pid))
 
 
-def _said(error: Exception) -> Sentence:
+def _why(error: Exception) -> Sentence:
     if isinstance(error, termios.error):  # no OSError: its arguments are number and words
         return os_error(OSError(*error.args[:2]))
     return os_error(error) if isinstance(error, OSError) else str(error)

@@ -21,10 +21,10 @@ CONNECT_S = 3.0
 class Heard(NamedTuple):
     """A message, or one part of one: whose it is, what kind it is of and what it holds.
 
-    ``completed_ms``: the record time at which it was complete. ``label_ms``: its own time (Unix ms). ``token``: by what
-    it is known when it is sent again; None: nobody waits for an answer to it. ``missing``: names of points that neither
-    this part nor any other of the message holds. ``refused``: another master asked for the block and got no answer that
-    counts, and why.
+    ``completed_ms``: the record time at which it was complete. ``label_ms``: the time that it bears (Unix ms).
+    ``token``: by what it is known when it is sent again; None: nobody waits for an answer to it. ``missing``: names of
+    points that neither this part nor any other of the message holds. ``refused``: another master asked for the block
+    and got no answer that counts, and why.
     """
 
     unit: Unit
@@ -48,7 +48,7 @@ class Wrote(NamedTuple):
 
 class Crowded(NamedTuple):
     """There are too many connections, and older ones are closed for new ones. ``unit``: whose most of them are; None:
-    nobody has said a word on them. ``host``: from where; ``connections``: how many those are of ``most`` in all."""
+    it is not known whose they are. ``host``: from where; ``connections``: how many those are of ``most`` in all."""
 
     unit: Unit | None
     host: str
@@ -67,10 +67,10 @@ class Source(Protocol):
         """A connection on which this unit has spoken is open; of a port: it is open."""
 
     def reply(self, unit: Unit, token: Token) -> None:
-        """The record of this message is durable: whoever sent it is told so, once for each time that it was sent."""
+        """The record of this message is durable: acknowledge it to its sender, once for each time that it was sent."""
 
     def release(self, unit: Unit, token: Token) -> None:
-        """This message is not recorded: nobody is told anything, and it is waited for no longer. It is sent again."""
+        """This message is not recorded: forget it without an acknowledgement, so that its sender sends it again."""
 
     def close(self) -> None:
         """Release port and connections; harmless if done before."""

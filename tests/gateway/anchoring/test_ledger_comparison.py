@@ -77,7 +77,7 @@ def test_ranges_of_unsealed_records_are_marked_and_the_line_goes_on_at_its_end(g
     marks = tuple(
         Mark(statement_id(gateway.statement(n)), "export-main", Range(EPOCH, 10 * n, 10 * n + 9)) for n in (2, 3)
     )
-    assert walking.rollback() == Rollback(LedgerHead(6, statement_id(gateway.statement(6))), marks, told=True)
+    assert walking.rollback() == Rollback(LedgerHead(6, statement_id(gateway.statement(6))), marks, complete=True)
 
 
 def test_a_new_database_asks_for_the_last_statement_only(gateway: Gateway) -> None:
@@ -137,7 +137,7 @@ def test_a_gap_is_no_oddity_but_not_all_is_told(statements: Statements, gateway:
     walking = walk(gateway, 1, 4)
     walking.last = LedgerHead(4, statement_id(entries[-1]))
     walking.take(entries)
-    assert walking.rollback().told is False
+    assert walking.rollback().complete is False
 
 
 @pytest.mark.parametrize(

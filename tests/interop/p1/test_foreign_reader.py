@@ -107,7 +107,7 @@ def test_a_simulated_telegram_of_belgium_is_read_alike_and_its_gas_by_its_own_pr
     assert isinstance(telegram, Telegram)
     found = contents([(MessageBlock("P1", load_profile("dsmr-gas-belgium").points), telegram.channels["0-1"])], {})
     assert found["volume"] == Decimal("981.443")
-    assert (found["equipment_id"], telegram.says_version) == ("4737", True)
+    assert (found["equipment_id"], telegram.names_version) == ("4737", True)
     assert telegram.label_ms("0-1") == telegram.label_ms("0-2") is not None
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.commissioning.scan.bus_toml import bus_sections
+from gateway.commissioning.scan.folder_profiles import folder_profiles
 from gateway.commissioning.scan.found import ScanResult
-from gateway.commissioning.scan.own_profiles import own_profiles
 from gateway.commissioning.scan.serial_scan import scan_serial
 from gateway.commissioning.scan.settings import ScanOptions
 from gateway.errors import GatewayError
@@ -34,7 +34,7 @@ frequency = { fc = 3, address = 703, type = "uint16", unit = "Hz", scale = -2 }
 def test_a_unit_is_known_by_a_profile_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "em3.toml").write_text(OWN)
     (tmp_path / "gateway.toml").write_text('[gateway]\nid = "g"\n')
-    own = own_profiles(tmp_path)
+    own = folder_profiles(tmp_path)
 
     async def test() -> ScanResult:
         pty = Pty(tmp_path / "line", device({700: 4711, 701: 13, 702: 2301, 703: 5001}), requests)
@@ -55,6 +55,6 @@ def test_a_unit_is_known_by_a_profile_of_ones_own(tmp_path: Path) -> None:
 def test_a_folder_without_a_sound_profile_is_refused(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "em3.toml").write_text(text)
     with pytest.raises(GatewayError, match=says):
-        own_profiles(tmp_path)
+        folder_profiles(tmp_path)
     assert meterseal("scan", "127.0.0.1", "--profiles", tmp_path)[0] == 2
     assert meterseal("scan", "127.0.0.1", "--profiles", tmp_path / "none")[0] == 2

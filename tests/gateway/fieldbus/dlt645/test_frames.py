@@ -99,8 +99,8 @@ def read(frame: bytes) -> tuple[str, Reply | None]:
 
 def decoded(reply: Reply) -> str:
     """What a frame says, as far as the codec alone can tell."""
-    if reply.own_address is not None:
-        return f"address {reply.own_address}"
+    if reply.named_address is not None:
+        return f"address {reply.named_address}"
     if reply.error is not None:
         return f"error word 0x{reply.error:02X}"
     return f"DI {reply.di}" if reply.di else ""
