@@ -1,4 +1,17 @@
-"""Pairs of one meter on a line where another master asks: the newest of one period make its poll."""
+"""Pairs of one meter on a line where another master asks: the newest of one period make its poll.
+
+The other master decides what is asked, in which blocks and how often; the poll is what the period has left of it:
+
+1. A block counts by its newest exchange, and a point by the newest answer that holds it: so no point comes twice.
+2. A point without an answer has the reason of the newest exchange that asked for it: refused, or a time-out; one that
+   was not asked for in the period is *not-asked*. Every recorded point of the meter is in the poll, with a value or a
+   reason.
+3. A period without any answer gives no poll: it is a miss. If answers were heard and none was certain, ``uncertain``
+   says so; that is no silence of the meter.
+4. Identity is judged by all that was heard together. Where another device answered, the poll is missed as a whole.
+
+Which answers count is decided before, in ``modbus.passive``; nothing here makes an answer certain again.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,27 @@
 """Passive pairing: which answer on an overheard RTU line belongs to which question of the other master.
 
 Pure: bytes and monotonic seconds go in, exchanges and writes come out; nothing is ever sent. docs/fieldbus.md, "Passive
-RTU", has the rules and what they cannot see. The very next frame behind a question is its answer, if two things hold.
-In ``OwedAnswers`` it can be of no older question, whatever slow unit or bridge it came from. And its key is not *void*:
-a key whose question went unanswered is so for an answer life, whatever order a unit answers in. ``KeyTable`` holds the
-void keys as it holds those that were asked: void is what is young.
+RTU", has the rules and what they cannot see. Here nobody can choose the next key, so an answer counts only if no other
+question can have it:
+
+1. It is the very next frame behind its question, with the unit, function and byte count that the question asks for.
+   Any other frame ends the wait: the question is unanswered.
+2. It is certain: by ``OwedAnswers`` it can be of no older question of its unit, whatever slow unit or bridge it came
+   from. What that module assumes is assumed here.
+3. Its key is not *void*. A key is void for an answer life after a question of it was unanswered, its answer doubtful
+   or late, or an answer of it came alone, whatever order a unit answers in. ``KeyTable`` holds void keys as it holds
+   asked ones: void is what is young.
+4. It came within the unit's time-out.
+
+An answer that fails 2 or 3 is doubtful, one that fails 4 late; neither gives a value. The stream is *in step* while
+each frame begins where the one before ended. A damaged frame, or one that does not end, loses step; only then are
+intact frames searched for, and an answer that is found so has no question. Bytes of no frame may have been questions:
+a damaged answer explains them, or one known question that differs in one byte (its key is void); else every key is
+void, and every unit may owe an answer. The same holds for bytes that were lost (``lost``).
+
+Of the two moments of a frame, its reading and the earliest at which it can have come, each comparison takes the one
+that lets fewer answers count. All of this breaks if bytes are lost without a call of ``lost``, or if a question ends
+without an answer that counts and its key is not made void.
 """
 
 from __future__ import annotations

@@ -1,8 +1,28 @@
 """Guard of a serial line: which received bytes answer the current question, and which are late or another master's.
 
 Pure: bytes and monotonic seconds go in, decisions come out; stream_link.py moves the bytes, a ``Framing`` knows the
-frames. docs/fieldbus.md has the rules frame by frame. Frames end by their length. Bytes that begin no frame are noise,
-and so is all that follows them until the line was silent for t3.5: nothing is ever searched inside noise.
+frames. docs/fieldbus.md has the rules frame by frame. Everything below relies on these:
+
+1. An answer names its key and nothing more of its question. ``KeyTable`` chooses no key that was on the wire within its
+   answer life, and one question at a time is in flight. So a frame with the key of the question in flight answers that
+   question: an answer to an older one would be later than an answer life.
+2. A frame ends by its length and begins where the one before ended. Bytes that begin no frame are noise, and so is all
+   that follows until the line was silent for t3.5: nothing is searched inside noise, where chance finds frames. Only
+   known bytes are taken off before a frame: the preamble, leading bytes of a profile, texts of a DTU.
+3. Every frame has one owner: the question in flight; an earlier question of ours (*late*, its key is young); the answer
+   just accepted (*doubled*); a question of ours that came back (*echo*); the polled unit, which answered in a key that
+   was never asked (*mismatched*); another master (*foreign*, whose key the witness avoids). An intact frame that could
+   be mistaken later makes its key young again.
+4. Doubt voids and never accepts: a byte before the question can have left, something else in place of the echo, another
+   master's question of the same key, a second answer of the same key (both are void). A void question stays
+   ``pending``: the line is kept free for the answer that may still come.
+5. Bytes have two moments: when they were read, and the earliest at which they can have come. A frame is accepted, and
+   its key used, by the first; it is classified, and latencies are learned, by the second. A process that was held up
+   then neither accepts too early nor takes its own late answer for a stranger's.
+
+They break if bytes are dropped unread before a question, if the key of a frame is left as old as it was, or if two
+questions are in flight. They cannot see an answer that is later than its answer life, nor another master's answer of
+the awaited key if its question was not heard.
 """
 
 from __future__ import annotations
