@@ -56,37 +56,37 @@ class Commissions:
 
     async def take_waiting(self) -> None:
         """Sign the records that wait in the data folder. One that cannot be signed goes on waiting; one that cannot be
-        read, or is older than what is signed, is set aside. Either is told."""
+        read, or is older than what is signed, is set aside. Either is logged, and stands in ``health``."""
         self._untaken.clear()
         for path in submit.waiting(self._in_force.config().data):
             try:
                 await self._take(path)
             except OSError as error:
-                self._tell(path, Message("commissioned-not-read", path=str(path), error=os_error(error)))
+                self._note(path, Message("commissioned-not-read", path=str(path), error=os_error(error)))
 
     async def _take(self, path: Path) -> None:
         try:
             record = submit.read(path)
         except GatewayError:
             aside = submit.set_aside(path, submit.DAMAGED)
-            self._tell(path, Message("commissioned-set-aside", path=str(path), aside=str(aside)))
+            self._note(path, Message("commissioned-set-aside", path=str(path), aside=str(aside)))
             return
         try:
             newest = await self._looked(partial(in_force, meter=record.meter))
             if newest is not None and newest.record.at_ms > record.at_ms:
                 aside = submit.set_aside(path, submit.OLDER)
                 older = Message("commissioned-older", meter=record.meter, record=newest.row.id, aside=str(aside))
-                self._tell(path, older)
+                self._note(path, older)
                 return
             signed = await self._signed(record)
         except GatewayError as error:
-            self._tell(path, Message("commissioned-waits", meter=record.meter, path=str(path), why=error.sentence))
+            self._note(path, Message("commissioned-waits", meter=record.meter, path=str(path), why=error.sentence))
             return
         failpoint("commissioned")
         submit.done_with(path)
         log.info("commissioning record %s is signed", signed, extra={"meter": record.meter})
 
-    def _tell(self, path: Path, sentence: Message) -> None:
+    def _note(self, path: Path, sentence: Message) -> None:
         self._untaken[path] = sentence
         log.warning("%s", sentence)
 

@@ -19,7 +19,8 @@ from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 log = logging.getLogger("meterseal.agent")
 
 RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
-"""So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
+"""Seconds that opening a damaged database may take, and bytes for each further second: five times what a small board
+needs."""
 
 
 def open_database(ready: Ready) -> Database:

@@ -33,7 +33,7 @@ from gateway.startup.preflight import Ready
 
 DOUBTFUL = AlarmCode.ANSWERS_DOUBTFUL
 STOP_WITHIN_S = 3.0
-"""So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
+"""Seconds in which a read in flight has to end; with the last commit a stop then takes less than 5 s."""
 
 
 class LineSet:
@@ -119,7 +119,7 @@ class LineSet:
         ]
 
     def hear(self, news: Sequence[News]) -> None:
-        """What has become of messages that were sent unasked: their senders are told. A listener of the hub."""
+        """Reply to the senders of messages that came unasked what has become of them. A listener of the hub."""
         self.recent_polls.hear(news)
         for item in news:
             if (token := item.token) is None:

@@ -34,7 +34,7 @@ log = logging.getLogger("meterseal.reload")
 RECENT_MS = 600_000
 """A meter that answered within the last ten minutes is expected to go on answering."""
 PERIODS, AT_LEAST_S = 3, 60.0
-"""So long has it time to do so."""
+"""Time for that: periods of the meter, and seconds at least."""
 LOOK_EVERY_S = 0.5
 AGAIN_S = 10.0
 """Until the configuration before is tried to be brought back once more."""
@@ -77,7 +77,7 @@ class Reload:
 
     async def preview(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """What a reload would do; nothing is touched. Raises GatewayError: why it cannot be done."""
-        return _told((await self._look())[1])
+        return _outcome((await self._look())[1])
 
     async def reload(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Do it. ``fingerprint``: of the configuration that was looked at; ``user``: who orders it, for the record.
@@ -93,7 +93,7 @@ class Reload:
             as_in_force = Message("reload-as-in-force", path=str(change.after.path))
             self._board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", as_in_force, on=False)
             if change.nothing:
-                return _told(change) | {"done": False, "watched_s": 0}
+                return _outcome(change) | {"done": False, "watched_s": 0}
             before = (
                 self._trial.before if self._trial else self._in_force.ready
             )  # the last that has shown that it holds
@@ -108,7 +108,7 @@ class Reload:
             await self._note_places(ready)
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
-            return _told(change) | {"done": True, "watched_s": watched_s}
+            return _outcome(change) | {"done": True, "watched_s": watched_s}
 
     def state(self) -> dict[str, Any]:
         """The configuration in force, whether it is on trial, and as messages why an old one came back, or cannot."""
@@ -212,7 +212,7 @@ def _time_ms(now: MeterNow) -> int:
     return now.reading.time_ms if now.reading is not None else 0
 
 
-def _told(change: Difference) -> dict[str, Any]:
+def _outcome(change: Difference) -> dict[str, Any]:
     return {
         "nothing": change.nothing,
         "fingerprint": change.after.fingerprint().hex(),

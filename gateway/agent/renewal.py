@@ -67,9 +67,9 @@ class Renewal:
         self._recorder.demand_recording()
         past = await self._meters.past(ready.config, change.added)
         ledgers = await self._uplinks.provide(ready) if change.ledgers_changed() else None
-        told = _facts(change) | {"why": str(why), **why.to_fields()} | ({"user": user} if user else {})
+        facts = _facts(change) | {"why": str(why), **why.to_fields()} | ({"user": user} if user else {})
         try:
-            order = Change(Rules.of(ready.config), ready.keys, tuple(change.read_anew), told)
+            order = Change(Rules.of(ready.config), ready.keys, tuple(change.read_anew), facts)
             async with self._lines.stopped(change.closed):
                 anchor_ms = await asyncio.wrap_future(self._recorder.change(order))
         except Exception:

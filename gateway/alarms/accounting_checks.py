@@ -108,7 +108,7 @@ class AccountingChecks:
             self._registries = Registries(lambda: self._config or config, ASK_S)
             self._rows = StatedRows(config.data / FOLDER)
         over = exceeded(self._registries, self._rows, history)
-        return None if over is None else {_of_node(one.plan, one.node): _told(one) for one in over}
+        return None if over is None else {_of_node(one.plan, one.node): _over_issued(one) for one in over}
 
 
 def _exports(config: Config, store: Database, known: Known, now_ms: int) -> Iterator[Item]:
@@ -169,7 +169,7 @@ def _lost(one: Lost) -> Item:
     return _of_node(one.plan, one.node), (sentence, one.from_ms)
 
 
-def _told(one: Over) -> tuple[Sentence, int]:
+def _over_issued(one: Over) -> tuple[Sentence, int]:
     sentence = Message(
         "over-issued", plan=one.plan, node=one.node, ledger=one.ledger, units=one.units, months=one.months,
         from_ms=one.from_ms,

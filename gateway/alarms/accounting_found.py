@@ -23,8 +23,8 @@ CODES: Final = (
 
 @dataclass(slots=True)
 class AccountingFound:
-    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``past``: lost hours of
-    which later ones are not lost, to be told once."""
+    """Conditions that are true, by kind; a kind that could not be looked for is not in it. ``past``: lost hours behind
+    which there are others that are not lost; each is raised and cleared once."""
 
     alarms: dict[str, Conditions] = field(default_factory=dict)
     past: list[Item] = field(default_factory=list)

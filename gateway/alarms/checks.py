@@ -31,12 +31,12 @@ DAY_S = 86_400
 NEAR_S = 30 * DAY_S
 SHORT_S = 2 * DAY_S
 PROVEN = 20
-"""So many of the newest records have their signatures checked."""
+"""Newest records whose signatures are checked."""
 CONFIRMED_ONLY = (AlarmCode.LEDGER_REFUSED, AlarmCode.EQUIVOCATION)
 """Raised by others; a check only confirms those that were active before the start."""
 
 Conditions = dict[tuple[str, str], tuple[Sentence, int | None]]
-"""(source, line) → (what is said, since in ms)."""
+"""(source, line) → (sentence, since in ms)."""
 _Item = tuple[tuple[str, str], tuple[Sentence, int | None]]
 
 

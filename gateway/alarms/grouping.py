@@ -122,7 +122,7 @@ class Grouping:
         group, true = candidate.group, [state for state in candidate.singles if state.condition]
         if group is not None and group.active:
             if is_group(len(true), candidate.whole_site_count):
-                return GroupContinues(group, self._said(candidate.key, true, candidate.total))
+                return GroupContinues(group, self._sentence(candidate.key, true, candidate.total))
             n, total = len(true), candidate.total
             over = Message("alarm-cleared-partly", kind=group.kind.code, n=n, total=total)
             return GroupEnds(group, over) if group.condition else None
@@ -136,7 +136,7 @@ class Grouping:
         since_ms = members[-1].since_ms if whole else next(state.since_ms for state in members if not state.active)
         near = (state for state in members if abs(state.since_ms - since_ms) <= self._window_ms)
         withdrawn = [state for state in near if state.row is not None and state.row.active_unacknowledged]
-        sentence = self._said(candidate.key, members, candidate.total)
+        sentence = self._sentence(candidate.key, members, candidate.total)
         return GroupRaised(candidate.key, members, withdrawn, since_ms, sentence)
 
     def contradicted(self, key: AlarmKey, heard: Collection[str]) -> bool:
@@ -163,7 +163,7 @@ class Grouping:
         """The lines but for those whose meters all sleep."""
         return [line for line in self.lines if not self._asleep(line)]
 
-    def _said(self, key: AlarmKey, members: Sequence[AlarmState], total: int) -> Message:
+    def _sentence(self, key: AlarmKey, members: Sequence[AlarmState], total: int) -> Message:
         n = len(members)
         if key.code == AlarmCode.METERS_SILENT:
             meters = tuple(state.key.source for state in members)

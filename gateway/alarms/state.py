@@ -17,7 +17,7 @@ from ledger_client.messages import Sentence
 COLLECT_MS = 2_000
 """Shortest on-delay of an alarm that may be one of a group, however long its condition has been true already."""
 CONFIRM_WITHIN_MS = 600_000
-"""Off-delay of an unconfirmed alarm whose kind is found again by itself, but never said to be over."""
+"""Off-delay of an unconfirmed alarm whose kind is found again by itself, but never reported to be over."""
 CHATTERING_COUNT, CHATTERING_WITHIN_MS, CHATTERING_QUIET_MS = 4, 3_600_000, 900_000
 """An alarm whose condition came true so often within the hour is chattering: its off-delay is the quiet time."""
 

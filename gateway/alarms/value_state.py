@@ -107,7 +107,7 @@ class MeterValues:
         self.bad.clear()
 
     def forget_unread(self, before_ms: int) -> None:
-        """Forget points that no reading since then has told of."""
+        """Forget points that no reading since then has."""
         for entries in (self.outside, self.bad):
             for name in [name for name, one in entries.items() if one.read_ms < before_ms]:
                 del entries[name]

@@ -41,7 +41,7 @@ Act = Callable[[GatewayContext, str, Mapping[str, str]], Awaitable[Done]]
 async def acknowledge(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Acknowledge an alarm."""
     alarm = await _order(site, "acknowledge", id=_number(form, "id"), user=user)
-    return Done(Message("act-acknowledged", alarm=_said(alarm)))
+    return Done(Message("act-acknowledged", alarm=_sentence(alarm)))
 
 
 async def shelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
@@ -51,13 +51,13 @@ async def shelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Do
         raise GatewayError(Message("act-shelf-time-missing", choices=tuple(SHELVES_MS)))
     reason = form.get("reason", "").strip()[:LONGEST]
     alarm = await _order(site, "shelve", id=_number(form, "id"), user=user, for_ms=for_ms, reason=reason)
-    return Done(Message("act-shelved", for_ms=for_ms, alarm=_said(alarm)))
+    return Done(Message("act-shelved", for_ms=for_ms, alarm=_sentence(alarm)))
 
 
 async def unshelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Return a shelved alarm to the list."""
     alarm = await _order(site, "unshelve", id=_number(form, "id"), user=user)
-    return Done(Message("act-unshelved", alarm=_said(alarm)))
+    return Done(Message("act-unshelved", alarm=_sentence(alarm)))
 
 
 async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
@@ -180,7 +180,7 @@ def _registers(site: GatewayContext, meter: str, user: str, reason: str, form: M
     return exchange.entries(site.config, meter, final, initial, reason, user)
 
 
-def _said(alarm: Mapping[str, Any]) -> Sentence:
+def _sentence(alarm: Mapping[str, Any]) -> Sentence:
     """The text of an alarm as an order answers with it."""
     return sentence_in(alarm, str(alarm["text"]))
 

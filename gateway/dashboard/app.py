@@ -119,7 +119,7 @@ class App:
         return session if session is not None and self._is_good(session) else None
 
     def _watches(self, session: Session) -> bool:
-        """Whether a page of a session that is open may be told more."""
+        """Whether the event stream of an open session may go on."""
         return self._sessions.watches(session) and self._is_good(session)
 
     def _is_good(self, session: Session) -> bool:
@@ -161,7 +161,7 @@ class App:
             return asked
         done = session.done or Done("")
         if WATCHING not in request.headers:
-            session.done = None  # told
+            session.done = None  # it is on this page
         user, form = session.user, self._sessions.form(session)
         known = replace(asked, user=user.name, role=user.role, form=form)
         return replace(known, sentence=done.sentence, facts=done.facts, well=done.well)

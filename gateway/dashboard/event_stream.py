@@ -29,7 +29,7 @@ EVERY_S = 1.0
 MOST, MOST_OF_ONE = 64, 64
 MOST_WAITING = 32
 SEND_S = 10.0
-"""So long may a client take for what it was sent."""
+"""Seconds in which a client has to take what it was sent."""
 ALIVE_S = 15.0
 KEEP_ALIVE = b": \n\n"
 END = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -117,7 +117,7 @@ class Stream:
         try:
             rest = self._source()
             document, whole, change = await self._readers.call(
-                lambda store: _told(rest, store, before, fresh, self._number)
+                lambda store: _events(rest, store, before, fresh, self._number)
             )
         except GatewayError as error:  # of the disk, say: pages and alarms tell of it
             log.debug("event stream not updated: %s", error)
@@ -165,10 +165,10 @@ class Stream:
             await send(END)  # which goes nowhere
 
 
-def _told(
+def _events(
     rest: Callable[[Database], Document], store: Database, before: Document | None, fresh: bool, number: int
 ) -> tuple[Document, bytes, bytes]:
-    """What there is now, all of it in one event if somebody is ``fresh``, and what has changed in another."""
+    """The document now, an event with all of it if somebody is ``fresh``, and an event with what has changed."""
     document = rest(store)
     change = difference(before, document) if before is not None else {}
     return (

@@ -32,7 +32,7 @@ from ledger_client.messages import Sentence
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
 WAIT_S = 1.0
-"""So long a page of figures waits for what is being read."""
+"""Seconds that a page of figures waits for what is being read."""
 
 
 def contents(site: GatewayContext) -> Pages:

@@ -32,7 +32,7 @@ class PagesServer(BackgroundTask):
 
     def __init__(self, site: GatewayContext, loops: LoopHealth, web: Web) -> None:
         self._site, self._loops, self._web = site, loops, web
-        self._told = ""
+        self._logged = ""
         self._listener = self._listen()
 
     async def run(self) -> None:
@@ -44,7 +44,7 @@ class PagesServer(BackgroundTask):
             serving = await in_thread(self._load, "pages")
             port = self._listener.getsockname()[1]
             url = self._web.model_copy(update={"listen": f"{self._web.host}:{port}"}).url
-            log.info("pages at %s", url, extra={"code": "pages-open"})  # a change of state, which is always told
+            log.info("pages at %s", url, extra={"code": "pages-open"})  # a change of state, which is always logged
             await serving.run(self._site, self._loops, self._listener)
         finally:
             self.close()
@@ -59,9 +59,9 @@ class PagesServer(BackgroundTask):
         try:
             listener = listen_at(self._web.listen, "[web] listen", backlog=BACKLOG)
         except ListenError as error:
-            if str(error) != self._told:
+            if str(error) != self._logged:
                 log.error("pages not available: %s; retrying every %g s, recording continues", error, AGAIN_S)
-            self._told = str(error)
+            self._logged = str(error)
             return None
         return listener
 

@@ -35,10 +35,10 @@ class _Deaf(Handler):
 
 def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
     if case.pid is not None:
-        told = control_socket.ask(case.config.data, f"feed {entry.name}")
-        if told is None:
+        facts = control_socket.ask(case.config.data, f"feed {entry.name}")
+        if facts is None:
             return Finding(NAME, "warn", Message("feed-no-state", feed=entry.name, url=entry.url))
-        return _judged(entry, sentence_in(told, told["state"]), told, up=bool(told["connected"]))
+        return _judged(entry, sentence_in(facts, facts["state"]), facts, up=bool(facts["connected"]))
     try:
         access = feed_access(case.config.path, entry)
     except ConfigError as error:

@@ -25,7 +25,7 @@ def judged(
     Args:
         case: context of the checks.
         meter: its name.
-        found: what is to be said of it where nothing is.
+        found: the sentence where nothing is wrong.
         values: as they are recorded.
         odd: by point what its registers, or the value, look like that a meter seldom means.
     """

@@ -24,9 +24,9 @@ def ports(case: CheckContext) -> Iterator[Finding]:
     polls = (control_socket.ask(case.config.data, "lines") or {}) if case.pid is not None else {}
     alarms = case.store.alarms.open() if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, at_once(lambda spec: _line(case, spec, polls.get(spec.name)), specs), strict=True):
-        told = [row.sentence for row in alarms if row.active and not row.shelved and row.line == spec.name]
-        if told and finding.result == "ok":
-            yield Finding(finding.check, "warn", Message("port-with-alarm", found=finding.message, alarm=told[0]))
+        sentences = [row.sentence for row in alarms if row.active and not row.shelved and row.line == spec.name]
+        if sentences and finding.result == "ok":
+            yield Finding(finding.check, "warn", Message("port-with-alarm", found=finding.message, alarm=sentences[0]))
         else:
             yield finding
 

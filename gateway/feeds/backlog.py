@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
-from gateway.feeds.reading_message import FeedReading, told_record
+from gateway.feeds.reading_message import FeedReading, reading_of_record
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
 from gateway.storage.database import Database
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Readings that are still to be told, in commit order, and the stretches that are done with once they are."""
+    """Readings that are still to be published, in commit order, and the stretches that are done with once they are."""
 
-    told: list[FeedReading]
+    readings: list[FeedReading]
     stretches: list[tuple[int, int]]
 
 
 class History:
-    """What one feed has told and owes. Every call may raise StoreError."""
+    """What one feed has published and what it still owes. Every call may raise StoreError."""
 
     def __init__(self, feed: str, writer: Writer, path: Path) -> None:
         """Begins at once: what is recorded from now on is behind the cursor."""
@@ -49,23 +49,23 @@ class History:
         await asyncio.shield(asyncio.wrap_future(self._began))
 
     async def write_gap(self, gap: Gap) -> None:
-        """Note what an outage has left untold."""
+        """Note what an outage has left unpublished."""
         await self._write(lambda store: _write_gap(store, self._feed, gap))
 
     async def write_mark(self, mark: str) -> None:
-        """Everything up to this record is told."""
+        """Note that everything up to this record is published."""
         await self._write(partial(_write_mark, feed=self._feed, mark=mark))
 
     def write_last(self, gap: Gap) -> None:
         """The same at the end, without waiting for it."""
         self._writer.call(lambda store: _change(store, lambda: _write_gap(store, self._feed, gap)))
 
-    async def write_told(self, portion: Portion) -> None:
-        """A portion has been told."""
+    async def write_published(self, portion: Portion) -> None:
+        """Note that a portion has been published."""
         await self._write(lambda store: store.feeds.published(self._feed, portion.stretches))
 
     async def next(self, most: int) -> Portion | None:
-        """The oldest readings that are still to be told; None: there are none."""
+        """The oldest readings that are still to be published; None: there are none."""
         return await in_thread(lambda: self._read(most), "feed reads")
 
     async def _write(self, function: Callable[[Database], None]) -> None:
@@ -76,8 +76,8 @@ class History:
         try:
             portion = Portion([], [])
             for first, last in store.feeds.gaps(self._feed):
-                _read_gap(store, first, last, most - len(portion.told), portion)
-                if len(portion.told) >= most:
+                _read_gap(store, first, last, most - len(portion.readings), portion)
+                if len(portion.readings) >= most:
                     break
             return portion if portion.stretches else None
         finally:
@@ -88,11 +88,11 @@ def _read_gap(store: Database, first: int, last: int, most: int, portion: Portio
     rows = list(store.feeds.rows(first, last, most))
     for _, row in rows:
         try:
-            told = told_record(parse_record(row.data))
+            reading = reading_of_record(parse_record(row.data))
         except LedgerClientError as error:
             raise Damaged(Message("record-invalid", record=row.id, why=error.sentence)) from None
-        if told is not None:
-            portion.told.append(told)
+        if reading is not None:
+            portion.readings.append(reading)
     portion.stretches.append((first, rows[-1][0] if len(rows) == most else last))
 
 
@@ -120,5 +120,5 @@ def _write_gap(store: Database, feed: str, gap: Gap) -> None:
         return
     place = _place(store, gap.tip)
     store.feeds.leave_behind(feed, store.records.last_place() if place is None else place)
-    places = (_place(store, record) for record in gap.told)
+    places = (_place(store, record) for record in gap.published)
     store.feeds.published(feed, [(place, place) for place in places if place is not None])

@@ -1,7 +1,8 @@
 """MQTT feed: one task that publishes readings to one broker, and never delays polling or recording.
 
 Live readings come from the hub and wait in a bounded outbox. When the broker is away, or slow, only each meter's newest
-is kept; all the others that were recorded are told later as history, read from the database, while nothing live waits.
+is kept; all the others that were recorded are published later as history, read from the database, while nothing live
+waits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gateway.feeds.mqtt_link import Down, Link, LinkOptions
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.publisher import Publisher, Sent
-from gateway.feeds.reading_message import FeedReading, told_news
+from gateway.feeds.reading_message import FeedReading, reading_of_news
 from gateway.messages.message import Message
 from gateway.records import MissedPoll, News, sentence_fields
 from ledger_client.messages import Sentence, sentence_of
@@ -28,9 +29,10 @@ from ledger_client.transport.access import Access, AccessError
 log = logging.getLogger("meterseal.feed")
 
 PAUSES_S = (1.0, 2.0, 5.0)
-"""Between attempts to connect."""
+"""Seconds between attempts to connect: behind the first failure, the second, all further ones."""
 MARK_EVERY_S = 10.0
-"""So often the cursor is written while all goes well: after a kill so much may be told once more, as history."""
+"""Seconds between two writes of the cursor while all goes well; after a kill the readings of this time may be published
+once more, as history."""
 TOGETHER = 20
 """Readings of one meter in one message, at most."""
 PORTION = 500
@@ -55,8 +57,8 @@ class Feed:
         rate: Callable[[], float],
         backfill_rate: int,
     ) -> None:
-        """``access`` says how to get in, and raises AccessError; ``rate``: readings a second of the whole site, asked
-        again after a reload; ``backfill_rate``: the most that is told as history."""
+        """``access`` gives the credentials, and raises AccessError; ``rate``: readings a second of the whole site,
+        asked again after a reload; ``backfill_rate``: readings a second that are published as history at most."""
         self.name = f"feed {name}"
         self._url, self._access, self._publisher, self._history = url, access, publisher, history
         self._client_id = f"meterseal-{gateway}-{name}"
@@ -67,7 +69,7 @@ class Feed:
         self._alarmed, self._owes, self._gapped = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._unwritten: Gap | None = None
         self._born: Sent = []
-        """What the beginning of this connection has told."""
+        """Readings that the beginning of this connection has published."""
         self._sent: dict[str, FeedReading] = {}
         """By meter: the newest that was handed over and is not acknowledged."""
         self._failures = 0
@@ -83,11 +85,11 @@ class Feed:
     def hear(self, news: Sequence[News]) -> None:
         """A listener of the hub."""
         for item in news:
-            told = None if isinstance(item, MissedPoll) else told_news(item)
-            if told is not None:
-                if told.record is not None:
-                    self._progress.heard(told.record)
-                self._outbox.put(told)
+            reading = None if isinstance(item, MissedPoll) else reading_of_news(item)
+            if reading is not None:
+                if reading.record is not None:
+                    self._progress.heard(reading.record)
+                self._outbox.put(reading)
 
     def alarms_changed(self, *_: object) -> None:
         """A listener of the alarm board."""
@@ -99,7 +101,7 @@ class Feed:
         self._publisher.reloaded()
 
     def facts(self) -> dict[str, Any]:
-        """How it stands: its state in words, live readings that wait, readings told since it was made."""
+        """State for the status: in words, live readings that wait, readings published since it was made."""
         state, whom = self.state, self._publisher.waits_for
         if state == CONNECTED and whom is not None:
             state = Message("feed-connected-waits", whom=whom)
@@ -112,7 +114,7 @@ class Feed:
         }
 
     async def run(self) -> None:
-        """Connect, tell, and connect again, until cancelled."""
+        """Connect, publish, and connect again, until cancelled."""
         try:
             await self._history.begin()
             while True:
@@ -147,7 +149,7 @@ class Feed:
                     self._live,
                     self._note_gaps,
                     self._backfill,
-                    self._tell_alarms,
+                    self._publish_alarms,
                     self._keep_mark,
                     self._publisher.watch,
                 )
@@ -163,8 +165,8 @@ class Feed:
             self.connected = False
             self._progress.fall_behind()
             self._outbox.thin()
-            for told in self._sent.values():
-                self._outbox.put_back(told)
+            for reading in self._sent.values():
+                self._outbox.put_back(reading)
             self._sent = {}
             await link.close()
 
@@ -177,29 +179,29 @@ class Feed:
             if self._outbox.overflowed:
                 await self._catch_up(link)
                 continue
-            told = self._outbox.take(TOGETHER)
-            self._sent[told[-1].meter] = told[-1]
-            future = await self._publisher.live(link, told)
-            future.add_done_callback(partial(self._told, told))
-            await asyncio.sleep(0)  # the lines come first: what a commit has brought is told message by message
+            readings = self._outbox.take(TOGETHER)
+            self._sent[readings[-1].meter] = readings[-1]
+            future = await self._publisher.live(link, readings)
+            future.add_done_callback(partial(self._acknowledged, readings))
+            await asyncio.sleep(0)  # the lines come first: what a commit has brought is published message by message
 
     async def _catch_up(self, link: Link) -> None:
-        """Tell each meter's newest, and note that of what came before it the rest is a gap."""
+        """Publish each meter's newest, and note that of what came before it the rest is a gap."""
         await link.flush()
         gap = self._progress.catch_up()
         newest = self._outbox.take_newest()
         self.connected = True
         sent, self._born = self._born, []
         try:
-            self._sent.update((told.meter, told) for told in newest)
-            for told in newest:
-                sent.append((told, await self._publisher.live(link, [told])))
+            self._sent.update((reading.meter, reading) for reading in newest)
+            for reading in newest:
+                sent.append((reading, await self._publisher.live(link, [reading])))
             await link.flush()
         finally:
-            for told in [told for told, future in sent if _taken(future)]:
-                self._arrived(told)
-                self.live_count += told.record is None or told.record not in gap.told
-                gap.told.update(() if told.record is None else (told.record,))
+            for reading in [reading for reading, future in sent if _taken(future)]:
+                self._arrived(reading)
+                self.live_count += reading.record is None or reading.record not in gap.published
+                gap.published.update(() if reading.record is None else (reading.record,))
         self._unwritten = gap
         self._gapped.set()
 
@@ -220,17 +222,17 @@ class Feed:
                 self._gapped.clear()
             self._owes.set()
 
-    def _told(self, told: Sequence[FeedReading], future: asyncio.Future[None]) -> None:
+    def _acknowledged(self, readings: Sequence[FeedReading], future: asyncio.Future[None]) -> None:
         if _taken(future):
-            self.live_count += len(told)
-            self._arrived(told[-1])
-            for one in told:
-                if one.record is not None:
-                    self._progress.told(one.record)
+            self.live_count += len(readings)
+            self._arrived(readings[-1])
+            for reading in readings:
+                if reading.record is not None:
+                    self._progress.acknowledged(reading.record)
 
-    def _arrived(self, told: FeedReading) -> None:
-        if self._sent.get(told.meter) is told:
-            del self._sent[told.meter]
+    def _arrived(self, reading: FeedReading) -> None:
+        if self._sent.get(reading.meter) is reading:
+            del self._sent[reading.meter]
 
     async def _keep_mark(self, link: Link) -> None:
         """Write the cursor down, now and then."""
@@ -254,37 +256,37 @@ class Feed:
                 if portion is None:
                     self._owes.clear()
                     continue
-                await self._tell_history(link, portion)
-                await self._history.write_told(portion)
-                pause_s = len(portion.told) / self._backfill_rate
+                await self._publish_history(link, portion)
+                await self._history.write_published(portion)
+                pause_s = len(portion.readings) / self._backfill_rate
             except StoreError as error:
                 log.warning("%s: history cannot be told now: %s", self.name, error.problem)
                 pause_s = AGAIN_S
             await asyncio.sleep(max(0.0, began + pause_s - loop.time()))
 
-    async def _tell_history(self, link: Link, portion: Portion) -> None:
+    async def _publish_history(self, link: Link, portion: Portion) -> None:
         futures = []
-        for told in _messages(portion.told):
+        for readings in _messages(portion.readings):
             await self._outbox.empty.wait()
-            futures.append(await self._publisher.history(link, told))
+            futures.append(await self._publisher.history(link, readings))
         for future in futures:
             await future
-        self.history_count += len(portion.told)
+        self.history_count += len(portion.readings)
 
     # — alarms —
 
-    async def _tell_alarms(self, link: Link) -> None:
+    async def _publish_alarms(self, link: Link) -> None:
         while True:
             await self._alarmed.wait()
             self._alarmed.clear()
             await self._publisher.alarms(link)
 
 
-def _messages(told: Sequence[FeedReading]) -> list[list[FeedReading]]:
+def _messages(readings: Sequence[FeedReading]) -> list[list[FeedReading]]:
     """Readings of several meters as messages of one meter each, the order of each meter kept."""
     messages: list[list[FeedReading]] = []
     open_for: dict[str, list[FeedReading]] = {}
-    for one in told:
+    for one in readings:
         mine = open_for.get(one.meter)
         if mine is None or len(mine) >= TOGETHER:
             mine = open_for[one.meter] = []

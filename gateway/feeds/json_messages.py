@@ -29,7 +29,7 @@ class Topics:
         return f"{self.base}/meters/{name}"
 
     def history(self, name: str) -> str:
-        """Readings that could not be told live."""
+        """Readings of a meter that could not be published live."""
         return f"{self.base}/history/{name}"
 
     def alarm(self, source: str, code: str) -> str:
@@ -39,9 +39,9 @@ class Topics:
         return f"{self.base}/alarms/{source}/{code}"
 
 
-def readings(told: Sequence[FeedReading]) -> bytes:
+def readings(items: Sequence[FeedReading]) -> bytes:
     """Some readings of one meter, oldest first, as one message."""
-    return f'{{"v":1,"readings":[{",".join(map(_reading, told))}]}}'.encode()
+    return f'{{"v":1,"readings":[{",".join(map(_reading, items))}]}}'.encode()
 
 
 def status(*, online: bool, since_ms: int | None = None) -> bytes:
@@ -61,11 +61,11 @@ def alarm(active: Sequence[AlarmRow]) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _reading(told: FeedReading) -> str:
-    why = "" if told.not_recorded is None else f',"not_recorded":{_text(told.not_recorded)}'
-    record = "null" if told.record is None else _text(told.record)
-    values = ",".join(map(_value, told.reading.values))
-    head = f'"time":{told.reading.time_ms},"clock":"{told.clock}","record":{record}{why}'
+def _reading(item: FeedReading) -> str:
+    why = "" if item.not_recorded is None else f',"not_recorded":{_text(item.not_recorded)}'
+    record = "null" if item.record is None else _text(item.record)
+    values = ",".join(map(_value, item.reading.values))
+    head = f'"time":{item.reading.time_ms},"clock":"{item.clock}","record":{record}{why}'
     return f'{{{head},"values":[{values}]}}'
 
 

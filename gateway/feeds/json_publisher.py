@@ -14,7 +14,7 @@ from gateway.storage.alarm_tables import AlarmRow
 from ledger_client.transport.mqtt_options import Message, Will
 
 MOST_RETAINED = 10_000
-"""So many topics are looked at that somebody has left messages under."""
+"""Topics with retained messages of an earlier run that are looked at, at most."""
 
 
 class PlainPublisher:
@@ -37,7 +37,7 @@ class PlainPublisher:
         self.mark = f"{self._topics.base}/mark"
         self._alarms: dict[str, bytes] = {}
         self._turn = asyncio.Lock()
-        """One tells alarms at a time: what an older look has found must not be told behind a newer one."""
+        """Held while alarms are published: what an older look has found must not follow a newer one."""
         self._retained: set[str] = set()
         self._changed = asyncio.Event()
 
@@ -73,17 +73,17 @@ class PlainPublisher:
         for topic in self._retained - alarms - meters:
             await link.send(topic, b"", retain=True)
 
-    async def live(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
-        return await link.send(self._topics.meter(told[0].meter), messages.readings(told), retain=True)
+    async def live(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
+        return await link.send(self._topics.meter(readings[0].meter), messages.readings(readings), retain=True)
 
-    async def history(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
-        return await link.send(self._topics.history(told[0].meter), messages.readings(told))
+    async def history(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
+        return await link.send(self._topics.history(readings[0].meter), messages.readings(readings))
 
     async def alarms(self, link: Link) -> None:
         async with self._turn:
-            await self._tell_alarms(link)
+            await self._publish_alarms(link)
 
-    async def _tell_alarms(self, link: Link) -> None:
+    async def _publish_alarms(self, link: Link) -> None:
         by_topic: dict[str, list[AlarmRow]] = defaultdict(list)
         for alarm in self._active_alarms():
             by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
@@ -100,7 +100,7 @@ class PlainPublisher:
             await self._changed.wait()
             async with self._turn:
                 await self._clear(link)
-                await self._tell_alarms(link)
+                await self._publish_alarms(link)
 
     async def leave(self, link: Link) -> None:
         await link.send(self._topics.status, messages.status(online=False, since_ms=self._now_ms()), retain=True)

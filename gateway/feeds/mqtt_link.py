@@ -87,7 +87,7 @@ class Link:
             client_id,
             access,
             will=options.will,
-            queue=2 * MOST,  # paho counts a message until after it has told of its acknowledgement
+            queue=2 * MOST,  # paho counts a message until its callback for the acknowledgement has returned
             in_flight=MOST,
             max_packet=options.longest + TOPIC,
             log_level=logging.DEBUG,  # the feed says it, once

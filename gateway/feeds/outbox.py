@@ -10,7 +10,7 @@ from gateway.feeds.reading_message import FeedReading
 
 
 class Outbox:
-    """For one feed, in the event loop. What is recorded and drops out here is told as history."""
+    """For one feed, in the event loop. What is recorded and drops out here is published as history."""
 
     def __init__(self) -> None:
         self.room = 0
@@ -26,13 +26,13 @@ class Outbox:
     def __len__(self) -> int:
         return self._count
 
-    def put(self, told: FeedReading) -> None:
+    def put(self, reading: FeedReading) -> None:
         """Take in a reading."""
-        waiting = self._waiting.setdefault(told.meter, deque())
+        waiting = self._waiting.setdefault(reading.meter, deque())
         if self._newest_only:
             self._count -= len(waiting)
             waiting.clear()
-        waiting.append(told)
+        waiting.append(reading)
         self._count += 1
         self.filled.set()
         self.empty.clear()
@@ -40,10 +40,10 @@ class Outbox:
             self.thin()
             self.overflowed = True
 
-    def put_back(self, told: FeedReading) -> None:
+    def put_back(self, reading: FeedReading) -> None:
         """What was taken and did not arrive, unless something newer of that meter waits."""
-        if told.meter not in self._waiting:
-            self.put(told)
+        if reading.meter not in self._waiting:
+            self.put(reading)
 
     def thin(self) -> None:
         """Keep each meter's newest only, from now on, until ``take_newest``."""

@@ -1,7 +1,7 @@
 """Progress of a feed: which recorded readings its broker has acknowledged. Event loop only.
 
 In step: everything that is heard is sent live, and the mark follows the acknowledgements. Behind: only each meter's
-newest is sent; what was heard up to ``tip`` is then a gap, but for the readings of ``told``.
+newest is sent; what was heard up to ``tip`` is then a gap, but for the readings of ``published``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Gap:
-    """All behind the record ``mark`` (None: behind the cursor) up to ``tip``, without the records of ``told``."""
+    """All behind the record ``mark`` (None: behind the cursor) up to ``tip``, without the records of ``published``."""
 
     mark: str | None = None
     tip: str | None = None
-    told: set[str] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
 
 
 class Progress:
@@ -24,11 +24,11 @@ class Progress:
 
     def __init__(self) -> None:
         self._order: deque[str] = deque()
-        self._told: set[str] = set()
+        self._acknowledged: set[str] = set()
         self._last: str | None = None
         self._in_step = False
         self.mark: str | None = None
-        """Everything up to this record has been told since the last gap."""
+        """Everything up to this record has been published since the last gap."""
         self.gap: Gap | None = None
         """What is still to be written down of the last outage."""
 
@@ -38,29 +38,29 @@ class Progress:
         if self._in_step:
             self._order.append(record)
 
-    def told(self, record: str) -> None:
+    def acknowledged(self, record: str) -> None:
         """The broker has acknowledged a reading that was heard in step."""
-        self._told.add(record)
+        self._acknowledged.add(record)
         self._advance()
 
     def _advance(self) -> None:
-        while self.gap is None and self._order and self._order[0] in self._told:
+        while self.gap is None and self._order and self._order[0] in self._acknowledged:
             self.mark = self._order.popleft()
-            self._told.discard(self.mark)
+            self._acknowledged.discard(self.mark)
 
     def fall_behind(self) -> None:
         """From now on readings drop out."""
         if self.gap is not None:
             self.mark = self.gap.mark
-            self._told |= self.gap.told
+            self._acknowledged |= self.gap.published
         self._in_step, self.gap = False, None
         self._order.clear()
 
     def catch_up(self) -> Gap:
         """From now on everything is sent; what came before is a gap, which is to be written down."""
         self.fall_behind()
-        gap = self.gap = Gap(self.mark, self._last, self._told)
-        self._told, self._in_step, self.mark = set(), True, None
+        gap = self.gap = Gap(self.mark, self._last, self._acknowledged)
+        self._acknowledged, self._in_step, self.mark = set(), True, None
         return gap
 
     def written(self, gap: Gap) -> None:

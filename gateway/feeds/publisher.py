@@ -12,7 +12,7 @@ from gateway.messages import message as messages
 from ledger_client.transport.mqtt_options import Message, Will
 
 Sent = list[tuple[FeedReading, asyncio.Future[None]]]
-"""Readings, and the futures of the messages that tell them."""
+"""Readings, each with the future of the message that holds it."""
 
 
 class Publisher(Protocol):
@@ -29,7 +29,7 @@ class Publisher(Protocol):
 
     @property
     def waits_for(self) -> messages.Message | None:
-        """Whom it waits for, once connected, before it tells anything."""
+        """Whom it waits for, once connected, before it publishes anything."""
         ...
 
     def will(self) -> Will:
@@ -37,28 +37,28 @@ class Publisher(Protocol):
         ...
 
     def hear(self, message: Message) -> None:
-        """Something has come in."""
+        """Take in a message that has arrived."""
         ...
 
     def reloaded(self) -> None:
-        """The site has other meters."""
+        """Take note that the site has other meters."""
         ...
 
     async def begin(self, link: Link) -> Sent:
-        """Say what has to be said before the first reading. Returns when readings may follow, with those that were
-        told by it."""
+        """Publish what has to come before the first reading. Returns when readings may follow, with those that it has
+        published already."""
         ...
 
-    async def live(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
-        """Tell new readings of one meter, oldest first."""
+    async def live(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
+        """Publish new readings of one meter, oldest first."""
         ...
 
-    async def history(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
-        """Tell readings of one meter that could not be told live."""
+    async def history(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
+        """Publish readings of one meter that could not be published live."""
         ...
 
     async def alarms(self, link: Link) -> None:
-        """Tell which alarms stand, if that has changed."""
+        """Publish which alarms stand, if that has changed."""
         ...
 
     async def watch(self, link: Link) -> None:
@@ -66,5 +66,5 @@ class Publisher(Protocol):
         ...
 
     async def leave(self, link: Link) -> None:
-        """The last words before an orderly goodbye."""
+        """Publish the last message before an orderly disconnection."""
         ...

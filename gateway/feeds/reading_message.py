@@ -20,7 +20,7 @@ class FeedReading:
     not_recorded: str | None = None
 
 
-def told_news(item: SignedRecord | NotRecorded) -> FeedReading | None:
+def reading_of_news(item: SignedRecord | NotRecorded) -> FeedReading | None:
     """A reading that has just become durable, or is not recorded; None: this is no reading."""
     if isinstance(item, NotRecorded):
         return FeedReading(item.meter, item.reading, item.stamp.clock, None, item.reason)
@@ -29,7 +29,7 @@ def told_news(item: SignedRecord | NotRecorded) -> FeedReading | None:
     return None
 
 
-def told_record(record: Record) -> FeedReading | None:
+def reading_of_record(record: Record) -> FeedReading | None:
     """A reading from the database."""
     if isinstance(record.body, Reading):
         return FeedReading(record.claims.meter, record.body, record.claims.clock, record.id)

@@ -45,7 +45,7 @@ MOST_POINTS = 50
 """Names that a message can hold."""
 STANDS_STILL = int(Quality.STALE | Quality.FROZEN)
 FELL = int(Quality.COUNTER_RESET)
-_CLOCK_SAID = {"U": Message("clock-unknown"), "I": Message("clock-unsynchronised")}
+_CLOCK_SENTENCES = {"U": Message("clock-unknown"), "I": Message("clock-unsynchronised")}
 
 
 class AlarmInputs(BackgroundTask):
@@ -161,8 +161,8 @@ class AlarmInputs(BackgroundTask):
 
     def _look_at_clock(self) -> None:
         letter, _ = self._site.clock.letter()
-        sentence = _CLOCK_SAID.get(letter) or Message("clock-synchronised")
-        self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", sentence, on=letter in _CLOCK_SAID)
+        sentence = _CLOCK_SENTENCES.get(letter) or Message("clock-synchronised")
+        self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", sentence, on=letter in _CLOCK_SENTENCES)
 
     def _look_at_feeds(self) -> None:
         feeds = self._site.feeds

@@ -37,7 +37,7 @@ RECENT_MS = 48 * HOUR_MS
 MONTH_MS = 30 * 24 * HOUR_MS
 PAUSE_S = 0.2
 BACK_MS = 24 * HOUR_MS
-"""So far back it is looked for since when a device is silent: one that is for longer does not sleep."""
+"""How far back it is looked for since when a device is silent: one that is silent for longer does not sleep."""
 UNANSWERED = frozenset({"timeout", "backoff", "line-down", "asleep"})
 """Reasons of coverage that tell of a device that did not answer; others tell of the gateway."""
 
@@ -168,7 +168,9 @@ class PowerHistory(BackgroundTask):
 
     def _answered(self, known: PowerRecord, meter: str, reading: Reading) -> PowerRecord:
         point, since_ms = self._points[meter], known.silent_since_ms
-        if since_ms is not None and reading.time_ms >= since_ms:  # a record is told when it is durable, a miss at once
+        if (
+            since_ms is not None and reading.time_ms >= since_ms
+        ):  # the news of a record comes when it is durable, that of a miss at once
             since_ms = None
         power = _power(reading, point)
         greatest = _greater(known.greatest, _good(reading, point))

@@ -14,7 +14,7 @@ from ledger_client.formats.senml import Number, Reading, Value
 
 UNCHANGED_MS: Final = 3_600_000
 LOOKS: Final = 5
-"""So often, at least, must a power have shown the same."""
+"""Equal values in succession from which a power is stuck."""
 LOOK_EVERY_MS: Final = 60_000
 _PLACES: Final = ("", "_l1", "_l2", "_l3")
 POWERS: Final = frozenset(

@@ -1,7 +1,7 @@
 """Alarms of values: outside their limits (`limit`), and bad for the delay of their kind (`value-bad`).
 
 All of one meter are one alarm, which names those that are so now. A value is bad for five minutes only if it alone is:
-two that take turns are none. Of a meter that does not answer nothing is said: its silence is an alarm of its own.
+two that take turns are none. A meter that does not answer has none of these alarms: its silence is another alarm.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gateway.storage.database import Database
 from ledger_client.formats.senml import Number, Reading, quality_words
 
 SILENT_MS = 60_000
-"""So long may a meter miss polls until nothing is known of its values any more."""
+"""Time without an answer after which nothing is known of a meter's values."""
 UNREAD_PERIODS = 3
-"""A point that no reading of so many periods, and five minutes, has told of is one of which nothing is known."""
+"""Periods, and five minutes, without a reading of a point after which nothing is known of it."""
 PAST = (MINUTE_MS, 3 * HOUR_MS), (HOUR_MS, 30 * 24 * HOUR_MS)
 """Of minutes and hours, how far back it is looked for whether a point ever was good."""
 MOST_NAMED = 20
@@ -160,7 +160,7 @@ class ValueAlarms:
 
 
 def _delay_ms() -> int:
-    """So long is a value bad before it is an alarm."""
+    """Time in ms for which a value is bad before it is an alarm."""
     return KINDS[AlarmCode.VALUE_BAD].on_delay_ms
 
 

@@ -1,7 +1,7 @@
 """Watchdog of the service manager, notified only while every loop of the gateway runs. Background task.
 
-What does not turn is said in the log and in the status first; when it goes on, the manager ends the process and starts
-it again. Meters that are silent, ports that are gone and ledgers that do not answer stop no loop.
+What does not turn is reported in the log and in the status first; when it goes on, the manager ends the process and
+starts it again. Meters that are silent, ports that are gone and ledgers that do not answer stop no loop.
 """
 
 from __future__ import annotations

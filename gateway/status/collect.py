@@ -149,12 +149,12 @@ def _ledger(store: Database, name: str, policy: str) -> LedgerStatus:
     return LedgerStatus(name, policy, settled, states, refused is not None, refused.sentence if refused else None)
 
 
-def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
+def _feeds(config: Config, store: Database, reported: Feeds) -> list[FeedStatus]:
     """Each configured feed."""
     nothing: Mapping[str, Any] = {"connected": False, "waiting": 0, "live": 0, "history": 0}
     found = []
     for entry in config.document.feed:
-        known = {**nothing, **(told.get(entry.name) or {})}
+        known = {**nothing, **(reported.get(entry.name) or {})}
         found.append(
             FeedStatus(
                 name=entry.name,

@@ -45,8 +45,8 @@ class ListenerStatus:
         """Plain data."""
         if self.telegrams is not None:
             units = {meter: dict(units) for meter, units in self.units.items()}
-            told = {"telegrams": dict(self.telegrams), "skipped_bytes": self.skipped_bytes, "units": units}
-            return {"line": self.line, **told}
+            facts = {"telegrams": dict(self.telegrams), "skipped_bytes": self.skipped_bytes, "units": units}
+            return {"line": self.line, **facts}
         return {
             "line": self.line,
             "counters": dict(self.counters),

@@ -42,8 +42,8 @@ class ReadingValue:
         """The quality without the bits that all values of the reading have, which are printed below them."""
         if not common:
             return self.quality
-        own = self.value.quality & ~common
-        return f"{verdict(own)}: {', '.join(quality_phrases(own))}" if own else ""
+        bits = self.value.quality & ~common
+        return f"{verdict(bits)}: {', '.join(quality_phrases(bits))}" if bits else ""
 
     def symbol(self, points: Mapping[str, Point]) -> str:
         """What the profile's points call a status; "" where it has no name."""

@@ -17,7 +17,7 @@ from gateway.storage.rows import Batch
 from ledger_client.messages import Sentence
 
 HELD_MS = 180_000
-"""So long may sealing wait for a ledger after a start before the status calls it a problem."""
+"""Time for which sealing may wait for a ledger after a start before the status calls it a problem."""
 
 
 @dataclass(frozen=True, slots=True)

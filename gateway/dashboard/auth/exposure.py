@@ -44,6 +44,6 @@ def access(config: Config, web: Web) -> Access:
 
 def names(web: Web) -> tuple[str, ...]:
     """Every name and address under which a browser may know the pages, but for a wildcard's."""
-    own = socket.gethostname().lower()
-    found = [*([] if web.address in ("0.0.0.0", "::") else [web.address]), "localhost", "127.0.0.1", "::1", own]
-    return tuple(dict.fromkeys((*found, *([] if "." in own else [f"{own}.local"]), *web.hosts)))
+    host = socket.gethostname().lower()
+    found = [*([] if web.address in ("0.0.0.0", "::") else [web.address]), "localhost", "127.0.0.1", "::1", host]
+    return tuple(dict.fromkeys((*found, *([] if "." in host else [f"{host}.local"]), *web.hosts)))

@@ -89,8 +89,8 @@ class Guard:
         if found is None:
             return False
         name = found[1].strip("[]").lower().removesuffix(".")
-        own = scope.get("server")  # the address that the connection came to: no name of a foreign site is one
-        return name in self._names or (own is not None and _plain(name) == _plain(str(own[0])))
+        server = scope.get("server")  # the address that the connection came to: no name of a foreign site is one
+        return name in self._names or (server is not None and _plain(name) == _plain(str(server[0])))
 
 
 def _plain(address: str) -> str:

@@ -15,7 +15,7 @@ RUNNING_MONTH: Final = "running-month"
 """The month of the day alone: for pages that show only that."""
 DAY_MS: Final = 86_400_000
 MONTHS: Final = 12
-"""So many months are shown at a time."""
+"""Months that are shown at a time."""
 _FIRST, _LAST = date(1971, 1, 1), date(2999, 12, 31)
 _DAY: Final = timedelta(days=1)
 Stretch = tuple[int, int]

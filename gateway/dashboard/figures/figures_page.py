@@ -37,7 +37,7 @@ from ledger_client.messages import Sentence
 
 ENERGY, EMISSIONS = "energy", "emissions"
 MOST_CELLS: Final = 192
-"""So many hours of all nodes stand on a page; of more nodes one is chosen."""
+"""Hours of all nodes on a page at most; of more nodes one is chosen."""
 _PRODUCTS: Final = (words.BY_ELECTRICITY, words.BY_FUEL)
 
 
@@ -81,9 +81,9 @@ class NodeFigures:
     by_month: bool = False
 
     @property
-    def told(self) -> list[tuple[int, Hour]]:
-        """The hours in lines, each with the place of its first: those of one row, and neighbours without a row of which
-        the same is to be said, are one; what is not over has none."""
+    def table_rows(self) -> list[tuple[int, Hour]]:
+        """The hours as rows of the page, each with the place of its first: those of one row of the statement, and
+        neighbours without one that have the same reasons, are one; what is not over has none."""
         found: list[tuple[int, Hour]] = []
         for place, hour in enumerate(self.hours):
             before = found[-1][1] if found else None
@@ -97,8 +97,8 @@ class NodeFigures:
 
     @property
     def line_of(self) -> list[int]:
-        """Of each hour the place under which it is told."""
-        places, found = [place for place, _ in self.told], list[int]()
+        """Of each hour the place of the row in which it stands."""
+        places, found = [place for place, _ in self.table_rows], list[int]()
         for number in range(len(self.hours)):
             found.append(max((place for place in places if place <= number), default=0))
         return found
@@ -174,14 +174,14 @@ class _Made:
     def plans(self, page: str) -> Iterator[PlanFigures]:
         for name in self._known.history.names:
             signed = self._known.history.of_plan(name)[-1]
-            own = [n for n in signed.plan.nodes.values() if (n.role == words.EMISSION) == (page == EMISSIONS)]
-            shown = [node for node in own if node.name == self._choice.node and self._choice.plan in ("", name)]
+            of_page = [n for n in signed.plan.nodes.values() if (n.role == words.EMISSION) == (page == EMISSIONS)]
+            shown = [node for node in of_page if node.name == self._choice.node and self._choice.plan in ("", name)]
             fit = max(1, MOST_CELLS * signed.plan.interval_ms // DAY_MS)
-            shown = shown or own[:fit]
+            shown = shown or of_page[:fit]
             nodes = tuple(self._node(signed, node) for node in shown)
             version, civil_min = signed.plan.version, signed.plan.civil_min
             compared = tuple(self._compared(name, civil_min)) if page == EMISSIONS else ()
-            yield PlanFigures(name, version, civil_min, tuple(node.name for node in own), nodes, compared)
+            yield PlanFigures(name, version, civil_min, tuple(node.name for node in of_page), nodes, compared)
 
     def of_meter(self, meter: str) -> Iterator[tuple[str, int, NodeFigures]]:
         """The running month of each node that a meter tells of: the plan, its civil time, the node."""
@@ -261,10 +261,10 @@ class _Made:
         """Each hour of a day with its reasons, and the whole day."""
         plan, hours, problem = signed.plan, list[Hour](), None
         for period in self._periods(plan.name, step):
-            own = self._by_record[bytes(period.fields["plan"])]
+            stated_by = self._by_record[bytes(period.fields["plan"])]
             try:
-                if node.name in own.plan.nodes:
-                    seen = self._rows.seen(self._store, self._known.history, own, *step)
+                if node.name in stated_by.plan.nodes:
+                    seen = self._rows.seen(self._store, self._known.history, stated_by, *step)
                     hours += self._stated(period, node.name, step, seen)
             except GatewayError as error:
                 problem = error.sentence
@@ -312,8 +312,8 @@ def _factor(signed: SignedPlan, node: Node, time_ms: int) -> tuple[Factor | None
 def _totals(period: SignedPeriod, node: str) -> list[Sum]:
     return [
         Sum(status, None, int(amount.scaleb(-MILLI)))
-        for own, status, amount in period.fields["totals"]
-        if own == node and status != UNCERTAINTY
+        for name, status, amount in period.fields["totals"]
+        if name == node and status != UNCERTAINTY
     ]
 
 
@@ -335,7 +335,7 @@ def _signed(periods: Sequence[SignedPeriod]) -> tuple[Signed, ...]:
 
 
 def _same(before: Hour, hour: Hour) -> bool:
-    """Whether two neighbours are told in one line."""
+    """Whether two neighbours stand in one row."""
     if before.row is not None or hour.row is not None:
         return before.row == hour.row
     return before.status in NO_ROW and (before.status, before.why) == (hour.status, hour.why)

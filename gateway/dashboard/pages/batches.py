@@ -20,12 +20,13 @@ PAGE = 40
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """What one ledger says of a batch: the anchor's ``state``, when that was so, and by the receipt's own clock."""
+    """What one ledger says of a batch. ``state``: of the anchor, since ``since_ms``; ``receipt_s``: time in its
+    receipt, by the ledger's clock."""
 
     ledger: str
     state: str
     since_ms: int
-    said_s: int | None = None
+    receipt_s: int | None = None
     place: str = ""
     detail: Stored | None = None
 
@@ -72,18 +73,18 @@ def _row(store: Database, batch: Batch) -> BatchRow:
 
 def vouched(anchor: Anchor) -> Vouched:
     """An anchor in plain facts."""
-    said_s, place = None, ""
+    receipt_s, place = None, ""
     if anchor.receipt is not None:
         try:
             if is_locator(anchor.receipt):
                 locator = decode_locator(anchor.receipt)
                 place = f"block {locator.block}, tx 0x{locator.tx.hex()[:16]}…"
             else:
-                said_s = parse_receipt(anchor.receipt).iat
+                receipt_s = parse_receipt(anchor.receipt).iat
         except LedgerClientError:
             place = "?"
     detail = anchor.stored if anchor.detail else None
-    return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, said_s, place, detail)
+    return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, receipt_s, place, detail)
 
 
 def number_of(text: str | None) -> int | None:

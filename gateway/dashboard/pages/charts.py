@@ -93,8 +93,10 @@ def chart(store: Database, meter: str, quantity: Quantity, span: str, now_ms: in
         return _energy(store, meter, quantity, span, now_ms, zone)
     series = history(store, meter, [quantity.point], now_ms - length, now_ms, MOST, zone)
     steps = [_turned(step, quantity.shown) for step in steps_of(series, quantity.point)]
-    told = covered(store, series)
-    return Chart(quantity, span, series.from_ms, series.to_ms, series.made_of, tuple(steps), sum(series.readings), told)
+    coverage = covered(store, series)
+    return Chart(
+        quantity, span, series.from_ms, series.to_ms, series.made_of, tuple(steps), sum(series.readings), coverage
+    )
 
 
 def steps_of(series: Series, name: str) -> list[Step]:

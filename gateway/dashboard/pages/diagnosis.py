@@ -29,7 +29,7 @@ class Diagnosis:
 
     @property
     def merged(self) -> list[Finding]:
-        """The same with what is alike said once."""
+        """The same with equal findings once."""
         return merged(self.findings)
 
     def count(self, result: str) -> int:

@@ -75,7 +75,7 @@ WHOLE_SITE = frozenset({AlarmCode.SITE_SILENT, AlarmCode.RECORDING_STOPPED})
 def headline(
     standings: Collection[Standing], alarms: Collection[AlarmRow], *, recording: bool, uncertain: bool
 ) -> Headline:
-    """What is said first.
+    """The first sentence of a page.
 
     Args:
         standings: of every meter.

@@ -39,7 +39,7 @@ from ledger_client.formats.senml import Reading, Value
 
 CHAIN, COVERED = 12, 12
 STATED_WITHIN_MS = 60 * 86_400_000
-"""So long after an exchange its registers can be stated on the page: past the statement of its month."""
+"""Time after an exchange in which its registers can be stated on the page: past the statement of its month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class MeterFacts:
     exchanged_ms: int | None = None
     """When that was, once it is accepted: the first reading of the new device."""
     fall: Fallen | None = None
-    """Of a numberless meter: its counters decreased, and nobody has said why."""
+    """Of a numberless meter: its counters decreased, and no exchange is recorded."""
     figures: tuple[tuple[str, int, NodeFigures], ...] = ()
     """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
     commissioned: Commissioned | None = None

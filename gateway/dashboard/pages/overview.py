@@ -128,7 +128,7 @@ class FeedRow:
     connected: bool
     state: Stored
     waiting: int
-    told: int
+    published: int
     left: int = 0
 
     @property
@@ -189,7 +189,7 @@ class SiteFacts:
 
     @property
     def shared_flags(self) -> int:
-        """The quality bits that everything that was read has: said once."""
+        """The quality bits that everything that was read has; it is shown once."""
         read = [meter.flags for meter in self.meters if meter.time_ms is not None]
         return reduce(and_, read) if len(read) > 1 else 0
 
@@ -262,8 +262,8 @@ def _feeds(site: GatewayContext) -> Iterator[FeedRow]:
     nothing = {"connected": False, "waiting": 0, "live": 0, "history": 0, **sentence_fields(CONNECTING, "state")}
     for entry in site.config.document.feed:
         now = site.feeds.facts(entry.name) if entry.name in site.feeds.names() else nothing
-        told, state = now["live"] + now["history"], Stored(now["state"], Message.from_fields(now))
-        yield FeedRow(entry.name, entry.type, entry.url, now["connected"], state, now["waiting"], told)
+        published, state = now["live"] + now["history"], Stored(now["state"], Message.from_fields(now))
+        yield FeedRow(entry.name, entry.type, entry.url, now["connected"], state, now["waiting"], published)
 
 
 def line_row(line: FieldLine, loads: Loads, name: str) -> LineRow:

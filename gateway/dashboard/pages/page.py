@@ -34,7 +34,7 @@ View = Callable[[Asked], Rest]
 it gives back runs in a thread on one state of the database, and must not touch the site."""
 
 Document = Mapping[str, Mapping[str, Any]]
-"""What the event stream tells of: entries by name in sections, of JSON's own types."""
+"""Document of the event stream: entries by name in sections, of JSON's own types."""
 Source = Callable[[], Callable[[Database], Document]]
 """The same way to the whole of what the stream shows."""
 

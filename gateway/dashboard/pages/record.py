@@ -17,7 +17,7 @@ from ledger_client.formats.record import Record, parse_record, record_hash
 from ledger_client.formats.statement import Statement, parse_statement
 
 AT_ONCE = 2_000
-"""So many leaves are hashed for a page without being asked for it."""
+"""Leaves that are hashed at most for a page without being asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

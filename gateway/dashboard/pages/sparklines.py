@@ -42,7 +42,7 @@ class Sparks:
                 self._courses.setdefault(meter, deque(maxlen=RECENT)).append((body.time_ms, number))
 
     def of(self, meter: str) -> Course:
-        """The course of a meter, the oldest first. A reading is told when it is durable, a miss at once."""
+        """The course of a meter, the oldest first. A reading joins it when it is durable, a miss at once."""
         return tuple(sorted(self._courses.get(meter, ()), key=itemgetter(0)))
 
     def _break(self, missed: MissedPoll) -> None:

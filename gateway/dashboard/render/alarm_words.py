@@ -9,8 +9,8 @@ from gateway.messages.languages import CATALOGUES, Stored, fix_in_language, in_l
 from gateway.messages.message import Message
 
 
-class Told(Protocol):
-    """An alarm as far as its words go."""
+class WordedAlarm(Protocol):
+    """What the words of an alarm are made of."""
 
     @property
     def code(self) -> str:
@@ -25,14 +25,14 @@ class Told(Protocol):
         """The same as it was stored, with its fix."""
 
 
-def what(words: Words, alarm: Told) -> str:
+def what(words: Words, alarm: WordedAlarm) -> str:
     """Why an alarm was raised, without what to do about it."""
     message = alarm.message
     known = message is not None and CATALOGUES[words.language].knows(message)
     return in_language(message if known and message is not None else alarm.stored, words.language)
 
 
-def advice(words: Words, alarm: Told) -> str:
+def advice(words: Words, alarm: WordedAlarm) -> str:
     """What to do about an alarm: what a page offers, else the fix of its own message, else that of its kind."""
     if words.has("alarm-advice-here", alarm.code):
         return words.of("alarm-advice-here", alarm.code)

@@ -55,7 +55,7 @@ _COMMENT: Final = re.compile(rb"//.*|/\*.*\*/")
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 SENTENCES: Final = ("text", "why")
-"""Facts of events that the gateway has said itself."""
+"""Facts of events that the gateway itself has recorded."""
 IDENTITIES: Final = ("identity", "old")
 """Facts of events that are identities of meters."""
 MOMENTS: Final = ("after", "before", "began", "until")

@@ -66,7 +66,7 @@ class Node:
         self._bd_seq = (self._bd_seq + 1) % 256
 
     def ndeath(self) -> bytes:
-        """The NDEATH of this connection: its last will, or said before an orderly goodbye."""
+        """The NDEATH of this connection: its last will, or published before an orderly disconnection."""
         payload = Payload(timestamp=self._now_ms())
         self._add_bd_seq(payload)
         return self._bytes(payload)
@@ -109,11 +109,11 @@ class Node:
                 definition = Definition(self._next_alias(), datatype_of(point), point.unit)
                 device.metrics[point.name] = definition
 
-    def understands(self, device: Device, told: Sequence[FeedReading]) -> bool:
+    def understands(self, device: Device, readings: Sequence[FeedReading]) -> bool:
         """Whether the device's birth defined all of these values; what it did not is defined for its next birth."""
         good = RECORD in device.metrics
         self.define(device, ())
-        for value in (value for one in told for value in one.reading.values):
+        for value in (value for one in readings for value in one.reading.values):
             known = device.metrics.get(value.name)
             if known is None or not fits(known.datatype, value.value):
                 kind = datatype_for(value.value) if known is None or isinstance(value.value, str | bool) else DOUBLE
@@ -121,28 +121,28 @@ class Node:
                 good = False
         return good
 
-    def dbirth(self, device: Device, told: FeedReading | None) -> bytes:
+    def dbirth(self, device: Device, newest: FeedReading | None) -> bytes:
         """All metrics of a device with their values now; without a reading they have none."""
         payload = self._next()
-        values = {} if told is None else {value.name: value for value in told.reading.values}
+        values = {} if newest is None else {value.name: value for value in newest.reading.values}
         for name, known in device.metrics.items():
             metric = payload.metrics.add(
                 name=name, alias=known.alias, timestamp=payload.timestamp, datatype=known.datatype
             )
-            if told is not None and (name in values or name == RECORD):
+            if newest is not None and (name in values or name == RECORD):
                 continue
             metric.is_null = True
             if name != RECORD:
                 metric.properties.CopyFrom(unknown(known.unit))
-        if told is not None:
-            self._fill(device, told, {m.name: m for m in payload.metrics}, birth=True)
+        if newest is not None:
+            self._fill(device, newest, {m.name: m for m in payload.metrics}, birth=True)
         device.born = True
         return self._bytes(payload)
 
-    def ddata(self, device: Device, told: Sequence[FeedReading], *, historical: bool = False) -> bytes:
+    def ddata(self, device: Device, readings: Sequence[FeedReading], *, historical: bool = False) -> bytes:
         """Readings of a device, oldest first."""
         payload = self._next()
-        for one in told:
+        for one in readings:
             metrics = {}
             for name in (*(value.name for value in one.reading.values), RECORD):
                 metrics[name] = metric = payload.metrics.add(alias=device.metrics[name].alias)
@@ -156,17 +156,17 @@ class Node:
         device.born = False
         return self._bytes(self._next())
 
-    def _fill(self, device: Device, told: FeedReading, metrics: Mapping[str, Any], *, birth: bool) -> None:
-        recorded = told.record is not None
-        for value in told.reading.values:
+    def _fill(self, device: Device, one: FeedReading, metrics: Mapping[str, Any], *, birth: bool) -> None:
+        recorded = one.record is not None
+        for value in one.reading.values:
             metric, known = metrics[value.name], device.metrics[value.name]
-            metric.timestamp = told.reading.time_ms + value.offset_ms
+            metric.timestamp = one.reading.time_ms + value.offset_ms
             fill(metric, known.datatype, value.value)
             digits = exact(known.datatype, value.value)
             unit = known.unit if birth else None
             metric.properties.CopyFrom(properties(value.quality, recorded=recorded, exactly=digits, unit=unit))
-        metrics[RECORD].timestamp = told.reading.time_ms
-        fill(metrics[RECORD], STRING, told.record)
+        metrics[RECORD].timestamp = one.reading.time_ms
+        fill(metrics[RECORD], STRING, one.record)
 
     # — numbers —
 

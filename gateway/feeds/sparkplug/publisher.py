@@ -14,7 +14,7 @@ from contextlib import suppress
 from gateway.devices.points import Point
 from gateway.feeds.mqtt_link import Down, Link
 from gateway.feeds.publisher import Sent
-from gateway.feeds.reading_message import FeedReading, told_news
+from gateway.feeds.reading_message import FeedReading, reading_of_news
 from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.sparkplug.payload import LONGEST
 from gateway.feeds.sparkplug.primary_host import PrimaryHost
@@ -54,7 +54,7 @@ class Meters:
     def newest(self, name: str) -> FeedReading | None:
         """The newest reading of a meter that is not silent."""
         now = self.live().get(name)
-        return None if now is None or now.newest is None or self.silent(name) else told_news(now.newest)
+        return None if now is None or now.newest is None or self.silent(name) else reading_of_news(now.newest)
 
     def alarms(self) -> dict[str, str]:
         """The alarms that stand, by whom they concern, as JSON."""
@@ -75,7 +75,7 @@ class SparkplugPublisher:
 
     def __init__(self, node: Node, meters: Meters, host: PrimaryHost | None) -> None:
         self._node, self._meters, self._host = node, meters, host
-        self.mark = node.topic("NDATA")  # its own: nobody subscribes to what it says itself
+        self.mark = node.topic("NDATA")  # its own: nobody subscribes to what it publishes itself
         self._commands = node.topic("NCMD")
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -84,7 +84,7 @@ class SparkplugPublisher:
         self._reborn_at = 0.0
         self._alarms: dict[str, str] = {}
         self._births: dict[str, tuple[str | None, asyncio.Future[None]]] = {}
-        """By meter: the record that its birth told, and that message's future."""
+        """By meter: the record in its birth, and the future of that message."""
 
     @property
     def waits_for(self) -> messages.Message | None:
@@ -119,37 +119,37 @@ class SparkplugPublisher:
             link.subscribe(self._host.topic)
             await link.unless_down(self._host.online.wait())
         await link.round_trip()
-        return await self._tell_births(link)
+        return await self._publish_births(link)
 
     async def leave(self, link: Link) -> None:
         async with self._turn:
             await link.send(self._node.topic("NDEATH"), self._node.ndeath())
 
-    async def live(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
+    async def live(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
         async with self._turn:
-            device = self._node.device(told[0].meter)
-            if not self._node.understands(device, told) or not device.born:
-                future = await self._tell_birth(link, device, told[0])
-                told = told[1:]
+            device = self._node.device(readings[0].meter)
+            if not self._node.understands(device, readings) or not device.born:
+                future = await self._publish_birth(link, device, readings[0])
+                readings = readings[1:]
             else:
                 record, future = self._births[device.name]
-                told = told[1:] if record is not None and record == told[0].record else told
-            return await self._data(link, device, told) if told else future
+                readings = readings[1:] if record is not None and record == readings[0].record else readings
+            return await self._data(link, device, readings) if readings else future
 
-    async def history(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
+    async def history(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
         async with self._turn:
-            device = self._node.device(told[0].meter)
+            device = self._node.device(readings[0].meter)
             dead = not device.born
-            if not self._node.understands(device, told) or dead:
-                await self._tell_birth(link, device, None if dead else self._meters.newest(device.name))
-            future = await self._data(link, device, told, historical=True)
-            if dead:  # it was born to be told of only
-                await self._tell_death(link, device)
+            if not self._node.understands(device, readings) or dead:
+                await self._publish_birth(link, device, None if dead else self._meters.newest(device.name))
+            future = await self._data(link, device, readings, historical=True)
+            if dead:  # it was born for these readings only
+                await self._publish_death(link, device)
             return future
 
     async def alarms(self, link: Link) -> None:
         async with self._turn:
-            now, born = self._meters.alarms(), self._alarms  # of other sources the next NBIRTH tells
+            now, born = self._meters.alarms(), self._alarms  # other sources stand in the next NBIRTH
             changed = {source: now[source] for source, text in born.items() if now.get(source, text) != text}
             if changed:
                 self._alarms |= changed
@@ -169,14 +169,14 @@ class SparkplugPublisher:
             if self._reloaded:
                 self._reloaded = False
                 self._node.forget()
-                await self._tell_births(link)
+                await self._publish_births(link)
             elif self._rebirth and loop.time() >= self._reborn_at + REBIRTH_EVERY_S:
-                await self._tell_births(link)
-            await self._tell_deaths(link)
+                await self._publish_births(link)
+            await self._publish_deaths(link)
 
     # — births and deaths, with the turn held —
 
-    async def _tell_births(self, link: Link) -> Sent:
+    async def _publish_births(self, link: Link) -> Sent:
         sent: Sent = []
         async with self._turn:
             self._rebirth, self._births = False, {}
@@ -189,30 +189,30 @@ class SparkplugPublisher:
                 newest = self._meters.newest(name)
                 if newest is not None:
                     self._node.understands(device, [newest])
-                    sent.append((newest, await self._tell_birth(link, device, newest)))
+                    sent.append((newest, await self._publish_birth(link, device, newest)))
         return sent
 
-    async def _tell_birth(self, link: Link, device: Device, told: FeedReading | None) -> asyncio.Future[None]:
+    async def _publish_birth(self, link: Link, device: Device, newest: FeedReading | None) -> asyncio.Future[None]:
         self._node.define(device, self._meters.points().get(device.name, ()))
-        future = await link.send(self._node.topic("DBIRTH", device.name), self._node.dbirth(device, told), qos=0)
-        self._births[device.name] = told.record if told else None, future
+        future = await link.send(self._node.topic("DBIRTH", device.name), self._node.dbirth(device, newest), qos=0)
+        self._births[device.name] = newest.record if newest else None, future
         return future
 
-    async def _tell_deaths(self, link: Link) -> None:
+    async def _publish_deaths(self, link: Link) -> None:
         async with self._turn:
             for name in _silent(self._meters):
                 device = self._node.device(name)
                 if device.born:
-                    await self._tell_death(link, device)
+                    await self._publish_death(link, device)
 
-    async def _tell_death(self, link: Link, device: Device) -> None:
+    async def _publish_death(self, link: Link, device: Device) -> None:
         self._births.pop(device.name, None)
         await link.send(self._node.topic("DDEATH", device.name), self._node.ddeath(device), qos=0)
 
     async def _data(
-        self, link: Link, device: Device, told: Sequence[FeedReading], *, historical: bool = False
+        self, link: Link, device: Device, readings: Sequence[FeedReading], *, historical: bool = False
     ) -> asyncio.Future[None]:
-        data = self._node.ddata(device, told, historical=historical)
+        data = self._node.ddata(device, readings, historical=historical)
         return await link.send(self._node.topic("DDATA", device.name), data, qos=0)
 
 

@@ -23,7 +23,7 @@ class Site:
 
     def __init__(self, path: Path, seed: int) -> None:
         self.dice, self.store = random.Random(seed), Database(path)
-        self.told: list[str] = []
+        self.published: list[str] = []
         self._seqs = dict.fromkeys(METERS, 0)
         self.recorded: list[str] = []
         self.newest: dict[str, str] = {}
@@ -55,8 +55,8 @@ class Site:
     def acknowledge(self) -> None:
         """The broker answers, in order, for some."""
         for _ in range(self.dice.randint(0, len(self.flying))):
-            self.told.append(self.flying.pop(0))
-            self.progress.told(self.told[-1])
+            self.published.append(self.flying.pop(0))
+            self.progress.acknowledged(self.published[-1])
 
     def lose(self) -> None:
         """The connection breaks, or the outbox overflows: what flies does not arrive."""
@@ -71,9 +71,9 @@ class Site:
         for record in list(self.newest.values()):
             if broken and self.dice.random() < 0.5:
                 continue
-            if record not in self.told:
-                self.told.append(record)
-                gap.told.add(record)
+            if record not in self.published:
+                self.published.append(record)
+                gap.published.add(record)
         if broken:
             self.progress.fall_behind()
             return
@@ -99,7 +99,7 @@ class Site:
         """A portion of history is told."""
         for first, last in self.store.feeds.gaps(FEED)[:2]:
             rows = list(self.store.feeds.rows(first, last, 3))
-            self.told += [row.id for _, row in rows]
+            self.published += [row.id for _, row in rows]
             with self.store.transaction():
                 self.store.feeds.published(FEED, [(first, rows[-1][0] if len(rows) == 3 else last)])
 
@@ -127,7 +127,7 @@ def test_each_reading_is_told_once_in_whatever_order_things_happen(tmp_path: Pat
     for n in range(150):
         site.stop() if n % 50 == 49 else site.dice.choice(steps)()
     site.drain()
-    assert sorted(site.told) == sorted(site.recorded)
+    assert sorted(site.published) == sorted(site.recorded)
     site.store.close()
 
 
@@ -137,7 +137,7 @@ def test_a_kill_may_double_and_never_loses(tmp_path: Path) -> None:
     for _ in range(200):
         site.dice.choice(steps)()
     site.drain()
-    assert set(site.told) == set(site.recorded)
+    assert set(site.published) == set(site.recorded)
     site.store.close()
 
 
