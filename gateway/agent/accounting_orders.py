@@ -29,7 +29,7 @@ from ledger_client.verification.value_words import number_text
 
 
 class AccountingOrders:
-    """Those of one epoch. Each raises GatewayError: why not, and the way out."""
+    """The orders of one epoch. Each raises GatewayError with the reason and the way out."""
 
     def __init__(self, path: Path, recorder: Recorder, commissioning: MeterIdentity, lines: LineSet) -> None:
         """``path``: of the configuration."""

@@ -87,7 +87,7 @@ class TaskSet:
             task.cancel()
 
     async def renew(self) -> None:
-        """Tell those that stay, end those that are another or no more, and begin those that are new."""
+        """Notify the tasks that stay, end those that are replaced or gone, and begin those that are new."""
         asked = {want.name: want for want in self._wanted()}
         for name, (settings, made) in list(self._made.items()):
             if name in asked and asked[name].settings == settings:

@@ -119,7 +119,7 @@ class Commissions:
             raise Declined(Message("commissioned-other-device", meter=meter, now=now, recorded=record.identity))
 
     def _know(self, record: CommissioningRecord) -> None:
-        """From now on this device is the meter, if none was known."""
+        """Accept this device as the meter from now on, if none was known."""
         if record.identity is not None and self._identities.known(record.meter) is None:
             self._identities.commissioned(record.meter, record.identity)
             line_of(self._lines.by_name, record.meter, self._in_force.config().path).accept(

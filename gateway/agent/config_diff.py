@@ -55,7 +55,7 @@ class Difference:
     specs: Sequence[LineSpec]
     """All lines of the new configuration."""
     trust: bool = False
-    """The trust file says something else."""
+    """Whether the trust file has changed."""
 
     @property
     def nothing(self) -> bool:

@@ -37,7 +37,7 @@ PERIODS, AT_LEAST_S = 3, 60.0
 """Time for that: periods of the meter, and seconds at least."""
 LOOK_EVERY_S = 0.5
 AGAIN_S = 10.0
-"""Until the configuration before is tried to be brought back once more."""
+"""Seconds until it is tried again to bring back the configuration before."""
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ class AccountingChecks:
 
     def __init__(self) -> None:
         self._named_ms: dict[tuple[str, str], int] = {}
-        """By plan and node: the end of the newest lost time that was named."""
+        """End of the newest lost time that was named, by plan and node."""
         self._before_ms: int | None = None
         self._registries: Registries | None = None
         self._rows: StatedRows | None = None
@@ -129,7 +129,7 @@ def _delay_ms(what: str) -> int:
 
 
 def _statements(history: History, now_ms: int) -> Iterator[Item]:
-    """Of each plan its first month that is over and not stated."""
+    """The first month of each plan that is over and not stated."""
     for name in history.names:
         part = None
         with suppress(GatewayError, LedgerClientError):  # a plan that begins later

@@ -1,8 +1,8 @@
 """Alarm board: from conditions to alarms, with on-delays and off-delays, grouping and signed events (ISA-18.2).
 
-The parts of the gateway say what is true (``condition``). The board waits out each kind's delays, raises one alarm for
-many of one cause, signs an event at each change, and keeps the rows. While the database cannot be written it goes on in
-memory; rows and events are written later.
+The parts of the gateway report what is true (``condition``). The board waits out each kind's delays, raises one alarm
+for many of one cause, signs an event at each change, and keeps the rows. While the database cannot be written it goes
+on in memory; rows and events are written later.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class AlarmBoard(BackgroundTask):
             source: the meter, or "gateway".
             code: kind of alarm.
             line: the line, ledger or part of the gateway that it is about.
-            said: why it is true; or that it is not.
+            sentence: why it is true; or that it is not.
             on: the condition is true.
             since_ms: record time since which it is true; None: now.
         """
@@ -182,7 +182,8 @@ class AlarmBoard(BackgroundTask):
         self.condition(source, code, line, sentence, on=False)
 
     def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[Sentence, int | None]]) -> None:
-        """Say all conditions of one kind that are true, (source, line) → (said, since in ms); others are false."""
+        """Report all conditions of one kind that are true, (source, line) → (sentence, since in ms); others are
+        false."""
         states = self._store.states
         for key in [key for key in states if key.code == code and (key.source, key.line) not in found]:
             self.condition(*key, Message("alarm-cleared", kind=code), on=False)
@@ -353,7 +354,7 @@ class AlarmBoard(BackgroundTask):
 
 
 def _is_chattering(sentence: Sentence) -> bool:
-    """It is said already that the alarm comes and goes."""
+    """It is reported already that the alarm comes and goes."""
     return isinstance(sentence, Message) and sentence.code == CHATTERING
 
 

@@ -120,7 +120,7 @@ def _signatures(config: Config, store: Database) -> Iterator[_Item]:
 
 
 def _changed(store: Database) -> Message | None:
-    """That the newest start was of another configuration than the one in force before it."""
+    """The condition that the newest start was of another configuration than the one in force before it."""
     bodies = (parse_record(row.data).body for row in store.records.events_of(GATEWAY))
     events = (
         body

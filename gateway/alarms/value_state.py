@@ -176,7 +176,7 @@ class MeterValues:
         return name in self.good or name in self.expected or is_bad(one.flags & ~EMPTY)
 
     def unknown_since(self, before_ms: int) -> set[str]:
-        """The points that are bad since then or longer, of which the past has to tell whether they ever were good."""
+        """The points that are bad since then or longer, and may have been good in the past."""
         return {n for n, one in self.bad.items() if one.since_ms <= before_ms and not self._counts(n, one)}
 
 

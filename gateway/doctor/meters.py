@@ -49,7 +49,8 @@ def meters(case: CheckContext) -> Iterator[Finding]:
 
 
 def _other_device(case: CheckContext, poll: Poll) -> Iterator[Finding]:
-    """That another device answers than the one that was commissioned. The running gateway has an alarm for it."""
+    """The finding that another device answers than the one that was commissioned. The running gateway has an alarm for
+    it."""
     record = in_force(case.store, poll.meter) if case.store is not None and poll.identity is not None else None
     if record is not None and record.identity is not None and record.identity != poll.identity:
         sentence = Message("meter-other-device", now=poll.identity or "", known=record.identity, meter=poll.meter)

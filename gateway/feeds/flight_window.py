@@ -11,14 +11,14 @@ MEASURED_S = 1.0
 
 
 class Window:
-    """Of one connection. Times are monotonic seconds."""
+    """The window of one connection. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.size = FIRST
         self._most = MOST
         self._count = 0
         self._full_since: float | None = None
-        """Since when messages wait for it; None: it has room, and acknowledgements say nothing of the broker."""
+        """Since when messages wait for it; None: it has room, and acknowledgements show nothing about the broker."""
 
     def limit(self, receive_maximum: int) -> None:
         """What the broker takes at once, by its own word."""

@@ -1,7 +1,7 @@
 """Progress of a feed: which recorded readings its broker has acknowledged. Event loop only.
 
-In step: everything that is heard is sent live, and the mark follows the acknowledgements. Behind: only each meter's
-newest is sent; what was heard up to ``tip`` is then a gap, but for the readings of ``published``.
+In step: everything that becomes durable is sent live, and the mark follows the acknowledgements. Behind: only each
+meter's newest is sent; what became durable up to ``tip`` is then a gap, but for the readings of ``published``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Progress:
             self._acknowledged.discard(self.mark)
 
     def fall_behind(self) -> None:
-        """From now on readings drop out."""
+        """Take note that readings drop out from now on."""
         if self.gap is not None:
             self.mark = self.gap.mark
             self._acknowledged |= self.gap.published
@@ -57,7 +57,8 @@ class Progress:
         self._order.clear()
 
     def catch_up(self) -> Gap:
-        """From now on everything is sent; what came before is a gap, which is to be written down."""
+        """Take note that everything is sent from now on. Returns the gap of what came before, which is to be written
+        down."""
         self.fall_behind()
         gap = self.gap = Gap(self.mark, self._last, self._acknowledged)
         self._acknowledged, self._in_step, self.mark = set(), True, None

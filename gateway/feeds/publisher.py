@@ -29,7 +29,7 @@ class Publisher(Protocol):
 
     @property
     def waits_for(self) -> messages.Message | None:
-        """Whom it waits for, once connected, before it publishes anything."""
+        """The host that it waits for, once connected, before it publishes anything; None: it waits for none."""
         ...
 
     def will(self) -> Will:

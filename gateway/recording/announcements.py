@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 NamedGrid = tuple[str, int, int]
 """Meter, beginning, and period: of a grid that the database notes."""
 _Fact = tuple[str, str, Any]
-"""Table, meter, and what it says of it."""
+"""Table, meter, and the fact about it."""
 
 
 def identities(records: Records, meters: Iterable[str]) -> dict[str, str]:
@@ -115,14 +115,14 @@ class Announcements:
         self._day = -1
 
     def hear(self, meter: str, event: Event) -> None:
-        """An event is booked that may say which device a meter is."""
+        """Take in an event that may name the device that is a meter."""
         if meter != GATEWAY and isinstance(identity := event.fields.get("identity"), str):
             self.identities.pop(meter, None)
             if identity:
                 self.identities[meter] = identity
 
     def note(self, grids: Iterable[NamedGrid]) -> None:
-        """These grids are in force, or will be."""
+        """Take note of grids that are in force, or will be."""
         for meter, begins_ms, period_ms in grids:
             self._grids.setdefault(meter, []).append((begins_ms, period_ms))
 
@@ -146,7 +146,7 @@ class Announcements:
         """The event ``configuration``, in parts of at most ``MOST_BYTES``.
 
         Args:
-            facts: fields of the first part: ``at``, ``config``, and what a change says of itself.
+            facts: fields of the first part: ``at``, ``config``, and the facts of a change.
             periods_ms: each meter's period in ms.
             configured: each meter's role, profile and ratios.
             kids: key id by owner.

@@ -103,7 +103,7 @@ class Committer:
         self.marks, self.heard = RegisterMarks(store, rules.counters), Heard(store, clock)
         self.announced = Announcements(store.records, rules.periods_ms)
         self._latest_ms: dict[str, int] = {}
-        """By meter the time of its last reading in this epoch."""
+        """Time of the last reading in this epoch, by meter."""
         self._before_ms = 0
         """The time of the newest record before this epoch, or later; no reading of it is of that time."""
         self.uncut = store.batches.count_unsealed()
@@ -380,7 +380,7 @@ class Committer:
     # — while nothing can be recorded —
 
     def stop_recording(self, error: StoreError) -> None:
-        """Nothing can be recorded: say so, with what room the reserve gives, and try again until it goes on."""
+        """Stop recording: report it, with the room that the reserve gives, and try again until it goes on."""
         first = self.trouble is None
         self.trouble = error
         self.retry_at_ms = self.clock.schedule_ms() + RETRY_MS
@@ -434,7 +434,7 @@ class Committer:
         return waiting
 
     def lines_used_until_ms(self) -> int | None:
-        """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
+        """Time in ms until which an earlier process may have asked meters: its stop, or now if it was killed."""
         return asked_until_ms(self.tails[GATEWAY], self.clock.started_ms, repaired=bool(self._repairs))
 
 

@@ -61,7 +61,7 @@ def _first(tail: Tail, from_ms: int, to_ms: int, stopped: int) -> Coverage:
 
 
 def series_goes_on(tail: Tail | None, anchor_ms: int, period_ms: int) -> tuple[Coverage, int] | None:
-    """Of a series that goes on from its last moment: the first record of the epoch, which ends right behind that, and
+    """The first record of the epoch for a series that goes on from its last moment, which ends right behind that, and
     the moment. Only what is certain to be missed by the anchor counts as stopped. None: it begins with the anchor."""
     if tail is None or tail.covered_to_ms is None or tail.moments_ms is None:
         return None
@@ -150,7 +150,7 @@ class CoverageCounter:
         return next((ruler for ruler in reversed(self.rulers) if ruler.due_ms <= due_ms), self.rulers[0])
 
     def passed_by(self, due_ms: int) -> None:
-        """A poll that is not wanted has finished."""
+        """Take note that a poll has finished that is not wanted."""
         self.next_due_ms = due_ms + self.period_ms
 
     def next_from(self, now_ms: int) -> int:
@@ -200,8 +200,8 @@ class CoverageCounter:
         return max(self.to_ms, self.ruler(late[-1]).time_of(late[-1]) + 1) if late else self.to_ms
 
     def ahead(self, now_ms: int) -> tuple[int, int, int]:
-        """Of what is due from now on by the ruler in force: the first due time, the period, and the end of what is
-        counted before."""
+        """First due time from now on by the ruler in force, its period, and the end of what is counted before; all in
+        ms."""
         last = self.rulers[-1]
         due_ms = last.next(self.next_from(now_ms))
         return due_ms, last.every_ms, self.ends_ms(due_ms)
@@ -211,7 +211,8 @@ class CoverageCounter:
         return (self.ends_ms(ruler.due_ms), 0), (ruler.time_ms, ruler.step_ms)
 
     def take(self, ruler: RecordingGrid) -> None:
-        """From its beginning on it is in force; polls that are due before and have not finished keep theirs."""
+        """Bring a ruler into force from its beginning on; polls that are due before and have not finished keep
+        theirs."""
         now = self.ruler(self.next_due_ms)
         kept = [r for r in self.rulers if r is now or now.due_ms < r.due_ms]
         self.rulers = [*(r for r in kept if r.due_ms < ruler.due_ms), ruler]
@@ -221,8 +222,8 @@ class CoverageCounter:
 class SeriesCounter:
     """The messages of one meter that sends unasked since its last coverage record (``ledger_client.recording_series``).
 
-    What is missed follows from the times of records, so that anyone can count it again; a line only says when it knows,
-    and why. ``last_ms`` is the last moment among record times, ``last_due_ms`` the same by the schedule's clock.
+    What is missed follows from the times of records, so that anyone can count it again; a line only reports when it
+    knows, and why. ``last_ms`` is the last moment among record times, ``last_due_ms`` the same by the schedule's clock.
     """
 
     from_ms: int
@@ -264,7 +265,7 @@ class SeriesCounter:
         self.to_ms, self._reason, self._unsure = self.last_ms + 1, None, []
 
     def waited(self, now_ms: int, reason: str) -> None:
-        """Until this record time nothing was recorded that was expected, for this reason."""
+        """Count what was expected until this record time and not recorded, for this reason."""
         self._reason = reason
         if count := misses(self._step_ms, self.last_ms, now_ms + SURE_MS):
             self._unsure.append((self.last_ms, count, reason))
@@ -322,7 +323,7 @@ class SeriesCounter:
         self.missed, self._reason, self._unsure = missed.copy(), reason, []
 
     def ahead(self, now_ms: int) -> tuple[int, int, int]:
-        """As ``CoverageCounter.ahead``: it goes on from its last moment, whatever the time is."""
+        """As ``CoverageCounter.ahead``; a series goes on from its last moment, whatever the time is."""
         return self.last_due_ms, self.period_ms, self.to_ms
 
     def grids(self, ruler: RecordingGrid) -> tuple[Grid, Grid]:
@@ -330,7 +331,7 @@ class SeriesCounter:
         return (self.to_ms, 0), (ruler.time_ms, ruler.step_ms)
 
     def take(self, ruler: RecordingGrid) -> None:
-        """From now on it is in force, and its beginning is the last moment."""
+        """Bring a ruler into force from now on; its beginning is the last moment."""
         self.last_ms, self.last_due_ms, self._step_ms, self._unsure = ruler.time_ms, ruler.due_ms, ruler.step_ms, []
         self.keep()
 

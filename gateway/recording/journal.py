@@ -55,7 +55,7 @@ SPACE_EVERY_MS = 1_000
 class Journal:
     """What a gateway writes, in the order of time: decides when, and leaves the writing to ``Committer``.
 
-    Writer thread only, but for what says that any thread may call it.
+    Writer thread only, but for what any thread may call by its docstring.
     """
 
     def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
@@ -146,7 +146,7 @@ class Journal:
         return 0.0 if due_ms is None else max(0, self._clock.schedule_ms() - due_ms) / 1000
 
     def lines_used_until_ms(self) -> int | None:
-        """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
+        """Time in ms until which an earlier process may have asked meters: its stop, or now if it was killed."""
         return self._committer.lines_used_until_ms()
 
     @property
@@ -299,7 +299,7 @@ class Journal:
             self._record_every(factor, room)
 
     def _record_every(self, factor: int, room: disk_space.Space) -> None:
-        """From each meter's next poll on every ``factor``-th poll is recorded; the change is signed."""
+        """Record every ``factor``-th poll from each meter's next one on; the change is signed."""
         sentence = Message("buffer-has-room")
         if factor > 1:
             sentence = Message("buffer-decimated", share_percent=round(100 * room.share), n=factor)
@@ -320,7 +320,7 @@ class Journal:
     # — when the system's clock becomes good, or is set —
 
     def _mind_the_clock(self, now: int) -> None:
-        """Bring record times back to the system's clock, by a signed event that says what changed."""
+        """Bring record times back to the system's clock, by a signed event with both."""
         self._clock_at_ms, most_ms = now + CLOCK_EVERY_MS, self._accounting.series_lag_ms()
         if self._clock.correction() is None or self._queue.is_late(most_ms):
             return
@@ -342,7 +342,7 @@ class Journal:
             self._committer.uncut += len(events)
 
     def _stopped(self, change: Correction) -> dict[str, int]:
-        """Of an epoch that is dated by a change, what was due while the gateway was off."""
+        """Polls by meter that were due while the gateway was off, of an epoch that is dated by a change."""
         if not change.dates:
             return {}
         began_ms = change.after_ms - change.up_ms

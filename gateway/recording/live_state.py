@@ -63,7 +63,7 @@ class MeterNow:
         return {"since": self.silent_since_ms, "reason": self.reason, "cause": self.cause}
 
     def copy(self) -> MeterNow:
-        """It as it is now, for another thread."""
+        """A copy for another thread."""
         return replace(self, missed=self.missed.copy(), unrecorded=self.unrecorded.copy())
 
 

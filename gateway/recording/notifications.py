@@ -1,7 +1,7 @@
 """Notifications from the writer thread: durable records, unrecorded readings and missed polls.
 
-The writer thread tells it (recording/committer.py, recording/journal.py), one call a commit; a ``Hub`` hands it on in
-the event loop.
+The writer thread publishes it (recording/committer.py, recording/journal.py), one call a commit; a ``Hub`` hands it on
+in the event loop.
 """
 
 from __future__ import annotations

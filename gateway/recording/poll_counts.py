@@ -13,7 +13,7 @@ from gateway.records import SignedRecord
 from ledger_client.formats.record import Coverage
 
 SERIES_LAG = 10
-"""Of so many periods a tenth is less than the one and a half that a series may be silent."""
+"""Periods of which a tenth is less than the one and a half that a series may be silent."""
 
 
 class Accounting:
@@ -53,7 +53,7 @@ class Accounting:
         return {meter: self.grid(*counter.ahead(now)) for meter, counter in self.counters.items()}
 
     def grids_astray(self) -> dict[str, RecordingGrid]:
-        """Of those the ones whose meter's grid in force has gone astray: nine tenths of most periods are no whole
+        """The grids from now on of meters whose grid in force has gone astray: nine tenths of most periods are no whole
         milliseconds, and a grid never begins before what is counted already."""
         return {meter: grid for meter, grid in self.grids_from_now().items() if self._is_off(meter, grid)}
 
@@ -88,7 +88,7 @@ class Accounting:
         return [(meter, *grid) for meter, ruler in grids.items() for grid in self.counters[meter].grids(ruler)]
 
     def take(self, grids: Mapping[str, RecordingGrid]) -> None:
-        """These grids are in force."""
+        """Bring these grids into force."""
         for meter, grid in grids.items():
             self.counters[meter].take(grid)
 

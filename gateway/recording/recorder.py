@@ -114,7 +114,7 @@ class Recorder:
         return self.call(lambda _: self._journal.skip(meters))
 
     def lines_used_until_ms(self) -> int | None:
-        """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
+        """Time in ms until which an earlier process may have asked meters: its stop, or now if it was killed."""
         return self._journal.lines_used_until_ms()
 
     def identities(self) -> dict[str, str]:

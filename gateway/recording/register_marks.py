@@ -2,7 +2,7 @@
 
 Readings of a meter fall into runs in which all are looks of a counter, or none is, whatever a profile accepts: same
 units, same quality, same clock, times that go on, registers that do not fall, no event in between. Marked are the first
-and the last of each run, and within one the two beside each quarter of an hour. What lies between tells no edge (I2)
+and the last of each run, and within one the two beside each quarter of an hour. What lies between decides no edge (I2)
 and no break (I4).
 """
 
@@ -56,7 +56,7 @@ class RegisterMarks:
         self._coming = dict(counters)
 
     def begin(self) -> None:
-        """From the next record on readings are marked. Call within ``transaction()``."""
+        """Mark readings from the next record on. Call within ``transaction()``."""
         self._marks.begin(self._counters, self._store.records.last_place() + 1)
 
     def write(self, signed: Sequence[SignedRecord]) -> None:

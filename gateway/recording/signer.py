@@ -1,6 +1,6 @@
 """Signer: bodies → signed records; the only place that assigns a sequence number and extends a chain.
 
-Takes what a poll, a coverage or an event says, gives the signed row to keep. It may run ahead of the store by what is
+Takes the body of a poll, a coverage or an event, gives the signed row to keep. It may run ahead of the store by what is
 not committed yet; ``rewind`` takes it back when a commit fails, so that no number is used twice or left out.
 """
 

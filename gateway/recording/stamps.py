@@ -17,7 +17,7 @@ class StampQueue:
         self._taken_in: Timestamp | None = None
 
     def taken_in(self, stamp: Timestamp) -> None:
-        """Nothing that was stamped before waits any more."""
+        """Take note that nothing that was stamped before waits any more."""
         self._taken_in = stamp
 
     def now(self) -> Timestamp:

@@ -22,7 +22,7 @@ from ledger_client.formats.senml import Reading
 
 
 class EarlierReadings(BackgroundTask):
-    """Tells the live state of each meter's last reading of before this epoch. Event loop only."""
+    """Gives the live state each meter's last reading from before this epoch. Event loop only."""
 
     def __init__(self, site: GatewayContext) -> None:
         self._site = site

@@ -33,13 +33,13 @@ from ledger_client.formats.senml import Number, Reading
 log = logging.getLogger("meterseal.agent")
 
 RECENT_MS = 48 * HOUR_MS
-"""Of the newest rows so many are looked at before the start."""
+"""Newest rows that are looked at before the start."""
 MONTH_MS = 30 * 24 * HOUR_MS
 PAUSE_S = 0.2
 BACK_MS = 24 * HOUR_MS
 """How far back it is looked for since when a device is silent: one that is silent for longer does not sleep."""
 UNANSWERED = frozenset({"timeout", "backoff", "line-down", "asleep"})
-"""Reasons of coverage that tell of a device that did not answer; others tell of the gateway."""
+"""Reasons of coverage for which the device did not answer; the others are the gateway's."""
 
 
 def sleep_point(meter: Meter, profile: Profile) -> str | None:

@@ -26,7 +26,7 @@ SILENT_MS = 60_000
 UNREAD_PERIODS = 3
 """Periods, and five minutes, without a reading of a point after which nothing is known of it."""
 PAST = (MINUTE_MS, 3 * HOUR_MS), (HOUR_MS, 30 * 24 * HOUR_MS)
-"""Of minutes and hours, how far back it is looked for whether a point ever was good."""
+"""Spans, and how far back they are looked at for whether a point ever was good: minutes, hours; in ms."""
 MOST_NAMED = 20
 """Values outside their limits that one alarm names."""
 MOST_POINTS = 50
@@ -54,7 +54,7 @@ class Meter:
 
 
 class ValueAlarms:
-    """Says to the board of one epoch what readings tell. Event loop only, but for ``past``."""
+    """Reports the conditions in readings to the board of one epoch. Event loop only, but for ``past``."""
 
     def __init__(self, site: GatewayContext) -> None:
         self._site, self._board = site, site.board

@@ -27,7 +27,7 @@ STATUS_EVERY_S = 10.0
 
 
 class Watchdog(BackgroundTask):
-    """Tells the manager that the gateway is ready, then how it is."""
+    """Reports to the service manager that the gateway is ready, then its state."""
 
     def __init__(
         self,

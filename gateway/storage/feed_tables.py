@@ -34,11 +34,11 @@ class Feeds:
             self.reached(feed, place)
 
     def reached(self, feed: str, place: int) -> None:
-        """Everything up to this place has been published, or is in a gap."""
+        """Note that everything up to this place has been published, or is in a gap."""
         self._sql.run("UPDATE cursors SET last_id = max(last_id, ?) WHERE feed = ?", place, feed)
 
     def published(self, feed: str, stretches: Iterable[tuple[int, int]]) -> None:
-        """These stretches of the commit order, both ends included, are in no gap any more."""
+        """Take these stretches of the commit order, both ends included, out of the gaps."""
         for first, last in stretches:
             sql = "SELECT first_id, last_id FROM gaps WHERE feed = ? AND first_id <= ? AND last_id >= ?"
             for begin, end in self._sql.all(sql, feed, last, first):

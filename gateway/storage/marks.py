@@ -18,7 +18,7 @@ class Marks:
         self._sql = sql
 
     def begin(self, counters: Mapping[str, Iterable[str]], place: int) -> None:
-        """From a place on the readings of these counters are marked, by meter; of no others any more."""
+        """Mark the readings of these counters, by meter, from a place on; those of no others any more."""
         wanted = {(meter, point) for meter, points in counters.items() for point in points}
         there = {(str(meter), str(point)) for meter, point in self._sql.all("SELECT meter, point FROM marked")}
         self._sql.run_each("DELETE FROM marked WHERE meter = ? AND point = ?", sorted(there - wanted))
@@ -26,7 +26,7 @@ class Marks:
         self._sql.run_each("INSERT INTO marked (meter, point, from_id) VALUES (?, ?, ?)", new)
 
     def give_up(self) -> None:
-        """Nothing is marked any more: statements read all records."""
+        """End all marks: statements read all records from now on."""
         self._sql.run("DELETE FROM marked")
 
     def add(self, places: Iterable[int]) -> None:

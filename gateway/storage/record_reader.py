@@ -36,7 +36,7 @@ def read_reading(row: StoredRecord) -> tuple[Reading, str]:
 
 
 def read_body(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
-    """What a reading or a coverage record says."""
+    """The body of a reading or a coverage record."""
     try:
         payload = cbor2.loads(cbor2.loads(data).value[2])
         if kind == "reading":

@@ -70,6 +70,6 @@ class Repairs:
             self._sql.run(f"DROP TRIGGER {name}")
 
     def set_guards(self) -> None:
-        """From now on nothing written changes."""
+        """Guard again what is written, so that nothing changes it from now on."""
         for name, guard in GUARDS.items():
             self._sql.run(f"CREATE TRIGGER {name} BEFORE {guard}")

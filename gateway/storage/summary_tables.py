@@ -16,7 +16,7 @@ _SPANS = {MINUTE_MS: 1, HOUR_MS: 60}  # as the column says them, in minutes
 
 MANY = 1_000  # records
 SLACK_MS = 600_000
-"""By which the order of commits and that of times may differ, at most."""
+"""Most by which the order of commits and that of times may differ."""
 
 Points = tuple[tuple[str, "str | None"], ...]
 

@@ -53,7 +53,8 @@ class Answer:
 
 
 class Registries:
-    """Of one gateway. ``look`` from any thread; one thread asks, and ends when nothing is left to ask."""
+    """The HTTP ledgers of one gateway. ``look`` may be called by any thread; one thread asks, and ends when nothing is
+    left to ask."""
 
     def __init__(self, in_force: Callable[[], Config], fresh_s: float = FRESH_S) -> None:
         self._in_force, self._fresh_s = in_force, fresh_s
@@ -80,7 +81,7 @@ class Registries:
             self._changed.wait_for(lambda: not self._working, seconds)
 
     def close(self) -> None:
-        """Nobody looks any more: the thread ends with the answer that it waits for."""
+        """End the thread, with the answer that it waits for; nobody looks any more."""
         with self._changed:
             self._over = True
             self._open.clear()

@@ -27,7 +27,8 @@ ASK_S: Final = 3600.0
 
 
 class Over(NamedTuple):
-    """Of a node: ``units`` Wh too many at a ledger, in so many ``months``, the first of which begins at ``from_ms``."""
+    """Certificates of a node beyond its newest statement: ``units`` Wh too many at a ledger, in ``months`` months, the
+    first of which begins at ``from_ms``."""
 
     plan: str
     node: str

@@ -98,7 +98,7 @@ class Ahead:
 
 
 def wait_ms(plan: Plan) -> int:
-    """From the end of an interval until all its records can be expected in the database."""
+    """Time in ms from the end of an interval until all its records can be expected in the database."""
     return longest_gap_ms(plan) + _LATEST_MS
 
 
@@ -215,7 +215,7 @@ class AheadReader:
         return max((self._books.covered_to_ms(meter) for meter in self.signed.plan.meters), default=0)
 
     def settle(self, now_ms: int) -> None:
-        """Make hours of what has been read, up to a moment."""
+        """Make hours of what has been read, up to ``now_ms``."""
         end_ms = min(now_ms, self.to_ms)
         for node in self.signed.plan.nodes.values():
             if node.of_counters:
@@ -229,7 +229,7 @@ class AheadReader:
         self._forget(now_ms)
 
     def ahead(self) -> Ahead:
-        """What has been settled so far."""
+        """The hours that are settled, and those behind them without a row, as a frozen part."""
         nodes = dict.fromkeys((*self.hours, *self.open))
         hours = {node: (*_in_order(self.hours.get(node, {})), *self.open.get(node, ())) for node in nodes}
         closed = {node: ms for node in self.signed.plan.nodes if (ms := self._books.closed_ms(node)) is not None}

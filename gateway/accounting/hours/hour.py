@@ -60,7 +60,8 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What records say besides the rows: books that hold the edges, and where clocks were not synchronised."""
+    """What is recorded besides the rows: books with the edges; the meters and intervals, by number, whose clock was not
+    synchronised."""
 
     books: Books
     unclocked: Set[tuple[str, int]]

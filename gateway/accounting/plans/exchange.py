@@ -77,8 +77,8 @@ def entries(
     reason: str,
     user: str,
 ) -> list[str]:
-    """The entries ``register`` that the gateway is to sign, as an order says them, of registers by point; their moment
-    is the gateway's to say. Raises GatewayError."""
+    """The entries ``register`` that the gateway is to sign, as fields of an order, of registers by point; their moment
+    is set by the gateway. Raises GatewayError."""
     counters = [point.name for point in recorded_counters(config, config.meters[meter])]
     if unknown := sorted((set(finals) | set(initials)) - set(counters)):
         raise GatewayError(Message("accept-no-counter", meter=meter, point=unknown[0], points=tuple(counters)))

@@ -68,7 +68,7 @@ class History:
         return [signed for signed in self.plans if signed.plan.name == name]
 
     def ruled(self, name: str) -> list[tuple[SignedPlan, int, int]]:
-        """The plans of a name, each with from when and to when it rules, in ms; the last one has no end (P2)."""
+        """The plans of a name, each with the beginning and end of its rule in ms; the last one has no end (P2)."""
         plans = self.of_plan(name)
         begins = [
             signed.plan.rules_from_ms(signed.iat_ms) if place else signed.plan.from_ms
@@ -102,11 +102,12 @@ class History:
         return None if measuring and measuring <= closed else from_ms
 
     def copy(self) -> History:
-        """As it is now, for other threads to look at."""
+        """A copy for other threads, which does not change any more."""
         return History(list(self.plans), list(self.entries), list(self.periods), self.read_to)
 
     def read_on(self, store: Database) -> None:
-        """Take what has been signed since. Raises AccountingError where a signed event is none of these rules."""
+        """Take in what has been signed since the last call. Raises AccountingError where a signed event is none of
+        these rules."""
         for place, row in gateway_events(store, self.read_to):
             if any(name in row.data for name in _NAMES):
                 self._take(place, row)

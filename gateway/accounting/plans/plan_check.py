@@ -1,4 +1,5 @@
-"""Plan check: what a plan and the configuration say of each other, and what its hours can become (I2, I3). Pure."""
+"""Plan check: where a plan and the configuration contradict each other, and which status its hours can have (I2, I3).
+Pure."""
 
 from __future__ import annotations
 
@@ -128,8 +129,8 @@ def _notes(config: Config, plan: Plan, node: Node, point: Point) -> Iterator[Mes
 
 
 def last_place(point: DevicePoint, factors: Mapping[str, Any]) -> Fraction | None:
-    """By how much a whole number goes on at least, in its recorded unit; None for others, and where it depends on what
-    the device says."""
+    """Value of the last place of a whole number, in its recorded unit; None for other forms, and where the device
+    decides it."""
     if point.at.form != "whole" or point.sum or point.scale_from or point.span:
         return None
     if any(name not in factors for name in point.factor_from):

@@ -38,7 +38,7 @@ class Due:
 
 
 def dues(store: Database, history: History, hours: Mapping[str, Sequence[Hour]], now_ms: int) -> list[Due]:
-    """Of all plans; ``hours``: by plan, of what is not stated. Raises StoreError."""
+    """Due periods of all plans. ``hours``: by plan, the hours that are not stated. Raises StoreError."""
     found = []
     for name in history.names:
         try:

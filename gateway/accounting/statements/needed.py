@@ -41,7 +41,7 @@ class Need:
 
 
 def needs_of(history: History) -> Iterator[Need]:
-    """Of each plan's name."""
+    """The need of each plan's name."""
     for name in history.names:
         plans, stated = [signed.plan for signed in history.of_plan(name)], history.stated(name)
         back_ms = max(map(longest_gap_ms, plans)) + plans[-1].interval_ms + _BACK_MS

@@ -36,12 +36,13 @@ class Retention:
 
 
 def unreadable(error: Sentence) -> Message:
-    """Nothing may be pruned while a plan cannot be read."""
+    """The message that nothing may be pruned while a plan cannot be read."""
     return Message("pruning-waits-unreadable", error=error)
 
 
 def export_waits(history: History, store: Database, batch: Batch) -> Message | None:
-    """The batch has records of a plan and is in no file yet; None: that is not so. Raises StoreError."""
+    """The message that a batch has records of a plan and is in no exported file yet; None: it has none, or is. Raises
+    StoreError."""
     behind_ms = _next_sealed_ms(store, batch)
     if any(need.is_of_plan(behind_ms) for need in needs_of(history)) and not is_exported(store, batch):
         return Message("pruning-waits-export", batch=batch.batch, sealed_ms=batch.sealed_ms)

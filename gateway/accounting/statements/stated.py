@@ -67,8 +67,8 @@ class StatedRows:
         return [parse_row(row) for begin, end, row in kept if begin < to_ms and end > from_ms]
 
     def seen(self, store: Database, history: History, signed: SignedPlan, from_ms: int, to_ms: int) -> Seen | None:
-        """What the records say of the registers in a time that is stated; of gauges the rows say it all. None: they are
-        not here (any more). Raises StoreError."""
+        """What is recorded of the registers in a time that is stated, for the reasons of its hours; those of gauges are
+        in the rows. None: the records are not here (any more). Raises StoreError."""
         entries = tuple(entry.record for _, entry in history.on_plan(signed.plan))
         key = (signed.record, from_ms, to_ms, entries)
         with self._lock:
@@ -114,7 +114,7 @@ def _sorted(rows: Rows) -> _Kept:
 
 
 def sums(hours: Sequence[Hour]) -> list[Sum]:
-    """By status, in the order of statements; substitutes among them, hours without a row not."""
+    """Sums of hours by status, in the order of statements; substitutes included, hours without a row not."""
     found: dict[str, list[int | None]] = defaultdict(list)
     for status, amount in _amounts(hours):
         found[status].append(amount)

@@ -51,7 +51,7 @@ class Made:
 
     @property
     def span(self) -> tuple[int, int]:
-        """From and to, in ms."""
+        """Beginning and end of the period, in ms."""
         return self.choice.from_ms, self.choice.to_ms
 
 
@@ -71,7 +71,7 @@ def parts(history: History, name: str, from_ms: int, to_ms: int) -> list[Part]:
 
 
 def due(history: History, name: str, now_ms: int) -> list[Part]:
-    """The months that are over and not stated; none where all nodes were closed."""
+    """The months that are over at ``now_ms`` and not stated; none where all nodes were closed."""
     from_ms = history.unstated_ms(name)
     if from_ms is None:
         return []

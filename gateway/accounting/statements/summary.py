@@ -35,12 +35,12 @@ class Balance(NamedTuple):
 
     @property
     def energy(self) -> int:
-        """What it gives to the node."""
+        """Its part of the node, in thousandths."""
         return self.sign * (self.last - self.first + self.jumps)
 
 
 def tallies(rows: Sequence[Row]) -> list[Tally]:
-    """By node and status, in the order of a statement."""
+    """Tallies by node and status, in the order of a statement."""
     found: dict[tuple[str, int], list[int]] = defaultdict(list)
     for row in rows:
         found[row.node, words.RANK[row.status]].append(row.amount or 0)
@@ -48,7 +48,8 @@ def tallies(rows: Sequence[Row]) -> list[Tally]:
 
 
 def balances(plan: Plan, rows: Sequence[Row]) -> Iterator[Balance]:
-    """Of each point of a node of registers, from its first edge to its last. An emission is no sum of registers."""
+    """Balance of each point of a node of registers, from its first edge to its last. An emission is no sum of
+    registers."""
     for node in plan.nodes.values():
         of_node = [row for row in rows if row.node == node.name and "edges" in row.facts]
         if not of_node or not node.terms or node.method is not None:
@@ -60,13 +61,13 @@ def balances(plan: Plan, rows: Sequence[Row]) -> Iterator[Balance]:
 
 
 def sum_of(plan: Plan, node: str, rows: Sequence[Row]) -> int:
-    """Of all rows of a node, less what went to the one below it (P5)."""
+    """Sum of all rows of a node in thousandths, less what went to the one below it (P5)."""
     below = plan.nodes[node].below
     return sum((row.amount or 0) * (-1 if row.node == below else 1) for row in rows if row.node in (node, below))
 
 
 def lines(plan: Plan, span: tuple[int, int], stated: Sequence[bytes]) -> Iterator[str]:
-    """The text, of a statement of ``span`` (from and to, in ms)."""
+    """The summary of a statement as lines of text. ``span``: its beginning and end in ms; ``stated``: its rows."""
     rows = [parse_row(row) for row in stated]
     yield f"{'node':20} {'status':12} {'intervals':>9} {'amount':>20}"
     for tally in tallies(rows):

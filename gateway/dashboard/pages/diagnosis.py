@@ -33,7 +33,7 @@ class Diagnosis:
         return merged(self.findings)
 
     def count(self, result: str) -> int:
-        """How many findings are so."""
+        """Number of findings with this result."""
         return sum(finding.result == result for finding in self.findings)
 
 

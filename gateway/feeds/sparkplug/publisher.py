@@ -46,7 +46,7 @@ class Meters:
         self.active_alarms, self.now_ms = active_alarms, now_ms
 
     def silent(self, name: str) -> bool:
-        """It has missed more than one poll, and for long enough to be called dead."""
+        """Whether a meter has missed more than one poll, and for long enough to be called dead."""
         since_ms = self.live()[name].silent_since_ms
         limit_ms = max(DEAD_AFTER_MS, self.periods_ms()[name] + 2000)
         return since_ms is not None and self.now_ms() - since_ms >= limit_ms
@@ -88,7 +88,7 @@ class SparkplugPublisher:
 
     @property
     def waits_for(self) -> messages.Message | None:
-        """Whom it waits for before it tells anything."""
+        """The host that it waits for before it publishes anything."""
         if self._host is None or self._host.online.is_set():
             return None
         return messages.Message("feed-primary-host", name=self._host.name)

@@ -18,7 +18,7 @@ from gateway.storage.rows import Batch
 from ledger_client.durable_files import alone, write_text
 
 NAME = "exported"
-"""Of the file, beside the database."""
+"""Name of the file, beside the database."""
 
 
 class Range(NamedTuple):

@@ -86,7 +86,7 @@ class Found:
     """The lowest number of each that a statement names."""
 
     def used(self, meter: str, epoch: bytes, last: int, place: int) -> None:
-        """This number was given once."""
+        """Take note that this number was given once."""
         self.ends[meter, epoch] = max((last, place), self.ends.get((meter, epoch), (-1, 0)))
         self.last_id = max(self.last_id, place)
 

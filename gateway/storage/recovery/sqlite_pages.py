@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 
 class NoRow(Exception):
-    """These bytes are no row."""
+    """The bytes are no row."""
 
 
 class Log(NamedTuple):

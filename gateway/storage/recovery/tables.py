@@ -128,7 +128,7 @@ class RecoveredTables:
         self._sql.run(sql, UNKNOWN, before_ms)
 
     def first_anchors(self) -> dict[str, int]:
-        """By ledger the first batch that has an anchor there."""
+        """The first batch with an anchor, by ledger."""
         found = self._sql.all("SELECT ledger, min(batch) FROM anchors GROUP BY ledger")
         return {str(ledger): int(number) for ledger, number in found}
 
