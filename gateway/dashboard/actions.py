@@ -76,7 +76,7 @@ async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Do
 
 
 async def exchange_by_hand(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """Take it on the user's word that a meter which tells no number was exchanged."""
+    """Sign, on the user's word, that a meter without a readable number was exchanged."""
     meter, reason = _text(form, "meter"), form.get("reason", "").strip()[:LONGEST]
     if meter not in site.config.meters:
         raise Declined(Message("act-no-meter", meter=meter))
@@ -151,7 +151,7 @@ async def _order(site: GatewayContext, name: str, **details: Any) -> dict[str, A
 
 
 async def _bridging(site: GatewayContext, name: str, **details: Any) -> dict[str, Any]:
-    """An order about registers; what it says against one stands at its field."""
+    """An order about registers; an error about one stands at its field."""
     try:
         return await _order(site, name, **details)
     except Declined as error:

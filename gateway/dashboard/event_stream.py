@@ -42,7 +42,7 @@ class Client:
     session: Session
     connection: Connection
     fresh: bool = True
-    """It has not received the whole site yet."""
+    """Whether it has not received the whole site yet."""
     waiting: deque[bytes] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     over: bool = False
@@ -54,7 +54,7 @@ class Client:
         self.news.set()
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """End the stream of this client."""
         self.over = True
         self.news.set()
 
@@ -87,7 +87,7 @@ class Stream:
         return len(self._clients)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Look for changes and send them to the clients, until cancelled."""
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
@@ -119,7 +119,7 @@ class Stream:
             document, whole, change = await self._readers.call(
                 lambda store: _events(rest, store, before, fresh, self._number)
             )
-        except GatewayError as error:  # of the disk, say: pages and alarms tell of it
+        except GatewayError as error:  # of the disk, say: pages and alarms show it
             log.debug("event stream not updated: %s", error)
             return
         self._before = document
@@ -131,7 +131,7 @@ class Stream:
                 client.tell(change)
 
     async def serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell one client what happens, until it goes, its session ends, or it does not read."""
+        """Send the events to one client, until it goes, its session ends, or it does not read."""
         connection: Connection = scope["state"]["connection"]
         if len(self._clients) >= MOST or sum(c.session is session for c in self._clients) >= MOST_OF_ONE:
             full = PlainTextResponse("too many pages open\n", 503, {"Retry-After": "30"})

@@ -27,7 +27,7 @@ from gateway.verdicts import worst
 
 
 def source(site: GatewayContext) -> Callable[[Database], Document]:
-    """What there is to tell now; the rest of it is asked of the database."""
+    """The part of the document that memory has; the rest is read from the database."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
     listed, health, now_ms = site.board.listed(), site.recorder.health(), site.clock.now_ms()
     head: dict[str, Any] = {
@@ -49,8 +49,8 @@ def source(site: GatewayContext) -> Callable[[Database], Document]:
 def _headline(
     config: Config, seen: Sequence[MeterNow], listed: Sequence[AlarmRow], health: Mapping[str, Any], now_ms: int
 ) -> list[str]:
-    """What the site page says first, and for which causes meters give no reading: where that changes, it is asked for
-    anew."""
+    """The first sentence of the site page, and for which causes meters give no reading: where that changes, it is asked
+    for anew."""
     every_poll, known = health["every_poll"], [now for now in seen if now.name in config.meters]
     rows = [meter_row(config, now, now_ms, every_poll=every_poll) for now in known]
     uncertain = bool(doubts_of_all(rows))

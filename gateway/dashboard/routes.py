@@ -70,7 +70,7 @@ class _Views:
         site.hub.listeners += (self._loads.hear, self._sparks.hear)
 
     def close(self) -> None:
-        """Nothing is shown any more."""
+        """End the questions to ledgers, and the listeners at the hub."""
         self._registries.close()
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
@@ -177,7 +177,7 @@ class _Views:
         return self._rest(asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
 
     def diagnosis(self, asked: Asked) -> Rest:
-        """What the doctor says."""
+        """The page of the doctor's findings."""
         found = self._rounds.look(again="again" in asked.query)
         return self._rest(asked, "diagnosis", lambda store: {"diagnosis": found})
 

@@ -34,7 +34,7 @@ OF_MANY = ("meter", "line", "ledger", "feed")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Result of one check, with a message whose fix says what to do where it is not ok; ``facts`` are for programs.
+    """Result of one check, with a message, with a fix where it is not ok; ``facts`` are for programs.
 
     ``bad``: the gateway cannot work, or soon cannot. ``warn``: it works, and the operator should know.
     """
@@ -91,7 +91,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 class CheckContext:
     """Context of the checks: configuration, running process, database and trust file if they open.
 
-    ``store`` is None where there is no database yet, or where it cannot be opened (``store_trouble`` says why);
+    ``store`` is None where there is no database yet, or where it cannot be opened (``store_trouble``: why not);
     ``full`` asks for checks that take as long as they need.
     """
 

@@ -49,7 +49,7 @@ def _key(case: CheckContext, name: str, path: Path) -> Finding | None:
             return Finding("keys", "bad", Message("key-file-unusable", whose=whose, why=why))
         return Finding("keys", "bad", Message("key-file-missing", whose=whose, why=why, config=str(case.config.path)))
     if case.store is not None:
-        with suppress(GatewayError):  # the check of the database says why
+        with suppress(GatewayError):  # the check of the database reports it
             for _, why in replaced(case.config, {name: key.public.kid}, case.store):
                 return Finding("keys", "bad", Message("key-file-of-other", path=str(path), what=why))
     return _believed(case, case.trust, whose, name, key) if case.trust is not None else None

@@ -12,7 +12,8 @@ from ledger_client import messages
 MISSED_SHARE = 0.05
 """What may go unanswered, or be left out for want of time, as a part of the due polls."""
 SETTLED_S = 45
-"""A start waits until what was asked before can no longer be answered: so long its polls say nothing of the line."""
+"""A start waits until what was asked before can no longer be answered: until then its polls show nothing about the
+line."""
 NO_TIME = ("skipped", "no-shape")
 """Reasons of polls that were never made: the line had no time for them."""
 

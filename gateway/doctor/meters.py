@@ -34,7 +34,7 @@ def meters(case: CheckContext) -> Iterator[Finding]:
     clock = Clock()
     for spec, polls in asyncio.run(_poll_all(case)):
         meters = {meter.name: meter for meter in spec.meters}
-        if isinstance(polls, GatewayError):  # of a port or host the check of the lines tells
+        if isinstance(polls, GatewayError):  # the check of the lines reports a port or host
             if spec.listen is not None:
                 yield from (Finding(f"meter {name}", "warn", error_message(polls)) for name in meters)
             continue

@@ -101,7 +101,7 @@ def _announced_before(records: Records, place: int) -> list[StoredRecord]:
 
 
 def _event(row: StoredRecord) -> Event | None:
-    """What an event of the gateway says; None: it is another record."""
+    """The body of an event of the gateway; None: it is another record."""
     body = parse_record(row.data).body if row.meter == GATEWAY else None
     return body if isinstance(body, Event) else None
 

@@ -153,7 +153,7 @@ def seal(
 
 
 def _configured(row: StoredRecord) -> bytes | None:
-    """The fingerprint that a ``configuration`` of the gateway tells of; None: it is another record."""
+    """The fingerprint in a ``configuration`` of the gateway; None: it is another record."""
     if row.meter != GATEWAY or CONFIGURATION.encode() not in row.data:
         return None
     try:
@@ -165,7 +165,7 @@ def _configured(row: StoredRecord) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who seals: what statements say of the gateway (its id, its software, the fingerprint of its configuration), the
+    """The issuer: what statements have of the gateway (its id, its software, the fingerprint of its configuration), the
     ledgers that each batch goes to, and the statement key."""
 
     gateway: str

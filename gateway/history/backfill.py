@@ -78,7 +78,7 @@ class Backfill(BackgroundTask):
         self._config, self._clock, self._writer = config, clock, writer
 
     async def run(self) -> None:
-        """Until every meter has what its records tell; then there is nothing more to do."""
+        """Run until every meter has the minutes and hours of its records."""
         for meter in self._config.meters:
             try:
                 await self._rebuild(meter)

@@ -193,7 +193,7 @@ def _dashboard(config: Config) -> DashboardStatus | None:
     if web is None:
         return None
     found = None
-    with suppress(ConfigError, AccessError):  # `meterseal check` says what is wrong with it
+    with suppress(ConfigError, AccessError):  # `meterseal check` reports what is wrong with it
         cert = web.access(config.path.parent).cert
         found = fingerprint(cert) if cert is not None else None
     return DashboardStatus(web.url, found)

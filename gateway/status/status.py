@@ -67,7 +67,7 @@ class MeterStatus:
     ``last_ms``, ``age_s``, ``record``: of the newest reading, None where there is none. ``values``: how many it has;
     ``verdict``: that of the worst of them; ``not_asked``: the points that were not asked for. ``reversed``: it
     hangs the wrong way round; its values are as it says them. ``reversed_phase``: one phase runs against both others,
-    and no commissioning record says why.
+    and no commissioning record has the reason.
     ``standing``: whether it gives what it should, as the pages say it (``gateway.standing``); ``cause``: why its last
     poll gave no reading, None where it gave one, or where no gateway runs.
     """
@@ -119,7 +119,7 @@ class MeterStatus:
 class LedgerStatus:
     """How many batches one ledger has settled, and how many are on their way to it, by state.
 
-    ``refused``: one of them was refused, ``detail`` says why.
+    ``refused``: one of them was refused, ``detail``: the reason.
     """
 
     name: str

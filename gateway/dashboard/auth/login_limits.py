@@ -29,7 +29,7 @@ KNOWN = 64
 
 
 class TooOften(GatewayError):
-    """Not now; ``wait_s`` says when."""
+    """Refused for now; ``wait_s``: seconds until the next attempt."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__(Message("login-too-often", wait_s=max(1, round(wait_s))))
@@ -42,7 +42,7 @@ class Logins:
     def __init__(self, users: Users, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._users, self._now = users, monotonic
         self._failures: OrderedDict[str, dict[str, tuple[int, float]]] = OrderedDict()
-        """By address and name: how many there were, and when the last one was."""
+        """Failed logins by address and name: their number, and the time of the last one."""
         self._known: OrderedDict[str, None] = OrderedDict()
         self._all = Buckets(ALL_PER_S, monotonic)
         self._turn = asyncio.Lock()

@@ -35,7 +35,7 @@ _HEAD = struct.Struct(">Q8s")
 
 @dataclass(slots=True)
 class Session:
-    """One login. ``done`` is what the next page is to tell of the last act."""
+    """One login. ``done``: the result of the last act, for the next page."""
 
     user: User
     begun: float
@@ -46,7 +46,7 @@ class Session:
     ended: bool = False
 
     def over(self, now: float) -> bool:
-        """It has ended, was not used for too long, or is too old."""
+        """Whether it has ended, was not used for too long, or is too old."""
         role = self.user.role
         return self.ended or now - self.used > IDLE_S[role] or now - self.begun > ABSOLUTE_S[role]
 
@@ -86,7 +86,7 @@ class Sessions:
         return session
 
     def end(self, session: Session) -> None:
-        """It is over: logged out, or its user is not what it was."""
+        """End a session: logged out, or its user is not what it was."""
         session.ended = True
         self._sweep()
 

@@ -21,7 +21,7 @@ from ledger_client.claims.certificate import HELD, RETIRED, STATUSES, WITHDRAWN,
 from ledger_client.messages import Sentence
 
 PARTLY: Final = "partly"
-"""Of an hour of which some units are retired."""
+"""Status of an hour of which some units are retired."""
 BALANCE: Final = "balance"
 
 
@@ -67,7 +67,7 @@ class NodeCertified:
 
     @property
     def asking(self) -> bool:
-        """Somebody is still being asked."""
+        """Whether an answer is still pending."""
         return any(look.asking for look in self.ledgers)
 
     def of_hour(self, hour: Hour) -> list[tuple[str, Shown]]:
@@ -93,7 +93,7 @@ class CertifiedFacts:
         self._registries, self._known = registries, known
 
     def of_node(self, plan: str, name: str, stretches: Iterable[Stretch]) -> NodeCertified | None:
-        """Those of a node that begin in some stretches; None: nobody can certify it."""
+        """Certificates of a node that begin in some stretches; None: nobody can certify it."""
         node = self._node(plan, name)
         if node is None or node.certificate is None:
             return None
@@ -110,7 +110,7 @@ class CertifiedFacts:
 def of_day(
     known: Known, found: FiguresFacts, registries: Registries, now_ms: int
 ) -> dict[tuple[str, str], NodeCertified]:
-    """By plan and node the certificates of the month in which a page's day lies; of nodes that can be certified."""
+    """Certificates of the month in which a page's day lies, by plan and node, of nodes that can be certified."""
     facts, certified = CertifiedFacts(registries, known), {}
     for plan in found.plans:
         month = found.choice.month(now_ms, plan.civil_min)

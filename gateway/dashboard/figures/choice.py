@@ -34,7 +34,7 @@ class Choice:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Choice:
-        """From an address; what makes no sense there is the usual."""
+        """The choice in an address; what makes no sense there is the usual one."""
         view, at = query.get("view", HOUR), None
         try:
             at = date.fromisoformat(query.get("at", ""))

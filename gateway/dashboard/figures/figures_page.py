@@ -1,7 +1,7 @@
 """Facts of the pages Energy and Emissions: each node's figures, of which statement they are, and each hour's reasons.
 
 Figures of stated periods are those of the signed statement and its rows; behind it they are reckoned from what is
-recorded so far, and say that they are not stated.
+recorded so far, and are marked as not stated.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class NodeFigures:
 
     @property
     def line_of(self) -> list[int]:
-        """Of each hour the place of the row in which it stands."""
+        """The place of the row in which each hour stands."""
         places, found = [place for place, _ in self.table_rows], list[int]()
         for number in range(len(self.hours)):
             found.append(max((place for place in places if place <= number), default=0))
@@ -162,7 +162,7 @@ def figures(known: Known, rows: StatedRows, store: Database, page: str, choice: 
 def of_meter(
     known: Known, rows: StatedRows, store: Database, meter: str, now_ms: int
 ) -> tuple[tuple[str, int, NodeFigures], ...]:
-    """The running month of the nodes that a meter tells of: plan, its civil time, node. Raises StoreError."""
+    """The running month of the nodes that a meter measures: plan, its civil time, node. Raises StoreError."""
     return tuple(_Made(known, rows, store, Choice(RUNNING_MONTH), now_ms).of_meter(meter))
 
 
@@ -184,7 +184,7 @@ class _Made:
             yield PlanFigures(name, version, civil_min, tuple(node.name for node in of_page), nodes, compared)
 
     def of_meter(self, meter: str) -> Iterator[tuple[str, int, NodeFigures]]:
-        """The running month of each node that a meter tells of: the plan, its civil time, the node."""
+        """The running month of each node that a meter measures: the plan, its civil time, the node."""
         for name in self._known.history.names:
             signed = self._known.history.of_plan(name)[-1]
             for node in signed.plan.nodes.values():
@@ -300,7 +300,7 @@ class _Made:
 
 
 def _factor(signed: SignedPlan, node: Node, time_ms: int) -> tuple[Factor | None, bool]:
-    """Of an emission by electricity in the year of a moment, and whether a newer one is to come (F2)."""
+    """The factor of an emission by electricity in the year of a moment, and whether a newer one is to come (F2)."""
     if node.method != words.BY_ELECTRICITY:
         return None, False
     try:

@@ -45,7 +45,7 @@ class Quantity:
 @dataclass(frozen=True, slots=True)
 class Chart:
     """One chart: steps of [from_ms, to_ms). ``made_of``: reading, minute, hour, day or month. ``readings``: how many it
-    is made of; ``covered``: how many polls were missed, as far as coverage records tell."""
+    is made of; ``covered``: number of polls that were missed, as far as coverage records go."""
 
     quantity: Quantity
     span: str
@@ -144,7 +144,7 @@ def _energy(store: Database, meter: str, quantity: Quantity, span: str, now_ms: 
 
 
 def _stretches(length_ms: int, now_ms: int, zone: tzinfo) -> tuple[str, list[Stretch]]:
-    """Of what a chart of energy is made, and when each begins and ends."""
+    """The hours, days or months of a chart of energy, with beginning and end."""
     today = local(now_ms, zone).date()
     if length_ms > SHOWN_DAYS * DAY:
         first = later(date(today.year, today.month, 1), 1 - SHOWN_MONTHS)
@@ -184,7 +184,7 @@ Kind = Literal["line", "bars"]
 
 
 def kind_of(chart: Chart) -> Kind:
-    """How it is drawn."""
+    """The style in which it is drawn."""
     return (
         "bars" if chart.made_of in ("hour", "day", "month") and chart.quantity.energy and chart.span != "1h" else "line"
     )
@@ -193,7 +193,7 @@ def kind_of(chart: Chart) -> Kind:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a course: [from_ms, to_ms), the least, the greatest and the mean value (None: there was none), and
-    the worst verdict on them. ``note``: what to say of it when it is pointed at."""
+    the worst verdict on them. ``note``: text that is shown when it is pointed at."""
 
     from_ms: int
     to_ms: int

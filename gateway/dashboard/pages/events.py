@@ -39,7 +39,7 @@ class Happened:
 
     @property
     def of_gateway(self) -> bool:
-        """It is the gateway's own."""
+        """Whether it is an event of the gateway itself."""
         return self.meter == GATEWAY
 
 

@@ -1,6 +1,6 @@
-"""Headline of a site: what its page says first, and which meters it must name. Pure.
+"""Headline of a site: the first sentence of its page, and the meters that it must name. Pure.
 
-It is green only where each meter is well or asleep (``gateway.standing``), nothing is wrong that an alarm tells of, and
+It is green only where each meter is well or asleep (``gateway.standing``), nothing is wrong that has an alarm, and
 readings are recorded. An alarm has a delay; a meter that gives nothing is named before it is over.
 """
 
@@ -35,7 +35,7 @@ class Seen(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the configuration."""
+        """Name of the meter in the configuration."""
 
     @property
     def standing(self) -> Standing:
@@ -68,7 +68,7 @@ EXPLAINED: Mapping[str, frozenset[str]] = {
     AlarmCode.LINE_OVERLOADED: frozenset({"skipped", "no-shape"}),
     AlarmCode.RECORDING_STOPPED: frozenset({"disk-full", "disk-error"}),
 }
-"""The causes that the alarms of a kind tell of, of the meter or the meters of the line that they are about."""
+"""The causes that the alarms of a kind name, of the meter or the meters of the line that they are about."""
 WHOLE_SITE = frozenset({AlarmCode.SITE_SILENT, AlarmCode.RECORDING_STOPPED})
 
 
@@ -108,6 +108,6 @@ def unexplained(meters: Iterable[tuple[str, Seen]], alarms: Iterable[AlarmRow]) 
 
 
 def _tells(alarm: AlarmRow, line: str, meter: str, cause: str) -> bool:
-    """Whether an alarm tells why a meter of a line gives nothing."""
+    """Whether an alarm explains why a meter of a line gives no reading."""
     about = alarm.source in (meter, GATEWAY) and (alarm.line == line or alarm.code in WHOLE_SITE)
     return about and cause in EXPLAINED.get(alarm.code, ())

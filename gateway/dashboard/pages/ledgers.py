@@ -36,7 +36,7 @@ class LedgerNow:
         return "settled" if self.settled_to is not None else "new"
 
     def complete(self, store: Database) -> LedgerNow:
-        """The same with what the database tells."""
+        """The same with the facts of the database."""
         refused = store.anchors.first_refused(self.name)
         return replace(
             self,
@@ -48,7 +48,7 @@ class LedgerNow:
 
 
 def ledgers(config: Config, reached: Collection[str]) -> tuple[LedgerNow, ...]:
-    """Every configured ledger, as far as memory tells; ``reached``: those that could be reached."""
+    """Every configured ledger, as far as it is known in memory; ``reached``: those that could be reached."""
     return tuple(
         LedgerNow(x.name, x.type, x.url, x.policy == "required", x.name in reached) for x in config.document.ledger
     )

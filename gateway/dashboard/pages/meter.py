@@ -93,7 +93,7 @@ class MeterFacts:
     device: str
     address: int | str
     sends: bool
-    """It is not asked."""
+    """Whether it is not asked."""
     every_ms: int
     every: str
     line: LineRow
@@ -105,10 +105,10 @@ class MeterFacts:
     """The status points: what their codes and bits are called."""
     stranger: str | None
     numberless: bool
-    """The device that answers tells no number, so that an exchange of it is signed by hand."""
+    """Whether the device that answers has no number that can be read, so that an exchange of it is signed by hand."""
     configured: tuple[Meter, Configured]
     place: Mapping[str, Setting]
-    """Where it is reached, as commissioning records say it."""
+    """Where it is reached, as commissioning records write it."""
     values: tuple[Value, ...]
     turned: Mapping[str, Turned]
     """What its points are shown as; without an entry as they are recorded."""
@@ -121,13 +121,13 @@ class MeterFacts:
     coverage: tuple[Coverage, ...] = ()
     chain: tuple[Link, ...] = ()
     counters: tuple[Counter, ...] = ()
-    """Of an exchange that waits to be accepted, or whose registers nobody has stated."""
+    """Counters of an exchange that waits to be accepted, or whose registers nobody has stated."""
     exchanged_ms: int | None = None
     """When that was, once it is accepted: the first reading of the new device."""
     fall: Fallen | None = None
-    """Of a numberless meter: its counters decreased, and no exchange is recorded."""
+    """Fall of the counters of a numberless meter of which no exchange is recorded."""
     figures: tuple[tuple[str, int, NodeFigures], ...] = ()
-    """Of the running month: plan, its civil time in minutes from UTC, and each node that the meter tells of."""
+    """The running month: plan, its civil time in minutes from UTC, and each node that the meter measures."""
     commissioned: Commissioned | None = None
 
 
@@ -183,7 +183,7 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
 
 
 def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC) -> MeterFacts:
-    """The same with what the database tells, its chart by the calendar of a zone. Raises StoreError."""
+    """The same with the facts of the database, its chart by the calendar of a zone. Raises StoreError."""
     states = States(store)
     row, values = facts.row, facts.values
     if row.time_ms is None:  # neither read since the start nor recalled yet: the newest that is kept
@@ -220,7 +220,7 @@ def _commissioned(facts: MeterFacts, store: Database) -> Commissioned | None:
 
 
 def _fall(facts: MeterFacts, store: Database, now_ms: int) -> Fallen | None:
-    """The fall of a numberless meter's counters, as long as somebody may say why."""
+    """The fall of a numberless meter's counters, as long as it may be signed as an exchange."""
     found = fallen(store, facts.name, {point.name for point in facts.recorded}) if facts.numberless else None
     if found is None or found.time_ms < now_ms - STATED_WITHIN_MS:
         return None

@@ -1,7 +1,7 @@
 """Facts of the overview page: gateway, lines, meters, ledgers and feeds.
 
 ``look`` copies what is in memory, in the event loop, and is cheap; ``complete`` makes rows of it in a thread, and adds
-what the database tells.
+what the database holds.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ FAULTS_OF = {
     "p1": {"missed": "timeout", "damaged-telegrams": "damaged"},
     "hj212": {"missed": "timeout", "foreign-packets": "foreign", "damaged-packets": "damaged"},
 }
-"""Of lines on which meters send by themselves, by type: nobody waits for an answer there that could be late."""
-MANY_LEFT = 10_000  # readings that a feed still has to tell: of more the page does not count them
+"""Counters of lines on which meters send by themselves, by type: nobody waits for an answer there that could be
+late."""
+MANY_LEFT = 10_000  # readings that a feed still has to publish: of more the page does not count them
 FEW = 30  # meters: of more than these the sparklines are coarser
 
 
@@ -89,12 +90,12 @@ class MeterRow:
 
     @property
     def asleep(self) -> bool:
-        """It may be silent at night, and is."""
+        """Whether it may be silent at night, and is."""
         return self.standing == Standing.ASLEEP
 
     @property
     def unanswered(self) -> bool:
-        """It was asked and did not answer; else it gives no reading for another reason."""
+        """Whether it was asked and did not answer; else it gives no reading for another reason."""
         return self.cause in NO_ANSWER
 
 
@@ -147,7 +148,7 @@ class StatementsNow:
 
 
 def statements(known: Known) -> StatementsNow | None:
-    """How it stands with them; None: no plan is published."""
+    """The statements now; None: no plan is published."""
     if not known.history.plans:
         return None
     return StatementsNow(len(known.due), max((period.to_ms for period in known.history.periods), default=None))
@@ -215,7 +216,7 @@ class SiteFacts:
 
     @property
     def headline(self) -> Headline:
-        """What the site page says first."""
+        """The first sentence of the site page."""
         return headline(
             [meter.standing for meter in self.meters],
             self.alarms,
@@ -337,7 +338,7 @@ def _state(now: MeterNow) -> State:
 
 
 def complete(facts: SiteFacts, config: Config, store: Database) -> SiteFacts:
-    """The same with what the database tells: states, ledgers, the last batch, the horizon. Raises StoreError."""
+    """The same with the facts of the database: states, ledgers, the last batch, the horizon. Raises StoreError."""
     states, now_ms, every_poll = States(store), facts.now_ms, facts.health["every_poll"]
     rows = {
         line: [meter_row(config, now, now_ms, facts.courses[now.name], every_poll) for now in seen]
@@ -365,7 +366,7 @@ def _settled(meter: MeterRow, states: States, now_ms: int) -> MeterRow:
 
 
 def _horizon(config: Config, store: Database, now_ms: int) -> Forecast | None:
-    """None where disk or database do not tell, which alarms say."""
+    """None where disk or database cannot be read, for which there are alarms."""
     try:
         return horizon(config, store, now_ms, Retention().waits, running=True)
     except StoreError:

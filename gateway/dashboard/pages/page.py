@@ -45,10 +45,10 @@ class Pages:
     ``static`` gives content, media type and short hash of one of our own files, or None."""
 
     views: Mapping[str, View]
-    """By path, as Starlette's routes write it: ``/meters/{meter}``."""
+    """Pages by path, as Starlette's routes write it: ``/meters/{meter}``."""
     source: Source
     login: Callable[[Asked, Sentence], Answer]
     problem: Callable[[Asked, int, Sentence, str], Answer]
     static: Callable[[str], tuple[bytes, str, str] | None]
     close: Callable[[], None] = lambda: None
-    """They are over: take away what listens for them."""
+    """End the pages: take away what listens for them."""

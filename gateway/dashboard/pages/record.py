@@ -32,7 +32,7 @@ class Joint:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From the leaf to the root."""
+    """The path from the leaf to the root."""
 
     leaf: bytes
     index: int
@@ -48,13 +48,13 @@ class Way:
 
     @property
     def holds(self) -> bool:
-        """It leads to the root that the gateway has signed."""
+        """Whether it leads to the root that the gateway has signed."""
         return self.root == self.statement.root
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFacts:
-    """A record and where it stands. ``way`` is None where there is none (yet), ``why`` says why then. ``large``: the
+    """A record and where it stands. ``way`` is None where there is none (yet), ``why``: the reason then. ``large``: the
     batch has so many leaves that the way is drawn only when it is asked for."""
 
     row: StoredRecord

@@ -21,7 +21,7 @@ class Commissioned:
 
 
 def commissioned(language: str, meter: str, event: Event, zone: tzinfo) -> Commissioned | None:
-    """What an event says, if it is a commissioning record that this version can read."""
+    """The commissioning record in an event, if it is one that this version can read."""
     if not is_commissioning_record(event):
         return None
     try:

@@ -58,7 +58,7 @@ def short(value: Content, unit_name: str | None) -> Shown:
 
 
 def scale(peak: float, unit_name: str | None) -> tuple[float, str]:
-    """By what to divide numbers up to ``peak``, and the unit in which they are then: ``(1000.0, "kW")``."""
+    """Divisor for numbers up to ``peak``, and the unit that they have then: ``(1000.0, "kW")``."""
     divisor, name = 1.0, unit_name or ""
     for larger in (_KILO, _MEGA):
         if abs(peak) / divisor >= 1000 and name in larger:

@@ -82,7 +82,7 @@ class Visitor:
 
     @classmethod
     def of(cls, asked: Asked) -> Visitor:
-        """By session, cookies and the browser's languages."""
+        """The visitor of a request: user, language and theme by session, cookies and the browser's languages."""
         theme = asked.cookies.get("theme", "")
         return cls(
             language=choose(asked.languages, asked.cookies.get("language")),
