@@ -1,4 +1,5 @@
-"""SIGKILL at thirty moments: at every station of the chain, restarted each time. Nothing twice, nothing missing.
+"""SIGKILL at twenty moments: at every station of the chain, restarted each time. Nothing twice, nothing missing.
+`scripts/campaign crash` has a thousand.
 
 The references are the simulator's log and the ledger's own log, not the store under test.
 """
@@ -19,7 +20,7 @@ from tests.system.killed.kills import ROUND, begun, check_ledger_so_far, kill_on
 SEED = 20261125
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2])
 def test_ten_kills_lose_and_double_nothing(number: int, tmp_path: Path) -> None:
     chance = random.Random(SEED + number)
     moments = chance.sample(ROUND, len(ROUND))

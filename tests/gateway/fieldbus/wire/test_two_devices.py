@@ -100,7 +100,7 @@ def test_of_two_devices_with_one_hello_the_one_that_answers_is_kept_and_both_are
                 assert B in text
                 assert "hello of dialed" in text
                 assert words(polls) == {1}
-                assert not [poll for poll in polls[begun:] if not poll.answers]
+                assert {poll.missed for poll in polls[begun:] if not poll.answers} <= {"skipped"}
             await alarms.until(raised=False)
 
     asyncio.run(work())
