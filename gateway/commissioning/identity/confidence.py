@@ -27,7 +27,7 @@ from gateway.devices.points import Profile
 from gateway.messages.message import Message
 
 A_POINT, MOST_MEASURED, LEAST, MOST_NAMED = 0.1, 0.75, 0.15, 6
-OWN_WORD, ONE_WORD, ONE_WORD_ALONE, AGAINST_FACTS = 0.95, 0.9, 0.7, 0.5
+NAMED, ONE_WORD, ONE_WORD_ALONE, AGAINST_FACTS = 0.95, 0.9, 0.7, 0.5
 CONTRADICTED, ANSWERS_ALL_THE_SAME, ANOTHER_NAMED, NARROWER, OTHER_ORDER = 0.4, 0.5, 0.4, 0.6, 0.3
 MOST_LACKING = 3
 SUPPORTED = 2.0
@@ -119,7 +119,7 @@ def alone(fit: Fit) -> float:
     confidence = min(MOST_MEASURED, A_POINT * max(0.0, score))
     if fit.names_itself:
         one = not fit.called and fit.constants.words == 1
-        confidence = ONE_WORD if one else OWN_WORD
+        confidence = ONE_WORD if one else NAMED
         if one and score < SUPPORTED:
             confidence = ONE_WORD_ALONE
         if score < 0:

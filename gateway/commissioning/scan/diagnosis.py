@@ -66,8 +66,8 @@ def echo(heard: Sequence[Heard]) -> Iterator[Message]:
 
 
 def parity(heard: Sequence[Heard]) -> Iterator[Message]:
-    """Bytes come at the right speed with another parity. Told where the port tells it: by a UART's driver, or by a
-    device server."""
+    """Bytes come at the right speed with another parity. Reported where the port counts parity
+    errors: by a UART's driver, or by a device server."""
     for one in heard:
         errors = one.errors
         if errors is not None and one.count >= FEW and errors.parity >= MOST * one.count:

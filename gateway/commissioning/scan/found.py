@@ -143,7 +143,7 @@ class Step:
 
 
 Progress = Callable[[Step], bool]
-"""Told of each step; False ends the scan, which gives what it has found so far (``complete`` is False then)."""
+"""Called with each step; False ends the scan, which gives what it has found so far (``complete`` is False then)."""
 
 
 def _line_fields(line: FoundLine) -> dict[str, Any]:

@@ -44,7 +44,7 @@ RTU_BAUD = 9600
 """The speed that a device server's line is taken to have; it only spaces the frames."""
 
 Note = Callable[[Message], None]
-"""Told what is being done."""
+"""Called with what is being done."""
 
 
 class Stopped(Exception):

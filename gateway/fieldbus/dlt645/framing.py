@@ -47,7 +47,7 @@ class Dlt645Framing:
         return permit(frame)
 
     def answer_length(self, head: bytes | bytearray) -> int | None:
-        """Told as soon as the identifier is there, or cannot be."""
+        """See ``Framing.answer_length``. Known once the identifier is there, or the answer bears none."""
         length = frame_length(head)
         if not length or not head[_CONTROL] & FROM_METER:
             return None if length is None and _maybe(head, FROM_METER) else 0
@@ -55,7 +55,7 @@ class Dlt645Framing:
         return None if bears and len(head) < _DATA + _IDENTIFIER else length
 
     def question_length(self, head: bytes | bytearray) -> int | None:
-        """Told as soon as the length is."""
+        """See ``Framing.question_length``. Known once the length byte is there."""
         length = frame_length(head)
         if not length or head[_CONTROL] & FROM_METER:
             return None if length is None and _maybe(head, 0) else 0
