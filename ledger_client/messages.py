@@ -231,7 +231,7 @@ class Catalogue:
 
     def text(self, message: Message) -> str:
         """The sentence, without its fix."""
-        return self._said(message, lambda: self._filled(message, self._text_of(message)))
+        return self._or_facts(message, lambda: self._filled(message, self._text_of(message)))
 
     def fix(self, message: Message) -> str:
         """What to do about it; ``""`` where the sentence has none."""
@@ -239,7 +239,7 @@ class Catalogue:
             template = self.entry(message.code).fix
         except Unsaid:
             return ""
-        return self._said(message, lambda: self._filled(message, template)) if template else ""
+        return self._or_facts(message, lambda: self._filled(message, template)) if template else ""
 
     def whole(self, message: Message) -> str:
         """Both together."""
@@ -250,7 +250,7 @@ class Catalogue:
         """One of the catalogue's own forms, filled with finished text: how a list goes on, what 3 min are."""
         return "".join(p if isinstance(p, str) else str(facts[p.fact]) for p in self.entry(code).texts["other"])
 
-    def _said(self, message: Message, make: Callable[[], str]) -> str:
+    def _or_facts(self, message: Message, make: Callable[[], str]) -> str:
         try:
             return make()
         except Unsaid:

@@ -116,7 +116,7 @@ class _Rounds:
         """What does not hold of the log and its tables."""
         with closing(Log.open(self._folder / LOG, read_only=True)) as log, log.read() as entries:
             made = replay(NAME, entries.entries(0, entries.size()))
-            key, _ = present_key(self._folder, NAME, entries.own())
+            key, _ = present_key(self._folder, NAME, entries.own_entry_bytes())
             found = [f"entry {fault.number}: {fault.title}" for fault in made.faults]
             if sorted(signed.entry for _, signed in made.claims) != sorted(self._receipts):
                 found.append("the log has other claims than those that have receipts")

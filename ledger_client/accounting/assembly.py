@@ -73,7 +73,7 @@ class Assembled:
         by_name: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_name[row.node].append(row)
-        self.nodes |= {name: Written.of(own) for name, own in by_name.items()}
+        self.nodes |= {name: Written.of(node_rows) for name, node_rows in by_name.items()}
 
     @property
     def rows(self) -> Iterator[bytes]:
@@ -147,7 +147,7 @@ def gauged(books: Books, node: Node, from_ms: int, to_ms: int, plan_ms: int) -> 
 def _lines(books: Books, node: Node) -> list[Line]:
     """The terms of a node of counters, each with its register and the jumps of it."""
     registers = ((sign, name, books.registers[name, node.regime.id]) for sign, name in node.terms)
-    return [Line(sign, own, jumps_of(own, registers_on(books, name))) for sign, name, own in registers]
+    return [Line(sign, register, jumps_of(register, registers_on(books, name))) for sign, name, register in registers]
 
 
 def registers_on(books: Books, point: str) -> list[Registers]:

@@ -75,8 +75,8 @@ class Books:
 
     def _checks(self, point: str) -> list[Calibration]:
         """The calibrations of a gauge, in the order in which they begin."""
-        own = [entry for entry in self.counting if entry.kind == "calibration" and entry.of == point]
-        return sorted(Calibration(e.from_ms, e.to_ms, Fraction(e.values["a"]), Fraction(e.values["b"])) for e in own)
+        checks = [entry for entry in self.counting if entry.kind == "calibration" and entry.of == point]
+        return sorted(Calibration(e.from_ms, e.to_ms, Fraction(e.values["a"]), Fraction(e.values["b"])) for e in checks)
 
     def reading(self, meter: str, clock: str, reading: Reading, record: bytes) -> None:
         """The next reading; ``clock``: the letter of its claims; ``record``: its hash."""

@@ -153,7 +153,7 @@ def _row(
     is not behind us; ``most_gaps_ms``: what the gaps at both edges may have together (I2)."""
     from_ms, to_ms = before * interval_ms, after * interval_ms
     amount, worst, start_gap_ms, end_gap_ms = 0, RANK[MEASURED], 0, 0
-    edges, told = [], []
+    edges, counted_jumps = [], []
     for place, line in enumerate(lines):
         register, jumps = line.register, line.jumps
         start, end = register.edges[before], register.edges[after]
@@ -164,7 +164,7 @@ def _row(
             if jump.time_ms > from_ms:
                 energy += jump.amount
                 worst = max(worst, _RANKED[jump.kind])
-                told.append([register.point.name, jump.kind, decimal(jump.amount), jump.record])
+                counted_jumps.append([register.point.name, jump.kind, decimal(jump.amount), jump.record])
         places[place] = at
         if above_most(register.point, from_ms, to_ms, energy):
             worst = max(worst, RANK[IMPLAUSIBLE])
@@ -180,8 +180,8 @@ def _row(
     if amount < 0 and node.below is None:
         worst = max(worst, RANK[IMPLAUSIBLE])
     facts: dict[str, Any] = {"edges": edges}
-    if told:
-        facts["jumps"] = told
+    if counted_jumps:
+        facts["jumps"] = counted_jumps
     return Row(node.name, from_ms, to_ms, _STATUS[worst], amount, facts)
 
 

@@ -159,9 +159,9 @@ def _covered(books: Books, to_ms: int) -> None:
     ends_ms = {name: books.closed_ms(name) for name in plan.nodes}
     closed = {name for name, closed_ms in ends_ms.items() if closed_ms is not None and closed_ms <= to_ms}
     for meter, wait_ms in plan.coverage_waits(closed):
-        needed_ms, told_ms = to_ms + wait_ms, books.covered_to_ms(meter)
-        if told_ms < needed_ms:
-            short = f"the coverage of {meter} ends {needed_ms - told_ms} ms too early"
+        needed_ms, covered_ms = to_ms + wait_ms, books.covered_to_ms(meter)
+        if covered_ms < needed_ms:
+            short = f"the coverage of {meter} ends {needed_ms - covered_ms} ms too early"
             refuse("T2", "period.to", short, "wait for the next batch, or give the batches behind it")
 
 

@@ -40,7 +40,7 @@ class _Meter:
     ``out``: since which reading, by number and time, a point is in none.
     """
 
-    told: MeterAccount
+    account: MeterAccount
     changes: int
     counts: dict[Shape, int] = field(default_factory=dict)
     names: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class _Meter:
 
     def count(self) -> None:
         """Add what was counted by shape to the points."""
-        points = self.told.points
+        points = self.account.points
         for shape, count in self.counts.items():
             empty = Counter(shape.empty)
             for name, times in Counter(shape.names).items():
@@ -62,7 +62,7 @@ class _Meter:
                 point = points.get(name)
                 if point is None:
                     if len(points) >= MOST_POINTS:
-                        self.told.values_beyond += values
+                        self.account.values_beyond += values
                         continue
                     point = points[name] = PointAccount()
                 point.readings += count
@@ -77,7 +77,7 @@ class _Meter:
             self.changes, self.since = changes, (self.readings, time_ms)
         there = frozenset(name for name in shape.names if not _is_second_look(name, shape.names))
         for name in self.points - there:
-            if name in self.told.points:
+            if name in self.account.points:
                 self.out[name] = self.readings, time_ms
         for name in there - self.points:
             if name in self.out:
@@ -88,7 +88,7 @@ class _Meter:
 
     def _lacked(self, name: str, number: int, since_ms: int) -> None:
         """A point is in none of the readings from that one to the latest."""
-        points = self.told.points
+        points = self.account.points
         if name in points or len(points) < MOST_POINTS:
             points.setdefault(name, PointAccount()).lack(self.readings - number, since_ms, self.latest_ms)
 
@@ -125,16 +125,16 @@ class Contents:
         """The next reading of a meter."""
         meter = self._meters.get(name)
         if meter is None:
-            meter = self._meters[name] = _Meter(self.result.told(name), self._changes)
+            meter = self._meters[name] = _Meter(self.result.account(name), self._changes)
         counts = meter.counts
         counts[shape] = counts.get(shape, 0) + 1
         if len(counts) > _MOST_SHAPES:
             meter.count()
         if len(shape.empty) == len(shape.names):
-            meter.told.empty += 1
+            meter.account.empty += 1
             meter.empty_ms = (meter.empty_ms or (time_ms, 0))[0], time_ms
         if late:
-            meter.told.late += 1
+            meter.account.late += 1
             return
         if (meter.changes != self._changes or shape.names != meter.names) and self.is_polled(name):
             meter.turn(shape, time_ms, self._changes)
@@ -145,24 +145,25 @@ class Contents:
         """All readings were seen."""
         for name, meter in sorted(self._meters.items()):
             meter.end()
-            told = meter.told
+            account = meter.account
             if meter.empty_ms is not None:
                 span = _span(*meter.empty_ms)
-                text = f"{told.empty} of {told.readings} readings of {name} are without any value, {span}"
+                text = f"{account.empty} of {account.readings} readings of {name} are without any value, {span}"
                 self.result.noted(text, Kind.CONTENTS, f"{name} empty")
             alike: dict[tuple[int, int, int], list[str]] = {}
-            for point, held in told.points.items():
+            for point, held in account.points.items():
                 if held.lacking_ms is not None:
                     alike.setdefault((held.lacking, *held.lacking_ms), []).append(point)
             for (count, from_ms, to_ms), points in alike.items():
                 for place in range(0, len(points), MOST_NAMES):
                     names = ", ".join(points[place : place + MOST_NAMES])
-                    text = f"{count} of {told.readings} readings of {name} do not have {names}, {_span(from_ms, to_ms)}"
+                    text = (
+                        f"{count} of {account.readings} readings of {name} do not have {names}, {_span(from_ms, to_ms)}"
+                    )
                     self.result.noted(text, Kind.CONTENTS)
-            if told.values_beyond:
-                text = (
-                    f"{told.values_beyond} values of {name} are of more points than {MOST_POINTS}: not counted by point"
-                )
+            if account.values_beyond:
+                count = account.values_beyond
+                text = f"{count} values of {name} are of more points than {MOST_POINTS}: not counted by point"
                 self.result.noted(text, Kind.CONTENTS, f"{name} beyond")
 
 

@@ -25,7 +25,7 @@ class Interval(NamedTuple):
     name: Name
     body: Coverage
     clock: str
-    told_to_ms: int
+    counted_to_ms: int
     readings: int
     moments_ms: tuple[int, ...] | None
     times_ms: tuple[int, ...] = ()
@@ -46,7 +46,7 @@ class _Span:
     earliest: tuple[int, Name] | None = None
     latest: tuple[int, Name] | None = None
     broken: bool = False
-    told_to_ms: int = 0
+    counted_to_ms: int = 0
     moments_ms: list[int] = field(default_factory=list)
     times_ms: list[int] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Coverages:
             span = self._spans[name.meter] = _Span()
         if step is Step.FIRST:
             span.sure = fact.prev is None
-            self.result.told(name.meter).begins |= span.sure
+            self.result.account(name.meter).begins |= span.sure
         elif step is not Step.NEXT:
             self._lose(span, name, step)
         if fact.coverage is not None:
@@ -81,7 +81,7 @@ class Coverages:
         if name.seq == 0:
             self.result.found(COVERAGE, name, "the first record of an epoch is a coverage record, and this is none")
         if fact.kind == "reading":
-            self.result.told(name.meter).readings += 1
+            self.result.account(name.meter).readings += 1
             span.readings += 1
             span.times_ms.append(fact.time_ms)
             if not fact.late:
@@ -98,7 +98,7 @@ class Coverages:
         self._broken.add(name.meter)
         span.broken, span.sure = True, False
         if step is Step.OLDER:
-            span.told_to_ms = max(span.told_to_ms, span.covered_to_ms or 0)
+            span.counted_to_ms = max(span.counted_to_ms, span.covered_to_ms or 0)
             span.readings, span.earliest, span.latest, span.moments_ms, span.times_ms = 0, None, None, [], []
 
     def _covered(self, fact: Fact, body: Coverage, name: Name, span: _Span) -> Interval:
@@ -110,7 +110,7 @@ class Coverages:
         self._ends(fact, body, name)
         self._holds_its_readings(fact, body, span)
         moments = tuple(span.moments_ms) if span.sure else None
-        interval = Interval(name, body, fact.clock, span.told_to_ms, span.readings, moments, tuple(span.times_ms))
+        interval = Interval(name, body, fact.clock, span.counted_to_ms, span.readings, moments, tuple(span.times_ms))
         span.covered_to_ms, span.readings, span.sure, span.broken = body.to_ms, 0, True, False
         span.moments_ms, span.times_ms = [], []
         span.earliest = span.latest = None
@@ -118,10 +118,10 @@ class Coverages:
 
     def _tile(self, body: Coverage, name: Name, span: _Span) -> None:
         ended_ms = span.covered_to_ms
-        if body.from_ms < span.told_to_ms:
-            again = body.from_ms, min(body.to_ms, span.told_to_ms)
+        if body.from_ms < span.counted_to_ms:
+            again = body.from_ms, min(body.to_ms, span.counted_to_ms)
             if again[0] < again[1]:
-                self.result.told(name.meter).told_twice.append(again)
+                self.result.account(name.meter).covered_twice.append(again)
                 self.result.resumed(
                     name, f"{_time(*again)} is told twice; counted as it was anchored first", again[1] - again[0]
                 )

@@ -63,10 +63,10 @@ class Devices:
 
     def _exchanged(self, event: Event, name: Name) -> None:
         """One by hand is to be known, for no device shows it."""
-        told = self.result.told(name.meter)
-        told.exchanged += 1
+        account = self.result.account(name.meter)
+        account.exchanged += 1
         if by_hand(event.fields):
-            told.exchanged_by_hand += 1
+            account.exchanged_by_hand += 1
             who = " / ".join(f"{event.fields[key]}" for key in ("by", "user") if key in event.fields) or "nobody"
             why = event.fields.get("reason", "without a reason")
             text = f"{name}: meter {name.meter} was exchanged by hand, says {who}: {why}"

@@ -96,8 +96,8 @@ class Due:
     def end_batch(self) -> None:
         """Count what the batch's coverage tells."""
         for interval in self._intervals:
-            told = self.result.told(interval.name.meter)
-            self._count(interval, told)
+            account = self.result.account(interval.name.meter)
+            self._count(interval, account)
             self._place(interval)
         for name, correction in self._corrections:
             if correction.began_ms is not None:
@@ -108,20 +108,20 @@ class Due:
         if self.configured.meters is None:
             self._cannot_count("", self.result.to_ms or 0)
 
-    def _count(self, interval: Interval, told: MeterAccount) -> None:
+    def _count(self, interval: Interval, account: MeterAccount) -> None:
         body, meter = interval.body, interval.name.meter
         schedule = self.configured.schedules.get(meter)
         grids = schedule.in_force if schedule else GridsInForce()
-        told.from_ms = body.from_ms if told.from_ms is None else min(told.from_ms, body.from_ms)
-        told.to_ms = body.to_ms if told.to_ms is None else max(told.to_ms, body.to_ms)
-        if interval.told_to_ms > body.from_ms:
-            series = schedule is not None and schedule.is_series(interval.told_to_ms)
-            due = _due_rest(grids, interval) if series else grids.due(interval.told_to_ms, body.to_ms)
-            _count_rest(told, interval, due)
+        account.from_ms = body.from_ms if account.from_ms is None else min(account.from_ms, body.from_ms)
+        account.to_ms = body.to_ms if account.to_ms is None else max(account.to_ms, body.to_ms)
+        if interval.counted_to_ms > body.from_ms:
+            series = schedule is not None and schedule.is_series(interval.counted_to_ms)
+            due = _due_rest(grids, interval) if series else grids.due(interval.counted_to_ms, body.to_ms)
+            _count_rest(account, interval, due)
             return
-        told.due += body.due
-        told.recorded += body.recorded
-        told.missed.update(body.missed)
+        account.due += body.due
+        account.recorded += body.recorded
+        account.missed.update(body.missed)
         if interval.first:
             self._begun.add(interval.name.epoch)
         if interval.first and interval.clock == UNKNOWN and body.due == body.recorded:
@@ -145,10 +145,10 @@ class Due:
         if placed is None or placed.schedule is not schedule:
             if placed is not None:  # batches are missing: what was due before is not known
                 placed.free.end(placed.slots)
-            slots = Slots(begins_ms=max(interval.told_to_ms, body.from_ms))
+            slots = Slots(begins_ms=max(interval.counted_to_ms, body.from_ms))
             placed = self._placed[meter] = _Placed(schedule, slots, FreeSlots(self.result, meter))
         placed.slots.learn(schedule.grids)
-        since_ms = max(interval.told_to_ms, schedule.grids[0][0] - EARLY_MS)
+        since_ms = max(interval.counted_to_ms, schedule.grids[0][0] - EARLY_MS)
         times_ms = sorted(time_ms for time_ms in interval.times_ms if time_ms >= since_ms)
         without = placed.free.place(body, times_ms, placed.slots, self.configured.times.jumps)
         if without:
@@ -218,9 +218,9 @@ class Due:
                 text = f"it says that {due_before} polls of {meter} were due before its epoch; {by_grids}"
                 self.result.found(DUE, name, text)
             self._undated.pop((name.epoch, meter), None)
-            told = self.result.told(meter)
-            told.due += due_before
-            told.missed.update({"stopped": due_before} if due_before else {})
+            account = self.result.account(meter)
+            account.due += due_before
+            account.missed.update({"stopped": due_before} if due_before else {})
             if due_before and undated is not None and undated.from_ms < began_ms and meter in self._placed:
                 self._placed[meter].free.dated(undated.from_ms, began_ms, due_before)
 
@@ -270,16 +270,16 @@ def _series_count(grids: GridsInForce, from_ms: int, moments_ms: Sequence[int], 
 
 def _due_rest(grids: GridsInForce, interval: Interval) -> int:
     """Of an interval of a series that begins with time that was told before: what was due behind that."""
-    moments_ms = [time_ms for time_ms in interval.moments_ms or () if time_ms >= interval.told_to_ms]
-    count = _series_count(grids, interval.told_to_ms, moments_ms, interval.body.to_ms)
+    moments_ms = [time_ms for time_ms in interval.moments_ms or () if time_ms >= interval.counted_to_ms]
+    count = _series_count(grids, interval.counted_to_ms, moments_ms, interval.body.to_ms)
     count.ends(interval.body.to_ms)
     return interval.readings + count.missed
 
 
-def _count_rest(told: MeterAccount, interval: Interval, due: int) -> None:
+def _count_rest(account: MeterAccount, interval: Interval, due: int) -> None:
     """Of an interval that begins with time that was told before: what comes behind that."""
     recorded = min(interval.readings, due)
-    told.due += due
-    told.recorded += recorded
+    account.due += due
+    account.recorded += recorded
     if due > recorded:
-        told.missed["stopped"] += due - recorded
+        account.missed["stopped"] += due - recorded

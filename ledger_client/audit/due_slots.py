@@ -200,7 +200,7 @@ class FreeSlots:
             self._keep(gap, {})
 
     def _counts(self, gap: Gap) -> bool:
-        longest = self.result.told(self.meter).longest_free
+        longest = self.result.account(self.meter).longest_free
         return longest is None or gap.free_ms > longest.free_ms or gap.free_ms >= LONG_MS
 
     def _keep(self, gap: Gap, missed: Mapping[str, int]) -> None:
@@ -212,9 +212,9 @@ class FreeSlots:
             self._run(FreeRun(slots, gap.from_ms, gap.to_ms, gap.free_ms * slots // gap.slots, reasons))
 
     def _run(self, run: FreeRun) -> None:
-        told, reasons = self.result.told(self.meter), run.missed
-        if told.longest_free is None or run.free_ms > told.longest_free.free_ms:
-            told.longest_free = run
+        account, reasons = self.result.account(self.meter), run.missed
+        if account.longest_free is None or run.free_ms > account.longest_free.free_ms:
+            account.longest_free = run
         if reasons[ASLEEP] and run.free_ms >= LONG_MS:
             text = f"{self.meter} was asleep for a day or longer: {run}"
             self.result.noted(text, Kind.ASLEEP, self.meter, run.free_ms)

@@ -50,7 +50,7 @@ class Files:
     moments: list[tuple[str, Moments, int]] = field(default_factory=list)
     """Of each proof its file, when its record was made, and when the ledgers had it (Unix s)."""
 
-    def told_before(self, batch: int) -> list[Proven]:
+    def proven_before(self, batch: int) -> list[Proven]:
         """What proofs tell of the time before a batch: the newest configuration, and what was announced since. What is
         older may have been followed by events of which there is no proof."""
         before = [proof for proof in self.proofs if proof.batch < batch]

@@ -74,9 +74,9 @@ class Ends:
                 self.result.noted(f"the gateway began at {rfc3339_ms(began_ms)}: nothing was due before")
             return
         late = [
-            f"{meter}: {rfc3339_ms(told.from_ms)}"
-            for meter, told in sorted(self.result.meters.items())
-            if told.from_ms is not None and told.from_ms > from_ms + self._grace_ms(meter) and not told.begins
+            f"{meter}: {rfc3339_ms(account.from_ms)}"
+            for meter, account in sorted(self.result.meters.items())
+            if account.from_ms is not None and account.from_ms > from_ms + self._grace_ms(meter) and not account.begins
         ]
         if late:
             listed = f"{', '.join(late[:5])}{' …' if len(late) > 5 else ''}"

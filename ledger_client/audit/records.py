@@ -95,11 +95,11 @@ Keeper = Callable[[Record], Any]
 
 def fact_of(data: bytes, gateway: str, trust: Trust, keeper: Keeper | None = None) -> Fact:
     """Look at one record of a batch of ``gateway``; ``keeper`` sees it where it is good."""
-    leaf, own = leaf_hash(data), record_hash(data)
+    leaf, hashed = leaf_hash(data), record_hash(data)
     try:
         record = parse_record(data)
     except VerificationError as error:
-        return Fact(leaf, own, (error.step, error.detail))
+        return Fact(leaf, hashed, (error.step, error.detail))
     problem = None
     try:
         _check_owner(record.claims, gateway)
@@ -108,11 +108,11 @@ def fact_of(data: bytes, gateway: str, trust: Trust, keeper: Keeper | None = Non
             record.sign1.verify(key.key)
     except VerificationError as error:
         problem = error.step, error.detail
-    fact = _fact(leaf, own, problem, record)
+    fact = _fact(leaf, hashed, problem, record)
     return fact if keeper is None or problem else fact._replace(kept=keeper(record))
 
 
-def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
+def _fact(leaf: bytes, hashed: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
     (_, meter, iat, up_ms, seq, epoch, prev, clock, *_), body = record.claims, record.body
     coverage = event = device = shape = None
     late = False
@@ -125,8 +125,10 @@ def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Reco
     elif meter != GATEWAY_ITSELF and body.name in OF_DEVICE:
         device = body
     place, time_ms, kid = Name(meter, epoch, seq), record.time_ms, record.kid
-    told = coverage, iat, up_ms, clock, late, event, device, shape
-    return Fact(leaf, own, problem, place, prev, record.kind, time_ms, kid, *told)
+    return Fact(
+        leaf, hashed, problem, place, prev, record.kind, time_ms, kid, coverage, iat, up_ms, clock, late, event, device,
+        shape,
+    )  # fmt: skip
 
 
 def _check_owner(claims: Claims, gateway: str) -> None:

@@ -62,48 +62,48 @@ def _finding(finding: Finding) -> str:
     return clean(f"{what}{where} {_MEANT[finding.step]}: {finding.detail}")
 
 
-def _of_times(told: MeterAccount) -> str:
+def _of_times(account: MeterAccount) -> str:
     """Between which moments, and how old readings were when the ledgers had them."""
     words = ""
-    if told.from_ms is not None and told.to_ms is not None:
-        words = f"; from {rfc3339_ms(told.from_ms)} to {rfc3339_ms(told.to_ms)}"
-    if told.delay_s is not None:
-        median, worst = told.delay_s
+    if account.from_ms is not None and account.to_ms is not None:
+        words = f"; from {rfc3339_ms(account.from_ms)} to {rfc3339_ms(account.to_ms)}"
+    if account.delay_s is not None:
+        median, worst = account.delay_s
         held = f"{span_in_words(median * 1000)} (median), {span_in_words(worst * 1000)} (worst)"
         words += f"; on the ledgers after {held}"
     return words
 
 
-def _contents(told: MeterAccount) -> list[str]:
+def _contents(account: MeterAccount) -> list[str]:
     """What its readings hold, and the longest time without one."""
     lines, alike = [], defaultdict[int, list[str]](list)
-    for name, point in told.points.items():
+    for name, point in account.points.items():
         alike[point.values].append(name)
-    if told.points:
-        whole = alike.pop(told.readings, [])
+    if account.points:
+        whole = alike.pop(account.readings, [])
         values = [f"{len(whole)} point{'s' if len(whole) > 1 else ''} in every reading"] if whole else []
         values += [f"{', '.join(names)} in {count}" for count, names in sorted(alike.items(), reverse=True)]
         lines.append(f"values: {'; '.join(values)}")
-    kinds = [f"{told.empty} without any value"] if told.empty else []
-    kinds += [f"{told.late} LATE"] if told.late else []
+    kinds = [f"{account.empty} without any value"] if account.empty else []
+    kinds += [f"{account.late} LATE"] if account.late else []
     if kinds:
         lines.append(f"readings: {', '.join(kinds)}")
-    if told.longest_free is not None:
-        lines.append(f"at most {told.longest_free}")
+    if account.longest_free is not None:
+        lines.append(f"at most {account.longest_free}")
     return lines
 
 
 def _facts(audit: Audit) -> list[str]:
     lines = []
-    for name, told in sorted(audit.meters.items()):
+    for name, account in sorted(audit.meters.items()):
         if name == GATEWAY_ITSELF:
             continue
-        missed = ", ".join(f"{reason} {count}" for reason, count in sorted(told.missed.items())) or "none"
-        polls = f"due {told.due}, recorded {told.recorded}, missed: {missed}"
-        lines.append(f"  {clean(name):<14} {told.readings} readings; polls covered: {polls}{_of_times(told)}")
-        lines += [f"  {'':<14} {clean(line)}" for line in _contents(told)]
-        if told.exchanged:
-            lines.append(f"  {'':<14} exchanged {told.exchanged} times, {told.exchanged_by_hand} of them by hand")
+        missed = ", ".join(f"{reason} {count}" for reason, count in sorted(account.missed.items())) or "none"
+        polls = f"due {account.due}, recorded {account.recorded}, missed: {missed}"
+        lines.append(f"  {clean(name):<14} {account.readings} readings; polls covered: {polls}{_of_times(account)}")
+        lines += [f"  {'':<14} {clean(line)}" for line in _contents(account)]
+        if account.exchanged:
+            lines.append(f"  {'':<14} exchanged {account.exchanged} times, {account.exchanged_by_hand} of them by hand")
     if audit.from_ms is not None and audit.to_ms is not None:
         lines.append(
             f"  time           {rfc3339_ms(audit.from_ms)} to {rfc3339_ms(audit.to_ms)} by the gateway's clock"

@@ -136,7 +136,7 @@ class MeterAccount:
     to_ms: int | None = None
     begins: bool = False
     """Its first record of all is among the files."""
-    told_twice: list[tuple[int, int]] = field(default_factory=list)
+    covered_twice: list[tuple[int, int]] = field(default_factory=list)
     delays_s: Counter[int] = field(default_factory=Counter)
     exchanged: int = 0
     exchanged_by_hand: int = 0
@@ -201,12 +201,12 @@ class Audit:
         finally:
             self.place = before
 
-    def told(self, meter: str) -> MeterAccount:
+    def account(self, meter: str) -> MeterAccount:
         """What the records of a meter tell."""
-        told = self.meters.get(meter)
-        if told is None:
-            told = self.meters[meter] = MeterAccount()
-        return told
+        account = self.meters.get(meter)
+        if account is None:
+            account = self.meters[meter] = MeterAccount()
+        return account
 
     def found(self, step: str, name: Name | None, detail: str) -> None:
         """Keep a finding: of a record, or of the batch (file) that is spoken of."""
@@ -297,24 +297,24 @@ def _plain(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _meter_json(name: str, told: MeterAccount) -> dict[str, Any]:
-    delay = told.delay_s
+def _meter_json(name: str, account: MeterAccount) -> dict[str, Any]:
+    delay = account.delay_s
     return {
         "name": name,
-        "readings": told.readings,
-        "from": _time(told.from_ms),
-        "to": _time(told.to_ms),
-        "due": told.due,
-        "recorded": told.recorded,
-        "missed": dict(told.missed),
-        "told_twice": [{"from": rfc3339_ms(a), "to": rfc3339_ms(b)} for a, b in told.told_twice],
-        "exchanged": told.exchanged,
-        "exchanged_by_hand": told.exchanged_by_hand,
-        "series": None if told.series is None else _series_json(told.series),
+        "readings": account.readings,
+        "from": _time(account.from_ms),
+        "to": _time(account.to_ms),
+        "due": account.due,
+        "recorded": account.recorded,
+        "missed": dict(account.missed),
+        "told_twice": [{"from": rfc3339_ms(a), "to": rfc3339_ms(b)} for a, b in account.covered_twice],
+        "exchanged": account.exchanged,
+        "exchanged_by_hand": account.exchanged_by_hand,
+        "series": None if account.series is None else _series_json(account.series),
         "delay_s": None if delay is None else {"median": delay[0], "worst": delay[1]},
-        "empty": told.empty,
-        "late": told.late,
-        "points": [point.as_json(name) for name, point in told.points.items()],
-        "values_beyond": told.values_beyond,
-        "longest_free": None if told.longest_free is None else told.longest_free.as_json(),
+        "empty": account.empty,
+        "late": account.late,
+        "points": [point.as_json(name) for name, point in account.points.items()],
+        "values_beyond": account.values_beyond,
+        "longest_free": None if account.longest_free is None else account.longest_free.as_json(),
     }

@@ -112,8 +112,9 @@ class _Auditor:
         self._signers, self._epochs = Signers(result), Epochs(result)
         self._contents = Contents(result, self._is_polled)
         self._devices = Devices(result, Changes(result))
-        told = self._devices, self._signers
-        self._configured = Configured(result, self._times, self._coverages.covered_to_ms, *told)
+        self._configured = Configured(
+            result, self._times, self._coverages.covered_to_ms, self._devices, self._signers
+        )  # fmt: skip
         self._series = Intervals(result, self._configured.series_period_ms)
         self._due = Due(result, self._configured, self._chains)
         self._delays = Delays(result, trust.max_delay_s)
@@ -157,7 +158,7 @@ class _Auditor:
         self._contents.begin_anew()
         self._signers.begin_anew()
         self._epochs.begin_anew()
-        for proof in self._files.told_before(batch):
+        for proof in self._files.proven_before(batch):
             self._event(proof.event, proof.name, proof.iat, proven=True)
         self._signers.end_proofs()
 
@@ -398,7 +399,7 @@ class _Gathered:
     def delays_into(self, result: Audit) -> None:
         """Add how old each reading was when the ledgers had it."""
         for meter, delays in self._delays.items():
-            result.told(meter).delays_s.update(delays)
+            result.account(meter).delays_s.update(delays)
 
 
 def _span(statement: Statement) -> str:

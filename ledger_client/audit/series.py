@@ -79,7 +79,7 @@ class Intervals:
         """All batches were seen."""
         for meter, line in sorted(self._lines.items()):
             median_s = line.median_s
-            self.result.told(meter).series = SeriesAccount(line.period_ms, line.messages, median_s)
+            self.result.account(meter).series = SeriesAccount(line.period_ms, line.messages, median_s)
             often = f"one came every {median_s:g} s (median)" if median_s is not None else "no two came"
             every = f"one message is due each {line.period_ms / 1000:g} s; {often}"
             text = f"meter {meter} is a series, not polled: {every}"

@@ -82,17 +82,17 @@ class Signers:
 
     def keyed(self, key: NewKey, name: Name) -> None:
         """A ``keys`` event: a key takes the place of another one, or its owner is new."""
-        owner, new, told = key
+        owner, new, replaced = key
         before = self._changed.pop(owner)[0] if owner in self._changed else self._in_force.get(owner)
         known = before if before is not None and before.kid != new else None
-        self._introduced |= {(owner, kid) for kid in (new, told) if kid is not None}
+        self._introduced |= {(owner, kid) for kid in (new, replaced) if kid is not None}
         self._returns(owner, new, name, anywhere=True)
         self._in_force[owner] = _InForce(new, self._losses)
-        for kid in (told, known.kid if known else None):
+        for kid in (replaced, known.kid if known else None):
             if kid is not None and kid != new:
                 self._of_batch[owner, kid] = _Replaced(name, self._losses)
-        if known is not None and told != known.kid:
-            says = f"says that of {base64url(told)}" if told else "does not say so"
+        if known is not None and replaced != known.kid:
+            says = f"says that of {base64url(replaced)}" if replaced else "does not say so"
             text = (
                 f"the key {base64url(new)} of {owner} takes the place of {base64url(known.kid)}, and the event {says}"
             )

@@ -137,8 +137,8 @@ def _period(of: Fields, civil_min: int) -> tuple[int, int]:
 
 def _factors(of: Fields, published: tuple[Mapping[str, Any], ...], year: int) -> tuple[Chosen, Chosen]:
     """The factors of both methods: published ones and the file's own, by series and year, or one by its id (F2)."""
-    own = [parse_factor(n, value, f"{FILE}.factor") for n, value in enumerate(_tables(of, "factor"))]
-    known = [*(parse_factor(n, value) for n, value in enumerate(published)), *own]
+    in_file = [parse_factor(n, value, f"{FILE}.factor") for n, value in enumerate(_tables(of, "factor"))]
+    known = [*(parse_factor(n, value) for n, value in enumerate(published)), *in_file]
     names = Fields(of.table("factors"), f"{FILE}.factors", "F3", ("average", "residual", "average_id", "residual_id"))
     return _chosen(names, "average", known, year), _chosen(names, "residual", known, year)
 

@@ -53,8 +53,8 @@ def gathered(form: Form, folder: Path, trust: Trust, now: int) -> Gathered:
         notes += [f"{found.gateway}: {note}" for note in found.notes]
         for stated in found.statements:
             if stated.record in found.superseded:
-                told = "a later version in the files supersedes a statement of it"
-                refuse("T4", f"{where}: {found.gateway}", told, "give the rows of the last version")
+                problem = "a later version in the files supersedes a statement of it"
+                refuse("T4", f"{where}: {found.gateway}", problem, "give the rows of the last version")
             sources.append(Source(found.gateway, stated, site.loads, site.emissions))
     slices = [
         _retired(path, group.salt, trust, now)
@@ -93,8 +93,8 @@ def _retired(path: Path, salt: bytes | None, trust: Trust, now: int) -> RetiredS
     try:
         found = verify_certificate(data, trust, now)
     except VerificationError as error:
-        told = f"it is not verified: {error}"
-        refuse("V1", str(path), told, f"meterseal-ledger certificate verify {path.name} says more")
+        problem = f"it is not verified: {error}"
+        refuse("V1", str(path), problem, f"meterseal-ledger certificate verify {path.name} says more")
     deed = found.traced.last.deed
     if not isinstance(deed, Retire):
         refuse("B1", str(path), f"its units are {found.traced.status}", "give a file whose last claim retires them")

@@ -48,16 +48,16 @@ def loads_of(terms: Terms, sources: Sequence[Source]) -> Loads:
         _check_nodes(terms, source)
         fields, (from_ms, to_ms) = source.stated.fields, source.stated.span
         if not terms.from_ms <= from_ms < to_ms <= terms.to_ms:
-            told = f"the statement of {utc_text(from_ms)} is not within the period of the balance"
-            refuse("B4", source.gateway, told, "give the statements of the period alone")
+            problem = f"the statement of {utc_text(from_ms)} is not within the period of the balance"
+            refuse("B4", source.gateway, problem, "give the statements of the period alone")
         version, complete = fields["version"], fields["complete"]
         name, record = source.stated.plan.name, source.stated.record
         loads.statements.append(Statement(source.gateway, name, record, from_ms, to_ms, version, complete))
         _take(terms, source, loads)
     for hour_ms, load in loads.hours.items():
         if load < 0:
-            told = f"the load of {utc_text(hour_ms)} is below 0"
-            refuse("P5", "loads", told, "give the node of the plan a `below`, for what falls below 0")
+            problem = f"the load of {utc_text(hour_ms)} is below 0"
+            refuse("P5", "loads", problem, "give the node of the plan a `below`, for what falls below 0")
     loads.findings += _completeness(terms, sources)
     return loads
 
@@ -66,8 +66,8 @@ def _demand_once(sources: Sequence[Source]) -> None:
     seen = set[bytes]()
     for source in sources:
         if source.stated.record in seen:
-            told = f"the statement {source.stated.record.hex()} is given twice"
-            refuse("B1", source.gateway, told, "name each statement once, with all of its loads and emissions")
+            problem = f"the statement {source.stated.record.hex()} is given twice"
+            refuse("B1", source.gateway, problem, "name each statement once, with all of its loads and emissions")
         seen.add(source.stated.record)
 
 
@@ -82,23 +82,23 @@ def _check_nodes(terms: Terms, source: Source) -> None:
         if node.role not in _LOADS or base_unit(plan, name) != "Wh":
             refuse("B1", where, f"{name} is no load: its role is {node.role}", f"name nodes of {', '.join(_LOADS)}")
         if node.zone is not None and node.zone != terms.zone:
-            told = f"{name} is in zone {node.zone}, the balance is of {terms.zone}"
-            refuse("B1", where, told, "make a balance for each zone")
+            problem = f"{name} is in zone {node.zone}, the balance is of {terms.zone}"
+            refuse("B1", where, problem, "make a balance for each zone")
     for name in source.emissions:
         node = plan.nodes[name]
         if node.role != words.EMISSION or node.method == words.BY_ELECTRICITY:
-            told = f"{name} is no emission of scope 1"
-            refuse("B4", where, told, "name nodes of role emission by cems or fuel; electricity is a load")
+            problem = f"{name} is no emission of scope 1"
+            refuse("B4", where, problem, "name nodes of role emission by cems or fuel; electricity is a load")
         if node.compare in source.emissions:
-            told = f"{name} and {node.compare} are of the same source"
-            refuse("M7", where, told, "name the measured one or those by fuel")
+            problem = f"{name} and {node.compare} are of the same source"
+            refuse("M7", where, problem, "name the measured one or those by fuel")
     _demand_apart(where, [plan.nodes[name] for name in source.loads])
     _demand_apart(where, [plan.nodes[name] for name in source.emissions])
     roles = {plan.nodes[name].role for name in source.loads}
     if (words.IMPORT in roles and len(roles) > 1) or (words.CHARGE in roles and words.CONSUMPTION in roles):
-        told = f"loads of {' and '.join(sorted(roles))} count energy twice"
+        problem = f"loads of {' and '.join(sorted(roles))} count energy twice"
         refuse(
-            "B1", where, told, "name what is imported, or what is consumed; what a battery gives is consumed already"
+            "B1", where, problem, "name what is imported, or what is consumed; what a battery gives is consumed already"
         )
 
 
@@ -109,8 +109,8 @@ def _demand_apart(where: str, nodes: Sequence[Node]) -> None:
         measured = [point for letter, point in node.inputs.items() if letter == CONCENTRATION]
         for point in (*(point for _, point in node.terms), *measured):
             if point in seen:
-                told = f"{seen[point]} and {node.name} both count {point}"
-                refuse("B1", where, told, "name nodes that share no point")
+                problem = f"{seen[point]} and {node.name} both count {point}"
+                refuse("B1", where, problem, "name nodes that share no point")
             seen[point] = node.name
 
 
@@ -125,24 +125,27 @@ def _take(terms: Terms, source: Source, loads: Loads) -> None:
         marked += "retrospective" in row.facts
         if row.amount is None:
             continue
-        own = RowRef(source.stated.record, place)
+        ref = RowRef(source.stated.record, place)
         if row.node in direct:
             open_rows += row.facts.get("reason") == words.PROVISIONAL
-            by_node[row.node].append((row.amount, own))
+            by_node[row.node].append((row.amount, ref))
         elif row.status == words.UNALLOCATED or row.to_ms - row.from_ms > interval_ms:
-            loads.stretches.append((row, own))
+            loads.stretches.append((row, ref))
         else:
             hour_ms = hour_of(terms, row.from_ms)
             if row.to_ms > hour_ms + HOUR_MS:
-                told = f"the row of {utc_text(row.from_ms)} lies in two hours of civil time"
+                problem = f"the row of {utc_text(row.from_ms)} lies in two hours of civil time"
                 refuse(
-                    "N6", f"{source.gateway}: {row.node}", told, "state it by quarters of an hour, or give a whole hour"
+                    "N6",
+                    f"{source.gateway}: {row.node}",
+                    problem,
+                    "state it by quarters of an hour, or give a whole hour",
                 )
             loads.hours[hour_ms] += row.amount
-            loads.rows[hour_ms].append(own)
+            loads.rows[hour_ms].append(ref)
     for node in source.emissions:
         found = by_node[node]
-        mass, rows = sum(amount for amount, _ in found), tuple(own for _, own in found)
+        mass, rows = sum(amount for amount, _ in found), tuple(ref for _, ref in found)
         loads.emissions.append(Emission(source.gateway, node, source.stated.record, mass, rows))
     if marked:
         loads.findings.append(Finding("P2", result.RETROSPECTIVE, marked, source.stated.record.hex()))
@@ -158,8 +161,8 @@ def _completeness(terms: Terms, sources: Sequence[Source]) -> Iterator[Finding]:
         if source.stated.fields["complete"]:
             continue
         if source.loads and not terms.partial:
-            told = f"the statement of {utc_text(source.stated.span[0])} is not complete"
-            refuse("T7", f"{source.gateway}: {', '.join(source.loads)}", told, _STATE_IT)
+            problem = f"the statement of {utc_text(source.stated.span[0])} is not complete"
+            refuse("T7", f"{source.gateway}: {', '.join(source.loads)}", problem, _STATE_IT)
         yield Finding("T7", result.INCOMPLETE, 1, source.stated.record.hex())
     for (gateway, plan), several in plans.items():
         spans = sorted(source.stated.span for source in several)
@@ -168,9 +171,11 @@ def _completeness(terms: Terms, sources: Sequence[Source]) -> Iterator[Finding]:
         if not gaps:
             continue
         if any(begin > end for begin, end in gaps):
-            told = f"two statements of plan {plan} are of {utc_text(gaps[0][1])}"
-            refuse("T4", gateway, told, "give the last version only")
+            problem = f"two statements of plan {plan} are of {utc_text(gaps[0][1])}"
+            refuse("T4", gateway, problem, "give the last version only")
         if any(source.loads for source in several) and not terms.partial:
-            told = f"no statement of plan {plan} is of {utc_text(gaps[0][0])} to {utc_text(gaps[0][1])}"
-            refuse("T2", gateway, told, "give the statements of the whole period, or set partial = true to look at it")
+            problem = f"no statement of plan {plan} is of {utc_text(gaps[0][0])} to {utc_text(gaps[0][1])}"
+            refuse(
+                "T2", gateway, problem, "give the statements of the whole period, or set partial = true to look at it"
+            )
         yield Finding("T2", result.GAP, len(gaps), f"{gateway}: {plan}")

@@ -38,11 +38,11 @@ class Rates:
         """Refuses factors that are not of electricity (F1)."""
         exact = {"average": kg_per_wh(terms.average.factor, "factors.average")}
         exact["residual"] = kg_per_wh(terms.residual.factor, "factors.residual")
-        devices = {own: kg_per_wh(used.factor, f"factor {own}") for own, used in factors_of(slices).items()}
+        devices = {key: kg_per_wh(used.factor, f"factor {key}") for key, used in factors_of(slices).items()}
         below = lcm(*(rate.denominator for rate in (*exact.values(), *devices.values())))
         return cls(
             below, _over(exact["average"], below), _over(exact["residual"], below),
-            {own: _over(rate, below) for own, rate in devices.items()},
+            {key: _over(rate, below) for key, rate in devices.items()},
         )  # fmt: skip
 
     def device(self, one: RetiredSlice) -> int:
@@ -77,9 +77,12 @@ def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rat
     for one in sorted(slices, key=lambda one: (-rates.device(one), one.cert, one.part)):
         hour_ms = hour_of(terms, one.from_ms)
         if one.to_ms > hour_ms + HOUR_MS:
-            told = f"certificate {one.cert.hex()} of {utc_text(one.from_ms)} lies in two hours of civil time"
+            problem = f"certificate {one.cert.hex()} of {utc_text(one.from_ms)} lies in two hours of civil time"
             refuse(
-                "N6", "certificates", told, "have quarters of an hour certified, or give a civil offset of whole hours"
+                "N6",
+                "certificates",
+                problem,
+                "have quarters of an hour certified, or give a civil offset of whole hours",
             )
         by_hour[hour_ms].append(one)
     hours, exact_market = list[Hour](), 0
@@ -92,7 +95,7 @@ def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rat
         exact_market += exact
         rows, location = tuple(loads.rows.get(hour_ms, ())), rates.grams(load * rates.average)
         hours.append(Hour(hour_ms, load, _units(retired), covered, location, rates.grams(exact), rows, coverings))
-    stretches = tuple(_stretch(row, own, rates) for row, own in loads.stretches)
+    stretches = tuple(_stretch(row, ref, rates) for row, ref in loads.stretches)
     exact_market += sum(stretch.load_milli * rates.residual for stretch in stretches)
     months = tuple(_months(terms, hours, stretches, by_hour, rates))
     load = sum(month.load_milli for month in months)
@@ -109,10 +112,10 @@ def _cover(load: int, retired: Sequence[RetiredSlice]) -> Iterable[Covering]:
         yield Covering(one.cert, one.part, taken, None if one.factor is None else one.factor.factor.id)
 
 
-def _stretch(row: Row, own: RowRef, rates: Rates) -> Stretch:
+def _stretch(row: Row, ref: RowRef, rates: Rates) -> Stretch:
     load = row.amount or 0
     location, market = rates.grams(load * rates.average), rates.grams(load * rates.residual)
-    return Stretch(row.from_ms, row.to_ms, load, location, market, own)
+    return Stretch(row.from_ms, row.to_ms, load, location, market, ref)
 
 
 def _months(
@@ -120,14 +123,14 @@ def _months(
     rates: Rates,
 ) -> Iterable[Month]:  # fmt: skip
     for from_ms, to_ms in months(terms.from_ms, terms.to_ms, terms.civil_min):
-        own = [hour for hour in hours if from_ms <= hour.from_ms < to_ms]
+        of_month = [hour for hour in hours if from_ms <= hour.from_ms < to_ms]
         loose = [stretch for stretch in stretches if from_ms < stretch.to_ms <= to_ms]
-        retired = [one for hour in own for one in by_hour.get(hour.from_ms, ())]
+        retired = [one for hour in of_month for one in by_hour.get(hour.from_ms, ())]
         unallocated = sum(stretch.load_milli for stretch in loose)
-        load = sum(hour.load_milli for hour in own) + unallocated
-        covered = sum(hour.covered_milli for hour in own)
-        market = sum(hour.market_g for hour in own) + sum(stretch.market_g for stretch in loose)
-        location = sum(hour.location_g for hour in own) + sum(stretch.location_g for stretch in loose)
+        load = sum(hour.load_milli for hour in of_month) + unallocated
+        covered = sum(hour.covered_milli for hour in of_month)
+        market = sum(hour.market_g for hour in of_month) + sum(stretch.market_g for stretch in loose)
+        location = sum(hour.location_g for hour in of_month) + sum(stretch.location_g for stretch in loose)
         yield Month(
             from_ms, to_ms, load, unallocated, _units(retired), location,
             Matched(covered, load - covered, market), _matched(load, retired, rates),

@@ -69,8 +69,8 @@ def _check_terms(terms: Terms) -> None:
 def _check_factor(factor: Factor, kind: str, zone: str) -> None:
     where = f"factors.{kind}"
     if factor.kind != kind:
-        told = f"{factor.id} is of kind {factor.kind}"
-        refuse("F3", where, told, f"name a factor of kind {kind}; an average never stands in for a residual")
+        problem = f"{factor.id} is of kind {factor.kind}"
+        refuse("F3", where, problem, f"name a factor of kind {kind}; an average never stands in for a residual")
     if zone != factor.region and not zone.startswith(f"{factor.region}-"):
         refuse("F2", where, f"{factor.id} is of region {factor.region}, not of {zone}", "name the load's region")
 
@@ -82,26 +82,26 @@ def _check_slice(terms: Terms, one: RetiredSlice) -> None:
         if one.party != terms.party:
             refuse("B1", where, f"it is retired by {one.party}, not by {terms.party}", "give what this party retired")
     elif one.salt is None or hidden(one.salt, terms.party) != one.beneficiary:
-        told = f"it is retired for somebody whose name and salt are not those of {terms.party}"
-        refuse("Z3", where, told, "give the salt that its retirement was made with, or leave it out")
+        problem = f"it is retired for somebody whose name and salt are not those of {terms.party}"
+        refuse("Z3", where, problem, "give the salt that its retirement was made with, or leave it out")
     if not (one.use_from_ms <= one.from_ms and one.to_ms <= one.use_to_ms):
-        told = (
+        problem = (
             f"it is of {utc_text(one.from_ms)} and retired for {utc_text(one.use_from_ms)} to {utc_text(one.use_to_ms)}"
         )
-        refuse("B1", where, told, "give what was retired for the hour in which it was made")
+        refuse("B1", where, problem, "give what was retired for the hour in which it was made")
     if not (terms.from_ms <= one.from_ms and one.to_ms <= terms.to_ms):
-        told = f"it is of {utc_text(one.from_ms)}, and retired for another period than the balance's"
-        refuse("B1", where, told, "give what was retired for the period of the balance")
+        problem = f"it is of {utc_text(one.from_ms)}, and retired for another period than the balance's"
+        refuse("B1", where, problem, "give what was retired for the period of the balance")
     if one.factor is not None and one.factor.factor.kind != "device":
-        told = f"its factor {one.factor.factor.id} is of kind {one.factor.factor.kind}"
-        refuse("B3", where, told, "a certificate takes the factor of its device, or 0")
+        problem = f"its factor {one.factor.factor.id} is of kind {one.factor.factor.kind}"
+        refuse("B3", where, problem, "a certificate takes the factor of its device, or 0")
 
 
 def _demand_apart(slices: Sequence[RetiredSlice]) -> None:
     for before, after in pairwise(sorted(slices, key=lambda one: (one.cert, one.part))):
         if before.cert == after.cert and after.part[0] < before.part[1]:
-            told = f"unit {after.part[0]} of certificate {after.cert.hex()} is used twice"
-            refuse("B1", "certificates", told, "name each slice once")
+            problem = f"unit {after.part[0]} of certificate {after.cert.hex()} is used twice"
+            refuse("B1", "certificates", problem, "name each slice once")
 
 
 def _check_offsets(slices: Sequence[RetiredSlice], offsets: Sequence[GivenOffset]) -> None:
@@ -111,11 +111,11 @@ def _check_offsets(slices: Sequence[RetiredSlice], offsets: Sequence[GivenOffset
         for other in offsets[:number]:
             if overlap(offset, other.stated.offset):
                 first = max(offset.first, other.stated.offset.first)
-                told = f"serials from {first} on of {offset.project} are given twice"
-                refuse("C4", f"offset {number + 1}", told, "a serial stands in a balance once")
+                problem = f"serials from {first} on of {offset.project} are given twice"
+                refuse("C4", f"offset {number + 1}", problem, "a serial stands in a balance once")
         if given.device is not None and digest(given.device) in certified:
-            told = f"its device {given.device} has certificates in this balance"
-            refuse("C4", f"offset {number + 1}", told, "an hour is in one scheme: leave out the one or the other")
+            problem = f"its device {given.device} has certificates in this balance"
+            refuse("C4", f"offset {number + 1}", problem, "an hour is in one scheme: leave out the one or the other")
 
 
 def _findings(terms: Terms, slices: Sequence[RetiredSlice], matching: Matching) -> Iterator[Finding]:

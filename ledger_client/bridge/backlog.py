@@ -111,12 +111,12 @@ class Backlog:
 
     def order(self, gateway: str) -> ranges.Order | None:
         """What is known of a gateway's order; None: nothing."""
-        with self._lock, self._told():
+        with self._lock, self._unavailable_on_error():
             return ranges.order(self._db, gateway)
 
     def held(self, gateway: str, epoch: bytes) -> dict[str, ranges.Held]:
         """What is held of an epoch of a gateway, by meter."""
-        with self._lock, self._told():
+        with self._lock, self._unavailable_on_error():
             return ranges.held(self._db, gateway, epoch)
 
     def waiting(self) -> list[Taken]:
@@ -186,13 +186,13 @@ class Backlog:
         return rows[0] if rows else None
 
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock, self._told():
+        with self._lock, self._unavailable_on_error():
             rows: list[tuple[Any, ...]] = self._db.execute(query, values).fetchall()
             return rows
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._lock, self._told():
+        with self._lock, self._unavailable_on_error():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -203,7 +203,7 @@ class Backlog:
                 raise
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _unavailable_on_error(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

@@ -156,5 +156,5 @@ class Door(Handler):
             _LOG.error("%s", error.problem)
             return
         if answer is not None:
-            own = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text)
-            self._publish(own, *answer, message.correlation)
+            receipts_topic = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text)
+            self._publish(receipts_topic, *answer, message.correlation)

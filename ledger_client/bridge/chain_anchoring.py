@@ -53,7 +53,7 @@ class Anchorage:
         self._chain, self._book, self._tell, self._gather_s = chain, book, tell, gather_s
         self._trees: dict[int, tuple[Sequence[Taken], Tree]] = {}
         self._checked = self._looked = False
-        self._said = ""
+        self._complaint = ""
         self._failures = 0
 
     def answer(self, statement_id: bytes) -> bytes | None:
@@ -73,7 +73,7 @@ class Anchorage:
             try:
                 if now >= cut_at:
                     cut_at = now + self._gather_s
-                    if self.cut() and not self._said:
+                    if self.cut() and not self._complaint:
                         step_at = now
                 if now >= step_at:
                     step_at = time.monotonic() + self.step()
@@ -118,11 +118,11 @@ class Anchorage:
         except LedgerError as error:
             self._complain(str(error))
             self._failures += 1
-            told_s = error.retry_after_s if isinstance(error, LedgerUnavailable) else None
-            return max(growing_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, self._failures), told_s or 0.0)
-        if self._said:
+            asked_s = error.retry_after_s if isinstance(error, LedgerUnavailable) else None
+            return max(growing_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, self._failures), asked_s or 0.0)
+        if self._complaint:
             _LOG.info("the chain takes roots again")
-        self._said, self._failures = "", 0
+        self._complaint, self._failures = "", 0
         return min(pauses)
 
     def _settled(self, root: Root, place: bytes) -> None:
@@ -151,9 +151,9 @@ class Anchorage:
         self._checked = True
 
     def _complain(self, what: str) -> None:
-        if what != self._said:
+        if what != self._complaint:
             _LOG.error("statements wait here: %s", what)
-        self._said = what
+        self._complaint = what
 
 
 class ForeignAccount(LedgerError):

@@ -60,13 +60,13 @@ def energytag(replayed: Replay, plan_of: PlanOf) -> bytes:
             firsts[deed.origin.device] += made.units
     bundles.sort(key=lambda one: (one["device_id"], one["certificate_bundle_id_range_start"]))
     made_of = {"registry": replayed.registry, "entries": len(replayed.leaves), "root": replayed.root.hex()}
-    told = {
+    document = {
         "specification": SPECIFICATION,
         "log": made_of,
         "devices": [devices[name] for name in sorted(devices)],
         "bundles": bundles,
     }
-    return (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _uses(replayed: Replay) -> Mapping[bytes, list[Deed]]:
@@ -83,16 +83,16 @@ def _device(deed: Issue, plan: Plan) -> dict[str, Any]:
     """All attributes of P4 of the device that a certificate names."""
     node = plan.nodes.get(deed.origin.node)
     if node is None or node.certificate is None or node.certificate["id"] != deed.origin.device:
-        told = f"the plan of its statement has no node {deed.origin.node} with the device {deed.origin.device}"
-        refuse("V1", f"the certificate of {utc_text(deed.origin.from_ms)}", told, "ask its issuer; withdraw it")
+        problem = f"the plan of its statement has no node {deed.origin.node} with the device {deed.origin.device}"
+        refuse("V1", f"the certificate of {utc_text(deed.origin.from_ms)}", problem, "ask its issuer; withdraw it")
     country = _COUNTRY.fullmatch(node.zone or "")
-    told_of = node.certificate
+    attributes = node.certificate
     return {
-        "device_id": told_of["id"], "device_name": told_of["name"], "energy_source": told_of["source"],
-        "device_technology_type": told_of["technology"], "device_capacity": told_of["capacity"],
-        "device_production_start_date": told_of["commissioned"], "device_location": told_of["location"],
-        "registry_configuration": told_of["configuration"], "device_class": told_of["class"],
-        "device_scheme": told_of["scheme"], "device_type": "production", "is_storage": False,
+        "device_id": attributes["id"], "device_name": attributes["name"], "energy_source": attributes["source"],
+        "device_technology_type": attributes["technology"], "device_capacity": attributes["capacity"],
+        "device_production_start_date": attributes["commissioned"], "device_location": attributes["location"],
+        "registry_configuration": attributes["configuration"], "device_class": attributes["class"],
+        "device_scheme": attributes["scheme"], "device_type": "production", "is_storage": False,
         "country_of_issuance": country[1] if country else None, "connected_grid_identification": node.zone,
         "issue_market_zone": node.zone,
     }  # fmt: skip

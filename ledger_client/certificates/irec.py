@@ -53,15 +53,15 @@ def pack(
     Raises:
         AccountingError: there is no such device, several, or a hole in the period.
     """
-    told = _of_device(statements, device)
-    members = dict(_members(told, proofs, documents))
+    of_device = _of_device(statements, device)
+    members = dict(_members(of_device, proofs, documents))
     fields = {
-        "kind": KIND, "v": 1, "device": dict(told[-1].certificate) | {"zone": told[-1].node.zone},
-        "from": utc_text(told[0].stated.span[0]), "to": utc_text(told[-1].stated.span[1]),
-        "kwh": written(total_milli(told) - left_out_milli(told), _KWH),
-        "kwh_left_out": written(left_out_milli(told), _KWH),
-        "metering": _metering(told), "statements": [_statement(one) for one in told],
-        "documents": _documents(told, documents),
+        "kind": KIND, "v": 1, "device": dict(of_device[-1].certificate) | {"zone": of_device[-1].node.zone},
+        "from": utc_text(of_device[0].stated.span[0]), "to": utc_text(of_device[-1].stated.span[1]),
+        "kwh": written(total_milli(of_device) - left_out_milli(of_device), _KWH),
+        "kwh_left_out": written(left_out_milli(of_device), _KWH),
+        "metering": _metering(of_device), "statements": [_statement(one) for one in of_device],
+        "documents": _documents(of_device, documents),
         "files": [{"name": n, "sha256": sha256(d).hexdigest(), "bytes": len(d)} for n, d in sorted(members.items())],
     }  # fmt: skip
     manifest = (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode()
@@ -84,12 +84,12 @@ def _of_device(statements: Iterable[StatedRows], device: str | None) -> list[Dev
 
 
 def _members(
-    told: Sequence[DeviceRows], proofs: Mapping[bytes, bytes], documents: Sequence[Document]
+    of_device: Sequence[DeviceRows], proofs: Mapping[bytes, bytes], documents: Sequence[Document]
 ) -> Iterator[tuple[str, bytes]]:
     """The files of the pack but for its manifest: hours, proofs, documents under their hashes."""
-    own = [StatedRows(s.record, s.fields, s.plan, rows, s.entries) for s, _, _, rows in told]
-    yield HOURS, as_csv(hours(own))
-    for one in told:
+    stated_rows = [StatedRows(s.record, s.fields, s.plan, rows, s.entries) for s, _, _, rows in of_device]
+    yield HOURS, as_csv(hours(stated_rows))
+    for one in of_device:
         yield f"proofs/plan-{one.stated.fields['plan'].hex()}.mseal", proofs[one.stated.fields["plan"]]
         yield f"proofs/statement-{one.stated.record.hex()}.mseal", proofs[one.stated.record]
         for entry in _entries(one):
@@ -107,14 +107,14 @@ def _entries(one: DeviceRows) -> list[Entry]:
     ]
 
 
-def _metering(told: Sequence[DeviceRows]) -> dict[str, Any]:
+def _metering(of_device: Sequence[DeviceRows]) -> dict[str, Any]:
     """Settlement where entries cover the whole period exactly, else other metering: the gateway's own."""
-    last, from_ms = told[-1], told[0].stated.span[0]
+    last, from_ms = of_device[-1], of_device[0].stated.span[0]
     bill = settled(last.stated.plan, last.node.name, last.stated.entries, from_ms, last.stated.span[1])
-    difference = total_milli(told) - (bill.milli or 0) if bill.matches else None
+    difference = total_milli(of_device) - (bill.milli or 0) if bill.matches else None
     return {
         "evidence": "settlement" if bill.matches else "other",
-        "meters": sorted({last.stated.plan.points[point].meter for one in told for _, point in one.node.terms}),
+        "meters": sorted({last.stated.plan.points[point].meter for one in of_device for _, point in one.node.terms}),
         "settled_kwh": written(bill.milli, _KWH), "metered_less_settled_kwh": written(difference, _KWH),
         "settlements": [
             {
@@ -139,16 +139,16 @@ def _statement(one: DeviceRows) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _documents(told: Sequence[DeviceRows], documents: Sequence[Document]) -> list[dict[str, Any]]:
+def _documents(of_device: Sequence[DeviceRows], documents: Sequence[Document]) -> list[dict[str, Any]]:
     """Every document that is in the pack or that an entry cites, by its hash."""
     names = {sha256(document.data).digest(): document.name for document in documents}
-    cited: dict[bytes, list[str]] = {own: [] for own in names}
-    for entry in {entry.record: entry for one in told for entry in _entries(one)}.values():
+    cited: dict[bytes, list[str]] = {hashed: [] for hashed in names}
+    for entry in {entry.record: entry for one in of_device for entry in _entries(one)}.values():
         if entry.document is not None:
             cited.setdefault(entry.document, []).append(entry.record.hex())
     return [
-        {"sha256": own.hex(), "name": names.get(own), "in_pack": own in names, "cited_by": sorted(entries)}
-        for own, entries in sorted(cited.items())
+        {"sha256": hashed.hex(), "name": names.get(hashed), "in_pack": hashed in names, "cited_by": sorted(entries)}
+        for hashed, entries in sorted(cited.items())
     ]
 
 

@@ -114,39 +114,39 @@ def newest(result: Result) -> Iterator[tuple[Recomputed, SignedPlan]]:
             yield period, result.sources.plans[period.fields["plan"]]
 
 
-def looks_of(told: Stated, node: str) -> set[bytes]:
+def looks_of(statement: Stated, node: str) -> set[bytes]:
     """The record hashes of all looks at the edges of a node's rows."""
-    rows = (parse_row(row) for row in told.rows.rows)
+    rows = (parse_row(row) for row in statement.rows.rows)
     return {look for row in rows if row.node == node for look in _looks(row)}
 
 
-def judge(told: Stated, terms: Terms) -> tuple[list[WhyNot], list[Judged]]:
+def judge(statement: Stated, terms: Terms) -> tuple[list[WhyNot], list[Judged]]:
     """Objections to the statement as a whole, under which nothing is issued, and each interval of the node.
 
     Raises AccountingError: the plan has no such node.
     """
-    plan = told.signed.plan
+    plan = statement.signed.plan
     node = plan.nodes.get(terms.node)
     if node is None:
         refuse(
             "P4", "--node", f"the plan {plan.name} has no node {terms.node}", f"it is one of {', '.join(plan.nodes)}"
         )
-    whole = [*_of_statement(told), *_of_node(plan, node, terms.registry), *_of_plan(told)]
+    whole = [*_of_statement(statement), *_of_node(plan, node, terms.registry), *_of_plan(statement)]
     if terms.max_delay_s is None:
         fix = "set policy.max_delay in the trust file: how late batches may be at the ledgers"
         whole.append(WhyNot("C2", "the issuer's trust file has no max_delay", fix))
     hours = []
-    for index, data in enumerate(told.rows.rows):
+    for index, data in enumerate(statement.rows.rows):
         row = parse_row(data)
         if row.node != terms.node:
             continue
-        why = [*why_not(plan, row), *_late(row, terms.max_delay_s, told.until), *_expired(row, terms.expires_ms)]
+        why = [*why_not(plan, row), *_late(row, terms.max_delay_s, statement.until), *_expired(row, terms.expires_ms)]
         deed = None
         if not whole and not why:
             assert node.certificate is not None
-            origin = Origin(told.gateway, node.name, node.certificate["id"], row.from_ms, row.to_ms)
-            leaf = salted_leaf(salt(told.rows.secret, index), data)
-            deed = Issue(origin, units_of(row), terms.holder, told.period.record, leaf, terms.expires_ms)
+            origin = Origin(statement.gateway, node.name, node.certificate["id"], row.from_ms, row.to_ms)
+            leaf = salted_leaf(salt(statement.rows.secret, index), data)
+            deed = Issue(origin, units_of(row), terms.holder, statement.period.record, leaf, terms.expires_ms)
         hours.append(Judged(row.from_ms, row.to_ms, deed, tuple(why)))
     return whole, hours
 
@@ -168,8 +168,8 @@ def why_not(plan: Plan, row: Row) -> Iterator[WhyNot]:
     if row.from_ms % QUARTER_MS or row.to_ms % QUARTER_MS:
         yield WhyNot("C2", "it does not begin and end with a quarter of an hour", "give the plan an interval of 900 s")
     if row.to_ms - row.from_ms > HOUR_MS:
-        told = f"it has {span_in_words(row.to_ms - row.from_ms)}, more than an hour"
-        yield WhyNot("C2", told, "hours between known edges can be certified")
+        problem = f"it has {span_in_words(row.to_ms - row.from_ms)}, more than an hour"
+        yield WhyNot("C2", problem, "hours between known edges can be certified")
     elif row.from_ms // DAY_MS != (row.to_ms - 1) // DAY_MS:
         yield WhyNot("C2", "it lies in two UTC days", "give the plan an interval of 900 s")
     if "edges" not in row.facts:
@@ -180,18 +180,20 @@ def why_not(plan: Plan, row: Row) -> Iterator[WhyNot]:
         yield WhyNot("N4", f"it has more than {MAX_NUMBER} Wh", "give the plan the capacity of the plant")
 
 
-def _of_statement(told: Stated) -> Iterator[WhyNot]:
-    period, audit = told.period, told.audit
+def _of_statement(statement: Stated) -> Iterator[WhyNot]:
+    period, audit = statement.period, statement.audit
     if not audit.sound:
         first = audit.findings[0].detail if audit.findings else "no batch was given"
         yield WhyNot("C2", f"the audit of the batches is not sound: {first}", "see meterseal-ledger audit")
-    for rule, where, own, recomputed in period.differences[:1]:
-        told_ = f"it is not what its batches give: {where}: stated {own or 'nothing'}, recomputed {recomputed}"
-        yield WhyNot(rule, told_, "see meterseal-ledger recompute; its owner states the period again")
+    for rule, where, signed, recomputed in period.differences[:1]:
+        problem = f"it is not what its batches give: {where}: stated {signed or 'nothing'}, recomputed {recomputed}"
+        yield WhyNot(rule, problem, "see meterseal-ledger recompute; its owner states the period again")
     if period.statement is not None and not period.rows_compared:
         yield WhyNot("T1", "its rows were not compared", "give its .mrows")
-    if told.newest > period.fields["version"]:
-        problem = f"the files hold version {told.newest} of the statement, this is version {period.fields['version']}"
+    if statement.newest > period.fields["version"]:
+        problem = (
+            f"the files hold version {statement.newest} of the statement, this is version {period.fields['version']}"
+        )
         yield WhyNot("T4", problem, "give the rows of the last version")
 
 
@@ -213,9 +215,9 @@ def _of_node(plan: Plan, node: Node, registry: str | None) -> Iterator[WhyNot]:
         yield WhyNot("P8", f"{named} {node.name}, this is {registry}", fix)
 
 
-def _of_plan(told: Stated) -> Iterator[WhyNot]:
+def _of_plan(statement: Stated) -> Iterator[WhyNot]:
     """The ledgers had the plan less than a day after its beginning and its signing (P2)."""
-    plan, signed, until = told.signed.plan, told.signed, told.plan_until
+    plan, signed, until = statement.signed.plan, statement.signed, statement.plan_until
     fix = "publish a plan that begins later and seal it the same day; state later hours by it"
     if until is None:
         yield WhyNot("P2", "too few ledgers vouch for the batch of the plan", "give its batch with its receipts")

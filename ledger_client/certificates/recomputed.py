@@ -48,8 +48,8 @@ def recomputed(
         refuse("T1", str(rows_file), f"it is no rows file: {error.detail}", "give the .mrows of the statement")
     timeless = replace(trust, max_delay_s=None)
     result = recompute(paths, timeless, now, rows=[rows_file, *others])
-    told = stated(result, rows)
-    return replace(told, until=_dated(paths, result.audit, looks_of(told, node)))
+    found = stated(result, rows)
+    return replace(found, until=_dated(paths, result.audit, looks_of(found, node)))
 
 
 def _dated(paths: Sequence[Path], audit: Audit, looks: set[bytes]) -> dict[bytes, int | None]:
@@ -65,7 +65,7 @@ def _dated(paths: Sequence[Path], audit: Audit, looks: set[bytes]) -> dict[bytes
         except VerificationError:
             continue  # the audit says what is wrong with it
         if batch in times and len(found) < len(looks):
-            found |= {own: times[batch] for data in file.records() if (own := record_hash(data)) in looks}
+            found |= {hashed: times[batch] for data in file.records() if (hashed := record_hash(data)) in looks}
     return found
 
 
@@ -76,10 +76,10 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        own = sorted(one for one in path.iterdir() if one.suffix in (BATCH, PROOF))
-        if not own:
+        in_folder = sorted(one for one in path.iterdir() if one.suffix in (BATCH, PROOF))
+        if not in_folder:
             raise FileError(f"{path}: holds no {BATCH} and no {PROOF} files", "give the folder that they are in")
-        found += own
+        found += in_folder
     return found
 
 
@@ -92,7 +92,7 @@ def results_of(paths: Sequence[Path], trust: Trust, now: int) -> list[Result]:
     for path in files_of(paths):
         by_gateway.setdefault(_gateway(path), []).append(path)  # what is no such file is left to whoever reads it
     with seldom():
-        return [recompute(own, trust, now, keep_rows=True) for own in by_gateway.values()]
+        return [recompute(of_gateway, trust, now, keep_rows=True) for of_gateway in by_gateway.values()]
 
 
 def _gateway(path: Path) -> str:

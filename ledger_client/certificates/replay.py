@@ -83,8 +83,8 @@ class Replay:
 
     def _role(self, party: str) -> str | None:
         """By the keys that the log has not revoked at this place."""
-        own = (key for key in self._keys.values() if key.party == party and key.revoked is None)
-        return next((key.role for key in own), None)
+        counting = (key for key in self._keys.values() if key.party == party and key.revoked is None)
+        return next((key.role for key in counting), None)
 
 
 def replay(registry: str, entries: Iterable[tuple[int, bytes]]) -> Replay:

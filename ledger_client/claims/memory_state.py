@@ -39,7 +39,7 @@ class MemoryState:
 
     def serial(self, offset: Offset, books: Books) -> tuple[str, int] | None:
         """See State."""
-        others = ((own.party, one) for own, one in self.offsets if own != books and overlap(offset, one))
+        others = ((user.party, one) for user, one in self.offsets if user != books and overlap(offset, one))
         used = ((party, max(offset.first, one.first)) for party, one in others)
         return min(used, key=lambda found: found[1], default=None)
 
@@ -65,5 +65,5 @@ class MemoryState:
 
     def use(self, books: Books, offsets: Iterable[Offset]) -> None:
         """See State."""
-        kept = [(own, offset) for own, offset in self.offsets if own != books]
+        kept = [(user, offset) for user, offset in self.offsets if user != books]
         self.offsets = kept + [(books, offset) for offset in offsets]

@@ -105,12 +105,12 @@ def _run(
     if deed is not None and sign and folder is not None and registry is not None and output is not None:
         facts["claim"] = _signed(deed, result, folder, registry, trust_file, ca, output / CLAIM_FILE)
     if as_json:
-        told = {
+        document = {
             "party": result.party, "neutralised": result.neutralised,
             "totals": {key: f"{total:f}" for key, total in totals(result).items()},
             "findings": [one._asdict() | {"text": finding_in_words(one)} for one in result.findings],
         }  # fmt: skip
-        click.echo(json.dumps(told | facts, ensure_ascii=False))
+        click.echo(json.dumps(document | facts, ensure_ascii=False))
     else:
         click.echo("\n".join(map(clean, in_words(result))))
         for path in facts.get("files", ()):
@@ -191,8 +191,8 @@ def _signed(
 
     party = load(folder)
     if party.name != result.party:
-        told = f"{folder}: is of {party.name}, and the balance is of {result.party}"
-        raise UsageError(told, "give the folder of the balance's party")
+        problem = f"{folder}: is of {party.name}, and the balance is of {result.party}"
+        raise UsageError(problem, "give the folder of the balance's party")
     try:
         with connected(folder, registry, trust_file, ca) as sender:
             sent = sender.send(deed)

@@ -92,8 +92,8 @@ def irec(
         for note in found.notes:
             click.echo(clean(f"note: {note}"), err=True)
         added = [Document(path.name, data) for path, data in zip(documents, files_read(documents), strict=True)]
-        told = ", ".join(one.record.hex()[:16] for one in found.statements)
-        return pack(found.statements, found.proofs, added, device), f"evidence by the statements {told}"
+        statements = ", ".join(one.record.hex()[:16] for one in found.statements)
+        return pack(found.statements, found.proofs, added, device), f"evidence by the statements {statements}"
 
     _write(output, "pack of evidence", lambda path: is_pack(path.read_bytes()), made, force=force)
 
@@ -106,11 +106,11 @@ def _write(
 
     demand_replaceable(output, kind, is_such, force=force)
     try:
-        data, told = made()
+        data, contents = made()
     except FileError:
         raise
     except (AccountingError, VerificationError) as error:
         click.echo(clean(f"NOT PROVEN: {error}"), err=True)
         sys.exit(1)
     write_output(output, data)
-    click.echo(clean(f"wrote {output}: {told}"), err=True)
+    click.echo(clean(f"wrote {output}: {contents}"), err=True)

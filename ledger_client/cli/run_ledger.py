@@ -53,8 +53,8 @@ def serve(
     from ledger_client.transparency.server.main import serve as run
 
     log_lines.start()
-    own, broker = file_options(options)
-    doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
+    https_options, broker = file_options(options)
+    doors = Doors(listen, **https_options, mqtt=mqtt, broker=broker)
     now = time.time if demo_clock is None else clock_of(demo_clock, name)
     serving = Serving(name, metrics, rate, gateway_rate, connections, proxy, now)
     run(folder, doors, serving, lambda line: print(line, flush=True))

@@ -20,7 +20,7 @@ from ledger_client.formats.receipt import (
     VDS_RFC9162_SHA256,
     Envelope,
     one_proof,
-    own_claims,
+    our_claims,
     parse_envelope,
 )
 
@@ -57,7 +57,7 @@ def sign_consistency(
     with writing(f"consistency of {first} and {second}"):
         blob(root, "root", 32)
         _proof(proof)
-        own_claims(claims)
+        our_claims(claims)
     protected = {cose.VDS: VDS_RFC9162_SHA256, cose.CWT_CLAIMS: claims}
     unprotected = {cose.VDP: {CONSISTENCY: [cbor.encode(proof)]}}
     return cose.sign1(protected, root, signer, unprotected=unprotected, detached=True)
@@ -67,11 +67,11 @@ def parse_consistency(data: bytes) -> Consistency:
     """Read a consistency receipt, strictly if it is in our own form; ``Malformed`` for anything else."""
     head = parse_envelope(data)
     payload = head.sign1.payload
-    if payload is not None and (head.own or len(payload) != 32):  # RFC 9942 §5.3.1: others may attach the newer root
+    if payload is not None and (head.ours or len(payload) != 32):  # RFC 9942 §5.3.1: others may attach the newer root
         raise Malformed("the consistency receipt bears a payload that is not a root")
     if head.vds != VDS_RFC9162_SHA256:
         return Consistency(head, 0, 0, ())
-    return Consistency(head, *_proof(cbor.decode(one_proof(head, CONSISTENCY), foreign=not head.own)))
+    return Consistency(head, *_proof(cbor.decode(one_proof(head, CONSISTENCY), foreign=not head.ours)))
 
 
 def check_consistency(receipt: Consistency, first_root: bytes, key: PublicKey) -> bytes:

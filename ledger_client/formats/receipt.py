@@ -78,7 +78,7 @@ def sign_receipt(
     with writing(f"receipt for entry {index}"):
         blob(root, "root", 32)
         proof([size, index, list(path)], "proof", 1)
-        own_claims(claims)
+        our_claims(claims)
     unprotected = {cose.VDP: {INCLUSION: [cbor.encode([size, index, list(path)])]}}
     protected = {cose.VDS: VDS_RFC9162_SHA256, cose.CWT_CLAIMS: claims}
     return cose.sign1(protected, root, signer, unprotected=unprotected, detached=True)
@@ -95,7 +95,7 @@ class Envelope:
     alg: int
     vds: int
     size_claim: int | None
-    own: bool
+    ours: bool
     sign1: cose.Sign1
 
 
@@ -107,7 +107,7 @@ def parse_receipt(data: bytes) -> Receipt:
     size, index, path = 0, 0, tuple[bytes, ...]()
     if head.vds == VDS_RFC9162_SHA256:
         encoded = one_proof(head, INCLUSION)
-        size, index, path = proof(cbor.decode(encoded, foreign=not head.own), "inclusion proof", 1)
+        size, index, path = proof(cbor.decode(encoded, foreign=not head.ours), "inclusion proof", 1)
     return Receipt(
         head.ledger, head.sub, head.iat, head.kid, head.alg, head.vds, head.size_claim, size, index, path,
         bytes(data), head.sign1,
@@ -118,12 +118,12 @@ def parse_envelope(data: bytes) -> Envelope:
     """Read the header of a COSE Receipt, strictly if it bears our claim ``"size"``; ``Malformed`` otherwise."""
     sign1 = cose.Sign1.parse(within(data, MAX_BUNDLE, "the receipt"), foreign=True)
     claims = sign1.protected.get(cose.CWT_CLAIMS)
-    own = isinstance(claims, dict) and SIZE_CLAIM in claims
-    if own:
+    ours = isinstance(claims, dict) and SIZE_CLAIM in claims
+    if ours:
         sign1 = cose.Sign1.parse(data)
         table(sign1.protected, "the receipt's header", {cose.ALG, cose.KID, cose.CWT_CLAIMS, cose.VDS})
         table(sign1.unprotected, "the receipt's unprotected header", {cose.VDP})
-    ledger, sub, iat, size_claim = _claims(claims, own=own)
+    ledger, sub, iat, size_claim = _claims(claims, ours=ours)
     kid, vds = sign1.protected.get(cose.KID), sign1.protected.get(cose.VDS)
     if type(kid) is not bytes or not 0 < len(kid) <= 256:
         raise Malformed("the receipt has no kid")
@@ -132,10 +132,10 @@ def parse_envelope(data: bytes) -> Envelope:
     alg = sign1.protected.get(cose.ALG)
     if type(alg) is not int:
         raise Malformed("the receipt has no alg")
-    return Envelope(ledger, sub, iat, kid, alg, vds, size_claim, own, sign1)
+    return Envelope(ledger, sub, iat, kid, alg, vds, size_claim, ours, sign1)
 
 
-def own_claims(value: object) -> tuple[str, str, int, int]:
+def our_claims(value: object) -> tuple[str, str, int, int]:
     """(iss, sub, iat, size) of the claims in our own form; ``Malformed``."""
     claims = table(value, "the receipt's claims", {cose.ISS, cose.SUB, cose.IAT, SIZE_CLAIM})
     return (
@@ -146,9 +146,9 @@ def own_claims(value: object) -> tuple[str, str, int, int]:
     )
 
 
-def _claims(value: object, *, own: bool) -> tuple[str, str | None, int | None, int | None]:
-    if own:
-        return own_claims(value)
+def _claims(value: object, *, ours: bool) -> tuple[str, str | None, int | None, int | None]:
+    if ours:
+        return our_claims(value)
     if type(value) is not dict:
         raise Malformed("the receipt has no CWT claims (15)")
     sub = text(value[cose.SUB], "sub", 8192) if cose.SUB in value else None
@@ -168,7 +168,7 @@ def _foreign_time(value: object) -> int:
 def one_proof(head: Envelope, kind: int) -> bytes:
     """The one encoded proof of a kind in the header 396; ``Malformed``."""
     proofs = head.sign1.unprotected.get(cose.VDP)
-    if head.own:
+    if head.ours:
         proofs = table(proofs, "the receipt's proofs", {kind})
     if type(proofs) is not dict:
         raise Malformed("the receipt has no proofs (396)")

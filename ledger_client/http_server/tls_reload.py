@@ -18,8 +18,8 @@ class Certificates:
     ``own`` holds certificate and key, and as ``ca`` the CA of the clients that are let in, or none: everyone is.
     """
 
-    def __init__(self, own: Access) -> None:
-        self._own = own
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._seen = self._state()
         self.context = self._current = self._load()
         self.context.sni_callback = self._hello
@@ -31,24 +31,24 @@ class Certificates:
             self._seen = state
             try:
                 self._current = self._load()
-                _LOG.info("serves with the certificate of now, %s", self._own.cert)
+                _LOG.info("serves with the certificate of now, %s", self._access.cert)
             except LedgerClientError as error:
                 _LOG.error("goes on with the certificate of before: %s", error)
         if self._current is not self.context:
             connection.context = self._current
 
     def _load(self) -> ssl.SSLContext:
-        self._own.check_files()
+        self._access.check_files()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._own.load_own(context)
-        if self._own.ca is not None:
-            context.load_verify_locations(self._own.ca)
+        self._access.load_own(context)
+        if self._access.ca is not None:
+            context.load_verify_locations(self._access.ca)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
     def _state(self) -> list[tuple[int, int] | None]:
-        return [_stamp(file) for file in (self._own.ca, self._own.cert, self._own.key)]
+        return [_stamp(file) for file in (self._access.ca, self._access.cert, self._access.key)]
 
 
 def _stamp(file: Path | None) -> tuple[int, int] | None:

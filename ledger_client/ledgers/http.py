@@ -66,8 +66,8 @@ class HttpLedger:
         ``None`` also where a service does not know its entries by that id: then submitting again is what is left.
         """
         location, _ = self._noted(statement_id)
-        own = f"{self._base}/entries/{id_to_text(statement_id)}"
-        for url in dict.fromkeys([location, own] if location else [own]):
+        entry_url = f"{self._base}/entries/{id_to_text(statement_id)}"
+        for url in dict.fromkeys([location, entry_url] if location else [entry_url]):
             answer = self._ask("GET", url, COSE, MAX_RECEIPT)
             if answer.status == 200:
                 return receipt_of(answer)

@@ -60,8 +60,8 @@ def compared(trust: Trust, ledger: str, url: str, access: Access | None = None) 
     whom = sorted({owner(key) for key in trust.keys if key.ledger is None})
     proven = [ask(url, ledger, one, pinned, access=access) for one in whom]
     there = {key.place: key for key in trust.keys}
-    told = [*_ledger_keys(proven), *(key for one in proven for key in one.keys)]
-    for key in told:
+    shown = [*_ledger_keys(proven), *(key for one in proven for key in one.keys)]
+    for key in shown:
         mine = there.get(key.place)
         if mine is None:
             yield f"{in_words(key)} is in the log and not here"
@@ -71,7 +71,7 @@ def compared(trust: Trust, ledger: str, url: str, access: Access | None = None) 
             yield f"{in_words(key)} counts until {rfc3339(key.valid_to)}, and here for longer"
         elif None not in (key.identity, mine.identity) and key.identity != mine.identity:
             yield f"{in_words(key)} is for the device {key.identity}, and here for {mine.identity}"
-    known = {key.place for key in told}
+    known = {key.place for key in shown}
     for key in trust.keys:
         if key.ledger in (None, ledger) and key.place not in known:
             yield f"{in_words(key)} is here and not in the log"

@@ -49,14 +49,14 @@ def chain(sources: Sources) -> dict[bytes, list[Difference]]:
     known = {link.record: link for link in links}
     found: dict[bytes, list[Difference]] = defaultdict(list)
     for place, link in enumerate(links):
-        own = [other for other in links if other.plan.name == link.plan.name]
+        same_name = [other for other in links if other.plan.name == link.plan.name]
         earlier = [other for other in links[:place] if other.plan.name == link.plan.name]
         found[link.record] += [
             *_in_force(link, sources.plans),
             *_alone(link, sources.plans),
-            *_versions(link, own, known),
+            *_versions(link, same_name, known),
             *_tiles(link, earlier, known),
-            *_populations(link, own, known),
+            *_populations(link, same_name, known),
             *_reaches_back(link, sources.batches),
         ]
     return found
@@ -70,12 +70,14 @@ def _in_force(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Differe
     from_ms, to_ms = link.span
     if before and mine.plan.rules_from_ms(mine.iat_ms) > from_ms:
         ruled = max(before, key=lambda record: named[record].plan.rules_from_ms(named[record].iat_ms)).hex()
-        told = f"plan {ruled} of this name ruled until {rfc3339_ms(mine.plan.rules_from_ms(mine.iat_ms))}"
-        yield Difference("P2", "plan", link.choice.plan.hex(), told)
+        problem = f"plan {ruled} of this name ruled until {rfc3339_ms(mine.plan.rules_from_ms(mine.iat_ms))}"
+        yield Difference("P2", "plan", link.choice.plan.hex(), problem)
     for record, signed in named.items():
         if signed.iat_ms > mine.iat_ms and signed.plan.rules_from_ms(signed.iat_ms) < to_ms:
-            told = f"plan {record.hex()} of this name rules from {rfc3339_ms(signed.plan.rules_from_ms(signed.iat_ms))}"
-            yield Difference("P2", "plan", link.choice.plan.hex(), told)
+            problem = (
+                f"plan {record.hex()} of this name rules from {rfc3339_ms(signed.plan.rules_from_ms(signed.iat_ms))}"
+            )
+            yield Difference("P2", "plan", link.choice.plan.hex(), problem)
 
 
 def _alone(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Difference]:
@@ -85,20 +87,20 @@ def _alone(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Difference
         shared = sorted(signed.plan.points.keys() & mine.plan.points.keys())
         earlier = signed.iat_ms < mine.iat_ms and signed.plan.from_ms < link.choice.to_ms
         if shared and earlier and signed.plan.name != mine.plan.name:
-            told = f"plan {signed.plan.name} ({record.hex()}) has {shared[0]} too, and was signed before"
-            yield Difference("P6", "plan", link.choice.plan.hex(), told)
+            problem = f"plan {signed.plan.name} ({record.hex()}) has {shared[0]} too, and was signed before"
+            yield Difference("P6", "plan", link.choice.plan.hex(), problem)
 
 
-def _versions(link: Link, own: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
+def _versions(link: Link, same_name: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
     """A number once, from 1 on, each naming the one before (T4)."""
     version = link.choice.version
-    for other in own:
+    for other in same_name:
         if other.span == link.span and other.choice.version == version and other.record != link.record:
             yield Difference("T4", "version", str(version), f"statement {other.record.hex()} is of this version too")
     named = link.choice.supersedes
     if (named is None) != (version == 1):
-        told = "a first version supersedes nothing" if named else "a later version names the one that it supersedes"
-        yield Difference("T4", "supersedes", named.hex() if named else None, told)
+        problem = "a first version supersedes nothing" if named else "a later version names the one that it supersedes"
+        yield Difference("T4", "supersedes", named.hex() if named else None, problem)
     before = known.get(named) if named else None
     if before is None:
         return
@@ -119,16 +121,16 @@ def _tiles(link: Link, earlier: Sequence[Link], known: Mapping[bytes, Link]) -> 
     named = link.choice.before
     before = known.get(named) if named else None
     if before is not None and (before.plan.name, before.choice.to_ms) != (link.plan.name, from_ms):
-        told = f"that is of plan {before.plan.name} and ends at {rfc3339_ms(before.choice.to_ms)}"
-        yield Difference("T2", "before", before.record.hex(), told)
+        problem = f"that is of plan {before.plan.name} and ends at {rfc3339_ms(before.choice.to_ms)}"
+        yield Difference("T2", "before", before.record.hex(), problem)
     if named is None and (passed := [other for other in earlier if other.choice.to_ms <= from_ms]):
-        told = f"statement {passed[-1].record.hex()} came before"
-        yield Difference("T2", "before", None, told)
+        problem = f"statement {passed[-1].record.hex()} came before"
+        yield Difference("T2", "before", None, problem)
 
 
-def _populations(link: Link, own: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
+def _populations(link: Link, same_name: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:
     """Every statement before is used, as far back as the rules of its measured emissions look (T5)."""
-    used = {other.span for other in own if other.record in link.choice.uses}
+    used = {other.span for other in same_name if other.record in link.choice.uses}
     named, begin_ms = link.choice.before, history_from_ms(link.plan, link.choice.from_ms)
     while named and (before := known.get(named)) is not None and before.choice.to_ms > begin_ms:
         if before.span not in used:
@@ -145,9 +147,9 @@ def _reaches_back(link: Link, batches: Mapping[int, int]) -> Iterator[Difference
         yield Difference("T2", "batches", str(first), f"batch {first - 1} is of this period too")
 
 
-def goes_on(link: Link, own: Statement, before: Statement) -> Iterator[Difference]:
+def goes_on(link: Link, statement: Statement, before: Statement) -> Iterator[Difference]:
     """Each node begins at the last edge that the statement before knows of it (I5)."""
-    for node, stated in own.stated.items():
+    for node, stated in statement.stated.items():
         last = before.stated[node].last if node in before.stated else None
         if last is None or (stated.last is None and not stated.open):
             continue  # it begins here, or was closed
@@ -155,5 +157,5 @@ def goes_on(link: Link, own: Statement, before: Statement) -> Iterator[Differenc
         if stated.rows:
             begins = stated.rows[0].from_ms // step
         if begins != last:
-            told = f"the statement before ends at {rfc3339_ms(last * step)}: its batches do not reach back so far"
-            yield Difference("I5", f"nodes.{node}", rfc3339_ms(begins * step) if begins is not None else None, told)
+            problem = f"the statement before ends at {rfc3339_ms(last * step)}: its batches do not reach back so far"
+            yield Difference("I5", f"nodes.{node}", rfc3339_ms(begins * step) if begins is not None else None, problem)

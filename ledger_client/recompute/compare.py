@@ -44,9 +44,9 @@ def differences(fields: Mapping[str, Any], statement: Statement, rows: Rows | No
 
 def _rows(fields: Mapping[str, Any], statement: Statement, rows: Rows, root: bytes) -> list[Difference]:
     """The first row that differs; else the root, which both have then, where another was signed."""
-    for index, (given, own) in enumerate(zip(rows.rows, statement.rows, strict=False)):
-        if given != own:
-            return [_row(index, given, own)]
+    for index, (given, recomputed_row) in enumerate(zip(rows.rows, statement.rows, strict=False)):
+        if given != recomputed_row:
+            return [_row(index, given, recomputed_row)]
     if len(rows.rows) != len(statement.rows):
         return [Difference("T1", "rows", f"{len(rows.rows)} rows", f"{len(statement.rows)} rows")]
     if root != fields["rows"][1]:
@@ -54,9 +54,9 @@ def _rows(fields: Mapping[str, Any], statement: Statement, rows: Rows, root: byt
     return []
 
 
-def _row(index: int, given: bytes, own: bytes) -> Difference:
+def _row(index: int, given: bytes, recomputed_row: bytes) -> Difference:
     """What differs first in a row."""
-    mine = parse_row(own)
+    mine = parse_row(recomputed_row)
     where = f"row {index}, {mine.node} from {mine.from_ms} to {mine.to_ms}"
     try:
         theirs = parse_row(given)
@@ -65,7 +65,7 @@ def _row(index: int, given: bytes, own: bytes) -> Difference:
     for rule, name, stated, recomputed in _parts(theirs, mine):
         if not _same(stated, recomputed):
             return Difference(rule, f"{where}: {name}", _text(stated), _text(recomputed) or "nothing")
-    return Difference("N5", where, given.hex(), own.hex())
+    return Difference("N5", where, given.hex(), recomputed_row.hex())
 
 
 def _parts(theirs: Row, mine: Row) -> list[tuple[str, str, Any, Any]]:

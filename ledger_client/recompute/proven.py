@@ -62,8 +62,8 @@ def proven(paths: Sequence[Path], rows: Sequence[Path], trust: Trust, now: int) 
     found.sort(key=lambda stated: (stated.plan.name, stated.span))
     for before, after in pairwise(found):
         if before.plan.name == after.plan.name and after.span[0] < before.span[1]:
-            told = f"two statements have {rfc3339(after.span[0] // 1000)}"
-            refuse("T4", "rows", told, "give the rows of the last version only")
+            problem = f"two statements have {rfc3339(after.span[0] // 1000)}"
+            refuse("T4", "rows", problem, "give the rows of the last version only")
     notes = [note for stated in found for note in _notes(stated, sources)]
     named = {period.fields.get("supersedes") for period in sources.periods.values()}
     superseded = frozenset(stated.record for stated in found if stated.record in named)

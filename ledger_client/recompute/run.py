@@ -51,7 +51,7 @@ class Given(NamedTuple):
 
     def under(self, root: object) -> Rows | None:
         """Those under a root; None: nobody gave them."""
-        return next((rows for own, rows in self.files if own == root), None)
+        return next((rows for files_root, rows in self.files if files_root == root), None)
 
     def of(self, size: object, root: object) -> Rows | None:
         """What is meant for a statement of so many rows: those under its root, else of its size, else the only ones."""
@@ -223,13 +223,24 @@ def _chained(done: Mapping[bytes, Recomputed], sources: Sources) -> None:
         if record in done:
             done[record].differences += differences_
     for link in links_of(sources):
-        own, before = done.get(link.record), done.get(link.choice.before or b"")
-        if own and own.statement and before and before.statement and before.fields["plan"] == link.choice.plan:
-            own.differences += goes_on(link, own.statement, before.statement)
+        recomputed, before = done.get(link.record), done.get(link.choice.before or b"")
+        if (
+            recomputed
+            and recomputed.statement
+            and before
+            and before.statement
+            and before.fields["plan"] == link.choice.plan
+        ):
+            recomputed.differences += goes_on(link, recomputed.statement, before.statement)
         named = link.choice.before
-        if own and named and named not in sources.periods and any(d.where == "entries" for d in own.differences):
-            told = "no file holds it, and its entries may count: give its batch or proof"
-            own.differences.append(Difference("P9", "before", named.hex(), told))
+        if (
+            recomputed
+            and named
+            and named not in sources.periods
+            and any(d.where == "entries" for d in recomputed.differences)
+        ):
+            problem = "no file holds it, and its entries may count: give its batch or proof"
+            recomputed.differences.append(Difference("P9", "before", named.hex(), problem))
 
 
 def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Open], dict[bytes, Recomputed]]:
@@ -316,8 +327,8 @@ def _lacking(choice: Choice, held: Mapping[int, bytes]) -> Iterator[Difference]:
 
 def _no_rows(record: bytes) -> Difference:
     """The rows of a statement that another one uses are not there."""
-    told = f"no file holds the rows of {record.hex()}: give its batches, or .mrows and .mseal"
-    return Difference("T5", "uses", None, told)
+    problem = f"no file holds the rows of {record.hex()}: give its batches, or .mrows and .mseal"
+    return Difference("T5", "uses", None, problem)
 
 
 def _judged(one: _Open, given: Given, history: dict[str, list[Row]] | bytes) -> Recomputed:
@@ -332,7 +343,7 @@ def _judged(one: _Open, given: Given, history: dict[str, list[Row]] | bytes) -> 
         found.differences.append(_refused(error))
         return found
     found.differences += [Difference("T1", "rows", None, f"a .mrows file is none: {why}") for why in given.broken]
-    own = given.of(*found.fields["rows"])
-    found.rows_compared = own is not None
-    found.differences += differences(one.period.fields, found.statement, own)
+    rows_given = given.of(*found.fields["rows"])
+    found.rows_compared = rows_given is not None
+    found.differences += differences(one.period.fields, found.statement, rows_given)
     return found

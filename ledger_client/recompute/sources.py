@@ -81,21 +81,21 @@ class Sources:
         body = record.body
         if not isinstance(body, Event) or record.claims.meter != GATEWAY_ITSELF or body.name not in NAMES:
             return
-        own = record_hash(record.data)
+        hashed = record_hash(record.data)
         try:
-            self._take(own, record, body, batch)
+            self._take(hashed, record, body, batch)
         except AccountingError as error:
-            self.refused.setdefault(own, Refused(body.name, batch, error))
+            self.refused.setdefault(hashed, Refused(body.name, batch, error))
 
-    def _take(self, own: bytes, record: Record, body: Event, batch: int) -> None:
+    def _take(self, hashed: bytes, record: Record, body: Event, batch: int) -> None:
         if body.name == words.PLAN:
-            self.plans.setdefault(own, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch))
+            self.plans.setdefault(hashed, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch))
         elif body.name == words.ENTRY:
-            if all(own != entry.record for _, entry in self.entries):
-                self.entries.append((batch, parse_entry(body.fields, own)))
+            if all(hashed != entry.record for _, entry in self.entries):
+                self.entries.append((batch, parse_entry(body.fields, hashed)))
         else:
             parse_choice(body.fields, 0)
-            self.periods.setdefault(own, SignedPeriod(own, body.fields, batch))
+            self.periods.setdefault(hashed, SignedPeriod(hashed, body.fields, batch))
 
 
 def scan(paths: Iterable[Path], trust: Trust, now: int) -> Sources:

@@ -301,10 +301,10 @@ class _Reader:
         owners: dict[bytes, tuple[str, str | None]] = {}
         lookups: dict[Place, int] = {}
         for number, key in enumerate(keys, 1):
-            own = key.role, key.ledger or key.party
-            owner = owners.setdefault(key.key.kid, own)
-            if owner != own:
-                first, second = (f"{role} {name or ''}".strip() for role, name in (owner, own))
+            holder = key.role, key.ledger or key.party
+            owner = owners.setdefault(key.key.kid, holder)
+            if owner != holder:
+                first, second = (f"{role} {name or ''}".strip() for role, name in (owner, holder))
                 self.refuse(f"key {number}.public", Message("trust-key-two-roles", one=first, other=second))
             if key.place in lookups:
                 self.refuse(f"key {number}", Message("trust-key-twice", number=lookups[key.place]))

@@ -80,9 +80,9 @@ def in_use(
     vintages = Counter(factor.vintage for factor in factors)
     if twice := [vintage for vintage, count in vintages.items() if count > 1]:
         refuse("F2", where, f"{series} has two factors for {twice[0]}", "name one with factor_id")
-    own = [factor for factor in factors if factor.vintage == year]
-    if own:
-        return own[0], False
+    of_year = [factor for factor in factors if factor.vintage == year]
+    if of_year:
+        return of_year[0], False
     earlier = [factor for factor in factors if factor.vintage < year]
     if not earlier:
         refuse("F2", where, f"{series} has no factor for {year} or before", "copy it into the plan")

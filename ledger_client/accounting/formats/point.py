@@ -53,8 +53,8 @@ class Point:
 def parse_point(name: str, value: object, interval_ms: int) -> Point:
     """One of a plan's ``points``. Refuses under P3."""
     of = Fields(value, f"plan.points.{name}", "P3", _POINT)
-    meter, _, own = name.partition("/")
-    if not (is_name(meter) and is_name(own)):
+    meter, _, point = name.partition("/")
+    if not (is_name(meter) and is_name(point)):
         of.refuse("", "a point is called METER/POINT")
     kind, unit_name, sample_ms = of.choice("kind", (words.COUNTER, words.GAUGE)), of.text("unit"), of.uint("sample", 1)
     if sample_ms > interval_ms:

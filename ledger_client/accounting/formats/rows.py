@@ -103,9 +103,9 @@ def salt(secret: bytes, index: int) -> bytes:
 
 
 def _salt(keyed: hmac.HMAC, index: int) -> bytes:
-    own = keyed.copy()
-    own.update(index.to_bytes(8, "big"))
-    return own.digest()[:SALT_SIZE]
+    digest = keyed.copy()
+    digest.update(index.to_bytes(8, "big"))
+    return digest.digest()[:SALT_SIZE]
 
 
 def salted_leaf(row_salt: bytes, row: bytes) -> bytes:

@@ -45,13 +45,13 @@ def corroborations(plan: Plan, span: tuple[int, int], rows: Sequence[Row]) -> It
         by_fuel = tuple(sorted(node.name for node in plan.nodes.values() if node.compare == name))
         if not by_fuel:
             continue
-        own = [row for row in rows if row.node == name]
+        measured = [row for row in rows if row.node == name]
         counted = {fuel: [row for row in rows if row.node == fuel] for fuel in by_fuel}
-        missing = {row.from_ms for row in own if row.status == words.MISSING}
-        beside = {row.from_ms for row in own if row.status in (words.SUBSTITUTED, words.MANUAL)}
+        missing = {row.from_ms for row in measured if row.status == words.MISSING}
+        beside = {row.from_ms for row in measured if row.status in (words.SUBSTITUTED, words.MANUAL)}
         same_time = missing <= beside and all(_spans(of) == [span] for of in counted.values())
         calculated = sum(_total(of) for of in counted.values())
-        yield Corroboration(name, by_fuel, _total(own), calculated, same_time)
+        yield Corroboration(name, by_fuel, _total(measured), calculated, same_time)
 
 
 def _spans(rows: Sequence[Row]) -> list[tuple[int, int]]:

@@ -41,29 +41,29 @@ def devices(statements: Iterable[StatedRows]) -> dict[str, list[DeviceRows]]:
         for node in stated.plan.nodes.values():
             if node.certificate is not None and node.role == words.PRODUCTION:
                 rows = [row for row in stated.rows if row.node == node.name]
-                told = DeviceRows(stated, node, node.certificate, rows)
-                found.setdefault(node.certificate["id"], []).append(told)
+                device_rows = DeviceRows(stated, node, node.certificate, rows)
+                found.setdefault(node.certificate["id"], []).append(device_rows)
     if not found:
         refuse("P4", "rows", "no node of production of the plan has a `certificate`", "take the table hours or periods")
     for device, several in found.items():
         for before, after in pairwise(several):
             end_ms, begin_ms = before.stated.span[1], after.stated.span[0]
             if begin_ms < end_ms:
-                told_twice = f"two statements have the device {device} at {utc_text(begin_ms)}"
-                refuse("P6", "rows", told_twice, "give the rows of one of them")
+                problem = f"two statements have the device {device} at {utc_text(begin_ms)}"
+                refuse("P6", "rows", problem, "give the rows of one of them")
             if begin_ms > end_ms:
                 left_out = f"no statement has the device {device} from {utc_text(end_ms)} to {utc_text(begin_ms)}"
                 refuse("T2", "rows", left_out, "give the rows of every statement between")
     return dict(sorted(found.items()))
 
 
-def total_milli(told: Iterable[DeviceRows]) -> int:
+def total_milli(several: Iterable[DeviceRows]) -> int:
     """All energy of the rows, in thousandths of a Wh."""
-    return sum(row.amount or 0 for one in told for row in one.rows)
+    return sum(row.amount or 0 for one in several for row in one.rows)
 
 
-def left_out_milli(told: Iterable[DeviceRows]) -> int:
+def left_out_milli(several: Iterable[DeviceRows]) -> int:
     """What of it no certificate may stand for, in thousandths of a Wh."""
     return sum(
-        row.amount or 0 for one in told for row in one.rows if row.status in _NEVER or "retrospective" in row.facts
+        row.amount or 0 for one in several for row in one.rows if row.status in _NEVER or "retrospective" in row.facts
     )

@@ -34,7 +34,7 @@ CLASSES: Final = {"tradable": "可交易绿证", "non-tradable": "不可交易�
 
 def gec_monthly(statements: Iterable[StatedRows]) -> Table:
     """A line for each device and month. Refuses plans of another civil time, and months that are left out."""
-    return Table(HEADER, [line for told in devices(statements).values() for line in _device(told)])
+    return Table(HEADER, [line for of_device in devices(statements).values() for line in _device(of_device)])
 
 
 def valid_until(month: str) -> str:
@@ -45,13 +45,13 @@ def valid_until(month: str) -> str:
     return max(until, _OLD_UNTIL) if month < _OLD else until
 
 
-def _device(told: Sequence[DeviceRows]) -> Iterator[tuple[Cell, ...]]:
+def _device(of_device: Sequence[DeviceRows]) -> Iterator[tuple[Cell, ...]]:
     """The months of one device, in order; what is less than a MWh goes on to the next."""
-    for one in told:
+    for one in of_device:
         if one.stated.plan.civil_min != CIVIL_MIN:
             refuse("B5", "plan.civil", "its months are not those of +08:00", "take the table periods")
     carried, notes = 0, ["期初结转按 0 计"]
-    for month, group in groupby(told, key=lambda one: civil_month(one.stated.plan, one.stated.span[0])):
+    for month, group in groupby(of_device, key=lambda one: civil_month(one.stated.plan, one.stated.span[0])):
         several = list(group)
         counted = several[-1].certificate["scheme"] != OFFSET
         whole, rest = divmod(carried + total_milli(several) - left_out_milli(several), MWH) if counted else (0, 0)

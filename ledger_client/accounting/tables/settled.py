@@ -29,14 +29,14 @@ def settled(plan: Plan, name: str, entries: Sequence[Entry], from_ms: int, to_ms
     """
     node = plan.nodes[name]
     of_point = [point for _, point in node.terms] if len(node.terms) == 1 else []
-    own: list[Entry] = []
+    settlements: list[Entry] = []
     for of in (name, *of_point):
-        own = [
+        settlements = [
             e for e in entries if e.kind == "settlement" and e.of == of and from_ms <= e.from_ms and e.to_ms <= to_ms
         ]
-        if own:
+        if settlements:
             break
-    counting, contradicting = in_force(own)
+    counting, contradicting = in_force(settlements)
     if contradicting or not counting:
         return Settled(None, False, bool(contradicting))
     counting.sort(key=lambda entry: entry.from_ms)

@@ -48,12 +48,12 @@ class Tables:
             begin = place
             while place < len(hours) and (hours[place].from_ms < of.to_ms or n + 1 == len(self._result.months)):
                 place += 1
-            own = hours[begin:place]
+            of_month = hours[begin:place]
             sentence = self._words(
-                "section.month", month=month(of.from_ms, self._civil), load=kwh(sum(h.load_milli for h in own)),
-                covered=kwh(sum(h.covered_milli for h in own)),
+                "section.month", month=month(of.from_ms, self._civil), load=kwh(sum(h.load_milli for h in of_month)),
+                covered=kwh(sum(h.covered_milli for h in of_month)),
             )  # fmt: skip
-            rows = "\n".join(self._hour(begin + k, hour) for k, hour in enumerate(own))
+            rows = "\n".join(self._hour(begin + k, hour) for k, hour in enumerate(of_month))
             parts.append(
                 f'<details id="hm{n}"><summary>{sentence}</summary>{self._table(heads, rows, sentence)}</details>'
             )

@@ -61,7 +61,7 @@ def shown_of(registry: RegistryClient, deeds: Sequence[Deed]) -> list[Shown]:
     certs = {deed.cert for deed in deeds if isinstance(deed, Transfer | Retire | Export | Withdraw)}
     found = [one for cert in certs if (one := registry.certificate(cert)) is not None]
     for device in {origin.device for origin in origins}:
-        own = [origin for origin in origins if origin.device == device]
-        begin_ms, end_ms = min(origin.from_ms for origin in own), max(origin.to_ms for origin in own)
+        of_device = [origin for origin in origins if origin.device == device]
+        begin_ms, end_ms = min(origin.from_ms for origin in of_device), max(origin.to_ms for origin in of_device)
         found += registry.of_device(digest(device), max(begin_ms - HOUR_MS, 0), end_ms)
     return found

@@ -30,34 +30,34 @@ def objections(proven: Proven, results: Sequence[Result], issued: Sequence[Issue
         issued: every certificate of the device in ``month``, as its registry shows them; none: nobody was asked, and
             nothing was retired to make up for an excess.
     """
-    told = proven.traced
-    found = [(r, one) for r in results for one in r.periods if one.record == told.issue.period]
+    trace = proven.traced
+    found = [(r, one) for r in results for one in r.periods if one.record == trace.issue.period]
     if not found:
-        yield f"no file holds the statement {told.issue.period.hex()}: give its batch, or its .mseal (V2)"
+        yield f"no file holds the statement {trace.issue.period.hex()}: give its batch, or its .mseal (V2)"
         return
-    ((result, own),) = found
+    ((result, statement),) = found
     if not result.audit.sound:
         yield f"the audit of the batches of {result.audit.gateway} is not sound: see meterseal-ledger audit (C2)"
     for one in result.periods:
-        if _same(one, own):
+        if _same(one, statement):
             for rule, where, _, recomputed in one.differences[:1]:
                 yield f"version {one.fields['version']} is not what its batches give: {where}: {recomputed} ({rule})"
     yield from _over_issued(proven, Given(results), issued)
 
 
-def _same(one: Recomputed, own: Recomputed) -> bool:
+def _same(one: Recomputed, statement: Recomputed) -> bool:
     """Whether it is a version of the statement."""
-    return (one.fields.get("from"), one.fields.get("to")) == (own.fields["from"], own.fields["to"])
+    return (one.fields.get("from"), one.fields.get("to")) == (statement.fields["from"], statement.fields["to"])
 
 
 def _over_issued(proven: Proven, given: Given, issued: Sequence[Issued]) -> Iterator[str]:
-    told = proven.traced
-    alone = Issued(told.certificate, (Slice(*told.part, told.status, told.holder),), 0)
+    trace = proven.traced
+    alone = Issued(trace.certificate, (Slice(*trace.part, trace.status, trace.holder),), 0)
     for one in given.over_issued(issued or [alone]):
-        units = given.units(told.certificate)
-        if any(excess.certificate.id == told.certificate.id for excess in one.excess):
+        units = given.units(trace.certificate)
+        if any(excess.certificate.id == trace.certificate.id for excess in one.excess):
             begin = rfc3339_ms(one.month_ms)
             yield (
-                f"over-issued: the newest statement gives {units} Wh of the {told.certificate.units} that were issued, "
-                f"and {one.units} Wh of the device's month from {begin} are in excess (C3)"
+                f"over-issued: the newest statement gives {units} Wh of the {trace.certificate.units} that were "
+                f"issued, and {one.units} Wh of the device's month from {begin} are in excess (C3)"
             )

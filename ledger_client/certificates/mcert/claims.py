@@ -76,8 +76,8 @@ def counted(given: GivenClaim, trust: Trust, now: int, facts: OnlineFacts) -> Co
             places.append(receipt.index)
     unplaced: list[str] = []
     if given.locator is not None:
-        own = replace(trust, ledgers=(claim.registry,))
-        on_chain, misplaced, unplaced = count_places([given.locator], signed.id, facts, own, now)
+        by_registry = replace(trust, ledgers=(claim.registry,))
+        on_chain, misplaced, unplaced = count_places([given.locator], signed.id, facts, by_registry, now)
         vouching, failures = earliest(vouching, on_chain), [*failures, *misplaced]
     if claim.registry not in vouching:
         why = "; ".join([error.detail for _, error in failures] + unplaced) or "it bears none"
@@ -85,8 +85,8 @@ def counted(given: GivenClaim, trust: Trust, now: int, facts: OnlineFacts) -> Co
     time_s = vouching[claim.registry]
     demand_valid(key, time_s, Message("verify-key-of-party", party=claim.party))
     if claim.iat > time_s + TOLERANCE_S:
-        told = f"it was signed at {rfc3339(claim.iat)}, after its registry had it at {rfc3339(time_s)}"
-        raise OutOfRange(told, step=7)
+        problem = f"it was signed at {rfc3339(claim.iat)}, after its registry had it at {rfc3339(time_s)}"
+        raise OutOfRange(problem, step=7)
     unconfirmed = (*(error.detail for _, error in failures), *unplaced)
     return Counted(signed, time_s, min(places, default=None), unconfirmed)
 
@@ -125,8 +125,8 @@ def traced(claims: Sequence[Counted], trust: Trust) -> Traced:
     for number, one in enumerate(moves):
         claim = one.signed.claim
         if number and isinstance(claim.deed, Issue | Balance):
-            told = f"claim {claim.number} of {claim.party} is of another certificate, or of none"
-            raise CertificateError(told, step=STATE, rule="V1")
+            problem = f"claim {claim.number} of {claim.party} is of another certificate, or of none"
+            raise CertificateError(problem, step=STATE, rule="V1")
         if isinstance(claim.deed, Retire):
             _demand_not_expired(first.deed, one)
         # claims of the party about other certificates are not in the file; none of these may come before an earlier one
@@ -155,17 +155,17 @@ def _demand_order(moves: Sequence[Counted]) -> None:
     last = -1
     for entry in (one.entry for one in moves if one.entry is not None):
         if entry <= last:
-            told = f"entry {entry} of the registry's log stands behind entry {last}"
-            raise CertificateError(told, step=STATE, rule="R1")
+            problem = f"entry {entry} of the registry's log stands behind entry {last}"
+            raise CertificateError(problem, step=STATE, rule="R1")
         last = entry
 
 
 def _demand_not_expired(issue: Issue, one: Counted) -> None:
     if issue.expires_ms is not None and one.time_s * 1000 >= issue.expires_ms:
-        told = f"units were retired at {rfc3339(one.time_s)}, and the certificate expired at "
-        told += rfc3339(issue.expires_ms // 1000)
+        problem = f"units were retired at {rfc3339(one.time_s)}, and the certificate expired at "
+        problem += rfc3339(issue.expires_ms // 1000)
         way_out = "a retirement so late counts for nobody: take units that have not expired"
-        raise CertificateError(told, step=STATE, rule="R6", way_out=way_out)
+        raise CertificateError(problem, step=STATE, rule="R6", way_out=way_out)
 
 
 def notes(claims: Sequence[Counted]) -> Iterator[str]:

@@ -93,20 +93,20 @@ def demand_row(data: bytes, row: Row, plan: Plan, node: Node, plan_ms: int, look
         begin, end = (_edge(plan, node, point, values, at_ms) for at_ms in (row.from_ms, row.to_ms))
         _compare(stated[point], begin, end)
         register.edges = {row.from_ms // plan.interval_ms: begin, row.to_ms // plan.interval_ms: end}
-        told = [Jump(row.to_ms, WRAP, j.amount, j.record) for j in jumps if j.point == point]
-        if any(jump.amount != register.point.wraps_milli for jump in told):
+        wraps = [Jump(row.to_ms, WRAP, j.amount, j.record) for j in jumps if j.point == point]
+        if any(jump.amount != register.point.wraps_milli for jump in wraps):
             _fail(f"a wrap of {point} is not by the first value that it does not show", "I4")
-        lines.append(Line(sign, register, told))
+        lines.append(Line(sign, register, wraps))
     made = node_rows(
         plan, node, lines, row.from_ms, row.to_ms, first=False, plan_ms=plan_ms, closed_ms=_NEVER_MS
     )  # fmt: skip
-    own = next((one for one in made.rows if one.node == node.name), None)
-    if own is None:
+    recomputed = next((one for one in made.rows if one.node == node.name), None)
+    if recomputed is None:
         _fail("its edges are not those of one interval of the plan", "I3")
-    if (row.amount, row.status) != (own.amount, own.status):
-        ours, theirs = (f"{scaled(one.amount or 0, MILLI)} Wh, {one.status}" for one in (own, row))
+    if (row.amount, row.status) != (recomputed.amount, recomputed.status):
+        ours, theirs = (f"{scaled(one.amount or 0, MILLI)} Wh, {one.status}" for one in (recomputed, row))
         _fail(f"by the readings the interval has {ours}, and by the row {theirs}", "I3")
-    if row_bytes(own) != data:
+    if row_bytes(recomputed) != data:
         _fail("the row names other looks or facts than these readings give", "I2")
 
 
@@ -158,9 +158,9 @@ def _around(values: Sequence[_Value], at_ms: int) -> Iterable[_Value]:
 def _compare(stated: StatedEdge, begin: Edge, end: Edge) -> None:
     for what, theirs, ours in (("from", stated.start, begin.value), ("to", stated.end, end.value)):
         if theirs != ours:
-            told = f"{scaled(ours, MILLI)} Wh by the readings, and {scaled(theirs, MILLI)} in the row"
-            _fail(f"R({what}) of {stated.point} is {told}", "I2")
+            difference = f"{scaled(ours, MILLI)} Wh by the readings, and {scaled(theirs, MILLI)} in the row"
+            _fail(f"R({what}) of {stated.point} is {difference}", "I2")
 
 
-def _fail(told: str, rule: str) -> NoReturn:
-    raise CertificateError(told, step=EDGES, rule=rule)
+def _fail(problem: str, rule: str) -> NoReturn:
+    raise CertificateError(problem, step=EDGES, rule=rule)

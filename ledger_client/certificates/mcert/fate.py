@@ -32,19 +32,19 @@ def contradictions(proven: Proven, shown: Shown | None, listed: Mapping[str, Ite
         shown: the certificate at its registry; None: it knows none of this id.
         listed: by registry, the certificates of the device in ``span``.
     """
-    told, found = proven.traced, []
-    begin, end = told.part
-    if shown is None or shown.certificate != told.certificate:
-        return [f"{told.registry} knows no certificate {told.certificate.id.hex()} (R1)"]
+    trace, found = proven.traced, []
+    begin, end = trace.part
+    if shown is None or shown.certificate != trace.certificate:
+        return [f"{trace.registry} knows no certificate {trace.certificate.id.hex()} (R1)"]
     for one in shown.slices:
-        if one.begin < end and begin < one.end and (one.status, one.holder) != (told.status, told.holder):
+        if one.begin < end and begin < one.end and (one.status, one.holder) != (trace.status, trace.holder):
             units = f"[{max(begin, one.begin)}, {min(end, one.end)})"
             found.append(f"units {units} are {one.status} by {one.holder} by now (R3)")
     for registry, many in sorted(listed.items()):
         for other in many:
             made = other.certificate
-            common = made.from_ms < told.certificate.to_ms and told.certificate.from_ms < made.to_ms
-            another = made.device == told.certificate.device and made.id != told.certificate.id
+            common = made.from_ms < trace.certificate.to_ms and trace.certificate.from_ms < made.to_ms
+            another = made.device == trace.certificate.device and made.id != trace.certificate.id
             if common and another and not withdrawn(other.slices):
                 found.append(f"{registry} has a certificate of this device and time, too: {made.id.hex()} (R2)")
     return found

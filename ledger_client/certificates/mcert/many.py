@@ -38,7 +38,7 @@ class Unproven(NamedTuple):
         return f"{self.cert.hex()}:{begin}-{end}: {self.why}"
 
 
-def own(shown: Iterable[Shown], party: str, status: str, from_ms: int, to_ms: int) -> list[Own]:
+def slices_of(shown: Iterable[Shown], party: str, status: str, from_ms: int, to_ms: int) -> list[Own]:
     """A party's slices of a status, of intervals that begin in [from, to), in order of time."""
     found = [
         Own(one, [part for part in one.slices if (part.status, part.holder) == (status, party)])
@@ -55,32 +55,32 @@ def histories(evidence: Evidence, owned: Iterable[Own]) -> tuple[list[History], 
         cert = one.shown.certificate.id
         for part in ((piece.begin, piece.end) for piece in one.slices):
             try:
-                told = history(evidence, cert, part)
-                _demand_all(told.part, one.slices)
+                chain = history(evidence, cert, part)
+                _demand_all(chain.part, one.slices)
             except AccountingError as error:
                 unproven.append(Unproven(cert, part, error))
             else:
-                found.setdefault((cert, told.part), told)
+                found.setdefault((cert, chain.part), chain)
     return list(found.values()), unproven
 
 
 def prepare(evidence: Evidence, found: Sequence[History]) -> None:
     """Take all that files of these histories need out of the batches at once. Raises nothing for what is missing."""
-    periods = {told.issue.period for told in found}
+    periods = {chain.issue.period for chain in found}
     evidence.gather(periods)
     plans = (plan_named(evidence.proofs[period]) for period in periods if period in evidence.proofs)
     evidence.gather([plan for plan in plans if plan is not None])
-    rows = (evidence.row(told.issue.row) for told in found)
+    rows = (evidence.row(chain.issue.row) for chain in found)
     evidence.gather([look for row in rows if row is not None for look in looks_of(row)])
 
 
-def name_of(told: History) -> str:
+def name_of(chain: History) -> str:
     """Name of its file: when the hour begins, device, certificate, units: ``20261001T0400Z-device-1-0a1b2c3d-0-500``
     with ``.mcert``. Of a device's id only letters, digits, points and hyphens stand in it."""
-    begin = datetime.fromtimestamp(told.made.from_ms // 1000, UTC).strftime("%Y%m%dT%H%MZ")
-    device = _UNSAFE.sub("_", told.issue.origin.device)[:_DEVICE]
-    cert = told.made.id.hex()[:_ID]
-    return f"{begin}-{device}-{cert}-{told.part[0]}-{told.part[1]}{SUFFIX}"
+    begin = datetime.fromtimestamp(chain.made.from_ms // 1000, UTC).strftime("%Y%m%dT%H%MZ")
+    device = _UNSAFE.sub("_", chain.issue.origin.device)[:_DEVICE]
+    cert = chain.made.id.hex()[:_ID]
+    return f"{begin}-{device}-{cert}-{chain.part[0]}-{chain.part[1]}{SUFFIX}"
 
 
 def _demand_all(part: Part, slices: Sequence[Slice]) -> None:
@@ -88,5 +88,5 @@ def _demand_all(part: Part, slices: Sequence[Slice]) -> None:
     than is so."""
     there = sum(one.end - one.begin for one in slices if part[0] <= one.begin and one.end <= part[1])
     if there < part[1] - part[0]:
-        told = f"the last claim about them is of the units {part[0]}-{part[1]}, of which others have moved since"
-        refuse("V1", "claims", told, "the next claim about these units alone (transfer, retire) has a file")
+        problem = f"the last claim about them is of the units {part[0]}-{part[1]}, of which others have moved since"
+        refuse("V1", "claims", problem, "the next claim about these units alone (transfer, retire) has a file")

@@ -45,8 +45,8 @@ class Known(NamedTuple):
         given); 0 where nothing tells."""
         if self.given.locator is not None:
             return self.given.locator.block
-        own = (r.index for r in map(parse_receipt, self.given.receipts) if r.ledger == self.signed.claim.registry)
-        return min(own, default=0)
+        indexes = (r.index for r in map(parse_receipt, self.given.receipts) if r.ledger == self.signed.claim.registry)
+        return min(indexes, default=0)
 
 
 class History(NamedTuple):
@@ -116,7 +116,7 @@ class Evidence:
 
     def about(self, subject: bytes) -> list[Known]:
         """The claims about a certificate, or a statement that they attest, in the order of their registry's log."""
-        return sorted((self.claims[own] for own in self._about.get(subject, ())), key=lambda one: one.place)
+        return sorted((self.claims[hashed] for hashed in self._about.get(subject, ())), key=lambda one: one.place)
 
     def _take(self, path: Path) -> None:
         data = _bytes(path, MAX_FILE + 1)
@@ -134,9 +134,9 @@ class Evidence:
             self.proofs[record_hash(Bundle.parse(data).record)] = data
 
     def _take_rows(self, rows: Rows) -> None:
-        own = list(leaves(rows.secret, rows.rows))
-        grown = Tree(own)
-        for at, leaf in enumerate(own):
+        hashes = list(leaves(rows.secret, rows.rows))
+        grown = Tree(hashes)
+        for at, leaf in enumerate(hashes):
             self.rows.setdefault(leaf, _Place(rows, at, grown))
 
     def issued(self) -> list[bytes]:
@@ -154,7 +154,7 @@ class Evidence:
         for batch in self.batches:
             if not missing:
                 break
-            held = {own: n for n, data in enumerate(batch.records()) if (own := record_hash(data)) in missing}
+            held = {hashed: n for n, data in enumerate(batch.records()) if (hashed := record_hash(data)) in missing}
             if held:
                 self.proofs |= zip(held, (bundle for _, bundle in batch.proofs(held.values())), strict=True)
                 missing -= held.keys()
@@ -178,18 +178,18 @@ def prove(evidence: Evidence, cert: bytes, part: Part | None) -> CertificateFile
     return file_of(evidence, history(evidence, cert, part))
 
 
-def file_of(evidence: Evidence, told: History) -> CertificateFile:
+def file_of(evidence: Evidence, chain: History) -> CertificateFile:
     """The file of a history. Raises AccountingError: the row or a record is in no file."""
-    row = evidence.row(told.issue.row)
+    row = evidence.row(chain.issue.row)
     if row is None:
         refuse("T1", "row", "no file has the row of this certificate", "give the .mrows of the statement, or a .mcert")
-    (period,) = evidence.find([told.issue.period], "statement")
+    (period,) = evidence.find([chain.issue.period], "statement")
     named = plan_named(period)
     if named is None:
         refuse("T1", "statement", "the issue names a record that is no statement", "ask the issuer")
     (plan,) = evidence.find([named], "plan")
     edges = tuple(evidence.find(looks_of(row), "row"))
-    return CertificateFile(row, plan, edges, period, tuple(known.given for known in told.claims))
+    return CertificateFile(row, plan, edges, period, tuple(known.given for known in chain.claims))
 
 
 def plan_named(period: bytes) -> bytes | None:
@@ -221,9 +221,9 @@ def history(evidence: Evidence, cert: bytes, part: Part | None) -> History:
         refuse("V1", f"{wanted[0]}-{wanted[1]}", "these units have more than one history", way_out)
     kept = list[Known]()
     for one in reversed(moves[: last + 1]):
-        own = _part(one, made)
-        if _overlap(own, hull):
-            hull = min(hull[0], own[0]), max(hull[1], own[1])
+        moved = _part(one, made)
+        if _overlap(moved, hull):
+            hull = min(hull[0], moved[0]), max(hull[1], moved[1])
             kept.insert(0, one)
     issue = first.signed.claim.deed
     assert isinstance(issue, Issue)

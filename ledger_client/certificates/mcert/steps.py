@@ -66,5 +66,7 @@ def at(step: int, what: str, rule: str = "V1") -> Iterator[None]:
     except AccountingError as error:
         raise CertificateError(f"{what}: {error.where}: {error.problem}", step=step, rule=error.rule) from error
     except Refused as error:
-        told, _, own = error.detail.partition(" (")
-        raise CertificateError(f"{what}: {error.title}: {told}", step=step, rule=own.rstrip(")") or rule) from error
+        problem, _, named = error.detail.partition(" (")
+        raise CertificateError(
+            f"{what}: {error.title}: {problem}", step=step, rule=named.rstrip(")") or rule
+        ) from error

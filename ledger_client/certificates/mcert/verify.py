@@ -105,10 +105,10 @@ def verify_certificate(data: bytes, trust: Trust, now: int, *, facts: OnlineFact
     claims = all_counted(file.claims, trust, now, facts)
 
     # 3 state: the registry's rules give these units this status and this holder
-    told = traced(claims, trust)
+    trace = traced(claims, trust)
 
     # 4 issue: of this row, which may be certified, and of no more than it has
-    _demand_issued(told, members)
+    _demand_issued(trace, members)
 
     # 5 row: under the root of the statement; its form comes first, for the root
     fields = _event_fields(members.period, words.PERIOD, PERIOD, "period")
@@ -117,7 +117,7 @@ def verify_certificate(data: bytes, trust: Trust, now: int, *, facts: OnlineFact
     _demand_row_in(fields, choice, members)
 
     # 6 period: the statement that the issue names
-    period = _proven_event(members.period, told.issue.period, "the issue", trust, now, PERIOD, "period")
+    period = _proven_event(members.period, trace.issue.period, "the issue", trust, now, PERIOD, "period")
 
     # 7 plan: the one that the statement names, in force for the interval, whose node may be certified here
     plan_fact = _proven_event(members.plan, choice.plan, "the statement", trust, now, PLAN, "plan")
@@ -125,11 +125,11 @@ def verify_certificate(data: bytes, trust: Trust, now: int, *, facts: OnlineFact
         _fail(PLAN, f"it is of the gateway {plan_fact.gateway}, the statement is of {period.gateway}", "P2")
     with at(PLAN, "plan"):
         plan = parse_plan(_event_fields(members.plan, words.PLAN, PLAN, "plan"))
-        node = _demand_certifiable(plan, members.row.node, told.registry)
+        node = _demand_certifiable(plan, members.row.node, trace.registry)
     _demand_in_force(plan, plan_fact, members.row)
 
     # 4 again, now that gateway and device are proven
-    _demand_origin(told, period.gateway, node)
+    _demand_origin(trace, period.gateway, node)
 
     # 8 edges: the readings around both edges give the row, byte for byte
     looks = _proven_looks(members, period.gateway, trust, now)
@@ -137,13 +137,13 @@ def verify_certificate(data: bytes, trust: Trust, now: int, *, facts: OnlineFact
         demand_row(members.proof.row, members.row, plan, node, plan_fact.time_ms, looks)
 
     # 9 attested: by as many verifiers as the policy asks for
-    attested = _attested(told, trust)
+    attested = _attested(trace, trust)
 
     senders = tuple(dict.fromkeys(one.signed.claim.party for one in claims))
     unconfirmed = (*notes(claims), *period.unconfirmed, *plan_fact.unconfirmed)
     return Proven(
-        told, senders, members.row, members.edges, plan, node, choice, fields["complete"], claims[0].time_s,
-        told.last.time_s, period.no_later_than, attested, unconfirmed,
+        trace, senders, members.row, members.edges, plan, node, choice, fields["complete"], claims[0].time_s,
+        trace.last.time_s, period.no_later_than, attested, unconfirmed,
     )  # fmt: skip
 
 
@@ -163,9 +163,9 @@ def _parsed(file: CertificateFile) -> _Members:
     return _Members(file.row, row, edges, looks, file.plan, file.period)
 
 
-def _demand_issued(told: Traced, members: _Members) -> None:
+def _demand_issued(trace: Traced, members: _Members) -> None:
     """The row is that of the issue, may be certified, and has its units (C2, N4)."""
-    issue, row = told.issue, members.row
+    issue, row = trace.issue, members.row
     origin = issue.origin
     if salted_leaf(members.proof.salt, members.proof.row) != issue.row:
         _fail(ISSUE, "the issue names another row", "C2")
@@ -191,8 +191,8 @@ def _demand_row_in(fields: Mapping[str, Any], choice: Choice, members: _Members)
     proof, row = members.proof, members.row
     size, root = fields["rows"]
     with at(ROW, "row", "T1"):
-        own = root_from_path(salted_leaf(proof.salt, proof.row), proof.size, proof.place, proof.path)
-    if (proof.size, own) != (size, root):
+        computed = root_from_path(salted_leaf(proof.salt, proof.row), proof.size, proof.place, proof.path)
+    if (proof.size, computed) != (size, root):
         _fail(ROW, "it is not under the root of the statement's rows", "T1")
     if not choice.from_ms <= row.from_ms < row.to_ms <= choice.to_ms:
         _fail(ROW, "its interval is not within the statement's time", "I5")
@@ -210,9 +210,9 @@ def _proven_event(
     bundle: bytes, named: bytes, by: str, trust: Trust, now: int, step: int, what: str
 ) -> Verified:  # fmt: skip
     """An event whose proof holds and whose record has the hash that somebody names."""
-    own = record_hash(Bundle.parse(bundle).record)
-    if own != named:
-        _fail(step, f"{by} names {what} {named.hex()}, and this one is {own.hex()}", "T1")
+    hashed = record_hash(Bundle.parse(bundle).record)
+    if hashed != named:
+        _fail(step, f"{by} names {what} {named.hex()}, and this one is {hashed.hex()}", "T1")
     with at(step, what):
         return verify(bundle, trust, now, kind="event")
 
@@ -246,12 +246,14 @@ def _demand_in_force(plan: Plan, fact: Verified, row: Row) -> None:
         _fail(PLAN, f"it rules from {began} on, and the interval begins at {rfc3339_ms(row.from_ms)}", "P2")
     latest_ms = min(plan.from_ms, fact.time_ms) + LATEST_PLAN_MS
     if fact.no_later_than * 1000 >= latest_ms:
-        told = f"ledgers had it at {rfc3339(fact.no_later_than)}, and it had to be there before {rfc3339_ms(latest_ms)}"
-        _fail(PLAN, told, "P2")
+        problem = (
+            f"ledgers had it at {rfc3339(fact.no_later_than)}, and it had to be there before {rfc3339_ms(latest_ms)}"
+        )
+        _fail(PLAN, problem, "P2")
 
 
-def _demand_origin(told: Traced, gateway: str, node: Node) -> None:
-    origin = told.issue.origin
+def _demand_origin(trace: Traced, gateway: str, node: Node) -> None:
+    origin = trace.issue.origin
     device = (node.certificate or {})["id"]
     for what, theirs, ours in (("gateway", origin.gateway, gateway), ("device", origin.device, device)):
         if theirs != ours:
@@ -271,18 +273,18 @@ def _proven_looks(members: _Members, gateway: str, trust: Trust, now: int) -> di
         with at(EDGES, f"reading {look.hex()}"):
             found[look] = verify(bundle, trust, now, kind="reading")
         if found[look].gateway != gateway:
-            told = f"it is of the gateway {found[look].gateway}, the statement is of {gateway}"
-            _fail(EDGES, f"reading {look.hex()}: {told}", "T1")
+            problem = f"it is of the gateway {found[look].gateway}, the statement is of {gateway}"
+            _fail(EDGES, f"reading {look.hex()}: {problem}", "T1")
     return found
 
 
-def _attested(told: Traced, trust: Trust) -> tuple[tuple[str, str], ...]:
+def _attested(trace: Traced, trust: Trust) -> tuple[tuple[str, str], ...]:
     """(verifier, level) of the positive ones, each verifier once; as many as the policy asks for."""
     found: dict[str, str] = {}
-    for one in told.attests:
+    for one in trace.attests:
         deed = one.deed
         assert isinstance(deed, Attest)
-        if deed.period != told.issue.period:
+        if deed.period != trace.issue.period:
             _fail(ATTESTED, f"{one.signed.claim.party} attests another statement, {deed.period.hex()}", "V1")
         if deed.verdict == POSITIVE:
             found[one.signed.claim.party] = deed.level
@@ -292,5 +294,5 @@ def _attested(told: Traced, trust: Trust) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def _fail(step: int, told: str, rule: str) -> NoReturn:
-    raise CertificateError(told, step=step, rule=rule)
+def _fail(step: int, problem: str, rule: str) -> NoReturn:
+    raise CertificateError(problem, step=step, rule=rule)

@@ -24,20 +24,20 @@ _ANSWER: Final[dict[str, Any]] = dict.fromkeys(_KEYS)
 
 def proven_json(proven: Proven) -> dict[str, Any]:
     """The facts for ``--json``, always with the same keys. Times are RFC 3339, energy is in Wh as text."""
-    told, row = proven.traced, proven.row
-    origin, deed = told.issue.origin, told.last.deed
+    trace, row = proven.traced, proven.row
+    origin, deed = trace.issue.origin, trace.last.deed
     facts: dict[str, Any] = {
         "verified": True,
-        "certificate": told.certificate.id.hex(),
-        "slice": list(told.part),
-        "units": told.certificate.units,
-        "status": told.status,
-        "holder": told.holder,
-        "issuer": told.certificate.issuer,
-        "registry": told.registry,
+        "certificate": trace.certificate.id.hex(),
+        "slice": list(trace.part),
+        "units": trace.certificate.units,
+        "status": trace.status,
+        "holder": trace.holder,
+        "issuer": trace.certificate.issuer,
+        "registry": trace.registry,
         "issued": rfc3339(proven.issued_s),
         "since": rfc3339(proven.time_s),
-        "expires": rfc3339_ms(told.issue.expires_ms) if told.issue.expires_ms is not None else None,
+        "expires": rfc3339_ms(trace.issue.expires_ms) if trace.issue.expires_ms is not None else None,
         "gateway": origin.gateway,
         "node": origin.node,
         "device": dict(proven.device),
@@ -48,7 +48,7 @@ def proven_json(proven: Proven) -> dict[str, Any]:
         "edges": [
             {"point": edge.point, "from": str(_wh(edge.start)), "to": str(_wh(edge.end))} for edge in proven.edges
         ],
-        "statement": told.issue.period.hex(),
+        "statement": trace.issue.period.hex(),
         "version": proven.choice.version,
         "complete": proven.complete,
         "stated": rfc3339(proven.stated_s),
@@ -79,16 +79,16 @@ def refused_json(error: CertificateError) -> dict[str, Any]:
 
 def steps_in_words(proven: Proven) -> list[str]:
     """The nine steps, each with what it established."""
-    told, row, choice = proven.traced, proven.row, proven.choice
+    trace, row, choice = proven.traced, proven.row, proven.choice
     by = ", ".join(f"{verifier} ({level})" for verifier, level in proven.attested)
     facts = {
         1: "row, readings, plan, statement and claims are well formed",
-        2: f"{', '.join(proven.senders)} signed the claims, and they are in the log of {told.registry}",
-        3: f"the rules give {_slice(proven)} the status {told.status}, holder {told.holder}",
-        4: f"{told.certificate.units} units were issued, and the row has {_wh(row.amount or 0)} Wh, {row.status}",
+        2: f"{', '.join(proven.senders)} signed the claims, and they are in the log of {trace.registry}",
+        3: f"the rules give {_slice(proven)} the status {trace.status}, holder {trace.holder}",
+        4: f"{trace.certificate.units} units were issued, and the row has {_wh(row.amount or 0)} Wh, {row.status}",
         5: "the row is under the root of the statement's rows",
-        6: f"gateway {told.issue.origin.gateway} signed the statement, version {choice.version}",
-        7: f"plan {proven.plan.name} ruled the interval; {told.registry} certifies its node {row.node}",
+        6: f"gateway {trace.issue.origin.gateway} signed the statement, version {choice.version}",
+        7: f"plan {proven.plan.name} ruled the interval; {trace.registry} certifies its node {row.node}",
         8: "the readings at both edges give the row, byte for byte",
         9: f"attested by {by}" if by else "not attested, and the trust file asks for no verifier",
     }
@@ -97,21 +97,21 @@ def steps_in_words(proven: Proven) -> list[str]:
 
 def facts_in_words(proven: Proven, asked: Sequence[str]) -> list[str]:
     """Whose units, made when and where, from which registers. ``asked``: lines of what was asked besides the file."""
-    told, row, device = proven.traced, proven.row, proven.device
-    begin, end = told.part
+    trace, row, device = proven.traced, proven.row, proven.device
+    begin, end = trace.part
     lines = [
-        f"VERIFIED: {end - begin} Wh, {told.status} by {told.holder}" if told.status != "withdrawn" else
-        f"VERIFIED: WITHDRAWN by {told.certificate.issuer}, these units are nobody's",
-        f"  certificate    {told.certificate.id.hex()}",
-        f"  slice          {_slice(proven)} of {told.certificate.units}",
+        f"VERIFIED: {end - begin} Wh, {trace.status} by {trace.holder}" if trace.status != "withdrawn" else
+        f"VERIFIED: WITHDRAWN by {trace.certificate.issuer}, these units are nobody's",
+        f"  certificate    {trace.certificate.id.hex()}",
+        f"  slice          {_slice(proven)} of {trace.certificate.units}",
         f"  made           {rfc3339_ms(row.from_ms)} to {rfc3339_ms(row.to_ms)}, zone {proven.node.zone or 'not said'}",
         f"  device         {device['id']}, {device['name']}: {device['source']}, {device['technology']}",
         f"  capacity       {device['capacity']} W, commissioned {device['commissioned']}, at {device['location']}",
-        f"  node           {row.node} of gateway {told.issue.origin.gateway}",
+        f"  node           {row.node} of gateway {trace.issue.origin.gateway}",
         *(f"  register       {edge.point}: {_wh(edge.start)} to {_wh(edge.end)} Wh" for edge in proven.edges),
-        f"  issued         {rfc3339(proven.issued_s)} by {told.certificate.issuer}, in the log of {told.registry}",
+        f"  issued         {rfc3339(proven.issued_s)} by {trace.certificate.issuer}, in the log of {trace.registry}",
         *_deed(proven),
-        f"  statement      {told.issue.period.hex()}, version {proven.choice.version}, "
+        f"  statement      {trace.issue.period.hex()}, version {proven.choice.version}, "
         f"{'complete' if proven.complete else 'not complete'}",
         *(f"  not confirmed  {line}" for line in proven.unconfirmed),
         *asked,
@@ -120,10 +120,10 @@ def facts_in_words(proven: Proven, asked: Sequence[str]) -> list[str]:
 
 
 def _deed(proven: Proven) -> Iterator[str]:
-    since, told = rfc3339(proven.time_s), proven.traced
-    if told.issue.expires_ms is not None:
-        yield f"  expires        {rfc3339_ms(told.issue.expires_ms)}"
-    match told.last.deed:
+    since, trace = rfc3339(proven.time_s), proven.traced
+    if trace.issue.expires_ms is not None:
+        yield f"  expires        {rfc3339_ms(trace.issue.expires_ms)}"
+    match trace.last.deed:
         case Retire(_, _, purpose, from_ms, to_ms, beneficiary):
             yield f"  retired        {since} for {purpose}, use of {rfc3339_ms(from_ms)} to {rfc3339_ms(to_ms)}"
             if beneficiary is not None:

@@ -72,10 +72,10 @@ def issue(
     name = None if registry is None else registry.partition("=")[0]
     terms = Terms(node, holder, name, trust.max_delay_s, _ms("--expires", expires))
     with seldom():
-        told = recomputed(statement, files_of(files), trust, int(time.time()), node, others=others)
-    whole, hours = judge(told, terms)
+        found = recomputed(statement, files_of(files), trust, int(time.time()), node, others=others)
+    whole, hours = judge(found, terms)
     hours = [hour for hour in hours if _within(hour, span)]
-    gaps = list(_gaps(hours, span, told))
+    gaps = list(_gaps(hours, span, found))
     if dry_run or not any(hour.deed for hour in hours):
         results = [_result(hour, COULD if hour.deed else REFUSED, hour.why) for hour in hours]
     else:
@@ -85,10 +85,10 @@ def issue(
             results = _issued(sender, hours)
     good = sum(one["state"] != REFUSED for one in results)
     facts = {
-        "statement": told.period.record.hex(), "issued": sum(one["state"] == ISSUED for one in results),
+        "statement": found.period.record.hex(), "issued": sum(one["state"] == ISSUED for one in results),
         "why": [one._asdict() for one in whole], "hours": results, "missing": gaps,
     }  # fmt: skip
-    say(facts, _in_words(told, whole, results, gaps), as_json)
+    say(facts, _in_words(found, whole, results, gaps), as_json)
     asked_all = any(span) and (gaps or good < len(results))
     sys.exit(0 if good and not asked_all else 1)
 
@@ -102,17 +102,17 @@ def _within(hour: Judged, span: tuple[int | None, int | None]) -> bool:
     return (begin_ms is None or begin_ms <= hour.from_ms) and (end_ms is None or hour.to_ms <= end_ms)
 
 
-def _gaps(hours: Sequence[Judged], span: tuple[int | None, int | None], told: Stated) -> Iterator[str]:
+def _gaps(hours: Sequence[Judged], span: tuple[int | None, int | None], found: Stated) -> Iterator[str]:
     """Of the time that was asked for what no interval of the node lies in."""
     begin_ms, end_ms = span
     if begin_ms is None and end_ms is None:
         return
-    at_ms = told.period.fields["from"] if begin_ms is None else begin_ms
+    at_ms = found.period.fields["from"] if begin_ms is None else begin_ms
     for hour in hours:
         if hour.from_ms > at_ms:
             yield f"{rfc3339(at_ms // 1000)} to {rfc3339(hour.from_ms // 1000)}"
         at_ms = hour.to_ms
-    last_ms = told.period.fields["to"] if end_ms is None else end_ms
+    last_ms = found.period.fields["to"] if end_ms is None else end_ms
     if at_ms < last_ms:
         yield f"{rfc3339(at_ms // 1000)} to {rfc3339(last_ms // 1000)}"
 
@@ -176,11 +176,11 @@ def _result(hour: Judged, state: str, why: Sequence[WhyNot], **more: Any) -> dic
 
 
 def _in_words(
-    told: Stated, whole: Sequence[WhyNot], results: Sequence[dict[str, Any]], gaps: Sequence[str]
+    found: Stated, whole: Sequence[WhyNot], results: Sequence[dict[str, Any]], gaps: Sequence[str]
 ) -> list[str]:
     counts = {state: sum(one["state"] == state for one in results) for state in (ISSUED, ALREADY, COULD, REFUSED)}
     states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    lines = [f"statement {told.period.record.hex()[:16]} of {told.gateway}: {states or 'no interval of this node'}"]
+    lines = [f"statement {found.period.record.hex()[:16]} of {found.gateway}: {states or 'no interval of this node'}"]
     lines += [f"  nothing of it is issued ({one.rule}): {one.problem}; fix: {one.fix}" for one in whole]
     for one in results:
         units = f"{one['units']:>12,} Wh" if one["units"] is not None else " " * 15

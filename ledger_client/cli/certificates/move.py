@@ -100,8 +100,8 @@ def withdraw(
         raise UsageError("CERT:A-B: a certificate is withdrawn whole (R4)", "leave :A-B out")
     with connected(folder, registry, trust_file, ca) as sender:
         claims = (signed.claim for signed, _ in kept(folder, sender.registry.name))
-        own = [certificate_of(claim, claim.deed).id for claim in claims if isinstance(claim.deed, Issue)]
-        named = [resolved(one, own) for one in read]
+        issued = [certificate_of(claim, claim.deed).id for claim in claims if isinstance(claim.deed, Issue)]
+        named = [resolved(one, issued) for one in read]
         demand_apart(named)
         _sent(sender, [Withdraw(one.cert, reason) for one in named], as_json)
 
@@ -178,30 +178,32 @@ def _sent(sender: Sender, deeds: Sequence[Deed], as_json: bool, more: Mapping[st
     refuse because this party has claimed the same already is done."""
     from ledger_client.certificates.holding.foresight import foresee, shown_of
     from ledger_client.certificates.holding.sending import bare
-    from ledger_client.certificates.holding.telling import told
+    from ledger_client.certificates.holding.words import in_words
     from ledger_client.claims.claim import Export, Retire, Transfer, Withdraw
     from ledger_client.errors import Refused
 
     foreseen = list(zip(deeds, foresee(sender, deeds, shown_of(sender.registry, deeds)), strict=True))
     before = {bare(deed) for deed in sender.deeds() if isinstance(deed, Transfer | Retire | Export | Withdraw)}
     done = [deed for deed, error in foreseen if error is not None and bare(deed) in before]
-    refused = [{"deed": told(d), **refusal_json(error)} for d, error in foreseen if error is not None and d not in done]
+    refused = [
+        {"deed": in_words(d), **refusal_json(error)} for d, error in foreseen if error is not None and d not in done
+    ]
     sent: list[Sent] = []
     for deed in () if refused else deeds:
         try:
             if deed not in done:
                 sent.append(sender.send(deed))
         except Refused as error:  # somebody was faster
-            refused = [{"deed": told(deed), **refusal_json(error)}]
+            refused = [{"deed": in_words(deed), **refusal_json(error)}]
             break
-    lines = [f"claimed before: {told(deed)}" for deed in done]
-    lines += [f"claim {one.signed.claim.number}: {told(one.signed.claim.deed)}" for one in sent]
+    lines = [f"claimed before: {in_words(deed)}" for deed in done]
+    lines += [f"claim {one.signed.claim.number}: {in_words(one.signed.claim.deed)}" for one in sent]
     lines += [f"{name}: {value}" for name, value in (more or {}).items()]
-    claims = [{**claim_json(one), "deed": told(one.signed.claim.deed)} for one in sent]
+    claims = [{**claim_json(one), "deed": in_words(one.signed.claim.deed)} for one in sent]
     if refused:
         lines.append("REFUSED, and nothing after it was sent:" if sent else "REFUSED, nothing was sent:")
         lines += ["  {deed}: {title}: {detail} ({rule})".format(**one) for one in refused]
-    facts = {"done": not refused, "claims": claims, "before": [told(deed) for deed in done], "refused": refused}
+    facts = {"done": not refused, "claims": claims, "before": [in_words(deed) for deed in done], "refused": refused}
     say({**facts, **(more or {})}, lines, as_json)
     sys.exit(1 if refused else 0)
 

@@ -102,31 +102,31 @@ def _many(
 ) -> None:  # fmt: skip
     from ledger_client.accounting.formats.refusal import AccountingError
     from ledger_client.certificates.mcert.file import is_certificate_file
-    from ledger_client.certificates.mcert.many import Unproven, histories, name_of, own, prepare
+    from ledger_client.certificates.mcert.many import Unproven, histories, name_of, prepare, slices_of
     from ledger_client.certificates.mcert.prove import file_of
     from ledger_client.claims.certificate import HELD, RETIRED
     from ledger_client.enrolment.party_folder import load
 
     party, status = load(folder).name, RETIRED if retired else HELD
     with closing(opened(registry, ca)) as client:
-        owned = own(client.of_holder(party), party, status, *span)
+        owned = slices_of(client.of_holder(party), party, status, *span)
         for one in owned:
             shown = client.certificate(one.shown.certificate.id)
             if shown is not None:
                 _add_claims(evidence, shown)
     found, unproven = histories(evidence, owned)
-    targets = [(output / name_of(told), told) for told in found]
+    targets = [(output / name_of(chain), chain) for chain in found]
     for target, _ in targets:
         demand_replaceable(target, "certificate file (.mcert)", is_certificate_file, force=force)
     prepare(evidence, found)
     _make(output)
     written = 0
-    for target, told in targets:
+    for target, chain in targets:
         try:
-            write_output(target, file_of(evidence, told).encode())
+            write_output(target, file_of(evidence, chain).encode())
             written += 1
         except AccountingError as error:
-            unproven.append(Unproven(told.made.id, told.part, error))
+            unproven.append(Unproven(chain.made.id, chain.part, error))
     every = written + len(unproven)
     click.echo(f"wrote {written} of {every} files into {output}: units {status} by {party} at {client.name}")
     for left in unproven:

@@ -116,7 +116,7 @@ def _in_words(shown: Shown) -> list[str]:
 
 
 def _claim(entry: bytes) -> dict[str, Any]:
-    from ledger_client.certificates.holding.telling import told
+    from ledger_client.certificates.holding.words import in_words
     from ledger_client.claims.claim import parse_claim
     from ledger_client.errors import VerificationError
 
@@ -125,7 +125,7 @@ def _claim(entry: bytes) -> dict[str, Any]:
     except VerificationError as error:
         return {"number": None, "party": None, "deed": f"no claim: {error.detail}", "signed": None}
     claim = signed.claim
-    return {"number": claim.number, "party": claim.party, "deed": told(claim.deed), "signed": rfc3339(claim.iat)}
+    return {"number": claim.number, "party": claim.party, "deed": in_words(claim.deed), "signed": rfc3339(claim.iat)}
 
 
 def _name(folder: Path) -> str:

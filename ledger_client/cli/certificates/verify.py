@@ -64,16 +64,18 @@ def verify(
         why = f"NOT VERIFIED, step {error.step} ({CERTIFICATE_STEPS[error.step]}): {clean(error.detail)}"
         click.echo(json.dumps(refused_json(error)) if as_json else f"{why}\n  fix: {error.way_out}")
         sys.exit(1)
-    told, issued = _online(proven, registries, ca, trust, month=bool(batches)) if online else (None, [])
+    at_registry, issued = _online(proven, registries, ca, trust, month=bool(batches)) if online else (None, [])
     objections = _objections(proven, batches, trust, now, issued) if batches else None
     if as_json:
-        more = {"batches": objections, "online": told}
+        more = {"batches": objections, "online": at_registry}
         click.echo(json.dumps(proven_json(proven) | more, ensure_ascii=False))
     else:
         asked = [*_in_words(objections, "--batches", "the newest statement still gives these units")]
-        asked += _in_words(told, "--online", "the units have this status, and no other certificate has the interval")
+        asked += _in_words(
+            at_registry, "--online", "the units have this status, and no other certificate has the interval"
+        )
         click.echo("\n".join([*steps_in_words(proven), "", *facts_in_words(proven, asked)]))
-    sys.exit(1 if told or objections else 0)
+    sys.exit(1 if at_registry or objections else 0)
 
 
 def _read(file: Path) -> bytes:

@@ -41,7 +41,7 @@ _CALLS: Final[dict[type[Event], tuple[str, tuple[str, ...]]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ExpectedEvent:
     """What a signed claim says, by the names of the event that a contract writes of it. The event says more: where a
     slice began, of what certificate units were withdrawn, and which account wrote it."""
 
@@ -55,25 +55,27 @@ class Told:
         return self.signed.id
 
 
-def told(signed: SignedClaim) -> Told:
+def expected_event(signed: SignedClaim) -> ExpectedEvent:
     """What a contract is to write of a claim. Raises Refused for what no contract takes."""
     claim, deed = signed.claim, signed.claim.deed
     both: Values = {"number": claim.number, "claim": signed.id}
     whose: Values = {"party": digest(claim.party)}
     match deed:
         case Issue():
-            return Told(signed, Issued, both | parts_of(certificate_of(claim, deed)))
+            return ExpectedEvent(signed, Issued, both | parts_of(certificate_of(claim, deed)))
         case Transfer(cert, (a, b), to):
-            return Told(signed, Transferred, both | whose | {"cert": cert, "a": a, "b": b, "to": digest(to)})
+            return ExpectedEvent(signed, Transferred, both | whose | {"cert": cert, "a": a, "b": b, "to": digest(to)})
         case Retire(cert, (a, b), purpose, from_ms, to_ms, beneficiary):
             period: Values = {"begin": _seconds(from_ms), "end": _seconds(to_ms)}
             use: Values = {"cert": cert, "a": a, "b": b, "purpose": purpose, "beneficiary": beneficiary or bytes(32)}
-            return Told(signed, Retired, both | whose | use | period)
+            return ExpectedEvent(signed, Retired, both | whose | use | period)
         case Export(cert, (a, b), registry, reference):
             what: Values = {"cert": cert, "a": a, "b": b, "into": registry, "reference": reference}
-            return Told(signed, Exported, both | whose | what)
+            return ExpectedEvent(signed, Exported, both | whose | what)
         case Withdraw(cert, reason):
-            return Told(signed, Withdrawn, both | {"cert": cert, "issuer": digest(claim.party), "reason": reason})
+            return ExpectedEvent(
+                signed, Withdrawn, both | {"cert": cert, "issuer": digest(claim.party), "reason": reason}
+            )
     _malformed("attestations and balances are for the log of an embedded ledger: give its address as --registry")
 
 
@@ -86,23 +88,23 @@ def parts_of(made: Certificate) -> Values:
     }  # fmt: skip
 
 
-def call(one: Told, more: Mapping[str, Value]) -> bytes:
+def call(one: ExpectedEvent, more: Mapping[str, Value]) -> bytes:
     """Call data of any claim but an issue; ``more``: what the claim does not say."""
     method, names = _CALLS[one.event]
     return CONTRACT.call(method, *({**one.values, **more}[name] for name in names))
 
 
-def issue_call(many: Sequence[Told]) -> bytes:
+def issue_call(many: Sequence[ExpectedEvent]) -> bytes:
     """Call data of claims to issue that go together (``groups``)."""
     first = many[0].values
     intervals = [tuple(_word(one.values[name]) for name in _INTERVAL) for one in many]
     return CONTRACT.call("issue", first["number"], first["device"], intervals)
 
 
-def groups(many: Sequence[Told]) -> Iterator[list[Told]]:
+def groups(many: Sequence[ExpectedEvent]) -> Iterator[list[ExpectedEvent]]:
     """Claims of one party in their order, those together that one call can make: issues for one device and UTC day
     under numbers that follow each other, as many as the contract takes at once."""
-    group: list[Told] = []
+    group: list[ExpectedEvent] = []
     for one in many:
         if group and not (len(group) < MOST_INTERVALS and _together(group[-1], one)):
             yield group
@@ -112,7 +114,7 @@ def groups(many: Sequence[Told]) -> Iterator[list[Told]]:
         yield group
 
 
-def difference(one: Told, event: Event) -> str | None:
+def difference(one: ExpectedEvent, event: Event) -> str | None:
     """What an event says otherwise than the signed claim, in words; None: nothing."""
     if type(event) is not one.event:
         return f"the event is {type(event).__name__}, the signed claim is of another kind"
@@ -128,7 +130,7 @@ def claim_id(event: Event) -> bytes | None:
     return found if isinstance(found, bytes) else None
 
 
-def _together(one: Told, other: Told) -> bool:
+def _together(one: ExpectedEvent, other: ExpectedEvent) -> bool:
     deeds = one.signed.claim.deed, other.signed.claim.deed
     if not all(isinstance(deed, Issue) for deed in deeds):
         return False

@@ -34,7 +34,15 @@ from ledger_client.contracts.claim_registry import CONTRACT
 from ledger_client.errors import LedgerUnavailable, Malformed, Refused
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.ledgers.evm.account import Account
-from ledger_client.ledgers.evm.claim_calls import Told, call, claim_id, groups, issue_call, parts_of, told
+from ledger_client.ledgers.evm.claim_calls import (
+    ExpectedEvent,
+    call,
+    claim_id,
+    expected_event,
+    groups,
+    issue_call,
+    parts_of,
+)
 from ledger_client.ledgers.evm.claim_events import ClaimEvents, Heard, Replayed
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Log, Node, Reverted
@@ -157,9 +165,9 @@ class EvmRegistry:
         with self._asking():
             now = self._events.replayed()
         for known in sorted(now.state.certificates.values(), key=lambda one: one.id):
-            own = [one for one in now.state.slices(known.id, known.whole) if one.holder == party]
-            if own:
-                yield Shown(known, tuple(own))
+            held = [one for one in now.state.slices(known.id, known.whole) if one.holder == party]
+            if held:
+                yield Shown(known, tuple(held))
 
     def close(self) -> None:
         """See RegistryClient."""
@@ -184,26 +192,26 @@ class EvmRegistry:
         if not is_claim_registry(code):
             raise Refused("Wrong contract", Message("evm-none-of-ours", contract=contract.hex(), chain=chain))
         if not is_claim_registry(code, self.name):
-            told_ = f"contract 0x{contract.hex()} is of a registry of another name than {self.name}"
-            raise Refused("Wrong contract", f"{told_}; give the name that it was deployed for (C1)")
+            problem = f"contract 0x{contract.hex()} is of a registry of another name than {self.name}"
+            raise Refused("Wrong contract", f"{problem}; give the name that it was deployed for (C1)")
 
-    def _read(self, entry: bytes) -> Told:
+    def _read(self, entry: bytes) -> ExpectedEvent:
         try:
             signed = parse_claim(entry)
         except Malformed as error:
             raise Refused(MALFORMED, error.sentence) from error
         if signed.claim.registry != self.name:
             raise Refused(MALFORMED, f"it is for the registry {signed.claim.registry}, this is {self.name} (P8)")
-        return told(signed)
+        return expected_event(signed)
 
     def _demand_account(self, party: str, account: Account) -> None:
         """The contract books under the sender's party, whatever the signed claim says."""
         owner, _, active = words(self._node.call(self._settings.contract, _party_of(account)), 3)
         if owner != digest(party) or not flag(active):
-            told = f"account {account} does not write for {party} at contract 0x{self._settings.contract.hex()}"
-            raise Refused(UNKNOWN_PARTY, f"{told}; {_WAYS[UNKNOWN_PARTY]}")
+            problem = f"account {account} does not write for {party} at contract 0x{self._settings.contract.hex()}"
+            raise Refused(UNKNOWN_PARTY, f"{problem}; {_WAYS[UNKNOWN_PARTY]}")
 
-    def _settle(self, group: Sequence[Told]) -> None:
+    def _settle(self, group: Sequence[ExpectedEvent]) -> None:
         """Until the contract has written all of a group, which it takes whole or not at all."""
         key, until = group[0].id, self._clock() + self._wait_s
         while True:
@@ -220,7 +228,7 @@ class EvmRegistry:
                 self._lane.tend(key, sent)
             self._pause(until, group)
 
-    def _final(self, many: Sequence[Told]) -> list[Locator] | None:
+    def _final(self, many: Sequence[ExpectedEvent]) -> list[Locator] | None:
         """Where claims stand, once all of them are there and their blocks are final."""
         known = self._events.places()
         logs = [known[one.id] for one in many if one.id in known]
@@ -228,13 +236,13 @@ class EvmRegistry:
             return None
         return [self._place(log) for log in logs]
 
-    def _pause(self, until: float, many: Sequence[Told]) -> None:
+    def _pause(self, until: float, many: Sequence[ExpectedEvent]) -> None:
         if self._clock() > until:
-            told_ = f"{self._node.url}: {_numbers(many)} cannot be seen in a final block after {self._wait_s:.0f} s"
-            raise LedgerUnavailable(f"{told_}; it may still be taken: see certificate show before you claim it again")
+            problem = f"{self._node.url}: {_numbers(many)} cannot be seen in a final block after {self._wait_s:.0f} s"
+            raise LedgerUnavailable(f"{problem}; it may still be taken: see certificate show before you claim it again")
         self._sleep(self._settings.poll_s)
 
-    def _dry(self, group: Sequence[Told]) -> bytes:
+    def _dry(self, group: Sequence[ExpectedEvent]) -> bytes:
         """The call for a group, which the contract would take now. Raises Refused."""
         data = self._call(group)
         try:
@@ -243,7 +251,7 @@ class EvmRegistry:
             self._refuse(str(error), group)
         return data
 
-    def _call(self, group: Sequence[Told]) -> bytes:
+    def _call(self, group: Sequence[ExpectedEvent]) -> bytes:
         first, deed = group[0], group[0].signed.claim.deed
         if isinstance(deed, Issue):
             return issue_call(group)
@@ -255,14 +263,14 @@ class EvmRegistry:
             return call(first, parts_of(known))
         return call(first, {"start": self._start(now, first)})
 
-    def _start(self, now: Replayed, one: Told) -> int:
+    def _start(self, now: Replayed, one: ExpectedEvent) -> int:
         """Where the slice begins that has the first unit; 0 where nothing has it, and the contract says so."""
         cert, a = one.values["cert"], one.values["a"]
         assert isinstance(cert, bytes)
         assert isinstance(a, int)
         return next((part.begin for part in now.state.slices(cert, (a, a + 1))), 0)
 
-    def _refuse(self, title: str, group: Sequence[Told]) -> NoReturn:
+    def _refuse(self, title: str, group: Sequence[ExpectedEvent]) -> NoReturn:
         where = f"contract 0x{self._settings.contract.hex()}"
         raise Refused(title, f"{_numbers(group)}, by {where}; {_WAYS.get(title, 'the contract says no more')}")
 
@@ -278,8 +286,8 @@ class EvmRegistry:
 
     def _claims(self, about: Sequence[Heard]) -> Iterator[Receipted]:
         for log, event in about:
-            own = claim_id(event)
-            entry = self._entries.get(own) if own is not None else None
+            claim_hash = claim_id(event)
+            entry = self._entries.get(claim_hash) if claim_hash is not None else None
             if entry is not None:
                 yield Receipted(entry, encode_locator(self._place(log)))
 
@@ -291,7 +299,7 @@ def _party_of(account: Account) -> bytes:
     return CONTRACT.call("party", account.address)
 
 
-def _numbers(many: Sequence[Told]) -> str:
+def _numbers(many: Sequence[ExpectedEvent]) -> str:
     first, last = many[0].signed.claim, many[-1].signed.claim
     numbers = f"claim {first.number}" if first == last else f"claims {first.number} to {last.number}"
     return f"{numbers} of {first.party}"

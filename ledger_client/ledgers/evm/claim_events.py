@@ -122,9 +122,9 @@ class ClaimEvents:
                 for log, event in self._heard:
                     made.hear(log, event)
             except (Refused, KeyError) as error:
-                told = f"an event of contract 0x{self._contract.hex()} does not follow from those before it: {error}"
+                problem = f"an event of contract 0x{self._contract.hex()} does not follow from those before it: {error}"
                 raise LedgerUnavailable(
-                    f"{self._node.url}: {told}; --since-block must not be after its deployment"
+                    f"{self._node.url}: {problem}; --since-block must not be after its deployment"
                 ) from None
             self._replayed = made
         return self._replayed
@@ -146,8 +146,8 @@ class ClaimEvents:
         if heard != self._heard:
             self._heard, self._replayed, self._places = heard, None, {}
             for log, event in heard:
-                if (own := claim_id(event)) is not None:
-                    self._places.setdefault(own, log)
+                if (claim_hash := claim_id(event)) is not None:
+                    self._places.setdefault(claim_hash, log)
         final = newest.number - self._finality.missing(self._node, newest.number)
         if final >= (self._since if self._border is None else self._border.number + 1):
             self._settled = [*self._settled, *(one for one in tail if one[0].block <= final)]

@@ -15,7 +15,7 @@ from ledger_client.errors import BadReceipt, LedgerUnavailable, Refused, Unknown
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.ledgers.evm.claim_calls import claim_id, difference, told
+from ledger_client.ledgers.evm.claim_calls import claim_id, difference, expected_event
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Block, Node, TxReceipt
 from ledger_client.messages import Message
@@ -49,7 +49,7 @@ def confirm_claim(place: Locator, signed: SignedClaim, registries: Sequence[Chai
     by = _trusted(place, registries)[0]
     receipt = _receipt(place, node)
     try:
-        one = told(signed)
+        one = expected_event(signed)
         events = [claim_registry.event(log.topics, log.data) for log in receipt.logs if log.address == place.contract]
     except NotAbi as error:
         why = str(error)

@@ -28,7 +28,7 @@ NOT_YET: Final = "Not yet"
 FUTURE_S: Final = 300
 """So far a gateway's clock may be ahead of this one as a verifier allows a record."""
 GRACE_MS: Final = 1000
-MOST_TOLD: Final = 500
+MOST_RANGES: Final = 500
 """Ranges that a refusal tells of: with the longest names they fit the largest answer."""
 
 
@@ -118,8 +118,10 @@ def check_order(held: Held, statement: Statement) -> None:
     except Refused as error:
         if last is None:
             raise
-        told = _told(held, statement)
-        raise Refused(error.title, error.detail, {"held": {"batch": last[0], "id": last[1], "ranges": told}}) from None
+        registered = _ranges_held(held, statement)
+        raise Refused(
+            error.title, error.detail, {"held": {"batch": last[0], "id": last[1], "ranges": registered}}
+        ) from None
 
 
 def _check_batch(held: Held, statement: Statement, last: tuple[int, bytes] | None) -> None:
@@ -196,17 +198,17 @@ def _epochs(held: Held, statement: Statement) -> dict[bytes, Mapping[str, ranges
     return {epoch: held.held(statement.gateway, epoch) for epoch in named}
 
 
-def _told(held: Held, statement: Statement) -> list[list[object]]:
+def _ranges_held(held: Held, statement: Statement) -> list[list[object]]:
     """[meter, epoch, last number held, the batch that holds it] of the ranges that do not go on from there; as many as
     an answer can bear."""
     epochs = _epochs(held, statement)
-    told: dict[tuple[str, bytes], list[object]] = {}
+    found: dict[tuple[str, bytes], list[object]] = {}
     for meter, stretches in sorted(statement.meters.items()):
         for stretch in stretches:
             known = epochs[stretch.epoch].get(meter)
-            if known is not None and stretch.first != known.last + 1 and len(told) < MOST_TOLD:
-                told.setdefault((meter, stretch.epoch), [meter, stretch.epoch, known.last, known.batch])
-    return list(told.values())
+            if known is not None and stretch.first != known.last + 1 and len(found) < MOST_RANGES:
+                found.setdefault((meter, stretch.epoch), [meter, stretch.epoch, known.last, known.batch])
+    return list(found.values())
 
 
 def time_text(ms: int) -> str:

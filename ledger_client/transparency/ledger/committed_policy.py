@@ -87,7 +87,7 @@ class CommittedPolicy:
     def register_alone(self, wanted: Policy, *, rules: bool = False) -> None:
         """The same for a policy that the caller has read, or has just written, within ``alone``."""
         with self._log.read() as entries:
-            changed = rules and rules_of(entries.own()) != list(RULES)
+            changed = rules and rules_of(entries.own_entry_bytes()) != list(RULES)
             differs = any(difference(self._state(entries)[1], wanted.keys, 0))
         if changed or differs:
             with self._log.write() as entries:
@@ -118,8 +118,8 @@ class CommittedPolicy:
             return number, keys, policy
         if last < number:  # a look at the log from before a change
             number, keys = -1, {}
-        own = ((number, entry) for number, entry, _ in entries.own_entries(number))
-        keys = applied(keys, changes_of(own))
+        changes = ((number, entry) for number, entry, _ in entries.own_entries(number))
+        keys = applied(keys, changes_of(changes))
         state = (last, keys, Policy(tuple(keys.values())))
         if last > self._held[0]:
             self._held = state
@@ -153,7 +153,7 @@ def changing(folder: Path) -> Iterator[Callable[[], None]]:
             yield lambda: None
         return
     with alone(folder), closing(Log.open(folder / LOG)) as log:
-        policy = CommittedPolicy(folder, log, lambda entries: present_key(folder, log.name, entries.own()))
+        policy = CommittedPolicy(folder, log, lambda entries: present_key(folder, log.name, entries.own_entry_bytes()))
 
         def register() -> None:
             try:
@@ -163,6 +163,6 @@ def changing(folder: Path) -> Iterator[Callable[[], None]]:
                 raise LedgerUnavailable(f"{problem}; whoever comes next, the ledger too, will see to it") from None
 
         with log.read() as entries:
-            present_key(folder, log.name, entries.own())  # without the key nothing could be registered
+            present_key(folder, log.name, entries.own_entry_bytes())  # without the key nothing could be registered
         policy.register_alone(load_policy(folder / POLICY))
         yield register

@@ -53,22 +53,22 @@ class LedgerDir:
         self.policy = path / POLICY
         self._lock = lock
         with log.read() as entries:
-            self._own = entries.last_own()
-            self._keys = present_key(path, log.name, entries.own())
+            self._last = entries.last_own()
+            self._keys = present_key(path, log.name, entries.own_entry_bytes())
 
     def keys(self, entries: Reader) -> tuple[PrivateKey, list[LedgerKey]]:
         """The key that signs at this state of the log, and the history of all; safe to call from any thread.
 
         Raises ``LedgerUnavailable`` where the log has handed over to a key that is not here.
         """
-        own = entries.last_own()
-        if own > self._own:
+        last = entries.last_own()
+        if last > self._last:
             try:
-                if any(map(is_key_change, entries.own(self._own))):
-                    self._keys = present_key(self.path, self.log.name, entries.own())
+                if any(map(is_key_change, entries.own_entry_bytes(self._last))):
+                    self._keys = present_key(self.path, self.log.name, entries.own_entry_bytes())
             except LedgerClientError as error:
                 raise LedgerUnavailable(str(error)) from error
-            self._own = own
+            self._last = last
         return self._keys
 
     def close(self) -> None:
@@ -158,30 +158,30 @@ def _new(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 
 
-def present_key(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]]:
+def present_key(path: Path, name: str, entries: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]]:
     """The key that signs now, as the ledger's ``own`` entries say, and the history of all.
 
     Raises ``LedgerDirError``, ``KeyFileError``. A change of key is in the log before the new key has its place: whoever
     comes between the two puts it there.
     """
-    present = _present(path / KEY, name, own)
+    present = _present(path / KEY, name, entries)
     if isinstance(present, tuple):
         return present
-    following = _present(path / NEXT_KEY, name, own) if (path / NEXT_KEY).exists() else present
+    following = _present(path / NEXT_KEY, name, entries) if (path / NEXT_KEY).exists() else present
     if isinstance(following, tuple):
         with suppress(OSError):  # another process has just done it, or this one may not; the next one will
             rename(path / NEXT_KEY, path / KEY)
         return following
-    again = _present(path / KEY, name, own)  # another process may have given the new key its place in between
+    again = _present(path / KEY, name, entries)  # another process may have given the new key its place in between
     if isinstance(again, tuple):
         return again
     raise LedgerDirError(f"{path / KEY}: not the key of {LOG} ({again.detail})", "restore the two from one backup")
 
 
-def _present(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]] | VerificationError:
+def _present(path: Path, name: str, entries: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]] | VerificationError:
     """The key in a file with the history that leads to it, or why none does."""
     key = load_private_key(path)
     try:
-        return key, key_history(name, key.public, own)
+        return key, key_history(name, key.public, entries)
     except VerificationError as error:
         return error

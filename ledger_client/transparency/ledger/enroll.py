@@ -135,7 +135,7 @@ def _words(key: TrustKey) -> str:
 
 def _demand_one_role(folder: Path, key: TrustKey, policy: Policy) -> None:
     """Raises ``EnrollError`` where a party's name has another role here, or its key is another's."""
-    for other in (*policy.keys, *_told(folder, key)):
+    for other in (*policy.keys, *_registered(folder, key)):
         if other.party == key.party and other.role != key.role:
             problem = f"{_words(key)} is known here as {other.role}, and a name has one role"
             raise EnrollError(problem, f"use another name for the {key.role}: meterseal-ledger party new NAME")
@@ -157,7 +157,7 @@ def _demand_own(folder: Path, key: TrustKey, before: PublicKey | None, policy: P
     counting = {other.kid for other in fellows if flaw_at(other, now) is None}
     if add_key or (before is not None and before.kid in counting):
         return
-    known = bool(_told(folder, key)) if key.gateway is None else _has_statements(folder, key.gateway)
+    known = bool(_registered(folder, key)) if key.gateway is None else _has_statements(folder, key.gateway)
     if fellows or known:
         problem = f"{whose} is known here by another {kind}, and that key has not signed this request"
         way = (
@@ -170,13 +170,13 @@ def _demand_own(folder: Path, key: TrustKey, before: PublicKey | None, policy: P
         raise EnrollError(problem, way_out)
 
 
-def _told(folder: Path, key: TrustKey) -> list[TrustKey]:
+def _registered(folder: Path, key: TrustKey) -> list[TrustKey]:
     """What the log has ever told of the owner of a key; of a bridge to a chain, which has no log, nothing."""
     if not (folder / LOG).exists():
         return []
     with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
         changes = changes_of((number, entry) for number, entry, _ in entries.own_entries())
-    return [told for change in changes if change.about == owner(key) for told in change.keys]
+    return [registered for change in changes if change.about == owner(key) for registered in change.keys]
 
 
 def _has_statements(folder: Path, gateway: str) -> bool:

@@ -41,7 +41,7 @@ def rotate(folder: Path) -> tuple[LedgerKey, LedgerKey]:
         if new.kid == old.public.kid:
             raise LedgerDirError(f"{folder / NEXT_KEY}: this key signs already", f"remove the file, {KEY} holds it")
         with log.write() as entries:
-            if sum(map(is_key_change, entries.own())) != len(keys) - 1:
+            if sum(map(is_key_change, entries.own_entry_bytes())) != len(keys) - 1:
                 raise LedgerDirError(f"{folder}: somebody else has just changed the key", "look with `show` first")
             iat = _time_of_change(folder, keys[-1].since, entries.last_receipt())
             entries.append(sign_key(log.name, iat, new, old), None)
@@ -54,14 +54,14 @@ def _time_of_change(folder: Path, since: int, receipt: bytes | None) -> int:
     now = int(time.time())
     signed = max(since, 0 if receipt is None else parse_receipt(receipt).iat or 0)
     if signed > now + TOLERANCE_S:  # the new key would count from then on only, and so would all that it signs
-        told = f"the clock says {rfc3339(now)}, the last signature {rfc3339(signed)}"
-        raise LedgerDirError(f"{folder}: {told}", "set it right")
+        problem = f"the clock says {rfc3339(now)}, the last signature {rfc3339(signed)}"
+        raise LedgerDirError(f"{folder}: {problem}", "set it right")
     return max(now, signed)
 
 
 def _present(folder: Path, log: Log) -> tuple[PrivateKey, list[LedgerKey]]:
     with log.read() as entries:
-        return present_key(folder, log.name, entries.own())
+        return present_key(folder, log.name, entries.own_entry_bytes())
 
 
 def _next_key(folder: Path) -> PrivateKey:

@@ -126,7 +126,7 @@ class Service:
         outcomes = [Future[Submitted]() for _ in many]
         works: list[tuple[Future[Submitted], bytes, Work]] = []
         for data, outcome in zip(many, outcomes, strict=True):
-            with _told_to(outcome):
+            with _raised_into(outcome):
                 statement_id, known, work = self._prepare(data)
                 if work is None:
                     outcome.set_result((statement_id, known))
@@ -134,7 +134,7 @@ class Service:
                     works.append((outcome, statement_id, work))
         written = self._group.run_all([work for _, _, work in works]) if works else []
         for (outcome, statement_id, _), receipt in zip(works, written, strict=True):
-            with _told_to(outcome):
+            with _raised_into(outcome):
                 outcome.set_result((statement_id, receipt.result()))
         for outcome in outcomes:
             self._count(outcome.exception())
@@ -265,7 +265,7 @@ def _means_claim(entry: bytes) -> bool:
 
 
 @contextmanager
-def _told_to(outcome: Future[Submitted]) -> Iterator[None]:
+def _raised_into(outcome: Future[Submitted]) -> Iterator[None]:
     """Whatever is raised inside becomes the outcome of this statement, and of no other."""
     try:
         yield

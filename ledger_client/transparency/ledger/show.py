@@ -28,15 +28,15 @@ def facts(folder: Path) -> dict[str, Any]:
     """
     policy = load_policy(policy_of(folder))
     with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
-        _, ledger_keys = present_key(folder, log.name, entries.own())
+        _, ledger_keys = present_key(folder, log.name, entries.own_entry_bytes())
         size, held = entries.size(), entries.gateways()
-        told = applied({}, changes_of((number, entry) for number, entry, _ in entries.own_entries()))
+        registered = applied({}, changes_of((number, entry) for number, entry, _ in entries.own_entries()))
     gateways = {gateway: (count, last) for gateway, count, last in held}
     names = sorted(gateways.keys() | {key.gateway for key in policy.keys if key.gateway is not None})
     return {
         "ledger": log.name,
         "entries": size,
-        "unregistered": sum(len(change.keys) for change in difference(told, policy.keys, 0)),
+        "unregistered": sum(len(change.keys) for change in difference(registered, policy.keys, 0)),
         "kid": id_to_text(ledger_keys[-1].key.kid),
         "keys": [
             {"kid": id_to_text(k.key.kid), "since": rfc3339(k.since), "until": k.until and rfc3339(k.until)}
@@ -117,5 +117,5 @@ def trust_entry(folder: Path) -> str:
     """The ledger's own ``[[key]]`` entries of a trust file, of every key that it ever signed with."""
     policy_of(folder)
     with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
-        _, keys = present_key(folder, log.name, entries.own())
+        _, keys = present_key(folder, log.name, entries.own_entry_bytes())
     return "\n".join(key_entry("ledger", k.key, k.since, ledger=log.name, valid_to=k.until) for k in keys)

@@ -29,7 +29,7 @@ class LogView:
         self._folder = folder
         self._now = now
         self._lock = threading.Lock()
-        self._own: list[tuple[int, str | None]] = []
+        self._known: list[tuple[int, str | None]] = []
         self._head: tuple[LogHead, bytes, bytes] | None = None
 
     def size(self) -> int:
@@ -89,10 +89,10 @@ class LogView:
 
     def _own_entries(self, log: Reader) -> list[tuple[int, str | None]]:
         """(number, whom it is about or None) of each of the ledger's own entries at this state of the log."""
-        known = self._own
+        known = self._known
         last = known[-1][0] if known else -1
         known = known + [(number, about(entry)) for number, entry, _ in log.own_entries(last)]
-        self._own = known
+        self._known = known
         size = log.size()  # another thread may have seen more
         return [one for one in known if one[0] < size]
 

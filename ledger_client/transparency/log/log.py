@@ -211,7 +211,7 @@ class Reader:
         query = "SELECT number, entry FROM entries WHERE number >= ? ORDER BY number LIMIT ?"
         return ((int(row[0]), bytes(row[1])) for row in self._db.execute(query, (first, limit)))
 
-    def own(self, after: int = -1) -> list[bytes]:
+    def own_entry_bytes(self, after: int = -1) -> list[bytes]:
         """The ledger's own entries in order: its rules, every change of its key, every gateway let in or shut out."""
         return [entry for _, entry, _ in self.own_entries(after)]
 

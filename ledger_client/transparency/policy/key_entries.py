@@ -122,10 +122,10 @@ def difference(held: Mapping[Place, TrustKey], wanted: Sequence[TrustKey], iat: 
     changed = [key for key in wanted if held.get(key.place) != key]
     removed = frozenset(key.place for key in gone)
     for whose in sorted({owner(key) for key in (*changed, *gone)}):
-        own = [key for key in changed if owner(key) == whose]
+        of_owner = [key for key in changed if owner(key) == whose]
         kinds = (
-            (False, [key for key in own if key.revoked is None]),
-            (True, [key for key in own if key.revoked is not None] + [key for key in gone if owner(key) == whose]),
+            (False, [key for key in of_owner if key.revoked is None]),
+            (True, [key for key in of_owner if key.revoked is not None] + [key for key in gone if owner(key) == whose]),
         )
         for revoked, keys in kinds:
             for first in range(0, len(keys), _MOST_KEYS):

@@ -128,17 +128,17 @@ def prove(pages: Sequence[bytes], ledger: str, whom: str, pinned: Sequence[Publi
     return Proven(last, tuple(history), (*held.values(), *gone))
 
 
-def _history(ledger: str, own: Sequence[bytes], pinned: Sequence[PublicKey]) -> list[LedgerKey]:
-    changes = [entry for entry in own if is_key_change(entry)]
+def _history(ledger: str, entries: Sequence[bytes], pinned: Sequence[PublicKey]) -> list[LedgerKey]:
+    changes = [entry for entry in entries if is_key_change(entry)]
     kids = {key.kid for key in pinned}
     if changes:
         candidates = [next_key(changes[-1])]
     else:
-        signer = cose.Sign1.parse(own[0]).protected.get(cose.KID) if own else None
+        signer = cose.Sign1.parse(entries[0]).protected.get(cose.KID) if entries else None
         candidates = [key for key in pinned if key.kid == signer]
     if not candidates:
         raise UnknownKey(f"what is shown is not signed by the key of {ledger} that is believed")
-    history = key_history(ledger, candidates[0], own)
+    history = key_history(ledger, candidates[0], entries)
     if not kids & {key.key.kid for key in history}:
         raise UnknownKey(f"the keys that are shown do not lead to the key of {ledger} that is believed")
     return history

@@ -51,24 +51,24 @@ def key_history(ledger: str, present: PublicKey, own_entries: Iterable[bytes]) -
 
     Raises ``Malformed`` or ``BadSignature`` where the entries do not lead from the first key to this one.
     """
-    own = [_read(ledger, entry) for entry in own_entries]
-    contents = [_content(sign1) for sign1, _ in own]
+    read = [_read(ledger, entry) for entry in own_entries]
+    contents = [_content(sign1) for sign1, _ in read]
     if contents[:1] != [CONTENT_POLICY] or any(content not in OWN for content in contents):
         raise Malformed(
             "the first entry of the ledger's own is not its rules, or a later one is of no kind that is known"
         )
-    changes = [(*_change(sign1), iat) for sign1, iat in own if _content(sign1) == CONTENT_KEY]
+    changes = [(*_change(sign1), iat) for sign1, iat in read if _content(sign1) == CONTENT_KEY]
     keys = [old for old, _, _ in changes] + [present]
     if [new.kid for _, new, _ in changes] != [key.kid for key in keys[1:]]:
         raise Malformed("the changes of key do not lead to the present key")
     signers = iter(keys)
     signer = next(signers)
-    for (sign1, _), content in zip(own, contents, strict=True):
+    for (sign1, _), content in zip(read, contents, strict=True):
         if sign1.protected[cose.KID] != signer.kid:
             raise Malformed("an entry of the ledger's own by another key than the one that signs at its place")
         sign1.verify(signer)
         signer = next(signers) if content == CONTENT_KEY else signer
-    since = [own[0][1], *(iat for _, _, iat in changes)]
+    since = [read[0][1], *(iat for _, _, iat in changes)]
     # a receipt of the second of a change may stand before it: for that second both keys count
     until = [iat + 1 for iat in since[1:]]
     return [LedgerKey(*parts) for parts in zip(keys, since, [*until, None], strict=True)]

@@ -31,7 +31,7 @@ class Doors:
             raise AccessError("--mqtt", "missing; options of it are given", "add --mqtt mqtts://HOST:PORT")
         if self.client_ca is not None and self.cert is None:
             raise AccessError("--client-ca", "has no effect without TLS", "add --cert and --key")
-        _checked("--", self.own, "https://")
+        _checked("--", self.https_access, "https://")
 
     @property
     def scheme(self) -> str:
@@ -39,14 +39,14 @@ class Doors:
         return "http" if self.cert is None else "https"
 
     @property
-    def own(self) -> Access:
+    def https_access(self) -> Access:
         """Certificate and key of the address, and as ``ca`` that of its clients."""
         return Access(ca=self.client_ca, cert=self.cert, key=self.key)
 
 
 def file_options(options: Mapping[str, str | None]) -> tuple[dict[str, Path | None], Access]:
     """The options of the command line: those of the own address, and those of the broker. Raises ``AccessError``."""
-    own = {key: _path(options, key) for key in ("cert", "key", "client_ca")}
+    https = {key: _path(options, key) for key in ("cert", "key", "client_ca")}
     broker = Access(
         ca=_path(options, "mqtt_ca"),
         cert=_path(options, "mqtt_cert"),
@@ -55,7 +55,7 @@ def file_options(options: Mapping[str, str | None]) -> tuple[dict[str, Path | No
         password_file=_path(options, "mqtt_password_file"),
         protocol=cast(Protocol, options["mqtt_protocol"]),
     )
-    return own, broker
+    return https, broker
 
 
 def _path(options: Mapping[str, str | None], key: str) -> Path | None:

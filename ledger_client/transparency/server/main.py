@@ -128,7 +128,7 @@ def _run(
     config = uvicorn.Config(
         site,
         loop="asyncio",
-        http=turnstile.protocol(None if doors.cert is None else Certificates(doors.own).context),
+        http=turnstile.protocol(None if doors.cert is None else Certificates(doors.https_access).context),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -122,11 +122,15 @@ class MqttService:
         self._answer(topic, message, encode_problem(problem.title, problem.detail, problem.more), PROBLEM)
 
     def _answer(self, topic: Topic, message: Message, answer: bytes, content_type: str) -> None:
-        own = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text).encode()
-        asked = message.response_topic or own
-        topics = [own]
+        receipts_topic = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text).encode()
+        asked = message.response_topic or receipts_topic
+        topics = [receipts_topic]
         # no sender may have this ledger write to somebody else's topics
-        if asked != own and asked.startswith(f"{TOPIC_ROOT}/{topic.ledger}/receipts/") and not {"+", "#"} & set(asked):
+        if (
+            asked != receipts_topic
+            and asked.startswith(f"{TOPIC_ROOT}/{topic.ledger}/receipts/")
+            and not {"+", "#"} & set(asked)
+        ):
             topics.append(asked)
         for name in topics:
             self._broker.publish(name, answer, content_type, correlation=message.correlation)

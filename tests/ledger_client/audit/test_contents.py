@@ -55,9 +55,9 @@ def batch(gateway: Gateway, texts: Iterable[str], late: int = 0) -> Path:
 
 def test_values_are_counted_by_point_and_readings_without_any_are_noted(gateway: Gateway) -> None:
     result = audited(batch(gateway, [BOTH, "(energy) power", "(energy) (power)", BOTH, "(energy) (power)"]))
-    told = result.as_json()["meters"][0]
-    assert (findings(result), told["readings"], told["empty"], told["late"]) == ([], 5, 2, 0)
-    held = {point["name"]: (point["readings"], point["values"], point["lacking"]) for point in told["points"]}
+    account = result.as_json()["meters"][0]
+    assert (findings(result), account["readings"], account["empty"], account["late"]) == ([], 5, 2, 0)
+    held = {point["name"]: (point["readings"], point["values"], point["lacking"]) for point in account["points"]}
     assert held == {"energy": (5, 2, 0), "power": (5, 3, 0)}
     times = "the first at 2026-11-18T09:27:00.020Z, the last at 2026-11-18T09:27:20.020Z"
     assert result.notes == [f"2 of 5 readings of {METER} are without any value, {times}"]
@@ -109,11 +109,11 @@ def test_what_an_honest_gateway_lacks_is_not_noted(gateway: Gateway) -> None:
     rows = [gateway.configuration("change"), *polls(gateway, ["energy power voltage"] * 2), *gateway.cut()]
     result = audited(*paths, gateway.write(rows))
     assert (findings(result), [note for note in result.notes if "do not have" in note]) == ([], [])
-    told = result.as_json()["meters"][0]
-    assert {point["name"]: point["values"] for point in told["points"]} == {
+    account = result.as_json()["meters"][0]
+    assert {point["name"]: point["values"] for point in account["points"]} == {
         "energy": 6, "energy.first": 1, "energy.second": 1, "power": 7, "voltage": 2,
     }  # fmt: skip
-    assert told["late"] == 1
+    assert account["late"] == 1
 
 
 def test_what_only_looks_like_a_second_look_is_a_point(gateway: Gateway) -> None:
@@ -126,7 +126,7 @@ def test_parts_of_a_series_hold_what_they_hold() -> None:
     for number in range(4):
         contents.reading(METER, number, Shape(("a",) if number % 2 else ("b",), ()), late=False)
     contents.end()
-    assert (result.notes, {name: point.values for name, point in result.told(METER).points.items()}) == (
+    assert (result.notes, {name: point.values for name, point in result.account(METER).points.items()}) == (
         [], {"b": 2, "a": 2},
     )  # fmt: skip
 
@@ -137,8 +137,8 @@ def test_points_without_end_cost_bounded_memory() -> None:
     for number in range(MOST_POINTS):
         contents.reading(METER, number, Shape((f"a{number}", f"b{number}"), ()), late=False)
     contents.end()
-    told = result.told(METER)
-    assert (len(told.points), told.values_beyond) == (MOST_POINTS, MOST_POINTS)
+    account = result.account(METER)
+    assert (len(account.points), account.values_beyond) == (MOST_POINTS, MOST_POINTS)
     assert (
         f"{MOST_POINTS} values of {METER} are of more points than {MOST_POINTS}: not counted by point" in result.notes
     )

@@ -137,7 +137,7 @@ def test_a_million_readings_of_one_time_cost_little() -> None:
     result, made = Audit(), slots((0, EVERY_MS))
     body = Coverage(0, 1, 1_000_000, 1_000_000, {})
     without = FreeSlots(result, METER).place(body, [5000] * 1_000_000, made, NONE)
-    assert (len(without), result.told(METER).longest_free) == (999_999, None)
+    assert (len(without), result.account(METER).longest_free) == (999_999, None)
 
 
 def readings(gateway: Gateway, offsets_ms: list[int], quality: int = 0) -> list[str]:

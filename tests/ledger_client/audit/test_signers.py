@@ -31,13 +31,15 @@ def heard(gateway: Gateway, *batches: list[bytes], resume: str | None = None) ->
     return audited(*paths, by=trusted(extra="".join(more)))
 
 
-def rotated(gateway: Gateway, new: PrivateKey, number: int = 1, *, said: bool = True, **told: object) -> list[bytes]:
+def rotated(
+    gateway: Gateway, new: PrivateKey, number: int = 1, *, with_event: bool = True, **changed: object
+) -> list[bytes]:
     """The first records of a start with another key of a meter."""
     chain = gateway.chains[METER]
     before, chain.signer = chain.key, new
     configuration, *coverage = gateway.restart(number)
-    facts = {"owner": METER, "key": new.public.kid, "before": before.public.kid} | told
-    keys = [gateway.event("keys", **{k: v for k, v in facts.items() if v is not None})] if said else []
+    facts = {"owner": METER, "key": new.public.kid, "before": before.public.kid} | changed
+    keys = [gateway.event("keys", **{k: v for k, v in facts.items() if v is not None})] if with_event else []
     return [configuration, *keys, *coverage]
 
 
@@ -55,8 +57,8 @@ def test_a_key_is_replaced_and_the_one_before_signs_only_in_that_batch(gateway: 
 
 LIES: dict[str, tuple[Lie, str]] = {
     "returns": (lambda g: rotated(g, FIRST, 2), "returns, and event gateway/"),
-    "returns without an event": (lambda g: rotated(g, FIRST, 2, sentence=False), "returns, and event gateway/"),
-    "changes without an event": (lambda g: rotated(g, THIRD, 2, sentence=False), "and no keys event says so"),
+    "returns without an event": (lambda g: rotated(g, FIRST, 2, with_event=False), "returns, and event gateway/"),
+    "changes without an event": (lambda g: rotated(g, THIRD, 2, with_event=False), "and no keys event says so"),
     "comes as new": (lambda g: rotated(g, THIRD, 2, before=None), "and the event does not say so"),
     "replaces another": (lambda g: rotated(g, THIRD, 2, before=FIRST.public.kid), "and the event says that of"),
 }

@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Iterator[LedgerDir]:
 def changes(ledger: Path) -> list[Change]:
     """What the log of a ledger tells of its gateways."""
     with closing(Log.open(ledger / "log.db", read_only=True)) as log, log.read() as entries:
-        return [parse_change(entry) for entry in entries.own() if about(entry) is not None]
+        return [parse_change(entry) for entry in entries.own_entry_bytes() if about(entry) is not None]
 
 
 def told(ledger: Path) -> list[TrustKey]:
@@ -340,7 +340,7 @@ def test_there_is_no_start_without_a_policy_in_order(folder: LedgerDir) -> None:
 def test_changed_rules_are_an_entry(tmp_path: Path, folder: LedgerDir) -> None:
     def rules() -> Sequence[str]:
         with folder.log.read() as entries:
-            return rules_of(entries.own())
+            return rules_of(entries.own_entry_bytes())
 
     assert rules() == list(RULES)
     CommittedPolicy.begun(folder)

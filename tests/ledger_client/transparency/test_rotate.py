@@ -193,7 +193,7 @@ def enrolled_by(signer: PrivateKey) -> bytes:
 def test_a_history_that_does_not_lead_to_the_key_is_none(tmp_path: Path) -> None:
     first, second, third = (PrivateKey.generate() for _ in range(3))
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder, folder.log.read() as log:
-        (policy,) = log.own()
+        (policy,) = log.own_entry_bytes()
         first = load_private_key(tmp_path / "ledger" / "key.pem")
     change, other = sign_key("demo", 5, second.public, first), sign_key("demo", 6, third.public, second)
     keys = key_history("demo", third.public, [policy, change, other])

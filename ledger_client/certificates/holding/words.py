@@ -6,7 +6,7 @@ from ledger_client.claims.claim import Attest, Balance, Deed, Export, Issue, Ret
 from ledger_client.times import rfc3339_ms
 
 
-def told(deed: Deed) -> str:
+def in_words(deed: Deed) -> str:
     """A deed in a few words."""
     match deed:
         case Transfer(cert, (begin, end), to):
