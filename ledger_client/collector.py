@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 NEW_OBJECTS: Final = 20_000
-"""So many are made before it looks through them; Python's own 700 cost a year of books a fifth of its time."""
+"""Objects made between two runs of the collector. With Python's 700 it takes a fifth of the time of a year of books."""
 
 
 @contextmanager

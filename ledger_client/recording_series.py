@@ -48,7 +48,7 @@ class SeriesCount:
         return cls(0, last_ms, every_ms, ahead)
 
     def recorded(self, time_ms: int) -> None:
-        """A record that is not LATE has this time; those before it were told."""
+        """A record that is not LATE has this time (ms); it is called in the order of the records."""
         self._reach(time_ms - 1)
         self._miss(misses(self.every_ms, self.last_ms, time_ms))
         self.last_ms = max(self.last_ms, time_ms)

@@ -1,7 +1,25 @@
-"""Books of a plan: what records say of its registers, in the order of batches and leaves (rules I1, I4, T2). Pure.
+"""Books of a plan: its registers, gauges and coverage, record after record (rules I1, I4, T2). Pure.
 
-The same books are kept by who states and by who recomputes; they hold edges and breaks, not what lies between, and of
-coverage the sums of each interval.
+The owner who makes a statement and the stranger who recomputes it keep the same books. What both rely on:
+
+1. A book is a function of the plan, the entries and the records in their order: batches by number, leaves within a
+   batch. There is no clock, no file and no setting, so the same records give the same bytes. A record that is taken out
+   of order, or by one side only, is a difference that nobody can explain from the files.
+2. A record is taken once and never again. A register keeps its last look and the edges and breaks so far, a gauge its
+   sums; nothing that lies between is kept, so a year of records needs the memory of its hours. Whatever a rule needs
+   later has to be decided when the record comes: ``look`` decides here whether two looks give an edge (I2) and
+   whether a break lies between them (I4).
+3. A register is at most compared with its look before. An exchange, another profile, other ratios or another identity
+   of the meter (``event``) breaks that line: the next look is not compared with the last one. Without it the difference
+   of two devices' registers would be stated as energy. An exchange with ``since`` breaks nothing: the fall that it
+   explains has broken the line already.
+4. Coverage is counted once (T2): a coverage record that ends no later than the last one of its meter is of time that is
+   covered already, as after a database was put back. Else its polls would be due twice.
+5. A coverage record counts for the interval in which it ends; the ``capture`` of a period is a sum over its intervals.
+6. After ``forget`` nothing before that moment may be asked for. What later records give does not depend on it.
+
+Entries are judged against each other before (``in_force``): of several on one thing and time the last one counts, if
+each replaces the one before it, and else none.
 """
 
 from __future__ import annotations
@@ -26,8 +44,8 @@ SYNCHRONISED: Final = "S"
 
 @dataclass(slots=True)
 class Capture:
-    """What was due of a meter in a time, and what became of it; ``dense``: how many coverage records call more due than
-    the samples of its gauges allow (H1)."""
+    """Polls of a meter that were due in a span, and what became of them; ``dense``: how many coverage records call more
+    due than the samples of its gauges allow (H1)."""
 
     due: int = 0
     recorded: int = 0
@@ -35,7 +53,7 @@ class Capture:
     dense: int = 0
 
     def add(self, other: Capture | Coverage, dense: int) -> None:
-        """What another time, or a coverage record, tells."""
+        """Add what was due and recorded in another time, or by a coverage record."""
         self.due += other.due
         self.recorded += other.recorded
         for reason, count in other.missed.items():
@@ -89,7 +107,7 @@ class Books:
                 register.observe(reading.time_ms + offset_ms, content, quality, unit, sync, record)
 
     def coverage(self, meter: str, coverage: Coverage) -> None:
-        """The next coverage record of a meter; one that is told again is left out."""
+        """The next coverage record of a meter; one whose time is covered already is left out."""
         if meter not in self._meters or coverage.to_ms <= self._covered_ms.get(meter, -1):
             return
         self._covered_ms[meter] = coverage.to_ms

@@ -27,7 +27,7 @@ _RANKED: Final = {BRIDGED: RANK[BRIDGED], UNKNOWN: RANK[UNKNOWN], WRAP: RANK[MEA
 
 
 class Jump(NamedTuple):
-    """What mends the line of a register over a break: of which kind, by how much, told by which look or entry."""
+    """What corrects a register over a break: its kind, by how much, and the look or entry that shows it."""
 
     time_ms: int
     kind: str

@@ -106,7 +106,7 @@ class Register:
         self.look(time_ms, value, sync and not quality & _UNSYNC, bool(quality & _STEP), record)
 
     def look(self, time_ms: int, value: int, timed: bool, stepped: bool, record: bytes) -> None:
-        """The next look. ``timed``: an edge may be told by it; ``stepped``: the clock was set since the look before."""
+        """The next look. ``timed``: it may be an edge; ``stepped``: the clock was set since the look before."""
         before_ms, before, interval_ms = self._time_ms, self._value, self.interval_ms
         last, on_edge = divmod(time_ms, interval_ms)
         if before_ms >= 0:

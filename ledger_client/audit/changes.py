@@ -104,7 +104,7 @@ class _Event:
 # — in words —
 
 MOST: Final = 6
-"""So many changes of one field are put in words; --json has all of them."""
+"""Changes of one field that are put in words; --json has all of them."""
 _WIDE, _WIDE_HASH = 80, 16
 
 

@@ -1,7 +1,7 @@
 """Audit of the configuration: meters, periods, keys and recording grids, from gateway events. No I/O.
 
-It is told by the gateway's events, in order. What does not agree in them is found: parts that are missing, a grid that
-is not one of its meter's period, time between two grids in which nothing would be due.
+It is what the gateway's events announce, in order. Contradictions are found: missing parts, a grid that is not one of
+its meter's period, time between two grids in which nothing would be due.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Schedule:
 
 @dataclass(slots=True)
 class Configured:
-    """What the gateway's events have told so far; ``meters`` is None before the first configuration."""
+    """What the gateway's events have announced so far; ``meters`` is None before the first configuration."""
 
     result: Audit
     times: Times

@@ -27,9 +27,9 @@ from ledger_client.times import rfc3339_ms
 SECOND_LOOKS: Final = ".first", ".second"
 """Ends of the names under which a reading has the look at a counter that was not booked (docs/formats.md)."""
 MOST_POINTS: Final = 4096
-"""So many points of a meter are counted each; the values of all others together."""
+"""Points of a meter whose values are counted apart; those of all others are counted together."""
 MOST_NAMES: Final = 20
-"""So many points stand in one note: a name has up to 64 characters, and no note is cut short."""
+"""Points that one note names: a name has up to 64 characters, and no note is cut short."""
 _MOST_SHAPES: Final = 64
 
 

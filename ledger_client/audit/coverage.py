@@ -1,6 +1,21 @@
 """Audit of coverage: it exists, tiles time, and counts the readings that exist. No I/O.
 
-Of time that is told twice, because a database was put back, what was anchored first is counted.
+A coverage record says of one meter and [from, to): so many polls were due, so many gave a reading, so many were missed,
+by reason. It is what makes a missing reading visible, and an audit takes it at its word only where it can be checked:
+
+1. Each epoch of a meter begins with a coverage record, and each begins where the one before ended. A hole would be time
+   in which nothing had to be read; an overlap would count polls twice.
+2. It counts the readings since the coverage record before it, in the order of ``seq``. The chain (chain.py) shows that
+   no reading in between is missing; so its ``recorded`` must be their number. None of them is dated
+   before it begins or after it was signed.
+3. It does not extend beyond its signing: nobody knows yet what will be missed.
+4. Each configured meter has one in every batch. Without that a meter could fall silent by no longer being covered.
+5. What was due is not checked here. due_polls.py recounts it from the announced grids, and due_slots.py checks which
+   polls the readings answer. An ``Interval`` is what those two need of one coverage record.
+6. Around lost records (a batch that says ``resume``, a gap in a meter's chain) 1, 2 and 4 cannot be demanded, and what
+   is missing is found under the step ``resume``. If a meter goes on from an older record because a database was put
+   back, its time may be covered twice: what was anchored first is counted.
+7. Where batches are missing nothing is known of what was before, and 1 and 2 begin anew.
 """
 
 from __future__ import annotations
@@ -18,9 +33,15 @@ from ledger_client.times import rfc3339, rfc3339_ms
 
 
 class Interval(NamedTuple):
-    """A coverage record: the first of its epoch or not, by which clock letter; ``told_to_ms``: until when its time was
-    told before (0: none of it), and how many readings it counts that were not counted before. ``moments_ms``: the times
-    of those that are not LATE, in order; None: not all that it counts are there. ``times_ms``: of all there are."""
+    """A coverage record, to be counted again at the end of its batch.
+
+    Attributes:
+        name, body, clock: which record, its contents, the clock letter of its claims.
+        counted_to_ms: until when its time was covered, and counted, before a database was put back (0: none of it was).
+        readings: how many of its readings lie in the files.
+        moments_ms: times of those that are not LATE, in order; None: not all that it counts are there.
+        times_ms: times of all that are there.
+    """
 
     name: Name
     body: Coverage
@@ -37,8 +58,8 @@ class Interval(NamedTuple):
 
 @dataclass(slots=True)
 class _Span:
-    """One meter: the end of its coverage (None: not known), the readings since (``sure``: all of them are there, and
-    the earliest and latest), and until when its time was told before a database was put back."""
+    """One meter: the end of its coverage (None: not known); the readings since then, the earliest and the latest of
+    them (``sure``: all of them are there); until when its time was covered before a database was put back."""
 
     covered_to_ms: int | None = None
     readings: int = 0
@@ -65,7 +86,7 @@ class Coverages:
         self._spans = {}
 
     def record(self, fact: Fact, name: Name, step: Step) -> Interval | None:
-        """The next record of a meter, and how it follows; of a coverage what is to be counted again."""
+        """The next record of a meter, and how it follows; gives the interval of a coverage record, to be recounted."""
         if name.meter == GATEWAY_ITSELF:
             return None
         span = self._spans.get(name.meter)
@@ -94,7 +115,7 @@ class Coverages:
         return None
 
     def _lose(self, span: _Span, name: Name, step: Step) -> None:
-        """Records are not there: the readings since the last coverage are not known, and their time may be a hole."""
+        """Records are missing: the readings since the last coverage are not known, and their time may be a hole."""
         self._broken.add(name.meter)
         span.broken, span.sure = True, False
         if step is Step.OLDER:
@@ -137,7 +158,7 @@ class Coverages:
             )
 
     def _ends(self, fact: Fact, body: Coverage, name: Name) -> None:
-        """It does not speak of the time after it was signed; a grid may be 100 ms off the clock."""
+        """Coverage does not extend beyond its own signing; a grid may be 100 ms off the clock."""
         if body.to_ms > (fact.iat + 2) * SECOND_MS:
             text = f"it covers the time until {rfc3339_ms(body.to_ms)}, and was signed at {rfc3339(fact.iat)}"
             self.result.found(COVERAGE, name, text)

@@ -1,7 +1,7 @@
-"""Audit of due polls: recount by the announced recording grids, each poll once. No I/O.
+"""Audit of due polls: a recount by the announced recording grids, each poll once. No I/O.
 
-The coverage of a batch is counted at its end, with all grids that the batch announces: none of them begins before what
-is counted already.
+The coverage of a batch is recounted at the end of the batch, with all grids that the batch announces: none of them
+begins before what is counted already.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class Due:
     _uncounted: list[_Uncounted] = field(default_factory=list)
     _placed: dict[str, _Placed] = field(default_factory=dict)
     _off: dict[tuple[bytes, str], int] = field(default_factory=dict)
-    """In a slowed epoch: how many polls more of a meter are told than counted again."""
+    """In a slowed epoch: how many polls of a meter its coverage counts beyond those of the recount."""
 
     def covered(self, interval: Interval) -> None:
-        """A coverage record; it is counted again at the end of its batch."""
+        """A coverage record, to be recounted at the end of its batch."""
         self._intervals.append(interval)
 
     def clock_known(self, epoch: bytes) -> None:
@@ -81,20 +81,20 @@ class Due:
             self._known.add(epoch)
 
     def corrected(self, name: Name, correction: Correction) -> None:
-        """A clock event: it may date its epoch, and slow it."""
+        """A clock event, which may date its epoch, and slow it."""
         self._corrections.append((name, correction))
         if correction.slow:
             self._slowed.add(name.epoch)
 
     def stopped(self, stopped: Mapping[str, int]) -> None:
-        """What a clock event had no room for of what was due before its epoch."""
+        """Further meters of the last clock event: how many polls of each were due before its epoch."""
         if stopped and self._corrections:
             name, correction = self._corrections[-1]
             more = correction._replace(stopped={**correction.stopped, **stopped})
             self._corrections[-1] = name, more
 
     def end_batch(self) -> None:
-        """Count what the batch's coverage tells."""
+        """Recount the batch's coverage, by all grids that are known now."""
         for interval in self._intervals:
             account = self.result.account(interval.name.meter)
             self._count(interval, account)
@@ -136,7 +136,7 @@ class Due:
             self._compare_series(interval, grids, interval.moments_ms)
 
     def _place(self, interval: Interval) -> None:
-        """Each reading that it counts takes a due slot; those told twice, or from before the grids, take none."""
+        """Each reading that it counts takes a due slot; those covered before, or from before the grids, take none."""
         meter = interval.name.meter
         schedule, body = self.configured.schedules.get(meter), interval.body
         if schedule is None or schedule.is_series(interval.times_ms[-1] if interval.times_ms else body.to_ms):
@@ -159,14 +159,14 @@ class Due:
             self._differs(interval.name, text)
 
     def _differs(self, name: Name, text: str) -> None:
-        """Where events of the gateway are lost it is part of that loss."""
+        """A difference from the recount; where events of the gateway are lost it is part of that loss."""
         if self.doubted:
             self.result.resumed(name, text)
         else:
             self.result.found(DUE, name, text)
 
     def _compare_series(self, interval: Interval, grids: GridsInForce, moments_ms: Sequence[int]) -> None:
-        """Every reading was due, and what is missed follows from their times."""
+        """Compare the count of a series: every reading was due, and what was missed follows from their times."""
         body = interval.body
         count = _series_count(grids, body.from_ms, moments_ms, body.to_ms)
         if not count.ends(body.to_ms):
@@ -178,7 +178,10 @@ class Due:
         self._compare(interval, interval.readings + count.missed)
 
     def _compare(self, interval: Interval, due: int) -> None:
-        """While slowed, a poll at the edge of an interval may be counted in the next: never more than one of all."""
+        """Compare what coverage counts as due with the recount.
+
+        In a slowed epoch a poll at the edge of an interval may be counted in the next one: at most one at any time.
+        """
         body, name = interval.body, interval.name
         off = body.due - due
         if off == 0:
@@ -193,7 +196,7 @@ class Due:
         self._differs(name, text)
 
     def _date(self, name: Name, correction: Correction, began_ms: int) -> None:
-        """The downtime before an epoch, which began with an unknown clock, by the event that dates it."""
+        """Recount the downtime before an epoch that began with an unknown clock, by the event that dates it."""
         waiting = {meter: u for (epoch, meter), u in self._undated.items() if epoch == name.epoch}
         for meter in sorted(waiting.keys() | correction.stopped.keys()):
             due_before, undated = correction.stopped.get(meter, 0), waiting.get(meter)
@@ -225,7 +228,7 @@ class Due:
                 self._placed[meter].free.dated(undated.from_ms, began_ms, due_before)
 
     def _demand_dated(self) -> None:
-        """Once its clock is known, an epoch that began without has been dated; else its downtime would be free."""
+        """Find epochs whose clock is known by now and that no event dates: their downtime would not be counted."""
         for (epoch, meter), undated in [*self._undated.items()]:
             if epoch in self._known and meter in self.configured.started.get(epoch, ()):
                 del self._undated[epoch, meter]
@@ -269,7 +272,7 @@ def _series_count(grids: GridsInForce, from_ms: int, moments_ms: Sequence[int], 
 
 
 def _due_rest(grids: GridsInForce, interval: Interval) -> int:
-    """Of an interval of a series that begins with time that was told before: what was due behind that."""
+    """Messages of a series that were due in the part of an interval that was not covered before."""
     moments_ms = [time_ms for time_ms in interval.moments_ms or () if time_ms >= interval.counted_to_ms]
     count = _series_count(grids, interval.counted_to_ms, moments_ms, interval.body.to_ms)
     count.ends(interval.body.to_ms)
@@ -277,7 +280,7 @@ def _due_rest(grids: GridsInForce, interval: Interval) -> int:
 
 
 def _count_rest(account: MeterAccount, interval: Interval, due: int) -> None:
-    """Of an interval that begins with time that was told before: what comes behind that."""
+    """Add the part of an interval that was not covered before; ``due``: polls of that part."""
     recorded = min(interval.readings, due)
     account.due += due
     account.recorded += recorded

@@ -63,7 +63,7 @@ class _Stretch:
 
 
 class Gap(NamedTuple):
-    """So many due times in a row that no reading answers: the first one, and the next one that a reading answers, or
+    """Due times in a row that no reading answers: their number, the first, and the next one that a reading answers, or
     the end of what is known (Unix ms)."""
 
     slots: int
@@ -190,7 +190,7 @@ class FreeSlots:
         return without
 
     def dated(self, from_ms: int, began_ms: int, stopped: int) -> None:
-        """So many polls were due while the gateway was off, as the ``clock`` event says that dates the next epoch."""
+        """Polls that were due while the gateway was off, by the ``clock`` event that dates the next epoch."""
         self._run(FreeRun(stopped, from_ms, began_ms, began_ms - from_ms, Counter(stopped=stopped)))
 
     def end(self, slots: Slots) -> None:

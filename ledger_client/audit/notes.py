@@ -14,9 +14,9 @@ from typing import Final
 from ledger_client.times import span_in_words
 
 KEPT: Final = 100_000
-"""So many notes are kept word for word; of each further one its line has the number, and the text of the heaviest."""
+"""Notes that are kept word for word; further ones are counted by their line, which has the text of the heaviest."""
 LONGEST: Final = 2_000
-"""A note may repeat what an event says, which may be long: so many characters of it are kept."""
+"""Characters of a note that are kept: it may repeat a long text of an event."""
 
 
 class Kind(IntEnum):

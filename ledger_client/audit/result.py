@@ -16,7 +16,7 @@ from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms
 
 MOST: Final = 100
-"""So many findings are kept in words; the others are counted."""
+"""Findings that are kept in words; the others are counted."""
 CHAIN, COVERAGE, TIMES, DUE, KEYS, ENDS, RESUME = "chain", "coverage", "times", "due", "keys", "ends", "resume"
 """Steps of an audit beyond those of a proof."""
 
@@ -85,7 +85,7 @@ class PointAccount:
     lacking_ms: tuple[int, int] | None = None
 
     def lack(self, count: int, from_ms: int, to_ms: int) -> None:
-        """So many readings more between two moments do not have it."""
+        """Add ``count`` readings between two moments that do not have it."""
         self.lacking += count
         self.lacking_ms = (self.lacking_ms or (from_ms, 0))[0], to_ms
 
@@ -98,8 +98,8 @@ class PointAccount:
 
 @dataclass(frozen=True, slots=True)
 class FreeRun:
-    """So many due times in a row without a reading: from the first of them until the next one that has a reading, or
-    the end of what is known; the time that they stand for; and what coverage says was missed about then, by reason."""
+    """Due times in a row without a reading: their number, from the first of them until the next one that has a reading,
+    or the end of what is known; the time that they stand for; and what coverage reports as missed then, by reason."""
 
     slots: int
     from_ms: int
@@ -121,11 +121,11 @@ class FreeRun:
 
 @dataclass(slots=True)
 class MeterAccount:
-    """What the records of one meter tell: its readings, and by its coverage what was due and what became of it.
+    """Account of one meter: its readings, and by its coverage the polls that were due and what became of them.
 
-    Each poll is counted once: of time that is told twice what was anchored first. ``delays_s``: how often a reading
-    was so many seconds old when the ledgers had its batch. ``exchanged_by_hand``: how many of the exchanges nothing but
-    somebody's word shows.
+    Each poll is counted once: of time that is covered twice, the coverage that was anchored first counts. ``delays_s``:
+    number of readings by their age in seconds when the ledgers had their batch. ``exchanged_by_hand``: exchanges that
+    nothing but somebody's word shows.
     """
 
     readings: int = 0

@@ -17,7 +17,7 @@ from ledger_client.audit.records import Shape
 from ledger_client.audit.result import Audit, SeriesAccount
 
 PARTS_MS: Final = 60_000
-"""So long behind the first part of a message another one may come, and half a period at most."""
+"""A further part of a message comes at most this long after the first one, and at most half a period."""
 _TENTH_MS: Final = 100
 
 

@@ -23,7 +23,7 @@ _Key = tuple[str, bytes]
 
 
 class _InForce(NamedTuple):
-    """The key with which an owner signs; ``losses``: how many were announced when that was last said."""
+    """The key with which an owner signs; ``losses``: how many were announced when an event last named it."""
 
     kid: bytes
     losses: int
@@ -63,7 +63,7 @@ class Signers:
         self._introduced, self._in_force, self._changed, self._unnamed = set(), {}, {}, {}
 
     def end_proofs(self) -> None:
-        """What was told so far is of before the next batch."""
+        """The events so far are from proofs, of before the next batch."""
         self._changed = {}
         self._settle()
 

@@ -134,14 +134,14 @@ class Times:
         self._lines, self._courses = {}, {}
 
     def end(self) -> None:
-        """All batches were seen: of the time that record times jumped over nothing is told."""
+        """All batches were seen: note the time that the clock jumped over, in which nothing was due."""
         if self._set_forward_ms:
             total, most = span_in_words(sum(self._set_forward_ms)), span_in_words(max(self._set_forward_ms))
             text = f"the clock was set forward by {total}, at once by {most} at most: nothing was due"
             self.result.noted(text, Kind.CLOCK)
 
     def forget(self, meter: str) -> None:
-        """A meter's numbers go on from an older record: what was told since is not before what comes."""
+        """A meter's numbers go on from an older record: the times of later ones no longer precede what comes."""
         self._lines.pop(meter, None)
 
     def record(self, fact: Fact, name: Name, period_ms: int | None, until: int | None) -> None:

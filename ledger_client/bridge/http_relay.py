@@ -23,9 +23,9 @@ _LOG = logging.getLogger("meterseal.bridge")
 
 AT_ONCE = 8
 PENDING_S = 5.0
-"""After this a gateway is told to ask again, while its statement waits here."""
+"""Seconds after which a gateway is answered that its statement is pending, while it waits here."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
-_PATIENCE_S = 30.0  # so long may the batch before one be on its way through another bridge
+_PATIENCE_S = 30.0  # how long the batch before one may be on its way through another bridge
 
 Tell = Callable[[Taken, bytes, str], None]
 """Hand an answer over to the gateway: statement, bytes, content type."""

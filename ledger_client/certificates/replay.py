@@ -19,7 +19,7 @@ from ledger_client.formats import cose
 from ledger_client.formats.checks import MAX_TIME_S
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.transparency.policy.key_entries import about, applied, parse_change
-from ledger_client.transparency.policy.ledger_keys import OWN
+from ledger_client.transparency.policy.ledger_keys import LEDGER_CONTENTS
 from ledger_client.verification.trust import Place, TrustKey
 
 UNSOUND = "Unsound entry"
@@ -62,7 +62,7 @@ class Replay:
             content = cose.Sign1.parse(entry).protected.get(cose.CONTENT_TYPE)
             if content == CONTENT_CLAIM:
                 self._claim(number, entry)
-            elif content in OWN and about(entry) is not None:
+            elif content in LEDGER_CONTENTS and about(entry) is not None:
                 self._keys = applied(self._keys, [parse_change(entry)])
         except VerificationError as error:
             self.faults.append(Fault(number, UNSOUND, error.detail))

@@ -1,8 +1,26 @@
 """Registry: the one function by which a claim changes who holds what, for ledgers, replays and verifiers alike (R1).
 
-Every claim is judged in the same order: the sender, its number, then what it does; the contract ClaimRegistry judges in
-this order too. Of units [a, b) the first one that cannot move decides the refusal. Nothing is written where a claim is
-refused. Pure: what is known of certificates is behind ``State``.
+Ledgers admit claims by ``apply``, auditors replay a log by it, a ``.mcert`` is verified by it, and the contract
+ClaimRegistry is tested against it. That they agree rests on these rules:
+
+1. State changes by ``apply`` alone, claim after claim in the order of the log. The same claims give the same state, so
+   a replay shows each claim that the registry should have refused.
+2. It judges in one order: the registry's name, the sender, its number, then the deed. Of units [a, b) the first one
+   that cannot move decides the refusal. The contract keeps this order too; otherwise both would refuse one claim for
+   different reasons, and neither could be checked by the other.
+3. All judging comes before all writing. A claim that is refused changes nothing, not even its sender's number.
+4. Numbers of a party go 0, 1, 2 … without a gap (R5): a claim cannot be taken twice, and none can be left out of a
+   replay unnoticed.
+5. Slices of a certificate partition [0, units) and are never joined (R1). ``_move`` puts slices in the place of others
+   with the same units, so units neither appear nor vanish after the issue.
+6. HELD is the only status that units leave. Retired, exported and withdrawn units stay so; otherwise a
+   unit could be used twice.
+7. A quarter of an hour of a device has at most one certificate, and a certificate's id is never issued again (R2). A
+   withdrawal, which needs all units in the hands of the first holder, frees the quarters (R4).
+8. A role is that of the moment: ``role_of`` answers by the keys that count when the claim is judged. Whoever replays
+   must ask about the same place in the log.
+
+Pure: what is known of certificates is behind ``State``, and a ``State`` writes together with the claim.
 """
 
 from __future__ import annotations

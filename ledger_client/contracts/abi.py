@@ -86,7 +86,7 @@ def words(data: bytes, count: int) -> list[bytes]:
 
 
 def words_and_texts(data: bytes, static: int, dynamic: int) -> tuple[list[bytes], list[str]]:
-    """So many words, then so many texts, in the one form that the compiler gives them; raises ``NotAbi``."""
+    """``static`` words, then ``dynamic`` texts, in the one form that the compiler gives them; raises ``NotAbi``."""
     head = words(data[: (static + dynamic) * _WORD], static + dynamic)
     texts = []
     for place in head[static:]:

@@ -2,7 +2,7 @@
 
 What the broker acknowledges settles nothing. With MQTT 5 a PUBACK with reason 0x10 says that no ledger listens; any
 other one says that the broker has the message, which it may still lose. MQTT 3.1.1 knows no reasons and no correlation:
-there a ledger that does not listen shows by the time-out only, and answers are told apart by their topic alone.
+there a ledger that does not listen shows by the time-out only, and only the topic of an answer says what it answers.
 Submitting again is harmless, so nothing is kept on disk here. A bridge that has taken a statement says so (Pending).
 """
 
@@ -248,7 +248,7 @@ class MqttLedger:
 
 
 def _pending(asked: _Asked) -> Pending | None:
-    """While a bridge keeps a statement its answer is worth a look in here; nobody need be asked until it said."""
+    """While a bridge keeps a statement its answer is worth a look in here; until then nobody is asked."""
     if asked.kept_until is None or asked.kept_until <= time.monotonic():
         return None
     return Pending(min(_LOOK_S, asked.kept_until - time.monotonic()))

@@ -1,7 +1,7 @@
 """The chain of statements of a plan's name: each hour is stated once, by the plan in force, from all that there is.
 
 Rules P2, P6, T2, T4, T5. A statement that follows from its batches may still be the better one of two, or begin behind
-a bad day. What cannot be told without files that nobody gave is not judged. Pure.
+a bad day. What only files that nobody gave could show is not judged. Pure.
 """
 
 from __future__ import annotations

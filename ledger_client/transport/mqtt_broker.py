@@ -1,8 +1,8 @@
 """MQTT broker connection with unlimited reconnects, for ledgers, bridges and feeds. Network.
 
-It speaks MQTT 5, or 3.1.1 where it is told to or the broker refuses 5. The network thread is paho's own; whatever a
+It speaks MQTT 5, or 3.1.1 where that is set or the broker refuses 5. The network thread is paho's own; whatever a
 broker sends cannot end it. A broker that is absent, slow or hung costs nobody but this connection: nothing waits for it
-except ``wait_connected``, and only for as long as it is told.
+except ``wait_connected``, and only for the time that is passed to it.
 """
 
 from __future__ import annotations

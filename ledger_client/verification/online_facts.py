@@ -52,7 +52,7 @@ class OnlineFacts:
     nobody could tell. A receipt is known by its bytes.
 
     ``held``: of each ledger of the policy what it holds under the statement's number, in each way in which it was
-    asked, or why that could not be told; ``all_asked``: whether each of them must have been.
+    asked, or why the ledger gave no answer; ``all_asked``: whether each of them must have been asked.
     """
 
     places: Mapping[Locator, ChainFact | VerificationError | str] = field(default_factory=dict)

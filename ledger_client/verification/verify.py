@@ -129,7 +129,7 @@ def verify(
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
     receipts, junk = read_receipts(parts.receipts)
     by_receipt, failures = vouching_ledgers(parts.statement, receipts, trust, now, facts)
-    still_there, untold = in_log([receipt for receipt in receipts if receipt.ledger in by_receipt], facts, now)
+    still_there, unanswered = in_log([receipt for receipt in receipts if receipt.ledger in by_receipt], facts, now)
     asked, unasked = demand_no_other(signed, facts, trust)
     places, misplaced, unplaced = count_places(parts.anchors, signed.id, facts, trust, now)
     vouching = earliest(by_receipt, places)
@@ -147,7 +147,7 @@ def verify(
     _demand_timely(record, no_later_than, trust.max_delay_s)
 
     # 6 again, online: a ledger that could not be asked does not confirm
-    demand_all_asked(facts, trust, untold)
+    demand_all_asked(facts, trust, unanswered)
 
     values = record.body.values if isinstance(record.body, Reading) else ()
     counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
@@ -167,7 +167,7 @@ def verify(
         root=statement.root,
         statement_id=signed.id,
         receipts=counted,
-        unconfirmed=_unconfirmed(receipts, vouching, failures, [*untold, *unplaced, *unasked]),
+        unconfirmed=_unconfirmed(receipts, vouching, failures, [*unanswered, *unplaced, *unasked]),
         on_chain=frozenset(vouching) - by_receipt.keys(),
         in_log=still_there,
         asked=asked,

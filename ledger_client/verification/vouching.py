@@ -154,15 +154,15 @@ def _other(ledger: str, fact: Held, trust: Trust) -> Message:
 def demand_all_asked(facts: OnlineFacts, trust: Trust, still_there: Sequence[str]) -> None:
     """Raise ``NotAsked`` (step 6) where each ledger of the policy must have been asked and one was not.
 
-    ``still_there``: what could not be told of logs whose receipts count.
+    ``still_there``: why logs whose receipts count could not be asked whether they still hold the entry.
     """
     if not facts.all_asked:
         return
-    untold = [
+    unanswered = [
         f"{ledger}: {fact}" for ledger in trust.ledgers for fact in facts.held.get(ledger, ()) if isinstance(fact, str)
     ]
-    if untold or still_there:
-        raise NotAsked(Message("verify-not-asked", why=tuple(dict.fromkeys([*untold, *still_there]))), step=6)
+    if unanswered or still_there:
+        raise NotAsked(Message("verify-not-asked", why=tuple(dict.fromkeys([*unanswered, *still_there]))), step=6)
 
 
 def policy_error(

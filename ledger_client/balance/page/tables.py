@@ -17,7 +17,7 @@ from ledger_client.balance.result import Hour, Matched, Month, Result, RowRef
 from ledger_client.formats.cose_key import base64url
 
 MOST_LINKS: Final = 17_520
-"""So many rows and so many certificates are named on a page: two an hour in a year; hours.csv has them all."""
+"""Rows, and certificates, that are named on a page: two an hour for a year; hours.csv has them all."""
 
 
 class Tables:

@@ -40,7 +40,7 @@ class StatedEdge(NamedTuple):
 
 
 class StatedJump(NamedTuple):
-    """What a row says of a break: of which point and kind, by how many thousandths of Wh, told by which record."""
+    """A break as a row states it: the point, the kind, the thousandths of Wh, and the record that shows it."""
 
     point: str
     kind: str

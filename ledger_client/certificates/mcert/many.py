@@ -19,7 +19,7 @@ _DEVICE, _ID = 60, 8
 """Characters of a device's id and of a certificate's in a name."""
 
 
-class Own(NamedTuple):
+class HeldSlices(NamedTuple):
     """A certificate with a party's slices of one status."""
 
     shown: Shown
@@ -38,17 +38,17 @@ class Unproven(NamedTuple):
         return f"{self.cert.hex()}:{begin}-{end}: {self.why}"
 
 
-def slices_of(shown: Iterable[Shown], party: str, status: str, from_ms: int, to_ms: int) -> list[Own]:
+def slices_of(shown: Iterable[Shown], party: str, status: str, from_ms: int, to_ms: int) -> list[HeldSlices]:
     """A party's slices of a status, of intervals that begin in [from, to), in order of time."""
     found = [
-        Own(one, [part for part in one.slices if (part.status, part.holder) == (status, party)])
+        HeldSlices(one, [part for part in one.slices if (part.status, part.holder) == (status, party)])
         for one in shown
         if from_ms <= one.certificate.from_ms < to_ms
     ]
     return sorted((one for one in found if one.slices), key=lambda one: one.shown.certificate.from_ms)
 
 
-def histories(evidence: Evidence, owned: Iterable[Own]) -> tuple[list[History], list[Unproven]]:
+def histories(evidence: Evidence, owned: Iterable[HeldSlices]) -> tuple[list[History], list[Unproven]]:
     """What leads to each slice, and the slices of which no file can be. Slices that one claim moved have one file."""
     found, unproven = dict[tuple[bytes, Part], History](), list[Unproven]()
     for one in owned:

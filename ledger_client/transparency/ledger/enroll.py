@@ -171,7 +171,7 @@ def _demand_own(folder: Path, key: TrustKey, before: PublicKey | None, policy: P
 
 
 def _registered(folder: Path, key: TrustKey) -> list[TrustKey]:
-    """What the log has ever told of the owner of a key; of a bridge to a chain, which has no log, nothing."""
+    """All keys of a key's owner that the log has ever registered; none of a bridge to a chain, which has no log."""
     if not (folder / LOG).exists():
         return []
     with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:

@@ -50,7 +50,7 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
 
-_OWN = "FROM entries WHERE gateway IS NULL"
+_ADMINISTRATIVE = "FROM entries WHERE gateway IS NULL"
 _STATEMENTS = f"FROM entries WHERE gateway IS NOT NULL AND gateway NOT LIKE '{claim_tables.OWNER}%'"
 # made whenever a log is opened to be written, for logs that are older than it
 _OWN_INDEX = "CREATE INDEX own_entries ON entries (number) WHERE gateway IS NULL"
@@ -217,13 +217,13 @@ class Reader:
 
     def own_entries(self, after: int = -1) -> Iterator[tuple[int, bytes, bytes | None]]:
         """(number, entry, receipt) of the ledger's own entries behind entry ``after``."""
-        query = f"SELECT number, entry, receipt {_OWN} AND number > ? ORDER BY number"
+        query = f"SELECT number, entry, receipt {_ADMINISTRATIVE} AND number > ? ORDER BY number"
         for number, entry, receipt in self._db.execute(query, (after,)):
             yield int(number), bytes(entry), None if receipt is None else bytes(receipt)
 
     def last_own(self) -> int:
         """The number of the ledger's own newest entry; -1 where there is none."""
-        row = self._db.execute(f"SELECT number {_OWN} ORDER BY number DESC LIMIT 1").fetchone()
+        row = self._db.execute(f"SELECT number {_ADMINISTRATIVE} ORDER BY number DESC LIMIT 1").fetchone()
         return -1 if row is None else int(row[0])
 
     def last_receipt(self) -> bytes | None:

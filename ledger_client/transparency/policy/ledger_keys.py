@@ -21,7 +21,7 @@ CONTENT_POLICY: Final = "application/vnd.meterseal.policy+cbor"
 CONTENT_KEY: Final = "application/vnd.meterseal.ledger-key+cbor"
 CONTENT_ENROLLED: Final = "application/vnd.meterseal.enrolled+cbor"
 CONTENT_REVOKED: Final = "application/vnd.meterseal.revoked+cbor"
-OWN: Final = (CONTENT_POLICY, CONTENT_KEY, CONTENT_ENROLLED, CONTENT_REVOKED)
+LEDGER_CONTENTS: Final = (CONTENT_POLICY, CONTENT_KEY, CONTENT_ENROLLED, CONTENT_REVOKED)
 SUB: Final = "key"
 
 
@@ -53,7 +53,7 @@ def key_history(ledger: str, present: PublicKey, own_entries: Iterable[bytes]) -
     """
     read = [_read(ledger, entry) for entry in own_entries]
     contents = [_content(sign1) for sign1, _ in read]
-    if contents[:1] != [CONTENT_POLICY] or any(content not in OWN for content in contents):
+    if contents[:1] != [CONTENT_POLICY] or any(content not in LEDGER_CONTENTS for content in contents):
         raise Malformed(
             "the first entry of the ledger's own is not its rules, or a later one is of no kind that is known"
         )

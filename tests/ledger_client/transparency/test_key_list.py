@@ -36,7 +36,7 @@ from ledger_client.transparency.policy.key_list import (
     prove,
     sign_count,
 )
-from ledger_client.transparency.policy.ledger_keys import OWN, sign_key, sign_rules
+from ledger_client.transparency.policy.ledger_keys import LEDGER_CONTENTS, sign_key, sign_rules
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, key_entry
 from tests.ledger_client.transparency.test_cli import request
@@ -271,7 +271,7 @@ _HEADER = st.fixed_dictionaries(
     {},
     optional={
         1: st.just(-8) | _ANY,
-        3: st.sampled_from(sorted(OWN)) | _ANY,
+        3: st.sampled_from(sorted(LEDGER_CONTENTS)) | _ANY,
         4: st.just(LEDGER.public.kid) | _ANY,
         15: st.just({1: "demo", 2: "gateway/g", 6: NOW}) | _ANY,
     },
