@@ -1,4 +1,4 @@
-"""Audit of order: the chain of statements, and each meter's chain of seq and prev. No I/O.
+"""Audit of order: the chain of statements, each meter's chain of seq and prev, and the epochs. No I/O.
 
 What lies before the first batch is not known, and where a batch is missing everything begins anew. Numbers may be left
 out, and a meter may go on from an older record, only in a batch that says ``resume``; that the numbers are lost must
@@ -14,6 +14,7 @@ from enum import Enum, auto
 from ledger_client.audit.events import Lost
 from ledger_client.audit.records import Fact, Name
 from ledger_client.audit.result import CHAIN, Audit
+from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.verification.explain import clean
 
@@ -216,3 +217,64 @@ class Chains:
 def _missing(number: int, before: int) -> str:
     missing = f"batch {before + 1} is" if number == before + 2 else f"batches {before + 1} to {number - 1} are"
     return f"{missing} missing before it"
+
+
+@dataclass(slots=True)
+class Epochs:
+    """The epochs of one gateway, in the order of its records: one at a time, each from the gateway's first record of it
+    on.
+
+    The gateway's events are the first records of an epoch, and behind them nothing is of an epoch before. An epoch that
+    an announced loss has put back (a batch that says ``resume``) is of that step.
+    """
+
+    result: Audit
+    _losses: int = 0
+    _running: bytes | None = None
+    """The epoch of the gateway's last record; None: not known."""
+    _seen: set[bytes] = field(default_factory=set)
+    """Epochs of meters while that is not known."""
+    _over: dict[bytes, tuple[Name, int]] = field(default_factory=dict)
+    """Those that are over: by the gateway's first record of the next, behind how many announced losses."""
+    _found: set[tuple[str, bytes]] = field(default_factory=set)
+
+    def begin_batch(self, *, resume: bool) -> None:
+        """The records of the next batch follow; ``resume``: it goes on after a loss, maybe of a gateway's record."""
+        if resume:
+            self._losses += 1
+            self._forget()
+
+    def begin_anew(self) -> None:
+        """Batches are missing, and the beginning of an epoch may be with them."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen |= {self._running} if self._running is not None else set()
+        self._running = None
+
+    def record(self, name: Name) -> None:
+        """The next record."""
+        if name.epoch == self._running:
+            return
+        if name.epoch in self._over:
+            by, losses = self._over[name.epoch]
+            self._find(name, f"its epoch was over: {by} has begun the next one before it", losses)
+        elif name.meter == GATEWAY_ITSELF:
+            ended = {*self._seen, self._running} - {None, name.epoch}
+            self._over |= {epoch: (name, self._losses) for epoch in ended if epoch is not None}
+            self._running, self._seen = name.epoch, set()
+        elif self._running is None:
+            self._seen.add(name.epoch)
+        else:
+            self._find(name, "its epoch begins without a record of the gateway", self._losses)
+
+    def _find(self, name: Name, text: str, losses: int) -> None:
+        """Once a meter and epoch."""
+        key = name.meter, name.epoch
+        if key in self._found:
+            return
+        self._found.add(key)
+        if losses < self._losses:
+            self.result.resumed(name, text)
+        else:
+            self.result.found(CHAIN, name, text)

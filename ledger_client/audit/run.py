@@ -1,51 +1,52 @@
 """Audit of whole batches and of everything between them. Reads batch files; trusts the trust file only.
 
-Of each batch: every record's form, owner and signature, the tree, the statement with its ranges, times and signature,
-receipts, validity and policy as ``verify`` has them, and delays. Over them: every chain of seq and
-prev and the chain of statements (audit/chain.py), coverage (audit/coverage.py), times (audit/times.py), and what was
-due, counted again (audit/configuration.py, audit/due_polls.py). Nothing stops it: all that does not hold is found.
+Each batch is judged by itself (audit/batch.py: the steps of ``verify`` and delays), and then each record in order,
+beside what was before it: chains (chain.py), coverage (coverage.py), what was due (configuration.py, due_polls.py,
+due_slots.py), times (times.py), keys (signers.py), devices and contents. What they all rely on:
+
+1. Only what is signed and anchored counts. Names of files, their order and folders count for nothing: batches are put
+   in the order of their numbers, and a second batch of a number is judged by itself alone.
+2. An audit never stops. What does not hold is found and the rest goes on, so no finding hides another one; whatever
+   the bytes are, nothing is raised. A record that cannot be read keeps its leaf in the tree, and nothing else.
+3. What is known at a record is what signed records before it have announced: configuration, grids, keys, clock. So
+   records are taken in the order of leaves, the chain first: how a record follows decides how the other parts take it.
+   Only counts of due polls wait for the end of their batch, since its grids may be announced behind them.
+4. That nothing is left out is shown by four parts together: of records by the chain, of time by coverage, of polls by
+   the grids, of batches by the ledgers' last one. Each part alone holds of files from which more is left out.
+5. Where batches are missing, every part begins anew (``_begin_anew``): it forgets what it knew, except what proofs of
+   the gateway's events (``.mseal``) say of before. What cannot be counted then is named; it never counts as right.
+6. After an announced loss (``resume``) the same differences are found under the step ``resume``, which ``allow_resume``
+   turns into notes. No other step is turned so.
+7. The ledgers' times bound the gateway's: its clock dates its records, and is itself judged by them (times.py).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger_client.audit import events
-from ledger_client.audit.chain import Chains, Step
+from ledger_client.audit.batch import Gathered, Steps
+from ledger_client.audit.chain import Chains, Epochs, Step
 from ledger_client.audit.changes import Changes
 from ledger_client.audit.configuration import Configured
 from ledger_client.audit.contents import Contents
 from ledger_client.audit.coverage import Coverages
 from ledger_client.audit.devices import Devices
 from ledger_client.audit.due_polls import Due
-from ledger_client.audit.epochs import Epochs
 from ledger_client.audit.files import Files, Proven, open_files
-from ledger_client.audit.notes import Kind
 from ledger_client.audit.period_ends import Ends, compare_with_ledgers
 from ledger_client.audit.records import UNKNOWN, Fact, Keeper, Looker, Name
 from ledger_client.audit.result import MOST, Audit, Audited, Finding
 from ledger_client.audit.series import Intervals
 from ledger_client.audit.signers import Signers
-from ledger_client.audit.times import Delays, Moments, Times
-from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
+from ledger_client.audit.times import Delays, Times
+from ledger_client.errors import STEPS, Malformed
 from ledger_client.formats.batch_file import BatchFile
-from ledger_client.formats.merkle import Tree
 from ledger_client.formats.record import GATEWAY_ITSELF, Event
-from ledger_client.formats.statement import Range, SignedStatement, Statement, check_signed_behind, check_statement
-from ledger_client.messages import Message
-from ledger_client.times import rfc3339, rfc3339_ms
+from ledger_client.formats.statement import SignedStatement
 from ledger_client.verification.trust import Trust
-from ledger_client.verification.vouching import (
-    TOLERANCE_S,
-    demand_signed_by,
-    demand_valid,
-    policy_error,
-    read_receipts,
-    vouching_ledgers,
-)
 
 __all__ = ["MOST", "Audit", "Audited", "Finding", "Wanted", "audit", "compare_with_ledgers"]
 
@@ -103,8 +104,8 @@ class _Auditor:
     """Goes through the batches of one gateway, in order."""
 
     def __init__(self, result: Audit, trust: Trust, now: int, looker: Looker, files: Files, wanted: Wanted) -> None:
-        self._result, self._trust, self._now, self._looker = result, trust, now, looker
-        self._files = files
+        self._result, self._trust, self._looker, self._files = result, trust, looker, files
+        self._steps = Steps(result, trust, now)
         self.take: Take | None = None
         from_the_first = wanted.gateway is not None and wanted.from_ms is None
         self._chains = Chains(result, from_the_first=from_the_first)
@@ -172,27 +173,27 @@ class _Auditor:
         self._delays.end()
         self._ends.end()
 
-    def judge(self, file: BatchFile, signed: SignedStatement, *, in_order: bool = False) -> _Gathered:
+    def judge(self, file: BatchFile, signed: SignedStatement, *, in_order: bool = False) -> Gathered:
         """What a file is by itself; ``in_order``: and each record beside what was before it."""
         statement, result, trust = signed.statement, self._result, self._trust
         result.place = str(file.path), statement.batch
-        self._statement(signed)
-        vouching = self._vouching(file)
+        self._steps.statement(signed)
+        vouching = self._steps.vouching(file)
         times = sorted(vouching.values())
         until = times[trust.receipts - 1] if len(times) >= trust.receipts else None
-        gathered = _Gathered()
+        gathered = Gathered()
         for fact in self._looker.facts(file, statement.gateway):
-            self._record(fact, statement, until)
+            self._steps.record(fact, statement, until)
             gathered.add(fact, until)
             if in_order and fact.name is not None:
                 self._in_order(fact, fact.name, until)
                 if self.take is not None and fact.kept is not None:
                     self.take(signed, fact)
-        self._whole(gathered, statement)
+        self._steps.whole(gathered, statement)
         self._delays.batch(gathered.moments, until, in_order=in_order)
         if until is not None:
-            self._keys(signed, gathered.kids, until)
-            self._signed_by(statement, until)
+            self._steps.keys(signed, gathered.kids, until)
+            self._steps.signed_by(statement, until)
         if in_order:
             counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
             place, number = result.place[0], statement.batch
@@ -266,141 +267,3 @@ class _Auditor:
         """It is configured, and no series, whose messages come in parts."""
         configured = self._configured
         return meter in (configured.meters or ()) and not configured.schedules[meter].series
-
-    # — a batch by itself —
-
-    def _statement(self, signed: SignedStatement) -> None:
-        """Step 4: by a statement key of the gateway, and it agrees with itself."""
-        gateway = signed.statement.gateway
-        try:
-            key = self._trust.find("statement", gateway=gateway, kid=signed.kid)
-            if key is None:
-                raise UnknownKey(f"the trust file has no key {signed.kid.hex()} for statements of {gateway}", step=4)
-            with at_step(4):
-                signed.sign1.verify(key.key)
-            check_statement(signed)
-            check_signed_behind(signed.statement)
-        except VerificationError as error:
-            self._result.failed(error)
-
-    def _vouching(self, file: BatchFile) -> dict[str, int]:
-        """Steps 6 and 8: the ledgers that vouch, each with its time."""
-        batch = self._result.place[1]
-        receipts, junk = read_receipts(file.receipts)
-        vouching, failures = vouching_ledgers(file.entry, receipts, self._trust, self._now)
-        failures = junk + failures
-        if len(vouching) < self._trust.receipts:
-            self._result.failed(policy_error(vouching, failures, self._trust))
-        for _, failure in failures:
-            self._result.noted(f"batch {batch}: not confirmed: {failure.detail}", Kind.UNCONFIRMED, "receipts")
-        for place in file.anchors:
-            text = f"batch {batch}: not confirmed: {place.ledger}, chain {place.chain}"
-            self._result.noted(text, Kind.UNCONFIRMED, "anchors")
-        return vouching
-
-    def _record(self, fact: Fact, statement: Statement, until: int | None) -> None:
-        """Steps 1, 2, 4 and 7 for one record."""
-        if fact.problem is not None:
-            step, detail = fact.problem
-            self._result.found(STEPS[step], fact.name, detail)
-        if fact.name is None:
-            return
-        if not statement.from_ms <= fact.time_ms <= statement.to_ms:
-            detail = f"the record is of {rfc3339_ms(fact.time_ms)}, its batch of {_span(statement)}"
-            self._result.found(STEPS[4], fact.name, detail)
-        if until is not None and fact.time_ms > (until + TOLERANCE_S) * 1000:
-            span = f"{rfc3339_ms(fact.time_ms)}, more than {TOLERANCE_S} s after {rfc3339(until)}"
-            self._result.found(STEPS[7], fact.name, f"the record claims {span}, when its batch was on a ledger already")
-
-    def _whole(self, gathered: _Gathered, statement: Statement) -> None:
-        """Steps 3 to 5: the tree over all records, the time that they span, and the ranges that they fill."""
-        leaves, found = gathered.leaves, self._result.found
-        if len(leaves) != statement.size:
-            found(STEPS[3], None, f"holds {len(leaves)} records, its statement counts {statement.size}")
-        elif Tree(leaves).root != statement.root:
-            found(STEPS[3], None, "the records do not give the root of the statement: one at least is not its own")
-        from_ms, to_ms = gathered.from_ms, gathered.to_ms
-        if from_ms is not None and (statement.from_ms < from_ms or to_ms < statement.to_ms):
-            records = f"{rfc3339_ms(from_ms)} to {rfc3339_ms(to_ms)}"
-            found(STEPS[4], None, f"its statement says from {_span(statement)}, and its records are from {records}")
-        for meter in sorted({*gathered.spans, *statement.meters}):
-            if gathered.ranges(meter) != statement.meters.get(meter, ()):
-                found(STEPS[5], None, f"the records of {meter} are not those that the statement counts")
-
-    def _signed_by(self, statement: Statement, until: int) -> None:
-        """Step 7: the statement was not signed after the ledgers had it."""
-        try:
-            demand_signed_by(statement, until)
-        except VerificationError as error:
-            self._result.failed(error)
-
-    def _keys(self, signed: SignedStatement, kids: Iterable[tuple[str, bytes]], until: int) -> None:
-        """Step 7: every key counted at the time of the batch."""
-        gateway, trust = signed.statement.gateway, self._trust
-        owners = [
-            (
-                Message("verify-key-of-gateway", gateway=gateway),
-                trust.find("statement", gateway=gateway, kid=signed.kid),
-            )
-        ]
-        for meter, kid in sorted(kids):
-            if meter != GATEWAY_ITSELF:
-                key = trust.find("meter", gateway=gateway, meter=meter, kid=kid)
-                owners.append((Message("verify-key-of-meter", meter=meter), key))
-            elif kid != signed.kid:
-                whose = Message("verify-key-of-events", gateway=gateway)
-                owners.append((whose, trust.find("statement", gateway=gateway, kid=kid)))
-        for whose, key in owners:
-            try:
-                if key is not None:  # else its signatures were found wanting already
-                    demand_valid(key, until, whose)
-            except VerificationError as error:
-                self._result.failed(error)
-
-
-class _Gathered:
-    """What the records of one batch amount to."""
-
-    def __init__(self) -> None:
-        self.leaves: list[bytes] = []
-        self.kinds: Counter[str] = Counter()
-        self.kids: set[tuple[str, bytes]] = set()
-        self.spans: dict[str, dict[bytes, list[tuple[int, int]]]] = {}
-        self.from_ms: int | None = None
-        self.to_ms = 0
-        self.moments = Moments()
-        self._delays: dict[str, Counter[int]] = defaultdict(Counter)
-
-    def add(self, fact: Fact, until: int | None) -> None:
-        self.leaves.append(fact.leaf)
-        if fact.name is None:
-            self.kinds["unreadable"] += 1
-            return
-        meter, epoch, seq = fact.name
-        time_ms = fact.time_ms
-        self.moments.add(fact, epoch)
-        self.kinds[fact.kind] += 1
-        self.kids.add((meter, fact.kid))
-        self.from_ms = time_ms if self.from_ms is None else min(self.from_ms, time_ms)
-        self.to_ms = max(self.to_ms, time_ms)
-        stretches = self.spans.setdefault(meter, {}).setdefault(epoch, [])
-        if stretches and stretches[-1][1] == seq - 1:
-            stretches[-1] = stretches[-1][0], seq
-        else:
-            stretches.append((seq, seq))
-        if until is not None and fact.kind == "reading":
-            self._delays[meter][max(0, until - time_ms // 1000)] += 1
-
-    def ranges(self, meter: str) -> tuple[Range, ...]:
-        """The numbers of one meter, by epoch."""
-        spans = self.spans.get(meter, {})
-        return tuple(sorted(Range(epoch, *span) for epoch, stretches in spans.items() for span in stretches))
-
-    def delays_into(self, result: Audit) -> None:
-        """Add how old each reading was when the ledgers had it."""
-        for meter, delays in self._delays.items():
-            result.account(meter).delays_s.update(delays)
-
-
-def _span(statement: Statement) -> str:
-    return f"{rfc3339_ms(statement.from_ms)} to {rfc3339_ms(statement.to_ms)}"
