@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# not quick: the keeper of unstated hours pauses between two reads
 from pathlib import Path
 
 from gateway.accounting.hours.hour import RUNNING, Hour, Why, strip
