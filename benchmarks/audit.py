@@ -57,7 +57,8 @@ class Took(NamedTuple):
 
 
 def run(records: int = 100_000, runs: int = 9, before: str = "HEAD~1") -> dict[str, object]:
-    """So many records; ``before``: the commit to compare with, of which `ledger_client` is taken out of git."""
+    """``records``: how many are audited; ``before``: the commit to compare with, whose `ledger_client` is taken out of
+    git."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _check_out(before, folder / "before")

@@ -37,7 +37,7 @@ from benchmarks.parts import (
     dishonest_times,
     dishonest_verify,
 )
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Sentence, Stage, stage
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Objection, Stage, stage
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
 BY = "ledger", "verify", "audit", "gateway"
@@ -104,16 +104,16 @@ def audited(work: Control, place: Place) -> dict[str, Any]:
 def judged(case: Case, here: Stage) -> dict[str, Any]:
     """By whom it was caught (None: by nobody, or for another reason), where, in which words, and what else was said."""
     try:
-        said = case.story(here)
+        objections = case.story(here)
     except Exception as error:  # what cannot be made is not caught, and the other cases go on
-        said = [Sentence("nobody", "no history", f"{type(error).__name__}: {error}")]
-    right = next((one for one in said if fits(case, one)), None)
-    others = [f"{one.by}, {one.where}: {one.text}" for one in said if one is not right]
+        objections = [Objection("nobody", "no history", f"{type(error).__name__}: {error}")]
+    right = next((one for one in objections if fits(case, one)), None)
+    others = [f"{one.by}, {one.where}: {one.text}" for one in objections if one is not right]
     if right is None:
         return {"caught": None, "expected": f"{case.by}, {case.where}: {case.says}", "said": others[:5]}
     return {"caught": right.by, "where": right.where, "sentence": right.text, "besides": others[:5]}
 
 
-def fits(case: Case, one: Sentence) -> bool:
+def fits(case: Case, one: Objection) -> bool:
     """Whether this is what the case must be caught by."""
     return one.by == case.by and bool(re.match(case.where, one.where) and re.search(case.says, one.text))

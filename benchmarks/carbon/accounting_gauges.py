@@ -17,7 +17,7 @@ BATCHES = (0, b"first"), (1, b"last")
 
 
 def run(days: int) -> dict[str, object]:
-    """So many days of one civil month; two of the gauges give binary floats, as registers of float32 do."""
+    """``days`` of one civil month; two of the gauges give binary floats, as registers of float32 do."""
     books, spent_s, values = Books(parse_plan(stack_fields("EU-MRR"))), 0.0, 0
     to_ms = T0 + days * 24 * HOUR
     for begin_ms in range(T0, to_ms, HOUR):

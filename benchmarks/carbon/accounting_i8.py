@@ -10,17 +10,17 @@ from tests.oracle.histories import history, stack
 
 
 def run(histories: int, stacks: int, seed: int) -> dict[str, object]:
-    """So many histories of counters and of stacks; the first seed at which something was wrong says where to look."""
+    """``histories`` of counters and ``stacks`` of gauges; the first seed at which something was wrong is reported."""
     met: Counter[str] = Counter()
     different, wrong, first = 0, 0, ""
     cases = [(history, n) for n in range(histories)] + [(stack, n) for n in range(stacks)]
     for make, n in cases:
-        told = make(Random(f"{seed}/{n}"))
-        found = compare(told)
+        made = make(Random(f"{seed}/{n}"))
+        found = compare(made)
         for row in found.oracle.plain:
             met[row.status] += 1
             met.update(f"jump {jump[1]}" for jump in row.facts.get("jumps", ()))
-        differs, loses = first_difference(found) is not None, make is history and bool(lost(told, found))
+        differs, loses = first_difference(found) is not None, make is history and bool(lost(made, found))
         different, wrong = different + differs, wrong + loses
         first = first or (f"{make.__name__} {seed}/{n}" if differs or loses else "")
     return {

@@ -17,7 +17,7 @@ BATCHES = 5
 
 
 def run(polls: int, runs: int) -> dict[str, object]:
-    """So many polls of one meter; its quarters of an hour are stated."""
+    """``polls`` of one meter, recomputed ``runs`` times; its quarters of an hour are stated."""
     with TemporaryDirectory() as name:
         site = Accounted(Path(name))
         from_ms = site.from_ms

@@ -48,8 +48,8 @@ energy = { address = 0, fc = 3, type = "uint16", unit = "kWh", kind = "counter",
 
 
 def run(meters: int, hours: int, watch_s: float) -> dict[str, object]:
-    """So many hours that lie behind us, at the end of a civil month or within one; recording is looked at for so many
-    seconds at least."""
+    """``hours`` before now, at the end of a civil month or within one; recording is measured for ``watch_s`` seconds at
+    least."""
     with TemporaryDirectory() as name, farm(meters) as plant:
         loaded = _site(Path(name) / "site", plant.ports)
         from_ms, to_ms = _period(hours)
@@ -64,18 +64,18 @@ def run(meters: int, hours: int, watch_s: float) -> dict[str, object]:
             gateway.start()
             time.sleep(SETTLED_S)
             begin = time.time_ns() // 1_000_000
-            told, spent_s = _stated(loaded, from_ms, to_ms)
+            statement, spent_s = _stated(loaded, from_ms, to_ms)
             time.sleep(max(0.0, watch_s - spent_s))
             end = time.time_ns() // 1_000_000
             assert gateway.stop() == 0
         finally:
             gateway.close()
         kept = _kept(loaded, begin, end)
-    assert told["nodes"][0]["intervals"] == hours * HOUR // QUARTER
+    assert statement["nodes"][0]["intervals"] == hours * HOUR // QUARTER
     return {
         "statement_s": spent_s, "statement_hours": hours, "statement_readings_due": meters * hours * HOUR // EVERY_MS,
         "statement_records": sum(counts.values()), "statement_coverage": counts.get("coverage", 0),
-        "statement_marks": marks, "statement_read": told["records_read"],
+        "statement_marks": marks, "statement_read": statement["records_read"],
         "recording_kept": kept, "recording_s": (end - begin) / 1000,
     }  # fmt: skip
 
@@ -130,8 +130,8 @@ def _plan(loaded: Config, from_ms: int) -> tuple[dict[str, Any], dict[str, Any]]
     usual = plan_fields(from_ms)
     (point,), (node,) = usual["points"].values(), usual["nodes"].values()
     named = {f"station-{meter}": f"{meter}/energy" for meter in loaded.meters}
-    points = {own: point | {"wraps_at": 65536, "max": 1000} for own in named.values()}
-    return points, {name: node | {"terms": [[1, own]]} for name, own in named.items()}
+    points = {point_name: point | {"wraps_at": 65536, "max": 1000} for point_name in named.values()}
+    return points, {name: node | {"terms": [[1, point_name]]} for name, point_name in named.items()}
 
 
 def _stated(loaded: Config, from_ms: int, to_ms: int) -> tuple[dict[str, Any], float]:
@@ -141,9 +141,9 @@ def _stated(loaded: Config, from_ms: int, to_ms: int) -> tuple[dict[str, Any], f
     begin = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     spent_s = time.perf_counter() - begin
-    (told,) = json.loads(done.stdout)["statements"]
-    assert told["signed"]
-    return told, spent_s
+    (statement,) = json.loads(done.stdout)["statements"]
+    assert statement["signed"]
+    return statement, spent_s
 
 
 def _kept(loaded: Config, begin_ms: int, end_ms: int) -> float:

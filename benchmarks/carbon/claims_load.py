@@ -38,13 +38,13 @@ def run(clients: int, claims: int, runs: int) -> dict[str, object]:
     for pair in loads:
         for load in pair:
             assert load.statuses == {201: clients * claims}, load.statuses
-    both = [(_per_s(own), _per_s(others)) for own, others in loads]
+    both = [(_per_s(ours), _per_s(others)) for ours, others in loads]
     return {
-        "claims_per_s": median(own for own, _ in both),
+        "claims_per_s": median(ours for ours, _ in both),
         "statements_per_s": median(others for _, others in both),
-        "claims_ratio": median(own / others for own, others in both),
-        "claims_p50_ms": median(own.percentile_ms(50) for own, _ in loads),
-        "claims_p99_ms": median(own.percentile_ms(99) for own, _ in loads),
+        "claims_ratio": median(ours / others for ours, others in both),
+        "claims_p50_ms": median(ours.percentile_ms(50) for ours, _ in loads),
+        "claims_p99_ms": median(ours.percentile_ms(99) for ours, _ in loads),
         "clients": clients,
         "claims": claims,
         "runs": runs,
@@ -69,7 +69,7 @@ def _entries(ledger: EmbeddedLedger, number: int, clients: int, claims: int) -> 
 
 
 def claims_of(issuer: Party, holder: Party, other: str, claims: int) -> list[bytes]:
-    """So many claims of an issuer and its holder: issued, handed on in part to ``other``, the rest retired."""
+    """A number of ``claims`` of an issuer and its holder: issued, handed on in part to ``other``, the rest retired."""
     entries: list[bytes] = []
     for quarter in range(-(-claims // 3)):
         made = issue(holder.name, 1, quarter, f"device of {issuer.name}")

@@ -1,7 +1,7 @@
 """A cabinet commissioned by what README says: from an empty folder to the first anchored reading and a printed page.
 
 An installer at a real terminal types the commands of README's section "From the cabinet to the first anchored reading"
-and answers the wizard with what the simulated displays show. The line speaks 2400 8E1, which nobody told him; three
+and answers the wizard with what the simulated displays show. The line speaks 2400 8E1, which nobody gave him; three
 makes are on it, one wired the wrong way round, one behind a current transformer 200/5, and two units behind a TCP
 converter. ``seconds`` is the wall time of all of it, ``commands`` what was typed at the gateway; what the ledger's
 operator types at the ledger is counted apart (``ledger_commands``). ``meters_right``: meters that have the right
@@ -157,22 +157,22 @@ class _Work:
             return False
         if unit.ct and config.configured[unit.name].ratios.get("ct") != unit.ct:
             return False
-        told = _told([answer for answer in self._displays.answers() if answer.meter == unit.name])
+        shown = _shown([answer for answer in self._displays.answers() if answer.meter == unit.name])
         readings = [body for body in _bodies(config, unit.name) if isinstance(body, Reading)]
         recorded = [{value.name: value.value for value in reading.values} for reading in readings]
         return bool(recorded) and all(
-            agrees({name: told[name] for name in values if name in told}, values) and told.keys() & values.keys()
+            agrees({name: shown[name] for name in values if name in shown}, values) and shown.keys() & values.keys()
             for values in recorded
         )
 
 
-def _told(answers: Sequence[Answer]) -> dict[str, list[Any]]:
+def _shown(answers: Sequence[Answer]) -> dict[str, list[Any]]:
     """All that a meter has ever answered, by point."""
-    told: dict[str, list[Any]] = defaultdict(list)
+    shown: dict[str, list[Any]] = defaultdict(list)
     for answer in answers:
         for name, value in answer.values.items():
-            told[name].append(value)
-    return told
+            shown[name].append(value)
+    return shown
 
 
 def _bodies(config: Config, meter: str) -> list[Any]:

@@ -17,7 +17,7 @@ _METER = r"─ ([\w.-]+)[^─\n]* ─"
 
 
 class Terminal:
-    """A shell on a pseudo-terminal in an empty folder. ``typed``: the commands so far; ``said``: all that was shown."""
+    """A shell on a pseudo-terminal in an empty folder. ``typed``: the commands so far."""
 
     def __init__(self, folder: Path, path: str) -> None:
         self._log = (folder.parent / "terminal.log").open("w+")

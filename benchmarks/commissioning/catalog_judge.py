@@ -20,7 +20,7 @@ from gateway.devices.register_block import RegisterBlock
 
 BASES = (40000, 0, 50000)
 PROBED = 26
-"""So many registers at most does the search for models read at a place where one may begin."""
+"""Registers that the search for models reads at most at a place where one may begin."""
 SHAPES = 200
 """More than a block can have."""
 Shown = Mapping[str, Any]

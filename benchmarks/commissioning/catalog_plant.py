@@ -78,26 +78,26 @@ class Device:
     def in_plant(self) -> str:
         """Its entry in the simulator's scenario."""
         where = json.dumps(self.address)
-        own = f'[[bus.meter]]\nname = "{self.name}"\nprofile = "{self.profile.name}"\naddress = {where}\n'
-        own += f'serial = "{SERIAL.format(self.number)}"\n' if self.line == "meters" else 'serial = "21043387"\n'
-        own += "energy_import_kwh = 12345.6\nenergy_export_kwh = 2345.6\n"
-        own += "reactive_energy_import_kvarh = 345.6\nreactive_energy_export_kvarh = 45.6\n"
+        text = f'[[bus.meter]]\nname = "{self.name}"\nprofile = "{self.profile.name}"\naddress = {where}\n'
+        text += f'serial = "{SERIAL.format(self.number)}"\n' if self.line == "meters" else 'serial = "21043387"\n'
+        text += "energy_import_kwh = 12345.6\nenergy_export_kwh = 2345.6\n"
+        text += "reactive_energy_import_kvarh = 345.6\nreactive_energy_export_kvarh = 45.6\n"
         if self.line == "meters":
-            return own + ("single_phase = true\n" if "single" in self.profile.name else "")
+            return text + ("single_phase = true\n" if "single" in self.profile.name else "")
         shown = {p.name: RATIO for p in self.profile.points if p.name in ratios(self.profile)}
-        own += f"show = {_inline(shown)}\n" if shown else ""
-        own += (
+        text += f"show = {_inline(shown)}\n" if shown else ""
+        text += (
             f"factors = {_inline(dict.fromkeys(sorted(self.profile.factors), RATIO))}\n" if self.profile.factors else ""
         )
-        own += f'word_order = "{ORDER}"\n' if self.profile.ask else ""
-        return own + (f"sunspec_model = {self.model}\n" if self.model else "")
+        text += f'word_order = "{ORDER}"\n' if self.profile.ask else ""
+        return text + (f"sunspec_model = {self.model}\n" if self.model else "")
 
     def in_gateway(self) -> str:
         """Its entry in the gateway's configuration, with all of its points."""
-        own = f'[[bus.meter]]\nname = "{self.name}"\nprofile = "{self.profile.name}"\n'
-        own += f'address = {json.dumps(self.address)}\nevery = "10m"\npoints = {json.dumps(list(self.points))}\n'
-        own += f'word_order = "{ORDER}"\n' if self.profile.ask else ""
-        return own + "".join(f"{name} = {RATIO}\n" for name in sorted(self.profile.factors))
+        text = f'[[bus.meter]]\nname = "{self.name}"\nprofile = "{self.profile.name}"\n'
+        text += f'address = {json.dumps(self.address)}\nevery = "10m"\npoints = {json.dumps(list(self.points))}\n'
+        text += f'word_order = "{ORDER}"\n' if self.profile.ask else ""
+        return text + "".join(f"{name} = {RATIO}\n" for name in sorted(self.profile.factors))
 
 
 @dataclass(frozen=True, slots=True)

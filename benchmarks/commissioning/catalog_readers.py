@@ -104,12 +104,12 @@ def differing(device: Device, theirs: Mapping[str, Decimal | None], ours: Mappin
     """The points for which another reader has another value than we have."""
     found = []
     for name, value in theirs.items():
-        point, own = device.profile.point(name), ours.get(name)
-        if value is None or own is None:
-            same = value is own
+        point, our_value = device.profile.point(name), ours.get(name)
+        if value is None or our_value is None:
+            same = value is our_value
         else:
             least = abs(value) * PRINTED if point.type == "float32" else Decimal(0)
-            same = abs(value - Decimal(str(int(own) if isinstance(own, bool) else own))) <= least
+            same = abs(value - Decimal(str(int(our_value) if isinstance(our_value, bool) else our_value))) <= least
         if not same:
             found.append(name)
     return found
@@ -140,10 +140,10 @@ def differs_in_sunspec(device: Device, theirs: Mapping[str, Any], ours: Mapping[
     return [name for name, value in theirs.items() if not _alike(value, ours.get(name))]
 
 
-def _alike(value: Any, own: Any) -> bool:
-    if isinstance(value, str) or value is None or own is None:
-        return bool((value.rstrip() if isinstance(value, str) else value) == own)
-    return abs(float(value) - float(own)) <= 1e-9 * abs(float(value))
+def _alike(value: Any, our_value: Any) -> bool:
+    if isinstance(value, str) or value is None or our_value is None:
+        return bool((value.rstrip() if isinstance(value, str) else value) == our_value)
+    return abs(float(value) - float(our_value)) <= 1e-9 * abs(float(value))
 
 
 def chosen(found: Sequence[Device], names: Sequence[str]) -> list[Device]:

@@ -138,8 +138,8 @@ def _filled(one: Device, question: Request, gaps: str) -> bytes | None:
     words = b""
     for place in range(question.address, question.address + question.count):
         pdu = _answer(one, question.unit, Request(UNIT, question.function, place, 1).pdu)
-        own = pdu is not None and not pdu[0] & 0x80
-        words += pdu[2:] if own and pdu else _number(place) if gaps == "numbers" else b"\0\0"
+        answered = pdu is not None and not pdu[0] & 0x80
+        words += pdu[2:] if answered and pdu else _number(place) if gaps == "numbers" else b"\0\0"
     return bytes([question.function, len(words)]) + words
 
 

@@ -84,7 +84,7 @@ async def _empty(rng: random.Random, seed: int, brief: bool) -> Figures:
         "empty_quick_s": round(quick[0], 1),
         "empty_full_s": round(result.elapsed_s, 1),
         "empty_found": len(result.units),
-        "empty_diagnosis": [said.problem for said in result.diagnosis],
+        "empty_diagnosis": [message.problem for message in result.diagnosis],
     }
 
 
@@ -105,7 +105,7 @@ async def _other_master(rng: random.Random, seed: int, brief: bool) -> Figures:
         result = await scan_serial(line["url"], options, _go_on)
     return {
         "other_master_bytes": result.sent_bytes,
-        "other_master_diagnosis": [said.problem for said in result.diagnosis],
+        "other_master_diagnosis": [message.problem for message in result.diagnosis],
     }
 
 

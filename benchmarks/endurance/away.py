@@ -43,7 +43,7 @@ PERIOD_S, VALUES = 10, 10
 STEP_S = 5
 """Simulated seconds between two looks at whether the writer follows; also the site's ``commit_every``."""
 AHEAD = 3
-"""So many steps the polls may be ahead of the writer: fewer readings than its inbox has room for."""
+"""Steps that the polls may be ahead of the writer: fewer readings than its inbox has room for."""
 RESTING_TASKS = 2
 """Threads of a gateway between two calls of its uplink: the event loop and the writer."""
 LOOKS = 100
@@ -51,7 +51,7 @@ EARLY = LOOKS // 5
 
 
 class Days:
-    """A clock for some days up to some days ago, that stands still until it is told to go on."""
+    """A clock for some days up to some days ago, that stands still until it is advanced."""
 
     def __init__(self, days: float, ago: float) -> None:
         self.seconds = 0.0

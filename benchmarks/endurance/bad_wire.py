@@ -51,7 +51,7 @@ class _Connection(socketserver.BaseRequestHandler):
         with (
             socket.create_connection(("127.0.0.1", self.server.ledger_port), timeout=30) as ledger,
             self.request.makefile("rb") as asked,
-            ledger.makefile("rb") as told,
+            ledger.makefile("rb") as from_ledger,
         ):
             ledger.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while question := _message(asked):
@@ -59,7 +59,7 @@ class _Connection(socketserver.BaseRequestHandler):
                 if fate == "lost":
                     return
                 ledger.sendall(question)
-                answer = _message(told)
+                answer = _message(from_ledger)
                 if fate == "kept":
                     return
                 self.request.sendall(answer)

@@ -29,7 +29,7 @@ SMALLEST = ({"seconds": 15.0},)
 
 
 def run(seconds: float = 180.0) -> dict[str, object]:
-    """So many seconds of the plant."""
+    """``seconds``: how long the plant runs."""
     with tempfile.TemporaryDirectory() as name, embedded_ledger(Path(name) / "ledger", "demo-ledger") as ledger:
         folder, course = Path(name), Course(seconds)
         loaded, listen, port = make_site(folder / "site", ledger, course)

@@ -62,7 +62,7 @@ class Course:
 
 
 class Plant(Server):
-    """The stations and meters, simulated; what they sent and were told is in ``log_of_answers``."""
+    """The stations and meters, simulated; what they sent and what was answered is in ``log_of_answers``."""
 
     def __init__(self, folder: Path, course: Course, listen: int, port: int) -> None:
         stations = "".join(
@@ -153,13 +153,13 @@ def accounts(loaded: Config, log: Path) -> dict[str, Account]:
     )
     store.close()
     found = {protocol: _counted(rows, meters) for protocol, meters in OF.items()}
-    said = [json.loads(line) for line in log.read_text().splitlines()]
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
     pushed, asked = found["hj212"], found["dlt645"]
-    acknowledged = _acknowledged(said)
+    acknowledged = _acknowledged(entries)
     pushed.lost = len(acknowledged - heard.keys())
     pushed.doubled = sum(count - 1 for count in heard.values()) + max(0, pushed.readings - heard.total())
     for meter in METERS:
-        lost, doubled = _asked(rows, said, meter)
+        lost, doubled = _asked(rows, entries, meter)
         asked.lost, asked.doubled = asked.lost + lost, asked.doubled + doubled
     assert acknowledged
     return found
@@ -172,9 +172,12 @@ def _counted(rows: Iterable[StoredRecord], meters: Sequence[str]) -> Account:
     for row in rows:
         body = parse_record(row.data).body
         if isinstance(body, Event) and row.meter == "gateway":
-            told: Mapping[str, Any] = body.fields.get("meters", {})
-            series |= {meter for meter, its in told.items() if its.get("series")}
-            for meter, its in [*((m, t["grids"]) for m, t in told.items()), *body.fields.get("grids", {}).items()]:
+            its_meters: Mapping[str, Any] = body.fields.get("meters", {})
+            series |= {meter for meter, its in its_meters.items() if its.get("series")}
+            for meter, its in [
+                *((m, t["grids"]) for m, t in its_meters.items()),
+                *body.fields.get("grids", {}).items(),
+            ]:
                 grids[meter] += [(begins, period) for begins, period in its]
         elif row.meter in meters and isinstance(body, Reading):
             account.readings += 1
@@ -195,14 +198,14 @@ def _due(body: Coverage, grids: Sequence[Grid], moments_ms: Sequence[int], *, se
     return body.recorded + count.missed
 
 
-def _acknowledged(said: Sequence[Mapping[str, Any]]) -> set[tuple[str, str, int]]:
-    """The messages of which a station was told that they are recorded: station, label, part."""
-    sent = {(e["meter"], e["qn"]): (e["label"], e["pno"] or 1) for e in said if e.get("label") is not None}
-    told = ((e["meter"], e["qn"]) for e in said if e.get("received") == "9014")
-    return {(meter, str(sent[meter, qn][0]), sent[meter, qn][1]) for meter, qn in told if (meter, qn) in sent}
+def _acknowledged(entries: Sequence[Mapping[str, Any]]) -> set[tuple[str, str, int]]:
+    """The messages that were acknowledged to a station as recorded: station, label, part."""
+    sent = {(e["meter"], e["qn"]): (e["label"], e["pno"] or 1) for e in entries if e.get("label") is not None}
+    acknowledged = ((e["meter"], e["qn"]) for e in entries if e.get("received") == "9014")
+    return {(meter, str(sent[meter, qn][0]), sent[meter, qn][1]) for meter, qn in acknowledged if (meter, qn) in sent}
 
 
-def _asked(rows: Iterable[StoredRecord], said: Sequence[Mapping[str, Any]], meter: str) -> tuple[int, int]:
+def _asked(rows: Iterable[StoredRecord], entries: Sequence[Mapping[str, Any]], meter: str) -> tuple[int, int]:
     """Of a meter that is asked: answers that stand in no reading and that no miss admits; readings of one moment."""
     values, times, missed = Counter[str](), Counter[int](), 0
     for row in rows:
@@ -212,10 +215,12 @@ def _asked(rows: Iterable[StoredRecord], said: Sequence[Mapping[str, Any]], mete
             values.update(str(value.value) for value in body.values if value.name == ENERGY)
         elif isinstance(body, Coverage):
             missed += sum(body.missed.values())
-    told = Counter(_plain(e["values"][ENERGY]) for e in said if e["meter"] == meter and ENERGY in e.get("values", {}))
+    answered = Counter(
+        _plain(e["values"][ENERGY]) for e in entries if e["meter"] == meter and ENERGY in e.get("values", {})
+    )
     recorded = Counter({_plain(value): n for value, n in values.items()})
-    assert told
-    return max(0, (told - recorded).total() - missed), sum(n - 1 for n in times.values())
+    assert answered
+    return max(0, (answered - recorded).total() - missed), sum(n - 1 for n in times.values())
 
 
 def _plain(value: object) -> str:

@@ -189,7 +189,7 @@ def _word(process: subprocess.Popen[str]) -> None:
 def _figures(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line, "the gateway ended before it had told its figures; what it said stands above"
+    assert line, "the gateway ended before it had printed its figures; its output stands above"
     figures: dict[str, Any] = json.loads(line)
     return figures
 
@@ -198,9 +198,9 @@ def _status_s(loaded: Config) -> float:
     """Seconds of `meterseal status --json`, from its start to its end."""
     began = time.monotonic()
     command = [sys.executable, "-m", "gateway.cli", "status", str(loaded.path), "--json"]
-    told = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    status = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     seconds = time.monotonic() - began
-    assert json.loads(told.stdout)["running"], told.stdout
+    assert json.loads(status.stdout)["running"], status.stdout
     return seconds
 
 

@@ -24,14 +24,14 @@ from tests.support.books import check_all_is_sealed, check_books, check_each_rec
 from tests.support.commands import audit_findings
 
 NEAR = 10
-"""So many answers before and after one may belong to the same poll."""
+"""How many answers before and after one may belong to the same poll."""
 Stretches = Sequence[tuple[float, float]]
 """From and to, in Unix seconds."""
 AGAIN = 0.5
 """An answer may be replaced by another one to the same question within this share of a period: by the second look at a
 counter, or when it was asked again."""
 AHEAD = 60
-"""So many readings are looked through for an answer: more than fall between two undisturbed ones."""
+"""Readings that are searched for an answer: more than fall between two undisturbed ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Answered:
     """One answer of a meter: when, in Unix seconds, its values, and whether nothing kept it from being heard."""
 
     at_s: float
@@ -81,15 +81,15 @@ def verify(
         books.hear(entries)
         worst = worst.worse(books.flaws([]))
     lost, explained, answered = 0, 0, 0
-    told = _told(answers, excused)
+    given = _logged(answers, excused)
     for name, meter in loaded.meters.items():
         rows = [record.body for record in books.records.values() if record.meter == name]
-        missing, admitted = match(rows, told[name], AGAIN * meter.every / 1000)
+        missing, admitted = match(rows, given[name], AGAIN * meter.every / 1000)
         for answer in missing:
             words = f"answered at {answer.at_s:.3f}, in no reading: {answer.values}"
             print(f"{loaded.gateway_id} {name}: {words}", file=sys.stderr)
         lost += count_uncounted(rows) + len(missing)
-        explained, answered = explained + admitted, answered + sum(t.undisturbed for t in told[name])
+        explained, answered = explained + admitted, answered + sum(t.undisturbed for t in given[name])
     checks = [partial(check_books, loaded), partial(check_all_is_sealed, loaded)]
     for entries in logs.values():
         checks.append(partial(check_ledger_log, loaded, entries))
@@ -121,12 +121,12 @@ def _most_values(books: Books, meter: str) -> int:
     return max((len(body.values) for body in bodies if isinstance(body, Reading)), default=0)
 
 
-def _told(log: Path, excused: Mapping[str, Stretches]) -> dict[str, list[Told]]:
+def _logged(log: Path, excused: Mapping[str, Stretches]) -> dict[str, list[Answered]]:
     """The answers of each meter that its simulator's log tells of."""
-    found: dict[str, list[Told]] = defaultdict(list)
+    found: dict[str, list[Answered]] = defaultdict(list)
     for at_s, meter, values, struck in _answers(log):
         disturbed = struck or any(begin <= at_s <= end for begin, end in excused[meter])
-        found[meter].append(Told(at_s, values, not disturbed))
+        found[meter].append(Answered(at_s, values, not disturbed))
     return found
 
 
@@ -153,19 +153,19 @@ def count_uncounted(rows: Iterable[object]) -> int:
     return uncounted
 
 
-def match(rows: Sequence[object], told: Sequence[Told], again_s: float) -> tuple[list[Told], int]:
+def match(rows: Sequence[object], answers: Sequence[Answered], again_s: float) -> tuple[list[Answered], int]:
     """Undisturbed answers that stand in no reading: those that nothing admits, and how many something does. One that
     another answer to the same question replaced within ``again_s`` is neither."""
     places = [place for place, body in enumerate(rows) if isinstance(body, Reading)]
     held = [{value.name: value.value for value in rows[place].values} for place in places]  # type: ignore[attr-defined]
     known = {name for values in held for name in values}
-    asked = [{n: [v] for n, v in answer.values.items() if n in known or not known} for answer in told]
-    found = _found(held, told, asked)
-    unadmitted, admitted = list[Told](), 0
-    for number, answer in enumerate(told):
+    asked = [{n: [v] for n, v in answer.values.items() if n in known or not known} for answer in answers]
+    found = _found(held, answers, asked)
+    unadmitted, admitted = list[Answered](), 0
+    for number, answer in enumerate(answers):
         if not answer.undisturbed or not asked[number] or found[number] is not None:
             continue  # no names: it was an identity read
-        if _replaced(number, told, found, again_s):
+        if _replaced(number, answers, found, again_s):
             continue
         first = next((n for n in reversed(found[:number]) if n is not None), -1)
         while first >= 0 and agrees(asked[number], held[first]):
@@ -179,20 +179,20 @@ def match(rows: Sequence[object], told: Sequence[Told], again_s: float) -> tuple
 
 
 def _found(
-    held: Sequence[Mapping[str, Any]], told: Sequence[Told], asked: Sequence[Mapping[str, list[Any]]]
+    held: Sequence[Mapping[str, Any]], answers: Sequence[Answered], asked: Sequence[Mapping[str, list[Any]]]
 ) -> list[int | None]:
     """The reading that holds each answer. Undisturbed ones are found first, in their order, and the others between
     them: one of those may look like a later one, for a plant that was started again goes through the same values."""
-    found: list[int | None] = [None] * len(told)
+    found: list[int | None] = [None] * len(answers)
     last = 0
-    for number, answer in enumerate(told):
+    for number, answer in enumerate(answers):
         if answer.undisturbed and asked[number]:
             some = range(last, min(last + AHEAD, len(held)))
             place = next((n for n in some if agrees(asked[number], held[n])), None)
             found[number], last = place, last if place is None else place
     end = len(held) - 1
-    for number in reversed(range(len(told))):
-        if told[number].undisturbed:
+    for number in reversed(range(len(answers))):
+        if answers[number].undisturbed:
             place = found[number]
             end = end if place is None else place
         elif asked[number]:
@@ -201,13 +201,13 @@ def _found(
     return found
 
 
-def _replaced(number: int, told: Sequence[Told], found: Sequence[int | None], again_s: float) -> bool:
+def _replaced(number: int, answers: Sequence[Answered], found: Sequence[int | None], again_s: float) -> bool:
     """Is another answer with some of the same points, given shortly before or after, in a reading?"""
-    near = range(max(0, number - NEAR), min(len(told), number + NEAR + 1))
+    near = range(max(0, number - NEAR), min(len(answers), number + NEAR + 1))
     return any(
         found[n] is not None
-        and abs(told[n].at_s - told[number].at_s) <= again_s
-        and not told[n].values.keys().isdisjoint(told[number].values)
+        and abs(answers[n].at_s - answers[number].at_s) <= again_s
+        and not answers[n].values.keys().isdisjoint(answers[number].values)
         for n in near
     )
 

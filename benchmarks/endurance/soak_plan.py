@@ -57,7 +57,7 @@ class Course:
 
     @property
     def long(self) -> bool:
-        """So long that everything may be struck and enough is left undisturbed."""
+        """Whether the run is long enough for every disturbance, with enough time left undisturbed."""
         return self.seconds >= 300
 
     @property

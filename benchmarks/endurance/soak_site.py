@@ -33,8 +33,8 @@ BROKEN = 0.2
 LOOKS = 20
 RESTART_S, RESTARTS = 0.5, 60
 MARGIN_S = 6.0
-"""So long before a kill what was answered may not have been durable, and so long around a disturbance a line may still
-wait for late answers."""
+"""Seconds before a kill in which an answer may not have been durable yet, and seconds around a disturbance in which a
+line may still wait for late answers."""
 DRAIN_S = 120.0
 LEAD_S = 5.0
 """From the start of plants and gateways to the beginning of the course."""

@@ -155,10 +155,10 @@ class Books:
     def forked(self) -> int:
         """Two records that follow the same one, bytes that changed, statements that are not the gateway's own."""
         followers = Counter((r.meter, r.prev) for r in self.records.values())
-        foreign = sum(not self._own(number, id_) for number, id_ in self.statements)
+        foreign = sum(not self._is_ours(number, id_) for number, id_ in self.statements)
         return _extra(followers) + self.changed + foreign
 
-    def _own(self, number: int, id_: bytes) -> bool:
+    def _is_ours(self, number: int, id_: bytes) -> bool:
         if number in self.batches:
             return self.batches[number][0] == id_
         return (number, id_) in self.left

@@ -118,7 +118,7 @@ class Light:
         process = self._start(env, prune=moment in PRUNING)
         deadline = time.monotonic() + (self._chance.uniform(0, CHANCE_S) if moment == RANDOM else LIFE_S)
         while time.monotonic() < deadline and not self.flag.exists():
-            assert process.poll() is None, f"{self.folder}: it ended by itself:\n{self._said()}"
+            assert process.poll() is None, f"{self.folder}: it ended by itself:\n{self._printed()}"
             time.sleep(0.002)
         process.kill()
         process.wait()
@@ -132,7 +132,7 @@ class Light:
         process = self._start(dict(os.environ), prune=False)
         time.sleep(LAST_LIFE_S)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, f"{self.folder}: {self._said()}"
+        assert process.wait(30) == 0, f"{self.folder}: {self._printed()}"
         finish.finish(self.loaded, within_s=60)
         self.check("at the end", ended=True)
         self.out.audit_findings = audit_findings(self.loaded, "--allow-resume", folder=self._exports)
@@ -185,17 +185,17 @@ class Light:
     def _start(self, env: dict[str, str], *, prune: bool) -> subprocess.Popen[str]:
         """Returns when it has loaded everything; its database is still closed then."""
         command = [sys.executable, "-m", "benchmarks.failures.crash_gateway", str(self.folder), str(self.log)]
-        with (self.folder / "said.log").open("a") as said:
+        with (self.folder / "printed.log").open("a") as log:
             process = subprocess.Popen(
-                [*command, "prune"] if prune else command, env=env, stdout=subprocess.PIPE, stderr=said, text=True
+                [*command, "prune"] if prune else command, env=env, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert process.stdout is not None
         with process.stdout as stream:
-            assert stream.readline() == "here\n", f"{self.folder}: it did not start:\n{self._said()}"
+            assert stream.readline() == "here\n", f"{self.folder}: it did not start:\n{self._printed()}"
         return process
 
-    def _said(self) -> str:
-        return (self.folder / "said.log").read_text()[-2000:]
+    def _printed(self) -> str:
+        return (self.folder / "printed.log").read_text()[-2000:]
 
 
 PREPARED: dict[str, Callable[[Light], None]] = {

@@ -44,13 +44,13 @@ def _meter(folder: Path) -> dict[str, object]:
         cut_ms = time.time_ns() // 1_000_000
         plant.cut()
         seen = _seen(place, AlarmCode.COMMS_LOST)
-        told = [event for event in place.events() if event.name == "alarm"]
+        alarms = [event for event in place.events() if event.name == "alarm"]
         return {
             "meter_delay_s": KINDS[AlarmCode.COMMS_LOST].on_delay_ms / 1000,
-            "meter_alarms_raised": len(told),
-            "meter_since_after_last_answer_s": (_since_ms(told) - place.newest_ms(CUT)) / 1000,
-            "meter_since_after_cut_s": (_since_ms(told) - cut_ms) / 1000,
-            "meter_channels": _told(seen, _since_ms(told), AlarmCode.COMMS_LOST, CUT, LINE),
+            "meter_alarms_raised": len(alarms),
+            "meter_since_after_last_answer_s": (_since_ms(alarms) - place.newest_ms(CUT)) / 1000,
+            "meter_since_after_cut_s": (_since_ms(alarms) - cut_ms) / 1000,
+            "meter_channels": _channel_facts(seen, _since_ms(alarms), AlarmCode.COMMS_LOST, CUT, LINE),
         }
 
 
@@ -71,7 +71,7 @@ def _site(folder: Path, seconds: float, count: int) -> dict[str, object]:
             "site_codes": sorted({str(event.fields["code"]) for event in raised}),
             "site_meters": count,
             "site_since_after_cut_s": (_since_ms(raised) - cut_ms) / 1000,
-            "site_channels": _told(seen, _since_ms(raised), AlarmCode.LINE_DOWN, None, SITE),
+            "site_channels": _channel_facts(seen, _since_ms(raised), AlarmCode.LINE_DOWN, None, SITE),
             "site_alarms_shown": {name: len(place.shown(name)) for name in place.channels},
         }
 
@@ -100,7 +100,7 @@ def _since_ms(events: list[Event]) -> int:
     return int(str(events[0].fields["since"]))
 
 
-def _told(
+def _channel_facts(
     seen: Mapping[str, tuple[int, Shown]], since_ms: int, code: str, meter: str | None, line: str
 ) -> dict[str, dict[str, object]]:
     return {

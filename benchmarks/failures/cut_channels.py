@@ -51,15 +51,15 @@ class Channel(Protocol):
 
 
 class Page:
-    """A browser that follows the event stream, and reads the page of alarms again whenever it tells of others."""
+    """A browser that follows the event stream, and reads the page of alarms again whenever that names others."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         head = f"Host: 127.0.0.1:{browser.port}", f"Cookie: {browser.cookie}"
         self._link = browser.raw("GET /stream HTTP/1.1", *head)
         self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._told: dict[str, list[int]] = {}
-        """The ids of the alarms that the stream told of last: new ones, acknowledged ones, those that are over."""
+        self._changes: dict[str, list[int]] = {}
+        """The ids of the alarms in the stream's last changes: new ones, acknowledged ones, those that are over."""
         self._read: tuple[dict[str, list[int]], list[Shown]] = {}, []
 
     def __enter__(self) -> Self:
@@ -78,12 +78,12 @@ class Page:
             whole, _, text = text.rpartition("\n\n")
             for _, change in events(whole + "\n\n"):
                 head = change.get("head", {})
-                self._told = self._told | {key: head[key] for key in ("alarms", "acked", "over") if key in head}
+                self._changes = self._changes | {key: head[key] for key in ("alarms", "acked", "over") if key in head}
 
     def shown(self) -> Sequence[Shown]:
-        told = self._told
-        if told != self._read[0]:
-            self._read = told, self._cards()
+        changes = self._changes
+        if changes != self._read[0]:
+            self._read = changes, self._cards()
         return self._read[1]
 
     def _cards(self) -> list[Shown]:

@@ -1,6 +1,6 @@
 """The books of a site after its disk has failed, opened on a sound one: what is broken, lost, doubled, forked, untiled.
 
-The reference is the ``told`` file of the process that died or went on: each line a fact that it had been told.
+The reference is the report of the process that died or went on: each line a fact that was reported to it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.support.books import check_books
 
 
 @dataclass(slots=True)
-class Told:
-    """What processes were told: records as committed, statements as sealed, events to be kept, and how they fared."""
+class Report:
+    """What processes reported: records as committed, statements as sealed, events to be kept, and how they fared."""
 
     records: dict[str, str] = field(default_factory=dict)
     """Hash by record id."""
@@ -39,31 +39,31 @@ class Told:
     troubles: Counter[str] = field(default_factory=Counter)
 
 
-def read_told(path: Path) -> Told:
-    """Everything that a ``told`` file says; a torn last line says nothing."""
-    told = Told()
+def read_report(path: Path) -> Report:
+    """The lines of a report, as far as they are whole; a torn last line is left out."""
+    report = Report()
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             fact = json.loads(line)
         except ValueError:
             continue
         if name := fact.get("record"):
-            told.twice += told.records.get(name, fact["hash"]) != fact["hash"]
-            told.records[name], told.prevs[name] = fact["hash"], fact["prev"]
+            report.twice += report.records.get(name, fact["hash"]) != fact["hash"]
+            report.records[name], report.prevs[name] = fact["hash"], fact["prev"]
         elif "sealed" in fact:
-            told.statements.append(bytes.fromhex(fact["sealed"]))
+            report.statements.append(bytes.fromhex(fact["sealed"]))
         elif "refused" in fact:
-            told.refused += 1
+            report.refused += 1
         elif "event" in fact:
-            told.events.append(json.dumps(fact["event"], sort_keys=True))
+            report.events.append(json.dumps(fact["event"], sort_keys=True))
         elif "in vain" in fact:
-            told.events.clear()  # the recorder ended while the disk took nothing
+            report.events.clear()  # the recorder ended while the disk took nothing
         elif "trouble" in fact:
-            told.troubles[fact["reason"]] += 1
+            report.troubles[fact["reason"]] += 1
         elif "resumed" in fact:
-            told.resumed = fact["resumed"]
-        told.ended = told.ended or "ended" in fact
-    return told
+            report.resumed = fact["resumed"]
+        report.ended = report.ended or "ended" in fact
+    return report
 
 
 @dataclass(slots=True)
@@ -75,11 +75,11 @@ class Findings:
     forked: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    """Records that were told to be committed, and events that were handed over to a process that ended in order."""
+    """Records that were reported as committed, and events that were handed over to a process that ended in order."""
     lost_statements: list[bytes] = field(default_factory=list)
 
 
-def examine(loaded: Config, told: Told) -> Findings:
+def examine(loaded: Config, report: Report) -> Findings:
     """Open the books of a site. Reads only."""
     found = Findings()
     if integrity := _integrity(loaded.database):
@@ -91,7 +91,7 @@ def examine(loaded: Config, told: Told) -> Findings:
     except (StoreError, ValueError, sqlite3.Error) as error:
         found.broken.append(f"{type(error).__name__}: {error}")
     try:
-        _compare(loaded, told, found)
+        _compare(loaded, report, found)
     except StoreError as error:
         found.broken.append(str(error))
     return found
@@ -102,47 +102,47 @@ def _integrity(database: Path) -> str:
     try:
         db = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
         try:
-            told = db.execute("PRAGMA integrity_check").fetchall()
+            answer = db.execute("PRAGMA integrity_check").fetchall()
         finally:
             db.close()
     except sqlite3.Error as error:
         return str(error)
-    return "" if told == [("ok",)] else str(told)
+    return "" if answer == [("ok",)] else str(answer)
 
 
-def _classify(found: Findings, said: str) -> None:
+def _classify(found: Findings, problem: str) -> None:
     """A failed check of the books by what it says."""
-    if any(word in said for word in ("has a hole", "by schedule otherwise", "does not add up", "the chain holds")):
-        found.untiled.append(said)
-    elif any(word in said for word in ("chain broken", "sequence broken", "epoch")):
-        found.forked.append(said)
+    if any(word in problem for word in ("has a hole", "by schedule otherwise", "does not add up", "the chain holds")):
+        found.untiled.append(problem)
+    elif any(word in problem for word in ("chain broken", "sequence broken", "epoch")):
+        found.forked.append(problem)
     else:
-        found.broken.append(said or "a batch or a receipt does not hold")
+        found.broken.append(problem or "a batch or a receipt does not hold")
 
 
-def _compare(loaded: Config, told: Told, found: Findings) -> None:
+def _compare(loaded: Config, report: Report, found: Findings) -> None:
     store = Database(loaded.database, read_only=True)
     try:
         rows = store.records.rows(1, 1 << 60)
         sealed = {batch.statement_id for batch in store.batches.all()}
-        gone, thinned = _pruned(store, told.statements)
+        gone, thinned = _pruned(store, report.statements)
     finally:
         store.close()
     records = [(row.id, record_hash(row.data).hex(), parse_record(row.data)) for row in rows]
     there = {name: hashed for name, hashed, _ in records}
     found.duplicated += _twice(name for name, _, _ in records)
     found.forked += _twice(f"{r.claims.meter} after {r.claims.prev.hex()}" for _, _, r in records if r.claims.prev)
-    found.forked += [name for name, hashed in told.records.items() if there.get(name, hashed) != hashed]
-    found.lost += [name for name in told.records if name not in there and not any(map(_holds(name), thinned))]
-    found.lost_statements += [e for e in told.statements if statement_id(e) not in sealed and e not in gone]
+    found.forked += [name for name, hashed in report.records.items() if there.get(name, hashed) != hashed]
+    found.lost += [name for name in report.records if name not in there and not any(map(_holds(name), thinned))]
+    found.lost_statements += [e for e in report.statements if statement_id(e) not in sealed and e not in gone]
     events = Counter(
         json.dumps(dict(r.body.fields), sort_keys=True)
         for _, _, r in records
         if isinstance(r.body, Event) and r.body.name == EVENT
     )
     found.duplicated += [event for event, count in events.items() if count > 1]
-    if told.ended:
-        found.lost += [event for event in told.events if event not in events]
+    if report.ended:
+        found.lost += [event for event in report.events if event not in events]
 
 
 def _pruned(store: Database, entries: Iterable[bytes]) -> tuple[set[bytes], list[Statement]]:

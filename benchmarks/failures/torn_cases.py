@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.failures.torn_books import Findings, Told, examine, read_told
+from benchmarks.failures.torn_books import Findings, Report, examine, read_report
 from benchmarks.failures.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Request
 from gateway.commissioning import site_init
 from gateway.config.device_keys import REQUEST_FILE
@@ -56,12 +56,14 @@ class Bench:
         self.troubles: Counter[str] = Counter()
 
     def fresh(self, operation: str) -> tuple[Path, Path]:
-        """A site as it stands before an operation, and its empty ``told`` file."""
-        site, told = self.folder / "sites" / "site", self.folder / "told"
+        """A site as it stands before an operation, and its empty report."""
+        site, report = self.folder / "sites" / "site", self.folder / "report"
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(self.folder / ("new" if OPERATIONS[operation].new_site else "used"), site)
-        shutil.copy(self.folder / "used.told", told) if not OPERATIONS[operation].new_site else told.write_bytes(b"")
-        return site, told
+        shutil.copy(self.folder / "used.report", report) if not OPERATIONS[operation].new_site else report.write_bytes(
+            b""
+        )
+        return site, report
 
     def ask(self, request: Request) -> int:
         """Have a request carried out; its exit status, negative for a signal."""
@@ -74,28 +76,28 @@ class Bench:
     def calls(self, operation: str) -> dict[int, int]:
         """How many calls an operation makes to its files: writes, syncs, and any."""
         self.control.set(fault=0, cache=0, kinds=ANY)
-        site, told = self.fresh(operation)
-        assert self.ask(Request(str(site), str(told), 1, operation)) == 0
+        site, report = self.fresh(operation)
+        assert self.ask(Request(str(site), str(report), 1, operation)) == 0
         found = {WRITES: self.control.get("writes"), SYNCS: self.control.get("syncs"), ANY: self.control.calls}
         assert all(found.values()), "sqlite3 passes the library by: has it a libc of its own?"
         return found
 
-    def carry_out(self, case: Case) -> tuple[bool, Told]:
+    def carry_out(self, case: Case) -> tuple[bool, Report]:
         """One case up to its ending; false if the fault never came. The site's books are still closed."""
         name, kinds = KINDS[case.fault]
         self.control.set(
             armed=0, fault=FAULTS.index(name), kinds=kinds, at=case.at, sticky=case.sticky,
             cache=CACHE_OF_FILE if case.ending == POWER_CUT else 0, honour=100, chance=1,
         )  # fmt: skip
-        site, told = self.fresh(case.operation)
+        site, report = self.fresh(case.operation)
         ending = GOES_ON if case.ending == GOES_ON else KILLED
-        self.ask(Request(str(site), str(told), 1, case.operation, ending, case.sticky))
+        self.ask(Request(str(site), str(report), 1, case.operation, ending, case.sticky))
         came = self.control.get("hit") > 0
         if case.ending == POWER_CUT:
             roll_back(self.folder / "sites", self.journal)
-        return came, read_told(told)
+        return came, read_report(report)
 
-    def examine(self, before: Told, life_number: int, ledger: Path | None = None) -> tuple[bool, Findings]:
+    def examine(self, before: Report, life_number: int, ledger: Path | None = None) -> tuple[bool, Findings]:
         """Start the site again on a sound disk and open its books; whether it recorded."""
         loaded = load_config(self.folder / "sites" / "site" / "gateway.toml")
         life = Life(loaded, self.folder / "afterwards", life_number, ledger)
@@ -117,7 +119,7 @@ def bench(library: Path, folder: Path) -> Iterator[Bench]:
     with loaded.trust.open("a") as trust:
         trust.write("\n" + trust_entry(folder / "new" / "ledger"))
     shutil.copytree(folder / "new", folder / "used")
-    life = Life(load_config(folder / "used" / "gateway.toml"), folder / "used.told", 0)
+    life = Life(load_config(folder / "used" / "gateway.toml"), folder / "used.report", 0)
     assert life.open()
     assert life.resumes()
     life.stop()
@@ -157,11 +159,11 @@ def every_case(library: Path, folder: Path, sample: int | None = None, seed: int
         if sample is not None:
             cases = random.Random(seed).sample(cases, min(sample, len(cases)))
         for case in cases:
-            came, told = site.carry_out(case)
+            came, report = site.carry_out(case)
             if not came:
                 continue
             faults[case.fault] += 1
-            for what, count in _judged(site, case, told).items():
+            for what, count in _judged(site, case, report).items():
                 found[what] += count
                 examples.append(f"{what}: {case}")
     return {
@@ -173,16 +175,16 @@ def every_case(library: Path, folder: Path, sample: int | None = None, seed: int
     }
 
 
-def _judged(site: Bench, case: Case, told: Told) -> Counter[str]:
+def _judged(site: Bench, case: Case, report: Report) -> Counter[str]:
     """What is wrong after a case; empty if nothing."""
-    again, books = site.examine(told, 2)
-    site.troubles.update(told.troubles)
+    again, books = site.examine(report, 2)
+    site.troubles.update(report.troubles)
     wrong = Counter(
-        not_resumed=int(not again) + int(case.ending == GOES_ON and told.resumed is not True),
+        not_resumed=int(not again) + int(case.ending == GOES_ON and report.resumed is not True),
         broken=len(books.broken),
         lost=len(books.lost) + len(books.lost_statements),
         duplicated=len(books.duplicated),
-        forked=len(books.forked) + told.twice,
+        forked=len(books.forked) + report.twice,
         untiled=len(books.untiled),
     )
     return +wrong

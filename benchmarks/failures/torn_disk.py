@@ -21,7 +21,7 @@ SMALLEST = ({"cases": 1, "lying_kills": 1, "stall_seconds": 3},)
 
 
 def run(cases: int = 0, lying_kills: int = 300, stall_seconds: float = 30.0, seed: int = 1) -> dict[str, object]:
-    """So many cases by chance (0: every one), kills under a lying disk, and seconds of live meters on a slow one."""
+    """``cases`` by chance (0: every one), ``lying_kills`` under a lying disk, ``stall_seconds`` on a slow one."""
     begun = time.monotonic()
     logging.disable()  # thousands of troubles, each of them counted
     try:

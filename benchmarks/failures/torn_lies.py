@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.failures.torn_books import Told, examine, read_told
+from benchmarks.failures.torn_books import Report, examine, read_report
 from benchmarks.failures.torn_cases import Bench, bench
 from benchmarks.failures.torn_work import Life, Request
 from gateway.config.load import load_config
@@ -41,7 +41,7 @@ def named(loaded: Config, ledger: Path, folder: Path, number: int) -> set[bytes]
     shutil.copytree(loaded.path.parent, folder / "site")
     shutil.copytree(ledger, folder / "ledger")
     copy = load_config(folder / "site" / "gateway.toml")
-    life = Life(copy, folder / "told", number, folder / "ledger")
+    life = Life(copy, folder / "report", number, folder / "ledger")
     assert life.open()
     life.stop()
     life.close()
@@ -50,8 +50,8 @@ def named(loaded: Config, ledger: Path, folder: Path, number: int) -> set[bytes]
         bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == GATEWAY]
     finally:
         store.close()
-    told = [body.fields for body in bodies if isinstance(body, Event) and body.name == ROLLBACK]
-    lost = [range(int(str(fields.get("ours", -1))) + 1, int(str(fields["theirs"])) + 1) for fields in told]
+    rollbacks = [body.fields for body in bodies if isinstance(body, Event) and body.name == ROLLBACK]
+    lost = [range(int(str(fields.get("ours", -1))) + 1, int(str(fields["theirs"])) + 1) for fields in rollbacks]
     return {
         statement_id(e) for e in held_by(ledger) if any(parse_statement(e).statement.batch in part for part in lost)
     }
@@ -67,7 +67,7 @@ def held_by(ledger: Path) -> list[bytes]:
 
 
 def lies(library: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    """So many kills, on a new site after every ``KILLS_A_SITE``."""
+    """``kills`` under a lying disk, on a new site after every ``KILLS_A_SITE``."""
     chance, found = random.Random(seed), Counter[str]()
     with bench(library, folder) as site:
         for first in range(0, kills, KILLS_A_SITE):
@@ -81,31 +81,31 @@ def lies(library: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
 
 
 def _site(site: Bench, ledger: Path, kills: int, chance: random.Random, found: Counter[str]) -> None:
-    place, told_path = site.fresh("append")
+    place, report_path = site.fresh("append")
     shutil.copytree(place / "ledger", ledger)
     loaded = load_config(place / "gateway.toml")
-    _give(ledger, read_told(told_path).statements)
+    _give(ledger, read_report(report_path).statements)
     for number in range(1, kills + 1):
         site.control.set(
             armed=0, fault=FAULTS.index("kill"), kinds=ANY, at=chance.randint(1, MOST_CALLS), sticky=0,
             cache=CACHE_OF_DISK, honour=HONOURED_PERCENT, chance=chance.getrandbits(63) | 1,
         )  # fmt: skip
-        site.ask(Request(str(place), str(told_path), 2 * number - 1, "live", ledger=str(ledger)))
+        site.ask(Request(str(place), str(report_path), 2 * number - 1, "live", ledger=str(ledger)))
         found["kills"] += 1
         found["syncs_honoured"] += site.control.get("honoured")
         found["syncs_denied"] += site.control.get("denied")
         found["changes_taken_back"] += roll_back(site.folder / "sites", site.journal)
-        _judge(loaded, read_told(told_path), named(loaded, ledger, site.folder / "look", 2 * number), found)
+        _judge(loaded, read_report(report_path), named(loaded, ledger, site.folder / "look", 2 * number), found)
         if chance.random() < 0.5:  # else the next life begins on the lying disk
-            again, books = site.examine(Told(), 2 * number, ledger)
+            again, books = site.examine(Report(), 2 * number, ledger)
             found["not_resumed"] += not again
             found["broken"] += len(books.broken)
-    told, books = read_told(told_path), examine(loaded, read_told(told_path))
-    found["records"] += len(told.records)
-    found["lost_unsealed"] += len(_unsealed(told) & set(books.lost))
+    report, books = read_report(report_path), examine(loaded, read_report(report_path))
+    found["records"] += len(report.records)
+    found["lost_unsealed"] += len(_unsealed(report) & set(books.lost))
     found["sealed_then_lost"] += len(books.lost_statements)
-    found["refused"] += told.refused
-    prevs = Counter((name.partition("/")[0], prev) for name, prev in told.prevs.items() if prev)
+    found["refused"] += report.refused
+    prevs = Counter((name.partition("/")[0], prev) for name, prev in report.prevs.items() if prev)
     found["prev_told_twice"] += sum(count - 1 for count in prevs.values())
 
 
@@ -118,12 +118,12 @@ def _give(ledger: Path, entries: Sequence[bytes]) -> None:
         near.close()
 
 
-def _judge(loaded: Config, told: Told, named_lost: set[bytes], found: Counter[str]) -> None:
+def _judge(loaded: Config, report: Report, named_lost: set[bytes], found: Counter[str]) -> None:
     """The books as the power cut has left them, and whether what was sealed is there or named."""
-    books = examine(loaded, told)
+    books = examine(loaded, report)
     found["broken"] += len(books.broken)
     found["untiled"] += len(books.untiled)
-    found["forked"] += len(books.forked) + told.twice
+    found["forked"] += len(books.forked) + report.twice
     found["duplicated"] += len(books.duplicated)
     lost = {statement_id(entry) for entry in books.lost_statements}
     found["sealed_then_lost_unnamed"] += len(lost - named_lost)
@@ -135,10 +135,10 @@ def _judge(loaded: Config, told: Told, named_lost: set[bytes], found: Counter[st
         store.close()
 
 
-def _unsealed(told: Told) -> set[str]:
-    """Records that were told to be committed and that no told statement's ranges hold."""
+def _unsealed(report: Report) -> set[str]:
+    """Records that were reported as committed and that the ranges of no reported statement hold."""
     sealed = set()
-    for entry in told.statements:
+    for entry in report.statements:
         for meter, ranges in parse_statement(entry).statement.meters.items():
             sealed |= {f"{meter}/{r.epoch.hex()}/{seq}" for r in ranges for seq in range(r.first, r.last + 1)}
-    return set(told.records) - sealed
+    return set(report.records) - sealed

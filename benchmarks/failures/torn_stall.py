@@ -25,7 +25,7 @@ RECORDING = 4
 
 
 def stalled(library: Path, folder: Path, seconds: float, period_ms: int = 250) -> dict[str, Any]:
-    """So many seconds of it: which share of the due polls was answered, and which was recorded."""
+    """``seconds`` of a slow disk: which share of the due polls was answered, and which was recorded."""
     site = folder / "site"
     site.mkdir(parents=True)
     control = Control(folder / "control")

@@ -1,7 +1,7 @@
 """What a gateway does to its disk, one operation at a time: the shipped recorder and store, fed without a fieldbus.
 
 ``python -m benchmarks.failures.torn_work CONTROL`` runs under the failing disk of ``tests/disk``: it takes one request
-a line (JSON, the fields of ``Request``) and forks a process for each, which writes into its ``told`` file what was
+a line (JSON, the fields of ``Request``) and forks a process for each, which writes into its report what was
 reported to it as committed and how it fared, and prints that process's exit status. The clock is the plant's own, so
 that an operation makes the same calls every time.
 """
@@ -59,7 +59,7 @@ class Request:
     """One operation in one life of a site; ``sticky``: the disk goes on failing, so it is tried again meanwhile."""
 
     site: str
-    told: str
+    report: str
     life: int
     operation: str
     ending: str = GOES_ON
@@ -71,11 +71,11 @@ class Request:
 class Life:
     """One process life of a site: its recorder on its database, polls that fall due, and a clock that they drive."""
 
-    def __init__(self, loaded: Config, told: Path, number: int, ledger: Path | None = None) -> None:
+    def __init__(self, loaded: Config, report: Path, number: int, ledger: Path | None = None) -> None:
         """With a ``ledger`` it is compared before anything is sealed, as the agent does."""
         self._loaded, self._keys = loaded, load_keys(loaded)
         self._ledger = NearLedger(ledger) if ledger is not None else None
-        self._told = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._report = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._ticks_s = float(number * LIFE_S)
         self._number, self._epochs, self._events = number, 0, 0
         self._waiting: list[tuple[str, Event]] = []  # what an epoch that had to end could not write
@@ -84,7 +84,7 @@ class Life:
 
     def tell(self, fact: dict[str, Any]) -> None:
         """Say something that outlives this process."""
-        os.write(self._told, json.dumps(fact).encode() + b"\n")
+        os.write(self._report, json.dumps(fact).encode() + b"\n")
 
     def open(self) -> bool:
         """Open the database and begin an epoch; false if the disk does not let it."""
@@ -136,7 +136,7 @@ class Life:
         return compare
 
     def feed(self, rounds: int) -> None:
-        """So many polls of every meter fall due and are answered."""
+        """``rounds`` of polls: one of every meter falls due and is answered in each."""
         assert self.recorder is not None
         for _ in range(rounds):
             for meter in self._periods_ms:
@@ -240,8 +240,8 @@ class Life:
         self.recorder = None
 
     def close(self) -> None:
-        """Nothing more is told."""
-        os.close(self._told)
+        """Close the report."""
+        os.close(self._report)
         if self._ledger is not None:
             self._ledger.close()
 
@@ -352,7 +352,7 @@ def work(request: Request, control: Control) -> None:
     operation = {**OPERATIONS, "live": LIVE}[request.operation]
     site = Path(request.site)
     ledger = Path(request.ledger) if request.ledger else None
-    life = Life(load_config(site / "gateway.toml"), Path(request.told), request.life, ledger)
+    life = Life(load_config(site / "gateway.toml"), Path(request.report), request.life, ledger)
     operation.before(life)
     control.arm()
     operation.act(life)
@@ -370,7 +370,7 @@ def work(request: Request, control: Control) -> None:
 
 def main() -> None:
     control = Control(Path(sys.argv[1]))
-    logging.disable()  # thousands of disks fail here, and each is talked about in its ``told`` file
+    logging.disable()  # thousands of disks fail here, and each stands in its report
     for line in sys.stdin:
         request = Request(**json.loads(line))
         child = os.fork()

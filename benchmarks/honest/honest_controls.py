@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.honest import honest_meters
 from benchmarks.honest.honest_history import machine_at, seal_rest
-from benchmarks.honest.honest_scene import Scene, Tale, Told
+from benchmarks.honest.honest_scene import Scene, Tale, TimedTale
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.clock import KernelClock
 from gateway.commissioning.record.configured import record_of
@@ -243,33 +243,33 @@ def _key_rotation(scene: Scene) -> None:
 
 
 TALES = {
-    "restart": Told(_restart, 700, frozenset({"stop"})),
-    "killed-twice-in-a-batch": Told(_killed_twice_in_a_batch, 700),
-    "week-without-a-ledger": Told(_week_without_a_ledger, 6.2 * 86_400),
-    "week-from-cut-to-seal": Told(_week_from_cut_to_seal, 7.2 * 86_400),
-    "thinning": Told(_thinning, 900, frozenset({"recording-period"})),
-    "full-disk": Told(_full_disk, 500, frozenset({"recording-stopped"})),
-    "slow-disk": Told(_slow_disk, 1200),
-    "disk-error": Told(_disk_error, 500, frozenset({"recording-stopped"})),
-    "exchanged-meter": Told(
+    "restart": TimedTale(_restart, 700, frozenset({"stop"})),
+    "killed-twice-in-a-batch": TimedTale(_killed_twice_in_a_batch, 700),
+    "week-without-a-ledger": TimedTale(_week_without_a_ledger, 6.2 * 86_400),
+    "week-from-cut-to-seal": TimedTale(_week_from_cut_to_seal, 7.2 * 86_400),
+    "thinning": TimedTale(_thinning, 900, frozenset({"recording-period"})),
+    "full-disk": TimedTale(_full_disk, 500, frozenset({"recording-stopped"})),
+    "slow-disk": TimedTale(_slow_disk, 1200),
+    "disk-error": TimedTale(_disk_error, 500, frozenset({"recording-stopped"})),
+    "exchanged-meter": TimedTale(
         _exchanged_meter, 600, frozenset({"meter-exchange"}), changed=frozenset({("identity", True)})
     ),
-    "clock-set-forward": Told(_clock_set(30.0, 45.0), 2400, frozenset({"clock"})),
-    "clock-set-far-forward": Told(_clock_set(3600.0), 6000, frozenset({"clock"})),
-    "clock-set-back": Told(_clock_set(-30.0, -45.0), 2400, frozenset({"clock"})),
-    "clock-set-both-ways": Told(_clock_set(50.0, -50.0, 20.0), 4000, frozenset({"clock"})),
-    "start-without-a-clock": Told(_no_clock, 1200, frozenset({"clock"})),
-    "hourly": Told(_hourly, 5 * 3600, periods={"stack-co2": "1h"}),
-    "polls-that-wait": Told(_waiting_polls, 500),
-    "reload": Told(_reload, 700, frozenset({"configuration"}), changed=frozenset({("configured", None)})),
-    "key-rotation": Told(_key_rotation, 800, frozenset({"keys"}), changed=frozenset({("configured", None)})),
+    "clock-set-forward": TimedTale(_clock_set(30.0, 45.0), 2400, frozenset({"clock"})),
+    "clock-set-far-forward": TimedTale(_clock_set(3600.0), 6000, frozenset({"clock"})),
+    "clock-set-back": TimedTale(_clock_set(-30.0, -45.0), 2400, frozenset({"clock"})),
+    "clock-set-both-ways": TimedTale(_clock_set(50.0, -50.0, 20.0), 4000, frozenset({"clock"})),
+    "start-without-a-clock": TimedTale(_no_clock, 1200, frozenset({"clock"})),
+    "hourly": TimedTale(_hourly, 5 * 3600, periods={"stack-co2": "1h"}),
+    "polls-that-wait": TimedTale(_waiting_polls, 500),
+    "reload": TimedTale(_reload, 700, frozenset({"configuration"}), changed=frozenset({("configured", None)})),
+    "key-rotation": TimedTale(_key_rotation, 800, frozenset({"keys"}), changed=frozenset({("configured", None)})),
     **honest_meters.TALES,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where controls are told: an empty folder, a running ledger, and what their chances follow from."""
+    """Where controls run: an empty folder, a running ledger, and what their chances follow from."""
 
     folder: Path
     ledger: EmbeddedLedger
@@ -283,15 +283,15 @@ class Place:
 
 def ended(place: Place, name: str) -> Scene:
     """The gateway of a tale, with all that it recorded anchored."""
-    told = TALES[name]
-    scene = place.scene(name, told.takes_s, told.periods)
-    told.tale(scene)
+    timed = TALES[name]
+    scene = place.scene(name, timed.takes_s, timed.periods)
+    timed.tale(scene)
     scene.anchored()
-    assert told.led_to <= scene.events(), f"{name}: nothing of the kind has happened"
+    assert timed.led_to <= scene.events(), f"{name}: nothing of the kind has happened"
     return scene
 
 
-def told(place: Place, name: str) -> dict[str, Any]:
+def audited_tale(place: Place, name: str) -> dict[str, Any]:
     """The audit of a tale's exports, which must reach from the first batch to the tale's end."""
     scene = ended(place, name)
     facts = audit_exports(scene.loaded, "--gateway", name, "--to", rfc3339(scene.machine.wall_ms // 1000))
@@ -432,7 +432,7 @@ async def goes_on(loaded: Config) -> None:
 
 Control = Callable[[Place], dict[str, Any]]
 CONTROLS: Mapping[str, Control] = {
-    **{name: partial(told, name=name) for name in TALES},
+    **{name: partial(audited_tale, name=name) for name in TALES},
     "by-chance": by_chance,
     "ten-days-off-without-a-clock": ten_days_off,
     "restored": restored,

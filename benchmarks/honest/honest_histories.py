@@ -33,7 +33,7 @@ from tests.support.samples import site
 SMALLEST: tuple[dict[str, Any]] = ({"histories": 30, "processes": 1},)
 EPOCHS = 4
 PORTION = 25
-"""So many histories are one piece of work."""
+"""Histories in one piece of work."""
 KINDS = {
     "reload": ("changed",),
     "kill": ("killed",),
@@ -109,5 +109,5 @@ def _lived(history: History, seed: int, files: Path) -> Lived:
         result = audited(history.loaded, files)
     except Exception as error:  # what breaks is said of its history, and the others go on
         return Lived(seed, history.done, [("books", f"{type(error).__name__}: {error}")])
-    said = [(finding.step, f"{finding.record or finding.batch}: {finding.detail}") for finding in result.findings]
-    return Lived(seed, history.done, said if result.batches else [("books", "nothing was sealed"), *said])
+    findings = [(finding.step, f"{finding.record or finding.batch}: {finding.detail}") for finding in result.findings]
+    return Lived(seed, history.done, findings if result.batches else [("books", "nothing was sealed"), *findings])

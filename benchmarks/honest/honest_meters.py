@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from benchmarks.honest.honest_lines import DoubtedLine, PassiveLine, ScheduledLine, SeriesLine
-from benchmarks.honest.honest_scene import Scene, Told
+from benchmarks.honest.honest_scene import Scene, TimedTale
 
 METER: Final = "export-main"
 MINUTELY: Final = {"export-main": "1m", "stack-co2": "1m", "pv-inverter": "1m"}
@@ -86,12 +86,12 @@ def _upload(scene: Scene) -> None:
     scene.stop()
 
 
-TALES: Mapping[str, Told] = {
-    "asleep-at-night": Told(_asleep_at_night, 18 * 3600, periods=MINUTELY),
-    "quarter-hourly": Told(_quarter_hourly, 3 * 3600 + 1000, periods={**MINUTELY, METER: "15m"}),
-    "slow-meter": Told(_slow_meter, 600),
-    "stopped-for-a-minute": Told(_stopped_for_a_minute, 700),
-    "passive-line": Told(_passive_line, 600),
-    "doubted-reads": Told(_doubted_reads, 700),
-    "hj212-upload": Told(_upload, 1300, periods=MINUTELY),
+TALES: Mapping[str, TimedTale] = {
+    "asleep-at-night": TimedTale(_asleep_at_night, 18 * 3600, periods=MINUTELY),
+    "quarter-hourly": TimedTale(_quarter_hourly, 3 * 3600 + 1000, periods={**MINUTELY, METER: "15m"}),
+    "slow-meter": TimedTale(_slow_meter, 600),
+    "stopped-for-a-minute": TimedTale(_stopped_for_a_minute, 700),
+    "passive-line": TimedTale(_passive_line, 600),
+    "doubted-reads": TimedTale(_doubted_reads, 700),
+    "hj212-upload": TimedTale(_upload, 1300, periods=MINUTELY),
 }

@@ -1,6 +1,6 @@
 """A gateway that nobody forges: the shipped journal; its meters, clock and disk do as the teller says.
 
-No time passes but as it is told; its keys are enrolled at a running ledger, which gets its batches at the end.
+Time passes only as a tale advances it; its keys are enrolled at a running ledger, which gets its batches at the end.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ class Scene:
         store = Database(self.loaded.database, read_only=True)
         bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.kind == "event"]
         store.close()
-        told = [body for body in bodies if isinstance(body, Event)]
-        return {body.name for body in told} | {str(body.fields.get("code")) for body in told}
+        events = [body for body in bodies if isinstance(body, Event)]
+        return {body.name for body in events} | {str(body.fields.get("code")) for body in events}
 
     def anchored(self) -> None:
         """What is not sealed is, and the ledger gets what it has not."""
@@ -130,7 +130,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TimedTale:
     """A tale, how many seconds it takes at most, what it must have led to (events, or codes of alarms), the periods of
     its meters where they are not 10 s, and the fields that an audit must list as changed, with what brought them."""
 

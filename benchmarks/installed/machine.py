@@ -81,8 +81,8 @@ class Machine:
 
     def show(self, unit: str, *names: str) -> dict[str, str]:
         """Properties of a unit."""
-        told = self.run("systemctl", "show", unit, f"--property={','.join(names)}")
-        return dict(line.split("=", 1) for line in told.splitlines())
+        properties = self.run("systemctl", "show", unit, f"--property={','.join(names)}")
+        return dict(line.split("=", 1) for line in properties.splitlines())
 
     def path(self, inside: str) -> Path:
         """A file of the machine as it is seen from here."""

@@ -151,8 +151,8 @@ class Site:
 
     def status(self) -> dict[str, Any]:
         """What `meterseal status` says."""
-        told: dict[str, Any] = json.loads(self.machine.ask("meterseal", "status", CONFIG, "--json").stdout)
-        return told
+        status: dict[str, Any] = json.loads(self.machine.ask("meterseal", "status", CONFIG, "--json").stdout)
+        return status
 
     def drop_in(self, text: str | None) -> None:
         """Put something over the unit, or (None) take it away again; takes effect at the next start."""

@@ -83,8 +83,8 @@ def started(site: Site) -> dict[str, object]:
     assert GATEWAY in page, page
     assert "color" in style, style
     assert health.strip() == "ok", health
-    told: dict[str, object] = {"active_by_notify": True, "start_s": seconds}
-    return told | {"reads_signs_and_anchors_over_tls": True, "pages_are_served": True}
+    facts: dict[str, object] = {"active_by_notify": True, "start_s": seconds}
+    return facts | {"reads_signs_and_anchors_over_tls": True, "pages_are_served": True}
 
 
 def clock(site: Site) -> dict[str, object]:
@@ -94,8 +94,8 @@ def clock(site: Site) -> dict[str, object]:
     letters = {parse_record(data).claims.clock for data in site.records()}
     assert "adjtimex answers" in allowed, allowed
     assert "adjtimex EPERM KernelClock(synchronised=False, error_ms=None)" in refused, refused
-    told = {"clock_state_is_read": True, "clock_letters": "".join(sorted(letters))}
-    return told | {"refused_adjtimex_is_no_error": True}
+    facts = {"clock_state_is_read": True, "clock_letters": "".join(sorted(letters))}
+    return facts | {"refused_adjtimex_is_no_error": True}
 
 
 def reloaded(site: Site) -> dict[str, object]:
@@ -127,10 +127,10 @@ def hung(site: Site) -> dict[str, object]:
     site.drop_in(None)
     site.again(before, HANG_WITHIN_S)
     site.machine.run("rm", HELD)
-    told = site.journal(UNIT)
-    assert "the watchdog is not fed: recorder" in told, told[-2000:]
-    assert "Watchdog timeout" in told, told[-2000:]
-    assert re.search(r"gateway/process/failpoints\.py.*in failpoint", told), "the journal does not say where it hung"
+    journal = site.journal(UNIT)
+    assert "the watchdog is not fed: recorder" in journal, journal[-2000:]
+    assert "Watchdog timeout" in journal, journal[-2000:]
+    assert re.search(r"gateway/process/failpoints\.py.*in failpoint", journal), "the journal does not say where it hung"
     return {"hung_writer_comes_back": True, "hung_writer_back_s": time.monotonic() - began}
 
 
@@ -175,10 +175,10 @@ def without_meters(site: Site) -> dict[str, object]:
 def demo(site: Site) -> dict[str, object]:
     """The demonstration runs from the package, for any user."""
     command = "cd /tmp && exec meterseal demo --for 30s --dir /tmp/demonstration --json"
-    told = json.loads(site.machine.run("runuser", "-u", "nobody", "--", "sh", "-c", command))
-    assert told["verified"], told
-    assert told["lost"] == 0, told
-    return {"demo_runs": True, "demo_records": told["records"]}
+    summary = json.loads(site.machine.run("runuser", "-u", "nobody", "--", "sh", "-c", command))
+    assert summary["verified"], summary
+    assert summary["lost"] == 0, summary
+    return {"demo_runs": True, "demo_records": summary["records"]}
 
 
 def upgraded(site: Site, package: Path, folder: Path) -> dict[str, object]:
@@ -210,11 +210,11 @@ def purged(site: Site, package: Path, clean: set[str]) -> dict[str, object]:
     """A purge takes what was installed and keeps keys and records; typed for, they go, and then nothing is left."""
     run, ask = site.machine.run, site.machine.ask
     records = site.records()
-    told = run("apt-get", "purge", "-y", "meterseal")
+    output = run("apt-get", "purge", "-y", "meterseal")
     left = files(site) - clean
     strangers = [path for path in left if not path.startswith((STATE, "/etc/meterseal"))]
     assert not strangers, strangers
-    assert f"{STATE} holds keys or records, so it is kept" in told, told
+    assert f"{STATE} holds keys or records, so it is kept" in output, output
     kept = site.records()
     assert records <= kept
     site.install(package)

@@ -22,7 +22,7 @@ def drive(drivers: Sequence[Ledger], gateways: Sequence[Gateway], statements: in
     load = Load()
     with ThreadPoolExecutor(len(drivers)) as pool:
         began = time.perf_counter()
-        work = [pool.submit(_client, driver, own) for driver, own in zip(drivers, entries, strict=True)]
+        work = [pool.submit(_client, driver, part) for driver, part in zip(drivers, entries, strict=True)]
         for done in work:
             load.latencies_s += done.result()
         load.seconds = time.perf_counter() - began

@@ -50,7 +50,7 @@ NO_TROUBLE = Plan()
 
 
 class Work:
-    """So many batches of a new gateway, sealed and waiting for the ledger of ``stand``."""
+    """Batches of a new gateway, sealed and waiting for the ledger of ``stand``."""
 
     def __init__(self, stand: Stand, folder: Path, batches: int, plan: Plan) -> None:
         self.batches, self._stand, self._plan, self._troubles = batches, stand, plan, 0

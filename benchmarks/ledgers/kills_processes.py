@@ -27,15 +27,15 @@ class Killable:
 
     def __init__(self, act: Callable[..., None], *arguments: Any) -> None:
         here, there = _processes.Pipe()
-        self._said: Connection = here
+        self._channel: Connection = here
         self._process: BaseProcess = _processes.Process(target=act, args=(there, *arguments))
         self._process.start()
         there.close()
         assert self._next() == "begun"
 
     def _next(self) -> str:
-        assert self._said.poll(PATIENCE_S), "a process says nothing"
-        return str(self._said.recv())
+        assert self._channel.poll(PATIENCE_S), "a process says nothing"
+        return str(self._channel.recv())
 
     def ready(self) -> str:
         """What it says next: where it listens."""
@@ -53,24 +53,24 @@ class Killable:
         return self._process.exitcode
 
 
-def command(said: Connection, words: tuple[str, ...], log: Path) -> None:
+def command(channel: Connection, words: tuple[str, ...], log: Path) -> None:
     """``meterseal-ledger WORDS``, its output at the end of ``log``."""
     from ledger_client.cli import app
 
     _output(log)
     sys.argv = ["meterseal-ledger", *words]
-    said.send("begun")
+    channel.send("begun")
     app.main()
 
 
-def ledger(said: Connection, folder: Path, log: Path) -> None:
+def ledger(channel: Connection, folder: Path, log: Path) -> None:
     """``meterseal-ledger serve`` at any free port; says its address."""
     from ledger_client.transparency.server.endpoints import Doors
     from ledger_client.transparency.server.main import Serving, serve
 
     _output(log)
-    said.send("begun")
-    serve(folder, Doors("127.0.0.1:0"), Serving(rate=0, gateway_rate=0), lambda line: said.send(line.split()[-1]))
+    channel.send("begun")
+    serve(folder, Doors("127.0.0.1:0"), Serving(rate=0, gateway_rate=0), lambda line: channel.send(line.split()[-1]))
 
 
 def _output(log: Path) -> None:

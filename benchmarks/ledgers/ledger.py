@@ -32,7 +32,7 @@ SMALLEST = ({"clients": 2, "statements": 3, "evm_statements": 2, "runs": 1},)
 
 
 def run(clients: int = 20, statements: int = 100, evm_statements: int = 20, runs: int = 3) -> dict[str, object]:
-    """So many ``statements`` (on the chain ``evm_statements``) of each of ``clients`` gateways, ``runs`` times."""
+    """A number of ``statements`` (on the chain ``evm_statements``) of each of ``clients`` gateways, ``runs`` times."""
     loads: dict[str, list[Load]] = {"http": [], "mqtt": [], "evm": []}
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)

@@ -93,7 +93,7 @@ SMALLEST = ({"batches": 3, "driver": "memory", "case": "faults"},)
 
 
 def run(batches: int = 500, driver: str = "", case: str = "", within_s: float = 3600.0) -> dict[str, object]:
-    """So many ``batches`` in each case, which may take ``within_s`` seconds; only those of this ``driver`` and name."""
+    """``batches`` in each case, which may take ``within_s`` seconds; only those of this ``driver`` and name."""
     with tempfile.TemporaryDirectory() as name:
         chosen = [c for c in CASES if driver in ("", c.driver) and case in ("", c.name)]
         cases = [one(c, Path(name) / f"{c.driver}-{c.name}", batches, within_s) for c in chosen]

@@ -33,7 +33,7 @@ _FIRST_SPANS_S = {"command": 0.05, "ledger": 0.03}
 
 
 def run(kills: int = 200, seed: int = 1) -> dict[str, object]:
-    """So many rounds with a kill each, by a seeded chance; "violations" must be empty."""
+    """``kills``: rounds with a kill each, by a seeded chance; "violations" must be empty."""
     with TemporaryDirectory() as name:
         rounds = _Rounds(Path(name), Random(seed))
         try:
@@ -55,7 +55,7 @@ class _Rounds:
         """Those that are let in, each with its next batch."""
         self._receipts: dict[bytes, bytes] = {}
         self._twins: set[bytes] = set()
-        """The ids of all statements that told numbers again."""
+        """The ids of all statements over numbers that another statement has."""
         self._counts: Counter[str] = Counter()
         self.violations: list[str] = []
         for _ in range(3):

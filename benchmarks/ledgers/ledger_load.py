@@ -30,7 +30,7 @@ class Load:
 
 
 def enrolled(ledger: EmbeddedLedger, scratch: Path, count: int, prefix: str = "load") -> list[Gateway]:
-    """So many gateways whose keys the ledger knows."""
+    """``count`` gateways whose keys the ledger knows."""
     gateways = [Gateway(f"{prefix}-{number}") for number in range(count)]
     for gateway in gateways:
         enroll(ledger.folder, gateway.request(scratch))
@@ -51,8 +51,8 @@ async def _submit_all(port: int, entries: list[list[bytes]]) -> Load:
     load = Load()
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for number, own in enumerate(entries):
-            group.create_task(_client(port, address(number), own, load), name=f"client {number}")
+        for number, part in enumerate(entries):
+            group.create_task(_client(port, address(number), part, load), name=f"client {number}")
     load.seconds = time.perf_counter() - began
     return load
 

@@ -37,9 +37,9 @@ def _say(history: History, meter: str, **facts: Any) -> None:
 
 def _announce(history: History, batch: int, meter: str, **facts: Any) -> None:
     """A configuration that says so of a meter, as the first record of a batch."""
-    told = _fields(history, history.events("configuration")[0]) | {"at": "change"}
-    meters = {**told["meters"], meter: {**told["meters"][meter], **facts}}
-    announced(history, batch, "configuration", **(told | {"meters": meters}))
+    fields = _fields(history, history.events("configuration")[0]) | {"at": "change"}
+    meters = {**fields["meters"], meter: {**fields["meters"][meter], **facts}}
+    announced(history, batch, "configuration", **(fields | {"meters": meters}))
 
 
 def _for_a_while(**facts: Any) -> Edit:

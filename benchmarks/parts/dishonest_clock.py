@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.honest.honest_history import UNDATED_S, undated
 from benchmarks.parts.dishonest_edits import EVERY_MS, announced, covered_to, early, moved
-from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, Case, Sentence, Stage
+from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, Case, Objection, Stage
 from benchmarks.parts.forged_history import Unsigned
 from ledger_client.formats.record import Coverage, Event
 
@@ -15,14 +15,14 @@ HOUR_MS, DAY_S = 3_600_000, 86_400
 DAY_MS = DAY_S * 1000
 
 
-def _hidden_hour(stage: Stage) -> list[Sentence]:
+def _hidden_hour(stage: Stage) -> list[Objection]:
     """The gateway is held still for an hour within an epoch; then a clock event says that it had been an hour slow.
 
     Its batches were anchored as they were cut, so the ledger's times say how late it was at most.
     """
     history, batch = stage.recorded.under(stage.name), early(stage)
-    for told in history.batches[:batch]:
-        told.records = [moved(record, -HOUR_MS) for record in told.records]
+    for earlier in history.batches[:batch]:
+        earlier.records = [moved(record, -HOUR_MS) for record in earlier.records]
     first = history.batches[batch].records[0]
     after_ms = history.batches[batch - 1].to_ms + HOUR_MS
     grids = {}
@@ -44,7 +44,7 @@ def _hidden_hour(stage: Stage) -> list[Sentence]:
     return stage.audit(files, stage.trust(history, [ACCOMPLICE]))
 
 
-def _dated(stage: Stage, **changes: Any) -> list[Sentence]:
+def _dated(stage: Stage, **changes: Any) -> list[Objection]:
     """An epoch that began without a clock, dated by an event of which something is changed."""
     began_s = stage.now_s - AGO_S - UNDATED_S
     history = stage.enrolled(undated(stage.folder / "undated", began_s, stage.chance).under(stage.name))
@@ -56,21 +56,21 @@ def _dated(stage: Stage, **changes: Any) -> list[Sentence]:
     return stage.tell(history)
 
 
-def _began_early(stage: Stage) -> list[Sentence]:
+def _began_early(stage: Stage) -> list[Objection]:
     """The epoch is said to have begun where the one before ended: then nothing was due between them."""
     return _dated(stage, began=int((stage.now_s - AGO_S - UNDATED_S + 235) * 1000), stopped=None)
 
 
-def _stopped_untold(stage: Stage) -> list[Sentence]:
+def _stopped_untold(stage: Stage) -> list[Objection]:
     return _dated(stage, stopped=None)
 
 
-def _stopped_less(stage: Stage) -> list[Sentence]:
+def _stopped_less(stage: Stage) -> list[Objection]:
     return _dated(stage, stopped=dict.fromkeys(stage.recorded.meters, 1))
 
 
-def _lags(stage: Stage, days: int, *, always: bool) -> list[Sentence]:
-    """So many days are left out before the second epoch, whose clock is unknown for ever, or lags and is called right;
+def _lags(stage: Stage, days: int, *, always: bool) -> list[Objection]:
+    """``days`` are left out before the second epoch, whose clock is unknown for ever, or lags and is called right;
     ``always``: they were left out before the first."""
     history = stage.recorded.under(stage.name)
     first = history.batches[0].records[0].claims.epoch

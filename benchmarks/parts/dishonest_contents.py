@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.parts.dishonest_edits import any_meter, early, edited
-from benchmarks.parts.dishonest_stage import Case, Sentence, Stage
+from benchmarks.parts.dishonest_stage import Case, Objection, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.commands import ledger_command
@@ -43,7 +43,7 @@ def _of_two_points(record: Unsigned) -> Unsigned:
     return record.saying(values=(value._replace(name="energy"), Value("power", 4, "W")))
 
 
-def _hundred_notes(stage: Stage) -> list[Sentence]:
+def _hundred_notes(stage: Stage) -> list[Objection]:
     """Readings are empty, and so many receipts that do not count are in the files that nobody reads all notes.
 
     What is said must be in the words as well as in the JSON.
@@ -57,9 +57,9 @@ def _hundred_notes(stage: Stage) -> list[Sentence]:
     files = [stage.file(b, [r, *more]) for b, r, more in zip(sealed, receipts, junk, strict=True)]
     trust = stage.trust(history)
     words = ledger_command("audit", *files, "--trust", trust)
-    said = stage.audit(files, trust)
-    assert sum("not confirmed" in one.text for one in said) >= 100, "not a hundred notes"
-    return [one for one in said if one.where != "note" or one.text in words.out]
+    objections = stage.audit(files, trust)
+    assert sum("not confirmed" in one.text for one in objections) >= 100, "not a hundred notes"
+    return [one for one in objections if one.where != "note" or one.text in words.out]
 
 
 CASES = {

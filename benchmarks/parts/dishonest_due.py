@@ -10,7 +10,7 @@ from benchmarks.parts.dishonest_edits import (
     early,
     edited,
 )
-from benchmarks.parts.dishonest_stage import Case, Sentence, Stage
+from benchmarks.parts.dishonest_stage import Case, Objection, Stage
 from benchmarks.parts.forged_history import Changed, History, Unsigned
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import Event
@@ -65,7 +65,7 @@ def _coarser_grid(history: History, stage: Stage) -> None:
 
 
 def _other_period(history: History, stage: Stage) -> None:
-    """The second epoch's configuration says twice the period, and its grid is still the old one's; half is told."""
+    """The second epoch's configuration says twice the period, and its grid is still the old one's; half is recorded."""
     meter, event = any_meter(history, stage), history.events("configuration")[-1]
     meters = dict(history.at(*event).body.fields["meters"])  # type: ignore[union-attr]
     meters[meter] = {**meters[meter], "period": 2 * EVERY_MS}
@@ -103,7 +103,7 @@ def _renamed_device(history: History, stage: Stage) -> None:
 # — keys —
 
 
-def _quiet_key(stage: Stage) -> list[Sentence]:
+def _quiet_key(stage: Stage) -> list[Objection]:
     """A meter signs with another key from some batch on, which the trust file names, and no event."""
     history = stage.history()
     meter, batch, key = any_meter(history, stage), early(stage), PrivateKey.generate(EDDSA)
@@ -112,7 +112,7 @@ def _quiet_key(stage: Stage) -> list[Sentence]:
     return stage.tell(history, more=key_entry("meter", key.public, 0, gateway=history.gateway, meter=meter))
 
 
-def _event_by_revoked_key(stage: Stage) -> list[Sentence]:
+def _event_by_revoked_key(stage: Stage) -> list[Objection]:
     """An event is signed with the statement key of before, which was stolen and has been revoked."""
     history, stolen = stage.history(), PrivateKey.generate(EDDSA)
     place = history.events("start")[-1]

@@ -1,10 +1,10 @@
-"""What changes of a history have in common: which batch, meter and record they strike, and how they are told."""
+"""What changes of a history have in common: which batch, meter and record they strike, and how they are announced."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.parts.dishonest_stage import LEDGERS, Sentence, Stage
+from benchmarks.parts.dishonest_stage import LEDGERS, Objection, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Reading, Value
@@ -13,10 +13,10 @@ EVERY_MS = 10_000
 Edit = Callable[[History, Stage], None]
 
 
-def edited(edit: Edit, *, ledger: str = LEDGERS[0]) -> Callable[[Stage], list[Sentence]]:
+def edited(edit: Edit, *, ledger: str = LEDGERS[0]) -> Callable[[Stage], list[Objection]]:
     """The honest history with one thing changed, given to a ledger and to an audit."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history = stage.history()
         edit(history, stage)
         return stage.tell(history, ledgers=(ledger,))

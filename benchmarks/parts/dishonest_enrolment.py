@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Sentence, Stage, no
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Objection, Stage, no
 from benchmarks.parts.forged_history import History
 from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
 from ledger_client.formats import cbor
@@ -48,21 +48,21 @@ def _let_in(stage: Stage, history: History, identities: Mapping[str, str] | None
     assert answer.code == 0, answer
 
 
-def _refused(answer: Answer) -> list[Sentence]:
+def _refused(answer: Answer) -> list[Objection]:
     return no(answer, "ledger", "enroll")
 
 
-def _unsigned(stage: Stage) -> list[Sentence]:
+def _unsigned(stage: Stage) -> list[Objection]:
     """A plain file of public keys, as it was taken once."""
     path = stage.folder / "gateway.pub.toml"
     path.write_text(key_entry("statement", _stranger(stage).keys[GATEWAY_ITSELF].public, 0, gateway=stage.name))
     return _refused(_enroll_file(stage, path, "--yes"))
 
 
-def _with(change: Callable[[dict[str, object], History], None]) -> Callable[[Stage], list[Sentence]]:
+def _with(change: Callable[[dict[str, object], History], None]) -> Callable[[Stage], list[Objection]]:
     """A signed request in which something was changed afterwards."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history = _stranger(stage)
         fields = cbor.decode(_request(stage, history))
         asked = cbor.decode(fields["request"])
@@ -83,25 +83,25 @@ def _other_identity(asked: dict[str, object], history: History) -> None:
     meters[history.meters[0]]["identity"] = "serial=4711"
 
 
-def _two_at_once(stage: Stage) -> list[Sentence]:
+def _two_at_once(stage: Stage) -> list[Objection]:
     first, second = _stranger(stage), stage.recorded.under(f"{stage.name}-b")
     return _refused(_enroll(stage, _request(stage, first) + _request(stage, second), "--yes"))
 
 
-def _foreign_name(stage: Stage) -> list[Sentence]:
+def _foreign_name(stage: Stage) -> list[Objection]:
     """A request by keys of its own, in the name of a gateway that the ledger knows."""
     honest = _stranger(stage)
     _let_in(stage, honest)
     sealed = honest.sealed()
     stage.submit(sealed[:2])
-    said = _refused(
+    objections = _refused(
         _enroll(stage, _request(stage, stage.recorded.under(f"{stage.name}-x"), gateway=stage.name), "--yes")
     )
     stage.submit(sealed[2:])  # nobody keeps the honest one from going on
-    return said
+    return objections
 
 
-def _second_key(stage: Stage) -> list[Sentence]:
+def _second_key(stage: Stage) -> list[Objection]:
     """The owner's next statement key, which the one before has not signed."""
     honest = _stranger(stage)
     _let_in(stage, honest)
@@ -109,7 +109,7 @@ def _second_key(stage: Stage) -> list[Sentence]:
     return _refused(_enroll(stage, _request(stage, new), "--yes"))
 
 
-def _revoked_asks_again(stage: Stage) -> list[Sentence]:
+def _revoked_asks_again(stage: Stage) -> list[Objection]:
     honest = _stranger(stage)
     _let_in(stage, honest)
     done = ledger_command("revoke", stage.ledgers[LEDGERS[0]].folder, stage.name, "--reason", "stolen")
@@ -117,30 +117,30 @@ def _revoked_asks_again(stage: Stage) -> list[Sentence]:
     return _refused(_enroll(stage, _request(stage, honest), "--yes"))
 
 
-def _nobody_asked(stage: Stage) -> list[Sentence]:
+def _nobody_asked(stage: Stage) -> list[Objection]:
     """Without a terminal, and nobody has said yes."""
     return _refused(_enroll(stage, _request(stage, _stranger(stage))))
 
 
-def _one_device_at_two(stage: Stage) -> list[Sentence]:
+def _one_device_at_two(stage: Stage) -> list[Objection]:
     """The same device is a meter of two gateways: both are paid for it."""
     first, second = _stranger(stage), stage.recorded.under(f"{stage.name}-b")
     meter = first.meters[0]
     _let_in(stage, first, identities={meter: f"serial={stage.name}"})
     answer = _enroll(stage, _request(stage, second, identities={meter: f"serial={stage.name}"}), "--yes")
     return [
-        Sentence("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")
+        Objection("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")
     ]
 
 
-def _one_key_at_two(stage: Stage) -> list[Sentence]:
+def _one_key_at_two(stage: Stage) -> list[Objection]:
     """A meter's key is another gateway's, too."""
     first = _stranger(stage)
     _let_in(stage, first)
     keys = {**stage.recorded.under(f"{stage.name}-b").keys, first.meters[0]: first.keys[first.meters[0]]}
     answer = _enroll(stage, _request(stage, History(f"{stage.name}-b", keys, [])), "--yes")
     return [
-        Sentence("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")
+        Objection("ledger", "enroll, warning", line) for line in answer.out.splitlines() if line.startswith("warning")
     ]
 
 

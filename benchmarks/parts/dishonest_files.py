@@ -1,4 +1,4 @@
-"""Histories of which not everything is handed over, or some is told twice: for an audit to find."""
+"""Histories of which not everything is handed over, or some is recorded twice: for an audit to find."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.parts.dishonest_edits import (
     edited,
     other_value,
 )
-from benchmarks.parts.dishonest_stage import ACCOMPLICE, LEDGERS, Case, Sentence, Stage
+from benchmarks.parts.dishonest_stage import ACCOMPLICE, LEDGERS, Case, Objection, Stage
 from benchmarks.parts.forged_history import Batch, History, Unsigned
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage
 from ledger_client.formats.senml import Reading
@@ -27,8 +27,8 @@ from tests.support.commands import ledger_command
 def _twins(history: History, stage: Stage) -> None:
     """A batch tells the numbers of the one before again, with other values."""
     batch = early(stage)
-    told, again = history.batches[batch].records, history.batches[batch + 1]
-    again.records = [other_value(record) for record in told]
+    records, again = history.batches[batch].records, history.batches[batch + 1]
+    again.records = [other_value(record) for record in records]
 
 
 def _numbers_left_out(history: History, stage: Stage) -> None:
@@ -42,10 +42,10 @@ def _numbers_left_out(history: History, stage: Stage) -> None:
 # — files —
 
 
-def _copied(*, first: bool) -> Callable[[Stage], list[Sentence]]:
+def _copied(*, first: bool) -> Callable[[Stage], list[Objection]]:
     """A second file of a batch, with one record changed, is given before or behind the true one."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history = stage.history()
         sealed = history.sealed()
         files = [stage.file(b, [r]) for b, r in zip(sealed, stage.submit(sealed), strict=True)]
@@ -61,10 +61,10 @@ def _copied(*, first: bool) -> Callable[[Stage], list[Sentence]]:
     return story
 
 
-def _some(pick: Callable[[list[Path]], list[Path]], *, online: bool = False) -> Callable[[Stage], list[Sentence]]:
+def _some(pick: Callable[[list[Path]], list[Path]], *, online: bool = False) -> Callable[[Stage], list[Objection]]:
     """Only some of the files of a period are handed over."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history = stage.history()
         sealed = history.sealed()
         files = [stage.file(b, [r]) for b, r in zip(sealed, stage.submit(sealed), strict=True)]
@@ -80,7 +80,7 @@ def _moment(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _without_its_configuration(stage: Stage) -> list[Sentence]:
+def _without_its_configuration(stage: Stage) -> list[Objection]:
     """The files of one epoch without its first batch."""
     history = stage.history()
     sealed = history.sealed()
@@ -91,15 +91,15 @@ def _without_its_configuration(stage: Stage) -> list[Sentence]:
 # — losses, and what is late —
 
 
-def told_again(history: History) -> None:
-    """A database is put back to where batch 1 ended, and the time since is told a second time with better values."""
+def recorded_again(history: History) -> None:
+    """A database is put back to where batch 1 ended, and the time since is recorded again with better values."""
     begins, (*_, again) = history.batches[2].records[0].claims, history.batches[:4]
-    told = [record for batch in history.batches[2:4] for record in batch.records]
+    lost = [record for batch in history.batches[2:4] for record in batch.records]
     at_ms = {meter: covered_to(history, meter, 1) for meter in history.meters}
     records = [
         *(Unsigned(begins._replace(meter=meter), Coverage(ms, ms, 0, 0, {})) for meter, ms in at_ms.items()),
         *(r.at(iat=begins.iat, up_ms=begins.up_ms) for r in history.batches[0].records if r.meter == GATEWAY_ITSELF),
-        *map(other_value, told),
+        *map(other_value, lost),
     ]
     epoch = bytes(reversed(begins.epoch))
     records = [r.at(epoch=epoch, seq=0, up_ms=r.claims.up_ms - begins.up_ms) for r in records]
@@ -108,26 +108,26 @@ def told_again(history: History) -> None:
     history.number()
 
 
-def _told_again(stage: Stage) -> list[Sentence]:
+def _recorded_again(stage: Stage) -> list[Objection]:
     history = stage.history()
-    told_again(history)
+    recorded_again(history)
     return stage.tell(history)
 
 
-def _told_again_allowed(stage: Stage) -> list[Sentence]:
+def _recorded_again_allowed(stage: Stage) -> list[Objection]:
     """The same, where losses are allowed: what is due and recorded is counted once, as it was anchored first."""
     history = stage.history()
     first = [history.at(*p).body for p in history.places(Coverage) if p[0] < 4]
     once = sum(body.due for body in first if isinstance(body, Coverage))
-    told_again(history)
+    recorded_again(history)
     sealed = history.sealed()
     files = [stage.file(b, [r]) for b, r in zip(sealed, stage.submit(sealed), strict=True)]
     trust = stage.trust(history)
     answer = ledger_command("audit", *files, "--trust", trust, "--json", "--allow-resume")
-    told = answer.facts["meters"]
-    counts = sum(meter["due"] for meter in told), sum(meter["recorded"] for meter in told)
+    meters = answer.facts["meters"]
+    counts = sum(meter["due"] for meter in meters), sum(meter["recorded"] for meter in meters)
     assert (answer.code, counts) == (0, (once, once)), (answer.code, counts, once)
-    return [Sentence("audit", "note", text) for text in answer.facts["notes"]]
+    return [Objection("audit", "note", text) for text in answer.facts["notes"]]
 
 
 def _lost_by_event(history: History, stage: Stage) -> None:
@@ -153,9 +153,9 @@ CASES = {
     "middle-cut": Case("audit", "chain", "missing", _some(lambda files: files[:2] + files[3:])),
     "tail-cut-off-online": Case("audit", "chain|ends", "last", _some(lambda files: files[:-1], online=True)),
     "due-before-any-configuration": Case("audit", "due", "earlier", _without_its_configuration),
-    "told-again": Case("audit", "resume", "twice", _told_again),
+    "told-again": Case("audit", "resume", "twice", _recorded_again),
     "told-again-and-allowed": Case(
-        "audit", "note", "told twice; counted as it was anchored first", _told_again_allowed
+        "audit", "note", "told twice; counted as it was anchored first", _recorded_again_allowed
     ),
     "lost-by-an-event": Case("audit", "resume", "lost", edited(_lost_by_event)),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.parts.dishonest_edits import any_meter
-from benchmarks.parts.dishonest_stage import Case, Sentence, Stage
+from benchmarks.parts.dishonest_stage import Case, Objection, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
@@ -39,7 +39,7 @@ def _signs(history: History, meter: str, key: PrivateKey, place: tuple[int, int]
                 batch.records[index] = record.saying(meters=meters)
 
 
-def _told(history: History, place: tuple[int, int], **facts: object) -> None:
+def _announce(history: History, place: tuple[int, int], **facts: object) -> None:
     """An event ``keys`` behind the record there, which is the gateway's."""
     before = history.at(*place)
     history.batches[place[0]].records.insert(place[1] + 1, Unsigned(before.claims, Event("keys", facts)))
@@ -50,7 +50,7 @@ def _replaced(history: History, meter: str, key: PrivateKey) -> None:
     """As it should be: a new key of a meter from the second start on."""
     place = _second_start(history)
     _signs(history, meter, key, place)
-    _told(history, place, owner=meter, key=key.public.kid, before=history.keys[meter].public.kid)
+    _announce(history, place, owner=meter, key=key.public.kid, before=history.keys[meter].public.kid)
 
 
 def _old_one_signs(history: History, meter: str, key: PrivateKey) -> None:
@@ -71,8 +71,8 @@ def _old_one_returns(history: History, meter: str, key: PrivateKey) -> None:
             records[index] = record._replace(signer=None)
     gateways = [p for p in history.places(Event) if history.at(*p).meter == GATEWAY_ITSELF and p < place]
     claims = records[0].claims._replace(meter=GATEWAY_ITSELF, seq=history.at(*gateways[-1]).claims.seq + 1)
-    told = {"owner": meter, "key": history.keys[meter].public.kid, "before": key.public.kid}
-    records.insert(0, Unsigned(claims, Event("keys", told)))
+    fields = {"owner": meter, "key": history.keys[meter].public.kid, "before": key.public.kid}
+    records.insert(0, Unsigned(claims, Event("keys", fields)))
     history.number(GATEWAY_ITSELF)
 
 
@@ -85,7 +85,7 @@ def _as_new(history: History, meter: str, key: PrivateKey) -> None:
     """From the second start on a meter is said to be new: a key that follows none, and nothing was due before."""
     place = _second_start(history)
     _signs(history, meter, key, place)
-    _told(history, place, owner=meter, key=key.public.kid)
+    _announce(history, place, owner=meter, key=key.public.kid)
     first = next(p for p in history.places(Coverage, meter) if p > place)
     body = history.at(*first).body
     assert isinstance(body, Coverage)
@@ -108,10 +108,10 @@ def _both_epochs(history: History, meter: str, key: PrivateKey) -> None:
     history.number(meter)
 
 
-def _edited(edit: Edit) -> Callable[[Stage], list[Sentence]]:
+def _edited(edit: Edit) -> Callable[[Stage], list[Objection]]:
     """The honest history with one meter's keys or epochs changed; the trust file has the second key, too."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history, key = stage.history(), PrivateKey.generate(EDDSA)
         meter = any_meter(history, stage)
         edit(history, meter, key)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks.parts.dishonest_edits import other_value
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Sentence, Stage
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Objection, Stage
 from benchmarks.parts.forged_history import Batch, History, Sealed
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
@@ -19,10 +19,10 @@ HOUR_MS = 3_600_000
 Edit = Callable[[History, Stage], None]
 
 
-def offered(edit: Edit) -> Callable[[Stage], list[Sentence]]:
+def offered(edit: Edit) -> Callable[[Stage], list[Objection]]:
     """The honest history with one thing changed: what the ledger says; and it must hold what it had before."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history = stage.history()
         edit(history, stage)
         return _refused(stage, history.sealed())
@@ -30,7 +30,7 @@ def offered(edit: Edit) -> Callable[[Stage], list[Sentence]]:
     return story
 
 
-def _refused(stage: Stage, sealed: list[Sealed]) -> list[Sentence]:
+def _refused(stage: Stage, sealed: list[Sealed]) -> list[Objection]:
     with stage.client() as client:
         taken = 0
         try:
@@ -40,9 +40,9 @@ def _refused(stage: Stage, sealed: list[Sealed]) -> list[Sentence]:
         except Refused as error:
             held = client.statements(stage.name, -1)
             assert held == [batch.entry for batch in sealed[:taken]], "the log holds something else than was taken"
-            return [Sentence("ledger", error.title, error.detail)]
+            return [Objection("ledger", error.title, error.detail)]
         except LedgerUnavailable as error:
-            return [Sentence("ledger", "not now", error.problem)]
+            return [Objection("ledger", "not now", error.problem)]
     return []
 
 
@@ -63,7 +63,7 @@ def _twins_under_resume(history: History, stage: Stage) -> None:
 
 
 def _one_twin(history: History, stage: Stage) -> None:
-    """Only the last number of one meter is told again, as the first of the next batch."""
+    """Only the last number of one meter is used again, as the first of the next batch."""
     batch = _batch(stage)
     meter = stage.chance.choice(history.meters)
     last = [r for r in history.batches[batch].records if r.meter == meter][-1]
@@ -79,7 +79,7 @@ def _left_out(history: History, stage: Stage) -> None:
 
 
 def _epoch_begins_later(history: History, stage: Stage) -> None:
-    """The second epoch is told from its third number on."""
+    """The second epoch's records begin with its third number."""
     meter = stage.chance.choice(history.meters)
     second = history.batches[-1].records[-1].claims.epoch
     batch = next(b for b in history.batches if any(r.claims.epoch == second for r in b.records))
@@ -105,7 +105,7 @@ def _back_dated(history: History, stage: Stage) -> None:
     history.put(place, record.saying(time_ms=record.time_ms - 24 * HOUR_MS))
 
 
-def _another_of_the_number(stage: Stage) -> list[Sentence]:
+def _another_of_the_number(stage: Stage) -> list[Objection]:
     """The same number twice, with other content: the ledger keeps the first for ever."""
     history = stage.history()
     sealed, number = history.sealed(), _batch(stage)
@@ -115,7 +115,7 @@ def _another_of_the_number(stage: Stage) -> list[Sentence]:
     return _refused_alone(stage, other)
 
 
-def _resume_at_an_old_number(stage: Stage) -> list[Sentence]:
+def _resume_at_an_old_number(stage: Stage) -> list[Objection]:
     history = stage.history()
     sealed = history.sealed()
     stage.submit(sealed)
@@ -124,7 +124,7 @@ def _resume_at_an_old_number(stage: Stage) -> list[Sentence]:
     return _refused_alone(stage, other)
 
 
-def _by_a_revoked_key(stage: Stage) -> list[Sentence]:
+def _by_a_revoked_key(stage: Stage) -> list[Objection]:
     history = stage.history()
     sealed = history.sealed()
     stage.submit(sealed[:3])
@@ -134,22 +134,22 @@ def _by_a_revoked_key(stage: Stage) -> list[Sentence]:
     return _refused_alone(stage, sealed[3].entry)
 
 
-def _under_a_foreign_name(stage: Stage) -> list[Sentence]:
+def _under_a_foreign_name(stage: Stage) -> list[Objection]:
     """A gateway that is enrolled signs a batch in another one's name."""
     history, thief = stage.history(), PrivateKey.generate(EDDSA)
     stage.submit(history.sealed()[:2])
-    own = History(f"{stage.name}-thief", {**history.keys, GATEWAY_ITSELF: thief}, [])
-    stage.enrolled(own)
+    stolen = History(f"{stage.name}-thief", {**history.keys, GATEWAY_ITSELF: thief}, [])
+    stage.enrolled(stolen)
     honest = parse_statement(history.sealed()[2].entry).statement
     return _refused_alone(stage, sign_statement(honest, thief))
 
 
-def _refused_alone(stage: Stage, entry: bytes) -> list[Sentence]:
+def _refused_alone(stage: Stage, entry: bytes) -> list[Objection]:
     with stage.client() as client:
         try:
             client.submit(entry)
         except Refused as error:
-            return [Sentence("ledger", error.title, error.detail)]
+            return [Objection("ledger", error.title, error.detail)]
     return []
 
 

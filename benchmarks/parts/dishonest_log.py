@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Sentence, Stage, no
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Objection, Stage, no
 from ledger_client.formats.cose_key import EDDSA, PrivateKey, base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.transparency.policy.key_list import Shown, encode_page, parse_page
@@ -61,7 +61,7 @@ def _pinned(stage: Stage) -> str:
     return ledger_command("show", stage.ledgers[LEDGERS[0]].folder, "--trust").out
 
 
-def _revocation_left_out(stage: Stage) -> list[Sentence]:
+def _revocation_left_out(stage: Stage) -> list[Objection]:
     """Who serves the ledger's answers leaves out that the statement key was revoked."""
     stage.submit(stage.history().sealed()[:1])
     ledger = stage.ledgers[LEDGERS[0]]
@@ -81,7 +81,7 @@ def _revocation_left_out(stage: Stage) -> list[Sentence]:
     return no(answer, "verify", "trust from")
 
 
-def _another_ledger(stage: Stage) -> list[Sentence]:
+def _another_ledger(stage: Stage) -> list[Objection]:
     """The log is that of somebody who bears the ledger's name."""
     stage.history()
     pinned = key_entry("ledger", PrivateKey.generate(EDDSA).public, 0, ledger=LEDGERS[0])
@@ -89,7 +89,7 @@ def _another_ledger(stage: Stage) -> list[Sentence]:
     return no(answer, "verify", "trust from")
 
 
-def _let_in_by_hand(stage: Stage) -> list[Sentence]:
+def _let_in_by_hand(stage: Stage) -> list[Objection]:
     """The operator writes an accomplice's key into the policy of a running ledger, without a request: the log tells."""
     history = stage.history()
     stage.submit(history.sealed()[:1])
@@ -98,8 +98,8 @@ def _let_in_by_hand(stage: Stage) -> list[Sentence]:
     ledger = stage.ledgers[LEDGERS[0]]
     stage.submit([])
     answer, out = _trust_from(stage, ledger.url, _pinned(stage))
-    kid, told = history.keys[GATEWAY_ITSELF].public, out.read_text() if answer.code == 0 else ""
-    return [Sentence("verify", "trust from", f"key {base64url(kid.kid)}")] if kid.to_text() in told else []
+    kid, text = history.keys[GATEWAY_ITSELF].public, out.read_text() if answer.code == 0 else ""
+    return [Objection("verify", "trust from", f"key {base64url(kid.kid)}")] if kid.to_text() in text else []
 
 
 CASES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.honest.honest_history import SLOWED_S, slowed
 from benchmarks.parts.dishonest_edits import EVERY_MS, announced, any_meter, covered_to, early, edited
-from benchmarks.parts.dishonest_stage import AGO_S, Case, Sentence, Stage
+from benchmarks.parts.dishonest_stage import AGO_S, Case, Objection, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading
@@ -74,16 +74,16 @@ def _out_for_a_while(history: History, stage: Stage) -> None:
     """A meter is taken out of the configuration for two minutes, and comes back as if nothing had been."""
     meter = any_meter(history, stage)
     out_ms, back_ms = covered_to(history, meter, 0), covered_to(history, meter, 1) - 1 + EVERY_MS
-    told = _fields(history, history.events("configuration")[0]) | {"at": "change"}
-    others = {name: facts for name, facts in told["meters"].items() if name != meter}
-    back = {**told["meters"], meter: {**told["meters"][meter], "grids": [[back_ms, EVERY_MS]]}}
+    fields = _fields(history, history.events("configuration")[0]) | {"at": "change"}
+    others = {name: facts for name, facts in fields["meters"].items() if name != meter}
+    back = {**fields["meters"], meter: {**fields["meters"][meter], "grids": [[back_ms, EVERY_MS]]}}
     last = next(r for r in history.batches[1].records if r.meter == meter)
     history.batches[1].records = [r for r in history.batches[1].records if r.meter != meter]
     first = next(r for r in history.batches[2].records if r.meter == meter)
     begin = Coverage(out_ms, back_ms, 0, 0, {})
-    announced(history, 2, "configuration", **(told | {"meters": back}))
+    announced(history, 2, "configuration", **(fields | {"meters": back}))
     history.batches[2].records.insert(1, Unsigned(first.claims, begin))
-    announced(history, 1, "configuration", **(told | {"meters": others}))
+    announced(history, 1, "configuration", **(fields | {"meters": others}))
     announced(history, 1, "schedule", grids={meter: [[out_ms, 0]]})
     history.batches[1].records.insert(0, Unsigned(last.claims, Coverage(out_ms, out_ms, 0, 0, {})))
     places = history.places(Coverage, meter)
@@ -96,15 +96,15 @@ def _period_said(history: History, stage: Stage) -> None:
     """A change of configuration says twice the period; from then on every second poll is due."""
     meter, batch = any_meter(history, stage), early(stage)
     ends_ms = covered_to(history, meter, batch - 1)
-    told = _fields(history, history.events("configuration")[0]) | {"at": "change"}
+    fields = _fields(history, history.events("configuration")[0]) | {"at": "change"}
     grids = [[ends_ms, 0], [ends_ms - 1 + EVERY_MS, 2 * EVERY_MS]]
-    meters = {**told["meters"], meter: {**told["meters"][meter], "period": 2 * EVERY_MS, "grids": grids}}
+    meters = {**fields["meters"], meter: {**fields["meters"][meter], "period": 2 * EVERY_MS, "grids": grids}}
     second = history.events("configuration")[-1]
     later = _fields(history, second)["meters"]
     (begins_ms, _) = later[meter]["grids"][-1]
     later = {**later, meter: {**later[meter], "period": 2 * EVERY_MS, "grids": [[begins_ms, 2 * EVERY_MS]]}}
     history.put(second, history.at(*second).saying(meters=later))
-    announced(history, batch, "configuration", **(told | {"meters": meters}))
+    announced(history, batch, "configuration", **(fields | {"meters": meters}))
     for number in range(batch, len(history.batches)):
         for place in reversed([p for p in history.places(Reading, meter) if p[0] == number][1::2]):
             del history.batches[place[0]].records[place[1]]
@@ -136,7 +136,7 @@ def _thinned_to_nothing(history: History, stage: Stage) -> None:
         history.put(place, history.at(*place).saying(due=0, missed={}))
 
 
-def _proof_of_a_later_one(stage: Stage) -> list[Sentence]:
+def _proof_of_a_later_one(stage: Stage) -> list[Objection]:
     """Files of the first epoch, and the proof of the second one's configuration in place of its own."""
     history = stage.history()
     sealed = history.sealed()
@@ -148,7 +148,7 @@ def _proof_of_a_later_one(stage: Stage) -> list[Sentence]:
     return stage.audit([*files[1:4], proof], stage.trust(history))
 
 
-def _one_less_while_slowed(stage: Stage) -> list[Sentence]:
+def _one_less_while_slowed(stage: Stage) -> list[Objection]:
     """Record times run slowed, and each coverage record counts one poll less than there was."""
     began_s = stage.now_s - AGO_S - SLOWED_S
     history = stage.enrolled(slowed(stage.folder / "slowed", began_s, stage.chance).under(stage.name))

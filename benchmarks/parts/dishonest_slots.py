@@ -45,7 +45,7 @@ def _copied(history: History, stage: Stage, *, late: bool) -> None:
 
 
 def _grid_before(history: History, stage: Stage) -> None:
-    """A grid is announced that begins in the time of which the coverage was told already."""
+    """A grid is announced that begins in time that a coverage record has counted already."""
     meter, batch = any_meter(history, stage), early(stage)
     ends_ms = covered_to(history, meter, batch - 1)
     grids = {meter: [[ends_ms - 3 * EVERY_MS, 0], [ends_ms - 1 + EVERY_MS, EVERY_MS]]}

@@ -33,10 +33,10 @@ LEDGERS = "demo-ledger", "second-ledger"
 ACCOMPLICE = "accomplice"
 """A ledger whose operator signs whatever the owner wants to have signed."""
 AGO_S = 100
-"""So long ago ended what the honest history tells."""
+"""Seconds since the end of the honest history."""
 
 
-class Sentence(NamedTuple):
+class Objection(NamedTuple):
     """Who did not let something pass, at which step or under which title, and in which words."""
 
     by: str
@@ -44,10 +44,10 @@ class Sentence(NamedTuple):
     text: str
 
 
-def no(answer: Answer, by: str, where: str = "usage") -> list[Sentence]:
+def no(answer: Answer, by: str, where: str = "usage") -> list[Objection]:
     """What a command said, unless it did what it was asked."""
     return (
-        [] if answer.code == 0 else [Sentence(by, f"{where}, exit {answer.code}", (answer.err or answer.out).strip())]
+        [] if answer.code == 0 else [Objection(by, f"{where}, exit {answer.code}", (answer.err or answer.out).strip())]
     )
 
 
@@ -139,8 +139,8 @@ class Stage:
             text += key_entry(role, signer.public, 0, gateway=history.gateway, meter=meter)
             text += (revoked or {}).get(owner, "")
         for name in ledgers:
-            own = name == ACCOMPLICE
-            text += key_entry("ledger", self.accomplice.public, 0, ledger=name) if own else self._key_of(name)
+            is_accomplice = name == ACCOMPLICE
+            text += key_entry("ledger", self.accomplice.public, 0, ledger=name) if is_accomplice else self._key_of(name)
         path = self.folder / f"trust-{len(list(self.folder.glob('trust*')))}.toml"
         path.write_text(text + more)
         return path
@@ -162,13 +162,13 @@ class Stage:
 
     def tell(
         self, history: History, *options: object, ledgers: Sequence[str] = LEDGERS[:1], **trust: Any
-    ) -> list[Sentence]:
+    ) -> list[Objection]:
         """Sign all of it, have it anchored, audit it: what is said against it, by the ledger or by the audit."""
         sealed = history.sealed()
         try:
             receipts = self.anchored(sealed, ledgers)
         except Refused as error:
-            return [Sentence("ledger", error.title, error.detail)]
+            return [Objection("ledger", error.title, error.detail)]
         files = [self.file(batch, [receipt]) for batch, receipt in zip(sealed, receipts, strict=True)]
         return self.audit(files, self.trust(history, ledgers, **trust))
 
@@ -178,23 +178,23 @@ class Stage:
             return [self.signed_off(batch.entry) for batch in sealed]
         return self.submit(sealed, ledgers[0])
 
-    def audit(self, files: Sequence[Path], trust: Path, *options: object) -> list[Sentence]:
+    def audit(self, files: Sequence[Path], trust: Path, *options: object) -> list[Objection]:
         """What ``audit`` finds, and behind that what it notes, and the lines in which it says what was changed."""
         answer = ledger_command("audit", *files, "--trust", trust, "--json", *options)
         if not answer.out:
             return no(answer, "audit")
         findings, notes = answer.facts["findings"], answer.facts["notes"]
         assert bool(findings) == bool(answer.code), answer.out
-        found = [Sentence("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
-        noted = [Sentence("audit", "note", text) for text in notes]
+        found = [Objection("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
+        noted = [Objection("audit", "note", text) for text in notes]
         return [*found, *noted, *(self._changes(files, trust, *options) if answer.facts["changes"] else ())]
 
-    def _changes(self, files: Sequence[Path], trust: Path, *options: object) -> Iterator[Sentence]:
+    def _changes(self, files: Sequence[Path], trust: Path, *options: object) -> Iterator[Objection]:
         for text in ledger_command("audit", *files, "--trust", trust, *options).out.splitlines():
             if text.startswith("  changed "):
-                yield Sentence("audit", "changed", text.split(maxsplit=1)[1])
+                yield Objection("audit", "changed", text.split(maxsplit=1)[1])
 
-    def verify(self, bundle: bytes, trust: Path, *options: object) -> list[Sentence]:
+    def verify(self, bundle: bytes, trust: Path, *options: object) -> list[Objection]:
         """What ``verify`` says against a proof."""
         path = self.folder / f"{len(list(self.folder.glob('*.mseal')))}.mseal"
         path.write_bytes(bundle)
@@ -203,11 +203,11 @@ class Stage:
             return no(answer, "verify")
         facts = answer.facts
         return [
-            Sentence("verify", STEPS.get(facts["step"], str(facts["step"])), f"{facts['error']}: {facts['detail']}")
+            Objection("verify", STEPS.get(facts["step"], str(facts["step"])), f"{facts['error']}: {facts['detail']}")
         ]
 
 
-Story = Callable[[Stage], list[Sentence]]
+Story = Callable[[Stage], list[Objection]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _vanished(history: History, stage: Stage) -> None:
 
 
 def _first_is_no_coverage(history: History, stage: Stage) -> None:
-    """The downtime before a start is told by the first cut only."""
+    """The downtime before a start is counted by the first cut only."""
     meter = any_meter(history, stage)
     second = next(r.claims.epoch for r in reversed(history.batches[-1].records))
     place = next(p for p in history.places(Coverage, meter) if history.at(*p).claims.epoch == second)
@@ -108,13 +108,13 @@ def _up_falls(history: History, stage: Stage) -> None:
 def _step_untold(history: History, stage: Stage) -> None:
     """What was before some batch of an epoch was an hour earlier, and no event says that the clock was set."""
     batch, hour_ms, hidden = early(stage), 3_600_000, 3_600_000 // EVERY_MS
-    for number, told in enumerate(history.batches):
-        for index, record in enumerate(told.records):
+    for number, changed in enumerate(history.batches):
+        for index, record in enumerate(changed.records):
             body = record.body
             if number < batch:
-                told.records[index] = moved(record, -hour_ms)
+                changed.records[index] = moved(record, -hour_ms)
             elif number == batch and isinstance(body, Coverage):
-                told.records[index] = record.saying(
+                changed.records[index] = record.saying(
                     from_ms=body.from_ms - hour_ms, due=body.due + hidden, missed={"timeout": hidden}
                 )
 

@@ -1,4 +1,4 @@
-"""Proofs of single readings that whoever checks them must not take, or must be told something about."""
+"""Proofs of single readings that whoever checks them must not take, or that `verify` must remark on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.honest.honest_history import TAKES_S, honest
 from benchmarks.parts.dishonest_edits import other_value
-from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, LEDGERS, Case, Sentence, Stage, no
+from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, LEDGERS, Case, Objection, Stage, no
 from benchmarks.parts.forged_history import History, Sealed
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Bundle
@@ -40,10 +40,10 @@ def _proof(stage: Stage, history: History, place: tuple[int, int]) -> tuple[byte
 # — what is no record —
 
 
-def _payload(change: Callable[[list[Any]], None]) -> Callable[[Stage], list[Sentence]]:
+def _payload(change: Callable[[list[Any]], None]) -> Callable[[Stage], list[Objection]]:
     """A reading whose pack says something that our own writer would not write."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history = stage.history()
         place = _place(history, stage)
         data = parse_record(history.sealed()[place[0]].records[place[1]]).sign1.payload
@@ -69,8 +69,8 @@ def _empty_and_good(entries: list[Any]) -> None:
 # — receipts —
 
 
-def _junk_beside_a_good_one(stage: Stage) -> list[Sentence]:
-    """It counts for nothing, and whoever reads the proof is told of it."""
+def _junk_beside_a_good_one(stage: Stage) -> list[Objection]:
+    """It counts for nothing, and `verify` names it to whoever reads the proof."""
     history = stage.history()
     place = _place(history, stage)
     bundle, batch, receipts = _proof(stage, history, place)
@@ -88,10 +88,10 @@ def _junk_beside_a_good_one(stage: Stage) -> list[Sentence]:
     answer = ledger_command("verify", path, "--trust", stage.trust(history), "--json")
     if answer.code != 0:
         return no(answer, "verify")
-    return [Sentence("verify", "unconfirmed", str(text)) for text in answer.facts["unconfirmed"]]
+    return [Objection("verify", "unconfirmed", str(text)) for text in answer.facts["unconfirmed"]]
 
 
-def _of_another_statement(stage: Stage) -> list[Sentence]:
+def _of_another_statement(stage: Stage) -> list[Objection]:
     """A ledger's receipt names another statement than the one whose place it proves."""
     history = stage.history()
     place = _place(history, stage)
@@ -106,7 +106,7 @@ def _of_another_statement(stage: Stage) -> list[Sentence]:
 # — keys, and time —
 
 
-def _event_by_revoked_key(stage: Stage) -> list[Sentence]:
+def _event_by_revoked_key(stage: Stage) -> list[Objection]:
     history, stolen = stage.history(), PrivateKey.generate(EDDSA)
     place = history.events("start")[-1]
     history.put(place, history.at(*place)._replace(signer=stolen))
@@ -123,31 +123,31 @@ def _held_back(stage: Stage) -> tuple[History, list[Sealed], list[bytes]]:
     return history, sealed, stage.submit(sealed)
 
 
-def _held_back_verified(stage: Stage) -> list[Sentence]:
+def _held_back_verified(stage: Stage) -> list[Objection]:
     history, sealed, receipts = _held_back(stage)
     batch, index = _place(history, stage)
     return stage.verify(sealed[batch].proof(index, [receipts[batch]]), stage.trust(history, policy='max_delay = "8d"'))
 
 
-def _held_back_audited(stage: Stage) -> list[Sentence]:
+def _held_back_audited(stage: Stage) -> list[Objection]:
     history, sealed, receipts = _held_back(stage)
     files = [stage.file(batch, [receipt]) for batch, receipt in zip(sealed, receipts, strict=True)]
     return stage.audit(files, stage.trust(history, policy='max_delay = "8d"'))
 
 
-def _told(key: str, make: Callable[[Stage], tuple[History, tuple[int, int]]]) -> Callable[[Stage], list[Sentence]]:
+def _in_facts(key: str, make: Callable[[Stage], tuple[History, tuple[int, int]]]) -> Callable[[Stage], list[Objection]]:
     """What a proof that verifies says under a key of its JSON."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history, place = make(stage)
         bundle, _, _ = _proof(stage, history, place)
-        path = stage.folder / "told.mseal"
+        path = stage.folder / "proof.mseal"
         path.write_bytes(bundle)
         answer = ledger_command("verify", path, "--trust", stage.trust(history), "--json")
         if answer.code != 0:
             return no(answer, "verify")
-        said = answer.facts.get(key)
-        return [Sentence("verify", key, str(said))] if said else []
+        found = answer.facts.get(key)
+        return [Objection("verify", key, str(found))] if found else []
 
     return story
 
@@ -170,7 +170,7 @@ def _two_keys_alike(stage: Stage) -> tuple[History, tuple[int, int]]:
 # — two ledgers —
 
 
-def _forked(stage: Stage) -> list[Sentence]:
+def _forked(stage: Stage) -> list[Objection]:
     """One ledger has one history, the other another one: each proof by itself is good."""
     history = stage.history(LEDGERS)
     place = _place(history, stage)
@@ -181,7 +181,7 @@ def _forked(stage: Stage) -> list[Sentence]:
     return stage.verify(bundle, stage.trust(history, LEDGERS), *_online(stage, LEDGERS))
 
 
-def _not_asked(stage: Stage) -> list[Sentence]:
+def _not_asked(stage: Stage) -> list[Objection]:
     """One of the two ledgers that are believed is not asked."""
     history = stage.history(LEDGERS)
     place = _place(history, stage)
@@ -189,7 +189,7 @@ def _not_asked(stage: Stage) -> list[Sentence]:
     return stage.verify(bundle, stage.trust(history, LEDGERS), *_online(stage, LEDGERS[:1]))
 
 
-def _not_there(stage: Stage) -> list[Sentence]:
+def _not_there(stage: Stage) -> list[Objection]:
     """The ledger whose receipt it bears is asked, and does not answer."""
     history = stage.history()
     place = _place(history, stage)
@@ -205,7 +205,7 @@ def _online(stage: Stage, ledgers: Sequence[str]) -> list[object]:
 # — files that others wrote —
 
 
-def _one_chain_twice(stage: Stage) -> list[Sentence]:
+def _one_chain_twice(stage: Stage) -> list[Objection]:
     """One contract is believed as two ledgers."""
     entry = '[[chain]]\nledger = "{}"\nchain_id = 31337\ncontract = "0x{}"\nsender = "0x{}"\n'
     more = "".join(entry.format(name, "12" * 20, "34" * 20) for name in LEDGERS)
@@ -214,7 +214,7 @@ def _one_chain_twice(stage: Stage) -> list[Sentence]:
     return stage.verify(bundle, stage.trust(history, LEDGERS, more=more))
 
 
-def _one_key_for_two_meters(stage: Stage) -> list[Sentence]:
+def _one_key_for_two_meters(stage: Stage) -> list[Objection]:
     history = stage.history()
     bundle, _, _ = _proof(stage, history, _place(history, stage))
     meter = history.meters[0]
@@ -222,13 +222,13 @@ def _one_key_for_two_meters(stage: Stage) -> list[Sentence]:
     path = stage.folder / "one.mseal"
     path.write_bytes(bundle)
     answer = ledger_command("verify", path, "--trust", stage.trust(history, more=more), "--json")
-    return [Sentence("verify", "warning", line) for line in answer.err.splitlines() if line.startswith("warning")]
+    return [Objection("verify", "warning", line) for line in answer.err.splitlines() if line.startswith("warning")]
 
 
-def _bomb(kind: str, by: str) -> Callable[[Stage], list[Sentence]]:
+def _bomb(kind: str, by: str) -> Callable[[Stage], list[Objection]]:
     """A TOML file that breaks a parser, where one is read."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         bomb = stage.folder / "bomb.toml"
         bomb.write_text(BOMBS[kind] + "\n")
         history = stage.history()
@@ -242,17 +242,17 @@ def _bomb(kind: str, by: str) -> Callable[[Stage], list[Sentence]]:
             "enroll": lambda: ledger_command("enroll", stage.ledgers[LEDGERS[0]].folder, bomb),
             "meterseal": lambda: gateway_command("check", bomb),
         }[by]()
-        said = no(answer, WHO[by])
-        assert all(len(one.text) < 2000 for one in said), "that is no sentence"
-        return said
+        objections = no(answer, WHO[by])
+        assert all(len(one.text) < 2000 for one in objections), "that is no sentence"
+        return objections
 
     return story
 
 
-def _bomb_in_policy(kind: str) -> Callable[[Stage], list[Sentence]]:
+def _bomb_in_policy(kind: str) -> Callable[[Stage], list[Objection]]:
     """It lies where a running ledger reads its policy: it goes on by the older one, and says so."""
 
-    def story(stage: Stage) -> list[Sentence]:
+    def story(stage: Stage) -> list[Objection]:
         history = stage.history()
         sealed = history.sealed()
         stage.submit(sealed[:2])
@@ -265,7 +265,7 @@ def _bomb_in_policy(kind: str) -> Callable[[Stage], list[Sentence]]:
             stage.submit(sealed[3:4])
         finally:
             policy.write_text(good)
-        return [Sentence("ledger", "health", answer) for answer in answers]
+        return [Objection("ledger", "health", answer) for answer in answers]
 
     return story
 
@@ -291,8 +291,8 @@ CASES = {
     "revoked-keys-event-verified": Case("verify", "validity", "revoked", _event_by_revoked_key),
     "held-back-verified": Case("verify", "validity", "held back", _held_back_verified),
     "held-back-audited": Case("audit", "validity", "held back .*policy.max_delay", _held_back_audited),
-    "resume-said": Case("verify", "resume", "put back", _told("resume", _under_resume)),
-    "two-keys-alike": Case("verify", "values", "(?s)first.*second", _told("values", _two_keys_alike)),
+    "resume-said": Case("verify", "resume", "put back", _in_facts("resume", _under_resume)),
+    "two-keys-alike": Case("verify", "values", "(?s)first.*second", _in_facts("values", _two_keys_alike)),
     "two-ledgers": Case("verify", "receipts|policy", "Forked.*second-ledger", _forked),
     "second-ledger-not-asked": Case("verify", "receipts|policy", "second-ledger", _not_asked),
     "ledger-not-there": Case("verify", "receipts|policy", "demo-ledger", _not_there),

@@ -39,7 +39,7 @@ class Farm:
 
 @contextmanager
 def farm(count: int) -> Iterator[Farm]:
-    """So many meters, for the time of a ``with``."""
+    """``count`` meters, for the time of a ``with``."""
     command = [sys.executable, "-m", "benchmarks.rates.farm", str(count)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None

@@ -36,7 +36,7 @@ from tests.system.demo_site import GatewayProcess
 GROUP = "bench"
 FEEDS = ("json", "sparkplug")
 LAST_S = 3.0
-"""So long after the end is waited for what is still on its way."""
+"""Seconds to wait after the end for what is still on its way."""
 SMALLEST = ({"meters": 3, "seconds": 2, "settled_s": 1.5},)
 
 

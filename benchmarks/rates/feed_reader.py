@@ -21,7 +21,7 @@ from gateway.feeds.sparkplug.payload import Payload
 
 TOPICS = {"json": f"{ROOT}/#", "sparkplug": f"{NAMESPACE}/#", "bare": f"{BARE}/#"}
 
-Told = tuple[str, int]
+NamedTime = tuple[str, int]
 """A reading: the name of its record, and its time in ms."""
 
 
@@ -38,15 +38,15 @@ class Heard:
     def take(self, kind: str, message: MQTTMessage) -> None:
         """One message of the broker."""
         now_ms = time.time_ns() // 1_000_000
-        live, told = self._sparkplug(message) if kind == "sparkplug" else _json(message)
-        readings = list(told)
+        live, found = self._sparkplug(message) if kind == "sparkplug" else _json(message)
+        readings = list(found)
         if readings and live:
             self.messages_ms.append(now_ms)
             self.live.update((record, (time_ms, now_ms)) for record, time_ms in readings if record not in self.live)
         else:
             self.history += (time_ms for _, time_ms in readings)
 
-    def _sparkplug(self, message: MQTTMessage) -> tuple[bool, Iterator[Told]]:
+    def _sparkplug(self, message: MQTTMessage) -> tuple[bool, Iterator[NamedTime]]:
         """Readings by the metric that names their record; history says so of each."""
         kind = message.topic.split("/")[2]
         if kind not in ("DBIRTH", "DDATA"):
@@ -70,7 +70,7 @@ class Heard:
         }
 
 
-def _json(message: MQTTMessage) -> tuple[bool, Iterator[Told]]:
+def _json(message: MQTTMessage) -> tuple[bool, Iterator[NamedTime]]:
     section = message.topic.split("/")[-2]
     if section not in ("meters", "history"):
         return True, iter(())

@@ -24,7 +24,7 @@ SMALLEST = ({"meters": 5, "seconds": 2.0, "runs": 1},)
 
 
 def run(seconds: float = 30.0, runs: int = 3, meters: int = METERS) -> dict[str, object]:
-    """``seconds``: how long the paced run is, and each side of ``runs`` pairs, whose median is told."""
+    """``seconds``: how long the paced run is, and each side of ``runs`` pairs, whose median is reported."""
     with farm(meters) as plant, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_site(folder, plant.ports)

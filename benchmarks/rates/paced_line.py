@@ -44,7 +44,7 @@ LATE_S, LATE_SHARE = 2.7, 1 / 3
 
 
 def profile_text(registers: int, timeout_ms: int) -> str:
-    """So many registers of 32-bit floats, of a device that allows 80 in a read and needs no pause."""
+    """A number of ``registers`` of 32-bit floats, of a device that allows 80 in a read and needs no pause."""
     points = "".join(f"v{n} = {{ address = {n} }}\n" for n in range(0, registers, 2))
     return PROFILE.format(registers=registers, timeout_ms=timeout_ms) + points
 

@@ -21,7 +21,7 @@ class Weight:
 
 
 def weigh(pid: int | None = None) -> Weight:
-    """A process now, this one unless told otherwise. Raises OSError where there is none."""
+    """A process now, this one unless another is given. Raises OSError where there is none."""
     proc = Path("/proc") / str(pid or os.getpid())
     resident = int((proc / "statm").read_text().split()[1]) * PAGE_BYTES
     fds = sum(1 for _ in (proc / "fd").iterdir()) - (pid is None)  # the look itself holds one of this process

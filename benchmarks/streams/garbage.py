@@ -89,22 +89,22 @@ async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
             await asyncio.sleep(PAUSE_S)
 
 
-async def alone(port: int, own: Station, end_s: float) -> None:
+async def alone(port: int, station: Station, end_s: float) -> None:
     """A message a second until the moment."""
     reader, writer = await connected(port)
     while time.monotonic() < end_s:
         begun = time.monotonic()
-        await own.say(reader, writer)
+        await station.say(reader, writer)
         await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - begun)))
     writer.transport.abort()
 
 
-async def behind(port: int, own: Station, end_s: float) -> None:
+async def behind(port: int, station: Station, end_s: float) -> None:
     """Garbage, a silence, a message, again and again until the moment; all on one connection."""
-    chance = random.Random(own.number)
+    chance = random.Random(station.number)
     reader, writer = await connected(port)
     while time.monotonic() + SILENCE_S < end_s:
         writer.write(garbage(chance))
         await asyncio.sleep(SILENCE_S)
-        await own.say(reader, writer)
+        await station.say(reader, writer)
     writer.transport.abort()

@@ -79,8 +79,10 @@ def garbage(folder: Path, seconds: float) -> dict[str, object]:
     polls, missed = _polls(site.loaded.database)
     return {
         "garbage_s": seconds,
-        "messages_sent": sum(own.sent for own in stations),
-        "messages_taken": sum(there[own.number, message] == 1 for own in stations for message in own.acknowledged),
+        "messages_sent": sum(station.sent for station in stations),
+        "messages_taken": sum(
+            there[station.number, message] == 1 for station in stations for message in station.acknowledged
+        ),
         "of_them_behind_a_silence": len(stations[1].acknowledged),
         "polls": polls,
         "polls_missed": missed,

@@ -53,7 +53,7 @@ def run(
     leak_seconds: float = LEAK_S,
     leak_interval_s: float = LEAK_INTERVAL_S,
 ) -> dict[str, object]:
-    """So many loggers for so many seconds; twice in front of a disk that is held for ``held_s``; then, for each number
+    """``stations`` send for ``seconds``; twice in front of a disk that is held for ``held_s``; then, for each number
     of stations in ``leaks``, that many of which one leaks connections."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,19 +83,19 @@ def _killed(site: Site, stations: int, seconds: float) -> dict[str, object]:
         process.start()
         restarted_s = time.time()
         second = _Life(process, begun_s + seconds - restarted_s)
-        said = running.ended(PATIENCE_S)
+        outcome = running.ended(PATIENCE_S)
     assert process.stop() == 0
     check_books(site.loaded)
     apart_s = min(UNDISTURBED_S, seconds / 10)
-    times = said.answer_ms(begun_s + apart_s, killed_s - apart_s)
-    times = sorted(times + said.answer_ms(restarted_s + apart_s, begun_s + seconds))
-    in_first = sum(first.begin_s <= at_s < first.end_s for at_s in said.answered_s.values())
-    in_second = sum(second.begin_s <= at_s < second.end_s for at_s in said.answered_s.values())
+    times = outcome.answer_ms(begun_s + apart_s, killed_s - apart_s)
+    times = sorted(times + outcome.answer_ms(restarted_s + apart_s, begun_s + seconds))
+    in_first = sum(first.begin_s <= at_s < first.end_s for at_s in outcome.answered_s.values())
+    in_second = sum(second.begin_s <= at_s < second.end_s for at_s in outcome.answered_s.values())
     return {
         "stations": stations,
         "seconds": seconds,
-        **_books(said, recorded(site.loaded)),
-        "strays": len(said.strays),
+        **_books(outcome, recorded(site.loaded)),
+        "strays": len(outcome.strays),
         "answer_ms_median": times[len(times) // 2],
         "answer_ms_p99": times[len(times) * 99 // 100],
         "answer_ms_max": times[-1],
@@ -132,15 +132,15 @@ def _held(site: Site, stations: int, station: str, held_s: float) -> dict[str, o
         killed_s, before = time.time(), set(recorded(site.loaded))
         process = gateway(site)
         process.start()
-        said = running.ended(PATIENCE_S)
+        outcome = running.ended(PATIENCE_S)
     assert process.stop() == 0
     there = recorded(site.loaded)
-    answered = {message for message, at_s in said.answered_s.items() if at_s < killed_s}
+    answered = {message for message, at_s in outcome.answered_s.items() if at_s < killed_s}
     return {
-        "sent_held": sum(held_at_s < at_s < killed_s for at_s in said.first_s.values()),
-        "acknowledged_held": sum(said.first_s[message] > held_at_s for message in answered),
+        "sent_held": sum(held_at_s < at_s < killed_s for at_s in outcome.first_s.values()),
+        "acknowledged_held": sum(outcome.first_s[message] > held_at_s for message in answered),
         "recorded_not_acknowledged": len(before - answered),
-        **_books(said, there),
+        **_books(outcome, there),
     }
 
 
@@ -148,7 +148,7 @@ def _leaking(site: Site, stations: int, seconds: float, interval_s: float) -> di
     process = gateway(site)
     process.start()
     with loggers(site, stations, seconds, interval_ms=round(1000 * interval_s), leaked=LEAKED) as running:
-        said = running.ended(seconds + PATIENCE_S)
+        outcome = running.ended(seconds + PATIENCE_S)
     alarms = give(site.loaded.data, "alarms")["alarms"]
     named = [alarm["text"] for alarm in alarms if alarm["code"] == "too-many-connections"]
     assert process.stop() == 0
@@ -156,19 +156,19 @@ def _leaking(site: Site, stations: int, seconds: float, interval_s: float) -> di
     return {
         "stations": stations,
         "leaked": LEAKED,
-        **_books(said, there),
-        "not_recorded": len(set(said.sendings) - set(there)),
+        **_books(outcome, there),
+        "not_recorded": len(set(outcome.sendings) - set(there)),
         "stations_recorded": len({station for station, _ in there}),
         "alarm": "".join(named),
     }
 
 
-def _books(said: Outcome, there: Counter[tuple[int, int]]) -> dict[str, object]:
+def _books(outcome: Outcome, there: Counter[tuple[int, int]]) -> dict[str, object]:
     return {
-        "packets": len(said.sendings),
-        "packets_sent_again": sum(count > 1 for count in said.sendings.values()),
-        "acknowledged": len(said.answered_s),
-        "not_acknowledged": len(said.sendings) - len(said.answered_s),
-        "acknowledged_not_in_database": len(set(said.answered_s) - set(there)),
+        "packets": len(outcome.sendings),
+        "packets_sent_again": sum(count > 1 for count in outcome.sendings.values()),
+        "acknowledged": len(outcome.answered_s),
+        "not_acknowledged": len(outcome.sendings) - len(outcome.answered_s),
+        "acknowledged_not_in_database": len(set(outcome.answered_s) - set(there)),
         "in_database_twice": sum(count > 1 for count in there.values()),
     }

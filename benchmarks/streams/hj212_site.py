@@ -71,14 +71,14 @@ class Outcome:
     @classmethod
     def of(cls, path: Path) -> Outcome:
         """Read what they wrote at their end."""
-        told = json.loads(path.read_text())
-        rows = {(int(who), row[0]): row for who, mine in told["messages"].items() for row in mine}
+        facts = json.loads(path.read_text())
+        rows = {(int(who), row[0]): row for who, mine in facts["messages"].items() for row in mine}
         return cls(
             {message: row[2] for message, row in rows.items() if row[2]},
             {message: row[3] for message, row in rows.items() if row[3]},
             {message: row[4] for message, row in rows.items() if row[4]},
             Counter({message: row[1] for message, row in rows.items()}),
-            told["strays"],
+            facts["strays"],
         )
 
     def answer_ms(self, begin_s: float, end_s: float) -> list[float]:
@@ -105,8 +105,8 @@ class Loggers:
 def loggers(
     site: Site, stations: int, seconds: float, *, interval_ms: int = INTERVAL_MS, leaked: int = 0
 ) -> Iterator[Loggers]:
-    """So many loggers that make messages for so long; they end when all are answered, or patience has. ``leaked``:
-    connections of the first of them that it opens besides and never closes."""
+    """Loggers of ``stations`` that make messages for ``seconds``; they end when all are answered, or patience has.
+    ``leaked``: connections of the first of them that it opens besides and never closes."""
     path = site.loaded.path.with_name("loggers.json")
     words = [site.port, stations, seconds, path, interval_ms, leaked]
     command = [sys.executable, "-m", "benchmarks.streams.hj212_loggers", *map(str, words)]

@@ -90,14 +90,14 @@ def _p1(pieces: Sequence[bytes]) -> None:
     splitter = p1.Splitter()
     for piece in pieces:
         splitter.feed(piece)
-        _told(splitter)
+        _taken(splitter)
     splitter.give_up()
     right = _telegram(_TELEGRAMS[0])
     splitter.feed(right)
-    assert right[: right.rindex(b"!") + 1] in _told(splitter), "a right telegram after a silence is not taken"
+    assert right[: right.rindex(b"!") + 1] in _taken(splitter), "a right telegram after a silence is not taken"
 
 
-def _told(splitter: p1.Splitter) -> list[bytes]:
+def _taken(splitter: p1.Splitter) -> list[bytes]:
     """The telegrams that are whole now; each is read as far as a source reads it."""
     found: list[bytes] = []
     for _ in range(2 * p1.LONGEST):

@@ -35,7 +35,7 @@ _COUNTED = "made", "not_made", "timeouts", "offered", "taken", "values", "wrong"
 def run(
     polls: int = 10_000, guard: Literal["on", "off"] = "on", timeout_ms: int = 40, seed: int = 1
 ) -> dict[str, object]:
-    """So many polls in all, each really put to a line."""
+    """``polls`` in all, each really put to a line."""
     begun, each = time.monotonic(), -(-polls // LINES)
     seeds = [seed * 1000 + line for line in range(LINES)]
     spawned = multiprocessing.get_context("spawn")

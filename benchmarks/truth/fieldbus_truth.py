@@ -40,7 +40,7 @@ from benchmarks.truth.truth_lines import TIMEOUT_MS, WIRES, hush, work
 
 LINES, PROCESSES = 20, 4
 POLLS_A_PROCESS = 1000
-"""So many polls are worth a process more."""
+"""Polls that are worth a process more."""
 ALL, CROWDED = "all", "crowded"
 Name = Literal["damaged-echoes", "paused-process", "second-master", "wrong-function", "identity-swap", "closing-device"]
 _KEPT: Final = {"wrong": 0, "strangers": 0, "recorded": 0.99}
@@ -72,8 +72,8 @@ def run(
     lines: int = 6,
     period_ms: int = 2000,
 ) -> dict[str, object]:
-    """So many polls in all on the crowded lines, each really put to a line; the other cases for so many ``seconds``, on
-    so many ``lines`` each."""
+    """``polls`` in all on the crowded lines, each really put to a line; the other cases for ``seconds``, on ``lines``
+    each."""
     figures: dict[str, object] = {}
     if case in (ALL, CROWDED):
         figures = _crowded(polls, guard, wire, seed)

@@ -51,7 +51,7 @@ SHIFTED_S = 120.0
 def run(
     seconds: float = 60.0, late: float = 0.1, damaged: float = 0.01, seed: int = 1, lines: int = 300
 ) -> dict[str, object]:
-    """So long on a line without faults, then as long on one with; then shifted lines."""
+    """``seconds`` on a line without faults, then as long on one with; then shifted ``lines``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         master = build(folder, "master")
@@ -89,7 +89,7 @@ async def _overheard(
     process = await asyncio.create_subprocess_exec(
         master, folder / "line", str(seconds), str(timeout_ms), stdout=subprocess.PIPE
     )
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     await asyncio.sleep(OPENED_S)  # what the tap carried last is read
     listening.cancel()
     with suppress(asyncio.CancelledError):
@@ -97,7 +97,7 @@ async def _overheard(
     source.close()
     line.close()
     tap.close()
-    asked, answered = map(int, said.split())
+    asked, answered = map(int, output.split())
     late_ones = misplaced(line.carried)
     return {
         "asked": asked,

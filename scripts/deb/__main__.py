@@ -58,10 +58,10 @@ def build(sources: Path, output: Path, arch: str, revision: str) -> list[str]:
         (site,) = (tree / HOME / "lib").glob("python3*/site-packages")
         bom.write_text(bill(site, root / "room/wheels", name, epoch_s))
         wheels = sorted(path.name for path in (root / "room/wheels").iterdir())
-    return [*_told(name, wheels), f"wrote {deb} ({deb.stat().st_size} bytes)", f"wrote {bom}"]
+    return [*_listed(name, wheels), f"wrote {deb} ({deb.stat().st_size} bytes)", f"wrote {bom}"]
 
 
-def _told(name: Label, wheels: list[str]) -> list[str]:
+def _listed(name: Label, wheels: list[str]) -> list[str]:
     lines = [f"{name.file} holds {len(wheels)} wheels:", *(f"  {wheel}" for wheel in wheels)]
     if name.arch != roots.ARCH:
         lines.append(f"nothing of {name.arch} was run here")

@@ -31,8 +31,8 @@ def main(arch: str, extras: str) -> None:
     shutil.rmtree(wheels, ignore_errors=True)
     pip = [PYTHON, "-m", "pip"]
     run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, ROOM / "sources"])
-    (own,) = wheels.glob("meterseal-*.whl")
-    run([*pip, "download", "-q", "-d", wheels, *tags(arch), "--only-binary=:all:", f"{own}[{extras}]"])
+    (ours,) = wheels.glob("meterseal-*.whl")
+    run([*pip, "download", "-q", "-d", wheels, *tags(arch), "--only-binary=:all:", f"{ours}[{extras}]"])
     for name in LEFT_OUT:
         for wheel in wheels.glob(f"{name}-*.whl"):
             wheel.unlink()

@@ -33,13 +33,13 @@ def bill(site_packages: Path, wheels: Path, name: Label, epoch_s: int) -> str:
     components = {key: _component(d, hashes[key]) for key, d in found.items()}
     bom = Bom(serial_number=uuid5(NAMESPACE_URL, f"meterseal:{name.file}:{sorted(hashes.items())}"))
     bom.metadata.timestamp = datetime.fromtimestamp(epoch_s, UTC)
-    own = components.pop("meterseal")
-    own.type = ComponentType.APPLICATION
-    own.properties.add(Property(name="meterseal:package", value=name.file))
-    bom.metadata.component = own
+    product = components.pop("meterseal")
+    product.type = ComponentType.APPLICATION
+    product.properties.add(Property(name="meterseal:package", value=name.file))
+    bom.metadata.component = product
     for component in components.values():
         bom.components.add(component)
-    known = {"meterseal": own, **components}
+    known = {"meterseal": product, **components}
     for key, distribution in found.items():
         bom.register_dependency(known[key], [known[other] for other in _requires(distribution, known)])
     text: str = JsonV1Dot6(bom).output_as_string(indent=2)
@@ -68,12 +68,12 @@ def _component(distribution: Distribution, sha256: str) -> Component:
 
 def _licences(distribution: Distribution) -> list[License]:
     """As the library says it: its expression, else its field, else its classifiers."""
-    said, factory = distribution.metadata, LicenseFactory()
-    if "License-Expression" in said:
-        return [factory.make_with_expression(said["License-Expression"])]
-    if "License" in said and "\n" not in said["License"]:
-        return [factory.make_from_string(said["License"])]
-    named = [c.split(" :: ")[-1] for c in said.get_all("Classifier") or [] if c.startswith("License :: ")]
+    metadata, factory = distribution.metadata, LicenseFactory()
+    if "License-Expression" in metadata:
+        return [factory.make_with_expression(metadata["License-Expression"])]
+    if "License" in metadata and "\n" not in metadata["License"]:
+        return [factory.make_from_string(metadata["License"])]
+    named = [c.split(" :: ")[-1] for c in metadata.get_all("Classifier") or [] if c.startswith("License :: ")]
     return [factory.make_with_name(text) for text in named]
 
 

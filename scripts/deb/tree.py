@@ -152,11 +152,11 @@ def libraries(tree: Path) -> list[str]:
     for path in files(tree / HOME):
         if path.is_symlink() or ".so" not in path.name:
             continue
-        own = {other.name for other in path.parent.parent.rglob("*.so*")}
+        beside = {other.name for other in path.parent.parent.rglob("*.so*")}
         for wanted in _needed(path):
             if wanted in LIBRARIES:
                 needed.add(LIBRARIES[wanted])
-            elif wanted not in own:
+            elif wanted not in beside:
                 unknown.add(f"{path.relative_to(tree)} needs {wanted}")
     if unknown:
         raise Unfit("libraries that no known package gives:\n  " + "\n  ".join(sorted(unknown)))

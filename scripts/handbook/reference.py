@@ -113,10 +113,10 @@ def _words(kind: Any) -> str:
 
 def _unit(field: FieldInfo) -> Literal["duration", "size"] | None:
     """Whether a number stands in the file as a text with a unit."""
-    told = str(field.metadata) + str(field.annotation)
-    if duration_ms.__name__ in told:
+    written = str(field.metadata) + str(field.annotation)
+    if duration_ms.__name__ in written:
         return "duration"
-    return "size" if size_bytes.__name__ in told else None
+    return "size" if size_bytes.__name__ in written else None
 
 
 def default_words(field: FieldInfo) -> str:

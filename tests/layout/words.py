@@ -19,23 +19,9 @@ TOPS = ("gateway", "ledger_client", "firmware_sim", "tests", "benchmarks", "scri
 
 OPEN: frozenset[str] = frozenset(
     {
-        "benchmarks",
-        "benchmarks/carbon",
-        "benchmarks/commissioning",
-        "benchmarks/endurance",
-        "benchmarks/failures",
-        "benchmarks/honest",
-        "benchmarks/installed",
-        "benchmarks/ledgers",
-        "benchmarks/parts",
-        "benchmarks/rates",
-        "benchmarks/streams",
-        "benchmarks/truth",
         "firmware_sim/meters",
         "gateway/devices/knowledge",
         "gateway/fieldbus",
-        "scripts/deb",
-        "scripts/handbook",
         "tests/contract",
         "tests/firmware_sim",
         "tests/gateway/accounting/hours",

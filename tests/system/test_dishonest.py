@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import dishonest
 from benchmarks.honest.honest_controls import CONTROLS, Place, by_chance, ended
-from benchmarks.parts.dishonest_stage import Case, Sentence
+from benchmarks.parts.dishonest_stage import Case, Objection
 from ledger_client.audit.run import audit
 from ledger_client.verification.trust import load_trust
 from tests.support.commands import export_to
@@ -56,7 +56,7 @@ def test_any_stretch_of_an_honest_history_is_sound_with_the_proofs_that_are_expo
 
 def test_what_is_caught_by_another_or_for_another_reason_is_missed() -> None:
     case = Case("audit", "coverage", "no coverage", lambda _: [])
-    right = Sentence("audit", "coverage", "export-main: no coverage of this meter")
+    right = Objection("audit", "coverage", "export-main: no coverage of this meter")
     assert dishonest.fits(case, right)
     for wrong in (
         right._replace(by="ledger"),

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from benchmarks.endurance import soak
-from benchmarks.endurance.soak_books import Told, count_uncounted, match
+from benchmarks.endurance.soak_books import Answered, count_uncounted, match
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading, Value
 
@@ -28,8 +28,8 @@ def reading(second: int, power: float | None) -> Reading:
     return Reading(second * 1000, (Value("power", power, "W"), Value("energy", second, "Wh")))
 
 
-def told(second: float, power: float, **more: object) -> Told:
-    return Told(second, {"power": power, **more})
+def answered(second: float, power: float, **more: object) -> Answered:
+    return Answered(second, {"power": power, **more})
 
 
 ALL = Coverage(0, 10_000, 3, 3, {})
@@ -38,7 +38,7 @@ AGAIN_S = 0.5
 
 
 def test_an_answer_that_no_reading_holds_is_lost_unless_something_admits_it() -> None:
-    first, second, third = answers = [told(n, 10.5 + n, energy=n, serial_number=7) for n in range(3)]
+    first, second, third = answers = [answered(n, 10.5 + n, energy=n, serial_number=7) for n in range(3)]
     whole = [reading(n, 10.5 + n) for n in range(3)]
     missed = Coverage(0, 10_000, 3, 2, {"timeout": 1})
     assert match([*whole, ALL], answers, AGAIN_S) == ([], 0)
@@ -53,7 +53,7 @@ def test_an_answer_that_no_reading_holds_is_lost_unless_something_admits_it() ->
 def test_of_answers_with_the_same_values_any_may_be_the_one_that_was_missed() -> None:
     a, b = (Reading(0, (Value("power", power, "W"),)) for power in (5.0, 6.0))
     missed = Coverage(0, 1000, 1, 0, {"timeout": 1})
-    answers = [told(0, 6.0), told(1, 5.0), told(2, 5.0), told(3, 7.0)]
+    answers = [answered(0, 6.0), answered(1, 5.0), answered(2, 5.0), answered(3, 7.0)]
     c = Reading(0, (Value("power", 7.0, "W"),))
     assert match([b, missed, a, ALL, c, ALL], answers, AGAIN_S) == ([], 0)
     assert match([b, ALL, c, missed], answers, AGAIN_S) == ([], 2)
@@ -61,7 +61,13 @@ def test_of_answers_with_the_same_values_any_may_be_the_one_that_was_missed() ->
 
 
 def test_a_disturbed_answer_whose_values_come_again_later_hides_nothing() -> None:
-    answers = [told(0, 10.0), replace(told(2, 14.0), undisturbed=False), told(4, 12.0), told(6, 13.0), told(8, 14.0)]
+    answers = [
+        answered(0, 10.0),
+        replace(answered(2, 14.0), undisturbed=False),
+        answered(4, 12.0),
+        answered(6, 13.0),
+        answered(8, 14.0),
+    ]
     rows = [reading(0, power) for power in (10.0, 12.0, 13.0, 14.0)]
     assert match([*rows, ALL], answers, AGAIN_S) == ([], 0)
     assert match([rows[0], *rows[2:], ALL], answers, AGAIN_S) == (answers[2:3], 0)
@@ -70,19 +76,19 @@ def test_a_disturbed_answer_whose_values_come_again_later_hides_nothing() -> Non
 def test_an_answer_that_a_second_look_replaced_is_not_missed() -> None:
     """The first of two looks at a counter is in the reading, with the block that came last."""
     answers = [
-        told(0, 5.0),
-        told(2, 6.5, energy=2),
-        told(2.3, 6.6, energy=2),
-        Told(2.6, {"volts": 231.5}),
-        told(4, 7.0),
+        answered(0, 5.0),
+        answered(2, 6.5, energy=2),
+        answered(2.3, 6.6, energy=2),
+        Answered(2.6, {"volts": 231.5}),
+        answered(4, 7.0),
     ]
-    own = Reading(0, (Value("power", 5.0, "W"),))
+    reading = Reading(0, (Value("power", 5.0, "W"),))
     next_ = Reading(2000, (Value("power", 6.5, "W"), Value("energy", 2, "Wh"), Value("volts", 231.5, "V")))
     last = Reading(4000, (Value("power", 7.0, "W"),))
-    assert match([own, next_, last, ALL], answers, AGAIN_S) == ([], 0)
+    assert match([reading, next_, last, ALL], answers, AGAIN_S) == ([], 0)
     answers[1] = replace(answers[1], undisturbed=False)
-    assert match([own, next_, last, ALL], answers, AGAIN_S) == ([], 0)
-    assert match([own, last, ALL], answers, AGAIN_S) == (answers[2:3], 0)  # no reading has volts any more
+    assert match([reading, next_, last, ALL], answers, AGAIN_S) == ([], 0)
+    assert match([reading, last, ALL], answers, AGAIN_S) == (answers[2:3], 0)  # no reading has volts any more
 
 
 def test_a_due_poll_that_is_neither_recorded_nor_missed_is_lost() -> None:
