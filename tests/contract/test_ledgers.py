@@ -177,12 +177,12 @@ def test_a_number_is_registered_once_and_the_refusal_says_what_is_held(
 ) -> None:
     for batch in (0, 1):
         settle(stand, ledger, gateway.statement(batch))
-    last, told = statement_id(gateway.statement(1)), ["export-main", EPOCH, 19, 1]
+    last, held_range = statement_id(gateway.statement(1)), ["export-main", EPOCH, 19, 1]
     for first, resume in ((19, None), (19, "storage lost"), (0, "storage lost"), (21, None)):
         twin = gateway.sign(2, last, resume=resume, meters={"export-main": (Range(EPOCH, first, 29),)})
-        said = refused(ledger, twin)
-        assert said.title == stand.title(OUT_OF_ORDER)
-        assert said.more == {"held": {"id": last, "batch": 1, "ranges": [told]}}
+        refusal = refused(ledger, twin)
+        assert refusal.title == stand.title(OUT_OF_ORDER)
+        assert refusal.more == {"held": {"id": last, "batch": 1, "ranges": [held_range]}}
     settle(stand, ledger, gateway.statement(2))
     assert stand.held(gateway.name) == [0, 1, 2]
 

@@ -276,7 +276,7 @@ def packets(end: socket.socket) -> Iterator[bytes]:
 
 
 def _size(data: bytes) -> int | None:
-    """The size of the first packet; None while that cannot be told."""
+    """The size of the first packet; None while that is not known."""
     for at in range(1, min(len(data), 5)):
         if data[at] < 0x80:
             return at + 1 + _length(data, 1)[0]

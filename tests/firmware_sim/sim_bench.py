@@ -118,7 +118,7 @@ class Serial:
             termios.tcsetattr(self.fd, termios.TCSANOW, settings)
 
     def send(self, hex_bytes: str, *, check: bool = True) -> None:
-        """Send bytes, with their checksum unless told otherwise."""
+        """Send bytes, with their checksum unless ``check`` is false."""
         data = bytes.fromhex(hex_bytes)
         assert os.write(self.fd, data + crc(data) if check else data) > 0
 

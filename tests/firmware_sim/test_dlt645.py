@@ -171,21 +171,21 @@ def test_faults_bear_any_request(kind: str, pdu: str) -> None:
 def test_faults_speak_the_protocol() -> None:
     right = value(made(), "00010000")
 
-    def said(kind: str, di: str = "00010000", **keys: object) -> tuple[str, int, bytes]:
+    def answered(kind: str, di: str = "00010000", **keys: object) -> tuple[str, int, bytes]:
         outcome = ask(made(faults=[KINDS[kind](**keys)]), di)
         assert outcome.deliveries[0].values == {} or kind in ("other-serial", "zero-counters")
         return opened(outcome.deliveries[0].data)
 
     di = bytes.fromhex("00010000")[::-1]
-    assert said("exception", code=4) == (A, 0xD1, b"\x04")
-    assert said("wrong-exception") == (A, 0xD4, b"\x02")
-    assert said("wrong-unit") == ("123456789013", 0x91, di + right)
-    assert said("wrong-function") == (A, 0x92, di + right)
-    assert said("wrong-di") == (A, 0x91, b"\x01" + di[1:] + right)
-    assert said("wrong-count", registers=-1) == (A, 0x91, di + right[:2])
-    assert said("wrong-count", registers=1) == (A, 0x91, di + right + bytes(2))
-    assert said("zero-counters") == (A, 0x91, di + bytes(4))
-    assert said("other-serial", "04000402", serial="000000000077", point="04000402")[2][4:] == b"\x77" + bytes(5)
+    assert answered("exception", code=4) == (A, 0xD1, b"\x04")
+    assert answered("wrong-exception") == (A, 0xD4, b"\x02")
+    assert answered("wrong-unit") == ("123456789013", 0x91, di + right)
+    assert answered("wrong-function") == (A, 0x92, di + right)
+    assert answered("wrong-di") == (A, 0x91, b"\x01" + di[1:] + right)
+    assert answered("wrong-count", registers=-1) == (A, 0x91, di + right[:2])
+    assert answered("wrong-count", registers=1) == (A, 0x91, di + right + bytes(2))
+    assert answered("zero-counters") == (A, 0x91, di + bytes(4))
+    assert answered("other-serial", "04000402", serial="000000000077", point="04000402")[2][4:] == b"\x77" + bytes(5)
 
 
 def test_a_stuck_clock_stands_still_and_values_move_on() -> None:

@@ -144,8 +144,8 @@ def test_a_dtu_dials_says_hello_and_dials_again(tmp_path: Path) -> None:
         calls: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         server = await asyncio.start_server(lambda r, w: calls.put_nowait((r, w)), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        said = 'hello = "IMEI:861234"\nheartbeat = "hex:fe02"\nheartbeat_ms = 30\nredial_ms = 20'
-        site = simulator(tmp_path, f'dial = "127.0.0.1:{port}"\n{said}')
+        keys = 'hello = "IMEI:861234"\nheartbeat = "hex:fe02"\nheartbeat_ms = 30\nredial_ms = 20'
+        site = simulator(tmp_path, f'dial = "127.0.0.1:{port}"\n{keys}')
         await site.open()
         assert site.ready()["lines"]["line"] == {"type": "dlt645", "dials": f"127.0.0.1:{port}"}
         async with asyncio.timeout(PATIENCE_S):

@@ -68,7 +68,7 @@ def only(outcome: Outcome) -> bytes:
     return delivery.data
 
 
-def said(outcome: Outcome) -> bytes:
+def pdu_of(outcome: Outcome) -> bytes:
     """The PDU of an answer whose frame must be right."""
     data = only(outcome)
     assert frames.rtu(data[0], data[1:-2]) == data
@@ -122,15 +122,15 @@ def test_values_that_lie() -> None:
 
 def test_answers_that_do_not_belong_to_the_request() -> None:
     pdu = right()[1:-2]
-    assert said(ask(device(Exceptional(code=6)))) == bytes([0x84, 6])
+    assert pdu_of(ask(device(Exceptional(code=6)))) == bytes([0x84, 6])
     assert ask(device(Exceptional(code=6))).exception == 6
-    assert said(ask(device(WrongException()))) == bytes([0x81, 2])
-    assert said(ask(device(WrongUnit()))) == pdu
+    assert pdu_of(ask(device(WrongException()))) == bytes([0x81, 2])
+    assert pdu_of(ask(device(WrongUnit()))) == pdu
     assert only(ask(device(WrongUnit())))[0] == 2
-    assert said(ask(device(WrongFunction()))) == b"\x03" + pdu[1:]
-    assert said(ask(device(WrongCount(registers=-1)))) == bytes([4, 10]) + pdu[2:12]
-    assert said(ask(device(WrongCount(registers=2)))) == bytes([4, 16]) + pdu[2:] + bytes(4)
-    assert said(ask(device(WrongByteCount()))) == bytes([4, 14]) + pdu[2:]
+    assert pdu_of(ask(device(WrongFunction()))) == b"\x03" + pdu[1:]
+    assert pdu_of(ask(device(WrongCount(registers=-1)))) == bytes([4, 10]) + pdu[2:12]
+    assert pdu_of(ask(device(WrongCount(registers=2)))) == bytes([4, 16]) + pdu[2:] + bytes(4)
+    assert pdu_of(ask(device(WrongByteCount()))) == bytes([4, 14]) + pdu[2:]
 
 
 def test_shifted_answers_every_question_with_the_answer_before() -> None:
@@ -224,7 +224,7 @@ def test_a_write_is_refused_whatever_it_writes() -> None:
     outcome = ask(device(), bytes.fromhex("0600000001"))
     assert only(outcome)[1:-2] == bytes([0x86, 1])
     assert outcome.exception == 1
-    assert said(ask(device(), bytes.fromhex("0400000051"))) == bytes([0x84, 3])
+    assert pdu_of(ask(device(), bytes.fromhex("0400000051"))) == bytes([0x84, 3])
 
 
 def test_a_fault_that_does_nothing_does_nothing() -> None:
@@ -250,7 +250,7 @@ def test_a_fault_of_long_reads_leaves_short_ones_alone() -> None:
     assert only(ask(silent, forty)) == right(forty)
     assert ask(silent, eighty).deliveries == ()
     refuses = device(Armed.of("exception", Exceptional(code=2), When(above=79), "s"))
-    assert said(ask(refuses, eighty)) == bytes([0x84, 2])
+    assert pdu_of(ask(refuses, eighty)) == bytes([0x84, 2])
     assert only(ask(refuses, forty)) == right(forty)
     assert only(ask(refuses, identity)) == right(identity)
 

@@ -30,13 +30,13 @@ EXAMPLE = re.search(
 )
 
 
-def own(points: str) -> Profile:
+def profile_of(points: str) -> Profile:
     return parse_profile(f"format = 2\n{ABOUT}[defaults]\nfc = 3\n[points]\n{points}", "own", "own.toml")
 
 
 def shown(points: str, show: Mapping[str, float | str], **spec: object) -> tuple[tuple[int, ...], dict[str, Value]]:
     """The registers from the first to the last, and the log's readings; the gateway decodes what the log promises."""
-    profile = own(points)
+    profile = profile_of(points)
     device = Meter(MeterSpec("m", profile, 1, show=show, **spec), PLANT)  # type: ignore[arg-type]
     last = max(p.end for p in profile.points)
     reply = device.read(3, 0, last, 4321)
@@ -164,7 +164,7 @@ def test_a_signal_beyond_its_limits_has_no_reading() -> None:
 )  # fmt: skip
 def test_what_is_not_simulated_is_refused_by_point_and_key(points: str, show: dict[str, float], key: str) -> None:
     with pytest.raises(Mismatch) as mismatch:
-        Meter(MeterSpec("m", own(points), 1, show=show), PLANT)
+        Meter(MeterSpec("m", profile_of(points), 1, show=show), PLANT)
     assert mismatch.value.key == key
     if key.startswith("points."):
         assert mismatch.value.problem.startswith("this key is not simulated")
@@ -183,8 +183,8 @@ def test_the_example_of_the_handbook_is_read_from_the_simulator_as_the_plants_qu
 """
     with running(scenario(tmp_path, tcp=meter)) as bench:
         bus = f'[gateway]\nid = "g"\n[[bus]]\nname = "b"\ntype = "modbus-tcp"\nhost = "{bench.tcp[0]}"\n'
-        own = '[[bus.meter]]\nname = "own"\naddress = 3\nprofile = "own.toml"\n'
-        (tmp_path / "gateway.toml").write_text(f"{bus}port = {bench.tcp[1]}\n{own}")
+        bus_meter = '[[bus.meter]]\nname = "own"\naddress = 3\nprofile = "own.toml"\n'
+        (tmp_path / "gateway.toml").write_text(f"{bus}port = {bench.tcp[1]}\n{bus_meter}")
         done = CliRunner().invoke(main, ["read", str(tmp_path / "gateway.toml"), "own", "--json"])
         assert done.exit_code == 0, done.output
         logged = [line for line in bench.log() if line["meter"] == "own"]

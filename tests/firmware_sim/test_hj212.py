@@ -387,6 +387,6 @@ def test_the_checker_takes_what_the_codec_writes(program: Path) -> None:
         for cp in ("", "DataTime=20261127123000;a21026-Rtd=1.0,a21026-Flag=N")
         for pnum, pno in ((None, None), (3, 2))
     ]
-    told = checked(program, frames)
-    assert len(told) == len(frames)
-    assert all(each["is_packet"] and each["length_ok"] and each["crc_ok"] for each in told)
+    verdicts = checked(program, frames)
+    assert len(verdicts) == len(frames)
+    assert all(each["is_packet"] and each["length_ok"] and each["crc_ok"] for each in verdicts)

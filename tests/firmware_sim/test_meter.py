@@ -40,7 +40,7 @@ def refusal(device: Meter, fc: int, address: int, count: int) -> int:
     return refused.value.code
 
 
-def own(points: str, head: str = "") -> Profile:
+def profile_of(points: str, head: str = "") -> Profile:
     text = f'vendor = "V"\ndevice = "D"\nsource = "S"\n{head}\n[points]\n{points}'
     return parse_profile(text, "own", "own.toml")
 
@@ -145,7 +145,7 @@ def test_a_model_of_another_layout_is_refused() -> None:
 
 
 def test_points_that_the_profile_does_not_name_are_not_implemented() -> None:
-    profile = own(
+    profile = profile_of(
         'w = { fc = 3, model = 103, address = 14, type = "int16", unit = "W", scale_from = "w_sf" }\n'
         'w_sf = { fc = 3, model = 103, address = 15, type = "sunssf" }',
         'protocol = "sunspec"',
@@ -158,7 +158,7 @@ def test_points_that_the_profile_does_not_name_are_not_implemented() -> None:
 
 
 def test_a_profile_of_ones_own_is_packed_as_it_says() -> None:
-    profile = own(
+    profile = profile_of(
         'energy_import = { fc = 3, address = 10, type = "uint32", word_order = "little", unit = "kWh", scale = -1 }\n'
         'active_power_total = { fc = 3, address = 16, type = "int16", unit = "kW", factor = 0.1, factor_from = "ct" }\n'
         'name = { fc = 3, address = 20, type = "string", registers = 4 }\n'
@@ -194,7 +194,7 @@ def test_a_profile_of_ones_own_is_packed_as_it_says() -> None:
 )
 def test_what_cannot_be_shown_is_refused_by_name(points: str, spec: dict[str, object], key: str) -> None:
     with pytest.raises(Mismatch) as mismatch:
-        meter(own(points), **spec)
+        meter(profile_of(points), **spec)
     assert mismatch.value.key == key
     assert mismatch.value.fix
 
@@ -208,7 +208,7 @@ def test_what_cannot_be_shown_is_refused_by_name(points: str, spec: dict[str, ob
 )
 def test_a_profile_that_contradicts_sunspec_is_refused(points: str, key: str) -> None:
     with pytest.raises(Mismatch) as mismatch:
-        meter(own(points, 'protocol = "sunspec"'))
+        meter(profile_of(points, 'protocol = "sunspec"'))
     assert mismatch.value.key == key
 
 

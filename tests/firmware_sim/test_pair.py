@@ -132,4 +132,4 @@ def test_what_is_past_is_forgotten_and_marks_name_who_spoke() -> None:
     assert pair.marks(0, early.end_ns) == ("second-master",)
     assert pair.marks(early.end_ns, 20 * SECOND_NS) == ()
     pair.forget(10 * SECOND_NS)
-    assert [said.data for said in pair.spoken] == [b"\x02"]
+    assert [frame.data for frame in pair.spoken] == [b"\x02"]

@@ -125,9 +125,9 @@ def test_the_simulator_does_not_hold_the_line_itself(tmp_path: Path) -> None:
         line.send(VOLTAGES)
         line.receive(VOLTAGES_SIZE)
         terminal = os.path.realpath(bench.serial)
-        own = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd != str(line.fd)
+        held = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd != str(line.fd)
                and os.path.exists(f"/proc/self/fd/{fd}")}  # fmt: skip
-        assert terminal not in own
+        assert terminal not in held
 
 
 def test_bytes_that_nobody_listens_to_are_lost_as_on_a_wire(tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def test_the_flow_from_submission_to_receipt(service: ForeignScitt) -> None:
     assert service.asked[:4] == ["POST /entries", *["GET /entries/op-1"] * 3]
 
 
-@pytest.mark.parametrize(("said", "meant"), [("0", 0.2), ("7", 7.0), ("soon", 5.0)])
-def test_a_service_says_how_long_to_wait(service: ForeignScitt, said: str, meant: float) -> None:
-    service.retry_after = said
+@pytest.mark.parametrize(("retry_after", "meant"), [("0", 0.2), ("7", 7.0), ("soon", 5.0)])
+def test_a_service_says_how_long_to_wait(service: ForeignScitt, retry_after: str, meant: float) -> None:
+    service.retry_after = retry_after
     with closing(driver(service)) as ledger:
         ledger.submit(ENTRY)
         assert ledger.lookup(ID) == Pending(meant, service.url + "/entries/op-1")
@@ -154,8 +154,8 @@ def test_a_busy_service_is_left_alone_for_as_long_as_it_says(service: ForeignSci
     dates = (("Date", format_datetime(then, usegmt=True)),)
     until = format_datetime(then + timedelta(seconds=90), usegmt=True)
     with closing(driver(service)) as ledger:
-        for said, meant in (("7", 7.0), (until, 90.0), ("soon", None), ("99999", 3600.0), ("-1", None)):
-            service.fault = lambda _m, _p, said=said: Answer(429, (*dates, ("Retry-After", said)))  # type: ignore[misc]
+        for retry_after, meant in (("7", 7.0), (until, 90.0), ("soon", None), ("99999", 3600.0), ("-1", None)):
+            service.fault = lambda _m, _p, retry_after=retry_after: Answer(429, (*dates, ("Retry-After", retry_after)))  # type: ignore[misc]
             with pytest.raises(LedgerUnavailable) as caught:
                 ledger.submit(ENTRY)
             assert caught.value.retry_after_s == meant

@@ -15,7 +15,7 @@ LINES, POLLS = 5, 120
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "problem"),
     [
         (["nothing"], "benchmarks: accounting, "),
         ([], "benchmarks: "),
@@ -26,10 +26,10 @@ LINES, POLLS = 5, 120
     ],
 )
 def test_wrong_use_is_explained_and_nothing_runs(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert told in capsys.readouterr().err
+    assert problem in capsys.readouterr().err
 
 
 def test_a_campaign_is_a_benchmark_that_proves_and_no_other_is_run_as_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,31 +91,31 @@ def device(body: str, keys: str = "") -> Device:
     ],
 )
 def test_a_question_beyond_points_ranges_and_gaps_is_found(address: int, count: int, within: bool) -> None:
-    own = device(
+    known = device(
         "a = { fc = 3, address = 10, type = 'uint16', unit = 'W' }\n"
         "b = { fc = 3, address = 13, type = 'uint32', unit = 'W' }\n"
         "c = { fc = 3, address = 20, type = 'uint16', unit = 'W' }\n",
         "max_gap = 2\nmax_registers = 5\nreadable = [{ fc = 3, first = 20, last = 25 }]\n",
     )
-    found = judge.beyond([own], asked(address=address, count=count))
+    found = judge.beyond([known], asked(address=address, count=count))
     assert (found == []) is within
 
 
 def test_every_shape_of_every_plan_is_within_the_limits_and_one_that_is_not_is_found() -> None:
     everything = devices()
     reads = {one.name: judge.planned(one) for one in everything}
-    assert judge.beyond(everything, [read for own in reads.values() for read in own]) == []
-    assert min(len(own) for name, own in reads.items() if not name.startswith("dlt645")) >= 4
+    assert judge.beyond(everything, [read for shapes in reads.values() for read in shapes]) == []
+    assert min(len(shapes) for name, shapes in reads.items() if not name.startswith("dlt645")) >= 4
     (huawei,) = (one for one in everything if one.name == "huawei-sun2000")
     tighter = Device("huawei-sun2000", replace(huawei.profile, max_gap=2), "tcp", 1)
     assert judge.beyond([tighter], reads["huawei-sun2000"]) != []
 
 
 def test_other_functions_and_longer_reads_are_beyond() -> None:
-    own = device("a = { fc = 3, address = 10, type = 'uint16', unit = 'W' }\n")
+    known = device("a = { fc = 3, address = 10, type = 'uint16', unit = 'W' }\n")
     for place in ({"fc": 4, "address": 10, "count": 1}, {"fc": 43, "address": None, "count": None}):
-        assert len(judge.beyond([own], asked(**place))) == 1
-    assert judge.beyond([own], [judge.Asked("d", {"fc": 3, "address": 10, "count": 1}, {}, refused=True)]) != []
+        assert len(judge.beyond([known], asked(**place))) == 1
+    assert judge.beyond([known], [judge.Asked("d", {"fc": 3, "address": 10, "count": 1}, {}, refused=True)]) != []
 
 
 @pytest.mark.parametrize(

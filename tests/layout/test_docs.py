@@ -102,9 +102,9 @@ def test_help_lists_every_command_once_and_whole(name: str) -> None:
     command = reference.COMMANDS[name]
     assert isinstance(command, click.Group)
     for short in ("-h", "--help"):
-        told = CliRunner().invoke(command, [short]).output.partition("Options:")[2]
-        assert "..." not in told
-        assert sorted(re.findall(r"^  ([a-z][a-z-]*)  ", told, re.MULTILINE)) == sorted(command.commands)
+        listed = CliRunner().invoke(command, [short]).output.partition("Options:")[2]
+        assert "..." not in listed
+        assert sorted(re.findall(r"^  ([a-z][a-z-]*)  ", listed, re.MULTILINE)) == sorted(command.commands)
 
 
 def test_the_tutorial_walks_the_path_that_is_walked_in_the_tests() -> None:
@@ -163,9 +163,9 @@ def test_every_key_of_the_configuration_is_told_with_its_meaning() -> None:
 
 
 def test_a_name_of_a_document_becomes_a_link() -> None:
-    told = pages.linked("see docs/fieldbus.md (docs/decisions/011)\n```\ndocs/x.md\n```\n", "a/b.md", DOCS)
+    linked = pages.linked("see docs/fieldbus.md (docs/decisions/011)\n```\ndocs/x.md\n```\n", "a/b.md", DOCS)
     damaged = "../decisions/011-a-damaged-database-is-read-page-by-page.md"
-    assert told == f"see [fieldbus](../fieldbus.md) ([decisions/011]({damaged}))\n```\ndocs/x.md\n```\n"
+    assert linked == f"see [fieldbus](../fieldbus.md) ([decisions/011]({damaged}))\n```\ndocs/x.md\n```\n"
 
 
 def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

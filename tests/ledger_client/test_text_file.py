@@ -79,13 +79,13 @@ def test_a_trust_file_of_that_kind_is_one_sentence_and_exit_2(what: str, tmp_pat
         ("audit", batch, "--trust", trust),
         ("trust", "add", tmp_path / "mine.toml", trust, "--yes"),
     ):
-        said = command(2, *arguments).stderr
-        assert said.startswith(f"error: {trust}: is not TOML: ")
-        assert said.count("\n") == 2
+        printed = command(2, *arguments).stderr
+        assert printed.startswith(f"error: {trust}: is not TOML: ")
+        assert printed.count("\n") == 2
     assert command(2, "enroll", ledger, trust).stderr.count("\n") == 2
     (ledger / "policy.toml").write_text(HOSTILE[what][0])
-    said = command(2, "revoke", ledger, "any").stderr
-    assert said.startswith(f"error: {ledger / 'policy.toml'}: is not TOML: ")
+    printed = command(2, "revoke", ledger, "any").stderr
+    assert printed.startswith(f"error: {ledger / 'policy.toml'}: is not TOML: ")
 
 
 def command(code: int, *arguments: object) -> subprocess.CompletedProcess[str]:

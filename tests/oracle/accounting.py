@@ -22,7 +22,7 @@ from tests.oracle.basics import (
     STATUSES,
     Period,
     Row,
-    Told,
+    Signed,
     counted_u,
     entries,
     node_rows,
@@ -41,21 +41,21 @@ class Stated:
     plain: list[Row]
 
 
-def state(plan: Mapping[str, Any], told: Sequence[Told], period: Period, secret: bytes) -> Stated:
-    all_, given, entry_findings = entries(plan, told, period.kept)
+def state(plan: Mapping[str, Any], records: Sequence[Signed], period: Period, secret: bytes) -> Stated:
+    all_, given, entry_findings = entries(plan, records, period.kept)
     findings: Counter[str] = Counter({"entry": entry_findings})
-    capture, cadence = captured(plan, told, period)
+    capture, cadence = captured(plan, records, period)
     findings["cadence"] = cadence
     rows: list[Row] = []
     us: dict[str, int] = {}
     squares: dict[str, Fraction] = {}
     for name, node in plan["nodes"].items():
         if node.get("method") == "cems":
-            own, finding, u = stacks.measured_rows(plan, name, told, given, period)
-            rows += own
+            measured, finding, u = stacks.measured_rows(plan, name, records, given, period)
+            rows += measured
             findings["inform-authority"] += finding
         elif node.get("terms"):
-            made, open_ = pieces(plan, name, told, given, period)
+            made, open_ = pieces(plan, name, records, given, period)
             findings["open"] += open_
             if node.get("method"):
                 rows += stacks.product(plan, name, made, given, period)
@@ -87,7 +87,7 @@ def state(plan: Mapping[str, Any], told: Sequence[Told], period: Period, secret:
         "event": "period", "v": 1, "rules": "accounting-1", "plan": period.plan,
         "from": period.from_ms, "to": period.to_ms, "version": period.version,
         "complete": not lacks and not findings["open"],
-        "entries": [own for _, own in all_],
+        "entries": [measured for _, measured in all_],
         "batches": [list(period.batches[0]), list(period.batches[1])],
         "capture": capture, "uses": list(period.uses),
         "rows": [len(rows), root], "findings": {name: n for name, n in findings.items() if n},
@@ -105,13 +105,13 @@ def encoded(row: Row) -> bytes:
     return cbor2.dumps([*row[:4], amount, row.facts], canonical=True)
 
 
-def captured(plan: Mapping[str, Any], told: Sequence[Told], period: Period) -> tuple[dict[str, Any], int]:
+def captured(plan: Mapping[str, Any], records: Sequence[Signed], period: Period) -> tuple[dict[str, Any], int]:
     """T2, H1: what was due and what became of it, by meter; and the findings ``cadence``."""
     last: dict[str, int] = {}
     meters = {point.partition("/")[0] for point in plan["points"]}
     found: dict[str, tuple[int, int, Counter[str]]] = {}
     cadence = 0
-    for t in told:
+    for t in records:
         if not isinstance(t.body, Coverage) or t.meter not in meters:
             continue
         c = t.body

@@ -91,10 +91,10 @@ def balance(
     for number in sorted(begins):
         at = number * HOUR_MS - shift
         wh = sum((x.wh for x in loads if x.known and at <= x.from_ms < at + HOUR_MS), Fraction(0))
-        own = [part for part in counting if at <= part.from_ms < at + HOUR_MS]
-        found = matched(wh, own, asked.residual)
+        parts = [part for part in counting if at <= part.from_ms < at + HOUR_MS]
+        found = matched(wh, parts, asked.residual)
         exact += found.kg
-        retired = Fraction(sum(part.b - part.a for part in own))
+        retired = Fraction(sum(part.b - part.a for part in parts))
         figures = (wh, retired, found.covered, wh - found.covered, wh * asked.average, found.kg)
         lines.append((at, "hour", *map(written, figures)))  # type: ignore[arg-type]
     for one in loads:

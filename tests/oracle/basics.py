@@ -32,7 +32,7 @@ RULED_HERE = ("ROLLOVER", "COUNTER_RESET", "METER_EXCHANGED", "CLOCK_UNSYNC", "C
 NEVER = ("IMPLAUSIBLE", "LATE")
 
 
-class Told(NamedTuple):
+class Signed(NamedTuple):
     """One record, in the order of batches and leaves."""
 
     meter: str
@@ -85,10 +85,10 @@ def root_of(x: Fraction) -> Fraction:
 # ---- P9
 
 
-def entries(plan: Plan, told: Sequence[Told], kept: Sequence[tuple[Mapping[str, Any], bytes]]) -> Any:
+def entries(plan: Plan, records: Sequence[Signed], kept: Sequence[tuple[Mapping[str, Any], bytes]]) -> Any:
     """The entries on the plan, those that count, and how many findings there are."""
     things = {*plan["points"], *plan["nodes"]}
-    events = [(t.body.fields, t.hash) for t in told if isinstance(t.body, Event) and t.body.name == "entry"]
+    events = [(t.body.fields, t.hash) for t in records if isinstance(t.body, Event) and t.body.name == "entry"]
     all_ = [(f, h) for h, f in {h: f for f, h in [*kept, *events] if f["of"] in things}.items()]
     groups: dict[Any, list[Any]] = {}
     for f, h in all_:
@@ -134,9 +134,9 @@ def exactly(number: Any) -> Fraction:
     return Fraction(number)
 
 
-def values_of(told: Sequence[Told], point: str) -> Iterator[tuple[int, Any, Told]]:
+def values_of(records: Sequence[Signed], point: str) -> Iterator[tuple[int, Any, Signed]]:
     meter, _, name = point.partition("/")
-    for t in told:
+    for t in records:
         if t.meter == meter and isinstance(t.body, Reading):
             for value in t.body.values:
                 if value.name == name:
@@ -144,21 +144,21 @@ def values_of(told: Sequence[Told], point: str) -> Iterator[tuple[int, Any, Told
 
 
 def accepted(
-    plan: Plan, profile: Mapping[str, Any], point: str, told: Sequence[Told]
-) -> Iterator[tuple[int, Any, Told]]:
+    plan: Plan, profile: Mapping[str, Any], point: str, records: Sequence[Signed]
+) -> Iterator[tuple[int, Any, Signed]]:
     """I1: the looks of a point, or the values of a gauge, in order."""
     allowed, unit, last = known_bits(profile["accept"]), plan["points"][point]["unit"], -1
-    for at, value, t in values_of(told, point):
+    for at, value, t in values_of(records, point):
         if at > last and is_number(value.value) and value.unit == unit and not value.quality & ~allowed:
             last = at
             yield at, value, t
 
 
-def changes(told: Sequence[Told], meter: str) -> Iterator[tuple[int, str]]:
+def changes(records: Sequence[Signed], meter: str) -> Iterator[tuple[int, str]]:
     """Places in the order at which an event says that the meter is another."""
     before: Mapping[str, Any] | None = None
     identity = None
-    for place, t in enumerate(told):
+    for place, t in enumerate(records):
         if not isinstance(t.body, Event):
             continue
         if t.body.name == "meter-exchange" and t.meter == meter and "since" not in t.body.fields:
@@ -173,17 +173,17 @@ def changes(told: Sequence[Told], meter: str) -> Iterator[tuple[int, str]]:
             before, identity = now, now.get("identity") or identity
 
 
-def line(plan: Plan, profile: Mapping[str, Any], point: str, told: Sequence[Told], given: Given) -> list[Look]:
+def line(plan: Plan, profile: Mapping[str, Any], point: str, records: Sequence[Signed], given: Given) -> list[Look]:
     """The looks of a counter in order, each with the jumps between the one before and it."""
     facts, meter = plan["points"][point], point.partition("/")[0]
     allowed = known_bits(profile["accept"])
-    places = {id(t): place for place, t in enumerate(told)}
-    said = [*changes(told, meter)]
+    places = {id(t): place for place, t in enumerate(records)}
+    changed = [*changes(records, meter)]
     looks: list[Look] = []
     pending: set[str] = set()
-    for at, value, t in values_of(told, point):
-        while said and said[0][0] < places[id(t)]:
-            pending.add(said.pop(0)[1])
+    for at, value, t in values_of(records, point):
+        while changed and changed[0][0] < places[id(t)]:
+            pending.add(changed.pop(0)[1])
         pending |= {name for bit, name in BREAKS.items() if value.quality & bit}
         accepted = is_number(value.value) and value.unit == facts["unit"] and not value.quality & ~allowed
         if not accepted or (looks and at <= looks[-1].at):
@@ -212,13 +212,13 @@ def mend(before: Look, look: Look, facts: Mapping[str, Any], registers: Sequence
             return
     within = sorted((g for g in registers if before.at < g[0]["from"] <= look.at), key=lambda g: g[0]["from"])
     steps = []
-    for f, own in within:
+    for f, hashed in within:
         final, initial = (thousandths(f["values"][name], f["unit"]) for name in ("final", "initial"))
-        steps.append((final, initial, own))
+        steps.append((final, initial, hashed))
     levels = [before.register, *(x for final, initial, _ in steps for x in (final, initial)), look.register]
     rises = all(a <= b for a, b in zip(levels[::2], levels[1::2], strict=True))
     if steps and rises and rise + sum(final - initial for final, initial, _ in steps) <= bound:
-        look.jumps = [("bridged", final - initial, own) for final, initial, own in steps]
+        look.jumps = [("bridged", final - initial, hashed) for final, initial, hashed in steps]
         return
     look.jumps = [("unknown", -rise, look.hash)]
 
@@ -261,14 +261,14 @@ class Piece(NamedTuple):
     ends: tuple[dict[str, Edge], dict[str, Edge]]
 
 
-def pieces(plan: Plan, name: str, told: Sequence[Told], given: Given, period: Period) -> tuple[list[Piece], bool]:
+def pieces(plan: Plan, name: str, records: Sequence[Signed], given: Given, period: Period) -> tuple[list[Piece], bool]:
     """The node's pieces in the period, and whether the edge at its end is open."""
     node = plan["nodes"][name]
     profile = plan["profiles"][node["profile"]]
     interval = plan["interval"] * 1000
     limit = Fraction(profile["edge"]) * interval
     points = [point for _, point in node["terms"]]
-    lines = {point: line(plan, profile, point, told, given) for point in points}
+    lines = {point: line(plan, profile, point, records, given) for point in points}
     closures = [f["from"] for f, _ in given if f["kind"] == "closure" and f["of"] == name]
     start = -(-max(plan["from"], min((looks[0].at for looks in lines.values() if looks), default=0)) // interval)
     known: dict[int, dict[str, Edge]] = {}
@@ -304,7 +304,7 @@ def piece(plan: Plan, name: str, lines: Any, start: Any, end: Any, limit: Fracti
             statuses.add("implausible")
         statuses |= {kind for kind, *_ in inside if kind != "wrap"}
         edges.append(edge_fact(point, here[point], there[point]))
-        jumps += [[point, kind, tag4(-3, amount), own] for kind, amount, own, _ in inside]
+        jumps += [[point, kind, tag4(-3, amount), hashed] for kind, amount, hashed, _ in inside]
     amount = sum(sign * amounts[point] for sign, point in node["terms"])
     if "capacity" in node and amount > Fraction(11, 10) * node["capacity"] * 1000 * hours:
         statuses.add("implausible")

@@ -35,12 +35,12 @@ def product(history: History) -> tuple[bytes, tuple[bytes, ...], bytes]:
     """Payload, rows and their root, as ``ledger_client`` makes them."""
     plan, period = parse_plan(history.plan), history.period
     things = {*history.plan["points"], *history.plan["nodes"]}
-    events = [(t.body.fields, t.hash) for t in history.told if isinstance(t.body, Event) and t.body.name == "entry"]
-    entries: dict[bytes, Mapping[str, Any]] = {own: f for f, own in [*period.kept, *events] if f["of"] in things}
-    books = Books(plan, [parse_entry(fields, own) for own, fields in entries.items()])
-    for meter, clock, body, own in history.told:
+    events = [(t.body.fields, t.hash) for t in history.records if isinstance(t.body, Event) and t.body.name == "entry"]
+    entries: dict[bytes, Mapping[str, Any]] = {hashed: f for f, hashed in [*period.kept, *events] if f["of"] in things}
+    books = Books(plan, [parse_entry(fields, hashed) for hashed, fields in entries.items()])
+    for meter, clock, body, hashed in history.records:
         if isinstance(body, Reading):
-            books.reading(meter, clock, body, own)
+            books.reading(meter, clock, body, hashed)
         elif isinstance(body, Coverage):
             books.coverage(meter, body)
         else:
@@ -59,20 +59,20 @@ def product(history: History) -> tuple[bytes, tuple[bytes, ...], bytes]:
 def compare(history: History) -> Compared:
     """Both. Their figures are as they came out."""
     payload, rows, root = product(history)
-    return Compared(payload, rows, root, accounting.state(history.plan, history.told, history.period, SECRET))
+    return Compared(payload, rows, root, accounting.state(history.plan, history.records, history.period, SECRET))
 
 
 def first_difference(found: Compared) -> str | None:
     """In words; None: there is none."""
-    for n, (own, other) in enumerate(zip(found.rows, found.oracle.rows, strict=False)):
-        if own != other:
-            return f"row {n}:\n  product {cbor.decode(own)}\n  oracle  {cbor.decode(other)}"
+    for n, (ours, other) in enumerate(zip(found.rows, found.oracle.rows, strict=False)):
+        if ours != other:
+            return f"row {n}:\n  product {cbor.decode(ours)}\n  oracle  {cbor.decode(other)}"
     if len(found.rows) != len(found.oracle.rows):
         return f"{len(found.rows)} rows of the product, {len(found.oracle.rows)} of the oracle"
     if found.payload != found.oracle.payload:
-        own, other = cbor.decode(found.payload), cbor.decode(found.oracle.payload)
-        keys = [key for key in sorted({*own, *other}) if own.get(key) != other.get(key)]
-        return "; ".join(f"{key}: product {own.get(key)}, oracle {other.get(key)}" for key in keys) or "encoding"
+        ours, other = cbor.decode(found.payload), cbor.decode(found.oracle.payload)
+        keys = [key for key in sorted({*ours, *other}) if ours.get(key) != other.get(key)]
+        return "; ".join(f"{key}: product {ours.get(key)}, oracle {other.get(key)}" for key in keys) or "encoding"
     return None if found.root == found.oracle.root else "root"
 
 
@@ -82,18 +82,18 @@ def lost(history: History, found: Compared) -> list[str]:
     wrong = []
     rows = [parse_row(row) for row in found.rows]
     for name, node in history.plan["nodes"].items():
-        own = [row for row in rows if row.node == name]
-        if not own or name in under or "method" in node:
+        node_rows = [row for row in rows if row.node == name]
+        if not node_rows or name in under or "method" in node:
             continue
         signs = {point: sign for sign, point in node["terms"]}
-        first, last = edges(own[0]), edges(own[-1])
+        first, last = edges(node_rows[0]), edges(node_rows[-1])
         line = sum(sign * (last[point][1] - first[point][0]) for point, sign in signs.items())
-        jumps = sum(signs[jump[0]] * jump[2].value[1] for row in own for jump in row.facts.get("jumps", ()))
+        jumps = sum(signs[jump[0]] * jump[2].value[1] for row in node_rows for jump in row.facts.get("jumps", ()))
         below = sum(row.amount or 0 for row in rows if row.node == node.get("below"))
-        whole = own[0].from_ms, own[-1].to_ms
-        if line + jumps != sum(row.amount or 0 for row in own) - below:
+        whole = node_rows[0].from_ms, node_rows[-1].to_ms
+        if line + jumps != sum(row.amount or 0 for row in node_rows) - below:
             wrong.append(f"{name} {whole}: {line} + {jumps}")
-        if any(a.to_ms != b.from_ms for a, b in itertools.pairwise(own)):
+        if any(a.to_ms != b.from_ms for a, b in itertools.pairwise(node_rows)):
             wrong.append(f"{name} {whole}: its rows leave time out")
     return wrong
 

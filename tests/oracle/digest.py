@@ -12,8 +12,8 @@ from tests.oracle.histories import history, stack
 def digest() -> str:
     """Payloads, rows and roots of the product and of the oracle."""
     made = sha256()
-    for told in [*(history(Random(seed)) for seed in range(25)), *(stack(Random(seed)) for seed in range(4))]:
-        found = compare(told)
+    for example in [*(history(Random(seed)) for seed in range(25)), *(stack(Random(seed)) for seed in range(4))]:
+        found = compare(example)
         for payload, rows, root in (found[:3], (found.oracle.payload, found.oracle.rows, found.oracle.root)):
             made.update(payload + b"".join(rows) + root)
     return made.hexdigest()

@@ -1,7 +1,7 @@
-"""Random histories of a site for two implementations of the accounting: a plan, what its meters told, and a period.
+"""Random histories of a site for two implementations of the accounting: a plan, its meters' records, and a period.
 
 One ``Random`` decides everything, so that a history is named by its seed. Registers go round, are exchanged and reset;
-polls fail; the clock is set and runs free; records are told twice.
+polls fail; the clock is set and runs free; records are made twice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from ledger_client.formats.record import Coverage, Event, Quality, Reading, Value
-from tests.oracle.basics import Given, Period, Row, Told, tag4
+from tests.oracle.basics import Given, Period, Row, Signed, tag4
 
 T0 = 1_790_812_800_000
 """2026-10-01T00:00:00Z, in ms; with ``civil`` 0 a month begins."""
@@ -25,10 +25,10 @@ SAMPLES = (10_000, 60_000, 300_000, 450_000, 900_000)
 
 @dataclass
 class History:
-    """``told``: records in order; ``earlier``: entries of the statement before."""
+    """``records``: records in order; ``earlier``: entries of the statement before."""
 
     plan: dict[str, Any]
-    told: list[Told]
+    records: list[Signed]
     period: Period
     kept: Given = ()
     rows: list[Row] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Maker:
         self.chance = chance
         self.count = 0
         self.units = chance.choice((ENERGY, ENERGY, FUEL))
-        self.told: list[tuple[int, Told]] = []
+        self.records: list[tuple[int, Signed]] = []
         self.interval_ms = chance.choice((900_000, 3_600_000))
         self.from_ms = T0 + 2 * DAY_MS
         self.to_ms = self.from_ms + self.interval_ms * chance.randint(1, 6)
@@ -56,9 +56,9 @@ class Maker:
         return hashlib.sha256(self.count.to_bytes(8, "big")).digest()
 
     def tell(self, at: int, meter: str, body: Any, clock: str = "S") -> bytes:
-        own = self.hash()
-        self.told.append((at, Told(meter, clock, body, own)))
-        return own
+        hashed = self.hash()
+        self.records.append((at, Signed(meter, clock, body, hashed)))
+        return hashed
 
     # ---- counters
 
@@ -160,20 +160,20 @@ class Maker:
         self.tell(at, "gateway", Event("configuration", {"meters": {meter: facts}, "part": [1, 1], "at": "change"}))
 
     def again(self, meter: str) -> None:
-        """A stretch is told again, as a ``resume`` does: the same times, in other records."""
-        own = [(at, t) for at, t in self.told if t.meter == meter and isinstance(t.body, Reading)]
-        if len(own) > 4:
-            a = self.chance.randrange(len(own) - 3)
-            stretch = own[a : a + self.chance.randint(1, 20)]
+        """A stretch is recorded again, as a ``resume`` does: the same times, in other records."""
+        readings = [(at, t) for at, t in self.records if t.meter == meter and isinstance(t.body, Reading)]
+        if len(readings) > 4:
+            a = self.chance.randrange(len(readings) - 3)
+            stretch = readings[a : a + self.chance.randint(1, 20)]
             for _, t in stretch:
                 self.tell(stretch[-1][0] + 1, meter, t.body, t.clock)
 
     def entry(self, at: int, kind: str, of: str, from_ms: int, to_ms: int, values: Any, point: Any) -> None:
         unit = {"unit": point["unit"]} if point else {}
         fields = {"kind": kind, "of": of, "from": from_ms, "to": to_ms, "values": values, "reason": "r", "user": "u"}
-        own = self.tell(at + 1, "gateway", Event("entry", fields | unit))
+        hashed = self.tell(at + 1, "gateway", Event("entry", fields | unit))
         if self.often(0.15):
-            replaces = {"replaces": own} if self.often(0.7) else {}
+            replaces = {"replaces": hashed} if self.often(0.7) else {}
             self.tell(at + 2, "gateway", Event("entry", {**fields, **unit, **replaces, "reason": "corrected"}))
 
     def coverage(self, meter: str, sample: int) -> None:
@@ -265,9 +265,9 @@ def products(make: Maker, nodes: dict[str, Any], points: Mapping[str, Any]) -> N
 
 def finished(make: Maker, plan: dict[str, Any], rows: tuple[Row, ...] = ()) -> History:
     chance = make.chance
-    told = [t for _, t in sorted(make.told, key=lambda item: item[0])]
-    cut = chance.choice((0, 0, 0, len(told) // 3))
-    old = [t for t in told[:cut] if isinstance(t.body, Event) and t.body.name == "entry"]
+    records = [t for _, t in sorted(make.records, key=lambda item: item[0])]
+    cut = chance.choice((0, 0, 0, len(records) // 3))
+    old = [t for t in records[:cut] if isinstance(t.body, Event) and t.body.name == "entry"]
     kept = tuple((dict(t.body.fields), t.hash) for t in old if isinstance(t.body, Event))
     before = make.hash() if make.often(0.5) else None
     period = Period(
@@ -275,7 +275,7 @@ def finished(make: Maker, plan: dict[str, Any], rows: tuple[Row, ...] = ()) -> H
         ((3, b"a" * 32), (7, b"b" * 32)), before=before, uses=(before,) if before and rows else (),
         earlier=rows, kept=kept if before else (),
     )  # fmt: skip
-    return History(plan, told, period)
+    return History(plan, records, period)
 
 
 def earlier_rows(make: Maker, node: str, points: list[str], length: int) -> tuple[Row, ...]:

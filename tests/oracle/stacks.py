@@ -10,7 +10,7 @@ from typing import Any
 
 from ledger_client.formats.record import Quality
 from tests.oracle import basics
-from tests.oracle.basics import HOUR_MS, MINUTE_MS, Given, Period, Piece, Plan, Row, Told, exactly, tag4
+from tests.oracle.basics import HOUR_MS, MINUTE_MS, Given, Period, Piece, Plan, Row, Signed, exactly, tag4
 
 FLOWS = {"m3/s": Fraction(3600), "l/s": Fraction(36, 10)}
 PRESSURES = {"Pa": Fraction(1, 1000), "hPa": Fraction(1, 10)}
@@ -43,12 +43,12 @@ def utc_ms(plan: Plan, year: int, month: int) -> int:
 # ---- H
 
 
-def gauge_values(plan: Plan, profile: Mapping[str, Any], point: str, told: Sequence[Told], given: Given) -> Values:
+def gauge_values(plan: Plan, profile: Mapping[str, Any], point: str, records: Sequence[Signed], given: Given) -> Values:
     """The values that count, calibrated (H1, H3, H5)."""
     facts = plan["points"][point]
     checks = sorted((f["from"], f["to"], f["values"]) for f, _ in own_entries(given, "calibration", point))
     out: Values = []
-    for at, value, t in basics.accepted(plan, profile, point, told):
+    for at, value, t in basics.accepted(plan, profile, point, records):
         if t.clock != "S" or value.quality & Quality.CLOCK_UNSYNC:
             continue
         x = Fraction(value.value)
@@ -60,7 +60,7 @@ def gauge_values(plan: Plan, profile: Mapping[str, Any], point: str, told: Seque
 
 
 def own_entries(given: Given, kind: str, thing: str) -> list[tuple[Mapping[str, Any], bytes]]:
-    return [(f, own) for f, own in given if f["kind"] == kind and f["of"] == thing]
+    return [(f, hashed) for f, hashed in given if f["kind"] == kind and f["of"] == thing]
 
 
 def spaced(values: Values, sample: int) -> int:
@@ -75,13 +75,15 @@ def spaced(values: Values, sample: int) -> int:
 class Measured:
     """One gauge under one profile."""
 
-    def __init__(self, plan: Plan, profile: Mapping[str, Any], point: str, told: Sequence[Told], given: Given) -> None:
+    def __init__(
+        self, plan: Plan, profile: Mapping[str, Any], point: str, records: Sequence[Signed], given: Given
+    ) -> None:
         self.profile, self.sample = profile, plan["points"][point]["sample"]
-        self.values = gauge_values(plan, profile, point, told, given)
+        self.values = gauge_values(plan, profile, point, records, given)
         self.bad: list[tuple[int, int]] = []
         if profile.get("substitution") == "CN-HJ75":
             checks = [f["from"] for f, _ in own_entries(given, "calibration", point)]
-            for at, value, _ in basics.values_of(told, point):
+            for at, value, _ in basics.values_of(records, point):
                 if value.quality & Quality.OUT_OF_CONTROL:
                     self.bad.append((max((c for c in checks if c <= at), default=0), at))
 
@@ -96,35 +98,35 @@ class Measured:
         else:
             possible, numbers = (b - a) // MINUTE_MS, []
             for minute in range(a, b, MINUTE_MS):
-                own = [v for v in inside if minute <= v[0] < minute + MINUTE_MS]
-                if own and spaced(own, self.sample) >= Fraction(3, 4) * (MINUTE_MS // self.sample):
-                    numbers.append(mean(x for _, x in own))
+                in_minute = [v for v in inside if minute <= v[0] < minute + MINUTE_MS]
+                if in_minute and spaced(in_minute, self.sample) >= Fraction(3, 4) * (MINUTE_MS // self.sample):
+                    numbers.append(mean(x for _, x in in_minute))
             valid = len(numbers)
             enough = valid >= self.profile["minutes"]
         return possible, valid, micro(mean(numbers)) if enough and numbers else None, [x for _, x in inside]
 
 
 def measured_rows(
-    plan: Plan, name: str, told: Sequence[Told], given: Given, period: Period
+    plan: Plan, name: str, records: Sequence[Signed], given: Given, period: Period
 ) -> tuple[list[Row], int, tuple[int | None, Fraction] | None]:
     """The rows of a measured emission with their substitutes; the findings ``inform-authority``; U1."""
     node = plan["nodes"][name]
     profile = plan["profiles"][node["profile"]]
     length = profile.get("reference", plan["interval"] * 1000)
-    gauges = {letter: Measured(plan, profile, point, told, given) for letter, point in node["inputs"].items()}
-    signal = Measured(plan, profile, node["operating"], told, given) if "operating" in node else None
+    gauges = {letter: Measured(plan, profile, point, records, given) for letter, point in node["inputs"].items()}
+    signal = Measured(plan, profile, node["operating"], records, given) if "operating" in node else None
     rows: list[Row] = []
     found: list[tuple[Row, dict[str, Fraction | None]]] = []
     for a in range(period.from_ms, period.to_ms, length):
         seen = {letter: gauge.reference(a, a + length) for letter, gauge in gauges.items()}
-        told_of = {node["inputs"][letter]: facts for letter, facts in seen.items()}
+        references = {node["inputs"][letter]: facts for letter, facts in seen.items()}
         stopped = False
         if signal is not None:
-            own = told_of[node["operating"]] = signal.reference(a, a + length)
-            stopped = own[2] is not None and max(own[3]) < exactly(node["threshold"])
+            signal_of = references[node["operating"]] = signal.reference(a, a + length)
+            stopped = signal_of[2] is not None and max(signal_of[3]) < exactly(node["threshold"])
         inputs = [
             [point, possible, valid, None if middle is None else tag4(-6, int(middle * 10**6))]
-            for point, (possible, valid, middle, _) in sorted(told_of.items())
+            for point, (possible, valid, middle, _) in sorted(references.items())
         ]
         means = {letter: facts[2] for letter, facts in seen.items()}
         known = {letter: middle for letter, middle in means.items() if middle is not None}
@@ -248,8 +250,8 @@ def cn75(plan: Plan, node: Mapping[str, Any], found: Any, before: Sequence[Row],
             continue
         most = max(r.amount or 0 for r in last)
         population = [last[0].from_ms, last[-1].to_ms, needed, tag4(-3, most), tag4(-3, 0)]
-        own = [r for r in run if r.from_ms >= period.from_ms]
-        out += [substitute(r, most, "CN-HJ75", population, period.to_ms < ends) for r in own]
+        of_period = [r for r in run if r.from_ms >= period.from_ms]
+        out += [substitute(r, most, "CN-HJ75", population, period.to_ms < ends) for r in of_period]
     return out
 
 
@@ -274,11 +276,11 @@ def product(plan: Plan, name: str, made: Sequence[Piece], given: Given, period: 
         analysed: dict[str, Fraction] = {}
         for lab in labs:
             analysed |= {letter: exactly(x) for letter, x in lab["values"].items()}
-        own = letters_of(analysed) or letters_of({**values, **analysed})
+        letters = letters_of(analysed) or letters_of({**values, **analysed})
         values |= analysed
         carbon = Fraction(plan["profiles"][node["profile"]].get("carbon", "44/12"))
-        total = amount * carbon_in(own, values) * values.get("OF", Fraction(1)) * carbon
-        facts |= {} if set(own) <= analysed.keys() else {"reason": "defaults"}
+        total = amount * carbon_in(letters, values) * values.get("OF", Fraction(1)) * carbon
+        facts |= {} if set(letters) <= analysed.keys() else {"reason": "defaults"}
     points = sorted(first.ends[0])
     facts["edges"] = [basics.edge_fact(p, first.ends[0][p], last.ends[1][p]) for p in points]
     jumps = [jump for p in made for jump in p.facts.get("jumps", ())]

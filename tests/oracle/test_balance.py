@@ -74,14 +74,14 @@ class Party:
         from_ms, length = self.from_ms + number * QUARTER_MS, QUARTER_MS
         if number % 4 == 0:
             length = self.dice.choice([QUARTER_MS, HOUR_MS])
-        own = {
+        fields = {
             "cert": self.dice.randbytes(32), "from_ms": from_ms, "to_ms": from_ms + length,
             "zone": self.dice.choice(ZONES), "use_from_ms": self.from_ms, "use_to_ms": self.to_ms,
             "factor": self.dice.choice([None, None, self.waste]),
         }  # fmt: skip
         first, second = self.dice.randint(1, 4000), self.dice.randint(1, 9000)
         several = [(0, first), (first, first + second)][: self.dice.randint(1, 2)]
-        return [b.retired(0, end - begin, begin, **own) for begin, end in several]
+        return [b.retired(0, end - begin, begin, **fields) for begin, end in several]
 
     def product(self) -> Result:
         return balance(self.terms, self.sources, self.slices, self.offsets)
@@ -130,10 +130,10 @@ def test_both_implementations_say_the_same(seed: int) -> None:
 
     table = list(csv.reader(io.StringIO(hours_csv(made).decode())))
     columns = [0, 3, 4, 5, 6, 7, 8, 9]
-    own = [[line[column] for column in columns] for line in table[1:]]
+    ours = [[line[column] for column in columns] for line in table[1:]]
     theirs = [[utc_text(line[0]), line[1], *(f"{figure:f}" for figure in line[2:])] for line in lines]
-    assert own[: len(made.hours)] == theirs[: len(made.hours)]
-    assert sorted(own) == sorted(theirs)
+    assert ours[: len(made.hours)] == theirs[: len(made.hours)]
+    assert sorted(ours) == sorted(theirs)
     assert {key: f"{figure:f}" for key, figure in totals(made).items()} == {k: f"{v:.3f}" for k, v in figures.items()}
     assert (NOT_OFFSET not in {finding.code for finding in made.findings}) is nothing_left
 

@@ -15,7 +15,7 @@ from uncertainties import ufloat
 
 from ledger_client.formats import cbor
 from ledger_client.formats.record import Coverage, Reading, Value
-from tests.oracle.basics import Period, Told
+from tests.oracle.basics import Period, Signed
 from tests.oracle.comparison import Compared, compare
 from tests.oracle.histories import T0, History, history
 
@@ -47,9 +47,9 @@ def rows_of(found: Compared) -> list[Any]:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_duckdb_adds_to_the_same_totals(seed: int, tmp_path: Path) -> None:
-    told = history(Random(seed))
-    told.plan["disclosure"] = "full"
-    found = compare(told)
+    made = history(Random(seed))
+    made.plan["disclosure"] = "full"
+    found = compare(made)
     lines = [tuple(row[:5]) for row in rows_of(found)]
     path = written(tmp_path / "hours.csv", ("node", "from", "to", "status", "amount"), lines)
     totals = sorted(tuple(t) for t in cbor.decode(found.payload)["totals"] if t[1] != "u")
@@ -63,10 +63,10 @@ def test_duckdb_finds_the_same_hours(tmp_path: Path) -> None:
         looks.append((at, number))
         number += chance.randint(0, 99_999)
     point = {"kind": "counter", "unit": "Wh", "sample": HOUR // 4, "max": 10**6}
-    told = simple({"m/energy": point}, {"site": [[1, "m/energy"]]}, {"m": looks}, 24)
+    made = simple({"m/energy": point}, {"site": [[1, "m/energy"]]}, {"m": looks}, 24)
     path = written(tmp_path / "looks.csv", ("time", "wh"), looks)
     hours = duckdb.execute(HOURS, [T0, T0 + 23 * HOUR, path]).fetchall()
-    assert hours == [(row[1], row[4]) for row in rows_of(compare(told))]
+    assert hours == [(row[1], row[4]) for row in rows_of(compare(made))]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -85,10 +85,10 @@ def test_uncertainties_finds_the_same_uncertainty(seed: int) -> None:
         parts.append(sign * ufloat(energy, energy * float(share)))
     terms = [[sign, point] for sign, point in zip(signs, points, strict=True)]
     payload = cbor.decode(compare(simple(points, {"site": terms}, looks, 4)).payload)
-    (own,) = [Fraction(value) for _, status, value in payload["totals"] if status == "u"]
+    (ours,) = [Fraction(value) for _, status, value in payload["totals"] if status == "u"]
     independent = sum(parts)
     foreign = independent.std_dev / abs(independent.nominal_value)
-    assert foreign - 1e-9 <= float(own) <= foreign + 1.000001e-6
+    assert foreign - 1e-9 <= float(ours) <= foreign + 1.000001e-6
 
 
 def simple(
@@ -96,12 +96,12 @@ def simple(
 ) -> History:
     """Meters with a few looks each; nodes by their terms."""
 
-    told: list[Told] = []
+    records: list[Signed] = []
     for meter, of_meter in looks.items():
         for n, (at, number) in enumerate(of_meter):
             value = Value("energy", number, "Wh")
-            told.append(Told(meter, "S", Reading(at, (value,)), meter.encode().ljust(24) + n.to_bytes(8, "big")))
-        told.append(Told(meter, "S", Coverage(T0, T0 + 100 * HOUR, 1, 1, {}), b"c" * 32))
+            records.append(Signed(meter, "S", Reading(at, (value,)), meter.encode().ljust(24) + n.to_bytes(8, "big")))
+        records.append(Signed(meter, "S", Coverage(T0, T0 + 100 * HOUR, 1, 1, {}), b"c" * 32))
     plan = {
         "plan": "main", "v": 1, "rules": "accounting-1", "from": T0, "interval": 3600, "civil": 0, "points": points,
         "nodes": {name: {"role": "consumption", "profile": "p", "terms": terms} for name, terms in nodes.items()},
@@ -109,4 +109,4 @@ def simple(
         "disclosure": "full",
     }  # fmt: skip
     period = Period(b"P" * 32, T0, T0, T0 + hours * HOUR, ((0, b"a" * 32), (1, b"b" * 32)))
-    return History(plan, told, period)
+    return History(plan, records, period)

@@ -29,23 +29,23 @@ def schema(rule: str) -> Schema:
     return Schema(f"start = {rule}\n{CDDL}")
 
 
-def plan_event(told: History) -> dict[str, Any]:
-    return {"event": "plan"} | told.plan
+def plan_event(made: History) -> dict[str, Any]:
+    return {"event": "plan"} | made.plan
 
 
-def entry_events(told: History) -> list[dict[str, Any]]:
-    bodies = [t.body for t in told.told if isinstance(t.body, Event) and t.body.name == "entry"]
+def entry_events(made: History) -> list[dict[str, Any]]:
+    bodies = [t.body for t in made.records if isinstance(t.body, Event) and t.body.name == "entry"]
     return [{"event": "entry"} | dict(body.fields) for body in bodies]
 
 
 def test_what_is_written_fits() -> None:
     entries = 0
-    for told in MADE:
-        schema("plan").validate_cbor(cbor.encode(plan_event(told)))
-        for entry in entry_events(told):
+    for made in MADE:
+        schema("plan").validate_cbor(cbor.encode(plan_event(made)))
+        for entry in entry_events(made):
             schema("entry").validate_cbor(cbor.encode(entry))
             entries += 1
-        found = compare(told)
+        found = compare(made)
         schema("period").validate_cbor(found.payload)
         for row in found.rows:
             schema("row").validate_cbor(row)
@@ -60,7 +60,7 @@ def test_a_plan_of_wrong_types_does_not_fit(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["kind", "of", "from", "to", "values", "user"])
 def test_an_entry_of_wrong_types_does_not_fit(key: str) -> None:
-    refused("entry", next(entry for told in MADE for entry in entry_events(told)), key)
+    refused("entry", next(entry for made in MADE for entry in entry_events(made)), key)
 
 
 @pytest.mark.parametrize("key", sorted(cbor.decode(compare(MADE[0]).payload)))

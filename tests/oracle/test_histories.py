@@ -18,10 +18,10 @@ SEEDS = st.integers(0, 2**32)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(SEEDS)
 def test_counters_come_out_alike(seed: int) -> None:
-    told = history(Random(seed))
-    found = compare(told)
+    made = history(Random(seed))
+    found = compare(made)
     assert first_difference(found) is None
-    assert lost(told, found) == []
+    assert lost(made, found) == []
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -33,9 +33,9 @@ def test_stacks_come_out_alike(seed: int) -> None:
 @pytest.mark.parametrize("word", ["wrap", "bridged", "unknown"])
 def test_every_jump_is_met(word: str) -> None:
     """The histories are of what they are to be of."""
-    assert any(f'"{word}"' in _told(seed) for seed in range(120))
+    assert any(f'"{word}"' in _text_of(seed) for seed in range(120))
 
 
-def _told(seed: int) -> str:
+def _text_of(seed: int) -> str:
     rows = compare(history(Random(seed))).oracle.plain
     return " ".join(f'"{jump[1]}"' for row in rows for jump in row.facts.get("jumps", ()))

@@ -52,24 +52,24 @@ def spoilt(value: Any, chance: Random) -> Any:
 @given(st.integers(0, 2**32))
 def test_a_plan_of_junk_is_refused(seed: int) -> None:
     chance = Random(seed)
-    told = (stack if seed % 8 == 0 else history)(Random(seed % 16))
-    told.plan = spoilt(told.plan, chance)
+    made = (stack if seed % 8 == 0 else history)(Random(seed % 16))
+    made.plan = spoilt(made.plan, chance)
     with suppress(AccountingError):
-        parse_plan(told.plan)
-        product(told)
+        parse_plan(made.plan)
+        product(made)
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_an_entry_of_junk_is_refused(seed: int) -> None:
     chance = Random(seed)
-    told = history(Random(seed % 16))
-    entries = [n for n, t in enumerate(told.told) if isinstance(t.body, Event) and t.body.name == "entry"]
+    made = history(Random(seed % 16))
+    entries = [n for n, t in enumerate(made.records) if isinstance(t.body, Event) and t.body.name == "entry"]
     if not entries:
         return
     place = chance.choice(entries)
-    fields = spoilt(dict(told.told[place].body.fields), chance)  # type: ignore[union-attr]
-    told.told[place] = told.told[place]._replace(body=Event("entry", fields))
+    fields = spoilt(dict(made.records[place].body.fields), chance)  # type: ignore[union-attr]
+    made.records[place] = made.records[place]._replace(body=Event("entry", fields))
     with suppress(AccountingError):
         parse_entry(fields)
-        product(told)
+        product(made)

@@ -78,7 +78,7 @@ class Accounted:
         return record_hash(data)
 
     def polls(self, count: int, *, answered: bool = True, quality: int = 0) -> None:
-        """So many polls; the register gains 1 kWh with each."""
+        """``count`` polls; the register gains 1 kWh with each."""
         gateway, chain = self.gateway, self.gateway.chains[METER]
         for _ in range(count):
             due_ms = gateway.clock.now_ms
@@ -125,17 +125,17 @@ class Accounted:
 def entries(path: Path) -> list[Entry]:
     """The entries of a batch file."""
     records = [(parse_record(data), record_hash(data)) for data in BatchFile.open(path).records()]
-    named = [(r.body.fields, own) for r, own in records if isinstance(r.body, Event) and r.body.name == "entry"]
-    return [parse_entry(fields, own) for fields, own in named]
+    named = [(r.body.fields, hashed) for r, hashed in records if isinstance(r.body, Event) and r.body.name == "entry"]
+    return [parse_entry(fields, hashed) for fields, hashed in named]
 
 
 def feed(books: Books, path: Path) -> None:
     """What a batch file says, into books."""
     for data in BatchFile.open(path).records():
-        record, own = parse_record(data), record_hash(data)
+        record, hashed = parse_record(data), record_hash(data)
         meter, body = record.claims.meter, record.body
         if isinstance(body, Reading):
-            books.reading(meter, record.claims.clock, body, own)
+            books.reading(meter, record.claims.clock, body, hashed)
         elif isinstance(body, Coverage):
             books.coverage(meter, body)
         else:

@@ -157,7 +157,7 @@ class Gateway:
     def __post_init__(self) -> None:
         for name, period_ms in self.periods_ms.items():
             self.chains[name] = Chain(name, self.clock, period_ms)
-        self.own = Chain(GATEWAY_ITSELF, self.clock)
+        self.itself = Chain(GATEWAY_ITSELF, self.clock)
 
     @property
     def meters(self) -> list[Chain]:
@@ -180,13 +180,13 @@ class Gateway:
         self.clock.now_ms += jump_ms
         self.clock.up_ms, self.clock.slow = 0, False
         self.epoch = hashlib.sha256(bytes((number,))).digest()[:8]
-        for chain in [*self.chains.values(), self.own]:
+        for chain in [*self.chains.values(), self.itself]:
             chain.epoch, chain.seq = self.epoch, 0
         return self.start(letter=letter)
 
     def event(self, name: str, **fields: Any) -> bytes:
         """An event of the gateway itself."""
-        return self.own.add(Event(name, fields))
+        return self.itself.add(Event(name, fields))
 
     def configuration(self, at: str, only: Sequence[str] = (), /, **changes: Any) -> bytes:
         """What is configured, in one part; ``only``: of these meters."""
@@ -204,11 +204,11 @@ class Gateway:
             if chain.meter in (only or self.chains)
         }
         facts: dict[str, Any] = {"at": at, "part": [1, 1], "config": self.config, "meters": meters}
-        facts["statement"] = self.own.key.public.kid
+        facts["statement"] = self.itself.key.public.kid
         return self.event("configuration", **(facts | changes))
 
     def polls(self, count: int, *, answered: bool = True) -> list[bytes]:
-        """So many rounds, each ``EVERY_MS`` behind the one before; a poll is due 20 ms before its answer."""
+        """``count`` rounds, each ``EVERY_MS`` behind the one before; a poll is due 20 ms before its answer."""
         rows = []
         for number in range(count):
             due_ms = self.clock.now_ms

@@ -78,7 +78,7 @@ def check_ledger_log(config: Config, entries: Sequence[bytes]) -> None:
 
 def check_each_record_is_sealed_once(config: Config, entries: Sequence[bytes]) -> None:
     """Over all statements that a ledger holds no record is in two batches, and every record of the database that is
-    not left unsealed for ever is in the one that the database says, or, sealed elsewhere, in the one it was told of."""
+    not left unsealed for ever is in the one that the database says, or, sealed elsewhere, in that of the ledger."""
     holders: dict[tuple[str, bytes, int], bytes] = {}
     for entry in entries:
         signed = parse_statement(entry)
@@ -202,13 +202,13 @@ def _check_batches(store: Database, batches: Sequence[Batch]) -> None:
         assert statement.meters == ranges(leaves, lost)
         assert statement.from_ms == min(row.time_ms for row in leaves)
         assert statement.to_ms == max(row.time_ms for row in leaves)
-        own = {(row.meter, row.epoch, row.seq) for row in leaves}
+        listed = {(row.meter, row.epoch, row.seq) for row in leaves}
         for row in rows:  # what is sealed elsewhere comes first in its epoch, and nothing is left out
             begin = reached.get((row.meter, row.epoch), -1) + 1
             noted = (row.meter, row.epoch, begin, row.seq - 1) in lost or repaired
             assert row.seq == begin or pruned_to > 0 or noted, f"batch {batch.batch}: {row.id} follows {begin - 1}"
             reached[row.meter, row.epoch] = row.seq
-            if (row.meter, row.epoch, row.seq) not in own:
+            if (row.meter, row.epoch, row.seq) not in listed:
                 stretches = [r for r in statement.meters.get(row.meter, ()) if r.epoch == row.epoch]
                 assert all(r.first > row.seq for r in stretches), f"batch {batch.batch}: {row.id} is left out"
 
@@ -222,12 +222,12 @@ def _check_remains(batch: Batch, statement: Statement, leaves: Sequence[StoredRe
 
 
 def _check_continuation(store: Database, statement: Statement, before: Batch | None, *, whole: bool) -> None:
-    """A statement follows the one before it here; with ``resume``, one that a ledger told of, and says why."""
+    """A statement follows the one before it here; with ``resume``, one that a ledger named, and says why."""
     if statement.resume is not None and "were lost with a damaged database" in statement.resume:
         assert max(repair.last_batch for repair in store.repairs.all()) >= statement.batch - 1
     elif statement.resume is not None and statement.resume != LEFT_OUT:
-        told = store.all("SELECT batch, statement_id, reason FROM known")
-        assert (statement.batch - 1, statement.prev, statement.resume) in [(n, bytes(i), why) for n, i, why in told]
+        known = store.all("SELECT batch, statement_id, reason FROM known")
+        assert (statement.batch - 1, statement.prev, statement.resume) in [(n, bytes(i), why) for n, i, why in known]
         assert before is None or statement.batch > before.batch + 1
     elif store.repairs.all() and (before is None or statement.batch > before.batch + 1):
         pass  # the batch before it is lost

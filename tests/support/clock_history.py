@@ -113,7 +113,7 @@ class History:
     _wrong_ms: int = 0
 
     def run(self, epochs: int) -> None:
-        """So many epochs, each of which ends by a kill or a stop; then the books hold."""
+        """``epochs``, each of which ends by a kill or a stop; then the books hold."""
         series = self.chance.random() < SERIES_SHARE
         self._rules, self._keys = _with_periods(Rules.of(self.loaded), series=series), load_keys(self.loaded)
         for old in self.loaded.data.glob("*"):
@@ -346,8 +346,8 @@ class History:
         """An epoch that was stopped in order counts in all as many polls as came to an end."""
         for meter, polled in (self.polls | self.gone).items():
             bodies = [parse_record(row.data) for row in self.store.records.rows(1, 1 << 60) if row.meter == meter]
-            own = [r.body for r in bodies if r.claims.epoch == self.epochs.to_bytes(8, "big")]
-            counted = sum(body.due for body in [b for b in own if isinstance(b, Coverage)][1:])
+            of_epoch = [r.body for r in bodies if r.claims.epoch == self.epochs.to_bytes(8, "big")]
+            counted = sum(body.due for body in [b for b in of_epoch if isinstance(b, Coverage)][1:])
             assert counted == polled.wanted, f"{meter}: {counted} polls are counted, {polled.wanted} came to an end"
 
 

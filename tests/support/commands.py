@@ -82,8 +82,7 @@ def export_to(loaded: Config, folder: Path) -> None:
 
 
 def audit_findings(loaded: Config, *options: object, folder: Path | None = None) -> int:
-    """How much an audit finds in an ended gateway's exports; each is told on standard error. ``folder``: one that has
-    earlier exports."""
+    """Findings of an audit in an ended gateway's exports; printed to stderr. ``folder``: with earlier exports."""
     with tempfile.TemporaryDirectory() as name:
         folder = folder or Path(name) / "exports"
         export_to(loaded, folder)

@@ -209,10 +209,10 @@ class CheckedLog:
         self._orders[gateway] = since, batch, self._last[gateway], from_ms
 
 
-def _keys(own: list[bytes], present: PublicKey) -> list[PublicKey]:
+def _keys(entries: list[bytes], present: PublicKey) -> list[PublicKey]:
     """The keys in the order in which they signed, from the ledger's own entries; each entry is by the key that signs at
     its place, and a change of key by the one before it."""
-    signed = [Sign1.parse(entry) for entry in own]
+    signed = [Sign1.parse(entry) for entry in entries]
     changes = [cbor.decode(one.payload or b"") for one in signed if one.protected[CONTENT_TYPE] == KEY_CHANGE]
     keys = [PublicKey.from_cose_key(change["old"]) for change in changes] + [present]
     for change, new in zip(changes, keys[1:], strict=True):

@@ -72,8 +72,8 @@ class Server:
                 line = None
             if line is None:
                 self.close()
-                said = self.log.read_text()
-                raise AssertionError(f"{self.name} did not start, or say {text!r}: {self.command}\n{said}")
+                log = self.log.read_text()
+                raise AssertionError(f"{self.name} did not start, or say {text!r}: {self.command}\n{log}")
             if text in line:
                 return line
 

@@ -164,7 +164,7 @@ class Hands:
         self.polls = 0
 
     def poll(self, count: int, *, tokens: bool = False) -> None:
-        """So many polls of every meter, each at its time, answered; or messages of it with tokens."""
+        """A number of polls of every meter, each at its time, answered; or messages of it with tokens."""
         for _ in range(count):
             for meter in self.journal.rules.periods_ms:
                 due_ms = self.anchor_ms + self.polls * self.EVERY_MS

@@ -106,8 +106,8 @@ class Site:
         late_ms: int = 0,
         offset_ms: int = 0,
     ) -> None:
-        """So many polls of all meters; the register gains with each. ``value`` None: it shows none, a text: that;
-        ``late_ms``: so old is what it tells; ``offset_ms``: of the value in its reading."""
+        """A number of polls of all meters; the register gains with each. ``value`` None: it shows none, a text: that;
+        ``late_ms``: the age of its reading; ``offset_ms``: of the value in its reading."""
         hands = self.hands
         for _ in range(count):
             self.register += gain

@@ -86,8 +86,8 @@ def running(folder: Path) -> dict[str, list[Any]]:
     toml = folder / "gateway" / "gateway.toml"
 
     def ask(*arguments: object) -> Any:
-        said = command("gateway.cli", *arguments, "--json").stdout
-        return json.loads(said) if said else None
+        printed = command("gateway.cli", *arguments, "--json").stdout
+        return json.loads(printed) if printed else None
 
     def settled() -> bool:
         facts: dict[str, Any] = (ask("status", toml) if toml.exists() else None) or {"meters": [], "ledgers": []}

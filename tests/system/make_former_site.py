@@ -108,13 +108,13 @@ def standing(loaded: Config) -> set[str]:
 
 def take_out(loaded: Config, folder: Path) -> None:
     """What an operator takes out of it: batch files, a proof of each meter, the readings, the status."""
-    said = [command("gateway.cli", "export", loaded.path, "-o", f"{folder / 'exports'}/")]
+    answers = [command("gateway.cli", "export", loaded.path, "-o", f"{folder / 'exports'}/")]
     for meter in loaded.meters:
-        said.append(command("gateway.cli", "prove", loaded.path, meter, "-o", folder / f"{meter}.mseal"))
+        answers.append(command("gateway.cli", "prove", loaded.path, meter, "-o", folder / f"{meter}.mseal"))
     for form in ("csv", "jsonl"):
         arguments = ("--from", "2020-01-01T00:00:00Z", "-o", folder / f"readings.{form}")
-        said.append(command("gateway.cli", "readings", loaded.path, *arguments))
-    assert [x.stderr for x in said if x.returncode] == []
+        answers.append(command("gateway.cli", "readings", loaded.path, *arguments))
+    assert [x.stderr for x in answers if x.returncode] == []
     facts = {"status": status(loaded), "fingerprint": loaded.fingerprint().hex()}
     (folder / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
 

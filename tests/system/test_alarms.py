@@ -106,10 +106,10 @@ def test_one_meter_and_all_meters_are_one_alarm_each(place: Place) -> None:
     place.join(place.lone)
     until("the end of that", lambda: not place.codes())
     assert place.gateway.stop() == 0
-    told = [
+    alarms = [
         (e.name, e.fields["code"], e.fields.get("raised")) for e in place.events() if e.fields["code"] not in MACHINE
     ]
-    assert told == [
+    assert alarms == [
         ("alarm", "line-down", True), ("alarm-acknowledged", "line-down", None), ("alarm", "site-silent", True),
         ("alarm", "site-silent", False), ("alarm", "line-down", False),
     ]  # fmt: skip

@@ -23,14 +23,14 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     shared = tmp_path_factory.getbasetemp().parent / f"demo-{run}" if run else tmp_path_factory.mktemp("demo")
     shared.mkdir(exist_ok=True)
-    folder, said = shared / "here", shared / "summary.json"
+    folder, summary_file = shared / "here", shared / "summary.json"
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not said.exists():
+        if not summary_file.exists():
             done = command("gateway.cli", "demo", "--dir", folder, "--for", "12s", "--json")
             assert done.returncode == 0, done.stderr + done.stdout
-            said.write_text(done.stdout)
-    summary: dict[str, Any] = json.loads(said.read_text())
+            summary_file.write_text(done.stdout)
+    summary: dict[str, Any] = json.loads(summary_file.read_text())
     return folder, summary
 
 
@@ -84,7 +84,7 @@ def test_one_deleted_record_is_one_lost(meter: str, demonstration: tuple[Path, d
 def test_a_reading_that_was_replaced_by_a_miss_is_lost_by_the_meters_own_log(
     demonstration: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """The schedule alone would be content: the log of the meter is not, for the values that it told stand nowhere."""
+    """The schedule alone would be content: the log of the meter is not, the values that it answered stand nowhere."""
     folder, _ = demonstration
     answers = read_answers(folder / "answers.jsonl")
     store = Database(folder / "gateway" / "data" / "meterseal.db", read_only=True)

@@ -143,10 +143,12 @@ def test_its_readings_are_what_they_were(form: str, former: Path, loaded: Config
 @pytest.mark.parametrize("meter", ["export-main", "stack-co2", "pv-inverter"])
 def test_its_proofs_are_the_same_bytes_and_verify(meter: str, former: Path, loaded: Config) -> None:
     kept = former / f"{meter}.mseal"
-    told = ledger_command("verify", kept, "--trust", loaded.trust, "--kind", "reading", "--json")
-    assert told.code == 0, told
-    record = f"{told.facts['meter']}/{told.facts['epoch']}/{told.facts['seq']}"
-    (batch,) = (path for path in batch_files(former) if path.name.endswith(f"-batch-{told.facts['batch']:010d}.mbatch"))
+    answer = ledger_command("verify", kept, "--trust", loaded.trust, "--kind", "reading", "--json")
+    assert answer.code == 0, answer
+    record = f"{answer.facts['meter']}/{answer.facts['epoch']}/{answer.facts['seq']}"
+    (batch,) = (
+        path for path in batch_files(former) if path.name.endswith(f"-batch-{answer.facts['batch']:010d}.mbatch")
+    )
     for done in (
         gateway_command("prove", loaded.path, record, "-o", former / "again.mseal"),
         ledger_command("prove", batch, record, "-o", former / "out-of-the-batch.mseal"),
@@ -165,9 +167,9 @@ def test_its_batches_are_exported_as_the_same_bytes(former: Path, loaded: Config
 
 def test_nothing_is_found_against_its_batches(former: Path, loaded: Config) -> None:
     audit = ("audit", *batch_files(former), "--trust", loaded.trust, "--gateway", "test-gateway", "--json")
-    told = ledger_command(*audit)
-    assert (told.code, told.facts["findings"], told.facts["notes"]) == (0, [], [])
-    assert told.facts["records"] == facts(former)["status"]["records"]
+    answer = ledger_command(*audit)
+    assert (answer.code, answer.facts["findings"], answer.facts["notes"]) == (0, [], [])
+    assert answer.facts["records"] == facts(former)["status"]["records"]
 
 
 def test_it_goes_on_where_it_ended(former: Path, loaded: Config) -> None:

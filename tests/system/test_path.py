@@ -66,12 +66,12 @@ def test_what_is_not_there_is_said_plainly(missing: str, tmp_path: Path) -> None
     with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
         loaded = make_site(tmp_path / "site", meters, ledger)
     if missing == "database":
-        said = command("gateway.cli", "readings", loaded.path)
+        done = command("gateway.cli", "readings", loaded.path)
     elif missing == "meter":
-        said = command("gateway.cli", "read", loaded.path, "export-min")
+        done = command("gateway.cli", "read", loaded.path, "export-min")
     else:
         Database(loaded.database).close()
-        said = command("gateway.cli", "prove", loaded.path, "export-main/0011223344556677/5", "-o", tmp_path / "x")
-    assert said.returncode == 2
-    assert "fix: " in said.stderr
-    assert "Traceback" not in said.stderr
+        done = command("gateway.cli", "prove", loaded.path, "export-main/0011223344556677/5", "-o", tmp_path / "x")
+    assert done.returncode == 2
+    assert "fix: " in done.stderr
+    assert "Traceback" not in done.stderr

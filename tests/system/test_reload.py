@@ -135,9 +135,9 @@ def test_a_meter_that_answers_nothing_any_more_brings_the_old_configuration_back
     assert [e.fields["why"].partition(":")[0] for e in here.changes()] == [
         "reload", "reload", "rolled back to the previous configuration"
     ]  # fmt: skip
-    told = command("gateway.cli", "status", here.loaded.path)
-    assert told.returncode == 1
-    assert "previous configuration is in force again" in " ".join(told.stdout.split())
+    status = command("gateway.cli", "status", here.loaded.path)
+    assert status.returncode == 1
+    assert "previous configuration is in force again" in " ".join(status.stdout.split())
     here.rewrite("address = 99", "address = 240")
     here.rewrite('every = "500ms"', 'every = "250ms"')
     done = here.reload("--wait")

@@ -62,7 +62,7 @@ class Outcome:
 
 
 @dataclass
-class Told:
+class Tally:
     """What was handed over, by meter."""
 
     polls: Counter[str] = field(default_factory=Counter)
@@ -88,22 +88,22 @@ def test_every_due_poll_is_a_record_or_counted_under_its_reason(
 ) -> None:
     for old in loaded.data.glob("*"):
         old.unlink()
-    machine, told = Machine(), Told()
+    machine, tally = Machine(), Tally()
     for number, (polls, bad, seal_count) in enumerate(runs):
-        _epoch(loaded, machine, told, bytes([number]) * 8, polls, bad, seal_count)
+        _epoch(loaded, machine, tally, bytes([number]) * 8, polls, bad, seal_count)
         check_books(loaded)
     for meter in METERS:
         due, recorded, missed = _covered(loaded, meter)
         lost = sum(missed[reason] for reason in ("disk-full", "disk-error"))
-        assert due == told.polls[meter] == recorded + sum(missed.values())
-        assert recorded == _readings(loaded, meter) == told.answered[meter] - lost
-        assert {r: n for r, n in missed.items() if not r.startswith("disk")} == dict(told.missed[meter])
+        assert due == tally.polls[meter] == recorded + sum(missed.values())
+        assert recorded == _readings(loaded, meter) == tally.answered[meter] - lost
+        assert {r: n for r, n in missed.items() if not r.startswith("disk")} == dict(tally.missed[meter])
 
 
 def _epoch(
     loaded: Config,
     machine: Machine,
-    told: Told,
+    tally: Tally,
     epoch: bytes,
     polls: list[Outcome],
     bad: list[type[StoreError] | None],
@@ -124,7 +124,7 @@ def _epoch(
     for k, outcome in enumerate(polls):
         machine.passes(0.1)
         for meter, end in zip(METERS, outcome.ends, strict=True):
-            _tell(poller, told, _poll(loaded, clock, meter, anchor_ms + 10_000 * k, end))
+            _tell(poller, tally, _poll(loaded, clock, meter, anchor_ms + 10_000 * k, end))
         if outcome.settle:
             recorder.call(lambda _: None).result(timeout=60)
         machine.passes(9.9)
@@ -151,12 +151,12 @@ def _blocks(loaded: Config, meter: str) -> tuple[RegisterBlock, ...]:
     return plan(profile.select(), Limits.of(profile, request_cost=1.0))
 
 
-def _tell(poller: Poller, told: Told, poll: Poll) -> None:
-    told.polls[poll.meter] += 1
+def _tell(poller: Poller, tally: Tally, poll: Poll) -> None:
+    tally.polls[poll.meter] += 1
     if poll.answers:
-        told.answered[poll.meter] += 1
+        tally.answered[poll.meter] += 1
     else:
-        told.missed[poll.meter][poll.missed or ""] += 1
+        tally.missed[poll.meter][poll.missed or ""] += 1
     poller.poll(poll)
 
 

@@ -117,18 +117,18 @@ def test_the_doctor_polls_each_meter_once_where_no_gateway_runs(loaded: Config) 
         pty.unplug()
         return findings
 
-    said = {finding.check: finding for finding in asyncio.run(test())}
-    assert said["meter export-main"].result == "bad"  # it answers, and what it says is no measurement
-    assert said["meter export-main"].text.startswith("answers as")
-    assert said["meter stack-co2"].result == "bad"
-    assert said["meter stack-co2"].text.startswith("it rejects the request")
-    assert "meter pv-inverter" not in said
-    assert said["line inverters"].result == "bad"
+    findings = {finding.check: finding for finding in asyncio.run(test())}
+    assert findings["meter export-main"].result == "bad"  # it answers, and what it says is no measurement
+    assert findings["meter export-main"].text.startswith("answers as")
+    assert findings["meter stack-co2"].result == "bad"
+    assert findings["meter stack-co2"].text.startswith("it rejects the request")
+    assert "meter pv-inverter" not in findings
+    assert findings["line inverters"].result == "bad"
     assert set(json.loads((loaded.data / "asked.json").read_text())) == {line(loaded).where}
 
 
 def test_read_leaves_a_bridged_line_to_the_gateway_that_runs(loaded: Config) -> None:
     with instance_lock.take(loaded.data):
-        said = command("gateway.cli", "read", loaded.path, "pv-inverter")
-    assert said.returncode == 2
-    assert "the running gateway" in said.stderr
+        done = command("gateway.cli", "read", loaded.path, "pv-inverter")
+    assert done.returncode == 2
+    assert "the running gateway" in done.stderr

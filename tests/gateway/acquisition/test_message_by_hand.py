@@ -52,7 +52,7 @@ def packet(mn: str = "A1", cn: str = "2011", cp: str = f"{OXYGEN};a01012-Rtd=120
 
 
 def heard(line: LineSpec, within_s: float, *packets: bytes) -> tuple[Poll, bytes]:
-    """What was heard of these packets, and what the logger was told."""
+    """What was heard of these packets, and what was answered to the logger."""
 
     async def run() -> tuple[Poll, bytes]:
         assert line.listen is not None

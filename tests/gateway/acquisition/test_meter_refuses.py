@@ -41,7 +41,7 @@ address = 1
 every = "500ms"
 
 """
-SAID = "export-main: function 3, registers 100 to 101: exception 02: it has no such register"
+PROBLEM = "export-main: function 3, registers 100 to 101: exception 02: it has no such register"
 
 
 def made(folder: Path) -> Config:
@@ -64,7 +64,7 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
         KINDS, AlarmCode.METER_REFUSES, replace(KINDS[AlarmCode.METER_REFUSES], on_delay_ms=0)
     )  # the delay has tests of its own
     loaded = made(tmp_path / "site")
-    told: dict[str, str] = {}
+    printed: dict[str, str] = {}
 
     def ask(*options: str) -> str:
         return CliRunner().invoke(main, ["status", str(loaded.path), *options]).stdout
@@ -75,14 +75,14 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
             async with running(loaded) as epoch:
                 board = epoch.site.board
                 await until(lambda: any(alarm.code == AlarmCode.METER_REFUSES for alarm in board.listed()))
-                told["json"] = await asyncio.to_thread(ask, "--json")
-                told["people"] = " ".join((await asyncio.to_thread(ask)).split())
+                printed["json"] = await asyncio.to_thread(ask, "--json")
+                printed["people"] = " ".join((await asyncio.to_thread(ask)).split())
         pty.unplug()
 
     asyncio.run(work())
-    facts = json.loads(told["json"])
+    facts = json.loads(printed["json"])
     (alarm,) = [alarm for alarm in facts["alarms"] if alarm["code"] == "meter-refuses"]
-    assert SAID in alarm["text"]
-    assert "comms-lost" not in told["json"]
+    assert PROBLEM in alarm["text"]
+    assert "comms-lost" not in printed["json"]
     assert not facts["healthy"]
-    assert f"problem: rs485-1: {SAID}" in told["people"]
+    assert f"problem: rs485-1: {PROBLEM}" in printed["people"]

@@ -86,8 +86,8 @@ class Site:
         """A second passes, then the first block answers with each of these registers, 50 ms apart."""
         self.machine.passes(1.0)
         answers = []
-        for own in words:
-            answers.append(BlockAnswer(self.first, own, self.clock.now_ms()))
+        for registers in words:
+            answers.append(BlockAnswer(self.first, registers, self.clock.now_ms()))
             self.machine.passes(0.05)
         self.poller.poll(Poll(METER, 0, tuple(answers), failures, flags=flags, label_ms=label_ms))
         reading = self.finished[-1].reading

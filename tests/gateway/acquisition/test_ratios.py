@@ -94,9 +94,9 @@ def test_a_ratio_that_flaps_has_one_event_a_minute_and_flags_every_change() -> N
     assert 2 <= len(meter.events) <= 6
     meter.poll(shown(45), after_s=120)
     meter.poll(shown(46))
-    told = len(meter.events)
+    before = len(meter.events)
     meter.poll(shown(46), after_s=61)
-    assert len(meter.events) == told + 1, "the change that waited is told, as long as it holds"
+    assert len(meter.events) == before + 1, "the change that waited is told, as long as it holds"
     assert meter.events[-1] == Event(RATIO_CHANGED, {"ratios": {"ratio": {"before": "45", "now": "46"}}})
 
 
@@ -156,11 +156,11 @@ def test_a_ratio_that_the_configuration_does_not_state_is_compared_with_nothing(
 
 def test_a_clock_that_goes_back_holds_no_event_up() -> None:
     ratios = Ratios(parse_profile(HEAD + METERED, "own", "own.toml").points)
-    told = []
+    changed = []
     for time_ms, ratio in ((3_600_000, 1), (3_601_000, 2), (0, 3)):
         ratios.see({(None, "ratio"): Fraction(ratio)}, time_ms)
-        told.append(bool(ratios.changes))
-    assert told == [False, True, True]
+        changed.append(bool(ratios.changes))
+    assert changed == [False, True, True]
 
 
 @pytest.mark.parametrize("ratio", [0, None])

@@ -69,12 +69,12 @@ async def commission(site: GatewayContext, record: CommissioningRecord) -> str:
     return str(done["record"])
 
 
-async def told(site: GatewayContext) -> list[str]:
+async def waiting(site: GatewayContext) -> list[str]:
     """What is said once the epoch has looked at what waits: it listens for orders before."""
     async with asyncio.timeout(60):
-        while not (said := (await site.order("health"))["commissioning"]):  # noqa: ASYNC110 — by another task
+        while not (found := (await site.order("health"))["commissioning"]):  # noqa: ASYNC110 — by another task
             await asyncio.sleep(0.01)
-    return [one["text"] for one in said]
+    return [one["text"] for one in found]
 
 
 def test_the_device_of_a_record_is_the_meter_from_then_on(loaded: Config) -> None:
@@ -118,9 +118,9 @@ def test_a_record_of_another_device_or_configuration_goes_on_waiting(
     held = path.read_bytes()
 
     async def work(site: GatewayContext) -> None:
-        (said,) = await told(site)
-        assert str(path) in said
-        assert why in said
+        (text,) = await waiting(site)
+        assert str(path) in text
+        assert why in text
 
     running(loaded, work)
     assert path.read_bytes() == held
@@ -148,8 +148,8 @@ def test_a_file_under_the_name_of_another_meter_is_set_aside(loaded: Config) -> 
     (path.parent / f"{path.name}.damaged-1").write_text("an earlier one")
 
     async def work(site: GatewayContext) -> None:
-        (said,) = await told(site)
-        assert f"{path}.damaged-2" in said
+        (text,) = await waiting(site)
+        assert f"{path}.damaged-2" in text
 
     running(loaded, work)
     assert not path.exists()
@@ -165,9 +165,9 @@ def test_a_record_that_is_older_than_the_signed_one_does_not_take_its_place(load
         path.parent.mkdir()
         path.write_bytes(encode(made_of(loaded)))
         await site.order("reload", fingerprint=loaded.fingerprint().hex())
-        (said,) = await told(site)
-        assert name in said
-        assert f"{path}.older-1" in said
+        (text,) = await waiting(site)
+        assert name in text
+        assert f"{path}.older-1" in text
 
     running(loaded, work)
     assert signed(loaded) == newer

@@ -77,8 +77,8 @@ async def test_what_is_refused_and_what_no_profile_names_is_shown_by_commands(tm
             packet(mn="B2"), data(0, "1", pw="654321"), data(0, "1"), packet(cn="2061", qn="2"), packet(cn="2081")
         )
         assert await logger.rest() == answer() + answer(qn="2")
-        told = await asyncio.to_thread(gateway_command, "status", loaded.path, "--refused", "--json")
-        assert [one["reason"] for one in told.facts["refused"]["stacks"]] == ["station", "password"]
+        printed = await asyncio.to_thread(gateway_command, "status", loaded.path, "--refused", "--json")
+        assert [one["reason"] for one in printed.facts["refused"]["stacks"]] == ["station", "password"]
         shown = await asyncio.to_thread(gateway_command, "status", loaded.path, "--refused")
         assert "station not configured" in shown.out
         assert "password wrong" in shown.out
@@ -107,6 +107,6 @@ async def test_a_reload_opens_the_listener_again_and_keeps_what_was_refused(tmp_
         after = await connected(port)
         after.send(data(0, "2", qn="2"), packet(mn="C3"))
         assert await after.rest() == answer(qn="2")
-        told = await asyncio.to_thread(gateway_command, "status", loaded.path, "--refused", "--json")
-        assert [one["mn"] for one in told.facts["refused"]["stacks"]] == ["B2", "C3"]
+        status = await asyncio.to_thread(gateway_command, "status", loaded.path, "--refused", "--json")
+        assert [one["mn"] for one in status.facts["refused"]["stacks"]] == ["B2", "C3"]
     assert [one["so2"][0] for one in values(loaded, "stack-now")] == [1000, 2000]

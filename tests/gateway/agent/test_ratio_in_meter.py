@@ -72,8 +72,8 @@ def test_another_ratio_in_the_meter_is_an_alarm_and_its_values_are_implausible(t
     meter = METER.format(port=port).replace('"modbus-tcp"', '"modbus-tcp"\nanswer_life = "1s"')
     path.write_text(f'{head}\n{meter}every = "500ms"\nct = "200/5"\npt = 1\n')
     loaded = rewritten(load_config(path))
-    (said,) = asyncio.run(watched(loaded, simulated(tmp_path, port, 50), alarm=True))
-    assert said == "metered on line: ct_ratio is 50 in the meter, but 40 in the configuration"
+    (problem,) = asyncio.run(watched(loaded, simulated(tmp_path, port, 50), alarm=True))
+    assert problem == "metered on line: ct_ratio is 50 in the meter, but 40 in the configuration"
     found = bodies(loaded, "metered")
     events = [body for body in found if isinstance(body, Event) and body.name == RATIO_DIFFERS]
     assert [event.fields for event in events] == [{"ratios": {"ct_ratio": {"configured": "40", "read": "50"}}}]

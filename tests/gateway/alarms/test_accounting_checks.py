@@ -54,13 +54,15 @@ def look(site: Site, watch: Watch | None = None, *, later_ms: int = 0) -> Accoun
     return (watch or Watch(site)).run(site, later_ms=later_ms)
 
 
-def said(found: Mapping[tuple[str, str], tuple[Any, int | None]]) -> dict[tuple[str, str], str]:
-    return {key: str(told) for key, (told, _) in found.items()}
+def texts(found: Mapping[tuple[str, str], tuple[Any, int | None]]) -> dict[tuple[str, str], str]:
+    return {key: str(sentence) for key, (sentence, _) in found.items()}
 
 
 def past(found: AccountingFound) -> list[str]:
-    """Of the station: what is told once."""
-    return [str(told).removeprefix("plan main, node station: ") for key, (told, _) in found.past if key == STATION]
+    """Of the station: what is reported once."""
+    return [
+        str(sentence).removeprefix("plan main, node station: ") for key, (sentence, _) in found.past if key == STATION
+    ]
 
 
 def test_a_site_without_a_plan_raises_nothing(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_a_month_that_nobody_states_is_overdue_after_five_days_until_it_is_state
     assert look(site, checks, later_ms=at_ms + 5 * DAY_MS - 1).alarms["statement-overdue"] == {}
     overdue = look(site, checks, later_ms=at_ms + 5 * DAY_MS).alarms["statement-overdue"]
     assert list(overdue) == [(GATEWAY, "plan main")]
-    assert "from 2027-01-15T08:00:00" in said(overdue)[GATEWAY, "plan main"]
+    assert "from 2027-01-15T08:00:00" in texts(overdue)[GATEWAY, "plan main"]
     assert overdue[GATEWAY, "plan main"][1] == JANUARY_END_MS
     (part,) = due(history_of(site.hands.store), "main", site.machine.wall_ms)
     made = make(site.hands.store, history_of(site.hands.store), part, site.loaded.data / "statements", None)
@@ -110,7 +112,7 @@ def test_an_export_is_overdue_when_pruning_has_waited_for_it_for_a_day(tmp_path:
     assert look(site, checks, later_ms=later_ms - 1).alarms["export-overdue"] == {}
     overdue = look(site, checks, later_ms=later_ms).alarms["export-overdue"]
     assert list(overdue) == [(GATEWAY, "export")]
-    text = said(overdue)[GATEWAY, "export"]
+    text = texts(overdue)[GATEWAY, "export"]
     assert "batch 0, sealed 2027-01-15T08:00:00" in text
     assert "left at this rate" in text
     exported.note(store, store.batches.all())
@@ -128,7 +130,7 @@ def test_lost_hours_are_named_while_they_go_on_and_end_with_the_next_that_is_mea
     site.polls(90 * 2, answered=False)  # two edges that nobody knows
     site.polls(24, answered=False)
     lost = look(site, checks).alarms["hour-lost"]
-    assert said(lost)[STATION].endswith("to 2027-01-15T09:00:00.000Z it is unallocated")
+    assert texts(lost)[STATION].endswith("to 2027-01-15T09:00:00.000Z it is unallocated")
     assert look(site, checks).alarms["hour-lost"] == lost  # nothing new has ended
     site.polls(90)
     over = look(site, checks)
@@ -144,9 +146,9 @@ def test_an_hour_that_is_lost_between_others_is_named_once(tmp_path: Path) -> No
     site.polls(90 + 40)
     site.register = 5  # set back, without an entry: what was counted between is unknown
     site.polls(90 + 30)
-    told = look(site, checks)
-    assert told.alarms["hour-lost"] == {}
-    assert past(told) == ["from 2027-01-15T08:15:00.000Z to 2027-01-15T08:30:00.000Z it is unknown"]
+    found = look(site, checks)
+    assert found.alarms["hour-lost"] == {}
+    assert past(found) == ["from 2027-01-15T08:15:00.000Z to 2027-01-15T08:30:00.000Z it is unknown"]
     assert look(site, checks).past == []
     site.stop()
 
@@ -207,9 +209,9 @@ def test_a_stack_that_is_not_measured_is_told_after_96_hours_until_an_hour_is_va
     site.hands.journal.keep_time()
     found = look(site, checks, later_ms=180_000)
     silent = found.alarms["stack-silent"]
-    assert said(silent)[CHIMNEY] == "plan main, node chimney: no valid hour since 2027-01-15T11:00:00.000Z"
+    assert texts(silent)[CHIMNEY] == "plan main, node chimney: no valid hour since 2027-01-15T11:00:00.000Z"
     assert silent[CHIMNEY][1] == valid_ms
-    assert said(found.alarms["hour-lost"])[CHIMNEY].endswith("it is missing")
+    assert texts(found.alarms["hour-lost"])[CHIMNEY].endswith("it is missing")
     fresh = look(site, later_ms=180_000)  # as after a start: no valid hour in two days, so four are looked at
     assert list(fresh.alarms["stack-silent"]) == [CHIMNEY]
     gauges(site, 2)
@@ -257,7 +259,7 @@ def test_a_factor_is_outdated_where_the_product_has_a_later_one_until_the_plan_h
     checks = Watch(site)
     site.publish(**electricity(2021, 2022))
     outdated = look(site, checks).alarms["factor-outdated"]
-    assert said(outdated) == {
+    assert texts(outdated) == {
         (GATEWAY, "plan main, node grid"): "plan main, node grid: the factor of CN-average is of 2022, "
         "that of 2023 is published"
     }

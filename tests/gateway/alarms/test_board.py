@@ -29,7 +29,7 @@ from ledger_client.times import rfc3339_ms
 from tests.support.gateways.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"
-BUS, OWN = "bus-1", "bus-2"
+BUS, LONE_BUS = "bus-1", "bus-2"
 DELAY_S = KINDS["comms-lost"].on_delay_ms / 1000 + 0.01
 CLEAR_S = KINDS["comms-lost"].off_delay_ms / 1000 + 0.01
 USER = "installer"
@@ -37,7 +37,7 @@ USER = "installer"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path, {BUS: [A, B], OWN: [LONE]})
+    made = Desk(tmp_path, {BUS: [A, B], LONE_BUS: [LONE]})
     yield made
     made.stop()
 
@@ -54,14 +54,14 @@ def test_what_does_not_last_is_no_alarm(desk: Desk) -> None:
     desk.passes(DELAY_S - 1)
     desk.line("comms-lost", BUS, A, on=False)
     desk.passes(3600)
-    assert (desk.told, desk.standing(), desk.events()) == ([], [], [])
+    assert (desk.notified, desk.standing(), desk.events()) == ([], [], [])
 
 
 def test_what_lasts_is_raised_after_its_delay_and_names_meter_line_and_since_when(desk: Desk) -> None:
     began_ms = desk.clock.now_ms()
     desk.line("comms-lost", BUS, A)
     desk.passes(DELAY_S - 0.1)
-    assert desk.told == []
+    assert desk.notified == []
     desk.passes(0.1)
     row = desk.one()
     assert (row.source, row.line, row.since_ms, row.raised_ms) == (A, BUS, began_ms, desk.clock.now_ms())
@@ -74,7 +74,7 @@ def test_what_lasts_is_raised_after_its_delay_and_names_meter_line_and_since_whe
     over = desk.one()
     assert (over.id, over.active, over.acked_ms) == (row.id, False, None)
     assert desk.raised() == [("comms-lost", True), ("comms-lost", False)]
-    assert [one.active for one in desk.told] == [True, False]
+    assert [one.active for one in desk.notified] == [True, False]
 
 
 def test_silence_that_has_lasted_already_still_waits_for_company(desk: Desk) -> None:
@@ -82,7 +82,7 @@ def test_silence_that_has_lasted_already_still_waits_for_company(desk: Desk) -> 
     began_ms = desk.clock.now_ms()
     desk.board.condition(A, "comms-lost", BUS, "", on=True, since_ms=began_ms - 60_000)
     desk.passes(1.9)
-    assert desk.told == []
+    assert desk.notified == []
     desk.passes(0.2)
     assert desk.one().since_ms == began_ms - 60_000
 
@@ -100,9 +100,9 @@ def test_a_line_is_silent_since_the_last_of_its_meters_was_heard(desk: Desk) -> 
 
 
 def test_a_line_with_one_meter_is_that_meters_alarm(desk: Desk) -> None:
-    desk.line("line-down", OWN)
+    desk.line("line-down", LONE_BUS)
     desk.passes(DELAY_S)
-    assert desk.standing() == [(LONE, "line-down", OWN)]
+    assert desk.standing() == [(LONE, "line-down", LONE_BUS)]
     assert LONE in desk.one().text
     assert [meter for meter, _ in desk.events()] == [LONE]
 
@@ -117,7 +117,7 @@ def test_a_flapping_meter_is_one_alarm(desk: Desk) -> None:
     row = desk.one()
     assert (row.active, row.times, "chattering" in row.text) == (True, 4, True)
     assert (row.message.code if row.message else None) == "alarm-chattering"
-    assert len(desk.told) == 8  # and once that it does so
+    assert len(desk.notified) == 8  # and once that it does so
     desk.passes(CHATTERING_QUIET_MS / 1000)
     assert not desk.one().active
     assert len(desk.rows()) == 1
@@ -178,19 +178,19 @@ def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None
     assert (back.id, back.active, back.shelved, back.acked_ms) == (row.id, True, False, None)
     ((meter, fields),) = desk.events("alarm-unshelved")
     assert (meter, "user" in fields) == (A, False)
-    assert desk.told[-1] == back
+    assert desk.notified[-1] == back
 
 
 def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) -> None:
     row = lost(desk)
     asyncio.run(desk.board.operator.shelve(row.id, "x[/]y", 60_000, "[bold"))
-    reader, said = Database(desk.loaded.database, read_only=True), io.StringIO()
+    reader, printed = Database(desk.loaded.database, read_only=True), io.StringIO()
     pages = DashboardStatus("https://192.0.2.7:8080/", "54:5B:AB:F5")  # `:AB:` is a picture's name
-    print_status(console(said), replace(collect(desk.loaded, reader, desk.clock.now_ms()), dashboard=pages))
+    print_status(console(printed), replace(collect(desk.loaded, reader, desk.clock.now_ms()), dashboard=pages))
     reader.close()
     until = rfc3339_ms(desk.clock.now_ms() + 60_000)
-    assert f"shelved by x[/]y until {until}: {row.text}" in said.getvalue()
-    assert "SHA-256 54:5B:AB:F5\n" in said.getvalue()
+    assert f"shelved by x[/]y until {until}: {row.text}" in printed.getvalue()
+    assert "SHA-256 54:5B:AB:F5\n" in printed.getvalue()
 
 
 def test_what_is_over_while_it_is_shelved_is_done_with(desk: Desk) -> None:
@@ -258,7 +258,7 @@ def test_what_a_look_found_waits_for_the_next_look(desk: Desk) -> None:
 def test_a_meter_that_is_taken_out_takes_its_alarm_along(desk: Desk) -> None:
     lost(desk, A)
     desk.live.change([B, LONE])
-    desk.board.reconfigure({BUS: {B: 1000}, OWN: {LONE: 1000}})
+    desk.board.reconfigure({BUS: {B: 1000}, LONE_BUS: {LONE: 1000}})
     desk.board.tick()
     assert not desk.one().active
     meter, fields = desk.events()[-1]
@@ -286,27 +286,27 @@ def test_a_notice_is_over_at_once_and_stands_until_somebody_has_seen_it(desk: De
 
 
 def test_a_message_is_signed_with_its_code_beside_its_english(desk: Desk) -> None:
-    said = Message("line-not-responding-host", line=OWN, where="10.0.0.7:502")
-    desk.board.line_alarm(Alarm(OWN, None, "line-down", said, True))
+    message = Message("line-not-responding-host", line=LONE_BUS, where="10.0.0.7:502")
+    desk.board.line_alarm(Alarm(LONE_BUS, None, "line-down", message, True))
     desk.passes(DELAY_S)
     _, fields = desk.events()[-1]
     assert fields["text"] == (
-        f"{OWN}: no meter is responding on 10.0.0.7:502 (meter {LONE}); fix: check cable and power"
+        f"{LONE_BUS}: no meter is responding on 10.0.0.7:502 (meter {LONE}); fix: check cable and power"
     )
-    facts = {"line": OWN, "where": "10.0.0.7:502"}
+    facts = {"line": LONE_BUS, "where": "10.0.0.7:502"}
     what = {"message": "line-not-responding-host", "facts": facts}
     assert (fields["message"], fields["facts"]) == ("alarm-of-meter", {"meter": LONE, "what": what})
     row = desk.one()
-    assert (row.text, row.message) == (fields["text"], Message("alarm-of-meter", what=said, meter=LONE))
+    assert (row.text, row.message) == (fields["text"], Message("alarm-of-meter", what=message, meter=LONE))
     assert desk.rows() == [row]
     assert AlarmRow.from_json(row.as_json()) == row
 
 
 def test_a_finders_event_is_taken_back_as_its_message(desk: Desk) -> None:
-    said = Message("ledger-lost-all", ledger="x", settled=4)
-    desk.board.happened(GATEWAY, alarm_event("ledger-lost", "ledger x", said, raised=True))
+    message = Message("ledger-lost-all", ledger="x", settled=4)
+    desk.board.happened(GATEWAY, alarm_event("ledger-lost", "ledger x", message, raised=True))
     (state,) = desk.board._store.states.values()
-    assert state.sentence == said
+    assert state.sentence == message
     event = alarm_event("ledger-lost", "ledger x", "as it was", raised=True)
     assert event.fields.keys() == {"code", "line", "raised", "text"}
 
@@ -334,8 +334,8 @@ def test_without_a_disk_the_list_goes_on_and_is_written_later(desk: Desk) -> Non
     assert [fields["user"] for _, fields in desk.events("alarm-acknowledged")] == [USER]
     stopped = next(one for one in desk.board.listed() if one.code == "recording-stopped")
     assert not stopped.active
-    told = {("comms-lost", True), ("recording-stopped", True), ("recording-stopped", False)}
-    assert (set(desk.raised()), len(desk.raised())) == (told, 3)
+    expected = {("comms-lost", True), ("recording-stopped", True), ("recording-stopped", False)}
+    assert (set(desk.raised()), len(desk.raised())) == (expected, 3)
 
 
 def test_one_who_listens_and_fails_costs_nobody_else(desk: Desk) -> None:
@@ -344,7 +344,7 @@ def test_one_who_listens_and_fails_costs_nobody_else(desk: Desk) -> None:
 
     desk.board.listeners.insert(0, fails)
     lost(desk)
-    assert len(desk.told) == 1
+    assert len(desk.notified) == 1
 
 
 def test_orders_give_the_list_and_take_the_acts(desk: Desk) -> None:

@@ -56,11 +56,11 @@ def test_all_lines_at_once_are_one_alarm_of_the_gateway(desk: Desk) -> None:
     assert desk.raised() == [("site-silent", True), ("site-silent", False)]
 
 
-def tells(desk: Desk, said: Message) -> None:
+def tells(desk: Desk, message: Message) -> None:
     """The worker of a line says that it is down, and why."""
-    line = str(said.facts["line"])
+    line = str(message.facts["line"])
     desk.line("line-down", line, on=False)
-    desk.board.line_alarm(Alarm(line, None, "line-down", said, True))
+    desk.board.line_alarm(Alarm(line, None, "line-down", message, True))
 
 
 def test_many_that_are_one_name_each_lines_own_cause(desk: Desk) -> None:
@@ -69,14 +69,14 @@ def test_many_that_are_one_name_each_lines_own_cause(desk: Desk) -> None:
         Message("line-port-failed", line="line-tcp-00", where="10.0.0.7:502", why=Message("errno-econnrefused")),
         Message("line-not-responding-host", line="line-tcp-01", where="10.0.0.8:502"),
     )
-    for said in causes:
-        tells(desk, said)
+    for cause in causes:
+        tells(desk, cause)
     desk.passes(DELAY_S)
     assert desk.standing() == [SITE]
     text, message = desk.one().text, desk.one().message
     assert message is not None
     assert message.facts["causes"] == causes
-    assert all(said.problem in text for said in causes)
+    assert all(message.problem in text for message in causes)
     assert ("(meter" in text, "retries" in text) == (False, False)
     assert "gateway's own network" not in text
 

@@ -92,9 +92,9 @@ def test_the_alarm_says_so_and_stays_as_it_is_while_the_ledger_is_away(certified
     assert checks._registries is not None
     raised = known(checks._registries, look)
     assert list(raised) == [(GATEWAY, "plan main, node station")]
-    said, _ = raised[GATEWAY, "plan main, node station"]
-    assert f"ledger {LEDGER} shows 7 Wh more certified than stated" in str(said)
-    assert f"账本 {LEDGER} 上的证书比报表多 7 Wh" in in_language(said, "zh")
+    sentence, _ = raised[GATEWAY, "plan main, node station"]
+    assert f"ledger {LEDGER} shows 7 Wh more certified than stated" in str(sentence)
+    assert f"账本 {LEDGER} 上的证书比报表多 7 Wh" in in_language(sentence, "zh")
     checks.close()
 
     certified.ledger.stop()
@@ -113,17 +113,17 @@ def test_what_a_ledger_showed_is_kept_while_it_is_away(certified: CertifiedSite)
     registries = Registries(lambda: certified.site.loaded, fresh_s=0)
     question = Question(digest(DEVICE), certified.site.from_ms, certified.site.from_ms + QUARTER_MS)
 
-    (told,) = registries.look(question)
-    assert (told.shown, told.asking) == (None, True)
+    (registry,) = registries.look(question)
+    assert (registry.shown, registry.asking) == (None, True)
     registries.wait(60)
-    (told,) = registries.look(question)
-    assert [shown.certificate.units for shown in told.shown or ()] == [units[0]]
+    (registry,) = registries.look(question)
+    assert [shown.certificate.units for shown in registry.shown or ()] == [units[0]]
     registries.wait(60)
     certified.ledger.stop()
     registries.look(question)
     registries.wait(60)
-    (told,) = registries.look(question)
+    (registry,) = registries.look(question)
     registries.close()
-    assert told.problem is not None
-    assert told.shown is not None
-    assert len(told.shown) == 1
+    assert registry.problem is not None
+    assert registry.shown is not None
+    assert len(registry.shown) == 1

@@ -23,7 +23,7 @@ class SmallChain:
         self._pool: dict[bytes, int] = {}
         self._block: dict[bytes, int] = {}
         self._final: dict[bytes, int] = {}
-        self._told: set[bytes] = set()
+        self._seen: set[bytes] = set()
 
     def submit(self, entry: bytes) -> bytes | Pending:
         """Take a statement to where it waits for a block."""
@@ -50,8 +50,8 @@ class SmallChain:
             return Pending(0.01, state="included")
         if statement_id not in self._final:
             return None
-        if statement_id not in self._told:
-            self._told.add(statement_id)
+        if statement_id not in self._seen:
+            self._seen.add(statement_id)
             return Pending(0.01, state="final")
         return encode_locator(Locator(self.name, CHAIN, self.contract, statement_id, 7, bytes(32)))
 

@@ -288,13 +288,13 @@ def test_pauses_grow_to_an_hour_and_what_cannot_succeed_waits_an_hour_at_once() 
 
 def test_what_comes_too_early_is_given_again_when_its_time_has_come() -> None:
     """By the ledger's clock; a refusal is not signed, so at least once an hour, and never at once without end."""
-    for told, least, most in (
+    for asked_s, least, most in (
         ({"at": 1_700_000_042, "now": 1_700_000_000}, 42, 42),
         ({"at": 1_800_000_000, "now": 1_700_000_000}, 3600, 3600),
         ({"at": 1_700_000_000, "now": 1_700_000_000}, 15, 30),
         ({"at": "soon"}, 15, 30),
     ):
-        assert least <= refusals.pause_s(Refused(NOT_YET, "", told), 1) <= most
+        assert least <= refusals.pause_s(Refused(NOT_YET, "", asked_s), 1) <= most
 
 
 def test_a_note_outlives_its_process_and_a_newer_one_replaces_it(loaded: Config, look: Look) -> None:

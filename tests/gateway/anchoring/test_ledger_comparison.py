@@ -63,8 +63,8 @@ def gateway() -> Gateway:
 def walk(gateway: Gateway, here: int, last: int, unsealed: dict[tuple[str, bytes], int] | None = None) -> Walk:
     """A database that ends with batch ``here`` of the gateway's one line, beside a ledger that holds ``last``."""
     ours = Before(here, statement_id(gateway.statement(here)) if here >= 0 else None)
-    told = LedgerHead(last, statement_id(gateway.statement(last)))
-    return Walk("gw", {gateway.key.public.kid: gateway.key.public}, ours, told, unsealed or {})
+    head = LedgerHead(last, statement_id(gateway.statement(last)))
+    return Walk("gw", {gateway.key.public.kid: gateway.key.public}, ours, head, unsealed or {})
 
 
 def test_ranges_of_unsealed_records_are_marked_and_the_line_goes_on_at_its_end(gateway: Gateway) -> None:

@@ -52,9 +52,9 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
             await until(lambda: line.shared)
             done = await asyncio.to_thread(ordered, loaded.path, "rs485-1", "--json")
             assert done.exit_code == 0, done.stderr
-            told = json.loads(done.stdout)
-            assert (told["line"], told["stranger"][:8]) == ("rs485-1", "09 03 0A")
-            assert "(command line)" in told["user"]
+            cleared = json.loads(done.stdout)
+            assert (cleared["line"], cleared["stranger"][:8]) == ("rs485-1", "09 03 0A")
+            assert "(command line)" in cleared["user"]
             assert not line.shared
         pty.unplug()
 
@@ -65,7 +65,7 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "problem"),
     [
         (("nobody",), "no bus 'nobody'"),
         (("",), "one of rs485-1, inverters"),
@@ -75,13 +75,13 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
     ],
 )
 def test_a_bus_that_there_is_not_and_a_gateway_that_does_not_run_are_told(
-    tmp_path: Path, words: tuple[str, ...], told: str
+    tmp_path: Path, words: tuple[str, ...], problem: str
 ) -> None:
     loaded = site(tmp_path / "site")
     loaded.data.mkdir(exist_ok=True)
     result = ordered(loaded.path, *words)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert problem in result.stderr
 
 
 def test_a_bus_that_is_a_part_of_a_line_means_the_line(tmp_path: Path) -> None:
@@ -148,12 +148,12 @@ def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(t
         wire.append(writer)
         await rtu_talk(addresses)(reader, writer)
 
-    async def said(loaded: Config, command: str) -> dict[str, Any]:
+    async def facts_of(loaded: Config, command: str) -> dict[str, Any]:
         result = await asyncio.to_thread(ordered, loaded.path, "--json", command=command)
         found: dict[str, Any] = json.loads(result.stdout)
         return found
 
-    async def told(loaded: Config, command: str) -> str:
+    async def printed(loaded: Config, command: str) -> str:
         result = await asyncio.to_thread(ordered, loaded.path, command=command)
         return " ".join(result.stdout.split())
 
@@ -167,12 +167,12 @@ def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(t
             while "not-asked" not in (found := await alarms(loaded)):
                 pass
             assert "not polled: energy; " in found["not-asked"]
-            while (meters := (await said(loaded, "status"))["meters"])[0]["not_asked"] != ["energy"]:
+            while (meters := (await facts_of(loaded, "status"))["meters"])[0]["not_asked"] != ["energy"]:
                 pass
         assert meters[0]["missed"] == {}
-        assert "none; not asked: energy" in await told(loaded, "status")
-        assert any("not polled: energy; " in text for text in (await said(loaded, "check"))["lines"][0]["warnings"])
-        assert "warning: rs485-1: export-main: not polled: energy; " in await told(loaded, "check")
+        assert "none; not asked: energy" in await printed(loaded, "status")
+        assert any("not polled: energy; " in text for text in (await facts_of(loaded, "check"))["lines"][0]["warnings"])
+        assert "warning: rs485-1: export-main: not polled: energy; " in await printed(loaded, "check")
 
     async def work() -> None:
         async with serving(talk) as server:

@@ -65,9 +65,9 @@ def verified(loaded: Config, file: Path) -> Verified:
 
 
 def shown(loaded: Config, *words: object) -> Any:
-    said = gateway_command("commission", loaded.path, *words)
-    assert said.code == 0, said
-    return said.out
+    done = gateway_command("commission", loaded.path, *words)
+    assert done.code == 0, done
+    return done.out
 
 
 def test_the_newest_record_is_shown_with_what_has_become_of_it(loaded: Config) -> None:
@@ -112,10 +112,10 @@ def test_a_meter_without_a_record_and_one_that_there_is_not_are_told(loaded: Con
 
 def test_the_proof_of_the_record_in_force_stands_beside_that_of_the_reading(loaded: Config, tmp_path: Path) -> None:
     output, beside = tmp_path / "may.mseal", tmp_path / "may-commissioned.mseal"
-    said = gateway_command("prove", loaded.path, METER, "-o", output)
-    assert said.code == 0, said
+    done = gateway_command("prove", loaded.path, METER, "-o", output)
+    assert done.code == 0, done
     record = json.loads(shown(loaded, METER, "--json"))["record"]
-    assert f"wrote {beside}: {record}, the commissioning record in force" in said.out
+    assert f"wrote {beside}: {record}, the commissioning record in force" in done.out
     assert verified(loaded, output).kind == "reading"
     words = "\n".join(facts_in_words(verified(loaded, beside)))
     for line in (
@@ -134,9 +134,9 @@ def test_the_proof_of_the_record_in_force_stands_beside_that_of_the_reading(load
 def test_the_file_beside_is_replaced_by_the_rules_of_the_first(loaded: Config, tmp_path: Path) -> None:
     output, beside = tmp_path / "a.mseal", tmp_path / "a-commissioned.mseal"
     beside.write_bytes(b"a letter")
-    said = gateway_command("prove", loaded.path, METER, "-o", output)
-    assert said.code == 2
-    assert f"{beside}: " in said.err
+    done = gateway_command("prove", loaded.path, METER, "-o", output)
+    assert done.code == 2
+    assert f"{beside}: " in done.err
     assert not output.exists()  # all or nothing
     assert beside.read_bytes() == b"a letter"
     assert gateway_command("prove", loaded.path, METER, "-o", output, "--force").code == 0
@@ -146,9 +146,9 @@ def test_the_file_beside_is_replaced_by_the_rules_of_the_first(loaded: Config, t
 def test_a_record_that_is_not_anchored_is_a_note_and_without_one_there_is_nothing(
     loaded: Config, tmp_path: Path
 ) -> None:
-    said = gateway_command("prove", loaded.path, OTHER, "-o", tmp_path / "co2.mseal")
-    assert said.code == 0, said
-    assert f"note: no proof of the commissioning record {OTHER}/" in said.err
+    done = gateway_command("prove", loaded.path, OTHER, "-o", tmp_path / "co2.mseal")
+    assert done.code == 0, done
+    assert f"note: no proof of the commissioning record {OTHER}/" in done.err
     plain = gateway_command("prove", loaded.path, PLAIN, "-o", tmp_path / "pv.mseal")
     assert (plain.code, plain.err) == (0, "")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["co2.mseal", "pv.mseal"]
@@ -179,6 +179,6 @@ def test_another_profile_is_not_called_by_the_name_of_this_one(loaded: Config) -
     "words", [("--show",), (METER, "--json", "--anew"), (METER, "--page", "x.html", "--answers", "a")]
 )
 def test_a_record_is_shown_of_one_meter_and_without_the_wizard(loaded: Config, words: tuple[str, ...]) -> None:
-    said = gateway_command("commission", loaded.path, *words)
-    assert said.code == 2
-    assert "--show" in said.err
+    done = gateway_command("commission", loaded.path, *words)
+    assert done.code == 2
+    assert "--show" in done.err

@@ -81,8 +81,8 @@ def test_a_few_hours_are_stated_and_recomputed(tmp_path: Path) -> None:
     rows = [word for each in (first, last) for word in ("--rows", each["rows"])]
     recompute = [sys.executable, "-m", "ledger_client.cli", "recompute", *batches, "--trust", found["trust"], *rows]
     stranger = json.loads(subprocess.run([*recompute, "--json"], capture_output=True, text=True).stdout)
-    told = [(one["version"], one["equal"], one["rows_compared"]) for one in stranger["periods"]]
-    assert told == [(1, True, True), (2, True, True)]
+    periods = [(one["version"], one["equal"], one["rows_compared"]) for one in stranger["periods"]]
+    assert periods == [(1, True, True), (2, True, True)]
     again = [sys.executable, "-m", "gateway.cli", "demo", "--month", "--dir", str(folder)]
     assert subprocess.run(again, capture_output=True).returncode == 2
 

@@ -57,10 +57,10 @@ def test_a_new_meter_is_in_the_next_request(loaded: Config) -> None:
 
 def test_the_command_writes_what_it_says(loaded: Config, tmp_path: Path) -> None:
     file = tmp_path / "out.enrol"
-    said = meterseal("keys", "enrol-request", loaded.path, "-o", file).stdout
+    printed = meterseal("keys", "enrol-request", loaded.path, "-o", file).stdout
     asked = parse_request(file.read_bytes())
-    assert f"statement key {base64url(asked.statement.kid)}" in said
-    assert all(f"meter {name} {base64url(meter.key.kid)}" in said for name, meter in asked.meters.items())
+    assert f"statement key {base64url(asked.statement.kid)}" in printed
+    assert all(f"meter {name} {base64url(meter.key.kid)}" in printed for name, meter in asked.meters.items())
     listed = meterseal("keys", loaded.path).stdout
     assert base64url(asked.statement.kid) in listed
     assert meterseal("keys", "list", loaded.path).stdout == listed
@@ -104,8 +104,8 @@ def test_a_statement_key_that_was_replaced_is_vouched_for_by_the_old_one(loaded:
     other = tmp_path / "other.pem"
     save_private_key(other, PrivateKey.generate())
     other.chmod(0o644)
-    said = meterseal("keys", "enrol-request", loaded.path, "-o", tmp_path / "x", "--old-key", other, code=2).stderr
-    assert "chmod 600" in said
+    printed = meterseal("keys", "enrol-request", loaded.path, "-o", tmp_path / "x", "--old-key", other, code=2).stderr
+    assert "chmod 600" in printed
 
 
 def test_in_a_terminal_it_is_text_and_a_qr_code(loaded: Config, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def test_a_ledger_that_is_named_is_trusted_from_the_start(tmp_path: Path) -> Non
     with embedded_ledger(tmp_path / "ledger", "north") as ledger:
         shown = command("ledger_client.cli", "show", ledger.folder, "--trust").stdout
         (tmp_path / "north.toml").write_text(shown)
-        code, said = init(tmp_path / "site", "--ledger", ledger.url, "--ledger-key", tmp_path / "north.toml")
-    assert (code, "append the ledger's key" in said) == (0, False), said
+        code, printed = init(tmp_path / "site", "--ledger", ledger.url, "--ledger-key", tmp_path / "north.toml")
+    assert (code, "append the ledger's key" in printed) == (0, False), printed
     config = load_config(tmp_path / "site" / "gateway.toml")
     assert [(entry.name, entry.url) for entry in config.document.ledger] == [("north", ledger.url)]
     assert prepare(config, may_be_missing=True).trust.ledgers == ("north",)
@@ -42,22 +42,22 @@ def test_a_ledger_that_is_named_is_trusted_from_the_start(tmp_path: Path) -> Non
 @pytest.mark.parametrize("text", ["", "[[key]]\nrole = 'x'\n", "{", "[policy]\nreceipts = 1\n"])
 def test_a_file_that_is_no_ledgers_key_is_refused_and_nothing_is_written(tmp_path: Path, text: str) -> None:
     (tmp_path / "key.toml").write_text(text)
-    code, said = init(tmp_path / "site", "--ledger", URL, "--ledger-key", tmp_path / "key.toml")
-    assert (code, str(tmp_path / "key.toml") in said) == (2, True), said
+    code, printed = init(tmp_path / "site", "--ledger", URL, "--ledger-key", tmp_path / "key.toml")
+    assert (code, str(tmp_path / "key.toml") in printed) == (2, True), printed
     assert not (tmp_path / "site").exists()
 
 
 def test_a_ledger_needs_its_key(tmp_path: Path) -> None:
-    code, said = init(tmp_path / "site", "--ledger", URL)
-    assert (code, "--ledger and --ledger-key go together" in said) == (2, True), said
+    code, printed = init(tmp_path / "site", "--ledger", URL)
+    assert (code, "--ledger and --ledger-key go together" in printed) == (2, True), printed
 
 
 @pytest.fixture
 def unanchored(tmp_path: Path) -> Iterator[Config]:
     """A site of plain `meterseal init`, beside its plant; only ports and periods are made fit for a test."""
     with plant(tmp_path / "plant") as meters:
-        code, said = init(tmp_path / "site")
-        assert (code, "it runs without a ledger" in said) == (0, True), said
+        code, printed = init(tmp_path / "site")
+        assert (code, "it runs without a ledger" in printed) == (0, True), printed
         yield load_config(quick(tmp_path / "site" / "gateway.toml", meters))
 
 
@@ -110,12 +110,14 @@ def test_a_site_without_a_ledger_is_valid_and_records_and_anchors_at_a_later_one
     with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
         text = unanchored.path.read_text().replace("http://127.0.0.1:8700", ledger.url)
         unanchored.path.write_text(re.sub(r"(?m)^# (?=\[\[ledger|(name|type|policy|url) =)", "", text))
-        code, said = check(unanchored)
-        assert (code, 'fix: add [policy] with receipts = 1 and ledgers = ["demo-ledger"]' in said) == (2, True), said
+        code, printed = check(unanchored)
+        assert (code, 'fix: add [policy] with receipts = 1 and ledgers = ["demo-ledger"]' in printed) == (2, True), (
+            printed
+        )
         trust = unanchored.trust
         trust.write_text(re.sub(r"(?m)^# (?=\[policy|(receipts|ledgers) =)", "", trust.read_text()))
-        code, said = check(unanchored)
-        assert (code, "[[key]] of ledger 'demo-ledger'" in said) == (2, True), said
+        code, printed = check(unanchored)
+        assert (code, "[[key]] of ledger 'demo-ledger'" in printed) == (2, True), printed
         with trust.open("a") as file:
             file.write("\n" + command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
         assert (checked := check(unanchored))[0] == 0, checked

@@ -1,4 +1,4 @@
-"""`-o` of any command replaces what is of its own kind, or empty, and nothing else unless it is told to."""
+"""`-o` of any command replaces what is of its own kind, or empty, and nothing else without `--force`."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def stated_files(folder: Path) -> list[object]:
     """Batches with a statement, its rows, and the trust file by which it is proven."""
     if not folder.exists():
         folder.mkdir()
-        told, rows, _ = hour(folder)
+        stated, rows, _ = hour(folder)
         trust = write_trust(folder / "trust.toml")
-        words = [*told.files, "--trust", trust, "--rows", rows]
+        words = [*stated.files, "--trust", trust, "--rows", rows]
         (folder / "words").write_text("\n".join(map(str, words)))
     return list((folder / "words").read_text().splitlines())
 
@@ -148,15 +148,15 @@ def test_output_refuses_to_replace_what_is_not_of_its_kind_without_force(
     command, words = words_of(case, loaded, tmp_path)
     output = tmp_path / "output"
     output.write_bytes(LETTER)
-    code, said = run(command, [*words, "-o", output])
+    code, printed = run(command, [*words, "-o", output])
     assert (code, output.read_bytes()) == (2, LETTER)
-    assert f"{output}: " in said
-    assert "--force to replace it" in said
-    code, said = run(command, [*words, "-o", output, "--force"])
-    assert code == 0, said
+    assert f"{output}: " in printed
+    assert "--force to replace it" in printed
+    code, printed = run(command, [*words, "-o", output, "--force"])
+    assert code == 0, printed
     assert output.read_bytes() != LETTER
-    code, said = run(command, [*words, "-o", output])
-    assert code == 0, f"its own kind is replaced: {said}"
+    code, printed = run(command, [*words, "-o", output])
+    assert code == 0, f"its own kind is replaced: {printed}"
     empty = tmp_path / "empty"
     empty.touch()
     assert run(command, [*words, "-o", empty])[0] == (2 if case == "ledger backup" else 0)  # no older state of the log
@@ -186,8 +186,8 @@ def test_what_looks_much_like_it_is_not_replaced(
 def test_a_database_that_is_in_use_is_not_replaced_by_a_backup(loaded: Config, tmp_path: Path) -> None:
     used = Database(tmp_path / "gateway.db")
     command, words = words_of("backup", loaded, tmp_path)
-    code, said = run(command, [*words, "-o", used.path])
-    assert code == 2, said
+    code, printed = run(command, [*words, "-o", used.path])
+    assert code == 2, printed
     used.close()
 
 

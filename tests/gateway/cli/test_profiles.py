@@ -95,14 +95,14 @@ def test_a_profile_without_provenance_says_so(meter: Path) -> None:
 def test_a_trial_shows_reads_times_provenance_and_a_simulated_poll(meter: Path) -> None:
     code, text, _ = meterseal("profiles", "--check", meter)
     assert code == 0, text
-    said = " ".join(text.split())
-    assert "rules: met; 5 points, 4 recorded" in said
-    assert "provenance: 3 seen, 1 single, 1 open" in said
-    assert "serial line, 2400 baud 8E1" in said
-    assert "function 4, 7 registers from 0" in said
-    assert "warning: profile example: x_rent have no source of their own" in said
-    assert "simulated poll: 5 of 5 values as sent" in said
-    assert "word_order is open" in said
+    printed = " ".join(text.split())
+    assert "rules: met; 5 points, 4 recorded" in printed
+    assert "provenance: 3 seen, 1 single, 1 open" in printed
+    assert "serial line, 2400 baud 8E1" in printed
+    assert "function 4, 7 registers from 0" in printed
+    assert "warning: profile example: x_rent have no source of their own" in printed
+    assert "simulated poll: 5 of 5 values as sent" in printed
+    assert "word_order is open" in printed
 
 
 def test_a_trial_as_json(meter: Path) -> None:
@@ -135,8 +135,8 @@ def test_what_the_simulator_cannot_serve_is_said_and_is_no_fault(meter: Path) ->
 
 def test_a_value_that_is_not_the_one_sent_fails_the_trial(meter: Path) -> None:
     volts = (Value("v", Decimal("230.1"), "V"), Value("a", 5, "A"), Value("w", None, "W"), Value("n", None, "W"))
-    told: dict[str, list[Any]] = {"v": [230.1], "a": [5.5, 6], "w": [None]}
-    back = compared(Reading(0, volts), told)
+    sent: dict[str, list[Any]] = {"v": [230.1], "a": [5.5, 6], "w": [None]}
+    back = compared(Reading(0, volts), sent)
     assert back == ReadBack(agreed=("v",), without=("w",), differs=(Difference("a", (5.5, 6), 5),), unread=("n",))
     absent = compared(Reading(0, (Value("n", None, "W", int(Quality.NOT_FOUND)),)), {})
     assert (absent, absent.ok) == (ReadBack(without=("n",)), True)

@@ -39,7 +39,7 @@ def imported(folder: Path, text: str | bytes, base: str = "0") -> Profile:
 def refusals(folder: Path, text: str | bytes, base: str = "0") -> list[str]:
     with pytest.raises(Refused) as refused:
         imported(folder, text, base)
-    return [str(said) for said in refused.value.problems]
+    return [str(problem) for problem in refused.value.problems]
 
 
 @pytest.mark.parametrize("name", MODBUS)
@@ -55,8 +55,8 @@ def test_a_profile_of_the_catalog_comes_back_as_it_was(name: str, tmp_path: Path
 def test_the_table_of_a_manual_becomes_a_profile(tmp_path: Path) -> None:
     (path := tmp_path / "my meter.csv").write_text(TABLE, encoding="utf-8-sig")
     target = tmp_path / "em3.toml"
-    code, said, err = meterseal("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
-    assert (code, said, "3 points" in err) == (0, "", True), err
+    code, out, err = meterseal("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
+    assert (code, out, "3 points" in err) == (0, "", True), err
     profile = load_profile(str(target))
     volts, energy, state = profile.points
     assert (volts.fc, volts.address, volts.type, str(volts.high)) == (4, 0, "uint16", "400.5")
@@ -76,7 +76,7 @@ def test_bases(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "problem"),
     [
         ("UINT16", "u16", "line 2, column type: u16 is not allowed"),
         ("30003", "3", "line 3, column address: .*five or six digits"),
@@ -97,13 +97,13 @@ def test_bases(tmp_path: Path) -> None:
         ('""MAINTENANCE""', "MAINTENANCE", "line 4, column raises: .*as in the TOML of a profile"),
     ],
 )
-def test_a_bad_line_is_named_with_the_way_out(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_bad_line_is_named_with_the_way_out(tmp_path: Path, old: str, new: str, problem: str) -> None:
     assert TABLE.count(old) == 1
     (path := tmp_path / "table.csv").write_text(TABLE.replace(old, new))
     target = tmp_path / "profile.toml"
     code, out, err = meterseal("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
     assert (code, out, target.exists()) == (2, "", False)
-    assert re.search(said, err, re.DOTALL), err
+    assert re.search(problem, err, re.DOTALL), err
     assert err.count("fix: ") >= 2
     assert "nothing is written" in err
 
@@ -111,19 +111,19 @@ def test_a_bad_line_is_named_with_the_way_out(tmp_path: Path, old: str, new: str
 def test_all_bad_lines_are_named_and_none_for_the_fault_of_another(tmp_path: Path) -> None:
     table = "name,fc,address,type,unit,factor_from\nratio,3,0,string,,\n"
     table += "power,3,1,int16,W,ratio\nvolts,3,2,int16,Volt,\namps,3,70000,int16,A,\n"
-    assert [re.findall("line ([0-9]+)", said)[0] for said in refusals(tmp_path, table)] == ["2", "4", "5"]
+    assert [re.findall("line ([0-9]+)", problem)[0] for problem in refusals(tmp_path, table)] == ["2", "4", "5"]
 
 
 def test_one_round_names_the_faults_of_head_cells_rules_and_places(tmp_path: Path) -> None:
     table = "name,fc,address,type,unit,kind,low,high,factor_from,colour\n"
     table += "a,3,0,int32,kWh,,,,nobody,red\nb,3,1,int16,W,,9,1,nobody,\nc,3,x,int16,W,,y,,,\n"
     table += "d,3,10,float32,V,,,,,\ne,3,11,float32,V,,,,,\nf,3,20,uint16,V,,,,,\nf,3,21,uint16,volt,,,,,\n"
-    said = "\n".join(refusals(tmp_path, table))
-    found = re.findall(r"line (\d+)(?:, column (\w+))?:", said)
+    printed = "\n".join(refusals(tmp_path, table))
+    found = re.findall(r"line (\d+)(?:, column (\w+))?:", printed)
     assert sorted(found) == [
         ("1", ""), ("2", "factor_from"), ("2", "kind"), ("3", "factor_from"), ("3", "low"), ("4", "address"),
         ("4", "low"), ("6", "address"), ("8", "name"), ("8", "unit"),
-    ], said  # fmt: skip
+    ], printed  # fmt: skip
 
 
 def test_a_code_for_no_value_is_none_from_the_table_to_the_reading(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def outcome(folder: Path, data: bytes) -> tuple[Profile | None, list[str]]:
     try:
         return imported(folder, data), []
     except Refused as refused:
-        return None, [str(said) for said in refused.problems]
+        return None, [str(problem) for problem in refused.problems]
 
 
 def test_200_mutated_tables_are_taken_whole_or_refused_by_line(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_200_mutated_tables_are_taken_whole_or_refused_by_line(tmp_path: Path) -
         profile, problems = outcome(tmp_path, data)
         if profile is None:
             assert problems
-            assert all(re.search(r"table\.csv, line [1-9]", said) for said in problems)
+            assert all(re.search(r"table\.csv, line [1-9]", problem) for problem in problems)
             continue
         taken += 1
         quoted = data.count(b'"')

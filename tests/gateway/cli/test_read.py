@@ -93,7 +93,7 @@ def read(loaded: Config, device: Device, *options: str) -> Result:
 
 
 def only(address: int, otherwise: Callable[..., bytes]) -> Device:
-    """A device that answers one register only, and the rest as it is told."""
+    """A device that answers one register only, and the rest as it is set."""
     return lambda request: [(0.0, answer(request) if request.address == address else otherwise(request))]
 
 
@@ -149,14 +149,14 @@ def test_read_marks_what_a_meter_seldom_means(tmp_path: Path) -> None:
     held = load_config(loaded.path)
     done = read(held, odd)
     assert done.exit_code == 0, done.stderr
-    told = " ".join(done.stdout.split())
+    printed = " ".join(done.stdout.split())
     code = "is a common code for no value, but this profile does not list it"
     asked = "check the word order, and for an address off by one"
     for pattern, name in (("FFFFFFFF", "ones"), ("8000", "least"), ("7FFFFFFF", "most")):
-        assert f"{name}: 0x{pattern} {code}: {asked}" in told
-    assert f"tiny, huge: a float of this size is hardly a measured value: {asked}" in told
-    assert f"state: 0xFFFF {code}: {asked}" in told
-    assert told.count(asked) == 5
+        assert f"{name}: 0x{pattern} {code}: {asked}" in printed
+    assert f"tiny, huge: a float of this size is hardly a measured value: {asked}" in printed
+    assert f"state: 0xFFFF {code}: {asked}" in printed
+    assert printed.count(asked) == 5
     values = json.loads(read(held, odd, "--json").stdout)["values"]
     marked = {value["name"] for value in values if value["remark"]}
     assert marked == {"ones", "least", "most", "tiny", "huge", "state"}
@@ -219,9 +219,9 @@ def test_check_says_where_a_bus_differs_from_the_profiles(loaded: Config) -> Non
         "bus 'rs485-1' has parity N; the factory setting of apart is E",
         f"{METER} has address 240; the factory setting of apart is 7",
     ]
-    said = io.StringIO()
-    print_plan(console(said), line_plan(line_specs(loaded)[0]))
-    assert f"note: {notes[0]}" in said.getvalue()
+    printed = io.StringIO()
+    print_plan(console(printed), line_plan(line_specs(loaded)[0]))
+    assert f"note: {notes[0]}" in printed.getvalue()
 
 
 def test_a_driver_that_refuses_parity_is_told_without_a_traceback(tmp_path: Path) -> None:

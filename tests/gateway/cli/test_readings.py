@@ -86,10 +86,10 @@ def test_csv_holds_every_value_with_its_decimals(loaded: Config, tmp_path: Path)
         found = list(csv.DictReader(file))
     expected = _records(loaded)
     assert len(found) == len(expected) == 1600
-    for told, row in zip(found, expected, strict=True):
+    for line, row in zip(found, expected, strict=True):
         value = row["value"]
         written = "" if value is None else "true" if value is True else str(value)
-        assert told == {k: "" if v is None else str(v) for k, v in row.items()} | {"value": written}
+        assert line == {k: "" if v is None else str(v) for k, v in row.items()} | {"value": written}
 
 
 def test_json_lines_hold_the_same(loaded: Config) -> None:
@@ -128,23 +128,23 @@ def test_a_time_without_a_zone_is_one_of_the_sites_zone_and_of_utc_without_one(
     there = loaded.path.with_name("there.toml")
     key = f'[gateway]\ntimezone = "{zone}"' if zone else "[gateway]"
     there.write_text(loaded.path.read_text().replace("[gateway]", key, 1))
-    told = "--from", f"2027-01-15 {hour:02}:01:40", "--to", f"2027-01-15T{hour:02}:02"
-    result = CliRunner().invoke(main, ["readings", str(there), "pv-inverter", *told])
+    span = "--from", f"2027-01-15 {hour:02}:01:40", "--to", f"2027-01-15T{hour:02}:02"
+    result = CliRunner().invoke(main, ["readings", str(there), "pv-inverter", *span])
     times = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
     assert sorted(set(times)) == [rfc3339_ms((START_S + s) * 1000) for s in (100, 110)]
 
 
 def test_the_last_are_shown_as_ever(loaded: Config) -> None:
     assert _run(loaded, METER, "-n", 2).stdout.count("record ") == 2
-    told = json.loads(_run(loaded, METER, "-n", 2, "--json").stdout)["readings"]
-    assert len(told) == 2 * len(VALUES)
-    assert told[0]["value"] == "1234.50"
+    readings = json.loads(_run(loaded, METER, "-n", 2, "--json").stdout)["readings"]
+    assert len(readings) == 2 * len(VALUES)
+    assert readings[0]["value"] == "1234.50"
     lines = _run(loaded, METER, "-n", 1, "--format", "csv").stdout.splitlines()
     assert lines[0].startswith("time,meter,point,value,unit,quality,bits,words,record,clock")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "problem"),
     [
         (["-n", "2", "--from", "-1h"], "not both"),
         (["--from", "-1h", "--to", "-2h"], "must be before"),
@@ -155,10 +155,10 @@ def test_the_last_are_shown_as_ever(loaded: Config) -> None:
         (["no-such-meter"], "no meter"),
     ],
 )
-def test_what_does_not_go_together_is_said(loaded: Config, words: list[str], said: str) -> None:
+def test_what_does_not_go_together_is_said(loaded: Config, words: list[str], problem: str) -> None:
     result = _run(loaded, *words)
     assert result.exit_code == 2
-    assert said in result.output
+    assert problem in result.output
     assert "Traceback" not in result.output
 
 
@@ -196,10 +196,10 @@ def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
 def test_what_a_meter_says_neither_styles_nor_steers_the_terminal() -> None:
     values = Value("text", "[/red]\x1b[2J"), Value("large", Decimal("1E+3")), Value("door", True)
     reading = Reading(1_800_000_000_000, values)
-    said = io.StringIO()
-    print_readings(console(said), reading_values(reading, "export-main", "not recorded"))
-    told = said.getvalue()
-    assert "[/red]" in told
-    assert "\\[/red]" not in told
-    assert "\x1b[2J" not in told
-    assert [text in told for text in ("1000", "yes")] == [True, True]
+    terminal = io.StringIO()
+    print_readings(console(terminal), reading_values(reading, "export-main", "not recorded"))
+    printed = terminal.getvalue()
+    assert "[/red]" in printed
+    assert "\\[/red]" not in printed
+    assert "\x1b[2J" not in printed
+    assert [text in printed for text in ("1000", "yes")] == [True, True]

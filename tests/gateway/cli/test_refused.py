@@ -23,10 +23,10 @@ FORM = Refused(1_800_000_002_000, "10.0.0.8:4712", "form", "B2", "##0065", 65, 6
 
 
 def facts() -> ListenerFacts:
-    told = ListenerFacts()
+    listener = ListenerFacts()
     for refused in (LENGTH, STATION, FORM):
-        told.refuse(refused)
-    return told
+        listener.refuse(refused)
+    return listener
 
 
 def printed(**lines: list[dict[str, object]]) -> list[str]:
@@ -48,12 +48,12 @@ def test_a_refused_packet_is_shown_with_its_figures_and_those_found() -> None:
 
 
 def test_the_status_counts_them_and_names_factors_without_a_point() -> None:
-    told = facts()
-    told.counters["heard"] = 7
+    listener = facts()
+    listener.counters["heard"] = 7
     for cn in ("3020", "2061", "2061"):
-        told.command(cn)
-    told.name_factors("stack", {"a21003", "a05002"})
-    assert list(listener_lines(ListenerStatus.of("plant", told.as_json()))) == [
+        listener.command(cn)
+    listener.name_factors("stack", {"a21003", "a05002"})
+    assert list(listener_lines(ListenerStatus.of("plant", listener.as_json()))) == [
         "plant: 7 packets with data taken, 3 refused "
         "(1 not understood, 1 length wrong, 1 station not configured): see --refused",
         "plant: packets of known stations that no meter takes: 2 of CN 2061, 1 of CN 3020",
@@ -97,7 +97,7 @@ def test_each_kind_of_damage_has_its_words() -> None:
 def test_a_line_of_loggers_whose_packets_are_all_refused_is_not_called_silent() -> None:
     spec, kind = LineSpec("plant", "hj212", (), listen=("127.0.0.1", 9000)), SOURCES["hj212"]
     assert kind.silence(spec, None, Counter()) == Message("line-sends-nothing", line="plant", where=spec.where)
-    said = kind.silence(spec, None, facts().came)
-    assert in_language(said, "en") == (
+    silence = kind.silence(spec, None, facts().came)
+    assert in_language(silence, "en") == (
         "plant: 3 packets came to 127.0.0.1:9000 and were refused, and none was taken (form 1, length 1, station 1)"
     )

@@ -1,4 +1,4 @@
-"""Commands of somebody who may not look into the gateway's folders: told as such, nothing is guessed."""
+"""Commands of somebody who may not look into the gateway's folders: they say so, and nothing is guessed."""
 
 from __future__ import annotations
 

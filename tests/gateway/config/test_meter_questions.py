@@ -57,8 +57,10 @@ def test_the_decided_profile_is_what_decodes(tmp_path: Path, word_order: str, wo
     config = loaded(tmp_path, f'word_order = "{word_order}"')
     assert decode(config.profiles["m1"].point("co2"), words).value == 12.5
     assert decode(config.profiles["m1"].point("ratio"), (0x4148, 0)).value == 12.5
-    said = PROFILE.replace('ask = ["word_order"]\n', "").replace('"/100" }', f'"/100", word_order = "{word_order}" }}')
-    assert config.configured["m1"].profile_hash == loaded(tmp_path, "", profile=said).configured["m1"].profile_hash
+    decided = PROFILE.replace('ask = ["word_order"]\n', "").replace(
+        '"/100" }', f'"/100", word_order = "{word_order}" }}'
+    )
+    assert config.configured["m1"].profile_hash == loaded(tmp_path, "", profile=decided).configured["m1"].profile_hash
 
 
 def test_meters_of_one_profile_may_differ_and_the_fingerprint_tells(tmp_path: Path) -> None:
@@ -95,9 +97,9 @@ RATIO = 'ratio_set = { fc = 4, address = 4, type = "uint16", kind = "scale" }\n'
 
 
 def test_a_ratio_that_the_meter_tells_may_be_stated_and_is_not_signed_as_one_that_multiplies(tmp_path: Path) -> None:
-    told = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ratio_set" }') + RATIO
-    stated = loaded(tmp_path, 'ct = "200/5"', profile=told)
+    profile = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ratio_set" }') + RATIO
+    stated = loaded(tmp_path, 'ct = "200/5"', profile=profile)
     assert stated.meters["m1"].factors == {"ct": 40}
     assert (stated.configured["m1"].ratios, stated.configured["m1"].stated) == ({}, {"ct": "200/5"})
-    assert stated.fingerprint() != loaded(tmp_path, "", profile=told).fingerprint()
-    refused(written(tmp_path, 'pt = "200/5"', profile=told), "meter 'm1', pt: has no effect")
+    assert stated.fingerprint() != loaded(tmp_path, "", profile=profile).fingerprint()
+    refused(written(tmp_path, 'pt = "200/5"', profile=profile), "meter 'm1', pt: has no effect")

@@ -237,5 +237,5 @@ def _happened(found: events.EventList) -> events.EventList:
 
 def _preview() -> dict[str, Any]:
     changes = [("-", "bus rs485-1, meter export-main, every = 10s"), ("+", f"bus rs485-1, meter {LONG}, every = 7s")]
-    said = [{"sign": sign, "text": text} for sign, text in changes]
-    return {"nothing": False, "changes_said": said, "opened": ["rs485-1"], "closed": [], "fingerprint": "00"}
+    lines = [{"sign": sign, "text": text} for sign, text in changes]
+    return {"nothing": False, "changes_said": lines, "opened": ["rs485-1"], "closed": [], "fingerprint": "00"}

@@ -116,8 +116,8 @@ class Browser:
     def post(self, path: str, fields: Mapping[str, str], **headers: str) -> Answer:
         """A form of the page that was shown last."""
         scheme = "http" if self.tls is None else "https"
-        own = {"Origin": f"{scheme}://127.0.0.1:{self.port}", "Content_Type": "application/x-www-form-urlencoded"}
-        return self.ask("POST", path, urlencode(fields).encode(), **own | headers)
+        usual = {"Origin": f"{scheme}://127.0.0.1:{self.port}", "Content_Type": "application/x-www-form-urlencoded"}
+        return self.ask("POST", path, urlencode(fields).encode(), **usual | headers)
 
     def login(self, name: str, password: str | None = None) -> Answer:
         """Log in as one of the users."""

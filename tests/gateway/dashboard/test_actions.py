@@ -106,8 +106,8 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
     assert "shelved for 8 h: " in act(browser, "shelve", id=str(number), **{"for": "8h", "reason": "works"})
     assert "unshelved: " in act(browser, "unshelve", id=str(number))
     assert "reports a serial number other than 70000" in act(browser, "accept", meter="meter-000", serial="70000")
-    told = act(browser, "accept", meter="meter-000", serial="71234", reason="broken <b>display</b>")
-    assert "71234 accepted in place of 70000" in told
+    page = act(browser, "accept", meter="meter-000", serial="71234", reason="broken <b>display</b>")
+    assert "71234 accepted in place of 70000" in page
     (event,) = until(lambda: events(loaded, "meter-000", "meter-exchange"))
     assert (
         event.items() >= {"user": "ines", "identity": "serial_number=71234", "reason": "broken <b>display</b>"}.items()
@@ -127,7 +127,7 @@ def alarms(loaded: Config) -> list[AlarmRow]:
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "told"),
+    ("name", "fields", "problem"),
     [
         ("clear-shared", {"line": "tcp-000"}, "tcp-000: no other master is known on this line"),
         ("clear-shared", {}, "line is missing"),
@@ -140,9 +140,9 @@ def alarms(loaded: Config) -> list[AlarmRow]:
     ],
 )
 def test_what_cannot_be_done_is_told_on_the_page(
-    place: tuple[Meter, Browser, Config], name: str, fields: dict[str, str], told: str
+    place: tuple[Meter, Browser, Config], name: str, fields: dict[str, str], problem: str
 ) -> None:
-    assert told in act(place[1], name, **fields)
+    assert problem in act(place[1], name, **fields)
 
 
 def test_an_act_and_a_refusal_are_told_in_the_pages_language(place: tuple[Meter, Browser, Config]) -> None:

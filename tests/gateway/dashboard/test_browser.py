@@ -131,7 +131,9 @@ def test_a_page_that_the_gateway_is_too_busy_for_asks_again(site: Site, browser:
         seen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         seen.until("!document.querySelector('[data-part]').same")
         assert len(refused) == 1
-        seen.complaints = [said for said in seen.complaints if "503" not in said and "ERR_FAILED" not in said]
+        seen.complaints = [
+            complaint for complaint in seen.complaints if "503" not in complaint and "ERR_FAILED" not in complaint
+        ]
 
 
 def test_a_page_whose_session_has_ended_says_so(site: Site, browser: Browser) -> None:
@@ -147,7 +149,7 @@ def test_a_page_whose_session_has_ended_says_so(site: Site, browser: Browser) ->
         seen.page.fill("[name=password]", PASSWORDS["viewer"])
         seen.page.keyboard.press("Enter")
         seen.until(LIVE)
-        seen.complaints = [said for said in seen.complaints if "401" not in said]
+        seen.complaints = [complaint for complaint in seen.complaints if "401" not in complaint]
 
 
 def test_the_keyboard_goes_everywhere_in_order(site: Site, browser: Browser) -> None:
@@ -199,7 +201,9 @@ def test_a_wrong_password_and_an_unknown_page_are_told_in_words(site: Site, brow
         assert answer is not None
         assert answer.status == 404
         assert "no meter nobody" in seen.page.locator("h1").inner_text()
-        seen.complaints = [said for said in seen.complaints if "404" not in said and "403" not in said]
+        seen.complaints = [
+            complaint for complaint in seen.complaints if "404" not in complaint and "403" not in complaint
+        ]
 
 
 def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
@@ -241,9 +245,9 @@ def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
         assert seen.page.evaluate(pieces) == 2, "the server draws the same"
         seen.until("!document.querySelector('main').innerText.includes('Several lines not responding')")
         seen.open("/events")
-        told = seen.page.get_by_role("main").inner_text()
+        shown = seen.page.get_by_role("main").inner_text()
         for words in ("alarm acknowledged", "alarm shelved", "alarm unshelved", "cleared"):
-            assert words in told
+            assert words in shown
         seen.open("/alarms")
         assert seen.page.locator("table").last.locator("tr", has_text="Several lines not responding").count() == 1
     with window(browser, site.url) as seen:
@@ -328,9 +332,9 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
         past = seen.page.locator("table").last.locator("tr", has_text="Another meter answers")
         until("its end", lambda: past.count() or not _acknowledge(seen))
         seen.open("/events")
-        (told,) = seen.page.locator("tr", has_text="meter exchanged").all_inner_texts()
+        (row,) = seen.page.locator("tr", has_text="meter exchanged").all_inner_texts()
         for words in ("export-main", OLD, NEW, "installer", "struck by lightning"):
-            assert words in told
+            assert words in row
 
 
 def _acknowledge(seen: Window) -> bool:

@@ -68,8 +68,8 @@ def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str
 async def in_trouble(running: GatewayContext, store: Database) -> list[str]:
     """Everything is wrong at once; the texts of the alarms that stand then."""
     board, since_ms = running.board, running.clock.now_ms() - 7_200_000
-    for source, code, line, said in trouble(running, store):
-        board.condition(source, code, line, said, on=True, since_ms=since_ms)
+    for source, code, line, sentence in trouble(running, store):
+        board.condition(source, code, line, sentence, on=True, since_ms=since_ms)
     for worker in running.lines.values():
         LineAlarms(worker.spec, board.line_alarm).port_gone("there is no such port")
     await until(lambda: len(board.listed()) > 7)
@@ -94,7 +94,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]
     async def look() -> dict[str, dict[str, str]]:
         async with epoch(loaded) as running:
             store, see = Database(loaded.database, read_only=True), looker(running)
-            said = await in_trouble(running, store)
+            sentences = await in_trouble(running, store)
             wronged(loaded)
             await until(lambda: b"data-again" not in see("/diagnosis", store, {}, {}).body)
             shown = {
@@ -102,7 +102,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]
                 for language in ("zh", "en")
             }
             store.close()
-            return shown | {"said": dict.fromkeys(said, "")}
+            return shown | {"said": dict.fromkeys(sentences, "")}
 
     return asyncio.run(look())
 
@@ -114,8 +114,8 @@ def test_no_english_sentence_is_left_on_a_chinese_page(path: str, pages: dict[st
 
 def test_the_english_pages_show_what_the_gateway_said(pages: dict[str, dict[str, str]]) -> None:
     shown = " ".join(visible(pages["en"]["/alarms"]))
-    said = [text.partition("; fix: ")[0] for text in pages["said"]]
-    assert [text for text in said if "`" not in text and text not in shown] == []
+    sentences = [text.partition("; fix: ")[0] for text in pages["said"]]
+    assert [text for text in sentences if "`" not in text and text not in shown] == []
     assert "the kernel reports the clock as not synchronised" in shown
 
 

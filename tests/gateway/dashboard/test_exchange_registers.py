@@ -82,8 +82,8 @@ def test_registers_typed_on_the_page_make_an_unknown_exchange_a_bridged_one(plac
             final.fill(old)
             initial.fill(new)
             page.get_by_role("button", name="Sign the registers").click()
-            said = page.locator(f"label:has([name='{wrong}.energy_export']) .wrong")
-            assert why in said.inner_text()
+            problem = page.locator(f"label:has([name='{wrong}.energy_export']) .wrong")
+            assert why in problem.inner_text()
             assert (final.input_value(), initial.input_value()) == (old, new)
             assert not events(site.loaded, "gateway", "entry")
         assert seen.faults() == []

@@ -117,14 +117,14 @@ def test_who_cannot_record_lives_and_is_not_ready_and_who_is_stuck_is_neither(tm
 
 async def asked(app: ASGIApp, path: str) -> tuple[int, str]:
     """Status and text of one answer."""
-    told: list[Message] = []
+    messages: list[Message] = []
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Message) -> None:
-        told.append(message)
+        messages.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
     await app(scope, receive, send)
-    return told[0]["status"], b"".join(message.get("body", b"") for message in told).decode()
+    return messages[0]["status"], b"".join(message.get("body", b"") for message in messages).decode()

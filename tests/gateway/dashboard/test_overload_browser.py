@@ -134,12 +134,12 @@ def test_the_headline_is_never_green_and_names_the_line_and_the_period_that_fits
         seen.login("viewer")
         headline = "document.querySelector('.verdict').innerText"
         seen.until(f"{headline}.includes('Line overloaded')")  # by itself: nobody loads the page again
-        said = seen.page.locator(".verdict").inner_text()
-        assert "Action required" in said
-        assert 'the shortest that fit: every = "' in said
-        assert "for all of its meters" in said
-        assert "Normal operation" not in said
-        assert not {"power", "cable"} & set(said.split())
+        shown = seen.page.locator(".verdict").inner_text()
+        assert "Action required" in shown
+        assert 'the shortest that fit: every = "' in shown
+        assert "for all of its meters" in shown
+        assert "Normal operation" not in shown
+        assert not {"power", "cable"} & set(shown.split())
         seen.open("/alarms")
         card = seen.page.locator(".alarm.error", has_text="Line overloaded").inner_text()
         assert card.count("set longer periods") == 1, "the advice stands once"
@@ -165,9 +165,9 @@ def test_a_meter_that_was_not_polled_is_not_sent_for_with_its_cable(url: str, br
             seen.open(f"/meters/{name}?language={language}")
             until_silent = "document.querySelector('.verdict.bad')?.innerText ?? ''"
             seen.until(f"({until_silent}).includes({first!r})")
-            said = seen.page.locator(".verdict.bad").inner_text()
-            assert next_step.lower() in said.lower()
-            assert not any(word in said for word in ("power", "cable", "电源", "电缆"))
+            shown = seen.page.locator(".verdict.bad").inner_text()
+            assert next_step.lower() in shown.lower()
+            assert not any(word in shown for word in ("power", "cable", "电源", "电缆"))
 
 
 @pytest.mark.parametrize(("language", "theme", "width"), [("en", "light", WIDE), ("zh", "dark", NARROW)])

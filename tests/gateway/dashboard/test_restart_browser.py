@@ -43,9 +43,9 @@ def acknowledged(now_ms: int) -> list[AlarmRow]:
     sources, lines = ("meter-000", "meter-001", "gateway"), ("tcp-000", "tcp-001", "tcp-002")
     assert {kind_of(code).after_restart for code in codes} == {"wait"}
     keys = itertools.islice(itertools.product(sources, codes, lines), KNOWN)
-    said = Message("frames-damaged-line", line="tcp-000")
+    message = Message("frames-damaged-line", line="tcp-000")
     return [
-        AlarmRow(n, *key, str(said), now_ms, now_ms, acked_ms=now_ms, acked_by="ines", message=said)
+        AlarmRow(n, *key, str(message), now_ms, now_ms, acked_ms=now_ms, acked_by="ines", message=message)
         for n, key in enumerate(keys, start=1)
     ]
 

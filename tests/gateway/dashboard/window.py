@@ -131,7 +131,9 @@ def window(
     )
     context.set_default_timeout(PATIENCE_MS)
     opened = Window(context.new_page(), url)
-    opened.page.on("console", lambda said: opened.complaints.append(said.text) if said.type == "error" else None)
+    opened.page.on(
+        "console", lambda message: opened.complaints.append(message.text) if message.type == "error" else None
+    )
     opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
     try:
         yield opened

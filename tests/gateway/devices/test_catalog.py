@@ -86,8 +86,8 @@ def test_obis_codes_are_those_of_the_phase_and_of_the_direction() -> None:
             continue
         group = int(quantity.obis[4:].split(".")[0])
         phase = phases.get(group)
-        said = directions.get(group - 20 * (phase or 0))
-        if phase != quantity.phase or (said is not None and said != quantity.direction):
+        direction = directions.get(group - 20 * (phase or 0))
+        if phase != quantity.phase or (direction is not None and direction != quantity.direction):
             wrong.append(quantity.name)
         if quantity.dimension == "current" and phase is None and group not in (90, 91):
             wrong.append(quantity.name)

@@ -46,7 +46,7 @@ def toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def said(value: Fraction) -> str:
+def decimal_text(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
@@ -113,7 +113,7 @@ def test_integers_and_packed_decimals_are_one_rational_number(data: st.DataObjec
         times *= Fraction(10) ** keys["scale"]
     if data.draw(st.booleans()):
         factor = data.draw(FRACTIONS.filter(bool))
-        keys["factor"], times = said(factor), times * factor
+        keys["factor"], times = decimal_text(factor), times * factor
     unit = data.draw(st.sampled_from([None, *OWN_UNITS]))
     keys["unit"] = "V"
     if unit:
@@ -121,16 +121,16 @@ def test_integers_and_packed_decimals_are_one_rational_number(data: st.DataObjec
         times *= size
     if data.draw(st.booleans()):
         offset = data.draw(FRACTIONS)
-        keys["offset"], plus = said(offset), plus + offset
+        keys["offset"], plus = decimal_text(offset), plus + offset
     raw = raw_number(type_, pattern, bits)
     wire = on_the_wire(pattern.to_bytes(2 * WORDS[type_], "big"), byte_order, word_order)
-    told = as_fraction(decode(point_of(**keys), wire).value)
+    decoded = as_fraction(decode(point_of(**keys), wire).value)
     if raw is None:
-        assert told is None
+        assert decoded is None
     elif is_ten_to_some_power(times) and not plus:
-        assert told == raw * times
+        assert decoded == raw * times
     else:
-        assert told == in_18_digits(raw * times + plus)
+        assert decoded == in_18_digits(raw * times + plus)
 
 
 @settings(max_examples=150, deadline=None)
@@ -154,13 +154,13 @@ p = {{ address = 4, type = "{type_}", unit = "W", scale = {scale}, factor_from =
     points = parse_profile(HEAD + text, "own", "own.toml").points
     pattern = int(str(number), 16) if type_ == "bcd32" else number
     registers = [ct, pt, power % 65536, flags, pattern >> 16, pattern & 0xFFFF]
-    told = decode_points([(p, registers[p.address : p.end]) for p in points])["p"].value
+    decoded = decode_points([(p, registers[p.address : p.end]) for p in points])["p"].value
     times = ct * Fraction(pt, 100) * Fraction(10) ** power * Fraction(10) ** scale
     value = (-number if flags >> bit & 1 else number) * times
     if not ct or not pt or abs(power) > 18:
-        assert told is None
+        assert decoded is None
     else:
-        assert as_fraction(told) == (value if is_ten_to_some_power(times) else in_18_digits(value))
+        assert as_fraction(decoded) == (value if is_ten_to_some_power(times) else in_18_digits(value))
 
 
 @settings(max_examples=200, deadline=None)
@@ -182,16 +182,16 @@ def test_a_float_goes_through_the_steps_exactly_and_is_rounded_once(
     orders = {"type": type_, "unit": "V", "byte_order": byte_order, "word_order": word_order}
     wire = on_the_wire(data[:size], byte_order, word_order)
     plain = decode(point_of(**orders), wire).value
-    point = point_of(**orders, scale=scale, factor=said(factor), offset=said(offset or Fraction(1)))
-    told = decode(point, wire).value
+    point = point_of(**orders, scale=scale, factor=decimal_text(factor), offset=decimal_text(offset or Fraction(1)))
+    decoded = decode(point, wire).value
     if not math.isfinite(raw):
-        assert plain is told is None
+        assert plain is decoded is None
         return
     assert plain == raw
     exact = Fraction(raw) * Fraction(10) ** scale * factor + (offset or 1)
     assume(abs(exact) < 10**300)
-    assert isinstance(told, float)
-    assert told == exact.numerator / exact.denominator  # Python divides integers correctly rounded
+    assert isinstance(decoded, float)
+    assert decoded == exact.numerator / exact.denominator  # Python divides integers correctly rounded
 
 
 @settings(max_examples=150, deadline=None)
@@ -200,9 +200,9 @@ def test_a_signal_lies_on_the_line_through_its_two_points(raw: int, first: int, 
     span = f"{{ from = [{Decimal(low) / 1000}, 20], to = [{first}, {last}], fault = [3.6, 21] }}"
     text = f'{HEAD}p = {{ address = 0, type = "uint16", scale = -3, unit = "m3/s", span = {span} }}'
     (point,) = parse_profile(text, "own", "own.toml").points
-    told = as_fraction(decode(point, [raw]).value)
+    decoded = as_fraction(decode(point, [raw]).value)
     share = Fraction(raw - low, 20_000 - low)
-    assert told == (in_18_digits(first + share * (last - first)) if 3600 <= raw <= 21_000 else None)
+    assert decoded == (in_18_digits(first + share * (last - first)) if 3600 <= raw <= 21_000 else None)
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,8 @@ FORMS = {
 
 def as_format_1_says(point: Point, words: Sequence[int], exponent: int) -> Content:
     """The value of a point with nothing but word order, type, codes and a power of ten."""
-    told = words if point.word_order == "big" or point.type == "string" else words[::-1]
-    data = struct.pack(f">{len(told)}H", *told)
+    ordered = words if point.word_order == "big" or point.type == "string" else words[::-1]
+    data = struct.pack(f">{len(ordered)}H", *ordered)
     if point.type == "string":
         text = data.split(b"\0")[0].decode("ascii").rstrip()
         return text or None

@@ -193,11 +193,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED)
-def test_a_mistake_is_refused_with_its_key_and_the_fix(text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "problem"), REFUSED)
+def test_a_mistake_is_refused_with_its_key_and_the_fix(text: str, problem: str) -> None:
     with pytest.raises(ProfileError) as caught:
         parse(HEAD + text)
-    assert re.search(said, str(caught.value).replace("\n  fix: ", "; ")), str(caught.value)
+    assert re.search(problem, str(caught.value).replace("\n  fix: ", "; ")), str(caught.value)
 
 
 def test_a_fingerprint_of_a_device_without_registers_reads_none() -> None:

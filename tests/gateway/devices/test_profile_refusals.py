@@ -174,8 +174,8 @@ def refuse(text: str, message: str) -> None:
     """``message`` is a pattern of the problem without its file, a semicolon, and the fix."""
     with pytest.raises(ProfileError) as caught:
         parse_profile(text, "mine", "mine.toml")
-    said = f"{caught.value.problem}; {caught.value.way_out}"
-    assert re.match(f"mine.toml: {message}", said), said
+    refusal = f"{caught.value.problem}; {caught.value.way_out}"
+    assert re.match(f"mine.toml: {message}", refusal), refusal
     assert caught.value.way_out
     assert str(caught.value).startswith("mine.toml: ")
     chinese = in_language(caught.value.sentence, "zh"), fix_in_language(caught.value.sentence, "zh")

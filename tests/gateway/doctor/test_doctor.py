@@ -93,10 +93,10 @@ def test_the_answer_for_programs_and_its_exit_code(loaded: Config) -> None:
     names = [entry["check"] for entry in answer["checks"]]
     for name in ("disk space", "disk speed", "disk wear", "database", "permissions", "keys", "clock", "versions"):
         assert name in names
-    said = command("gateway.cli", "doctor", loaded.path)
-    assert said.returncode == 1
-    assert "fix: " in said.stdout
-    assert said.stderr == ""
+    ended = command("gateway.cli", "doctor", loaded.path)
+    assert ended.returncode == 1
+    assert "fix: " in ended.stdout
+    assert ended.stderr == ""
     assert command("gateway.cli", "doctor", loaded.path.parent / "none.toml").returncode == 2
 
 
@@ -339,8 +339,8 @@ def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Pat
 
 def test_what_is_alike_of_six_meters_is_said_once() -> None:
     answers, other = Message("meter-answers-no-identity"), Message("meter-is-asleep", for_ms=1000)
-    said = [Finding(f"meter m{n}", "ok", other if n == 3 else answers) for n in range(6)]
-    once = merged([*said, Finding("line m1", "ok", answers), Finding("disk space", "ok", answers)])
+    findings = [Finding(f"meter m{n}", "ok", other if n == 3 else answers) for n in range(6)]
+    once = merged([*findings, Finding("line m1", "ok", answers), Finding("disk space", "ok", answers)])
     assert [one.check for one in once] == ["meter m0, m1, m2, m4, m5", "meter m3", "line m1", "disk space"]
 
 

@@ -134,13 +134,13 @@ def test_a_meter_by_hand_is_judged_as_the_same_poll_of_read_and_another_device_i
             hands.journal.happened(MeterEvent(name, record.event()))
         hands.end()
         case = CheckContext.of(loaded, START_S * 1000, pid=None)
-        said = list(meters.meters(case))
+        findings = list(meters.meters(case))
         assert case.store is not None
         case.store.close()
-    odd = [one for one in said if one.message.code == "meter-odd-values"]
+    odd = [one for one in findings if one.message.code == "meter-odd-values"]
     assert [(one.check, one.result) for one in odd] == [("meter meter-000", "bad")]
     assert "answers as serial_number=" in odd[0].text
-    other = [one for one in said if one.message.code == "meter-other-device"]
+    other = [one for one in findings if one.message.code == "meter-other-device"]
     assert [(one.check, one.result) for one in other] == [(f"meter {name}", "bad") for name in loaded.meters]
     assert "but serial_number=7 was commissioned" in other[0].text
-    assert [one.check for one in said if one.result == "ok"] == ["meter meter-001"]
+    assert [one.check for one in findings if one.result == "ok"] == ["meter meter-001"]

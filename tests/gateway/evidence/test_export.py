@@ -95,8 +95,8 @@ def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_s
         if store.records.pruned()[0] and store.batches.numbered(0) is not None:
             with pytest.raises(GatewayError, match="batch 0: it has been pruned"):
                 export(store, 0, tmp_path / "x")
-    for number, said in ((0, "pruned"), (99, "has no such batch")):
-        with pytest.raises(GatewayError, match=said):
+    for number, problem in ((0, "pruned"), (99, "has no such batch")):
+        with pytest.raises(GatewayError, match=problem):
             export(store, number, tmp_path / "x")
     assert list(export_to(store, "test-gateway", [0, 1], tmp_path / "out", pruning=True)) == []
     assert audit([path], trust(loaded), FAR_S).sound

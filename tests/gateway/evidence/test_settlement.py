@@ -81,8 +81,8 @@ def test_a_place_on_the_chain_and_contract_of_the_configuration() -> None:
 def test_no_other_place() -> None:
     others: list[dict[str, Any]] = [{"ledger": "elsewhere"}, {"chain": 1}, {"contract": bytes(20)}]
     for other in others:
-        said = refusal(encode_locator(replace(PLACE, **other)), HERE)
-        assert "configured are 'demo-ledger', 31337, 0x0001" in said
+        problem = refusal(encode_locator(replace(PLACE, **other)), HERE)
+        assert "configured are 'demo-ledger', 31337, 0x0001" in problem
     for path in ((), (bytes(32),) * 3):
         assert "no root" in refusal(encode_locator(replace(PLACE, inclusion=(3, 1, path))), HERE)
     for answer in (receipt_for(ENTRY), b"", b"\xa0"):

@@ -70,7 +70,7 @@ class Rig:
         return self.feeds[0]
 
     async def poll(self, meter: str = METER, *values: Value, times: int = 1) -> list[str]:
-        """So many polls of a meter, answered; gives the ids of their records once they are durable."""
+        """A number of polls of a meter, answered; gives the ids of their records once they are durable."""
         before = self.live.meters[meter].recorded
         for _ in range(times):
             self.answer(meter, *values)

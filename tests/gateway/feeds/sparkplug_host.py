@@ -58,7 +58,7 @@ class Host:
         return [m for m in self.messages if m["kind"] == kind and device in (None, m["device"])]
 
     def records(self, *, historical: bool) -> list[str]:
-        """The records that data and births have told of."""
+        """The records that data and births have named."""
         return [
             metric["value"]
             for message in self.messages

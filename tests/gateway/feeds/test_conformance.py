@@ -13,11 +13,11 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "sparkplug.md"
 
 def test_the_document_names_the_tests_that_show_each_conformance_id() -> None:
     shown, others = DOCUMENT.read_text().split("What does not apply, or is not followed:")
-    told = {
+    named = {
         match[1]: re.findall(r"`(test_\w+)`", match[2])
         for match in re.finditer(r"^\| `tck-id-([\w-]+)` \| (.*) \|$", shown, re.MULTILINE)
     }
-    assert told == SHOWN
+    assert named == SHOWN
     why = dict(re.findall(r"^\| `tck-id-([\w-]+)` \| (.+) \|$", others, re.MULTILINE))
     assert why
     assert why.keys().isdisjoint(SHOWN)

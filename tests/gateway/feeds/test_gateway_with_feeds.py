@@ -84,8 +84,8 @@ def test_a_cut_meter_a_broken_wire_and_a_killed_gateway(place: Place) -> None:
     os.kill(place.lone.pid, signal.SIGSTOP)
     until("its death", lambda: [m["device"] for m in place.host.of("DDEATH")] == [LONE])
     until("its alarm", lambda: place.heard.on(f"/alarms/{LONE}/line-down"))
-    told = until("its alarm", lambda: [m for m in place.host.of("NDATA") if LONE in str(m["metrics"])])[0]
-    for text in (place.heard.on("/alarms/")[0].data.decode(), metric(told, f"Alarms/{LONE}")["value"]):
+    ndata = until("its alarm", lambda: [m for m in place.host.of("NDATA") if LONE in str(m["metrics"])])[0]
+    for text in (place.heard.on("/alarms/")[0].data.decode(), metric(ndata, f"Alarms/{LONE}")["value"]):
         assert all(word in text for word in (LONE, "tcp-002", '"since":'))
     os.kill(place.lone.pid, signal.SIGCONT)
     until("its rebirth", lambda: len(place.host.of("DBIRTH", LONE)) == 2)

@@ -34,8 +34,10 @@ def rendered(template: str, data: bytes) -> str:
 def message(*values: Value) -> bytes:
     """A message of two readings, of which the newer one has these values."""
     older = Reading(1_795_650_000_000, (Value("energy_export", Decimal(1), "kWh"),))
-    told = (older, Reading(1_795_650_010_000, values))
-    return messages.readings([FeedReading("export-main", r, "S", f"export-main/00/{n}") for n, r in enumerate(told)])
+    readings = (older, Reading(1_795_650_010_000, values))
+    return messages.readings(
+        [FeedReading("export-main", r, "S", f"export-main/00/{n}") for n, r in enumerate(readings)]
+    )
 
 
 def test_a_sensor_shows_the_newest_value_and_never_a_zero_in_place_of_none() -> None:

@@ -1,4 +1,4 @@
-"""The plain JSON feed at a real broker: what is told, when, and what is never told twice or lost."""
+"""The plain JSON feed at a real broker: what is published, when, and what is never published twice or lost."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_after_an_outage_history_is_what_live_did_not_tell(tmp_path: Path, broke
                 await until(lambda: rig.feed.history_count == 9)
                 live += await rig.poll()
                 await until(lambda: live[-1] in heard_later.records("/meters/"))
-                told = heard_later.records("/history/")
+                history = heard_later.records("/history/")
                 assert not any(message.retained for message in heard_later.on("/history/"))
         assert heard.records("/meters/") == first + second
-        assert told == missed[:-1]
+        assert history == missed[:-1]
         assert set(heard_later.records("/meters/")) >= {missed[-1], live[-1]}
 
     asyncio.run(work())
@@ -102,11 +102,11 @@ def test_a_message_keeps_all_digits_and_has_no_value_where_there_is_none(tmp_pat
                 (message,) = await until(lambda: heard.on("/meters/"))
         for digits in (b'"value":1234.50,', b'"value":0.0000001,', b'"value":1200,', b"230.10000610351562"):
             assert digits in message.data
-        told = json.loads(message.data, parse_float=Decimal)
-        assert told.keys() == {"v", "readings"}
-        (reading,) = told["readings"]
+        body = json.loads(message.data, parse_float=Decimal)
+        assert body.keys() == {"v", "readings"}
+        (reading,) = body["readings"]
         assert reading.keys() == {"time", "clock", "record", "values"}
-        assert (told["v"], reading["record"]) == (1, record)
+        assert (body["v"], reading["record"]) == (1, record)
         assert [v.get("value") for v in reading["values"] if v["name"] != "ieee"] == [
             v.value for v in values if v.name != "ieee"
         ]
@@ -184,9 +184,9 @@ def test_an_alarm_is_retained_while_it_stands_and_names_meter_line_and_since_whe
                 rig.board.condition(METER, "meter-exchanged", "rs485-1", "another one", on=True, since_ms=since_ms)
                 (message,) = await until(lambda: heard.on("/alarms/"))
                 assert message.topic == topic
-                told = json.loads(message.data)
-                assert (told["source"], told["code"]) == (METER, "meter-exchanged")
-                (standing,) = told["standing"]
+                body = json.loads(message.data)
+                assert (body["source"], body["code"]) == (METER, "meter-exchanged")
+                (standing,) = body["standing"]
                 assert (standing["line"], standing["text"], standing["since"]) == ("rs485-1", "another one", since_ms)
             with listening(broker.url) as later:
                 await until(lambda: [m.topic for m in later.on("/alarms/")] == [topic])

@@ -64,7 +64,7 @@ class Site:
         self.progress.fall_behind()
 
     def connect(self) -> None:
-        """Each meter's newest is told, some of them before it breaks again; else the gap is written."""
+        """Each meter's newest is published, some of them before it breaks again; else the gap is written."""
         if self.connected:
             self.lose()
         gap, broken = self.progress.catch_up(), self.dice.random() < 0.3
@@ -96,7 +96,7 @@ class Site:
                 self.store.feeds.reached(FEED, place[0])
 
     def backfill(self) -> None:
-        """A portion of history is told."""
+        """A portion of history is published."""
         for first, last in self.store.feeds.gaps(FEED)[:2]:
             rows = list(self.store.feeds.rows(first, last, 3))
             self.published += [row.id for _, row in rows]

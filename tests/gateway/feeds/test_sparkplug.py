@@ -216,9 +216,9 @@ def test_without_its_primary_host_it_tells_nothing_and_all_of_it_afterwards(tmp_
                 host.do("offline")
                 await until(lambda: "NDEATH" in host.kinds())
                 await until(lambda: rig.feed.facts()["state"] == f"connected, waiting for primary host {HOST}")
-                told = [kind for kind in host.kinds() if kind != "NDEATH"]
+                kinds = [kind for kind in host.kinds() if kind != "NDEATH"]
                 away = await rig.poll(times=4)
-                assert [kind for kind in host.kinds() if kind != "NDEATH"] == told
+                assert [kind for kind in host.kinds() if kind != "NDEATH"] == kinds
                 host.do("online")
                 await until(lambda: len(host.of("NBIRTH")) == 2)
                 assert metric(host.of("NBIRTH")[1], "bdSeq")["value"] == 1

@@ -87,9 +87,9 @@ def test_alarms_are_metrics_of_the_node(tmp_path: Path, broker: Mosquitto) -> No
                     assert metric(nbirth, f"Alarms/{source}")["value"] == "[]"
                 rig.board.condition(METER, "meter-exchanged", "rs485-1", "another one", on=True, since_ms=since_ms)
                 (ndata,) = await until(lambda: host.of("NDATA"))
-                (told,) = ndata["metrics"]
-                assert told["name"] == f"Alarms/{METER}"
-                (alarm,) = json.loads(told["value"])
+                (alarm_metric,) = ndata["metrics"]
+                assert alarm_metric["name"] == f"Alarms/{METER}"
+                (alarm,) = json.loads(alarm_metric["value"])
                 assert (alarm["code"], alarm["line"], alarm["since"]) == ("meter-exchanged", "rs485-1", since_ms)
                 host.do(f"rebirth {NODE}")
                 await until(lambda: len(host.of("NBIRTH")) == 2)

@@ -44,9 +44,9 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
                 while rig.recorder.trouble is None:
                     rig.answer()
                     await asyncio.sleep(0.01)
-                told = len(heard.readings("/meters/"))
+                before = len(heard.readings("/meters/"))
                 rig.answer()
-                await until(lambda: len(heard.readings("/meters/")) > told)
+                await until(lambda: len(heard.readings("/meters/")) > before)
                 last = heard.readings("/meters/")[-1]
                 assert (last["record"], last["not_recorded"]) == (None, "disk-full")
                 assert last["values"][0]["value"] is not None
@@ -160,7 +160,7 @@ def test_over_tls_with_a_login_and_never_without(tmp_path: Path) -> None:
                 await until(lambda: rig.feed.connected)
                 records = await rig.poll()
                 await until(lambda: heard.records("/meters/") == records)
-            told = len(heard.messages)
+            before = len(heard.messages)
             login = login.replace('"word"', '"../site/word"')
             loaded = feed_site(tmp_path / "a", url, f'ca = "{stranger.ca}"\n{login}')
             async with running(loaded, b"epoch-02") as rig:
@@ -171,7 +171,7 @@ def test_over_tls_with_a_login_and_never_without(tmp_path: Path) -> None:
             stripped = feed_site(tmp_path / "c", f"mqtts://127.0.0.1:{broker.port}", f'ca = "{authority.ca}"\n{login}')
             async with running(stripped, b"epoch-04") as rig:  # nor is one without TLS, whatever answers there
                 await until(lambda: str(rig.feed.state).startswith("the port does not use TLS"))
-            assert len(heard.messages) == told
+            assert len(heard.messages) == before
 
     asyncio.run(work())
 
@@ -216,7 +216,7 @@ def test_what_is_live_goes_on_while_nothing_can_be_noted(tmp_path: Path, broker:
                 await until(lambda: not rig.feed.connected)
                 await until(lambda: rig.feed.connected)
                 rig.answer(OTHER)
-                (told,) = await until(lambda: heard.readings(f"/meters/{OTHER}"))
-                assert (told["record"], told["not_recorded"]) == (None, "disk-error")
+                (reading,) = await until(lambda: heard.readings(f"/meters/{OTHER}"))
+                assert (reading["record"], reading["not_recorded"]) == (None, "disk-error")
 
     asyncio.run(work())

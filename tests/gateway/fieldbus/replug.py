@@ -100,7 +100,7 @@ class Place:
         return tcp_line(self._server.port, one, kind=self.kind)
 
     async def cycle(self) -> tuple[float, bool, bool]:
-        """Away and back; gives the time to the first answer, and whether it was known first and told in time."""
+        """Away and back; gives the time to the first answer, and whether it was known first and reported in time."""
         loop = asyncio.get_running_loop()
         await self.unplug()
         await self.polls.until(lambda poll: poll.missed == "line-down")
@@ -144,7 +144,7 @@ async def run(
         cycles=done,
         slowest_s=max(took for took, _, _ in results),
         unasked=sum(not known for _, known, _ in results),
-        missing_alarms=sum(not told for _, _, told in results),
+        missing_alarms=sum(not raised for _, _, raised in results),
         descriptors=(before[0], after[0]),
         tasks=(before[1], after[1]),
         memory_kb_steady=steady or end,

@@ -58,9 +58,9 @@ def test_a_connection_that_times_out_or_loses_its_route_has_nobody_at_its_end(
             reading = asyncio.create_task(link.read([Request(1, 3, 100, 2)], Manners(SAFETY_S)))
             await heard.wait()
             broken(link, OSError(number, os.strerror(number)), monkeypatch)
-            with pytest.raises(LineDown, match=os.strerror(number)) as told:
+            with pytest.raises(LineDown, match=os.strerror(number)) as refused:
                 await reading
-            assert isinstance(told.value, Unreachable) is nobody
+            assert isinstance(refused.value, Unreachable) is nobody
             link.close()
 
     asyncio.run(test())

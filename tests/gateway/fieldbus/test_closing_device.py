@@ -162,8 +162,8 @@ def test_a_device_that_takes_no_other_connection_is_down_for_that_reason() -> No
 
 
 def test_one_question_a_connection_is_learned_in_two_and_unlearned_after_three_on_one() -> None:
-    told: list[Habit] = []
-    connections = Connections(on_change=told.append)
+    habits: list[Habit] = []
+    connections = Connections(on_change=habits.append)
 
     def connection(*, answers: int, at: float, closes: bool = True) -> None:
         connections.opened(0.004)
@@ -178,12 +178,12 @@ def test_one_question_a_connection_is_learned_in_two_and_unlearned_after_three_o
     assert not connections.habit.one_question, "it kept one in between"
     assert connections.end_due is None
     connection(answers=1, at=30.0)
-    assert told == [Habit(one_question=True, connect_s=0.004)]
+    assert habits == [Habit(one_question=True, connect_s=0.004)]
     connection(answers=1, at=40.0, closes=False)
     assert connections.end_due == pytest.approx(40.2), "its end is waited for before another question"
     for number in (1, 2, 3):
         connections.answered(40.0 + number)
-    assert told[1:] == [Habit()]
+    assert habits[1:] == [Habit()]
 
 
 @pytest.mark.parametrize(

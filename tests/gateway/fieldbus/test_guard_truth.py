@@ -76,7 +76,7 @@ class Line:
         while (request := self.guard.choose(variants, self.now / 1000)) is None:
             self.pass_time(self.now + 10)
         self.number += 1
-        own = self.number
+        asked = self.number
         self.guard.ask(request, self.now / 1000)
         out = self.now + OUT
         self.guard.sent(out / 1000)
@@ -90,10 +90,10 @@ class Line:
         self.pass_time(self.now + 4)
         if isinstance(outcome, Answer) and outcome.number not in self.guard.voided:
             number = int.from_bytes(outcome.data[:4], "big")
-            if number == own:
+            if number == asked:
                 self.right += 1
             else:
-                self.wrong.append((own, number))
+                self.wrong.append((asked, number))
 
     def send(self, fate: Fate, request: Request, out: int) -> None:
         data = self.number.to_bytes(4, "big").ljust(request.key.byte_count, b"\0")

@@ -103,10 +103,10 @@ def test_a_meter_that_never_answers_the_read_behind_its_serial_number_is_not_ask
 @pytest.mark.parametrize("kind", ["damaged", "doubled"])
 def test_a_damaged_or_doubled_frame_of_a_meter_is_told(kind: str) -> None:
     doubted: list[Unit] = []
-    ear = LineMonitor("line", KeyTable(3.0), lambda: 0.0, lambda unit, latency: None, doubted.append)
-    ear.see(ObservedFrame(kind, b"", Shape(7, 3, 4)))
-    ear.see(ObservedFrame("late", b"", Shape(8, 3, 4), 0.5))
-    ear.see(ObservedFrame("noise", b""))
+    monitor = LineMonitor("line", KeyTable(3.0), lambda: 0.0, lambda unit, latency: None, doubted.append)
+    monitor.see(ObservedFrame(kind, b"", Shape(7, 3, 4)))
+    monitor.see(ObservedFrame("late", b"", Shape(8, 3, 4), 0.5))
+    monitor.see(ObservedFrame("noise", b""))
     assert doubted == [7]
 
 

@@ -50,23 +50,23 @@ places = st.sets(st.integers(0, 60), min_size=1, max_size=20)
 
 @given(places, st.sets(st.integers(0, 60), max_size=6), st.integers(1, 125))
 def test_in_the_end_every_point_that_the_device_has_is_read(starts: set[int], lacks: set[int], longest: int) -> None:
-    own = points(*((start, 1) for start in sorted(starts)))
-    known = {p.name for p in own if p.address not in lacks}
-    cuts, device = Cuts(own), Device(lacks, longest)
+    planned = points(*((start, 1) for start in sorted(starts)))
+    known = {p.name for p in planned if p.address not in lacks}
+    cuts, device = Cuts(planned), Device(lacks, longest)
     for _ in range(300):
         changed, answered = poll(cuts, device)
     assert not changed
     read = {point.name for block in answered for point in block.points}
     if read:
         assert read == known
-        assert set(cuts.holes) == {p.name for p in own} - known
+        assert set(cuts.holes) == {p.name for p in planned} - known
     else:  # not a single part of the first few answers: it is not the expected device, or does not work yet
         assert cuts.holes == {}
 
 
 def test_two_missing_registers_in_one_read_are_found() -> None:
-    own = points(*((a, 1) for a in range(16)))
-    cuts, device = Cuts(own), Device({2, 9})
+    planned = points(*((a, 1) for a in range(16)))
+    cuts, device = Cuts(planned), Device({2, 9})
     for _ in range(60):
         changed, answered = poll(cuts, device)
     assert not changed
@@ -75,8 +75,8 @@ def test_two_missing_registers_in_one_read_are_found() -> None:
 
 
 def test_one_missing_register_costs_three_polls_a_halving_and_then_only_itself() -> None:
-    own = points(*((a, 1) for a in range(16)))
-    cuts, device = Cuts(own), Device({5})
+    planned = points(*((a, 1) for a in range(16)))
+    cuts, device = Cuts(planned), Device({5})
     for _ in range(3 * 5 + 1 + 3 * 5):  # found once, put together again for a trial, and cut for good
         poll(cuts, device)
     changed, answered = poll(cuts, device)
@@ -114,8 +114,8 @@ def test_a_hole_is_tried_again_after_a_day() -> None:
 
 
 def test_an_exception_now_and_then_changes_nothing() -> None:
-    own = points((0, 1), (100, 1))
-    cuts = Cuts(own)
+    planned = points((0, 1), (100, 1))
+    cuts = Cuts(planned)
     for turn in range(30):
         changed, _ = poll(cuts, Device({100} if turn % 3 else set()))
         assert not changed
@@ -124,14 +124,14 @@ def test_an_exception_now_and_then_changes_nothing() -> None:
 def test_a_variant_that_is_refused_is_asked_no_more_and_another_takes_its_place() -> None:
     spec = meter("one", 1, 100)
     line = dataclasses.replace(tcp_line(502, spec), answer_life_ms=300)
-    own = [p for p in spec.points if p.name != "c"]
-    cuts = Cuts(own)
-    before = read_plan(line, spec, spec.profile, own, cuts=cuts).blocks[0]
+    points_left = [p for p in spec.points if p.name != "c"]
+    cuts = Cuts(points_left)
+    before = read_plan(line, spec, spec.profile, points_left, cuts=cuts).blocks[0]
     planned, longer = before.variants[0], before.variants[1]
     for _ in range(3):
         changed = cuts.note([(planned, planned, None)], 0.0) or cuts.note([(planned, longer, refused(3, 3))], 0.0)
     assert changed
-    after = read_plan(line, spec, spec.profile, own, cuts=cuts).blocks[0]
+    after = read_plan(line, spec, spec.profile, points_left, cuts=cuts).blocks[0]
     assert longer not in after.variants
     assert len(after.variants) == len(before.variants)
     assert after.block == planned
@@ -140,9 +140,9 @@ def test_a_variant_that_is_refused_is_asked_no_more_and_another_takes_its_place(
 def test_while_nothing_answers_no_variant_is_refused_for_good() -> None:
     spec = meter("one", 1, 100)
     line = tcp_line(502, spec)
-    own = [p for p in spec.points if p.name != "c"]
-    cuts = Cuts(own)
-    variants = read_plan(line, spec, spec.profile, own, cuts=cuts).blocks[0].variants
+    planned = [p for p in spec.points if p.name != "c"]
+    cuts = Cuts(planned)
+    variants = read_plan(line, spec, spec.profile, planned, cuts=cuts).blocks[0].variants
     for turn in range(20):
         cuts.note([(variants[0], variants[1 + turn % (len(variants) - 1)], refused(2, 3))], 0.0)
     assert cuts.banned == set()

@@ -62,10 +62,10 @@ class Watch:
     """The alarm of a line of three slow meters."""
 
     def __init__(self) -> None:
-        self.told: list[Alarm] = []
+        self.reported: list[Alarm] = []
         meters = [meter(name, unit, PERIOD) for unit, name in enumerate("abc", start=1)]
         self.spec = replace(tcp_line(502, *meters), overload_after_ms=10_000)
-        self.alarm = OverloadAlarm(self.spec, LineAlarms(self.spec, self.told.append))
+        self.alarm = OverloadAlarm(self.spec, LineAlarms(self.spec, self.reported.append))
 
     async def over(self, to_ms: int, poll: Poll) -> None:
         for now_ms in range(0, to_ms, 500):
@@ -74,28 +74,28 @@ class Watch:
             await self.alarm.look(now_ms)
 
 
-def told(poll: Poll) -> list[Alarm]:
+def overloads(poll: Poll) -> list[Alarm]:
     line = Watch()
     asyncio.run(line.over(20_000, poll))
-    return [alarm for alarm in line.told if alarm.raised]
+    return [alarm for alarm in line.reported if alarm.raised]
 
 
 def test_only_want_of_time_or_shapes_is_overload() -> None:
     block = RegisterBlock.over(3, 0, 2, ())
     partly = Poll("a", 0, failures=(BlockFailure(block, "no-shape", "no free shape"),))
     for poll in (Poll("a", 0, missed="skipped"), Poll("a", 0, missed="no-shape"), partly):
-        (alarm,) = told(poll)
+        (alarm,) = overloads(poll)
         assert (alarm.code, alarm.meter) == ("line-overloaded", None)
         assert "100% of the polls due in the last 10 s were not made" in alarm.text
         assert "in gateway.toml set longer periods (the shortest that fit: every = " in alarm.text
     for reason in ("line-down", "backoff", "asleep", "stopped", "timeout", "refused", "exchanged", None):
-        assert told(Poll("a", 0, missed=reason)) == []
+        assert overloads(Poll("a", 0, missed=reason)) == []
 
 
 def test_what_an_earlier_worker_of_the_line_has_raised_is_over_after_a_window_without_it() -> None:
     line = Watch()
     asyncio.run(line.over(20_000, Poll("a", 0)))
-    assert [(alarm.code, alarm.raised) for alarm in line.told] == [("line-overloaded", False)]
+    assert [(alarm.code, alarm.raised) for alarm in line.reported] == [("line-overloaded", False)]
 
 
 def twelve() -> LineSpec:
@@ -120,10 +120,10 @@ def test_the_shortest_period_is_that_of_the_budget_at_the_times_measured() -> No
 
 
 def test_the_alarm_names_the_line_the_share_and_the_period() -> None:
-    said = overloaded(twelve(), Load(WINDOW, 1800, 1440, 0, {f"m{unit}": 300.0 for unit in range(1, 13)}))
-    assert "line: 80% of the polls due in the last 5 min were not made (1440 for want of time" in said.problem
-    assert "its polls need 1.80 s of each second (m1 300 ms every 2 s;" in said.problem
-    assert 'the shortest that fit: every = "3.8s" for all of its meters' in said.way_out
+    alarm = overloaded(twelve(), Load(WINDOW, 1800, 1440, 0, {f"m{unit}": 300.0 for unit in range(1, 13)}))
+    assert "line: 80% of the polls due in the last 5 min were not made (1440 for want of time" in alarm.problem
+    assert "its polls need 1.80 s of each second (m1 300 ms every 2 s;" in alarm.problem
+    assert 'the shortest that fit: every = "3.8s" for all of its meters' in alarm.way_out
     fits = overloaded(twelve(), Load(WINDOW, 1800, 180, 0, {f"m{unit}": 30.0 for unit in range(1, 13)}))
     assert "though by the times measured its polls need only 0.18 s of each second" in fits.problem
 

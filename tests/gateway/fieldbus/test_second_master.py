@@ -94,20 +94,20 @@ def test_only_a_block_that_can_be_read_in_no_other_shape_is_missed(tmp_path: Pat
         other = Beside(pty)
         found = parse_profile(ALONE, "alone", "alone.toml")
         spec = rtu_line(pty.link, MeterSpec("one", found, 1, SLOWLY_MS, found.select()), life_ms=LIFE_MS)
-        told: list[Alarm] = []
-        async with running(patient(spec), on_alarm=told.append) as (line, polls):
+        raised: list[Alarm] = []
+        async with running(patient(spec), on_alarm=raised.append) as (line, polls):
             await polls.until(lambda p: len(p.answers) == 2, count=3)
             other.asks(3, 2)
             other.asks(4, 1)
             known = len(polls) + 1
             await polls.until(lambda p: polls.index(p) > known and len(p.answers) == 1, count=3)
-            (alarm,) = (a for a in told if a.code == "not-asked")
+            (alarm,) = (a for a in raised if a.code == "not-asked")
             assert alarm.meter == "one"
             assert "not polled: alone; another master uses every shape" in alarm.text
             line.clear_shared()
             freed = len(polls)
             await polls.until(lambda p: polls.index(p) > freed and len(p.answers) == 2)
-            assert [a.raised for a in told if a.code == "not-asked"] == [True, False]
+            assert [a.raised for a in raised if a.code == "not-asked"] == [True, False]
         pty.unplug()
         after = [p for p in polls[known + 1 : freed] if p.answers]
         assert {a.block.points[0].name for p in after for a in p.answers} == {"wide"}

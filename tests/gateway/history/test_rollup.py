@@ -111,12 +111,12 @@ _steps = st.lists(
 def test_rows_are_a_recount_of_the_records(loaded: Config) -> None:
     @settings(max_examples=25, phases=set(Phase) - {Phase.explain})
     @given(steps=_steps, commit_every_ms=st.sampled_from([1, 5_000, 30_000]))
-    def told(steps: list[object], commit_every_ms: int) -> None:
+    def recounted(steps: list[object], commit_every_ms: int) -> None:
         for file in loaded.data.iterdir() if loaded.data.exists() else ():
             file.unlink()
         _tell(loaded, steps, commit_every_ms)
 
-    told()
+    recounted()
 
 
 def _tell(loaded: Config, steps: list[object], commit_every_ms: int) -> None:
@@ -243,7 +243,7 @@ def test_a_row_that_cannot_be_read_is_a_gap_and_costs_no_record(loaded: Config) 
     hands = Hands(loaded, machine, epoch=b"\x01" * 8)
     hands.poll(60)
     assert hands.journal.trouble is None
-    told = history(hands.store, METER, ["count"], START_S * 1000, START_S * 1000 + HOUR_MS, 50)
-    assert 60 <= sum(told.readings) < 120
+    shown = history(hands.store, METER, ["count"], START_S * 1000, START_S * 1000 + HOUR_MS, 50)
+    assert 60 <= sum(shown.readings) < 120
     assert hands.store.totals()["readings"] == 3 * 120
     hands.end()

@@ -32,8 +32,8 @@ class Plant(Hands):
     def run(self, polls: int, values: Callable[[int], tuple[Value, ...] | None], every_s: int = EVERY_S) -> None:
         for n in range(polls):
             now = Timestamp.now(self.clock)
-            told = values(n)
-            reading = Reading(now.time_ms, told) if told else None
+            read = values(n)
+            reading = Reading(now.time_ms, read) if read else None
             due_ms = self.clock.schedule_ms()
             reason = None if reading else "timeout"
             self.journal.poll(PollResult(METER, due_ms, reading, now if reading else None, reason))
@@ -249,9 +249,9 @@ def test_a_downtime_that_began_before_the_chart_is_counted_with_its_own_time(pla
     store, stopped = later.reader(), next(one for one in _coverage(later) if "stopped" in one.missed)
     now_ms = later.clock.now_ms()
     for most in (100, 15):
-        told = covered(store, history(store, METER, ["power"], now_ms - HOUR_MS // 4, now_ms, most))
-        assert told is not None
-        assert told.missed >= stopped.missed["stopped"] > 24 * 359
-        assert told.from_ms == stopped.from_ms, "not called missed within the chart's time"
+        coverage = covered(store, history(store, METER, ["power"], now_ms - HOUR_MS // 4, now_ms, most))
+        assert coverage is not None
+        assert coverage.missed >= stopped.missed["stopped"] > 24 * 359
+        assert coverage.from_ms == stopped.from_ms, "not called missed within the chart's time"
     store.close()
     later.store.close()

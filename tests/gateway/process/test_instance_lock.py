@@ -35,7 +35,7 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def take_elsewhere(data: Path) -> str:
-    """What another process is told that wants the folder; nothing when it gets it."""
+    """The refusal to another process that wants the folder; nothing when it gets it."""
     done = subprocess.run([sys.executable, "-c", TAKES, str(data)], capture_output=True, text=True, check=True)
     return done.stdout
 

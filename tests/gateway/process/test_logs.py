@@ -1,4 +1,4 @@
-"""One line an event: as text, as JSON, as journald's fields; repeated faults are counted, no secret is told."""
+"""One line an event: as text, as JSON, as journald's fields; repeated faults are counted, no secret is logged."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def test_foreign_text_neither_ends_a_line_nor_steers_a_terminal(
 
 
 def test_a_login_in_an_address_is_left_out() -> None:
-    told = log_setup.message_of(record("mqtt://operator:hunter2@broker:1883 cannot be reached\n  fix: look"))
-    assert told == "mqtt://broker:1883 cannot be reached; fix: look"
+    logged = log_setup.message_of(record("mqtt://operator:hunter2@broker:1883 cannot be reached\n  fix: look"))
+    assert logged == "mqtt://broker:1883 cannot be reached; fix: look"
 
 
 def fields(datagram: bytes) -> dict[str, str]:
@@ -108,10 +108,10 @@ def test_the_journal_gets_fields(journal: tuple[socket.socket, Path], capsys: py
         "METERSEAL_METER": "m1",
     }
     handler.handle(failed())
-    told = fields(listening.recv(65536))
-    assert told["PRIORITY"] == "3"
-    assert told["METERSEAL_TRACEBACK"].startswith("Traceback")
-    assert "\n" in told["METERSEAL_TRACEBACK"]
+    entry = fields(listening.recv(65536))
+    assert entry["PRIORITY"] == "3"
+    assert entry["METERSEAL_TRACEBACK"].startswith("Traceback")
+    assert "\n" in entry["METERSEAL_TRACEBACK"]
     path.unlink()  # the journal is away
     handler.handle(record("and on"))
     assert capsys.readouterr().err == "<4>and on\n"

@@ -44,7 +44,7 @@ def as_series(loaded: Config) -> dict[str, Configured]:
 
 def main(folder: str, commit_every_ms: str) -> None:
     """Hear until the input ends."""
-    clock, said = Clock(), dict[tuple[str, Token], str]()
+    clock, lines = Clock(), dict[tuple[str, Token], str]()
     loaded = load_config(Path(folder) / "gateway.toml")
     changes = {"commit_every_ms": int(commit_every_ms), "configured": as_series(loaded), "periods_ms": PERIODS_MS}
     made, _ = recorder(loaded, clock, secrets.token_bytes(8), **changes)
@@ -52,7 +52,7 @@ def main(folder: str, commit_every_ms: str) -> None:
     def answer(news: Sequence[News]) -> None:
         for item in news:
             if isinstance(item, SignedRecord) and item.token is not None:
-                print(said[METER, item.token], flush=True)
+                print(lines[METER, item.token], flush=True)
 
     made.on_news.append(answer)
     made.start()
@@ -61,7 +61,7 @@ def main(folder: str, commit_every_ms: str) -> None:
         label, part, content = line.split()
         message = heard(clock.schedule_ms(), clock, label, content, int(part))
         assert message.token is not None
-        said[METER, message.token] = line.strip()
+        lines[METER, message.token] = line.strip()
         standing = made.standing(METER, message.token)
         if standing == "new":
             made.put(message)

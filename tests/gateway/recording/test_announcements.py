@@ -65,9 +65,9 @@ def test_an_epoch_begins_with_what_is_configured(loaded: Config) -> None:
     body = first.body
     assert isinstance(body, Event)
     assert body.name == CONFIGURATION
-    told = dict(body.fields)
-    meters = told.pop("meters")
-    assert told == {
+    fields = dict(body.fields)
+    meters = fields.pop("meters")
+    assert fields == {
         "at": "start", "part": [1, 1], "config": loaded.fingerprint(), "statement": keys.statement.public.kid
     }  # fmt: skip
     assert set(meters) == set(loaded.meters)
@@ -86,8 +86,8 @@ def test_an_epoch_begins_with_what_is_configured(loaded: Config) -> None:
 def test_where_no_meter_is_configured_that_is_told(loaded: Config) -> None:
     hands = Hands(loaded)
     facts = {"at": "change", "config": bytes(32)}
-    (told,) = Announcements(hands.store.records, ()).configuration(facts, {}, {}, {GATEWAY: bytes(32)}, {})
-    assert (told.fields["part"], told.fields["meters"]) == ([1, 1], {})
+    (event,) = Announcements(hands.store.records, ()).configuration(facts, {}, {}, {GATEWAY: bytes(32)}, {})
+    assert (event.fields["part"], event.fields["meters"]) == ([1, 1], {})
     hands.end()
 
 
@@ -113,8 +113,8 @@ def test_ratios_are_told_as_they_are_written_and_a_device_once_it_is_known(tmp_p
 def test_a_meter_that_hangs_the_wrong_way_round_is_told_and_no_other(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
     hands = Hands(rewritten(loaded, ('profile = "eastron-sdm630"', 'profile = "eastron-sdm630"\n  reversed = true')))
-    (told,) = hands.events(CONFIGURATION)
-    assert {name: facts.get("reversed") for name, facts in told["meters"].items()} == {
+    (event,) = hands.events(CONFIGURATION)
+    assert {name: facts.get("reversed") for name, facts in event["meters"].items()} == {
         name: True if name == "export-main" else None for name in loaded.meters
     }
     hands.end()
@@ -191,8 +191,8 @@ def test_a_statement_names_the_configuration_by_which_its_records_were_made(load
     hands.journal.held = None
     hands.journal.keep_time()
     hands.journal.keep_time()
-    told = [parse_statement(batch.entry).statement.config for batch in hands.store.batches.all()]
-    assert told == [before, after.fingerprint()]
+    named = [parse_statement(batch.entry).statement.config for batch in hands.store.batches.all()]
+    assert named == [before, after.fingerprint()]
     hands.end()
 
 
@@ -402,8 +402,8 @@ def test_a_thousand_meters_are_told_of_in_parts(tmp_path: Path) -> None:
     kept, *removed = many.names
     few = replace(many.rules, periods_ms={kept: 10_000}, configured={kept: many.rules.configured[kept]})
     second.change(Change(few, many.keys, (), {"why": "test", "before": bytes(32), "removed": removed}))
-    told = list(many.events(CONFIGURATION))[-1]
-    assert told.fields["removed"] == len(removed)
+    event = list(many.events(CONFIGURATION))[-1]
+    assert event.fields["removed"] == len(removed)
     many.store.close()
 
 

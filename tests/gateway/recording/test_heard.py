@@ -49,17 +49,17 @@ def changes(loaded: Config) -> list[dict[str, object]]:
 
 
 def test_a_message_does_not_wait_for_commit_every_and_its_news_bear_the_token(loaded: Config) -> None:
-    clock, told = Clock(), list[News]()
+    clock, news = Clock(), list[News]()
     made, anchor_ms = recorder(loaded, clock, configured=as_series(loaded), commit_every_ms=1 << 40)
-    made.on_news.append(told.extend)
+    made.on_news.append(news.extend)
     made.start()
     made.put(heard(anchor_ms, clock, "first", "1"))  # the first of an epoch does not wait anyway
-    until("the first to be told", lambda: len(told) == 1)
+    until("the first to be told", lambda: len(news) == 1)
     assert made.standing(METER, token("a", "2")) == "new"
     made.put(heard(anchor_ms + 10_000, clock, "a", "2"))
     assert made.standing(METER, token("a", "2")) == "waiting"
-    until("the second to be told", lambda: len(told) == 2)
-    assert [item.token for item in told] == [token("first", "1"), token("a", "2")]
+    until("the second to be told", lambda: len(news) == 2)
+    assert [item.token for item in news] == [token("first", "1"), token("a", "2")]
     assert recorded(loaded) == [1, 2]
     until("the token to be the database's", lambda: made.standing(METER, token("a", "2")) == "recorded")
     made.stop()
@@ -95,21 +95,21 @@ def test_what_is_recorded_is_known_over_a_restart_and_only_by_its_whole_token(lo
 
 
 def test_a_message_that_is_not_recorded_is_told_so_and_is_new_when_it_comes_again(loaded: Config) -> None:
-    clock, told = Clock(), list[News]()
+    clock, news = Clock(), list[News]()
     made, anchor_ms = recorder(loaded, clock, configured=as_series(loaded), commit_every_ms=1)
-    made.on_news.append(told.extend)
+    made.on_news.append(news.extend)
     made._store._db.execute("PRAGMA busy_timeout = 0")
     blocker = sqlite3.connect(loaded.database, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     made.start()
 
     def told_more(than: int) -> bool:
-        return len(told) > than
+        return len(news) > than
 
     for number, label in enumerate("ab"):  # the one is lost with its commit, the other comes while nothing is recorded
         made.put(heard(anchor_ms + 10_000 * number, clock, label, "1"))
         until("it to be told", partial(told_more, number))
-    assert [(type(item), item.token) for item in told if not isinstance(item, SignedRecord)] == [
+    assert [(type(item), item.token) for item in news if not isinstance(item, SignedRecord)] == [
         (NotRecorded, token("a", "1")),
         (NotRecorded, token("b", "1")),
     ]
@@ -124,14 +124,14 @@ def test_a_message_that_is_not_recorded_is_told_so_and_is_new_when_it_comes_agai
 
 
 def test_behind_a_slow_disk_a_message_is_not_recorded_and_told_so(loaded: Config) -> None:
-    clock, told = Clock(), list[News]()
+    clock, news = Clock(), list[News]()
     made, anchor_ms = recorder(loaded, clock, configured=as_series(loaded))
-    made.on_news.append(told.extend)
+    made.on_news.append(news.extend)
     made.room = 0
     made.put(heard(anchor_ms, clock, "a", "1"))
     made.start()
-    until("it to be told", lambda: bool(told))
-    assert [(type(item), item.token) for item in told if isinstance(item, MissedPoll)] == [
+    until("it to be told", lambda: bool(news))
+    assert [(type(item), item.token) for item in news if isinstance(item, MissedPoll)] == [
         (MissedPoll, token("a", "1"))
     ]
     assert made.standing(METER, token("a", "1")) == "new"

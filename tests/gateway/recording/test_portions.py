@@ -52,15 +52,15 @@ def test_polls_reach_the_writer_in_portions_but_for_the_first_and_what_is_in_a_h
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording, "GATHER_S", PATIENCE_S)
-    loaded, clock, told = site(tmp_path / "site"), Clock(), threading.Event()
+    loaded, clock, written = site(tmp_path / "site"), Clock(), threading.Event()
     rules = replace(Rules.of(loaded), commit_every_ms=NEVER_MS, seal_every_ms=NEVER_MS, seal_count=NEVER_MS)
     made = Watched(Database(loaded.database), load_keys(loaded), rules, clock, EPOCH)
     made.portions = []
     anchor_ms = made.open()
-    made.on_news.append(lambda _: told.set())
+    made.on_news.append(lambda _: written.set())
     made.start()
     made.put(finished(METER, anchor_ms, clock))
-    assert told.wait(PATIENCE_S / 2), "the first reading of an epoch waits for nothing"
+    assert written.wait(PATIENCE_S / 2), "the first reading of an epoch waits for nothing"
     for k in range(1, 10):
         made.put(finished(METER, anchor_ms + 10_000 * k, clock))
     made.call(lambda _: None).result(PATIENCE_S / 2)

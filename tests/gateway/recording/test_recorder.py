@@ -212,8 +212,8 @@ def test_a_break_on_a_poll_that_a_full_inbox_drops_stands_on_the_next_record_of_
     made.stop()
     readings = [body for body in bodies(loaded, METER) if isinstance(body, Reading)]
     assert len(readings) == limit + 2
-    told = int(Quality.ROLLOVER | Quality.METER_EXCHANGED)
-    assert [[value.quality for value in body.values] for body in readings[-2:]] == [[told, 0], [0, 0]]
+    flags = int(Quality.ROLLOVER | Quality.METER_EXCHANGED)
+    assert [[value.quality for value in body.values] for body in readings[-2:]] == [[flags, 0], [0, 0]]
 
 
 def test_a_database_of_a_newer_version_is_refused(loaded: Config) -> None:

@@ -36,7 +36,7 @@ PERIODS_MS = {METER: EVERY_MS, "stack-co2": 3_600_000, "pv-inverter": 3_600_000}
 
 
 class Listener:
-    """A gateway with one series, whose line is the shipped pure rule, on a machine whose time goes on as it is told."""
+    """A gateway with one series, whose line is the shipped pure rule, on a machine whose time a test advances."""
 
     def __init__(self, loaded: Config, machine: Machine | None = None, periods_ms: Mapping[str, int] = PERIODS_MS):
         self.loaded, self.machine, self.periods_ms = loaded, machine or Machine(), periods_ms
@@ -150,8 +150,8 @@ def test_every_message_was_due_and_silence_is_missed_once_a_period(loaded: Confi
     assert made.counts() == {"due": 10, "recorded": 5, "timeout": 5}
     made.stop()
     result = good(loaded, tmp_path)
-    told = result.meters[METER]
-    assert (told.due, told.recorded, dict(told.missed)) == (10, 5, {"timeout": 5})
+    audited = result.meters[METER]
+    assert (audited.due, audited.recorded, dict(audited.missed)) == (10, 5, {"timeout": 5})
 
 
 def test_what_is_uploaded_later_is_recorded_and_takes_no_expected_ones_place(loaded: Config, tmp_path: Path) -> None:
@@ -320,8 +320,12 @@ def test_an_epoch_without_a_clock_is_dated_and_what_was_missed_before_it_counted
     check_books(loaded)
     result = audited(loaded, tmp_path / "exports")
     assert [finding for finding in result.findings if finding.step in (DUE, COVERAGE)] == []
-    told = result.meters[METER]
-    assert (told.due, told.recorded, dict(told.missed)) == (14, 5, {"stopped": 9})  # the tenth was not certain
+    audited_meter = result.meters[METER]
+    assert (audited_meter.due, audited_meter.recorded, dict(audited_meter.missed)) == (
+        14,
+        5,
+        {"stopped": 9},
+    )  # the tenth was not certain
 
 
 def test_messages_that_a_failed_commit_lost_were_expected_for_nothing(loaded: Config, tmp_path: Path) -> None:
@@ -410,8 +414,8 @@ def test_any_history_is_counted_the_same_from_its_records_alone(loaded: Config, 
     check_books(loaded)
     result = audited(loaded, tmp_path / "exports")  # the ledger's times are the gateway's own, and wrong with them
     assert [finding for finding in result.findings if finding.step in (DUE, COVERAGE)] == []
-    told, counts = result.meters[METER], made.counts()
-    assert told.readings == counts["recorded"]
+    audited_meter, counts = result.meters[METER], made.counts()
+    assert audited_meter.readings == counts["recorded"]
     assert counts["due"] == counts["recorded"] + sum(n for key, n in counts.items() if key not in ("due", "recorded"))
 
 
@@ -460,7 +464,7 @@ def test_a_gateway_that_drops_messages_and_does_not_say_so_is_found(
 
 @pytest.mark.parametrize("lag_ms", [0, 50, 3000])
 def test_a_gateway_that_was_held_up_takes_back_all_that_it_told_missed(lag_ms: int) -> None:
-    """Messages that were complete up to so long before the misses that were told: the count is that of their times."""
+    """Messages that were complete some time before the misses that were recorded: the count is that of their times."""
     for seed in range(100):
         chance, now_ms, times_ms = random.Random(seed), 0, [0]
         counter = SeriesCounter.begin(RecordingGrid(0, 1000, 0, 1000), 0)
@@ -471,7 +475,7 @@ def test_a_gateway_that_was_held_up_takes_back_all_that_it_told_missed(lag_ms: i
             else:
                 times_ms.append(max(times_ms[-1], now_ms - chance.randint(0, lag_ms)))
                 counter.heard(times_ms[-1], times_ms[-1], late=False)
-        told = counter.coverage()
-        count = series_count([(0, 1000)], told.from_ms, times_ms[1:])
-        assert count.ends(told.to_ms)
-        assert (seed, told.due, min([0, *told.missed.values()])) == (seed, told.recorded + count.missed, 0)
+        coverage = counter.coverage()
+        count = series_count([(0, 1000)], coverage.from_ms, times_ms[1:])
+        assert count.ends(coverage.to_ms)
+        assert (seed, coverage.due, min([0, *coverage.missed.values()])) == (seed, coverage.recorded + count.missed, 0)

@@ -267,7 +267,7 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def found(loaded: Config, code: str, now_ms: int, held: str | None = None) -> dict[tuple[str, str], str]:
-    return {key: str(said) for key, (said, _) in run_periodic_checks(loaded, now_ms, held).alarms[code].items()}
+    return {key: str(sentence) for key, (sentence, _) in run_periodic_checks(loaded, now_ms, held).alarms[code].items()}
 
 
 def test_a_site_that_is_well(loaded: Config) -> None:

@@ -45,7 +45,7 @@ class Plant(Hands):
         self.journal.keep_time()
 
     def unpolled(self, count: int) -> None:
-        """So many polls are not made, and nobody says why."""
+        """A number of polls are not made, for no reason that is known."""
         self.polls += count
         self.machine.passes(count * self.EVERY_MS / 1000)
 

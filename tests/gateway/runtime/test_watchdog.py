@@ -38,8 +38,8 @@ def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path)
             assert heard.until("STOPPING")["STATUS"].startswith("finishing the reads in flight")
         finally:
             gateway.close()
-    said = gateway.log.read_text()
-    assert "not-plugged-in: there is no such port" in said
+    log = gateway.log.read_text()
+    assert "not-plugged-in: there is no such port" in log
 
 
 def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:

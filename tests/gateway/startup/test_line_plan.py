@@ -247,8 +247,8 @@ def test_check_shows_the_plan_refuses_it_and_run_does_the_same(tmp_path: Path, p
     for command, shows in (("check", True), ("run", False)):
         done = CliRunner().invoke(main, [command, str(loaded.path)])
         assert done.exit_code == 2
-        said = f"meterseal: {loaded.path}: bus 'rs485-1', meter 'stack-co2', every: 1 s is too short"
-        assert said in done.stderr
+        problem = f"meterseal: {loaded.path}: bus 'rs485-1', meter 'stack-co2', every: 1 s is too short"
+        assert problem in done.stderr
         assert 'fix: set every = "3.5s"' in done.stderr
         assert ("function 4" in done.stdout) is shows
     done = CliRunner().invoke(main, ["check", "--json", str(loaded.path)])

@@ -42,8 +42,8 @@ def test_a_renamed_meter_is_warned_of_until_it_is_read_under_its_new_name(tmp_pa
     meter_places.note(config.data, line_specs(config))
     config.path.write_text(config.path.read_text().replace('name = "pv"', 'name = "roof"'))
     assert meterseal("keys", config.path, "--make-missing")[0] == 0
-    code, said, err = meterseal("check", config.path)
-    assert (code, "roof is read where pv was" in " ".join(said.split()), 'keep name = "pv"' in said) == (
+    code, printed, err = meterseal("check", config.path)
+    assert (code, "roof is read where pv was" in " ".join(printed.split()), 'keep name = "pv"' in printed) == (
         0,
         True,
         True,

@@ -89,8 +89,8 @@ def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) ->
             loaded.database.rename(away)
             running.recorder.put(finished(METER, moment, running.clock))
             await until(lambda: running.recorder.trouble is not None)
-            told = await scraped(running)
-            assert value(told, "meterseal_recording_stopped", reason="disk-error") == 1
+            metrics = await scraped(running)
+            assert value(metrics, "meterseal_recording_stopped", reason="disk-error") == 1
             running.recorder.put(finished(METER, moment, running.clock))
             now = running.live.meters[METER]
             await until(lambda: now.unrecorded)

@@ -35,7 +35,7 @@ def problems(loaded: Config, now_ms: int) -> list[str]:
     store = Database(loaded.database, read_only=True)
     found = collect(loaded, store, now_ms).problems()
     store.close()
-    return [said for said in (in_language(each, "en") for each in found) if said.startswith(f"meter {METER}")]
+    return [text for text in (in_language(each, "en") for each in found) if text.startswith(f"meter {METER}")]
 
 
 def signed(loaded: Config, record: CommissioningRecord, epoch: bytes) -> None:

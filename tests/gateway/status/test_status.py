@@ -57,8 +57,8 @@ LATE = replace(METER, age_s=36, standing=Standing.SILENT)
 WAITING = Recording(sealing_waits="sealing waits", waiting_since_ms=NOW_MS - HELD_MS - 1)
 
 
-def english(said: Sequence[Sentence]) -> list[str]:
-    return [in_language(each, "en") for each in said]
+def english(sentences: Sequence[Sentence]) -> list[str]:
+    return [in_language(each, "en") for each in sentences]
 
 
 def alarm(code: str) -> AlarmRow:
@@ -133,8 +133,8 @@ def test_a_problem_is_listed_and_makes_the_gateway_unhealthy(case: str) -> None:
     status = change(WELL)
     assert english(status.problems()) == expected
     facts = status.as_json()
-    said = list(map(str, status.problems()))
-    assert (facts["problems"], facts["healthy"]) == (said, not expected)
+    problems = list(map(str, status.problems()))
+    assert (facts["problems"], facts["healthy"]) == (problems, not expected)
 
 
 def test_the_most_serious_problem_comes_first() -> None:
@@ -176,10 +176,10 @@ def test_the_state_of_a_ledger_is_the_worst_of_its_batches() -> None:
 def test_what_is_a_problem_is_printed_once() -> None:
     """Repairs and what sealing waits for stand among the facts, unless they are problems already."""
     for status in (replace(WELL, recording=WAITING), replace(WELL, repairs=["it was repaired"])):
-        said = io.StringIO()
-        print_status(console(said), status)
+        terminal = io.StringIO()
+        print_status(console(terminal), status)
         found = english([*status.problems(), *status.repairs])
-        assert [said.getvalue().count(text) for text in found] == [1]
+        assert [terminal.getvalue().count(text) for text in found] == [1]
 
 
 def test_a_feed_is_one_line() -> None:

@@ -54,12 +54,12 @@ def test_a_folder_that_may_not_be_entered_is_named(loaded: Config, tmp_path: Pat
             ("backup", "-o", tmp_path / "b.db"),
             ("prove", "export-main", "-o", tmp_path / "p.mseal"),
         ):
-            said = meterseal(command, loaded.path, *options)
-            assert said.returncode == 2, said.stderr
-            assert said.stderr.startswith(f"meterseal: {loaded.database}: Permission denied\n  fix: ")
-        said = meterseal("doctor", loaded.path, "--json")
-        assert said.returncode == 1, said.stderr
-        bad = {check["check"]: check for check in json.loads(said.stdout)["checks"] if check["result"] == "bad"}
+            done = meterseal(command, loaded.path, *options)
+            assert done.returncode == 2, done.stderr
+            assert done.stderr.startswith(f"meterseal: {loaded.database}: Permission denied\n  fix: ")
+        done = meterseal("doctor", loaded.path, "--json")
+        assert done.returncode == 1, done.stderr
+        bad = {check["check"]: check for check in json.loads(done.stdout)["checks"] if check["result"] == "bad"}
         assert {"database", "permissions"} <= set(bad)
         assert all(check["way_out"] for check in bad.values())
     finally:
@@ -84,10 +84,10 @@ def test_the_database_of_a_card_that_became_read_only_can_be_read_and_copied(tmp
 def test_a_database_of_which_nothing_is_left_is_damaged_and_not_a_new_one(loaded: Config) -> None:
     loaded.database.write_bytes(b"")
     for command in ("status", "readings"):
-        said = meterseal(command, loaded.path)
-        assert said.returncode == 1
-        assert f"{loaded.database}: the file is empty" in said.stderr
-        assert "restart the gateway with `meterseal run CONFIG`" in said.stderr
+        done = meterseal(command, loaded.path)
+        assert done.returncode == 1
+        assert f"{loaded.database}: the file is empty" in done.stderr
+        assert "restart the gateway with `meterseal run CONFIG`" in done.stderr
     open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
     assert len(list(loaded.data.glob("meterseal.db.damaged-*"))) == 1
 

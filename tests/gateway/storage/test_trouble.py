@@ -222,9 +222,9 @@ def test_a_database_found_damaged_at_run_time_is_not_written_to_until_a_start_re
     hands.store.reopen()  # without what it remembers of the file
     hands.poll(10)
     assert isinstance(hands.journal.trouble, Damaged)
-    told = hands.journal.health()["recording"]
-    assert "restart the gateway" in told["text"]
-    assert (told["message"], told["reason"]) == ("database-damaged-at", "disk-error")
+    health = hands.journal.health()["recording"]
+    assert "restart the gateway" in health["text"]
+    assert (health["message"], health["reason"]) == ("database-damaged-at", "disk-error")
     hands.poll(10)
     assert isinstance(hands.journal.trouble, Damaged)
     hands.store.close()

@@ -74,9 +74,9 @@ async def foreign_meter(where: str) -> AsyncIterator[str]:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(SAFETY_S):
-            said = (await process.stdout.readline()).decode().strip()
-        assert said, "the meter did not start"
-        yield said
+            printed = (await process.stdout.readline()).decode().strip()
+        assert printed, "the meter did not start"
+        yield printed
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -88,9 +88,9 @@ async def foreign_master(where: str, *identifiers: str) -> dict[str, str | None]
     command = python(), str(HERE / "foreign_master.py"), where, ADDRESS, *identifiers
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     async with asyncio.timeout(2 * SAFETY_S):
-        said, _ = await process.communicate()
+        printed, _ = await process.communicate()
     assert process.returncode == 0
-    found: dict[str, str | None] = json.loads(said)
+    found: dict[str, str | None] = json.loads(printed)
     return found
 
 

@@ -17,27 +17,27 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.name}-{row.meaning.replace(' ', '_')}")
 def test_a_published_packet_gets_its_verdict(program: Path, row: Row) -> None:
-    (told,) = checked(program, [row.packet])
-    assert (told["length_field"], told["length"]) == (row.length_given, row.length)
-    assert (told["crc_given"], told["crc"]) == (row.crc_given.upper(), row.crc)
-    assert (told["length_ok"] and told["crc_ok"]) == row.is_good
+    (verdict,) = checked(program, [row.packet])
+    assert (verdict["length_field"], verdict["length"]) == (row.length_given, row.length)
+    assert (verdict["crc_given"], verdict["crc"]) == (row.crc_given.upper(), row.crc)
+    assert (verdict["length_ok"] and verdict["crc_ok"]) == row.is_good
 
 
 def test_it_pushes_what_it_takes(program: Path) -> None:
     async def both() -> None:
         async with host(program, answers=4) as there:
             how = {"cp": "DataTime={t};a=1;b=2;c={n}", "parts": 2, "count": 2}
-            code, told = await asyncio.to_thread(pushed, program, there.port, **how)
+            code, pushes = await asyncio.to_thread(pushed, program, there.port, **how)
             assert code == 0
-            assert [(e["n"], e["pno"], e["answer"]["CN"]) for e in told] == [
+            assert [(e["n"], e["pno"], e["answer"]["CN"]) for e in pushes] == [
                 (1, 1, "9014"), (1, 2, "9014"), (2, 1, "9014"), (2, 2, "9014"),
             ]  # fmt: skip
             taken = await there.until(4)
             assert all(e["length_ok"] and e["crc_ok"] for e in taken)
-            assert [e["QN"] for e in taken] == [e["qn"] for e in told]
+            assert [e["QN"] for e in taken] == [e["qn"] for e in pushes]
             assert [e["CP"].split(";", 1)[1] for e in taken] == ["a=1", "b=2;c=1", "a=1", "b=2;c=2"]
-            code, told = await asyncio.to_thread(pushed, program, there.port, timeout_ms=50, resends=2)
-            assert (code, told[0]["tries"], told[0]["answered"]) == (1, 3, False)
+            code, pushes = await asyncio.to_thread(pushed, program, there.port, timeout_ms=50, resends=2)
+            assert (code, pushes[0]["tries"], pushes[0]["answered"]) == (1, 3, False)
             assert len({e["raw"] for e in (await there.until(7))[4:]}) == 1
 
     asyncio.run(both())

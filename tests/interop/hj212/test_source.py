@@ -33,13 +33,13 @@ async def pushes(there: Listening, program: Path, **how: Any) -> tuple[int, list
     answering = asyncio.create_task(replies())
     try:
         options = {"mn": MN, "cp": CP, **how}
-        code, told = await asyncio.to_thread(pushed, program, there.source.tcp_port, **options)
+        code, sent = await asyncio.to_thread(pushed, program, there.source.tcp_port, **options)
         async with asyncio.timeout(SAFETY_S):
             while there.source.connections or len(heard) < there.facts.counters["heard"] - before:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
     finally:
         answering.cancel()
-    return code, told, heard
+    return code, sent, heard
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_what_the_c_logger_sends_is_heard_and_answered(program: Path, how: dict[
     @in_loop
     async def run() -> None:
         async with listening(station(MN)) as there:
-            code, told, heard = await pushes(there, program, count=3, **how)
-            assert code == 0, told
-            assert len(heard) == len(told) == 3 * how.get("parts", 1)
+            code, sent, heard = await pushes(there, program, count=3, **how)
+            assert code == 0, sent
+            assert len(heard) == len(sent) == 3 * how.get("parts", 1)
             assert there.facts.counters == {"heard": len(heard)}
             values = {place: text for one in heard for place, text in there.texts(one).items()}
             assert values["a21026-Rtd"].startswith("1.")
-            assert [one["answered"] for one in told] == [how.get("flag") != "none"] * len(told)
+            assert [one["answered"] for one in sent] == [how.get("flag") != "none"] * len(sent)
 
     run()
 
@@ -75,10 +75,10 @@ def test_what_the_c_logger_damages_is_refused_each_time(program: Path, how: dict
     @in_loop
     async def run() -> None:
         async with listening(station(MN)) as there:
-            code, told, heard = await pushes(there, program, timeout_ms=50, resends=2, **how)
-            assert (code, told[0]["tries"], heard) == (1, 3, [])
+            code, sent, heard = await pushes(there, program, timeout_ms=50, resends=2, **how)
+            assert (code, sent[0]["tries"], heard) == (1, 3, [])
             await there.until(**{reason: 3})
-            good, told, heard = await pushes(there, program)
-            assert (good, told[0]["answered"], len(heard)) == (0, True, 1)
+            good, sent, heard = await pushes(there, program)
+            assert (good, sent[0]["answered"], len(heard)) == (0, True, 1)
 
     run()

@@ -80,9 +80,9 @@ async def server(program: Path, *words: object) -> AsyncIterator[str]:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(SAFETY_S):
-            said = (await process.stdout.readline()).decode().strip()
-        assert said, "the server did not start"
-        yield said
+            printed = (await process.stdout.readline()).decode().strip()
+        assert printed, "the server did not start"
+        yield printed
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -29,8 +29,8 @@ def binary(name: str) -> str:
 def promtool(*arguments: object, given: bytes = b"") -> None:
     """Run promtool; fails with its words when it finds anything."""
     done = subprocess.run([binary("promtool"), *map(str, arguments)], input=given, capture_output=True, timeout=60)
-    said = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0, said
+    printed = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, printed
 
 
 class Prometheus(Server):

@@ -65,9 +65,9 @@ def filled(
     """The gauges of a node by letter, with these values at these times (ms since T0; else for one hour)."""
     times = range(0, HOUR, STEP) if times is None else list(times)
     gauges = {letter: Gauge.of(plan, plan.points[point], node.regime) for letter, point in node.gauges.items()}
-    for letter, own in gauges.items():
+    for letter, gauge in gauges.items():
         for ms in times:
-            own.observe(T0 + ms, values[letter], 0, own.point.unit_name, True, b"")
+            gauge.observe(T0 + ms, values[letter], 0, gauge.point.unit_name, True, b"")
     return gauges
 
 

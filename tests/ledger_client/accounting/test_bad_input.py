@@ -234,7 +234,7 @@ def test_a_rollover_of_a_register_whose_largest_number_is_not_said_is_noted() ->
 
 
 def measured_stack(hours: int) -> Statement:
-    """So many valid hours of a stack under EU-MRR, and one whose concentration alone is missing."""
+    """A number of valid hours of a stack under EU-MRR, and one whose concentration alone is missing."""
     books = Books(parse_plan(stack_fields("EU-MRR")))
     for ms in range(0, (hours + 1) * HOUR, STEP):
         letters = [letter for letter in NORMAL if letter != "c" or ms < hours * HOUR]

@@ -14,8 +14,8 @@ HOURS = 6
 REASONS = ("timeout", "stopped", "crc")
 
 
-def told(chance: Random) -> list[Coverage]:
-    """Coverage records on and beside the edges of hours, of no time, denser than any sample, and told again."""
+def coverages(chance: Random) -> list[Coverage]:
+    """Coverage records on and beside the edges of hours, of no time, denser than any sample, and recorded again."""
     found, begin_ms = list[Coverage](), T0 - HOUR
     while begin_ms < T0 + HOURS * HOUR:
         end_ms = begin_ms + chance.choice((0, 1, 60_000, 90_001, HOUR))
@@ -36,7 +36,7 @@ def test_capture_of_any_period_is_what_its_records_say() -> None:
     least_ms = min(point.sample_ms for point in plan.points.values() if point.meter == meter)
     for seed in range(20):
         books, kept, last_ms = Books(plan), list[Coverage](), -1
-        for coverage in told(Random(seed)):
+        for coverage in coverages(Random(seed)):
             books.coverage(meter, coverage)
             if coverage.to_ms > last_ms:
                 kept.append(coverage)

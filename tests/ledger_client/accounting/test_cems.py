@@ -28,8 +28,8 @@ from tests.ledger_client.accounting.stacks import (
 
 def stated(values: dict[str, Any], **also: Any) -> Row:
     """The row of one hour."""
-    plan, own = stack(**also)
-    (row,) = node_rows(plan, own, filled(plan, own, {**NORMAL, **values}), T0, T0 + HOUR, 0)
+    plan, stack_node = stack(**also)
+    (row,) = node_rows(plan, stack_node, filled(plan, stack_node, {**NORMAL, **values}), T0, T0 + HOUR, 0)
     return row
 
 
@@ -81,14 +81,14 @@ def running(run: dict[int, float], regime: str = "EU-MRR") -> list[Row]:
     fields = stack_fields(regime)
     fields["nodes"] = {"stack": stack_node(regime, operating="stack/run", threshold=Decimal("0.5"))}
     plan = parse_plan(fields)
-    own = plan.nodes["stack"]
-    gauges = filled(plan, own, {**NORMAL, "operating": 1}, [])
+    node_of = plan.nodes["stack"]
+    gauges = filled(plan, node_of, {**NORMAL, "operating": 1}, [])
     for ms in range(0, 2 * HOUR, STEP):
         values = {**NORMAL, "operating": run[max(begin for begin in run if begin <= ms)]}
         for letter, of in gauges.items():
             if values[letter] >= 0:
                 of.observe(T0 + ms, values[letter], 0, of.point.unit_name, True, b"")
-    return node_rows(plan, own, gauges, T0, T0 + 2 * HOUR, 0)
+    return node_rows(plan, node_of, gauges, T0, T0 + 2 * HOUR, 0)
 
 
 @pytest.mark.parametrize("regime", ["EU-MRR", "CN-HJ75"])
@@ -107,8 +107,8 @@ def test_a_signal_that_is_not_valid_stops_nothing() -> None:
 
 
 def test_hours_before_the_plan_was_signed_are_marked() -> None:
-    plan, own = stack()
-    (row,) = node_rows(plan, own, filled(plan, own, NORMAL), T0, T0 + HOUR, T0 + 1)
+    plan, stack_node = stack()
+    (row,) = node_rows(plan, stack_node, filled(plan, stack_node, NORMAL), T0, T0 + HOUR, T0 + 1)
     assert row.facts["retrospective"]
 
 
@@ -121,8 +121,8 @@ def point(letter: str, **also: Any) -> Callable[[dict[str, Any]], None]:
 
 def regime(**also: Any) -> Callable[[dict[str, Any]], None]:
     def change(fields: dict[str, Any]) -> None:
-        (own,) = fields["profiles"].values()
-        own.update(also)
+        (stack_node,) = fields["profiles"].values()
+        stack_node.update(also)
 
     return change
 
@@ -144,8 +144,8 @@ def counter_as_signal(fields: dict[str, Any]) -> None:
 
 def slow_signal(fields: dict[str, Any]) -> None:
     fields["points"]["stack/run"]["sample"] = 5 * 60_000
-    (own,) = fields["nodes"].values()
-    own |= {"operating": "stack/run", "threshold": 1}
+    (stack_node,) = fields["nodes"].values()
+    stack_node |= {"operating": "stack/run", "threshold": 1}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Rules where they are easily missed: entries, configurations told again, closures, gases that are none."""
+"""Rules where they are easily missed: entries, configurations announced again, closures, gases that are none."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def configured(**meter: Any) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("told", "breaks"),
+    ("configurations", "breaks"),
     [
         ([{"ratios": {"ct": "200/5"}}, {}, {}, {}], 1),
         ([{"identity": "A"}, {}, {"identity": "A"}], 0),
@@ -55,9 +55,9 @@ def configured(**meter: Any) -> Event:
         ([{}, {"identity": "A"}, {}], 0),
     ],
 )
-def test_a_configuration_breaks_the_line_once(told: list[Mapping[str, Any]], breaks: int) -> None:
+def test_a_configuration_breaks_the_line_once(configurations: list[Mapping[str, Any]], breaks: int) -> None:
     books = Books(parse_plan(plan_fields()))
-    for n, meter in enumerate(told):
+    for n, meter in enumerate(configurations):
         books.event("gateway", configured(**meter))
         books.reading("export", "S", Reading(T0 + n, (Value("energy", n, "kWh"),)), bytes([n]))
     assert len(books.registers[POINT, "strict"].breaks) == breaks
@@ -193,9 +193,9 @@ def test_a_mean_at_absolute_zero_is_of_no_gas() -> None:
     def cooled(body: Reading) -> Reading:
         return Reading(body.time_ms, tuple(v._replace(value=cold) if v.name == "t" else v for v in body.values))
 
-    history.told = [
+    history.records = [
         t._replace(body=cooled(t.body)) if isinstance(t.body, Reading) else t
-        for t in history.told
+        for t in history.records
         if not (isinstance(t.body, Event) and t.body.fields.get("kind") == "calibration")
     ]
     assert {row.status for row in compare(history).oracle.plain} <= {"missing", "stopped", "manual", "substituted"}

@@ -32,11 +32,11 @@ def test_a_plan_bears_every_factor() -> None:
 
 @pytest.mark.parametrize("year", [2021, 2022, 2023])
 def test_each_year_of_china_is_whole(year: int) -> None:
-    own = [factor for factor in load() if factor["vintage"] == year]
-    kinds = Counter(factor["kind"] for factor in own)
+    of_year = [factor for factor in load() if factor["vintage"] == year]
+    kinds = Counter(factor["kind"] for factor in of_year)
     assert kinds == {"average": 1 + GRIDS + PROVINCES, "residual": 1, "fossil": 1}
-    assert {factor["unit"] for factor in own} == {"kg/kWh"}
-    assert all(factor["confirmed"] for factor in own)
+    assert {factor["unit"] for factor in of_year} == {"kg/kWh"}
+    assert all(factor["confirmed"] for factor in of_year)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_published_figures(name: str, values: list[str]) -> None:
 
 def test_changes_between_years_as_the_ministry_said() -> None:
     """光明日报 2026-01-22, of 2023 beside 2022 in percent."""
-    said = {
+    published = {
         "CN": "-1.1", "CN-north": "-6.1", "CN-northeast": "-8.0", "CN-east": "-2.1", "CN-central": "-2.3",
         "CN-northwest": "-5.4", "CN-south": "4.5", "CN-southwest": "9.0",
     }  # fmt: skip
-    for region, percent in said.items():
+    for region, percent in published.items():
         before, after = (Decimal(factor["value"]) for factor in series(f"{region}-average")[1:])
         assert abs((after / before - 1) * 100 - Decimal(percent)) < Decimal("0.1"), region
 

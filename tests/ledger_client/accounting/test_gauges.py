@@ -54,8 +54,8 @@ def test_an_hour_between_the_two_thresholds(times: list[int], eu: str, cn: str) 
     plan = parse_plan(stack_fields("EU-MRR", "CN-HJ75"))
     rows = [
         row
-        for own in plan.nodes.values()
-        for row in node_rows(plan, own, filled(plan, own, NORMAL, times), T0, T0 + HOUR, 0)
+        for stack_node in plan.nodes.values()
+        for row in node_rows(plan, stack_node, filled(plan, stack_node, NORMAL, times), T0, T0 + HOUR, 0)
     ]
     assert [row.status for row in rows] == [eu, cn]
 

@@ -40,13 +40,13 @@ def stated(
     """A month of one station of so many kWh."""
     fields = plan_fields(nodes={"station": node("production", "export/energy", certificate=device or DEVICE)}, **plan)
     begin, end = edges(month)
-    own = (Row("station", begin, begin + 3_600_000, "measured", kwh * KWH, {}), *rows)
+    all_rows = (Row("station", begin, begin + 3_600_000, "measured", kwh * KWH, {}), *rows)
     period = {"from": begin, "to": end, "version": 1, "complete": True, "plan": b"\x02" * 32}
-    return StatedRows(bytes([month]) * 32, period, parse_plan(fields), own, entries)
+    return StatedRows(bytes([month]) * 32, period, parse_plan(fields), all_rows, entries)
 
 
-def lines(*told: StatedRows) -> list[dict[str, Any]]:
-    table = gec_monthly(told)
+def lines(*statements: StatedRows) -> list[dict[str, Any]]:
+    table = gec_monthly(statements)
     return [dict(zip(table.header, line, strict=True)) for line in table.lines]
 
 
@@ -57,14 +57,14 @@ def settlement(month: int, kwh: str) -> Entry:
 
 def test_one_of_them_is_1000_kwh_and_the_rest_goes_on_to_the_next_month() -> None:
     """1个绿证单位对应1000千瓦时可再生能源电量；不足核发1个绿证的当月电量结转至次月 (67号, on issuing)."""
-    told = lines(stated(2_700, 9), stated(400, 10), stated(900, 11))
+    table = lines(stated(2_700, 9), stated(400, 10), stated(900, 11))
     keys = ("月份", "表计电量（kWh）", "上月结转（kWh）", "折合绿证（个）", "结转次月（kWh）", "有效期至")
-    assert [tuple(line[key] for key in keys) for line in told] == [
+    assert [tuple(line[key] for key in keys) for line in table] == [
         ("2026-09", "2700.000000", "0.000000", 2, "700.000000", "2028-08"),
         ("2026-10", "400.000000", "700.000000", 1, "100.000000", "2028-09"),
         ("2026-11", "900.000000", "100.000000", 1, "0.000000", "2028-10"),
     ]
-    assert [line["备注"] for line in told] == ["期初结转按 0 计", None, None]
+    assert [line["备注"] for line in table] == ["期初结转按 0 计", None, None]
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_valid_for_two_years_from_the_month_of_production(month: str, until: str
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=4))
 def test_nothing_is_lost_between_months(milli: list[int]) -> None:
-    told = lines(*(stated(0, 1 + n, rows=(Row("station", edges(1 + n)[0] + 3_600_000, edges(1 + n)[0] + 7_200_000,
+    table = lines(*(stated(0, 1 + n, rows=(Row("station", edges(1 + n)[0] + 3_600_000, edges(1 + n)[0] + 7_200_000,
                                               "measured", m, {}),)) for n, m in enumerate(milli)))  # fmt: skip
-    certified = 10**9 * sum(line["折合绿证（个）"] for line in told)
-    assert certified + int(Decimal(told[-1]["结转次月（kWh）"]) * KWH) == sum(milli)
-    assert all(0 <= Decimal(line["结转次月（kWh）"]) < 1000 for line in told)
+    certified = 10**9 * sum(line["折合绿证（个）"] for line in table)
+    assert certified + int(Decimal(table[-1]["结转次月（kWh）"]) * KWH) == sum(milli)
+    assert all(0 <= Decimal(line["结转次月（kWh）"]) < 1000 for line in table)
 
 
 def test_the_class_is_the_plans_in_the_words_of_the_rules() -> None:
@@ -112,11 +112,11 @@ def test_a_discharge_makes_none() -> None:
     }
     points = {"export/energy": counter(), "battery/energy": counter()}
     plain = stated(2_700, 9)
-    told = StatedRows(
+    statement = StatedRows(
         plain.record, plain.fields, parse_plan(plan_fields(points=points, nodes=nodes)),
         [*plain.rows, plain.rows[0]._replace(node="battery")], (),
     )  # fmt: skip
-    assert [line["设备编码"] for line in lines(told)] == ["CN-HY-1"]
+    assert [line["设备编码"] for line in lines(statement)] == ["CN-HY-1"]
 
 
 def test_what_no_certificate_may_stand_for_is_left_out() -> None:
@@ -145,16 +145,16 @@ def test_a_part_of_a_month_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "rule", "problem"),
+    ("statements", "rule", "problem"),
     [
         ((stated(1, 9), stated(1, 11)), "T2", "no statement has the device CN-HY-1 from 2026-09-30T16:00:00Z to"),
         ((stated(1, 9), stated(1, 9, plan="other")), "P6", "two statements have the device CN-HY-1"),
         ((stated(1, 9, civil=0),), "B5", "not those of \\+08:00"),
     ],
 )
-def test_what_gives_no_months(told: tuple[StatedRows, ...], rule: str, problem: str) -> None:
+def test_what_gives_no_months(statements: tuple[StatedRows, ...], rule: str, problem: str) -> None:
     with pytest.raises(AccountingError, match=problem) as refused:
-        gec_monthly(told)
+        gec_monthly(statements)
     assert refused.value.rule == rule
 
 

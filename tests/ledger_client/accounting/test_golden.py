@@ -33,37 +33,37 @@ def near(value: Fraction, other: Fraction, within: Fraction) -> bool:
 
 def two_hours() -> tuple[list[tuple[Decimal, Decimal]], list[Row]]:
     """Concentrations in g/Nm³ and flows in Nm³/s of two hours, and their rows."""
-    said = [(Decimal("200.25"), Decimal("100.5")), (Decimal("187.12"), Decimal("93.75"))]
-    plan, own = stack()
-    gauges = filled(plan, own, {}, [])
-    for n, (c, q) in enumerate(said):
+    hours = [(Decimal("200.25"), Decimal("100.5")), (Decimal("187.12"), Decimal("93.75"))]
+    plan, stack_node = stack()
+    gauges = filled(plan, stack_node, {}, [])
+    for n, (c, q) in enumerate(hours):
         for letter, value in {**NORMAL, "c": c, "Q": q}.items():
             for ms in range(n * HOUR, (n + 1) * HOUR, STEP):
                 gauges[letter].observe(T0 + ms, value, 0, gauges[letter].point.unit_name, True, b"")
-    return said, node_rows(plan, own, gauges, T0, T0 + 2 * HOUR, 0)
+    return hours, node_rows(plan, stack_node, gauges, T0, T0 + 2 * HOUR, 0)
 
 
 def test_equation_1_the_year_is_the_sum_of_concentration_by_flow() -> None:
     """GHG Em_total [t] = Σ GHG conc_hourly,i [g/Nm³] × V_hourly,i [Nm³/h] × 10⁻⁶."""
-    said, rows = two_hours()
-    tonnes = sum((c * q * 3600 for c, q in said), Decimal(0)) / 10**6
+    hours, rows = two_hours()
+    tonnes = sum((c * q * 3600 for c, q in hours), Decimal(0)) / 10**6
     assert Decimal(sum(row.amount or 0 for row in rows)) / 10**6 == tonnes
 
 
 def test_equation_2_average_hourly_emissions() -> None:
     """GHG Em_average [kg/h] = Σ GHG conc_hourly,i × V_hourly,i ÷ (HoursOp × 1000)."""
-    said, rows = two_hours()
-    average = sum((c * q * 3600 for c, q in said), Decimal(0)) / (2 * 1000)
+    hours, rows = two_hours()
+    average = sum((c * q * 3600 for c, q in hours), Decimal(0)) / (2 * 1000)
     assert Decimal(sum(row.amount or 0 for row in rows)) / 1000 / len(rows) == average
 
 
 def test_equation_4_a_missing_concentration() -> None:
     """C*_subst = C̄ + 2·σ_C, σ the best estimate of the standard deviation: n − 1."""
-    plan, own = stack()
-    said = [Decimal(c) for c in ("197.3", "201.12", "188.4", "210", "199.999")]
-    rows = [*(hour(own, n, "valid", 1, c=c) for n, c in enumerate(said)), hour(own, 5, "missing")]
-    (found,) = substitutes(plan, own, rows, (), (), times_of(plan, T0), T0 + 6 * HOUR)
-    content = round(mean(said), 6) + 2 * round(stdev(said), 6)
+    plan, stack_node = stack()
+    hours = [Decimal(c) for c in ("197.3", "201.12", "188.4", "210", "199.999")]
+    rows = [*(hour(stack_node, n, "valid", 1, c=c) for n, c in enumerate(hours)), hour(stack_node, 5, "missing")]
+    (found,) = substitutes(plan, stack_node, rows, (), (), times_of(plan, T0), T0 + 6 * HOUR)
+    content = round(mean(hours), 6) + 2 * round(stdev(hours), 6)
     assert found.amount == round(content * 100 * 3600)
 
 
@@ -89,9 +89,9 @@ C6 = Fraction("5.18e-7")  # metric tons for a standard cubic foot (68 °F, 14.7 
 )
 def test_equations_c6_and_c7(basis: tuple[str, str], water: str) -> None:
     """CO₂ = 5.18×10⁻⁷ × C_CO2 [%] × Q [scfh] (C-6), × (100 − %H₂O)/100 where C is dry and Q is wet (C-7)."""
-    plan, own = stack(content="/", basis=basis)
+    plan, stack_node = stack(content="/", basis=basis)
     gas: dict[str, float | Decimal] = {"c": Decimal("0.128"), "Q": 145, "t": 20, "p": 101_325, "w": Decimal(water)}
-    (row,) = node_rows(plan, own, filled(plan, own, gas), T0, T0 + HOUR, 0)
+    (row,) = node_rows(plan, stack_node, filled(plan, stack_node, gas), T0, T0 + HOUR, 0)
     tonnes = C6 * Fraction("12.8") * 145 * 3600 / CUBIC_FOOT
     if basis == ("dry", "wet"):
         tonnes *= (100 - Fraction(water) * 100) / 100
@@ -139,8 +139,8 @@ def test_fuels_by_their_defaults(name: str, tonnes: str) -> None:
     """t CO₂ a tonne of fuel: table 1.2 × table 1.4, which is rounded to three figures; M6 takes tables 1.2 and 1.3."""
     letters = {f["id"].rpartition("-")[2]: Decimal(f["value"]) for f in series(f"IPCC-2006-{name}")}
     assert letters["NCV"] * letters["CO2"] / 10**6 == Decimal(tonnes)
-    own = fuel_node({"NCV": letters["NCV"], "CC": letters["CC"]})
-    (row,) = fuel(own, counted("boiler", 1_000_000), ())
+    boiler = fuel_node({"NCV": letters["NCV"], "CC": letters["CC"]})
+    (row,) = fuel(boiler, counted("boiler", 1_000_000), ())
     assert near(Fraction(row.amount or 0, 10**6), Fraction(tonnes), Fraction(1, 400))
     assert row.facts["reason"] == "defaults"
 
@@ -157,8 +157,8 @@ def test_a_ratio_of_the_regime() -> None:
 
 def grid(rule: str = "year-of-use", name: str = "CN-average", **also: object) -> tuple[Plan, Node]:
     """A factory's load with a published factor."""
-    own = node("emission", "export/energy", method="electricity", factor=name, factor_rule=rule, **also)
-    plan = parse_plan(plan_fields(nodes={"load": own}, factors=[dict(f) for f in load() if f["series"] == name]))
+    load_node = node("emission", "export/energy", method="electricity", factor=name, factor_rule=rule, **also)
+    plan = parse_plan(plan_fields(nodes={"load": load_node}, factors=[dict(f) for f in load() if f["series"] == name]))
     return plan, plan.nodes["load"]
 
 
@@ -170,14 +170,14 @@ def grid(rule: str = "year-of-use", name: str = "CN-average", **also: object) ->
     ],
 )  # fmt: skip
 def test_a_thousand_megawatt_hours(name: str, year: int, kg: int) -> None:
-    plan, own = grid(name=name)
-    (row,) = electricity(plan, own, counted("load", 10**12), year)
+    plan, stack_node = grid(name=name)
+    (row,) = electricity(plan, stack_node, counted("load", 10**12), year)
     assert row.amount == kg * 1000
     assert row.facts["factor"] == f"{name}-{year}"
     assert "reason" not in row.facts
 
 
 def test_until_the_year_is_published_the_newest_is_provisional() -> None:
-    plan, own = grid()
-    (row,) = electricity(plan, own, counted("load", 10**12), 2026)
+    plan, stack_node = grid()
+    (row,) = electricity(plan, stack_node, counted("load", 10**12), 2026)
     assert (row.facts["factor"], row.facts["reason"]) == ("CN-average-2023", "provisional")

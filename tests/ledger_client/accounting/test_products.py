@@ -24,8 +24,8 @@ AD = {"C_ad": Decimal("0.6"), "M_ar": Decimal(10), "M_ad": Decimal(4)}
 
 def boiler(**defaults: Decimal) -> Node:
     """A node of kind fuel by 44/12."""
-    own = node("emission", "scale/fuel", method="fuel", defaults=defaults)
-    return parse_plan(plan_fields(points={"scale/fuel": counter("t")}, nodes={"boiler": own})).nodes["boiler"]
+    fields = node("emission", "scale/fuel", method="fuel", defaults=defaults)
+    return parse_plan(plan_fields(points={"scale/fuel": counter("t")}, nodes={"boiler": fields})).nodes["boiler"]
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_analyses_go_before_defaults(
 
 
 def test_an_analysis_of_a_part_of_the_time_or_of_another_node_does_not_count() -> None:
-    own = boiler(**NCV_CC)
+    boiler_node = boiler(**NCV_CC)
     lab = {"NCV": Decimal(1), "CC": Decimal(1)}
     strange = [
         entry("lab", "other", lab, hours=(0, 2)),
         entry("lab", "boiler", lab),
         entry("lab", "boiler", lab, hours=(1, 2)),
     ]
-    (row,) = fuel(own, counted("boiler", TONNE, "measured", "split"), strange)
+    (row,) = fuel(boiler_node, counted("boiler", TONNE, "measured", "split"), strange)
     assert row.amount == 2_440_680
     assert (row.status, row.facts["reason"]) == ("split", "defaults")
 
@@ -88,16 +88,16 @@ def test_without_edges_there_is_no_row() -> None:
 
 
 def factor(vintage: int, **also: Any) -> dict[str, Any]:
-    own = {
+    fields = {
         "series": "grid", "id": f"grid-{vintage}", "kind": "average", "value": f"0.{vintage}", "unit": "t/MWh",
         "region": "CN", "vintage": vintage, "published": "2026-01-01", "document": "announcement", "confirmed": True,
     }  # fmt: skip
-    return own | also
+    return fields | also
 
 
 def load(*factors: dict[str, Any], rule: str = "year-of-use", **also: Any) -> tuple[Plan, Node]:
-    own = node("emission", "export/energy", method="electricity", factor="grid", factor_rule=rule, **also)
-    plan = parse_plan(plan_fields(nodes={"load": own}, factors=list(factors)))
+    fields = node("emission", "export/energy", method="electricity", factor="grid", factor_rule=rule, **also)
+    plan = parse_plan(plan_fields(nodes={"load": fields}, factors=list(factors)))
     return plan, plan.nodes["load"]
 
 
@@ -106,8 +106,8 @@ def load(*factors: dict[str, Any], rule: str = "year-of-use", **also: Any) -> tu
     [(2021, 2021, False), (2022, 2021, True), (2023, 2023, False), (2030, 2023, True)],
 )
 def test_the_year_of_use(year: int, used: int, provisional: bool) -> None:
-    plan, own = load(factor(2023), factor(2021), factor(2019))
-    (row,) = electricity(plan, own, counted("load", MWH), year)
+    plan, load_node = load(factor(2023), factor(2021), factor(2019))
+    (row,) = electricity(plan, load_node, counted("load", MWH), year)
     assert row.facts["factor"] == f"grid-{used}"
     assert (row.facts.get("reason") == "provisional") == provisional
 
@@ -116,8 +116,8 @@ def test_the_year_of_use(year: int, used: int, provisional: bool) -> None:
     ("unit", "kg"), [("t/MWh", "202.3"), ("kg/kWh", "202.3"), ("kg/MWh", "0.2023"), ("g/kWh", "0.2023")]
 )
 def test_units_of_factors(unit: str, kg: str) -> None:
-    plan, own = load(factor(2023, unit=unit))
-    (row,) = electricity(plan, own, counted("load", MWH), 2023)
+    plan, load_node = load(factor(2023, unit=unit))
+    (row,) = electricity(plan, load_node, counted("load", MWH), 2023)
     assert row.amount == round(Decimal(kg) * 1000)
 
 
@@ -134,20 +134,20 @@ def test_units_of_factors(unit: str, kg: str) -> None:
     ],
 )
 def test_factors_that_are_refused(factors: list[dict[str, Any]], also: dict[str, Any], rule: str, words: str) -> None:
-    plan, own = load(*factors, **also)
+    plan, load_node = load(*factors, **also)
     with pytest.raises(AccountingError, match=words) as refused:
-        electricity(plan, own, counted("load", MWH), 2020)
+        electricity(plan, load_node, counted("load", MWH), 2020)
     assert refused.value.rule == rule
 
 
 def test_a_fixed_factor_is_of_any_year() -> None:
-    plan, own = load(factor(2019), factor(2020), rule="fixed", factor_id="grid-2019")
-    (row,) = electricity(plan, own, counted("load", MWH), 2026)
+    plan, load_node = load(factor(2019), factor(2020), rule="fixed", factor_id="grid-2019")
+    (row,) = electricity(plan, load_node, counted("load", MWH), 2026)
     assert (row.facts["factor"], "reason" in row.facts) == ("grid-2019", False)
 
 
 def test_a_load_of_a_region_takes_its_series() -> None:
-    own = node(
+    fields = node(
         "emission",
         "export/energy",
         method="electricity",
@@ -155,13 +155,13 @@ def test_a_load_of_a_region_takes_its_series() -> None:
         factor="CN-GD-average",
         factor_rule="year-of-use",
     )
-    plan = parse_plan(plan_fields(nodes={"load": own}, factors=[dict(f) for f in series("CN-GD-average")]))
+    plan = parse_plan(plan_fields(nodes={"load": fields}, factors=[dict(f) for f in series("CN-GD-average")]))
     (row,) = electricity(plan, plan.nodes["load"], counted("load", MWH), 2023)
     assert row.amount == 441_900
 
 
 @pytest.mark.parametrize(
-    ("unit", "own", "rule", "words"),
+    ("unit", "overrides", "rule", "words"),
     [
         ("kWh", {"method": "fuel", "defaults": NCV_CC}, "P4", "count no fuel"),
         ("t", {"method": "electricity", "factor": "grid", "factor_rule": "fixed"}, "P4", "count no electricity"),
@@ -176,10 +176,10 @@ def test_a_load_of_a_region_takes_its_series() -> None:
         ("t", {"method": "fuel", "terms": []}, "P4", "count no fuel"),
     ],
 )
-def test_plans_that_are_refused(unit: str, own: dict[str, Any], rule: str, words: str) -> None:
+def test_plans_that_are_refused(unit: str, overrides: dict[str, Any], rule: str, words: str) -> None:
     fields = plan_fields(
         points={"meter/total": counter(unit)},
-        nodes={"stack": node("emission", "meter/total") | own},
+        nodes={"stack": node("emission", "meter/total") | overrides},
         factors=[factor(2023)],
     )
     with pytest.raises(AccountingError, match=words) as refused:

@@ -32,8 +32,8 @@ def stated(
     for ms in range(-10_000, hours * HOUR + MINUTE, 10_000):
         if polled(ms):
             for number, (point, register) in enumerate(registers.items()):
-                meter, _, own = point.partition("/")
-                value = Value(own, register(ms + 4_000), plan["points"][point]["unit"] if "points" in plan else "kWh")
+                meter, _, name = point.partition("/")
+                value = Value(name, register(ms + 4_000), plan["points"][point]["unit"] if "points" in plan else "kWh")
                 record = number.to_bytes(2, "big") + (ms + HOUR).to_bytes(30, "big")
                 books.reading(meter, "S", Reading(T0 + ms + 4_000, (value,)), record)
     for point in registers:

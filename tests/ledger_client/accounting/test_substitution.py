@@ -24,25 +24,25 @@ LENGTH = 92 * 24
 
 
 def beside(
-    plan: Plan, own: Node, rows: Sequence[Row], history: Sequence[Row] = (), entries: Sequence[Entry] = ()
+    plan: Plan, node: Node, rows: Sequence[Row], history: Sequence[Row] = (), entries: Sequence[Entry] = ()
 ) -> list[Row]:
     """The substitutes of a period that ends with its rows."""
-    return substitutes(plan, own, rows, history, entries, times_of(plan, rows[0].from_ms), rows[-1].to_ms)
+    return substitutes(plan, node, rows, history, entries, times_of(plan, rows[0].from_ms), rows[-1].to_ms)
 
 
 # ---- EU-45
 
 
 def test_one_valid_hour_in_a_year_has_no_deviation() -> None:
-    plan, own = stack()
-    assert beside(plan, own, [hour(own, 0, "valid", 1), hour(own, 1, "missing")]) == []
+    plan, node = stack()
+    assert beside(plan, node, [hour(node, 0, "valid", 1), hour(node, 1, "missing")]) == []
 
 
 def test_a_part_of_a_year_is_provisional() -> None:
     """Two hours of 199 and 201 g/Nm³: 200 + 2·√2, by the flow of the missing hour. The row stays beside."""
-    plan, own = stack()
-    rows = [hour(own, 0, "valid", 1, c=199), hour(own, 1, "valid", 1, c=201), hour(own, 2, "missing", Q=50)]
-    (found,) = beside(plan, own, rows)
+    plan, node = stack()
+    rows = [hour(node, 0, "valid", 1, c=199), hour(node, 1, "valid", 1, c=201), hour(node, 2, "missing", Q=50)]
+    (found,) = beside(plan, node, rows)
     assert found.amount == round((200 + 2 * Decimal("1.414214")) * 50 * 3600)
     assert (found.status, found.facts["method"], found.facts["reason"]) == ("substituted", "EU-45", "provisional")
     year = times_of(plan, T0).year[0]
@@ -52,38 +52,38 @@ def test_a_part_of_a_year_is_provisional() -> None:
 
 
 def test_a_whole_year_is_final() -> None:
-    plan, own = stack()
+    plan, node = stack()
     ends = times_of(plan, T0).year[1]
     last = (ends - T0) // HOUR
-    history = [hour(own, 0, "valid", 1), hour(own, 1, "valid", 1)]
-    (found,) = beside(plan, own, [hour(own, last - 1, "missing")], history)
+    history = [hour(node, 0, "valid", 1), hour(node, 1, "valid", 1)]
+    (found,) = beside(plan, node, [hour(node, last - 1, "missing")], history)
     assert "reason" not in found.facts
     assert found.facts["population"][1] == ends
     assert found.amount == 72_000_000
 
 
 def test_the_year_before_is_no_population() -> None:
-    plan, own = stack()
+    plan, node = stack()
     begins = (times_of(plan, T0).year[0] - T0) // HOUR
-    history = [hour(own, begins - 2, "valid", 1), hour(own, begins - 1, "valid", 1)]
-    assert beside(plan, own, [hour(own, begins, "missing")], history) == []
+    history = [hour(node, begins - 2, "valid", 1), hour(node, begins - 1, "valid", 1)]
+    assert beside(plan, node, [hour(node, begins, "missing")], history) == []
 
 
 @pytest.mark.parametrize("lacking", ["Q", "t", "p", "w"])
 def test_another_parameter_has_no_substitute(lacking: str) -> None:
-    plan, own = stack()
-    valid = [hour(own, 0, "valid", 1), hour(own, 1, "valid", 1)]
+    plan, node = stack()
+    valid = [hour(node, 0, "valid", 1), hour(node, 1, "valid", 1)]
     none: dict[str, Any] = {lacking: None}
-    assert beside(plan, own, [*valid, hour(own, 2, "missing", **none)]) == []
-    assert beside(plan, own, [*valid, hour(own, 2, "missing", c=200, **none)]) == []
+    assert beside(plan, node, [*valid, hour(node, 2, "missing", **none)]) == []
+    assert beside(plan, node, [*valid, hour(node, 2, "missing", c=200, **none)]) == []
 
 
 # ---- CN-HJ75
 
 
-def falling(own: Node, hours: Iterable[int]) -> list[Row]:
+def falling(node: Node, hours: Iterable[int]) -> list[Row]:
     """Valid hours, each of 1 g less than the one before: the highest of the last n is that of the first of them."""
-    return [hour(own, n, "valid", 10_000 - n) for n in hours]
+    return [hour(node, n, "valid", 10_000 - n) for n in hours]
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def falling(own: Node, hours: Iterable[int]) -> list[Row]:
 )  # fmt: skip
 def test_windows_by_capture_and_gap(valid: int, missing: int, window: int | None) -> None:
     """Captures of 90 and 75 %, gaps of 24 and 25 hours; before the quarter there are 2,160 valid hours."""
-    plan, own = stack("CN-HJ75")
+    plan, node = stack("CN-HJ75")
     begin = QUARTER_BEGINS
-    history = falling(own, range(begin - 2160, begin))
-    told = falling(own, range(begin, begin + valid))
-    gap = [hour(own, begin + valid + n, "missing") for n in range(missing)]
-    found = beside(plan, own, [*told, *gap], history)
+    history = falling(node, range(begin - 2160, begin))
+    valid_hours = falling(node, range(begin, begin + valid))
+    gap = [hour(node, begin + valid + n, "missing") for n in range(missing)]
+    found = beside(plan, node, [*valid_hours, *gap], history)
     if window is None:
         assert found == []
         return
@@ -114,26 +114,26 @@ def test_windows_by_capture_and_gap(valid: int, missing: int, window: int | None
 
 @pytest.mark.parametrize(("before", "some"), [(179, False), (180, True)])
 def test_with_fewer_hours_there_is_none(before: int, some: bool) -> None:
-    plan, own = stack("CN-HJ75")
-    rows = [*falling(own, range(before)), hour(own, before, "missing")]
-    assert bool(beside(plan, own, rows)) == some
+    plan, node = stack("CN-HJ75")
+    rows = [*falling(node, range(before)), hour(node, before, "missing")]
+    assert bool(beside(plan, node, rows)) == some
 
 
 def test_a_standstill_is_no_operating_hour() -> None:
     """9 valid, 1 missing and any number of stopped: a capture of 90 %."""
-    plan, own = stack("CN-HJ75")
-    history = falling(own, range(QUARTER_BEGINS - 200, QUARTER_BEGINS))
-    told = falling(own, range(QUARTER_BEGINS, QUARTER_BEGINS + 9))
-    still = [hour(own, QUARTER_BEGINS + 9 + n, "stopped", 0) for n in range(50)]
-    (found,) = beside(plan, own, [*told, *still, hour(own, QUARTER_BEGINS + 59, "missing")], history)
+    plan, node = stack("CN-HJ75")
+    history = falling(node, range(QUARTER_BEGINS - 200, QUARTER_BEGINS))
+    valid_hours = falling(node, range(QUARTER_BEGINS, QUARTER_BEGINS + 9))
+    still = [hour(node, QUARTER_BEGINS + 9 + n, "stopped", 0) for n in range(50)]
+    (found,) = beside(plan, node, [*valid_hours, *still, hour(node, QUARTER_BEGINS + 59, "missing")], history)
     assert found.facts["population"][2] == 180
 
 
 def test_a_gap_goes_on_from_the_statement_before() -> None:
     """20 hours there and 5 here are one gap of 25."""
-    plan, own = stack("CN-HJ75")
-    history = [*falling(own, range(800)), *(hour(own, 800 + n, "missing") for n in range(20))]
-    found = beside(plan, own, [hour(own, 820 + n, "missing") for n in range(5)], history)
+    plan, node = stack("CN-HJ75")
+    history = [*falling(node, range(800)), *(hour(node, 800 + n, "missing") for n in range(20))]
+    found = beside(plan, node, [hour(node, 820 + n, "missing") for n in range(5)], history)
     assert len(found) == 5
     assert found[0].facts["population"][2] == 720
 
@@ -142,46 +142,46 @@ def test_a_day_and_a_quarter_hour_is_longer_than_a_day() -> None:
     fields = stack_fields("CN-HJ75", interval=900)
     fields["profiles"]["CN-HJ75"]["minutes"] = 12
     plan, quarter = parse_plan(fields), HOUR // 4
-    own = plan.nodes["cn-hj75"]
-    told = [hour(own, n, "valid", 1, length=quarter) for n in range(2000)]
+    node = plan.nodes["cn-hj75"]
+    valid_hours = [hour(node, n, "valid", 1, length=quarter) for n in range(2000)]
     for length, window in ((96, 180), (97, 720)):
-        gap = [hour(own, 2000 + n, "missing", length=quarter) for n in range(length)]
-        assert beside(plan, own, [*told, *gap])[0].facts["population"][2] == window
+        gap = [hour(node, 2000 + n, "missing", length=quarter) for n in range(length)]
+        assert beside(plan, node, [*valid_hours, *gap])[0].facts["population"][2] == window
 
 
 def test_a_quarter_that_is_over_is_final() -> None:
-    plan, own = stack("CN-HJ75")
+    plan, node = stack("CN-HJ75")
     last = QUARTER_BEGINS + LENGTH - 1
-    history = falling(own, range(last - 200, last))
-    (found,) = beside(plan, own, [hour(own, last, "missing")], history)
+    history = falling(node, range(last - 200, last))
+    (found,) = beside(plan, node, [hour(node, last, "missing")], history)
     assert "reason" not in found.facts
-    early = [hour(own, last - 1, "missing")]
-    assert beside(plan, own, early, history[:-1])[0].facts["reason"] == "provisional"
+    early = [hour(node, last - 1, "missing")]
+    assert beside(plan, node, early, history[:-1])[0].facts["reason"] == "provisional"
 
 
 # ---- entries and silences
 
 
 def test_an_entry_of_exactly_that_hour() -> None:
-    plan, own = stack()
-    rows = [hour(own, n, "missing") for n in range(3)]
-    two = entry("value", own.name, {"value": Decimal("12.5")}, hours=(1, 2), unit="t")
-    wide = entry("value", own.name, {"value": 1}, hours=(1, 3))
-    (found,) = beside(plan, own, rows, entries=[wide, two])
+    plan, node = stack()
+    rows = [hour(node, n, "missing") for n in range(3)]
+    two = entry("value", node.name, {"value": Decimal("12.5")}, hours=(1, 2), unit="t")
+    wide = entry("value", node.name, {"value": 1}, hours=(1, 3))
+    (found,) = beside(plan, node, rows, entries=[wide, two])
     assert (found.from_ms, found.status, found.amount) == (rows[1].from_ms, "manual", 12_500_000)
     assert found.facts == {"method": "entry"}
-    assert beside(plan, own, rows, entries=[wide]) == []
+    assert beside(plan, node, rows, entries=[wide]) == []
 
 
 def test_the_rule_of_the_regime_goes_before_an_entry() -> None:
-    plan, own = stack()
-    rows = [hour(own, 0, "valid", 1), hour(own, 1, "valid", 1), hour(own, 2, "missing")]
-    (found,) = beside(plan, own, rows, entries=[entry("value", own.name, {"value": 1}, hours=(2, 3))])
+    plan, node = stack()
+    rows = [hour(node, 0, "valid", 1), hour(node, 1, "valid", 1), hour(node, 2, "missing")]
+    (found,) = beside(plan, node, rows, entries=[entry("value", node.name, {"value": 1}, hours=(2, 3))])
     assert found.status == "substituted"
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
+    ("before", "now", "expected"),
     [
         ("", "m" * 120, 0),
         ("", "m" * 121, 1),
@@ -193,9 +193,9 @@ def test_the_rule_of_the_regime_goes_before_an_entry() -> None:
         ("m" * 100 + "v", "m" * 100, 0),
     ],
 )
-def test_more_than_five_days_without_a_valid_hour(before: str, now: str, told: int) -> None:
-    """m, v, s: a missing, valid or stopped hour. Each stretch is told once, in the statement in which it passes."""
-    _, own = stack()
+def test_more_than_five_days_without_a_valid_hour(before: str, now: str, expected: int) -> None:
+    """m, v, s: a missing, valid or stopped hour. Each stretch is counted once, in the statement in which it passes."""
+    _, node = stack()
     words = {"m": "missing", "v": "valid", "s": "stopped"}
-    every = [hour(own, n, words[letter]) for n, letter in enumerate(before + now)]
-    assert silences(every[len(before) :], every[: len(before)]) == told
+    every = [hour(node, n, words[letter]) for n, letter in enumerate(before + now)]
+    assert silences(every[len(before) :], every[: len(before)]) == expected

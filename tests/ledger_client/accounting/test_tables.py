@@ -72,8 +72,8 @@ def golden(name: str, data: bytes) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("hours", hours), ("periods", periods), ("cn-monthly", cn_monthly)])
 def test_the_bytes_of_a_table(name: str, kind: Any) -> None:
-    told = site(settlement("grid", "1.0"), totals=[["grid", "u", scaled(5_000, -6)]])
-    golden(f"{name}.csv", as_csv(kind([told])))
+    statement = site(settlement("grid", "1.0"), totals=[["grid", "u", scaled(5_000, -6)]])
+    golden(f"{name}.csv", as_csv(kind([statement])))
 
 
 def test_a_byte_order_mark_only_where_it_is_asked_for() -> None:
@@ -84,10 +84,10 @@ def test_a_byte_order_mark_only_where_it_is_asked_for() -> None:
 
 
 def test_csv_and_json_say_the_same() -> None:
-    told = site()
-    table = hours([told])
+    statement = site()
+    table = hours([statement])
     read = list(csv.DictReader(io.StringIO(as_csv(table).decode(), newline="")))
-    plain = json.loads(as_json(table, [told]))
+    plain = json.loads(as_json(table, [statement]))
     assert plain["statements"] == [{"record": "01" * 32, "plan": "02" * 32}]
     shown = {None: "", True: "true", False: "false"}
     for line, row in zip(read, plain["rows"], strict=True):
@@ -122,19 +122,19 @@ def test_fixed_clauses_are_those_of_the_documentation() -> None:
 def gaps(regime: str = "EU-MRR") -> StatedRows:
     fields = stack_fields(regime)
     plan = parse_plan(fields)
-    own = plan.nodes[regime.lower()]
+    node = plan.nodes[regime.lower()]
     kinds = ("valid", "valid", "missing", "stopped")
     rows = [
-        hour(own, n, status, {"valid": T_HOUR, "stopped": 0}.get(status), **({"c": 190 + n} if n < 2 else {}))
+        hour(node, n, status, {"valid": T_HOUR, "stopped": 0}.get(status), **({"c": 190 + n} if n < 2 else {}))
         for n, status in enumerate(kinds)
     ]
-    rows += substitutes(plan, own, rows, [], [], times_of(plan, T0), T0 + 4 * HOUR)
+    rows += substitutes(plan, node, rows, [], [], times_of(plan, T0), T0 + 4 * HOUR)
     return stated(fields, rows)
 
 
 def test_a_missing_hour_has_its_substitute_beside() -> None:
-    told = gaps()
-    lines = cells(mrr([told]))
+    statement = gaps()
+    lines = cells(mrr([statement]))
     assert [(line["status"], line["rule"], line["kg"]) for line in lines] == [
         ("valid", "H2", "72000.000"), ("valid", "H2", "72000.000"), ("missing", "H2", None), ("stopped", "H4", "0.000"),
     ]  # fmt: skip
@@ -150,9 +150,9 @@ def test_a_missing_hour_has_its_substitute_beside() -> None:
 
 
 def test_both_columns_of_mass_add_to_the_total() -> None:
-    told = gaps()
-    mass = [line[key] for line in cells(mrr([told])) for key in ("kg", "substitute_kg") if line[key] is not None]
-    assert sum(map(Decimal, mass)) == scaled(sum(row.amount or 0 for row in told.rows), -3)
+    statement = gaps()
+    mass = [line[key] for line in cells(mrr([statement])) for key in ("kg", "substitute_kg") if line[key] is not None]
+    assert sum(map(Decimal, mass)) == scaled(sum(row.amount or 0 for row in statement.rows), -3)
 
 
 def test_an_unconfirmed_clause_is_marked() -> None:
@@ -245,47 +245,47 @@ def both(missing: int = 0, fuel_hours: int = 4) -> StatedRows:
     fields["profiles"] |= plan_fields()["profiles"]
     fields["nodes"] |= fuels
     plan = parse_plan(fields)
-    own = plan.nodes["eu-mrr"]
-    rows = [hour(own, n, "valid", T_HOUR) for n in range(4 - missing)]
-    rows += [hour(own, n, "missing") for n in range(4 - missing, 4)]
+    measured = plan.nodes["eu-mrr"]
+    rows = [hour(measured, n, "valid", T_HOUR) for n in range(4 - missing)]
+    rows += [hour(measured, n, "missing") for n in range(4 - missing, 4)]
     rows.append(Row("coal", T0, T0 + fuel_hours * HOUR, "split", 250_000_000, {"method": "fuel"}))
     rows.append(Row("oil", T0, T0 + 4 * HOUR, "measured", 20_000_001, {"method": "fuel"}))
     return stated(fields, rows)
 
 
-def by_fuel(told: StatedRows) -> list[tuple[Any, ...]]:
+def by_fuel(statement: StatedRows) -> list[tuple[Any, ...]]:
     keys = ("node", "status", "node_by_fuel", "node_difference", "node_difference_share")
-    return [tuple(line[key] for key in keys) for line in cells(periods([told]))]
+    return [tuple(line[key] for key in keys) for line in cells(periods([statement]))]
 
 
 def test_a_measured_emission_stands_beside_those_of_its_fuels() -> None:
     """288 t measured, 250 + 20.000001 t by fuel: 17.999999 t more, 6.25 % of the measured."""
-    told = both()
-    assert by_fuel(told) == [
+    statement = both()
+    assert by_fuel(statement) == [
         ("coal", "split", None, None, None),
         ("eu-mrr", "valid", "270000.001", "17999.999", "0.062500"),
         ("oil", "measured", None, None, None),
     ]
-    (found,) = corroborations(told.plan, told.span, told.rows)
+    (found,) = corroborations(statement.plan, statement.span, statement.rows)
     assert (found.by_fuel, found.measured, found.calculated) == (("coal", "oil"), 4 * T_HOUR, 270_000_001)
 
 
-@pytest.mark.parametrize("told", [both(missing=1), both(fuel_hours=3)])
-def test_what_is_of_different_times_has_no_difference(told: StatedRows) -> None:
-    assert {line[2:] for line in by_fuel(told) if line[0] == "eu-mrr"} == {("270000.001", None, None)}
+@pytest.mark.parametrize("statement", [both(missing=1), both(fuel_hours=3)])
+def test_what_is_of_different_times_has_no_difference(statement: StatedRows) -> None:
+    assert {line[2:] for line in by_fuel(statement) if line[0] == "eu-mrr"} == {("270000.001", None, None)}
 
 
 def test_a_substitute_is_measured_enough() -> None:
-    told = both(missing=1)
-    beside = hour(told.plan.nodes["eu-mrr"], 3, "substituted", 54_000_001)
-    told = stated(dict(told.plan.fields), [*told.rows, beside])
-    assert [found.difference for found in corroborations(told.plan, told.span, told.rows)] == [0]
+    statement = both(missing=1)
+    beside = hour(statement.plan.nodes["eu-mrr"], 3, "substituted", 54_000_001)
+    statement = stated(dict(statement.plan.fields), [*statement.rows, beside])
+    assert [found.difference for found in corroborations(statement.plan, statement.span, statement.rows)] == [0]
 
 
 def test_a_stack_that_stood_still_has_no_share() -> None:
-    told = both(missing=4)
-    rows = [row._replace(status="stopped", amount=0) if row.node == "eu-mrr" else row for row in told.rows]
-    (found,) = corroborations(told.plan, told.span, rows)
+    statement = both(missing=4)
+    rows = [row._replace(status="stopped", amount=0) if row.node == "eu-mrr" else row for row in statement.rows]
+    (found,) = corroborations(statement.plan, statement.span, rows)
     assert (found.difference, found.share) == (-270_000_001, None)
 
 

@@ -49,8 +49,8 @@ def test_a_period_that_holds(gateway: Gateway) -> None:
     assert result.findings == []
     assert result.sound
     assert (result.gateway, [b.batch for b in result.batches], result.notes) == (GATEWAY, list(range(12)), [])
-    told = result.meters[OTHER]
-    assert (told.readings, told.due, told.recorded, told.missed) == (36, 48, 36, {"timeout": 12})
+    counted = result.meters[OTHER]
+    assert (counted.readings, counted.due, counted.recorded, counted.missed) == (36, 48, 36, {"timeout": 12})
     words = "\n".join(audit_in_words(result))
     assert words.startswith(f"SOUND: batches 0 to 11 of gateway {GATEWAY}, 99 records: everything holds")
     assert json.loads(json.dumps(result.as_json()))["batches"][3]["receipts"][0]["ledger"] == LEDGER
@@ -173,7 +173,7 @@ def test_an_event_by_a_revoked_statement_key_is_found(gateway: Gateway) -> None:
     rows = gateway.usual()
     before = key("statement", ES256).public.kid
     keyed = gateway.event("keys", owner="gateway", key=stolen.public.kid, before=before)
-    event = gateway.own.add(Event("commissioning", {}), stolen)
+    event = gateway.itself.add(Event("commissioning", {}), stolen)
     path = gateway.write([*rows, keyed, event])
     assert audited(path, by=trusted(extra=entry)).sound
     revoked = audited(path, by=trusted(extra=entry + f"revoked = {moment(T0 - 6100)}\n"))
@@ -229,10 +229,10 @@ def test_what_ledgers_say_of_the_last_batch_is_compared(gateway: Gateway) -> Non
         return [f"{f.batch} {f.step} {f.detail}" for f in result.findings], result.notes
 
     ours = [batch.statement_id for batch in audited(*paths).batches]
-    said = f"ledger {LEDGER}: its last batch is 3, the files end with batch 2"
+    answer = f"ledger {LEDGER}: its last batch is 3, the files end with batch 2"
     assert compared((2, ours[2])) == ([], [])
-    assert compared((3, ours[3])) == ([f"2 ends {said}: give the files behind it too"], [])
-    assert compared((3, ours[3]), to_the_end=False) == ([], [said])
+    assert compared((3, ours[3])) == ([f"2 ends {answer}: give the files behind it too"], [])
+    assert compared((3, ours[3]), to_the_end=False) == ([], [answer])
     assert "the gateway tells two stories" in compared((2, ours[1]))[0][0]
     assert "it has lost what it held" in compared((1, ours[1]))[0][0]
     assert "it holds no batch of this gateway" in compared(None)[0][0]
@@ -256,24 +256,24 @@ def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
         line = [sys.executable, "-m", "ledger_client.cli", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True)
 
-    said = run("audit", path, "--trust", file, "--json")
-    assert (said.returncode, json.loads(said.stdout)["findings_total"]) == (1, 5)
+    done = run("audit", path, "--trust", file, "--json")
+    assert (done.returncode, json.loads(done.stdout)["findings_total"]) == (1, 5)
     file.write_text(trust_text(extra=other))
     assert run("audit", path, "--trust", file).returncode == 0
-    said = run("audit", path, "--trust", file, "--online")
-    assert (said.returncode, "no address was given, as --ledger demo-ledger=URL" in said.stdout) == (1, True)
+    done = run("audit", path, "--trust", file, "--online")
+    assert (done.returncode, "no address was given, as --ledger demo-ledger=URL" in done.stdout) == (1, True)
     assert run("audit", path, "--trust", file, "--online", "--offline-ok").returncode == 0
-    said = run("audit", path, "--trust", file, "--from", "2026-11-18T09:00:00Z", "--to", "2026-11-19T00:00:00Z")
-    assert (said.returncode, "is not all that there is: the audit is to end at" in said.stdout) == (1, True)
+    done = run("audit", path, "--trust", file, "--from", "2026-11-18T09:00:00Z", "--to", "2026-11-19T00:00:00Z")
+    assert (done.returncode, "is not all that there is: the audit is to end at" in done.stdout) == (1, True)
     for option in (("--from", "yesterday"), ("--ledger", f"{LEDGER}=http://127.0.0.1:1")):
         assert run("audit", path, "--trust", file, *option).returncode == 2
     proof = run("prove", path, METER, "-o", tmp_path / "x.mseal")
     assert proof.returncode == 0, proof.stderr
     assert run("verify", tmp_path / "x.mseal", "--trust", file).returncode == 0
-    said = run("verify", path, "--trust", file, "--json")
-    assert (said.returncode, said.stdout) == (2, "")
-    assert f"{path}: is a whole batch" in said.stderr
-    assert f"meterseal-ledger audit {path} --trust {file}" in said.stderr
+    done = run("verify", path, "--trust", file, "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{path}: is a whole batch" in done.stderr
+    assert f"meterseal-ledger audit {path} --trust {file}" in done.stderr
     for wrong in (("audit", tmp_path / "none", "--trust", file), ("prove", path, "nobody", "-o", tmp_path / "y")):
-        said = run(*wrong)
-        assert (said.returncode, "Traceback" in said.stderr) == (2, False)
+        done = run(*wrong)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)

@@ -26,13 +26,13 @@ def gateway(tmp_path: Path) -> Gateway:
 
 def changed(gateway: Gateway, at: str = "change", /, **facts: Any) -> list[bytes]:
     """The event by which a meter has other facts (None: it lacks one) from now on."""
-    own = gateway.chains[METER].facts
-    own.update({key.replace("_", "-"): fact for key, fact in facts.items()})
-    gateway.chains[METER].facts = {key: fact for key, fact in own.items() if fact is not None}
+    facts_now = gateway.chains[METER].facts
+    facts_now.update({key.replace("_", "-"): fact for key, fact in facts.items()})
+    gateway.chains[METER].facts = {key: fact for key, fact in facts_now.items() if fact is not None}
     return [gateway.configuration(at)]
 
 
-def told(result: Audit) -> list[tuple[str | None, str, Any, Any]]:
+def changes(result: Audit) -> list[tuple[str | None, str, Any, Any]]:
     assert findings(result) == []
     return [(c.meter, c.field, c.before, c.after) for c in result.changes]
 
@@ -41,7 +41,7 @@ def test_ratios_for_a_while_are_noted_with_their_time(gateway: Gateway) -> None:
     paths = [gateway.write(), gateway.write([*changed(gateway, ratios=TWICE), *gateway.usual()])]
     paths.append(gateway.write([*changed(gateway, ratios=ONCE), *gateway.usual()]))
     result = audited(*paths)
-    assert told(result) == [(METER, "ratios", ONCE, TWICE), (METER, "ratios", TWICE, ONCE)]
+    assert changes(result) == [(METER, "ratios", ONCE, TWICE), (METER, "ratios", TWICE, ONCE)]
     first, second = result.as_json()["changes"]
     assert first == {
         "meter": METER, "field": "ratios", "before": ONCE, "after": TWICE, "since": "2026-11-18T09:27:20Z",
@@ -73,7 +73,7 @@ def test_each_field_is_compared(gateway: Gateway, field: str, before: Any, after
         gateway.write(),
         gateway.write([*changed(gateway, **dict[str, Any]({field: after or None})), *gateway.usual()]),
     ]
-    assert told(audited(*paths)) == [(METER, field, before, after)]
+    assert changes(audited(*paths)) == [(METER, field, before, after)]
 
 
 def test_a_change_and_back_within_one_batch_and_at_a_restart(gateway: Gateway) -> None:
@@ -81,7 +81,7 @@ def test_a_change_and_back_within_one_batch_and_at_a_restart(gateway: Gateway) -
     gateway.chains[METER].facts["ratios"] = TWICE
     paths.append(gateway.write([*gateway.restart(1), *gateway.usual()]))
     result = audited(*paths)
-    assert told(result) == [
+    assert changes(result) == [
         (METER, "reversed", False, True),
         (METER, "reversed", True, False),
         (METER, "ratios", ONCE, TWICE),
@@ -100,7 +100,7 @@ def test_a_change_between_files_is_compared_with_the_last_that_is_known(gateway:
         result = audited(*files)
         assert [(c.field, c.before, c.after) for c in result.changes] == [("ratios", ONCE, TWICE)], files
     late = audited(proof_of(paths[2], "configuration"), gateway.write())
-    assert told(late) == []
+    assert changes(late) == []
 
 
 def test_another_device_with_and_without_an_exchange(gateway: Gateway) -> None:
@@ -131,7 +131,7 @@ def test_a_meter_that_is_added_and_one_that_was_out_with_other_ratios(gateway: G
     gateway.chains[METER].facts["ratios"] = TWICE
     paths.append(gateway.write([*gateway.put_in(METER, bytes(32)), *gateway.usual()]))
     result = audited(*paths)
-    assert [one for one in told(result) if one[1] != "config"] == [
+    assert [one for one in changes(result) if one[1] != "config"] == [
         (OTHER, "configured", False, True),
         (METER, "configured", True, False),
         (METER, "configured", False, True),
@@ -149,7 +149,7 @@ def test_another_period_is_a_change(gateway: Gateway) -> None:
     gateway.clock.now_ms = begins_ms
     chain.grids += [(chain.due_ms, 0), (begins_ms, 2 * EVERY_MS)]
     result = audited(first, gateway.write([gateway.configuration("change"), *gateway.usual(4)]))
-    assert told(result) == [(METER, "period", EVERY_MS, 2 * EVERY_MS)]
+    assert changes(result) == [(METER, "period", EVERY_MS, 2 * EVERY_MS)]
     (line,) = changes_in_words(result.changes)
     assert line.startswith(f"{METER}, period: 10 s until ")
     assert line.endswith(", then 20 s")

@@ -188,11 +188,11 @@ def test_time_that_is_told_twice_is_named_and_counted_once(gateway: Gateway) -> 
     allowed = audited(*paths, allow_resume=True)
     assert findings(allowed) == []
     assert any("told twice" in note for note in allowed.notes)
-    told = allowed.meters[METER]
-    elapsed = (told.to_ms or 0) - (told.from_ms or 0)
-    assert told.due == sum(told.missed.values()) + told.recorded
-    assert abs(told.due - elapsed / EVERY_MS) < 2
-    assert told.readings == told.recorded == 3 + 4 + 3 + 3
+    meter = allowed.meters[METER]
+    elapsed = (meter.to_ms or 0) - (meter.from_ms or 0)
+    assert meter.due == sum(meter.missed.values()) + meter.recorded
+    assert abs(meter.due - elapsed / EVERY_MS) < 2
+    assert meter.readings == meter.recorded == 3 + 4 + 3 + 3
     assert allowed.as_json()["meters"][0]["told_twice"] == [
         {"from": "2026-11-18T09:27:10.001Z", "to": "2026-11-18T09:28:00.001Z"}
     ]
@@ -207,14 +207,14 @@ def test_batches_that_a_lost_database_had_are_named(gateway: Gateway) -> None:
     assert (3, None, "chain") in findings(audited(paths[0], paths[3], allow_resume=True))
 
 
-def lost(gateway: Gateway, *, told: bool, resume: str | None) -> list[Path]:
+def lost(gateway: Gateway, *, announced: bool, resume: str | None) -> list[Path]:
     """Of the second batch two readings are lost with a damaged database, which an event says, or not."""
     paths, rows = [gateway.write()], gateway.polls(4)
     chain = gateway.chains[METER]
     mine = [row for row in rows if OTHER.encode() not in row]
     kept = [row for row in rows if row not in mine[1:3]]
     ranges = [[METER, EPOCH, chain.seq - 3, chain.seq - 2]]
-    event = [gateway.event("repaired", ranges=ranges, lost=2)] if told else []
+    event = [gateway.event("repaired", ranges=ranges, lost=2)] if announced else []
     start = gateway.restart(1, stopped_ms=20_000)
     batch = [*kept, *event, *start, *gateway.usual()]
     paths.append(gateway.write(batch, resume=resume, meters=parts_of(batch)))
@@ -222,16 +222,16 @@ def lost(gateway: Gateway, *, told: bool, resume: str | None) -> list[Path]:
 
 
 def test_numbers_that_a_signed_event_calls_lost_are_named(gateway: Gateway) -> None:
-    paths = lost(gateway, told=True, resume="lost with a damaged database")
+    paths = lost(gateway, announced=True, resume="lost with a damaged database")
     result = audited(*paths)
     assert {f[2] for f in findings(result)} == {"resume"}
     assert any("numbers 6 to 7 are lost before it, as a signed event says" in f.detail for f in result.findings)
     assert findings(audited(*paths, allow_resume=True)) == []
 
 
-@pytest.mark.parametrize(("told", "resume"), [(False, "lost"), (True, None), (False, None)])
-def test_numbers_that_are_left_out_otherwise_are_missing(gateway: Gateway, told: bool, resume: str | None) -> None:
-    found = findings(audited(*lost(gateway, told=told, resume=resume), allow_resume=True))
+@pytest.mark.parametrize(("announced", "resume"), [(False, "lost"), (True, None), (False, None)])
+def test_numbers_that_are_left_out_otherwise_are_missing(gateway: Gateway, announced: bool, resume: str | None) -> None:
+    found = findings(audited(*lost(gateway, announced=announced, resume=resume), allow_resume=True))
     assert (1, name(8), "chain") in found
 
 
@@ -240,7 +240,7 @@ def test_batches_of_which_records_are_lost_cannot_be_given_any_more(gateway: Gat
         site = Gateway(gateway.folder)
         first, second = site.write(), site.write()
         assert second.exists()
-        event = site.own.add(Event("repaired", {"ranges": [[METER, EPOCH, 4, seq - 3]], "lost": 1}))
+        event = site.itself.add(Event("repaired", {"ranges": [[METER, EPOCH, 4, seq - 3]], "lost": 1}))
         third = site.write([*site.polls(2), event, *site.restart(1, stopped_ms=20_000), *site.usual()])
         result = audited(first, third, allow_resume=True)
         assert findings(result) == found

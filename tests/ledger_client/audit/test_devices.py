@@ -23,8 +23,8 @@ def gateway(tmp_path: Path) -> Gateway:
 
 
 def commissioned(gateway: Gateway, meter: str = METER, **facts: Any) -> bytes:
-    told = AS_CONFIGURED | {key.replace("_", "-"): fact for key, fact in facts.items()}
-    return gateway.chains[meter].add(Event(COMMISSIONED, told))
+    fields = AS_CONFIGURED | {key.replace("_", "-"): fact for key, fact in facts.items()}
+    return gateway.chains[meter].add(Event(COMMISSIONED, fields))
 
 
 def notes(*paths: Path) -> list[str]:
@@ -47,9 +47,9 @@ def test_one_device_at_two_meters(gateway: Gateway, one: str, other: str, same: 
     gateway.chains[METER].facts["identity"], gateway.chains[OTHER].facts["identity"] = one, other
     shown = other.encode("ascii", "backslashreplace").decode()
     place = f"gateway/{gateway.epoch.hex()}/0"
-    told = [f"{place}: meter {OTHER} is {shown}, and meter {METER} is or was, too, by {place}"]
+    note = [f"{place}: meter {OTHER} is {shown}, and meter {METER} is or was, too, by {place}"]
     assert notes(gateway.write(), gateway.write([gateway.configuration("day"), *gateway.usual()])) == (
-        told if same else []
+        note if same else []
     )
 
 
@@ -88,12 +88,12 @@ def test_a_commissioning_record_unlike_the_configuration(
     gateway.chains[METER].facts["identity"] = "serial=1"
     first = gateway.write()
     record = commissioned(gateway, **recorded)
-    told = f"meter {METER}: {words.format(f'{METER}/{gateway.epoch.hex()}/{gateway.chains[METER].seq - 1}')}"
+    note = f"meter {METER}: {words.format(f'{METER}/{gateway.epoch.hex()}/{gateway.chains[METER].seq - 1}')}"
     paths = [first, gateway.write([record, *gateway.usual()])]
-    assert notes(*paths) == [told]
+    assert notes(*paths) == [note]
     later = gateway.write([gateway.configuration("day"), *gateway.usual()])
     begins = "begins at batch 2: nothing is said of what was before it"
-    assert sorted(notes(proof_of(paths[1], COMMISSIONED), proof_of(first, "configuration"), later)) == [begins, told]
+    assert sorted(notes(proof_of(paths[1], COMMISSIONED), proof_of(first, "configuration"), later)) == [begins, note]
 
 
 def test_a_device_behind_its_commissioning_record_is_no_first_one(gateway: Gateway) -> None:

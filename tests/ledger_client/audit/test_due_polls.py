@@ -243,8 +243,8 @@ def test_a_key_is_introduced_before_it_signs(gateway: Gateway) -> None:
     new = key("export-main, the next")
     by = trusted(extra=key_entry("meter", new.public, VALID_FROM, gateway=GATEWAY, meter=METER))
     row = chain.add(Event("commissioned", {}), new)
-    told = gateway.event("keys", owner=METER, key=new.public.kid, before=key("meter").public.kid)
-    assert findings(audited(first, gateway.write([row, told, *gateway.usual()]), by=by)) == []
+    keys_event = gateway.event("keys", owner=METER, key=new.public.kid, before=key("meter").public.kid)
+    assert findings(audited(first, gateway.write([row, keys_event, *gateway.usual()]), by=by)) == []
     quiet = Gateway(gateway.folder)
     first, chain = quiet.write(), quiet.chains[METER]
     row = chain.add(Event("commissioned", {}), new)

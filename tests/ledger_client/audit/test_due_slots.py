@@ -157,8 +157,8 @@ def readings(gateway: Gateway, offsets_ms: list[int], quality: int = 0) -> list[
 def test_readings_in_a_bunch_are_found_and_one_a_coverage_record_is_told(tmp_path: Path) -> None:
     honest = readings(Gateway(tmp_path), [n * EVERY_MS for n in range(12)])
     assert honest == []
-    (told,) = readings(Gateway(tmp_path), [n * 1000 for n in range(12)])
-    assert "of the readings that it counts were not due, the first at" in told
+    (finding,) = readings(Gateway(tmp_path), [n * 1000 for n in range(12)])
+    assert "of the readings that it counts were not due, the first at" in finding
 
 
 def test_findings_of_a_site_without_any(tmp_path: Path) -> None:

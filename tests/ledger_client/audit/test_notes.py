@@ -17,8 +17,8 @@ def test_thinning_once_and_again_is_one_line_for_each_factor(tmp_path: Path) -> 
         paths.append(gateway.write(rows))
     result = audited(*paths)
     assert (findings(result), len(result.notes)) == ([], 12)
-    told = [line.split(": ", 1)[1] for line in audit_in_words(result) if "to be known" in line]
-    assert told == [
+    lines = [line.split(": ", 1)[1] for line in audit_in_words(result) if "to be known" in line]
+    assert lines == [
         f"every {factor}. poll is recorded from here on, the database being nearly full (5 more of the kind: --json)"
         for factor in (2, 5)
     ]

@@ -78,11 +78,11 @@ def test_a_key_that_returns_or_changes_otherwise_is_found(gateway: Gateway, lie:
 
 def test_a_replaced_key_returns_at_no_other_meter_and_two_may_exchange_theirs(gateway: Gateway) -> None:
     usual, change = gateway.usual(), [*rotated(gateway, SECOND), *gateway.usual()]
-    told = gateway.event("keys", owner=OTHER, key=FIRST.public.kid, before=key(OTHER).public.kid)
-    result = heard(gateway, usual, change, [told, *gateway.usual()])
-    assert findings(result)[0] == (2, str(parse_record(told).id), "keys")
+    keys_event = gateway.event("keys", owner=OTHER, key=FIRST.public.kid, before=key(OTHER).public.kid)
+    result = heard(gateway, usual, change, [keys_event, *gateway.usual()])
+    assert findings(result)[0] == (2, str(parse_record(keys_event).id), "keys")
     gateway.batch, gateway.prev = 0, None
-    exchanged = [told, gateway.event("keys", owner=METER, key=key(OTHER).public.kid, before=FIRST.public.kid)]
+    exchanged = [keys_event, gateway.event("keys", owner=METER, key=key(OTHER).public.kid, before=FIRST.public.kid)]
     result = heard(gateway, usual, exchanged)
     assert [f for f in result.findings if "returns" in f.detail] == []
 
@@ -91,7 +91,7 @@ def test_a_statement_by_the_key_of_before_is_found(gateway: Gateway, tmp_path: P
     old, new = key("statement", ES256), key("statement of today", ES256)
     by = trusted(extra=key_entry("statement", new.public, VALID_FROM, gateway=GATEWAY))
     first = gateway.write()
-    gateway.own.signer = new
+    gateway.itself.signer = new
     configuration, *coverage = gateway.restart(1)
     keys = gateway.event("keys", owner="gateway", key=new.public.kid, before=old.public.kid)
     second = gateway.write([configuration, keys, *coverage, *gateway.usual()])
@@ -108,9 +108,9 @@ def test_a_statement_is_by_a_key_that_an_event_names_by_then(gateway: Gateway) -
     start = gateway.restart(1)
     gateway.seals = new
     second, behind = gateway.write(waiting), gateway.usual()
-    told = gateway.event("keys", owner="gateway", key=new.public.kid, before=old.public.kid)
+    keys_event = gateway.event("keys", owner="gateway", key=new.public.kid, before=old.public.kid)
     number, prev = gateway.batch, gateway.prev
-    assert findings(audited(first, second, gateway.write([*start, *behind, told]), by=by)) == []
+    assert findings(audited(first, second, gateway.write([*start, *behind, keys_event]), by=by)) == []
     gateway.batch, gateway.prev = number, prev
     result = audited(first, second, gateway.write([*start, *behind]), by=by)
     assert findings(result) == [(1, None, "keys")]

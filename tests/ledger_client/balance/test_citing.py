@@ -73,11 +73,11 @@ def test_a_claim_needs_a_boundary() -> None:
 
 def test_json_and_csv_have_the_same_hours_and_totals() -> None:
     result = made()
-    told = json.loads(as_json(result))
+    written = json.loads(as_json(result))
     lines = hours_csv(result).decode().splitlines()
-    assert list(told["hours"][0].values())[:4] == lines[1].split(",")[:4]
-    assert told["totals"]["covered_wh"] == "1000.000"
-    assert told["totals"] == {key: f"{total:f}" for key, total in claim_of(result).totals.items()}
-    assert told["slices"]["root"] == claim_of(result).slices[1].hex()
+    assert list(written["hours"][0].values())[:4] == lines[1].split(",")[:4]
+    assert written["totals"]["covered_wh"] == "1000.000"
+    assert written["totals"] == {key: f"{total:f}" for key, total in claim_of(result).totals.items()}
+    assert written["slices"]["root"] == claim_of(result).slices[1].hex()
     assert f"{retired(12, 1).cert.hex()}:0-100 {retired(12, 1).cert.hex()}:100-1000" in lines[1]
     assert f"{result.statements[0].record.hex()}#0" in lines[1]

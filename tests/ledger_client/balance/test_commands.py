@@ -119,13 +119,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_balance_of_real_files(files: Files, tmp_path: Path) -> None:
     done = files.run("-o", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
+    balance = json.loads(done.stdout)
     covered = sum(files.load[:2]) - 2 * 1000  # a Wh of each was not retired
-    assert told["totals"]["load_wh"] == f"{sum(files.load) / 1000:.3f}"
-    assert told["totals"]["covered_wh"] == f"{covered / 1000:.3f}"
+    assert balance["totals"]["load_wh"] == f"{sum(files.load) / 1000:.3f}"
+    assert balance["totals"]["covered_wh"] == f"{covered / 1000:.3f}"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"balance.json", "hours.csv", "balance.html"}
-    assert json.loads((tmp_path / "out" / "balance.json").read_text())["totals"] == told["totals"]
-    assert "provisional-factor" in {one["code"] for one in told["findings"]}
+    assert json.loads((tmp_path / "out" / "balance.json").read_text())["totals"] == balance["totals"]
+    assert "provisional-factor" in {one["code"] for one in balance["findings"]}
     again = files.run("-o", tmp_path / "out", "--lang", "zh")
     assert again.exit_code == 0, again.output
     assert "matched by" in again.stdout
@@ -197,10 +197,10 @@ def test_what_does_not_belong_is_refused(files: Files, old: str, new: str, code:
     form = files.form()
     assert old in form
     done = files.run(form=form.replace(old, new))
-    said = done.stderr or str(done.exception)
+    problem = done.stderr or str(done.exception)
     assert (2 if isinstance(done.exception, LedgerClientError) else done.exit_code) == code
-    assert f"({rule})" in said
-    assert "fix: " in said
+    assert f"({rule})" in problem
+    assert "fix: " in problem
 
 
 def test_a_certificate_that_is_not_verified_or_not_retired_is_refused(files: Files, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_the_newest_factor_before_the_year_is_provisional() -> None:
     assert (fixed.terms.average.factor.vintage, fixed.terms.average.provisional) == (2021, False)
 
 
-OWN = """
+OWN_FACTOR = """
 [[factor]]
 series = "AIB-DE-residual"
 id = "AIB-DE-residual-2023"
@@ -90,7 +90,7 @@ confirmed = true
 
 
 def test_a_form_may_bring_its_own_factors() -> None:
-    assert read(FORM.replace('"CN-residual"', '"AIB-DE-residual"') + OWN).terms.residual.factor.region == "DE"
+    assert read(FORM.replace('"CN-residual"', '"AIB-DE-residual"') + OWN_FACTOR).terms.residual.factor.region == "DE"
 
 
 @pytest.mark.parametrize(

@@ -114,18 +114,18 @@ def test_figures_are_those_of_the_balance(pages: dict[str, Path], browser: Brows
     of = year()
     with window(browser, pages["en"].as_uri(), script=False) as seen:
         seen.page.goto(seen.url)
-        said = {
+        figures = {
             name: seen.page.locator(f'.keys a[href="#{name}"]').all_inner_texts()
             for name in ("months", "hours", "emissions", "offsets", "waterfall")
         }  # fmt: skip
         matching = [row.inner_text().split("\t") for row in seen.page.locator("#matching tbody tr").all()]
         falls = seen.page.locator("#waterfall text.v").all_text_contents()
 
-    assert said["months"] == [amounts.kwh(of.load_milli), amounts.kg(of.location_g), amounts.kg(of.market_g)]
-    assert said["hours"] == [amounts.kwh(of.hourly.covered_milli)]
-    assert said["emissions"] == ["70,000.000"]
-    assert said["offsets"] == ["40,000.000"]
-    assert said["waterfall"] == [amounts.kg(of.residual_g)]
+    assert figures["months"] == [amounts.kwh(of.load_milli), amounts.kg(of.location_g), amounts.kg(of.market_g)]
+    assert figures["hours"] == [amounts.kwh(of.hourly.covered_milli)]
+    assert figures["emissions"] == ["70,000.000"]
+    assert figures["offsets"] == ["40,000.000"]
+    assert figures["waterfall"] == [amounts.kg(of.residual_g)]
     assert [row[1] for row in matching] == [
         amounts.kwh(one.covered_milli) for one in (of.hourly, of.monthly, of.yearly)
     ]  # fmt: skip
@@ -170,7 +170,7 @@ def test_nothing_is_called_carbon_neutral(pages: dict[str, Path], language: str)
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("shown", "expected"),
     [
         (amounts.kwh(1), "0.000001"),
         (amounts.kwh(1_234_567_000_000), "1,234,567.000"), (amounts.kwh(500_000), "0.500"),
@@ -178,8 +178,8 @@ def test_nothing_is_called_carbon_neutral(pages: dict[str, Path], language: str)
         (amounts.percent(2, 3), "66.66 %"), (amounts.percent(1, 1), "100.00 %"), (amounts.percent(0, 0), "—"),
     ],
 )  # fmt: skip
-def test_amounts_are_exact(said: str, expected: str) -> None:
-    assert said == expected
+def test_amounts_are_exact(shown: str, expected: str) -> None:
+    assert shown == expected
 
 
 def test_an_empty_balance_has_a_page(browser: Browser, tmp_path: Path) -> None:

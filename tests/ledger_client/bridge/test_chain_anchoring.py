@@ -63,11 +63,11 @@ def site(running: tuple[Anvil, Node], tmp_path: Path) -> EvmSite:
     return site
 
 
-def work(site: EvmSite, book: Backlog, told: dict[bytes, bytes]) -> None:
+def work(site: EvmSite, book: Backlog, answers: dict[bytes, bytes]) -> None:
     """What the process does until nothing is open."""
 
     def tell(taken: Taken, answer: bytes, _content_type: str) -> None:
-        told[taken.id] = answer
+        answers[taken.id] = answer
 
     with site.driver(memory=book) as driver:
         assert isinstance(driver, EvmLedger)
@@ -79,19 +79,19 @@ def work(site: EvmSite, book: Backlog, told: dict[bytes, bytes]) -> None:
 
 @pytest.mark.parametrize("station", ["bound", "noted", "mined", "settled"])
 def test_killed_at_a_station(station: str, site: EvmSite, tmp_path: Path) -> None:
-    path, told = tmp_path / "bridge.db", dict[bytes, bytes]()
+    path, answers = tmp_path / "bridge.db", dict[bytes, bytes]()
     entries = [Gateway(f"gw-{n}").statement(0) for n in range(5)]
     doomed = Doomed(path, station)
     for entry in entries:
         assert doomed.keep_next(parse_statement(entry))
     with pytest.raises(Crash):
-        work(site, doomed, told)
+        work(site, doomed, answers)
     doomed.close()
-    assert not told
+    assert not answers
     book = Backlog(path, DUTY)
     late = Gateway("gw-late").statement(0)
     book.keep_next(parse_statement(late))
-    work(site, book, told)
+    work(site, book, answers)
     with site.driver(memory=book) as driver:
         anchorage = Anchorage(driver, book, lambda *_: None, gather_s=1)
         given = {entry: anchorage.answer(statement_id(entry)) for entry in [*entries, late]}
@@ -99,7 +99,7 @@ def test_killed_at_a_station(station: str, site: EvmSite, tmp_path: Path) -> Non
     book.close()
     assert check_shared(site.registry, {entry: answer for entry, answer in given.items() if answer}) == [5, 1]
     assert None not in given.values()
-    assert {statement_id(entry): answer for entry, answer in given.items()}.items() >= told.items()
+    assert {statement_id(entry): answer for entry, answer in given.items()}.items() >= answers.items()
 
 
 def test_behind_a_chain_that_stands_still_roots_grow(site: EvmSite, tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_an_account_without_the_role_is_told_and_its_statements_wait(
         anchorage.cut()
         anchorage.step()
         anchorage.step()
-    (said,) = caplog.messages
-    assert "may not write roots" in said
+    (message,) = caplog.messages
+    assert "may not write roots" in message
     site.registry.send(site.registry.owner, "setBridge", site.account.address, 1)
-    told: dict[bytes, bytes] = {}
-    work(site, book, told)
-    assert list(told) == [statement_id(entry)]
+    answers: dict[bytes, bytes] = {}
+    work(site, book, answers)
+    assert list(answers) == [statement_id(entry)]
     book.close()
 
 

@@ -111,10 +111,10 @@ def test_where_the_broker_cannot_share_a_second_one_is_refused(kind: str, demo: 
             with pytest.raises(AssertionError, match="did not start"):
                 second.start()
             assert first.process is not None
-            told = second.log.read_text()
-            assert f"process {first.process.pid} on" in told
-            assert "cannot share its statements out (no MQTT 5); stop that one" in told
-            assert "Traceback" not in told
+            logged = second.log.read_text()
+            assert f"process {first.process.pid} on" in logged
+            assert "cannot share its statements out (no MQTT 5); stop that one" in logged
+            assert "Traceback" not in logged
             assert persist(ledger, gateway.statement(0))
             first.kill()
             first.start()  # its own claim, if the broker still has it, does not keep it out

@@ -52,7 +52,7 @@ def ledger(gateway: Gateway, tmp_path: Path) -> Iterator[Refusing]:
         yield made
 
 
-class Told:
+class Answers:
     """What a gateway hears."""
 
     def __init__(self) -> None:
@@ -71,25 +71,25 @@ def book_with(entry: bytes, folder: Path) -> Backlog:
 
 
 def test_one_whose_predecessor_comes_is_taken(ledger: Refusing, gateway: Gateway, tmp_path: Path) -> None:
-    told = Told()
+    answers = Answers()
     with (
         closing(book_with(gateway.statement(2), tmp_path)) as book,
-        closing(Relay(ledger, book, told, lambda *_: None, patience_s=PATIENCE_S)),
+        closing(Relay(ledger, book, answers, lambda *_: None, patience_s=PATIENCE_S)),
     ):
         assert ledger.has_refused.wait(PATIENCE_S)
         ledger.submit(gateway.statement(1))
-        assert told.heard.wait(PATIENCE_S)
+        assert answers.heard.wait(PATIENCE_S)
         assert book.waiting() == []
-    assert [(batch, kind) for batch, _, kind in told.answers] == [(2, COSE)]
+    assert [(batch, kind) for batch, _, kind in answers.answers] == [(2, COSE)]
 
 
 def test_one_whose_predecessor_does_not_come_is_refused(ledger: Refusing, gateway: Gateway, tmp_path: Path) -> None:
-    told = Told()
+    answers = Answers()
     with (
         closing(book_with(gateway.statement(2), tmp_path)) as book,
-        closing(Relay(ledger, book, told, lambda *_: None, patience_s=0.3)),
+        closing(Relay(ledger, book, answers, lambda *_: None, patience_s=0.3)),
     ):
-        assert told.heard.wait(PATIENCE_S)
-    ((batch, problem, kind),) = told.answers
+        assert answers.heard.wait(PATIENCE_S)
+    ((batch, problem, kind),) = answers.answers
     assert (batch, kind) == (2, PROBLEM)
     assert (parse_problem(problem) or ("", ""))[0] == OUT_OF_ORDER

@@ -55,7 +55,7 @@ class Case(NamedTuple):
     data: bytes
     step: int
     rule: str
-    told: str
+    printed: str
 
 
 def cases(folder: Path) -> list[Case]:
@@ -104,8 +104,8 @@ def wrapping(site: Accounted, polls: int) -> None:
 
 
 def _good(folder: Path) -> Iterator[tuple[Any, ...]]:
-    def good(name: str, file: CertificateFile, told: str) -> tuple[Any, ...]:
-        return name, file.encode(), 0, "", told
+    def good(name: str, file: CertificateFile, printed: str) -> tuple[Any, ...]:
+        return name, file.encode(), 0, "", printed
 
     station = _Station(folder, "plain")
     issue = station.issued()
@@ -172,8 +172,8 @@ def _unread(file: CertificateFile) -> Iterator[tuple[Any, ...]]:
 
 
 def _claims(station: _Station) -> Iterator[tuple[Any, ...]]:
-    def bad(name: str, claim: GivenClaim, told: str) -> tuple[Any, ...]:
-        return name, station.made.file(claim).encode(), 2, "C1", told
+    def bad(name: str, claim: GivenClaim, printed: str) -> tuple[Any, ...]:
+        return name, station.made.file(claim).encode(), 2, "C1", printed
 
     good = station.issued()
     deed = station.made.issue()
@@ -191,8 +191,8 @@ def _claims(station: _Station) -> Iterator[tuple[Any, ...]]:
 
 
 def _states(station: _Station) -> Iterator[tuple[Any, ...]]:
-    def bad(name: str, rule: str, told: str, *claims: GivenClaim) -> tuple[Any, ...]:
-        return name, station.made.file(*claims).encode(), 3, rule, told
+    def bad(name: str, rule: str, printed: str, *claims: GivenClaim) -> tuple[Any, ...]:
+        return name, station.made.file(*claims).encode(), 3, rule, printed
 
     issue, move, use = station.used().claims
     cert = cert_of(issue)
@@ -213,8 +213,8 @@ def _states(station: _Station) -> Iterator[tuple[Any, ...]]:
 
 
 def _issues(station: _Station, folder: Path) -> Iterator[tuple[Any, ...]]:
-    def bad(name: str, rule: str, told: str, made: Certified, issue: GivenClaim) -> tuple[Any, ...]:
-        return name, made.file(issue).encode(), 4, rule, told
+    def bad(name: str, rule: str, printed: str, made: Certified, issue: GivenClaim) -> tuple[Any, ...]:
+        return name, made.file(issue).encode(), 4, rule, printed
 
     units = station.made.issue().units
     yield bad("too-many", "N4", "more units than whole Wh", station.made, station.issued(units=units + 1))
@@ -251,9 +251,9 @@ def _plans(folder: Path) -> Iterator[tuple[Any, ...]]:
         ("offset", "C4", "its energy makes offsets", {"certificate": CERTIFICATE | {"scheme": "offset"}}),
         ("other-registry", "P8", "another registry certifies the node", {"registry": "elsewhere"}),
     ]
-    for name, rule, told, change in changes:
+    for name, rule, printed, change in changes:
         bad = _Station(folder, name, plan=lambda from_ms, change=change: certified_plan(from_ms, **change), quarters=1)
-        yield name, bad.made.file(bad.issued()).encode(), 7, rule, told
+        yield name, bad.made.file(bad.issued()).encode(), 7, rule, printed
 
 
 def _edges(station: _Station, folder: Path) -> Iterator[tuple[Any, ...]]:
@@ -264,9 +264,9 @@ def _edges(station: _Station, folder: Path) -> Iterator[tuple[Any, ...]]:
         ("register", "I2", "a register that the readings do not give", _other_register),
         ("wrap", "I3", "a wrap that cannot have been", _wrapped),
     ]
-    for name, rule, told, lie in lies:
+    for name, rule, printed, lie in lies:
         bad = _Station(folder, name, lie=lie, quarters=1)
-        yield name, bad.made.file(bad.issued(units=1)).encode(), 8, rule, told
+        yield name, bad.made.file(bad.issued(units=1)).encode(), 8, rule, printed
 
 
 def _other_register(row: Row) -> Row:
@@ -281,7 +281,7 @@ def _wrapped(row: Row) -> Row:
 
 def table(made: list[Case]) -> str:
     """``expected.tsv``."""
-    lines = ["file\tstep\trule\twhat", *(f"{c.name}.mcert\t{c.step}\t{c.rule}\t{c.told}" for c in made)]
+    lines = ["file\tstep\trule\twhat", *(f"{c.name}.mcert\t{c.step}\t{c.rule}\t{c.printed}" for c in made)]
     return "\n".join(lines) + "\n"
 
 

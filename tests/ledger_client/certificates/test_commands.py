@@ -123,8 +123,8 @@ def test_parts_go_from_hand_to_hand_and_are_used_once(town: Market) -> None:
     facts = used.facts
     hashed = hashlib.sha256(bytes.fromhex(facts["salt"]) + b"Bread Ltd").hexdigest()
     assert hashed == facts["for"]
-    own = json.loads((town.folder / "mill" / "for" / f"{hashed}.json").read_text())
-    assert (own["salt"], own["name"]) == (facts["salt"], "Bread Ltd")
+    opening = json.loads((town.folder / "mill" / "for" / f"{hashed}.json").read_text())
+    assert (opening["salt"], opening["name"]) == (facts["salt"], "Bread Ltd")
     deeds = [signed.claim.deed for signed, receipts in kept(town.folder / "mill", REGISTRY) if receipts]
     assert [deed.beneficiary for deed in deeds if isinstance(deed, Retire) and deed.cert.hex() == cert] == [
         bytes.fromhex(hashed)
@@ -132,7 +132,7 @@ def test_parts_go_from_hand_to_hand_and_are_used_once(town: Market) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "problem"),
     [
         (["transfer", "{cert}:500-90001", "mill"], 1, "Not this slice"),
         (["transfer", "{cert}:100-200", "mill"], 1, "Final"),
@@ -153,13 +153,13 @@ def test_parts_go_from_hand_to_hand_and_are_used_once(town: Market) -> None:
     ],
 )  # fmt: skip
 def test_what_a_holder_may_not_do_is_refused_before_anything_is_sent(
-    shared: tuple[Market, str], words: list[str], code: int, said: str
+    shared: tuple[Market, str], words: list[str], code: int, problem: str
 ) -> None:
     town, cert = shared
     before = town.slices(cert)
     name, *rest = [word.format(cert=cert, short=cert[:7]) for word in words]
     done = town.run(name, *rest, by="works")
-    assert (done.code, said in done.out + done.err) == (code, True), done
+    assert (done.code, problem in done.out + done.err) == (code, True), done
     assert town.slices(cert) == before
 
 
@@ -241,8 +241,8 @@ def test_a_log_that_is_sound_is_replayed_from_its_file_and_over_http(town: Marke
     assert facts[0]["sound"]
     assert facts[0]["claims"] > 0
     assert sum(facts[0]["units"].values()) == 90_000 * facts[0]["certificates"]
-    said = ledger_command("certificate", "audit", copy, "--trust", town.trust).out
-    assert said.startswith("SOUND: registry reg: ")
+    printed = ledger_command("certificate", "audit", copy, "--trust", town.trust).out
+    assert printed.startswith("SOUND: registry reg: ")
 
 
 def test_more_than_the_newest_statement_gives_is_named_until_it_is_made_up_for(town: Market) -> None:
@@ -299,9 +299,9 @@ def test_a_party_lists_what_it_holds(town: Market) -> None:
     cert = town.certified()[0]
     assert town.run("transfer", f"{cert}:0-10", "mill", by="works").code == 0
     for options in (["--key", town.folder / "mill"], ["--holder", "mill"]):
-        said = ledger_command("certificate", "list", *options, *town.there).out
-        assert f"{cert}  " in said
-        assert "    0-10  held  mill\n" in said
+        printed = ledger_command("certificate", "list", *options, *town.there).out
+        assert f"{cert}  " in printed
+        assert "    0-10  held  mill\n" in printed
     for name in (base64url(bytes.fromhex(cert)), base64url(bytes.fromhex(cert))[:12]):
         if not name.startswith("-"):  # an option to a command line
             assert ledger_command("certificate", "show", name, "--key", town.folder / "mill", *town.there).code == 0
@@ -313,16 +313,16 @@ def test_a_party_lists_what_it_holds(town: Market) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "problem"),
     [
         (["list"], "nothing says whose certificates"),
         (["list", "--holder", "mill", "--device", "x"], "are two lists"),
         (["list", "--holder", "mill", "--from", "2026-10-01T00:00:00Z"], "have no effect without --device"),
     ],
 )
-def test_a_list_of_nobody_is_refused(town: Market, words: list[str], said: str) -> None:
+def test_a_list_of_nobody_is_refused(town: Market, words: list[str], problem: str) -> None:
     done = ledger_command("certificate", *words, *town.there)
-    assert (done.code, said in done.err) == (2, True), done
+    assert (done.code, problem in done.err) == (2, True), done
 
 
 def test_a_log_that_was_changed_is_named_entry_by_entry(town: Market, tmp_path: Path) -> None:

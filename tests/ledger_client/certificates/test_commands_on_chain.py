@@ -109,13 +109,13 @@ def test_the_walk_from_issue_to_a_file_that_is_verified_online(town: Town, tmp_p
     assert made.code == 0, made
     assert all(claim.locator is not None for claim in CertificateFile.parse(first.read_bytes()).claims)
     assert town.run("retire", f"{cert}:0-200", *USE, by="mill").code == 0
-    own = [*(town.folder / "mill" / "claims" / REGISTRY).glob("*.claim")]
-    assert ledger_command("certificate", "prove", f"{cert}:0-200", first, *own, "-o", second).code == 0
+    claim_files = [*(town.folder / "mill" / "claims" / REGISTRY).glob("*.claim")]
+    assert ledger_command("certificate", "prove", f"{cert}:0-200", first, *claim_files, "-o", second).code == 0
 
     online = ["--online", "--registry", f"{REGISTRY}={town.url}"]
-    told = ledger_command("certificate", "verify", second, "--trust", town.trust, *online, "--json")
-    assert told.code == 0, told
-    assert (told.facts["verified"], told.facts["online"], told.facts["status"]) == (True, [], "retired")
+    answer = ledger_command("certificate", "verify", second, "--trust", town.trust, *online, "--json")
+    assert answer.code == 0, answer
+    assert (answer.facts["verified"], answer.facts["online"], answer.facts["status"]) == (True, [], "retired")
     moved = ledger_command("certificate", "verify", first, "--trust", town.trust, *online)
     assert (moved.code, "units [0, 200) are retired by mill by now (R3)" in moved.out) == (1, True), moved
     alone = ledger_command("certificate", "verify", second, "--trust", town.trust)

@@ -66,8 +66,8 @@ class Registry:
 
 
 def plan_of(_: bytes, device: str = "dev", **also: Any) -> Plan:
-    own = node("production", "export/energy", certificate=DEVICE | {"id": device}, zone="CN-GD", **also)
-    return parse_plan(plan_fields(nodes={"node": own}))
+    fields = node("production", "export/energy", certificate=DEVICE | {"id": device}, zone="CN-GD", **also)
+    return parse_plan(plan_fields(nodes={"node": fields}))
 
 
 def demand_partition(bundles: Sequence[Mapping[str, Any]], units: int) -> None:
@@ -132,11 +132,11 @@ def test_ids_go_on_in_the_order_of_issue_and_a_withdrawn_one_keeps_its_own() -> 
     early = registry.claim("i", issue("a", 1, 4, row=b"\x02" * 32))
     registry.claim("i", Withdraw(late, "restated"))
     again = registry.claim("i", issue("b", 1, 8, row=b"\x03" * 32))
-    told = [
+    states = [
         (one["issuance_id"], one["certificate_bundle_status"], one["certificate_bundle_id_range_start"])
         for one in registry.bundles()
     ]
-    assert told == [(late.hex(), "Withdrawn", 0), (early.hex(), "Active", 100), (again.hex(), "Active", 200)]
+    assert states == [(late.hex(), "Withdrawn", 0), (early.hex(), "Active", 100), (again.hex(), "Active", 200)]
 
 
 def test_units_that_nobody_holds_say_where_they_went() -> None:
@@ -145,12 +145,12 @@ def test_units_that_nobody_holds_say_where_they_went() -> None:
     registry.claim("a", Retire(cert, (0, 10), "RE100", 0, 3_600_000, b"\x07" * 32))
     registry.claim("a", Retire(cert, (10, 12), "own use", 0, 3_600_000))
     registry.claim("a", Export(cert, (12, 50), "other", "no. 1"))
-    retired, own, exported, held = registry.bundles()
-    statuses = [one["certificate_bundle_status"] for one in (retired, own, exported, held)]
+    retired, used, exported, held = registry.bundles()
+    statuses = [one["certificate_bundle_status"] for one in (retired, used, exported, held)]
     assert statuses == ["Cancelled", "Cancelled", "Locked", "Active"]
     period = {"from": "1970-01-01T00:00:00Z", "to": "1970-01-01T01:00:00Z"}
     assert (retired["cancellation"], retired["beneficiary"]) == ({"purpose": "RE100", **period}, "07" * 32)
-    assert (own["cancellation"]["purpose"], own["beneficiary"]) == ("own use", None)
+    assert (used["cancellation"]["purpose"], used["beneficiary"]) == ("own use", None)
     assert exported["exported_to"] == {"registry": "other", "reference": "no. 1"}
     assert "cancellation" not in held
     assert held["meterseal"]["slice"] == [50, 100]
@@ -209,8 +209,8 @@ def run(*words: object) -> tuple[int, str]:
 
 def test_the_command_exports_what_the_log_and_the_statements_prove(site: ExportedSite, tmp_path: Path) -> None:
     out = tmp_path / "bundles.json"
-    code, said = run("energytag", site.ledger, *site.files, "--trust", site.trust, "-o", out)
-    assert (code, f"wrote {out}: 4 certificates of {NAME}" in said) == (0, True), said
+    code, printed = run("energytag", site.ledger, *site.files, "--trust", site.trust, "-o", out)
+    assert (code, f"wrote {out}: 4 certificates of {NAME}" in printed) == (0, True), printed
     made = json.loads(out.read_text())
     jsonschema.validate(made, SCHEMA)
     demand_partition(made["bundles"], sum(site.units))
@@ -220,7 +220,7 @@ def test_the_command_exports_what_the_log_and_the_statements_prove(site: Exporte
 
 
 def test_a_statement_that_no_file_holds_is_named(site: ExportedSite, tmp_path: Path) -> None:
-    code, said = run("energytag", site.ledger, site.files[0], "--trust", site.trust, "-o", tmp_path / "x")
+    code, printed = run("energytag", site.ledger, site.files[0], "--trust", site.trust, "-o", tmp_path / "x")
     assert code == 1
-    assert f"none holds the statement {site.period.hex()}" in " ".join(said.split())
+    assert f"none holds the statement {site.period.hex()}" in " ".join(printed.split())
     assert not (tmp_path / "x").exists()

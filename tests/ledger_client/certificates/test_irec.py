@@ -47,44 +47,44 @@ def packed(site: ExportedSite, output: Path, *more: object) -> tuple[dict[str, A
 
 
 def test_the_manifest_has_device_period_energy_and_metering(site: ExportedSite, tmp_path: Path) -> None:
-    told, _ = packed(site, tmp_path / "pack.zip")
-    assert told["device"] == DEVICE | {"zone": "CN-GD"}
+    manifest, _ = packed(site, tmp_path / "pack.zip")
+    assert manifest["device"] == DEVICE | {"zone": "CN-GD"}
     kwh = Decimal(sum(site.units)) / 1000
-    assert (Decimal(told["kwh"]), told["kwh_left_out"]) == (kwh, "0.000000")
-    metering = told["metering"]
+    assert (Decimal(manifest["kwh"]), manifest["kwh_left_out"]) == (kwh, "0.000000")
+    metering = manifest["metering"]
     assert metering["evidence"] == "settlement"
     assert metering["settled_kwh"] == "359.000000"
     assert Decimal(metering["metered_less_settled_kwh"]) == kwh - 359
     (bill,) = metering["settlements"]
-    assert (bill["from"], bill["to"], bill["kwh"]) == (told["from"], told["to"], "359.000000")
+    assert (bill["from"], bill["to"], bill["kwh"]) == (manifest["from"], manifest["to"], "359.000000")
     assert bill["document"] == sha256(BILL).hexdigest()
 
 
 def test_each_file_is_there_by_its_hash(site: ExportedSite, tmp_path: Path) -> None:
-    told, files = packed(site, tmp_path / "pack.zip")
-    assert {one["name"]: (one["sha256"], one["bytes"]) for one in told["files"]} == {
+    manifest, files = packed(site, tmp_path / "pack.zip")
+    assert {one["name"]: (one["sha256"], one["bytes"]) for one in manifest["files"]} == {
         name: (sha256(data).hexdigest(), len(data)) for name, data in files.items()
     }
 
 
 def test_its_proofs_verify_and_are_those_that_it_names(site: ExportedSite, tmp_path: Path) -> None:
-    told, files = packed(site, tmp_path / "pack.zip")
+    manifest, files = packed(site, tmp_path / "pack.zip")
     proofs = {name: data for name, data in files.items() if name.startswith("proofs/")}
-    (statement,) = told["statements"]
-    (bill,) = told["metering"]["settlements"]
+    (statement,) = manifest["statements"]
+    (bill,) = manifest["metering"]["settlements"]
     named = [("plan", statement["plan"]), ("statement", statement["record"]), ("entry", bill["entry"])]
-    assert set(proofs) == {f"proofs/{kind}-{own}.mseal" for kind, own in named}
-    for kind, own in named:
-        bundle = proofs[f"proofs/{kind}-{own}.mseal"]
+    assert set(proofs) == {f"proofs/{kind}-{name}.mseal" for kind, name in named}
+    for kind, name in named:
+        bundle = proofs[f"proofs/{kind}-{name}.mseal"]
         verify(bundle, load_trust(site.trust), NOW, kind="event")
-        assert record_hash(Bundle.parse(bundle).record).hex() == own
+        assert record_hash(Bundle.parse(bundle).record).hex() == name
 
 
 def test_its_hours_add_to_its_energy(site: ExportedSite, tmp_path: Path) -> None:
-    told, files = packed(site, tmp_path / "pack.zip")
+    manifest, files = packed(site, tmp_path / "pack.zip")
     lines = list(csv.DictReader(io.StringIO(files["hours.csv"].decode(), newline="")))
     assert {line["node"] for line in lines} == {"station"}
-    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(told["kwh"]) * 1000
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(manifest["kwh"]) * 1000
 
 
 def test_the_same_inputs_give_the_same_bytes(site: ExportedSite, tmp_path: Path) -> None:
@@ -97,35 +97,35 @@ def test_the_same_inputs_give_the_same_bytes(site: ExportedSite, tmp_path: Path)
 
 
 def test_documents_stand_by_their_hash_in_the_pack_or_not(site: ExportedSite, tmp_path: Path) -> None:
-    told, _ = packed(site, tmp_path / "pack.zip")
-    entry = told["metering"]["settlements"][0]["entry"]
+    manifest, _ = packed(site, tmp_path / "pack.zip")
+    entry = manifest["metering"]["settlements"][0]["entry"]
     cited = {"sha256": sha256(BILL).hexdigest(), "cited_by": [entry]}
-    assert told["documents"] == [{**cited, "name": None, "in_pack": False}]
+    assert manifest["documents"] == [{**cited, "name": None, "in_pack": False}]
     for name, data in (("bill.pdf", BILL), ("permit.pdf", b"permit")):
         (tmp_path / name).write_bytes(data)
     words = [word for name in ("bill.pdf", "permit.pdf") for word in ("--document", tmp_path / name)]
-    told, files = packed(site, tmp_path / "pack.zip", *words)
+    manifest, files = packed(site, tmp_path / "pack.zip", *words)
     permit = {"sha256": sha256(b"permit").hexdigest(), "name": "permit.pdf", "in_pack": True, "cited_by": []}
     bill = {**cited, "name": "bill.pdf", "in_pack": True}
-    assert told["documents"] == sorted([bill, permit], key=lambda one: str(one["sha256"]))
+    assert manifest["documents"] == sorted([bill, permit], key=lambda one: str(one["sha256"]))
     assert files[f"documents/{cited['sha256'][:16]}-bill.pdf"] == BILL
 
 
 def test_without_a_settlement_of_the_whole_period_the_metering_is_other(site: ExportedSite) -> None:
     found = proven(site.files, [site.rows], load_trust(site.trust), NOW)
-    (told,) = found.statements
-    bare = StatedRows(told.record, told.fields, told.plan, told.rows, ())
+    (statement,) = found.statements
+    bare = StatedRows(statement.record, statement.fields, statement.plan, statement.rows, ())
     with zipfile.ZipFile(io.BytesIO(pack([bare], found.proofs, [], None))) as read:
         metering = json.loads(read.read(MANIFEST))["metering"]
     assert (metering["evidence"], metering["settled_kwh"], metering["settlements"]) == ("other", None, [])
-    assert metering["meters"] == sorted({point.meter for point in told.plan.points.values()})
+    assert metering["meters"] == sorted({point.meter for point in statement.plan.points.values()})
 
 
 def test_a_settlement_of_a_part_of_the_period_is_no_evidence_for_it(site: ExportedSite) -> None:
     found = proven(site.files, [site.rows], load_trust(site.trust), NOW)
-    (told,) = found.statements
-    part = replace(told.entries[0], to_ms=told.span[1] - 900_000)
-    with zipfile.ZipFile(io.BytesIO(pack([replace(told, entries=[part])], found.proofs, [], None))) as read:
+    (statement,) = found.statements
+    part = replace(statement.entries[0], to_ms=statement.span[1] - 900_000)
+    with zipfile.ZipFile(io.BytesIO(pack([replace(statement, entries=[part])], found.proofs, [], None))) as read:
         metering = json.loads(read.read(MANIFEST))["metering"]
     assert (metering["evidence"], metering["settled_kwh"]) == ("other", "359.000000")
     assert metering["metered_less_settled_kwh"] is None

@@ -42,10 +42,10 @@ def test_a_slice_is_proven_passed_on_and_proven_by_who_receives_it(town: Market,
     first, second = tmp_path / "first.mcert", tmp_path / "second.mcert"
     done = prove(town, site, f"{cert}:0-500", first)
     assert (done.code, done.out.startswith(f"wrote {first}: {cert}")) == (0, True), done
-    told = verify(town, first)
-    assert told.code == 0, told
-    assert "VERIFIED: 500 Wh, held by mill" in told.out
-    assert [line[0] for line in told.out.splitlines()[:9]] == [*"123456789"]
+    answer = verify(town, first)
+    assert answer.code == 0, answer
+    assert "VERIFIED: 500 Wh, held by mill" in answer.out
+    assert [line[0] for line in answer.out.splitlines()[:9]] == [*"123456789"]
     facts = verify(town, first, "--online", *town.there, "--batches", site.folder, "--json").facts
     assert (facts["verified"], facts["online"], facts["batches"]) == (True, [], [])
     assert (facts["holder"], facts["slice"], facts["certificate"]) == ("mill", [0, 500], cert)
@@ -72,9 +72,9 @@ def test_a_file_that_was_changed_is_refused_with_its_step(town: Market, site: St
     assert prove(town, site, cert, file).code == 0
     parts = CertificateFile.parse(file.read_bytes())
     file.write_bytes(CertificateFile(parts.row, parts.period, parts.edges, parts.period, parts.claims).encode())
-    told = verify(town, file)
-    assert (told.code, told.out.splitlines()[0].startswith("NOT VERIFIED, step 7 (plan): ")) == (1, True)
-    assert told.out.splitlines()[1].startswith("  fix: ")
+    answer = verify(town, file)
+    assert (answer.code, answer.out.splitlines()[0].startswith("NOT VERIFIED, step 7 (plan): ")) == (1, True)
+    assert answer.out.splitlines()[1].startswith("  fix: ")
     facts = verify(town, file, "--json").facts
     assert (facts["verified"], facts["step"], facts["error"], facts["rule"]) == (False, 7, "plan", "T1")
     assert facts["fix"]
@@ -87,14 +87,14 @@ def test_a_restatement_is_named_until_the_difference_is_retired(town: Market, si
     assert (alone.code, "no file holds the statement" in alone.out) == (1, True), alone
     closed_ms = verify_from_ms(town, file) - QUARTER_MS
     site.restate(closed_ms - 2 * QUARTER_MS, closed_ms + QUARTER_MS)
-    told = verify(town, file, "--batches", site.folder)
-    assert (told.code, "over-issued" in told.out, "(C3)" in told.out) == (1, True, True), told
+    answer = verify(town, file, "--batches", site.folder)
+    assert (answer.code, "over-issued" in answer.out, "(C3)" in answer.out) == (1, True, True), answer
     online = ["--online", *town.there, "--batches", site.folder]
     assert verify(town, file, *online).code == 1
     made_up = town.run("retire", certs[0], "--purpose", "over-issued", *PERIOD, by="works")
     assert made_up.code == 0, made_up
-    told = verify(town, file, *online)
-    assert (told.code, "still gives these units" in told.out) == (0, True), told
+    answer = verify(town, file, *online)
+    assert (answer.code, "still gives these units" in answer.out) == (0, True), answer
 
 
 def verify_from_ms(town: Market, file: Path) -> int:

@@ -20,7 +20,7 @@ from tests.support.evidence import METER, NOW
 
 BEFORE_FIRST_EDGE, BEFORE_SECOND_EDGE = 6, 96
 """Polls before the register wraps between the two looks around an edge of the first quarter."""
-OWN = f"{METER}/own"
+OWN_USE = f"{METER}/own"
 
 
 def verified(made: Certified, **changes: Any) -> Proven:
@@ -73,14 +73,14 @@ def two_registers(site: Accounted, count: int) -> None:
 
 def net_plan(from_ms: int) -> dict[str, Any]:
     """A station whose own consumption is taken off."""
-    fields = certified_plan(from_ms, terms=[[1, POINT], [-1, OWN]])
-    fields["points"][OWN] = {"kind": "counter", "unit": "Wh", "sample": EVERY_MS, "max": 200_000}
+    fields = certified_plan(from_ms, terms=[[1, POINT], [-1, OWN_USE]])
+    fields["points"][OWN_USE] = {"kind": "counter", "unit": "Wh", "sample": EVERY_MS, "max": 200_000}
     return fields
 
 
 def test_a_node_of_two_registers_is_their_difference(tmp_path: Path) -> None:
     proven = verified(Certified.made(tmp_path, net_plan, 1, polling=two_registers))
-    assert [edge.point for edge in proven.edges] == [POINT, OWN]
+    assert [edge.point for edge in proven.edges] == [POINT, OWN_USE]
     assert proven.row.amount == 81_000_000
     gains = [edge.end - edge.start for edge in proven.edges]
     assert proven.row.amount == gains[0] - gains[1]

@@ -29,20 +29,22 @@ def shown(proven: Proven, *slices: Slice) -> Shown:
 
 
 def test_a_registry_that_says_the_same_contradicts_nothing(proven: Proven) -> None:
-    own = shown(proven, Slice(0, 10, HELD, OWNER), Slice(10, 20, HELD, WORKS), Slice(20, 90_000, EXPORTED, OWNER))
-    assert contradictions(proven, own, {LEDGER: [own]}) == []
+    certificate = shown(
+        proven, Slice(0, 10, HELD, OWNER), Slice(10, 20, HELD, WORKS), Slice(20, 90_000, EXPORTED, OWNER)
+    )
+    assert contradictions(proven, certificate, {LEDGER: [certificate]}) == []
 
 
 def test_units_that_have_moved_on_are_named(proven: Proven) -> None:
-    own = shown(proven, Slice(0, 15, HELD, WORKS), Slice(15, 30, HELD, MILL))
-    assert contradictions(proven, own, {}) == [f"units [15, 20) are held by {MILL} by now (R3)"]
+    certificate = shown(proven, Slice(0, 15, HELD, WORKS), Slice(15, 30, HELD, MILL))
+    assert contradictions(proven, certificate, {}) == [f"units [15, 20) are held by {MILL} by now (R3)"]
 
 
 def test_a_registry_that_does_not_know_it_says_so(proven: Proven) -> None:
-    (said,) = contradictions(proven, None, {})
-    assert said == f"{LEDGER} knows no certificate {proven.traced.certificate.id.hex()} (R1)"
+    (problem,) = contradictions(proven, None, {})
+    assert problem == f"{LEDGER} knows no certificate {proven.traced.certificate.id.hex()} (R1)"
     other = replace(proven.traced.certificate, units=1)
-    assert contradictions(proven, Shown(other, ()), {}) == [said]
+    assert contradictions(proven, Shown(other, ()), {}) == [problem]
 
 
 @pytest.mark.parametrize(
@@ -52,17 +54,19 @@ def test_a_registry_that_does_not_know_it_says_so(proven: Proven) -> None:
 def test_an_hour_that_another_certificate_has_is_named(
     proven: Proven, begin: int, end: int, status: str, double: bool
 ) -> None:
-    own = shown(proven, Slice(10, 20, HELD, WORKS))
+    certificate = shown(proven, Slice(10, 20, HELD, WORKS))
     made = proven.traced.certificate
     from_ms, to_ms = (made.from_ms + quarters * QUARTER_MS for quarters in (begin, end))
     other = Shown(replace(made, id=bytes(32), from_ms=from_ms, to_ms=to_ms), (Slice(0, 9, status, MILL),))
-    said = contradictions(proven, own, {LEDGER: [own], "elsewhere": [other]})
-    assert said == ([f"elsewhere has a certificate of this device and time, too: {'00' * 32} (R2)"] if double else [])
+    problem = contradictions(proven, certificate, {LEDGER: [certificate], "elsewhere": [other]})
+    assert problem == (
+        [f"elsewhere has a certificate of this device and time, too: {'00' * 32} (R2)"] if double else []
+    )
     device, asked_from_ms, asked_to_ms = span(proven)
     assert (device == made.device, asked_from_ms <= from_ms < asked_to_ms) == (True, begin < 1)
 
 
 def test_the_same_time_of_another_device_is_no_double(proven: Proven) -> None:
-    own = shown(proven, Slice(10, 20, HELD, WORKS))
+    certificate = shown(proven, Slice(10, 20, HELD, WORKS))
     other = Shown(replace(proven.traced.certificate, id=bytes(32), device=bytes(32)), (Slice(0, 9, HELD, MILL),))
-    assert contradictions(proven, own, {LEDGER: [own, other]}) == []
+    assert contradictions(proven, certificate, {LEDGER: [certificate, other]}) == []

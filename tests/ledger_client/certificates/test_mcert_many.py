@@ -101,8 +101,8 @@ def test_slices_that_one_claim_moved_have_one_file(town: Town, tmp_path: Path) -
 
 def test_what_cannot_be_proven_is_named_and_the_rest_is_written(town: Town, tmp_path: Path) -> None:
     done = town.prove("mill", "retired", tmp_path)
-    told, why = done.out.splitlines()
-    assert (done.code, told[:18]) == (1, "wrote 1 of 2 files"), done
+    printed, why = done.out.splitlines()
+    assert (done.code, printed[:18]) == (1, "wrote 1 of 2 files"), done
     assert why.startswith(f"  not written: {town.others[0]}:0-{UNITS}: statement: no file holds record ")
     assert why.endswith("(V1); fix: give its batch, or its .mseal")
     assert names(tmp_path) == [town.name(0, 0, 90)]
@@ -141,9 +141,9 @@ def test_a_file_of_another_kind_is_replaced_with_force_only(town: Town, tmp_path
 
 
 def test_what_cannot_be_used_is_refused(town: Town, tmp_path: Path) -> None:
-    def refused(told: str, *words: object) -> None:
+    def refused(problem: str, *words: object) -> None:
         done = ledger_command("certificate", "prove", *town.first.files, *words, "-o", tmp_path / "x")
-        assert (done.code, told in done.err) == (2, True), done
+        assert (done.code, problem in done.err) == (2, True), done
         assert not (tmp_path / "x").exists()
 
     key = ["--key", town.market.folder / "works"]

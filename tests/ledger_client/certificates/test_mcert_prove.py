@@ -71,8 +71,8 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
 def test_a_file_has_the_claims_that_lead_to_its_units(market: Market, part: Part, members: tuple[str, ...]) -> None:
     file = market.proven(part)
     assert file.claims == tuple(getattr(market, name) for name in members)
-    told = verify_certificate(file.encode(), trust_of(), NOW).traced
-    assert told.part[0] <= part[0] < part[1] <= told.part[1]
+    traced = verify_certificate(file.encode(), trust_of(), NOW).traced
+    assert traced.part[0] <= part[0] < part[1] <= traced.part[1]
 
 
 @pytest.mark.parametrize("part", [(0, 35), (80, 100), None])
@@ -100,8 +100,8 @@ def test_a_claim_that_is_given_twice_has_all_its_receipts(market: Market) -> Non
 
 
 def test_what_is_missing_is_named(market: Market, tmp_path: Path) -> None:
-    def missing(evidence: Evidence, told: str, cert: bytes = market.cert) -> None:
-        with pytest.raises(AccountingError, match=told) as refused:
+    def missing(evidence: Evidence, problem: str, cert: bytes = market.cert) -> None:
+        with pytest.raises(AccountingError, match=problem) as refused:
             prove(evidence, cert, None)
         assert refused.value.way_out
 

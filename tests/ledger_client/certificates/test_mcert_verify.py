@@ -239,8 +239,8 @@ def test_a_claim_counts_by_key_and_receipt(station: Certified, registry: Registr
     assert "no receipt" in step_2(registry.claim(ISSUER, deed, by="other-ledger"), both)
     assert "signed at" in step_2(registry.claim(ISSUER, deed, iat=CLAIMED_S + 9000))
     assert "future" in step_2(registry.claim(ISSUER, deed, time_s=NOW + 4000))
-    for line, told in (("valid_to", "valid until"), ("revoked", "revoked")):
-        assert told in step_2(good, trust_of(limits={ISSUER: f"{line} = {moment(CLAIMED_S)}\n"}))
+    for line, problem in (("valid_to", "valid until"), ("revoked", "revoked")):
+        assert problem in step_2(good, trust_of(limits={ISSUER: f"{line} = {moment(CLAIMED_S)}\n"}))
     assert verified(station.file(good), trust_of(limits={ISSUER: f"revoked = {moment(NOW)}\n"})).issued_s
 
 

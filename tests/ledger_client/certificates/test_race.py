@@ -87,8 +87,8 @@ def raced_on_chain(node: Node, deed: Issue) -> list[GivenClaim]:
         transact(node, made.account[name], data, made.registry.address)
     found = []
     for log in made.registry.logs():
-        if isinstance(told := event(log.topics, log.data), Issued):
-            (entry,) = (entry for entry in entries.values() if statement_id(entry) == told.claim)
+        if isinstance(issued := event(log.topics, log.data), Issued):
+            (entry,) = (entry for entry in entries.values() if statement_id(entry) == issued.claim)
             block = node.block(log.block)
             assert block is not None
             place = Locator(ON_CHAIN, node.chain_id(), made.registry.address, log.tx, log.block, block.hash)
@@ -99,10 +99,10 @@ def raced_on_chain(node: Node, deed: Issue) -> list[GivenClaim]:
 @pytest.fixture
 def ledgers(tmp_path: Path) -> Iterator[tuple[EmbeddedLedger, EmbeddedLedger]]:
     with (
-        embedded_ledger(tmp_path / CLAIMS_OF_ITS_OWN, CLAIMS_OF_ITS_OWN) as own,
+        embedded_ledger(tmp_path / CLAIMS_OF_ITS_OWN, CLAIMS_OF_ITS_OWN) as registry,
         embedded_ledger(tmp_path / OTHER, OTHER) as other,
     ):
-        yield own, other
+        yield registry, other
 
 
 def test_one_certificate_in_the_world_is_accepted(

@@ -43,14 +43,14 @@ def test_every_command_of_the_walks_does_what_it_is_there_for(tmp_path: Path, mo
 
         run("meterseal-ledger party new mill")
         run("meterseal-ledger enroll ledger mill/mill.enrol --yes")
-        said = [run(line).out for line in [*holding[:2], *issuing]]
-        assert "4 could be issued" in said[4]
-        assert "4 issued" in said[5]
-        assert said[6].startswith("SOUND: registry reg: 4 claims in ")
+        printed = [run(line).out for line in [*holding[:2], *issuing]]
+        assert "4 could be issued" in printed[4]
+        assert "4 issued" in printed[5]
+        assert printed[6].startswith("SOUND: registry reg: 4 claims in ")
         assert DEVICE in issuing[-1]
-        cert = said[7].split()[0]
-        said = [run(line).out for line in holding[2:]]
-        assert cert in said[0]
-        assert f"claim 0: transfer {cert}:0-500 to mill" in said[1]
-        assert f"claim 1: retire {cert}:500-1000 for RE100\nfor: " in said[2]
-        assert "    0-500  held  mill\n    500-1000  retired  works\n    1000-90000  held  works\n" in said[3]
+        cert = printed[7].split()[0]
+        printed = [run(line).out for line in holding[2:]]
+        assert cert in printed[0]
+        assert f"claim 0: transfer {cert}:0-500 to mill" in printed[1]
+        assert f"claim 1: retire {cert}:500-1000 for RE100\nfor: " in printed[2]
+        assert "    0-500  held  mill\n    500-1000  retired  works\n    1000-90000  held  works\n" in printed[3]

@@ -66,32 +66,36 @@ def test_a_claim_is_read_as_it_was_written(deed: Deed) -> None:
 
 
 def crafted(payload: dict[str, Any], claims: dict[Any, Any] | None = None, content: str = CONTENT_CLAIM) -> bytes:
-    own = {cose.ISS: "party-1", cose.SUB: "claim/0", AUD: "registry-1", cose.IAT: 1} if claims is None else claims
-    return cose.sign1({cose.CONTENT_TYPE: content, cose.CWT_CLAIMS: own}, cbor.encode(payload), KEY)
+    claims_written = (
+        {cose.ISS: "party-1", cose.SUB: "claim/0", AUD: "registry-1", cose.IAT: 1} if claims is None else claims
+    )
+    return cose.sign1({cose.CONTENT_TYPE: content, cose.CWT_CLAIMS: claims_written}, cbor.encode(payload), KEY)
 
 
 TRANSFER = {"op": "transfer", "cert": HASH, "slice": [0, 1], "to": "holder-2"}
-OWN = {cose.ISS: "party-1", cose.SUB: "claim/0", AUD: "registry-1", cose.IAT: 1}
+CLAIMS = {cose.ISS: "party-1", cose.SUB: "claim/0", AUD: "registry-1", cose.IAT: 1}
 
 
 @pytest.mark.parametrize(
-    ("payload", "claims", "said"),
+    ("payload", "claims", "problem"),
     [
-        (TRANSFER | {"op": "burn"}, OWN, "op is 'burn'"),
-        (TRANSFER | {"op": 5}, OWN, "op is 5"),
-        (TRANSFER | {"more": 1}, OWN, "unknown key"),
-        (TRANSFER | {"slice": [1, 1]}, OWN, "has no unit"),
-        (TRANSFER | {"slice": [1]}, OWN, "slice is not an array"),
-        (TRANSFER | {"cert": b"x"}, OWN, "cert is"),
-        (TRANSFER | {"to": "a b"}, OWN, "to is"),
-        (TRANSFER, OWN | {cose.SUB: "claim/01"}, "sub is"),
-        (TRANSFER, OWN | {cose.SUB: "batch/0"}, "sub is"),
+        (TRANSFER | {"op": "burn"}, CLAIMS, "op is 'burn'"),
+        (TRANSFER | {"op": 5}, CLAIMS, "op is 5"),
+        (TRANSFER | {"more": 1}, CLAIMS, "unknown key"),
+        (TRANSFER | {"slice": [1, 1]}, CLAIMS, "has no unit"),
+        (TRANSFER | {"slice": [1]}, CLAIMS, "slice is not an array"),
+        (TRANSFER | {"cert": b"x"}, CLAIMS, "cert is"),
+        (TRANSFER | {"to": "a b"}, CLAIMS, "to is"),
+        (TRANSFER, CLAIMS | {cose.SUB: "claim/01"}, "sub is"),
+        (TRANSFER, CLAIMS | {cose.SUB: "batch/0"}, "sub is"),
         (TRANSFER, {cose.ISS: "party-1", cose.SUB: "claim/0", cose.IAT: 1}, "lacks 3"),
-        (TRANSFER, OWN | {AUD: "a b"}, "aud is"),
+        (TRANSFER, CLAIMS | {AUD: "a b"}, "aud is"),
     ],
 )
-def test_what_is_no_claim_is_refused_by_its_field(payload: dict[str, Any], claims: dict[Any, Any], said: str) -> None:
-    with pytest.raises(Malformed, match=said):
+def test_what_is_no_claim_is_refused_by_its_field(
+    payload: dict[str, Any], claims: dict[Any, Any], problem: str
+) -> None:
+    with pytest.raises(Malformed, match=problem):
         parse_claim(crafted(payload, claims))
 
 

@@ -48,13 +48,13 @@ def request_with(**changes: object) -> bytes:
 
 def test_a_key_that_did_not_sign_is_not_asked_for() -> None:
     header, request = {cose.CONTENT_TYPE: CONTENT_REQUEST}, cbor.decode(REQUEST)["request"]
-    own, before = cbor.decode(REQUEST)["proofs"]
+    new, before = cbor.decode(REQUEST)["proofs"]
     thief = cose.sign1(header, request, THIEF, detached=True)
     other = cose.sign1(header, b"another request", KEY, detached=True)
-    for proofs in ([thief, before], [own, thief], [other, before], [before, own]):
+    for proofs in ([thief, before], [new, thief], [other, before], [before, new]):
         with pytest.raises(BadSignature):
             parse_any(rebuilt(proofs=proofs))
-    for proofs in ([own], [before], [own, before, own], []):
+    for proofs in ([new], [before], [new, before, new], []):
         with pytest.raises(Malformed):
             parse_any(rebuilt(proofs=proofs))
     with pytest.raises(EncodeError, match="cannot sign"):

@@ -144,7 +144,7 @@ def doubles(state: MemoryState) -> int:
     for made in state.certificates.values():
         first: Slice = state.parts[made.id][0]
         if first.status != "withdrawn":
-            own = {(made.device, quarter) for quarter in made.quarters}
-            twice += len(own & seen)
-            seen |= own
+            quarters = {(made.device, quarter) for quarter in made.quarters}
+            twice += len(quarters & seen)
+            seen |= quarters
     return twice

@@ -36,7 +36,7 @@ class ClaimSite:
     def enrol(self, name: str, role: int = PARTY_ROLE) -> Party:
         """A party with an account that writes for it."""
         account = self.account(name)
-        self.own("register", account.address, name, role)
+        self.call_as_owner("register", account.address, name, role)
         self.parties[name] = Party(name, {PARTY_ROLE: "party", ISSUER_ROLE: "issuer"}[role], REGISTRY)
         return self.parties[name]
 
@@ -46,7 +46,7 @@ class ClaimSite:
         self.rpc("anvil_setBalance", "0x" + self.accounts[name].address.hex(), hex(10**20))
         return self.accounts[name]
 
-    def own(self, method: str, *arguments: Any) -> None:
+    def call_as_owner(self, method: str, *arguments: Any) -> None:
         """A call of the contract's owner."""
         self.registry.send(self.registry.owner, method, *arguments)
 

@@ -31,7 +31,7 @@ Outcome = tuple[str, str]  # what was tried, and what became of it
 
 _T = TypeVar("_T", Model, MemoryState)
 Try = Callable[[Model], None]
-Told = list[tuple[str, int, claim.Deed]]
+Tried = list[tuple[str, int, claim.Deed]]
 
 
 @dataclass(slots=True)
@@ -52,9 +52,9 @@ class Walk:
         self.random.choice((self._issue, self._move, self._move, self._move, self._withdraw))()
         revoked = [name for name in NAMES if name not in self.model.roles]
         if self.random.random() < (0.05 if revoked else _OWNED) and self.made.fresh_left():
-            self.own(self.random.choice(revoked or NAMES))
+            self.change_role(self.random.choice(revoked or NAMES))
 
-    def own(self, name: str) -> None:
+    def change_role(self, name: str) -> None:
         """The owner registers, rotates or revokes, while the node has fresh accounts."""
         role = "issuer" if name in ISSUERS else "party"
         if name not in self.model.roles:
@@ -63,11 +63,11 @@ class Walk:
             self.model.roles[name] = role
         elif self.random.random() < 0.5:
             new = self.made.fresh()
-            receipt = self.made.own("rotate", self.made.account[name], new)
+            receipt = self.made.call_as_owner("rotate", self.made.account[name], new)
             self.made.account[name] = new
             self.desk.rotate(name)
         else:
-            receipt = self.made.own("revoke", self.made.account[name])
+            receipt = self.made.call_as_owner("revoke", self.made.account[name])
             self.desk.revoke(name)
             del self.model.roles[name]
         self._hear(receipt.logs)
@@ -103,10 +103,10 @@ class Walk:
                 quarters = frozenset((device, q) for q in range(cert.begin // 900, cert.end // 900))
                 model.issue(who, first + n, cert.id, cert.holder, quarters, cert.units)
 
-        told: Told = (
+        tried: Tried = (
             [(who, first + n, _issue(cert)) for n, cert in enumerate(mine)] if all(map(_well_formed, mine)) else []
         )
-        done = self._try("issue", who, take, told, first, h(device), [cert.interval for cert in certs])
+        done = self._try("issue", who, take, tried, first, h(device), [cert.interval for cert in certs])
         self.certs += mine if done else []
         self._compare(mine, (who,) if done else ())
 
@@ -139,9 +139,9 @@ class Walk:
             case _:
                 status, to, rest = "exported", who, ("elsewhere", "7")
                 deed = claim.Export(cert.id, slice_, "elsewhere", "7")
-        told: Told = [(who, first, deed)] if a < b and start == found else []
+        tried: Tried = [(who, first, deed)] if a < b and start == found else []
         take = partial(Model.move, who=who, number=first, part=part, status=status, to=to)
-        done = self._try(method, who, take, told, first, cert.id, start, a, b, *rest, h("claim"))
+        done = self._try(method, who, take, tried, first, cert.id, start, a, b, *rest, h("claim"))
         self._compare([cert], (who,) if done else ())
 
     def _withdraw(self) -> None:
@@ -150,18 +150,18 @@ class Walk:
         first = self._number(who)
         mine = cert._replace(issuer=who)  # the contract makes the id of its sender's name
         take = partial(Model.withdraw, who=who, number=first, cert=mine.id)
-        told: Told = [(who, first, claim.Withdraw(mine.id, "wrong"))]
-        done = self._try("withdraw", who, take, told, first, *cert.parts, "wrong", h("claim"))
+        tried: Tried = [(who, first, claim.Withdraw(mine.id, "wrong"))]
+        done = self._try("withdraw", who, take, tried, first, *cert.parts, "wrong", h("claim"))
         self._compare([cert], (who,) if done else ())
 
-    def _try(self, method: str, who: str, take: Try, told: Told, *arguments: Argument) -> bool:
-        """Whether it was taken, by all or by none; ``told``: the same as claims, if they can be written."""
+    def _try(self, method: str, who: str, take: Try, tried: Tried, *arguments: Argument) -> bool:
+        """Whether it was taken, by all or by none; ``tried``: the same as claims, if they can be written."""
         why = self._model(take)
-        if told:
-            assert self._python(told) == why, (method, who, told)
-            if why is None or len(told) == 1:  # a ledger takes each claim by itself, the contract a call or nothing
-                said = [self.desk.claim(*one) for one in told]
-                assert said == [why] * len(told), (method, who, told)
+        if tried:
+            assert self._python(tried) == why, (method, who, tried)
+            if why is None or len(tried) == 1:  # a ledger takes each claim by itself, the contract a call or nothing
+                answers = [self.desk.claim(*one) for one in tried]
+                assert answers == [why] * len(tried), (method, who, tried)
         assert self._contract(who, method, *arguments) == why, (method, who, arguments)
         self.seen[method, why or DONE] += 1
         return why is None
@@ -182,10 +182,10 @@ class Walk:
         self.model = tried
         return None
 
-    def _python(self, told: Told) -> str | None:
-        tried = _another(self.state) if len(told) > 1 else self.state
+    def _python(self, claims_tried: Tried) -> str | None:
+        tried = _another(self.state) if len(claims_tried) > 1 else self.state
         try:
-            for who, first, deed in told:
+            for who, first, deed in claims_tried:
                 registry.apply(tried, claim.Claim(who, first, REGISTRY, 1, deed), self.model_roles, REGISTRY)
         except Refused as refused:
             return refused.title
@@ -196,8 +196,8 @@ class Walk:
         return self.model.roles.get(name)
 
     def _hear(self, logs: list[Log]) -> None:
-        told = (event(log.topics, log.data) for log in logs)
-        self.replay.hear(one for one in told if one is not None)
+        events = (event(log.topics, log.data) for log in logs)
+        self.replay.hear(one for one in events if one is not None)
 
     def compare_all(self) -> None:
         """All of it, on the chain too, and what the ledger's log gives by itself; no unit is lost, no hour double."""
@@ -211,15 +211,15 @@ class Walk:
         ``changed`` it: what was refused was asked, not sent."""
         for cert in certs:
             slices = self.replay.slices.get(cert.id, {})
-            units = {unit: (said, who) for start, (end, said, who) in slices.items() for unit in range(start, end)}
+            units = {unit: (status, who) for start, (end, status, who) in slices.items() for unit in range(start, end)}
             held = {n: self.model.units[cert.id, n] for n in range(20) if (cert.id, n) in self.model.units}
-            assert units == {n: (said, h(who)) for n, (said, who) in held.items()}
-            assert [(start, end, said, holder) for start, (end, said, holder) in sorted(slices.items())] == [
+            assert units == {n: (status, h(who)) for n, (status, who) in held.items()}
+            assert [(start, end, status, holder) for start, (end, status, holder) in sorted(slices.items())] == [
                 (one.begin, one.end, one.status, h(one.holder)) for one in self.state.slices(cert.id, (0, 2**63))
             ]
             for start in {0, *slices} if changed else ():
-                end, said, holder = slices.get(start, (0, None, bytes(32)))
-                assert self.made.slice(cert, start) == (end, STATUSES.index(said), holder)
+                end, status, holder = slices.get(start, (0, None, bytes(32)))
+                assert self.made.slice(cert, start) == (end, STATUSES.index(status), holder)
             self._compare_quarters(cert.device, cert.begin // 86400, on_chain=bool(changed))
             self.desk.compare(cert, self.state)
         for name in NAMES:
@@ -278,12 +278,12 @@ def _issue(cert: Cert) -> claim.Issue:
 
 
 def walk(node: Node, folder: Path, seed: int, operations: int) -> Walk:
-    """So many random operations on a fresh contract and a fresh ledger in ``folder``; a failing assertion where two of
+    """Random ``operations`` on a fresh contract and a fresh ledger in ``folder``; a failing assertion where two of
     them all do not agree."""
     with opened(folder) as desk:
         done = Walk(Claims(deploy(node, CONTRACT, REGISTRY)), desk, random.Random(seed))
         for name in NAMES:
-            done.own(name)
+            done.change_role(name)
         for _ in range(operations):
             done.step()
         done.compare_all()

@@ -79,9 +79,9 @@ class Claims:
 
     def register(self, name: str, role: int) -> TxReceipt:
         self.account[name] = self.fresh()
-        return self.own("register", self.account[name], name, role)
+        return self.call_as_owner("register", self.account[name], name, role)
 
-    def own(self, method: str, *arguments: Argument) -> TxReceipt:
+    def call_as_owner(self, method: str, *arguments: Argument) -> TxReceipt:
         """The owner's call."""
         return self.registry.send(self.registry.owner, method, *arguments)
 
@@ -113,8 +113,8 @@ class Claims:
 
     def events(self) -> list[Event]:
         """Every event of the contract, in order, but those of its ownership."""
-        told = (event(log.topics, log.data) for log in self.registry.logs())
-        return [one for one in told if one is not None]
+        events = (event(log.topics, log.data) for log in self.registry.logs())
+        return [one for one in events if one is not None]
 
 
 def claims(node: Node) -> Claims:

@@ -175,12 +175,12 @@ def test_an_account_writes_for_its_own_party(site: ClaimSite) -> None:
         driver.submit(entry)
     with site.driver(None) as driver, pytest.raises(Refused, match="give its key file as --key"):
         driver.submit(entry)
-    site.own("revoke", site.accounts["owner"].address)
+    site.call_as_owner("revoke", site.accounts["owner"].address)
     with site.driver("owner") as driver:
         assert driver.party("owner") == (0, None)
         with pytest.raises(Refused, match="does not write for owner"):
             driver.submit(entry)
-    site.own("register", site.account("owner").address, "owner", 1)
+    site.call_as_owner("register", site.account("owner").address, "owner", 1)
     with site.driver("owner") as driver:
         driver.submit(entry)
         assert driver.party("owner") == (1, "party")

@@ -107,8 +107,8 @@ def test_a_day_goes_in_one_call_and_each_hour_takes_a_number(made: Claims) -> No
     made.issue(hour(-24))
     hours = [hour(n, n + 1, "buyer" if n % 2 else "other") for n in range(24)]
     receipt = made.issue(*hours)
-    told = [event(log.topics, log.data) for log in receipt.logs]
-    assert [(one.cert, one.number) for one in told if isinstance(one, Issued)] == [
+    events = [event(log.topics, log.data) for log in receipt.logs]
+    assert [(one.cert, one.number) for one in events if isinstance(one, Issued)] == [
         (cert.id, n + 1) for n, cert in enumerate(hours)
     ]
     assert made.quarters() == 2**96 - 1
@@ -313,9 +313,9 @@ def test_what_is_retired_or_exported_is_final(made: Claims) -> None:
     assert made.slice(cert, 0) == (30, RETIRED, h("buyer"))
     assert made.slice(cert, 30) == (60, EXPORTED, h("buyer"))
     assert made.slice(cert, 60) == (100, HELD, h("buyer"))
-    told = [event(log.topics, log.data) for log in (*first.logs, *second.logs)]
+    events = [event(log.topics, log.data) for log in (*first.logs, *second.logs)]
     account = made.account["buyer"]
-    assert told == [
+    assert events == [
         Retired(cert.id, h("buyer"), h("for"), 0, 0, 0, 30, 7, 8, CLAIM, account, "a use: 用电"),
         Exported(cert.id, h("buyer"), 1, 30, 30, 60, CLAIM, account, "elsewhere", "reference " + "x" * 118),
     ]
@@ -380,7 +380,7 @@ def test_a_rotated_account_hands_on_numbers_and_slices(made: Claims) -> None:
     made.issue(hour(0))
     moved(made, "buyer", hour(0), 0, 0, 10)
     old, new = made.account["buyer"], made.fresh()
-    made.own("rotate", old, new)
+    made.call_as_owner("rotate", old, new)
     assert made.next("buyer") == 1
     assert address(made.registry.view("accountOf", h("buyer"))[0]) == new
     assert unmoved(made, "buyer", hour(0), 10, 10, 100) == "Unknown party"
@@ -397,7 +397,7 @@ def test_a_revoked_party_keeps_what_it_holds_gets_nothing_and_comes_back(made: C
     made.issue(hour(0))
     moved(made, "buyer", hour(0), 0, 0, 10)
     old = made.account["buyer"]
-    made.own("revoke", old)
+    made.call_as_owner("revoke", old)
     assert unmoved(made, "buyer", hour(0), 10, 10, 100) == "Unknown party"
     assert unmoved(made, "other", hour(0), 0, 0, 10, to="buyer") == "Unknown party"
     assert no_issue(made, hour(1)) == "Unknown party"
@@ -413,7 +413,7 @@ def test_a_revoked_party_keeps_what_it_holds_gets_nothing_and_comes_back(made: C
 
 def test_a_revoked_issuer_issues_nothing(made: Claims) -> None:
     made.issue(hour(0))
-    made.own("revoke", made.account["issuer"])
+    made.call_as_owner("revoke", made.account["issuer"])
     assert no_issue(made, hour(1)) == "Unknown party"
     sender = made.account["issuer"]
     assert refused(made.registry, sender, "issue", 0, h("turbine"), [hour(0).interval]) == "Unknown party"
@@ -443,7 +443,7 @@ def test_what_an_owner_cannot_do(made: Claims) -> None:
     assert refused(made.registry, owner, "rotate", buyer, made.account["issuer"]) == "Account was used before"
     assert refused(made.registry, owner, "rotate", buyer, NOBODY) == "No account"
     assert refused(made.registry, owner, "revoke", new) == "Unknown account"
-    made.own("revoke", buyer)
+    made.call_as_owner("revoke", buyer)
     assert refused(made.registry, owner, "revoke", buyer) == "Unknown account"
     assert refused(made.registry, owner, "rotate", buyer, new) == "Unknown account"
     assert refused(made.registry, owner, "register", new, "buyer", ISSUER) == "Name has another role"
@@ -464,7 +464,7 @@ def test_only_the_owner_rules(made: Claims, method: str) -> None:
 
 def test_ownership_is_offered_and_taken(made: Claims) -> None:
     heir, other = made.fresh(), made.fresh()
-    made.own("offerOwnership", heir)
+    made.call_as_owner("offerOwnership", heir)
     assert address(made.registry.view("owner")[0]) == made.registry.owner
     assert address(made.registry.view("heir")[0]) == heir
     assert refused(made.registry, other, "takeOwnership") == "Not the heir"
@@ -478,8 +478,8 @@ def test_ownership_is_offered_and_taken(made: Claims) -> None:
 def test_accounts_are_told_of(made: Claims) -> None:
     issuer, buyer, other = (made.account[name] for name in ("issuer", "buyer", "other"))
     new = made.fresh()
-    made.own("rotate", buyer, new)
-    made.own("revoke", other)
+    made.call_as_owner("rotate", buyer, new)
+    made.call_as_owner("revoke", other)
     assert made.events() == [
         Registered(h("issuer"), issuer, ISSUER, "issuer"),
         Registered(h("buyer"), buyer, PARTY, "buyer"),

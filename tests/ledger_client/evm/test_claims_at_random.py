@@ -22,7 +22,7 @@ THERE = {
 def test_all_agree_after_every_claim(tmp_path: Path) -> None:
     with chain(tmp_path, "--hardfork", "london", "--accounts", "200") as (_, node):
         done = walk(node, tmp_path / "ledger", 15, OPERATIONS)
-    assert set(done.seen) - {("own", DONE)} == {(what, why) for what, said in THERE.items() for why in said}
+    assert set(done.seen) - {("own", DONE)} == {(what, why) for what, reasons in THERE.items() for why in reasons}
     units = Counter(status for status, _ in done.model.units.values())
     assert units.total() == sum(cert.units for cert in done.certs)
     assert len(units) == 4

@@ -48,25 +48,25 @@ def refused(line: str) -> str:
 def test_the_documented_way_works(running: Anvil) -> None:
     block = re.search(r"```\n(meterseal-ledger evm account.*?)```", DOCS.read_text(), re.DOTALL)
     assert block is not None
-    told: dict[str, str] = {}
+    names: dict[str, str] = {}
     printed = []
     for line in block[1].strip().splitlines():
         command = line.removeprefix("meterseal-ledger ").replace("http://127.0.0.1:8545", running.url)
-        for name, value in told.items():
+        for name, value in names.items():
             command = command.replace(name, value)
         verb = command.split()[1]
         done = run(command + " --light" * (verb == "account" and "--light" not in command))  # for the test's own speed
         assert done.exit_code == 0, (command, done.output, done.exception)
         printed.append(done.stdout.strip())
         if verb == "account":
-            told["ACCOUNT"] = printed[-1]
+            names["ACCOUNT"] = printed[-1]
             fund(running, printed[-1])
         elif verb == "deploy":
-            told["CONTRACT"] = printed[-1]
+            names["CONTRACT"] = printed[-1]
     assert printed[-1] == (
-        f"chain 31337, owned by {printed[0]}\ngateway yunnan-hydro-07: account {told['ACCOUNT']}, nothing anchored"
+        f"chain 31337, owned by {printed[0]}\ngateway yunnan-hydro-07: account {names['ACCOUNT']}, nothing anchored"
     )
-    the_rest(running, told["CONTRACT"], printed[0], told["ACCOUNT"])
+    the_rest(running, names["CONTRACT"], printed[0], names["ACCOUNT"])
 
 
 def the_rest(running: Anvil, contract: str, owner: str, account: str) -> None:
@@ -109,8 +109,8 @@ def test_a_registry_of_claims_is_owned_by_the_same_commands(running: Anvil) -> N
     assert "no name of a registry" in run(f"evm deploy --claims 'a b' {way}").output
     contract = run(f"evm deploy --claims consortium {way}").stdout.strip()
     one, two, three = ("0x" + digits * 20 for digits in ("11", "22", "33"))
-    said = run(f"evm register {contract} {one} works {way}")
-    assert said.stdout.startswith(f"account {one} writes for party works (block ")
+    registered = run(f"evm register {contract} {one} works {way}")
+    assert registered.stdout.startswith(f"account {one} writes for party works (block ")
     assert "writes for issuer mint" in run(f"evm register {contract} {two} mint --role issuer {way}").stdout
     assert "Name has another role" in refused(f"evm register {contract} {three} mint {way}")
     assert "--role" in run(f"evm register {contract} {three} mill --role owner {way}").output

@@ -155,8 +155,8 @@ def test_two_workers_of_one_account_write_each_statement_once(site: EvmSite) -> 
     """Each with a memory of its own: they take each other's nonces, and the contract keeps the order."""
     entries = [site.gateway.statement(n) for n in range(10)]
     with site.driver(memory=Notebook()) as one, site.driver(memory=Notebook()) as two, ThreadPoolExecutor(2) as pool:
-        told = list(pool.map(lambda driver: [settle(driver, entry) for entry in entries], (one, two)))
-    assert told[0] == told[1]
+        settled = list(pool.map(lambda driver: [settle(driver, entry) for entry in entries], (one, two)))
+    assert settled[0] == settled[1]
     site.demand(*range(10))
 
 

@@ -80,7 +80,7 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
 
 
 def record(loaded: Config, batches: int) -> None:
-    """So many batches, sealed and queued; ten seconds pass between two polls."""
+    """A number of batches, sealed and queued; ten seconds pass between two polls."""
     clock = Ahead()
     made, anchor_ms = recorder(loaded, clock, seal_count=1, required=())
     made.start()
@@ -120,17 +120,17 @@ def test_an_account_that_is_not_registered_stops_the_queue_and_says_what_to_do(p
 
 
 def test_doctor_looks_whether_the_account_may_write(plant: Plant) -> None:
-    def said() -> str:
+    def problems() -> str:
         return " ".join(meterseal("doctor", plant.loaded.path)[1].split())
 
-    assert "would refuse the next batch: Unknown account" in said()
+    assert "would refuse the next batch: Unknown account" in problems()
     plant.register()
-    assert "it holds no batch of this gateway yet" in said()
+    assert "it holds no batch of this gateway yet" in problems()
     plant.registry.send(plant.registry.owner, "revoke", plant.account.address)
-    assert "was revoked" in said()
+    assert "was revoked" in problems()
     text = plant.loaded.trust.read_text()
     plant.loaded.trust.write_text(text[: text.index("[[chain]]")])
-    assert "has no [[chain]] for it" in said()
+    assert "has no [[chain]] for it" in problems()
 
 
 def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> None:

@@ -53,8 +53,8 @@ def test_a_log_head_stands_on_the_chain(running: Anvil, folder: LedgerDir) -> No
     assert "Unknown account" in refused(f"evm anchor-log {contract} ledger {bridge}")
     assert run(f"evm bridge {contract} {account} {owner}").exit_code == 0
     size, root = log_state(folder.path)
-    told = run(f"evm anchor-log {contract} ledger {bridge}").stdout
-    assert told.startswith(f"{size} entries, root {root.hex()} (block ")
+    printed = run(f"evm anchor-log {contract} ledger {bridge}").stdout
+    assert printed.startswith(f"{size} entries, root {root.hex()} (block ")
     assert "there since block" in run(f"evm anchor-log {contract} ledger {bridge}").stdout
 
     add(folder, 7)

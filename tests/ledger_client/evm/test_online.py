@@ -60,11 +60,11 @@ def anchored(site: EvmSite) -> Locator:
 def trust_of(site: EvmSite, *senders: bytes, receipts: int = 1, **changes: object) -> Trust:
     usual: dict[str, object] = {"chain_id": CHAIN, "contract": f'"0x{site.registry.address.hex()}"', "confirmations": 1}
     fields = "".join(f"{key} = {value}\n" for key, value in (usual | changes).items() if value is not None)
-    entries = [f'[[chain]]\nledger = "{NAME}"\nsender = "0x{s.hex()}"\n{fields}' for s in senders or (_own(site),)]
+    entries = [f'[[chain]]\nledger = "{NAME}"\nsender = "0x{s.hex()}"\n{fields}' for s in senders or (_sender(site),)]
     return evidence.trust(ledgers=(LEDGER, NAME), receipts=receipts, extra="".join(entries), keys={NAME: ""})
 
 
-def _own(site: EvmSite) -> bytes:
+def _sender(site: EvmSite) -> bytes:
     return site.account.address
 
 
@@ -179,11 +179,11 @@ def test_a_fork_on_a_chain_shows_beside_a_good_receipt(site: EvmSite) -> None:
 
 def test_a_chain_that_was_not_asked_is_no_yes(site: EvmSite) -> None:
     bundle, trust = Site().build(), trust_of(site)
-    for nodes, told in (
+    for nodes, problem in (
         ({}, f"{NAME}: no node was given to ask, as --rpc {NAME}=URL"),
         ({NAME: f"http://127.0.0.1:{free_port()}"}, f"{NAME}: its chain could not be asked: "),
     ):
-        with pytest.raises(NotAsked, match=told):
+        with pytest.raises(NotAsked, match=problem):
             verify(bundle, trust, NOW, facts=refresh(bundle, trust, nodes, {}))
     elsewhere = trust_of(site, chain_id=5)
     with pytest.raises(NotAsked, match="follows chain 31337, not 5"):

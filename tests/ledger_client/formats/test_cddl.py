@@ -120,10 +120,10 @@ OF_PARTY = sign_party(
 BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
 ATTACHED = cbor.decode(BUNDLES[0])["statement"]
 BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
-SAID = {"message": "errno-eio", "facts": {}}
+MESSAGE = {"message": "errno-eio", "facts": {}}
 SPOKEN = {
     "code": "line-down", "line": "bus", "text": "no port", "raised": True, "since": 5, "message": "line-port-failed",
-    "facts": {"why": SAID, "n": -1, "sure": False, "lines": ["a", SAID]},
+    "facts": {"why": MESSAGE, "n": -1, "sure": False, "lines": ["a", MESSAGE]},
 }  # fmt: skip
 ALARMS = [
     sign_record(claims(), Event("alarm", fields), key("meter"))

@@ -79,8 +79,8 @@ def test_a_key_has_one_thumbprint_however_it_is_written(alg: int) -> None:
 @pytest.mark.parametrize(("alg", "pair"), [(EDDSA, (-8, -19)), (ES256, (-7, -9))])
 def test_both_names_of_an_algorithm_are_accepted_of_its_curve_only(alg: int, pair: tuple[int, int]) -> None:
     fields = cbor.decode(key("a", alg).public.cose_key)
-    for own in pair:
-        public = PublicKey.from_cose_key(cbor.encode(fields | {3: own}))
+    for algorithm in pair:
+        public = PublicKey.from_cose_key(cbor.encode(fields | {3: algorithm}))
         assert [a for a in (-7, -8, -9, -19, -35, -37, None, "ES256") if public.accepts(a)] == sorted(
             pair, reverse=True
         )

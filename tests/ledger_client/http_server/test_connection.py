@@ -102,10 +102,10 @@ def run(turnstile: WatchedTurnstile, talk: Talk) -> None:
     asyncio.run(asyncio.wait_for(main(), LONG_S))
 
 
-@pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nA: b\r\n"])
-def test_a_head_that_never_ends(said: bytes) -> None:
+@pytest.mark.parametrize("head", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nA: b\r\n"])
+def test_a_head_that_never_ends(head: bytes) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(said)
+        writer.write(head)
         await cut(reader)
 
     run(WatchedTurnstile(head_s=SHORT_S, request_s=LONG_S, idle_s=LONG_S), talk)

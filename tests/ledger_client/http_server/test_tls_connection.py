@@ -55,15 +55,15 @@ def ends(tmp_path: Path) -> Ends:
     return Ends(tmp_path)
 
 
-@pytest.mark.parametrize("said", ["nothing", "half a hello", "a hello", "http", "a hello and http"])
-def test_a_handshake_that_never_ends(ends: Ends, said: str) -> None:
+@pytest.mark.parametrize("sent", ["nothing", "half a hello", "a hello", "http", "a hello and http"])
+def test_a_handshake_that_never_ends(ends: Ends, sent: str) -> None:
     hello = ends.hello()
     words = {"nothing": b"", "half a hello": hello[:100], "a hello": hello, "http": REQUEST}
 
     async def main() -> None:
         async with served(WatchedTurnstile(head_s=SHORT_S, request_s=LONG_S, idle_s=LONG_S), ends.server) as port:
             reader, writer = await connect(port)
-            writer.write(words.get(said, hello + REQUEST))
+            writer.write(words.get(sent, hello + REQUEST))
             with suppress(ConnectionResetError):
                 await reader.read()  # what the server says of TLS, and then its end
             writer.close()

@@ -21,7 +21,7 @@ BURST = RATE * BURST_S
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Time that passes when a test advances it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -77,8 +77,8 @@ def test_a_log_is_not_filled_by_lines_of_one_kind(caplog: pytest.LogCaptureFixtu
     clock.now += 1
     log.warning("refused: %s", "once more")
     log.warning("refused: %s", "and again")
-    told = [record.getMessage() for record in caplog.records]
-    assert told == [
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == [
         *(f"refused: {number}" for number in range(10)),
         "something else",
         "refused: once more (and 990 more of this kind before)",

@@ -1,4 +1,4 @@
-"""The mqtt ledger where a broker has no MQTT 5: nats-server, and mosquitto with both ends told to speak 3.1.1."""
+"""The mqtt ledger where a broker has no MQTT 5: nats-server, and mosquitto with both ends set to 3.1.1."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 @pytest.fixture(scope="module")
 def demo(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A ledger behind NATS; nobody told it which MQTT that speaks."""
+    """A ledger behind NATS; which MQTT that speaks is not configured."""
     folder = tmp_path_factory.mktemp("ledger")
     with embedded_ledger(folder / "ledger", "nats-ledger", node.url) as ledger:
         yield Site(ledger, node, folder)

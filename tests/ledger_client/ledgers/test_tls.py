@@ -34,7 +34,7 @@ class Secure:
     """A ledger and a broker that want certificates, and more doors that nobody should go through."""
 
     site: Site
-    own: Authority
+    authority: Authority
     other: Authority
     client: Pair
     stranger: Pair
@@ -42,7 +42,7 @@ class Secure:
 
     def access(self) -> Access:
         """What gets in."""
-        return Access(ca=self.own.ca, cert=self.client.cert, key=self.client.key)
+        return Access(ca=self.authority.ca, cert=self.client.cert, key=self.client.key)
 
     def driver(self, kind: str, door: str, access: Access) -> Ledger:
         """``door``: ``good``, ``expired``, ``elsewhere`` (a certificate for another name), ``plain``."""
@@ -100,37 +100,46 @@ def tunnel() -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     folder = tmp_path_factory.mktemp("tls")
-    own, other = Authority(folder, "own-ca"), Authority(folder, "other-ca")
+    authority, other = Authority(folder, "own-ca"), Authority(folder, "other-ca")
     pairs = {
-        "good": own.issue("good"),
-        "expired": own.issue("expired", days=-1),
-        "elsewhere": own.issue("elsewhere", address="192.0.2.1", host="elsewhere.example"),
+        "good": authority.issue("good"),
+        "expired": authority.issue("expired", days=-1),
+        "elsewhere": authority.issue("elsewhere", address="192.0.2.1", host="elsewhere.example"),
     }
-    client, stranger = own.issue("client"), other.issue("stranger")
+    client, stranger = authority.issue("client"), other.issue("stranger")
     passwords = folder / "passwords"
     salt = b"twelve bytes"
     hashed = pbkdf2_hmac("sha512", b"sesame", salt, 101)  # as mosquitto_passwd writes it
     passwords.write_text(f"gw:$7$101${b64encode(salt).decode()}${b64encode(hashed).decode()}\n")
     ports = {door: free_port() for door in (*pairs, "login")}
     mutual = "allow_anonymous true\nrequire_certificate true\n"
-    extra = "".join(listener(ports[door], own.ca, pair, mutual) for door, pair in pairs.items())
-    extra += listener(ports["login"], own.ca, pairs["good"], f"allow_anonymous false\npassword_file {passwords}\n")
+    extra = "".join(listener(ports[door], authority.ca, pair, mutual) for door, pair in pairs.items())
+    extra += listener(
+        ports["login"], authority.ca, pairs["good"], f"allow_anonymous false\npassword_file {passwords}\n"
+    )
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder, extra))
         urls = {f"mqtt {door}": f"mqtts://127.0.0.1:{port}" for door, port in ports.items()}
         urls["mqtt plain"] = broker.url.replace("mqtt:", "mqtts:")
         ledgers: dict[str, EmbeddedLedger] = {}
         for door, pair in pairs.items():
-            options = ["--cert", str(pair.cert), "--key", str(pair.key), "--client-ca", str(own.ca)]
+            options = ["--cert", str(pair.cert), "--key", str(pair.key), "--client-ca", str(authority.ca)]
             if door == "good":
-                options += ["--mqtt-ca", str(own.ca), "--mqtt-cert", str(client.cert), "--mqtt-key", str(client.key)]
+                options += [
+                    "--mqtt-ca",
+                    str(authority.ca),
+                    "--mqtt-cert",
+                    str(client.cert),
+                    "--mqtt-key",
+                    str(client.key),
+                ]
             mqtt = urls["mqtt good"] if door == "good" else None
             ledgers[door] = EmbeddedLedger(folder / door, NAME, mqtt, None, options)
             stack.callback(ledgers[door].close)
             ledgers[door].start()
             urls[f"http {door}"] = ledgers[door].url
         urls["http plain"] = broker.url.replace("mqtt:", "https:")
-        yield Secure(Site(ledgers["good"], broker, folder), own, other, client, stranger, urls)
+        yield Secure(Site(ledgers["good"], broker, folder), authority, other, client, stranger, urls)
 
 
 @pytest.mark.parametrize("kind", ["http", "mqtt"])
@@ -198,7 +207,7 @@ def test_a_login_at_the_broker(secure: Secure, tmp_path: Path, caplog: pytest.Lo
     password = tmp_path / "password"
     password.write_text("open\n")
     password.chmod(0o600)
-    driver = secure.driver("mqtt", "login", Access(ca=secure.own.ca, user="gw", password_file=password))
+    driver = secure.driver("mqtt", "login", Access(ca=secure.authority.ca, user="gw", password_file=password))
     try:
         with pytest.raises(LedgerUnavailable, match="check user and password_file"):
             driver.submit(gateway.statement(0))
@@ -221,7 +230,7 @@ def test_a_certificate_is_renewed_while_the_driver_runs(secure: Secure, tmp_path
 
     for batch, kind in enumerate(("http", "mqtt")):
         put(secure.stranger)
-        driver = secure.driver(kind, "good", Access(ca=secure.own.ca, cert=cert, key=key))
+        driver = secure.driver(kind, "good", Access(ca=secure.authority.ca, cert=cert, key=key))
         try:
             with pytest.raises(LedgerUnavailable, match="not accept the client certificate"):
                 driver.submit(gateway.statement(batch))
@@ -242,8 +251,8 @@ def test_the_ledgers_own_certificate_is_renewed_while_it_serves(secure: Secure, 
             new.chmod(0o600)
             new.rename(target)
 
-    put(secure.own.issue("old", days=-1))
-    options = ["--cert", str(cert), "--key", str(key), "--client-ca", str(secure.own.ca)]
+    put(secure.authority.issue("old", days=-1))
+    options = ["--cert", str(cert), "--key", str(key), "--client-ca", str(secure.authority.ca)]
     with embedded_ledger(tmp_path / "ledger", NAME, options=options) as ledger:
         driver = HttpLedger(NAME, ledger.url, secure.access(), timeout_s=TIMEOUT_S)
         with pytest.raises(LedgerUnavailable, match="the server certificate has expired"):
@@ -251,7 +260,7 @@ def test_the_ledgers_own_certificate_is_renewed_while_it_serves(secure: Secure, 
         cert.write_text("half a certifica")  # nobody is locked out by a renewal that went wrong
         with pytest.raises(LedgerUnavailable, match="the server certificate has expired"):
             driver.lookup(bytes(32))
-        put(secure.own.issue("new"))
+        put(secure.authority.issue("new"))
         assert driver.lookup(bytes(32)) is None
         driver.close()
         for access in (replace(secure.access(), cert=None, key=None), stranger(secure)):  # as strict as before

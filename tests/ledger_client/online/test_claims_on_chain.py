@@ -105,14 +105,14 @@ def test_an_owner_who_writes_in_a_partys_name_is_found_out(site: ClaimSite) -> N
     signed = parse_claim(site.parties["owner"].sign(Transfer(cert, (0, 10), "works")))
     honest: dict[str, Argument] = {"cert": cert, "to": digest("works"), "claim": signed.id} | WAY
     snapshot = site.rpc("evm_snapshot")
-    for name, value, told in (
+    for name, value, problem in (
         ("a", 1, "a is 1 in the event, 0 in the signed claim"),
         ("b", 100, "b is 100 in the event, 10 in the signed claim"),
         ("to", digest("owner"), "to is "),
         ("claim", bytes(32), "does not write this claim"),
     ):
         place = rogue(site, "transfer", honest | {name: value}, "cert start a b to claim")
-        assert told in refused(site, place, signed)
+        assert problem in refused(site, place, signed)
         assert site.rpc("evm_revert", snapshot)
         snapshot = site.rpc("evm_snapshot")
     assert isinstance(ask(site, rogue(site, "transfer", honest, "cert start a b to claim"), signed), ChainFact)
@@ -121,7 +121,7 @@ def test_an_owner_who_writes_in_a_partys_name_is_found_out(site: ClaimSite) -> N
 def rogue(site: ClaimSite, method: str, values: Mapping[str, Argument], names: str) -> Locator:
     """A call of the contract's owner under the account of a party, and its place."""
     mine = site.registry.owner
-    site.own("rotate", site.accounts["owner"].address, mine)
+    site.call_as_owner("rotate", site.accounts["owner"].address, mine)
     receipt = site.registry.send(mine, method, *(values[name] for name in ("number", *names.split())))
     return Locator(REGISTRY, CHAIN, site.registry.address, receipt.tx, receipt.block, receipt.block_hash)
 

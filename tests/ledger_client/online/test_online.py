@@ -180,7 +180,7 @@ class NoHead(LogView):
 
 
 @pytest.mark.parametrize(
-    ("log", "error", "told"),
+    ("log", "error", "problem"),
     [
         (OtherEntry, NotIncluded, "entry 4 of its log is not this statement"),
         (NoEntry, LedgerUnavailable, "does not show entry 4"),
@@ -191,9 +191,9 @@ class NoHead(LogView):
         (NoHead, LedgerUnavailable, "its head is none"),
     ],
 )
-def test_what_a_log_may_answer(two: Two, log: type[LogView], error: type[Exception], told: str) -> None:
+def test_what_a_log_may_answer(two: Two, log: type[LogView], error: type[Exception], problem: str) -> None:
     two.give(two.true, two.other.statement(1))
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=problem):
         two.confirm(two.true, log)
 
 
@@ -216,17 +216,17 @@ def test_a_head_of_the_future(two: Two) -> None:
 
 
 def test_what_cannot_be_asked_is_listed_and_the_receipt_counts(two: Two, tmp_path: Path) -> None:
-    told: list[str] = []
+    unconfirmed: list[str] = []
     with embedded_ledger(tmp_path / "elsewhere", "elsewhere") as elsewhere, serving(ForeignScitt()) as foreign:
         for url in (f"http://127.0.0.1:{free_port()}", elsewhere.url, foreign.url):
             proven = ask(two, url, offline_ok=True)
             with pytest.raises(NotAsked, match=rf"{LEDGER}: it could not be asked: "):
                 ask(two, url)
             assert (proven.in_log, len(proven.unconfirmed)) == ({}, 1)
-            told += proven.unconfirmed
-    assert all(line.startswith(f"{LEDGER}: its log could not be asked: ") for line in told)
-    assert "what answers is the ledger elsewhere" in told[1]
-    assert "not every ledger shows its log" in told[2]
+            unconfirmed += proven.unconfirmed
+    assert all(line.startswith(f"{LEDGER}: its log could not be asked: ") for line in unconfirmed)
+    assert "what answers is the ledger elsewhere" in unconfirmed[1]
+    assert "not every ledger shows its log" in unconfirmed[2]
 
 
 def second(tmp_path: Path, gateway: Gateway | None = None) -> Place:
@@ -376,8 +376,8 @@ def answering(pages: dict[str, bytes]) -> Iterator[str]:
 
 
 def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
-    own = Authority(tmp_path / "pki")
-    pair = own.issue("ledger")
+    authority = Authority(tmp_path / "pki")
+    pair = authority.issue("ledger")
     (tmp_path / "r.mseal").write_bytes(two.bundle())
     own_key = trust_entry(two.true.folder)
     (tmp_path / "trust.toml").write_text(evidence.trust_text(keys={LEDGER: own_key}))
@@ -386,8 +386,8 @@ def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
     tls = ("--cert", str(pair.cert), "--key", str(pair.key))
     with embedded_ledger(two.true.folder, LEDGER, options=tls) as ledger:
         way = ["--online", "--ledger", f"{LEDGER}={ledger.url}"]
-        answer = json.loads(run(cli, [*usual, *way, "--ca", str(own.ca), "--json"]).output)
-        words = run(cli, [*usual, *way, "--ca", str(own.ca)]).output
+        answer = json.loads(run(cli, [*usual, *way, "--ca", str(authority.ca), "--json"]).output)
+        words = run(cli, [*usual, *way, "--ca", str(authority.ca)]).output
         stranger = json.loads(run(cli, [*usual, *way, "--offline-ok", "--json"]).output)
         refused = run(cli, [*usual, *way, "--json"])
     (receipt,) = answer["receipts"]

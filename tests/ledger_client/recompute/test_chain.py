@@ -236,7 +236,7 @@ def test_a_plan_that_hides_is_refused(point: Mapping[str, Any], rule: str) -> No
 
 
 def test_a_largest_number_that_is_made_up_makes_no_wrap(site: Site) -> None:
-    """A reset that is told as a rollover: the energy that a wrap would add is above what the meter can count."""
+    """A reset that is recorded as a rollover: the energy that a wrap would add is above what the meter can count."""
     fields = plan_fields(site.from_ms)
     fields["points"][POINT]["wraps_at"] = 1_000_000
     from_ms = site.from_ms

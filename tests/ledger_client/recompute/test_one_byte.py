@@ -100,7 +100,7 @@ def test_a_field_of_a_statement_is_named(key: str, honest: tuple[Recomputed, Row
     assert RULES[key] in [difference.rule for difference in result.periods[0].differences]
 
 
-def told(honest: tuple[Recomputed, Rows], row: bytes, at: int) -> list[Difference]:
+def differences_of(honest: tuple[Recomputed, Rows], row: bytes, at: int) -> list[Difference]:
     """The differences of a statement of which one row is another."""
     period, rows = honest
     assert period.statement is not None
@@ -113,7 +113,7 @@ def test_each_byte_of_each_row_is_named(honest: tuple[Recomputed, Rows]) -> None
         for place in range(len(row)):
             for bit in (1, 128):
                 other = row[:place] + bytes([row[place] ^ bit]) + row[place + 1 :]
-                (first, *_) = told(honest, other, at)
+                (first, *_) = differences_of(honest, other, at)
                 assert first.rule
                 assert first.where.startswith(f"row {at}, station from ")
 
@@ -137,7 +137,7 @@ def test_a_field_of_a_row_is_named(field: str, rule: str, honest: tuple[Recomput
         "amount": row._replace(amount=(row.amount or 0) + 1),
     }  # fmt: skip
     other = others[field] if field in others else row._replace(facts={**row.facts, field: facts[field]})
-    (first, *_) = told(honest, row_bytes(other), at)
+    (first, *_) = differences_of(honest, row_bytes(other), at)
     assert (first.rule, first.where.partition(",")[0]) == (rule, f"row {at}")
 
 

@@ -37,7 +37,7 @@ SUMS = """
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Accounted, Path, int]:
+def stated_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Accounted, Path, int]:
     """An hour of quarters with a silence in it; the statement stands in the third batch, a settlement in the fourth."""
     site = Accounted(tmp_path_factory.mktemp("hour"))
     from_ms = site.from_ms
@@ -68,8 +68,8 @@ def proofs(site: Accounted, folder: Path) -> list[Path]:
     return made
 
 
-def test_duckdb_finds_the_totals_of_the_statement(told: tuple[Accounted, Path, int], tmp_path: Path) -> None:
-    site, rows, _ = told
+def test_duckdb_finds_the_totals_of_the_statement(stated_site: tuple[Accounted, Path, int], tmp_path: Path) -> None:
+    site, rows, _ = stated_site
     found = proven(site.files, [rows], trusted(), NOW).statements
     totals = [tuple(total) for total in found[0].fields["totals"]]
     assert len(totals) == 2
@@ -79,8 +79,8 @@ def test_duckdb_finds_the_totals_of_the_statement(told: tuple[Accounted, Path, i
         assert sorted(duckdb.execute(SUMS, [str(path)]).fetchall()) == sorted(totals)
 
 
-def test_proofs_do_as_well_as_batches(told: tuple[Accounted, Path, int], tmp_path: Path) -> None:
-    site, rows, _ = told
+def test_proofs_do_as_well_as_batches(stated_site: tuple[Accounted, Path, int], tmp_path: Path) -> None:
+    site, rows, _ = stated_site
     (of_batches,), (of_proofs,) = (
         proven(files, [rows], trusted(), NOW).statements for files in (site.files, proofs(site, tmp_path))
     )
@@ -89,8 +89,8 @@ def test_proofs_do_as_well_as_batches(told: tuple[Accounted, Path, int], tmp_pat
     assert len(of_proofs.entries) == 1
 
 
-def test_a_changed_amount_is_not_proven(told: tuple[Accounted, Path, int], tmp_path: Path) -> None:
-    site, path, _ = told
+def test_a_changed_amount_is_not_proven(stated_site: tuple[Accounted, Path, int], tmp_path: Path) -> None:
+    site, path, _ = stated_site
     rows = Rows.parse(path.read_bytes())
     changed = tmp_path / "changed.mrows"
     swapped = (rows.rows[1], rows.rows[0], *rows.rows[2:])
@@ -99,28 +99,28 @@ def test_a_changed_amount_is_not_proven(told: tuple[Accounted, Path, int], tmp_p
         proven(site.files, [changed], trusted(), NOW)
 
 
-def test_a_file_that_holds_no_rows_is_named(told: tuple[Accounted, Path, int]) -> None:
-    site, _, _ = told
+def test_a_file_that_holds_no_rows_is_named(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, _, _ = stated_site
     with pytest.raises(AccountingError, match="it is no rows file") as refused:
         proven(site.files, [site.files[0]], trusted(), NOW)
     assert refused.value.where == str(site.files[0])
 
 
-def test_a_statement_of_a_stranger_is_not_proven(told: tuple[Accounted, Path, int]) -> None:
-    site, rows, _ = told
+def test_a_statement_of_a_stranger_is_not_proven(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, rows, _ = stated_site
     other = key_entry("statement", key("stranger", ES256).public, VALID_FROM, gateway=GATEWAY)
     with pytest.raises(VerificationError):
         proven(site.files, [rows], trust(keys={"statement": other}), NOW)
 
 
-def test_the_plan_must_be_there(told: tuple[Accounted, Path, int]) -> None:
-    site, rows, _ = told
+def test_the_plan_must_be_there(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, rows, _ = stated_site
     with pytest.raises(AccountingError, match="no file holds the plan"):
         proven(site.files[1:], [rows], trusted(), NOW)
 
 
-def test_rows_given_twice_are_refused(told: tuple[Accounted, Path, int]) -> None:
-    site, rows, _ = told
+def test_rows_given_twice_are_refused(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, rows, _ = stated_site
     with pytest.raises(AccountingError, match="two statements have"):
         proven(site.files, [rows, rows], trusted(), NOW)
 
@@ -195,9 +195,9 @@ def trust_file(tmp_path: Path) -> Path:
 
 
 def test_the_command_writes_a_table(
-    told: tuple[Accounted, Path, int], trust_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stated_site: tuple[Accounted, Path, int], trust_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, rows, _ = told
+    site, rows, _ = stated_site
     monkeypatch.setattr(time, "time", lambda: NOW)
     usual = [*map(str, site.files), "--trust", str(trust_file), "--rows", str(rows)]
     path = tmp_path / "month.csv"
@@ -212,9 +212,9 @@ def test_the_command_writes_a_table(
 
 
 def test_the_command_writes_nothing_that_is_not_proven(
-    told: tuple[Accounted, Path, int], trust_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stated_site: tuple[Accounted, Path, int], trust_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, rows, _ = told
+    site, rows, _ = stated_site
     monkeypatch.setattr(time, "time", lambda: NOW)
     path = tmp_path / "hours.csv"
     usual = ["--trust", str(trust_file), "--rows", str(rows), "-o", str(path)]

@@ -23,7 +23,7 @@ from tests.support.evidence import GATEWAY, NOW, key
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Accounted, Path, int]:
+def stated_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Accounted, Path, int]:
     """An hour of quarters, sealed in three batches; the statement stands in the last."""
     return hour(tmp_path_factory.mktemp("hour"))
 
@@ -47,8 +47,8 @@ def again(site: Accounted, *rows: Path) -> Result:
     return recompute(site.files, trusted(), NOW, rows=rows)
 
 
-def test_a_statement_comes_out_as_it_was_signed(told: tuple[Accounted, Path, int]) -> None:
-    site, path, from_ms = told
+def test_a_statement_comes_out_as_it_was_signed(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, path, from_ms = stated_site
     result = again(site, path)
     assert result.audit.findings == []
     (period,) = result.periods
@@ -62,15 +62,15 @@ def test_a_statement_comes_out_as_it_was_signed(told: tuple[Accounted, Path, int
     assert str(period.fields["totals"][0][2]) == "360000.000"
 
 
-def test_without_rows_the_rest_is_compared(told: tuple[Accounted, Path, int]) -> None:
-    site, _, _ = told
+def test_without_rows_the_rest_is_compared(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, _, _ = stated_site
     result = again(site)
     assert result.equal
     assert not result.periods[0].rows_compared
 
 
-def test_a_row_is_proven_by_itself(told: tuple[Accounted, Path, int]) -> None:
-    site, path, _ = told
+def test_a_row_is_proven_by_itself(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, path, _ = stated_site
     rows = Rows.parse(path.read_bytes())
     proof = leaf_proof(rows, 2)
     root = again(site).periods[0].fields["rows"][1]
@@ -79,8 +79,8 @@ def test_a_row_is_proven_by_itself(told: tuple[Accounted, Path, int]) -> None:
 
 
 @pytest.mark.parametrize("at", [3, 40, 120])
-def test_a_changed_row_is_named(told: tuple[Accounted, Path, int], tmp_path: Path, at: int) -> None:
-    site, path, _ = told
+def test_a_changed_row_is_named(stated_site: tuple[Accounted, Path, int], tmp_path: Path, at: int) -> None:
+    site, path, _ = stated_site
     rows = Rows.parse(path.read_bytes())
     first = bytearray(rows.rows[1])
     first[-at] ^= 1
@@ -94,8 +94,8 @@ def test_a_changed_row_is_named(told: tuple[Accounted, Path, int], tmp_path: Pat
     assert result.periods[0].differences
 
 
-def test_another_plan_is_missed(told: tuple[Accounted, Path, int]) -> None:
-    site, path, _ = told
+def test_another_plan_is_missed(stated_site: tuple[Accounted, Path, int]) -> None:
+    site, path, _ = stated_site
     result = recompute(site.files[1:], trusted(), NOW, rows=(path,))
     (period,) = result.periods
     assert [d.rule for d in period.differences] == ["P2"]
@@ -144,9 +144,9 @@ def test_a_statement_beside_one_that_is_none_is_judged(broken: dict[str, Any], t
     [("rows", [1, b"r" * 32, b""], "T1"), ("rows", [1], "T1"), ("entries", 7, "T1"), ("entries", [7], "P9")],
 )
 def test_a_statement_of_another_form_is_refused_by_rule(
-    key: str, value: Any, rule: str, told: tuple[Accounted, Path, int]
+    key: str, value: Any, rule: str, stated_site: tuple[Accounted, Path, int]
 ) -> None:
-    fields = dict(again(told[0]).periods[0].fields)
+    fields = dict(again(stated_site[0]).periods[0].fields)
     with pytest.raises(AccountingError, match=rule):
         parse_choice(fields | {key: value}, 0)
 
@@ -160,8 +160,8 @@ def of_another_gateway(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def test_batches_of_two_gateways_are_named(told: tuple[Accounted, Path, int], tmp_path: Path) -> None:
-    site, rows, _ = told
+def test_batches_of_two_gateways_are_named(stated_site: tuple[Accounted, Path, int], tmp_path: Path) -> None:
+    site, rows, _ = stated_site
     strange = of_another_gateway(site.files[0], tmp_path)
     result = recompute([*site.files, strange], trusted(), NOW, rows=[rows])
     assert not result.equal

@@ -64,7 +64,7 @@ def changes(ledger: Path) -> list[Change]:
         return [parse_change(entry) for entry in entries.own_entry_bytes() if about(entry) is not None]
 
 
-def told(ledger: Path) -> list[TrustKey]:
+def listed(ledger: Path) -> list[TrustKey]:
     """The policy that the log of a ledger tells."""
     return list(applied({}, changes(ledger)).values())
 
@@ -72,7 +72,7 @@ def told(ledger: Path) -> list[TrustKey]:
 def in_step(ledger: Path) -> None:
     """The log tells what the file asks for, and every entry of it is in order."""
     asked = load_policy(ledger / "policy.toml").keys
-    assert {key.place: key for key in told(ledger)} == {key.place: key for key in asked}
+    assert {key.place: key for key in listed(ledger)} == {key.place: key for key in asked}
     CheckedLog(ledger).check()
 
 
@@ -248,7 +248,7 @@ def test_what_was_cut_short_between_file_and_log_is_finished_by_whoever_comes(
     for path in ledger.glob("log.db*"):
         path.unlink()
     (ledger / "log.db").write_bytes(log)  # the file was written, the log not
-    assert {k.gateway for k in told(ledger)} == {"gw"}
+    assert {k.gateway for k in listed(ledger)} == {"gw"}
     if who == "the ledger":
         with closing(open_dir(ledger, None)) as opened:
             CommittedPolicy.begun(opened)

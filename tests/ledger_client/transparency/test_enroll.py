@@ -154,9 +154,9 @@ def test_a_revoked_key_brings_no_meters_in(ledger: Path, tmp_path: Path) -> None
 
 
 def test_one_device_under_two_gateways_is_named(ledger: Path, tmp_path: Path) -> None:
-    shared, own = PrivateKey.generate(), PrivateKey.generate()
+    shared, another = PrivateKey.generate(), PrivateKey.generate()
     enroll(ledger, request(Gateway("a"), tmp_path, {"main": (shared, "serial=4711")}))
-    twice = request(Gateway("b"), tmp_path, {"copy": (own, "serial=4711"), "same": (shared, None)})
+    twice = request(Gateway("b"), tmp_path, {"copy": (another, "serial=4711"), "same": (shared, None)})
     shown = run("enroll", ledger, twice, "--yes").stdout
     assert "warning: meter copy is serial=4711, and so is meter main of gateway a" in shown
     assert "warning: the key of meter same is also that of meter main of gateway a" in shown

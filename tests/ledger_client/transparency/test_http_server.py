@@ -246,8 +246,8 @@ def test_a_policy_that_cannot_be_read_changes_nothing(demo: Site, gateway: Gatew
         assert ask(demo, "POST", "/entries", gateway.statement(batch), COSE).status == 201
         assert ask(demo, "POST", "/entries", stranger.statement(0), COSE).status == 403
     policy.write_text(before)
-    told = "the policy before it stays in force"
-    assert until(lambda: demo.ledger.log.read_text().count(told) == len(flaws))
+    line = "the policy before it stays in force"
+    assert until(lambda: demo.ledger.log.read_text().count(line) == len(flaws))
     assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 1), COSE).status == 201
     policy.write_text("")
     assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 2), COSE).status == 403  # in order, and empty

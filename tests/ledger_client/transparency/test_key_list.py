@@ -91,8 +91,8 @@ def test_parties_are_shown_by_themselves_and_a_gateway_of_that_name_likewise(dem
         ("issuer", "works", None),
         ("party", "mill", None),
     }
-    (own,) = proven(demo, "/gateways/works/keys", "gateway/works").keys
-    assert (own.role, own.party, own.kid) == ("statement", None, gateway.key.public.kid)
+    (key,) = proven(demo, "/gateways/works/keys", "gateway/works").keys
+    assert (key.role, key.party, key.kid) == ("statement", None, gateway.key.public.kid)
     # the list of all gateways is what it was before there were parties, so that a program from then reads it
     assert {key.party for key in proven(demo, "/log/gateways", "gateways").keys} == {None}
     with pytest.raises(VerificationError, match="not of party/works"):
@@ -102,12 +102,12 @@ def test_parties_are_shown_by_themselves_and_a_gateway_of_that_name_likewise(dem
 def test_each_entry_has_its_receipt(demo: Site) -> None:
     gateway = demo.enroll(Gateway(f"gw-{next(_numbers)}"))
     _, entries = parse_page(ask(demo, "GET", f"/gateways/{gateway.name}/keys").body)
-    (own,) = [one for one in entries if about(one.entry) is not None]
-    assert own.receipt is not None
-    receipt = parse_receipt(own.receipt)
-    check(receipt, own.entry, signer(demo.folder))
-    assert (receipt.index, receipt.ledger) == (own.number, demo.name)
-    assert ask(demo, "GET", f"/entries/{receipt.sub}").body == own.receipt
+    (key_entry,) = [one for one in entries if about(one.entry) is not None]
+    assert key_entry.receipt is not None
+    receipt = parse_receipt(key_entry.receipt)
+    check(receipt, key_entry.entry, signer(demo.folder))
+    assert (receipt.index, receipt.ledger) == (key_entry.number, demo.name)
+    assert ask(demo, "GET", f"/entries/{receipt.sub}").body == key_entry.receipt
 
 
 def test_any_key_that_the_ledger_ever_had_may_be_the_one_that_is_believed(demo: Site) -> None:

@@ -255,9 +255,9 @@ def test_what_is_no_statement_is_refused_and_harms_nobody(demo: Site, gateway: G
 
 def test_a_response_topic_is_served_below_the_ledgers_own_only(demo: Site, gateway: Gateway) -> None:
     entry = gateway.statement(0)
-    own = f"meterseal/v1/{demo.ledger.name}/receipts/{gateway.name}/inbox"
+    inbox = f"meterseal/v1/{demo.ledger.name}/receipts/{gateway.name}/inbox"
     with listener(demo, "#") as (client, heard):
-        for asked in (own, "plant/valve/open", f"meterseal/v1/{demo.ledger.name}/statements/a/b"):
+        for asked in (inbox, "plant/valve/open", f"meterseal/v1/{demo.ledger.name}/statements/a/b"):
             client.publish(
                 statement_topic(demo, gateway, entry), entry, COSE, response_topic=asked, correlation=asked.encode()
             )
@@ -268,8 +268,8 @@ def test_a_response_topic_is_served_below_the_ledgers_own_only(demo: Site, gatew
             answers.append(heard.get(timeout=PATIENCE_S))
     answers = [m for m in answers if m.topic not in ("end", statement_topic(demo, gateway, entry))]
     assert {(message.topic, message.correlation) for message in answers} == {
-        (own, own.encode()),
-        (standard, own.encode()),
+        (inbox, inbox.encode()),
+        (standard, inbox.encode()),
         (standard, b"plant/valve/open"),
         (standard, f"meterseal/v1/{demo.ledger.name}/statements/a/b".encode()),
     }

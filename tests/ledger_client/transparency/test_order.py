@@ -52,12 +52,12 @@ def take(request: pytest.FixtureRequest, tmp_path: Path, gateway: Gateway) -> It
 
 
 class Chain:
-    """Statements of one gateway, each the next one unless it is said otherwise; ``told`` of the last refusal."""
+    """Statements of one gateway, each the next one unless it is said otherwise; ``facts`` of the last refusal."""
 
     def __init__(self, gateway: Gateway, take: Take, begin: int = 0) -> None:
         self._gateway, self._take = gateway, take
         self.batch, self.prev = begin, None if begin == 0 else bytes(32)
-        self.told: Mapping[str, object] = {}
+        self.facts: Mapping[str, object] = {}
         self.detail = ""
 
     def give(
@@ -74,7 +74,7 @@ class Chain:
         try:
             self._take(entry)
         except Refused as error:
-            self.told, self.detail = error.more, error.detail
+            self.facts, self.detail = error.more, error.detail
             return error.title
         self.batch, self.prev = batch + 1, statement_id(entry)
         return None
@@ -135,16 +135,16 @@ def test_a_refusal_says_what_is_held(gateway: Gateway, take: Take) -> None:
     assert chain.give(main((A, 10, 11))) is None
     last = chain.prev
     assert chain.give(meters) == OUT_OF_ORDER
-    assert chain.told == {"held": {"id": last, "batch": 1, "ranges": [["main", A, 11, 1], ["other", A, 4, 0]]}}
+    assert chain.facts == {"held": {"id": last, "batch": 1, "ranges": [["main", A, 11, 1], ["other", A, 4, 0]]}}
     assert "the numbers of main in epoch 65706f63682d2d61 have come to 11, in batch 1; 0 to 9" in chain.detail
-    assert parse_problem(encode_problem(OUT_OF_ORDER, chain.detail, chain.told)) == (
+    assert parse_problem(encode_problem(OUT_OF_ORDER, chain.detail, chain.facts)) == (
         OUT_OF_ORDER,
         chain.detail,
-        chain.told,
+        chain.facts,
     )
     chain.batch = 1
     assert chain.give(main((A, 10, 13))) == TAKEN  # as a gateway offers that was put back to an older state
-    assert chain.told == {"held": {"id": last, "batch": 1, "ranges": [["main", A, 11, 1]]}}
+    assert chain.facts == {"held": {"id": last, "batch": 1, "ranges": [["main", A, 11, 1]]}}
 
 
 def test_a_refusal_of_many_meters_fits_an_answer(gateway: Gateway, take: Take) -> None:
@@ -152,7 +152,7 @@ def test_a_refusal_of_many_meters_fits_an_answer(gateway: Gateway, take: Take) -
     meters = {f"{number:064}": (Range(A, 0, 2**40),) for number in range(1000)}
     assert chain.give(meters) is None
     assert chain.give(meters) == OUT_OF_ORDER
-    assert len(encode_problem(OUT_OF_ORDER, chain.detail, chain.told)) < MAX_RECEIPT
+    assert len(encode_problem(OUT_OF_ORDER, chain.detail, chain.facts)) < MAX_RECEIPT
 
 
 def test_a_statement_of_the_future_is_taken_when_its_time_has_come(gateway: Gateway, take: Take) -> None:
@@ -160,10 +160,10 @@ def test_a_statement_of_the_future_is_taken_when_its_time_has_come(gateway: Gate
     ahead_s = NOW + 300
     ahead_ms = ahead_s * 1000
     assert chain.give(main((A, 0, 9)), times_ms=(NOW * 1000, ahead_ms + 1)) == admission.NOT_YET
-    assert chain.told == {"at": NOW + 1, "now": NOW}
+    assert chain.facts == {"at": NOW + 1, "now": NOW}
     assert "2023-11-14T22:15:01Z" in chain.detail
     assert chain.give(main((A, 0, 9)), iat=ahead_s + 1) == admission.NOT_YET
-    assert chain.told == {"at": NOW + 1, "now": NOW}
+    assert chain.facts == {"at": NOW + 1, "now": NOW}
     assert "it was signed at 2023-11-14T22:20:01Z" in chain.detail
     assert chain.give(main((A, 0, 9)), times_ms=(NOW * 1000, ahead_ms)) is None
 

@@ -43,10 +43,10 @@ def test_from_a_new_party_to_one_that_is_enrolled(ledger: Path, tmp_path: Path) 
     assert 'role = "issuer"\nparty = "reg"\n' in entry
     shown = run("party", "show", tmp_path / "reg").stdout
     assert shown == f"# issuer reg, key {kid}\n{entry}"
-    said = run("enroll", ledger, tmp_path / "reg" / "reg.enrol", "--yes").stdout
-    assert "party reg, by its request of" in said
-    assert f"issuer key of party reg {kid}: new" in said
-    assert "party reg enrolled: 1 new keys" in said
+    printed = run("enroll", ledger, tmp_path / "reg" / "reg.enrol", "--yes").stdout
+    assert "party reg, by its request of" in printed
+    assert f"issuer key of party reg {kid}: new" in printed
+    assert "party reg enrolled: 1 new keys" in printed
     enrolled = policy(ledger)
     assert "enrolled already, left as it is" in run("enroll", ledger, tmp_path / "reg" / "reg.enrol").stdout
     assert policy(ledger) == enrolled
@@ -77,8 +77,8 @@ def test_rotation_is_believed_by_the_key_before_and_by_no_other(ledger: Path, tm
     run("party", "new", "works", "-o", folder)
     enroll(ledger, folder / "works.enrol")
     first = load(folder).key
-    said = run("party", "rotate", folder).stdout
-    assert "have it enrolled before it signs" in said
+    printed = run("party", "rotate", folder).stdout
+    assert "have it enrolled before it signs" in printed
     second = load(folder).key
     before = policy(ledger)
     for thief in (
@@ -185,9 +185,9 @@ def test_a_trust_file_from_the_log_has_the_parties_and_is_compared_with_it(demo:
     pinned, out = tmp_path / "ledger.toml", tmp_path / "trust.toml"
     pinned.write_text(run("show", demo.folder, "--trust").stdout)
     wanted = ("trust", "from", demo.ledger.url, "--ledger-key", pinned, "-o", out)
-    said = run(*wanted, "--gateway", "works", "--party", "works").stdout
-    assert "1 keys of gateway works, by" in said
-    assert "1 keys of party works, by" in said
+    printed = run(*wanted, "--gateway", "works", "--party", "works").stdout
+    assert "1 keys of gateway works, by" in printed
+    assert "1 keys of party works, by" in printed
     trust = load_trust(out)
     assert trust.find("issuer", party="works", kid=key.public.kid) is not None
     assert trust.find("statement", gateway="works", kid=gateway.key.public.kid) is not None

@@ -216,6 +216,6 @@ def test_a_history_that_does_not_lead_to_the_key_is_none(tmp_path: Path) -> None
         (second.public, [policy, sign_key("other", 5, second.public, first)]),
         (second.public, [policy, change[:-1] + bytes([change[-1] ^ 1])]),
     ]
-    for present, own in bad:
+    for present, entries in bad:
         with pytest.raises((Malformed, BadSignature)):
-            key_history("demo", present, own)
+            key_history("demo", present, entries)

@@ -162,8 +162,8 @@ def test_one_key_of_two_meters_or_gateways_is_a_warning() -> None:
         "key 5 is the same as key 1": (f"meter {METER} of {GATEWAY}", f"meter {METER} of other"),
         "key 6 is the same as key 2": (f"gateway {GATEWAY}", "gateway other"),
     }
-    said = [f"{key}: {a} and {b} could sign for each other" for key, (a, b) in named.items()]
-    assert [str(x) for x in parse_trust(WHOLE + OTHER_METER + elsewhere + both, "t").warnings] == said
+    warnings = [f"{key}: {a} and {b} could sign for each other" for key, (a, b) in named.items()]
+    assert [str(x) for x in parse_trust(WHOLE + OTHER_METER + elsewhere + both, "t").warnings] == warnings
 
 
 OTHER_METER = key_entry("meter", METER_KEY, VALID_FROM, gateway=GATEWAY, meter="import-main")
@@ -480,10 +480,10 @@ def test_a_contract_of_claims_has_no_sender() -> None:
     assert trust.chains == parse_trust(WHOLE, "t").chains
     (registry,) = trust.registries
     assert (registry.sender, registry.ledger) == (b"", parse_trust(WHOLE + CHAIN, "t").chains[-1].ledger)
-    for text, told in (
+    for text, problem in (
         (CHAIN + "claims = true\n", "sender"),
         (CHAIN + 'claims = "yes"\n', "which has no sender"),
         (claims + CHAIN.replace(f'"{registry.ledger}"', '"another"'), "is listed for both"),
     ):
-        with pytest.raises(TrustFileError, match=told):
+        with pytest.raises(TrustFileError, match=problem):
             parse_trust(WHOLE + text, "t")

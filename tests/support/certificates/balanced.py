@@ -26,9 +26,10 @@ MONTH_MS = 31 * 24 * HOUR_MS
 
 def factor(kind: str, value: str, region: str = "CN", vintage: int = 2026, unit: str = "kg/kWh", **also: Any) -> Factor:
     """A factor as a plan has it."""
-    own = f"{region}-{kind}"
+    series = f"{region}-{kind}"
     fields = {
-        "series": own, "id": f"{own}-{vintage}-{value}", "kind": kind, "value": value, "unit": unit, "region": region,
+        "series": series, "id": f"{series}-{vintage}-{value}", "kind": kind,
+        "value": value, "unit": unit, "region": region,
         "vintage": vintage, "published": "2027-01-01", "document": "a test's own", "confirmed": True,
     }  # fmt: skip
     return parse_factor(0, fields | also)

@@ -95,8 +95,8 @@ class Certified(Accounted):
     ) -> tuple[list[WhyNot], list[Judged]]:  # fmt: skip
         """What an issuer judges that recomputes it."""
         paths = self.files if files is None else files
-        told = recomputed(rows or self.rows_file, paths, by or delayed(), NOW, node)
-        return judge(told, Terms(node, HOLDER, registry, (by or delayed()).max_delay_s, **terms))
+        stated = recomputed(rows or self.rows_file, paths, by or delayed(), NOW, node)
+        return judge(stated, Terms(node, HOLDER, registry, (by or delayed()).max_delay_s, **terms))
 
 
 def delayed(most_s: int | None = 6 * 3600) -> Trust:

@@ -106,9 +106,9 @@ def _with_less(data: bytes, units: int) -> bytes:
 
 def fields(from_ms: int) -> dict[str, Any]:
     """The plan: a station that can be certified at the ledger."""
-    own = plan_fields(from_ms)
-    own["nodes"]["station"] |= {"certificate": CERTIFICATE, "registry": LEDGER}
-    return own
+    plan = plan_fields(from_ms)
+    plan["nodes"]["station"] |= {"certificate": CERTIFICATE, "registry": LEDGER}
+    return plan
 
 
 def known(registries: Registries, look: Callable[[], Any]) -> Any:

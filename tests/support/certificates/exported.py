@@ -55,8 +55,8 @@ def exported_site(folder: Path) -> ExportedSite:
     folder.mkdir(exist_ok=True)
     site = Accounted(folder)
     from_ms = site.from_ms
-    own = {"role": "production", "terms": [[1, POINT]], "profile": "ours", "certificate": DEVICE, "zone": "CN-GD"}
-    site.publish(plan_fields(from_ms, nodes={"station": own}))
+    node = {"role": "production", "terms": [[1, POINT]], "profile": "ours", "certificate": DEVICE, "zone": "CN-GD"}
+    site.publish(plan_fields(from_ms, nodes={"station": node}))
     site.polls(400)
     site.seal()
     to_ms = from_ms + 4 * QUARTER_MS

@@ -18,7 +18,7 @@ from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 PARTIES = {"issuer-1": "issuer", "issuer-2": "issuer", "works": "party", "mill": "party", "auditor": "verifier"}
 BACK_S = 5 * 3600
-"""So long ago the stations begin: an hour of theirs is over."""
+"""How long ago the stations begin: an hour of theirs is over."""
 
 
 @dataclass

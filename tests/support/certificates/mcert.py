@@ -167,8 +167,8 @@ def proofs_of(files: list[Path], wanted: set[bytes]) -> Iterator[tuple[bytes, by
     for path in files:
         file = BatchFile.open(path)
         for index, record in enumerate(file.records()):
-            if (own := record_hash(record)) in wanted:
-                yield own, file.prove(index)[1]
+            if (hashed := record_hash(record)) in wanted:
+                yield hashed, file.prove(index)[1]
 
 
 def cert_of(claim: GivenClaim) -> bytes:

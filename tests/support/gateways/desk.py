@@ -41,7 +41,7 @@ def wide_site(folder: Path, lines: Lines, more: str = "") -> Config:
 
 
 class Desk:
-    """``told``: what the board's listener heard, in order."""
+    """``notified``: what the board's listener heard, in order."""
 
     def __init__(self, folder: Path, lines: Lines, machine: Machine | None = None) -> None:
         self.loaded, self.machine, self._starts = wide_site(folder / "site", lines), machine or Machine(), 0
@@ -59,8 +59,8 @@ class Desk:
         looks = lambda line: line in self.sleeping, self.hosts.get
         self.board = AlarmBoard(store, self.recorder, self.clock, self.live, self.lines, *looks)
         store.close()
-        self.told: list[AlarmRow] = []
-        self.board.listeners.append(self.told.append)
+        self.notified: list[AlarmRow] = []
+        self.board.listeners.append(self.notified.append)
         self.board.tick()
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ WITHIN_S = 60.0
 
 
 class Inbox:
-    """What a process has told, one message after the other."""
+    """What a process has reported, one message after the other."""
 
     def __init__(self, address: str) -> None:
         self.name = address.replace("\0", "@", 1)

@@ -28,8 +28,8 @@ def test_a_cut_meter_is_shown_everywhere_and_nowhere_when_it_answers_again(tmp_p
         acknowledge(place.browser)
         plant.join()
         until("the end of it everywhere", lambda: not _shown(place))
-        told = [(event.name, event.fields["code"], event.fields.get("raised")) for event in place.events()]
-        assert told == [
+        alarms = [(event.name, event.fields["code"], event.fields.get("raised")) for event in place.events()]
+        assert alarms == [
             ("alarm", "comms-lost", True), ("alarm-acknowledged", "comms-lost", None), ("alarm", "comms-lost", False),
         ]  # fmt: skip
 

@@ -50,8 +50,8 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
         gateway.start()
         until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
         try:
-            said = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
-            assert said.returncode == 1  # the meter was not exchanged
+            done = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
+            assert done.returncode == 1  # the meter was not exchanged
             meters.exchange(OLD, NEW)
             until("polls missed as exchanged", lambda: exchanged_polls(loaded) > 0)
             before = len(bodies(loaded, "reading"))
@@ -104,9 +104,9 @@ def test_without_a_gateway_there_is_nobody_to_order(tmp_path: Path) -> None:
     with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
         loaded = make_site(tmp_path / "site", meters, ledger)
     loaded.data.mkdir()
-    said = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
-    assert said.returncode == 2
-    assert "no gateway is running here" in said.stderr
+    done = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
+    assert done.returncode == 2
+    assert "no gateway is running here" in done.stderr
 
 
 def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> 
             until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
         try:
             until("the alarm", lambda: alarms(loaded) == {("site-silent", None)})  # who refuses does not sleep
-            said = command("gateway.cli", "status", loaded.path)
-            assert said.returncode == 1
-            words = " ".join(said.stdout.split())
+            done = command("gateway.cli", "status", loaded.path)
+            assert done.returncode == 1
+            words = " ".join(done.stdout.split())
             assert all(word in words for word in ("rs485-1", "inverters", "(since 20")), words
             successor = Plant(tmp_path / "plant", fewer)
             successor.start()
@@ -140,5 +140,5 @@ def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> 
 def alarms(loaded: Config) -> set[tuple[str, str | None]]:
     """(code, meter) of what is wrong on the lines."""
     listed = control_socket.give(loaded.data, "alarms")["alarms"]
-    told = ("site-silent", "line-down", "comms-lost")
-    return {(x["code"], x["meter"]) for x in listed if x["cleared"] is None and x["code"] in told}
+    codes = ("site-silent", "line-down", "comms-lost")
+    return {(x["code"], x["meter"]) for x in listed if x["cleared"] is None and x["code"] in codes}

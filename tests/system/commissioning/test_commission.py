@@ -74,9 +74,9 @@ def test_the_running_gateway_signs_it_and_shows_what_is_on_the_wire(site: Config
         energy = next(point for point in seen.points if point.point == "energy_export")
         assert (seen.identity, energy.unit) == (SERIAL, "kWh")
         assert energy.value is not None
-        asked, told = parse_request(energy.request), parse_reply(energy.answer)
-        assert (asked.unit, asked.function) == (told.shape.unit, told.shape.function)
-        assert asked.key == told.shape
+        asked, reply = parse_request(energy.request), parse_reply(energy.answer)
+        assert (asked.unit, asked.function) == (reply.shape.unit, reply.shape.function)
+        assert asked.key == reply.shape
         compared = Comparison(
             "energy_export",
             energy.unit,
@@ -165,9 +165,9 @@ def test_what_cannot_be_signed_at_a_start_is_kept_and_told(site: Config) -> None
         until("the damaged file to be set aside", hurt.exists)
         assert hurt.read_bytes() == b"\xa1 not a record"
         assert not damaged.exists()
-        said = command("gateway.cli", "status", site.path)
-        words = " ".join(said.stdout.split())
-        assert said.returncode == 1
+        done = command("gateway.cli", "status", site.path)
+        words = " ".join(done.stdout.split())
+        assert done.returncode == 1
         assert f"problem: old-meter: its commissioning record {waiting_path(site.data, 'old-meter')}" in words
         assert "the file holds no commissioning record that can be read; it is kept as" in words
     finally:

@@ -86,13 +86,13 @@ def test_one_event_holds_both_devices_and_what_somebody_read_on_them(tmp_path: P
         finish.finish(loaded, within_s=30)
         check_audit(loaded)
     (event,) = (event for event in bodies(loaded, "event") if event.name == "meter-exchange")
-    told = event.fields
-    assert (told["old"], told["identity"]) == (f"serial_number={OLD}", f"serial_number={NEW}")
-    assert (told["by"], told["seals"], told["reason"]) == ("R. Hertz", ["S 3"], "damaged by lightning")
-    ((point, register),) = told["registers"].items()
+    fields = event.fields
+    assert (fields["old"], fields["identity"]) == (f"serial_number={OLD}", f"serial_number={NEW}")
+    assert (fields["by"], fields["seals"], fields["reason"]) == ("R. Hertz", ["S 3"], "damaged by lightning")
+    ((point, register),) = fields["registers"].items()
     assert (point, register["unit"], Quality(register["quality"])) == ("energy_export", "kWh", Quality.MANUAL)
     assert (str(register["final"]), str(register["initial"])) == ("81234.5", "0")
     readings = bodies(loaded, "reading")
-    assert told["last"] == {v.name: v.value for v in readings[before - 1].values}
-    assert told["first"] == {v.name: v.value for v in readings[before].values}
+    assert fields["last"] == {v.name: v.value for v in readings[before - 1].values}
+    assert fields["first"] == {v.name: v.value for v in readings[before].values}
     check_books(loaded)

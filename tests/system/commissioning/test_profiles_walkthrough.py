@@ -44,7 +44,7 @@ def shell(command: str, folder: Path) -> subprocess.Popen[str]:
 def printed_by(command: str, folder: Path) -> list[str]:
     """The lines that a command prints, without blanks at their ends."""
     output, _ = shell(command, folder).communicate(timeout=60)
-    return [line.rstrip() for line in output.splitlines() if not any(own in line for own in OF_THIS_MACHINE)]
+    return [line.rstrip() for line in output.splitlines() if not any(name in line for name in OF_THIS_MACHINE)]
 
 
 @pytest.fixture

@@ -74,9 +74,9 @@ class Terminal:
         """The exit code, and what was printed since the last prompt."""
         if not self.child.flag_eof:
             self.child.expect(pexpect.EOF)
-        said = str(self.child.before)
+        printed = str(self.child.before)
         self.child.close()
-        return self.child.exitstatus, said
+        return self.child.exitstatus, printed
 
 
 def waiting(config: Path) -> CommissioningRecord:
@@ -119,8 +119,8 @@ def test_a_meter_is_put_into_service_with_all_that_can_go_wrong_on_the_way(confi
     terminal.answer("its name on the pages", "Übergabe")
     terminal.answer("remarks", "")
     terminal.answer("write this", "y")
-    code, said = terminal.end()
-    assert (code, "is signed when the gateway starts" in said) == (0, True), said
+    code, printed = terminal.end()
+    assert (code, "is signed when the gateway starts" in printed) == (0, True), printed
     record = waiting(config)
     assert [(c.point, c.verdict) for c in record.comparisons] == [
         ("energy_import", "agrees"),
@@ -148,8 +148,10 @@ def test_stopped_in_the_middle_it_goes_on_later(config: Path, stop: str) -> None
     terminal.answer("who puts export-main into service", "A. Volta")
     terminal.compare()
     terminal.child.expect("what the meter is there for")
-    code, said = terminal.stop(terminal.child.sendintr if stop == "ctrl-c" else terminal.child.sendeof)
-    assert (code, f"go on with `meterseal commission {config} {METER}`" in said.replace("\r\n", "")) == (1, True), said
+    code, printed = terminal.stop(terminal.child.sendintr if stop == "ctrl-c" else terminal.child.sendeof)
+    assert (code, f"go on with `meterseal commission {config} {METER}`" in printed.replace("\r\n", "")) == (1, True), (
+        printed
+    )
     assert config.read_text() == old
     assert list(config.parent.glob("gateway.toml.2*")) == []
     assert kept(config)["answers"] == {"by": "A. Volta"}
@@ -168,8 +170,8 @@ def test_stopped_while_a_meter_is_read_it_is_the_same(config: Path) -> None:
     terminal.shown("energy_import", "kWh")
     terminal.child.sendline("1")
     terminal.child.expect("export-main: waiting [12]")
-    code, said = terminal.stop(terminal.child.sendintr)
-    assert (code, "the answers are kept" in said, "Traceback" in said) == (1, True, False), said
+    code, printed = terminal.stop(terminal.child.sendintr)
+    assert (code, "the answers are kept" in printed, "Traceback" in printed) == (1, True, False), printed
     assert config.read_text() == old
     assert kept(config)["answers"] == {"by": "A. Volta"}
 
@@ -201,19 +203,19 @@ def test_what_is_declined_at_the_end_is_kept_and_written_when_it_is_not(config: 
 
 
 @pytest.mark.parametrize(
-    ("meter", "said"),
+    ("meter", "problem"),
     [
         ("export-man", "no meter 'export-man'\n  fix: did you mean export-main?"),
         ("boiler", "no meter 'boiler'\n  fix: give one of export-main, stack-co2, pv-inverter"),
     ],
 )
-def test_a_meter_that_there_is_not_is_named(config: Path, meter: str, said: str) -> None:
+def test_a_meter_that_there_is_not_is_named(config: Path, meter: str, problem: str) -> None:
     done = command("gateway.cli", "commission", config, meter)
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, problem in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
         (("by = 'A'\n", ""), None),  # whoever gives the command
         (("1520", "1.520"), "export-main, display, energy_import: energy_import: what was read"),
@@ -224,7 +226,7 @@ def test_a_meter_that_there_is_not_is_named(config: Path, meter: str, said: str)
     ],
 )
 def test_an_answers_file_does_it_without_a_keyboard_or_says_which_answer_is_wrong(
-    config: Path, change: tuple[str, str], said: str | None
+    config: Path, change: tuple[str, str], problem: str | None
 ) -> None:
     old = config.read_text()
     text = (
@@ -233,11 +235,11 @@ def test_an_answers_file_does_it_without_a_keyboard_or_says_which_answer_is_wron
     )
     (answers := config.with_name("answers.toml")).write_text(text.replace(*change))
     done = command("gateway.cli", "commission", config, "--answers", answers)
-    if said is None:
+    if problem is None:
         assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
         assert [c.point for c in waiting(config).comparisons] == ["energy_import", "frequency"]
         return
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, problem in done.stderr) == (2, True), done.stderr
     assert config.read_text() == old
     assert not submit.waiting_path(config.parent / "data", METER).exists()
 
@@ -299,8 +301,8 @@ def test_a_unit_that_a_scan_found_becomes_a_meter_with_its_key(config: Path, met
     for prompt in ("stands", "photo", "pages", "remarks"):
         terminal.answer(prompt, "")
     terminal.answer("write this", "y")
-    code, said = terminal.end()
-    assert (code, "made the keys of roof" in said) == (0, True), said
+    code, printed = terminal.end()
+    assert (code, "made the keys of roof" in printed) == (0, True), printed
     entry = load_config(config).meters["roof"]
     assert (entry.profile, entry.address, entry.role) == ("sunspec-inverter", 1, "generation")
     assert config.with_name("keys").joinpath("roof.pem").exists()

@@ -43,12 +43,12 @@ def built(tmp_path: Path, home: Path, file: str = "one.deb") -> Path:
     return deb
 
 
-def told(*command: object) -> str:
+def output_of(*command: object) -> str:
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout
 
 
 def test_what_it_holds(tmp_path: Path, home: Path) -> None:
-    listed = told("dpkg-deb", "--contents", built(tmp_path, home))
+    listed = output_of("dpkg-deb", "--contents", built(tmp_path, home))
     assert all(line.split()[1] == "root/root" for line in listed.splitlines())
     files = {line.split()[5].removeprefix("./"): line for line in listed.splitlines()}
     for target in SYSTEM.values():
@@ -68,7 +68,7 @@ def test_what_it_holds(tmp_path: Path, home: Path) -> None:
 
 
 def test_what_it_says_of_itself(tmp_path: Path, home: Path) -> None:
-    fields = told("dpkg-deb", "--field", built(tmp_path, home))
+    fields = output_of("dpkg-deb", "--field", built(tmp_path, home))
     assert re.search(r"(?m)^Version: 1\.2\.3-4$", fields)
     needs = re.search(r"(?m)^Depends: (.*)$", fields)
     assert needs is not None
@@ -82,11 +82,11 @@ def test_two_builds_of_the_same_are_the_same(tmp_path: Path, home: Path) -> None
 
 def test_its_scripts_are_sound_and_do_no_more_the_second_time(tmp_path: Path, home: Path) -> None:
     control = tmp_path / "control"
-    told("dpkg-deb", "--control", built(tmp_path, home), control)
+    output_of("dpkg-deb", "--control", built(tmp_path, home), control)
     for name in ("postinst", "prerm", "postrm"):
         assert (control / name).read_text() == (SCRIPTS / name).read_text()
         assert (control / name).stat().st_mode & 0o777 == 0o755
-        told("sh", "-n", control / name)
+        output_of("sh", "-n", control / name)
     sums = (control / "md5sums").read_text()
     assert "usr/lib/systemd/system/meterseal.service" in sums
 
@@ -110,8 +110,10 @@ def test_a_library_that_no_known_package_gives_is_found(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     source, module = tmp_path / "x.c", folder / "odd.so"
     source.write_text("int one(void) { return 1; }\n")
-    told("gcc", "-shared", "-fPIC", "-nostdlib", "-Wl,-soname,libodd.so.1", source, "-o", folder / "libodd.so.1")
-    told("gcc", "-shared", "-fPIC", "-nostdlib", "-Wl,--no-as-needed", source, folder / "libodd.so.1", "-o", module)
+    output_of("gcc", "-shared", "-fPIC", "-nostdlib", "-Wl,-soname,libodd.so.1", source, "-o", folder / "libodd.so.1")
+    output_of(
+        "gcc", "-shared", "-fPIC", "-nostdlib", "-Wl,--no-as-needed", source, folder / "libodd.so.1", "-o", module
+    )
     assert libraries(tmp_path) == []  # it comes along
     (folder / "libodd.so.1").unlink()
     with pytest.raises(Unfit, match=r"odd\.so needs libodd\.so\.1"):

@@ -1,4 +1,4 @@
-"""A file system of its own for a test: small, and read-only when told so. Mounting needs root; without it the test
+"""A file system of its own for a test: small, and read-only on request. Mounting needs root; without it the test
 fails and says so."""
 
 from __future__ import annotations

@@ -36,10 +36,10 @@ def test_a_damaged_database_is_recovered_and_its_batches_go_on_at_the_ledger(tmp
             ["readings", loaded.path],
             ["prove", loaded.path, old, "-o", tmp_path / "x"],
         ):
-            said = command("gateway.cli", *arguments)
-            assert (said.returncode, said.stdout) == (1, "")
-            assert "fix: restart the gateway with `meterseal run CONFIG`" in said.stderr
-            assert "Traceback" not in said.stderr
+            done = command("gateway.cli", *arguments)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert "fix: restart the gateway with `meterseal run CONFIG`" in done.stderr
+            assert "Traceback" not in done.stderr
         assert loaded.database.read_bytes() == content
 
         gateway = GatewayProcess(loaded)

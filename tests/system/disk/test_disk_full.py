@@ -79,5 +79,7 @@ def test_recording_stops_on_a_full_disk_and_goes_on_when_there_is_room(disk: Pat
     assert missed > 0
     for balance in balances.values():
         assert balance.due == balance.readings + balance.missed
-    told = [e.fields["raised"] for e in bodies if isinstance(e, Event) and e.fields.get("code") == "recording-stopped"]
-    assert told == [True, False]
+    raised = [
+        e.fields["raised"] for e in bodies if isinstance(e, Event) and e.fields.get("code") == "recording-stopped"
+    ]
+    assert raised == [True, False]

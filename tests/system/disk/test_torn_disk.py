@@ -82,16 +82,16 @@ def site(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
 def test_a_database_that_cannot_keep_a_log_is_not_recorded_into(site: Bench) -> None:
     """SQLite raises nothing when the disk does not let it switch its write-ahead log on."""
     for at in range(1, FIRST_CALLS + 1):
-        came, told = site.carry_out(Case("first-start", "eio", at, False, POWER_CUT))
-        resumed, books = site.examine(told, 2)
+        came, report = site.carry_out(Case("first-start", "eio", at, False, POWER_CUT))
+        resumed, books = site.examine(report, 2)
         assert (came, resumed, books.lost) == (True, True, []), at
 
 
 def test_a_disk_that_fails_once_at_the_end_costs_no_event(site: Bench) -> None:
     for at in range(1, site.calls("stop")[SYNCS] + 1):
-        came, told = site.carry_out(Case("stop", "fsync", at, False, GOES_ON))
-        resumed, books = site.examine(told, 2)
-        assert (came, resumed, told.ended, len(told.events), books.lost) == (True, True, True, 2, []), at
+        came, report = site.carry_out(Case("stop", "fsync", at, False, GOES_ON))
+        resumed, books = site.examine(report, 2)
+        assert (came, resumed, report.ended, len(report.events), books.lost) == (True, True, True, 2, []), at
 
 
 def test_every_fault_at_any_call_leaves_good_books(library: Path, tmp_path: Path) -> None:

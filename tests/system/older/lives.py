@@ -67,12 +67,12 @@ class Ledger(NearLedger):
         self._there(self.tells_statements)
         return super().statements(gateway, after)
 
-    def told(self) -> list[SignedStatement]:
+    def signed_statements(self) -> list[SignedStatement]:
         return [parse_statement(entry) for entry in self.service.statements("test-gateway", -1)]
 
 
 class Life:
-    """A gateway without meters from start to stop: it records when told to, everything else is as in the agent."""
+    """A gateway without meters from start to stop: it records when a test says so, all else is as in the agent."""
 
     def __init__(self, loaded: Config, *ledgers: Ledger) -> None:
         self.loaded, self.clock = loaded, Clock(wall_ns=lambda: _now_ns[0], monotonic=lambda: _now_ns[0] / 1e9)
@@ -192,4 +192,4 @@ def check_all(loaded: Config, ledger: Ledger, tmp_path: Path) -> None:
         ledger.submit(batch.entry)
     agent_left.close()
     check_books(loaded)
-    check_each_record_is_sealed_once(loaded, [signed.entry for signed in ledger.told()])
+    check_each_record_is_sealed_once(loaded, [signed.entry for signed in ledger.signed_statements()])

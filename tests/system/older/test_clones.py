@@ -44,7 +44,7 @@ def test_a_cloned_gateway_stops_sealing_and_anchoring_and_goes_on_recording(
         put_back(first, loaded)
         live(loaded, ledger, further)
         put_back(second, loaded)
-    held = [signed.id for signed in ledger.told()]
+    held = [signed.id for signed in ledger.signed_statements()]
     life = Life(loaded, ledger)
     life.record(3)
     life.until(stopped)
@@ -56,19 +56,19 @@ def test_a_cloned_gateway_stops_sealing_and_anchoring_and_goes_on_recording(
     assert life.alarms() == ["equivocation"]
     assert life.reconciliation.conflicts == [conflict]  # which the next one of this epoch is told of
     status = life.status()
-    said = equivocation("test-gateway", conflict, str(loaded.database))
-    assert status.conflicts == [said]
-    assert status.problems().count(said) == 1
+    problem = equivocation("test-gateway", conflict, str(loaded.database))
+    assert status.conflicts == [problem]
+    assert status.problems().count(problem) == 1
     assert (len(life.reader.batches.all()), len(life.reader.batches.cuts())) == (3, 2)
     assert life.reader.totals()["readings"] == 6 + 3 + 6
     life.stop()
     life = Life(loaded, ledger)  # the next start knows it from the database, asks nobody and stays stopped
     life.record(1)
-    assert life.recorder.health()["sealing"] == str(said)
+    assert life.recorder.health()["sealing"] == str(problem)
     life.until(lambda life: life.reconciliation.stopped)
     assert len(life.reader.batches.all()) == 3
     life.stop()
-    assert [signed.id for signed in ledger.told()] == held
+    assert [signed.id for signed in ledger.signed_statements()] == held
     check_books(loaded)
 
 
@@ -109,7 +109,7 @@ def test_the_way_out_of_a_conflict_works_and_costs_what_was_recorded_since(
     life = Life(loaded, ledger)
     life.record(3)
     life.until(anchored)
-    last = ledger.told()[-1].statement
+    last = ledger.signed_statements()[-1].statement
     assert (last.batch, last.resume is not None) == (3, True)
     life.stop()
     check_all(loaded, ledger, tmp_path)

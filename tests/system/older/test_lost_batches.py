@@ -49,7 +49,7 @@ def recovered(loaded: Config) -> Database:
 
 def check_ledger(loaded: Config, ledger: Ledger) -> None:
     check_books(loaded)
-    check_each_record_is_sealed_once(loaded, [signed.entry for signed in ledger.told()])
+    check_each_record_is_sealed_once(loaded, [signed.entry for signed in ledger.signed_statements()])
 
 
 def test_batches_that_only_the_ledger_holds_are_continued_and_nothing_is_sealed_twice(
@@ -59,13 +59,13 @@ def test_batches_that_only_the_ledger_holds_are_continued_and_nothing_is_sealed_
     live(loaded, ledger, 3, tail=2)
     destroy(loaded, last_entry)
     store = recovered(loaded)
-    (told,) = store.repairs.all()
-    assert (told.batches, told.lost_batches, told.last_batch, told.lost) == (0, 3, 2, 0)
+    (repair,) = store.repairs.all()
+    assert (repair.batches, repair.lost_batches, repair.last_batch, repair.lost) == (0, 3, 2, 0)
     readings = store.records.readings(METER, 100)
     store.close()
     live(loaded, ledger, 2)
     check_ledger(loaded, ledger)
-    statements = [signed.statement for signed in ledger.told()]
+    statements = [signed.statement for signed in ledger.signed_statements()]
     assert [statement.batch for statement in statements] == [0, 1, 2, 3, 4]
     assert [statement.batch for statement in statements if statement.resume] == [3]
     store = Database(loaded.database, read_only=True)
@@ -90,15 +90,15 @@ def test_a_number_is_not_used_again_whose_batch_nobody_holds_any_more(
     ledger.away = False
     destroy(loaded, last_entry)
     store = recovered(loaded)
-    (told,) = store.repairs.all()
-    assert told.batches > 0
-    assert told.lost_batches > 0
+    (repair,) = store.repairs.all()
+    assert repair.batches > 0
+    assert repair.lost_batches > 0
     store.close()
     live(loaded, ledger, 2)
     check_ledger(loaded, ledger)
-    statements = [signed.statement for signed in ledger.told()]
+    statements = [signed.statement for signed in ledger.signed_statements()]
     (resumed,) = [statement for statement in statements if statement.resume]
-    assert resumed.batch == told.last_batch + 1
+    assert resumed.batch == repair.last_batch + 1
     assert "were lost with a damaged database" in str(resumed.resume)
 
 
@@ -147,8 +147,8 @@ def test_records_of_lost_batches_stay_unsealed_where_a_ledger_cannot_tell(loaded
     life.until(free)
     life.stop()
     store = Database(loaded.database, read_only=True)
-    marked, told = store.elsewhere.count()[1], store.repairs.all()[0]
-    assert marked == told.sealed_to == sum(signed.statement.size for signed in ledger.told())
+    marked, repair = store.elsewhere.count()[1], store.repairs.all()[0]
+    assert marked == repair.sealed_to == sum(signed.statement.size for signed in ledger.signed_statements())
     assert f"{marked} records of lost batches stay unsealed permanently" in str(collect(loaded, store, 0).repairs[1])
     with pytest.raises(GatewayError, match="no ledger can tell"):
         prove(store, store.records.readings(METER, 100)[0])

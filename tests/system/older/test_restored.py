@@ -32,8 +32,8 @@ def test_a_restored_database_marks_what_is_sealed_and_goes_on_from_the_ledger(
     life.record(4)
     assert life.reader.batches.last().batch == 1  # type: ignore[union-attr]
     life.until(anchored)
-    last = ledger.told()[-1].statement
-    assert (last.batch, last.prev) == (5, ledger.told()[-2].id)
+    last = ledger.signed_statements()[-1].statement
+    assert (last.batch, last.prev) == (5, ledger.signed_statements()[-2].id)
     assert last.resume == "restored: the database ended with batch 1, ledger demo-ledger held batch 4"
     (event,) = life.events("rollback")
     db = life.reader
@@ -46,7 +46,7 @@ def test_a_restored_database_marks_what_is_sealed_and_goes_on_from_the_ledger(
         "ledger": "demo-ledger",
         "ours": 1,
         "theirs": 4,
-        "statement": ledger.told()[-2].id,
+        "statement": ledger.signed_statements()[-2].id,
         "records": len(tail),
     }
     assert sum(row.kind == "reading" for row in tail) == 5
@@ -112,8 +112,8 @@ def test_while_the_ledger_is_away_a_start_keeps_and_cuts_and_seals_nothing(
     ledger.away = False
     life.until(anchored)
     assert life.status().recording.sealing_waits is None
-    assert [s.statement.batch for s in ledger.told()] == list(range(3 + 20))
-    assert [s.statement.resume is not None for s in ledger.told()] == [False] * 3 + [True] + [False] * 19
+    assert [s.statement.batch for s in ledger.signed_statements()] == list(range(3 + 20))
+    assert [s.statement.resume is not None for s in ledger.signed_statements()] == [False] * 3 + [True] + [False] * 19
     life.stop()
     check_all(loaded, ledger, tmp_path)
 
@@ -124,7 +124,10 @@ def test_a_new_database_goes_on_from_what_the_ledger_knows(loaded: Config, ledge
     life = Life(loaded, ledger)
     life.record(3)
     life.until(anchored)
-    assert ledger.told()[-1].statement.resume == "restored: the database was new, ledger demo-ledger held batch 3"
+    assert (
+        ledger.signed_statements()[-1].statement.resume
+        == "restored: the database was new, ledger demo-ledger held batch 3"
+    )
     assert life.events("rollback")[0].fields["records"] == 0
     assert "ours" not in life.events("rollback")[0].fields
     life.stop()
@@ -147,7 +150,7 @@ def test_a_ledger_that_lost_data_is_given_it_again(loaded: Config, ledger: Ledge
     early = shutil.copytree(tmp_path / "ledger", tmp_path / "early")
     ledger = Ledger(tmp_path / "ledger")
     live(loaded, ledger, 3)
-    entries = [signed.entry for signed in ledger.told()]
+    entries = [signed.entry for signed in ledger.signed_statements()]
     ledger.close()
     poor = Ledger(early)
     life = Life(loaded, poor)
@@ -156,8 +159,8 @@ def test_a_ledger_that_lost_data_is_given_it_again(loaded: Config, ledger: Ledge
     assert life.alarms() == ["ledger-lost"]
     (alarm,) = open_alarms(life.reader)
     assert "gave receipts up to batch 4 and holds nothing above batch 1" in alarm["text"]
-    assert [signed.entry for signed in poor.told()][:5] == entries
-    assert [signed.statement.resume for signed in poor.told()] == [None] * 6
+    assert [signed.entry for signed in poor.signed_statements()][:5] == entries
+    assert [signed.statement.resume for signed in poor.signed_statements()] == [None] * 6
     life.stop()
     check_all(loaded, poor, tmp_path)
     poor.close()
@@ -181,7 +184,7 @@ def test_a_ledger_that_loses_data_while_the_gateway_runs_is_given_it_again(
         return True
 
     life.until(anchored, loss, anchored)
-    assert [signed.statement.batch for signed in poor.told()] == [0, 1, 2, 3]
+    assert [signed.statement.batch for signed in poor.signed_statements()] == [0, 1, 2, 3]
     assert life.alarms() == ["ledger-lost"]
     life.stop()
     for opened in (now, poor):
@@ -219,7 +222,7 @@ def test_where_nobody_can_tell_what_is_sealed_the_old_stays_unsealed_for_ever(
 def test_a_ledger_that_cannot_tell_anything_holds_nothing(loaded: Config, ledger: Ledger, tmp_path: Path) -> None:
     ledger.tells_last = False
     live(loaded, ledger, 2)
-    assert [signed.statement.batch for signed in ledger.told()] == [0, 1]
+    assert [signed.statement.batch for signed in ledger.signed_statements()] == [0, 1]
     check_all(loaded, ledger, tmp_path)
 
 
@@ -262,7 +265,7 @@ def test_two_ledgers_of_which_one_knows_more_and_one_may_be_away(
         ledger.away = "ledger demo-ledger has" not in str(life.status().recording.sealing_waits)
         return not ledger.away
 
-    life.until(only_the_required_one_is_missing, lambda life: len(second.told()) == 3 and anchored(life))
+    life.until(only_the_required_one_is_missing, lambda life: len(second.signed_statements()) == 3 and anchored(life))
     life.stop()
     put_back(backup, both)
     second.away = True
@@ -270,11 +273,11 @@ def test_two_ledgers_of_which_one_knows_more_and_one_may_be_away(
     life.record(2)
 
     def the_required_one_has_all(_: Life) -> bool:
-        second.away = len(ledger.told()) < 4
+        second.away = len(ledger.signed_statements()) < 4
         return not second.away
 
     life.until(free, the_required_one_has_all, anchored)
-    assert [signed.id for signed in second.told()] == [signed.id for signed in ledger.told()]
+    assert [signed.id for signed in second.signed_statements()] == [signed.id for signed in ledger.signed_statements()]
     life.stop()
     second.close()
 
@@ -294,5 +297,5 @@ def test_a_ledger_whose_answer_cannot_be_true_holds_the_seals_and_says_why(
     monkeypatch.setattr(ledger, "statements", honest)
     life.until(anchored)
     assert life.alarms() == ["rollback"]
-    assert ledger.told()[-1].statement.batch == 2
+    assert ledger.signed_statements()[-1].statement.batch == 2
     life.stop()

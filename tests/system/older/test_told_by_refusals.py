@@ -53,18 +53,18 @@ def test_it_leaves_out_what_the_ledger_holds_and_goes_on(older: Config, ledger: 
     life.until(lambda life: life.events("rollback"))
     life.record(1)
     life.until(anchored)
-    told = ledger.told()
-    assert [signed.statement.batch for signed in told] == list(range(8))
-    assert [s.statement.batch for s in told if s.statement.resume] == [5]
-    assert told[5].statement.resume == "restored: the database ended with batch 1, ledger demo-ledger held batch 4"
-    assert (told[5].statement.prev, told[6].statement.prev) == (told[4].id, told[5].id)
+    taken = ledger.signed_statements()
+    assert [signed.statement.batch for signed in taken] == list(range(8))
+    assert [s.statement.batch for s in taken if s.statement.resume] == [5]
+    assert taken[5].statement.resume == "restored: the database ended with batch 1, ledger demo-ledger held batch 4"
+    assert (taken[5].statement.prev, taken[6].statement.prev) == (taken[4].id, taken[5].id)
     (event,) = life.events("rollback")
     facts = dict(event.fields)
     ranges = facts.pop("ranges")
     left = sum(last - first + 1 for _, _, first, last in ranges)
-    assert facts == {"ledger": "demo-ledger", "ours": 1, "theirs": 4, "statement": told[4].id, "records": left}
+    assert facts == {"ledger": "demo-ledger", "ours": 1, "theirs": 4, "statement": taken[4].id, "records": left}
     main = next(hole for hole in ranges if hole[0] == METER)
-    held = [r for signed in told[:5] for r in signed.statement.meters[METER] if r.epoch == main[1]]
+    held = [r for signed in taken[:5] for r in signed.statement.meters[METER] if r.epoch == main[1]]
     assert main[3] == held[-1].last
     assert life.reader.elsewhere.count() == (0, left)
     assert life.alarms() == ["rollback"]
@@ -128,7 +128,7 @@ def test_of_two_that_run_at_once_the_one_whose_batches_were_taken_stands_still(
     life.until(lambda life: life.events("rollback"))
     life.record(2)
     life.until(anchored)
-    last = ledger.told()[-1]
+    last = ledger.signed_statements()[-1]
     other = parse_statement(last.entry).statement
     lies = [Refused("Batch number taken", "", {"held": {"batch": other.batch + 3, "id": bytes(32), "ranges": []}})] * 4
     wire = Wire(ledger, lies)
@@ -161,6 +161,6 @@ def lie(loaded: Config, *ranges: list[object]) -> Refused:
     last = store.batches.last()
     store.close()
     assert last is not None
-    told = [[meter, epoch, 1 << 40, last.batch + 5] for meter, epoch in sorted(unsealed)]
-    held = {"batch": last.batch + 5, "id": bytes(32), "ranges": [*told, *ranges]}
+    lies = [[meter, epoch, 1 << 40, last.batch + 5] for meter, epoch in sorted(unsealed)]
+    held = {"batch": last.batch + 5, "id": bytes(32), "ranges": [*lies, *ranges]}
     return Refused("Batch number taken", "it is taken", {"held": held})

@@ -26,9 +26,9 @@ def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path
         sure = ("database", "permissions", "line rs485-1", "line inverters", "keys", "ledger demo-ledger", "versions")
         assert {name: found[name] for name in sure} == dict.fromkeys(sure, "ok")
         assert looked["healthy"] == ("bad" not in found.values())
-        said = command("gateway.cli", "backup", loaded.path, "-o", file)
-        assert said.returncode == 0, said.stderr
-        assert f"the private keys in {loaded.keys}, " in said.stdout
+        run = command("gateway.cli", "backup", loaded.path, "-o", file)
+        assert run.returncode == 0, run.stderr
+        assert f"the private keys in {loaded.keys}, " in run.stdout
         then = look.settled()
         until("three receipts more", lambda: look.settled() >= then + 3)
         done = command("gateway.cli", "export", loaded.path, "-o", exports, "--json")
@@ -58,14 +58,14 @@ def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path
             assert alone["findings"] == []
 
         files = sorted(exports.iterdir())
-        said = command("ledger_client.cli", "audit", *files, "--trust", loaded.trust, "--json")
-        assert said.returncode == 1
-        assert any("goes on after a loss" in found["detail"] for found in json.loads(said.stdout)["findings"])
-        told = json.loads(command("ledger_client.cli", "audit", *files, *options).stdout)
-        assert told["findings"] == []
-        assert any("goes on after a loss" in note for note in told["notes"])
+        run = command("ledger_client.cli", "audit", *files, "--trust", loaded.trust, "--json")
+        assert run.returncode == 1
+        assert any("goes on after a loss" in found["detail"] for found in json.loads(run.stdout)["findings"])
+        audit = json.loads(command("ledger_client.cli", "audit", *files, *options).stdout)
+        assert audit["findings"] == []
+        assert any("goes on after a loss" in note for note in audit["notes"])
 
-        meter = told["meters"][0]["name"]
+        meter = audit["meters"][0]["name"]
         target = ("-o", tmp_path / "x.mseal")  # the first batch may have been cut before a reading came
         proofs = (command("ledger_client.cli", "prove", file, meter, *target) for file in files)
         assert any(proof.returncode == 0 for proof in proofs)

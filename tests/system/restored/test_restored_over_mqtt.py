@@ -60,5 +60,5 @@ def test_a_gateway_that_was_put_back_learns_from_refusals_and_stays_sound(
         assert [statement.batch for statement in statements] == list(range(len(entries)))
         assert [statement.batch for statement in statements if statement.resume] == [len(held)]
         assert demo.held_of("plant") == list(range(len(entries)))
-        said = audit_exports(scene.loaded, *RESTORED)
-        assert (said["sound"], said["findings"]) == (True, [])
+        audit = audit_exports(scene.loaded, *RESTORED)
+        assert (audit["sound"], audit["findings"]) == (True, [])

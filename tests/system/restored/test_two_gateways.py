@@ -35,10 +35,10 @@ def test_one_folder_one_gateway_whatever_the_lock_says(tmp_path: Path) -> None:
         (loaded.data / "meterseal.lock").unlink()
         newer.start()
         assert older.process.wait(30) == 2
-        said = older.log.read_text()
-        assert "another gateway process has begun a newer epoch in this database; this process stops" in said
-        assert "fix: run one gateway in this folder" in said
-        assert "Traceback" not in said
+        log = older.log.read_text()
+        assert "another gateway process has begun a newer epoch in this database; this process stops" in log
+        assert "fix: run one gateway in this folder" in log
+        assert "Traceback" not in log
         before = look.settled()
         until("the newer one to go on", lambda: look.settled() >= before + 2)
         assert newer.stop() == 0

@@ -40,7 +40,7 @@ def thinned(site: Site, factor: int) -> None:
 
 
 def restarted(site: Site, chance: random.Random) -> None:
-    """At times what it tells then is older than what it told before."""
+    """At times its readings are then older than those before."""
     away_s = chance.choice((1, 5, 400, 2000))
     site.polls(1)
     site.stop()
@@ -54,14 +54,14 @@ def restarted(site: Site, chance: random.Random) -> None:
 def configured(site: Site, chance: random.Random) -> None:
     """The meter is read by another profile or other ratios, or known as another device."""
     rules = site.hands.journal.rules
-    own = replace(
+    changed = replace(
         rules.configured[METER],
         profile_hash=chance.choice((b"p", b"p", b"q")) * 32,
         ratios=chance.choice(({}, {}, {"ct": "200/5"})),
     )
     if chance.random() < 0.3:
         site.event(METER, "commissioned", identity=chance.choice(("one", "another")))
-    site.changes(configured={**rules.configured, METER: own})
+    site.changes(configured={**rules.configured, METER: changed})
 
 
 def failing(site: Site, chance: random.Random) -> None:

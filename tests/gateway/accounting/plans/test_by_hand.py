@@ -13,7 +13,7 @@ from gateway.accounting.plans.falls import Fallen, fallen
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.gateway.accounting.statements.test_statement import period, said
+from tests.gateway.accounting.statements.test_statement import accounting_command, period
 from tests.support.stated import METER, POINT, Site
 
 COUNTERS = frozenset({"energy_export"})
@@ -93,8 +93,8 @@ def test_registers_of_an_exchange_that_lies_behind_bridge_it(site: Site, final: 
     site.polls(60)
     fall = found(site)
     assert fall is not None
-    told = {"identity": "", "old": "", "last": dict(fall.last), "first": dict(fall.first), "since": at_ms}
-    site.event(METER, "meter-exchange", **told, reason="age", **{"by-hand": True})
+    event_fields = {"identity": "", "old": "", "last": dict(fall.last), "first": dict(fall.first), "since": at_ms}
+    site.event(METER, "meter-exchange", **event_fields, reason="age", **{"by-hand": True})
     if final is not None:
         values = {"final": Decimal(final), "initial": Decimal("6.75")}
         site.event(
@@ -108,7 +108,7 @@ def test_registers_of_an_exchange_that_lies_behind_bridge_it(site: Site, final: 
     assert (exchanged.time_ms, exchanged.last["energy_export"], exchanged.first["energy_export"]) == (at_ms, 1130, 7)
     assert exchanged.stated == (frozenset({POINT}) if final else frozenset())
     site.stop()
-    done = said("statement", site.loaded.path, "--period", period(site.from_ms, 4), "--dry-run", "--json")
+    done = accounting_command("statement", site.loaded.path, "--period", period(site.from_ms, 4), "--dry-run", "--json")
     assert done.exit_code == 0, done.output + done.stderr
     assert statuses(done.stdout) == {"measured", status}
 

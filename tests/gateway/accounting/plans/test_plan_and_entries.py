@@ -34,13 +34,13 @@ capacity = 100000
 """
 
 
-def said(*words: object) -> Result:
+def run(*words: object) -> Result:
     return CliRunner().invoke(main, [*map(str, words)])
 
 
 def planned(loaded: Config, node: str = NODE, **changes: str) -> Path:
     """A plan of one node, as somebody fills the draft in."""
-    done = said("plan", "init", loaded.path)
+    done = run("plan", "init", loaded.path)
     assert done.exit_code == 0, done.stderr
     path = loaded.path.with_name("plan.toml")
     text = path.read_text().replace("# max = ", "max = 100 #").replace("# wraps_at = ", "wraps_at = 1000000 #") + node
@@ -58,7 +58,7 @@ def test_a_draft_has_every_recorded_counter_and_is_never_overwritten(tmp_path: P
     assert set(fields["points"]) == counters
     assert {point["sample"] for point in fields["points"].values()} == {10_000}
     assert list(fields["profiles"]) == ["hourly"]
-    again = said("plan", "init", loaded.path)
+    again = run("plan", "init", loaded.path)
     assert (again.exit_code, "exists already" in again.stderr) == (2, True)
 
 
@@ -93,15 +93,15 @@ def test_check_names_what_makes_a_plan_useless(tmp_path: Path) -> None:
     planned(
         loaded, NODE.replace("100000", "100"), **{'sample = "10s"': 'sample = "20s"', 'unit = "kWh"': 'unit = "MWh"'}
     )
-    done = said("plan", "check", loaded.path)
+    done = run("plan", "check", loaded.path)
     assert done.exit_code == 1
     assert "is recorded in kWh" in done.stdout
     assert "the meter is read every 10s" in done.stdout
-    facts = json.loads(said("plan", "check", loaded.path, "--json").stdout)
+    facts = json.loads(run("plan", "check", loaded.path, "--json").stdout)
     assert (facts["ok"], facts["nodes"][0]["best"]) == (False, "split")
     loaded.path.with_name("plan.toml").unlink()
     planned(loaded, "")
-    none = said("plan", "check", loaded.path)
+    none = run("plan", "check", loaded.path)
     assert (none.exit_code, "no node" in none.stdout) == (1, True)
 
 
@@ -123,31 +123,31 @@ def test_the_running_gateway_signs_plan_and_entries_once(tmp_path: Path) -> None
     loaded = site(tmp_path / "site")
     make_missing(loaded, START_S)
     planned(loaded)
-    stopped = said("plan", "publish", loaded.path)
+    stopped = run("plan", "publish", loaded.path)
     assert (stopped.exit_code, "no gateway is running" in stopped.stderr) == (2, True)
     entry = ("entry", loaded.path, "register", "export-main/energy_export", "final=123.4", "initial=0", "--reason", "x")
 
     async def work() -> None:
         async with running(loaded):
-            first = await asyncio.to_thread(said, "plan", "publish", loaded.path, "--json")
+            first = await asyncio.to_thread(run, "plan", "publish", loaded.path, "--json")
             assert first.exit_code == 0, first.stderr
-            again = await asyncio.to_thread(said, "plan", "publish", loaded.path, "--json")
+            again = await asyncio.to_thread(run, "plan", "publish", loaded.path, "--json")
             assert json.loads(first.stdout) == json.loads(again.stdout)
             path = loaded.path.with_name("plan.toml")
             path.write_text(path.read_text().replace("capacity = 100000", "capacity = 200000"))
-            other = await asyncio.to_thread(said, "plan", "publish", loaded.path, "--json")
+            other = await asyncio.to_thread(run, "plan", "publish", loaded.path, "--json")
             assert json.loads(other.stdout)["version"] == 2
             at = ("--at", "2026-11-03T10:00:00+08:00")
-            stated = await asyncio.to_thread(said, *entry, *at, "--json")
+            stated = await asyncio.to_thread(run, *entry, *at, "--json")
             assert stated.exit_code == 0, stated.stderr
-            unknown = await asyncio.to_thread(said, "entry", loaded.path, "closure", "nowhere", "--reason", "x", *at)
+            unknown = await asyncio.to_thread(run, "entry", loaded.path, "closure", "nowhere", "--reason", "x", *at)
             assert (unknown.exit_code, "no published plan" in unknown.stderr) == (2, True)
-            twice = await asyncio.to_thread(said, *(w if w != "initial=0" else "initial=1" for w in entry), *at)
+            twice = await asyncio.to_thread(run, *(w if w != "initial=0" else "initial=1" for w in entry), *at)
             assert twice.exit_code == 1
             record = json.loads(stated.stdout)["record"]
             assert f"--replaces {record}" in twice.stderr
             corrected = await asyncio.to_thread(
-                said, *(w if w != "initial=0" else "initial=1" for w in entry), *at, "--replaces", record
+                run, *(w if w != "initial=0" else "initial=1" for w in entry), *at, "--replaces", record
             )
             assert corrected.exit_code == 0, corrected.stderr
 

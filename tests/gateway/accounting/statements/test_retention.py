@@ -85,17 +85,17 @@ def state(site: Site) -> None:
 def export(site: Site, *words: str) -> dict[str, object]:
     done = CliRunner().invoke(main, ["export", str(site.loaded.path), *words, "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert isinstance(told, dict)
-    return told
+    answer = json.loads(done.stdout)
+    assert isinstance(answer, dict)
+    return answer
 
 
 def why(site: Site) -> str:
     store = site.hands.store
     first = store.batches.first()
     assert first is not None
-    said = Retention().waits(store, first)
-    return "" if said is None else str(said)
+    waits = Retention().waits(store, first)
+    return "" if waits is None else str(waits)
 
 
 def test_without_a_plan_pruning_waits_for_nothing(tmp_path: Path) -> None:
@@ -187,10 +187,10 @@ def test_where_a_plan_cannot_be_read_pruning_waits_and_says_so(tmp_path: Path) -
 
 def test_an_export_that_cannot_be_noted_keeps_its_files_and_says_so(month: Site, tmp_path: Path) -> None:
     (month.loaded.data / exported.NAME).mkdir()
-    told = export(month, "-o", str(tmp_path / "all"))
-    assert isinstance(told["written"], list)
-    assert len(told["written"]) == len(month.hands.store.batches.all())
-    assert "pruning waits for batches of a plan until their export is noted" in str(told["not_noted"])
+    answer = export(month, "-o", str(tmp_path / "all"))
+    assert isinstance(answer["written"], list)
+    assert len(answer["written"]) == len(month.hands.store.batches.all())
+    assert "pruning waits for batches of a plan until their export is noted" in str(answer["not_noted"])
     month.stop()
 
 
@@ -218,9 +218,9 @@ def test_a_file_that_is_not_the_batch_counts_for_nothing(month: Site, tmp_path: 
     files = sorted(out.glob("*.mbatch"))
     files[1].write_bytes(files[2].read_bytes())
     files[3].write_bytes(b"torn")
-    told = export(month, "-o", str(out))["not_noted"]
-    assert isinstance(told, list)
-    assert ["another statement" in said for said in told] == [True, False]
+    not_noted = export(month, "-o", str(out))["not_noted"]
+    assert isinstance(not_noted, list)
+    assert ["another statement" in text for text in not_noted] == [True, False]
     ranges = [(each.first, each.last) for each in exported.noted(month.hands.store)]
     assert ranges == [(0, 0), (2, 2), (4, len(files) - 1)]
     month.stop()

@@ -29,7 +29,7 @@ from tests.support.epochs import running
 from tests.support.stated import EVERY_MS, POINT, QUARTER_MS, Site, accounted_site
 
 
-def said(*words: object) -> Result:
+def accounting_command(*words: object) -> Result:
     return CliRunner().invoke(main, [*map(str, words)])
 
 
@@ -42,7 +42,7 @@ def iso(time_ms: int) -> str:
 
 
 async def run(*words: object) -> Any:
-    done = await asyncio.to_thread(said, "statement", *words, "--json")
+    done = await asyncio.to_thread(accounting_command, "statement", *words, "--json")
     assert done.exit_code == 0, done.output + done.stderr
     (one,) = json.loads(done.stdout)["statements"]
     return one
@@ -66,14 +66,14 @@ def test_two_periods_are_stated_once_and_recomputed_from_the_exports(tmp_path: P
             assert stated["nodes"] == dry["nodes"]
             again = await run(site.loaded.path, "--period", first)
             assert (again["record"], again["signed"]) == (stated["record"], False)
-            text = await asyncio.to_thread(said, "statement", site.loaded.path, "--period", second)
+            text = await asyncio.to_thread(accounting_command, "statement", site.loaded.path, "--period", second)
             assert text.exit_code == 0, text.stderr
             assert "I8 station: sum of rows" in text.stdout
             assert "differs" not in text.stdout
             anew = await run(site.loaded.path, "--period", second, "--reason", "a late value")
             assert anew["version"] == 2
             gap = await asyncio.to_thread(
-                said, "statement", site.loaded.path, "--period", period(site.from_ms + 30 * QUARTER_MS, 1)
+                accounting_command, "statement", site.loaded.path, "--period", period(site.from_ms + 30 * QUARTER_MS, 1)
             )
             assert (gap.exit_code, "not stated" in gap.stderr) == (1, True)
 
@@ -90,7 +90,7 @@ def test_a_statement_whose_batch_waits_for_a_ledger_says_so(tmp_path: Path) -> N
     async def work() -> Result:
         async with running(site.loaded):
             first = period(site.from_ms, 3)
-            return await asyncio.to_thread(said, "statement", site.loaded.path, "--period", first)
+            return await asyncio.to_thread(accounting_command, "statement", site.loaded.path, "--period", first)
 
     done = asyncio.run(work())
     assert done.exit_code == 1, done.stderr
@@ -118,10 +118,10 @@ def test_a_laboratory_value_that_arrives_late_makes_a_second_version(tmp_path: P
             await run(*stating, "--dry-run")
             first = await run(*stating)
             lab = ("entry", loaded.path, "lab", "boiler", "NCV=21.3", "CC=25.8", *hour, "--reason", "report 7")
-            entered = await asyncio.to_thread(said, *lab, "--json")
+            entered = await asyncio.to_thread(accounting_command, *lab, "--json")
             assert entered.exit_code == 0, entered.output + entered.stderr
             again = ("statement", *stating, "--reason", "report 7 of the laboratory", "--json")
-            while "in no sealed batch yet" in (done := await asyncio.to_thread(said, *again)).stderr:  # noqa: ASYNC110
+            while "in no sealed batch yet" in (done := await asyncio.to_thread(accounting_command, *again)).stderr:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
             assert done.exit_code == 0, done.output + done.stderr
             return [first, *json.loads(done.stdout)["statements"]]

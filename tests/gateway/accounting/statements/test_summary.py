@@ -1,4 +1,4 @@
-"""Summary of a statement: I8 is told of nodes that are sums of registers, M7 of stacks whose fuel is counted, too."""
+"""Summary of a statement: I8 covers nodes that are sums of registers, M7 of stacks whose fuel is counted, too."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_an_emission_by_electricity_is_not_compared_with_its_registers(tmp_path:
 
 
 def test_a_measured_emission_stands_beside_its_fuels() -> None:
-    told = both()
-    written = [row_bytes(row) for row in told.rows]
-    shown = [line for line in lines(told.plan, told.span, written) if "measured" in line and line[:3] != "oil"]
+    stated = both()
+    written = [row_bytes(row) for row in stated.rows]
+    shown = [line for line in lines(stated.plan, stated.span, written) if "measured" in line and line[:3] != "oil"]
     assert shown == [
         "M7 eu-mrr: measured 288,000.000 kg, by fuel 270,000.001 kg",
         "   difference 17,999.999 kg, 6.250000 % of the measured",
     ]
-    assert by_fuel_json(told.plan, told.span, told.rows) == [
+    assert by_fuel_json(stated.plan, stated.span, stated.rows) == [
         {"node": "eu-mrr", "by_fuel": ["coal", "oil"], "measured": "288000.000", "calculated": "270000.001",
          "difference": "17999.999", "share": "0.062500"}
     ]  # fmt: skip

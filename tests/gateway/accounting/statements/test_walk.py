@@ -41,7 +41,7 @@ def test_every_command_of_the_walk_does_what_it_is_there_for(tmp_path: Path) -> 
     site.polls(3 * 360 - 30)
     site.stop()
     plan = site.loaded.path.with_name("plan.toml")
-    said = list[Result]()
+    results = list[Result]()
 
     def run(line: str) -> Result:
         line = line.replace("2026-10-17T09:20:00+08:00", civil_text(end_ms - 3_600_000, 0))
@@ -55,18 +55,18 @@ def test_every_command_of_the_walk_does_what_it_is_there_for(tmp_path: Path) -> 
     async def work() -> None:
         async with asyncio.timeout(30), running(site.loaded):
             for line in commands():
-                said.append(await asyncio.to_thread(run, line))
-                while "in no sealed batch yet" in said[-1].stderr:  # the entry
+                results.append(await asyncio.to_thread(run, line))
+                while "in no sealed batch yet" in results[-1].stderr:  # the entry
                     await asyncio.sleep(0.2)
-                    said[-1] = await asyncio.to_thread(run, line)
-                assert said[-1].exit_code == 0, f"{line}: {said[-1].output}{said[-1].stderr}"
+                    results[-1] = await asyncio.to_thread(run, line)
+                assert results[-1].exit_code == 0, f"{line}: {results[-1].output}{results[-1].stderr}"
                 if line.startswith("meterseal plan init"):
                     fill_in()
 
     asyncio.run(work())
-    assert "intervals of 60 min can be measured" in said[1].stdout
-    assert "nothing was written or signed" in said[-2].stdout
-    assert re.search(r"station +measured +2 ", said[-1].stdout), said[-1].stdout
-    assert "I8 station: sum of rows 720,000.000 = registers 720,000.000 Wh" in said[-1].stdout
+    assert "intervals of 60 min can be measured" in results[1].stdout
+    assert "nothing was written or signed" in results[-2].stdout
+    assert re.search(r"station +measured +2 ", results[-1].stdout), results[-1].stdout
+    assert "I8 station: sum of rows 720,000.000 = registers 720,000.000 Wh" in results[-1].stdout
     (rows,) = (site.loaded.data / "statements").iterdir()
     assert rows.name == f"main-{before:%Y-%m}-v1.mrows"

@@ -40,18 +40,18 @@ def test_a_constant_of_the_device_makes_it_sure_and_the_evidence_is_shown() -> N
 def test_what_a_device_calls_itself_is_evidence_and_names_it() -> None:
     unit = found(simulated("siemens-pac3200"))
     assert first(unit) == ("siemens-pac3200", 0.95)
-    assert [str(said) for said in unit.evidence] == [
+    assert [str(message) for message in unit.evidence] == [
         "device identification (function 43): Siemens AG, SENTRON PAC3200, V2.4.7"
     ]
     assert all(candidate.confidence < 0.5 for candidate in unit.candidates[1:])
 
 
 def test_objects_are_asked_one_by_one_of_a_device_that_has_no_stream() -> None:
-    def told(number: int, text: bytes) -> dict[bytes, bytes]:
+    def object_answer(number: int, text: bytes) -> dict[bytes, bytes]:
         head = bytes([14, 4, 0x81, 0, 0, 1, number, len(text)])
         return {Request(1, 43, number, 4).pdu: head + text}
 
-    held = Held(says={**told(0, b"Vaisala"), **told(1, b"GMP251"), **told(2, b"1")})
+    held = Held(says={**object_answer(0, b"Vaisala"), **object_answer(1, b"GMP251"), **object_answer(2, b"1")})
 
     async def ask(question: Question) -> Outcome:
         if isinstance(question, Request) and question.pdu == Request(1, 43, 0, 1).pdu:
@@ -59,12 +59,12 @@ def test_objects_are_asked_one_by_one_of_a_device_that_has_no_stream() -> None:
         return await held.ask(question)
 
     unit = found(ask)
-    assert [str(said) for said in unit.evidence] == ["device identification (function 43): Vaisala, GMP251, 1"]
+    assert [str(message) for message in unit.evidence] == ["device identification (function 43): Vaisala, GMP251, 1"]
 
 
 def test_the_text_of_function_17_names_a_device_too() -> None:
-    said = {Request(1, 17).pdu: bytes([14]) + b"\x05\xffUMG 96RM-E 2.1"}
-    unit = found(Held(says=said).ask)
+    answers = {Request(1, 17).pdu: bytes([14]) + b"\x05\xffUMG 96RM-E 2.1"}
+    unit = found(Held(says=answers).ask)
     assert [str(one) for one in unit.evidence] == ["server identification (function 17): UMG 96RM-E 2.1"]
     assert first(unit) == ("janitza-umg96rm-e", 0.5)  # it says so, and has none of the registers
 
@@ -85,11 +85,11 @@ def test_a_sunspec_device_says_who_it_is_and_which_models_it_has() -> None:
 
 
 def test_a_sunspec_device_with_its_makers_own_registers_may_be_read_by_either() -> None:
-    sunspec, own = simulated("sunspec-inverter"), simulated("huawei-sun2000")
+    sunspec, huawei = simulated("sunspec-inverter"), simulated("huawei-sun2000")
 
     async def both(question: Question) -> Outcome:
         is_own = isinstance(question, Request) and 30_000 <= question.address < 40_000
-        return await (own if is_own else sunspec)(question)
+        return await (huawei if is_own else sunspec)(question)
 
     unit = found(both)
     assert [(c.profile, c.confidence) for c in unit.candidates] == [("huawei-sun2000", 0.95), ("sunspec-inverter", 0.9)]
@@ -148,8 +148,8 @@ def test_a_read_that_is_too_long_is_said_with_one_that_is_answered() -> None:
 
     unit = found(short)
     assert codes(unit.evidence) == ["scan-reads-too-long"]
-    said = str(unit.evidence[0])
-    assert said.startswith("unit 1 answers to reads of 26 registers, not of 52; fix: copy the profile")
+    evidence = str(unit.evidence[0])
+    assert evidence.startswith("unit 1 answers to reads of 26 registers, not of 52; fix: copy the profile")
 
 
 def test_none_of_the_sentences_is_said_of_a_healthy_unit() -> None:

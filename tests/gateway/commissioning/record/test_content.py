@@ -91,7 +91,7 @@ def test_another_event_is_no_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"meter": "no name"}, "meter is 'no name'"),
         ({"identity": ""}, None),
@@ -117,12 +117,12 @@ def test_another_event_is_no_record() -> None:
         ({"comparisons": (replace(COMPARISON, point="a/b"),)}, "comparison point"),
     ],
 )
-def test_what_a_record_cannot_hold_is_told(change: dict[str, Any], told: str | None) -> None:
+def test_what_a_record_cannot_hold_is_told(change: dict[str, Any], problem: str | None) -> None:
     record: CommissioningRecord = replace(RECORD, **change)
-    if told is None:
+    if problem is None:
         assert "identity" not in record.event().fields
         return
-    with pytest.raises(GatewayError, match=told) as refused:
+    with pytest.raises(GatewayError, match=problem) as refused:
         record.event()
     assert refused.value.message is not None
     assert refused.value.message.code == "commissioned-field"

@@ -67,4 +67,4 @@ def fast(*units: int, parity: str = "N", baudrate: int = 19200, force: bool = Fa
 
 def codes(result: ScanResult) -> list[str]:
     """The sentences of the diagnosis."""
-    return [said.code for said in result.diagnosis]
+    return [message.code for message in result.diagnosis]

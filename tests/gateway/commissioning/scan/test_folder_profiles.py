@@ -19,7 +19,7 @@ from tests.gateway.commissioning.scan.test_likeness import device, requests
 from tests.gateway.config.refusals import meterseal
 from tests.gateway.fieldbus.devices import Pty
 
-OWN = """
+PROFILE = """
 vendor = "Example"
 device = "EM3"
 source = "made up for this test"
@@ -32,14 +32,16 @@ frequency = { fc = 3, address = 703, type = "uint16", unit = "Hz", scale = -2 }
 
 
 def test_a_unit_is_known_by_a_profile_of_ones_own(tmp_path: Path) -> None:
-    (tmp_path / "em3.toml").write_text(OWN)
+    (tmp_path / "em3.toml").write_text(PROFILE)
     (tmp_path / "gateway.toml").write_text('[gateway]\nid = "g"\n')
-    own = folder_profiles(tmp_path)
+    profiles = folder_profiles(tmp_path)
 
     async def test() -> ScanResult:
         pty = Pty(tmp_path / "line", device({700: 4711, 701: 13, 702: 2301, 703: 5001}), requests)
         try:
-            return await scan_serial(str(pty.link), ScanOptions((9600,), units=(7,), profiles=own), lambda step: True)
+            return await scan_serial(
+                str(pty.link), ScanOptions((9600,), units=(7,), profiles=profiles), lambda step: True
+            )
         finally:
             pty.unplug()
 
@@ -51,7 +53,9 @@ def test_a_unit_is_known_by_a_profile_of_ones_own(tmp_path: Path) -> None:
     assert (bus["meter"][0]["name"], bus["meter"][0]["profile"]) == ("em3", "../em3.toml")
 
 
-@pytest.mark.parametrize(("text", "says"), [("", "no profile"), ("[points", "em3.toml"), (OWN + "p = 1\n", "em3.toml")])
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "no profile"), ("[points", "em3.toml"), (PROFILE + "p = 1\n", "em3.toml")]
+)
 def test_a_folder_without_a_sound_profile_is_refused(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "em3.toml").write_text(text)
     with pytest.raises(GatewayError, match=says):

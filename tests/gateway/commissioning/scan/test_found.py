@@ -10,9 +10,9 @@ import pytest
 from gateway.commissioning.scan.found import FORMAT, BadScanFile, Candidate, FoundLine, FoundUnit, ScanResult
 from gateway.messages.message import Message
 
-SAID = Message("answer-none")
+MESSAGE = Message("answer-none")
 UNIT = FoundUnit(
-    7, "modbus", (Candidate("sdm630", 0.9, (SAID,), "big"), Candidate("sdm72", 0.4)), (SAID,), "20114711", 41.5
+    7, "modbus", (Candidate("sdm630", 0.9, (MESSAGE,), "big"), Candidate("sdm72", 0.4)), (MESSAGE,), "20114711", 41.5
 )
 RESULT = ScanResult(
     (
@@ -20,7 +20,7 @@ RESULT = ScanResult(
         FoundLine("dlt645", port="/dev/ttyUSB0", units=(FoundUnit("202311220001", "dlt645"),)),
         FoundLine("modbus-tcp", host="10.0.0.7", tcp_port=502, units=(FoundUnit(1, "sunspec"),)),
     ),
-    (SAID,),
+    (MESSAGE,),
     complete=False,
     elapsed_s=12.5,
     sent_bytes=816,
@@ -30,7 +30,7 @@ RESULT = ScanResult(
 def test_a_result_is_the_same_after_json() -> None:
     written = json.dumps(RESULT.as_json(), allow_nan=False)
     assert ScanResult.of_json(json.loads(written)) == RESULT
-    assert str(SAID) in written
+    assert str(MESSAGE) in written
 
 
 def test_candidates_of_equal_confidence_are_a_tie_and_none_is_best() -> None:

@@ -70,7 +70,7 @@ def meters(words: Mapping[int, Words], otherwise: Words | None = None) -> Device
 
 
 def is_any_unit(result: ScanResult) -> list[bool]:
-    return ["scan-any-unit" in [said.code for said in unit.evidence] for unit in result.units]
+    return ["scan-any-unit" in [message.code for message in unit.evidence] for unit in result.units]
 
 
 def test_where_every_unit_answers_alike_there_is_one_device(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_equal_meters_are_as_many_as_answer(tmp_path: Path, count: int) -> None:
 
 
 def test_meters_with_registers_of_their_own_stay_beside_a_device_that_answers_anywhere(tmp_path: Path) -> None:
-    own = {unit: {0: 500 * unit} for unit in (2, 3, 90)}
-    result = scan(tmp_path, meters(own, {0: 7}), FEW)
+    registers = {unit: {0: 500 * unit} for unit in (2, 3, 90)}
+    result = scan(tmp_path, meters(registers, {0: 7}), FEW)
     assert [unit.address for unit in result.units] == [1, 2, 3, 90]
     assert is_any_unit(result) == [True, False, False, False]
 

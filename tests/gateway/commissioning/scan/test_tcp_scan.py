@@ -20,7 +20,7 @@ from tests.gateway.commissioning.scan.networks import HOST, modbus_tcp, port_tha
 Service = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def said(result: ScanResult) -> list[str]:
+def diagnosed(result: ScanResult) -> list[str]:
     return [message.code for message in result.diagnosis]
 
 
@@ -45,7 +45,7 @@ def test_a_device_is_found_and_named() -> None:
     assert unit.best is not None
     assert unit.best.profile == "huawei-sun2000"
     assert unit.latency_ms is not None
-    assert (said(result), result.complete) == ([], True)
+    assert (diagnosed(result), result.complete) == ([], True)
     assert result.sent_bytes > 12 * 10
     assert ScanResult.of_json(result.as_json()).units[0].candidates == unit.candidates
 
@@ -59,7 +59,7 @@ def test_a_device_that_answers_under_any_unit_is_one_device() -> None:
     result = run(test())
     assert [unit.address for unit in result.units] == [1]
     assert "scan-any-unit" in [message.code for message in result.units[0].evidence]
-    assert said(result) == []
+    assert diagnosed(result) == []
 
 
 def test_meters_at_1_and_201_are_two() -> None:
@@ -89,7 +89,7 @@ def test_a_converter_is_swept_and_its_units_are_devices_of_their_own() -> None:
 
     result = run(test())
     assert profiles(result) == {7: "abb-b23", 93: "chint-dtsu666", 240: "vaisala-gmp252"}
-    assert said(result) == []
+    assert diagnosed(result) == []
 
 
 def test_rtu_on_a_tcp_socket_is_found_and_said() -> None:
@@ -100,7 +100,7 @@ def test_rtu_on_a_tcp_socket_is_found_and_said() -> None:
     result = run(test())
     assert [(line.type, line.tcp_port is not None) for line in result.lines] == [("modbus-rtu-over-tcp", True)]
     assert profiles(result) == {3: "inepro-pro380"}
-    assert said(result) == ["scan-tcp-rtu"]
+    assert diagnosed(result) == ["scan-tcp-rtu"]
 
 
 def test_a_closed_port_is_said() -> None:
@@ -110,7 +110,7 @@ def test_a_closed_port_is_said() -> None:
             return await scanned(bound.getsockname()[1])
 
     result = run(test())
-    assert (said(result), result.lines, result.sent_bytes) == (["scan-tcp-closed"], (), 0)
+    assert (diagnosed(result), result.lines, result.sent_bytes) == (["scan-tcp-closed"], (), 0)
 
 
 def test_a_port_that_ends_each_connection_is_said() -> None:
@@ -118,7 +118,7 @@ def test_a_port_that_ends_each_connection_is_said() -> None:
         async with port_that(lambda reader, writer: writer.close()) as port:
             return await scanned(port)
 
-    assert said(run(test())) == ["scan-tcp-taken"]
+    assert diagnosed(run(test())) == ["scan-tcp-taken"]
 
 
 def test_a_port_that_answers_nothing_is_said() -> None:
@@ -126,7 +126,7 @@ def test_a_port_that_answers_nothing_is_said() -> None:
         async with port_that(lambda reader, writer: None) as port:
             return await scanned(port, [1])
 
-    assert said(run(test())) == ["scan-tcp-silent"]
+    assert diagnosed(run(test())) == ["scan-tcp-silent"]
 
 
 def test_a_converter_without_units_is_said() -> None:
@@ -135,7 +135,7 @@ def test_a_converter_without_units_is_said() -> None:
             return await scanned(port, [1, 2])
 
     result = run(test())
-    assert said(result) == ["scan-tcp-no-units"]
+    assert diagnosed(result) == ["scan-tcp-no-units"]
     assert "0B" in str(result.diagnosis[0])
 
 
@@ -143,7 +143,7 @@ def test_a_name_without_an_address_is_said() -> None:
     async def test() -> ScanResult:
         return await scanned(502, [1], ["meter.invalid"])
 
-    assert said(run(test())) == ["scan-tcp-no-name"]
+    assert diagnosed(run(test())) == ["scan-tcp-no-name"]
 
 
 def test_empty_addresses_of_a_network_are_not_named() -> None:
@@ -153,7 +153,7 @@ def test_empty_addresses_of_a_network_are_not_named() -> None:
 
     result = run(test())
     assert [line.host for line in result.lines] == [HOST]
-    assert said(result) == []
+    assert diagnosed(result) == []
 
 
 def test_a_network_without_any_device_is_said_once() -> None:
@@ -162,7 +162,7 @@ def test_a_network_without_any_device_is_said_once() -> None:
             bound.bind((HOST, 0))
             return await scanned(bound.getsockname()[1], [1], ["127.0.0.1", "127.0.0.2", "127.0.0.3"])
 
-    assert said(run(test())) == ["scan-tcp-none"]
+    assert diagnosed(run(test())) == ["scan-tcp-none"]
 
 
 @pytest.mark.parametrize("found", [False, True], ids=["before", "behind the first unit"])
@@ -180,7 +180,7 @@ def test_a_scan_that_is_stopped_keeps_what_it_has_found(found: bool) -> None:
     result = run(test())
     assert [unit.address for unit in result.units] == [1] * found
     assert not result.complete
-    assert said(result) == []
+    assert diagnosed(result) == []
 
 
 def test_progress_tells_what_is_done_and_each_unit() -> None:
@@ -210,7 +210,7 @@ def test_a_device_whose_only_connection_is_taken_is_said() -> None:
             finally:
                 taken.close()
 
-    assert said(run(test())) == ["scan-tcp-taken"]
+    assert diagnosed(run(test())) == ["scan-tcp-taken"]
 
 
 def test_a_device_with_one_connection_or_one_question_a_connection_is_found() -> None:
@@ -220,7 +220,7 @@ def test_a_device_with_one_connection_or_one_question_a_connection_is_found() ->
 
     result = run(test())
     assert profiles(result) == {1: "siemens-pac3200"}
-    assert said(result) == []
+    assert diagnosed(result) == []
 
 
 def test_a_device_that_needs_long_for_an_answer_is_found() -> None:
@@ -245,7 +245,7 @@ def test_a_port_that_speaks_something_else_answers_no_modbus(speaks: bytes) -> N
             return await scanned(port, [1])
 
     result = run(test())
-    assert (result.lines, said(result)) == ((), ["scan-tcp-no-modbus"])
+    assert (result.lines, diagnosed(result)) == ((), ["scan-tcp-no-modbus"])
 
 
 async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -282,7 +282,7 @@ def test_a_known_service_is_named_by_what_it_sends_before_it_ends_the_connection
             return await scanned(port, [1])
 
     result = run(test())
-    assert said(result) == [code]
+    assert diagnosed(result) == [code]
     assert names in str(result.diagnosis[0])
 
 
@@ -300,7 +300,7 @@ def test_a_port_that_answers_something_else_is_not_called_silent(service: Servic
             return await scanned(port, [1, 2])
 
     result = run(test())
-    assert (result.lines, said(result)) == ((), ["scan-tcp-no-modbus"])
+    assert (result.lines, diagnosed(result)) == ((), ["scan-tcp-no-modbus"])
     assert "is no answer of Modbus" in str(result.diagnosis[0])
 
 
@@ -326,7 +326,7 @@ def test_at_most_32_connections_are_open_at_once_one_to_each_address() -> None:
     result = run(test())
     assert 16 < most[0] <= 32
     assert twice == set()
-    assert said(result) == ["scan-tcp-silent"] * 40
+    assert diagnosed(result) == ["scan-tcp-silent"] * 40
 
 
 def test_what_is_wrong_with_the_answers_of_a_unit_is_among_the_diagnosis() -> None:
@@ -338,5 +338,5 @@ def test_what_is_wrong_with_the_answers_of_a_unit_is_among_the_diagnosis() -> No
             return await scanned(port, [7])
 
     result = run(test())
-    assert said(result) == ["scan-reads-too-long"]
+    assert diagnosed(result) == ["scan-reads-too-long"]
     assert str(result.diagnosis[0]).startswith("unit 7 answers to reads of 26 registers, not of 52")

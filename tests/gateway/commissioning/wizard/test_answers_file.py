@@ -54,7 +54,7 @@ def test_answers_are_given_by_key_and_meter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("[export-main]\nrol = 1", r"export-main, rol: no question has this key\n  fix: did you mean role\?"),
         ("[export-main]\nzzz = 1", r"export-main, zzz: no question has this key\n  fix: use by, word_order, .*remarks"),
@@ -70,8 +70,8 @@ def test_answers_are_given_by_key_and_meter(tmp_path: Path) -> None:
         ("[export-main", r"is not valid TOML"),
     ],
 )
-def test_a_mistake_is_named_with_file_key_and_fix(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_a_mistake_is_named_with_file_key_and_fix(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
         answers(tmp_path, text)
     assert str(caught.value).startswith(str(tmp_path / "answers.toml"))
 

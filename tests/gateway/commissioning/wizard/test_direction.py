@@ -43,8 +43,8 @@ def values(power: float, taken: float = 100, given: float = 100, phases: tuple[f
 def test_each_hint_alone(
     role: str, shown: dict[str, Decimal], place: Place, whole: list[str], phases: list[str]
 ) -> None:
-    assert [said.code for said in hints(role, shown, place)] == whole
-    assert [said.code for said in phase_hints(shown)] == phases
+    assert [hint.code for hint in hints(role, shown, place)] == whole
+    assert [hint.code for hint in phase_hints(shown)] == phases
 
 
 def test_a_meter_of_one_direction_tells_nothing_of_it() -> None:
@@ -55,7 +55,7 @@ def test_a_meter_of_one_direction_tells_nothing_of_it() -> None:
 def test_a_phase_of_a_meter_of_one_direction_can_be_reversed() -> None:
     shown = values(900, phases=(500, 700, -400))
     del shown["energy_export"]
-    assert [said.code for said in phase_hints(shown)] == ["wizard-phase-against"]
+    assert [hint.code for hint in phase_hints(shown)] == ["wizard-phase-against"]
 
 
 def test_the_sun_of_the_site_decides_where_its_position_is_known() -> None:
@@ -65,5 +65,5 @@ def test_the_sun_of_the_site_decides_where_its_position_is_known() -> None:
 
 
 def test_the_phase_is_named_with_its_power() -> None:
-    (said,) = phase_hints(values(900, phases=(500, 700, -400)))
-    assert str(said).startswith("L3 shows -400 W against both other phases")
+    (hint,) = phase_hints(values(900, phases=(500, 700, -400)))
+    assert str(hint).startswith("L3 shows -400 W against both other phases")

@@ -25,10 +25,10 @@ seals = ["S 1", "S 2"]
 """
 
 
-def bridges(said: Exchange) -> None:
+def bridges(exchange: Exchange) -> None:
     """What the gateway would say of energy_import."""
-    least = Decimal("80") if said.since_fall else Decimal("100.5")
-    if said.final.get("energy_import", 101) < least:
+    least = Decimal("80") if exchange.since_fall else Decimal("100.5")
+    if exchange.final.get("energy_import", 101) < least:
         raise GatewayError(Message("accept-final-below", point="energy_import", register="1", last="100.5"))
 
 
@@ -53,7 +53,7 @@ def test_a_register_that_nobody_read_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "problem"),
     [
         ('"21099999"', '"12345678"', "export-main, serial: .* reports serial_number=21099999, not 12345678"),
         ('"0,1005 MWh"', '"1"', "export-main, final.*: energy_import: the final register 1 is below 100.5"),
@@ -66,9 +66,9 @@ def test_a_register_that_nobody_read_is_left_out(tmp_path: Path) -> None:
         ('"S 1"', '"S\\u0007"', "export-main, seals: "),
     ],
 )
-def test_what_a_file_answers_wrongly_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_what_a_file_answers_wrongly_is_named(tmp_path: Path, old: str, new: str, problem: str) -> None:
     assert old in GOOD
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=problem):
         exchange(tmp_path, GOOD.replace(old, new))
 
 

@@ -47,8 +47,8 @@ def site(tmp_path: Path, *lines: FoundLine) -> Config:
     scans = [
         option for n, line in enumerate(lines) for option in ("--from-scan", scan_file(tmp_path, f"{n}.json", line))
     ]
-    code, said = init(tmp_path, *scans)
-    assert code == 0, said
+    code, printed = init(tmp_path, *scans)
+    assert code == 0, printed
     return load_config(tmp_path / "site" / "gateway.toml")
 
 
@@ -70,16 +70,16 @@ def test_the_buses_are_those_that_were_found_with_a_key_for_each_meter(tmp_path:
 
 def test_a_unit_that_could_not_be_told_is_named_by_somebody(tmp_path: Path) -> None:
     line = scan_file(tmp_path, "line.json", FoundLine("modbus-tcp", host="10.0.0.9", tcp_port=502, units=(TIED,)))
-    code, said = init(tmp_path, "--from-scan", line)
-    assert (code, "fix: say which it is: --profile 91=eastron-sdm120" in said) == (2, True), said
+    code, printed = init(tmp_path, "--from-scan", line)
+    assert (code, "fix: say which it is: --profile 91=eastron-sdm120" in printed) == (2, True), printed
     assert not (tmp_path / "site").exists()
-    code, said = init(tmp_path, "--from-scan", line, "--profile", "91=eastron-sdm230")
-    assert code == 0, said
+    code, printed = init(tmp_path, "--from-scan", line, "--profile", "91=eastron-sdm230")
+    assert code == 0, printed
     assert [m.profile for m in load_config(tmp_path / "site" / "gateway.toml").meters.values()] == ["eastron-sdm230"]
 
 
 @pytest.mark.parametrize(
-    ("lines", "options", "said"),
+    ("lines", "options", "problem"),
     [
         ((UNKNOWN,), (), "(1 answered, 9 first)\n  fix: say what it is: --profile 9=NAME"),
         ((UNKNOWN,), (), "--profile 9=FILE"),
@@ -94,10 +94,10 @@ def test_a_unit_that_could_not_be_told_is_named_by_somebody(tmp_path: Path) -> N
     ],
 )  # fmt: skip
 def test_what_makes_no_site_is_refused_and_nothing_is_written(
-    tmp_path: Path, lines: tuple[FoundLine, ...], options: tuple[str, ...], said: str
+    tmp_path: Path, lines: tuple[FoundLine, ...], options: tuple[str, ...], problem: str
 ) -> None:
-    code, told = init(tmp_path, "--from-scan", scan_file(tmp_path, "scan.json", *lines), *options)
-    assert (code, said in told) == (2, True), told
+    code, printed = init(tmp_path, "--from-scan", scan_file(tmp_path, "scan.json", *lines), *options)
+    assert (code, problem in printed) == (2, True), printed
     assert not (tmp_path / "site").exists()
 
 
@@ -129,8 +129,8 @@ def test_a_file_that_is_no_scan_is_named(tmp_path: Path, text: str | None) -> No
     path = tmp_path / "scan.json"
     if text is not None:
         path.write_text(text)
-    code, told = init(tmp_path, "--from-scan", path)
-    assert (code, f"{path}: " in told, "Traceback" in told) == (2, True, False), told
+    code, printed = init(tmp_path, "--from-scan", path)
+    assert (code, f"{path}: " in printed, "Traceback" in printed) == (2, True, False), printed
 
 
 def test_units_that_the_configuration_does_not_have_are_kept_for_the_wizard(tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ class Script:
     def refused(self, question: Question, why: GatewayError) -> None:
         self.sentence.append(str(why))
 
-    def tell(self, said: Message) -> None:
-        self.sentence.append(str(said))
+    def tell(self, message: Message) -> None:
+        self.sentence.append(str(message))
 
     def show(self, meter: str, live: Live) -> None:
         self.asked.append("shown")
@@ -159,8 +159,8 @@ Begin = Callable[..., tuple[Commissioning, Script]]
 def test_the_nameplate_s_ratio_of_a_meter_that_has_its_own_may_be_stated(
     begin: Begin, tmp_path: Path, answer: str | None, settings: dict[str, str]
 ) -> None:
-    own = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ct_ratio" }').replace('["ct"]', '["ct_ratio"]')
-    (tmp_path / "asking.toml").write_text(own + 'ct_ratio = { address = 8, type = "uint16", kind = "scale" }\n')
+    profile = PROFILE.replace('ask = ["word_order"]', 'ratios = { ct = "ct_ratio" }').replace('["ct"]', '["ct_ratio"]')
+    (tmp_path / "asking.toml").write_text(profile + 'ct_ratio = { address = 8, type = "uint16", kind = "scale" }\n')
     commissioning, script = begin(ct=answer)
     commissioning.run()
     assert "ct" in script.asked
@@ -212,7 +212,7 @@ def test_what_the_meter_counts_while_somebody_types_is_no_difference(begin: Begi
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "problem"),
     [
         ("1520400", "1000 times what was read (1520.4 kWh): kWh, not Wh?"),
         ("1.5204", "is 1000 times what the display shows (1.5204): kWh, not Wh?"),
@@ -221,24 +221,26 @@ def test_what_the_meter_counts_while_somebody_types_is_no_difference(begin: Begi
         ("5 V", "V cannot be kWh"),
     ],
 )
-def test_a_display_value_that_does_not_fit_is_told_and_typed_again(begin: Begin, typed: str, said: str) -> None:
+def test_a_display_value_that_does_not_fit_is_told_and_typed_again(begin: Begin, typed: str, problem: str) -> None:
     work, script = begin(energy_import=[typed, "1520.4"])
     work.run()
-    assert len([text for text in script.sentence if said in text]) == 1
+    assert len([text for text in script.sentence if problem in text]) == 1
     assert [c.verdict for c in work.progress.comparisons] == ["agrees", "agrees"]
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "problem"),
     [
         ("0.2301", "voltage_ln_l1: what was read (230.1 V) is 1000 times what the display shows (0.2301): a unit with"),
         ("230100", "voltage_ln_l1: the display shows 230100, 1000 times what was read (230.1 V): a unit with another"),
     ],
 )
-def test_a_thousand_off_is_no_question_of_kwh_where_no_energy_is_compared(begin: Begin, typed: str, said: str) -> None:
+def test_a_thousand_off_is_no_question_of_kwh_where_no_energy_is_compared(
+    begin: Begin, typed: str, problem: str
+) -> None:
     work, script = begin(voltage_ln_l1=[typed, "230.1"])
     work.run()
-    assert len([text for text in script.sentence if text.startswith(said)]) == 1
+    assert len([text for text in script.sentence if text.startswith(problem)]) == 1
     assert not any("kWh, not Wh" in text for text in script.sentence)
 
 
@@ -329,7 +331,9 @@ def test_another_device_is_compared_again_with_its_own_plate(begin: Begin) -> No
 def test_a_photo_that_can_be_no_file_is_asked_again(begin: Begin, text: str) -> None:
     work, script = begin(photos=[text, ""])
     work.run()
-    assert len([said for said in script.sentence if "leave it out" in said or "in one line" in said]) == 1
+    assert (
+        len([sentence for sentence in script.sentence if "leave it out" in sentence or "in one line" in sentence]) == 1
+    )
     assert work.photos == ()
 
 

@@ -19,7 +19,7 @@ from gateway.dashboard.auth.users import Role, User
 
 
 class Time:
-    """Seconds that pass when they are told to."""
+    """Seconds that pass when a test advances them."""
 
     def __init__(self) -> None:
         self.now = 1000.0

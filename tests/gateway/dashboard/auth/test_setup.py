@@ -58,16 +58,16 @@ def test_the_certificate_is_for_the_address_and_the_machine(tmp_path: Path) -> N
     (tmp_path / "pw").write_text(PASSWORD + "\nsecond line\n")
     done = meterseal("init", tmp_path / "site", "--web", "[2001:db8::7]:8443", "--password-file", tmp_path / "pw")
     assert done.exit_code == 0, done.output
-    told = subprocess.run(
+    certificate_text = subprocess.run(
         ["openssl", "x509", "-in", tmp_path / "site/keys/web.crt", "-noout", "-text", "-fingerprint", "-sha256"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert "IP Address:2001:DB8:0:0:0:0:0:7, DNS:localhost, IP Address:127.0.0.1" in told
-    assert "NIST CURVE: P-256" in told
-    assert "CA:FALSE" in told
+    assert "IP Address:2001:DB8:0:0:0:0:0:7, DNS:localhost, IP Address:127.0.0.1" in certificate_text
+    assert "NIST CURVE: P-256" in certificate_text
+    assert "CA:FALSE" in certificate_text
     printed = re.search("certificate SHA-256 ([0-9A-F:]{95})", done.output)
     assert printed is not None
-    assert f"sha256 Fingerprint={printed[1]}" in told
+    assert f"sha256 Fingerprint={printed[1]}" in certificate_text
 
 
 def test_a_site_that_is_there_gets_only_what_it_lacks(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_users_come_change_and_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("web", "told"),
+    ("web", "problem"),
     [
         ('listen = "192.0.2.7:8080"\n', "web, cert: missing"),
         ('listen = "0.0.0.0:8080"\n', "web, cert: missing"),
@@ -137,7 +137,7 @@ def test_users_come_change_and_go(tmp_path: Path) -> None:
     ],
 )
 def test_pages_that_must_not_be_opened_are_refused_with_file_key_and_way_out(
-    tmp_path: Path, web: str, told: str
+    tmp_path: Path, web: str, problem: str
 ) -> None:
     path = tmp_path / "site" / "gateway.toml"
     with suppress(ConfigError):  # some of it is said before there is a site to check
@@ -145,7 +145,7 @@ def test_pages_that_must_not_be_opened_are_refused_with_file_key_and_way_out(
     for command in ("check", "run"):
         done = meterseal(command, path)
         assert done.exit_code == 2, done.output
-        assert told in done.output
+        assert problem in done.output
         assert str(path) in done.output
         assert "fix: " in done.output
 

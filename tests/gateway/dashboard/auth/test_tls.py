@@ -43,9 +43,9 @@ def test_pages_are_reached_by_the_certificate_that_the_status_tells_of(
     assert browser.login("ines").status == 303
     assert browser.get("/", Host="meters.example").status == 200
     assert browser.get("/", Host="other.example").status == 421
-    told = subprocess.run([sys.executable, "-m", "gateway.cli", "status", loaded.path, "--json"], capture_output=True)
+    status = subprocess.run([sys.executable, "-m", "gateway.cli", "status", loaded.path, "--json"], capture_output=True)
     served = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port)))
-    assert json.loads(told.stdout)["web"] == {
+    assert json.loads(status.stdout)["web"] == {
         "address": f"https://0.0.0.0:{port}/",
         "fingerprint": hashlib.sha256(served).digest().hex(":").upper(),
     }

@@ -91,10 +91,10 @@ def test_pauses_grow_and_a_success_ends_them(users: Users) -> None:
             assert await logins.attempt("10.0.0.1", "vera", "") is None
         pauses = []
         for _ in range(12):
-            with pytest.raises(TooOften) as told:
+            with pytest.raises(TooOften) as refused:
                 await logins.attempt("10.0.0.1", "vera", RIGHT)
-            pauses.append(told.value.wait_s)
-            time.now += told.value.wait_s
+            pauses.append(refused.value.wait_s)
+            time.now += refused.value.wait_s
             assert await logins.attempt("10.0.0.1", "nobody", "x" * 300) is None
         assert pauses[:4] == [2, 4, 8, 16]
         assert pauses[-1] == LONGEST_PAUSE_S
@@ -126,12 +126,12 @@ def test_many_addresses_share_one_rate_and_who_was_in_before_is_not_held_up(user
         time = Time()
         logins = Logins(users, time)
         assert await logins.attempt("10.0.0.1", "vera", RIGHT)
-        told: list[object] = []
+        outcomes: list[object] = []
         for number in range(6):
             stranger = logins.attempt(f"10.1.0.{number}", "vera", "x" * 300)
-            told += await asyncio.gather(stranger, return_exceptions=True)
-        assert told[0] is None
-        assert isinstance(told[-1], TooOften)
+            outcomes += await asyncio.gather(stranger, return_exceptions=True)
+        assert outcomes[0] is None
+        assert isinstance(outcomes[-1], TooOften)
         assert await logins.attempt("10.0.0.1", "vera", RIGHT)
         time.now += 1 / ALL_PER_S
         assert await logins.attempt("10.1.0.200", "vera", "x" * 300) is None

@@ -33,18 +33,18 @@ _GAUGES = {"c": (150, "mg/l"), "q": (20, "m3/s"), "t": (120, "Cel"), "p": (101_3
 
 def fields(from_ms: int) -> dict[str, Any]:
     """Its plan: a station, a stack, and the emission of what the station takes."""
-    own = plan_fields(from_ms)
+    plan = plan_fields(from_ms)
     for name, (_, unit) in _GAUGES.items():
         basis = {"basis": "dry"} if name in "cq" else {}
-        own["points"][f"{STACK}/{name}"] = {"kind": "gauge", "unit": unit, "sample": EVERY_MS} | basis
+        plan["points"][f"{STACK}/{name}"] = {"kind": "gauge", "unit": unit, "sample": EVERY_MS} | basis
     inputs = {"c": f"{STACK}/c", "Q": f"{STACK}/q", "t": f"{STACK}/t", "p": f"{STACK}/p"}
-    own["profiles"]["EU-MRR"] = dict(profiles()["EU-MRR"])
+    plan["profiles"]["EU-MRR"] = dict(profiles()["EU-MRR"])
     factor = {
         "series": "grid", "id": "grid-2023", "kind": "average", "value": "0.5306", "unit": "kg/kWh", "region": "CN",
         "vintage": 2023, "published": "2026-01-01", "document": "announcement", "confirmed": True,
     }  # fmt: skip
-    own["factors"] = [factor]
-    own["nodes"] |= {
+    plan["factors"] = [factor]
+    plan["nodes"] |= {
         "stack": {
             "role": "emission", "method": "cems", "profile": "EU-MRR", "inputs": inputs,
             "operating": f"{STACK}/load", "threshold": Decimal(10),
@@ -54,7 +54,7 @@ def fields(from_ms: int) -> dict[str, Any]:
             "factor": "grid", "factor_rule": "year-of-use",
         },
     }  # fmt: skip
-    return own
+    return plan
 
 
 class PagesPlant:
@@ -73,7 +73,7 @@ class PagesPlant:
         return f"{civil(self.from_ms, CIVIL_MIN):%Y-%m-%d}"
 
     def polls(self, count: int, *, register: bool = True, stack: bool = True, load: int = 300) -> None:
-        """So many polls of all meters: the register gains 1 kWh with each; who does not answer."""
+        """``count`` polls of all meters: the register gains 1 kWh with each; who does not answer."""
         hands = self.site.hands
         for _ in range(count):
             self.site.register += 1

@@ -92,11 +92,11 @@ def test_hours_that_are_not_stated_say_why_they_are_not_valid(shown: Shown) -> N
 
 
 def test_emission_by_electricity_has_its_factor_and_one_figure_a_period(shown: Shown) -> None:
-    said = text(shown["/emissions", "hour", "en"])
-    assert "Factor grid 0.5306 kg/kWh, vintage 2023 (announcement) ≈" not in said
-    assert "Factor grid 0.5306 kg/kWh, vintage 2023 (announcement)" in said
-    assert "provisional: the year's own factor is not in the plan" in said
-    assert "One figure for a statement's whole period." in said
+    shown_text = text(shown["/emissions", "hour", "en"])
+    assert "Factor grid 0.5306 kg/kWh, vintage 2023 (announcement) ≈" not in shown_text
+    assert "Factor grid 0.5306 kg/kWh, vintage 2023 (announcement)" in shown_text
+    assert "provisional: the year's own factor is not in the plan" in shown_text
+    assert "One figure for a statement's whole period." in shown_text
 
 
 def test_the_other_pages_say_what_is_stated(shown: Shown) -> None:
@@ -109,9 +109,9 @@ def test_the_other_pages_say_what_is_stated(shown: Shown) -> None:
 
 @pytest.mark.parametrize("name", ["damaged", "cut", "lost"])
 def test_a_rows_file_that_is_not_what_was_signed_is_said_and_the_rest_is_shown(shown: Shown, name: str) -> None:
-    said = text(shown["/energy", name, "en"])
-    assert "no file holds the rows of the statement from" in said
-    assert "put its .mrows file there" in said
+    shown_text = text(shown["/energy", name, "en"])
+    assert "no file holds the rows of the statement from" in shown_text
+    assert "put its .mrows file there" in shown_text
     assert "rows not here" in hour(shown["/energy", name, "en"], "10:00")
     assert "measured" in hour(shown["/energy", name, "en"], "11:00")
 
@@ -121,8 +121,8 @@ def test_chinese_pages_have_chinese_words(shown: Shown) -> None:
     assert "按时间分摊 export-main/energy_export 在 10:" in hour(page, "10:15")
     for key, whole in shown.items():
         if key[2] == "zh" and key[0] in ("/energy", "/emissions"):
-            said = re.sub(r"meterseal \S+ CONFIG|Meterseal", "", text(whole))
-            assert re.findall(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", said) == [], key
+            shown_text = re.sub(r"meterseal \S+ CONFIG|Meterseal", "", text(whole))
+            assert re.findall(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", shown_text) == [], key
 
 
 def test_a_site_without_a_plan_says_how_to_begin(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ METER, HOUR_MS = "export-main", 3_600_000
 
 
 def timeouts(hands: Hands, count: int) -> None:
-    """So many polls of the meter that nobody answers."""
+    """``count`` polls of the meter that are not answered."""
     for _ in range(count):
         due_ms = hands.anchor_ms + hands.polls * Hands.EVERY_MS
         hands.journal.poll(PollResult(METER, due_ms, None, None, "timeout"))

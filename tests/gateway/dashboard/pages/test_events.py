@@ -25,11 +25,11 @@ def test_facts_of_other_events_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "said"),
+    ("language", "expected"),
     [("en", "as it was signed"), ("zh", "没有电表 m；处理")],
 )
-def test_a_fact_is_shown_in_the_pages_language(language: str, said: str) -> None:
+def test_a_fact_is_shown_in_the_pages_language(language: str, expected: str) -> None:
     stored = Stored("as it was signed", REFUSED)
     show = environment(language).filters["fact"]
-    assert str(show(plain(stored), "why", "")).startswith(said)
+    assert str(show(plain(stored), "why", "")).startswith(expected)
     assert show("text of a person", "user", "") == "text of a person"

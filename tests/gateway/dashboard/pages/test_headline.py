@@ -38,7 +38,7 @@ def test_how_a_meter_stands(last_ms: int | None, since_ms: int | None, reason: s
 
 
 @pytest.mark.parametrize(
-    ("standings", "alarms", "recording", "said"),
+    ("standings", "alarms", "recording", "expected"),
     [
         ([WELL, Standing.ASLEEP], [], True, Headline.WELL),
         ([WELL, Standing.SILENT], [], True, Headline.SILENT),
@@ -50,8 +50,8 @@ def test_how_a_meter_stands(last_ms: int | None, since_ms: int | None, reason: s
         ([Standing.SILENT], [OVER, ACTIVE], False, Headline.NEEDS),
     ],
 )
-def test_what_is_said_first(standings: list[Standing], alarms: list[AlarmRow], recording: bool, said: str) -> None:
-    assert headline(standings, alarms, recording=recording, uncertain=False) == said
+def test_what_is_said_first(standings: list[Standing], alarms: list[AlarmRow], recording: bool, expected: str) -> None:
+    assert headline(standings, alarms, recording=recording, uncertain=False) == expected
 
 
 def row(name: str, cause: str | None) -> tuple[str, MeterRow]:

@@ -109,11 +109,11 @@ def seen(folder: Path, *, is_reversed: bool) -> Seen:
             return Seen(pages, dict(live), power, energy, recorded)
 
     found = asyncio.run(look())
-    status, told, readings = (
+    status, status_json, readings = (
         CliRunner().invoke(main, [command, str(loaded.path), *options]).output
         for command, *options in (("status",), ("status", "--json"), ("readings",))
     )
-    marked = {each["name"]: each["reversed"] for each in json.loads(told)["meters"]}
+    marked = {each["name"]: each["reversed"] for each in json.loads(status_json)["meters"]}
     return replace(found, status=status, marked=marked, readings=readings)
 
 

@@ -92,9 +92,9 @@ def test_a_states_word_stands_beside_the_value_and_not_under_unit(pages: Pages) 
 
 
 def test_the_headline_says_so_where_every_value_is_uncertain_for_one_reason(pages: Pages) -> None:
-    said = text_of(pages["site, clock unknown", "en", "light"])
-    assert "All values are uncertain: the gateway&#39;s clock was not synchronised" in said
-    assert "Normal operation" not in said
+    shown = text_of(pages["site, clock unknown", "en", "light"])
+    assert "All values are uncertain: the gateway&#39;s clock was not synchronised" in shown
+    assert "Normal operation" not in shown
 
 
 def test_the_number_to_type_for_an_exchanged_meter_is_not_printed_above_the_box(pages: Pages) -> None:

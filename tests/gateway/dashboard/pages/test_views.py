@@ -53,7 +53,7 @@ def reading(now: Timestamp, n: int) -> PollResult:
 
 
 async def fill(running: GatewayContext, count: int) -> None:
-    """So many readings of every meter, at times of which a busy machine makes no other curves."""
+    """A number of readings of every meter, at times of which a busy machine makes no other curves."""
     now = Timestamp.now(running.clock)
     for name in running.config.meters:
         first_ms, every_ms = await due_ms(running, name), running.config.meters[name].every
@@ -260,9 +260,9 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
                 return next((row for row in found if parse_record(row.data).body == Event("clock", facts)), None)
 
             await until(lambda: row() is not None)
-            told = row()
-            assert told is not None
-            name = {"meter": GATEWAY, "epoch": told.epoch.hex(), "seq": str(told.seq)}
+            first = row()
+            assert first is not None
+            name = {"meter": GATEWAY, "epoch": first.epoch.hex(), "seq": str(first.seq)}
             answers = see("/events", store, {}, {}, "en"), see(RECORD, store, name, {}, "en")
             store.close()
             return [answer.body.decode() for answer in answers]

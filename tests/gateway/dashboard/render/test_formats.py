@@ -36,8 +36,8 @@ NOON_MS = 1_800_000_000_000  # 2027-01-15T08:00:00Z
     ],
 )
 def test_a_value(value: Content, unit: str | None, exact: str, short: str) -> None:
-    said = [str(formats.exact(value, unit)), str(formats.short(value, unit))]
-    assert [text.replace(formats.THIN, " ") for text in said] == [exact, short]
+    shown = [str(formats.exact(value, unit)), str(formats.short(value, unit))]
+    assert [text.replace(formats.THIN, " ") for text in shown] == [exact, short]
 
 
 @pytest.mark.parametrize(

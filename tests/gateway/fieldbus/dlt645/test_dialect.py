@@ -24,9 +24,9 @@ VALLEY = meters.point("valley", "0001FF00", part=5)
 VOLTS = meters.point("volts_b", "0201FF00", "XXX.X", part=2)
 POWER = meters.point("power", "02030000", "XX.XXXX")
 NUMBER = meters.point("number", "04000402", "NNNNNNNNNNNN", record=False)
-OWN = meters.point("own", "04000401", "NNNNNNNNNNNN", record=False)
+SECOND_NUMBER = meters.point("own", "04000401", "NNNNNNNNNNNN", record=False)
 POINTS = TOTAL, SHARP, VALLEY, VOLTS, POWER
-PROFILE = meters.profile(*POINTS, NUMBER, OWN, identity=("number", "own"), timeout_ms=500)
+PROFILE = meters.profile(*POINTS, NUMBER, SECOND_NUMBER, identity=("number", "own"), timeout_ms=500)
 
 
 def line(period_ms: int = 60_000, **keys: object) -> LineSpec:

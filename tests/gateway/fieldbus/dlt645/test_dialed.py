@@ -65,8 +65,8 @@ def test_two_lines_of_one_listener_are_polled_through_their_dtu_s(
         async def dialling(name: str) -> None:
             path = tmp_path / f"{name}.toml"
             address, serial = LINES[name]
-            said = SCENARIO.format(name=name, port=port, address=address, serial=serial, beat=beats[name])
-            path.write_text(said)
+            scenario = SCENARIO.format(name=name, port=port, address=address, serial=serial, beat=beats[name])
+            path.write_text(scenario)
             simulators.append(
                 Simulator(load_scenario(path), folder=tmp_path, log=AnswerLog(tmp_path / f"{name}.jsonl"))
             )

@@ -106,7 +106,7 @@ def decoded(reply: Reply) -> str:
     return f"DI {reply.di}" if reply.di else ""
 
 
-def told(reply: Reply) -> tuple[list[Decimal], str]:
+def values_and_unit(reply: Reply) -> tuple[list[Decimal], str]:
     """The values of an answer and their unit, as the gateway decodes them."""
     block = BLOCKS[str(reply.di)]
     decoder = block.decoder({})
@@ -129,21 +129,21 @@ def test_every_published_frame_gives_its_verdict_and_content(capsys: pytest.Capt
         bare = row.frame[row.preamble :]
         verdict, reply = read(bare)
         assert verdict == row.verdict, row.id
-        said = ""
+        text = ""
         if reply is not None:
-            said = decoded(reply)
+            text = decoded(reply)
             assert reply == Reply(row.address, row.control, row.data), row.id
             assert encode(*reply) == bare, row.id
-            assert row.decoded.startswith(said), row.id
-            assert said or row.control in (READ_ADDRESS, 0x12), row.id
+            assert row.decoded.startswith(text), row.id
+            assert text or row.control in (READ_ADDRESS, 0x12), row.id
             if " value" in row.decoded:
-                values, unit = told(reply)
+                values, unit = values_and_unit(reply)
                 assert (values, unit) == published(row.decoded), row.id
-                said += " = " + " ".join(map(str, values)) + f" {unit}"
+                text += " = " + " ".join(map(str, values)) + f" {unit}"
             elif " raw " in row.decoded:
                 assert reply.value[::-1].hex() == row.decoded.split()[-1], row.id
-                said = row.decoded
-        lines.append(f"{row.id}  {row.control:02X}H  {verdict:28}  {said}")
+                text = row.decoded
+        lines.append(f"{row.id}  {row.control:02X}H  {verdict:28}  {text}")
     with capsys.disabled():
         print("", "DL/T 645 frames", *lines, sep="\n")
 

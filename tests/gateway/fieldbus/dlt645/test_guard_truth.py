@@ -73,7 +73,7 @@ class Line:
         while self.guard.choose([question], self.now / 1000) is None:
             self.pass_time(self.now + 10)
         self.number += 1
-        own = self.number
+        asked = self.number
         self.guard.ask(question, self.now / 1000)
         out = self.now + OUT
         self.guard.sent(out / 1000)
@@ -89,10 +89,10 @@ class Line:
             self.refused.append(outcome)
         if isinstance(outcome, Answer) and outcome.number not in self.guard.voided:
             number = int.from_bytes(outcome.data[:4], "big")
-            if number == own:
+            if number == asked:
                 self.right += 1
             else:
-                self.wrong.append((own, number))
+                self.wrong.append((asked, number))
 
     def send(self, fate: Fate, question: Request, out: int) -> None:
         data = bytes.fromhex(question.di)[::-1] + self.number.to_bytes(4, "big")
@@ -195,7 +195,7 @@ def test_after_an_answer_under_another_identifier_the_right_one_is_waited_for() 
 
 def test_our_own_question_that_comes_back_behind_noise_is_nobody_elses() -> None:
     line = Line()
-    own = Request(UNITS[0], IDENTIFIERS[0]).frame
-    line.run([Fate(before=own, delay=30)])
+    frame = Request(UNITS[0], IDENTIFIERS[0]).frame
+    line.run([Fate(before=frame, delay=30)])
     assert [seen.kind for seen in line.seen] == ["echo", "late"]
     assert line.right == 0, "another master may have asked the same"

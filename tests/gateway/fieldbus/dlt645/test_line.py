@@ -84,7 +84,7 @@ def test_where_the_number_is_refused_the_address_tells_who_it_is(tmp_path: Path)
 
 
 def test_a_number_that_is_refused_for_once_is_no_other_meter(tmp_path: Path) -> None:
-    """It is only not told; the address in its place would be taken for another meter's identity."""
+    """It is only not reported; the address in its place would be taken for another meter's identity."""
     silent, busy = [False], [False]
 
     def device(request: Request) -> Sent:

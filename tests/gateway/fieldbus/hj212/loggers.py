@@ -112,7 +112,7 @@ class Listening:
     def __init__(self, source: Hj212Source, facts: ListenerFacts) -> None:
         self.source, self.facts = source, facts
         self.crowded: list[Crowded] = []
-        """That there were too many connections, as often as it was told."""
+        """That there were too many connections, as often as it was reported."""
 
     async def logger(self, host: str = "127.0.0.1") -> Logger:
         """A new connection out of one of the addresses of the loopback."""

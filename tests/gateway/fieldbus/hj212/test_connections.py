@@ -36,10 +36,10 @@ class Plain:
     stations: set[Unit] = field(default_factory=set)
 
 
-def table(*said: tuple[str, str, str]) -> tuple[ConnectionTable[Plain], list[Plain]]:
+def table(*connections: tuple[str, str, str]) -> tuple[ConnectionTable[Plain], list[Plain]]:
     """Connections of (address, name, stations that speak on it, one a letter), in this order."""
     found, all_of_it = ConnectionTable[Plain](), []
-    for host, name, stations in said:
+    for host, name, stations in connections:
         all_of_it.append(one := Plain(host, name))
         found.add(one)
         for mn in stations:

@@ -105,8 +105,8 @@ def test_parts_are_those_that_say_so_whatever_the_order_of_fields() -> None:
     ],
 )
 def test_what_is_no_packet_is_refused_with_the_reason(text: str, why: str) -> None:
-    said, mn = refused(text)
-    assert said == why
+    reason, mn = refused(text)
+    assert reason == why
     assert mn == (None if "CP=" in why else "A1")
 
 

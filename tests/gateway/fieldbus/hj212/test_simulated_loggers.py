@@ -161,8 +161,8 @@ def test_what_is_not_asked_for_is_not_answered(books: Books) -> None:
 
 
 def test_notices_and_heartbeats_are_answered_and_are_no_messages(books: Books) -> None:
-    told = [e["received"] for e in books.log if e["meter"] == "plain" and "received" in e]
-    assert told.count("9013") == books.counters["notices"] >= 4
+    received = [e["received"] for e in books.log if e["meter"] == "plain" and "received" in e]
+    assert received.count("9013") == books.counters["notices"] >= 4
     assert {entry["cn"] for entry in books.sent("plain")} == {"1013", "9015", "2011"}
 
 

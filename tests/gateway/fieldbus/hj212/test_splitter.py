@@ -31,7 +31,7 @@ def whole(*packets: bytes) -> list[Whole]:
     return [Whole(packet[6:-6]) for packet in packets]
 
 
-def told(found: Sequence[Whole | Damaged]) -> list[object]:
+def kinds(found: Sequence[Whole | Damaged]) -> list[object]:
     """Segments, and reasons."""
     return [one.segment if isinstance(one, Whole) else one.reason for one in found]
 
@@ -56,7 +56,7 @@ def test_behind_damage_the_next_packet_is_found() -> None:
         (b"HEARTBEAT\r\n", "noise"),
         (ONE[4:], "noise"),
     ):
-        assert told(fed(TWO + damaged + TWO + TWO)) == [TWO[6:-6], reason, TWO[6:-6], TWO[6:-6]], damaged
+        assert kinds(fed(TWO + damaged + TWO + TWO)) == [TWO[6:-6], reason, TWO[6:-6], TWO[6:-6]], damaged
 
 
 def test_a_damaged_packet_is_shown_with_its_figures_and_those_found() -> None:
@@ -69,12 +69,12 @@ def test_a_damaged_packet_is_shown_with_its_figures_and_those_found() -> None:
 
 
 def test_what_does_not_end_is_given_up_and_what_it_swallowed_is_read() -> None:
-    assert told(fed(ONE[:30], ends=True)) == ["unended"]
-    assert told(fed(b"##9000" + ONE[6:] + TWO, ends=True)) == ["unended", TWO[6:-6]]
-    assert told(fed(b"noise without end", ends=True)) == ["unended"]
+    assert kinds(fed(ONE[:30], ends=True)) == ["unended"]
+    assert kinds(fed(b"##9000" + ONE[6:] + TWO, ends=True)) == ["unended", TWO[6:-6]]
+    assert kinds(fed(b"noise without end", ends=True)) == ["unended"]
     splitter = Splitter()
     splitter.feed(b"noise\r\n more")
-    assert told([one for one in [splitter.take()] if one]) == ["noise"]
+    assert kinds([one for one in [splitter.take()] if one]) == ["noise"]
     assert splitter.pending
     assert splitter.give_up() is None
     assert not splitter.pending
@@ -102,7 +102,7 @@ def test_noise_takes_bounded_memory_and_is_reported_once() -> None:
         while (one := splitter.take()) is not None:
             found.append(one)
         assert len(splitter._held) < LONGEST + len(piece)
-    assert told(found) == ["noise"]
+    assert kinds(found) == ["noise"]
     splitter.feed(b"\r\n" + ONE)
     assert splitter.take() == Whole(ONE[6:-6])
 

@@ -63,26 +63,26 @@ class JsonSource:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._units[writer] = set()
         while line := await reader.readline():
-            said = json.loads(line)
-            if said.get("break"):
+            message = json.loads(line)
+            if message.get("break"):
                 self.close()
                 self._heard.put_nowait(LineDown(Message("line-closed")))
                 return
-            self._units[writer].add(said["unit"])
-            self._take(said, writer)
+            self._units[writer].add(message["unit"])
+            self._take(message, writer)
         del self._units[writer]
         writer.close()
 
-    def _take(self, said: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        unit, token = said["unit"], None
-        label = said.get("kind", "message")
+    def _take(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        unit, token = message["unit"], None
+        label = message.get("kind", "message")
         block = next(block for (_, kind), block in self._blocks.items() if kind.facts["cn"] == label)
-        if "label" in said:
-            digest = hashlib.sha256(json.dumps(said["values"], sort_keys=True).encode()).digest()
-            token = Token(said["label"], said.get("part", 1), digest)
+        if "label" in message:
+            digest = hashlib.sha256(json.dumps(message["values"], sort_keys=True).encode()).digest()
+            token = Token(message["label"], message.get("part", 1), digest)
             self._waiting.setdefault((unit, token), []).append(writer)
-        missing = frozenset(said.get("missing", ()))
-        heard = Heard(unit, block, said["values"], self._clock.now_ms(), said.get("at"), token, missing)
+        missing = frozenset(message.get("missing", ()))
+        heard = Heard(unit, block, message["values"], self._clock.now_ms(), message.get("at"), token, missing)
         self._heard.put_nowait(heard)
 
     async def hear(self) -> Heard:

@@ -78,8 +78,8 @@ class Listened:
         reader, writer = await asyncio.open_connection(*self.line.spec.listen)
         self.writers.append(writer)
 
-        def send(**said: Any) -> None:
-            writer.write(json.dumps({"unit": "A", "values": {U: "1"}, **said}).encode() + b"\n")
+        def send(**fields: Any) -> None:
+            writer.write(json.dumps({"unit": "A", "values": {U: "1"}, **fields}).encode() + b"\n")
 
         return reader, send
 
@@ -427,12 +427,12 @@ def test_of_a_state_the_first_message_of_a_window_is_the_poll_and_another_device
                     send(unit=unit)
                     await asyncio.sleep(0.01)
 
-            told = asyncio.create_task(tell())
+            telling = asyncio.create_task(tell())
             await found.polls.until(lambda poll: bool(poll.answers), count=4)
             assert {b.due_ms - a.due_ms for a, b in pairwise(found.polls)} == {SHORT}
             unit = "Z"
             poll = await found.polls.until(lambda poll: poll.missed == "exchanged")
             assert poll.flags == Quality.METER_EXCHANGED
-            told.cancel()
+            telling.cancel()
 
     asyncio.run(work())

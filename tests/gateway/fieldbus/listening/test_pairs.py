@@ -197,9 +197,9 @@ def test_a_line_gives_a_poll_for_each_period_and_tells_of_writes(spec: LineSpec)
             await running
         pty.unplug()
         assert line.identity("one") == "serial=900"
-        (told,) = events
-        check_shape(told[1])
-        assert told == ("one", Event("write-seen", {"unit": 1, "function": 6, "address": 16, "more": 0}))
+        (event,) = events
+        check_shape(event[1])
+        assert event == ("one", Event("write-seen", {"unit": 1, "function": 6, "address": 16, "more": 0}))
         assert ("write-seen", "one", True) in [(alarm.code, alarm.meter, alarm.raised) for alarm in alarms]
         due = [poll.due_ms for poll in polls]
         assert due == [due[0] + 200 * n for n in range(len(due))], "each due poll once"

@@ -131,10 +131,10 @@ class Wire:
         while self.guard.choose([request], self.now / 1000) is None:
             self.pass_time(self.now + 20)
         self.number += 1
-        own = struct.pack(f">{request.count}H", *[self.number] * request.count)
+        expected = struct.pack(f">{request.count}H", *[self.number] * request.count)
         self.guard.ask(request, self.now / 1000)
         self.guard.sent(self.now / 1000)
-        frame = ascii_of(answer(request, own))
+        frame = ascii_of(answer(request, expected))
         kind = self.rng.choice(("whole", "whole", "whole", "late", "twice", "damaged", "lost", "refused"))
         if kind == "refused":
             frame = ascii_of(refuse(request))
@@ -150,8 +150,8 @@ class Wire:
             self.pass_time(self.now + 10)
         outcome = self.guard.finish(self.now / 1000)
         if isinstance(outcome, Answer):
-            self.right += outcome.data == own
-            self.wrong += outcome.data != own
+            self.right += outcome.data == expected
+            self.wrong += outcome.data != expected
         elif isinstance(outcome, Refusal):
             self.wrong += kind != "refused" and not outcome.doubtful
 

@@ -76,8 +76,8 @@ def test_registers_and_bits_of_pymodbus_own_server() -> None:
         await link.connect()
         found = [await link.read([Request(1, function, 0, 10)], PATIENT) for function in (3, 4)]
         assert [o.raw() for o in found if isinstance(o, Answer)] == [(0x1234,) * 10, (0x5678,) * 10]
-        said = await link.read([Request(1, 3, 500, 2)], PATIENT)
-        assert said == Refusal(Request(1, 3, 500, 2), refused(2, 3))
+        outcome = await link.read([Request(1, 3, 500, 2)], PATIENT)
+        assert outcome == Refusal(Request(1, 3, 500, 2), refused(2, 3))
         found = [await link.read([Request(1, 1, 0, count)], PATIENT) for count in (3, 16)]
         assert [len(o.raw()) for o in found if isinstance(o, Answer)] == [3, 16]
         link.close()
@@ -88,8 +88,8 @@ def test_registers_and_bits_of_pymodbus_own_server() -> None:
 
 def test_the_identification_of_pymodbus_own_server() -> None:
     async def test() -> None:
-        port, told = free_port(), {"VendorName": "Vendor", "ProductCode": "N27400"}
-        names = ModbusDeviceIdentification(info_name=told)  # type: ignore[no-untyped-call]
+        port, names_given = free_port(), {"VendorName": "Vendor", "ProductCode": "N27400"}
+        names = ModbusDeviceIdentification(info_name=names_given)  # type: ignore[no-untyped-call]
         device = SimDevice(id=1, simdata=[SimData(0, count=1, datatype=DataType.REGISTERS)])
         server = ModbusTcpServer(device, address=("127.0.0.1", port), identity=names)
         await server.serve_forever(background=True)

@@ -64,8 +64,8 @@ def ca(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "pki")
 
 
-def client(ca: Authority, own: Pair) -> ssl.SSLContext:
-    return Access(ca=ca.ca, cert=own.cert, key=own.key).tls_context()
+def client(ca: Authority, pair: Pair) -> ssl.SSLContext:
+    return Access(ca=ca.ca, cert=pair.cert, key=pair.key).tls_context()
 
 
 def link(port: int, tls: ssl.SSLContext | None, host: str = "127.0.0.1") -> TcpLink:
@@ -88,7 +88,7 @@ async def simulated(folder: Path, more: str = "") -> AsyncIterator[int]:
 
 
 def test_registers_of_pymodbus_own_server(ca: Authority) -> None:
-    device, own = ca.issue("device"), ca.issue("gateway", role="reader")
+    device, pair = ca.issue("device"), ca.issue("gateway", role="reader")
     server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_tls.load_cert_chain(device.cert, device.key)
     server_tls.load_verify_locations(ca.ca)
@@ -100,7 +100,7 @@ def test_registers_of_pymodbus_own_server(ca: Authority) -> None:
         server = ModbusTlsServer(words, framer=FramerType.SOCKET, address=("127.0.0.1", port), sslctx=server_tls)
         await server.serve_forever(background=True)
         for host in ("127.0.0.1", "localhost"):
-            asked = link(port, client(ca, own), host)
+            asked = link(port, client(ca, pair), host)
             await asked.connect()
             found = await asked.read([Request(1, 3, 0, 10)], PATIENT)
             assert isinstance(found, Answer)
@@ -117,8 +117,8 @@ def test_a_device_answers_the_role_that_it_knows_and_no_other(ca: Authority, tmp
 
     async def test() -> None:
         async with simulated(tmp_path) as port:
-            for role, own in roles.items():
-                asked = link(port, client(ca, own))
+            for role, pair in roles.items():
+                asked = link(port, client(ca, pair))
                 await asked.connect()
                 found = await asked.read([MARKER], PATIENT)
                 assert isinstance(found, Answer if role == "reader" else Refusal), role
@@ -131,11 +131,11 @@ def test_a_device_answers_the_role_that_it_knows_and_no_other(ca: Authority, tmp
 
 def test_a_device_that_closes_behind_each_answer_is_asked_on_new_connections(ca: Authority, tmp_path: Path) -> None:
     ca.issue("device")
-    own = ca.issue("gateway", role="reader")
+    pair = ca.issue("gateway", role="reader")
 
     async def test() -> None:
         async with simulated(tmp_path, "closes_behind_answer = true") as port:
-            asked = link(port, client(ca, own))
+            asked = link(port, client(ca, pair))
             await asked.connect()
             found = [await asked.read([Request(1, 3, 40000, 2 + n)], PATIENT) for n in range(4)]
             assert [type(one) for one in found] == [Answer] * 4
@@ -159,13 +159,13 @@ async def down(port: int, tls: ssl.SSLContext, host: str = "127.0.0.1") -> str:
 
 def test_a_device_with_another_name_or_signer_is_not_asked(ca: Authority, tmp_path: Path) -> None:
     ca.issue("device", address="127.0.0.2", host="other.example")
-    own, stranger = ca.issue("gateway", role="reader"), Authority(tmp_path / "strangers")
+    pair, stranger = ca.issue("gateway", role="reader"), Authority(tmp_path / "strangers")
 
     async def test() -> None:
         async with simulated(tmp_path) as port:
-            assert "IP address mismatch" in await down(port, client(ca, own))
-            assert "Hostname mismatch" in await down(port, client(ca, own), "localhost")
-            assert "the device's certificate is not accepted" in await down(port, client(stranger, own))
+            assert "IP address mismatch" in await down(port, client(ca, pair))
+            assert "Hostname mismatch" in await down(port, client(ca, pair), "localhost")
+            assert "the device's certificate is not accepted" in await down(port, client(stranger, pair))
         assert (tmp_path / "answers.jsonl").read_text() == ""
 
     asyncio.run(test())
@@ -183,7 +183,7 @@ def test_a_gateway_whose_signer_the_device_does_not_know_is_told(ca: Authority, 
 
 
 def test_old_versions_of_tls_are_not_spoken(ca: Authority) -> None:
-    device, own = ca.issue("device"), ca.issue("gateway")
+    device, pair = ca.issue("device"), ca.issue("gateway")
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     old.load_cert_chain(device.cert, device.key)
     old.set_ciphers("ALL:@SECLEVEL=0")
@@ -193,15 +193,15 @@ def test_old_versions_of_tls_are_not_spoken(ca: Authority) -> None:
     async def test() -> None:
         server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=old)
         port = server.sockets[0].getsockname()[1]
-        said = await down(port, client(ca, own))
-        assert said.startswith(("connected, but there is no TLS handshake", "TLS: ")), said
+        problem = await down(port, client(ca, pair))
+        assert problem.startswith(("connected, but there is no TLS handshake", "TLS: ")), problem
         server.close()
 
     asyncio.run(test())
 
 
 def test_a_device_that_speaks_no_tls_is_named(ca: Authority) -> None:
-    own = ca.issue("gateway")
+    pair = ca.issue("gateway")
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -209,7 +209,7 @@ def test_a_device_that_speaks_no_tls_is_named(ca: Authority) -> None:
 
     async def test() -> None:
         async with serving(hang_up) as server:
-            assert "there is no TLS handshake" in await down(server.port, client(ca, own))
+            assert "there is no TLS handshake" in await down(server.port, client(ca, pair))
 
     asyncio.run(test())
 
@@ -231,26 +231,26 @@ def test_a_plain_master_gets_nothing_of_a_device_with_tls(ca: Authority, tmp_pat
 
 def test_the_doctor_makes_the_handshake(ca: Authority, tmp_path: Path) -> None:
     ca.issue("device")
-    own, stranger = client(ca, ca.issue("gateway")), Authority(tmp_path / "strangers")
+    context, stranger = client(ca, ca.issue("gateway")), Authority(tmp_path / "strangers")
 
     async def test() -> None:
         async with simulated(tmp_path) as port:
-            assert await asyncio.to_thread(connect, "127.0.0.1", port, own) is None
-            said = await asyncio.to_thread(connect, "127.0.0.1", port, client(stranger, ca.issue("other")))
-            assert "the device's certificate is not accepted" in str(said)
+            assert await asyncio.to_thread(connect, "127.0.0.1", port, context) is None
+            problem = await asyncio.to_thread(connect, "127.0.0.1", port, client(stranger, ca.issue("other")))
+            assert "the device's certificate is not accepted" in str(problem)
 
     asyncio.run(test())
 
 
-def spec_of(port: int, ca: Authority, own: Pair) -> LineSpec:
+def spec_of(port: int, ca: Authority, pair: Pair) -> LineSpec:
     plain = tcp_line(port, meter("m", 1))
     return LineSpec(
-        "line", plain.type, plain.meters, host=plain.host, tcp_port=port, ca=ca.ca, cert=own.cert, key=own.key
+        "line", plain.type, plain.meters, host=plain.host, tcp_port=port, ca=ca.ca, cert=pair.cert, key=pair.key
     )
 
 
 def test_a_line_reads_over_tls_and_takes_a_renewed_certificate_when_it_opens(ca: Authority, tmp_path: Path) -> None:
-    device, own = ca.issue("device"), ca.issue("gateway", role="reader")
+    device, pair = ca.issue("device"), ca.issue("gateway", role="reader")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(device.cert, device.key)
 
@@ -258,17 +258,17 @@ def test_a_line_reads_over_tls_and_takes_a_renewed_certificate_when_it_opens(ca:
         talk = tcp_talk(lambda tid, request: [(0.0, packet(tid, answer(request)))])
         server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
-        async with running(spec_of(port, ca, own)) as (_, polls):
+        async with running(spec_of(port, ca, pair)) as (_, polls):
             poll = await polls.until(lambda poll: poll.missed is None)
             assert {point.name for one in poll.answers for point in one.block.points} >= {"a", "b", "c"}
         server.close()
 
     asyncio.run(test())
-    spec = spec_of(1, ca, own)
+    spec = spec_of(1, ca, pair)
     before = tls_context(spec)
     assert before is not None
-    own.key.write_bytes(device.key.read_bytes())
+    pair.key.write_bytes(device.key.read_bytes())
     with pytest.raises(PortError, match="key"):
         tls_context(spec)
-    own.cert.write_bytes(device.cert.read_bytes())
+    pair.cert.write_bytes(device.cert.read_bytes())
     assert tls_context(spec) is not None

@@ -31,7 +31,7 @@ def broken(frame: bytes) -> bytes:
 
 
 class Listener:
-    """A pairing, in step after one exchange of a unit that no test asks, and what it has told since."""
+    """A pairing, in step after one exchange of a unit that no test asks, and what it has reported since."""
 
     def __init__(self, *, in_step: bool = True) -> None:
         self.pairing = Pairing(KeyTable(LIFE), lambda unit: TIMEOUT, UNENDED)
@@ -46,13 +46,13 @@ class Listener:
             self.events += self.pairing.receive(frame, at)
 
     def asks(self, at: float, request: Request, fill: int = 0x41, *, after: float = 0.02) -> Exchange:
-        """One exchange; gives what was told of it."""
+        """One exchange; gives what was reported of it."""
         self.hear(at, request.frame)
         before = len(self.events)
         self.hear(at + after, reply(request, fill))
-        (told,) = self.events[before:]
-        assert isinstance(told, Exchange)
-        return told
+        (exchange,) = self.events[before:]
+        assert isinstance(exchange, Exchange)
+        return exchange
 
     @property
     def taken(self) -> list[tuple[Request, int]]:
@@ -61,8 +61,8 @@ class Listener:
 
 def test_a_question_and_the_very_next_frame_of_its_key_are_a_pair() -> None:
     line = Listener()
-    told = line.asks(1.0, VOLTAGE, 7)
-    assert told == Exchange(VOLTAGE, bytes([7] * 4), None, 1.0, 1.02)
+    exchange = line.asks(1.0, VOLTAGE, 7)
+    assert exchange == Exchange(VOLTAGE, bytes([7] * 4), None, 1.0, 1.02)
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 7, 40])
@@ -205,18 +205,18 @@ def test_an_unended_frame_is_given_up() -> None:
     line = Listener()
     line.hear(1.0, VOLTAGE.frame, reply(VOLTAGE)[:6])
     assert line.pairing.expire(1.0 + UNENDED - 0.1) == []
-    (told,) = line.pairing.expire(1.0 + UNENDED)
-    assert isinstance(told, Exchange)
-    assert told.refused is UNANSWERED
+    (exchange,) = line.pairing.expire(1.0 + UNENDED)
+    assert isinstance(exchange, Exchange)
+    assert exchange.refused is UNANSWERED
 
 
 def test_an_exception_closes_the_pair_as_a_refusal() -> None:
     line = Listener()
     line.hear(1.0, VOLTAGE.frame, framed("01 84 02"))
-    (told,) = line.events
-    assert isinstance(told, Exchange)
-    assert told.refused is not None
-    assert (told.refused.code, told.refused.flag) == (2, Quality.NOT_FOUND)
+    (exchange,) = line.events
+    assert isinstance(exchange, Exchange)
+    assert exchange.refused is not None
+    assert (exchange.refused.code, exchange.refused.flag) == (2, Quality.NOT_FOUND)
     assert line.asks(1.1, VOLTAGE).refused is None
 
 
@@ -235,7 +235,7 @@ def test_a_converter_that_got_no_answer_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "answer", "told"),
+    ("question", "answer", "write"),
     [
         ("01 05 00 07 FF 00", "01 05 00 07 FF 00", Write(1, 5, 7, 1.0)),
         ("01 06 00 10 00 03", "01 06 00 10 00 03", Write(1, 6, 16, 1.0)),
@@ -249,10 +249,10 @@ def test_a_converter_that_got_no_answer_says_so() -> None:
         ),
     ],
 )
-def test_a_write_is_told_and_keeps_step(question: str, answer: str, told: Write) -> None:
+def test_a_write_is_told_and_keeps_step(question: str, answer: str, write: Write) -> None:
     line = Listener()
     line.hear(1.0, framed(question), framed(answer))
-    assert line.events == [told]
+    assert line.events == [write]
     assert line.asks(1.1, VOLTAGE).refused is None
 
 
@@ -361,21 +361,21 @@ def test_garbage_is_passed_over_and_does_not_grow() -> None:
 
 def shifted(line: Listener, first: float, *, rounds: int, between: Request | None = OTHER) -> list[Exchange]:
     """Unit 1 is asked for voltage and power in turn, and each answer is that to the question before."""
-    told, questions = [], (VOLTAGE, POWER)
+    exchanges, questions = [], (VOLTAGE, POWER)
     line.hear(first, VOLTAGE.frame)
     for n in range(1, rounds):
         at = first + n * 0.4
         if between is not None:
-            told.append(line.asks(at - 0.05, between))
-        told.append(line.asks(at, questions[n % 2], n))
-    return told
+            exchanges.append(line.asks(at - 0.05, between))
+        exchanges.append(line.asks(at, questions[n % 2], n))
+    return exchanges
 
 
 def test_what_other_units_answer_never_ends_the_doubt_of_one() -> None:
     line = Listener()
-    told = shifted(line, 1.0, rounds=50)
-    assert {e.refused for e in told if e.question.unit == 1} == {DOUBTFUL}
-    assert {e.refused for e in told if e.question.unit == 2} == {None}
+    exchanges = shifted(line, 1.0, rounds=50)
+    assert {e.refused for e in exchanges if e.question.unit == 1} == {DOUBTFUL}
+    assert {e.refused for e in exchanges if e.question.unit == 2} == {None}
 
 
 def test_an_answer_of_another_key_ends_it() -> None:
@@ -402,8 +402,8 @@ def test_a_late_answer_that_is_heard_alone_ends_it_if_no_more_are_owed() -> None
     line.hear(0.9, POWER.frame)
     shifted(line, 1.0, rounds=10, between=None)
     line.hear(4.7, reply(POWER, 10))
-    told = [line.asks(4.8 + n * 0.4, VOLTAGE).refused for n in range(40)]
-    assert set(told) == {DOUBTFUL}  # two were owed
+    refusals = [line.asks(4.8 + n * 0.4, VOLTAGE).refused for n in range(40)]
+    assert set(refusals) == {DOUBTFUL}  # two were owed
 
 
 def test_a_copy_of_an_answer_pays_nothing() -> None:
@@ -427,9 +427,9 @@ def test_a_damaged_answer_is_an_answer() -> None:
         at = 1.0 + n * 2 * LIFE
         line.hear(at, VOLTAGE.frame, damaged)
         line.asks(at + 0.1, OTHER)
-        told = [line.asks(at + 0.2 + k * 0.4, VOLTAGE).refused for k in range(10)]
-        assert told[0] is DOUBTFUL
-        assert told[-1] is None, n
+        refusals = [line.asks(at + 0.2 + k * 0.4, VOLTAGE).refused for k in range(10)]
+        assert refusals[0] is DOUBTFUL
+        assert refusals[-1] is None, n
 
 
 def test_the_rest_of_a_write_s_answer_and_of_a_question_is_no_damaged_answer_of_the_write() -> None:
@@ -464,7 +464,7 @@ def test_what_was_owed_when_bytes_were_lost_is_owed_behind_it(deaf_s: float) -> 
     shifted(line, 1.0, rounds=10)
     start = 4.8 + deaf_s
     line.events += line.pairing.lost(4.7 + deaf_s)
-    told = [line.asks(start + n * 0.4, (VOLTAGE, LONGER)[n % 2]).refused for n in range(40)]
-    assert set(told) == {DOUBTFUL}
+    refusals = [line.asks(start + n * 0.4, (VOLTAGE, LONGER)[n % 2]).refused for n in range(40)]
+    assert set(refusals) == {DOUBTFUL}
     assert [line.asks(start + 0.05 + LIFE + n * 0.4, OTHER).refused for n in range(2)] == [None, None]
     assert line.asks(start + 40 * 0.4 + LIFE, VOLTAGE).refused is None

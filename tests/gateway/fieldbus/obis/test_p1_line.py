@@ -93,9 +93,9 @@ def test_what_the_meter_pushed_is_what_is_polled_and_nothing_is_sent(tmp_path: P
         found, taken = values(grid), []
         for entry in map(json.loads, (tmp_path / "log").read_text().splitlines()):
             taken.append(bytes.fromhex(entry["sent"]).decode())
-        own = [text for text in taken if f"({found['source_time']})" in text]
+        matching = [text for text in taken if f"({found['source_time']})" in text]
         one = f"1-0:1.8.1({found['energy_import_t1']:010.3f}*kWh)"
-        assert any(one in text for text in own), (one, own[:1])
+        assert any(one in text for text in matching), (one, matching[:1])
         assert found["energy_import_t1"] >= Decimal(5000)
         assert bus.tap is None or bus.tap.returned == 0
         bus.close()
@@ -254,10 +254,10 @@ def test_a_line_without_a_message_of_its_meters_says_what_came_instead(sent: byt
 
 def test_a_channel_that_telegrams_lack_is_named() -> None:
     spec = line_spec(host="h", tcp_port=1)
-    said = SOURCES["p1"].silence(spec, spec.meters[1], Counter())
-    assert said == Message("p1-channel-missing", line="p1", meters=("gas",), channels=("0-1",), where=spec.where)
-    said = SOURCES["p1"].silence(spec, None, Counter(["crc", "parity", "end", "unended", "length"]))
-    assert in_language(said, "en").endswith(
+    silence = SOURCES["p1"].silence(spec, spec.meters[1], Counter())
+    assert silence == Message("p1-channel-missing", line="p1", meters=("gas",), channels=("0-1",), where=spec.where)
+    silence = SOURCES["p1"].silence(spec, None, Counter(["crc", "parity", "end", "unended", "length"]))
+    assert in_language(silence, "en").endswith(
         "5 telegrams came from h:1, and all are damaged: check value wrong 1; no check value at the end 1; too long 1; "
         "parity wrong 1; not ended 1"
     )

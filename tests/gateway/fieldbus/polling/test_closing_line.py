@@ -16,7 +16,7 @@ from tests.gateway.fieldbus.test_closing_device import closing
 from tests.gateway.startup.test_line_plan import line, spare
 from tests.support.epochs import running, until
 
-SAID = "one request per connection: the device closes it after each answer; connecting takes "
+WARNING = "one request per connection: the device closes it after each answer; connecting takes "
 
 
 def test_status_says_one_question_a_connection_and_check_reckons_the_connecting(tmp_path: Path) -> None:
@@ -30,11 +30,11 @@ def test_status_says_one_question_a_connection_and_check_reckons_the_connecting(
                 facts = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="status")).stdout)
                 check = await asyncio.to_thread(ordered, loaded.path, command="check")
                 after = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="check")).stdout)
-        assert f"rs485-1: {SAID}" in " ".join(status.stdout.split())
+        assert f"rs485-1: {WARNING}" in " ".join(status.stdout.split())
         ((found),) = facts["closing"]
         assert (found["line"], 0 < found["connect_ms"] < 3000) == ("rs485-1", True)
-        assert f"warning: rs485-1: {SAID}" in " ".join(check.stdout.split())
-        times = [[read["time_ms"] for read in told["lines"][0]["reads"]] for told in (before, after)]
+        assert f"warning: rs485-1: {WARNING}" in " ".join(check.stdout.split())
+        times = [[read["time_ms"] for read in answer["lines"][0]["reads"]] for answer in (before, after)]
         assert times[1] == pytest.approx([time + found["connect_ms"] for time in times[0]])
 
     asyncio.run(work())
@@ -44,13 +44,13 @@ def test_connecting_counts_for_each_read_and_what_needs_nearly_all_of_the_time_i
     plan = line_plan(line((spare(200), 1000), type="modbus-rtu-over-tcp", port=None, host="gprs", baudrate=115200))
     (reads, meter) = len(plan.reads), plan.meters[0]
     assert reads == 2
-    health = {"closing": [{"line": "rs485-1", "connect_ms": 400.0, "text": f"rs485-1: {SAID}400 ms"}]}
+    health = {"closing": [{"line": "rs485-1", "connect_ms": 400.0, "text": f"rs485-1: {WARNING}400 ms"}]}
     (found,) = with_found([plan], health)
     assert found.meters[0].poll_ms == pytest.approx(meter.poll_ms + 800)
     share = (meter.poll_ms + 800) / 1000
     assert found.meters[0].share == pytest.approx(share)
     text = f"included in the time of each read; its meters then need {share:.2f} s of each second"
-    assert tuple(map(str, found.warnings)) == (*map(str, plan.warnings), f"rs485-1: {SAID}400 ms, {text}")
+    assert tuple(map(str, found.warnings)) == (*map(str, plan.warnings), f"rs485-1: {WARNING}400 ms, {text}")
 
 
 @pytest.mark.parametrize("health", [{}, {"closing": []}, {"closing": [{"line": "another", "connect_ms": 9.0}]}])

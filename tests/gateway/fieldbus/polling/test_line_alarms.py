@@ -28,11 +28,11 @@ class Watch:
     """The alarms of a line of meters, and its schedule."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.told: list[Alarm] = []
+        self.reported: list[Alarm] = []
         self.schedule = Schedule(dict.fromkeys(names, 1000), 0)
         meters = [meter(name, unit, 1000) for unit, name in enumerate(names, start=1)]
         self.spec = tcp_line(502, *meters)
-        self.alarms = LineAlarms(self.spec, self.told.append)
+        self.alarms = LineAlarms(self.spec, self.reported.append)
         self.readers = {m.name: MeterState(self.spec, m, Moved(), lambda: False) for m in meters}
 
     def polled(self, name: str, alive: bool) -> None:
@@ -41,7 +41,7 @@ class Watch:
 
     @property
     def codes(self) -> list[tuple[str, str | None, bool]]:
-        return [(a.code, a.meter, a.raised) for a in self.told]
+        return [(a.code, a.meter, a.raised) for a in self.reported]
 
 
 def test_a_meter_is_lost_once_others_were_heard_after_it() -> None:
@@ -53,7 +53,7 @@ def test_a_meter_is_lost_once_others_were_heard_after_it() -> None:
         line.polled("b", True)
     line.polled("a", False)
     assert line.codes == [("comms-lost", "a", True)]
-    assert "line: a is not responding" in line.told[0].text
+    assert "line: a is not responding" in line.reported[0].text
     line.polled("a", True)
     line.polled("b", True)
     assert line.codes[1:] == [("comms-lost", "a", False)]
@@ -65,9 +65,9 @@ def test_when_all_are_silent_it_is_the_line_alone() -> None:
         line.polled("a", False)
         line.polled("b", False)
     assert line.codes == [("line-down", None, True)]
-    assert "127.0.0.1:502" in line.told[0].text
+    assert "127.0.0.1:502" in line.reported[0].text
     line.alarms.port_gone("reading failed")
-    assert len(line.told) == 1, "already told"
+    assert len(line.reported) == 1, "already told"
     line.polled("a", True)
     assert line.codes[1:] == [("line-down", None, False)]
 
@@ -77,21 +77,21 @@ def test_a_line_that_cannot_be_opened() -> None:
     line.alarms.port_gone("there is no such port")
     line.alarms.port_gone("no permission to read and write it")
     assert line.codes == [("line-down", None, True)]
-    assert "there is no such port" in line.told[0].text
+    assert "there is no such port" in line.reported[0].text
 
 
 def test_the_alarm_of_a_connection_is_flat_enough_to_be_signed_with_its_code() -> None:
     line = Watch(["a", "b"])
     line.alarms.port_gone(not_connected(ConnectionRefusedError(errno.ECONNREFUSED, "")).sentence)
-    signed = Message("alarm-of-meters", what=line.told[0].sentence, meters=("a", "b"))
+    signed = Message("alarm-of-meters", what=line.reported[0].sentence, meters=("a", "b"))
     assert Message.from_fields(signed.to_fields()) == signed
     assert str(signed).startswith("line: 127.0.0.1:502: Connection refused (meters a, b); fix: check adapter")
 
 
 def test_another_device_that_answers() -> None:
     one = Meter()
-    told: list[Alarm] = []
-    alarms = LineAlarms(one.reader.line, told.append)
+    raised: list[Alarm] = []
+    alarms = LineAlarms(one.reader.line, raised.append)
 
     def poll() -> None:
         alarms.polled(one.reader, one.poll(), Schedule({"one": 1000}, 0))
@@ -100,40 +100,40 @@ def test_another_device_that_answers() -> None:
     one.link.generation, one.link.serial = 2, 7002
     poll()
     poll()
-    assert [(a.code, a.meter, a.raised) for a in told] == [("meter-exchanged", "one", True)]
-    assert "serial=7002 answers in place of serial=7001" in told[0].text
-    assert "meterseal accept" in told[0].text
+    assert [(a.code, a.meter, a.raised) for a in raised] == [("meter-exchanged", "one", True)]
+    assert "serial=7002 answers in place of serial=7001" in raised[0].text
+    assert "meterseal accept" in raised[0].text
     one.reader.accept("serial=7002")
     poll()
-    assert [(a.code, a.raised) for a in told[1:]] == [("meter-exchanged", False)]
+    assert [(a.code, a.raised) for a in raised[1:]] == [("meter-exchanged", False)]
 
 
 def test_strangers_and_damaged_frames() -> None:
     clock = Moved()
-    told: list[Alarm] = []
+    raised: list[Alarm] = []
     spec = tcp_line(502, meter("one", 1))
     for shared, expected in ((False, ["stranger", "stranger"]), (True, [])):
-        ear = LineMonitor("line", KeyTable(3.0), clock.monotonic, lambda unit, latency: None, shared=shared)
-        alarms = LineAlarms(replace(spec, shared=shared), told.append)
-        ear.opened()
+        monitor = LineMonitor("line", KeyTable(3.0), clock.monotonic, lambda unit, latency: None, shared=shared)
+        alarms = LineAlarms(replace(spec, shared=shared), raised.append)
+        monitor.opened()
         clock.now += 4
         for _ in range(3):
-            ear.see(ObservedFrame("foreign", bytes.fromhex("0903")))
-            alarms.heard(ear)
-        assert ear.flags == (0 if shared else Quality.SHARED_LINE)
+            monitor.see(ObservedFrame("foreign", bytes.fromhex("0903")))
+            alarms.heard(monitor)
+        assert monitor.flags == (0 if shared else Quality.SHARED_LINE)
         clock.now += 3601
-        alarms.heard(ear)
-        assert [a.code for a in told] == expected
-        assert not told or ("09 03" in told[0].text and told[0].raised and not told[1].raised)
-        told.clear()
+        alarms.heard(monitor)
+        assert [a.code for a in raised] == expected
+        assert not raised or ("09 03" in raised[0].text and raised[0].raised and not raised[1].raised)
+        raised.clear()
     for _ in range(4):
-        ear.see(ObservedFrame("damaged", b""))
-        alarms.heard(ear)
-    assert ear.flags == NOISY
-    ear.answered(1000, 1)
-    alarms.heard(ear)
-    assert [(a.code, a.raised) for a in told] == [("crc-rate", True), ("crc-rate", False)]
-    assert "terminators" in told[0].text
+        monitor.see(ObservedFrame("damaged", b""))
+        alarms.heard(monitor)
+    assert monitor.flags == NOISY
+    monitor.answered(1000, 1)
+    alarms.heard(monitor)
+    assert [(a.code, a.raised) for a in raised] == [("crc-rate", True), ("crc-rate", False)]
+    assert "terminators" in raised[0].text
 
 
 def refused_poll(*points: int, code: int = 2, answered: bool = False) -> Poll:
@@ -153,12 +153,12 @@ def test_a_meter_that_refuses_is_an_alarm_with_code_and_block() -> None:
 
     polled(refused_poll(5, 2))
     assert line.codes == [("meter-refuses", "a", True)]
-    assert line.told[0].text == (
+    assert line.reported[0].text == (
         "line: a: function 3, registers 300 to 301 (and 1 more): exception 02: it has no such register; "
         "try function 4 instead of 3, and check whether the map counts from 1"
     )
-    assert isinstance(line.told[0].sentence, Message)
-    assert line.told[0].sentence.to_fields() != {}, "flat enough to be signed with its code"
+    assert isinstance(line.reported[0].sentence, Message)
+    assert line.reported[0].sentence.to_fields() != {}, "flat enough to be signed with its code"
     polled(refused_poll(5, answered=True))  # its reads are being cut, until it gives all but what it lacks
     assert line.codes[1:] == [("meter-refuses", "a", False)]
     polled(refused_poll(1, answered=True))
@@ -175,27 +175,27 @@ def test_a_line_that_is_noise_says_so() -> None:
         poll = Poll("a", 0, missed="timeout", detail=NO_FRAME)
         line.alarms.polled(line.readers["a"], AttemptResult(poll, False), line.schedule)
     assert line.codes == [("line-down", None, True)]
-    assert "bytes that form no frame" in line.told[0].text
+    assert "bytes that form no frame" in line.reported[0].text
 
 
 class Noise:
     """The alarms of a line of two meters, one of which a test damages."""
 
     def __init__(self) -> None:
-        self.told: list[Alarm] = []
+        self.reported: list[Alarm] = []
         clock, spec = Moved(), tcp_line(502, meter("one", 1), meter("two", 2))
-        self.ear = LineMonitor("line", KeyTable(3.0), clock.monotonic, lambda unit, latency: None)
-        self.alarms = LineAlarms(spec, self.told.append)
+        self.monitor = LineMonitor("line", KeyTable(3.0), clock.monotonic, lambda unit, latency: None)
+        self.alarms = LineAlarms(spec, self.reported.append)
 
     def frames(self, unit: int, whole: int, damaged: int) -> None:
         for _ in range(damaged):
-            self.ear.see(ObservedFrame("damaged", b"", Shape(unit, 3, 4)))
-        self.ear.answered(whole, unit)
-        self.alarms.heard(self.ear)
+            self.monitor.see(ObservedFrame("damaged", b"", Shape(unit, 3, 4)))
+        self.monitor.answered(whole, unit)
+        self.alarms.heard(self.monitor)
 
     @property
     def codes(self) -> list[tuple[str, str | None, bool]]:
-        return [(a.code, a.meter, a.raised) for a in self.told]
+        return [(a.code, a.meter, a.raised) for a in self.reported]
 
 
 def test_all_damage_on_one_unit_asks_for_two_devices_with_its_address() -> None:
@@ -203,11 +203,11 @@ def test_all_damage_on_one_unit_asks_for_two_devices_with_its_address() -> None:
     line.frames(1, 100, 0)
     line.frames(2, 100, 9)
     assert line.codes == [("crc-rate", "two", True)]
-    assert "no other device has its address (2)" in line.told[0].text
-    assert (line.ear.flags_of(1), line.ear.flags_of(2)) == (0, NOISY)
+    assert "no other device has its address (2)" in line.reported[0].text
+    assert (line.monitor.flags_of(1), line.monitor.flags_of(2)) == (0, NOISY)
     line.frames(2, 1000, 0)
     assert line.codes[1:] == [("crc-rate", "two", False)]
-    assert line.ear.flags_of(2) == 0
+    assert line.monitor.flags_of(2) == 0
 
 
 def test_damage_on_several_units_is_the_lines_and_stays_so() -> None:
@@ -217,8 +217,8 @@ def test_damage_on_several_units_is_the_lines_and_stays_so() -> None:
     line.frames(1, 100, 0)
     line.frames(1, 100, 9)
     assert len(line.codes) == 1
-    assert (line.ear.flags_of(1), line.ear.flags_of(2)) == (NOISY, NOISY)
-    assert "terminators" in line.told[0].text
+    assert (line.monitor.flags_of(1), line.monitor.flags_of(2)) == (NOISY, NOISY)
+    assert "terminators" in line.reported[0].text
     line.frames(1, 1000, 0)
     assert line.codes[1:] == [("crc-rate", None, False)]
 
@@ -237,7 +237,7 @@ def test_implausible_by_damage_is_that_units_and_not_the_lines() -> None:
     line.frames(1, 400, 1)
     line.frames(2, 300, 20)
     assert line.codes == [("crc-rate", None, True)]
-    assert (line.ear.flags_of(1), line.ear.flags_of(2)) == (0, NOISY)
+    assert (line.monitor.flags_of(1), line.monitor.flags_of(2)) == (0, NOISY)
 
 
 def test_nobody_needs_to_listen() -> None:
@@ -260,6 +260,6 @@ def test_a_meter_that_answers_what_it_was_not_asked_is_named_and_is_not_silent()
         ("comms-lost", "a", True), ("wrong-answer", "a", True), ("comms-lost", "a", False),
         ("line-down", None, True), ("wrong-answer", "b", True),
     ]  # fmt: skip
-    assert "a answers with another function, length or data identifier than requested" in line.told[1].text
+    assert "a answers with another function, length or data identifier than requested" in line.reported[1].text
     line.alarms.wrong_answers("a", "")
     assert line.codes[-1] == ("wrong-answer", "a", False)

@@ -368,12 +368,12 @@ def test_a_running_line_whose_driver_refuses_parity_is_down_and_says_why(tmp_pat
     async def test() -> None:
         pty = Pty(tmp_path / "line", bus({1: addresses}))
         open_port(str(pty.link)).close()  # nothing but the parity changes from here on
-        told: list[Alarm] = []
+        raised: list[Alarm] = []
         spec = replace(rtu_line(pty.link, meter("one", 1)), parity="E")
-        async with running(spec, on_alarm=told.append) as (_, polls):
+        async with running(spec, on_alarm=raised.append) as (_, polls):
             await polls.until(lambda p: p.missed == "line-down")
         pty.unplug()
-        assert [alarm.code for alarm in told] == ["line-down"]
-        assert "its driver rejects 115200 baud 8E1" in told[0].text
+        assert [alarm.code for alarm in raised] == ["line-down"]
+        assert "its driver rejects 115200 baud 8E1" in raised[0].text
 
     run(test)

@@ -174,12 +174,12 @@ class Watch:
     """The alarms of a line of sleepers with this power, at a time that the test sets."""
 
     def __init__(self, power: PowerRecord, *meters: MeterSpec) -> None:
-        self.told: list[Alarm] = []
+        self.reported: list[Alarm] = []
         self.now, self.power = 12 * H, power
         spec = tcp_line(502, *meters)
         self.schedule = Schedule({one.name: 1000 for one in meters}, 0)
         self.sleepers = Sleepers(meters, lambda name: self.power)
-        self.alarms = LineAlarms(spec, self.told.append, self.sleepers)
+        self.alarms = LineAlarms(spec, self.reported.append, self.sleepers)
         self.readers = {one.name: MeterState(spec, one, Clock(), lambda: False) for one in meters}
 
     def polled(self, name: str, alive: bool) -> None:
@@ -190,7 +190,7 @@ class Watch:
 
     @property
     def codes(self) -> list[tuple[str, str | None, bool]]:
-        return [(a.code, a.meter, a.raised) for a in self.told]
+        return [(a.code, a.meter, a.raised) for a in self.reported]
 
 
 def test_a_sleeper_that_falls_silent_at_full_power_is_lost_and_one_at_no_power_sleeps() -> None:
@@ -200,8 +200,8 @@ def test_a_sleeper_that_falls_silent_at_full_power_is_lost_and_one_at_no_power_s
             line.polled("pv", False)
             line.polled("other", True)
         assert line.codes == expected
-    assert "check its power" in line.told[0].text
-    assert "pv may sleep, but its last power was 100 % of its greatest" in line.told[0].text
+    assert "check its power" in line.reported[0].text
+    assert "pv may sleep, but its last power was 100 % of its greatest" in line.reported[0].text
 
 
 def test_a_sleeper_silent_for_more_than_16_hours_is_an_alarm() -> None:
@@ -211,7 +211,7 @@ def test_a_sleeper_silent_for_more_than_16_hours_is_an_alarm() -> None:
         line.polled("pv", False)
         line.polled("other", True)
         assert line.codes == ([] if hour <= 34 else [("comms-lost", "pv", True)])
-    assert "silent for more than 16 h" in line.told[0].text
+    assert "silent for more than 16 h" in line.reported[0].text
 
 
 def test_a_sleeper_silent_by_day_is_an_alarm_where_hours_are_given_and_none_at_night() -> None:
@@ -220,8 +220,8 @@ def test_a_sleeper_silent_by_day_is_an_alarm_where_hours_are_given_and_none_at_n
         line.now = round(hour * H)
         line.polled("pv", False)
         line.polled("other", True)
-        assert (bool(line.told) and line.told[-1].raised) is standing, hour
-    assert "pv may sleep, but it is day" in line.told[-1].text
+        assert (bool(line.reported) and line.reported[-1].raised) is standing, hour
+    assert "pv may sleep, but it is day" in line.reported[-1].text
 
 
 def test_a_line_is_down_unless_all_of_its_meters_sleep() -> None:
@@ -249,7 +249,7 @@ def test_a_meter_that_was_lost_by_day_and_sleeps_at_night_is_lost_no_more_though
         line.polled("pv-2", False)
         line.polled("pv", False)
     assert line.codes[1:] == [("comms-lost", "pv", False)]
-    assert "asleep" in line.told[-1].text
+    assert "asleep" in line.reported[-1].text
 
 
 # — a line at work —
@@ -257,12 +257,12 @@ def test_a_meter_that_was_lost_by_day_and_sleeps_at_night_is_lost_no_more_though
 
 async def asleep_by(spec: LineSpec, power: PowerRecord, missed: str, count: int = 3) -> tuple[Line, list[Alarm]]:
     """Run a line until so many polls were missed for this reason."""
-    told: list[Alarm] = []
-    async with running(spec, power=lambda name: power, on_alarm=told.append) as (line, polls):
+    raised: list[Alarm] = []
+    async with running(spec, power=lambda name: power, on_alarm=raised.append) as (line, polls):
         await polls.until(lambda poll: poll.missed == missed, count=count)
         assert line.up is (missed == "asleep")
         assert line.asleep is (missed == "asleep")
-    return line, [alarm for alarm in told if alarm.raised]
+    return line, [alarm for alarm in raised if alarm.raised]
 
 
 def test_refused_is_line_down_even_at_night() -> None:
@@ -323,10 +323,10 @@ def test_polls_that_are_not_sent_share_the_reason_of_the_last_that_was(
         pty = Pty(tmp_path / "line", bus({2: addresses}))
         # between two polls of the other there is no room for a probe, so that it is asked seldom
         spec = rtu_line(pty.link, sleeper(period_ms=250), meter("other", 2, 50), life_ms=100)
-        told: list[Alarm] = []
-        async with running(spec, power=lambda name: power, on_alarm=told.append) as (line, polls):
+        raised: list[Alarm] = []
+        async with running(spec, power=lambda name: power, on_alarm=raised.append) as (line, polls):
             await polls.until(lambda poll: poll.missed == unsent, count=4)
-            await polls.until(lambda poll: bool(told) == bool(alarms))
+            await polls.until(lambda poll: bool(raised) == bool(alarms))
             assert line.up
             assert not line.asleep, "the other one answers"
         # a poll that a busy machine begins too late is skipped, and a probe may find room after all
@@ -334,27 +334,27 @@ def test_polls_that_are_not_sent_share_the_reason_of_the_last_that_was(
         assert missed[0] == "timeout", "one silence is none"
         assert set(missed[2:]) <= {unsent, "timeout"}
         assert len([request for _, request in pty.responder.asked if request.unit == 1]) < len(missed) * 2
-        assert [alarm.code for alarm in told if alarm.raised] == alarms
+        assert [alarm.code for alarm in raised if alarm.raised] == alarms
         pty.unplug()
 
     asyncio.run(test())
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "missed"),
     [
         ("timeout", "asleep"), ("line-down", "asleep"), ("backoff", "asleep"), ("skipped", "asleep"),
         ("no-shape", "asleep"), ("stopped", "stopped"), ("exchanged", "exchanged"), ("refused", "refused"),
     ],
 )  # fmt: skip
-def test_what_the_gateway_did_itself_or_a_device_said_is_no_sleep(reason: str, told: str) -> None:
+def test_what_the_gateway_did_itself_or_a_device_said_is_no_sleep(reason: str, missed: str) -> None:
     polls: list[Poll] = []
     line = Line(tcp_line(502, sleeper()), Clock(), polls.append, power=lambda name: LOW)
     line._schedule = Schedule({"pv": 1000}, 0)
     line._sleepers.line_gone(0, unreachable=True)
     line._report(Poll("pv", 0, missed=reason))
-    assert [poll.missed for poll in polls] == [told]
-    assert line.counters[told] == 1
+    assert [poll.missed for poll in polls] == [missed]
+    assert line.counters[missed] == 1
 
 
 def test_a_sleeper_that_wakes_up_gives_readings_again(tmp_path: Path) -> None:

@@ -85,17 +85,17 @@ def test_the_other_end_of_a_pseudo_terminal_is_no_other_user(terminal: Path) -> 
 
 
 def test_a_terminal_of_the_same_name_in_another_instance_is_another_one(terminal: Path) -> None:
-    own = os.path.realpath(terminal)
+    device = os.path.realpath(terminal)
     script = f"""
 mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx &&
 exec {sys.executable} -c 'import os, sys
 ends = []
-while not ends or os.ttyname(ends[-1]) != {own!r}: ends += os.openpty()
+while not ends or os.ttyname(ends[-1]) != {device!r}: ends += os.openpty()
 os.close(ends[-2])
 print("held", flush=True)
 sys.stdin.read()'
 """
-    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script.replace(repr(own), f'"{own}"')]
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script.replace(repr(device), f'"{device}"')]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

@@ -196,8 +196,8 @@ def test_every_record_whose_page_is_intact_is_recovered_and_none_is_invented(
     found = places(store)
     assert {place: killed.rows.get(place) for place in found} == found
     assert must <= set(found)
-    (told,) = store.repairs.all()
-    assert (told.records, told.lost) == (len(found), len(killed.rows) - len(found))
+    (repaired,) = store.repairs.all()
+    assert (repaired.records, repaired.lost) == (len(found), len(killed.rows) - len(found))
     assert store.batches.waiting() == sum(place > store.batches.sealed_to() for place in found)
     lost = {killed.rows[place][:3] for place in set(killed.rows) - set(found)}
     assert lost == {(m, e, seq) for m, e, first, last in store.repairs.lost() for seq in range(first, last + 1)}
@@ -264,10 +264,10 @@ def test_receipts_of_before_anchors_had_messages_are_recovered(killed: Killed, t
 
 def readers_say(loaded: Config) -> None:
     """While the gateway is stopped every reader says what is wrong and what to do, and changes nothing."""
-    with pytest.raises(StoreError) as said:
+    with pytest.raises(StoreError) as refused:
         ask(loaded)
-    if isinstance(said.value, Damaged):
-        assert "recovers into a new one" in said.value.way_out
+    if isinstance(refused.value, Damaged):
+        assert "recovers into a new one" in refused.value.way_out
 
 
 def ask(loaded: Config) -> None:
@@ -367,9 +367,9 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     )
     with pytest.raises(Declined, match="lost when the database was damaged"):
         find(store, lost.id)
-    with pytest.raises(Declined, match="a proof needs all of them") as said:
+    with pytest.raises(Declined, match="a proof needs all of them") as refused:
         prove(store, beside)
-    assert aside(loaded)[0].name in said.value.way_out
+    assert aside(loaded)[0].name in refused.value.way_out
     verify(prove(store, find(store, proven.id)), load_trust(loaded.trust), 1 << 33)
     store.close()
     hands = go_on(loaded, killed)
@@ -456,7 +456,7 @@ def test_a_second_damage_is_recovered_like_the_first(killed: Killed, tmp_path: P
     overwrite(loaded.database, 0, os.urandom(PAGE))
     store = open_again(loaded)
     assert set(first) <= set(places(store))
-    assert [told.id for told in store.repairs.all()] == [1, 2]
+    assert [repair.id for repair in store.repairs.all()] == [1, 2]
     store.close()
     assert len([path for path in aside(loaded) if not path.name.endswith(("-wal", "-shm"))]) == 2
     go_on(loaded, killed)
@@ -508,9 +508,9 @@ def test_without_room_for_the_recovery_nothing_changes_and_the_start_says_so(kil
         broken = loaded.database.read_bytes()
         free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
         (disk / "another's").write_bytes(bytes(free - 200_000))
-        with pytest.raises(DiskFull, match="is damaged and cannot be recovered now") as said:
+        with pytest.raises(DiskFull, match="is damaged and cannot be recovered now") as refused:
             open_again(loaded)
-        assert "then start the gateway again" in said.value.way_out
+        assert "then start the gateway again" in refused.value.way_out
         assert loaded.database.read_bytes() == broken
         assert not list(loaded.data.glob("meterseal.db.*"))
         (disk / "another's").unlink()

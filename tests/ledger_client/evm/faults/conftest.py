@@ -31,7 +31,7 @@ def site(running: tuple[Anvil, Node], tmp_path: Path) -> Iterator[EvmSite]:
 
 @pytest.fixture
 def still(site: EvmSite) -> EvmSite:
-    """The same with batch 0 on the chain, which makes a block only when it is told to."""
+    """The same with batch 0 on the chain, which makes a block only on request."""
     with site.driver() as driver:
         settle(driver, site.gateway.statement(0))
     site.book.forget()
