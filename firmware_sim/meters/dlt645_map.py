@@ -111,7 +111,7 @@ def _block(head: str, items: dict[int, Item]) -> dict[str, Items]:
 _VOLTS, _AMPERES = Item("", 2, 1, "V"), Item("", 3, 3, "A", signed=True)
 _KW, _KVAR = Item("", 3, 4, "kW", signed=True), Item("", 3, 4, "kvar", signed=True)
 _KVA, _FACTOR = Item("", 3, 4, "kVA"), Item("", 2, 3, "/", signed=True)
-_OWN = {
+_SINGLE = {
     "02800001": Item("current_neutral", 3, 3, "A"),
     "02800007": Item("temperature", 2, 1, "Cel", signed=True),
     "02800002": Item("frequency", 2, 2, "Hz"),
@@ -135,7 +135,7 @@ DATA: dict[str, Items] = {
         di: {(di, 1): Item(power, 3, 4, "kW", kind="demand"), (di, 2): Item(DEMAND_AT, 5, 0, None)}
         for di, power in (("01010000", "active_power_total"), ("01020000", "generated_power"))
     },
-    **{di: {(di, 0): item} for di, item in _OWN.items()},
+    **{di: {(di, 0): item} for di, item in _SINGLE.items()},
 }
 """What stands under each identifier (DI3 first), in the order of the wire, by the place of each value."""
 

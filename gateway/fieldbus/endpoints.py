@@ -12,7 +12,7 @@ from gateway.fieldbus.wire.keys import Unit
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.message import Message
 
-_OWN = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}
+_MAY_DIFFER = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}
 """What buses of one endpoint may differ in; a time-out goes with its meters."""
 _LOCALHOST = {"127.0.0.1", "::1"}
 """What localhost stands for (RFC 6761, 6.3); other addresses of the loopback may be other devices."""
@@ -62,7 +62,7 @@ def _joined(group: Sequence[LineSpec]) -> LineSpec:
     if first.host is None:
         raise FieldbusError(Message("line-port-twice", bus=first.name, other=others[0].name, where=first.where))
     for other in others:
-        for name in (f.name for f in fields(LineSpec) if f.name not in _OWN):
+        for name in (f.name for f in fields(LineSpec) if f.name not in _MAY_DIFFER):
             mine, its = getattr(first, name), getattr(other, name)
             if mine != its:
                 raise FieldbusError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gateway.devices.knowledge.provenance import SUPPORTED
-from gateway.devices.knowledge.quantities import OWN, QUANTITIES
+from gateway.devices.knowledge.quantities import PROFILE_PREFIX, QUANTITIES
 from gateway.devices.points import UNRECORDED, Point, Profile
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.messages.message import Message
@@ -35,7 +35,7 @@ def of_profile(profile: Profile, points: Sequence[Point]) -> Iterator[Message]:
     known = profile.provenance
     if known is not None and (weak := [p.name for p in recorded if known.grade(p.name) not in SUPPORTED]):
         yield Message("budget-points-unsupported", profile=name, points=tuple(weak))
-    named = [point for point in recorded if not point.name.startswith(OWN)]
+    named = [point for point in recorded if not point.name.startswith(PROFILE_PREFIX)]
     if unknown := [point.name for point in named if point.name not in QUANTITIES]:
         yield Message("budget-names-unknown", profile=name, points=tuple(unknown))
     if other := [p.name for p in named if p.name in QUANTITIES and not QUANTITIES[p.name].fits(p.unit, p.kind)]:

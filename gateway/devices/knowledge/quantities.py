@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-OWN = "x_"
+PROFILE_PREFIX = "x_"
 """Begin of the names that a profile gives to values without a name of the vocabulary."""
 _STATISTICS = {"avg": "mean of the period", "min": "least of the period", "max": "greatest of the period"}
 _KINDS = {

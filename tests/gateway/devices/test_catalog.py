@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gateway.devices.decode_bcd import DataBlock
-from gateway.devices.knowledge.quantities import OWN, QUANTITIES, UNITS
+from gateway.devices.knowledge.quantities import PROFILE_PREFIX, QUANTITIES, UNITS
 from gateway.devices.places import Factor, Identifier
 from gateway.devices.points import UNRECORDED, Point, Profile, Serial
 from gateway.devices.profile import CATALOG, catalog, load_profile
@@ -58,7 +58,7 @@ def test_every_name_is_one_of_the_vocabulary_with_its_dimension_and_kind_or_begi
     assert [
         (point.name, point.unit, point.kind)
         for point in load_profile(name).points
-        if not point.name.startswith(OWN) and point.kind not in UNRECORDED
+        if not point.name.startswith(PROFILE_PREFIX) and point.kind not in UNRECORDED
         if point.name not in QUANTITIES or not QUANTITIES[point.name].fits(point.unit, point.kind)
     ] == []
 
@@ -72,7 +72,7 @@ def test_the_vocabulary_is_consistent() -> None:
         assert quantity.phase in (None, 1) or quantity.name.endswith(f"l{quantity.phase}")
         assert quantity.direction is None or quantity.direction in quantity.name
         assert quantity.obis is None or re.fullmatch(r"[01]-0:\d+\.\d+\.\d+", quantity.obis)
-    assert not [name for name in QUANTITIES if name.startswith(OWN)]
+    assert not [name for name in QUANTITIES if name.startswith(PROFILE_PREFIX)]
 
 
 def test_obis_codes_are_those_of_the_phase_and_of_the_direction() -> None:
