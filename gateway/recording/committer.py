@@ -238,8 +238,10 @@ class Committer:
         if reading.time_ms > ruler.time_of(poll.due_ms) + ruler.step_ms + TOO_LATE_MS:
             return replace(poll, reason=poll.reason or "timeout")
         if reading.time_ms <= latest_ms and not reading.late:
-            reading = replace(reading, time_ms=latest_ms + 1)
-            poll = replace(poll, reading=reading)
+            reading, stamp = replace(reading, time_ms=latest_ms + 1), poll.stamp
+            if stamp is not None:  # nothing that is signed behind it may be of an earlier second
+                stamp = stamp._replace(time_ms=max(stamp.time_ms, reading.time_ms))
+            poll = replace(poll, reading=reading, stamp=stamp)
         self._latest_ms[poll.meter] = max(latest_ms, reading.time_ms)
         return poll
 

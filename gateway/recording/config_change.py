@@ -16,7 +16,7 @@ from gateway.errors import StoreError
 from gateway.messages.message import Message
 from gateway.recording.announcements import identities, new_keys, schedule, series_of
 from gateway.recording.committer import Committer
-from gateway.recording.coverage import AnyCounter, first_coverage
+from gateway.recording.coverage import AnyCounter, SeriesCounter, first_coverage
 from gateway.recording.rules import Rules
 from gateway.records import GATEWAY, Timestamp
 from gateway.storage.rows import Tail
@@ -57,6 +57,9 @@ def take_over(committer: Committer, change: Change) -> int:
         meter: accounting.grid(at_ms, every_ms[meter], _covered_to_ms(last.get(meter) or tails[meter]))
         for meter in change.anew
     }
+    for meter in series.intersection(begun):
+        if isinstance(before := last.get(meter), SeriesCounter):
+            begun[meter] = before.go_on(begun[meter])
     rows = committer.coverage(now, last)
     signer.learn(change.keys, {meter: tail.last_data if tail else None for meter, tail in tails.items()})
     grids = [(meter, *grid) for meter, grid in ended.items()]

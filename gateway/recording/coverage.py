@@ -261,7 +261,7 @@ class SeriesCounter:
         self._take_back(time_ms)
         self._miss(misses(self._step_ms, self.last_ms, time_ms))
         if time_ms >= self.last_ms:  # else it waited, and is from before the clock was set forward
-            self.last_ms, self.last_due_ms = time_ms, due_ms
+            self.last_ms, self.last_due_ms = time_ms, self._due_of(time_ms, due_ms)
         self.to_ms, self._reason, self._unsure = self.last_ms + 1, None, []
 
     def waited(self, now_ms: int, reason: str) -> None:
@@ -289,6 +289,13 @@ class SeriesCounter:
             self.last_due_ms += count * self.period_ms
             self.to_ms = self.last_ms + 1
 
+    def _due_of(self, time_ms: int, due_ms: int) -> int:
+        """Of a message that is recorded: the moment of the schedule's clock that has its record time by the grid in
+        force. That is ``due_ms``, unless the message waited while the clock was set forward: then misses are counted
+        from its record time over the jump, and must not lead the schedule's moment into the future."""
+        by_grid_ms = self.last_due_ms + (time_ms - self.last_ms) * self.period_ms // self._step_ms
+        return by_grid_ms if due_ms - by_grid_ms > self.period_ms // 10 else due_ms  # less is rounding
+
     def time_of(self, due_ms: int) -> int:
         """The record time of a moment of the schedule's clock."""
         return self.last_ms + (due_ms - self.last_due_ms) * self._step_ms // self.period_ms
@@ -302,6 +309,14 @@ class SeriesCounter:
         """The same, and nothing is expected any more; as ``CoverageCounter.end``."""
         self.skip(at_ms)
         return self.to_ms, 0
+
+    def go_on(self, ruler: RecordingGrid) -> RecordingGrid:
+        """The grid of a series that goes on at another period from ``ruler`` on: it begins with the last moment, or as
+        many periods behind it as are certain to be missed by then, which nobody expected. Were that the beginning of
+        ``ruler``, change after change could pass without a message and without a miss."""
+        count = misses(ruler.step_ms, self.last_ms, ruler.time_ms)
+        due_ms, time_ms = self.last_due_ms + count * ruler.every_ms, self.last_ms + count * ruler.step_ms
+        return RecordingGrid(due_ms, ruler.every_ms, time_ms, ruler.step_ms)
 
     def coverage(self) -> Coverage:
         """What to sign now; call ``start_over`` once it is committed."""

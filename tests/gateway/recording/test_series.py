@@ -233,7 +233,7 @@ def test_a_change_ends_a_series_and_begins_another(loaded: Config, tmp_path: Pat
     made.hear()
     made.sealed()
     made.stop()
-    assert made.counts() == {"due": 6, "recorded": 5, "stopped": 1}
+    assert made.counts() == {"due": 7, "recorded": 5, "stopped": 1, "timeout": 1}  # expected by the new period
     good(loaded, tmp_path)
 
 
@@ -367,6 +367,35 @@ def test_a_message_from_before_a_correction_moves_neither_of_the_two_clocks_last
     assert (counter.last_ms, counter.last_due_ms) == (4_600, 0)
     counter.heard(5_900, 1_300, late=False)
     assert (counter.last_ms, counter.last_due_ms) == (5_900, 1_300)
+
+
+def test_a_message_that_waited_while_the_clock_was_set_forward_leads_no_moment_into_the_future() -> None:
+    """Misses are counted from its record time over the jump; the schedule's moment is that of this record time."""
+    counter = SeriesCounter(0, 0, 1000, 0, 0)
+    counter.take(RecordingGrid(0, 1000, 3_000, 1000))  # set forward by 3 s
+    counter.heard(3_500, 3_500, late=False)
+    assert (counter.last_ms, counter.last_due_ms) == (3_500, 500)
+    counter.waited(6_600, "timeout")
+    assert (counter.last_ms, counter.last_due_ms) == (5_500, 2_500)
+    assert counter.time_of(2_500) == 5_500
+
+
+def test_changes_that_follow_each_other_count_what_did_not_come(loaded: Config, tmp_path: Path) -> None:
+    """Each began the series anew, so that nothing was ever missed where changes came faster than one and a half
+    periods."""
+    made = Listener(loaded, periods_ms={**PERIODS_MS, METER: 1000})
+    made.wait(1)
+    made.hear()
+    for _ in range(5):
+        made.machine.passes(0.95)
+        made.change([METER])
+    made.wait(1)
+    made.hear()
+    made.sealed()
+    made.stop()
+    counts = made.counts()
+    assert (counts["due"], counts["recorded"], counts["stopped"] + counts["timeout"]) == (7, 2, 5)
+    good(loaded, tmp_path)
 
 
 # — any history —
