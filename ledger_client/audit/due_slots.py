@@ -4,7 +4,7 @@ The count of coverage (due_polls.py) says how many polls were recorded, not whic
 hundred seconds would stand for four hundred seconds. So in the order of their times (``bt``) each reading takes the
 earliest free slot d, a due time of the announced grids, with
 
-    d - 1 s ≤ bt ≤ d + step + min(60 s, step + 10 s) + what ``clock`` events jump between,
+    d - 1 s ≤ bt ≤ d + step + min(60 s, step + 10 s), by either as much more as ``clock`` events jump between,
 
 where ``step`` is that of d's grid, thinned or slowed. A gateway gives a poll up a period after it was due, and behind
 that time-outs last a minute at most; a poll that was given up meanwhile leaves its slot free. A reading that finds no
@@ -142,7 +142,10 @@ class Slots:
             gone += 1
         del self._stretches[:gone]
         self._place = max(0, self._place - gone)
-        if not self._stretches or self._stretches[0].next_ms - EARLY_MS > time_ms:
+        if not self._stretches:
+            return False
+        next_ms = self._stretches[0].next_ms
+        if next_ms - EARLY_MS > time_ms and next_ms - EARLY_MS > time_ms + jumps.between(time_ms, next_ms):
             return False
         self._stretches[0].next_ms += self._stretches[0].step_ms
         return True

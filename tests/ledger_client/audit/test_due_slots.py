@@ -60,6 +60,14 @@ def test_a_later_grid_counts_from_its_beginning_on() -> None:
     assert taken(made, [20_000, 21_000, 22_000]) == [True, True, True]
 
 
+def test_an_answer_just_before_a_jump_over_its_due_time_takes_that() -> None:
+    jumps = Jumps()
+    jumps.add(4_000, 64_000)
+    made = slots((0, 1000), (3_001, 0), (64_000, 1000))
+    assert taken(made, [100, 1_100, 2_100, 3_000, 4_000], jumps) == [True] * 5
+    assert taken(slots((64_000, 1000)), [4_000]) == [False]
+
+
 def test_a_jump_of_the_clock_excuses_what_it_goes_over() -> None:
     jumps = Jumps()
     jumps.add(10_000, 3_600_000)
@@ -97,7 +105,8 @@ def test_slots_are_taken_as_by_trying_each(seed: int) -> None:
 
         def fits(due: int, time_ms: int = time_ms) -> bool:
             jumped = sum(b - a for a, b in pairs if a >= due - 2000 and b <= time_ms + 2000)
-            return due - 1000 <= time_ms <= due + room_ms(step_of[due]) + jumped
+            early = sum(b - a for a, b in pairs if a >= time_ms - 2000 and b <= due + 2000)
+            return due - 1000 - early <= time_ms <= due + room_ms(step_of[due]) + jumped
 
         found = next((due for due in free if fits(due)), None) if time_ms > latest else None
         latest = max(latest, time_ms)
