@@ -16,7 +16,7 @@ from ledger_client.formats.senml import Reading
 from ledger_client.messages import Sentence
 
 GATEWAY = "gateway"
-"""The owner of the gateway's own events, in place of a meter (EVIDENCE §2)."""
+"""The owner of the gateway's own events, in place of a meter (docs/formats.md)."""
 
 START, STOP = "start", "stop"
 """The two ends of an epoch."""

@@ -41,7 +41,7 @@ SURE_MS = 50
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:
     """The first record of an epoch: from the last known ``to`` to the anchor, the downtime counted as stopped.
 
-    A meter without a past gets an empty interval. With an unusable clock the downtime counts 0 (EVIDENCE §2).
+    A meter without a past gets an empty interval. With an unusable clock the downtime counts 0 (docs/formats.md).
     """
     if tail is None or tail.covered_to_ms is None:
         return Coverage(anchor_ms, anchor_ms, 0, 0, {})

@@ -100,14 +100,14 @@ class Database:
         path, version = str(self.path), self.count("PRAGMA user_version")
         if version > schema.VERSION:
             raise StoreError(Message("database-newer", path=path, theirs=version, ours=schema.VERSION))
-        if 0 < version < schema.VERSION:
+        if 0 < version < schema.FIRST:
             raise StoreError(Message("database-before-release", path=path, theirs=version, ours=schema.VERSION))
         if read_only:
             if version == 0:
                 raise StoreError(Message("database-not-there", path=path))
             return
         self._begin_log()
-        if version == 0:
+        if version < schema.VERSION:
             from sqlite_utils import Database  # 125 ms that a start with a current database need not pay
 
             schema.migrate(Database(self._db))

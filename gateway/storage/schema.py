@@ -13,12 +13,13 @@ from gateway.process.failpoints import failpoint
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 10
-"""Of release 0.1.0, the first one. Builds before it had 1 to 9; nobody was given one."""
+FIRST = VERSION = 10
+"""Of release 0.1.0, the first one, and of this one. Builds before it had 1 to 9; nobody was given one."""
 
 
 def migrate(db: Database) -> None:
-    """Make the tables of an empty database; the step and its note in the database are one transaction."""
+    """Make what an empty database, or one of an older release, lacks. A step and its note are one transaction; the
+    version is written behind them, so that a kill between leaves steps that are noted and not made again."""
     from sqlite_utils import Migrations
 
     migrations = Migrations("meterseal")

@@ -239,7 +239,7 @@ WALLS = (
             "cryptography",
         ),
         doors=("gateway.dashboard.auth.certificate",),
-        reason="they face the network: who breaks in must find nothing to sign with (a TLS key signs no reading)",
+        reason="they face the network: no code of theirs may name what signs (a TLS key signs no reading)",
     ),
     Wall(
         "storage knows no accounting",

@@ -196,9 +196,10 @@ class AheadReader:
         if begin <= end:
             self._unclocked |= feed(self._books, store, begin, end).unclocked
             self._place = end
-        took = time.perf_counter() - began
-        self._portion = max(_LEAST, min(_MOST, self._portion * 2 if took < PORTION_S / 2 else self._portion))
-        if took > PORTION_S * 2:
+        took, whole = time.perf_counter() - began, end - begin + 1 == self._portion
+        if whole and took < PORTION_S / 2:
+            self._portion = min(_MOST, self._portion * 2)
+        elif took > PORTION_S * 2:
             self._portion = max(_LEAST, self._portion // 2)
         return end < last
 
@@ -246,6 +247,7 @@ class AheadReader:
         """The intervals behind a node's last known edge, up to where it was closed."""
         plan, seen = self.signed.plan, Seen(self._books, self._unclocked)
         closed_ms = self._books.closed_ms(node.name)
+        from_ms = max(from_ms, (to_ms - KEPT_MS) // plan.interval_ms * plan.interval_ms)
         to_ms = to_ms if closed_ms is None else min(to_ms, closed_ms)
         for begin_ms in range(from_ms, to_ms - plan.interval_ms + 1, plan.interval_ms):
             end_ms = begin_ms + plan.interval_ms
@@ -265,6 +267,12 @@ class AheadReader:
             self._reached[node.name] = max(self._reached[node.name], row.to_ms)
             self._counting.add(node.name)
 
+    def _goes_on(self, node: Node, now_ms: int) -> bool:
+        """Whether further hours are made of a node: it is measured, and not closed."""
+        closed_ms = self._books.closed_ms(node.name)
+        is_measured = bool(node.terms) or node.method == words.CEMS
+        return is_measured and (closed_ms is None or closed_ms > now_ms)
+
     def _forget(self, now_ms: int) -> None:
         plan, interval_ms = self.signed.plan, self.signed.plan.interval_ms
         least: dict[tuple[str, str], int] = {}
@@ -276,8 +284,10 @@ class AheadReader:
             register.forget(least[key] // interval_ms)
         for key, gauge in self._books.gauges.items():
             gauge.forget(least[key] // gauge.reference_ms)
-        self._books.forget(min(self._reached.values(), default=now_ms))
-        begin = min(self._reached.values(), default=0) // interval_ms
+        going = [node.name for node in plan.nodes.values() if self._goes_on(node, now_ms)]
+        reached_ms = min((self._reached[name] for name in going), default=min(now_ms, self.to_ms))
+        self._books.forget(reached_ms)
+        begin = reached_ms // interval_ms
         self._unclocked = {(meter, number) for meter, number in self._unclocked if number >= begin - 1}
         for node_name, hours in self.hours.items():
             kept = {from_ms: hour for from_ms, hour in hours.items() if hour.to_ms > now_ms - KEPT_MS}

@@ -30,7 +30,7 @@ from gateway.clock import HOUR_MS
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
-from ledger_client.messages import Sentence
+from ledger_client.messages import Sentence, sentence_of
 
 if TYPE_CHECKING:
     from gateway.accounting.hours.ahead import Ahead, AheadReader, Lost, Silent
@@ -92,14 +92,14 @@ class Keeper:
         with self._changed:
             is_old = not self._read_s or time.monotonic() - self._read_s > FRESH_S or self._span_ms < KEPT_MS
             if is_old and not self._asked and not self._over:
-                self._asked, self._known = True, replace(self._known, reading=True, problem=None)
+                self._asked, self._known = True, replace(self._known, reading=True)
                 self._changed.notify_all()
             return self._known
 
     def wait(self, seconds: float) -> Known:
         """The result once the pass that was asked for has ended, or after this time."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._asked, seconds)
+            self._changed.wait_for(lambda: not self._asked or self._over, seconds)
             return self._known
 
     def close(self) -> None:
@@ -125,6 +125,9 @@ class Keeper:
             self._pass()
         except (GatewayError, LedgerClientError) as error:
             problem, is_unreadable = error.sentence, isinstance(error, LedgerClientError)
+        except Exception as error:  # a defect: whoever looks must not take what was known for whole
+            problem = sentence_of(error)
+            raise
         finally:
             with self._changed:
                 self._read_s, self._asked = time.monotonic(), self._asked and self._span_ms < KEPT_MS
@@ -145,7 +148,11 @@ class Keeper:
             if self._span_ms < SILENCE_MS and not self._over and _silences(readers, self._now_ms()) is None:
                 self._span_ms = SILENCE_MS
                 readers = self._read_parts(store)
-            self._publish(store, readers, whole=True)
+            if not self._over:
+                self._publish(store, readers, whole=True)
+        except BaseException:
+            self._readers = {}  # a portion may have been fed in part, and would be fed again
+            raise
         finally:
             store.close()
 
@@ -153,22 +160,24 @@ class Keeper:
         readers = list(self._arranged())
         for reader in readers:
             published_s = time.monotonic()
-            while self._portion(store, reader) and not self._over:
-                if time.monotonic() - published_s > PUBLISH_S:
+            while not self._over and self._portion(store, reader):
+                if not self._known.at_ms and time.monotonic() - published_s > PUBLISH_S:
                     reader.settle(min(reader.covered_to_ms, self._now_ms()))
                     self._publish(store, readers, whole=False)
                     published_s = time.monotonic()
+            if self._over:
+                break
             reader.settle(self._now_ms())
         return readers
 
-    @staticmethod
-    def _portion(store: Database, reader: AheadReader) -> bool:
-        """Read a portion, then rest as long as it took. True: there are more records."""
+    def _portion(self, store: Database, reader: AheadReader) -> bool:
+        """Read a portion, then rest as long as it took, or until ``close``. True: there are more records."""
         began = time.perf_counter()
         with store.snapshot():
             more = reader.read(store)
         if more:
-            time.sleep(time.perf_counter() - began)
+            with self._changed:
+                self._changed.wait_for(lambda: self._over, time.perf_counter() - began)
         return more
 
     def _arranged(self) -> Iterator[AheadReader]:
@@ -221,7 +230,9 @@ class Keeper:
             lost = tuple(one for of_plan in by_plan.values() for one in losses(of_plan, now_ms))
             found = replace(found, lost=lost, silent=_silent(by_plan, now_ms))
         else:
-            found = replace(found, lost=self._known.lost, silent=self._known.silent)
+            before = self._known
+            found = replace(found, lost=before.lost, silent=before.silent)
+            found = replace(found, problem=before.problem, is_unreadable=before.is_unreadable)
         with self._changed:
             self._known = found
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from gateway.accounting.hours.ahead import Lost
+from gateway.accounting.hours.feeding import Fed, feed
 from gateway.accounting.statements.keeper import NEWEST_MS, Keeper
+from gateway.errors import StoreError
+from gateway.storage.database import Database
+from ledger_client.accounting.books import Books
 from tests.support.stated import EVERY_MS, QUARTER_MS, Site
 
 DAY_MS = 86_400_000
@@ -58,4 +64,30 @@ def test_its_thread_answers_a_page_that_waits_and_ends_when_it_is_closed(tmp_pat
     keeper.close()
     thread.join(60)
     assert not thread.is_alive()
+    site.stop()
+
+
+def test_a_pass_that_fails_midway_is_made_anew_and_a_page_does_not_hide_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fed again, the counter's reset of the portion that failed would break its line twice."""
+    site = Site(tmp_path / "site")
+    site.publish()
+    site.polls(90 + 40)
+    site.polls(1, quality=1 << 17, gain=-site.register)
+    site.polls(90 * 2)
+    site.hands.journal.flush()
+    expected = Keeper(site.loaded.database, lambda: site.machine.wall_ms).read()
+
+    def torn(books: Books, store: Database, first_id: int, last_id: int) -> Fed:
+        feed(books, store, first_id, last_id - 5)
+        raise StoreError("the disk failed", "try again")
+
+    keeper = Keeper(site.loaded.database, lambda: site.machine.wall_ms)
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.accounting.hours.ahead.feed", torn)
+        assert "the disk failed" in str(keeper.read().problem)
+        assert "the disk failed" in str(keeper.look().problem), "a page asks; nothing better is known yet"
+    found = keeper.read()
+    assert (found.problem, found.ahead[0].hours) == (None, expected.ahead[0].hours)
     site.stop()
