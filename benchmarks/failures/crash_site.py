@@ -28,7 +28,6 @@ from gateway.cli.demo import finish
 from gateway.cli.demo.balance import account, read_answers
 from gateway.config.model import Config
 from gateway.storage.database import Database
-from gateway.storage.schema import VERSION
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
 from tests.support.commands import audit_findings, export_to
@@ -159,10 +158,10 @@ class Light:
             self.out.unverified.append(f"{self.folder.parent.name} {when}: {error}")
 
     def age(self) -> None:
-        """The database says that it is of an older version, so that the next start brings it up to date."""
+        """The database has its tables and no version yet, as where a kill met its first start between the two."""
         if begun(self.loaded):
             database = sqlite3.connect(self.loaded.database)
-            database.execute(f"PRAGMA user_version = {VERSION - 1}")
+            database.execute("PRAGMA user_version = 0")
             database.close()
 
     def put_back(self) -> None:

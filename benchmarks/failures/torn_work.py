@@ -197,7 +197,7 @@ class Life:
         self.open()
 
     def receipts(self) -> None:
-        """The site's ledger gives its receipts for all batches; then so much time passes that they may be pruned."""
+        """The site's ledger gives its receipts for all batches."""
         assert self.recorder is not None
         ledger = NearLedger(self._loaded.path.parent / "ledger")
 
@@ -212,6 +212,10 @@ class Life:
 
         self.recorder.call(settle).result(SAFETY_S)
         ledger.close()
+
+    def age(self) -> None:
+        """Time passes until what has receipts may be pruned."""
+        assert self.recorder is not None
         self._ticks_s += 2 * KEEP_S
         self._unpolled(self.recorder)
 
@@ -322,6 +326,7 @@ def _receipted(life: Life) -> None:
 
 
 def _prune(life: Life) -> None:
+    life.age()  # not before: the writer prunes by itself once it sees the time
     for _ in range(3):  # what falls due is done behind each of them
         life.flush()
 
