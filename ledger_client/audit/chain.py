@@ -229,7 +229,6 @@ class Epochs:
     """
 
     result: Audit
-    _losses: int = 0
     _running: bytes | None = None
     """The epoch of the gateway's last record; None: not known."""
     _seen: set[bytes] = field(default_factory=set)
@@ -241,7 +240,6 @@ class Epochs:
     def begin_batch(self, *, resume: bool) -> None:
         """The records of the next batch follow; ``resume``: it goes on after a loss, maybe of a gateway's record."""
         if resume:
-            self._losses += 1
             self._forget()
 
     def begin_anew(self) -> None:
@@ -261,20 +259,16 @@ class Epochs:
             self._find(name, f"its epoch was over: {by} has begun the next one before it", losses)
         elif name.meter == GATEWAY_ITSELF:
             ended = {*self._seen, self._running} - {None, name.epoch}
-            self._over |= {epoch: (name, self._losses) for epoch in ended if epoch is not None}
+            self._over |= {epoch: (name, self.result.losses) for epoch in ended if epoch is not None}
             self._running, self._seen = name.epoch, set()
         elif self._running is None:
             self._seen.add(name.epoch)
         else:
-            self._find(name, "its epoch begins without a record of the gateway", self._losses)
+            self._find(name, "its epoch begins without a record of the gateway", self.result.losses)
 
     def _find(self, name: Name, text: str, losses: int) -> None:
         """Once a meter and epoch."""
         key = name.meter, name.epoch
-        if key in self._found:
-            return
-        self._found.add(key)
-        if losses < self._losses:
-            self.result.resumed(name, text)
-        else:
-            self.result.found(CHAIN, name, text)
+        if key not in self._found:
+            self._found.add(key)
+            self.result.contradicted(CHAIN, name, text, losses)

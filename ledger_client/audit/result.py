@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from ledger_client.audit.notes import Kind, Notes
@@ -63,6 +65,13 @@ class Change:
     since: int
     until: int | None = None
     exchange: bool | None = None
+
+
+def median(counts: Counter[int]) -> int:
+    """The lower median of values by how often each occurs, of which there is one at least."""
+    values = sorted(counts)
+    sums = list(accumulate(counts[value] for value in values))
+    return values[bisect_left(sums, (sums[-1] + 1) // 2)]
 
 
 class SeriesAccount(NamedTuple):
@@ -155,12 +164,7 @@ class MeterAccount:
         """(median, worst) delay of the readings in seconds; None where no ledger vouches for any."""
         if not self.delays_s:
             return None
-        half, worst = (self.delays_s.total() + 1) // 2, max(self.delays_s)
-        for delay, count in sorted(self.delays_s.items()):
-            half -= count
-            if half <= 0:
-                return delay, worst
-        return worst, worst
+        return median(self.delays_s), max(self.delays_s)
 
 
 @dataclass(slots=True)
@@ -186,6 +190,8 @@ class Audit:
     """The ledgers that were asked, each with the gateway's last batch there (None: it holds none)."""
     place: tuple[str, int | None] = "", None
     """The file and the batch of which is spoken."""
+    losses: int = 0
+    """How many losses were announced up to there: batches that say ``resume``."""
 
     @property
     def sound(self) -> bool:
@@ -226,6 +232,14 @@ class Audit:
         else:
             text = f"{f'batch {self.place[1]}' if name is None else name}: {detail}"
             self.noted(text, Kind.LOST, name.meter if name and weight_ms else "", weight_ms)
+
+    def contradicted(self, step: str, name: Name | None, detail: str, losses: int) -> None:
+        """Keep a contradiction of what was so behind ``losses`` announced losses: a finding of this step, or of the
+        step resume where a further loss was announced since."""
+        if losses < self.losses:
+            self.resumed(name, detail)
+        else:
+            self.found(step, name, detail)
 
     def noted(self, text: str, kind: Kind = Kind.OTHER, about: str = "", weight_ms: int = 0) -> None:
         """Keep what is no fault, and is to be known; as ``Notes.add``."""

@@ -138,8 +138,8 @@ class _Auditor:
         if self._chains.batch(signed):
             self._begin_anew(statement.batch)
         self._configured.resumes = statement.resume is not None
-        for part in (self._signers, self._epochs):
-            part.begin_batch(resume=statement.resume is not None)
+        result.losses += statement.resume is not None
+        self._epochs.begin_batch(resume=statement.resume is not None)
         result.from_ms = statement.from_ms if result.from_ms is None else min(result.from_ms, statement.from_ms)
         result.to_ms = statement.to_ms if result.to_ms is None else max(result.to_ms, statement.to_ms)
         gathered = self.judge(file, signed, in_order=True)

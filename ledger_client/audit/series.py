@@ -14,7 +14,7 @@ from typing import Final
 
 from ledger_client.audit.notes import Kind
 from ledger_client.audit.records import Shape
-from ledger_client.audit.result import Audit, SeriesAccount
+from ledger_client.audit.result import Audit, SeriesAccount, median
 
 PARTS_MS: Final = 60_000
 """A further part of a message comes at most this long after the first one, and at most half a period."""
@@ -40,12 +40,7 @@ class _Line:
     @property
     def median_s(self) -> float | None:
         """None: there were no two messages."""
-        half = (self.intervals.total() + 1) // 2
-        for tenths, count in sorted(self.intervals.items()):
-            half -= count
-            if half <= 0:
-                return tenths / 10
-        return None
+        return median(self.intervals) / 10 if self.intervals else None
 
 
 @dataclass(slots=True)

@@ -41,7 +41,6 @@ class Signers:
     """The keys of one gateway, in the order of its events."""
 
     result: Audit
-    _losses: int = 0
     _introduced: set[_Key] = field(default_factory=set)
     _in_force: dict[str, _InForce] = field(default_factory=dict)
     _replaced: dict[bytes, dict[str, _Replaced]] = field(default_factory=dict)
@@ -53,10 +52,6 @@ class Signers:
 
     _unnamed: dict[bytes, tuple[tuple[str, int | None], int]] = field(default_factory=dict)
     """Keys of statements that no event has named yet: of which file and batch, signed when (Unix s)."""
-
-    def begin_batch(self, *, resume: bool) -> None:
-        """The events of the next batch follow; ``resume``: it goes on after a loss."""
-        self._losses += resume
 
     def begin_anew(self) -> None:
         """Batches are missing: which keys are in force is not known. What was replaced stays so."""
@@ -74,7 +69,7 @@ class Signers:
         for owner, kid in sorted(kids.items()):
             before = self._in_force.get(owner)
             self._introduced.add((owner, kid))
-            self._in_force[owner] = _InForce(kid, self._losses)
+            self._in_force[owner] = _InForce(kid, self.result.losses)
             if before is not None and before.kid == kid:
                 continue
             if not self._returns(owner, kid, name, anywhere=before is not None) and before is not None:
@@ -87,16 +82,16 @@ class Signers:
         known = before if before is not None and before.kid != new else None
         self._introduced |= {(owner, kid) for kid in (new, replaced) if kid is not None}
         self._returns(owner, new, name, anywhere=True)
-        self._in_force[owner] = _InForce(new, self._losses)
+        self._in_force[owner] = _InForce(new, self.result.losses)
         for kid in (replaced, known.kid if known else None):
             if kid is not None and kid != new:
-                self._of_batch[owner, kid] = _Replaced(name, self._losses)
+                self._of_batch[owner, kid] = _Replaced(name, self.result.losses)
         if known is not None and replaced != known.kid:
             says = f"says that of {base64url(replaced)}" if replaced else "does not say so"
             text = (
                 f"the key {base64url(new)} of {owner} takes the place of {base64url(known.kid)}, and the event {says}"
             )
-            self._found(name, text, known.losses)
+            self.result.contradicted(KEYS, name, text, known.losses)
 
     def _returns(self, owner: str, kid: bytes, name: Name, *, anywhere: bool) -> bool:
         """Whether a key that is to sign from now on was replaced before, of its owner or of ``anywhere``: it is found,
@@ -105,9 +100,8 @@ class Signers:
         if at is None and anywhere:
             at = next(iter(self._replaced.get(kid, {}).values()), None)
         if at is not None:
-            self._found(
-                name, f"the key {base64url(kid)} of {owner} returns, and event {at.by} has replaced it", at.losses
-            )
+            text = f"the key {base64url(kid)} of {owner} returns, and event {at.by} has replaced it"
+            self.result.contradicted(KEYS, name, text, at.losses)
         return at is not None
 
     # — what was signed —
@@ -118,7 +112,7 @@ class Signers:
         for owner, (before, name) in sorted(self._changed.items()):
             kid = self._in_force[owner].kid
             text = f"the key of {owner} is {base64url(kid)} from here on, {base64url(before.kid)} before"
-            self._found(name, f"{text}, and no keys event says so", before.losses)
+            self.result.contradicted(KEYS, name, f"{text}, and no keys event says so", before.losses)
         self._changed = {}
         signers = sorted(kids)
         for owner, kid in signers if configured else ():
@@ -128,9 +122,8 @@ class Signers:
         whose = [(key, f"of {key[0]} signs") for key in signers]
         for key, what in [*whose, ((GATEWAY_ITSELF, statement), "signs its statement")]:
             if (at := self._replaced.get(key[1], {}).pop(key[0], None)) is not None:  # once
-                self._found(
-                    None, f"the key {base64url(key[1])} {what}, and event {at.by} has replaced it before", at.losses
-                )
+                text = f"the key {base64url(key[1])} {what}, and event {at.by} has replaced it before"
+                self.result.contradicted(KEYS, None, text, at.losses)
         self._settle()
         if configured:
             self._ahead(signed)
@@ -153,10 +146,3 @@ class Signers:
         for (owner, kid), at in self._of_batch.items():
             self._replaced.setdefault(kid, {})[owner] = at
         self._of_batch = {}
-
-    def _found(self, name: Name | None, text: str, losses: int) -> None:
-        """A finding; of the step resume where a loss was announced since what it contradicts."""
-        if losses < self._losses:
-            self.result.resumed(name, text)
-        else:
-            self.result.found(KEYS, name, text)
