@@ -1,4 +1,4 @@
-"""What the alarm checks of the accounting have found, which of a site without a plan is nothing."""
+"""Result of the alarm checks of the accounting; that of a site without a plan, for which no check is loaded."""
 
 from __future__ import annotations
 

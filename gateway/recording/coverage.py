@@ -314,9 +314,8 @@ class SeriesCounter:
         """The grid of a series that goes on at another period from ``ruler`` on: it begins with the last moment, or as
         many periods behind it as are certain to be missed by then, which nobody expected. Were that the beginning of
         ``ruler``, change after change could pass without a message and without a miss."""
-        count = misses(ruler.step_ms, self.last_ms, ruler.time_ms)
-        if self.to_ms <= self.last_ms:  # nothing came since its grid began, of which its end leaves no trace
-            count = 0
+        came = self.to_ms > self.last_ms  # else its end leaves no trace of its grid, and nothing may be passed over
+        count = misses(ruler.step_ms, self.last_ms, ruler.time_ms) if came else 0
         due_ms, time_ms = self.last_due_ms + count * ruler.every_ms, self.last_ms + count * ruler.step_ms
         return RecordingGrid(due_ms, ruler.every_ms, time_ms, ruler.step_ms)
 

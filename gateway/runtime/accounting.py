@@ -8,7 +8,7 @@ from gateway.process.threads import in_thread
 
 
 class KeeperTask(BackgroundTask):
-    """Runs the keeper; where it fails it is started again, and goes on with what it has read."""
+    """Runs the keeper; where that fails it is started again."""
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
@@ -18,5 +18,5 @@ class KeeperTask(BackgroundTask):
         await in_thread(self._keeper.go_on, "accounting")
 
     def close(self) -> None:
-        """The thread ends with the portion that it reads."""
+        """The thread ends behind the portion that it reads."""
         self._keeper.close()

@@ -1,4 +1,4 @@
-"""Spans of the look at hours that are not stated."""
+"""Time spans of hours that are not stated: how long they are kept, and when a stack without one is silent."""
 
 from __future__ import annotations
 

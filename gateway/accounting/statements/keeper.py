@@ -8,10 +8,11 @@ by one thread and published as one frozen result for pages and alarms.
    With the first page that asks (``look``) it reads all that is kept, and does so from then on.
 3. It reads in portions, each in a snapshot of its own, and rests after each as long as it took: polling, recording and
    pages go on beside it, and no snapshot keeps the write-ahead log from being checkpointed.
-4. While much is being read, a result is published every ``PUBLISH_S``. It has the new hours, but the lost time and
-   silent stacks of the last whole pass: alarms must not come and go with the progress of reading. ``at_ms`` is that
-   pass.
-5. A pass that fails keeps what is known and adds the ``problem``. The next pass goes on where this one stopped.
+4. Until the first whole pass a result is published every ``PUBLISH_S``, with the hours so far. It has no lost time and
+   knows of no silent stack: alarms must not come and go with the progress of reading. Later results are those of whole
+   passes; ``at_ms`` is the time of the newest.
+5. A pass that fails keeps what is known and adds the ``problem``. The next one reads all of it anew: a portion may have
+   been fed in part, and the books must not see a record twice.
 6. What reads hours is loaded with the first plan: most sites have none.
 """
 
@@ -145,9 +146,11 @@ class Keeper:
                     self._known = Known(self._history.copy(), at_ms=self._now_ms(), reading=True, silent=())
                 return
             readers = self._read_parts(store)
-            if self._span_ms < SILENCE_MS and not self._over and _silences(readers, self._now_ms()) is None:
-                self._span_ms = SILENCE_MS
-                readers = self._read_parts(store)
+            if self._span_ms < SILENCE_MS and not self._over:
+                parts = _by_plan([reader.ahead() for reader in readers])
+                if _silent(parts, self._now_ms()) is None:
+                    self._span_ms = SILENCE_MS
+                    readers = self._read_parts(store)
             if not self._over:
                 self._publish(store, readers, whole=True)
         except BaseException:
@@ -224,15 +227,11 @@ class Keeper:
         history = self._history.copy()
         with store.snapshot():
             due = tuple(dues(store, history, hours, now_ms))
-        found = Known(history, ahead, due, now_ms if whole else self._known.at_ms, reading=True)
+        found = replace(self._known, history=history, ahead=ahead, due=due, reading=True)
         if whole:
             by_plan = _by_plan(parts)
             lost = tuple(one for of_plan in by_plan.values() for one in losses(of_plan, now_ms))
-            found = replace(found, lost=lost, silent=_silent(by_plan, now_ms))
-        else:
-            before = self._known
-            found = replace(found, lost=before.lost, silent=before.silent)
-            found = replace(found, problem=before.problem, is_unreadable=before.is_unreadable)
+            found = replace(found, at_ms=now_ms, lost=lost, silent=_silent(by_plan, now_ms))
         with self._changed:
             self._known = found
 
@@ -242,10 +241,6 @@ def _by_plan(parts: Sequence[Ahead]) -> Mapping[str, list[Ahead]]:
     for part in parts:
         found.setdefault(part.signed.plan.name, []).append(part)
     return found
-
-
-def _silences(readers: Sequence[AheadReader], now_ms: int) -> tuple[Silent, ...] | None:
-    return _silent(_by_plan([reader.ahead() for reader in readers]), now_ms)
 
 
 def _silent(by_plan: Mapping[str, Sequence[Ahead]], now_ms: int) -> tuple[Silent, ...] | None:
