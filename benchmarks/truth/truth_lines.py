@@ -182,7 +182,7 @@ async def _line(folder: Path, wire: str, seed: int, polls: int, armed: bool) -> 
     async with WIRES[wire](devices, folder, base) as line_spec:
         line = Line(line_spec, clock, take, armed=armed)
         task = asyncio.create_task(line.run(clock.now_ms()))
-        await done.wait()
+        await asyncio.wait([task, asyncio.create_task(done.wait())], return_when=asyncio.FIRST_COMPLETED)
         line.request_stop()
         await task
     return book

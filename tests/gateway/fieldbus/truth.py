@@ -54,13 +54,14 @@ class Book:
         self.asked.setdefault((request.unit, request.address, request.count), []).append(tick())
 
     def judge(self, unit: int, poll: Poll, clock: Clock) -> None:
-        """Count a poll's values, and those that are true at no moment of their own request."""
+        """Count a poll's values, and those that are true at no moment of their own request. Without the guard an older
+        answer may be taken before the device has even heard the request: its moment is then that of receipt alone."""
         self.polls += 1
         self.timeouts += poll.missed == "timeout" or any(f.reason == "timeout" for f in poll.failures)
         for block in poll.answers:
             done = int((clock.started_monotonic + (block.completed_ms - clock.started_ms) / 1000) / TICK_S)
-            asked = self.asked[unit, registers_of(block.block).address, registers_of(block.block).count]
-            sent = max(t for t in asked if t <= done + SLACK)
+            asked = self.asked.get((unit, registers_of(block.block).address, registers_of(block.block).count), [])
+            sent = max((t for t in asked if t <= done + SLACK), default=done)
             moments = range(sent - SLACK, done + SLACK + 1)
             for place, word in enumerate(block.raw):
                 self.values += 1
