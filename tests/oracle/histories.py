@@ -21,6 +21,8 @@ T0 = 1_790_812_800_000
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 ENERGY, FUEL = ("J", "Wh", "kWh", "MWh"), ("g", "kg", "t")
 SAMPLES = (10_000, 60_000, 300_000, 450_000, 900_000)
+UNNAMED = tuple(1 << n for n in (30, 31, 32, 47, 63))
+"""Quality bits without a name: of a later version, or of nobody."""
 
 
 @dataclass
@@ -105,7 +107,8 @@ class Maker:
             clock = "S" if time >= free_until or flags & Quality.CLOCK_UNSYNC else chance.choice("UIR")
             if time >= lost_until and n % thin == 0:
                 value = self.value(register, scale, floats, trouble)
-                other = chance.choice((0, 0, 0, Quality.STALE, Quality.IMPLAUSIBLE, Quality.LATE, Quality.FROZEN))
+                named = (0, 0, 0, Quality.STALE, Quality.IMPLAUSIBLE, Quality.LATE, Quality.FROZEN)
+                other = chance.choice((*named, chance.choice(UNNAMED), Quality.STALE | chance.choice(UNNAMED)))
                 bits = int(flags | (other if self.often(trouble) else 0))
                 unit = "W" if self.often(trouble / 5) else point["unit"]
                 if value is None:
@@ -378,7 +381,8 @@ def gauge_lives(make: Maker, points: Mapping[str, Any], sample: int, trouble: fl
                 value = Decimal(str(round(value, 3)))
             bits = Quality.OUT_OF_CONTROL if out == time else Quality(0)
             if make.often(trouble / 2):
-                bits |= chance.choice((Quality.STALE, Quality.CLOCK_UNSYNC, Quality.FROZEN, Quality.LATE))
+                named = (Quality.STALE, Quality.CLOCK_UNSYNC, Quality.FROZEN, Quality.LATE)
+                bits |= chance.choice((*named, chance.choice(UNNAMED)))
             if time >= lost.get(name, 0):
                 values.append(Value(letter, value, point["unit"], int(bits)))
         if values and not make.often(trouble / 4):

@@ -14,11 +14,12 @@ _KEYS: Final = (
     "version", "edge", "accept", "validity", "share", "minutes", "reference", "most_sample", "substitution", "carbon",
     "density", "clauses", "unconfirmed",
 )  # fmt: skip
-OWN_RULES: Final = (
+OWN_RULES: Final = int(
     Quality.ROLLOVER | Quality.COUNTER_RESET | Quality.METER_EXCHANGED | Quality.CLOCK_UNSYNC | Quality.CLOCK_STEP
 )
-"""Bits that say something of the line of registers or of the clock, which I1 and I4 have their own rules for."""
-NEVER: Final = Quality.IMPLAUSIBLE | Quality.LATE
+"""Bits that say something of the line of registers or of the clock, which I1 and I4 have their own rules for. A plain
+integer: ``~`` of an IntFlag has the named bits only, and one without a name would pass."""
+NEVER: Final = int(Quality.IMPLAUSIBLE | Quality.LATE)
 """Bits with which no value is accepted, whatever a profile says."""
 
 

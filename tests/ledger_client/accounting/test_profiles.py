@@ -13,6 +13,7 @@ from ledger_client.accounting import profiles
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.regimes import parse_regime
 from ledger_client.formats import cbor
+from ledger_client.formats.senml import Quality
 
 CDDL = Path(__file__).parents[3] / "docs" / "accounting.cddl"
 PARAMETERS = {
@@ -38,6 +39,17 @@ def test_every_parameter_has_its_clause(name: str) -> None:
     data = cbor.encode(dict(fields))
     assert cbor.decode(data) == fields
     Schema(f"start = profile\n{CDDL.read_text()}").validate_cbor(data)
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_no_bit_without_a_name_is_accepted(name: str) -> None:
+    """Every set of one bit, beside none and beside those that are accepted: named ones alone count (I1)."""
+    regime = parse_regime(name, profiles.load(name))
+    named = {bit.bit_length() - 1 for bit in map(int, Quality)}
+    accepted = {n for n in range(64) if regime.accepts(1 << n)}
+    assert accepted <= named
+    assert {n for n in range(64) if regime.accepts(1 << n | Quality.CLOCK_STEP)} == accepted
+    assert [n for n in (16, 17, 18, 21, 22) if not regime.accepts(1 << n)] == []  # with rules of their own
 
 
 def test_what_the_two_regimes_ask() -> None:
