@@ -37,6 +37,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "accounting.formats",
         "accounting",
         "accounting.tables",
+        "inputs",
         "recompute",
         "certificates",
         "certificates.holding",
@@ -266,6 +267,7 @@ WALLS = (
             "ledger_client.audit",
             "ledger_client.enrolment",
             "ledger_client.accounting",
+            "ledger_client.inputs",
             "ledger_client.recompute",
             "ledger_client.certificates",
             "ledger_client.balance",
@@ -283,6 +285,7 @@ WALLS = (
             "ledger_client.verification",
             "ledger_client.audit",
             "ledger_client.accounting",
+            "ledger_client.inputs",
             "ledger_client.recompute",
         ),
         bans=(

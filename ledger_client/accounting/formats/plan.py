@@ -30,7 +30,7 @@ _PLAN: Final = (
 )  # fmt: skip
 _NODE: Final = (
     "role", "terms", "profile", "zone", "below", "capacity", "method", "inputs", "operating", "threshold", "factor",
-    "factor_rule", "factor_id", "defaults", "compare", "certificate", "registry",
+    "factor_rule", "factor_id", "defaults", "compare", "certificate", "registry", "fuel", "reason",
 )  # fmt: skip
 _CERTIFICATE: Final = (
     "id", "name", "source", "technology", "capacity", "commissioned", "location", "configuration", "class", "scheme",
@@ -40,7 +40,9 @@ _CERTIFICATE: Final = (
 @dataclass(frozen=True, slots=True)
 class Node:
     """A named sum of points with a role (P4). ``terms``: (+1 or −1, point). ``capacity_w`` None: not known.
-    ``compare``: of an emission by fuel the measured one of the same source (M7)."""
+    ``compare``: of an emission by fuel the measured one of the same source (M7). ``fuel``: what is burnt, by whose
+    limits analyses are judged; ``reason``: why the node is otherwise than usual (docs/accounting.md, unusual inputs).
+    """
 
     name: str
     role: str
@@ -60,6 +62,8 @@ class Node:
     compare: str | None
     certificate: Mapping[str, Any] | None
     registry: str | None
+    fuel: str | None
+    reason: str | None
 
     @property
     def of_counters(self) -> bool:
@@ -74,7 +78,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a result depends on besides the records (P1). ``fields``: the event's own, as it was signed."""
+    """All that a result depends on besides the records (P1). ``unused``: meters of the gateway that no node has, each
+    with the reason. ``fields``: the event's own, as it was signed."""
 
     name: str
     version: int
@@ -86,6 +91,7 @@ class Plan:
     regimes: Mapping[str, Regime]
     factors: tuple[Factor, ...]
     balanced: bool
+    unused: Mapping[str, str]
     disclosure: str
     fields: Mapping[str, Any]
 
@@ -138,7 +144,7 @@ def parse_plan(fields: Mapping[str, Any]) -> Plan:
     points = {name: parse_point(name, value, interval_ms) for name, value in of.table("points").items()}
     factors = tuple(parse_factor(n, value) for n, value in enumerate(of.items("factors")))
     nodes = {n: _node(n, value, interval_ms, points, regimes, factors) for n, value in of.table("nodes").items()}
-    site = Fields(of.table("site"), "plan.site", "P7", ("balanced", "name", "boundary"))
+    site = Fields(of.table("site"), "plan.site", "P7", ("balanced", "name", "boundary", "unused"))
     plan = Plan(
         of.name("plan"),
         of.uint("v", 1),
@@ -150,11 +156,18 @@ def parse_plan(fields: Mapping[str, Any]) -> Plan:
         regimes,
         factors,
         site.of.get("balanced") is True,
+        _unused(site),
         of.choice("disclosure", ("full", "root"), "full"),
         dict(fields),
     )
     _check_together(of, plan)
     return plan
+
+
+def _unused(site: Fields) -> dict[str, str]:
+    reasons = site.table("unused", {})
+    texts = Fields(reasons, "plan.site.unused", "P7", tuple(reasons))
+    return {meter: texts.text(meter) for meter in reasons}
 
 
 def _civil(of: Fields, interval_ms: int) -> int:
@@ -213,6 +226,8 @@ def _node(
         _compare(of, method),
         _certificate(of) if "certificate" in of else None,
         of.text("registry") if "registry" in of else None,
+        of.text("fuel") if "fuel" in of else None,
+        of.text("reason") if "reason" in of else None,
     )  # fmt: skip
 
 
