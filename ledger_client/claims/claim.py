@@ -115,7 +115,8 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Attest:
-    """A verifier's verdict of a statement; ``report``: SHA-256 of its document."""
+    """A verifier's verdict (attestation.py) of a statement, ``period`` its record hash, or of a balance, ``period`` its
+    claim's id; ``report``: SHA-256 of its document."""
 
     period: bytes
     level: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ledger_client.certificates.mcert.steps import CLAIMS, STATE, CertificateError, at
+from ledger_client.claims.attestation import Opinion
 from ledger_client.claims.certificate import Certificate, certificate_of
 from ledger_client.claims.claim import Attest, Balance, Deed, Issue, Part, Retire, SignedClaim, Withdraw, parse_claim
 from ledger_client.claims.given_claim import GivenClaim
@@ -49,6 +50,12 @@ class Counted:
     def deed(self) -> Deed:
         """What it does."""
         return self.signed.claim.deed
+
+    @property
+    def opinion(self) -> Opinion | None:
+        """What a verifier attests by it; None: it is another claim."""
+        claim = self.signed.claim
+        return Opinion(claim.party, self.time_s, claim.number, claim.deed) if isinstance(claim.deed, Attest) else None
 
 
 def counted(given: GivenClaim, trust: Trust, now: int, facts: OnlineFacts) -> Counted:

@@ -29,6 +29,7 @@ from ledger_client.certificates.mcert.steps import (
     CertificateError,
     at,
 )
+from ledger_client.claims.attestation import unmodified
 from ledger_client.claims.claim import Attest
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.merkle import root_from_path
@@ -41,8 +42,6 @@ from ledger_client.verification.verify import Verified, verify
 
 LATEST_PLAN_MS: Final = 24 * 3_600_000
 """How long behind a plan's beginning, and behind its signing, the ledgers may have it (P2)."""
-POSITIVE: Final = "positive"
-"""The verdict of an attestation that counts where the policy asks for some."""
 SCHEME: Final = "gc"
 
 
@@ -53,7 +52,7 @@ class Proven:
     ``part`` of the certificate has ``status`` and ``holder`` by the claims in the file; ``time_s`` is when the registry
     had the last of them, ``issued_s`` the first (Unix seconds). ``edges``: the registers behind the energy, in
     thousandths of Wh; ``amount`` the energy of the row in thousandths of Wh. ``attested``: (verifier, level) of those
-    whose verdict is positive. ``senders``: of the claims, the issuer first.
+    whose last verdict is ``unmodified``. ``senders``: of the claims, the issuer first.
     """
 
     traced: Traced
@@ -279,19 +278,16 @@ def _proven_looks(members: _Members, gateway: str, trust: Trust, now: int) -> di
 
 
 def _attested(trace: Traced, trust: Trust) -> tuple[tuple[str, str], ...]:
-    """(verifier, level) of the positive ones, each verifier once; as many as the policy asks for."""
-    found: dict[str, str] = {}
+    """(verifier, level) of those whose last verdict is ``unmodified``; as many as the policy asks for."""
     for one in trace.attests:
-        deed = one.deed
-        assert isinstance(deed, Attest)
-        if deed.period != trace.issue.period:
-            _fail(ATTESTED, f"{one.signed.claim.party} attests another statement, {deed.period.hex()}", "V1")
-        if deed.verdict == POSITIVE:
-            found[one.signed.claim.party] = deed.level
+        assert isinstance(one.deed, Attest)
+        if one.deed.period != trace.issue.period:
+            _fail(ATTESTED, f"{one.signed.claim.party} attests something else, {one.deed.period.hex()}", "V1")
+    found = unmodified(opinion for one in trace.attests if (opinion := one.opinion) is not None)
     if len(found) < trust.attested:
-        by = ", ".join(found) or "nobody"
+        by = ", ".join(name for name, _ in found) or "nobody"
         _fail(ATTESTED, f"the policy asks for {trust.attested} verifiers, and {by} attests the statement", "V1")
-    return tuple(found.items())
+    return found
 
 
 def _fail(step: int, problem: str, rule: str) -> NoReturn:

@@ -24,7 +24,7 @@ class _Certificates(Grouped):
             ),
             "attest": Entry(
                 "ledger_client.cli.certificates.move:attest",
-                "Attest a STATEMENT, its proof (.mseal) or its record hash, as a verifier.",
+                "Attest a statement or a signed balance, as a verifier.",
             ),
         },
         "Hold": {

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ledger_client.claims.attestation import LEVELS, VERDICTS
 from ledger_client.cli.certificates.common import claim_json, connected, refusal_json, say, sends
 from ledger_client.cli.terminal.options import UsageError, moment
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.explain import clean
+from ledger_client.verification.trust import Trust, load_trust
 
 if TYPE_CHECKING:
     from ledger_client.certificates.holding.sending import Sender, Sent
@@ -107,18 +109,24 @@ def withdraw(
 
 
 @click.command()
-@click.argument("statement", metavar="STATEMENT")
-@click.option("--level", required=True, help="of assurance, as limited or reasonable")
-@click.option("--verdict", required=True, help="the opinion; `positive` is what policies count")
+@click.argument("subject", metavar="HASH|FILE.mseal|balance.claim")
+@click.option("--level", required=True, type=click.Choice(LEVELS), help="of assurance (ISO 14064-3)")
+@click.option(
+    "--verdict", required=True, type=click.Choice(VERDICTS), help="the opinion: only `unmodified` counts for a policy"
+)
 @click.option(
     "--report", required=True, type=click.Path(path_type=Path), metavar="FILE", help="only its hash is published"
 )
 @sends
 def attest(
-    statement: str, level: str, verdict: str, report: Path, folder: Path, registry: str, trust_file: Path,
+    subject: str, level: str, verdict: str, report: Path, folder: Path, registry: str, trust_file: Path,
     ca: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Attest a STATEMENT, its proof (.mseal) or its record hash, as a verifier."""
+    """Attest a statement or a signed balance, as a verifier.
+
+    A statement by its record hash or its proof (FILE.mseal), a balance by its claim's id or its claim (balance.claim).
+    A file is verified first; a HASH is taken as it is given.
+    """
     from ledger_client.claims.claim import Attest
 
     try:
@@ -126,30 +134,56 @@ def attest(
             document = hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise UsageError(f"{report}: {error.strerror}", "give the path of the report") from None
-    record = _statement(statement, trust_file)
+    what, hashed = _attested(subject, load_trust(trust_file))
     with connected(folder, registry, trust_file, ca) as sender:
-        _sent(sender, [Attest(record, level, verdict, document)], as_json, {"period": record.hex()})
+        _sent(sender, [Attest(hashed, level, verdict, document)], as_json, {what: hashed.hex()})
 
 
-def _statement(text: str, trust_file: Path) -> bytes:
-    """The record hash of a statement, by itself or of its proof."""
+def _attested(text: str, trust: Trust) -> tuple[str, bytes]:
+    """What is attested, `period` or `balance`: the record hash of a statement, or the id of a balance's claim (a hash
+    by itself may be either). Exit code 1: it is not proven."""
     from ledger_client.errors import VerificationError
+    from ledger_client.formats.bundle import is_bundle
+
+    if len(text) == 64 and all(letter in "0123456789abcdef" for letter in text.lower()):
+        return "period", bytes.fromhex(text)
+    path, now = Path(text), int(time.time())
+    try:
+        return ("period", _statement(path, trust, now)) if is_bundle(path) else ("balance", _balance(path, trust, now))
+    except OSError as error:
+        raise UsageError(f"{text}: {error.strerror}", "give a hash of 64 hexadecimal digits, or a file") from None
+    except VerificationError as error:
+        click.echo(clean(f"NOT PROVEN: {text}: {error}"), err=True)
+        sys.exit(1)
+
+
+def _statement(path: Path, trust: Trust, now: int) -> bytes:
+    """The record hash of a statement by its proof. Raises VerificationError."""
     from ledger_client.formats.bundle import Bundle
     from ledger_client.formats.record import Event, record_hash
     from ledger_client.recompute.sources import files_read
     from ledger_client.verification.verify import verify
 
-    if len(text) == 64 and all(letter in "0123456789abcdef" for letter in text.lower()):
-        return bytes.fromhex(text)
-    (data,) = files_read([Path(text)])
-    try:
-        proven = verify(data, load_trust(trust_file), int(time.time()), kind="event")
-    except VerificationError as error:
-        click.echo(f"NOT PROVEN: {text}: {error}", err=True)
-        sys.exit(1)
+    (data,) = files_read([path])
+    proven = verify(data, trust, now, kind="event")
     if not isinstance(proven.body, Event) or proven.body.name != "period":
-        raise UsageError(f"{text}: is no proof of a statement", "give the .mseal of an event `period`")
+        raise UsageError(f"{path}: is no proof of a statement", "give the .mseal of an event `period`")
     return record_hash(Bundle.parse(data).record)
+
+
+def _balance(path: Path, trust: Trust, now: int) -> bytes:
+    """The id of a balance's claim. Raises VerificationError."""
+    from ledger_client.certificates.mcert.claims import counted
+    from ledger_client.claims.claim import Balance
+    from ledger_client.claims.given_claim import GivenClaim
+    from ledger_client.recompute.sources import files_read
+    from ledger_client.verification.online_facts import NOTHING_ASKED
+
+    (data,) = files_read([path])
+    found = counted(GivenClaim.decode(data), trust, now, NOTHING_ASKED)
+    if not isinstance(found.deed, Balance):
+        raise UsageError(f"{path}: is a claim of another kind", "give the balance.claim of `balance --sign`")
+    return found.signed.id
 
 
 def _units(sender: Sender, certs: Iterable[str], kind: type[Transfer | Retire | Export]) -> list[tuple[bytes, Part]]:

@@ -114,6 +114,26 @@ def test_a_signed_balance_stands_at_the_registry_and_is_recomputed(town: Town) -
     assert any(line.startswith("offsets is") for line in other.facts["differences"])
 
 
+def test_a_verifier_attests_a_signed_balance_by_its_claim(town: Town, tmp_path: Path) -> None:
+    assert town.sign(offsets=(1, 40)).code == 0
+    claim = town.folder / "out-works" / "balance.claim"
+    report = tmp_path / "report.pdf"
+    report.write_bytes(b"%PDF")
+    words = ["--level", "reasonable", "--verdict", "unmodified", "--report", report]
+    done = town.market.run("attest", claim, *words, by="auditor")
+    assert done.code == 0, done
+    signed = parse_claim(detach_receipts(claim.read_bytes())[0])
+    assert done.facts["balance"] == signed.id.hex()
+
+    other = next((town.market.folder / "works" / "claims").rglob("0.claim"))
+    done = town.market.run("attest", other, *words, by="auditor")
+    assert (done.code, "is a claim of another kind" in done.err) == (2, True), done
+    changed = tmp_path / "changed.claim"
+    changed.write_bytes(claim.read_bytes().replace(b"the works", b"the world"))
+    done = town.market.run("attest", changed, *words, by="auditor")
+    assert (done.code, "NOT PROVEN" in done.err) == (1, True), done
+
+
 def test_a_serial_of_another_balance_is_refused_by_the_registry(town: Town) -> None:
     """C4, R2: each of two parties' files is good by itself."""
     assert town.sign(offsets=(1, 40)).code == 0

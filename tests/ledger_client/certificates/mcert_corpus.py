@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from ledger_client.accounting.formats.rows import Row, decimal
 from ledger_client.certificates.mcert.file import CertificateFile
-from ledger_client.certificates.mcert.verify import POSITIVE
+from ledger_client.claims.attestation import UNMODIFIED
 from ledger_client.claims.claim import Attest, Export, Retire, Transfer, Withdraw
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats import cbor
@@ -125,7 +125,7 @@ def _good(folder: Path) -> Iterator[tuple[Any, ...]]:
     back = station.claim(ISSUER, Withdraw(cert, "restated"))
     yield good("withdrawn", station.made.file(issue, back), "taken back: nobody holds it")
     issue = station.issued()
-    seen = station.claim(AUDITOR, Attest(station.made.period, "reasonable", POSITIVE, bytes(32)))
+    seen = station.claim(AUDITOR, Attest(station.made.period, "reasonable", UNMODIFIED, bytes(32)))
     yield good("attested", station.made.file(issue, seen), "a verifier attests the statement")
     issue = station.issued()
     moves = [
@@ -151,7 +151,7 @@ def _bad(folder: Path) -> Iterator[tuple[Any, ...]]:
     yield from _plans(folder)
     yield from _edges(station, folder)
     other = station.issued()
-    strange = station.claim(AUDITOR, Attest(bytes(32), "limited", POSITIVE, bytes(32)))
+    strange = station.claim(AUDITOR, Attest(bytes(32), "limited", UNMODIFIED, bytes(32)))
     yield (
         "attested-another",
         station.made.file(other, strange).encode(),

@@ -198,6 +198,8 @@ def test_a_verifier_attests_and_nobody_else(town: Market, tmp_path: Path) -> Non
     words = [site.period.hex(), "--level", "limited", "--verdict", "unmodified", "--report", report]
     done = town.run("attest", *words, by="auditor")
     assert (done.code, done.facts["period"]) == (0, site.period.hex()), done
+    other_word = town.run("attest", *words[:4], "positive", *words[5:], by="auditor")
+    assert (other_word.code, "'unmodified', 'modified', 'adverse'" in other_word.err) == (2, True), other_word
     refused = town.run("attest", *words, by="works")
     assert (refused.code, refused.facts["refused"][0]["title"]) == (1, "Unknown party")
 

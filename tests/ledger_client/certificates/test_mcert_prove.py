@@ -11,7 +11,8 @@ from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Rows
 from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.certificates.mcert.prove import Evidence, prove
-from ledger_client.certificates.mcert.verify import POSITIVE, verify_certificate
+from ledger_client.certificates.mcert.verify import verify_certificate
+from ledger_client.claims.attestation import UNMODIFIED
 from ledger_client.claims.claim import Attest, Part, Retire, Transfer
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.errors import FileError
@@ -85,8 +86,8 @@ def test_units_of_several_histories_are_proven_one_by_one(market: Market, part: 
 def test_whoever_has_an_older_file_adds_the_claims_since(market: Market) -> None:
     old = market.folder / "old.mcert"
     old.write_bytes(prove(market.evidence(market.issue, market.first, market.second), market.cert, (0, 40)).encode())
-    seen = market.station.registry.claim(AUDITOR, Attest(market.station.period, "limited", POSITIVE, bytes(32)))
-    of_another = market.station.registry.claim(AUDITOR, Attest(bytes(32), "limited", POSITIVE, bytes(32)))
+    seen = market.station.registry.claim(AUDITOR, Attest(market.station.period, "limited", UNMODIFIED, bytes(32)))
+    of_another = market.station.registry.claim(AUDITOR, Attest(bytes(32), "limited", UNMODIFIED, bytes(32)))
     new = [old, *market.write(market.second, market.use, seen, of_another)]
     file = prove(Evidence.read(new), market.cert, (30, 60))
     assert file == replace(market.proven((30, 60)), claims=(*market.proven((30, 60)).claims, seen))

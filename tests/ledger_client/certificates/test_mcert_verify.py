@@ -13,7 +13,8 @@ import pytest
 from ledger_client.accounting.formats.rows import Row, decimal
 from ledger_client.certificates.mcert.file import CertificateFile
 from ledger_client.certificates.mcert.steps import CERTIFICATE_STEPS, CertificateError
-from ledger_client.certificates.mcert.verify import POSITIVE, Proven, verify_certificate
+from ledger_client.certificates.mcert.verify import Proven, verify_certificate
+from ledger_client.claims.attestation import UNMODIFIED
 from ledger_client.claims.claim import Attest, Deed, Export, Retire, Transfer, Withdraw, parse_claim
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats import cbor, cose
@@ -337,12 +338,14 @@ def test_the_policy_may_ask_for_verifiers(station: Certified, registry: Registry
     refused(9, "V1", station.file(issue), asks)
     bad = registry.claim(AUDITOR, Attest(station.period, "reasonable", "adverse", bytes(32)))
     refused(9, "V1", station.file(issue, bad), asks)
-    strange = registry.claim(AUDITOR, Attest(bytes(32), "reasonable", POSITIVE, bytes(32)))
+    strange = registry.claim(AUDITOR, Attest(bytes(32), "reasonable", UNMODIFIED, bytes(32)))
     refused(9, "V1", station.file(issue, strange))
-    good = registry.claim(AUDITOR, Attest(station.period, "reasonable", POSITIVE, bytes(32)))
+    good = registry.claim(AUDITOR, Attest(station.period, "reasonable", UNMODIFIED, bytes(32)))
     proven = verified(station.file(issue, good), asks)
     assert (proven.attested, proven.traced.part) == (((AUDITOR, "reasonable"),), (0, 90_000))
     refused(9, "V1", station.file(issue, good, good), trust_of(policy="attested = 2\n"))
+    taken_back = registry.claim(AUDITOR, Attest(station.period, "reasonable", "modified", bytes(32)))
+    refused(9, "V1", station.file(issue, good, taken_back), asks)
 
 
 def test_bytes_that_are_no_file_stop_at_the_first_step(station: Certified, registry: Registry) -> None:

@@ -163,7 +163,7 @@ def test_each_refusal_says_what_where_and_the_way_out(site: ClaimSite) -> None:
         (refused(site, "owner", use, number=0), NUMBER_TAKEN, "taken meanwhile"),
         (refused(site, "owner", use, number=9), OUT_OF_ORDER, "is missing"),
         (refused(site, "owner", replace(use, to_ms=1001)), MALFORMED, "give whole seconds"),
-        (refused(site, "owner", Attest(bytes(32), "limited", "positive", bytes(32))), MALFORMED, "embedded ledger"),
+        (refused(site, "owner", Attest(bytes(32), "limited", "unmodified", bytes(32))), MALFORMED, "embedded ledger"),
     ]
     assert [(error.title, way in error.detail) for error, _, way in cases] == [(title, True) for _, title, _ in cases]
 

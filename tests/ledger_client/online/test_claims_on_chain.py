@@ -159,7 +159,7 @@ def test_a_place_that_is_not_there(site: ClaimSite) -> None:
     assert "block" in refused(site, replace(place, block=place.block + 1), signed)
     foreign = parse_claim(site.parties["mint"].sign(issue("owner"), 0, "elsewhere"))
     assert "for the registry elsewhere" in refused(site, place, foreign)
-    attest = parse_claim(site.parties["mint"].sign(Attest(bytes(32), "limited", "positive", bytes(32)), 0))
+    attest = parse_claim(site.parties["mint"].sign(Attest(bytes(32), "limited", "unmodified", bytes(32)), 0))
     assert "no contract can hold this claim" in refused(site, place, attest)
 
 
