@@ -20,30 +20,27 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 Run = Callable[..., dict[str, object]]
 ROOMS: dict[str, tuple[str, ...]] = {
-    "carbon": ("accounting", "claims"),
-    "commissioning": ("cabinet", "catalog", "identify", "scan"),
-    "endurance": ("books", "outage", "soak"),
-    "failures": ("crash", "cut", "torn-disk"),
-    "honest": ("honest-histories",),
-    "installed": ("package",),
-    "ledgers": ("ledger", "ledger-faults", "ledger-hostile", "ledger-kills"),
-    "rates": ("commands", "feed", "fieldbus-line", "fieldbus-tcp", "merkle", "pages", "pipeline", "writer"),
-    "streams": ("hj212", "parsers"),
-    "truth": ("dlt645-truth", "fieldbus-truth", "passive"),
-    "": ("audit", "dishonest"),
+    "benchmarks": ("audit",),
+    "benchmarks.carbon": ("accounting", "claims"),
+    "benchmarks.commissioning": ("cabinet", "catalog", "identify", "scan"),
+    "benchmarks.failures": ("cut",),
+    "benchmarks.installed": ("package",),
+    "benchmarks.ledgers": ("ledger",),
+    "benchmarks.rates": ("commands", "feed", "fieldbus-line", "fieldbus-tcp", "merkle", "pages", "pipeline", "writer"),
+    "benchmarks.streams": ("hj212",),
+    "benchmarks.truth": ("dlt645-truth", "fieldbus-truth", "passive"),
+    "tests.campaigns.dishonest": ("dishonest",),
+    "tests.campaigns.endurance": ("books", "outage", "soak"),
+    "tests.campaigns.failures": ("crash", "torn-disk"),
+    "tests.campaigns.honest": ("honest-histories",),
+    "tests.campaigns.ledgers": ("ledger-faults", "ledger-hostile", "ledger-kills"),
+    "tests.campaigns.streams": ("parsers",),
 }
-"""Folder → its benchmarks; the folder's other modules are what they are made of."""
+"""Package → what it measures or proves; its other modules are what these are made of."""
 
-MODULES = {
-    name: ".".join(filter(None, ["benchmarks", room, name.replace("-", "_")]))
-    for room, names in ROOMS.items()
-    for name in names
-}
+MODULES = {name: f"{room}.{name.replace('-', '_')}" for room, names in ROOMS.items() for name in names}
 NAMES = sorted(MODULES)
-CAMPAIGNS = [
-    "books", "crash", "dishonest", "honest-histories", "ledger-faults", "ledger-hostile", "ledger-kills", "outage",
-    "parsers", "soak", "torn-disk",
-]  # fmt: skip
+CAMPAIGNS = [name for name in NAMES if MODULES[name].startswith("tests.campaigns.")]
 """Those that prove rather than measure; ``scripts/campaign`` (tests/campaigns) runs them, too."""
 
 ENDS = signal.SIGINT, signal.SIGTERM

@@ -81,7 +81,7 @@ need_apart() {
 need_bench() {
     local word file needs files=()
     for word in "$@"; do
-        while read -r file; do files+=("$file"); done < <(find benchmarks -name "${word//-/_}.py")
+        while read -r file; do files+=("$file"); done < <(find benchmarks tests/campaigns -name "${word//-/_}.py")
     done
     if [ ${#files[@]} -eq 0 ]; then return; fi
     needs=$("$venv/bin/python" -m tests.tiers.needs "${files[@]}")

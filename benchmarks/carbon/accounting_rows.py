@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import sha256
 
-from benchmarks.rates.weight import peak_mb
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.formats.civil_time import month_ms
 from ledger_client.accounting.formats.plan import Plan, parse_plan
@@ -24,6 +23,7 @@ from ledger_client.collector import seldom
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading, Value
 from tests.ledger_client.accounting.plans import HOUR, QUARTER, counter, node, plan_fields
+from tests.support.weight import peak_mb
 
 YEAR, CIVIL_MIN = 2026, 480
 BATCHES = (0, b"first"), (1, b"last")

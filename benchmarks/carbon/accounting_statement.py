@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.rates.farm import farm
 from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
@@ -29,6 +28,7 @@ from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.ledger_client.accounting.plans import HOUR, QUARTER
+from tests.support.farm import farm
 from tests.support.processes import Server
 from tests.support.samples import Hands, Machine
 from tests.support.stated import EVERY_MS, plan_fields

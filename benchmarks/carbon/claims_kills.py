@@ -14,14 +14,14 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from benchmarks.ledgers.kills_books import answered, sent
-from benchmarks.ledgers.kills_processes import Killable, ledger
 from ledger_client.certificates.replay import Replay, replay
 from ledger_client.claims.claim import Deed, Export, Issue, Retire, Transfer, Withdraw, parse_claim
 from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.ledger.directory import LOG, make_dir, present_key
 from ledger_client.transparency.log.log import Log, Reader
+from tests.campaigns.ledgers.kills_books import answered, sent
+from tests.campaigns.ledgers.kills_processes import Killable, ledger
 from tests.support.certificates.claimed import UNITS, Party, enrol, issue
 
 NAME = "registry"

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.ledgers.ledger_load import Load, enrolled, submit_all, submit_entries
 from ledger_client.claims.claim import Deed, Retire, Transfer
 from ledger_client.ledgers.http_registry import HttpRegistry
+from tests.campaigns.ledgers.ledger_load import Load, enrolled, submit_all, submit_entries
 from tests.support.certificates.claimed import UNITS, Party, enrol, issue
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 

@@ -24,10 +24,10 @@ from pathlib import Path
 from benchmarks.failures.cut_channels import Channel, Shown
 from benchmarks.failures.cut_plant import CUT, LINE, cut_plant
 from benchmarks.failures.cut_site import Place, line_site, tcp_site, watched
-from benchmarks.rates.farm import farm
 from gateway.alarms.grouping import SITE
 from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from ledger_client.formats.record import Event
+from tests.support.farm import farm
 
 LOOK_S, WITHIN_S = 0.05, 60.0
 SMALLEST = ({"seconds": 0, "meters": 10},)

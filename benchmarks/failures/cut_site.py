@@ -10,7 +10,6 @@ from pathlib import Path
 
 from benchmarks.failures.cut_channels import Channel, Figures, Json, Page, Shown, Sparkplug
 from benchmarks.failures.cut_plant import LINE, METERS, CutPlant
-from benchmarks.rates.tcp_gateway import make_site as make_tcp_site
 from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
@@ -21,6 +20,7 @@ from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import PASSWORDS, Browser
 from tests.gateway.feeds.rig import listening
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at
+from tests.support.gateways.tcp_gateway import make_site as make_tcp_site
 from tests.support.processes import free_port, mosquitto
 from tests.system.demo_site import GatewayProcess, until
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.ledgers.ledger_load import Load
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.interface import Ledger, Pending
+from tests.campaigns.ledgers.ledger_load import Load
 from tests.support.enrolled import Gateway
 
 _PATIENCE_S = 60.0

@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.ledgers import chain_gas
 from benchmarks.ledgers.driver_load import drive
-from benchmarks.ledgers.ledger_load import Load, enrolled, submit_all
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
+from tests.campaigns.ledgers.ledger_load import Load, enrolled, submit_all
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import CheckedLog, Site, site

@@ -18,13 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.rates.farm import farm
-from benchmarks.rates.tcp_gateway import make_site
-from benchmarks.rates.weight import cpu_s, weigh
 from gateway.config.load import load_config
 from gateway.storage.database import Database
 from tests.support.commands import gateway_command
 from tests.support.evidence import Site, trust_text
+from tests.support.farm import farm
+from tests.support.gateways.tcp_gateway import make_site
+from tests.support.weight import cpu_s, weigh
 
 CLICK = "click"
 WITHIN_S = 30.0

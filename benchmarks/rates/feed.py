@@ -24,13 +24,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.rates.farm import Farm, farm
-from benchmarks.rates.tcp_gateway import VALUES, make_site
-from benchmarks.rates.weight import cpu_s, peak_mb
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
+from tests.support.farm import Farm, farm
+from tests.support.gateways.tcp_gateway import VALUES, make_site
 from tests.support.processes import Mosquitto, mosquitto
+from tests.support.weight import cpu_s, peak_mb
 from tests.system.demo_site import GatewayProcess
 
 GROUP = "bench"

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rates.farm import Farm, farm
-from benchmarks.rates.tcp_gateway import VALUES, make_site
+from tests.support.farm import Farm, farm
+from tests.support.gateways.tcp_gateway import VALUES, make_site
 
 METERS, PERIOD_MS = 100, 100
 STEP = 1.25
@@ -69,17 +69,17 @@ def _fastest(plant: Farm, folder: Path, cpu_us_per_read: float, seconds: float) 
 
 
 def _gateway(plant: Farm, folder: Path, period_ms: int, seconds: float) -> dict[str, Any]:
-    return _measured(plant, "tcp_gateway", folder, period_ms, seconds)
+    return _measured(plant, "tests.support.gateways.tcp_gateway", folder, period_ms, seconds)
 
 
 def _bare(plant: Farm, seconds: float) -> dict[str, Any]:
-    return _measured(plant, "bare_tcp", seconds, 2 * VALUES, *plant.ports)
+    return _measured(plant, "benchmarks.rates.bare_tcp", seconds, 2 * VALUES, *plant.ports)
 
 
 def _measured(plant: Farm, part: str, *arguments: object) -> dict[str, Any]:
     """The figures of one process, and the share of a core that the farm used meanwhile."""
     cpu, begun = plant.cpu_s(), time.monotonic()
-    command = [sys.executable, "-m", f"benchmarks.rates.{part}", *map(str, arguments)]
+    command = [sys.executable, "-m", part, *map(str, arguments)]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     figures: dict[str, Any] = json.loads(ended.stdout)
     return {**figures, "farm_core_share": (plant.cpu_s() - cpu) / (time.monotonic() - begun)}

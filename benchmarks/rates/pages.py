@@ -26,14 +26,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rates.farm import farm
 from benchmarks.rates.paced_line import paced_line
 from benchmarks.rates.pages_clients import quantile
 from benchmarks.rates.pages_site import BAUDRATE, LATENCY_MS, PASSWORD, SERIAL_METERS, USER, make_site
-from benchmarks.rates.weight import cpu_s, peak_mb, weigh
 from gateway.config.model import Config
 from gateway.storage.database import Database
+from tests.support.farm import farm
 from tests.support.processes import Server, embedded_ledger, free_port
+from tests.support.weight import cpu_s, peak_mb, weigh
 
 METERS, WATCHERS = 100, 50
 PATHS = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.endurance.site import before, make_known
 from benchmarks.rates.paced_line import profile_text
-from benchmarks.rates.tcp_gateway import PROFILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
 from gateway.storage.database import Database
+from tests.campaigns.endurance.site import before, make_known
+from tests.support.gateways.tcp_gateway import PROFILE
 from tests.support.processes import EmbeddedLedger
 
 BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 30, 20, 500

@@ -26,11 +26,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rates.weight import cpu_s, weigh
-from benchmarks.streams.hj212_site import Outcome, Site, gateway, loggers, make_site, recorded
 from gateway.process.control_socket import give
+from tests.campaigns.streams.hj212_site import Outcome, Site, gateway, loggers, make_site, recorded
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
+from tests.support.weight import cpu_s, weigh
 from tests.system.demo_site import GatewayProcess, until
 
 LOOK_AFTER_S = 10.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ledgers.ledger_faults import CASES, KILLS, Case, one
 from gateway.anchoring import refusals, uplink
+from tests.campaigns.ledgers.ledger_faults import CASES, KILLS, Case, one
 
 BATCHES, WITHIN_S = 25, 120.0
 

@@ -40,6 +40,12 @@ def test_a_campaign_is_a_benchmark_that_proves_and_no_other_is_run_as_one(capsys
     assert "--kills" in capsys.readouterr().err
 
 
+def test_a_campaign_needs_no_benchmark() -> None:
+    """What is proved stands among the tests; only its command line is that of the benchmarks."""
+    folder = Path(__file__).parents[1] / "campaigns"
+    assert [path for path in folder.glob("*/*.py") if "benchmarks" in path.read_text()] == []
+
+
 @pytest.mark.parametrize("wire", ["rtu-over-tcp", "converter"])
 def test_no_value_is_booked_to_the_wrong_question(tmp_path: Path, wire: str) -> None:
     books = work(tmp_path, wire, range(LINES), POLLS, armed=True)

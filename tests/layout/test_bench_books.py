@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.endurance.books import SMALLEST, run
+from tests.campaigns.endurance.books import SMALLEST, run
 
 
 def test_the_books_of_both_protocols_close_and_anyone_counts_the_same() -> None:

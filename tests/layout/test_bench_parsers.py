@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.streams import parsers
-from benchmarks.streams.parser_cases import CODECS
-from benchmarks.streams.parser_streams import Codec, search
+from tests.campaigns.streams import parsers
+from tests.campaigns.streams.parser_cases import CODECS
+from tests.campaigns.streams.parser_streams import Codec, search
 from tests.interop.hj212.peer import rows
 
 

@@ -19,7 +19,7 @@ from benchmarks.installed import package
 from benchmarks.installed.machine import Machine
 from benchmarks.installed.package_site import Site
 from benchmarks.installed.package_steps import all_steps
-from benchmarks.ledgers import ledger_faults
+from tests.campaigns.ledgers import ledger_faults
 
 WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
 TESTS = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import dishonest
 from gateway.devices.knowledge.quantities import QUANTITIES
 from scripts.handbook import pages, quantities, reference
+from tests.campaigns.dishonest import dishonest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

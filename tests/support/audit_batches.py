@@ -3,7 +3,7 @@
 ``Gateway`` writes what a gateway writes: configuration, coverage and grids as docs/evidence.cddl has them, times that
 agree. ``usual()`` gives the records of a batch, ``write()`` its file. What does not hold is made by changing a record's
 claims or body (``Chain.add``), a statement (``write(…)``), or by leaving records out. For real gateways' histories see
-benchmarks/honest/honest_history.py.
+tests/campaigns/honest/honest_history.py.
 """
 
 from __future__ import annotations

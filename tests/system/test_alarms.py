@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rates.farm import Farm, farm
-from benchmarks.rates.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
+from tests.support.farm import Farm, farm
+from tests.support.gateways.tcp_gateway import make_site
 from tests.system.demo_site import GatewayProcess, command, until
 
 MACHINE = ("clock", "clock-step", "key-unlisted")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dishonest
-from benchmarks.honest.honest_controls import CONTROLS, Place, by_chance, ended
-from benchmarks.parts.dishonest_stage import Case, Objection
 from ledger_client.audit.run import audit
 from ledger_client.verification.trust import load_trust
+from tests.campaigns.dishonest import dishonest
+from tests.campaigns.dishonest.dishonest_stage import Case, Objection
+from tests.campaigns.honest.honest_controls import CONTROLS, Place, by_chance, ended
 from tests.support.commands import export_to
 from tests.support.processes import embedded_ledger
 

@@ -39,7 +39,12 @@ def _named(path: Path) -> frozenset[Path]:
     for package, listed in _FROM.findall(text):
         names |= {package, *(f"{package}.{name}" for name in re.findall(r"\w+", listed))}
     benches = _BENCH.findall(text) + (["*"] if _ANY_BENCH in text else [])
-    started = {found for name in benches for found in (ROOT / "benchmarks").rglob(f"{name.replace('-', '_')}.py")}
+    started = {
+        found
+        for name in benches
+        for folder in ("benchmarks", "tests/campaigns")
+        for found in (ROOT / folder).rglob(f"{name.replace('-', '_')}.py")
+    }
     return frozenset({found for name in names if (found := _module(name)) is not None} | started)
 
 

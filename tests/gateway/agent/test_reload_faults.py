@@ -12,8 +12,6 @@ from shutil import rmtree
 
 import pytest
 
-from benchmarks.rates.farm import farm
-from benchmarks.rates.tcp_gateway import PROFILE, make_site
 from gateway.agent import reload as reloading
 from gateway.agent.epoch import Epoch
 from gateway.commissioning.site_init import add_to_trust
@@ -28,7 +26,9 @@ from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.looks import looker
 from tests.support.books import check_books
 from tests.support.epochs import running, until
+from tests.support.farm import farm
 from tests.support.gateways.heard_tables import HeardRecords
+from tests.support.gateways.tcp_gateway import PROFILE, make_site
 from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port
 from tests.support.samples import believe, rewrite
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from benchmarks.rates.farm import farm
-from benchmarks.rates.tcp_gateway import make_site
 from gateway.config import model
 from gateway.config.load import load_config
 from gateway.dashboard.auth import setup
+from tests.support.farm import farm
+from tests.support.gateways.tcp_gateway import make_site
 from tests.support.processes import Server, free_port
 
 PASSWORDS = {"ines": "correct horse battery", "vera": "staple of the viewer"}

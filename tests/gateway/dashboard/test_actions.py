@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rates.farm import SERIAL
 from gateway.config.model import Config
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
+from tests.support.farm import SERIAL
 from tests.support.processes import free_port
 
 PATIENCE_S = 30.0

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from benchmarks.rates.farm import farm
 from gateway.dashboard.auth import setup
 from gateway.messages.alarm_kinds import kind_of
 from gateway.messages.message import Message
@@ -20,6 +19,7 @@ from gateway.storage.database import Database
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.pages_site import pages_of, running
 from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window
+from tests.support.farm import farm
 from tests.support.processes import free_port
 from tests.system.demo_site import until
 

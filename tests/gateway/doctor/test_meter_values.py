@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rates.farm import farm
-from benchmarks.rates.tcp_gateway import make_site
 from gateway.commissioning.record.configured import record_of
 from gateway.config.device_keys import key_files
 from gateway.config.load import load_config
@@ -26,6 +24,8 @@ from gateway.process import control_server
 from gateway.process.threads import in_thread
 from gateway.records import MeterEvent, PollResult, Timestamp
 from ledger_client.formats.senml import Quality, Reading, Value
+from tests.support.farm import farm
+from tests.support.gateways.tcp_gateway import make_site
 from tests.support.samples import START_S, Hands, site
 
 METER = "export-main"

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rates.farm import Farm, farm
-from benchmarks.rates.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
 from tests.gateway.feeds.rig import Heard, listening
 from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
+from tests.support.farm import Farm, farm
+from tests.support.gateways.tcp_gateway import make_site
 from tests.support.processes import mosquitto
 from tests.system.demo_site import GatewayProcess, command, until
 from tests.system.disk.test_disk_full import status_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.honest import honest_histories
+from tests.campaigns.honest import honest_histories
 
 
 def test_whatever_becomes_of_clock_disk_and_process_an_audit_counts_every_due_poll_once() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.ledgers.hostile import Hostile
-from benchmarks.ledgers.ledger_hostile import SMALLEST, run
+from tests.campaigns.ledgers.hostile import Hostile
+from tests.campaigns.ledgers.ledger_hostile import SMALLEST, run
 from tests.support.enrolled import Gateway
 
 REQUESTS, SEED = SMALLEST[0]["requests"], SMALLEST[0]["seed"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.ledgers.ledger_kills import SMALLEST, run
+from tests.campaigns.ledgers.ledger_kills import SMALLEST, run
 
 
 def test_no_kill_parts_file_log_and_what_is_applied() -> None:

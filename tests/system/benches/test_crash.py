@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.failures import crash
-from benchmarks.failures.crash_books import Books, Flaws, Mark, Offered, read_offered
-from benchmarks.failures.crash_site import Light, ledger_behind, statements_of
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.statement import parse_statement, sign_statement
+from tests.campaigns.failures import crash
+from tests.campaigns.failures.crash_books import Books, Flaws, Mark, Offered, read_offered
+from tests.campaigns.failures.crash_site import Light, ledger_behind, statements_of
 
 SEED = 7
 A_READING = "SELECT id FROM records WHERE kind = 'reading' ORDER BY id LIMIT 1 OFFSET 2"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.endurance import outage
+from tests.campaigns.endurance import outage
 
 MINUTES, RESTORED_MINUTES = 30, 4
 DUE = MINUTES * 6 * outage.METERS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from benchmarks.endurance import soak
-from benchmarks.endurance.soak_books import Answered, count_uncounted, match
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading, Value
+from tests.campaigns.endurance import soak
+from tests.campaigns.endurance.soak_books import Answered, count_uncounted, match
 
 SEED = 20261125
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.failures.torn_cases import POWER_CUT, Bench, Case, bench, every_case
-from benchmarks.failures.torn_lies import lies
-from benchmarks.failures.torn_stall import stalled
-from benchmarks.failures.torn_work import GOES_ON
+from tests.campaigns.failures.torn_cases import POWER_CUT, Bench, Case, bench, every_case
+from tests.campaigns.failures.torn_lies import lies
+from tests.campaigns.failures.torn_stall import stalled
+from tests.campaigns.failures.torn_work import GOES_ON
 from tests.system.disk.torn_disk import CACHE_OF_DISK, CACHE_OF_FILE, SYNCS, Control, build, environment, roll_back
 
 SEED = 20261125

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.honest.honest_controls import RESTORED, goes_on
-from benchmarks.honest.honest_scene import Scene
 from gateway.anchoring import refusals
 from gateway.config.load import load_config
 from ledger_client.formats.statement import parse_statement
+from tests.campaigns.honest.honest_controls import RESTORED, goes_on
+from tests.campaigns.honest.honest_scene import Scene
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
 from tests.support.commands import audit_exports
 from tests.support.ledger_site import site

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.rates.farm import farm
 from gateway.config.model import Config
 from gateway.dashboard.auth import certificate
 from tests.gateway.dashboard.pages_site import Browser, everything, pages_of, running
+from tests.support.farm import farm
 from tests.support.processes import free_port
 
 

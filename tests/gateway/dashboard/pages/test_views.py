@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rates import tcp_gateway
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.sessions import Asked
@@ -35,6 +34,7 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.dashboard.looks import looker
 from tests.support.epochs import due_ms, epoch, until
+from tests.support.gateways import tcp_gateway
 from tests.support.samples import Hands, rewrite, site
 
 LIMIT = 150_000

@@ -1,1 +1,0 @@
-"""The forged histories of ``dishonest``."""
