@@ -14,6 +14,7 @@ from gateway.config.wire_texts import sent_bytes, source_zone
 from gateway.devices.profile import CATALOG
 from gateway.errors import ConfigError
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.message import Message
 from gateway.startup.line_plan import line_plans
 from gateway.startup.line_specs import line_specs
 from tests.gateway.config.refusals import refused
@@ -321,15 +322,16 @@ def test_a_passive_bus_may_have_an_answer_life_and_asks_nothing(tmp_path: Path) 
     assert (spec.passive, spec.answer_life_ms) == (True, 800)
     (plan,) = line_plans([spec])
     assert (plan.share, [read.needed for read in plan.reads], plan.problems) == (None, [0], ())
-    assert [str(note) for note in plan.notes] == [
-        "nothing is asked on this line: what another master asks is listened to"
-    ]
+    assert plan.notes == (Message("plan-passive"),)
 
 
 def test_a_sunspec_device_is_not_overheard(tmp_path: Path) -> None:
     device = meter(profile=next(p.stem for p in sorted(CATALOG.glob("sunspec*.toml"))))
-    with pytest.raises(ConfigError, match=r"bus 'b', meter 'm', profile.*asks nothing"):
+    with pytest.raises(ConfigError) as refused:
         lines(tmp_path, bus(SERIAL + "passive = true", device))
+    assert refused.value.key.split(", ") == ["bus 'b'", "meter 'm'", "profile"]
+    assert isinstance(refused.value.what, Message)
+    assert refused.value.what.code == "config-passive-sunspec"
 
 
 def test_the_example_of_a_mixed_plant_is_a_configuration_that_works() -> None:

@@ -24,6 +24,7 @@ from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
 from gateway.evidence.key_match import unlisted
 from gateway.messages.alarm_kinds import AlarmCode
+from gateway.messages.message import Message
 from gateway.startup.preflight import prepare
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
@@ -168,21 +169,24 @@ def test_a_file_where_a_folder_is_due_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     code, _, err = meterseal("init", file)
-    assert (code, f"{file}: is a file, not a folder" in err, "choose another name" in err) == (2, True, True), err
+    assert (code, f"{file}: {Message('init-not-a-folder').problem}" in err) == (2, True), err
+    assert "choose another name" in err
     code, _, err = meterseal("check", file / "gateway.toml")
-    assert (code, f"{file}: is a file, not a folder" in err) == (2, True), err
+    assert (code, f"{file}: {Message('init-not-a-folder').problem}" in err) == (2, True), err
     (path.parent / "data").touch()
     for command in ("check", "run"):
         code, _, err = meterseal(command, path)
-        assert (code, "data: is a file, not a folder" in err, "another folder as data in [gateway]" in err) == (
-            2, True, True,
-        ), err  # fmt: skip
+        assert code == 2
+        refusal = Message("folder-is-file", path=str(path.parent / "data"), key="data")
+        assert refusal.problem in err
+        assert refusal.way_out in err
     (path.parent / "data").unlink()
     shutil.rmtree(path.parent / "keys")
     (path.parent / "keys").touch()
     for words in (("check", path), ("keys", path, "--make-missing")):
         code, _, err = meterseal(*words)
-        assert (code, "keys: is a file, not a folder" in err) == (2, True), err
+        assert code == 2
+        assert Message("folder-is-file", path=str(path.parent / "keys"), key="keys").problem in err
 
 
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/tty"])
@@ -308,9 +312,7 @@ def test_the_way_out_asks_first_if_the_meter_itself_has_the_ethernet_plug(tmp_pa
     path.write_text(f'{head}[[bus]]\nname = "inverters"{tcp}')
     code, _, err = meterseal("check", path)
     assert code == 2
-    assert (
-        "  fix: set direct = true at the top of its profile if the meter itself has the Ethernet port; set every" in err
-    )
+    assert f"  fix: {Message('budget-way-direct').problem}; set every" in err
     profile.write_text(f"direct = true\n{SIMPLEST}")
     assert meterseal("check", path)[0] == 0
 
@@ -380,10 +382,9 @@ def test_an_address_where_another_process_listens_is_refused_before_anything_sta
         wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{other.getsockname()[1]}"'
         path.write_text(text.replace('type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 1', wire))
         code, _, err = meterseal("check", path)
-        assert (code, "another process listens there" in err, "set another port: listen of this bus" in err) == (
-            2, True, True,
-        ), err  # fmt: skip
-        demand_refused_by_run(path, "another process listens there")
+        refusal = Message("listen-in-use")
+        assert (code, refusal.problem in err, refusal.way_out in err) == (2, True, True), err
+        demand_refused_by_run(path, refusal.problem)
     assert prepare(load_config(path), running=os.getpid()).specs[0].listen is not None
 
 

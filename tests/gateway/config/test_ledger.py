@@ -13,6 +13,7 @@ from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
+from ledger_client.messages import Message
 from ledger_client.transport.access import Access
 from tests.gateway.config.refusals import refused
 from tests.support.brokers.pki import Authority
@@ -208,8 +209,12 @@ def test_an_encrypted_key_does_not_wait_at_the_terminal(files: Files) -> None:
 
     key = load_pem_private_key(files.key.read_bytes(), None)
     files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")))
-    with pytest.raises(ConfigError, match="the key without a password"):
+    with pytest.raises(ConfigError) as refused:
         ledger_drivers.check_ledger_access(load_config(files.path))
+    assert isinstance(refused.value.what, Message)
+    assert refused.value.what.code == "access-pair-mismatch"
+    assert refused.value.what.facts["key"] == str(files.key)
+    assert "without a password" in refused.value.way_out
 
 
 def test_a_secret_may_be_a_systemd_credential(files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -225,8 +230,9 @@ def test_a_secret_may_be_a_systemd_credential(files: Files, monkeypatch: pytest.
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential.parent))
     ledger_drivers.check_ledger_access(loaded)
     credential.chmod(0o444)
-    with pytest.raises(ConfigError, match="other users can read it"):
+    with pytest.raises(ConfigError) as refused:
         ledger_drivers.check_ledger_access(loaded)
+    assert refused.value.what == Message("access-file-open", path=str(credential), mode="0444")
 
 
 def test_every_setting_of_a_chain_reaches_the_driver(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from gateway.devices.knowledge.provenance import Provenance
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import parse_profile
 from gateway.devices.profile_text import decoding_hash, format_profile
+from gateway.messages.message import Message
 
 HEAD = 'format = 2\nvendor = "V"\ndevice = "D"\nsource = "S"\nmax_registers = 10\nstep = 2\n'
 POINTS = """
@@ -91,8 +92,9 @@ def test_ratios_set_in_the_device_are_always_read() -> None:
     assert [point.name for point in profile.select(("p1",))] == ["p1", "ratio"]
     assert parse(format_profile(profile)) == profile
     assert decoding_hash(profile) != decoding_hash(parse(HEAD + POINTS + RATIO))
-    with pytest.raises(ProfileError, match=r"ratios: this key needs format 2"):
+    with pytest.raises(ProfileError) as refused:
         parse(HEAD.replace("format = 2", "") + 'ratios = { pt = "ratio" }\n' + POINTS + RATIO)
+    assert (refused.value.key, refused.value.what) == ("ratios", Message("profile-format-2"))
 
 
 @pytest.mark.parametrize("head", ["", ASK])

@@ -15,6 +15,7 @@ from gateway.fieldbus.wire.connections import Connections, Habit
 from gateway.fieldbus.wire.errors import LineDown
 from gateway.fieldbus.wire.keys import KeyTable
 from gateway.fieldbus.wire.link import Answer, Manners, Outcome, Silence
+from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import SAFETY_S, Server, answer, meter, packet, patient, running, serving, tcp_line
 from tests.gateway.fieldbus.polling.test_meter_state import Meter
 
@@ -112,7 +113,8 @@ def test_the_reason_is_the_close_where_no_other_shape_is_left() -> None:
             outcome = await link.read([Request(1, 3, 100, 2)], MANNERS)
             assert isinstance(outcome, Silence)
             assert outcome.reason == "no-shape"
-            assert str(outcome.detail).startswith("the device closed the connection after its answer")
+            assert isinstance(outcome.detail, Message)
+            assert outcome.detail.code == "poll-no-shape-lost"
             link.close()
 
     asyncio.run(test())
@@ -154,8 +156,10 @@ def test_a_device_that_takes_no_other_connection_is_down_for_that_reason() -> No
         link = await _link(server, Connections())
         await link.read([Request(1, 3, 10, 20)], MANNERS)
         await server.stop()
-        with pytest.raises(LineDown, match="closed the connection after its answer and accepts no new one"):
+        with pytest.raises(LineDown) as down:
             await link.read(_variants(100), MANNERS)
+        assert down.value.message is not None
+        assert down.value.message.code == "device-closed-for-good"
         link.close()
 
     asyncio.run(test())

@@ -9,6 +9,7 @@ import pytest
 from gateway.fieldbus.endpoints import endpoint_of, merge
 from gateway.fieldbus.wire.errors import FieldbusError
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import meter
 
 
@@ -45,8 +46,9 @@ def test_localhost_and_its_addresses_are_one_endpoint(other: str) -> None:
     (line,) = merge([bus("a", 1, host="localhost"), bus("b", 2, host=other)])
     assert line.where == "localhost:502", "it is connected to as the first bus says"
     assert len(merge([bus("a", 1, host=other), bus("b", 2, host="localhost", tcp_port=503)])) == 2
-    with pytest.raises(FieldbusError, match="have the same unit address 1"):
+    with pytest.raises(FieldbusError) as twice:
         merge([bus("a", 1, host="localhost"), bus("b", 1, host=other)])
+    assert twice.value.message == Message("line-address-twice", meter="b1", other="a1", unit=1, where="localhost:502")
 
 
 def test_another_address_of_the_loopback_is_another_endpoint() -> None:
@@ -54,22 +56,29 @@ def test_another_address_of_the_loopback_is_another_endpoint() -> None:
 
 
 def test_one_unit_address_twice_on_one_endpoint() -> None:
-    with pytest.raises(FieldbusError, match=r"b1 and a1 have the same unit address 1 on 10\.0\.0\.5:502") as error:
+    with pytest.raises(FieldbusError) as error:
         merge([bus("a", 1), bus("b", 1)])
+    assert error.value.message == Message("line-address-twice", meter="b1", other="a1", unit=1, where="10.0.0.5:502")
     assert error.value.way_out
 
 
 @pytest.mark.parametrize("more", [{"kind": "modbus-rtu-over-tcp"}, {"tunnel": True}, {"answer_life_ms": 5000}])
 def test_buses_of_one_endpoint_that_contradict_each_other(more: dict[str, object]) -> None:
-    with pytest.raises(FieldbusError, match="a and b both lead to") as error:
+    with pytest.raises(FieldbusError) as error:
         merge([bus("a", 1), bus("b", 2, **more)])  # type: ignore[arg-type]
+    assert error.value.message is not None
+    assert error.value.message.code == "line-settings-differ"
+    (key,) = more
+    named = {"kind": "type", "answer_life_ms": "answer_life"}.get(key, key)
+    assert [error.value.message.facts[fact] for fact in ("bus", "other", "key")] == ["a", "b", named]
     assert "[[bus]]" in error.value.way_out
 
 
 def test_two_buses_of_one_serial_port() -> None:
     specs = [LineSpec(n, "modbus-rtu", (meter(n, 1),), port="/dev/ttyS0") for n in "ab"]
-    with pytest.raises(FieldbusError, match="have the same port /dev/ttyS0"):
+    with pytest.raises(FieldbusError) as error:
         merge(specs)
+    assert error.value.message == Message("line-port-twice", bus="a", other="b", where="/dev/ttyS0")
 
 
 def test_lines_of_one_listener_are_told_apart_by_what_their_dtus_say_first() -> None:

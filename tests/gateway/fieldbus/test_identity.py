@@ -18,6 +18,7 @@ from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.wire.keys import KeyTable, Unit
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
 from gateway.fieldbus.wire.link import ObservedFrame
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, meter, rtu_line, running, tcp_line
 from tests.gateway.fieldbus.polling.test_meter_state import Meter, counting
@@ -258,7 +259,7 @@ def test_a_block_with_another_serial_number_than_the_meters_own_is_dropped_alone
     one.link.silent = glitch
     attempt = one.poll()
     assert [registers_of(a.block).address for a in attempt.poll.answers] == [300]
-    assert "is not that of the meter" in str(attempt.poll.failures[0].detail)
+    assert attempt.poll.failures[0].detail == Message("poll-other-serial")
     assert one.reader.stranger is None
 
 

@@ -16,6 +16,7 @@ from gateway.fieldbus.read_budget import budget
 from gateway.fieldbus.specs import Alarm, BlockFailure, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.alarm_kinds import kind_of
+from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from tests.gateway.fieldbus.devices import meter, tcp_line
 
@@ -86,8 +87,9 @@ def test_only_want_of_time_or_shapes_is_overload() -> None:
     for poll in (Poll("a", 0, missed="skipped"), Poll("a", 0, missed="no-shape"), partly):
         (alarm,) = overloads(poll)
         assert (alarm.code, alarm.meter) == ("line-overloaded", None)
-        assert "100% of the polls due in the last 10 s were not made" in alarm.text
-        assert "in gateway.toml set longer periods (the shortest that fit: every = " in alarm.text
+        assert isinstance(alarm.sentence, Message)
+        assert (alarm.sentence.facts["share_percent"], alarm.sentence.facts["window_ms"]) == ("100", 10_000)
+        assert alarm.sentence.facts["periods"]
     for reason in ("line-down", "backoff", "asleep", "stopped", "timeout", "refused", "exchanged", None):
         assert overloads(Poll("a", 0, missed=reason)) == []
 
@@ -121,11 +123,13 @@ def test_the_shortest_period_is_that_of_the_budget_at_the_times_measured() -> No
 
 def test_the_alarm_names_the_line_the_share_and_the_period() -> None:
     alarm = overloaded(twelve(), Load(WINDOW, 1800, 1440, 0, {f"m{unit}": 300.0 for unit in range(1, 13)}))
-    assert "line: 80% of the polls due in the last 5 min were not made (1440 for want of time" in alarm.problem
-    assert "its polls need 1.80 s of each second (m1 300 ms every 2 s;" in alarm.problem
-    assert 'the shortest that fit: every = "3.8s" for all of its meters' in alarm.way_out
+    asks = tuple(Message("budget-meter-share", meter=f"m{n}", poll_ms=300, period_s="2") for n in (1, 2, 3))
+    assert alarm == Message(
+        "line-overloaded", line="line", share_percent="80", window_ms=WINDOW, skipped_n=1440, no_shape_n=0,
+        need="1.80", asks=asks, periods=(Message("budget-every-all", every_s="3.8"),),
+    )  # fmt: skip
     fits = overloaded(twelve(), Load(WINDOW, 1800, 180, 0, {f"m{unit}": 30.0 for unit in range(1, 13)}))
-    assert "though by the times measured its polls need only 0.18 s of each second" in fits.problem
+    assert (fits.code, fits.facts["need"], fits.facts["skipped_n"]) == ("line-overloaded-fits", "0.18", 180)
 
 
 def test_a_dead_meter_that_gets_no_idle_time_is_in_back_off_and_not_skipped() -> None:

@@ -11,6 +11,7 @@ from gateway.devices.profile import parse_profile
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Polls, Pty, addresses, answer, meter, patient, rtu_line, running
 
@@ -103,7 +104,7 @@ def test_only_a_block_that_can_be_read_in_no_other_shape_is_missed(tmp_path: Pat
             await polls.until(lambda p: polls.index(p) > known and len(p.answers) == 1, count=3)
             (alarm,) = (a for a in raised if a.code == "not-asked")
             assert alarm.meter == "one"
-            assert "not polled: alone; another master uses every shape" in alarm.text
+            assert alarm.sentence == Message("points-not-polled", line="line", meter="one", points=("alone",))
             line.clear_shared()
             freed = len(polls)
             await polls.until(lambda p: polls.index(p) > freed and len(p.answers) == 2)

@@ -13,6 +13,7 @@ from gateway.errors import StoreError
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.polling.line import Line
 from gateway.fieldbus.polling.poll import READ_MORE_S
+from gateway.messages.message import Message
 from gateway.process.heartbeats import GRACE_S, Heartbeat, Heartbeats, beat
 from gateway.process.threads import in_thread
 from gateway.recording.recorder import COMMIT_WITHIN_S
@@ -39,7 +40,7 @@ def test_a_pulse_is_late_after_its_wait_and_the_grace() -> None:
     time.now += 300 + GRACE_S
     assert pulse.stuck() is None
     time.now += 5
-    assert str(pulse.stuck()) == f"line rs485-1 is {GRACE_S + 5:.0f} s late"
+    assert pulse.stuck() == Message("loop-late", name="line rs485-1", over_s=round(GRACE_S + 5))
     pulse.beat(inf)
     time.now += 1e9
     assert pulse.stuck() is None

@@ -15,6 +15,7 @@ import pytest
 from gateway.config.model import Config
 from gateway.doctor import run
 from gateway.errors import GatewayError, Superseded
+from gateway.messages.message import Message
 from gateway.process import instance_lock
 from gateway.storage.database import Database
 from tests.support.samples import Hands, Machine, recorder, site
@@ -57,7 +58,8 @@ def test_no_look_at_the_lock_from_inside_its_process_drops_it(loaded: Config) ->
         assert instance_lock.running(loaded.data) == os.getpid()
         list(run.run_checks(loaded, 0, pid=os.getpid()))
         (loaded.data / "meterseal.lock").open().close()
-        assert f"another gateway process (pid {os.getpid()}) uses this folder" in take_elsewhere(loaded.data)
+        held = Message("instance-running-pid", data=str(loaded.data), pid=os.getpid())
+        assert held.problem in take_elsewhere(loaded.data)
     assert take_elsewhere(loaded.data) == ""
 
 
@@ -89,7 +91,7 @@ def test_a_holder_whose_pid_was_wiped_is_still_a_holder(loaded: Config) -> None:
     with instance_lock.take(loaded.data):
         (loaded.data / "meterseal.lock").open("w").close()  # as an older version's refused start does
         assert instance_lock.running(loaded.data) == instance_lock.UNKNOWN
-        assert "another gateway uses this folder" in take_elsewhere(loaded.data)
+        assert Message("instance-running", data=str(loaded.data)).problem in take_elsewhere(loaded.data)
 
 
 def test_asking_takes_nothing(loaded: Config) -> None:
@@ -105,8 +107,10 @@ def test_a_writer_that_finds_a_newer_epoch_writes_nothing_more_and_says_the_way_
     older.poll(2)
     newer = Hands(loaded, Machine(), epoch=b"n" * 8)
     before = older.store.totals()
-    with pytest.raises(Superseded, match=r"another gateway .* a newer epoch[\s\S]*fix: "):
+    with pytest.raises(Superseded, match="fix: ") as stopped:
         older.poll(1)
+    assert stopped.value.message is not None
+    assert stopped.value.message.code == "database-superseded"
     assert older.store.totals() == before
     newer.poll(2)
     newer.end()

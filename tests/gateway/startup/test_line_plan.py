@@ -19,9 +19,11 @@ from gateway.devices.profile import parse_profile
 from gateway.errors import ConfigError
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.messages.message import Message
 from gateway.startup import line_specs
 from gateway.startup.line_plan import LinePlan, line_plan, line_plans, refuse
 from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.messages import Fact, Sentence
 from ledger_client.verification.trust import key_entry
 from tests.support.samples import site
 
@@ -43,6 +45,12 @@ def line(*meters: tuple[Profile, int], **changes: object) -> LineSpec:
     specs = tuple(MeterSpec(f"m{n}", made, n + 1, every_ms, made.points) for n, (made, every_ms) in enumerate(meters))
     spec = LineSpec("rs485-1", "modbus-rtu", specs, port="/dev/null")
     return replace(spec, **changes)  # type: ignore[arg-type]
+
+
+def messages(fact: Fact) -> list[Message]:
+    """The messages of which a fact consists."""
+    assert isinstance(fact, tuple)
+    return [message for message in fact if isinstance(message, Message)]
 
 
 def words(plan: LinePlan) -> str:
@@ -74,7 +82,9 @@ def test_five_meters_of_sixty_registers_every_second_fit_into_9600_baud_and_six_
     plan = line_plan(line(*[(spare(60), 1000)] * count))
     wire_s = count * ((13 + 120 + 3) * 10 / 9600 + 0.00802 + 0.020)  # variants of 60 to 63 registers
     assert plan.share == pytest.approx(wire_s, abs=0.002)
-    assert not plan.problems if wire_s < 1 else "needs 1.02 s of each second" in words(plan)
+    assert [(p.message.code, p.message.facts["share"]) for p in plan.problems] == (
+        [] if wire_s < 1 else [("budget-line-overfull", "1.02")]
+    )
     assert bool(plan.warnings) == (0.8 < wire_s < 1)
 
 
@@ -83,7 +93,11 @@ def test_an_overfull_line_is_refused_with_its_numbers_and_the_shortest_period_th
     plan = line_plan(spec)
     (problem,) = plan.problems
     assert problem.key == "bus 'rs485-1'"
-    assert re.search(r"needs 1\.\d\d s of each second \(m0 1\d\d ms every 0\.5 s; m1 ", problem.problem)
+    assert problem.message.code == "budget-line-overfull"
+    assert 1 < float(str(problem.message.facts["share"])) < 2
+    asks = [(ask.facts["meter"], ask.facts["period_s"]) for ask in messages(problem.message.facts["asks"])]
+    assert asks == [("m0", "0.5"), ("m1", "0.5"), ("m2", "0.5")]
+    assert all(100 <= int(str(ask.facts["poll_ms"])) < 200 for ask in messages(problem.message.facts["asks"]))
     works = taken(spec, problem.way_out)
     assert line_plan(works).problems == ()
     shorter = replace(works, meters=tuple(replace(m, period_ms=m.period_ms - 100) for m in works.meters))
@@ -102,14 +116,15 @@ def test_different_periods_are_stretched_alike() -> None:
 def test_a_pause_longer_than_the_period_is_refused() -> None:
     spec = line((spare(2, "pause_ms = 500"), 500))
     (problem,) = line_plan(spec).problems
-    assert "m0 needs longer than its period and a pause of 500 ms" in problem.problem
+    assert problem.message.code == "budget-meter-overfull-pause"
+    assert (problem.message.facts["meter"], problem.message.facts["pause_ms"]) == ("m0", 500)
     assert line_plan(taken(spec, problem.way_out)).problems == ()
 
 
 def test_a_read_that_is_repeated_too_soon_for_its_shapes_is_refused_with_both_ways_out() -> None:
     spec = line((profile(2), 1000))
     (problem,) = line_plan(spec).problems
-    assert problem.key == "bus 'rs485-1', meter 'm0', every"
+    assert problem.key.split(", ") == ["bus 'rs485-1'", "meter 'm0'", "every"]
     assert "has 1 of the 4 shapes" in problem.problem
     assert line_plan(taken(spec, problem.way_out)).problems == ()
     life = re.search(r'answer_life = "([0-9.]+)s" on the bus', problem.way_out)
@@ -130,9 +145,10 @@ def test_reads_that_have_one_shape_between_them_need_a_period_for_each(blocks: i
     """Each keeps it for the answer life of 3 s and the time-out of 0.5 s."""
     spec = line((apart(*range(0, 100 * blocks, 100)), 5000))
     (problem,) = line_plan(spec).problems
-    assert problem.key == "bus 'rs485-1', meter 'm0', every"
-    assert f"5 s is too short: {blocks} reads (function 3, 2 registers from 0 and others)" in problem.problem
-    assert "(shapes 1, " in problem.problem
+    assert problem.key.split(", ") == ["bus 'rs485-1'", "meter 'm0'", "every"]
+    assert problem.message.code == "budget-shapes-together"
+    assert [problem.message.facts[fact] for fact in ("period_s", "n", "shapes")] == ["5", blocks, 1]
+    assert "function 3, 2 registers from 0" in str(problem.message.facts["read_name"])
     assert "fewer of its points" in problem.way_out
     assert f'every = "{shortest_s:g}s"' in problem.way_out
     works = taken(spec, problem.way_out)
@@ -179,8 +195,10 @@ def test_a_device_that_allows_no_longer_read_is_cut_and_check_says_what_that_cos
     one_shape = line_plan(line((made, 60_000)))
     assert [len(read.reads) for read in one_shape.reads] == [1]
     (problem,) = line_plan(spec).problems
-    assert "m0 needs 2 reads instead of 1" in problem.problem or "3 reads instead of 1" in problem.problem
-    assert "no read may be longer than 80 registers" in problem.problem
+    (cut,) = messages(problem.message.facts["cuts"])
+    assert (cut.code, cut.facts["meter"], cut.facts["before"]) == ("budget-cut", "m0", 1)
+    assert cut.facts["n"] in (2, 3)
+    assert cut.facts["max_registers"] == 80
     assert line_plan(taken(spec, problem.way_out)).problems == ()
 
 
@@ -200,7 +218,11 @@ def test_over_the_network_only_shapes_are_counted() -> None:
     assert "shapes" in words(plan)
     behind = line(*[(spare(60), 1000)] * 8, port=None, host="h", type="modbus-rtu-over-tcp", answer_life_ms=400)
     assert line_plan(behind).problems == ()
-    assert "if the line behind h:502 runs at 9600 baud, it needs 1." in str(line_plan(behind).warnings[0])
+    warning = line_plan(behind).warnings[0]
+    assert isinstance(warning, Message)
+    assert warning.code == "budget-behind-converter"
+    assert (warning.facts["where"], warning.facts["baudrate"]) == ("h:502", 9600)
+    assert 1 < float(str(warning.facts["share"])) < 2
 
 
 def test_buses_over_one_endpoint_have_one_budget() -> None:
@@ -212,8 +234,11 @@ def test_buses_over_one_endpoint_have_one_budget() -> None:
 
 def test_of_several_problems_the_first_is_told_and_the_others_counted() -> None:
     plans = [line_plan(line((profile(2), 1000), (profile(2), 1000)))] * 2
-    with pytest.raises(ConfigError, match=r"gateway.toml: bus 'rs485-1', meter 'm0', every: 1 s .* \(and 3 more\)\n"):
+    with pytest.raises(ConfigError) as refused:
         refuse(Path("gateway.toml"), plans)
+    assert (refused.value.file, refused.value.key) == ("gateway.toml", plans[0].problems[0].key)
+    first = plans[0].problems[0].message
+    assert refused.value.what == Message("plan-problem-and-more", problem=first, n=3)
     refuse(Path("gateway.toml"), [line_plan(line((profile(2), 5000)))])
 
 
@@ -255,7 +280,8 @@ def test_check_shows_the_plan_refuses_it_and_run_does_the_same(tmp_path: Path, p
     assert done.exit_code == 2
     facts = json.loads(done.stdout)
     assert facts["ok"] is False
-    assert [p["key"] for p in facts["lines"][0]["problems"]] == ["bus 'rs485-1', meter 'stack-co2', every"]
+    keys = [p["key"].split(", ") for p in facts["lines"][0]["problems"]]
+    assert keys == [["bus 'rs485-1'", "meter 'stack-co2'", "every"]]
     assert facts["lines"][0]["meters"][0]["probe_every_ms"] == 50_000
     assert 0 < facts["lines"][0]["share"] < 1
     text = loaded.path.read_text().replace('every = "1s"\n  role', 'every = "3.5s"\n  role')
@@ -308,10 +334,12 @@ def test_a_meter_that_may_sleep_and_never_is_asleep_is_named(
 
 
 def test_a_profile_without_sleeps_below_is_told_where_to_write_it() -> None:
-    (warning,) = map(str, line_plan(line((profile(4, "may_sleep = true"), 60_000))).warnings)
-    assert 'sleeps = "20:00-06:00"' in warning
-    assert "latitude and longitude" in warning
-    assert "sleeps_below in your own profile" in warning
+    (warning,) = line_plan(line((profile(4, "may_sleep = true"), 60_000))).warnings
+    assert isinstance(warning, Message)
+    assert warning == Message("budget-never-asleep", meter="m0")
+    assert 'sleeps = "20:00-06:00"' in warning.way_out
+    assert "latitude and longitude" in warning.way_out
+    assert "sleeps_below" in warning.way_out
 
 
 UNSAID = """
@@ -328,9 +356,11 @@ x_state = { fc = 3, address = 10, type = "uint16", kind = "status" }
 
 def test_a_counters_unit_without_a_kind_is_a_warning() -> None:
     made = parse_profile(HEAD + UNSAID, "made", "made.toml")
-    (warning,) = map(str, line_plan(line((made, 60_000), (made, 60_000))).warnings)
-    assert warning.startswith("profile made: x_total, x_water may be counters")
-    assert 'write kind = "counter" if the value only grows, kind = "gauge" if not' in warning
+    (warning,) = line_plan(line((made, 60_000), (made, 60_000))).warnings
+    assert isinstance(warning, Message)
+    assert warning == Message("budget-kind-missing", profile="made", points=("x_total", "x_water"))
+    assert 'kind = "counter"' in warning.way_out
+    assert 'kind = "gauge"' in warning.way_out
 
 
 KNOWN = """
@@ -343,19 +373,20 @@ x_spannung = { fc = 3, address = 8, type = "float32", unit = "V" }
 """
 
 
-def known(more: str, *names: str) -> list[str]:
+def known(more: str, *names: str) -> list[Sentence]:
     made = parse_profile(HEAD + KNOWN + more, "made", "made.toml")
     spec = line((made, 60_000))
     points = tuple(point for point in made.points if point.name in names)
-    return list(map(str, line_plan(replace(spec, meters=(replace(spec.meters[0], points=points),))).warnings))
+    return list(line_plan(replace(spec, meters=(replace(spec.meters[0], points=points),))).warnings)
 
 
 def test_names_that_are_not_those_of_the_vocabulary_are_a_warning() -> None:
     every = ("voltage_ln_l1", "current_l1", "energy_import", "spannung", "x_spannung")
     unknown, other = known("", *every)
-    assert unknown.startswith("profile made: spannung are not in the vocabulary")
-    assert "begin the name with x_" in unknown
-    assert other.startswith("profile made: current_l1, energy_import have another dimension or kind")
+    assert isinstance(unknown, Message)
+    assert unknown == Message("budget-names-unknown", profile="made", points=("spannung",))
+    assert "x_" in unknown.way_out
+    assert other == Message("budget-names-other", profile="made", points=("current_l1", "energy_import"))
     assert known("", "voltage_ln_l1", "x_spannung") == []
 
 
@@ -363,20 +394,17 @@ def test_recorded_points_without_a_source_are_a_warning() -> None:
     grades = "[provenance]\ndefault = 'single'\ninferred = ['voltage_ln_l1']\nopen = ['x_spannung']\n"
     grades += "sources = { manual = 'page 1' }\n"
     (warning,) = known(grades, "voltage_ln_l1", "x_spannung")
-    assert warning.startswith(
-        "profile made: voltage_ln_l1, x_spannung have no source of their own: graded inferred or open"
-    )
+    assert warning == Message("budget-points-unsupported", profile="made", points=("voltage_ln_l1", "x_spannung"))
     (warning,) = known(grades, "x_spannung")
-    assert "made: x_spannung have" in warning
-    assert "voltage_ln_l1" not in warning
+    assert warning == Message("budget-points-unsupported", profile="made", points=("x_spannung",))
     assert known(grades.replace("inferred =", "seen =").replace("'page 1'", "'1', other = '2'"), "voltage_ln_l1") == []
 
 
 def test_integers_without_a_code_for_no_value_or_limits_are_listed_in_one_line_a_profile() -> None:
     made = parse_profile(HEAD + UNSAID, "made", "made.toml")
-    notes = map(str, line_plan(line((made, 60_000), (made, 60_000))).notes)
-    (note,) = [note for note in notes if "not_available" in note]
-    assert note.startswith("profile made: x_total, x_amps, x_sold have neither not_available nor low or high")
+    notes = line_plan(line((made, 60_000), (made, 60_000))).notes
+    (note,) = [note for note in notes if "not_available" in str(note)]
+    assert note == Message("budget-unbounded", profile="made", points=("x_total", "x_amps", "x_sold"))
 
 
 def test_of_a_sum_the_parts_are_listed_unless_it_has_limits() -> None:
@@ -387,6 +415,6 @@ e_kwh = { fc = 3, address = 2, type = "uint16", kind = "part" }
 """
     total = 'energy = { sum = ["e_mwh", "e_kwh"], unit = "kWh", kind = "counter", wraps_at = 100000000000'
     bare, limited = (parse_profile(f"{HEAD}{parts}{total}{end} }}", "made", "f") for end in ("", ", high = 99999999"))
-    (note,) = map(str, line_plan(line((bare, 60_000))).notes)
-    assert note.startswith("profile made: e_kwh have neither")
+    (note,) = line_plan(line((bare, 60_000))).notes
+    assert note == Message("budget-unbounded", profile="made", points=("e_kwh",))
     assert line_plan(line((limited, 60_000))).notes == ()

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gateway.cli.terminal.plan_view import print_plan
 from gateway.config.load import load_config
+from gateway.messages.message import Message
 from gateway.startup.line_plan import LinePlan, line_plans
 from gateway.startup.line_specs import line_specs
 from tests.gateway.config.refusals import refused
@@ -68,9 +69,10 @@ def test_a_645_identifier_asked_too_soon_is_refused_with_the_period_that_would_d
     """The answer life of 300 ms and the time-out of 500 ms: 0.8 s."""
     (plan,) = plans(tmp_path, "baudrate = 19200\n".join([GRID, METER.format(every="500ms")]))
     (problem,) = plan.problems
-    assert problem.key == "bus 'grid', meter 'grid-main', every"
-    assert "time-out 0.5 s and answer life 0.3 s" in problem.problem
-    assert 'set every = "0.8s" or longer' in problem.way_out
+    assert problem.key.split(", ") == ["bus 'grid'", "meter 'grid-main'", "every"]
+    assert problem.message.code == "budget-identifier-again"
+    assert (problem.message.facts["timeout_s"], problem.message.facts["life_s"]) == ("0.5", "0.3")
+    assert 'every = "0.8s"' in problem.way_out
     assert plans(tmp_path, "baudrate = 19200\n".join([GRID, METER.format(every="800ms")]))[0].problems == ()
 
 
@@ -111,8 +113,9 @@ port = "tty"
 def test_a_p1_port_polled_more_often_than_it_is_sure_to_send_is_refused(tmp_path: Path) -> None:
     (plan,) = plans(tmp_path, PORT.format(every="19s"))
     (problem,) = plan.problems
-    assert problem.key == "bus 'port', meter 'grid', every"
-    assert 'set every = "20s" or more' in problem.way_out
+    assert problem.key.split(", ") == ["bus 'port'", "meter 'grid'", "every"]
+    assert problem.message == Message("plan-interval", profile="dsmr-4-electricity", least_s="20")
+    assert 'every = "20s"' in problem.way_out
     (plan,) = plans(tmp_path, PORT.format(every="20s"))
     assert plan.problems == ()
     assert plan.wire == f"{tmp_path}/tty, 115200 baud 8N1"

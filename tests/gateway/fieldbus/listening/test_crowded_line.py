@@ -18,6 +18,7 @@ from gateway.fieldbus.listening.listen_line import ListenLine
 from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire import listener
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
+from gateway.messages.message import Message
 from gateway.startup.preflight import demand_files
 from tests.gateway.fieldbus.devices import Polls, free_port
 from tests.gateway.fieldbus.hj212.loggers import packet
@@ -73,5 +74,5 @@ def test_what_the_process_may_not_open_is_refused_with_the_setting_that_allows_i
             demand_files([many], shell.pid)
         demand_files([replace(many, meters=many.meters[:500])], shell.pid)
         shell.communicate(b"\n")
-    assert "may open 2000 files, and these buses may need 2257: cems" in str(refused.value)
+    assert refused.value.message == Message("files-limit", limit=2000, needed=2257, lines=("cems",))
     assert "LimitNOFILE=2257" in str(refused.value)

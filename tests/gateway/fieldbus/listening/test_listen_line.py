@@ -256,7 +256,8 @@ def test_a_silent_meter_is_missed_each_period_and_its_line_is_down_until_it_send
             assert found.line.silent == ["a"]
             assert not found.line.up
             down = found.codes.index(("line-down", None, True))
-            assert "no meter sends anything to 127.0.0.1:" in found.alarms[down].text
+            spec = found.line.spec
+            assert found.alarms[down].sentence == Message("line-sends-nothing", line=spec.name, where=spec.where)
             send()
             await found.polls.until(lambda poll: bool(poll.answers), count=2)
             assert found.line.silent == []
@@ -405,8 +406,10 @@ def test_another_interval_than_the_configured_one_is_an_alarm_with_the_value_to_
                 send(label=str(n), at=now_ms + 15_000 * n)
             await until(lambda: found.codes)
             assert found.codes == [("interval", "a", True)]
-            assert "sends every 15s, not every 1m" in found.alarms[0].text
-            assert 'set every = "15s"' in found.alarms[0].text
+            line = found.line.spec.name
+            other = Message("interval-another", line=line, meter="a", found_ms=15_000, every_ms=60_000)
+            assert found.alarms[0].sentence == other
+            assert 'every = "15s"' in other.way_out
             for n in range(5):
                 send(label=f"later {n}", at=now_ms + 75_000 + 60_000 * (n + 1))
             await until(lambda: len(found.codes) > 1)

@@ -28,7 +28,6 @@ from gateway.fieldbus.listening.sources import SOURCES
 from gateway.fieldbus.obis.p1_source import P1Facts
 from gateway.fieldbus.specs import Alarm, Poll
 from gateway.fieldbus.wire.line_spec import LineSpec, MeterSpec
-from gateway.messages.languages import in_language
 from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import SAFETY_S, Polls
@@ -246,7 +245,9 @@ def test_a_line_without_a_message_of_its_meters_says_what_came_instead(sent: byt
             assert "no meter sends" not in down.text
             assert line.counters["damaged"] == sent.count(b"!0000")
             if b"!0000" in sent:
-                assert "all are damaged: check value wrong 3" in down.text
+                assert isinstance(down.sentence, Message)
+                assert down.sentence.code == "p1-only-damaged"
+                assert down.sentence.facts["reasons"] == (Message("p1-damaged-crc", count=3),)
         server.close()
 
     asyncio.run(work())
@@ -257,7 +258,5 @@ def test_a_channel_that_telegrams_lack_is_named() -> None:
     silence = SOURCES["p1"].silence(spec, spec.meters[1], Counter())
     assert silence == Message("p1-channel-missing", line="p1", meters=("gas",), channels=("0-1",), where=spec.where)
     silence = SOURCES["p1"].silence(spec, None, Counter(["crc", "parity", "end", "unended", "length"]))
-    assert in_language(silence, "en").endswith(
-        "5 telegrams came from h:1, and all are damaged: check value wrong 1; no check value at the end 1; too long 1; "
-        "parity wrong 1; not ended 1"
-    )
+    damage = tuple(Message(f"p1-damaged-{why}", count=1) for why in ("crc", "end", "length", "parity", "unended"))
+    assert silence == Message("p1-only-damaged", line="p1", where="h:1", n=5, reasons=damage)

@@ -53,7 +53,7 @@ def test_a_meter_is_lost_once_others_were_heard_after_it() -> None:
         line.polled("b", True)
     line.polled("a", False)
     assert line.codes == [("comms-lost", "a", True)]
-    assert "line: a is not responding" in line.reported[0].text
+    assert line.reported[0].sentence == Message("meter-not-responding", line="line", meter="a")
     line.polled("a", True)
     line.polled("b", True)
     assert line.codes[1:] == [("comms-lost", "a", False)]
@@ -74,10 +74,11 @@ def test_when_all_are_silent_it_is_the_line_alone() -> None:
 
 def test_a_line_that_cannot_be_opened() -> None:
     line = Watch(["a"])
-    line.alarms.port_gone("there is no such port")
+    line.alarms.port_gone(missing := Message("port-missing-none"))
     line.alarms.port_gone("no permission to read and write it")
     assert line.codes == [("line-down", None, True)]
-    assert "there is no such port" in line.reported[0].text
+    where = line.spec.where
+    assert line.reported[0].sentence == Message("line-port-failed", line="line", where=where, why=missing)
 
 
 def test_the_alarm_of_a_connection_is_flat_enough_to_be_signed_with_its_code() -> None:
@@ -85,7 +86,9 @@ def test_the_alarm_of_a_connection_is_flat_enough_to_be_signed_with_its_code() -
     line.alarms.port_gone(not_connected(ConnectionRefusedError(errno.ECONNREFUSED, "")).sentence)
     signed = Message("alarm-of-meters", what=line.reported[0].sentence, meters=("a", "b"))
     assert Message.from_fields(signed.to_fields()) == signed
-    assert str(signed).startswith("line: 127.0.0.1:502: Connection refused (meters a, b); fix: check adapter")
+    refused = Message("errno-econnrefused")
+    where = line.spec.where
+    assert line.reported[0].sentence == Message("line-port-failed", line="line", where=where, why=refused)
 
 
 def test_another_device_that_answers() -> None:
@@ -101,7 +104,8 @@ def test_another_device_that_answers() -> None:
     poll()
     poll()
     assert [(a.code, a.meter, a.raised) for a in raised] == [("meter-exchanged", "one", True)]
-    assert "serial=7002 answers in place of serial=7001" in raised[0].text
+    replaced = Message("meter-replaced", line="line", meter="one", stranger="serial=7002", identity="serial=7001")
+    assert raised[0].sentence == replaced
     assert "meterseal accept" in raised[0].text
     one.reader.accept("serial=7002")
     poll()
@@ -153,11 +157,10 @@ def test_a_meter_that_refuses_is_an_alarm_with_code_and_block() -> None:
 
     polled(refused_poll(5, 2))
     assert line.codes == [("meter-refuses", "a", True)]
-    assert line.reported[0].text == (
-        "line: a: function 3, registers 300 to 301 (and 1 more): exception 02: it has no such register; "
-        "try function 4 instead of 3, and check whether the map counts from 1"
-    )
     assert isinstance(line.reported[0].sentence, Message)
+    block = Message("block-registers", function=3, first=300, last=301)
+    why = Message("meter-refuses-blocks", block=block, n=1, detail=Message("exception-address", function=3, instead=4))
+    assert line.reported[0].sentence == Message("meter-refuses", line="line", meter="a", why=why)
     assert line.reported[0].sentence.to_fields() != {}, "flat enough to be signed with its code"
     polled(refused_poll(5, answered=True))  # its reads are being cut, until it gives all but what it lacks
     assert line.codes[1:] == [("meter-refuses", "a", False)]
@@ -175,7 +178,7 @@ def test_a_line_that_is_noise_says_so() -> None:
         poll = Poll("a", 0, missed="timeout", detail=NO_FRAME)
         line.alarms.polled(line.readers["a"], AttemptResult(poll, False), line.schedule)
     assert line.codes == [("line-down", None, True)]
-    assert "bytes that form no frame" in line.reported[0].text
+    assert line.reported[0].sentence == Message("line-not-responding-garbage", line="line", where=line.spec.where)
 
 
 class Noise:
@@ -203,7 +206,7 @@ def test_all_damage_on_one_unit_asks_for_two_devices_with_its_address() -> None:
     line.frames(1, 100, 0)
     line.frames(2, 100, 9)
     assert line.codes == [("crc-rate", "two", True)]
-    assert "no other device has its address (2)" in line.reported[0].text
+    assert line.reported[0].sentence == Message("frames-damaged-meter", line="line", meter="two", unit=2)
     assert (line.monitor.flags_of(1), line.monitor.flags_of(2)) == (0, NOISY)
     line.frames(2, 1000, 0)
     assert line.codes[1:] == [("crc-rate", "two", False)]
@@ -260,6 +263,6 @@ def test_a_meter_that_answers_what_it_was_not_asked_is_named_and_is_not_silent()
         ("comms-lost", "a", True), ("wrong-answer", "a", True), ("comms-lost", "a", False),
         ("line-down", None, True), ("wrong-answer", "b", True),
     ]  # fmt: skip
-    assert "a answers with another function, length or data identifier than requested" in line.reported[1].text
+    assert line.reported[1].sentence == Message("wrong-answers", line="line", meter="a", frame="01 04 04")
     line.alarms.wrong_answers("a", "")
     assert line.codes[-1] == ("wrong-answer", "a", False)

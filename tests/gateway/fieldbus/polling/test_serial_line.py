@@ -20,6 +20,7 @@ from gateway.fieldbus.specs import Alarm
 from gateway.fieldbus.wire.errors import NotARead, PortError
 from gateway.fieldbus.wire.serial_port import open_port
 from gateway.fieldbus.wire.stream_link import StreamLink
+from gateway.messages.message import Message
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import (
     SAFETY_S,
@@ -310,8 +311,9 @@ def test_read_once(tmp_path: Path) -> None:
         assert poll.identity == "serial=7001"
         assert len(poll.answers) == 2
         pty.unplug()
-        with pytest.raises(PortError, match="there is no such port"):
+        with pytest.raises(PortError) as missing:
             await read_once(spec, ["one"], Clock())
+        assert missing.value.what.code in ("port-missing", "port-missing-none")
         nobody = tcp_line(9, meter("one", 1), kind="modbus-rtu-over-tcp")
         with pytest.raises(PortError, match=r"127\.0\.0\.1:9"):
             await read_once(nobody, ["one"], Clock())
@@ -374,6 +376,7 @@ def test_a_running_line_whose_driver_refuses_parity_is_down_and_says_why(tmp_pat
             await polls.until(lambda p: p.missed == "line-down")
         pty.unplug()
         assert [alarm.code for alarm in raised] == ["line-down"]
-        assert "its driver rejects 115200 baud 8E1" in raised[0].text
+        refused = Message("port-no-parity", settings="115200 baud 8E1")
+        assert raised[0].sentence == Message("line-port-failed", line="line", where=str(pty.link), why=refused)
 
     run(test)

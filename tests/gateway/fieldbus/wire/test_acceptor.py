@@ -19,6 +19,7 @@ from gateway.fieldbus.wire.acceptor import Acceptors
 from gateway.fieldbus.wire.connections import Endpoint
 from gateway.fieldbus.wire.errors import PortError
 from gateway.fieldbus.wire.listener import listening_socket
+from gateway.messages.message import Message
 from tests.gateway.fieldbus.devices import (
     SAFETY_S,
     Sent,
@@ -133,8 +134,9 @@ def test_while_nobody_has_connected_the_line_is_down_and_says_why() -> None:
         spec = dialed(port := free_port())
         async with running(spec, on_alarm=alarms.append) as (_, polls):
             await polls.until(lambda poll: poll.missed == "line-down")
-            assert f"127.0.0.1:{port}: no device has connected" in alarms[0].text
-            assert "that it first sends the hello of dialed" in alarms[0].text
+            nobody = Message("listen-nobody")
+            where = f"127.0.0.1:{port}"
+            assert alarms[0].sentence == Message("line-nobody-connects", line="dialed", where=where, why=nobody)
             assert "cable" not in alarms[0].text
             async with dtu(port):
                 await polls.until(lambda poll: bool(poll.answers))
