@@ -6,7 +6,7 @@ The rows of a node are written as soon as it has them all: as bytes they take a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -91,15 +91,20 @@ def assemble(
     """The rows of every node. ``first``: there is no statement before; ``plan_ms``: when the plan was signed;
     ``history``: by node, the rows of earlier statements that this one uses, in order of time."""
     plan, found = books.plan, Assembled(captures=books.capture(from_ms, to_ms))
-    silent = 0
+    silent, burnt, stopped = 0, dict[str, list[Row]](), dict[str, set[int]]()
     for node in plan.nodes.values():
         if node.of_counters:
-            found.take(_of_counters(books, node, found, from_ms, to_ms, first=first, plan_ms=plan_ms))
+            stated = counted(books, node, from_ms, to_ms, first=first, plan_ms=plan_ms)
+            found.take(_of_counters(books, node, found, stated, from_ms))
+            if node.compare is not None:
+                burning = (row for row in stated.rows if row.node == node.name and _between_looks(books, node, row) > 0)
+                burnt.setdefault(node.compare, []).extend(burning)
         elif node.method == words.CEMS:
             rows = gauged(books, node, from_ms, to_ms, plan_ms)
             earlier = history.get(node.name, ())
             beside = substitutes(plan, node, rows, earlier, books.counting, times_of(plan, from_ms), to_ms)
             silent += silences(rows, earlier)
+            stopped[node.name] = {row.from_ms for row in rows if row.status == words.STOPPED}
             found.take([*rows, *beside])
             if (squares := of_product(plan.points[point].u for point in node.inputs.values())) is not None:
                 found.squares[node.name] = squares * sum(row.amount or 0 for row in (*rows, *beside)) ** 2
@@ -108,15 +113,30 @@ def assemble(
         "entry": books.contradicting,
         "inform-authority": silent,
         "open": sum(stated.open for stated in found.stated.values()),
+        "stopped-but-emitting": sum(_emitting(plan, name, rows, stopped[name]) for name, rows in burnt.items()),
         "unbalanced": int(plan.balanced and not _balanced(plan, found)),
     }
     return found
 
 
-def _of_counters(
-    books: Books, node: Node, found: Assembled, from_ms: int, to_ms: int, *, first: bool, plan_ms: int
-) -> list[Row]:
-    plan, stated = books.plan, counted(books, node, from_ms, to_ms, first=first, plan_ms=plan_ms)
+def _between_looks(books: Books, node: Node, row: Row) -> int:
+    """What a row's points counted from the first look in its time to the last: not what is interpolated at its ends."""
+    amount, interval_ms = row.amount or 0, books.plan.interval_ms
+    for sign, name in node.terms:
+        edges = books.registers[name, node.regime.id].edges
+        first, last = edges[row.from_ms // interval_ms], edges[row.to_ms // interval_ms]
+        amount -= sign * (first.after - first.value + last.value - last.before)
+    return amount
+
+
+def _emitting(plan: Plan, measured: str, burnt: Sequence[Row], stopped: Set[int]) -> int:
+    """Rows of fuels that were burnt while all references of the measured node were stopped (H4)."""
+    reference_ms = plan.reference_ms(plan.nodes[measured].regime)
+    return sum(stopped >= {*range(row.from_ms, row.to_ms, reference_ms)} for row in burnt)
+
+
+def _of_counters(books: Books, node: Node, found: Assembled, stated: Stated, from_ms: int) -> list[Row]:
+    plan = books.plan
     found.stated[node.name] = stated._replace(rows=stated.rows[:1])
     year = civil(from_ms, plan.civil_min).year
     if node.method == words.BY_ELECTRICITY:

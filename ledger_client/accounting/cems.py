@@ -20,15 +20,15 @@ from ledger_client.accounting.formats.units import (
     TEMPERATURE,
     WATER,
 )
-from ledger_client.accounting.formats.words import CEMS, MISSING, STOPPED, VALID
+from ledger_client.accounting.formats.words import BELOW_THRESHOLD, CEMS, MISSING, STOPPED, VALID
 from ledger_client.accounting.gauges import Gauge, Mean
 
 _ZERO_C, _NORMAL_KPA = Fraction(27315, 100), Fraction(101325, 1000)
 
 
 def node_rows(plan: Plan, node: Node, gauges: Mapping[str, Gauge], from_ms: int, to_ms: int, plan_ms: int) -> list[Row]:
-    """A row for each reference period of [from, to): valid, stopped or missing. ``gauges``: by letter, and under
-    ``operating`` the plan's operating signal."""
+    """A row for each reference period of [from, to): valid, else stopped, else missing (H4). ``gauges``: by letter, and
+    under ``operating`` the plan's operating signal."""
     reference_ms = plan.reference_ms(node.regime)
     rows = []
     for number in range(from_ms // reference_ms, to_ms // reference_ms):
@@ -37,27 +37,42 @@ def node_rows(plan: Plan, node: Node, gauges: Mapping[str, Gauge], from_ms: int,
         facts: dict[str, Any] = {"inputs": _inputs(gauges, means), "method": CEMS}
         if begins_ms < plan_ms:
             facts["retrospective"] = True
-        status, amount = _judged(plan, node, means, reference_ms)
+        amount, idle = _mass(plan, node, means, reference_ms), _below_threshold(node, means.get("operating"))
+        if amount is None:
+            status, amount = (STOPPED, 0) if idle else (MISSING, None)
+        else:
+            status = VALID
+            if idle:
+                facts["reason"] = BELOW_THRESHOLD
         rows.append(Row(node.name, begins_ms, begins_ms + reference_ms, status, amount, facts))
     return rows
 
 
-def _judged(plan: Plan, node: Node, means: Mapping[str, Mean], reference_ms: int) -> tuple[str, int | None]:
-    signal = means.get("operating")
-    if signal is not None and signal.mean is not None:
-        assert node.threshold is not None
-        assert signal.highest is not None
-        if signal.highest < node.threshold:
-            return STOPPED, 0
+def _mass(plan: Plan, node: Node, means: Mapping[str, Mean], reference_ms: int) -> int | None:
+    """Grams of a reference period whose inputs all are valid; None: one is not, or they are of no gas."""
     written = {letter: micro(mean.mean) for letter, mean in means.items() if mean.mean is not None}
     if any(letter not in written for letter in node.inputs):
-        return MISSING, None
-    grams = mass(plan, node, written, reference_ms)
-    return (MISSING, None) if grams is None else (VALID, grams)
+        return None
+    return mass(plan, node, written, reference_ms)
+
+
+def _below_threshold(node: Node, signal: Mean | None) -> bool:
+    """Whether the operating signal is valid, and below the threshold throughout (H4)."""
+    if signal is None or signal.mean is None:
+        return False
+    assert node.threshold is not None
+    assert signal.highest is not None
+    return signal.highest < node.threshold
+
+
+def representative(row: Row) -> bool:
+    """Whether a reference is valid, and of a stack in operation: of a population and of the capture (H4, S2, S4)."""
+    return row.status == VALID and row.facts.get("reason") != BELOW_THRESHOLD
 
 
 def mass(plan: Plan, node: Node, means: Mapping[str, int], reference_ms: int) -> int | None:
-    """Grams of a reference period, from its means in millionths of their units (M1–M4). None: they are of no gas."""
+    """Grams of a reference period, from its means in millionths of their units, at least 0 (M1–M4). None: they are of
+    no gas."""
     units = {letter: plan.points[point].unit_name for letter, point in node.inputs.items()}
     values = {letter: Fraction(means[letter], 10**-MICRO) for letter in node.inputs}
     celsius = values[TEMPERATURE] - (_ZERO_C if units[TEMPERATURE] == "K" else 0)
@@ -73,7 +88,7 @@ def mass(plan: Plan, node: Node, means: Mapping[str, int], reference_ms: int) ->
     elif not wet_flow and not dry_content:
         flow /= dry
     grams = values[CONCENTRATION] * _content(node, units[CONCENTRATION]) * flow * reference_ms / HOUR_MS
-    return half_even(grams.numerator, grams.denominator)
+    return max(half_even(grams.numerator, grams.denominator), 0)
 
 
 def _content(node: Node, unit: str) -> Fraction:

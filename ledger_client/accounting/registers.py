@@ -25,11 +25,14 @@ _SCALE: Final = 10 * HOUR_MS
 
 
 class Edge(NamedTuple):
-    """A register at an edge: its value, the gap between the looks around it (0: a look lies on it), their records."""
+    """A register at an edge: its value, the gap between the looks around it (0: a look lies on it), their records, and
+    what they show, the later one beyond a wrap as if the register went on."""
 
     value: int
     gap_ms: int
     looks: tuple[bytes, ...]
+    before: int
+    after: int
 
 
 class Break(NamedTuple):
@@ -121,9 +124,9 @@ class Register:
                 gap_ms, looks = time_ms - before_ms, (self._record, record)
                 for number in range(first, inside + 1):
                     part = (end - before) * (number * interval_ms - before_ms)
-                    self.edges[number] = Edge(half_even(before * gap_ms + part, gap_ms), gap_ms, looks)
+                    self.edges[number] = Edge(half_even(before * gap_ms + part, gap_ms), gap_ms, looks, before, end)
         if not on_edge and timed:
-            self.edges[last] = Edge(value, 0, (record,))
+            self.edges[last] = Edge(value, 0, (record,), value, value)
         self._time_ms, self._value, self._record, self._timed, self._pending = time_ms, value, record, timed, 0
         self._ever_timed = self._ever_timed or timed
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from ledger_client.accounting.cems import mass, mean_of
+from ledger_client.accounting.cems import mass, mean_of, representative
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import MICRO, MILLI, micro, milli_of, square_root
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
 from ledger_client.accounting.formats.rows import Row, decimal
 from ledger_client.accounting.formats.units import CONCENTRATION, counter_unit
-from ledger_client.accounting.formats.words import MANUAL, MISSING, PROVISIONAL, SUBSTITUTED, VALID
+from ledger_client.accounting.formats.words import MANUAL, MISSING, PROVISIONAL, SUBSTITUTED
 
 LONGEST_SILENCE: Final = 120
 """Hours in a row without a valid one, above which the authority is to be informed (H6)."""
@@ -72,7 +72,7 @@ def _eu45(
 ) -> dict[int, Row]:
     """The concentration as its mean and twice its standard deviation over the civil year's valid periods (S2)."""
     point, (year, year_end) = node.inputs[CONCENTRATION], times.year
-    valid = [row for row in (*history, *rows) if row.status == VALID and year <= row.from_ms < min(year_end, to_ms)]
+    valid = [row for row in (*history, *rows) if representative(row) and year <= row.from_ms < min(year_end, to_ms)]
     means = [mean for row in valid if (mean := mean_of(row, point)) is not None]
     if len(means) < 2:
         return {}
@@ -106,13 +106,13 @@ def _cn75(
     quarter, quarter_end = times.quarter
     every = [*history, *rows]
     within = [row for row in every if quarter <= row.from_ms < min(quarter_end, to_ms)]
-    valid, missing = (sum(row.status == status for row in within) for status in (VALID, MISSING))
+    valid, missing = sum(map(representative, within)), sum(row.status == MISSING for row in within)
     capture = Fraction(valid, valid + missing)
     found: dict[int, Row] = {}
     for gap in _gaps(every):
         short = gap[-1].to_ms - gap[0].from_ms <= _SHORT_GAP * HOUR_MS
         needed = (180 if short else 720) if capture >= _HIGH else 2160
-        before = [row for row in every if row.status == VALID and row.to_ms <= gap[0].from_ms][-needed:]
+        before = [row for row in every if representative(row) and row.to_ms <= gap[0].from_ms][-needed:]
         if capture < _LOW or len(before) < needed:
             continue
         highest = max(row.amount or 0 for row in before)

@@ -21,6 +21,7 @@ from tests.oracle import stacks
 from tests.oracle.basics import (
     STATUSES,
     Period,
+    Piece,
     Row,
     Signed,
     counted_u,
@@ -49,6 +50,7 @@ def state(plan: Mapping[str, Any], records: Sequence[Signed], period: Period, se
     rows: list[Row] = []
     us: dict[str, int] = {}
     squares: dict[str, Fraction] = {}
+    burnt: dict[str, list[Piece]] = {}
     for name, node in plan["nodes"].items():
         if node.get("method") == "cems":
             measured, finding, u = stacks.measured_rows(plan, name, records, given, period)
@@ -60,6 +62,7 @@ def state(plan: Mapping[str, Any], records: Sequence[Signed], period: Period, se
             if node.get("method"):
                 rows += stacks.product(plan, name, made, given, period)
                 u = None
+                burnt |= {name: made} if "compare" in node else {}
             else:
                 own_rows = node_rows(name, node.get("below"), made)
                 rows += own_rows
@@ -70,6 +73,7 @@ def state(plan: Mapping[str, Any], records: Sequence[Signed], period: Period, se
             squares[name] = u[1]
             if u[0] is not None:
                 us[name] = u[0]
+    findings["stopped-but-emitting"] = stacks.while_stopped(plan, rows, burnt)
     rows = [r._replace(facts=r.facts | {"retrospective": True}) if r.from_ms < period.signed_ms else r for r in rows]
     rows.sort(key=lambda r: (r.node, r.from_ms, STATUSES.index(r.status)))
     sums: dict[tuple[str, str], int] = {}

@@ -293,7 +293,8 @@ def earlier_rows(make: Maker, node: str, points: list[str], length: int) -> tupl
         means = [tag4(-6, chance.randint(0, 10**9)) if status == "valid" else None for _ in points]
         inputs = [[p, 60, 60, middle] for p, middle in zip(sorted(points), means, strict=True)]
         amount = {"missing": None, "stopped": 0}.get(status, chance.randint(0, 10**9))
-        rows.append(Row(node, at, at + length, status, amount, {"inputs": inputs, "method": "cems"}))
+        idle = {"reason": "below-threshold"} if status == "valid" and make.often(bad / 4) else {}
+        rows.append(Row(node, at, at + length, status, amount, {"inputs": inputs, "method": "cems", **idle}))
     return tuple(rows)
 
 
@@ -346,12 +347,24 @@ def stack(chance: Random) -> History:
             at = make.from_ms + n * length
             make.entry(at, "value", "stack", at, at + length, {"value": Decimal("12.3456")}, {"unit": "kg"})
     make.coverage("stack", sample)
+    nodes = {"stack": node} | burnt(make, points)
     plan = {
         "plan": "main", "v": 1, "rules": "accounting-1", "interval": length // 1000, "civil": chance.choice((0, 480)),
-        "from": make.from_ms - 40 * length, "points": points, "nodes": {"stack": node}, "profiles": {"p": profile},
+        "from": make.from_ms - 40 * length, "points": points, "nodes": nodes, "profiles": {"p": profile},
         "factors": [], "site": {}, "disclosure": "full",
     }  # fmt: skip
     return finished(make, plan, rows)
+
+
+def burnt(make: Maker, points: dict[str, Any]) -> dict[str, Any]:
+    """At times the fuel of a stack, by its register."""
+    if not make.often(0.5):
+        return {}
+    make.units = FUEL
+    points["coal/energy"] = make.counter("coal")
+    make.coverage("coal", points["coal/energy"]["sample"])
+    fuel = {"role": "emission", "method": "fuel", "profile": "p", "terms": [[1, "coal/energy"]], "compare": "stack"}
+    return {"boiler": {**fuel, "defaults": {"NCV": 20, "CC": Decimal("26.1")}}}
 
 
 def calibrate(make: Maker, point: str) -> None:
@@ -364,6 +377,7 @@ def calibrate(make: Maker, point: str) -> None:
 def gauge_lives(make: Maker, points: Mapping[str, Any], sample: int, trouble: float) -> None:
     chance = make.chance
     dense, lost, out, stops = chance.choice((1, 1, 2)), dict[str, int](), 0, make.often(0.4)
+    sign, dark = chance.choice((1, 1, 1, -1)), make.often(0.5)
     for at in range(make.begin_ms, make.end_ms, sample // dense):
         time = at + chance.choice((0, 0, sample // 7))
         values = []
@@ -375,8 +389,12 @@ def gauge_lives(make: Maker, points: Mapping[str, Any], sample: int, trouble: fl
                 out = time
             low, high = GAUGES[letter][1] if letter in GAUGES else (0, 0)
             value: Any = low + (high - low) * chance.random()
+            value = sign * value if letter == "c" else value
+            off = stops and (time // make.interval_ms) % 2
+            if off and dark and letter != "run":
+                continue
             if letter == "run":
-                value = int(not (stops and (time // make.interval_ms) % 2))
+                value = int(not off)
             elif make.often(0.5):
                 value = Decimal(str(round(value, 3)))
             bits = Quality.OUT_OF_CONTROL if out == time else Quality(0)

@@ -120,23 +120,22 @@ def measured_rows(
     for a in range(period.from_ms, period.to_ms, length):
         seen = {letter: gauge.reference(a, a + length) for letter, gauge in gauges.items()}
         references = {node["inputs"][letter]: facts for letter, facts in seen.items()}
-        stopped = False
+        idle = False
         if signal is not None:
             signal_of = references[node["operating"]] = signal.reference(a, a + length)
-            stopped = signal_of[2] is not None and max(signal_of[3]) < exactly(node["threshold"])
+            idle = signal_of[2] is not None and max(signal_of[3]) < exactly(node["threshold"])
         inputs = [
             [point, possible, valid, None if middle is None else tag4(-6, int(middle * 10**6))]
             for point, (possible, valid, middle, _) in sorted(references.items())
         ]
         means = {letter: facts[2] for letter, facts in seen.items()}
         known = {letter: middle for letter, middle in means.items() if middle is not None}
-        status, amount = "missing", None
-        if stopped:
+        amount = mass(plan, node, known, length) if len(known) == len(means) else None
+        status = "missing" if amount is None else "valid"
+        reason = {"reason": "below-threshold"} if idle and status == "valid" else {}
+        if idle and status == "missing":
             status, amount = "stopped", 0
-        elif len(known) == len(means):
-            amount = mass(plan, node, known, length)
-            status = "missing" if amount is None else "valid"
-        row = Row(name, a, a + length, status, amount, {"inputs": inputs, "method": "cems"})
+        row = Row(name, a, a + length, status, amount, {"inputs": inputs, "method": "cems", **reason})
         rows.append(row)
         found.append((row, means))
     before = sorted((r for r in period.earlier if r.node == name), key=lambda r: r.from_ms)
@@ -189,10 +188,43 @@ def mass(plan: Plan, node: Mapping[str, Any], means: Mapping[str, Fraction], len
         flow /= 1 - share
     density = exactly(plan["profiles"][node["profile"]].get("density", 0))
     content = means["c"] * CONTENTS.get(units["c"], SHARES.get(units["c"], Fraction(0)) * 1000 * density)
-    return round(content * flow * Fraction(length, HOUR_MS))
+    return max(0, round(content * flow * Fraction(length, HOUR_MS)))
+
+
+def while_stopped(plan: Plan, rows: Sequence[Row], burnt: Mapping[str, Sequence[Piece]]) -> int:
+    """H4: the findings ``stopped-but-emitting``. ``burnt``: of each node by fuel what its registers counted."""
+    found = 0
+    for name, made in burnt.items():
+        stack = plan["nodes"][name]["compare"]
+        profile = plan["profiles"][plan["nodes"][stack]["profile"]]
+        length = profile.get("reference", plan["interval"] * 1000)
+        stopped = {r.from_ms for r in rows if r.node == stack and r.status == "stopped"}
+        signs = {point: sign for sign, point in plan["nodes"][name]["terms"]}
+        for p in made:
+            gaps = sum(
+                sign * (counted_behind(p.ends[0][x]) + counted_before(p.ends[1][x])) for x, sign in signs.items()
+            )
+            found += p.amount > gaps and stopped.issuperset(range(p.from_ms, p.to_ms, length))
+    return found
+
+
+def counted_behind(edge: basics.Edge) -> int:
+    """From an edge to the look behind it."""
+    jumped = sum(amount for _, amount, _ in edge.looks[-1].jumps) if edge.gap else 0
+    return edge.looks[-1].register + jumped - edge.register
+
+
+def counted_before(edge: basics.Edge) -> int:
+    """From the look before an edge to it."""
+    return edge.register - edge.looks[0].register
 
 
 # ---- S2, S4
+
+
+def counts(row: Row) -> bool:
+    """In a population, and in the capture (H4)."""
+    return row.status == "valid" and row.facts.get("reason") != "below-threshold"
 
 
 def mean_of(row: Row, point: str) -> Fraction | None:
@@ -211,7 +243,7 @@ def eu45(plan: Plan, node: Mapping[str, Any], found: Any, before: Sequence[Row],
     year = civil(plan, period.from_ms).year
     begins, ends = utc_ms(plan, year, 1), utc_ms(plan, year + 1, 1)
     until = min(ends, period.to_ms)
-    rows = [r for r in (*before, *(row for row, _ in found)) if r.status == "valid" and begins <= r.from_ms < until]
+    rows = [r for r in (*before, *(row for row, _ in found)) if counts(r) and begins <= r.from_ms < until]
     means = [x for r in rows if (x := mean_of(r, node["inputs"]["c"])) is not None]
     if len(means) < 2:
         return []
@@ -232,8 +264,8 @@ def cn75(plan: Plan, node: Mapping[str, Any], found: Any, before: Sequence[Row],
     month = (now.month - 1) // 3 * 3 + 1
     begins, ends = utc_ms(plan, now.year, month), utc_ms(plan, now.year, month + 3)
     rows = [*before, *(row for row, _ in found)]
-    quarter = [r.status for r in rows if begins <= r.from_ms < min(ends, period.to_ms)]
-    valid, missing = quarter.count("valid"), quarter.count("missing")
+    quarter = [r for r in rows if begins <= r.from_ms < min(ends, period.to_ms)]
+    valid, missing = sum(map(counts, quarter)), sum(r.status == "missing" for r in quarter)
     out: list[Row] = []
     runs: list[list[Row]] = []
     for row in (r for r in rows if r.status == "missing"):
@@ -245,7 +277,7 @@ def cn75(plan: Plan, node: Mapping[str, Any], found: Any, before: Sequence[Row],
         capture = Fraction(valid, valid + missing)
         short = run[-1].to_ms - run[0].from_ms <= 24 * HOUR_MS
         needed = (180 if short else 720) if capture >= Fraction(9, 10) else 2160
-        last = [r for r in rows if r.status == "valid" and r.to_ms <= run[0].from_ms][-needed:]
+        last = [r for r in rows if counts(r) and r.to_ms <= run[0].from_ms][-needed:]
         if capture < Fraction(3, 4) or len(last) < needed:
             continue
         most = max(r.amount or 0 for r in last)

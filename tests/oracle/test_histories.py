@@ -39,3 +39,10 @@ def test_every_jump_is_met(word: str) -> None:
 def _text_of(seed: int) -> str:
     rows = compare(history(Random(seed))).oracle.plain
     return " ".join(f'"{jump[1]}"' for row in rows for jump in row.facts.get("jumps", ()))
+
+
+def test_a_fuel_burnt_at_a_standstill_is_met() -> None:
+    """Likewise; one that a stack with values below its threshold has, too."""
+    stacks = [compare(stack(Random(seed))).oracle for seed in (35, 42)]
+    assert any("stopped-but-emitting" in made.fields["findings"] for made in stacks)
+    assert any(row.facts.get("reason") == "below-threshold" for made in stacks for row in made.plain)

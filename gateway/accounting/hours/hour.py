@@ -176,8 +176,9 @@ def _open(plan: Plan, node: Node, row: Row, seen: Seen | None) -> Iterator[Why]:
 
 
 def _of_gauges(plan: Plan, node: Node, row: Row) -> Iterator[Why]:
-    if row.status == words.STOPPED and node.operating is not None and node.threshold is not None:
-        yield Why("stopped", {"point": node.operating})
+    below_threshold = row.status == words.STOPPED or row.facts.get("reason") == words.BELOW_THRESHOLD
+    if below_threshold and node.operating is not None:
+        yield Why(words.STOPPED if row.status == words.STOPPED else words.BELOW_THRESHOLD, {"point": node.operating})
     if row.status != words.MISSING:
         return
     if len(means_of(row, list(node.inputs.values()))) == len(node.inputs):

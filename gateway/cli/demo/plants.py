@@ -23,6 +23,8 @@ CARBON_AS_ANALYSED, MOISTURE_AS_ANALYSED, MOISTURE_AS_BURNT = Decimal("0.70"), D
 """What the laboratory finds in the coal: a share of its mass as analysed, and water in percent. 0.641667 as burnt."""
 _CHARGES, _DISCHARGES = (60, 300, 500), (360, 540, 600)
 """Minutes of a day from and to, and kW: what the battery takes in, and the nine tenths of it that it gives back."""
+_ANALYSER_RUNS_ON = 5
+"""Minutes in which air is drawn through the analyser of the stopped unit."""
 NEW_DEVICE_BEGINS_AT = 12
 """kWh that the factory's new meter shows when it is built in."""
 
@@ -119,10 +121,11 @@ class Plants:
         return 1_000_000 + (minute + _DAY - self.story.stopped.before(minute)) * _COAL_KG_PER_HOUR // 60
 
     def unit(self, minute: int) -> Shown:
-        """What the instruments of the coal unit show: with the unit stopped, air."""
+        """What the instruments of the coal unit show: air when it is stopped, until its analyser is off."""
         coal, wave = self.coal_kg(minute), math.sin(2 * math.pi * minute / 397)
         if minute in self.story.stopped:
-            air = {"co2": 4, "flow": 132, "temperature": 350, "pressure": 10_132, "h2o": 119}
+            off = minute >= self.story.stopped.begin + _ANALYSER_RUNS_ON
+            air = {"co2": None if off else 4, "flow": 132, "temperature": 350, "pressure": 10_132, "h2o": 119}
             return {**air, "load": 0, "coal": coal}
         return {
             "coal": coal,

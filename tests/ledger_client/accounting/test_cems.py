@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ledger_client.accounting.cems import node_rows
+from ledger_client.accounting.cems import node_rows, representative
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row
@@ -76,15 +76,15 @@ def test_a_gas_that_cannot_be_is_missing(gas: dict[str, Any]) -> None:
     assert (row.status, row.amount) == ("missing", None)
 
 
-def running(run: dict[int, float], regime: str = "EU-MRR") -> list[Row]:
-    """Two hours with an operating signal: ``run`` is its value from a ms on, until the next."""
+def running(run: dict[int, float], regime: str = "EU-MRR", content: float = 200) -> list[Row]:
+    """Two hours with an operating signal: ``run`` is its value from a ms on, until the next. A value of −1 is none."""
     fields = stack_fields(regime)
     fields["nodes"] = {"stack": stack_node(regime, operating="stack/run", threshold=Decimal("0.5"))}
     plan = parse_plan(fields)
     node_of = plan.nodes["stack"]
     gauges = filled(plan, node_of, {**NORMAL, "operating": 1}, [])
     for ms in range(0, 2 * HOUR, STEP):
-        values = {**NORMAL, "operating": run[max(begin for begin in run if begin <= ms)]}
+        values = {**NORMAL, "c": content, "operating": run[max(begin for begin in run if begin <= ms)]}
         for letter, of in gauges.items():
             if values[letter] >= 0:
                 of.observe(T0 + ms, values[letter], 0, of.point.unit_name, True, b"")
@@ -92,18 +92,35 @@ def running(run: dict[int, float], regime: str = "EU-MRR") -> list[Row]:
 
 
 @pytest.mark.parametrize("regime", ["EU-MRR", "CN-HJ75"])
-def test_a_standstill_is_zero(regime: str) -> None:
-    assert [(row.status, row.amount) for row in running({0: 1, HOUR: 0}, regime)] == [("valid", T_HOUR), ("stopped", 0)]
+def test_what_is_measured_is_valid_whatever_the_signal_says(regime: str) -> None:
+    """A start-up at load 0 burns: a threshold never makes its gas disappear."""
+    on, off = running({0: 1, HOUR: 0}, regime)
+    assert [(row.status, row.amount, row.facts.get("reason")) for row in (on, off)] == [
+        ("valid", T_HOUR, None), ("valid", T_HOUR, "below-threshold"),
+    ]  # fmt: skip
+    assert [representative(row) for row in (on, off)] == [True, False]
+
+
+@pytest.mark.parametrize("regime", ["EU-MRR", "CN-HJ75"])
+def test_a_standstill_takes_the_place_of_what_is_missing(regime: str) -> None:
+    assert [(row.status, row.amount) for row in running({0: 1, HOUR: 0}, regime, -1)] == [
+        ("missing", None), ("stopped", 0),
+    ]  # fmt: skip
 
 
 def test_one_value_at_the_threshold_is_no_standstill() -> None:
-    assert [row.status for row in running({0: 0, STEP: 0.5, 2 * STEP: 0})] == ["valid", "stopped"]
+    assert [row.status for row in running({0: 0, STEP: 0.5, 2 * STEP: 0}, content=-1)] == ["missing", "stopped"]
 
 
 def test_a_signal_that_is_not_valid_stops_nothing() -> None:
-    """−1: no value. Four fifths of the first hour are there, of the second half."""
-    rows = running({0: 0, HOUR * 8 // 10: -1, HOUR: 0, HOUR * 3 // 2: -1})
-    assert [row.status for row in rows] == ["stopped", "valid"]
+    """Four fifths of the first hour are there, of the second half."""
+    rows = running({0: 0, HOUR * 8 // 10: -1, HOUR: 0, HOUR * 3 // 2: -1}, content=-1)
+    assert [row.status for row in rows] == ["stopped", "missing"]
+
+
+def test_a_mass_below_zero_is_zero() -> None:
+    """An analyser below its zero takes nothing from other hours."""
+    assert (stated({"c": -3}).status, stated({"c": -3}).amount) == ("valid", 0)
 
 
 def test_hours_before_the_plan_was_signed_are_marked() -> None:

@@ -18,7 +18,8 @@ from ledger_client.accounting.formats.rows import Row, parse_row
 from ledger_client.accounting.statement import Choice, state
 from ledger_client.accounting.substitution import Times, silences, substitutes
 from ledger_client.formats.record import Coverage, Event, Reading, Value
-from tests.ledger_client.accounting.plans import HOUR, T0, node, plan_fields
+from tests.ledger_client.accounting.plans import HOUR, T0, counter, node, plan_fields
+from tests.ledger_client.accounting.stacks import NORMAL, stack_fields, stack_node
 from tests.oracle.comparison import compare
 from tests.oracle.histories import stack
 
@@ -139,6 +140,26 @@ def test_an_hour_between_two_thresholds_counts_for_one_regime() -> None:
     books.coverage("stack", Coverage(T0, T0 + HOUR, 46, 46, {}))
     found = state(books, Choice(b"", 0, T0, T0 + HOUR, ((0, b""), (1, b""))), bytes(32))
     assert [(row.node, row.status) for row in map(parse_row, found.rows)] == [("cn", "valid"), ("eu", "missing")]
+
+
+@pytest.mark.parametrize(("idle", "analyser", "found"), [(0, False, 2), (0, True, 0), (1, False, 0)])
+def test_a_fuel_that_counts_while_its_stack_is_stopped_is_found(idle: int, analyser: bool, found: int) -> None:
+    """Three hours with a signal at ``idle``; the coal counts in the last two of them."""
+    fields = stack_fields()
+    fields["points"]["coal/mass"] = counter("kg", max=10**6)
+    stack_of = stack_node("EU-MRR", operating="stack/run", threshold=1)
+    burns = {**node("emission", "coal/mass"), "method": "fuel", "compare": "stack", "profile": "EU-MRR"}
+    fields["nodes"] = {"boiler": burns | {"defaults": {"NCV": 20, "CC": 26}}, "stack": stack_of}
+    books = Books(parse_plan(fields))
+    gas = {**NORMAL, "run": idle} if analyser else {"run": idle}
+    values = tuple(Value(name, value, fields["points"][f"stack/{name}"]["unit"]) for name, value in gas.items())
+    for ms in range(0, 3 * HOUR + 60_000, 10_000):
+        books.reading("stack", "S", Reading(T0 + ms, values), b"h" * 32)
+        books.reading("coal", "S", Reading(T0 + ms, (Value("mass", max(ms - HOUR, 0) // 10_000, "kg"),)), b"c" * 32)
+    for meter in ("stack", "coal"):
+        books.coverage(meter, Coverage(T0, T0 + 4 * HOUR, 1440, 1440, {}))
+    made = state(books, Choice(b"", 0, T0, T0 + 3 * HOUR, ((0, b""), (1, b""))), bytes(32))
+    assert made.fields["findings"].get("stopped-but-emitting", 0) == found
 
 
 def test_a_profile_by_minutes_needs_no_share() -> None:

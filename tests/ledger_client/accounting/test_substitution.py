@@ -129,6 +129,22 @@ def test_a_standstill_is_no_operating_hour() -> None:
     assert found.facts["population"][2] == 180
 
 
+def test_an_hour_below_the_threshold_is_of_no_population() -> None:
+    """Neither its mass (the highest here) nor its concentration makes a substitute, and no capture counts it."""
+    plan, node = stack("CN-HJ75")
+    few, more = (falling(node, range(QUARTER_BEGINS, QUARTER_BEGINS + n)) for n in (2, 3))
+    idle = [hour(node, QUARTER_BEGINS + 3 + n, "valid", 10**9) for n in range(50)]
+    idle = [row._replace(facts=row.facts | {"reason": "below-threshold"}) for row in idle]
+    gap = hour(node, QUARTER_BEGINS + 53, "missing")
+    assert beside(plan, node, [*few, *idle, gap], falling(node, range(2160))) == []
+    (found,) = beside(plan, node, [*more, *idle, gap], falling(node, range(QUARTER_BEGINS - 2160, QUARTER_BEGINS)))
+    assert found.amount is not None
+    assert found.amount < 10**9
+    plan, node = stack("EU-MRR")
+    (found,) = beside(plan, node, [*falling(node, range(2)), *idle, gap])
+    assert found.facts["population"][2] == 2
+
+
 def test_a_gap_goes_on_from_the_statement_before() -> None:
     """20 hours there and 5 here are one gap of 25."""
     plan, node = stack("CN-HJ75")

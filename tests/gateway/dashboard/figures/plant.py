@@ -28,6 +28,7 @@ from tests.support.stated import EVERY_MS, METER, POINT, QUARTER_MS, Site, plan_
 Shown = Mapping[tuple[str, str, str], str]
 """Pages by path, view and language."""
 STACK, CIVIL_MIN, HOUR_MS = "stack-co2", 480, 3_600_000
+_THRESHOLD = 10
 _GAUGES = {"c": (150, "mg/l"), "q": (20, "m3/s"), "t": (120, "Cel"), "p": (101_325, "Pa"), "load": (300, "kW")}
 
 
@@ -47,7 +48,7 @@ def fields(from_ms: int) -> dict[str, Any]:
     plan["nodes"] |= {
         "stack": {
             "role": "emission", "method": "cems", "profile": "EU-MRR", "inputs": inputs,
-            "operating": f"{STACK}/load", "threshold": Decimal(10),
+            "operating": f"{STACK}/load", "threshold": Decimal(_THRESHOLD),
         },
         "grid": {
             "role": "emission", "method": "electricity", "profile": "ours", "terms": [[1, POINT]],
@@ -58,7 +59,7 @@ def fields(from_ms: int) -> dict[str, Any]:
 
 
 class PagesPlant:
-    """``site``: what is recorded of it; ``from_ms``: its first quarter."""
+    """Its analyser is off while the plant is. ``site``: what is recorded of it; ``from_ms``: its first quarter."""
 
     def __init__(self, folder: Path, now_ms: int) -> None:
         noon = civil(now_ms - 24 * HOUR_MS, CIVIL_MIN).replace(hour=10, minute=0, second=0, microsecond=0)
@@ -82,7 +83,8 @@ class PagesPlant:
                 values = [Value("energy_export", self.site.register % 1_000_000, "kWh", self._quality)]
                 if meter == STACK:
                     shown = {name: value for name, (value, _) in _GAUGES.items()} | {"load": load}
-                    values = [Value(name, shown[name], unit, self._quality) for name, (_, unit) in _GAUGES.items()]
+                    seen = {name: unit for name, (_, unit) in _GAUGES.items() if load >= _THRESHOLD or name != "c"}
+                    values = [Value(name, shown[name], unit, self._quality) for name, unit in seen.items()]
                 if (meter == METER and not register) or (meter == STACK and not stack):
                     hands.journal.poll(PollResult(meter, due_ms, None, now, "timeout"))
                 else:
