@@ -76,8 +76,7 @@ COMMANDS: Final[Table] = {
     "Account": {
         "recompute": Entry(
             "ledger_client.cli.recompute:recompute",
-            "Recompute statements from batches (.mbatch), and proofs (.mseal) of plans and statements from other "
-            "batches.",
+            "Say YES or NO to the statements in folders, each made again from its batches: exit 0 yes, 1 no.",
         ),
         "table": Entry(
             "ledger_client.cli.table:table",

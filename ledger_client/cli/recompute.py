@@ -1,43 +1,64 @@
-"""Command ``meterseal-ledger recompute``: statements of energy and emissions again, from batches."""
+"""Command ``meterseal-ledger recompute``: yes or no to the statements of a folder, made again from their batches."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from ledger_client.cli.terminal.options import moment
+from ledger_client.cli.terminal.options import UsageError, moment
 from ledger_client.verification.trust import load_trust
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, type=click.Path(path_type=Path), metavar="TRUST.toml")
-@click.option("--rows", multiple=True, metavar="FILE.mrows", type=click.Path(path_type=Path), help="its rows, again")
-@click.option("--period", metavar="FROM/TO", help="only this one, as 2026-09-30T16:00:00Z/2026-10-31T16:00:00Z")
+@click.option("--gateway", "gateways", multiple=True, metavar="NAME", help="there have to be batches of it, again")
+@click.option(
+    "--period", metavar="2026|2026-10|A/B", help="all of it has to be stated; A and B as 2026-09-30T16:00:00Z"
+)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
 def recompute(
-    files: tuple[Path, ...], trust_file: Path, rows: tuple[Path, ...], period: str | None, as_json: bool
+    paths: tuple[Path, ...], trust_file: Path, gateways: tuple[str, ...], period: str | None, as_json: bool
 ) -> None:
-    """Recompute statements from batches (.mbatch), and proofs (.mseal) of plans and statements from other batches.
+    """Say YES or NO to what folders hold, of any gateways: batches, proofs (.mseal), rows (.mrows), documents.
 
-    Audits the batches first. Exit 0: equal, byte for byte; 1: not, with the rule of each difference; 2: usage.
+    Audits the batches, makes each statement again, and looks for time without one. Years and months are by the civil
+    time of each plan. Exit 0: yes; 1: no, with every reason; 2: usage.
     """
     from ledger_client.collector import seldom
     from ledger_client.recompute.report import as_json as plain
     from ledger_client.recompute.report import in_words
-    from ledger_client.recompute.run import recompute as recomputed
+    from ledger_client.recompute.verdict import judge
 
-    trust, wanted = load_trust(trust_file), None if period is None else _period(period)
+    trust, asked = load_trust(trust_file), None if period is None else _asked(period)
     with seldom():
-        result = recomputed(files, trust, int(time.time()), rows=rows, period=wanted)
-    click.echo(json.dumps(plain(result), indent=2) if as_json else "\n".join(in_words(result)))
-    sys.exit(0 if result.equal else 1)
+        verdict = judge(paths, trust, int(time.time()), gateways=gateways, period=asked)
+    click.echo(json.dumps(plain(verdict), indent=2) if as_json else "\n".join(in_words(verdict)))
+    sys.exit(0 if verdict.yes else 1)
 
 
-def _period(text: str) -> tuple[int, int]:
-    begin, _, end = text.partition("/")
-    return moment("--period", begin) * 1000, moment("--period", end) * 1000
+def _asked(text: str) -> Callable[[int], tuple[int, int]]:
+    """From and to of a period by an offset from UTC in minutes."""
+    from ledger_client.accounting.formats.civil_time import named_period
+
+    begin, slash, end = text.partition("/")
+    if slash:
+        option = f"--period {text}:"
+        span = moment(option, begin) * 1000, moment(option, end) * 1000
+        if span[1] <= span[0]:
+            raise UsageError(f"--period {text}: it ends before it begins", "write it as FROM/TO")
+        return lambda _: span
+    if named_period(text, 0) is None:
+        raise UsageError(f"--period {text!r}: no year, month or FROM/TO", "write it as 2026, 2026-10 or A/B")
+
+    def by_civil_time(civil_min: int) -> tuple[int, int]:
+        named = named_period(text, civil_min)
+        assert named is not None
+        return named
+
+    return by_civil_time

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 from ledger_client.accounting.formats.rows import Row, Rows, parse_row, tree
 from ledger_client.accounting.statement import Statement
 from ledger_client.errors import Malformed
+from ledger_client.formats.checks import MAX_TIME_MS
+from ledger_client.times import rfc3339_ms
 
 _RULE_OF: Final = {
     "v": "T1", "rules": "P1", "plan": "P2", "before": "T2", "from": "N6", "to": "N6", "version": "T4",
@@ -38,7 +40,8 @@ def differences(fields: Mapping[str, Any], statement: Statement, rows: Rows | No
     for key in sorted(set(fields) | set(ours)):
         stated, recomputed = fields.get(key), ours.get(key)
         if not _same(stated, recomputed) and not (key == "rows" and found):
-            found.append(Difference(_RULE_OF.get(key, "T3"), key, _text(stated), _text(recomputed) or "nothing"))
+            text = _moment if key in ("from", "to") else _text
+            found.append(Difference(_RULE_OF.get(key, "T3"), key, text(stated), text(recomputed) or "nothing"))
     return found
 
 
@@ -57,14 +60,15 @@ def _rows(fields: Mapping[str, Any], statement: Statement, rows: Rows, root: byt
 def _row(index: int, given: bytes, recomputed_row: bytes) -> Difference:
     """What differs first in a row."""
     mine = parse_row(recomputed_row)
-    where = f"row {index}, {mine.node} from {mine.from_ms} to {mine.to_ms}"
+    where = f"row {index}, {mine.node} from {rfc3339_ms(mine.from_ms)} to {rfc3339_ms(mine.to_ms)}"
     try:
         theirs = parse_row(given)
     except Malformed as error:
         return Difference("T1", where, None, f"the file's row is none: {error.detail}")
     for rule, name, stated, recomputed in _parts(theirs, mine):
         if not _same(stated, recomputed):
-            return Difference(rule, f"{where}: {name}", _text(stated), _text(recomputed) or "nothing")
+            text = _moment if name in ("from", "to") else _text
+            return Difference(rule, f"{where}: {name}", text(stated), text(recomputed) or "nothing")
     return Difference("N5", where, given.hex(), recomputed_row.hex())
 
 
@@ -89,6 +93,10 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     return type(a) is type(b) and a == b and str(a) == str(b)
+
+
+def _moment(value: Any) -> str | None:
+    return rfc3339_ms(value) if type(value) is int and 0 <= value <= MAX_TIME_MS else _text(value)
 
 
 def _text(value: Any) -> str | None:

@@ -1,23 +1,59 @@
-"""Report of a recomputation, in words and as JSON. No I/O."""
+"""Report of a verdict over a folder, in words and as JSON. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+from ledger_client.accounting.formats.civil_time import offset_text
 from ledger_client.audit.report import audit_in_words
-from ledger_client.recompute.run import Recomputed, Result
+from ledger_client.recompute.run import Recomputed
+from ledger_client.recompute.sources import SignedPlan
+from ledger_client.recompute.verdict import OfGateway, Verdict
 from ledger_client.times import rfc3339_ms
 from ledger_client.verification.explain import clean
 
 
-def as_json(result: Result) -> dict[str, Any]:
-    """One object: the audit, and each statement with its differences."""
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """One object: the answer with its reasons, and each gateway with its plans, statements and audit."""
     return {
-        "equal": result.equal,
-        "periods": [_period_json(period) for period in result.periods],
-        "audit": result.audit.as_json(),
+        "answer": "YES" if verdict.yes else "NO",
+        "why": [why._asdict() for why in verdict.why],
+        "gateways": [
+            *(_gateway_json(one) for one in verdict.gateways),
+            *({"gateway": name, "given": False} for name in verdict.not_given),
+        ],
+        "files": {
+            "rows": len(verdict.folder.rows),
+            "documents": len(verdict.folder.documents),
+            "proofs_of_readings": verdict.folder.of_readings,
+        },
+    }
+
+
+def _gateway_json(one: OfGateway) -> dict[str, Any]:
+    return {
+        "gateway": one.gateway,
+        "given": True,
+        "equal": one.result.equal,
+        "plans": [_plan_json(record, signed) for record, signed in one.result.sources.plans.items()],
+        "periods": [_period_json(period) for period in one.result.periods],
+        "gaps": [gap._asdict() for gap in one.gaps],
+        "audit": one.result.audit.as_json(),
+    }
+
+
+def _plan_json(record: bytes, signed: SignedPlan) -> dict[str, Any]:
+    plan = signed.plan
+    return {
+        "record": record.hex(),
+        "plan": plan.name,
+        "version": plan.version,
+        "from": plan.from_ms,
+        "signed": signed.iat_ms,
+        "civil": offset_text(plan.civil_min),
+        "batch": signed.batch,
     }
 
 
@@ -30,6 +66,7 @@ def _period_json(period: Recomputed) -> dict[str, Any]:
         "to": fields.get("to"),
         "version": fields.get("version"),
         "complete": fields.get("complete"),
+        "lacking": [lacking._asdict() for lacking in period.lacking],
         "rows_compared": period.rows_compared,
         "rows": period.rows,
         "totals": [[str(node), str(status), str(amount)] for node, status, amount in _totals(period)],
@@ -38,24 +75,53 @@ def _period_json(period: Recomputed) -> dict[str, Any]:
     }
 
 
-def in_words(result: Result) -> list[str]:
-    """The verdict first, then each statement, then what the audit found."""
-    equal = sum(period.equal for period in result.periods)
-    if not result.periods:
-        lines = ["NOTHING TO RECOMPUTE: the files hold no statement; give the batch that it stands in, or its .mseal"]
-    elif result.equal:
-        lines = [f"EQUAL: {_count(equal)} recomputed from {sum(result.audit.kinds.values())} records"]
-    else:
-        few = len(result.periods) - equal
-        why = f"{_count(few)} of {len(result.periods)} differ" if few else "the audit of the batches is not sound"
-        lines = [f"NOT EQUAL: {why}"]
-    for period in result.periods:
-        lines += _period(period)
-    return [*lines, *audit_in_words(result.audit)]
+def in_words(verdict: Verdict) -> list[str]:
+    """The answer first, then its reasons, then gateways, plans and statements, then what the audits found."""
+    lines = [clean(_answer(verdict))]
+    for why in verdict.why:
+        of, rule = f"{why.gateway}: " if why.gateway else "", f" ({why.rule})" if why.rule else ""
+        lines.append(clean(f"  why            {of}{why.problem}{rule}; {why.fix}"))
+    lines += [f"  gateway        {clean(line)}" for line in _gateways(verdict)]
+    for one in verdict.gateways:
+        lines += [f"  plan           {clean(line)}" for line in _plans(one)]
+        for period in one.result.periods:
+            lines += _period(period)
+    for one in verdict.gateways:
+        lines += audit_in_words(one.result.audit)
+    return lines
 
 
-def _count(statements: int) -> str:
-    return f"{statements} statement{'' if statements == 1 else 's'}"
+def _answer(verdict: Verdict) -> str:
+    if verdict.yes:
+        return "YES"
+    first, more = verdict.why[0], f" (and {len(verdict.why) - 1} more)" if len(verdict.why) > 1 else ""
+    of = f"{first.gateway}: " if first.gateway else ""
+    return f"NO: {of}{first.problem}{more}"
+
+
+def _gateways(verdict: Verdict) -> Iterator[str]:
+    for one in verdict.gateways:
+        audit, spans = one.result.audit, [p.fields for p in one.result.periods if "from" in p.fields]
+        stated = _count(len(one.result.periods), "statement")
+        if spans:
+            begin, end = min(of["from"] for of in spans), max(of["to"] for of in spans)
+            stated += f" of {rfc3339_ms(begin)} to {rfc3339_ms(end)}"
+        plans = _count(len({signed.plan.name for signed in one.result.sources.plans.values()}), "plan")
+        records = f"{_count(sum(audit.kinds.values()), 'record')} in {len(audit.batches)} batches"
+        yield f"{one.gateway}: {plans}, {stated}; {records}"
+    for name in verdict.not_given:
+        yield f"{name}: not given; the trust file knows it, and no file here is of it"
+
+
+def _plans(one: OfGateway) -> Iterator[str]:
+    for record, signed in one.result.sources.plans.items():
+        plan = signed.plan
+        times = f"from {rfc3339_ms(plan.from_ms)}, signed {rfc3339_ms(signed.iat_ms)}"
+        yield f"{one.gateway} {plan.name}, version {plan.version}, {times}: {record.hex()}"
+
+
+def _count(many: int, what: str) -> str:
+    return f"{many} {what}{'' if many == 1 else 's'}"
 
 
 def _period(period: Recomputed) -> list[str]:
@@ -64,8 +130,15 @@ def _period(period: Recomputed) -> list[str]:
     state = "equal" if period.equal else "NOT EQUAL"
     if period.equal and not period.rows_compared:
         state = "equal but for the root of its rows (no .mrows was given)"
-    lines = [f"  statement      {span}: {state}{'' if fields.get('complete') else '; not complete'}"]
+    lines = [f"  statement      {span}: {state}"]
     lines += [f"    {clean(str(node)):<20} {status:<12} {amount}" for node, status, amount in _totals(period)]
+    for lacking in period.lacking:
+        if lacking.missing:
+            references = f"{_count(lacking.missing, 'reference')}, no amount"
+            lines.append(f"    {clean(lacking.node):<20} {'missing':<12} {references}")
+    if fields and not fields["complete"]:
+        reasons = "; ".join(why for lacking in period.lacking if (why := lacking.why))
+        lines.append(clean(f"    not complete (T7, docs/accounting.md): {reasons or 'as stated'}"))
     if findings := fields.get("findings"):
         lines.append(f"    findings: {', '.join(f'{name} {count}' for name, count in findings.items())}")
     for rule, where, stated, recomputed in period.differences:

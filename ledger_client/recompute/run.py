@@ -26,6 +26,8 @@ from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.recompute.chain import chain, goes_on, links_of
 from ledger_client.recompute.compare import Difference, differences
+from ledger_client.recompute.gaps import SpanOf
+from ledger_client.recompute.lacking import Lacking, lacking_of
 from ledger_client.recompute.sources import SignedPeriod, Sources, files_read, scan
 from ledger_client.verification.trust import Trust
 
@@ -81,7 +83,8 @@ class Keeper:
 @dataclass(slots=True)
 class Recomputed:
     """One statement: how it was signed, how it comes out, and every difference. ``rows``: how many it has; they are
-    kept for other statements that use them, and for whoever asks for them."""
+    kept for other statements that use them, and for whoever asks for them. ``lacking``: by node why it is not complete,
+    and what is missing besides."""
 
     record: bytes
     fields: Mapping[str, Any]
@@ -89,6 +92,7 @@ class Recomputed:
     rows: int | None = None
     differences: list[Difference] = field(default_factory=list)
     rows_compared: bool = False
+    lacking: tuple[Lacking, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -169,7 +173,7 @@ class _Desk:
         history = _history(one.choice, self._sources, self._done, self._given)
         found = self._done[one.period.record] = _judged(one, self._given, history)
         if found.statement is not None:
-            found.rows = len(found.statement.rows)
+            found.rows, found.lacking = len(found.statement.rows), lacking_of(found.statement)
             if one.period.record not in self._used:
                 found.statement = replace(found.statement, rows=())
 
@@ -189,7 +193,7 @@ def recompute(
     now: int,
     *,
     rows: Sequence[Path] = (),
-    period: tuple[int, int] | None = None,
+    period: SpanOf | None = None,
     processes: int | None = None,
     keep_rows: bool = False,
 ) -> Result:
@@ -198,7 +202,7 @@ def recompute(
     Args:
         paths: ``.mbatch`` files of one gateway, and ``.mseal`` proofs of plans and statements from other batches.
         rows: ``.mrows`` files; without that of a statement all but the root of its rows is compared.
-        period: only statements of this time, from and to in ms.
+        period: only statements that have some of this time; what they use is recomputed for them, too.
         processes: how many check signatures (None: as many as are good).
         keep_rows: each statement of the result has its rows.
 
@@ -206,14 +210,31 @@ def recompute(
         FileError: a file cannot be read.
         VerificationError: a proof does not hold.
     """
-    sources = scan(paths, trust, now)
-    desk = _Desk(*_opened(sources, period), sources, Given.read(rows), keep_rows=keep_rows)
+    sources, given = scan(paths, trust, now), Given.read(rows)
+    return recompute_scanned(sources, given, paths, trust, now, period=period, processes=processes, keep_rows=keep_rows)
+
+
+def recompute_scanned(
+    sources: Sources,
+    given: Given,
+    paths: Sequence[Path],
+    trust: Trust,
+    now: int,
+    *,
+    period: SpanOf | None = None,
+    processes: int | None = None,
+    keep_rows: bool = False,
+) -> Result:
+    """The same, of files that were scanned and of rows that were read."""
+    asked = _asked(sources, period)
+    desk = _Desk(*_opened(sources, _with_used(sources, asked, given), period), sources, given, keep_rows=keep_rows)
     keeper = Keeper(_wanted([one.books.plan for one in desk.opened]))
     whole = Wanted(allow_resume=True)
     result = audit(paths, trust, now, wanted=whole, processes=processes, keeper=keeper, take=desk.take)
     done = desk.end({batch.batch: batch.statement_id for batch in result.batches})
     _chained(done, sources)
-    order = sorted(done.values(), key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
+    judged = [one for record, one in done.items() if record in asked or record not in sources.periods]
+    order = sorted(judged, key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
     return Result(result, order, sources)
 
 
@@ -243,13 +264,40 @@ def _chained(done: Mapping[bytes, Recomputed], sources: Sources) -> None:
             recomputed.differences.append(Difference("P9", "before", named.hex(), problem))
 
 
-def _opened(sources: Sources, wanted: tuple[int, int] | None) -> tuple[list[_Open], dict[bytes, Recomputed]]:
+def _asked(sources: Sources, span_of: SpanOf | None) -> frozenset[bytes]:
+    """The statements that have some of the time that is asked for, by the civil time of their plans."""
+    if span_of is None:
+        return frozenset(sources.periods)
+    found = set[bytes]()
+    for period in sources.periods.values():
+        signed = sources.plans.get(period.fields["plan"])
+        begin_ms, end_ms = span_of(signed.plan.civil_min if signed else 0)
+        if period.fields["from"] < end_ms and begin_ms < period.fields["to"]:
+            found.add(period.record)
+    return frozenset(found)
+
+
+def _with_used(sources: Sources, asked: frozenset[bytes], given: Given) -> frozenset[bytes]:
+    """Those, and the statements that they use of which nobody gave the rows."""
+    wanted, ahead = set(asked), list(asked)
+    while ahead:
+        for used in sources.periods[ahead.pop()].fields["uses"]:
+            signed = sources.periods.get(used)
+            if signed and used not in wanted and given.under(signed.fields["rows"][1]) is None:
+                wanted.add(used)
+                ahead.append(used)
+    return frozenset(wanted)
+
+
+def _opened(
+    sources: Sources, wanted: frozenset[bytes], span_of: SpanOf | None
+) -> tuple[list[_Open], dict[bytes, Recomputed]]:
     opened, failed = list[_Open](), dict[bytes, Recomputed]()
     for record, refused in sources.refused.items():
-        if refused.name == words.PERIOD and wanted is None:
+        if refused.name == words.PERIOD and span_of is None:
             failed[record] = Recomputed(record, {}, differences=[_refused(refused.error)])
     for period in sources.periods.values():
-        if wanted is not None and (period.fields["from"], period.fields["to"]) != wanted:
+        if period.record not in wanted:
             continue
         try:
             signed = sources.plan_of(period)

@@ -306,6 +306,7 @@ WALLS = (
             "ledger_client.audit.files",
             "ledger_client.accounting.factors",
             "ledger_client.accounting.profiles",
+            "ledger_client.recompute.folder",
             "ledger_client.recompute.proven",
             "ledger_client.recompute.sources",
         ),

@@ -25,17 +25,10 @@ from gateway.accounting.plans.history import history_of
 from gateway.accounting.plans.plan_check import check_plan
 from gateway.accounting.plans.plan_file import NAME, read_plan
 from gateway.accounting.statements import stating
-from gateway.cli.demo import books, finish
+from gateway.cli.demo import books, finish, supplied
 from gateway.cli.demo.history import HistoryMaker
 from gateway.cli.demo.parts import LEDGER_NAME, Place, end_with_parts, enrol, start_ledger
-from gateway.cli.demo.plants import (
-    CARBON_AS_ANALYSED,
-    MOISTURE_AS_ANALYSED,
-    MOISTURE_AS_BURNT,
-    NEW_DEVICE_BEGINS_AT,
-    Plants,
-    Story,
-)
+from gateway.cli.demo.plants import NEW_DEVICE_BEGINS_AT, Plants, Story
 from gateway.commissioning.shipped_files import shipped
 from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
@@ -47,7 +40,6 @@ from gateway.process.console import console
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil_text, month_ms
-from ledger_client.formats.batch_file import SUFFIX
 
 CIVIL_MIN = 480
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -124,19 +116,19 @@ def lived(children: ExitStack, folder: Path, seconds: float | None, out: Console
     maker = HistoryMaker(config, began_ms)
     _live(maker, config, place, (to_ms - from_ms) // MINUTE_MS)
     took.done("history")
-    stated = _account(maker, config, place, from_ms, to_ms)
+    evidence = place.folder / "evidence"
+    stated = _account(maker, config, place, evidence, from_ms, to_ms)
     place.set_clock(None)
     took.done("statements")
     finish.finish(config, within_s=ANCHOR_WITHIN_S)
-    evidence = place.folder / "evidence"
     found: dict[str, Any] = {"from": from_ms, "to": to_ms, **_exported(config, evidence)}
     took.done("anchors and export")
     out.print("recomputing the statements from the exports, as a stranger does …")
-    done = _recomputed(config, evidence, stated)
+    done = _recomputed(config, evidence)
     took.done("recompute")
     found["statements"] = [books.books_of(made) for made in stated]
     found["i8"] = all(one["i8"] for one in found["statements"])
-    found |= {"equal": done.returncode == 0, "took_s": took.by_step}
+    found |= {"equal": done.returncode == 0, "answer": done.stdout.partition("\n")[0], "took_s": took.by_step}
     found |= {"config": str(config.path), "evidence": str(evidence), "trust": str(config.trust)}
     if not found["equal"]:
         out.print(done.stdout + done.stderr)
@@ -149,12 +141,11 @@ def lines(month: Month) -> list[str]:
     return [*books.superseded(first), *books.lines(month.stated[-1], last), *_facts(month.found)]
 
 
-def _recomputed(config: Config, evidence: Path, stated: Sequence[stating.Made]) -> subprocess.CompletedProcess[str]:
-    """The command that recomputes all statements, completed."""
-    batches = [str(path) for path in sorted(evidence.glob(f"*{SUFFIX}"))]
-    rows = [word for made in stated for word in ("--rows", str(made.rows))]
-    command = [sys.executable, "-m", "ledger_client.cli", "recompute", *batches, "--trust", str(config.trust), *rows]
-    return subprocess.run(command, capture_output=True, text=True)
+def _recomputed(config: Config, evidence: Path) -> subprocess.CompletedProcess[str]:
+    """The command that says yes or no to the evidence and the rows, completed."""
+    folders = [str(evidence), str(config.data / stating.FOLDER)]
+    command = [sys.executable, "-m", "ledger_client.cli", "recompute", *folders, "--trust", str(config.trust)]
+    return subprocess.run([*command, "--gateway", config.gateway_id], capture_output=True, text=True)
 
 
 def last_month(now_ms: int) -> tuple[int, int]:
@@ -225,26 +216,20 @@ def _sign(maker: HistoryMaker, name: str, fields: Mapping[str, Any]) -> None:
     maker.sign(signing.event_of(name, signing.encoded(fields)))
 
 
-def _account(maker: HistoryMaker, config: Config, place: Place, from_ms: int, to_ms: int) -> list[stating.Made]:
-    """What an accountant does: state the period, enter what the laboratory sends late, state it anew. The gateway is
-    stopped then, and the ledger has both."""
+def _account(
+    maker: HistoryMaker, config: Config, place: Place, evidence: Path, from_ms: int, to_ms: int
+) -> list[stating.Made]:
+    """What an accountant does: state the period, enter what the laboratory sends late and what lacks, state it anew.
+    The gateway is stopped then, and the ledger has both."""
     first = _state(maker, config, from_ms, to_ms, None)
-    _sign(maker, words.ENTRY, _lab(from_ms, to_ms))
+    for entry in supplied.entries(first, evidence):
+        _sign(maker, words.ENTRY, entry)
     maker.seal()
     second = _state(maker, config, from_ms, to_ms, "laboratory values of the coal")
     maker.seal()
     _anchor(maker, config, place)
     maker.end()
     return [first, second]
-
-
-def _lab(from_ms: int, to_ms: int) -> dict[str, Any]:
-    """What the laboratory found in the coal of this time."""
-    values = {"C_ad": CARBON_AS_ANALYSED, "M_ad": MOISTURE_AS_ANALYSED, "M_ar": MOISTURE_AS_BURNT}
-    return {
-        "kind": "lab", "of": "unit-co2-by-fuel", "from": from_ms, "to": to_ms, "values": values,
-        "reason": "report of the laboratory", "user": "demo",
-    }  # fmt: skip
 
 
 def _state(maker: HistoryMaker, config: Config, from_ms: int, to_ms: int, reason: str | None) -> stating.Made:
@@ -271,12 +256,12 @@ def _exported(config: Config, folder: Path) -> dict[str, int]:
 
 
 def _facts(found: Mapping[str, Any]) -> list[str]:
-    equal = "equal, byte for byte" if found["equal"] else "NOT equal"
     steps = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in found["took_s"].items())
-    rows = " ".join(f"--rows {one['rows']}" for one in found["statements"])
-    paths = f"{found['evidence']}/*{SUFFIX} --trust {found['trust']} {rows}"
+    rows = Path(found["statements"][0]["rows"]).parent
+    paths = f"{found['evidence']} {rows} --trust {found['trust']}"
     return [
-        f"{found['records']} records in {found['batches']} batches; both statements recomputed: {equal}",
+        f"{found['records']} records in {found['batches']} batches",
         f"took: {steps}",
         f"again:   meterseal-ledger recompute {paths}",
+        found["answer"],
     ]

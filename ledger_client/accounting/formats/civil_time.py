@@ -11,6 +11,7 @@ from ledger_client.times import rfc3339, rfc3339_ms
 
 _OFFSET: Final = re.compile(r"([+-])(\d\d):([0-5]\d)")
 _MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_YEAR: Final = re.compile(r"\d{4}")
 _MINUTE_MS: Final = 60_000
 
 
@@ -67,6 +68,16 @@ def utc_text(time_ms: int) -> str:
 def civil_text(time_ms: int, civil_min: int) -> str:
     """RFC 3339 at an offset in minutes; milliseconds where there are any."""
     return utc_text(time_ms + civil_min * _MINUTE_MS).removesuffix("Z") + offset_text(civil_min)
+
+
+def named_period(text: str, civil_min: int) -> tuple[int, int] | None:
+    """From and to of the year ``2026`` or the month ``2026-10``, in ms; None for anything else."""
+    if _YEAR.fullmatch(text) is None:
+        return named_month(text, civil_min)
+    try:
+        return month_ms(int(text), 1, civil_min), month_ms(int(text), 13, civil_min)
+    except ValueError:
+        return None
 
 
 def named_month(text: str, civil_min: int) -> tuple[int, int] | None:
