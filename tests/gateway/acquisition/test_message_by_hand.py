@@ -15,6 +15,7 @@ from gateway.errors import NotYet
 from gateway.fieldbus.hj212.packets import frame
 from gateway.fieldbus.specs import Poll
 from gateway.fieldbus.wire.line_spec import LineSpec
+from gateway.messages.message import Message
 from gateway.startup.line_specs import line_specs
 from ledger_client.formats.senml import Quality
 from tests.support.gateways.pushed_profiles import write_profiles
@@ -92,14 +93,19 @@ def test_what_a_message_does_not_hold_is_not_found_as_in_a_record(line: LineSpec
 
 
 def test_what_was_refused_meanwhile_is_told(line: LineSpec) -> None:
-    with pytest.raises(NotYet, match=r"what came to 127\.0\.0\.1:\d+ was refused \(crc 1, station 1\)") as caught:
+    with pytest.raises(NotYet) as caught:
         heard(line, 0.5, packet(mn="B2"), packet()[:-6] + b"0000\r\n")
-    assert "compare address, password and `from`" in caught.value.way_out
+    assert line.listen is not None
+    where, reasons = f"127.0.0.1:{line.listen[1]}", ("crc 1", "station 1")
+    assert caught.value.message == Message("read-only-refused", meter="stack", where=where, reasons=reasons)
+    assert "`from`" in caught.value.way_out
 
 
 def test_a_port_without_any_message_is_told(line: LineSpec) -> None:
-    with pytest.raises(NotYet, match="no message of it came to") as caught:
+    with pytest.raises(NotYet) as caught:
         heard(line, 0.2)
-    assert "enter this machine's address and this port" in caught.value.way_out
     assert line.listen is not None
+    where = f"127.0.0.1:{line.listen[1]}"
+    assert caught.value.message == Message("read-nothing-sent", meter="stack", where=where, within_s=0)
+    assert "this port" in caught.value.way_out
     socket.create_server(line.listen).close()  # and it is let go again

@@ -18,6 +18,7 @@ from gateway.commissioning.record.in_force import in_force
 from gateway.commissioning.record.submit import encode, submit, waiting_path
 from gateway.config.model import Config
 from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
 from gateway.records import MeterEvent
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
@@ -83,8 +84,10 @@ def test_the_device_of_a_record_is_the_meter_from_then_on(loaded: Config) -> Non
         name = await commission(site, first)
         assert site.line_of("stack-co2").identity("stack-co2") == "serial_number=5"
         assert await commission(site, first) == name
-        with pytest.raises(Declined, match="is of serial_number=6, and the device of this meter is serial_number=5"):
+        with pytest.raises(Declined) as declined:
             await commission(site, replace(first, identity="serial_number=6"))
+        other = {"recorded": "serial_number=6", "now": "serial_number=5"}
+        assert declined.value.message == Message("commissioned-other-device", meter="stack-co2", **other)
         again = replace(first, remarks="seen once more")
         assert await commission(site, again) != name
 
@@ -97,8 +100,9 @@ def test_the_device_of_a_record_is_the_meter_from_then_on(loaded: Config) -> Non
 def test_what_is_no_record_is_refused(loaded: Config) -> None:
     async def work(site: GatewayContext) -> None:
         for text in ("", "no base64", b64encode(b"\xa0").decode(), b64encode(b"\xff").decode()):
-            with pytest.raises(GatewayError, match="no commissioning record of this version"):
+            with pytest.raises(GatewayError) as refused:
                 await site.order("commission", record=text)
+            assert refused.value.message == Message("commissioned-unreadable")
 
     running(loaded, work)
 
@@ -180,8 +184,9 @@ def test_a_look_tells_why_a_meter_has_no_values(loaded: Config) -> None:
         assert (seen.meter, seen.points) == (METER, ())
         (why,) = seen.failures
         assert "line-down" in str(why)
-        with pytest.raises(Declined, match="the running gateway has no meter nobody"):
+        with pytest.raises(Declined) as declined:
             await site.order("look", meter="nobody")
+        assert declined.value.message == Message("order-no-meter", meter="nobody", path=str(loaded.path))
 
     running(loaded, work)
 

@@ -23,6 +23,7 @@ from gateway.messages.message import Message
 from gateway.records import CONFIGURATION, StoredRecord
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
+from ledger_client.messages import Fact
 from tests.gateway.dashboard.looks import looker
 from tests.support.books import check_books
 from tests.support.epochs import running, until
@@ -169,8 +170,10 @@ def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force
             rewrite(loaded, ('"other"', '"token"'), (FIRST, "added"))
             make_missing(load_config(loaded.path), int(time.time()) - 60)
             await asyncio.wrap_future(epoch.site.recorder.call(lambda store: store._db.close()))
-            with pytest.raises(GatewayError, match="the old configuration is in force"):
+            with pytest.raises(GatewayError) as failed:
                 await reload(epoch)
+            assert failed.value.message is not None
+            assert failed.value.message.code == "reload-failed-old"
             assert (epoch.ready, epoch.site.lines["tcp-000"]) == (before, line)
             await works(epoch, *METERS)
             await reload(epoch)
@@ -179,6 +182,11 @@ def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force
     asyncio.run(work())
     assert changes(loaded) == ["reload"]
     check_books(loaded)
+
+
+def code(fact: Fact) -> str:
+    assert isinstance(fact, Message)
+    return fact.code
 
 
 def test_while_nothing_can_be_recorded_a_reload_closes_no_line(loaded: Config) -> None:
@@ -196,8 +204,13 @@ def test_while_nothing_can_be_recorded_a_reload_closes_no_line(loaded: Config) -
             await asyncio.wrap_future(recorder.call(lose))  # by the thread that uses it
             await until(lambda: recorder.trouble)
             rewrite(loaded, ('"500ms"', '"700ms"'))
-            with pytest.raises(GatewayError, match=r"recording has stopped.* old configuration is in force"):
+            with pytest.raises(GatewayError) as failed:
                 await reload(epoch)
+            assert failed.value.message is not None
+            assert (failed.value.message.code, code(failed.value.message.facts["what"])) == (
+                "reload-failed-old",
+                "change-recording-stopped",
+            )
             assert epoch.site.lines["tcp-000"] is line
             store.away = False
             await until(lambda: not recorder.trouble)

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.agent.task_group import EpochTaskGroup
 from gateway.errors import StoreError
+from gateway.messages.message import Message
 from gateway.process.heartbeats import Heartbeats, beat
 
 
@@ -79,7 +80,7 @@ def test_a_loop_is_watched_for_as_long_as_it_turns() -> None:
             task = group.begin_loop(lambda: turn(go), "line bus-1")
             await asyncio.sleep(0)
             now_s = 40.0
-            assert list(map(str, heartbeats.stuck())) == ["line bus-1 is 35 s late"]
+            assert list(heartbeats.stuck()) == [Message("loop-late", name="line bus-1", over_s=35)]
             go.set()
             await task
             assert heartbeats.stuck() == []

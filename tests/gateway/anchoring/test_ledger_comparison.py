@@ -207,7 +207,9 @@ def test_where_none_is_required_any_one_will_do() -> None:
 
 
 def test_the_text_names_whom_sealing_waits_for_and_what_is_odd() -> None:
-    assert "until ledger a has answered" in str(waiting(["a"], {}))
-    both = str(waiting(["a", "b"], {"b": Message("odd-order", batch=1, before=2)}))
-    assert "until ledgers a, b have each answered" in both
-    assert both.endswith("; ledger b: wrong answer to what it holds of this gateway: batch 1 follows batch 2")
+    assert waiting(["a"], {}) == Message("sealing-waits", n=1, ledgers=("a",))
+    odd = Message("odd-order", batch=1, before=2)
+    both = Message("sealing-waits", n=2, ledgers=("a", "b"))
+    assert waiting(["a", "b"], {"b": odd}) == Message(
+        "sealing-waits-for-odd", waits=both, odd=(Message("ledger-odd", ledger="b", odd=odd),)
+    )

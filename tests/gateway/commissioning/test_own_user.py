@@ -12,6 +12,7 @@ import pytest
 
 from gateway.commissioning import site_init
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
 from tests.support.samples import START_S
 
 NO_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -44,7 +45,7 @@ def test_whoever_may_not_look_is_told_so(site: Path, words: str) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode == (1 if command == "doctor" else 2), done.stderr
     assert "Permission denied" in done.stdout + done.stderr
-    assert "fix: use the gateway's own user" in done.stdout + done.stderr
+    assert f"fix: {Message('control-not-allowed', uid=0).way_out}" in done.stdout + done.stderr
 
 
 def test_an_id_that_cannot_be_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.app import main
 from gateway.commissioning.service_files import CONFIG, MARK, PACKAGED, STATE, TARGETS, UNIT
+from gateway.messages.message import Message
 from gateway.process import instance_lock
 
 COMMAND = "/opt/elsewhere/bin/meterseal"
@@ -99,7 +100,7 @@ def test_what_others_have_written_is_neither_replaced_nor_removed(root: Path) ->
     unit.write_text("[Service]\n")
     refused = install(root, "--yes")
     assert refused.exit_code == 2
-    assert f"{unit}: exists already and was not written by" in refused.output
+    assert Message("service-file-foreign", paths=(str(unit),)).problem in refused.output
     left = call("uninstall", "--root", root, "--yes")
     assert f"{unit}: not written by `meterseal install`, kept" in left.output
     assert files(root) == {str(TARGETS[UNIT]): "[Service]\n"}
@@ -109,13 +110,16 @@ def test_beside_the_package_there_is_nothing_to_install(root: Path) -> None:
     (root / PACKAGED).parent.mkdir(parents=True)
     (root / PACKAGED).touch()
     done = install(root, "--yes")
-    assert (done.exit_code, "the Debian package has already installed the service" in done.output) == (1, True)
+    assert (done.exit_code, Message("service-packaged", path=str(root / PACKAGED)).problem in done.output) == (1, True)
 
 
 def test_a_command_that_a_service_cannot_see_is_refused() -> None:
     done = call("install", "--command", "/home/somebody/.venv/bin/meterseal", "--yes")
     assert done.exit_code == 2
-    assert "a service cannot access /home" in done.output
+    assert (
+        Message("service-command-hidden", command="/home/somebody/.venv/bin/meterseal", folders=("/home",)).problem
+        in done.output
+    )
     missing = call("install", "--command", "/opt/there-is-no-such/bin/meterseal", "--yes")
     assert (missing.exit_code, "No such file" in missing.output) == (2, True)
 
@@ -141,7 +145,10 @@ def test_data_that_nobody_can_be_asked_for_stays(root: Path) -> None:
     (root / STATE).mkdir(parents=True)
     (root / STATE / "something").touch()
     done = call("uninstall", "--data", "--root", root, "--yes", text="something\n")
-    assert (done.exit_code, "nothing says which gateway this belongs to" in done.output) == (2, True)
+    assert (done.exit_code, Message("service-gateway-unknown", state=str(root / STATE)).problem in done.output) == (
+        2,
+        True,
+    )
     assert (root / STATE / "something").exists()
 
 

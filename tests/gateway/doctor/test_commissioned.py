@@ -12,6 +12,7 @@ from gateway.commissioning.record.submit import submit, waiting_path
 from gateway.config.model import Config
 from gateway.doctor.check import CheckContext, Finding
 from gateway.doctor.commissioned import commissioned
+from gateway.messages.message import Message
 from gateway.records import MeterEvent
 from ledger_client.formats.record import Event
 from tests.support.samples import START_S, Hands, rewritten, site
@@ -42,7 +43,8 @@ def test_a_meter_is_compared_with_its_record_and_those_without_are_named_once(tm
     loaded = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
     (none,) = every(loaded)
     assert (none.check, none.result) == ("commissioning", "warn")
-    assert "3 of 3 meters were never commissioned: export-main, stack-co2, pv-inverter" in none.text
+    meters = ("export-main", "stack-co2", "pv-inverter")
+    assert none.message == Message("commissioned-never", n=3, total=3, meters=meters, config=str(loaded.path))
     assert f"meterseal commission {loaded.path} METER" in none.way_out
     record = record_of(loaded, METER, identity="serial_number=1", by="somebody", at_ms=NOW_MS)
     hands = Hands(loaded)
@@ -51,7 +53,7 @@ def test_a_meter_is_compared_with_its_record_and_those_without_are_named_once(tm
     (well,) = found(loaded)
     assert [METER in text for text in never(loaded)] == [False]
     assert (well.check, well.result) == (f"meter {METER}", "ok")
-    assert "is as somebody commissioned it on 2027-01-15" in well.text
+    assert well.message == Message("commissioned-as-recorded", at_ms=NOW_MS, by="somebody")
 
     hands = Hands(loaded, epoch=b"anotherr")
     facts = {"identity": "serial_number=2", "old": "serial_number=1"}
@@ -59,7 +61,8 @@ def test_a_meter_is_compared_with_its_record_and_those_without_are_named_once(tm
     hands.end()
     (other,) = found(loaded)
     assert other.result == "warn"
-    assert "the device is serial_number=2, commissioned as serial_number=1" in other.text
+    differs = (Message("as-recorded-identity", now="serial_number=2", recorded="serial_number=1"),)
+    assert (other.message.code, other.message.facts["differences"]) == ("commissioned-otherwise", differs)
     assert f"meterseal commission CONFIG {METER}" in other.way_out
 
     hands = Hands(loaded, epoch=b"a thirdd")

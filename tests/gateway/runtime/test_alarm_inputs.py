@@ -17,6 +17,7 @@ from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.polling.line import Line
+from gateway.messages.message import Message
 from gateway.records import GATEWAY, MeterEvent, MissedPoll, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmInputs
 from gateway.startup.line_specs import line_specs
@@ -130,7 +131,7 @@ def test_a_power_that_stands_for_an_hour_while_others_move_is_a_warning(
         assert len(found) == stands
         for alarm in found:
             assert (alarm.code, alarm.severity, alarm.source, alarm.active) == ("stale", "warning", A, True)
-            assert alarm.text == f"{A} on {BUS}: active_power_l1 unchanged for an hour while other points move"
+            assert alarm.message == Message("powers-stuck", meter=A, line=BUS, points=("active_power_l1",))
             assert alarm.raised_ms - alarm.since_ms >= 3_600_000
 
     with_ears(tmp_path, work)
@@ -164,7 +165,8 @@ def test_another_ratio_in_a_meter_until_it_is_the_configured_one(tmp_path: Path)
         ears.event("ratio-differs", A, ratios={"ct_ratio": {"configured": "40", "read": "50"}})
         alarm = ears.one()
         assert (alarm.code, alarm.source, alarm.line, alarm.active) == ("ratio-differs", A, BUS, True)
-        assert alarm.text == f"{A} on {BUS}: ct_ratio is 50 in the meter, but 40 in the configuration"
+        ratio = Message("ratio-and-configured", point="ct_ratio", read="50", configured="40")
+        assert alarm.message == Message("ratio-differs", meter=A, line=BUS, ratios=(ratio,))
         ears.event("ratio-differs", A, ratios={})
         assert not ears.one().active
         ears.event("ratio-differs", "left-the-site", ratios={"ct_ratio": {"configured": "40", "read": "50"}})
@@ -373,7 +375,7 @@ def test_room_for_less_than_two_days(tmp_path: Path) -> None:
 
 def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connected(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        now = {"connected": False, "state": "the broker is not reachable (timed out)"}
+        now: dict[str, Any] = {"connected": False, "state": "the broker is not reachable (timed out)"}
         ears.site.feeds.join("scada", lambda: now)
 
         def passes(seconds: int) -> None:
@@ -390,7 +392,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         passes(3)
         away = ears.one()
         assert (away.source, away.code, away.line) == (GATEWAY, "feed-away", "feed scada")
-        assert away.text == "feed scada: the broker is not reachable (timed out)"
+        assert away.message == Message("feed-not-connected", feed="scada", state=now["state"])
         now["connected"] = True
         passes(12)
         assert not ears.one().active

@@ -18,6 +18,7 @@ from gateway.fieldbus.modbus.exceptions import ILLEGAL_VALUE, refused
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.wire.keys import Question
 from gateway.fieldbus.wire.link import Answer, Outcome, Refusal, Silence
+from gateway.messages.message import Message
 from tests.gateway.commissioning.identity.units import Held, altered, first, found, simulated
 
 ONE_PHASE = next(situation for situation in SITUATIONS if situation.name == "one phase wired")
@@ -31,7 +32,7 @@ def codes(messages: object) -> list[str]:
 def test_a_constant_of_the_device_makes_it_sure_and_the_evidence_is_shown() -> None:
     unit = found(simulated("abb-b23"))
     assert first(unit) == ("abb-b23", 0.95)
-    assert str(unit.candidates[0].why[0]) == "register 35168 holds 4232 3320, as this device always does"
+    assert unit.candidates[0].why[0] == Message("scan-why-constant", first=35168, words="4232 3320")
     assert "scan-why-frequency" in codes(unit.candidates[0].why)
     assert unit.identity == "12345678"
     assert unit.evidence == ()
@@ -40,9 +41,7 @@ def test_a_constant_of_the_device_makes_it_sure_and_the_evidence_is_shown() -> N
 def test_what_a_device_calls_itself_is_evidence_and_names_it() -> None:
     unit = found(simulated("siemens-pac3200"))
     assert first(unit) == ("siemens-pac3200", 0.95)
-    assert [str(message) for message in unit.evidence] == [
-        "device identification (function 43): Siemens AG, SENTRON PAC3200, V2.4.7"
-    ]
+    assert unit.evidence == (Message("scan-says-objects", text="Siemens AG, SENTRON PAC3200, V2.4.7"),)
     assert all(candidate.confidence < 0.5 for candidate in unit.candidates[1:])
 
 
@@ -59,13 +58,13 @@ def test_objects_are_asked_one_by_one_of_a_device_that_has_no_stream() -> None:
         return await held.ask(question)
 
     unit = found(ask)
-    assert [str(message) for message in unit.evidence] == ["device identification (function 43): Vaisala, GMP251, 1"]
+    assert unit.evidence == (Message("scan-says-objects", text="Vaisala, GMP251, 1"),)
 
 
 def test_the_text_of_function_17_names_a_device_too() -> None:
     answers = {Request(1, 17).pdu: bytes([14]) + b"\x05\xffUMG 96RM-E 2.1"}
     unit = found(Held(says=answers).ask)
-    assert [str(one) for one in unit.evidence] == ["server identification (function 17): UMG 96RM-E 2.1"]
+    assert unit.evidence == (Message("scan-says-server", text="UMG 96RM-E 2.1"),)
     assert first(unit) == ("janitza-umg96rm-e", 0.5)  # it says so, and has none of the registers
 
 
@@ -131,9 +130,9 @@ def test_swapped_words_are_said_and_never_a_sure_name() -> None:
 
     unit = found(altered(simulated("inepro-pro380"), swapped))
     assert codes(unit.evidence) == ["scan-words-swapped"]
-    text = str(unit.evidence[0])
-    assert text.startswith("unit 1: voltage_ln_avg, 229.5 V, reads as ")
-    assert ": the words are swapped; fix: copy the profile inepro-pro380 into a file" in text
+    facts = unit.evidence[0].facts
+    assert [facts[fact] for fact in ("unit", "point", "value", "in_unit")] == [1, "voltage_ln_avg", "229.5", "V"]
+    assert "inepro-pro380" in unit.evidence[0].way_out
     assert unit.candidates[0].profile == "inepro-pro380"
     assert unit.candidates[0].confidence <= 0.3
 
@@ -148,8 +147,10 @@ def test_a_read_that_is_too_long_is_said_with_one_that_is_answered() -> None:
 
     unit = found(short)
     assert codes(unit.evidence) == ["scan-reads-too-long"]
-    evidence = str(unit.evidence[0])
-    assert evidence.startswith("unit 1 answers to reads of 26 registers, not of 52; fix: copy the profile")
+    facts = unit.evidence[0].facts
+    assert [facts[fact] for fact in ("unit", "n", "refused")] == [1, 26, 52]
+    evidence = unit.evidence[0].way_out
+    assert "copy the profile" in evidence
 
 
 def test_none_of_the_sentences_is_said_of_a_healthy_unit() -> None:
@@ -184,7 +185,7 @@ def test_a_code_of_another_model_speaks_against_a_profile() -> None:
     unit = found(altered(simulated("eastron-sdm630"), coded))
     candidate = next(candidate for candidate in unit.candidates if candidate.profile == "eastron-sdm630")
     assert candidate.confidence <= 0.4
-    assert "holds 0020, which is not what the profile knows of it" in str(candidate.why[0])
+    assert candidate.why[0] == Message("scan-why-no-constant", first=0xFC02, words="0020")
 
 
 @pytest.mark.parametrize(("code", "is_it"), [(330, True), (337, True), (338, False), (345, True), (346, False)])

@@ -18,6 +18,7 @@ from gateway.commissioning.record.content import (
     of,
 )
 from gateway.errors import GatewayError
+from gateway.messages.message import Message
 from ledger_client.formats.record import Event, is_commissioning_record, parse_record, sign_record
 from tests.support.evidence import claims, key
 from tests.support.evidence_values import FLOATS, INTEGERS, NAMES, TIMES_MS, decimals
@@ -86,8 +87,9 @@ def test_a_first_identity_is_no_record() -> None:
 def test_another_event_is_no_record() -> None:
     event = Event("meter-exchange", dict(RECORD.event().fields))
     assert not is_commissioning_record(event)
-    with pytest.raises(GatewayError, match="the event meter-exchange is no commissioning record"):
+    with pytest.raises(GatewayError) as refused:
         of("meter-a", event)
+    assert refused.value.message == Message("commissioned-other-event", meter="meter-a", event="meter-exchange")
 
 
 @pytest.mark.parametrize(

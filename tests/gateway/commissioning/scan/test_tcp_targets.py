@@ -8,6 +8,7 @@ import pytest
 
 from gateway.commissioning.scan.tcp_scan import TcpOptions, scan_tcp
 from gateway.commissioning.scan.tcp_targets import BadTarget, hosts
+from gateway.messages.message import Message
 
 
 @pytest.mark.parametrize(
@@ -44,10 +45,12 @@ def test_many_small_ones_are_too_many_as_well() -> None:
 
 @pytest.mark.parametrize("target", ["", "10.0.0.300", "10.0.0.0/33", "a b", "-x.example", "10.0.0.7:502", "x" * 300])
 def test_what_is_no_address_is_refused(target: str) -> None:
-    with pytest.raises(BadTarget, match="is no address, network or host name"):
+    with pytest.raises(BadTarget) as refused:
         hosts([target])
+    assert refused.value.message == Message("scan-no-address", target=target)
 
 
 def test_a_unit_that_is_none_is_refused_before_anything_is_sent() -> None:
-    with pytest.raises(BadTarget, match="unit 300 is no unit address"):
+    with pytest.raises(BadTarget) as refused:
         asyncio.run(scan_tcp(["127.0.0.1"], 9, TcpOptions(units=(1, 300)), lambda step: True))
+    assert refused.value.message == Message("scan-bad-units", unit=300)

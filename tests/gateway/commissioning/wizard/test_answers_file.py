@@ -9,6 +9,7 @@ import pytest
 from gateway.commissioning.wizard.answers_file import Answers, read_answers
 from gateway.commissioning.wizard.questions import Question
 from gateway.errors import ConfigError
+from gateway.messages.message import Message
 
 GOOD = """\
 by = "M. Ito"
@@ -84,20 +85,27 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["role", "reversed", "ct", "no_display"])
 def test_an_answer_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
     given = answers(tmp_path, "[export-main]\n")["export-main"]
-    with pytest.raises(ConfigError, match=f"export-main, {key}: is missing for export-main"):
+    with pytest.raises(ConfigError) as refused:
         ask(given, key, "" if key == "no_display" else None)
+    assert refused.value.key == f"export-main, {key}"
+    assert refused.value.what == Message("answers-missing", meter="export-main")
 
 
 @pytest.mark.parametrize("text", ["seals = [['A1']]", "seals = [{ a = 1 }]", "display = { energy_import = [1] }"])
 def test_a_part_that_is_no_text_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"export-main, \w+: .* is neither a text nor a number"):
+    with pytest.raises(ConfigError) as refused:
         answers(tmp_path, f"[export-main]\n{text}\n")
+    assert refused.value.key == f"export-main, {text.split()[0]}"
+    assert isinstance(refused.value.what, Message)
+    assert refused.value.what.code == "answers-part-type"
 
 
 def test_a_number_of_the_display_that_nothing_was_compared_with_is_named(tmp_path: Path) -> None:
     given = answers(tmp_path, GOOD)["export-main"]
     ask(given, "display", "", "energy_import")
-    with pytest.raises(ConfigError, match="export-main, display: voltage_ln_l1 was not compared"):
+    with pytest.raises(ConfigError) as refused:
         given.demand_all_used()
+    assert refused.value.key == "export-main, display"
+    assert refused.value.what == Message("answers-display-left", points=("voltage_ln_l1",))
     ask(given, "display", "", "voltage_ln_l1")
     assert given.demand_all_used()

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.commissioning.wizard.direction import Place, hints, phase_hints
+from gateway.messages.message import Message
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = Place(datetime(2026, 6, 21, 12, 0, tzinfo=BERLIN))
@@ -66,4 +67,4 @@ def test_the_sun_of_the_site_decides_where_its_position_is_known() -> None:
 
 def test_the_phase_is_named_with_its_power() -> None:
     (hint,) = phase_hints(values(900, phases=(500, 700, -400)))
-    assert str(hint).startswith("L3 shows -400 W against both other phases")
+    assert hint == Message("wizard-phase-against", phase="L3", power="-400")

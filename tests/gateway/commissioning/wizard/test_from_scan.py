@@ -17,6 +17,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config, parse_config
 from gateway.config.model import Config
 from gateway.devices.profile import SKELETON
+from gateway.messages.message import Message
 from gateway.startup.line_specs import line_specs
 
 SDM = FoundUnit(17, "modbus", (Candidate("eastron-sdm630", 0.9),), identity="serial_number=1")
@@ -71,7 +72,8 @@ def test_the_buses_are_those_that_were_found_with_a_key_for_each_meter(tmp_path:
 def test_a_unit_that_could_not_be_told_is_named_by_somebody(tmp_path: Path) -> None:
     line = scan_file(tmp_path, "line.json", FoundLine("modbus-tcp", host="10.0.0.9", tcp_port=502, units=(TIED,)))
     code, printed = init(tmp_path, "--from-scan", line)
-    assert (code, "fix: say which it is: --profile 91=eastron-sdm120" in printed) == (2, True), printed
+    way_out = Message("init-scan-tie", address="91", first="eastron-sdm120").way_out
+    assert (code, f"fix: {way_out}" in printed) == (2, True), printed
     assert not (tmp_path / "site").exists()
     code, printed = init(tmp_path, "--from-scan", line, "--profile", "91=eastron-sdm230")
     assert code == 0, printed
