@@ -137,12 +137,11 @@ def _emitting(plan: Plan, measured: str, burnt: Sequence[Row], stopped: Set[int]
 
 def _of_counters(books: Books, node: Node, found: Assembled, stated: Stated, from_ms: int) -> list[Row]:
     plan = books.plan
-    found.stated[node.name] = stated._replace(rows=stated.rows[:1])
-    year = civil(from_ms, plan.civil_min).year
+    found.stated[node.name] = stated._replace(rows=stated.rows[:1], lines=(), besides={})
     if node.method == words.BY_ELECTRICITY:
-        return electricity(plan, node, stated, year)
+        return electricity(plan, node, stated, from_ms)
     if node.method == words.BY_FUEL:
-        return fuel(node, stated, books.counting)
+        return fuel(node, stated, books.counting, from_ms, plan.interval_ms)
     if (squares := of_registers(plan, node, stated.energy)) is not None:
         found.squares[node.name] = squares
     return stated.rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ledger_client.accounting.formats.entries import Registers
@@ -76,13 +77,21 @@ class Line:
 class Stated(NamedTuple):
     """Rows of a node; ``open``: its register at the end of the period is not known; ``last``: its last known edge, as
     the number of an interval (None: none is known); ``energy``: of each point between its first and last known edge;
-    ``edges``: the registers there, as a row of the whole time bears them."""
+    ``lines``: by point, what the rows are made of; ``besides``: of each ``unallocated`` row, by its beginning, the
+    status that it has but for its open edges."""
 
     rows: list[Row]
     open: bool
     last: int | None
     energy: Mapping[str, int]
-    edges: Sequence[list[Any]] = ()
+    lines: Sequence[Line] = ()
+    besides: Mapping[int, str] = MappingProxyType({})
+
+    def edges(self, from_ms: int, to_ms: int, interval_ms: int) -> list[list[Any]]:
+        """The registers at two known edges, as a row of all the time between them bears them."""
+        before, after = from_ms // interval_ms, to_ms // interval_ms
+        registers = [line.register for line in self.lines]
+        return [_edge(one.point.name, one.edges[before], one.edges[after]) for one in registers]
 
 
 def node_rows(
@@ -112,10 +121,13 @@ def node_rows(
     known = _known(lines, least, most)
     earlier = [number for number in known if number <= begin]
     edges = [*earlier[-1:], *(number for number in known if number > begin)]
-    rows: list[Row] = []
+    rows, besides = list[Row](), dict[int, str]()
     places, most_gaps_ms = [0] * len(lines), int(node.regime.edge * interval_ms)
     for before, after in pairwise(edges):
         row = _row(node, lines, before, after, interval_ms, places, most_gaps_ms)
+        if after - before > 1:
+            besides[row.from_ms] = row.status
+            row = row._replace(status=_STATUS[max(RANK[row.status], RANK[UNALLOCATED])])
         if row.from_ms < plan_ms:
             row.facts["retrospective"] = True
         rows += (row,) if node.below is None else _both(node.below, row)
@@ -125,12 +137,7 @@ def node_rows(
         for line in lines
         if len(edges) > 1
     }
-    whole = [
-        _edge(line.register.point.name, line.register.edges[edges[0]], line.register.edges[edges[-1]])
-        for line in lines
-        if len(edges) > 1
-    ]
-    return Stated(rows, is_open, known[-1] if known else None, energy, whole)
+    return Stated(rows, is_open, known[-1] if known else None, energy, lines, besides)
 
 
 def _energy(line: Line, before: int, after: int, interval_ms: int) -> int:
@@ -149,8 +156,9 @@ def _known(lines: Sequence[Line], least: int, most: int) -> list[int]:
 def _row(
     node: Node, lines: Sequence[Line], before: int, after: int, interval_ms: int, places: list[int], most_gaps_ms: int
 ) -> Row:
-    """The row between two neighbouring edges of a node. ``lines``: by point; ``places``: of each the first jump that
-    is not behind us; ``most_gaps_ms``: what the gaps at both edges may have together (I2)."""
+    """The row between two neighbouring edges of a node, with its status but for open edges between them. ``lines``: by
+    point; ``places``: of each the first jump that is not behind us; ``most_gaps_ms``: what the gaps at both edges may
+    have together (I2)."""
     from_ms, to_ms = before * interval_ms, after * interval_ms
     amount, worst, start_gap_ms, end_gap_ms = 0, RANK[MEASURED], 0, 0
     edges, counted_jumps = [], []
@@ -171,9 +179,7 @@ def _row(
         amount += line.sign * energy
         start_gap_ms, end_gap_ms = max(start_gap_ms, start.gap_ms), max(end_gap_ms, end.gap_ms)
         edges.append(_edge(register.point.name, start, end))
-    if after - before > 1:
-        worst = max(worst, RANK[UNALLOCATED])
-    elif start_gap_ms + end_gap_ms > most_gaps_ms:
+    if start_gap_ms + end_gap_ms > most_gaps_ms:
         worst = max(worst, RANK[SPLIT])
     if node.capacity_w is not None and amount * 10 * HOUR_MS > 11_000 * node.capacity_w * (to_ms - from_ms):
         worst = max(worst, RANK[IMPLAUSIBLE])

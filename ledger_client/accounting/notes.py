@@ -13,6 +13,7 @@ from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.accounting.formats.entries import Entry, Registers
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.rows import status_of
 from ledger_client.accounting.registers import Register
 
 _LASTING: Final = ("calibration", "closure")
@@ -90,3 +91,9 @@ def _missing(plan: Plan, assembled: Assembled) -> Iterator[str]:
     for name, node in plan.nodes.items():
         if node.method == words.CEMS and name in assembled.nodes and assembled.nodes[name].lacking:
             yield f"{name}: missing references without a substitute: {_SUBSTITUTES[node.regime.substitution]}"
+        elif node.method == words.BY_FUEL and words.MISSING in _statuses(assembled, name):
+            yield f"{name}: burnt without an analysis (M6): enter NCV and CC, C_ar, or C_ad with M_ar and M_ad (lab)"
+
+
+def _statuses(assembled: Assembled, node: str) -> set[str]:
+    return {status_of(row) for row in assembled.nodes[node].rows} if node in assembled.nodes else set()

@@ -1,79 +1,134 @@
-"""Emissions of a period from its energy or fuel: one row of a node's whole total (rules M6, M8, F1, F2). Pure."""
+"""Emissions from energy or fuel: registers by a factor, or by analyses (rules M6, M8, F1, F2). Pure."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import groupby
 from typing import Any, Final
 
 from ledger_client.accounting.counters import Stated
+from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.factor import Factor, in_use, kg_per_wh
 from ledger_client.accounting.formats.numbers import half_even
 from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.accounting.formats.words import BY_ELECTRICITY, PROVISIONAL, RANK
-
-
-def electricity(plan: Plan, node: Node, stated: Stated, year: int) -> list[Row]:
-    """MWh × factor, as one row from the first edge of the period to the last (M8). None of its rows: no row."""
-    rows = stated.rows
-    if not rows:
-        return []
-    assert node.method == BY_ELECTRICITY
-    factor, provisional = factor_for(plan, node, year)
-    energy = sum(row.amount or 0 for row in rows)
-    mass = energy * kg_per_wh(factor, f"plan.nodes.{node.name}.factor")
-    facts = {"factor": factor.id, "method": node.method}
-    return [_product(node, stated, mass, facts | ({"reason": PROVISIONAL} if provisional else {}))]
-
-
-def _product(node: Node, stated: Stated, mass: Fraction, facts: Mapping[str, Any]) -> Row:
-    """One row of a node's whole total, with the worst of its statuses; ``mass`` in thousandths of a kg."""
-    rows = stated.rows
-    known: dict[str, Any] = {"edges": stated.edges, **facts}
-    if jumps := [jump for row in rows for jump in row.facts.get("jumps", ())]:
-        known["jumps"] = sorted(jumps, key=lambda jump: str(jump[0]))
-    if any(row.facts.get("retrospective") for row in rows):
-        known["retrospective"] = True
-    worst = max((row.status for row in rows), key=RANK.__getitem__)
-    amount = half_even(mass.numerator, mass.denominator)
-    return Row(node.name, rows[0].from_ms, rows[-1].to_ms, worst, amount, known)
-
+from ledger_client.accounting.formats.words import MISSING, PROVISIONAL, RANK
 
 DEFAULTS: Final = "defaults"
 _FORMULAS: Final = (("C_ar",), ("C_ad", "M_ar", "M_ad"), ("NCV", "CC"))
 """What the carbon of a fuel follows from, the directest first."""
+OXIDATION: Final = "OF"
 
 
-def fuel(node: Node, stated: Stated, entries: Sequence[Entry]) -> list[Row]:
-    """FC · NCV · CC · OF · k, or FC · C_ar · OF · k, as one row from the first edge of the period to the last (M6).
+def electricity(plan: Plan, node: Node, stated: Stated, from_ms: int) -> list[Row]:
+    """MWh × factor, as one row from the first edge of the period to the last (M8). None of its rows: no row.
 
-    NCV in MJ for a kg or m³, CC in kg of carbon for a GJ, OF and C shares of 1, M in percent.
-    """
+    ``from_ms``: when the period begins."""
     rows = stated.rows
     if not rows:
         return []
-    analysed = _analysed(node, rows[0].from_ms, rows[-1].to_ms, entries)
+    year = civil(from_ms, plan.civil_min).year
+    factor, provisional = factor_for(plan, node, year)
+    energy = sum(row.amount or 0 for row in rows)
+    mass = energy * kg_per_wh(factor, f"plan.nodes.{node.name}.factor")
+    facts = {"factor": factor.id, "method": node.method} | ({"reason": PROVISIONAL} if provisional else {})
+    inner = {row.from_ms for row in rows if row.from_ms >= from_ms}
+    return [_product(stated, rows, inner, mass, facts, plan.interval_ms)]
+
+
+def _product(
+    stated: Stated, rows: Sequence[Row], inner: set[int], mass: Fraction | None, facts: Mapping[str, Any],
+    interval_ms: int,
+) -> Row:  # fmt: skip
+    """One row in place of several, with the worst of their statuses; open edges within those that begin at ``inner``
+    times change nothing. ``mass`` in thousandths of a kg (None: nobody knows it)."""
+    from_ms, to_ms = rows[0].from_ms, rows[-1].to_ms
+    known: dict[str, Any] = {"edges": stated.edges(from_ms, to_ms, interval_ms), **facts}
+    if jumps := [jump for row in rows for jump in row.facts.get("jumps", ())]:
+        known["jumps"] = sorted(jumps, key=lambda jump: str(jump[0]))
+    if any(row.facts.get("retrospective") for row in rows):
+        known["retrospective"] = True
+    if mass is None:
+        return Row(rows[0].node, from_ms, to_ms, MISSING, None, known)
+    statuses = [stated.besides.get(row.from_ms, row.status) if row.from_ms in inner else row.status for row in rows]
+    worst = max(statuses, key=RANK.__getitem__)
+    return Row(rows[0].node, from_ms, to_ms, worst, half_even(mass.numerator, mass.denominator), known)
+
+
+def fuel(node: Node, stated: Stated, entries: Sequence[Entry], from_ms: int, interval_ms: int) -> list[Row]:
+    """FC · NCV · CC · OF · k, or FC · C · OF · k: a row from edge to edge for each stretch of the same analyses (M6).
+
+    NCV in MJ for a kg or m³, CC in kg of carbon for a GJ, OF and C shares of 1, M in percent. A stretch without any way
+    to its carbon is ``missing``.
+
+    Args:
+        entries: those in force.
+        from_ms: when the period begins.
+        interval_ms: the plan's.
+    """
+    analyses = Analyses(node, entries)
+    made = []
+    for letters, group in groupby(stated.rows, key=lambda row: analyses.at(row.to_ms)):
+        rows = list(group)
+        inner = {row.from_ms for row in rows if row.from_ms >= from_ms and analyses.are_same(row, interval_ms)}
+        burnt = sum(row.amount or 0 for row in rows)
+        carbon, marked = carbon_of(node, analyses.values(letters))
+        facts: dict[str, Any] = {"method": node.method} | ({"analyses": dict(letters)} if letters else {})
+        facts |= {"reason": DEFAULTS} if marked else {}
+        mass = None if carbon is None else burnt * carbon * node.regime.carbon
+        made.append(_product(stated, rows, inner, mass, facts, interval_ms))
+    return made
+
+
+Letters = tuple[tuple[str, bytes], ...]
+"""The letters of a fuel that were analysed, each with the entry that says it; in the order of the encoding."""
+
+
+class Analyses:
+    """The entries ``lab`` of a node by fuel: which one gives each letter at a time (M6)."""
+
+    def __init__(self, node: Node, entries: Sequence[Entry]) -> None:
+        """``entries``: those in force."""
+        self._labs = {entry.record: entry for entry in entries if entry.kind == "lab" and entry.of == node.name}
+        self._bounds = sorted({time_ms for lab in self._labs.values() for time_ms in (lab.from_ms, lab.to_ms)})
+        self._known: dict[int, Letters] = {}
+
+    def at(self, end_ms: int) -> Letters:
+        """Of an interval that ends then: it lies in an entry's (from, to] if its end does."""
+        place = bisect_left(self._bounds, end_ms)
+        if place not in self._known:
+            found: dict[str, bytes] = {}
+            for record, lab in self._labs.items():
+                if lab.from_ms < end_ms <= lab.to_ms:
+                    found |= dict.fromkeys(lab.values, record)
+            self._known[place] = tuple(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+        return self._known[place]
+
+    def are_same(self, row: Row, interval_ms: int) -> bool:
+        """Whether all intervals of a row have the same."""
+        return len({self.at(end_ms) for end_ms in range(row.to_ms, row.from_ms, -interval_ms)}) == 1
+
+    def values(self, letters: Letters) -> dict[str, Fraction]:
+        """The analysed values of these."""
+        return {letter: Fraction(self._labs[record].values[letter]) for letter, record in letters}
+
+
+def carbon_of(node: Node, analysed: Mapping[str, Fraction]) -> tuple[Fraction | None, bool]:
+    """kg of carbon that a kg or m³ of a fuel gives off (None: nobody knows it); whether a letter of it is a default."""
     values = {**node.defaults, **analysed}
-    letters = _formula(node, values, analysed)
-    amount = sum(row.amount or 0 for row in rows) * _carbon(node, letters, values) * values.get("OF", Fraction(1))
-    mass = amount * node.regime.carbon
-    facts = {"method": node.method} | ({} if analysed.keys() >= set(letters) else {"reason": DEFAULTS})
-    return [_product(node, stated, mass, facts)]
-
-
-def _formula(node: Node, values: Mapping[str, Fraction], analysed: Mapping[str, Fraction]) -> tuple[str, ...]:
-    """The letters that the carbon is computed from: those that are all analysed, else those that are all known."""
     for known in (analysed, values):
         for letters in _FORMULAS:
             if known.keys() >= set(letters):
-                return letters
-    refuse("M6", f"plan.nodes.{node.name}.defaults", "neither NCV and CC nor C_ar is known", "enter an analysis (lab)")
+                used = {*letters, *(values.keys() & {OXIDATION})}
+                return _content(node, letters, values) * values.get(OXIDATION, Fraction(1)), not used <= analysed.keys()
+    return None, False
 
 
-def _carbon(node: Node, letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:
+def _content(node: Node, letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:
     """kg of carbon in a kg or m³ of the fuel."""
     if letters == ("NCV", "CC"):
         return values["NCV"] * values["CC"] / 1000
@@ -82,15 +137,6 @@ def _carbon(node: Node, letters: tuple[str, ...], values: Mapping[str, Fraction]
     if values["M_ad"] >= 100:
         refuse("M6", f"plan.nodes.{node.name}", "M_ad is 100 % or more: all water", "enter M in percent of mass")
     return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
-
-
-def _analysed(node: Node, from_ms: int, to_ms: int, entries: Sequence[Entry]) -> dict[str, Fraction]:
-    """The values of a fuel by letter that analyses of the whole time gave, of several the last."""
-    values: dict[str, Fraction] = {}
-    for entry in entries:
-        if entry.kind == "lab" and entry.of == node.name and entry.from_ms <= from_ms and to_ms <= entry.to_ms:
-            values |= {letter: Fraction(number) for letter, number in entry.values.items()}
-    return values
 
 
 def factor_for(plan: Plan, node: Node, year: int) -> tuple[Factor, bool]:

@@ -19,7 +19,7 @@ _RULE_OF: Final = {
 """The rule that a field of a statement follows."""
 _RULE_OF_FACT: Final = {
     "edges": "I2", "jumps": "I4", "inputs": "H1", "reason": "P5", "retrospective": "P2", "factor": "F2",
-    "method": "P4", "population": "S2",
+    "method": "P4", "population": "S2", "analyses": "M6",
 }  # fmt: skip
 
 

@@ -250,12 +250,14 @@ def edge_of(looks: Sequence[Look], at: int, sample: int, limit: Fraction) -> Edg
 
 
 class Piece(NamedTuple):
-    """Between two neighbouring known edges of a node: the amounts of its points with their facts."""
+    """Between two neighbouring known edges of a node: the amounts of its points with their facts; ``besides``: its
+    status but for open edges within it (M8)."""
 
     from_ms: int
     to_ms: int
     amount: int
     status: str
+    besides: str
     amounts: dict[str, int]
     facts: dict[str, Any]
     ends: tuple[dict[str, Edge], dict[str, Edge]]
@@ -294,7 +296,7 @@ def piece(plan: Plan, name: str, lines: Any, start: Any, end: Any, limit: Fracti
     (a, here), (b, there) = start, end
     hours = Fraction(b - a, HOUR_MS)
     gap = max(e.gap for e in here.values()) + max(e.gap for e in there.values())
-    statuses = {"measured" if gap <= limit else "split"} | ({"unallocated"} if b - a > interval else set())
+    statuses = {"measured" if gap <= limit else "split"}
     amounts, edges, jumps = {}, [], []
     for point in sorted(p for _, p in node["terms"]):
         facts = plan["points"][point]
@@ -311,7 +313,9 @@ def piece(plan: Plan, name: str, lines: Any, start: Any, end: Any, limit: Fracti
     if amount < 0 and "below" not in node:
         statuses.add("implausible")
     row_facts = {"edges": edges} | ({"jumps": jumps} if jumps else {})
-    return Piece(a, b, amount, worst(statuses), amounts, row_facts, (here, there))
+    besides = worst(statuses)
+    status = worst({besides, "unallocated"}) if b - a > interval else besides
+    return Piece(a, b, amount, status, besides, amounts, row_facts, (here, there))
 
 
 def edge_fact(point: str, start: Edge, end: Edge) -> list[Any]:

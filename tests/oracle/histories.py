@@ -252,18 +252,31 @@ def products(make: Maker, nodes: dict[str, Any], points: Mapping[str, Any]) -> N
         nodes["grid"] = {**node, "method": "electricity", "factor": "grid", **rule}
     if make.units == FUEL and make.often(0.8):
         defaults = {"NCV": Decimal("20.908"), "CC": Decimal("26.1"), "OF": Decimal("0.99")}
-        nodes["boiler"] = {**node, "method": "fuel", "defaults": defaults}
-        if make.often(0.5):
-            values = {"C_ad": Decimal("0.61"), "M_ar": Decimal("10.3"), "M_ad": 2}
-            make.entry(
-                make.to_ms,
-                "lab",
-                "boiler",
-                make.from_ms - DAY_MS,
-                make.to_ms + make.chance.choice((0, -1)),
-                values,
-                None,
-            )
+        kept = [letter for letter in defaults if make.often(0.8)]
+        nodes["boiler"] = {**node, "method": "fuel", "defaults": {letter: defaults[letter] for letter in kept}}
+        analyses(make, "boiler")
+
+
+LABORATORY: Mapping[str, tuple[Any, ...]] = {
+    "C_ad": (Decimal("0.61"), 0.6), "M_ad": (2, Decimal("2.25")), "M_ar": (Decimal("10.3"), 9), "C_ar": (0.55,),
+    "NCV": (Decimal("21.2"), 20), "CC": (Decimal("26.02"),), "OF": (1, Decimal("0.98")),
+}  # fmt: skip
+
+
+def analyses(make: Maker, node: str) -> None:
+    """Analyses of parts of the time: the moisture more often than the carbon, at times with a gap or one of neither."""
+    chance = make.chance
+    for letters in (("C_ad", "M_ad"), ("M_ar",), ("C_ar", "OF"), ("NCV", "CC")):
+        if not make.often(0.5):
+            continue
+        length = make.interval_ms * chance.choice((1, 2, 20))
+        at = make.from_ms - make.interval_ms * chance.choice((0, 1, 20)) + chance.choice((0, 0, -1, 1000))
+        while at < make.to_ms:
+            end = at + length
+            if make.often(0.85):
+                values = {letter: chance.choice(LABORATORY[letter]) for letter in letters}
+                make.entry(make.to_ms, "lab", node, at, end, values, None)
+            at = end
 
 
 def finished(make: Maker, plan: dict[str, Any], rows: tuple[Row, ...] = ()) -> History:

@@ -291,34 +291,60 @@ def cn75(plan: Plan, node: Mapping[str, Any], found: Any, before: Sequence[Row],
 
 
 def product(plan: Plan, name: str, made: Sequence[Piece], given: Given, period: Period) -> list[Row]:
-    """One row of a node's whole total."""
-    if not made:
-        return []
-    node = plan["nodes"][name]
-    first, last = made[0], made[-1]
-    amount = sum(p.amount for p in made)
-    facts: dict[str, Any] = {"method": node["method"]}
+    """M8: one row of a node's whole total; M6: one for each stretch of the same letters of the same entries."""
+    node, step = plan["nodes"][name], plan["interval"] * 1000
     if node["method"] == "electricity":
-        factor, provisional = factor_of(plan, node, civil(plan, period.from_ms).year)
-        total = amount * Fraction(factor["value"]) * OF_ENERGY[factor["unit"]]
-        facts |= {"factor": factor["id"]} | ({"reason": "provisional"} if provisional else {})
-    else:
-        values = {letter: exactly(x) for letter, x in node.get("defaults", {}).items()}
-        labs = [f for f, _ in own_entries(given, "lab", name) if f["from"] <= first.from_ms and last.to_ms <= f["to"]]
-        analysed: dict[str, Fraction] = {}
-        for lab in labs:
-            analysed |= {letter: exactly(x) for letter, x in lab["values"].items()}
-        letters = letters_of(analysed) or letters_of({**values, **analysed})
-        values |= analysed
-        carbon = Fraction(plan["profiles"][node["profile"]].get("carbon", "44/12"))
-        total = amount * carbon_in(letters, values) * values.get("OF", Fraction(1)) * carbon
-        facts |= {} if set(letters) <= analysed.keys() else {"reason": "defaults"}
-    points = sorted(first.ends[0])
-    facts["edges"] = [basics.edge_fact(p, first.ends[0][p], last.ends[1][p]) for p in points]
-    jumps = [jump for p in made for jump in p.facts.get("jumps", ())]
-    if jumps:
-        facts["jumps"] = sorted(jumps, key=lambda jump: jump[0])
-    return [Row(name, first.from_ms, last.to_ms, basics.worst({p.status for p in made}), round(total), facts)]
+        return [by_factor(plan, name, made, period)] if made else []
+    labs = own_entries(given, "lab", name)
+
+    def letters(ends: int) -> dict[str, bytes]:
+        return {letter: h for f, h in labs if f["from"] < ends <= f["to"] for letter in f["values"]}
+
+    rows: list[Row] = []
+    together: list[Piece] = []
+    for n, p in enumerate(made):
+        mine = letters(p.to_ms)
+        alike = all(letters(ends) == mine for ends in range(p.from_ms + step, p.to_ms, step))
+        together.append(p if alike else p._replace(besides=p.status))
+        if n + 1 == len(made) or letters(made[n + 1].to_ms) != mine:
+            rows.append(by_carbon(plan, name, together, mine, {h: f["values"] for f, h in labs}, period))
+            together = []
+    return rows
+
+
+def in_place_of(name: str, made: Sequence[Piece], facts: dict[str, Any], period: Period) -> Row:
+    """M8: the row without its mass."""
+    first, last = made[0], made[-1]
+    edges = [basics.edge_fact(p, first.ends[0][p], last.ends[1][p]) for p in sorted(first.ends[0])]
+    jumps = sorted((jump for p in made for jump in p.facts.get("jumps", ())), key=lambda jump: jump[0])
+    status = basics.worst({p.besides if p.from_ms >= period.from_ms else p.status for p in made})
+    facts |= {"edges": edges} | ({"jumps": jumps} if jumps else {})
+    return Row(name, first.from_ms, last.to_ms, status, None, facts)
+
+
+def by_factor(plan: Plan, name: str, made: Sequence[Piece], period: Period) -> Row:
+    node = plan["nodes"][name]
+    factor, provisional = factor_of(plan, node, civil(plan, period.from_ms).year)
+    total = sum(p.amount for p in made) * Fraction(factor["value"]) * OF_ENERGY[factor["unit"]]
+    facts = {"method": "electricity", "factor": factor["id"]} | ({"reason": "provisional"} if provisional else {})
+    return in_place_of(name, made, facts, period)._replace(amount=round(total))
+
+
+def by_carbon(
+    plan: Plan, name: str, made: Sequence[Piece], letters: Mapping[str, bytes], values: Any, period: Period
+) -> Row:
+    node = plan["nodes"][name]
+    facts = {"method": "fuel"} | ({"analyses": dict(letters)} if letters else {})
+    analysed = {letter: exactly(values[h][letter]) for letter, h in letters.items()}
+    known = {letter: exactly(x) for letter, x in node.get("defaults", {}).items()} | analysed
+    way = letters_of(analysed) or letters_of(known)
+    if not way:
+        return in_place_of(name, made, facts, period)._replace(status="missing")
+    if not {*way, *({"OF"} & set(known))} <= set(analysed):
+        facts["reason"] = "defaults"
+    carbon = Fraction(plan["profiles"][node["profile"]].get("carbon", "44/12"))
+    total = sum(p.amount for p in made) * carbon_in(way, known) * known.get("OF", Fraction(1)) * carbon
+    return in_place_of(name, made, facts, period)._replace(amount=round(total))
 
 
 def letters_of(values: Mapping[str, Fraction]) -> tuple[str, ...]:

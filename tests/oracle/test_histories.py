@@ -36,6 +36,13 @@ def test_every_jump_is_met(word: str) -> None:
     assert any(f'"{word}"' in _text_of(seed) for seed in range(120))
 
 
+def test_analyses_are_met() -> None:
+    """Several rows of one fuel, some without an analysis."""
+    found = [[row for row in compare(history(Random(seed))).oracle.plain if row.node == "boiler"] for seed in range(60)]
+    assert any(len(rows) > 1 for rows in found)
+    assert any(row.status == "missing" for rows in found for row in rows)
+
+
 def _text_of(seed: int) -> str:
     rows = compare(history(Random(seed))).oracle.plain
     return " ".join(f'"{jump[1]}"' for row in rows for jump in row.facts.get("jumps", ()))

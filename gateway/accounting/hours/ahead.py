@@ -40,6 +40,7 @@ from gateway.errors import NotYet
 from gateway.storage.database import Database
 from ledger_client.accounting.assembly import counted, gauged
 from ledger_client.accounting.books import Books
+from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan
@@ -220,13 +221,13 @@ class AheadReader:
         end_ms = min(now_ms, self.to_ms)
         for node in self.signed.plan.nodes.values():
             if node.of_counters:
-                rows = self._counted(node, end_ms)
-                behind_ms = rows[-1].to_ms if rows else self._reached[node.name]
-                self._take(node, rows, now_ms)
+                stated = self._counted(node, end_ms)
+                behind_ms = stated.rows[-1].to_ms if stated.rows else self._reached[node.name]
+                self._take(node, stated.rows, stated.besides, now_ms)
                 self.open[node.name] = list(self._behind(node, behind_ms, end_ms))
             elif node.method == words.CEMS:
                 rows = gauged(self._books, node, self._reached[node.name], end_ms, self.signed.iat_ms)
-                self._take(node, rows, now_ms)
+                self._take(node, rows, {}, now_ms)
         self._forget(now_ms)
 
     def ahead(self) -> Ahead:
@@ -237,11 +238,11 @@ class AheadReader:
         frozen = MappingProxyType(hours)
         return Ahead(self.signed, self.from_ms, self.to_ms, frozen, closed, self._is_stated, self._is_cut)
 
-    def _counted(self, node: Node, end_ms: int) -> list[Row]:
+    def _counted(self, node: Node, end_ms: int) -> Stated:
         interval_ms = self.signed.plan.interval_ms
         first = self._before is None and not self._is_cut and node.name not in self._counting
         begin_ms, end_ms = self._reached[node.name], end_ms // interval_ms * interval_ms
-        return counted(self._books, node, begin_ms, end_ms, first=first, plan_ms=self.signed.iat_ms).rows
+        return counted(self._books, node, begin_ms, end_ms, first=first, plan_ms=self.signed.iat_ms)
 
     def _behind(self, node: Node, from_ms: int, to_ms: int) -> Iterator[Hour]:
         """The intervals behind a node's last known edge, up to where it was closed."""
@@ -254,12 +255,13 @@ class AheadReader:
             why = (Why(NO_EDGE, {}), *missed(plan, node, begin_ms, end_ms, seen))
             yield Hour(node.name, begin_ms, end_ms, NO_EDGE, None, why)
 
-    def _take(self, node: Node, rows: Sequence[Row], now_ms: int) -> None:
-        """Rows of a node and of the one below; they stay where the coverage of their meters has passed them."""
+    def _take(self, node: Node, rows: Sequence[Row], besides: Mapping[int, str], now_ms: int) -> None:
+        """Rows of a node and of the one below; they stay where the coverage of their meters has passed them.
+        ``besides``: the statuses of ``unallocated`` ones but for their open edges."""
         plan, seen = self.signed.plan, Seen(self._books, self._unclocked)
         covered_ms = min((self._books.covered_to_ms(meter) for meter in meters_of(plan, node)), default=0)
         for name in (node.name, node.below):
-            for hour in hours_of(plan, (row for row in rows if row.node == name), seen):
+            for hour in hours_of(plan, (row for row in rows if row.node == name), seen, besides):
                 self.hours[hour.node][hour.from_ms] = hour
         for row in rows:
             if row.to_ms > covered_ms and row.to_ms > now_ms - LATE_MS:

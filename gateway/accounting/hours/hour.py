@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ledger_client.accounting.books import Books
@@ -46,7 +47,8 @@ class Beside(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Hour:
     """One interval of a node, or a stretch of several: ``amount`` in thousandths of the base unit (None: there is
-    none). ``row``: from and to of the row that it is of, where that is longer; then the amount is the whole row's."""
+    none). ``row``: from and to of the row that it is of, where that is longer; then the amount is the whole row's.
+    ``besides``: of an ``unallocated`` one the status that it has but for its open edges, where that is known."""
 
     node: str
     from_ms: int
@@ -56,6 +58,7 @@ class Hour:
     why: tuple[Why, ...] = ()
     beside: Beside | None = None
     row: tuple[int, int] | None = None
+    besides: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,16 @@ class Seen:
     unclocked: Set[tuple[str, int]]
 
 
-def hours_of(plan: Plan, rows: Iterable[Row], seen: Seen | None) -> list[Hour]:
+def hours_of(
+    plan: Plan, rows: Iterable[Row], seen: Seen | None, besides: Mapping[int, str] = MappingProxyType({})
+) -> list[Hour]:
     """The hours of one node's rows, in their order; a substitute stands beside its missing hour.
 
     Args:
         plan: that of the rows.
         rows: of one node, as a statement orders them.
         seen: what is recorded of that time; None: it is not here, or nobody has looked.
+        besides: of ``unallocated`` ones, by beginning, the status but for their open edges.
     """
     found: list[Hour] = []
     for row in rows:
@@ -81,7 +87,8 @@ def hours_of(plan: Plan, rows: Iterable[Row], seen: Seen | None) -> list[Hour]:
             beside = Beside(row.status, row.amount, str(row.facts.get("method", "")))
             found[-1] = replace(found[-1], beside=beside)
         else:
-            found.append(Hour(row.node, row.from_ms, row.to_ms, row.status, row.amount, _reasons(plan, row, seen)))
+            why, inner = _reasons(plan, row, seen), besides.get(row.from_ms)
+            found.append(Hour(row.node, row.from_ms, row.to_ms, row.status, row.amount, why, besides=inner))
     return found
 
 

@@ -249,7 +249,9 @@ class _Made:
             ending = [hour for hour in one.hours.get(node.name, ()) if step[0] < hour.to_ms <= step[1]]
             spans = spans or any(hour.from_ms < step[0] for hour in ending)
             try:
-                found += self._product(one.signed, node.name, ending) if node.method in _PRODUCTS else sums(ending)
+                product = node.method in _PRODUCTS
+                begin_ms = max(one.from_ms, step[0])
+                found += self._product(one.signed, node.name, ending, begin_ms) if product else sums(ending)
             except LedgerClientError as error:
                 problem = error.sentence
         together = tuple(_together(found))
@@ -281,22 +283,20 @@ class _Made:
         rows = self._rows.rows(plan, period, node, *step)
         return hours_of(plan, rows, seen)
 
-    def _product(self, signed: SignedPlan, name: str, hours: Sequence[Hour]) -> list[Sum]:
+    def _product(self, signed: SignedPlan, name: str, hours: Sequence[Hour], from_ms: int) -> Iterator[Sum]:
         """What the energy or fuel of some hours gives so far (M6, M8)."""
-        hours = [hour for hour in hours if hour.status not in NO_ROW]
-        if not hours:
-            return []
         plan, node = signed.plan, signed.plan.nodes[name]
-        worst = max((hour.status for hour in hours), key=words.RANK.__getitem__)
-        amount = sum(hour.amount or 0 for hour in hours)
-        row = Row(name, hours[0].from_ms, hours[-1].to_ms, worst, amount, {})
-        stated = Stated([row], open=False, last=None, energy={})
+        made = [hour for hour in hours if hour.status not in NO_ROW]
+        rows = [Row(name, hour.from_ms, hour.to_ms, hour.status, hour.amount, {}) for hour in made]
+        besides = {hour.from_ms: hour.besides for hour in made if hour.besides is not None}
+        stated = Stated(rows, open=False, last=None, energy={}, besides=besides)
         if node.method == words.BY_ELECTRICITY:
-            made = electricity(plan, node, stated, civil(row.from_ms, plan.civil_min).year)
+            products = electricity(plan, node, stated, from_ms)
         else:
             entries = [entry for _, entry in self._known.history.on_plan(plan)]
-            made = fuel(node, stated, in_force(entries)[0])
-        return [Sum(row.status, len(hours), row.amount) for row in made]
+            products = fuel(node, stated, in_force(entries)[0], from_ms, plan.interval_ms)
+        for row in products:
+            yield Sum(row.status, sum(row.from_ms <= hour.from_ms < row.to_ms for hour in made), row.amount)
 
 
 def _factor(signed: SignedPlan, node: Node, time_ms: int) -> tuple[Factor | None, bool]:

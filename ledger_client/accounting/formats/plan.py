@@ -193,6 +193,8 @@ def _node(
     method = of.choice("method", words.METHODS) if "method" in of else None
     if (role == words.EMISSION) != (method is not None):
         of.refuse("method", "an emission has a method, and nothing else does")
+    if method is not None and "below" in of:
+        of.refuse("below", "an emission is not counted below 0", "leave it out", rule="P5")
     capacity = of.uint("capacity", 0) if "capacity" in of else None
     if capacity == 0:
         of.refuse("capacity", "it is 0", "give the nominal power in W")

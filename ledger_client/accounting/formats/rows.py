@@ -32,7 +32,7 @@ _LOOK: Final = head_bytes(_BYTES, 32)
 _EDGES: Final = cbor2.dumps({"edges": 0})[:-1]
 _THOUSANDTHS: Final = cbor2.dumps(cbor2.CBORTag(_DECIMAL, [MILLI, 0]))[:-1]
 FACTS: Final = (
-    "edges", "jumps", "factor", "inputs", "method", "reason", "population", "retrospective",
+    "edges", "jumps", "factor", "inputs", "method", "reason", "analyses", "population", "retrospective",
 )  # fmt: skip
 """What a row may say besides, in the order in which the encoding has them."""
 

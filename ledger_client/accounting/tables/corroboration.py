@@ -17,7 +17,8 @@ from ledger_client.accounting.formats.rows import Row
 class Corroboration:
     """A measured emission beside the nodes by fuel of the same source: totals in grams.
 
-    ``same_time``: each fuel was counted from the statement's begin to its end, and no reference is without a mass.
+    ``same_time``: the rows of each fuel go from the statement's begin to its end, and neither one of them nor a
+    reference is without a mass.
     """
 
     node: str
@@ -49,13 +50,16 @@ def corroborations(plan: Plan, span: tuple[int, int], rows: Sequence[Row]) -> It
         counted = {fuel: [row for row in rows if row.node == fuel] for fuel in by_fuel}
         missing = {row.from_ms for row in measured if row.status == words.MISSING}
         beside = {row.from_ms for row in measured if row.status in (words.SUBSTITUTED, words.MANUAL)}
-        same_time = missing <= beside and all(_spans(of) == [span] for of in counted.values())
+        same_time = missing <= beside and all(_whole(of, span) for of in counted.values())
         calculated = sum(_total(of) for of in counted.values())
         yield Corroboration(name, by_fuel, _total(measured), calculated, same_time)
 
 
-def _spans(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    return [(row.from_ms, row.to_ms) for row in rows]
+def _whole(rows: Sequence[Row], span: tuple[int, int]) -> bool:
+    """Whether rows of a fuel, in order of time, are of exactly this time together, each with a mass."""
+    ends = [span[0], *(row.to_ms for row in rows)]
+    known = all(row.amount is not None for row in rows)
+    return known and [row.from_ms for row in rows] == ends[:-1] and ends[-1] == span[1]
 
 
 def _total(rows: Sequence[Row]) -> int:

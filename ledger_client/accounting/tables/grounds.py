@@ -28,6 +28,8 @@ FIXED: Final[Mapping[str, Ground]] = {
     words.MANUAL: Ground("S5", "ours", True),
 }
 """Of statuses that no parameter of a profile decides: the sources of docs/accounting.md, in full."""
+_NO_ANALYSIS: Final = Ground("M6", "ours", True)
+"""Nothing says how much carbon a fuel has."""
 _NO_GAS: Final = Ground("M1", "ours", True)
 """Every mean is known, and they are of no gas."""
 _OF_PROFILE: Final[Mapping[str, tuple[str, str]]] = {
@@ -48,6 +50,8 @@ def ground(plan: Plan, row: Row) -> Ground:
         return FIXED[row.status]
     if row.status == words.SUBSTITUTED:
         rule, parameter = _SUBSTITUTION.get(row.facts.get("method", ""), "S1"), "substitution"
+    elif row.status == words.MISSING and node.method == words.BY_FUEL:
+        return _NO_ANALYSIS
     elif row.status == words.MISSING and len(means_of(row, list(node.inputs.values()))) == len(node.inputs):
         return _NO_GAS
     else:

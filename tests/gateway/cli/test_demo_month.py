@@ -67,7 +67,7 @@ def test_a_few_hours_are_stated_and_recomputed(tmp_path: Path) -> None:
         ("factory", "measured"): 5,
         ("factory", "bridged"): 1,
         ("factory", "unallocated"): 1,
-        ("factory-co2", "unallocated"): 1,
+        ("factory-co2", "bridged"): 1,
         ("unit-co2", "valid"): 3,
         ("unit-co2", "stopped"): 2,
         ("unit-co2", "missing"): 3,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from ledger_client.accounting import profiles
-from ledger_client.accounting.counters import Stated
+from ledger_client.accounting.counters import Line, Stated
+from ledger_client.accounting.formats.civil_time import month_ms
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import MICRO, micro
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.rows import Row, decimal
 from ledger_client.accounting.gauges import Calibration, Gauge
+from ledger_client.accounting.products import electricity, fuel
+from ledger_client.accounting.registers import Edge, Register
 from tests.ledger_client.accounting.plans import HOUR, T0, plan_fields
 
 STEP = 10_000
@@ -99,17 +102,38 @@ def _written(mean: float | Decimal | None) -> object:
     return None if mean is None else decimal(micro(Fraction(mean)), MICRO)
 
 
-def counted(node: str, amount: int, *statuses: str) -> Stated:
-    """What a node's registers counted, in thousandths of their base unit: an hour for each status, all in the first."""
-    edges = [["meter/energy", decimal(0), decimal(amount), [b"a" * 32, b"b" * 32]]]
-    rows = [
-        Row(node, T0 + n * HOUR, T0 + (n + 1) * HOUR, status, 0 if n else amount, {"edges": edges})
-        for n, status in enumerate(statuses or ("measured",))
-    ]
-    return Stated(rows, False, None, {}, edges)
+def counted(node: str, amount: int, *statuses: str, hourly: bool = False) -> Stated:
+    """What a node's registers counted, in thousandths of their base unit: an hour for each status, all in the first, or
+    ``hourly`` that much in each."""
+    plan = parse_plan(plan_fields())
+    register = Register.of(plan, plan.points["export/energy"], plan.regimes["strict"])
+    statuses = statuses or ("measured",)
+    amounts = [amount if hourly or not n else 0 for n in range(len(statuses))]
+    for n in range(len(statuses) + 1):
+        value = sum(amounts[:n])
+        register.edges[T0 // HOUR + n] = Edge(value, 0, (bytes([97 + n]) * 32,), value, value)
+    stated = Stated([], False, None, {}, [Line(1, register, ())])
+    for n, status in enumerate(statuses):
+        begin, end = T0 + n * HOUR, T0 + (n + 1) * HOUR
+        stated.rows.append(Row(node, begin, end, status, amounts[n], {"edges": stated.edges(begin, end, HOUR)}))
+    return stated
 
 
-def entry(kind: str, of: str, values: Mapping[str, Any], *, hours: tuple[int, int] = (0, 1), unit: str = "kg") -> Entry:
+def burnt(node: Node, stated: Stated, entries: Sequence[Entry] = ()) -> list[Row]:
+    """The rows of a node by fuel, of a period that begins at T0."""
+    return fuel(node, stated, entries, T0, HOUR)
+
+
+def loaded(plan: Plan, node: Node, amount: int, year: int) -> Row:
+    """The row of a node by electricity, of an hour in a civil year."""
+    (row,) = electricity(plan, node, counted(node.name, amount), month_ms(year, 1, plan.civil_min))
+    return row
+
+
+def entry(
+    kind: str, of: str, values: Mapping[str, Any], *, hours: tuple[float, float] = (0, 1), unit: str = "kg",
+    record: bytes = b"e" * 32,
+) -> Entry:  # fmt: skip
     """An entry in force, by hours since T0."""
-    begin, end = hours
-    return Entry(b"e" * 32, kind, of, T0 + begin * HOUR, T0 + end * HOUR, values, unit, "reason", "user", None, None)
+    begin, end = (T0 + int(number * HOUR) for number in hours)
+    return Entry(record, kind, of, begin, end, values, unit, "reason", "user", None, None)

@@ -17,11 +17,10 @@ from ledger_client.accounting.cems import node_rows
 from ledger_client.accounting.factors import load, series
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.accounting.products import electricity, fuel
 from ledger_client.accounting.substitution import substitutes
 from ledger_client.accounting.uncertainty import of_product, relative
 from tests.ledger_client.accounting.plans import HOUR, T0, counter, node, plan_fields
-from tests.ledger_client.accounting.stacks import NORMAL, STEP, counted, filled, hour, stack
+from tests.ledger_client.accounting.stacks import NORMAL, STEP, burnt, counted, filled, hour, loaded, stack
 
 
 def near(value: Fraction, other: Fraction, within: Fraction) -> bool:
@@ -115,7 +114,7 @@ def test_equation_c1() -> None:
     short_ton, mmbtu = Decimal("907.18474"), Decimal("1055.05585262")  # kg, MJ
     heat = Decimal("24.93") * mmbtu / short_ton
     carbon = Decimal("93.28") / mmbtu * 1000 * 12 / 44
-    (row,) = fuel(fuel_node({"NCV": heat, "CC": carbon}), counted("boiler", 907_184_740), ())
+    (row,) = burnt(fuel_node({"NCV": heat, "CC": carbon}), counted("boiler", 907_184_740))
     assert near(
         Fraction(row.amount or 0, 10**6),
         Fraction(10**-3 * 1000 * Fraction("24.93") * Fraction("93.28")),
@@ -140,7 +139,7 @@ def test_fuels_by_their_defaults(name: str, tonnes: str) -> None:
     letters = {f["id"].rpartition("-")[2]: Decimal(f["value"]) for f in series(f"IPCC-2006-{name}")}
     assert letters["NCV"] * letters["CO2"] / 10**6 == Decimal(tonnes)
     boiler = fuel_node({"NCV": letters["NCV"], "CC": letters["CC"]})
-    (row,) = fuel(boiler, counted("boiler", 1_000_000), ())
+    (row,) = burnt(boiler, counted("boiler", 1_000_000))
     assert near(Fraction(row.amount or 0, 10**6), Fraction(tonnes), Fraction(1, 400))
     assert row.facts["reason"] == "defaults"
 
@@ -148,7 +147,7 @@ def test_fuels_by_their_defaults(name: str, tonnes: str) -> None:
 def test_a_ratio_of_the_regime() -> None:
     """The EU's 3.664 t CO₂ a tonne of carbon: a tonne of carbon is 3,664 kg, and 3,666.667 kg by 44/12."""
     pure = {"C_ar": Decimal(1)}
-    eu, cn = (fuel(fuel_node(pure, regime=regime), counted("boiler", 10**6), ())[0] for regime in ("EU-MRR", "CN-HJ75"))
+    eu, cn = (burnt(fuel_node(pure, regime=regime), counted("boiler", 10**6))[0] for regime in ("EU-MRR", "CN-HJ75"))
     assert (eu.amount, cn.amount) == (3_664_000, 3_666_667)
 
 
@@ -171,7 +170,7 @@ def grid(rule: str = "year-of-use", name: str = "CN-average", **also: object) ->
 )  # fmt: skip
 def test_a_thousand_megawatt_hours(name: str, year: int, kg: int) -> None:
     plan, stack_node = grid(name=name)
-    (row,) = electricity(plan, stack_node, counted("load", 10**12), year)
+    row = loaded(plan, stack_node, 10**12, year)
     assert row.amount == kg * 1000
     assert row.facts["factor"] == f"{name}-{year}"
     assert "reason" not in row.facts
@@ -179,5 +178,5 @@ def test_a_thousand_megawatt_hours(name: str, year: int, kg: int) -> None:
 
 def test_until_the_year_is_published_the_newest_is_provisional() -> None:
     plan, stack_node = grid()
-    (row,) = electricity(plan, stack_node, counted("load", 10**12), 2026)
+    row = loaded(plan, stack_node, 10**12, 2026)
     assert (row.facts["factor"], row.facts["reason"]) == ("CN-average-2023", "provisional")

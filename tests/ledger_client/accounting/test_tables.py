@@ -19,7 +19,6 @@ from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row, order
 from ledger_client.accounting.formats.words import STATUSES
-from ledger_client.accounting.products import electricity
 from ledger_client.accounting.substitution import substitutes
 from ledger_client.accounting.tables.cn_monthly import cn_monthly
 from ledger_client.accounting.tables.corroboration import corroborations
@@ -30,7 +29,7 @@ from ledger_client.accounting.tables.periods import periods
 from ledger_client.accounting.tables.stated import StatedRows, Table, civil_time
 from ledger_client.accounting.tables.writing import as_csv, as_json
 from tests.ledger_client.accounting.plans import HOUR, T0, counter, node, plan_fields
-from tests.ledger_client.accounting.stacks import T_HOUR, counted, hour, stack_fields
+from tests.ledger_client.accounting.stacks import T_HOUR, hour, loaded, stack_fields
 
 GOLDEN = Path(__file__).with_name("golden")
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,7 +55,7 @@ def site(*entries: Entry, **also: Any) -> StatedRows:
     kinds = (("measured", 1_000_001), ("split", 0), ("implausible", -500), ("unknown", 7))
     rows = [Row("grid", T0 + n * HOUR, T0 + (n + 1) * HOUR, status, a, {}) for n, (status, a) in enumerate(kinds)]
     rows[1].facts["retrospective"] = True
-    rows += electricity(plan, plan.nodes["co2"], counted("co2", 1_000_000_000), 2023)
+    rows.append(loaded(plan, plan.nodes["co2"], 1_000_000_000, 2023))
     rows.append(Row("out", T0, T0 + 4 * HOUR, "unallocated", 250_000_000, {}))
     return stated(fields, rows, *entries, **also)
 
@@ -273,6 +272,23 @@ def test_a_measured_emission_stands_beside_those_of_its_fuels() -> None:
 @pytest.mark.parametrize("statement", [both(missing=1), both(fuel_hours=3)])
 def test_what_is_of_different_times_has_no_difference(statement: StatedRows) -> None:
     assert {line[2:] for line in by_fuel(statement) if line[0] == "eu-mrr"} == {("270000.001", None, None)}
+
+
+@pytest.mark.parametrize(
+    ("hours", "amounts", "share"),
+    [((0, 1, 4), (100, 150), "0.062500"), ((0, 1, 4), (100, None), None), ((0, 1, 3), (100, 150), None)],
+)
+def test_rows_of_a_fuel_are_taken_together(
+    hours: tuple[int, ...], amounts: tuple[int | None, ...], share: str | None
+) -> None:
+    """As many rows as there were analyses (M6): of the whole time, with a missing one, of a part of the time."""
+    statement = both()
+    rows = [row for row in statement.rows if row.node != "coal"]
+    for begin, end, tonnes in zip(hours, hours[1:], amounts, strict=False):
+        status, grams = ("missing", None) if tonnes is None else ("measured", tonnes * 1_000_000)
+        rows.append(Row("coal", T0 + begin * HOUR, T0 + end * HOUR, status, grams, {"method": "fuel"}))
+    found = by_fuel(stated(dict(statement.plan.fields), rows))
+    assert [line[4] for line in found if line[0] == "eu-mrr"] == [share]
 
 
 def test_a_substitute_is_measured_enough() -> None:
