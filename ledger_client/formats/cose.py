@@ -89,6 +89,12 @@ def bstr_head(data: bytes) -> bytes:
     return b"\x59" + size.to_bytes(2, "big") if size < 0x10000 else b"\x5a" + size.to_bytes(4, "big")
 
 
+def frame(protected_bytes: bytes, payload: bytes, signature: bytes) -> bytes:
+    """The tagged COSE_Sign1 of a signature of 64 bytes, with nothing in the unprotected header."""
+    head, body = bstr_head(protected_bytes), bstr_head(payload)
+    return b"".join((b"\xd2\x84", head, protected_bytes, b"\xa0", body, payload, b"\x58\x40", signature))
+
+
 def sign1(
     protected: Mapping[Any, object],
     payload: bytes,

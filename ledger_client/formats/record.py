@@ -9,23 +9,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import (
     MAX_RECORD,
-    MAX_TIME_S,
     blob,
     is_name,
     name,
     table,
     time_ms,
-    time_s,
     uint,
     within,
     writing,
 )
+from ledger_client.formats.quick_parser import CONTENT_READING, usual_reading
+from ledger_client.formats.record_claims import CLOCKS, GATEWAY_ITSELF, Claims, HeaderWriter, claims_map, parse_claims
 from ledger_client.formats.senml import (
     PRIMARY_UNITS,
     SECONDARY_UNITS,
@@ -38,7 +38,7 @@ from ledger_client.formats.senml import (
     parse_pack,
     quality_words,
 )
-from ledger_client.formats.senml_writer import PackWriter, Unusual, uint_bytes
+from ledger_client.formats.senml_writer import PackWriter, Unusual
 
 if TYPE_CHECKING:  # reading needs no key
     from ledger_client.formats.cose_key import Signer
@@ -62,41 +62,20 @@ __all__ = [
     "ReadingWriter",
     "Record",
     "Value",
+    "claims_map",
     "parse_record",
+    "parse_strictly",
     "quality_words",
     "record_hash",
     "sign_record",
 ]
 
-CONTENT_READING: Final = "application/senml+cbor"
 CONTENT_COVERAGE: Final = "application/vnd.meterseal.coverage+cbor"
 CONTENT_EVENT: Final = "application/vnd.meterseal.event+cbor"
-GATEWAY_ITSELF: Final = "gateway"  # the sub of the gateway's own events; no meter may bear this name
-CLOCKS: Final = frozenset("UISR")  # OCMF: unknown, informative, synchronised, relative
 MISSED_REASONS: Final = frozenset(
     {"timeout", "refused", "line-down", "backoff", "skipped", "no-shape"}
     | {"stopped", "disk-full", "disk-error", "asleep", "exchanged", "shared"}
 )
-
-
-class Claims(NamedTuple):
-    """Whose record this is and where it stands; a tuple, because one is made for every record.
-
-    ``iat`` Unix seconds of signing; ``up_ms`` the monotonic clock since the epoch began; ``seq`` 0, 1, 2 … of this
-    meter in this ``epoch`` (8 random bytes a process start); ``prev`` SHA-256 of the meter's last record (None: there
-    is none); ``clock`` one of U I S R; ``err_ms`` the clock's error bound; ``salt`` 16 bytes against guessing.
-    """
-
-    gateway: str
-    meter: str
-    iat: int
-    up_ms: int
-    seq: int
-    epoch: bytes
-    prev: bytes | None
-    clock: str
-    err_ms: int | None = None
-    salt: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +159,12 @@ def sign_record(claims: Claims, body: Body, signer: Signer) -> bytes:
 
 def parse_record(data: bytes) -> Record:
     """Read a record strictly: ``Malformed``, at step 2 where content type and owner do not go together."""
+    usual = usual_reading(data)
+    return parse_strictly(data) if usual is None else Record(data, *usual)
+
+
+def parse_strictly(data: bytes) -> Record:
+    """The same of any record, byte by byte, and the only judge of what is none."""
     sign1 = cose.Sign1.parse(within(data, MAX_RECORD, "the record"))
     table(sign1.unprotected, "the record's unprotected header", set())
     header = cose.entry_header(sign1.protected, "the record")
@@ -190,40 +175,6 @@ def parse_record(data: bytes) -> Record:
     body = parse_body(header[cose.CONTENT_TYPE], sign1.payload, claims)
     _check_owner(claims, body)
     return Record(bytes(data), claims, kid, body, sign1)
-
-
-def claims_map(claims: Claims) -> dict[Any, object]:
-    """The CWT claims as they are written."""
-    optional = {"err": claims.err_ms, "prev": claims.prev, "salt": claims.salt}
-    return {
-        cose.ISS: claims.gateway,
-        cose.SUB: claims.meter,
-        cose.IAT: claims.iat,
-        "up": claims.up_ms,
-        "seq": claims.seq,
-        "clock": claims.clock,
-        "epoch": claims.epoch,
-    } | {key: value for key, value in optional.items() if value is not None}
-
-
-def parse_claims(value: object) -> Claims:
-    """Read the CWT claims of a record."""
-    required = {cose.ISS, cose.SUB, cose.IAT, "up", "seq", "clock", "epoch"}
-    claims = table(value, "the record's claims", required, {"err", "prev", "salt"})
-    if type(claims["clock"]) is not str or claims["clock"] not in CLOCKS:
-        raise Malformed(f"clock is {claims['clock']!r}, not one of U, I, S and R")
-    return Claims(
-        name(claims[cose.ISS], "iss"),
-        name(claims[cose.SUB], "sub"),
-        time_s(claims[cose.IAT], "iat"),
-        uint(claims["up"], "up"),
-        uint(claims["seq"], "seq"),
-        blob(claims["epoch"], "epoch", 8),
-        blob(claims["prev"], "prev", 32) if "prev" in claims else None,
-        claims["clock"],
-        uint(claims["err"], "err") if "err" in claims else None,
-        blob(claims["salt"], "salt", 16) if "salt" in claims else None,
-    )
 
 
 def parse_body(content: object, payload: bytes, claims: Claims) -> Body:
@@ -283,49 +234,19 @@ class ReadingWriter:
         self._signer = signer
         self._owner = gateway, meter
         self._packs = PackWriter(gateway, meter)
-        header = {cose.ALG: cose.writer_alg(signer.public), cose.CONTENT_TYPE: CONTENT_READING}
-        fixed = cbor.encode(header | {cose.KID: signer.public.kid, cose.CWT_CLAIMS: None})
-        self._fixed = fixed[:-1]  # up to the claims, whose map follows
-        self._names = b"\x01" + cbor.encode(gateway) + b"\x02" + cbor.encode(meter) + b"\x06"
+        public = signer.public
+        self._headers = HeaderWriter(gateway, meter, cose.writer_alg(public), CONTENT_READING, public.kid)
 
     def sign(self, claims: Claims, reading: Reading) -> bytes:
         """Write and sign one record; ``EncodeError`` as ``sign_record``."""
         if (claims.gateway, claims.meter) != self._owner:
             raise EncodeError(f"a record of {claims.gateway}/{claims.meter} for the writer of {'/'.join(self._owner)}")
         try:
-            payload, protected = self._packs.encode(reading), self._protected(claims)
+            payload, protected = self._packs.encode(reading), self._headers.encode(claims)
         except Unusual:
             return sign_record(claims, reading, self._signer)
         if len(payload) + len(protected) > MAX_RECORD // 2:
             return sign_record(claims, reading, self._signer)
         message = cose.sig_structure(protected, payload)
         signature = self._signer.sign(message)
-        head, body = cose.bstr_head(protected), cose.bstr_head(payload)
-        return b"".join((b"\xd2\x84", head, protected, b"\xa0", body, payload, b"\x58\x40", signature))
-
-    def _protected(self, claims: Claims) -> bytes:
-        """The protected header; ``Unusual`` for claims that ``sign_record`` is to judge."""
-        count = 7 + (claims.err_ms is not None) + (claims.prev is not None)
-        prev = claims.prev
-        if claims.clock not in CLOCKS or claims.salt is not None or claims.iat > MAX_TIME_S:
-            raise Unusual
-        if len(claims.epoch) != 8 or not (prev is None or len(prev) == 32):
-            raise Unusual
-        return b"".join(
-            (
-                self._fixed,
-                bytes((0xA0 + count,)),
-                self._names,
-                uint_bytes(claims.iat),
-                b"\x62up",
-                uint_bytes(claims.up_ms),
-                b"" if claims.err_ms is None else b"\x63err" + uint_bytes(claims.err_ms),
-                b"\x63seq",
-                uint_bytes(claims.seq),
-                b"" if prev is None else b"\x64prev\x58\x20" + prev,
-                b"\x65clock\x61",
-                claims.clock.encode(),
-                b"\x65epoch\x48",
-                claims.epoch,
-            )
-        )
+        return cose.frame(protected, payload, signature)

@@ -17,7 +17,8 @@ from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.senml import SECONDARY_UNITS, Columns, Reading, Value, base_name, check_point, named_twice
 
 _MILLISECONDS: Final = b"\xc4\x82\x22"  # tag 4, array of two, exponent −3; the mantissa follows
-_MOST_FORMS: Final = 64
+_MOST_POINTS, _MOST_IN_FORMS = 4096, 16_384
+"""Points that are kept, and the points of all forms that are: a few MB of either, whatever comes."""
 _QUALITY: Final = b"\x62q_"
 _SINGLE_HEAD: Final = b"\x02\xfa"  # v, a 32-bit float
 _VERSION_SECONDARY: Final = b"\x20\x18\x1a"  # bver: 26
@@ -36,6 +37,8 @@ class _Points(dict[tuple[str, str | None], tuple[tuple[bytes, ...], bool]]):
         named = b"\x00" + cbor.encode(point) + (b"" if unit is None else b"\x01" + cbor.encode(unit))
         fields = 2 if unit is None else 3
         heads = tuple(bytes((0xA0 + fields + more,)) + named for more in range(6))
+        if len(self) >= _MOST_POINTS:
+            self.clear()
         self[key] = learnt = heads, unit in SECONDARY_UNITS
         return learnt
 
@@ -46,6 +49,7 @@ class _Template:
     def __init__(self, points: _Points, names: tuple[str, ...], units: tuple[str | None, ...], quality: int) -> None:
         if len(set(names)) != len(names):
             raise Unusual
+        self.names = names
         known = [points[point] for point in zip(names, units, strict=True)]
         secondary = any(is_secondary for _, is_secondary in known)
         more = 1 if quality else 0
@@ -68,23 +72,34 @@ class _Forms(dict[_Key, _Template]):
 
     def __init__(self, points: _Points) -> None:
         super().__init__()
-        self._points = points
+        self._points, self._size = points, 0
 
     def __missing__(self, key: _Key) -> _Template:
-        if len(self) >= _MOST_FORMS:
+        learnt = _Template(self._points, *key)
+        self._size += len(learnt.names)
+        if self._size > _MOST_IN_FORMS:
             self.clear()
-        self[key] = learnt = _Template(self._points, *key)
+            self._size = len(learnt.names)
+        self[key] = learnt
         return learnt
 
 
-class PackWriter:
-    """Encodes the readings of one meter, for one thread."""
+class Tables:
+    """What packs are written with: the heads of points, and the forms of readings; as much as has room."""
 
-    def __init__(self, gateway: str, meter: str) -> None:
-        self._owner = gateway, meter
+    def __init__(self) -> None:
+        self.points = _Points()
+        self.forms = _Forms(self.points)
+
+
+class PackWriter:
+    """Encodes the readings of one meter."""
+
+    def __init__(self, gateway: str, meter: str, tables: Tables | None = None) -> None:
+        """``tables``: those of other meters are used by this one, too."""
+        tables = tables or Tables()
         self._base = b"\x21" + cbor.encode(base_name(gateway, meter)) + b"\x22" + _MILLISECONDS
-        self._points = _Points()
-        self._forms = _Forms(self._points)
+        self._points, self._forms = tables.points, tables.forms
 
     def encode(self, reading: Reading) -> bytes:
         """The pack, byte for byte that of ``senml.pack``; ``Unusual``, or ``EncodeError`` likewise."""
@@ -95,7 +110,10 @@ class PackWriter:
 
     def _singles(self, reading: Reading) -> bytes | None:
         """A reading of 32-bit floats of one moment and one quality, as most are, in one go; None for any other."""
-        columns = Columns.of(reading.values)
+        values = reading.values
+        if type(values) is tuple and values and type(values[0].value) is not float:
+            return None
+        columns = Columns.of(values)
         if columns is None or not 0 <= reading.time_ms <= MAX_TIME_MS or set(map(type, columns.contents)) != {float}:
             return None
         contents: tuple[Any, ...] = columns.contents
