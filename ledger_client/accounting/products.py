@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats.civil_time import civil
@@ -76,10 +76,10 @@ def fuel(node: Node, stated: Stated, entries: Sequence[Entry], from_ms: int, int
         rows = list(group)
         inner = {row.from_ms for row in rows if row.from_ms >= from_ms and analyses.are_same(row, interval_ms)}
         burnt = sum(row.amount or 0 for row in rows)
-        carbon, marked = carbon_of(node, analyses.values(letters))
+        carbon = carbon_of(node, analyses.values(letters))
         facts: dict[str, Any] = {"method": node.method} | ({"analyses": dict(letters)} if letters else {})
-        facts |= {"reason": DEFAULTS} if marked else {}
-        mass = None if carbon is None else burnt * carbon * node.regime.carbon
+        facts |= {"reason": DEFAULTS} if carbon is not None and carbon.marked else {}
+        mass = None if carbon is None else burnt * carbon.content * carbon.oxidation * node.regime.carbon
         made.append(_product(stated, rows, inner, mass, facts, interval_ms))
     return made
 
@@ -117,15 +117,26 @@ class Analyses:
         return {letter: Fraction(self._labs[record].values[letter]) for letter, record in letters}
 
 
-def carbon_of(node: Node, analysed: Mapping[str, Fraction]) -> tuple[Fraction | None, bool]:
-    """kg of carbon that a kg or m³ of a fuel gives off (None: nobody knows it); whether a letter of it is a default."""
+class Carbon(NamedTuple):
+    """What a fuel gives off: kg of carbon in a kg or m³ by which ``letters``, the share of it that burns; ``marked``: a
+    letter of either is a default."""
+
+    letters: tuple[str, ...]
+    content: Fraction
+    oxidation: Fraction
+    marked: bool
+
+
+def carbon_of(node: Node, analysed: Mapping[str, Fraction]) -> Carbon | None:
+    """The carbon of a fuel by the letters that were ``analysed``, and its defaults. None: nobody knows it."""
     values = {**node.defaults, **analysed}
     for known in (analysed, values):
         for letters in _FORMULAS:
             if known.keys() >= set(letters):
                 used = {*letters, *(values.keys() & {OXIDATION})}
-                return _content(node, letters, values) * values.get(OXIDATION, Fraction(1)), not used <= analysed.keys()
-    return None, False
+                oxidation = values.get(OXIDATION, Fraction(1))
+                return Carbon(letters, _content(node, letters, values), oxidation, not used <= analysed.keys())
+    return None
 
 
 def _content(node: Node, letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:

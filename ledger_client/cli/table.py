@@ -15,7 +15,7 @@ from ledger_client.verification.trust import load_trust
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["hours", "periods", "mrr", "cn-monthly", "gec-monthly"]))
+@click.argument("kind", type=click.Choice(["hours", "periods", "mrr", "cn-monthly", "gec-monthly", "fuel"]))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, type=click.Path(path_type=Path), metavar="TRUST.toml")
 @click.option("--rows", multiple=True, required=True, metavar="FILE.mrows", type=click.Path(path_type=Path),
@@ -28,8 +28,8 @@ def table(
     kind: str, files: tuple[Path, ...], trust_file: Path, rows: tuple[Path, ...], output: Path, bom: bool,
     as_json: bool, force: bool,
 ) -> None:  # fmt: skip
-    """Write a table of statements: their hours, their periods, the MRR's hours, or China's months of electricity and of
-    devices.
+    """Write a table of statements: their hours, their periods, the MRR's hours, China's months of electricity and of
+    devices, or what fuel was burnt.
 
     FILES are batches (.mbatch) or proofs (.mseal) with the statements, their plans and entries. Every figure comes from
     rows under the root of a signed statement; `recompute` tells whether they follow from the readings. Exit 1: not

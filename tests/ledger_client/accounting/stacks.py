@@ -111,7 +111,7 @@ def counted(node: str, amount: int, *statuses: str, hourly: bool = False) -> Sta
     amounts = [amount if hourly or not n else 0 for n in range(len(statuses))]
     for n in range(len(statuses) + 1):
         value = sum(amounts[:n])
-        register.edges[T0 // HOUR + n] = Edge(value, 0, (bytes([97 + n]) * 32,), value, value)
+        register.edges[T0 // HOUR + n] = Edge(value, 0, (bytes([97 + n % 100]) * 32,), value, value)
     stated = Stated([], False, None, {}, [Line(1, register, ())])
     for n, status in enumerate(statuses):
         begin, end = T0 + n * HOUR, T0 + (n + 1) * HOUR
