@@ -23,7 +23,7 @@ from ledger_client.collector import seldom
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading, Value
 from tests.ledger_client.accounting.plans import HOUR, QUARTER, counter, node, plan_fields
-from tests.support.weight import peak_mb
+from tests.support.gateways.weight import peak_mb
 
 YEAR, CIVIL_MIN = 2026, 480
 BATCHES = (0, b"first"), (1, b"last")

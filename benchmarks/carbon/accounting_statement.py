@@ -12,14 +12,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gateway.commissioning.site_init import add_to_trust
-from gateway.config.device_keys import make_missing
-from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.records import GATEWAY, MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Database
@@ -28,7 +24,8 @@ from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.ledger_client.accounting.plans import HOUR, QUARTER
-from tests.support.farm import farm
+from tests.support.gateways.farm import farm
+from tests.support.gateways.sites import make_site, tcp_buses
 from tests.support.processes import Server
 from tests.support.samples import Hands, Machine
 from tests.support.stated import EVERY_MS, plan_fields
@@ -51,7 +48,12 @@ def run(meters: int, hours: int, watch_s: float) -> dict[str, object]:
     """``hours`` before now, at the end of a civil month or within one; recording is measured for ``watch_s`` seconds at
     least."""
     with TemporaryDirectory() as name, farm(meters) as plant:
-        loaded = _site(Path(name) / "site", plant.ports)
+        loaded = make_site(
+            Path(name) / "site",
+            tcp_buses(plant.ports, "10s"),
+            since_s=1_700_000_000,
+            profiles={"bench.toml": PROFILE},
+        )
         from_ms, to_ms = _period(hours)
         _history(loaded, from_ms, to_ms)
         store = Database(loaded.database, read_only=True)
@@ -88,22 +90,6 @@ def _period(hours: int) -> tuple[int, int]:
     if to_ms - hours * HOUR < begin_ms:
         to_ms = begin_ms
     return to_ms - hours * HOUR, to_ms
-
-
-def _site(folder: Path, ports: Sequence[int]) -> Config:
-    """A gateway of one meter a port, which anchors nowhere."""
-    folder.mkdir(parents=True)
-    (folder / "bench.toml").write_text(PROFILE)
-    buses = "".join(
-        f'[[bus]]\nname = "tcp-{n:03}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\n'
-        f'[[bus.meter]]\nname = "meter-{n:03}"\nprofile = "bench.toml"\naddress = 1\nevery = "10s"\n'
-        for n, port in enumerate(ports)
-    )
-    (folder / "gateway.toml").write_text(f'[gateway]\nid = "bench"\n{buses}')
-    loaded = load_config(folder / "gateway.toml")
-    make_missing(loaded, 1_700_000_000)
-    add_to_trust(loaded, (), 1_700_000_000)
-    return loaded
 
 
 def _history(loaded: Config, from_ms: int, to_ms: int) -> None:

@@ -23,11 +23,12 @@ from pathlib import Path
 
 from benchmarks.failures.cut_channels import Channel, Shown
 from benchmarks.failures.cut_plant import CUT, LINE, cut_plant
-from benchmarks.failures.cut_site import Place, line_site, tcp_site, watched
+from benchmarks.failures.cut_site import Place, line_site, watched
 from gateway.alarms.grouping import SITE
 from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from ledger_client.formats.record import Event
-from tests.support.farm import farm
+from tests.support.gateways.farm import farm
+from tests.support.gateways.tcp_gateway import tcp_site
 
 LOOK_S, WITHIN_S = 0.05, 60.0
 SMALLEST = ({"seconds": 0, "meters": 10},)
@@ -57,7 +58,7 @@ def _meter(folder: Path) -> dict[str, object]:
 def _site(folder: Path, seconds: float, count: int) -> dict[str, object]:
     with ExitStack() as stack:
         meters = stack.enter_context(farm(count))
-        place = stack.enter_context(watched(folder, partial(tcp_site, folder / "site", meters.ports)))
+        place = stack.enter_context(watched(folder, partial(tcp_site, folder / "site", meters.ports, every="1s")))
         cut_ms = time.time_ns() // 1_000_000
         os.kill(meters.pid, signal.SIGSTOP)
         stack.callback(os.kill, meters.pid, signal.SIGCONT)

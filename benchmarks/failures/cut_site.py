@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from pathlib import Path
 
 from benchmarks.failures.cut_channels import Channel, Figures, Json, Page, Shown, Sparkplug
 from benchmarks.failures.cut_plant import LINE, METERS, CutPlant
-from gateway.commissioning.site_init import add_to_trust
-from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
@@ -20,7 +17,7 @@ from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import PASSWORDS, Browser
 from tests.gateway.feeds.rig import listening
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at
-from tests.support.gateways.tcp_gateway import make_site as make_tcp_site
+from tests.support.gateways.sites import bus_table, make_site, meter_table, table
 from tests.support.processes import free_port, mosquitto
 from tests.system.demo_site import GatewayProcess, until
 
@@ -70,31 +67,9 @@ class Place:
 
 def line_site(folder: Path, plant: CutPlant) -> Config:
     """A gateway that reads the plant's line, each meter once a second, by the profiles of the catalog."""
-    folder.mkdir(parents=True)
-    meters = "".join(
-        f'[[bus.meter]]\nname = "{name}"\nprofile = "{profile}"\naddress = {address}\nevery = "1s"\n'
-        for name, (profile, address) in METERS.items()
-    )
-    (folder / "gateway.toml").write_text(
-        '[gateway]\nid = "bench"\n'
-        f'[[bus]]\nname = "{LINE}"\ntype = "modbus-rtu"\nport = "{plant.line}"\n'
-        'baudrate = 9600\nstopbits = 1\nanswer_life = "0.5s"\n'
-        f"{meters}"
-    )
-    loaded = load_config(folder / "gateway.toml")
-    now_s = int(time.time())
-    make_missing(loaded, now_s)
-    add_to_trust(loaded, (), now_s)
-    return loaded
-
-
-def tcp_site(folder: Path, ports: tuple[int, ...]) -> Config:
-    """A gateway that reads so many Modbus TCP meters, each once a second."""
-    folder.mkdir(parents=True)
-    make_tcp_site(folder, ports)
-    path = folder / "gateway.toml"
-    path.write_text(path.read_text().replace('every = "100ms"', 'every = "1s"'))
-    return load_config(path)
+    meters = [meter_table(name, profile, address, "1s") for name, (profile, address) in METERS.items()]
+    place = {"port": str(plant.line), "baudrate": 9600, "stopbits": 1, "answer_life": "0.5s"}
+    return make_site(folder, bus_table(LINE, "modbus-rtu", meters, **place))
 
 
 @contextmanager
@@ -103,9 +78,9 @@ def watched(folder: Path, made: Callable[[], Config]) -> Iterator[Place]:
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder / "broker"))
         loaded, port = made(), free_port()
-        feeds = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{broker.url}"\n'
-        feeds += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n'
-        loaded.path.write_text(f'{loaded.path.read_text()}{feeds}[web]\nlisten = "127.0.0.1:{port}"\n')
+        feeds = table("[feed]", name="scada", type="json", url=broker.url)
+        feeds += table("[feed]", name="host", type="sparkplug", url=broker.url, group=GROUP)
+        loaded.path.write_text(loaded.path.read_text() + feeds + table("web", listen=f"127.0.0.1:{port}"))
         loaded = load_config(loaded.path)
         set_user(loaded, USER, "installer", PASSWORDS[USER])
         heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))

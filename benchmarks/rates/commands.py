@@ -22,9 +22,9 @@ from gateway.config.load import load_config
 from gateway.storage.database import Database
 from tests.support.commands import gateway_command
 from tests.support.evidence import Site, trust_text
-from tests.support.farm import farm
-from tests.support.gateways.tcp_gateway import make_site
-from tests.support.weight import cpu_s, weigh
+from tests.support.gateways.farm import farm
+from tests.support.gateways.tcp_gateway import tcp_site
+from tests.support.gateways.weight import cpu_s, weigh
 
 CLICK = "click"
 WITHIN_S = 30.0
@@ -83,8 +83,7 @@ def _start(folder: Path) -> dict[str, float]:
     """A gateway of one meter, until its first reading is durable."""
     folder.mkdir()
     with farm(1) as plant:
-        make_site(folder, plant.ports)
-        config = load_config(folder / "gateway.toml")
+        config = tcp_site(folder, plant.ports)
         Database(config.database).close()
         store = Database(config.database, read_only=True)
         with (folder / "log").open("w") as log:

@@ -24,13 +24,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
-from tests.support.farm import Farm, farm
-from tests.support.gateways.tcp_gateway import VALUES, make_site
+from tests.support.gateways.farm import Farm, farm
+from tests.support.gateways.sites import table
+from tests.support.gateways.tcp_gateway import VALUES, tcp_site
+from tests.support.gateways.weight import cpu_s, peak_mb
 from tests.support.processes import Mosquitto, mosquitto
-from tests.support.weight import cpu_s, peak_mb
 from tests.system.demo_site import GatewayProcess
 
 GROUP = "bench"
@@ -135,11 +135,8 @@ def _place() -> Iterator[tuple[Path, Mosquitto]]:
 
 
 def _site(folder: Path, plant: Farm, broker: Mosquitto, kind: str) -> Config:
-    make_site(folder, plant.ports)
-    path = folder / "gateway.toml"
-    group = f'group = "{GROUP}"\n' if kind == "sparkplug" else ""
-    path.write_text(f'{path.read_text()}[[feed]]\nname = "bench"\ntype = "{kind}"\nurl = "{broker.url}"\n{group}')
-    loaded = load_config(path)
+    group = {"group": GROUP} if kind == "sparkplug" else {}
+    loaded = tcp_site(folder, plant.ports, table("[feed]", name="bench", type=kind, url=broker.url, **group))
     Database(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
     return loaded
 

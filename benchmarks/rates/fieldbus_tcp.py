@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.farm import Farm, farm
-from tests.support.gateways.tcp_gateway import VALUES, make_site
+from tests.support.gateways.farm import Farm, farm
+from tests.support.gateways.tcp_gateway import VALUES, tcp_site
 
 METERS, PERIOD_MS = 100, 100
 STEP = 1.25
@@ -27,7 +27,7 @@ def run(seconds: float = 30.0, runs: int = 3, meters: int = METERS) -> dict[str,
     """``seconds``: how long the paced run is, and each side of ``runs`` pairs, whose median is reported."""
     with farm(meters) as plant, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_site(folder, plant.ports)
+        tcp_site(folder, plant.ports)
         paced = _gateway(plant, folder, PERIOD_MS, seconds)
         period_ms = _fastest(plant, folder, paced["cpu_us_per_read"], min(seconds, 5.0))
         pairs = [(_bare(plant, seconds), _gateway(plant, folder, period_ms, seconds)) for _ in range(runs)]

@@ -28,12 +28,12 @@ from typing import Any
 
 from benchmarks.rates.paced_line import paced_line
 from benchmarks.rates.pages_clients import quantile
-from benchmarks.rates.pages_site import BAUDRATE, LATENCY_MS, PASSWORD, SERIAL_METERS, USER, make_site
+from benchmarks.rates.pages_site import BAUDRATE, LATENCY_MS, PASSWORD, SERIAL_METERS, USER, pages_site
 from gateway.config.model import Config
 from gateway.storage.database import Database
-from tests.support.farm import farm
+from tests.support.gateways.farm import farm
+from tests.support.gateways.weight import cpu_s, peak_mb, weigh
 from tests.support.processes import Server, embedded_ledger, free_port
-from tests.support.weight import cpu_s, peak_mb, weigh
 
 METERS, WATCHERS = 100, 50
 PATHS = (
@@ -61,7 +61,7 @@ def run(seconds: float = 600.0, settled_s: float = 25.0) -> dict[str, object]:
         parts.enter_context(paced_line(folder / "line", BAUDRATE, latencies))
         ledger = parts.enter_context(embedded_ledger(folder / "ledger", "bench-ledger"))
         port = free_port()
-        loaded = make_site(folder / "site", meters.ports, folder / "line", ledger, port)
+        loaded = pages_site(folder / "site", meters.ports, folder / "line", ledger, port)
         with _gateway(loaded, folder / "late") as gateway:
             assert gateway.process is not None
             time.sleep(settled_s)

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.process.control_socket import give
-from tests.campaigns.streams.hj212_site import Outcome, Site, gateway, loggers, make_site, recorded
+from tests.campaigns.streams.hj212_site import Outcome, Site, gateway, loggers, recorded, stations_site
 from tests.support.books import check_books
+from tests.support.gateways.weight import cpu_s, weigh
 from tests.support.processes import embedded_ledger
-from tests.support.weight import cpu_s, weigh
 from tests.system.demo_site import GatewayProcess, until
 
 LOOK_AFTER_S = 10.0
@@ -58,15 +58,15 @@ def run(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with embedded_ledger(folder / "ledger", "demo-ledger") as ledger:
-            figures = _killed(make_site(folder / "killed", ledger, stations), stations, seconds)
+            figures = _killed(stations_site(folder / "killed", ledger, stations), stations, seconds)
         for station in ("commit", "committed"):
             with embedded_ledger(folder / f"ledger-{station}", "demo-ledger") as ledger:
                 figures[f"held_at_{station}"] = _held(
-                    make_site(folder / station, ledger, stations), stations, station, held_s
+                    stations_site(folder / station, ledger, stations), stations, station, held_s
                 )
         for many in leaks:
             with embedded_ledger(folder / f"ledger-leak-{many}", "demo-ledger") as ledger:
-                site = make_site(folder / f"leak-{many}", ledger, many, every=f"{leak_interval_s:g}s")
+                site = stations_site(folder / f"leak-{many}", ledger, many, every=f"{leak_interval_s:g}s")
                 figures[f"leaking_of_{many}"] = _leaking(site, many, leak_seconds, leak_interval_s)
         return figures
 

@@ -25,9 +25,9 @@ from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire
 from tests.support.brokers.nats import Node, nats
 from tests.support.enrolled import Gateway
+from tests.support.gateways.sites import believe
 from tests.support.ledger_site import Place, Site, site
 from tests.support.processes import embedded_ledger
-from tests.support.samples import believe
 
 IMPATIENT_S = 0.5
 """A time-out for the tests in which somebody waits for what never comes."""

@@ -237,7 +237,7 @@ def _check_continuation(store: Database, statement: Statement, before: Batch | N
 
 
 def _check_receipts(config: Config, store: Database) -> None:
-    trust = load_trust(config.trust)
+    trust = load_trust(config.trust, anchored=bool(config.document.ledger))
     for anchor in store.anchors.of():
         assert (anchor.receipt is not None) == (anchor.state == "settled")
         if anchor.receipt is not None:

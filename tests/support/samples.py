@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock, KernelClock
-from gateway.commissioning import site_init
-from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing
+from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.recording.journal import Journal
@@ -24,9 +23,7 @@ from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import Event, Record, parse_record
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import id_text, statement_id
-from ledger_client.transparency.ledger.directory import open_dir
-from ledger_client.transparency.ledger.enroll import enroll
-from ledger_client.transparency.ledger.show import trust_entry
+from tests.support.gateways.sites import init_site
 
 EPOCH = bytes(range(8))
 START_S = 1_800_000_000
@@ -37,16 +34,9 @@ INVERTER_PORT = 1
 
 
 def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
-    """A site as `meterseal init` makes it, with texts of its gateway.toml replaced (old → new), and its inverter at
-    ``INVERTER_PORT`` unless one of them says where."""
-    site_init.init(folder, site_init.NewSite(gateway="test-gateway", now_s=1_700_000_000))
-    path = folder / "gateway.toml"
-    text = path.read_text()
-    for old, new in (changes or {}).items():
-        assert old in text
-        text = text.replace(old, new)
-    path.write_text(text.replace("port = 5020\n", f"port = {INVERTER_PORT}\n"))
-    return load_config(path)
+    """A site as `meterseal init` makes it, with its inverter at ``INVERTER_PORT`` and texts of its gateway.toml
+    replaced (old → new)."""
+    return init_site(folder, changes, gateway="test-gateway", now_s=1_700_000_000, sunspec_port=INVERTER_PORT)
 
 
 def rewrite(loaded: Config, *changes: tuple[str, str]) -> None:
@@ -64,19 +54,6 @@ def rewritten(loaded: Config, *changes: tuple[str, str]) -> Config:
     after = load_config(loaded.path)
     make_missing(after, 0)
     return after
-
-
-def believed(folder: Path, loaded: Config, name: str = "demo-ledger") -> None:
-    """Make a ledger in ``folder``; the gateway is enrolled there, and believes it."""
-    open_dir(folder, name).close()
-    believe(folder, loaded)
-
-
-def believe(folder: Path, loaded: Config) -> None:
-    """Enrol the gateway at the ledger in ``folder``, and write the ledger's key into the trust file."""
-    enroll(folder, loaded.keys / REQUEST_FILE)
-    with loaded.trust.open("a") as trust:
-        trust.write("\n" + trust_entry(folder))
 
 
 class Ahead(Clock):

@@ -13,7 +13,6 @@ from typing import Any
 
 from gateway.cli.demo import finish
 from gateway.cli.demo.balance import Account, account, read_answers
-from gateway.commissioning import site_init
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.profile import CATALOG
@@ -21,6 +20,7 @@ from gateway.storage.database import Database
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.books import check_all_is_sealed, check_books, check_ledger_log
 from tests.support.commands import check_audit
+from tests.support.gateways.sites import before, believe, init_site
 from tests.support.processes import EmbeddedLedger, Server
 from tests.support.timely import check_times
 
@@ -126,21 +126,18 @@ def make_site(
     within 100 ms, so that short periods and quick restarts need no waiting for late answers.
     """
     lines = running.lines()
-    site_init.init(
+    path = init_site(
         folder,
-        site_init.NewSite(
-            gateway="test-gateway",
-            now_s=int(time.time()) - 60,
-            port=lines["rs485-1"]["port"],
-            sunspec_port=lines["inverter"]["port"],
-            ledger=ledger.name,
-            ledger_url=broker_url or ledger.url,
-            every=every,
-            co2_every=every,
-            seal_every=seal_every,
-        ),
-    )
-    path = folder / "gateway.toml"
+        gateway="test-gateway",
+        now_s=before(0),
+        port=lines["rs485-1"]["port"],
+        sunspec_port=lines["inverter"]["port"],
+        ledger=ledger.name,
+        ledger_url=broker_url or ledger.url,
+        every=every,
+        co2_every=every,
+        seal_every=seal_every,
+    ).path
     text = path.read_text()
     for name in ("eastron-sdm630", "vaisala-gmp252", "sunspec-inverter"):
         text = text.replace(f'"{name}"', f'"{name}.toml"')
@@ -149,10 +146,7 @@ def make_site(
     inverter = inverter.replace(f'every = "{every}"', f'every = "{inverter_every}"', 1)
     path.write_text(f'{head}name = "pv-inverter"{inverter}')
     loaded = load_config(path)
-    enrolled = command("ledger_client.cli", "enroll", ledger.folder, loaded.keys / "gateway.enrol", "--yes")
-    assert enrolled.returncode == 0, enrolled.stderr
-    with loaded.trust.open("a") as trust:
-        trust.write("\n" + command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+    believe(ledger.folder, loaded)
     return loaded
 
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
-from tests.support.farm import Farm, farm
-from tests.support.gateways.tcp_gateway import make_site
+from tests.support.gateways.farm import Farm, farm
+from tests.support.gateways.tcp_gateway import tcp_site
 from tests.system.demo_site import GatewayProcess, command, until
 
 MACHINE = ("clock", "clock-step", "key-unlisted")
@@ -69,10 +68,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     with ExitStack() as stack:
         many, lone = stack.enter_context(farm(MANY)), stack.enter_context(farm(1))
-        make_site(tmp_path, [*many.ports, *lone.ports])
-        path = tmp_path / "gateway.toml"
-        path.write_text(path.read_text().replace('every = "100ms"', 'every = "1s"'))
-        made = Place(load_config(path), many, lone)
+        made = Place(tcp_site(tmp_path, [*many.ports, *lone.ports], every="1s"), many, lone)
         made.gateway.start()
         stack.callback(made.close)
         yield made

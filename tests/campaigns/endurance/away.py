@@ -1,6 +1,6 @@
 """A gateway whose ledger is away: the shipped recorder, store and uplink on a clock that runs as fast as they work.
 
-``python -m tests.campaigns.endurance.away FOLDER DAYS AGO [compared]`` (after ``site.make_site``) records so many days
+``python -m tests.campaigns.endurance.away FOLDER DAYS AGO [compared]`` (after ``unread_site``) records so many days
 of its meters' polls, which ended AGO days before now, and prints its figures; when a line comes on its standard input,
 it waits until the uplink has settled every batch and prints those figures too. The uplink asks for the ledger all the
 time. With ``compared`` it first prints an empty object when the ledger has been asked what it holds, so that sealing
@@ -37,7 +37,7 @@ from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from tests.campaigns.endurance.site import POINT
-from tests.support.weight import Weight, peak_mb, weigh
+from tests.support.gateways.weight import Weight, peak_mb, weigh
 
 PERIOD_S, VALUES = 10, 10
 STEP_S = 5

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from gateway.cli.demo import finish
-from tests.campaigns.endurance.books_site import Course, Plant, accounts, make_site
+from tests.campaigns.endurance.books_site import Course, Plant, accounts, both_protocols
 from tests.campaigns.endurance.soak_gateway import ClockFile
 from tests.support.books import check_books
 from tests.support.commands import audit_findings
@@ -32,7 +32,7 @@ def run(seconds: float = 180.0) -> dict[str, object]:
     """``seconds``: how long the plant runs."""
     with tempfile.TemporaryDirectory() as name, embedded_ledger(Path(name) / "ledger", "demo-ledger") as ledger:
         folder, course = Path(name), Course(seconds)
-        loaded, listen, port = make_site(folder / "site", ledger, course)
+        loaded, listen, port = both_protocols(folder / "site", ledger, course)
         clock = ClockFile(folder / "clock")
         words = ["-u", "-m", "tests.campaigns.endurance.soak_gateway", loaded.path, folder / "clock", folder / "looks"]
         gateway = Server("gateway", [sys.executable, *map(str, words)], "records", folder / "gateway.log")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
@@ -18,7 +17,7 @@ from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import Grid, due_by
 from ledger_client.recording_series import series_count
-from tests.campaigns.endurance.site import before, make_known
+from tests.support.gateways.sites import before, bus_table, make_site, meter_table, over_http, table
 from tests.support.processes import EmbeddedLedger, Server, free_port
 
 STATIONS = "stack-steady", "stack-away", "stack-dead", "stack-faster"
@@ -92,29 +91,24 @@ def address(name: str) -> str:
     return f"{[*STATIONS, *METERS].index(name) + 1:012}"
 
 
-def make_site(folder: Path, ledger: EmbeddedLedger, course: Course) -> tuple[Config, int, int]:
+def both_protocols(folder: Path, ledger: EmbeddedLedger, course: Course) -> tuple[Config, int, int]:
     """A gateway of one bus of each protocol, enrolled at the ledger, and the ports of the two."""
-    folder.mkdir(parents=True)
     listen, port = free_port(), free_port()
-    stations = "".join(
-        f'[[bus.meter]]\nname = "{name}"\nprofile = "hj212-cems-realtime"\naddress = "{address(name)}"\n'
-        f'every = "{course.message_s}s"\nclock_limit = "10s"\n'
-        for name in STATIONS
+    message, poll = f"{course.message_s}s", f"{course.poll_s}s"
+    stations = [
+        meter_table(name, "hj212-cems-realtime", address(name), message, clock_limit="10s") for name in STATIONS
+    ]
+    meters = [meter_table(name, "dlt645-three-phase", address(name), poll, points=[ENERGY]) for name in METERS]
+    place = {"host": "127.0.0.1", "port": port, "timeout": "500ms", "answer_life": "600ms"}
+    loaded = make_site(
+        folder,
+        table("store", commit_every="1s"),
+        table("seal", every="5s"),
+        bus_table("cems", "hj212", stations, listen=f"127.0.0.1:{listen}"),
+        bus_table("feeders", "dlt645", meters, **place),
+        since_s=before(0),
+        ledgers=over_http(ledger),
     )
-    meters = "".join(
-        f'[[bus.meter]]\nname = "{name}"\nprofile = "dlt645-three-phase"\naddress = "{address(name)}"\n'
-        f'every = "{course.poll_s}s"\npoints = ["{ENERGY}"]\n'
-        for name in METERS
-    )
-    (folder / "gateway.toml").write_text(
-        '[gateway]\nid = "bench"\n[store]\ncommit_every = "1s"\n[seal]\nevery = "5s"\n'
-        f'[[bus]]\nname = "cems"\ntype = "hj212"\nlisten = "127.0.0.1:{listen}"\n{stations}'
-        f'[[bus]]\nname = "feeders"\ntype = "dlt645"\nhost = "127.0.0.1"\nport = {port}\n'
-        f'timeout = "500ms"\nanswer_life = "600ms"\n{meters}'
-        f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
-    )
-    loaded = load_config(folder / "gateway.toml")
-    make_known(loaded, ledger, before(0))
     return loaded, listen, port
 
 

@@ -39,9 +39,10 @@ from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
 from tests.campaigns.endurance.away import PERIOD_S, STEP_S, VALUES
-from tests.campaigns.endurance.site import POINT, before, make_site
+from tests.campaigns.endurance.site import POINT, unread_site
 from tests.support.books import check_books, check_each_record_is_sealed_once
 from tests.support.commands import audit_findings
+from tests.support.gateways.sites import before
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 METERS, STATUS_RUNS, CHARTS = 100, 3, 10
@@ -65,7 +66,7 @@ def _site(folder: Path, days: float) -> Iterator[tuple[Config, EmbeddedLedger]]:
 
 
 def _made(folder: Path, ledger: EmbeddedLedger, days: float) -> Config:
-    return make_site(
+    return unread_site(
         folder,
         ledger,
         meters=METERS,

@@ -22,9 +22,9 @@ from tests.campaigns.endurance.bad_wire import BadWire, bad_wire
 from tests.campaigns.endurance.soak_books import Stretches, Verdict, verify
 from tests.campaigns.endurance.soak_gateway import ClockFile
 from tests.campaigns.endurance.soak_plan import Course, Strike
-from tests.campaigns.endurance.soak_plant import PLANTS, TenPlants, lines, make_site, meters_of
+from tests.campaigns.endurance.soak_plant import PLANTS, TenPlants, lines, meters_of, plants_site
+from tests.support.gateways.weight import weigh
 from tests.support.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
-from tests.support.weight import weigh
 
 STEADY, STRUCK = "steady", "struck"
 """Both live in the same world; only the second is killed, the first is weighed."""
@@ -68,7 +68,7 @@ class Site:
     def enroll(self, ledgers: dict[str, tuple[EmbeddedLedger, str]]) -> None:
         """Make the gateway known."""
         seal_every = "10s" if self._long else "2s"
-        self.loaded = make_site(self.folder / "site", self.name, self.plants, ledgers, seal_every)
+        self.loaded = plants_site(self.folder / "site", self.name, self.plants, ledgers, seal_every)
         words = ["-u", "-m", "tests.campaigns.endurance.soak_gateway", self.loaded.path, self._clock, self.looks]
         command = [sys.executable, *map(str, words)]
         self.gateway = Server(f"gateway {self.name}", command, "records", self.folder / "gateway.log")

@@ -26,13 +26,14 @@ from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.ledgers.http import HttpLedger
 from tests.campaigns.endurance.bad_wire import BadWire, bad_wire
-from tests.campaigns.endurance.site import before, make_site
+from tests.campaigns.endurance.site import unread_site
 from tests.campaigns.failures.crash_books import Books, Flaws, Mark, read_offered
 from tests.campaigns.failures.crash_gateway import KEEP_MS
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
 from tests.support.commands import audit_findings, export_to
+from tests.support.gateways.sites import before
 from tests.support.processes import EmbeddedLedger, embedded_ledger
-from tests.system import demo_site as chain_site
+from tests.system.demo_site import GatewayProcess, make_site, plant
 from tests.system.killed.kills import RANDOM, ROUND, begun, kill_once
 
 # The stations that the light gateway reaches, each with the largest arrival to hold at. One that is new goes here.
@@ -88,7 +89,7 @@ class Light:
     """A light site."""
 
     def __init__(self, folder: Path, ledger: EmbeddedLedger, wire: BadWire, chance: random.Random) -> None:
-        self.loaded = make_site(
+        self.loaded = unread_site(
             folder,
             ledger,
             meters=METERS,
@@ -238,17 +239,15 @@ def light(folder: Path, kills: int, seed: int) -> Outcome:
 def whole(folder: Path, kills: int, seed: int) -> Outcome:
     """Kill `meterseal run` so many times, beside the simulator, whose log says what was lost; then end it."""
     chance, out, books, worst = random.Random(seed), Outcome(whole_kills=kills), Books(), Flaws()
-    with ledger_behind(folder, chance) as (ledger, wire), chain_site.plant(folder / "plant") as meters:
-        loaded = chain_site.make_site(
-            folder / "site", meters, ledger, wire.url, inverter_every="250ms", seal_every="1s"
-        )
+    with ledger_behind(folder, chance) as (ledger, wire), plant(folder / "plant") as meters:
+        loaded = make_site(folder / "site", meters, ledger, wire.url, inverter_every="250ms", seal_every="1s")
         for _ in range(kills):
             station = chance.choice(ROUND)
             kill_once(loaded, station, chance, folder / "held")
             out.kills[station] += 1
             if begun(loaded):
                 worst = worst.worse(_seen(loaded, ledger, books, out, f"after a kill at {station}"))
-        last = chain_site.GatewayProcess(loaded)
+        last = GatewayProcess(loaded)
         last.start()
         time.sleep(LAST_LIFE_S)
         assert last.stop() == 0

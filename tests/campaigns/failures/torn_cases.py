@@ -14,14 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.commissioning import site_init
-from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
-from ledger_client.transparency.ledger.directory import open_dir
-from ledger_client.transparency.ledger.enroll import enroll
-from ledger_client.transparency.ledger.show import trust_entry
 from tests.campaigns.failures.torn_books import Findings, Report, examine, read_report
 from tests.campaigns.failures.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Request
+from tests.support.gateways.sites import believed, init_site
 from tests.system.disk.torn_disk import ANY, CACHE_OF_FILE, FAULTS, SYNCS, WRITES, Control, environment, roll_back
 
 POWER_CUT = "power-cut"
@@ -112,12 +108,8 @@ class Bench:
 def bench(library: Path, folder: Path) -> Iterator[Bench]:
     """A bench in a new folder, with a site that was never started and one that has lived once."""
     (folder / "sites").mkdir(parents=True)
-    site_init.init(folder / "new", site_init.NewSite(gateway="torn", now_s=1_700_000_000))
-    loaded = load_config(folder / "new" / "gateway.toml")
-    open_dir(folder / "new" / "ledger", loaded.document.ledger[0].name).close()
-    enroll(folder / "new" / "ledger", loaded.keys / REQUEST_FILE)
-    with loaded.trust.open("a") as trust:
-        trust.write("\n" + trust_entry(folder / "new" / "ledger"))
+    loaded = init_site(folder / "new", gateway="torn", now_s=1_700_000_000)
+    believed(folder / "new" / "ledger", loaded, loaded.document.ledger[0].name)
     shutil.copytree(folder / "new", folder / "used")
     life = Life(load_config(folder / "used" / "gateway.toml"), folder / "used.report", 0)
     assert life.open()

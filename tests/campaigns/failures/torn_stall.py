@@ -15,8 +15,8 @@ from typing import Any
 from gateway.config.load import load_config
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
-from tests.support.farm import farm
-from tests.support.gateways.tcp_gateway import make_site, warm_up_s
+from tests.support.gateways.farm import farm
+from tests.support.gateways.tcp_gateway import tcp_site, warm_up_s
 from tests.system.disk.torn_disk import Control, environment
 
 METERS, STALL_MS = 20, 2000
@@ -31,7 +31,7 @@ def stalled(library: Path, folder: Path, seconds: float, period_ms: int = 250) -
     control = Control(folder / "control")
     control.set(armed=1)
     with farm(METERS) as meters:
-        make_site(site, meters.ports)
+        tcp_site(site, meters.ports)
         command = [sys.executable, "-m", "tests.support.gateways.tcp_gateway", str(site), str(period_ms), str(seconds)]
         env = environment(library, site, control.path)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from gateway.cli.demo import finish
 from gateway.commissioning import site_init
@@ -23,8 +24,9 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.transparency.ledger.enroll import enroll
 from tests.campaigns.honest.honest_history import machine_at
 from tests.support.clock_history import FrailStore
+from tests.support.gateways.sites import believe, init_site
 from tests.support.processes import EmbeddedLedger
-from tests.support.samples import believe, finished
+from tests.support.samples import finished
 
 Tale = Callable[["Scene"], None]
 Answers = Callable[[str, int], str | None]
@@ -38,11 +40,8 @@ class Scene:
         self, folder: Path, ledger: EmbeddedLedger, began_s: float, seed: int, periods: Mapping[str, str]
     ) -> None:
         """``periods``: of its meters, where they are not 10 s."""
-        site_init.init(
-            folder,
-            site_init.NewSite(gateway=folder.name, now_s=int(began_s) - 60, ledger=ledger.name, ledger_url=ledger.url),
-        )
-        path = folder / "gateway.toml"
+        made: dict[str, Any] = {"gateway": folder.name, "now_s": int(began_s) - 60}
+        path = init_site(folder, ledger=ledger.name, ledger_url=ledger.url, **made).path
         text = path.read_text()
         for meter, every in periods.items():
             head, name, tail = text.partition(f'name = "{meter}"')

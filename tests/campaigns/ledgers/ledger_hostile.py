@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from tests.campaigns.ledgers.hostile import Hostile
 from tests.campaigns.ledgers.hostile_client import Assault
 from tests.campaigns.ledgers.ledger_load import enrolled, submit_all
+from tests.support.gateways.weight import FLAT, weigh
 from tests.support.ledger_site import CheckedLog
 from tests.support.processes import EmbeddedLedger, embedded_ledger
-from tests.support.weight import FLAT, weigh
 
 # the limits of a ledger that is served without any option
 LIMITS = ("--rate", "200", "--gateway-rate", "100", "--connections", "512")

@@ -15,9 +15,9 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import Reading, parse_record
 from ledger_client.formats.senml import Quality
 from tests.campaigns.streams.garbage import Station, alone, behind, connected, pour
-from tests.campaigns.streams.hj212_site import gateway, make_site, recorded
+from tests.campaigns.streams.hj212_site import gateway, recorded, stations_site
+from tests.support.gateways.weight import FLAT, weigh
 from tests.support.processes import embedded_ledger, free_port
-from tests.support.weight import FLAT, weigh
 
 STATIONS, POURING = 2, 4
 LOOK_AFTER_S = 10.0
@@ -67,7 +67,7 @@ def garbage(folder: Path, seconds: float) -> dict[str, object]:
     """Pour garbage into both listeners for so long."""
     with embedded_ledger(folder / "ledger", "demo-ledger") as ledger:
         port = free_port()
-        site = make_site(folder / "site", ledger, STATIONS, BUS.format(port=port))
+        site = stations_site(folder / "site", ledger, STATIONS, BUS.format(port=port))
         process = gateway(site)
         with _plant(folder, port):
             process.start()

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.formats.record import Reading, parse_record
-from tests.campaigns.endurance.site import before, make_known
 from tests.campaigns.streams.hj212_loggers import INTERVAL_MS, PASSWORD, station
+from tests.support.gateways.sites import before, bus_table, make_site, meter_table, over_http
 from tests.support.processes import EmbeddedLedger, free_port
 from tests.system.demo_site import GatewayProcess
 
@@ -34,23 +33,13 @@ class Site:
     port: int
 
 
-def make_site(folder: Path, ledger: EmbeddedLedger, stations: int, more: str = "", every: str = "1s") -> Site:
+def stations_site(folder: Path, ledger: EmbeddedLedger, stations: int, *more: str, every: str = "1s") -> Site:
     """A gateway of one bus with so many stations, enrolled at the ledger; ``more``: other buses; ``every``: how often a
     station sends."""
-    folder.mkdir(parents=True)
     port = free_port()
-    meters = "".join(
-        f'[[bus.meter]]\nname = "{NAME}{number:03}"\nprofile = "{PROFILE}"\naddress = "{station(number)}"\n'
-        f'password = "{PASSWORD}"\nevery = "{every}"\n'
-        for number in range(stations)
-    )
-    (folder / "gateway.toml").write_text(
-        f'[gateway]\nid = "bench"\n[[bus]]\nname = "cems"\ntype = "hj212"\nlisten = "127.0.0.1:{port}"\n{meters}{more}'
-        f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
-    )
-    loaded = load_config(folder / "gateway.toml")
-    make_known(loaded, ledger, before(0))
-    return Site(loaded, port)
+    meters = [meter_table(f"{NAME}{n:03}", PROFILE, station(n), every, password=PASSWORD) for n in range(stations)]
+    cems = bus_table("cems", "hj212", meters, listen=f"127.0.0.1:{port}")
+    return Site(make_site(folder, cems, *more, since_s=before(0), ledgers=over_http(ledger)), port)
 
 
 def gateway(site: Site, hold: str = "") -> GatewayProcess:

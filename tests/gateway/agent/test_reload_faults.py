@@ -8,13 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 
 import pytest
 
 from gateway.agent import reload as reloading
 from gateway.agent.epoch import Epoch
-from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -27,14 +25,14 @@ from ledger_client.messages import Fact
 from tests.gateway.dashboard.looks import looker
 from tests.support.books import check_books
 from tests.support.epochs import running, until
-from tests.support.farm import farm
+from tests.support.gateways.farm import farm
 from tests.support.gateways.heard_tables import HeardRecords
-from tests.support.gateways.tcp_gateway import PROFILE, make_site
+from tests.support.gateways.sites import before, make_site, over_http, table, tcp_buses
+from tests.support.gateways.tcp_gateway import PROFILE
 from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port
-from tests.support.samples import believe, rewrite
+from tests.support.samples import rewrite
 
 METERS = FIRST, SECOND = "meter-000", "meter-001"
-LEDGER = '[seal]\nevery = "500ms"\n[[ledger]]\nname = "demo-ledger"\ntype = "http"\nurl = "{}"\ntoken_file = "token"\n'
 
 
 class Breaking(Database):
@@ -87,21 +85,18 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLedger]
 @pytest.fixture
 def loaded(tmp_path: Path, ports: Sequence[int], ledger: EmbeddedLedger) -> Config:
     """Two meters on lines of their own, every 500 ms; a ledger that is shown a token."""
-    make_site(tmp_path, ports)
-    path = tmp_path / "gateway.toml"
-    text = path.read_text().replace('"100ms"', '"500ms"').replace('"bench"', f'"gateway-{secrets.token_hex(4)}"')
-    path.write_text(text + LEDGER.format(ledger.url))
     for name in ("token", "other"):
         (tmp_path / name).touch(0o600)
         (tmp_path / name).write_text(name)
-    found = load_config(path)
-    rmtree(found.keys)
-    since_s = int(time.time()) - 60
-    make_missing(found, since_s)
-    found.trust.unlink()
-    add_to_trust(found, (), since_s)
-    believe(ledger.folder, found)
-    return found
+    return make_site(
+        tmp_path,
+        tcp_buses(ports, "500ms"),
+        table("seal", every="500ms"),
+        gateway=f"gateway-{secrets.token_hex(4)}",
+        since_s=before(0),
+        ledgers={ledger: over_http(ledger)[ledger] + 'token_file = "token"\n'},
+        profiles={"bench.toml": PROFILE},
+    )
 
 
 async def reload(epoch: Epoch) -> None:

@@ -25,7 +25,8 @@ from ledger_client.verification.trust import load_trust
 from tests.contract.faults import KEPT, LATE, LOST, Faults
 from tests.contract.memory import NAME, NearLedger
 from tests.support.books import check_books
-from tests.support.samples import Ahead, believed, finished, recorder, site
+from tests.support.gateways.sites import believed
+from tests.support.samples import Ahead, finished, recorder, site
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 from gateway.config import model
 from gateway.config.load import load_config
 from gateway.dashboard.auth import setup
-from tests.support.farm import farm
-from tests.support.gateways.tcp_gateway import make_site
+from tests.support.gateways.farm import farm
+from tests.support.gateways.tcp_gateway import tcp_site
 from tests.support.processes import Server, free_port
 
 PASSWORDS = {"ines": "correct horse battery", "vera": "staple of the viewer"}
@@ -31,13 +31,8 @@ TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 def pages_of(folder: Path, ports: Sequence[int], section: str, users: Iterable[str] = ROLES) -> model.Config:
     """A site with one meter a port, whose section ``[web]`` this is, and its users."""
-    folder.mkdir(parents=True)
-    make_site(folder, ports)
-    path = folder / "gateway.toml"
-    path.write_text(path.read_text().replace('"100ms"', '"1s"') + f"\n[web]\n{section}")
-    trust = folder / "trust.toml"
-    trust.write_text(TRUST + trust.read_text())
-    loaded = load_config(path)
+    loaded = tcp_site(folder, ports, f"\n[web]\n{section}", every="1s")
+    loaded.trust.write_text(TRUST + loaded.trust.read_text())
     for name in users:
         setup.set_user(loaded, name, ROLES[name], PASSWORDS[name])
     return loaded

@@ -18,7 +18,7 @@ from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
-from tests.support.farm import SERIAL
+from tests.support.gateways.farm import SERIAL
 from tests.support.processes import free_port
 
 PATIENCE_S = 30.0

@@ -16,7 +16,7 @@ from gateway.dashboard.metrics_endpoint import routes
 from gateway.runtime.loop_lag import LoopHealth
 from tests.gateway.dashboard.pages_site import Browser, pages_of, plain_site, running
 from tests.support.epochs import due_ms, epoch, until
-from tests.support.farm import farm
+from tests.support.gateways.farm import farm
 from tests.support.processes import free_port
 from tests.support.samples import finished, site
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -16,8 +15,7 @@ from playwright.sync_api import Browser
 
 from gateway.agent.epoch import Epoch
 from gateway.anchoring.ledger_drivers import trust_of
-from gateway.commissioning.site_init import add_to_trust
-from gateway.config.device_keys import load_keys, make_missing
+from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth import setup
@@ -27,6 +25,7 @@ from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window
+from tests.support.gateways.sites import bus_table, make_site, meter_table, table
 from tests.support.processes import Server, free_port
 
 METERS = 6
@@ -42,45 +41,18 @@ SIMULATED = """
   serial = "{serial}"
   latency_ms = 200
 """
-SITE = """
-[gateway]
-id = "hall-gateway"
-data = "data"
-keys = "keys"
-trust = "trust.toml"
-
-[web]
-listen = "127.0.0.1:{web}"
-
-[[bus]]
-name = "hall"
-type = "modbus-tcp"
-host = "127.0.0.1"
-port = {port}
-timeout = "1s"
-answer_life = "500ms"
-"""
-CONFIGURED = """
-  [[bus.meter]]
-  name = "m{n}"
-  profile = "eastron-sdm630"
-  address = {n}
-  every = "500ms"
-  points = ["active_power_total"]
-"""
 
 
 def site_of(folder: Path, port: int, web: int) -> Config:
     """A site whose line cannot carry its periods, which nobody can know before."""
-    folder.mkdir()
-    path = folder / "gateway.toml"
-    path.write_text(SITE.format(web=web, port=port) + "".join(CONFIGURED.format(n=n) for n in range(1, METERS + 1)))
-    (folder / "trust.toml").write_text("")
-    loaded = load_config(path)
+    points = ["active_power_total"]
+    meters = [meter_table(f"m{n}", "eastron-sdm630", n, "500ms", points=points) for n in range(1, METERS + 1)]
+    place = {"host": "127.0.0.1", "port": port, "timeout": "1s", "answer_life": "500ms"}
+    pages = table("web", listen=f"127.0.0.1:{web}")
+    loaded = make_site(folder, pages, bus_table("hall", "modbus-tcp", meters, **place), gateway="hall-gateway")
     loaded.data.mkdir()
-    add_to_trust(loaded, make_missing(loaded, int(time.time())), int(time.time()))
     setup.set_user(loaded, "viewer", "viewer", PASSWORDS["viewer"])
-    return load_config(path)
+    return load_config(loaded.path)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from gateway.storage.database import Database
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.pages_site import pages_of, running
 from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window
-from tests.support.farm import farm
+from tests.support.gateways.farm import farm
 from tests.support.processes import free_port
 from tests.system.demo_site import until
 

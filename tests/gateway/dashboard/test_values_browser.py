@@ -6,7 +6,6 @@ import socketserver
 import struct
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from gateway.commissioning.site_init import add_to_trust
-from gateway.config.device_keys import make_missing
-from gateway.config.load import load_config
 from gateway.dashboard.auth import setup
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
+from tests.support.gateways.sites import bus_table, make_site, meter_table, table
 from tests.support.processes import Server, free_port
 
 PROFILE = """format = 2
@@ -84,18 +81,12 @@ class Site:
 @contextmanager
 def plant(folder: Path) -> Iterator[Site]:
     """Four inverters with limits of their voltages, each on a line of its own, and a gateway with pages."""
-    folder.mkdir()
-    (folder / "inverter.toml").write_text(PROFILE)
     inverters, port = {name: Inverter() for name in METERS}, free_port()
-    text = f'[gateway]\nid = "g"\n[web]\nlisten = "127.0.0.1:{port}"\n'
+    buses = [table("web", listen=f"127.0.0.1:{port}")]
     for name, device in inverters.items():
-        text += f'[[bus]]\nname = "line-{name[-1]}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {device.port}\n'
-        text += f'[[bus.meter]]\nname = "{name}"\nprofile = "inverter.toml"\naddress = 1\nevery = "1s"\n'
-        text += 'role = "generation"\nlimits = { voltage_ln = [207, 253] }\n'
-    (folder / "gateway.toml").write_text(text)
-    loaded, now_s = load_config(folder / "gateway.toml"), int(time.time())
-    make_missing(loaded, now_s)
-    add_to_trust(loaded, (), now_s)
+        read = meter_table(name, "inverter.toml", 1, "1s", role="generation") + "limits = { voltage_ln = [207, 253] }\n"
+        buses.append(bus_table(f"line-{name[-1]}", "modbus-tcp", [read], host="127.0.0.1", port=device.port))
+    loaded = make_site(folder, *buses, profiles={"inverter.toml": PROFILE})
     setup.set_user(loaded, "viewer", "viewer", PASSWORDS["viewer"])
     command = [sys.executable, "-u", "-c", SOON, "run", str(loaded.path)]
     gateway = Server("gateway", command, "pages at", folder / "gateway.log")

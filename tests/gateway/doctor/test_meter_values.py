@@ -24,8 +24,8 @@ from gateway.process import control_server
 from gateway.process.threads import in_thread
 from gateway.records import MeterEvent, PollResult, Timestamp
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.support.farm import farm
-from tests.support.gateways.tcp_gateway import make_site
+from tests.support.gateways.farm import farm
+from tests.support.gateways.tcp_gateway import tcp_site
 from tests.support.samples import START_S, Hands, site
 
 METER = "export-main"
@@ -119,14 +119,12 @@ def test_a_value_that_stands_in_no_register_has_no_odd_size(place: Place) -> Non
 def test_a_meter_by_hand_is_judged_as_the_same_poll_of_read_and_another_device_is_named(tmp_path: Path) -> None:
     """Two meters on the wire, one of them read with the words exchanged; a third device was commissioned."""
     with farm(2) as wire:
-        make_site(tmp_path, wire.ports)
+        path = tcp_site(tmp_path, wire.ports, every="10s").path
         profile = (tmp_path / "bench.toml").read_text()
         (tmp_path / "little.toml").write_text(
             profile.replace('type = "float32"', 'type = "float32"\nword_order = "little"')
         )
-        path = tmp_path / "gateway.toml"
-        text = path.read_text().replace('"100ms"', '"10s"').replace('"bench.toml"', '"little.toml"', 1)
-        path.write_text(text)
+        path.write_text(path.read_text().replace('"bench.toml"', '"little.toml"', 1))
         loaded = load_config(path)
         hands = Hands(loaded)
         for name in loaded.meters:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
 from tests.gateway.feeds.rig import Heard, listening
 from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
-from tests.support.farm import Farm, farm
-from tests.support.gateways.tcp_gateway import make_site
+from tests.support.gateways.farm import Farm, farm
+from tests.support.gateways.sites import table
+from tests.support.gateways.tcp_gateway import tcp_site
 from tests.support.processes import mosquitto
 from tests.system.demo_site import GatewayProcess, command, until
 from tests.system.disk.test_disk_full import status_of
@@ -59,13 +59,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
         broker = stack.enter_context(mosquitto(tmp_path / "broker"))
         wire = stack.enter_context(tap(broker.port))
         many, lone = stack.enter_context(farm(len(METERS))), stack.enter_context(farm(1))
-        make_site(tmp_path, [*many.ports, *lone.ports])
-        path = tmp_path / "gateway.toml"
-        text = path.read_text().replace('every = "100ms"', 'every = "1s"')
-        text += f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{wire.url}"\n'
-        text += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{wire.url}"\ngroup = "{GROUP}"\n'
-        path.write_text(text)
-        loaded = load_config(path)
+        feeds = table("[feed]", name="scada", type="json", url=wire.url)
+        feeds += table("[feed]", name="host", type="sparkplug", url=wire.url, group=GROUP)
+        loaded = tcp_site(tmp_path, [*many.ports, *lone.ports], feeds, every="1s")
         heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))
         gateway = GatewayProcess(loaded)
         gateway.start()

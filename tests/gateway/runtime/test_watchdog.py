@@ -11,11 +11,16 @@ from gateway.process.sd_notify import Manager
 from gateway.runtime.watchdog import Watchdog
 from gateway.startup.preflight import prepare
 from tests.support.gateways.manager import Inbox, inbox
+from tests.support.gateways.sites import believed
 from tests.support.processes import free_port
-from tests.support.samples import believed, site
+from tests.support.samples import INVERTER_PORT, site
 from tests.system.demo_site import GatewayProcess
 
-NOTHING_AROUND = {'port = "rs485-1"': 'port = "not-plugged-in"', "port = 5020": "port = {}", ":8700": ":{}"}
+NOTHING_AROUND = {
+    'port = "rs485-1"': 'port = "not-plugged-in"',
+    f"port = {INVERTER_PORT}\n": "port = {}\n",
+    ":8700": ":{}",
+}
 
 
 def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path) -> None:

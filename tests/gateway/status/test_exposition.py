@@ -17,7 +17,8 @@ from gateway.runtime.loop_lag import LoopHealth
 from gateway.status.exposition import exposition
 from gateway.status.metric_names import FIGURES
 from tests.support.epochs import due_ms, epoch, until
-from tests.support.samples import believed, finished, site
+from tests.support.gateways.sites import believed
+from tests.support.samples import finished, site
 
 METER, LINE = "export-main", "rs485-1"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"

@@ -1,7 +1,7 @@
 """The gateway's path from Modbus TCP to the disk, measured in a process that has loaded all that `meterseal run` loads.
 
 Lines, poller, recorder and store are the shipped ones, wired as the agent wires them, over a site of a hundred meters;
-no ledger. ``python -m tests.support.gateways.tcp_gateway FOLDER PERIOD_MS SECONDS`` (after ``make_site``) prints its
+no ledger. ``python -m tests.support.gateways.tcp_gateway FOLDER PERIOD_MS SECONDS`` (after ``tcp_site``) prints its
 figures.
 """
 
@@ -15,16 +15,16 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.commissioning.site_init import add_to_trust
-from gateway.config.device_keys import load_keys, make_missing
+from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.polling.line import Line
@@ -37,8 +37,9 @@ from gateway.recording.rules import Rules
 from gateway.records import StoredRecord
 from gateway.startup import line_specs as lines
 from gateway.storage.database import Database
-from tests.support.farm import SERIAL
+from tests.support.gateways.farm import SERIAL
 from tests.support.gateways.heard_tables import HeardRecords
+from tests.support.gateways.sites import make_site, tcp_buses
 
 VALUES = 30
 WARM_UP_S = 3.0
@@ -58,19 +59,11 @@ serial_number = {{ address = {SERIAL}, type = "uint32", kind = "status", record 
 """ + "".join(f"voltage_{n:02} = {{ address = {2 * n} }}\n" for n in range(VALUES))
 
 
-def make_site(folder: Path, ports: Sequence[int]) -> None:
-    """A gateway.toml with one Modbus TCP bus and one meter a port, its profile, all keys, and a trust file."""
-    buses = "".join(
-        f'[[bus]]\nname = "tcp-{n:03}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\n'
-        f'[[bus.meter]]\nname = "meter-{n:03}"\nprofile = "bench.toml"\naddress = 1\nevery = "100ms"\n'
-        for n, port in enumerate(ports)
-    )
-    (folder / "bench.toml").write_text(PROFILE)
-    (folder / "gateway.toml").write_text(f'[gateway]\nid = "bench"\n{buses}')
-    loaded, now_s = load_config(folder / "gateway.toml"), int(time.time())
-    make_missing(loaded, now_s)
-    add_to_trust(loaded, (), now_s)
+def tcp_site(folder: Path, ports: Iterable[int], *tables: str, every: str = "100ms", **settings: Any) -> Config:
+    """A Modbus TCP bus with one meter for each port, and these tables; ``settings`` are of each meter."""
+    made = make_site(folder, tcp_buses(ports, every, **settings), *tables, profiles={"bench.toml": PROFILE})
     Database(folder / EMPTY).close()
+    return made
 
 
 class TimedStore(Database):

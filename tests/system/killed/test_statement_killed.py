@@ -18,7 +18,7 @@ from gateway.storage.database import Database
 from ledger_client.accounting.formats.civil_time import civil_text
 from ledger_client.accounting.formats.rows import Rows
 from tests.support.gateways.desk import wide_site
-from tests.support.samples import believed
+from tests.support.gateways.sites import believed
 from tests.support.stated import METER, QUARTER_MS, Site
 from tests.system.demo_site import GatewayProcess, until
 

@@ -8,32 +8,15 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from gateway.config import model
-from gateway.config.device_keys import make_missing
-from gateway.config.load import load_config
 from gateway.records import STOP
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
 from tests.support.books import check_books
+from tests.support.gateways.sites import bus_table, make_site, meter_table
 from tests.system.demo_site import GatewayProcess, until
-
-PATIENT = """[gateway]
-id = "patient"
-[[bus]]
-name = "tunnel"
-type = "modbus-tcp"
-host = "127.0.0.1"
-port = {port}
-timeout = "60s"
-[[bus.meter]]
-name = "mute"
-profile = "eastron-sdm630"
-address = 1
-every = "120s"
-"""
 
 
 def test_a_stop_does_not_wait_for_the_end_of_a_recovery(tmp_path: Path) -> None:
@@ -54,11 +37,10 @@ def test_a_stop_does_not_wait_for_the_end_of_a_recovery(tmp_path: Path) -> None:
 
 def patient_site(folder: Path, port: int) -> model.Config:
     """A site of one meter over TCP, without a ledger."""
-    (folder / "gateway.toml").write_text(PATIENT.format(port=port))
-    loaded = load_config(folder / "gateway.toml")
-    (folder / "trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
-    make_missing(loaded, int(time.time()))
-    return loaded
+    place = {"host": "127.0.0.1", "port": port, "timeout": "60s"}
+    return make_site(
+        folder, bus_table("tunnel", "modbus-tcp", [meter_table("mute", "eastron-sdm630", 1, "120s")], **place)
+    )
 
 
 def test_a_stop_does_not_wait_for_a_meter_that_may_take_a_minute(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.anchoring import refusals, uplink
 from gateway.config.model import Config
-from tests.support.samples import believed, site
+from tests.support.gateways.sites import believed
+from tests.support.samples import site
 from tests.system.older.lives import Ledger
 
 

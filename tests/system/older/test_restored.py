@@ -17,7 +17,8 @@ from gateway.evidence.sealing import seal_next
 from gateway.recording.rules import Rules
 from gateway.storage.database import Database
 from tests.support.books import check_books, open_alarms
-from tests.support.samples import believed, site
+from tests.support.gateways.sites import believed
+from tests.support.samples import site
 from tests.system.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved
 
 

@@ -13,7 +13,7 @@ from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import parse_statement
-from tests.support.samples import believed
+from tests.support.gateways.sites import believed
 from tests.system.older.lives import METER, Ledger, Life, anchored, check_all, live, put_back, saved
 
 

@@ -15,7 +15,7 @@ import pytest
 from gateway.config.model import Config
 from gateway.dashboard.auth import certificate
 from tests.gateway.dashboard.pages_site import Browser, everything, pages_of, running
-from tests.support.farm import farm
+from tests.support.gateways.farm import farm
 from tests.support.processes import free_port
 
 

@@ -34,7 +34,7 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.dashboard.looks import looker
 from tests.support.epochs import due_ms, epoch, until
-from tests.support.gateways import tcp_gateway
+from tests.support.gateways.tcp_gateway import tcp_site
 from tests.support.samples import Hands, rewrite, site
 
 LIMIT = 150_000
@@ -79,15 +79,9 @@ def calls_of(work: Callable[[], object]) -> int:
 
 
 def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
-    tcp_gateway.make_site(tmp_path, range(20001, 20101))
-    path = tmp_path / "gateway.toml"
-    labelled = path.read_text().replace(
-        'profile = "bench.toml"', 'label = "并网关口表 Grid connection 07"\nprofile = "bench.toml"'
-    )
-    path.write_text(labelled.replace('every = "100ms"', 'every = "60s"'))  # none is missed among those of ``fill``
-    trust = tmp_path / "trust.toml"
-    trust.write_text(TRUST + trust.read_text())
-    loaded = load_config(path)
+    ports, label = range(20001, 20101), "并网关口表 Grid connection 07"
+    loaded = tcp_site(tmp_path, ports, every="60s", label=label)  # none is missed among those of ``fill``
+    loaded.trust.write_text(TRUST + loaded.trust.read_text())
     ours = sum(len(found[0]) for name in ("style.css", "script.js") if (found := static(name)))
 
     async def weigh() -> dict[str, int]:

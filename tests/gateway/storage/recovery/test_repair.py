@@ -42,7 +42,8 @@ from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 from tests.contract.memory import NearLedger
 from tests.support.books import check_books, open_alarms
-from tests.support.samples import Hands, Machine, believed, site
+from tests.support.gateways.sites import believed
+from tests.support.samples import Hands, Machine, site
 from tests.system.demo_site import until
 from tests.system.disk.small import small_disk
 

@@ -1,8 +1,8 @@
 """A farm of Modbus TCP meters on raw sockets, in a process of its own: fast, so that it is the reader that is measured.
 
 Every endpoint (a port of 127.0.0.1) is one meter. Each answers any read of registers at once with values that change
-from read to read, and ``SERIAL`` with a serial number of its own. Started as ``python -m tests.support.farm COUNT``;
-prints its ports and ends when its standard input does.
+from read to read, and ``SERIAL`` with a serial number of its own. Started as ``python -m tests.support.gateways.farm
+COUNT``; prints its ports and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tests.support.weight import cpu_s
+from tests.support.gateways.weight import cpu_s
 
 SERIAL = 900
 """Address of the two registers that hold a meter's serial number."""
@@ -40,7 +40,7 @@ class Farm:
 @contextmanager
 def farm(count: int) -> Iterator[Farm]:
     """``count`` meters, for the time of a ``with``."""
-    command = [sys.executable, "-m", "tests.support.farm", str(count)]
+    command = [sys.executable, "-m", "tests.support.gateways.farm", str(count)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
