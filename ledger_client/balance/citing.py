@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import zip_longest
 from typing import NamedTuple
 
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.balance.result import Result
-from ledger_client.claims.claim import Balance
+from ledger_client.claims.claim import Balance, Offset
 from ledger_client.formats import cbor
 from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.times import rfc3339_ms
 
 
 def totals(result: Result) -> dict[str, Decimal]:
@@ -56,13 +58,31 @@ class Difference(NamedTuple):
     claimed: str
     made: str
 
+    @property
+    def in_words(self) -> str:
+        """For a reader."""
+        return f"{self.what} is {self.claimed} in the claim, and {self.made} by its files"
+
+
+def differences_of(party: str, claimed: Balance, result: Result) -> list[Difference]:
+    """What of a party's claim a balance says otherwise; none: the claim comes out of it."""
+    whose = [] if party == result.party else [Difference("party", party, result.party)]
+    return [*whose, *differences(claimed, claim_of(result))]
+
 
 def differences(claimed: Balance, made: Balance) -> Iterator[Difference]:
     """What of a claim does not follow from what it cites."""
-    for what in ("from_ms", "to_ms", "boundary", "exclusions", "periods", "factors", "slices", "offsets"):
+    for what in ("from_ms", "to_ms"):
         theirs, ours = getattr(claimed, what), getattr(made, what)
         if theirs != ours:
-            yield Difference(what.removesuffix("_ms"), _text(theirs), _text(ours))
+            yield Difference(what.removesuffix("_ms"), rfc3339_ms(theirs), rfc3339_ms(ours))
+    for what in ("boundary", "exclusions", "periods", "factors", "slices"):
+        theirs, ours = getattr(claimed, what), getattr(made, what)
+        if theirs != ours:
+            yield Difference(what, _text(theirs), _text(ours))
+    for theirs, ours in zip_longest(claimed.offsets, made.offsets):
+        if theirs != ours:
+            yield Difference("offsets", _offset_text(theirs), _offset_text(ours))
     yield from _totals(claimed.totals, made.totals)
 
 
@@ -71,6 +91,13 @@ def _totals(claimed: Mapping[str, Decimal], made: Mapping[str, Decimal]) -> Iter
         theirs, ours = claimed.get(key), made.get(key)
         if str(theirs) != str(ours):  # with their places
             yield Difference(f"totals.{key}", _text(theirs), _text(ours))
+
+
+def _offset_text(one: Offset | None) -> str:
+    if one is None:
+        return "nothing"
+    serials = f"serials {one.first} to {one.last} of {one.project}, {one.vintage}, at {one.registry}"
+    return f"{serials}, by the document {one.document.hex()}"
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ Paths are relative to the file's folder and may have wildcards.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +18,19 @@ from ledger_client.accounting.formats.civil_time import civil, named_month, offs
 from ledger_client.accounting.formats.factor import Factor, in_use, parse_factor
 from ledger_client.accounting.formats.fields import Fields
 from ledger_client.accounting.formats.refusal import refuse
-from ledger_client.balance.given import Chosen, Terms
-from ledger_client.claims.claim import MAX_NUMBER
+from ledger_client.balance.given import Chosen, Excluded, Terms
+from ledger_client.claims.claim import MAX_NUMBER, MOST_TEXT
+from ledger_client.formats.checks import is_name
 from ledger_client.text_file import WrongText, text_of, toml_of
 
 FILE: Final = "balance"
 _KEYS: Final = (
     "party", "period", "civil", "zone", "deliverable", "boundary", "exclusions", "partial", "factors", "factor", "site",
-    "certificates", "offset", "base",
+    "certificates", "offset", "base", "signed", "attestations",
 )  # fmt: skip
 _YEAR: Final = re.compile(r"\d{4}")
+_MOST_REASON: Final = 700
+"""Characters, so that with names and amount it is a text of a claim."""
 _HEX: Final = re.compile(r"([0-9a-f]{2})+")
 
 
@@ -74,13 +78,19 @@ class BaseFile:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A balance as its file describes it; ``base``: what the terms do not bear yet, as its document is not read."""
+    """A balance as its file describes it; ``base``: what the terms do not bear yet, as its document is not read.
+
+    ``digest``: SHA-256 of the file. ``signed``: the file of its claim, ``attestations``: those of verifiers' (B7).
+    """
 
     terms: Terms
     sites: tuple[SiteFiles, ...]
     certificates: tuple[CertificateFiles, ...]
     offsets: tuple[OffsetFile, ...]
     base: BaseFile | None
+    digest: bytes
+    signed: str | None
+    attestations: tuple[str, ...]
 
 
 def parse_form(data: bytes, published: tuple[Mapping[str, Any], ...]) -> Form:
@@ -97,7 +107,7 @@ def parse_form(data: bytes, published: tuple[Mapping[str, Any], ...]) -> Form:
     average, residual = _factors(of, published, civil(from_ms, civil_min).year)
     terms = Terms(
         of.name("party"), from_ms, to_ms, civil_min, of.text("zone"), _texts(of, "deliverable"),
-        of.text("boundary", ""), _texts(of, "exclusions") if "exclusions" in of else None, average, residual,
+        of.text("boundary", ""), _exclusions(of) if "exclusions" in of else None, average, residual,
         of.of.get("partial") is True,
     )  # fmt: skip
     return Form(
@@ -106,6 +116,9 @@ def parse_form(data: bytes, published: tuple[Mapping[str, Any], ...]) -> Form:
         tuple(_certificates(n, value) for n, value in enumerate(_tables(of, "certificates"), 1)),
         tuple(_offset(n, value) for n, value in enumerate(_tables(of, "offset"), 1)),
         _base(of.of["base"], civil_min) if "base" in of else None,
+        hashlib.sha256(data).digest(),
+        of.text("signed") if "signed" in of else None,
+        _texts(of, "attestations"),
     )  # fmt: skip
 
 
@@ -120,9 +133,29 @@ def _texts(of: Fields, key: str, least: int = 0) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _exclusions(of: Fields) -> tuple[str | Excluded, ...]:
+    """Texts, and nodes with the reason why they are left out (B6)."""
+    return tuple(_exclusion(n, value) for n, value in enumerate(of.items("exclusions"), 1))
+
+
+def _exclusion(number: int, value: object) -> str | Excluded:
+    where = f"{FILE}.exclusions {number}"
+    if type(value) is str and 0 < len(value) <= MOST_TEXT:
+        return value
+    of = Fields(value, where, "B6", ("of", "reason"))
+    names, reason = of.text("of").split("/"), of.text("reason").strip()
+    gateway, plan, node = names if len(names) == 3 else ("", "", "")
+    if not all(map(is_name, (gateway, plan, node))):
+        of.refuse("of", f"{of.text('of')!r} is not GATEWAY/PLAN/NODE", "write it as gw-1/main/boiler")
+    if not 0 < len(reason) <= _MOST_REASON:
+        of.refuse("reason", f"it has not 1 to {_MOST_REASON} characters", "say why it is left out")
+    return Excluded(gateway, plan, node, reason)
+
+
 def _period(of: Fields, civil_min: int) -> tuple[int, int]:
-    """``2026``, ``2026-10``, or two times with a slash between."""
-    text = of.text("period")
+    """``2026`` as text or a number, ``2026-10``, or two times with a slash between."""
+    year = of.get("period")
+    text = str(year) if type(year) is int else of.text("period")
     first, last = (f"{text}-01", f"{text}-12") if _YEAR.fullmatch(text) else (text, text)
     if (begins := named_month(first, civil_min)) and (ends := named_month(last, civil_min)):
         return begins[0], ends[1]
@@ -139,17 +172,19 @@ def _factors(of: Fields, published: tuple[Mapping[str, Any], ...], year: int) ->
     """The factors of both methods: published ones and the file's own, by series and year, or one by its id (F2)."""
     in_file = [parse_factor(n, value, f"{FILE}.factor") for n, value in enumerate(_tables(of, "factor"))]
     known = [*(parse_factor(n, value) for n, value in enumerate(published)), *in_file]
+    brought = [factor for factor in in_file if factor not in known[: len(published)]]
     names = Fields(of.table("factors"), f"{FILE}.factors", "F3", ("average", "residual", "average_id", "residual_id"))
-    return _chosen(names, "average", known, year), _chosen(names, "residual", known, year)
+    return _chosen(names, "average", known, brought, year), _chosen(names, "residual", known, brought, year)
 
 
-def _chosen(names: Fields, use: str, known: list[Factor], year: int) -> Chosen:
+def _chosen(names: Fields, use: str, known: list[Factor], brought: list[Factor], year: int) -> Chosen:
     series, fixed = names.text(use), f"{use}_id" in names
     found = [factor for factor in known if factor.series == series]
     if not found:
         names.refuse(use, f"there is no series {series}", "meterseal-ledger factors lists them; or give a [[factor]]")
     named = names.text(f"{use}_id") if fixed else None
-    return Chosen(*in_use(found, series, fixed=fixed, named=named, year=year, where=f"{FILE}.factors.{use}"))
+    factor, provisional = in_use(found, series, fixed=fixed, named=named, year=year, where=f"{FILE}.factors.{use}")
+    return Chosen(factor, provisional, unpublished=factor in brought, fixed=fixed)
 
 
 def _site(number: int, value: object) -> SiteFiles:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ledger_client.accounting.formats.civil_time import civil
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.products import factor_for
+from ledger_client.accounting.tables.stated import StatedRows
 from ledger_client.balance.form import FILE, Form, OffsetFile
 from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
 from ledger_client.balance.result import Base, StatedOffset
@@ -27,6 +28,15 @@ from ledger_client.verification.trust import Trust
 _WILD = frozenset("*?[")
 
 
+class Site(NamedTuple):
+    """The files of one gateway, and the statements that are cited of them, by record hash."""
+
+    gateway: str
+    files: list[Path]
+    rows: list[Path]
+    cited: list[StatedRows]
+
+
 class Gathered(NamedTuple):
     """What a balance is made of, and what its reader should know besides."""
 
@@ -35,6 +45,7 @@ class Gathered(NamedTuple):
     slices: list[RetiredSlice]
     offsets: list[GivenOffset]
     notes: list[str]
+    sites: list[Site]
 
 
 def gathered(form: Form, folder: Path, trust: Trust, now: int) -> Gathered:
@@ -45,10 +56,10 @@ def gathered(form: Form, folder: Path, trust: Trust, now: int) -> Gathered:
         FileError: a file cannot be read.
         VerificationError: a statement is not proven.
     """
-    sources, notes = list[Source](), list[str]()
+    sources, notes, sites = list[Source](), list[str](), list[Site]()
     for number, site in enumerate(form.sites, 1):
         where = f"{FILE}.site {number}"
-        files, rows = (list(_paths(folder, names, where)) for names in (site.files, site.rows))
+        files, rows = (list(paths(folder, names, where)) for names in (site.files, site.rows))
         found = proven(files, rows, trust, now)
         notes += [f"{found.gateway}: {note}" for note in found.notes]
         for stated in found.statements:
@@ -56,23 +67,24 @@ def gathered(form: Form, folder: Path, trust: Trust, now: int) -> Gathered:
                 problem = "a later version in the files supersedes a statement of it"
                 refuse("T4", f"{where}: {found.gateway}", problem, "give the rows of the last version")
             sources.append(Source(found.gateway, stated, site.loads, site.emissions))
+        sites.append(Site(found.gateway, files, rows, found.statements))
     slices = [
         _retired(path, group.salt, trust, now)
         for number, group in enumerate(form.certificates, 1)
-        for path in _paths(folder, group.files, f"{FILE}.certificates {number}")
+        for path in paths(folder, group.files, f"{FILE}.certificates {number}")
     ]
-    offsets = [_offset(one, folder, f"{FILE}.offset {number}") for number, one in enumerate(form.offsets, 1)]
-    return Gathered(_terms(form, folder), sources, slices, offsets, notes)
+    offsets = [_offset(one, form, folder, f"{FILE}.offset {number}") for number, one in enumerate(form.offsets, 1)]
+    return Gathered(_terms(form, folder), sources, slices, offsets, notes, sites)
 
 
 def _terms(form: Form, folder: Path) -> Terms:
     if form.base is None:
         return form.terms
-    document = _digest(folder, form.base.document, f"{FILE}.base")
+    document = _digest(form, folder, form.base.document, f"{FILE}.base")
     return replace(form.terms, base=Base(form.base.from_ms, form.base.to_ms, form.base.mass_g, document))
 
 
-def _paths(folder: Path, names: Sequence[str], where: str) -> Iterator[Path]:
+def paths(folder: Path, names: Sequence[str], where: str) -> Iterator[Path]:
     """The files of a name; of one with wildcards all that there are, in their order."""
     for name in names:
         if not _WILD & set(name):
@@ -104,17 +116,24 @@ def _retired(path: Path, salt: bytes | None, trust: Trust, now: int) -> RetiredS
     return RetiredSlice(
         made.id, found.traced.part, made.from_ms, made.to_ms, found.node.zone, made.device,
         found.traced.last.signed.claim.party, deed.from_ms, deed.to_ms, deed.beneficiary, salt, factor,
+        str(found.device["source"]),
     )  # fmt: skip
 
 
-def _offset(one: OffsetFile, folder: Path, where: str) -> GivenOffset:
-    document = _digest(folder, one.document, where)
+def _offset(one: OffsetFile, form: Form, folder: Path, where: str) -> GivenOffset:
+    document = _digest(form, folder, one.document, where)
     offset = Offset(one.registry, one.project, one.vintage, one.first, one.last, document)
     return GivenOffset(StatedOffset(offset, one.each_kg), one.device)
 
 
-def _digest(folder: Path, name: str, where: str) -> bytes:
-    """SHA-256 of a document."""
-    (path,) = _paths(folder, [name], where)
-    (data,) = files_read([path])
-    return hashlib.sha256(data).digest()
+def _digest(form: Form, folder: Path, name: str, where: str) -> bytes:
+    """SHA-256 of a document. Refuses what is none: nothing, or the balance's form itself (C4)."""
+    found = list(paths(folder, [name], where))
+    if len(found) > 1:
+        refuse("C4", f"{where}.document", f"{len(found)} files are like {name}", "name the one that it is")
+    (data,) = files_read(found)
+    digest = hashlib.sha256(data).digest()
+    if not data or digest == form.digest:
+        problem = f"{name} is {'the form of this balance itself' if data else 'empty'}, and proves nothing"
+        refuse("C4", f"{where}.document", problem, "name the document of the registry that retired the serials")
+    return digest

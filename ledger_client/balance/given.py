@@ -7,16 +7,37 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger_client.accounting.formats.factor import Factor
-from ledger_client.accounting.tables.stated import StatedRows
+from ledger_client.accounting.tables.stated import StatedRows, written
 from ledger_client.balance.result import Base, StatedOffset
 from ledger_client.claims.claim import Part
 
 
 class Chosen(NamedTuple):
-    """A factor, and whether it is an earlier year's because that of the year is not published (F2)."""
+    """A factor, and whether it is an earlier year's because that of the year is not published (F2); whether it is the
+    party's own, and whether the party named it by its id (B7)."""
 
     factor: Factor
     provisional: bool
+    unpublished: bool = False
+    fixed: bool = False
+
+
+class Excluded(NamedTuple):
+    """A node of a cited statement that the balance leaves out, and why (B6)."""
+
+    gateway: str
+    plan: str
+    node: str
+    reason: str
+
+    @property
+    def of(self) -> str:
+        """Which node, as a form names it."""
+        return f"{self.gateway}/{self.plan}/{self.node}"
+
+    def in_words(self, milli: int, unit: str) -> str:
+        """As a claim bears it, with its amount in thousandths of a unit."""
+        return f"{self.of}: {self.reason} ({written(milli)} {unit})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +55,7 @@ class Terms:
     zone: str
     deliverable: tuple[str, ...]
     boundary: str
-    exclusions: tuple[str, ...] | None
+    exclusions: tuple[str | Excluded, ...] | None
     average: Chosen
     residual: Chosen
     partial: bool = False
@@ -56,7 +77,7 @@ class RetiredSlice:
     """A retired slice of a certificate: of which hour, zone and device (SHA-256 of its id), by whom, for when and whom.
 
     ``beneficiary``: SHA-256(salt ‖ name) of the retirement, None: the retiring party; ``salt``: what the holder
-    of the file knows of it. ``factor``: of the device, None: its energy is 0 kg (B3).
+    of the file knows of it. ``factor``: of the device, None: its energy is 0 kg (B3); ``source``: the device's (P4).
     """
 
     cert: bytes
@@ -71,6 +92,7 @@ class RetiredSlice:
     beneficiary: bytes | None = None
     salt: bytes | None = None
     factor: Chosen | None = None
+    source: str = ""
 
     @property
     def milli(self) -> int:

@@ -10,16 +10,16 @@ from typing import Final
 
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import utc_text
-from ledger_client.accounting.formats.plan import HOUR_MS, MINUTE_MS, Node
+from ledger_client.accounting.formats.plan import HOUR_MS, MINUTE_MS
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.accounting.formats.units import CONCENTRATION
-from ledger_client.accounting.tables.stated import base_unit
+from ledger_client.accounting.tables.stated import written
 from ledger_client.balance import result
 from ledger_client.balance.given import Source, Terms
+from ledger_client.balance.nodes import check_named, excluded
 from ledger_client.balance.result import Emission, Finding, RowRef, Statement
 
-_LOADS: Final = (words.CONSUMPTION, words.IMPORT, words.AUXILIARY, words.CHARGE)
+_STATE_BELOW: Final = "it would take away from others: publish a plan whose node has a `below`, or no such term"
 _STATE_IT: Final = "state it again when what is lacking is entered, or set partial = true to look at it"
 
 
@@ -32,6 +32,7 @@ class Loads:
     stretches: list[tuple[Row, RowRef]] = field(default_factory=list)
     emissions: list[Emission] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
+    exclusions: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -45,7 +46,7 @@ def loads_of(terms: Terms, sources: Sequence[Source]) -> Loads:
     loads = Loads()
     _demand_once(sources)
     for source in sorted(sources, key=lambda one: (one.gateway, one.stated.plan.name, one.stated.span)):
-        _check_nodes(terms, source)
+        check_named(terms, source)
         fields, (from_ms, to_ms) = source.stated.fields, source.stated.span
         if not terms.from_ms <= from_ms < to_ms <= terms.to_ms:
             problem = f"the statement of {utc_text(from_ms)} is not within the period of the balance"
@@ -54,10 +55,7 @@ def loads_of(terms: Terms, sources: Sequence[Source]) -> Loads:
         name, record = source.stated.plan.name, source.stated.record
         loads.statements.append(Statement(source.gateway, name, record, from_ms, to_ms, version, complete))
         _take(terms, source, loads)
-    for hour_ms, load in loads.hours.items():
-        if load < 0:
-            problem = f"the load of {utc_text(hour_ms)} is below 0"
-            refuse("P5", "loads", problem, "give the node of the plan a `below`, for what falls below 0")
+    loads.exclusions = excluded(terms, sources)
     loads.findings += _completeness(terms, sources)
     return loads
 
@@ -71,49 +69,6 @@ def _demand_once(sources: Sequence[Source]) -> None:
         seen.add(source.stated.record)
 
 
-def _check_nodes(terms: Terms, source: Source) -> None:
-    """Loads are electricity that was taken in the zone, emissions are direct ones; nothing counts twice."""
-    plan, where = source.stated.plan, f"{source.gateway}: plan {source.stated.plan.name}"
-    for name in (*source.loads, *source.emissions):
-        if name not in plan.nodes:
-            refuse("P4", where, f"it has no node {name}", f"its nodes are {', '.join(sorted(plan.nodes))}")
-    for name in source.loads:
-        node = plan.nodes[name]
-        if node.role not in _LOADS or base_unit(plan, name) != "Wh":
-            refuse("B1", where, f"{name} is no load: its role is {node.role}", f"name nodes of {', '.join(_LOADS)}")
-        if node.zone is not None and node.zone != terms.zone:
-            problem = f"{name} is in zone {node.zone}, the balance is of {terms.zone}"
-            refuse("B1", where, problem, "make a balance for each zone")
-    for name in source.emissions:
-        node = plan.nodes[name]
-        if node.role != words.EMISSION or node.method == words.BY_ELECTRICITY:
-            problem = f"{name} is no emission of scope 1"
-            refuse("B4", where, problem, "name nodes of role emission by cems or fuel; electricity is a load")
-        if node.compare in source.emissions:
-            problem = f"{name} and {node.compare} are of the same source"
-            refuse("M7", where, problem, "name the measured one or those by fuel")
-    _demand_apart(where, [plan.nodes[name] for name in source.loads])
-    _demand_apart(where, [plan.nodes[name] for name in source.emissions])
-    roles = {plan.nodes[name].role for name in source.loads}
-    if (words.IMPORT in roles and len(roles) > 1) or (words.CHARGE in roles and words.CONSUMPTION in roles):
-        problem = f"loads of {' and '.join(sorted(roles))} count energy twice"
-        refuse(
-            "B1", where, problem, "name what is imported, or what is consumed; what a battery gives is consumed already"
-        )
-
-
-def _demand_apart(where: str, nodes: Sequence[Node]) -> None:
-    """No two count the same register, or the same stack (once for each profile)."""
-    seen = dict[str, str]()
-    for node in nodes:
-        measured = [point for letter, point in node.inputs.items() if letter == CONCENTRATION]
-        for point in (*(point for _, point in node.terms), *measured):
-            if point in seen:
-                problem = f"{seen[point]} and {node.name} both count {point}"
-                refuse("B1", where, problem, "name nodes that share no point")
-            seen[point] = node.name
-
-
 def _take(terms: Terms, source: Source, loads: Loads) -> None:
     """The rows of one statement."""
     interval_ms, marked, open_rows = source.stated.plan.interval_ms, 0, 0
@@ -125,6 +80,10 @@ def _take(terms: Terms, source: Source, loads: Loads) -> None:
         marked += "retrospective" in row.facts
         if row.amount is None:
             continue
+        if row.amount < 0:
+            what, unit = ("emission", "kg") if row.node in direct else ("load", "Wh")
+            problem = f"the {what} of {utc_text(row.from_ms)} is below 0: {written(row.amount)} {unit}"
+            refuse("P5", f"{source.gateway}: {row.node}", problem, _STATE_BELOW)
         ref = RowRef(source.stated.record, place)
         if row.node in direct:
             open_rows += row.facts.get("reason") == words.PROVISIONAL

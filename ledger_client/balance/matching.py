@@ -99,7 +99,9 @@ def match(terms: Terms, loads: Loads, slices: Sequence[RetiredSlice], rates: Rat
     exact_market += sum(stretch.load_milli * rates.residual for stretch in stretches)
     months = tuple(_months(terms, hours, stretches, by_hour, rates))
     load = sum(month.load_milli for month in months)
-    yearly, uncertified = _matched(load, slices, rates), rates.grams(load * rates.residual)
+    yearly = _matched(load, slices, rates)
+    uncertified = sum(rates.grams(hour.load_milli * rates.residual) for hour in hours)
+    uncertified += sum(stretch.market_g for stretch in stretches)
     surplus = sum(hour.retired_milli > hour.load_milli for hour in hours)
     return Matching(tuple(hours), stretches, months, yearly, uncertified, exact_market, surplus)
 

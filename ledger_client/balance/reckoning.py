@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Final
 
 from ledger_client.accounting.formats.civil_time import civil, utc_text
 from ledger_client.accounting.formats.factor import Factor
@@ -15,6 +17,14 @@ from ledger_client.balance.matching import Matching, Rates, match
 from ledger_client.balance.result import Emission, Finding, Result
 from ledger_client.claims.certificate import digest, hidden
 from ledger_client.claims.claim import overlap
+
+FREE: Final = frozenset(
+    {"water", "hydro", "wind", "solar", "geothermal", "ocean", "tidal", "wave", "biomass", "nuclear"}
+    | {"水", "水电", "风", "风电", "太阳能", "光伏", "地热", "海洋能", "生物质", "核", "核电"}
+)
+"""Sources of a device (P4) whose energy is 0 kg without a factor (B3); any other counts as fossil."""
+OLDEST_YEARS: Final = 10
+"""An offset's vintage may lie so many years before the balance's."""
 
 
 def balance(
@@ -46,13 +56,15 @@ def balance(
     if len(counting) < len(slices):
         findings.append(Finding("B1", result.NOT_DELIVERABLE, len(slices) - len(counting)))
     findings += _open(terms, loads.emissions, matching, offsets, rates)
+    findings += _attestable(terms, counting, offsets)
+    findings.append(Finding("B6", result.NOT_RECOMPUTED, len(loads.statements)))
     return Result(
         terms.party, terms.from_ms, terms.to_ms, terms.civil_min, terms.zone, terms.deliverable, terms.boundary,
-        terms.exclusions or (), terms.average.factor, terms.residual.factor, tuple(devices), matching.hours,
+        loads.exclusions, terms.average.factor, terms.residual.factor, tuple(devices), matching.hours,
         matching.stretches, matching.months, matching.yearly, matching.uncertified_g, tuple(loads.emissions),
         tuple(offset.stated for offset in offsets), terms.base, tuple(loads.statements),
         tuple(sorted((one.cert, *one.part) for one in slices)),
-        tuple(sorted(findings, key=lambda finding: (result.FINDINGS.index(finding.code), finding.where))),
+        result.in_order(findings),
     )  # fmt: skip
 
 
@@ -124,8 +136,6 @@ def _findings(terms: Terms, slices: Sequence[RetiredSlice], matching: Matching) 
     if matching.stretches:
         yield Finding("B2", result.UNALLOCATED, len(matching.stretches))
     for chosen in (terms.average, terms.residual, *factors_of(slices).values()):
-        if chosen.provisional:
-            yield Finding("F2", result.PROVISIONAL_FACTOR, 1, chosen.factor.id)
         if not chosen.factor.confirmed:
             yield Finding("F1", result.UNCONFIRMED, 1, chosen.factor.id)
 
@@ -145,3 +155,24 @@ def _open(
         yield Finding("B4", result.NOT_OFFSET, 1)
     if written < 0:
         yield Finding("B4", result.SURPLUS_OFFSETS, 1)
+
+
+def _attestable(terms: Terms, slices: Sequence[RetiredSlice], offsets: Sequence[GivenOffset]) -> Iterator[Finding]:
+    """What a party chose or may choose, and nobody else can judge by the files: verifiers attest it (B7)."""
+    devices = factors_of(slices).values()
+    for chosen in (terms.average, terms.residual, *devices):
+        if chosen.provisional:
+            yield Finding("F2", result.PROVISIONAL_FACTOR, 1, chosen.factor.id)
+        if chosen.unpublished and chosen.factor.kind != "device":
+            yield Finding("B7", result.OWN_FACTOR, 1, chosen.factor.id)
+        if chosen.fixed:
+            yield Finding("B7", result.FIXED_FACTOR, 1, chosen.factor.id)
+    for chosen in devices:
+        if chosen.factor.amount <= 0:
+            yield Finding("B7", result.OWN_FACTOR, 1, chosen.factor.id)
+    burning = Counter(one.source for one in slices if one.factor is None and one.source.strip().lower() not in FREE)
+    for source, number in burning.items():
+        yield Finding("B7", result.NO_DEVICE_FACTOR, number, source)
+    oldest = civil(terms.from_ms, terms.civil_min).year - OLDEST_YEARS
+    if old := [given.stated.offset for given in offsets if given.stated.offset.vintage < oldest]:
+        yield Finding("B7", result.OLD_OFFSETS, len(old), str(min(offset.vintage for offset in old)))

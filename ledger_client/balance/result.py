@@ -6,7 +6,8 @@ an amount bears the rows, certificates and factors that it follows from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ledger_client.accounting.formats.factor import Factor
@@ -17,14 +18,19 @@ SCOPE_1, SCOPE_2, CERTIFICATES, OFFSETS, RESIDUAL = "scope-1", "scope-2", "certi
 SURPLUS, UNALLOCATED, NOT_DELIVERABLE, RETROSPECTIVE = "surplus", "unallocated", "not-deliverable", "retrospective"
 INCOMPLETE, GAP, PROVISIONAL_FACTOR, PROVISIONAL = "incomplete", "gap", "provisional-factor", "provisional"
 UNCONFIRMED, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET = "unconfirmed-factor", "no-boundary", "no-exclusions", "not-offset"
-SURPLUS_OFFSETS = "surplus-offsets"
+SURPLUS_OFFSETS, NOT_RECOMPUTED = "surplus-offsets", "not-recomputed"
+OWN_FACTOR, FIXED_FACTOR, NO_DEVICE_FACTOR = "own-factor", "fixed-factor", "no-device-factor"
+OLD_OFFSETS, UNUSUAL = "old-offsets", "unusual"
 FINDINGS: Final = (
     SURPLUS, UNALLOCATED, NOT_DELIVERABLE, RETROSPECTIVE, INCOMPLETE, GAP, PROVISIONAL_FACTOR, PROVISIONAL,
-    UNCONFIRMED, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET, SURPLUS_OFFSETS,
+    UNCONFIRMED, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET, SURPLUS_OFFSETS, NOT_RECOMPUTED, OWN_FACTOR, FIXED_FACTOR,
+    NO_DEVICE_FACTOR, OLD_OFFSETS, UNUSUAL,
 )  # fmt: skip
 """Codes of what a reader should know."""
-BLOCKING: Final = frozenset({INCOMPLETE, GAP, PROVISIONAL_FACTOR, PROVISIONAL, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET})
+BLOCKING: Final = frozenset({INCOMPLETE, GAP, PROVISIONAL, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET, NOT_RECOMPUTED})
 """With one of these a balance is not ``neutralised`` (B4)."""
+ATTESTABLE: Final = frozenset({PROVISIONAL_FACTOR, OWN_FACTOR, FIXED_FACTOR, NO_DEVICE_FACTOR, OLD_OFFSETS, UNUSUAL})
+"""With one of these it is not, either, until enough verifiers attest the balance (B7)."""
 
 
 class RowRef(NamedTuple):
@@ -149,6 +155,20 @@ class Statement(NamedTuple):
     complete: bool
 
 
+class Review(NamedTuple):
+    """Whether the statements were recomputed or attested (B6), and who attests the balance: (verifier, level) of each
+    that counts, (verifier, verdict) of others, and how many it needs (B7)."""
+
+    attested: tuple[tuple[str, str], ...]
+    others: tuple[tuple[str, str], ...]
+    needed: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether so many verifiers attest the balance as it needs."""
+        return len(self.attested) >= self.needed
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A balance of [from, to).
@@ -181,6 +201,8 @@ class Result:
     slices: tuple[tuple[bytes, int, int], ...]
     """Every slice that is cited, [certificate, a, b), in this order."""
     findings: tuple[Finding, ...]
+    review: Review | None = None
+    """None: it is shown without any (`balance`)."""
 
     @property
     def load_milli(self) -> int:
@@ -239,8 +261,18 @@ class Result:
 
     @property
     def neutralised(self) -> bool:
-        """Nothing is left, and nothing that it rests on is open (B4)."""
-        return self.residual_g == 0 and not any(finding.code in BLOCKING for finding in self.findings)
+        """Nothing is left, and nothing that it rests on is open (B4, B7)."""
+        return self.residual_g == 0 and not any(map(self.blocks, self.findings))
+
+    def blocks(self, finding: Finding) -> bool:
+        """Whether a finding stands in the way of ``neutralised``."""
+        attested = self.review is not None and self.review.enough
+        return finding.code in BLOCKING or (finding.code in ATTESTABLE and not attested)
+
+    def reviewed(self, review: Review, unusual: Iterable[Finding] = ()) -> Result:
+        """The same with its review, and what is unusual among the inputs of its statements."""
+        kept = (finding for finding in self.findings if finding.code != NOT_RECOMPUTED)
+        return replace(self, findings=in_order([*kept, *unusual]), review=review)
 
     @property
     def waterfall(self) -> tuple[tuple[str, int], ...]:
@@ -253,6 +285,11 @@ class Result:
             (OFFSETS, -offset_g),
             (RESIDUAL, self.residual_g),
         )
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """As ``FINDINGS`` has them, then by what they are of."""
+    return tuple(sorted(findings, key=lambda finding: (FINDINGS.index(finding.code), finding.where)))
 
 
 def _sum(several: list[Matched]) -> Matched:

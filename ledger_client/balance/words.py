@@ -25,6 +25,12 @@ FINDINGS: Final[Mapping[str, str]] = {
     codes.NO_EXCLUSIONS: "it is not said what is excluded, not even that nothing is",
     codes.NOT_OFFSET: "something is left that no offset is for",
     codes.SURPLUS_OFFSETS: "there are more offsets than are needed",
+    codes.NOT_RECOMPUTED: "{n} statements are not recomputed: `meterseal-ledger neutrality` does that",
+    codes.OWN_FACTOR: "factor {where} is the party's own",
+    codes.FIXED_FACTOR: "factor {where} is named by its id, in place of the year's",
+    codes.NO_DEVICE_FACTOR: "{n} certificates of the source `{where}`, which may be fossil, have no factor: 0 kg",
+    codes.OLD_OFFSETS: "{n} offsets are more than 10 years older than the period, the oldest of {where}",
+    codes.UNUSUAL: "{n} inputs are unusual: {where}",
 }  # fmt: skip
 _STEPS: Final = {
     codes.SCOPE_1: "scope 1", codes.SCOPE_2: "scope 2 without certificates", codes.CERTIFICATES: "certificates",
@@ -36,6 +42,30 @@ _SHARE: Final = 100_000
 def finding_in_words(finding: Finding) -> str:
     """What a reader should know, with its rule."""
     return f"{FINDINGS[finding.code].format(n=finding.number, where=finding.where)} ({finding.rule})"
+
+
+def headline(result: Result) -> str:
+    """Yes or no, attested by whom, and that nobody has verified the offsets (B7)."""
+    against = [finding for finding in result.findings if result.blocks(finding)]
+    why = f": {finding_in_words(against[0])}" if against else ""
+    more = f", and {len(against) - 1} more" if len(against) > 1 else ""
+    verdict = "YES: nothing is left (B4)" if result.neutralised else f"NO{why}{more}"
+    return f"{verdict}; {attested_by(result)}; {offsets_verified(result)}"
+
+
+def attested_by(result: Result) -> str:
+    """Which verifiers attest the balance, and whose verdict is another."""
+    review = result.review
+    by = ", ".join(f"{name} ({level})" for name, level in review.attested) if review else ""
+    others = ", ".join(f"{name} says {verdict}" for name, verdict in review.others) if review else ""
+    return f"attested by {by or 'nobody'}{f'; {others}' if others else ''}"
+
+
+def offsets_verified(result: Result) -> str:
+    """That offsets are serials at a registry that nobody asked."""
+    if not result.offsets:
+        return "no offsets"
+    return f"offsets of {written(result.offsets_g)} kg are not verified: their registries are not asked"
 
 
 def in_words(result: Result) -> Iterator[str]:
@@ -56,9 +86,10 @@ def in_words(result: Result) -> Iterator[str]:
     for step, mass_g in result.waterfall:
         yield f"  {_STEPS[step]:<30}{written(mass_g):>20} kg"
     yield ""
-    yield f"neutralised: {'yes' if result.neutralised else 'no'} (B4)"
+    yield f"neutralised: {'yes' if result.neutralised else 'no'} (B4); {attested_by(result)}"
+    yield f"  {offsets_verified(result)}"
     for finding in result.findings:
-        yield f"  {'against it: ' if finding.code in codes.BLOCKING else ''}{finding_in_words(finding)}"
+        yield f"  {'against it: ' if result.blocks(finding) else ''}{finding_in_words(finding)}"
 
 
 def _matched(name: str, matched: Matched) -> str:

@@ -65,6 +65,7 @@ def as_json(result: Result) -> bytes:
         "boundary": result.boundary,
         "exclusions": list(result.exclusions),
         "neutralised": result.neutralised,
+        "attested": attested(result),
         "findings": [finding._asdict() for finding in result.findings],
         "totals": {key: f"{total:f}" for key, total in totals(result).items()},
         "matching": {
@@ -93,6 +94,17 @@ def as_json(result: Result) -> bytes:
         "hours": [dict(zip(table.header, line, strict=True)) for line in table.lines],
     }  # fmt: skip
     return (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def attested(result: Result) -> dict[str, Any] | None:
+    """Who attests the balance, and how many it needs (B7); None: it is shown without a review."""
+    if (review := result.review) is None:
+        return None
+    return {
+        "by": [{"verifier": name, "level": level} for name, level in review.attested],
+        "others": [{"verifier": name, "verdict": verdict} for name, verdict in review.others],
+        "needed": review.needed,
+    }
 
 
 def _times(result: Result, from_ms: int, to_ms: int) -> tuple[str, str, str]:

@@ -68,28 +68,31 @@ def balance(**given: Any) -> None:
 def neutrality(**given: Any) -> None:
     """As `balance`, with the verdict: exit 0 only where offsets leave nothing of scope 1 and 2, and nothing is open.
 
-    That nothing is left is said of what the boundary names, by rule B4: it is no seal of anybody.
+    The first line says yes or no, and who attests it. Each statement is recomputed from its batches, unless a verifier
+    of the trust file attests it (B6); what the party chose itself waits for verifiers of the balance (B7). That nothing
+    is left is said of what the boundary names: it is no seal of anybody, and offsets are not verified.
     """
-    result = _run(**given)
+    result = _run(**given, judged=True)
     if not result.neutralised:
         sys.exit(1)
 
 
 def _run(
     *, form: Path, trust_file: Path, output: Path | None, lang: str, sign: bool, folder: Path | None,
-    registry: str | None, ca: Path | None, claim: Path | None, as_json: bool, force: bool,
+    registry: str | None, ca: Path | None, claim: Path | None, as_json: bool, force: bool, judged: bool = False,
 ) -> Result:  # fmt: skip
     from ledger_client.accounting import factors
     from ledger_client.accounting.formats.refusal import AccountingError
     from ledger_client.balance.citing import claim_of, totals
     from ledger_client.balance.form import parse_form
-    from ledger_client.balance.words import finding_in_words, in_words
+    from ledger_client.balance.words import finding_in_words, headline, in_words
+    from ledger_client.balance.writing import attested
 
     _demand_together(sign=sign, folder=folder, registry=registry, ca=ca, claim=claim, output=output)
     trust = load_trust(trust_file)
     read = parse_form(_form_bytes(form), factors.load())
     try:
-        result, notes = _made(read, form.parent, trust)
+        result, notes = _made(read, form.parent, trust, judged=judged)
         deed = claim_of(result) if sign or claim is not None else None
     except FileError:
         raise
@@ -101,18 +104,19 @@ def _run(
     if output is not None:
         facts["files"] = [str(path) for path in _written(result, output, lang, force=force)]
     if deed is not None and claim is not None:
-        _compared(claim, deed, result, trust, as_json=as_json)
+        _compared(claim, result, trust, as_json=as_json)
     if deed is not None and sign and folder is not None and registry is not None and output is not None:
         facts["claim"] = _signed(deed, result, folder, registry, trust_file, ca, output / CLAIM_FILE)
     if as_json:
         document = {
-            "party": result.party, "neutralised": result.neutralised,
+            "party": result.party, "neutralised": result.neutralised, "attested": attested(result),
+            "headline": headline(result) if judged else None,
             "totals": {key: f"{total:f}" for key, total in totals(result).items()},
             "findings": [one._asdict() | {"text": finding_in_words(one)} for one in result.findings],
         }  # fmt: skip
         click.echo(json.dumps(document | facts, ensure_ascii=False))
     else:
-        click.echo("\n".join(map(clean, in_words(result))))
+        click.echo("\n".join(map(clean, [*([headline(result)] if judged else ()), *in_words(result)])))
         for path in facts.get("files", ()):
             click.echo(f"wrote {path}", err=True)
     return result
@@ -137,15 +141,19 @@ def _form_bytes(path: Path) -> bytes:
         raise FileError(f"{path}: {error.strerror}; give the path of a file that may be read") from None
 
 
-def _made(form: Form, folder: Path, trust: Trust) -> tuple[Result, list[str]]:
-    """The balance of a form, and what its reader should know. Raises AccountingError, FileError, VerificationError."""
+def _made(form: Form, folder: Path, trust: Trust, *, judged: bool) -> tuple[Result, list[str]]:
+    """The balance of a form, and what its reader should know; ``judged``: its statements are recomputed, attestations
+    are read. Raises AccountingError, FileError, VerificationError."""
     from ledger_client.balance.gathering import gathered
     from ledger_client.balance.reckoning import balance as reckon
+    from ledger_client.balance.reviewing import reviewed
     from ledger_client.collector import seldom
 
+    now = int(time.time())
     with seldom():
-        found = gathered(form, folder, trust, int(time.time()))
-        return reckon(found.terms, found.sources, found.slices, found.offsets), found.notes
+        found = gathered(form, folder, trust, now)
+        made = reckon(found.terms, found.sources, found.slices, found.offsets)
+    return reviewed(form, folder, found, made, trust, now) if judged else made, found.notes
 
 
 def _written(result: Result, folder: Path, lang: str, *, force: bool) -> Iterator[Path]:
@@ -205,9 +213,9 @@ def _signed(
     return claim_json(sent)
 
 
-def _compared(path: Path, made: Balance, result: Result, trust: Trust, *, as_json: bool) -> None:
+def _compared(path: Path, result: Result, trust: Trust, *, as_json: bool) -> None:
     """Ends with exit code 1 where a claim does not count, or says otherwise."""
-    from ledger_client.balance.citing import Difference, differences
+    from ledger_client.balance.citing import differences_of
     from ledger_client.certificates.mcert.claims import counted
     from ledger_client.claims.claim import Balance
     from ledger_client.claims.given_claim import GivenClaim
@@ -223,16 +231,16 @@ def _compared(path: Path, made: Balance, result: Result, trust: Trust, *, as_jso
     claim = found.signed.claim
     if not isinstance(claim.deed, Balance):
         raise UsageError(f"{path}: is a claim of another kind", f"give the {CLAIM_FILE} of a balance")
-    facts = list(differences(claim.deed, made))
-    if claim.party != result.party:
-        facts.insert(0, Difference("party", claim.party, result.party))
-    lines = [f"{one.what} is {one.claimed} in the claim, and {one.made} by its files" for one in facts]
+    lines = [one.in_words for one in differences_of(claim.party, claim.deed, result)]
     if not lines:
         return
+    way_out = "give the form, the files and the documents that were signed, or sign this balance and have it attested"
     if as_json:
-        click.echo(json.dumps({"check": "differs", "differences": lines}, ensure_ascii=False))
+        answer = {"check": "differs", "rule": "B4", "differences": lines, "fix": way_out}
+        click.echo(json.dumps(answer, ensure_ascii=False))
     else:
-        click.echo("\n".join(clean(line) for line in ["DIFFERS (B4)", *(f"  {line}" for line in lines)]), err=True)
+        text = ["DIFFERS (B4)", *(f"  {line}" for line in lines), f"fix: {way_out}"]
+        click.echo("\n".join(map(clean, text)), err=True)
     sys.exit(1)
 
 

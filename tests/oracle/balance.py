@@ -132,3 +132,71 @@ def balance(
         "residual_kg": max(Decimal(0), left),
     }
     return lines, totals, left <= 0 and exact + asked.scope_1 <= asked.offsets
+
+
+class Stated(NamedTuple):
+    """A node of a statement: what B6 asks of it. ``measures``: its terms, concentration and flow."""
+
+    name: str
+    role: str
+    measures: object
+    zone: str | None
+    compare: str | None
+    amount: Fraction
+
+
+def left_out(zone: str, nodes: Sequence[Stated], named: frozenset[str], excluded: frozenset[str]) -> set[str]:
+    """Loads and sources that B6 asks for: neither named nor excluded nor counted already."""
+    found = set[str]()
+    settled = [node for node in nodes if node.name in named | excluded]
+    named_loads = [node for node in settled if node.name in named and node.role != "emission"]
+    energy = sum((node.amount for node in named_loads), Fraction(0))
+    made = sum((node.amount for node in nodes if node.role in ("production", "discharge")), Fraction(0))
+    roles = {node.role for node in named_loads}
+    inner = {"consumption", "auxiliary", "charge"} if "import" in roles else set()
+    inner |= {"charge"} if "consumption" in roles else set()
+    here = (None, zone)
+
+    def open_(node: Stated) -> bool:
+        """Not named, not excluded, and not (a)."""
+        return not any(node.name == one.name or node.measures == one.measures for one in settled)
+
+    def together(those: set[str]) -> Fraction:
+        several = (node for node in nodes if node.role in those and node.zone in here and open_(node))
+        return sum((max(Fraction(0), node.amount) for node in several), Fraction(0))
+
+    few_inside = together(inner) <= Fraction(11, 10) * (energy + made)
+    few_imports = "import" not in roles and together({"import"}) <= energy
+    for node in nodes:
+        if node.role not in ("consumption", "import", "auxiliary", "charge") or not open_(node):
+            continue
+        counted = (node.role in inner and few_inside) or (node.role == "import" and few_imports)
+        if node.zone not in here or not counted:
+            found.add(node.name)
+    sources = [node for node in nodes if node.role == "emission"]
+
+    def is_named(node: Stated) -> bool:
+        return any(one.measures == node.measures for one in sources if one.name in named)
+
+    for node in sources:
+        if not open_(node):
+            continue
+        fuels = [one for one in sources if one.compare == node.name]
+        if fuels and not any(map(open_, fuels)):
+            continue
+        above = [one for one in sources if one.name == node.compare]
+        beside = [one for one in sources if node.compare is not None and one.compare == node.compare]
+        if any(is_named(one) or (not open_(one) and not any(map(is_named, beside))) for one in above):
+            continue
+        found.add(node.name)
+    return found
+
+
+def neutralised(
+    nothing_left: bool, closed: bool, chosen: Sequence[bool], verdicts: Sequence[tuple[str, int, str]], policy: int
+) -> bool:
+    """B4 and B7. ``closed``: all that no verifier may judge is in order; ``chosen``: for each thing that one may judge
+    whether it is there; ``verdicts``: (verifier, when, verdict) of the balance."""
+    last = {name: verdict for name, _, verdict in sorted(verdicts, key=lambda one: one[1])}
+    enough = sum(verdict == "unmodified" for verdict in last.values()) >= max(1, policy)
+    return nothing_left and closed and (enough or not any(chosen))

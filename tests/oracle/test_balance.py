@@ -5,23 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import random
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pytest
 
 from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.accounting.formats.plan import HOUR_MS
+from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.balance.citing import totals
-from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
+from ledger_client.balance.given import Chosen, Excluded, GivenOffset, RetiredSlice, Source, Terms
+from ledger_client.balance.nodes import excluded
 from ledger_client.balance.reckoning import balance
-from ledger_client.balance.result import NOT_OFFSET, Result
+from ledger_client.balance.result import NOT_OFFSET, Result, Review
 from ledger_client.balance.writing import hours_csv
-from tests.oracle.balance import Asked, Load, Retired
+from ledger_client.claims.attestation import Opinion, unmodified
+from ledger_client.claims.claim import Attest
+from tests.oracle.balance import Asked, Load, Retired, Stated, left_out, neutralised
 from tests.oracle.balance import balance as oracle
 from tests.support.certificates import balanced as b
 
@@ -84,7 +89,7 @@ class Party:
         return [b.retired(0, end - begin, begin, **fields) for begin, end in several]
 
     def product(self) -> Result:
-        return balance(self.terms, self.sources, self.slices, self.offsets)
+        return b.reviewed(balance(self.terms, self.sources, self.slices, self.offsets))
 
     def asked(self) -> Asked:
         terms: Terms = self.terms
@@ -144,6 +149,92 @@ def test_hours_months_and_the_year_differ_somewhere() -> None:
     assert sum(one.hourly.covered_milli < one.monthly.covered_milli < one.yearly.covered_milli for one in made) > 5
     assert sum(one.hourly.covered_milli > 0 for one in made) > 50
     assert {one.neutralised for one in made} == {True, False}
+
+
+class Site:
+    """A statement of random nodes, of which a party names and excludes some."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = dice = random.Random(seed)
+        points = [f"m{n}/energy" for n in range(4)]
+        self.nodes: dict[str, Any] = {}
+        for n in range(dice.randint(1, 5)):
+            role = dice.choice(["consumption", "import", "auxiliary", "charge", "discharge"])
+            terms = [[1, point] for point in dice.sample(points, dice.randint(1, 2))]
+            also = {"zone": dice.choice(["CN-ZJ", "CN-JS"])} if dice.random() < 0.3 else {}
+            self.nodes["load" if n == 0 else f"load-{n}"] = {"role": role, "terms": terms, "profile": "ours", **also}
+        for name in ("stack", "again")[: dice.randint(0, 2)]:
+            self.nodes[name] = b.STACK
+        for n in range(dice.randint(0, 3)):
+            compare = (
+                {"compare": dice.choice(["stack", "again"])} if "again" in self.nodes and dice.random() < 0.8 else {}
+            )
+            self.nodes[f"fuel-{n}"] = b.COAL | {"terms": [[1, f"scale-{dice.randint(0, 2)}/mass"]]} | compare
+        self.amounts = {name: dice.choice([-5, 0, 40, 100, 105, 150, 1000]) for name in self.nodes}
+        names = [name for name, node in self.nodes.items() if node["role"] != "discharge"]
+        dice.shuffle(names)
+        few = dice.randint(0, len(names))
+        self.named, self.excluded = frozenset(names[:few]), frozenset(names[few : dice.randint(few, len(names))])
+
+    def product(self) -> set[str]:
+        made = b.source([], nodes=self.nodes, loads=())
+        rows = [
+            Row(name, b.BEGIN_MS, b.BEGIN_MS + HOUR_MS, "measured", n * 1000, {}) for name, n in self.amounts.items()
+        ]
+        stated = replace(made.stated, rows=tuple(rows))
+        left = tuple(Excluded("gw", "main", name, "why") for name in self.excluded)
+        try:
+            excluded(b.terms(exclusions=left), [Source("gw", stated, tuple(self.named), tuple(self.named))])
+        except AccountingError as error:
+            return {part.partition(" (")[0] for part in error.problem.partition("exclusions: ")[2].split("), ")}
+        return set()
+
+    def oracle(self) -> set[str]:
+        nodes = [
+            Stated(
+                name, node["role"], str(node["inputs"]["c"] if "inputs" in node else sorted(map(str, node["terms"]))),
+                node.get("zone"), node.get("compare"), Fraction(self.amounts[name]),
+            )
+            for name, node in self.nodes.items()
+        ]  # fmt: skip
+        return left_out(b.ZONE, nodes, self.named, self.excluded)
+
+
+def test_both_find_the_loads_and_sources_that_are_left_out() -> None:
+    """B6, of 500 random plans, of which some leave out nothing, and others loads, measured nodes, fuels."""
+    found = [(site.product(), site.oracle()) for site in map(Site, range(500))]
+    assert [ours for ours, _ in found] == [theirs for _, theirs in found]
+    kinds = {name.partition("-")[0] for ours, _ in found for name in ours}
+    assert kinds == {"load", "stack", "again", "fuel"}
+    assert 50 < sum(not ours for ours, _ in found) < 450
+
+
+def test_both_say_yes_to_the_same_balances() -> None:
+    """B7, of a thousand random choices and verdicts."""
+    words = ("unmodified", "unmodified", "modified", "adverse", "positive")
+    found = []
+    for seed in range(1000):
+        dice = random.Random(seed)
+        brought, fixed, provisional, old, burning, zero, open_ = (dice.random() < 0.12 for _ in range(7))
+        average = Chosen(b.factor("average", "0.5"), provisional, unpublished=brought)
+        terms = b.terms(
+            average=average, residual=Chosen(b.factor("residual", "0.6"), False, fixed=fixed),
+            boundary="" if open_ else "the works",
+        )  # fmt: skip
+        device = Chosen(b.factor("device", "0"), False, unpublished=True) if zero else None
+        slices = [b.retired(0, 1000, factor=device, source="coal" if burning else "water")]
+        offsets = [b.offset(1, 1, vintage=2015 if old else 2016)]
+        load = dice.choice([1_000_000, 1_000_001, 9_000_000])
+        verdicts = [(dice.choice("abc"), at, dice.choice(words)) for at in range(dice.randint(0, 4))]
+        policy = dice.choice([0, 0, 1, 2])
+        opinions = [Opinion(name, at, at, Attest(bytes(32), "limited", word, bytes(32))) for name, at, word in verdicts]
+        made = balance(terms, [b.source([b.hour(0, load)])], slices, offsets)
+        ours = made.reviewed(Review(unmodified(opinions), (), max(1, policy))).neutralised
+        chosen = (brought, fixed, provisional, old, burning and not zero, zero)
+        left = Fraction(max(0, load - 1_000_000) * 6, 10_000_000) <= 1
+        found.append((ours, neutralised(left, not open_, chosen, verdicts, policy)))
+    assert [ours for ours, _ in found] == [theirs for _, theirs in found]
+    assert 100 < sum(ours for ours, _ in found) < 900
 
 
 SUMS: Final = """

@@ -55,6 +55,8 @@ class Accounted:
     all: list[bytes] = field(default_factory=list)
     plan: bytes = b""
     register: int = 1000
+    beside: tuple[str, ...] = ()
+    """Further registers of the meter, which gain as much."""
 
     def __post_init__(self) -> None:
         self.gateway = Gateway(self.folder, periods_ms={METER: EVERY_MS})
@@ -86,8 +88,9 @@ class Accounted:
             self.register += 1
             if answered:
                 chain.since += 1
-                value = Value("energy", self.register % 100_000, "kWh", quality)
-                self.rows.append(chain.add(Reading(gateway.clock.now_ms, (value,))))
+                names = ("energy", *self.beside)
+                values = tuple(Value(name, self.register % 100_000, "kWh", quality) for name in names)
+                self.rows.append(chain.add(Reading(gateway.clock.now_ms, values)))
             else:
                 chain.miss()
             chain.due_ms = due_ms + 1

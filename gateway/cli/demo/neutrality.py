@@ -23,7 +23,7 @@ from ledger_client.accounting.formats.rows import Row, parse_row
 from ledger_client.formats.batch_file import SUFFIX
 from ledger_client.times import rfc3339_ms
 
-NODE, LOAD = "hydro", "factory"
+NODE, LOAD, EMISSION = "hydro", "factory", "unit-co2"
 RETIRED = "retired"
 """The folder with a certificate file of each slice that the buyer retired."""
 Part = tuple[str, int, int]
@@ -113,9 +113,11 @@ def _balance(market: Market, month: Month) -> dict[str, Any]:
     folder, stated = month.place.folder / "balance", month.stated[-1]
     form = month.place.folder / "BALANCE.toml"
     period = "/".join(rfc3339_ms(month.found[edge]) for edge in ("from", "to"))
+    of = f"{month.config.gateway_id}/{stated.plan.name}/{EMISSION}"
     lines_ = [
         f'party = "{BUYER}"', f'period = "{period}"', 'civil = "+08:00"', 'zone = "CN"',
-        'boundary = "the factory of the demonstration"', "exclusions = []", "partial = true",
+        'boundary = "the factory of the demonstration"',
+        f'exclusions = [{{ of = "{of}", reason = "the power station is its neighbour\'s" }}]', "partial = true",
         '[factors]\naverage = "CN-average"\nresidual = "CN-residual"',
         f'[[site]]\nfiles = ["evidence/*{SUFFIX}"]', f"rows = [{_quoted(stated.rows)}]", f'loads = ["{LOAD}"]',
         f'[[certificates]]\nfiles = ["{RETIRED}/*.mcert"]',

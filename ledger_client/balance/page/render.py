@@ -82,20 +82,30 @@ class _Page:
         result, t = self._result, self._t
         well = result.neutralised
         left = f"<p>{t('verdict.left', kg=kg(result.residual_g))}</p>" if result.residual_g else ""
+        blocks = f' <span class="bar-mark">✗ {t("verdict.blocks")}</span>'
         items = "".join(
             f"<li>{t(f'finding.{f.code}', n=f.number, where=self._tables.cited(f.where))} "
-            f"<small>{escape(f.rule)}</small>{self._blocks(f.code)}</li>"
+            f"<small>{escape(f.rule)}</small>{blocks if result.blocks(f) else ''}</li>"
             for f in result.findings
         )
         found = f'<h2>{t("verdict.findings")}</h2><ul id="findings">{items}</ul>' if items else ""
         return (
             f'<section class="verdict {"yes" if well else "no"}" id="verdict"><h2>{"✓" if well else "✗"} '
-            f'{t("verdict.yes" if well else "verdict.no")}</h2>{left}<p class="quiet">{t("verdict.rule")}</p>{found}'
-            "</section>"
+            f"{t('verdict.yes' if well else 'verdict.no')}</h2>{left}{self._attested()}"
+            f'<p class="quiet">{t("verdict.rule")}</p>{found}</section>'
         )
 
-    def _blocks(self, code: str) -> str:
-        return f' <span class="bar-mark">✗ {self._t("verdict.blocks")}</span>' if code in codes.BLOCKING else ""
+    def _attested(self) -> str:
+        """By whom, and that nobody has asked for the offsets."""
+        t, review = self._t, self._result.review
+        by = ", ".join(f"{name} ({level})" for name, level in review.attested) if review else ""
+        lines = [t("verdict.attested", by=escape(by)) if by else t("verdict.not-attested")]
+        if review and review.others:
+            others = ", ".join(f"{name}: {verdict}" for name, verdict in review.others)
+            lines.append(t("verdict.others", others=escape(others)))
+        if self._result.offsets:
+            lines.append(t("verdict.offsets", kg=kg(self._result.offsets_g)))
+        return "".join(f"<p>{line}</p>" for line in lines)
 
     def _keys(self) -> str:
         result, t = self._result, self._t

@@ -151,7 +151,9 @@ def test_neutrality_says_no_while_something_is_open(files: Files) -> None:
     )
     done = files.run(command="neutrality", form=fixed)
     assert [line for line in done.stdout.splitlines() if "against it" in line] == [
-        f"  against it: 2 parts of the period are in no statement of {GATEWAY}: main (T2)"
+        f"  against it: 2 parts of the period are in no statement of {GATEWAY}: main (T2)",
+        "  against it: factor CN-YN-average-2023 is named by its id, in place of the year's (B7)",
+        "  against it: factor CN-residual-2023 is named by its id, in place of the year's (B7)",
     ]
 
 

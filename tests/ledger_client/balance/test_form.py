@@ -8,6 +8,7 @@ from ledger_client.accounting import factors
 from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.balance.form import Form, parse_form
+from ledger_client.balance.given import Excluded
 
 FORM = """
 party = "works"
@@ -74,6 +75,29 @@ def test_the_newest_factor_before_the_year_is_provisional() -> None:
     assert (fixed.terms.average.factor.vintage, fixed.terms.average.provisional) == (2021, False)
 
 
+def test_a_year_is_a_number_or_a_text() -> None:
+    of_number, of_text = (read(FORM.replace('"2023-10"', year)) for year in ("2023", '"2023"'))
+    assert of_number.terms == of_text.terms
+    assert utc_text(of_number.terms.to_ms) == "2023-12-31T16:00:00Z"
+
+
+def test_what_is_chosen_is_marked() -> None:
+    """A factor of the file's is the party's, unless it is published as it stands there; an id fixes one (B7)."""
+    assert (read().terms.average.unpublished, read().terms.average.fixed) == (False, False)
+    fixed = read(FORM.replace("[factors]", '[factors]\naverage_id = "CN-ZJ-average-2021"'))
+    assert (fixed.terms.average.unpublished, fixed.terms.average.fixed) == (False, True)
+    ours = read(FORM.replace("CN-residual", "AIB-DE-residual") + OWN_FACTOR)
+    assert (ours.terms.residual.unpublished, ours.terms.residual.fixed) == (True, False)
+
+
+def test_exclusions_of_nodes_and_what_is_attested() -> None:
+    node = '{ of = "gw-1/main/boiler", reason = "the tenant\'s" }'
+    more = f'exclusions = ["lorries", {node}]\nsigned = "b.claim"\nattestations = ["*.claim"]'
+    form = read(FORM.replace("exclusions = []", more))
+    assert form.terms.exclusions == ("lorries", Excluded("gw-1", "main", "boiler", "the tenant's"))
+    assert (form.signed, form.attestations) == ("b.claim", ("*.claim",))
+
+
 OWN_FACTOR = """
 [[factor]]
 series = "AIB-DE-residual"
@@ -115,6 +139,11 @@ def test_a_form_may_bring_its_own_factors() -> None:
         ('party = "works"', 'party = "the works"', "B4", "is not a name"),
         ('party = "works"', "party = ", "B4", "Invalid value"),
         ("[base]", "[[base]]", "B4", "not a map"),
+        ('"2023-10"', "202310", "N6", "is no period"),
+        ("exclusions = []", "exclusions = [1]", "B6", "not a map"),
+        ("exclusions = []", 'exclusions = [{ of = "boiler", reason = "x" }]', "B6", "is not GATEWAY/PLAN/NODE"),
+        ("exclusions = []", 'exclusions = [{ of = "g/p/n", reason = " " }]', "B6", "1 to 700 characters"),
+        ("exclusions = []", 'exclusions = [{ of = "g/p/n" }]', "B6", "it is missing"),
     ],
 )
 def test_each_mistake_has_its_rule(old: str, new: str, rule: str, problem: str) -> None:

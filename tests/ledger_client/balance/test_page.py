@@ -148,7 +148,9 @@ def test_what_stands_in_the_way_is_said_and_names_are_no_markup() -> None:
 
     assert "<script>alert" not in page
     assert "works&amp;co" in page
-    assert page.count("stands in the way") == 3
+    assert page.count("stands in the way") == 4
+    assert "No verifier attests this balance." in page
+    assert "1 statements were not recomputed" in page
     assert "The boundary is not named." in page
     assert "1 statements are not complete. <a href=#s0>S1</a>" in page
     assert "✗ Not neutralised" in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -10,10 +10,17 @@ from ledger_client.accounting.formats.plan import HOUR_MS
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.balance import result
-from ledger_client.balance.given import Chosen
-from ledger_client.balance.reckoning import balance
+from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
+from ledger_client.balance.reckoning import balance as reckon
 from tests.support.certificates import balanced as b
 from tests.support.certificates.balanced import factor, hour, offset, retired, source, terms
+
+
+def balance(
+    asked: Terms, sources: Sequence[Source], slices: Sequence[RetiredSlice], offsets: Sequence[GivenOffset]
+) -> result.Result:
+    """With statements that are recomputed, and no verifier."""
+    return b.reviewed(reckon(asked, sources, slices, offsets))
 
 
 def codes(found: result.Result) -> list[str]:
@@ -117,6 +124,8 @@ def test_neutralised_only_if_all_of_it_is_named_and_final(code: str, change: dic
     found = balance(terms(**change), *given)
     assert code in codes(found)
     assert not found.neutralised
+    assert b.reviewed(found, "auditor").neutralised is (code in result.ATTESTABLE)
+    assert not reckon(terms(), *given).neutralised
 
 
 def test_an_incomplete_statement_is_shown_on_demand_and_never_neutralised() -> None:
@@ -217,3 +226,55 @@ def test_both_methods_of_a_published_example() -> None:
     )
 
     assert (found.location_g, found.market_g) == (200_000_000, 180_000_000)
+
+
+CHOSEN: dict[str, tuple[str, Callable[[], result.Result]]] = {
+    "an own factor": (
+        result.OWN_FACTOR,
+        lambda: _neutral(average=Chosen(factor("average", "0.5"), False, unpublished=True)),
+    ),
+    "a factor by its id": (
+        result.FIXED_FACTOR,
+        lambda: _neutral(residual=Chosen(factor("residual", "0.6"), False, fixed=True)),
+    ),
+    "an own factor of a device that is 0": (
+        result.OWN_FACTOR,
+        lambda: _neutral([retired(0, 1000, factor=Chosen(factor("device", "0"), False, unpublished=True))]),
+    ),
+    "coal without a factor": (result.NO_DEVICE_FACTOR, lambda: _neutral([retired(0, 1000, source="coal")])),
+    "a source that nobody knows": (result.NO_DEVICE_FACTOR, lambda: _neutral([retired(0, 1000, source="watеr")])),
+    "an old offset": (result.OLD_OFFSETS, lambda: _neutral(offsets=[offset(1, 1, vintage=2015)])),
+}
+
+
+def _neutral(
+    slices: Sequence[RetiredSlice] = (), offsets: Sequence[GivenOffset] = (), **changed: object
+) -> result.Result:
+    """Nothing is left of it."""
+    return balance(terms(**changed), [source([hour(0, 1_000_000)])], slices or [retired(0, 1000)], offsets)
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_what_the_party_chose_waits_for_verifiers(name: str) -> None:
+    """B7: it stands in the way until as many verifiers attest the balance as it needs."""
+    code, made = CHOSEN[name]
+    found = made()
+    assert (found.residual_g, code in codes(found), found.neutralised) == (0, True, False)
+    assert b.reviewed(found, "auditor").neutralised
+    assert not b.reviewed(found, "auditor", needed=2).neutralised
+
+
+def test_what_makes_no_figure_prettier_stands_in_no_way() -> None:
+    """A device with a factor above 0, and offsets of ten years."""
+    waste = Chosen(factor("device", "0.1"), False, unpublished=True)
+    slices, offsets = [retired(0, 1000, source="waste", factor=waste)], [offset(1, 1, vintage=2016)]
+    found = _neutral(slices, offsets)
+    assert found.neutralised
+    assert not result.ATTESTABLE.intersection(codes(found))
+
+
+def test_nothing_certified_takes_nothing_away() -> None:
+    """Ten hours of 1 Wh are 10 × 1 g, not 6 g once: without certificates the waterfall has none of theirs."""
+    found = balance(terms(), [source([hour(n, 1000) for n in range(10)])], [], [])
+    assert dict(found.waterfall)["certificates"] == 0
+    assert found.uncertified_g == found.market_g == 10

@@ -27,7 +27,7 @@ Given = tuple[Terms, list[Source], list[RetiredSlice], list[GivenOffset]]
 @cache
 def year(certificates: int = 1, gateways: int = 1) -> Result:
     """The balance of ``given``."""
-    return balance(*given(certificates, gateways))
+    return b.reviewed(balance(*given(certificates, gateways)))
 
 
 def given(certificates: int = 1, gateways: int = 1) -> Given:

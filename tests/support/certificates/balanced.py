@@ -8,20 +8,29 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+from ledger_client.accounting import profiles
 from ledger_client.accounting.formats.factor import Factor, parse_factor
 from ledger_client.accounting.formats.plan import HOUR_MS, parse_plan
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.tables.stated import StatedRows
 from ledger_client.balance.given import Chosen, GivenOffset, RetiredSlice, Source, Terms
-from ledger_client.balance.result import StatedOffset
+from ledger_client.balance.result import Result, Review, StatedOffset
 from ledger_client.claims.claim import Offset
-from tests.support.accounted import plan_fields
+from tests.support.accounted import POINT, plan_fields
 
 PARTY, ZONE = "works", "CN-ZJ"
 CIVIL_MIN = 480
 BEGIN_MS = int(datetime(2026, 9, 30, 16, tzinfo=UTC).timestamp() * 1000)
 """The first of October at +08:00."""
 MONTH_MS = 31 * 24 * HOUR_MS
+GAUGES = {"c": "mg/l", "Q": "m3/s", "t": "Cel", "p": "Pa", "w": "/"}
+STACK = {
+    "role": "emission", "method": "cems", "profile": "EU-MRR", "inputs": {key: f"stack/{key}" for key in GAUGES},
+}  # fmt: skip
+COAL = {
+    "role": "emission", "method": "fuel", "terms": [[1, "scale/mass"]], "profile": "ours",
+    "defaults": {"NCV": 26, "CC": Decimal(25)},
+}  # fmt: skip
 
 
 def factor(kind: str, value: str, region: str = "CN", vintage: int = 2026, unit: str = "kg/kWh", **also: Any) -> Factor:
@@ -50,20 +59,32 @@ def source(
     gateway: str = "gw", loads: Sequence[str] = ("load",), emissions: Sequence[str] = (), interval: int = 3600,
     nodes: dict[str, Any] | None = None,
 ) -> Source:  # fmt: skip
-    """A statement of a plan with the nodes ``load`` and ``coal``."""
+    """A statement of a plan with the node ``load``, and with ``coal`` where it is named."""
     fields = plan_fields(BEGIN_MS, interval=interval)
     weighed = {"kind": "counter", "unit": "kg", "sample": 10_000, "max": 100_000}
-    fields["points"] |= {"scale/mass": weighed, "other/energy": dict(fields["points"][next(iter(fields["points"]))])}
-    fields["nodes"] = {
-        "load": {"role": "import", "terms": [[1, next(iter(fields["points"]))]], "profile": "ours"},
-        "coal": {
-            "role": "emission", "method": "fuel", "terms": [[1, "scale/mass"]], "profile": "ours",
-            "defaults": {"NCV": 26, "CC": Decimal(25)},
-        },
-    } | (nodes or {})  # fmt: skip
+    energy = dict(fields["points"][POINT])
+    fields["points"] |= {"scale/mass": weighed, "scale/oil": weighed, "other/energy": energy, "scale/energy": energy}
+    fields["points"] |= {f"m{n}/energy": energy for n in range(4)} | {f"scale-{n}/mass": weighed for n in range(3)}
+    fields["points"] |= {
+        f"stack/{key}": {"kind": "gauge", "unit": unit, "sample": 10_000, "basis": "dry"}
+        for key, unit in GAUGES.items()
+    }
+    fields["profiles"] |= {"EU-MRR": dict(profiles.load("EU-MRR"))}
+    fields["nodes"] = (
+        {
+            "load": {"role": "import", "terms": [[1, next(iter(fields["points"]))]], "profile": "ours"},
+        }
+        | ({"coal": COAL} if "coal" in (*loads, *emissions) else {})
+        | (nodes or {})
+    )
     record = sha256(f"{gateway} {from_ms} {to_ms}".encode()).digest()
     period = {"from": from_ms, "to": to_ms, "version": 1, "complete": complete, "entries": [], "plan": bytes(32)}
     return Source(gateway, StatedRows(record, period, parse_plan(fields), tuple(rows), ()), loads, emissions)
+
+
+def reviewed(found: Result, *attested: str, needed: int = 1) -> Result:
+    """A balance whose statements are recomputed, and which so many verifiers attest."""
+    return found.reviewed(Review(tuple((name, "reasonable") for name in attested), (), needed))
 
 
 def hour(number: int, milli: int, status: str = "measured", hours: int = 1) -> Row:
@@ -77,7 +98,7 @@ def retired(number: int, units: int, begin: int = 0, **changed: Any) -> RetiredS
     fields: dict[str, Any] = {
         "cert": sha256(f"cert {number}".encode()).digest(), "part": (begin, begin + units), "from_ms": from_ms,
         "to_ms": from_ms + HOUR_MS, "zone": ZONE, "device": sha256(b"dev").digest(), "party": PARTY,
-        "use_from_ms": BEGIN_MS, "use_to_ms": BEGIN_MS + MONTH_MS,
+        "use_from_ms": BEGIN_MS, "use_to_ms": BEGIN_MS + MONTH_MS, "source": "water",
     }  # fmt: skip
     return RetiredSlice(**(fields | changed))
 
