@@ -110,7 +110,7 @@ def assemble(
                 found.squares[node.name] = squares * sum(row.amount or 0 for row in (*rows, *beside)) ** 2
     found.findings = {
         "cadence": too_dense(found.captures),
-        "entry": books.contradicting,
+        "entry": books.judged.findings,
         "inform-authority": silent,
         "open": sum(stated.open for stated in found.stated.values()),
         "stopped-but-emitting": sum(_emitting(plan, name, rows, stopped[name]) for name, rows in burnt.items()),
@@ -141,7 +141,7 @@ def _of_counters(books: Books, node: Node, found: Assembled, stated: Stated, fro
     if node.method == words.BY_ELECTRICITY:
         return electricity(plan, node, stated, from_ms)
     if node.method == words.BY_FUEL:
-        return fuel(node, stated, books.counting, from_ms, plan.interval_ms)
+        return fuel(node, stated, books.judged, from_ms, plan.interval_ms)
     if (squares := of_registers(plan, node, stated.energy)) is not None:
         found.squares[node.name] = squares
     return stated.rows
@@ -171,7 +171,7 @@ def _lines(books: Books, node: Node) -> list[Line]:
 
 def registers_on(books: Books, point: str) -> list[Registers]:
     """The entries of registers of a point that count, in order of time (I4)."""
-    return sorted(registers_of(books.plan, e) for e in books.counting if e.kind == "register" and e.of == point)
+    return sorted(registers_of(e) for e in books.counting if e.kind == "register" and e.of == point)
 
 
 def _balanced(plan: Plan, found: Assembled) -> bool:

@@ -18,8 +18,7 @@ The owner who makes a statement and the stranger who recomputes it keep the same
 5. A coverage record counts for the interval in which it ends; the ``capture`` of a period is a sum over its intervals.
 6. After ``forget`` nothing before that moment may be asked for. What later records give does not depend on it.
 
-Entries are judged against each other before (``in_force``): of several on one thing and time the last one counts, if
-each replaces the one before it, and else none.
+Entries are judged against each other before (``standings``): what each is, and where it counts.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Final
 
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.entries import Entry, in_force
+from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.standings import judged
 from ledger_client.accounting.gauges import Calibration, Gauge
 from ledger_client.accounting.registers import Register
 from ledger_client.formats.record import EXCHANGE, Coverage, Event
@@ -67,7 +66,8 @@ class Books:
     def __init__(self, plan: Plan, entries: Sequence[Entry] = ()) -> None:
         """``entries``: all on the plan, in the order in which they were made."""
         self.plan, self.entries = plan, list(entries)
-        self.counting, self.contradicting = in_force(self.entries)
+        self.judged = judged(self.entries, plan)
+        self.counting = self.judged.counting
         self._meters = plan.meters
         self.registers: dict[tuple[str, str], Register] = {}
         self.gauges: dict[tuple[str, str], Gauge] = {}
@@ -92,9 +92,9 @@ class Books:
                 self._least_ms[point.meter] = min(point.sample_ms, self._least_ms.get(point.meter, point.sample_ms))
 
     def _checks(self, point: str) -> list[Calibration]:
-        """The calibrations of a gauge, in the order in which they begin."""
-        checks = [entry for entry in self.counting if entry.kind == "calibration" and entry.of == point]
-        return sorted(Calibration(e.from_ms, e.to_ms, Fraction(e.values["a"]), Fraction(e.values["b"])) for e in checks)
+        """The calibrations of a gauge, in the order in which they begin, each where it counts."""
+        parts = self.judged.parts_of("calibration", point, "a")
+        return sorted(Calibration.of(from_ms, to_ms, entry) for from_ms, to_ms, entry in parts)
 
     def reading(self, meter: str, clock: str, reading: Reading, record: bytes) -> None:
         """The next reading; ``clock``: the letter of its claims; ``record``: its hash."""

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.formats.regimes import Regime
@@ -25,12 +26,18 @@ _UNSYNC, _FAILED = int(Quality.CLOCK_UNSYNC), int(Quality.OUT_OF_CONTROL)
 
 
 class Calibration(NamedTuple):
-    """y = a + b·x, from a moment to a moment (ms)."""
+    """y = a + b·x, from a moment to a moment (ms); ``checked``: the gauge was checked at the first one (S4)."""
 
     from_ms: int
     to_ms: int
     a: Fraction
     b: Fraction
+    checked: bool = True
+
+    @classmethod
+    def of(cls, from_ms: int, to_ms: int, entry: Entry) -> Calibration:
+        """An entry ``calibration`` in the time in which it counts; the check is where the entry itself begins."""
+        return cls(from_ms, to_ms, Fraction(entry.values["a"]), Fraction(entry.values["b"]), from_ms == entry.from_ms)
 
 
 @dataclass(slots=True)
@@ -154,7 +161,7 @@ class Gauge:
         """Whether a period lies between a good check and a failed one (S4)."""
         begins_ms, ends_ms = number * self.reference_ms, (number + 1) * self.reference_ms
         for failed_ms in self.failed_ms:
-            good_ms = max((c.from_ms for c in self.calibrations if c.from_ms <= failed_ms), default=0)
+            good_ms = max((c.from_ms for c in self.calibrations if c.checked and c.from_ms <= failed_ms), default=0)
             if begins_ms <= failed_ms and good_ms < ends_ms:
                 return True
         return False

@@ -10,14 +10,13 @@ from ledger_client.accounting.books import Books
 from ledger_client.accounting.counters import jumps_of
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import utc_text
-from ledger_client.accounting.formats.entries import Entry, Registers
+from ledger_client.accounting.formats.entries import Registers
 from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.rows import status_of
+from ledger_client.accounting.formats.standings import CONTRADICTS, ELSEWHERE, REFUSED
 from ledger_client.accounting.registers import Register
 
-_LASTING: Final = ("calibration", "closure")
-"""Entries that count long behind their time."""
 _SUBSTITUTES: Final[Mapping[str | None, str]] = {
     "EU-45": "EU-45 needs two valid ones in the year, and the concentration alone missing (S2)",
     "CN-HJ75": "CN-HJ75 needs a capture of 75 % and enough valid ones before the gap (S4)",
@@ -75,16 +74,17 @@ def _misfit(register: Register, entry: Registers) -> str:
 
 
 def _elsewhere(books: Books, from_ms: int, to_ms: int) -> Iterator[str]:
-    for entry in books.counting:
-        if entry.kind not in _LASTING and not _within(entry, from_ms, to_ms):
-            when = utc_text(entry.from_ms)
-            yield f"the entry {entry.kind} of {entry.of} of {when} is not of this period (P9): state its own anew"
-
-
-def _within(entry: Entry, from_ms: int, to_ms: int) -> bool:
-    if entry.from_ms == entry.to_ms:
-        return from_ms < entry.to_ms <= to_ms
-    return entry.from_ms < to_ms and from_ms < entry.to_ms
+    """Entries that are of another time, or count for nothing though nobody replaced them (P9)."""
+    for standing in books.judged.within(from_ms, to_ms):
+        entry = standing.entry
+        one = f"the entry {entry.kind} of {entry.of} of {utc_text(entry.from_ms)}"
+        again = " ".join(f"--replaces {record.hex()}" for record in (entry.record, *standing.by))
+        if standing.word == ELSEWHERE:
+            yield f"{one} is not of this period (P9): state its own anew"
+        elif standing.word == CONTRADICTS:
+            yield f"{one} contradicts another, and neither counts there (P9): enter the value anew with {again}"
+        elif standing.word == REFUSED and not standing.by:
+            yield f"{one} counts for nothing, {standing.why}: enter the value anew with {again}"
 
 
 def _missing(plan: Plan, assembled: Assembled) -> Iterator[str]:

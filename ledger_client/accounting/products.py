@@ -10,12 +10,13 @@ from typing import Any, Final, NamedTuple
 
 from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats.civil_time import civil
-from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.factor import Factor, in_use, kg_per_wh
+from ledger_client.accounting.formats.letters import LETTERS
 from ledger_client.accounting.formats.numbers import half_even
 from ledger_client.accounting.formats.plan import Node, Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.formats.standings import Judged
 from ledger_client.accounting.formats.words import MISSING, PROVISIONAL, RANK
 
 DEFAULTS: Final = "defaults"
@@ -59,14 +60,14 @@ def _product(
     return Row(rows[0].node, from_ms, to_ms, worst, half_even(mass.numerator, mass.denominator), known)
 
 
-def fuel(node: Node, stated: Stated, entries: Sequence[Entry], from_ms: int, interval_ms: int) -> list[Row]:
+def fuel(node: Node, stated: Stated, entries: Judged, from_ms: int, interval_ms: int) -> list[Row]:
     """FC · NCV · CC · OF · k, or FC · C · OF · k: a row from edge to edge for each stretch of the same analyses (M6).
 
     NCV in MJ for a kg or m³, CC in kg of carbon for a GJ, OF and C shares of 1, M in percent. A stretch without any way
     to its carbon is ``missing``.
 
     Args:
-        entries: those in force.
+        entries: all on the plan.
         from_ms: when the period begins.
         interval_ms: the plan's.
     """
@@ -91,20 +92,17 @@ Letters = tuple[tuple[str, bytes], ...]
 class Analyses:
     """The entries ``lab`` of a node by fuel: which one gives each letter at a time (M6)."""
 
-    def __init__(self, node: Node, entries: Sequence[Entry]) -> None:
-        """``entries``: those in force."""
-        self._labs = {entry.record: entry for entry in entries if entry.kind == "lab" and entry.of == node.name}
-        self._bounds = sorted({time_ms for lab in self._labs.values() for time_ms in (lab.from_ms, lab.to_ms)})
+    def __init__(self, node: Node, entries: Judged) -> None:
+        self._parts = [(letter, part) for letter in LETTERS for part in entries.parts_of("lab", node.name, letter)]
+        self._labs = {part.entry.record: part.entry for _, part in self._parts}
+        self._bounds = sorted({time_ms for _, part in self._parts for time_ms in (part.from_ms, part.to_ms)})
         self._known: dict[int, Letters] = {}
 
     def at(self, end_ms: int) -> Letters:
-        """Of an interval that ends then: it lies in an entry's (from, to] if its end does."""
+        """Of an interval that ends then: it is of an entry in whose (from, to] its end lies."""
         place = bisect_left(self._bounds, end_ms)
         if place not in self._known:
-            found: dict[str, bytes] = {}
-            for record, lab in self._labs.items():
-                if lab.from_ms < end_ms <= lab.to_ms:
-                    found |= dict.fromkeys(lab.values, record)
+            found = {letter: part.entry.record for letter, part in self._parts if part.from_ms < end_ms <= part.to_ms}
             self._known[place] = tuple(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
         return self._known[place]
 
@@ -135,18 +133,16 @@ def carbon_of(node: Node, analysed: Mapping[str, Fraction]) -> Carbon | None:
             if known.keys() >= set(letters):
                 used = {*letters, *(values.keys() & {OXIDATION})}
                 oxidation = values.get(OXIDATION, Fraction(1))
-                return Carbon(letters, _content(node, letters, values), oxidation, not used <= analysed.keys())
+                return Carbon(letters, _content(letters, values), oxidation, not used <= analysed.keys())
     return None
 
 
-def _content(node: Node, letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:
+def _content(letters: tuple[str, ...], values: Mapping[str, Fraction]) -> Fraction:
     """kg of carbon in a kg or m³ of the fuel."""
     if letters == ("NCV", "CC"):
         return values["NCV"] * values["CC"] / 1000
     if letters == ("C_ar",):
         return values["C_ar"]
-    if values["M_ad"] >= 100:
-        refuse("M6", f"plan.nodes.{node.name}", "M_ad is 100 % or more: all water", "enter M in percent of mass")
     return values["C_ad"] * (100 - values["M_ar"]) / (100 - values["M_ad"])
 
 

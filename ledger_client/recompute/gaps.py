@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ledger_client.accounting.formats.entries import Entry, in_force
+from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import Plan
+from ledger_client.accounting.formats.standings import judged
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.recompute.chain import Link, links_of
 from ledger_client.recompute.sources import SignedPlan, Sources
@@ -50,7 +51,7 @@ def gaps(sources: Sources, asked: SpanOf | None) -> Iterator[Gap]:
 def ended_ms(plan: Plan, entries: Sequence[Entry]) -> int:
     """The last edge at or before the moment at which the last node of a plan was closed; far in the future: one is
     open."""
-    counting, _ = in_force([entry for entry in entries if plan.concerns(entry.of)])
+    counting = judged([entry for entry in entries if plan.concerns(entry.of)], plan).counting
     closed = {e.of: e.from_ms for e in sorted(counting, key=lambda e: -e.from_ms) if e.kind == "closure"}
     if not plan.nodes or not plan.nodes.keys() <= closed.keys():
         return MAX_TIME_MS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.entries import Entry, parse_entry
+from ledger_client.accounting.formats.entries import Entry, read_entry
 from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError, refuse
 from ledger_client.accounting.statement import parse_choice
@@ -92,7 +92,7 @@ class Sources:
             self.plans.setdefault(hashed, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch))
         elif body.name == words.ENTRY:
             if all(hashed != entry.record for _, entry in self.entries):
-                self.entries.append((batch, parse_entry(body.fields, hashed)))
+                self.entries.append((batch, read_entry(body.fields, hashed)))
         else:
             parse_choice(body.fields, 0)
             self.periods.setdefault(hashed, SignedPeriod(hashed, body.fields, batch))

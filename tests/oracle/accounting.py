@@ -25,12 +25,12 @@ from tests.oracle.basics import (
     Row,
     Signed,
     counted_u,
-    entries,
     node_rows,
     pieces,
     tag4,
     unbalanced,
 )
+from tests.oracle.entered import entries
 
 
 @dataclass

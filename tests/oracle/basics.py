@@ -18,7 +18,7 @@ from ledger_client.formats.record import Coverage, Event, Quality, Reading
 
 Plan = Mapping[str, Any]
 Given = Sequence[tuple[Mapping[str, Any], bytes]]
-"""Entries that count: fields and record hash."""
+"""Entries where they count: fields, with the time of that and ``begins`` of the entry itself, and record hash."""
 
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 TO_BASE = {
@@ -80,26 +80,6 @@ def thousandths(number: Any, unit: str) -> int:
 def root_of(x: Fraction) -> Fraction:
     """N3."""
     return Fraction(isqrt(x.numerator * 10**24 // x.denominator), 10**12)
-
-
-# ---- P9
-
-
-def entries(plan: Plan, records: Sequence[Signed], kept: Sequence[tuple[Mapping[str, Any], bytes]]) -> Any:
-    """The entries on the plan, those that count, and how many findings there are."""
-    things = {*plan["points"], *plan["nodes"]}
-    events = [(t.body.fields, t.hash) for t in records if isinstance(t.body, Event) and t.body.name == "entry"]
-    all_ = [(f, h) for h, f in {h: f for f, h in [*kept, *events] if f["of"] in things}.items()]
-    groups: dict[Any, list[Any]] = {}
-    for f, h in all_:
-        groups.setdefault((f["kind"], f["of"], f["from"], f["to"]), []).append((f, h))
-    counting, findings = [], 0
-    for group in groups.values():
-        if all(b[0].get("replaces") == a[1] for a, b in pairwise(group)):
-            counting.append(group[-1])
-        else:
-            findings += 1
-    return all_, counting, findings
 
 
 # ---- I1 to I4

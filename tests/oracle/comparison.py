@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.formats.entries import parse_entry
+from ledger_client.accounting.formats.entries import read_entry
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.rows import Row as OwnRow
 from ledger_client.accounting.formats.rows import parse_row, tree
@@ -37,7 +37,7 @@ def product(history: History) -> tuple[bytes, tuple[bytes, ...], bytes]:
     things = {*history.plan["points"], *history.plan["nodes"]}
     events = [(t.body.fields, t.hash) for t in history.records if isinstance(t.body, Event) and t.body.name == "entry"]
     entries: dict[bytes, Mapping[str, Any]] = {hashed: f for f, hashed in [*period.kept, *events] if f["of"] in things}
-    books = Books(plan, [parse_entry(fields, hashed) for hashed, fields in entries.items()])
+    books = Books(plan, [read_entry(fields, hashed) for hashed, fields in entries.items()])
     for meter, clock, body, hashed in history.records:
         if isinstance(body, Reading):
             books.reading(meter, clock, body, hashed)

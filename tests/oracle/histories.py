@@ -21,6 +21,8 @@ T0 = 1_790_812_800_000
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 ENERGY, FUEL = ("J", "Wh", "kWh", "MWh"), ("g", "kg", "t")
 SAMPLES = (10_000, 60_000, 300_000, 450_000, 900_000)
+CANNOT_BE = (0, -1, 101, Decimal("1.5"), -0.25)
+"""Values of entries that are out of bounds, of one name or of another."""
 UNNAMED = tuple(1 << n for n in (30, 31, 32, 47, 63))
 """Quality bits without a name: of a later version, or of nobody."""
 
@@ -174,10 +176,32 @@ class Maker:
     def entry(self, at: int, kind: str, of: str, from_ms: int, to_ms: int, values: Any, point: Any) -> None:
         unit = {"unit": point["unit"]} if point else {}
         fields = {"kind": kind, "of": of, "from": from_ms, "to": to_ms, "values": values, "reason": "r", "user": "u"}
-        hashed = self.tell(at + 1, "gateway", Event("entry", fields | unit))
-        if self.often(0.15):
-            replaces = {"replaces": hashed} if self.often(0.7) else {}
-            self.tell(at + 2, "gateway", Event("entry", {**fields, **unit, **replaces, "reason": "corrected"}))
+        made = [self.tell(at + 1, "gateway", Event("entry", fields | unit))]
+        while self.often(0.25):
+            self.another(at + 1 + len(made), fields | unit, made)
+
+    def another(self, at: int, fields: Mapping[str, Any], made: list[bytes]) -> None:
+        """A later entry on the same: of this time, of a part of it or beyond; it names some of those before, one of
+        them by itself or in a list; at times its values cannot be."""
+        chance, other = self.chance, dict(fields)
+        named = chance.choice(([], made[-1:], made, made[:1], chance.sample(made, chance.randint(0, len(made)))))
+        if named:
+            other["replaces"] = named[0] if len(named) == 1 and self.often(0.7) else list(named)
+        third = (fields["to"] - fields["from"]) // 3
+        if self.often(0.5) and (third or self.often(0.3)):
+            shift = third or self.interval_ms // 7
+            other["from"] += chance.choice((0, 0, shift, -shift))
+            other["to"] = (
+                max(other["from"], other["to"] + chance.choice((0, 0, shift, -shift))) if third else other["from"]
+            )
+        if self.often(0.2):
+            other["values"] = {name: chance.choice(CANNOT_BE) for name in other["values"]}
+        elif other["kind"] == "lab" and self.often(0.6):
+            kept = chance.sample(sorted(other["values"]), chance.randint(1, len(other["values"])))
+            other["values"] = {name: other["values"][name] for name in kept} | chance.choice(({}, {"OF": 1}, {"OF": 2}))
+        if "unit" in other and self.often(0.1):
+            other["unit"] = chance.choice(("kg", "t", "kWh", "m3"))
+        made.append(self.tell(at, "gateway", Event("entry", {**other, "reason": "corrected"})))
 
     def coverage(self, meter: str, sample: int) -> None:
         at = self.begin_ms
@@ -216,6 +240,10 @@ def history(chance: Random) -> History:
         nodes[f"n{n}"] = node
     products(make, nodes, points)
     for name, node in list(nodes.items()):
+        if make.often(0.15):
+            begins = make.from_ms + chance.choice((0, make.interval_ms))
+            value, unit = {"value": chance.choice((12, -3))}, {"unit": chance.choice(make.units)}
+            make.entry(make.to_ms, "settlement", name, begins, make.to_ms, value, unit)
         if make.often(0.1) and "terms" in node:
             at = chance.randint(make.from_ms, make.to_ms)
             make.entry(at, "closure", name, at, at, {}, None)
@@ -259,7 +287,7 @@ def products(make: Maker, nodes: dict[str, Any], points: Mapping[str, Any]) -> N
 
 LABORATORY: Mapping[str, tuple[Any, ...]] = {
     "C_ad": (Decimal("0.61"), 0.6), "M_ad": (2, Decimal("2.25")), "M_ar": (Decimal("10.3"), 9), "C_ar": (0.55,),
-    "NCV": (Decimal("21.2"), 20), "CC": (Decimal("26.02"),), "OF": (1, Decimal("0.98")),
+    "NCV": (Decimal("21.2"), 20), "CC": (Decimal("26.02"),), "OF": (1, Decimal("0.98"), Decimal("1.01")), "FC": (1,),
 }  # fmt: skip
 
 
@@ -275,6 +303,7 @@ def analyses(make: Maker, node: str) -> None:
             end = at + length
             if make.often(0.85):
                 values = {letter: chance.choice(LABORATORY[letter]) for letter in letters}
+                values |= {chance.choice(("FC", "OF", "M_ar")): 1} if make.often(0.1) else {}
                 make.entry(make.to_ms, "lab", node, at, end, values, None)
             at = end
 

@@ -9,7 +9,7 @@ from statistics import mean, variance
 from typing import Any
 
 from ledger_client.formats.record import Quality
-from tests.oracle import basics
+from tests.oracle import basics, entered
 from tests.oracle.basics import HOUR_MS, MINUTE_MS, Given, Period, Piece, Plan, Row, Signed, exactly, tag4
 
 FLOWS = {"m3/s": Fraction(3600), "l/s": Fraction(36, 10)}
@@ -82,7 +82,7 @@ class Measured:
         self.values = gauge_values(plan, profile, point, records, given)
         self.bad: list[tuple[int, int]] = []
         if profile.get("substitution") == "CN-HJ75":
-            checks = [f["from"] for f, _ in own_entries(given, "calibration", point)]
+            checks = [f["from"] for f, _ in own_entries(given, "calibration", point) if f["from"] == f["begins"]]
             for at, value, _ in basics.values_of(records, point):
                 if value.quality & Quality.OUT_OF_CONTROL:
                     self.bad.append((max((c for c in checks if c <= at), default=0), at))
@@ -307,7 +307,7 @@ def product(plan: Plan, name: str, made: Sequence[Piece], given: Given, period: 
         alike = all(letters(ends) == mine for ends in range(p.from_ms + step, p.to_ms, step))
         together.append(p if alike else p._replace(besides=p.status))
         if n + 1 == len(made) or letters(made[n + 1].to_ms) != mine:
-            rows.append(by_carbon(plan, name, together, mine, {h: f["values"] for f, h in labs}, period))
+            rows.append(by_carbon(plan, name, together, mine, entered.analysed(labs), period))
             together = []
     return rows
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.formats.entries import Entry, parse_entry
+from ledger_client.accounting.formats.entries import Entry, read_entry
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.rows import Rows
 from ledger_client.accounting.statement import Choice, Statement, state
@@ -129,7 +129,7 @@ def entries(path: Path) -> list[Entry]:
     """The entries of a batch file."""
     records = [(parse_record(data), record_hash(data)) for data in BatchFile.open(path).records()]
     named = [(r.body.fields, hashed) for r, hashed in records if isinstance(r.body, Event) and r.body.name == "entry"]
-    return [parse_entry(fields, hashed) for fields, hashed in named]
+    return [read_entry(fields, hashed) for fields, hashed in named]
 
 
 def feed(books: Books, path: Path) -> None:

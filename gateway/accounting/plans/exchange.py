@@ -20,7 +20,7 @@ from gateway.storage.accounted import events_saying, readings_beside
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.entries import parse_entry
+from ledger_client.accounting.formats.entries import read_entry
 from ledger_client.accounting.formats.numbers import milli_of
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.units import counter_unit
@@ -167,7 +167,7 @@ def exchanged(store: Database, meter: str) -> Exchange | None:
 def stated_behind(store: Database, time_ms: int, place: int = 0) -> frozenset[str]:
     """The points METER/POINT whose registers an entry states of a moment behind a time. ``place``: of entries that were
     signed behind it."""
-    entries = (parse_entry(event.fields) for _, event in _events(store, GATEWAY, words.ENTRY, place))
+    entries = (read_entry(event.fields) for _, event in _events(store, GATEWAY, words.ENTRY, place))
     return frozenset(entry.of for entry in entries if entry.kind == "register" and entry.from_ms > time_ms)
 
 

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.storage.accounted import gateway_events
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.record import Event, parse_record, record_hash
+from ledger_client.messages import Sentence
 
 if TYPE_CHECKING:
     from ledger_client.accounting.formats.entries import Entry
@@ -48,6 +50,16 @@ class SignedPeriod:
         return int(self.fields["to"])
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A plan or an entry that was signed and is none by these rules: the name of its event, the hash of its record, and
+    why. It counts for nothing; publish or enter another one."""
+
+    name: str
+    record: bytes
+    why: Sentence
+
+
 @dataclass(slots=True)
 class History:
     """All of them in the order of their signing; ``entries`` with their places in the commit order. ``read_to``: the
@@ -56,12 +68,18 @@ class History:
     plans: list[SignedPlan] = field(default_factory=list)
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     periods: list[SignedPeriod] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     read_to: int = 0
 
     @property
     def names(self) -> list[str]:
         """The names of plans, in the order of their first ones."""
         return list(dict.fromkeys(signed.plan.name for signed in self.plans))
+
+    @property
+    def notes(self) -> list[Message]:
+        """What was signed and counts for nothing, and why."""
+        return [Message("signed-refused", event=one.name, record=one.record.hex(), why=one.why) for one in self.refused]
 
     def of_plan(self, name: str) -> list[SignedPlan]:
         """The plans of a name, in the order in which they follow each other."""
@@ -103,11 +121,11 @@ class History:
 
     def copy(self) -> History:
         """A copy for other threads, which does not change any more."""
-        return History(list(self.plans), list(self.entries), list(self.periods), self.read_to)
+        return History(list(self.plans), list(self.entries), list(self.periods), list(self.refused), self.read_to)
 
     def read_on(self, store: Database) -> None:
-        """Take in what has been signed since the last call. Raises AccountingError where a signed event is none of
-        these rules."""
+        """Take in what has been signed since the last call. Raises AccountingError for a plan of other rules than this
+        program knows: what it needs of the records is not known."""
         for place, row in gateway_events(store, self.read_to):
             if any(name in row.data for name in _NAMES):
                 self._take(place, row)
@@ -118,21 +136,37 @@ class History:
         body = record.body
         if not isinstance(body, Event):
             return
-        if body.name == words.PLAN:
-            from ledger_client.accounting.formats.plan import parse_plan  # most sites have no plan
-
-            self.plans.append(SignedPlan(parse_plan(body.fields), digest, record.claims.iat * 1000))
-        elif body.name == words.ENTRY:
-            from ledger_client.accounting.formats.entries import parse_entry
-
-            self.entries.append((place, parse_entry(body.fields, digest)))
-        elif body.name == words.PERIOD:
+        if body.name == words.PERIOD:
             self.periods.append(SignedPeriod(body.fields, digest, row.id))
+        elif body.name in (words.PLAN, words.ENTRY):
+            from ledger_client.accounting.formats.refusal import AccountingError  # most sites have no plan
+
+            try:
+                self._take_in(place, body, digest, record.claims.iat * 1000)
+            except AccountingError as error:
+                if body.name == words.PLAN and body.fields.get("rules") != words.RULES:
+                    raise
+                self.refused.append(Refused(body.name, digest, error.sentence))
+
+    def _take_in(self, place: int, body: Event, digest: bytes, iat_ms: int) -> None:
+        if body.name == words.PLAN:
+            from ledger_client.accounting.formats.plan import parse_plan
+
+            self.plans.append(SignedPlan(parse_plan(body.fields), digest, iat_ms))
+        else:
+            from ledger_client.accounting.formats.entries import read_entry
+
+            self.entries.append((place, read_entry(body.fields, digest)))
 
 
 def closed_by(entries: Iterable[tuple[int, Entry]], time_ms: int) -> set[str]:
-    """The nodes that were closed up to a time."""
-    return {entry.of for _, entry in entries if entry.kind == "closure" and entry.from_ms <= time_ms}
+    """The nodes that were closed up to a time, by an entry that counts (P9)."""
+    closures = [entry for _, entry in entries if entry.kind == "closure"]
+    if not closures:
+        return set()
+    from ledger_client.accounting.formats.standings import judged
+
+    return {entry.of for entry in judged(closures).counting if entry.from_ms <= time_ms}
 
 
 def longest_gap_ms(plan: Plan, closed: Collection[str] = ()) -> int:
@@ -141,7 +175,7 @@ def longest_gap_ms(plan: Plan, closed: Collection[str] = ()) -> int:
 
 
 def history_of(store: Database) -> History:
-    """What the database holds. Raises AccountingError where a signed event is none of these rules."""
+    """What the database holds. Raises AccountingError for a plan of other rules than this program knows."""
     found = History()
     found.read_on(store)
     return found

@@ -7,13 +7,15 @@ from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from gateway.accounting.plans.history import history_of
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
-from ledger_client.accounting.formats.entries import parse_entry
+from ledger_client.accounting.formats.entries import parse_entry, unit_fault
 from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.formats.standings import in_the_way
 from ledger_client.accounting.statement import MOST_PAYLOAD, parse_choice
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats import cbor
@@ -50,6 +52,24 @@ def event_of(name: object, fields: object) -> Event:
     if (size := len(cbor.encode({"event": name, **read}))) > MOST_PAYLOAD:
         raise GatewayError(Message("sign-too-large", event=name, size_bytes=size, limit_bytes=MOST_PAYLOAD))
     return Event(name, read)
+
+
+def demand_alone(store: Database, event: Event) -> None:
+    """Raises Declined for an entry that does not name all that stands in its time (P9), GatewayError for one whose unit
+    is of another kind than what it is of (P9); other events are not looked at."""
+    if event.name != words.ENTRY:
+        return
+    history, entry = history_of(store), parse_entry(event.fields)
+    for plan in [one.plan for one in history.plans if one.plan.concerns(entry.of)][-1:]:
+        if (fault := unit_fault(plan, entry)) is not None:
+            raise GatewayError(fault.sentence, fault.way_out)
+    missed = in_the_way([earlier for _, earlier in history.entries], entry)
+    all_ = [record.hex() for record in dict.fromkeys((*entry.replaces, *missed))]
+    if missed and len(all_) == 1:
+        raise Declined(Message("entry-stated", of=entry.of, record=all_[0]))
+    if missed:
+        options = " ".join(f"--replaces {record}" for record in all_)
+        raise Declined(Message("entry-replaces-misses", of=entry.of, n=len(missed), options=options))
 
 
 def signed(store: Database, event: Event) -> bytes | None:

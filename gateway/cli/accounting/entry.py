@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,7 @@ import click
 from gateway.cli.terminal.common import CONFIG, JSON, user
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.errors import Declined, GatewayError
+from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process import control_socket
@@ -34,7 +34,12 @@ from ledger_client.accounting.formats import words
 @click.option("--unit", help="Unit of the values; of registers by default the recorded one.")
 @click.option("--reason", required=True, help="Why, for the signed event.")
 @click.option("--document", type=click.Path(path_type=Path), help="File whose SHA-256 the entry bears.")
-@click.option("--replaces", metavar="HASH", help="Record hash of the entry that this one replaces.")
+@click.option(
+    "--replaces",
+    metavar="HASH",
+    multiple=True,
+    help="Record hash of an entry whose place this one takes; once for each that states the same of this time.",
+)
 @JSON
 def entry(
     config_path: Path,
@@ -47,13 +52,14 @@ def entry(
     unit: str | None,
     reason: str,
     document: Path | None,
-    replaces: str | None,
+    replaces: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """State what no meter measures, in an event that the running gateway signs.
 
-    KIND and the names of its values: register (final, initial of a point), calibration (a, b of a gauge), lab (FC, NCV,
-    CC … of a node), value (value: a substitute for an interval), settlement (value), closure (none).
+    KIND and the names of its values: register (final, initial of a point), calibration (a, b of a gauge), lab (C_ar,
+    C_ad, M_ar, M_ad, NCV, CC, OF of a node), value (value: a substitute for an interval), settlement (value), closure
+    (none).
     """
     from gateway.accounting.plans import exchange, signing
     from gateway.accounting.plans.moments import moment_ms
@@ -69,11 +75,12 @@ def entry(
         fields["unit"] = unit or exchange.recorded_unit(config, of)
     if document is not None:
         fields["document"] = _digest(document)
-    if replaces is not None:
-        fields["replaces"] = _hash(replaces)
+    if replaces:
+        hashes = list(dict.fromkeys(map(_hash, replaces)))
+        fields["replaces"] = hashes[0] if len(hashes) == 1 else hashes
     parse_entry(fields)
     control_socket.give(config.data, "health")  # without a gateway its database need not be read
-    _demand_alone(config, fields)
+    _demand_on_plan(config, of)
     done = control_socket.give(config.data, signing.SIGN, event=words.ENTRY, fields=signing.encoded(fields))
     click.echo(json.dumps(done) if as_json else f"entry {kind} of {of}: record {done['record']}")
 
@@ -111,16 +118,11 @@ def _hash(text: str) -> bytes:
     return found
 
 
-def _demand_alone(config: Config, fields: Mapping[str, Any]) -> None:
-    """Raises GatewayError for what no plan knows, Declined for what is stated already."""
+def _demand_on_plan(config: Config, of: str) -> None:
+    """Raises GatewayError for what no plan knows. What is stated already the gateway itself says."""
     from gateway.accounting.plans.history import history_of
 
     with closing(Database(config.database, read_only=True)) as store:
         history = history_of(store)
-    known = {name for signed in history.plans for name in (*signed.plan.points, *signed.plan.nodes)}
-    if fields["of"] not in known:
-        raise GatewayError(Message("entry-not-on-plan", of=fields["of"]))
-    key = ("kind", "of", "from", "to")
-    same = [e for _, e in history.entries if (e.kind, e.of, e.from_ms, e.to_ms) == tuple(fields[k] for k in key)]
-    if same and fields.get("replaces") != same[-1].record and dict(same[-1].values) != fields["values"]:
-        raise Declined(Message("entry-stated", of=fields["of"], record=same[-1].record.hex()))
+    if not any(signed.plan.concerns(of) for signed in history.plans):
+        raise GatewayError(Message("entry-not-on-plan", of=of))

@@ -107,8 +107,10 @@ def publish(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
         raise Declined(checked.problems[0])
     control_socket.give(config.data, "health")  # without a gateway its database need not be read
     with closing(Database(config.database, read_only=True)) as store:
-        before = history.history_of(store).of_plan(checked.plan.name)
-    if before:
+        known = history.history_of(store)
+    for note in known.notes:
+        click.echo(f"note: {note}", err=True)
+    if before := known.of_plan(checked.plan.name):
         same = {**fields, "v": before[-1].plan.version} == dict(before[-1].plan.fields)
         fields["v"] = before[-1].plan.version + (not same)
     done = control_socket.give(config.data, signing.SIGN, event=words.PLAN, fields=signing.encoded(fields))

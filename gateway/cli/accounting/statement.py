@@ -65,6 +65,8 @@ def statement(
     folder = folder or config.data / stating.FOLDER
     with closing(Database(config.database, read_only=True)) as store:
         history = history_of(store)
+        for note in history.notes:
+            click.echo(f"note: {note}", err=True)
         found = []
         for plan in [name] if name else _names(history, config, all_due=all_due):
             for part in _parts(history, plan, period):

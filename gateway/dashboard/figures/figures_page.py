@@ -23,11 +23,11 @@ from gateway.storage.database import Database
 from ledger_client.accounting.counters import Stated
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil
-from ledger_client.accounting.formats.entries import in_force
 from ledger_client.accounting.formats.factor import Factor
 from ledger_client.accounting.formats.numbers import MILLI
 from ledger_client.accounting.formats.plan import Node
 from ledger_client.accounting.formats.rows import Row
+from ledger_client.accounting.formats.standings import judged
 from ledger_client.accounting.products import electricity, factor_for, fuel
 from ledger_client.accounting.statement import UNCERTAINTY
 from ledger_client.accounting.tables.corroboration import Corroboration, corroborations
@@ -294,7 +294,7 @@ class _Made:
             products = electricity(plan, node, stated, from_ms)
         else:
             entries = [entry for _, entry in self._known.history.on_plan(plan)]
-            products = fuel(node, stated, in_force(entries)[0], from_ms, plan.interval_ms)
+            products = fuel(node, stated, judged(entries, plan), from_ms, plan.interval_ms)
         for row in products:
             yield Sum(row.status, sum(row.from_ms <= hour.from_ms < row.to_ms for hour in made), row.amount)
 

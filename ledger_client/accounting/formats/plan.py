@@ -11,6 +11,7 @@ from typing import Any, Final
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.factor import Factor, parse_factor
 from ledger_client.accounting.formats.fields import Fields
+from ledger_client.accounting.formats.letters import letter_fault
 from ledger_client.accounting.formats.point import Point, parse_point
 from ledger_client.accounting.formats.regimes import Regime, parse_regime
 from ledger_client.accounting.formats.units import (
@@ -103,6 +104,19 @@ class Plan:
     def concerns(self, name: str) -> bool:
         """Whether an entry of this point or node is on the plan (P9)."""
         return name in self.points or name in self.nodes
+
+    def base_of(self, name: str) -> str | None:
+        """What a point or a node counts: Wh, kg or m3; None: nothing of these, or the plan does not have it."""
+        if name in self.points:
+            unit = self.points[name].unit
+            return None if unit is None else unit.base
+        node = self.nodes.get(name)
+        if node is not None and node.role == words.EMISSION:
+            return "kg"
+        for _, point in node.terms if node is not None else ():
+            return self.base_of(point)
+        above = next((other for other in self.nodes.values() if node is not None and other.below == name), None)
+        return None if above is None else self.base_of(above.name)
 
     def rules_from_ms(self, iat_ms: int) -> int:
         """The first interval that it rules, signed at that moment, unless it is the first of its name (P2)."""
@@ -236,6 +250,9 @@ def _node(
 def _defaults(of: Fields) -> dict[str, Fraction]:
     values = of.table("defaults", {})
     numbers = Fields(values, f"{of.where}.defaults", "M6", tuple(values))
+    for letter in values:
+        if (fault := letter_fault(letter, numbers.number(letter))) is not None:
+            numbers.refuse(letter, *fault)
     return {letter: numbers.fraction(letter) for letter in values}
 
 

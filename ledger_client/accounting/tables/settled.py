@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ledger_client.accounting.formats.entries import Entry, in_force
+from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import milli_of
 from ledger_client.accounting.formats.plan import Plan
-from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.formats.standings import CONTRADICTS, COUNTS, judged
 from ledger_client.accounting.formats.units import counter_unit
 
 
@@ -23,22 +23,16 @@ class Settled(NamedTuple):
 
 
 def settled(plan: Plan, name: str, entries: Sequence[Entry], from_ms: int, to_ms: int) -> Settled:
-    """The settlement entries in force of a node, else of its only point, within [from, to) in ms (P9).
-
-    Raises AccountingError where one is in no unit of energy.
-    """
+    """The settlement entries that count of a node, else of its only point, within [from, to) in ms (P9)."""
     node = plan.nodes[name]
     of_point = [point for _, point in node.terms] if len(node.terms) == 1 else []
-    settlements: list[Entry] = []
-    for of in (name, *of_point):
-        settlements = [
-            e for e in entries if e.kind == "settlement" and e.of == of and from_ms <= e.from_ms and e.to_ms <= to_ms
-        ]
-        if settlements:
-            break
-    counting, contradicting = in_force(settlements)
+    bills = [one for one in judged(entries, plan).standings if one.entry.kind == "settlement"]
+    within = [one for one in bills if from_ms <= one.entry.from_ms and one.entry.to_ms <= to_ms]
+    of = next((of for of in (name, *of_point) if any(one.entry.of == of for one in within)), name)
+    counting = [one.entry for one in within if one.entry.of == of and one.word == COUNTS]
+    contradicting = any(one.entry.of == of and one.word == CONTRADICTS for one in within)
     if contradicting or not counting:
-        return Settled(None, False, bool(contradicting))
+        return Settled(None, False, contradicting)
     counting.sort(key=lambda entry: entry.from_ms)
     ends = [from_ms, *(entry.to_ms for entry in counting)]
     matches = [entry.from_ms for entry in counting] == ends[:-1] and ends[-1] == to_ms
@@ -46,8 +40,5 @@ def settled(plan: Plan, name: str, entries: Sequence[Entry], from_ms: int, to_ms
 
 
 def settled_milli(entry: Entry) -> int:
-    """The value of a settlement in thousandths of a Wh. Raises AccountingError: its unit is none of energy."""
-    unit = counter_unit(entry.unit, "entry.unit")
-    if unit.base != "Wh":
-        refuse("P9", "entry.unit", f"a settlement of {entry.of} is in {entry.unit}", "replace it by one in kWh")
-    return milli_of(entry.values["value"], unit.factor)
+    """The value of a settlement that counts, in thousandths of a Wh."""
+    return milli_of(entry.values["value"], counter_unit(entry.unit, "entry.unit").factor)

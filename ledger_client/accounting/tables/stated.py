@@ -12,7 +12,6 @@ from ledger_client.accounting.formats.numbers import MILLI, scaled
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import Row
-from ledger_client.accounting.formats.words import EMISSION
 
 Cell = str | int | bool | None
 """Decimals are text, exactly as they are written."""
@@ -44,17 +43,11 @@ class StatedRows:
 
 def base_unit(plan: Plan, name: str) -> str:
     """The unit of a node's amounts: Wh, kg or m3."""
-    node = plan.nodes.get(name)
-    if node is None:
+    if name not in plan.nodes:
         refuse("T1", "rows", f"the plan has no node {name}", "give the plan that the statement names")
-    if node.role == EMISSION:
-        return "kg"
-    for _, point in node.terms:
-        unit = plan.points[point].unit
-        assert unit is not None
-        return unit.base
-    above = next(other for other in plan.nodes.values() if other.below == name)  # P4, P5: one takes from it
-    return base_unit(plan, above.name)
+    base = plan.base_of(name)
+    assert base is not None  # P4, P5: it has terms or inputs, or takes from one that has
+    return base
 
 
 def civil_time(plan: Plan, time_ms: int) -> str:

@@ -14,6 +14,7 @@ from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.numbers import MICRO, micro
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.rows import Row, decimal
+from ledger_client.accounting.formats.standings import judged
 from ledger_client.accounting.gauges import Calibration, Gauge
 from ledger_client.accounting.products import electricity, fuel
 from ledger_client.accounting.registers import Edge, Register
@@ -121,7 +122,7 @@ def counted(node: str, amount: int, *statuses: str, hourly: bool = False) -> Sta
 
 def burnt(node: Node, stated: Stated, entries: Sequence[Entry] = ()) -> list[Row]:
     """The rows of a node by fuel, of a period that begins at T0."""
-    return fuel(node, stated, entries, T0, HOUR)
+    return fuel(node, stated, judged(entries), T0, HOUR)
 
 
 def loaded(plan: Plan, node: Node, amount: int, year: int) -> Row:
@@ -132,8 +133,8 @@ def loaded(plan: Plan, node: Node, amount: int, year: int) -> Row:
 
 def entry(
     kind: str, of: str, values: Mapping[str, Any], *, hours: tuple[float, float] = (0, 1), unit: str = "kg",
-    record: bytes = b"e" * 32,
+    record: bytes = b"e" * 32, replaces: tuple[bytes, ...] = (),
 ) -> Entry:  # fmt: skip
-    """An entry in force, by hours since T0."""
+    """An entry, by hours since T0."""
     begin, end = (T0 + int(number * HOUR) for number in hours)
-    return Entry(record, kind, of, begin, end, values, unit, "reason", "user", None, None)
+    return Entry(record, kind, of, begin, end, values, unit, "reason", "user", None, replaces)

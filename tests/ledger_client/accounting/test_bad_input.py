@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from ledger_client.accounting.books import Books
-from ledger_client.accounting.formats.entries import Entry, parse_entry
+from ledger_client.accounting.formats.entries import Entry, parse_entry, read_entry
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import parse_row
+from ledger_client.accounting.formats.standings import REFUSED, judged
 from ledger_client.accounting.statement import Choice, Statement, check_period, state
 from ledger_client.formats.record import Coverage, Quality, Reading, Value
 from tests.ledger_client.accounting.plans import HOUR, MINUTE, T0, counter, node, plan_fields
@@ -128,10 +129,63 @@ def fields_of(**also: Any) -> dict[str, Any]:
         ({"values": {"final": "9", "initial": 0}}, "not a number"),
         ({"reason": ""}, "entry.reason"),
         ({"replaces": b"short"}, "32 bytes"),
+        ({"replaces": []}, "not a list of 1 or more"),
+        ({"replaces": [b"r" * 32, b"r" * 32]}, "each once"),
+        ({"replaces": [b"r" * 32, "r" * 32]}, "each once"),
     ],
 )
 def test_an_entry_is_refused_by_its_rule(also: dict[str, Any], words: str) -> None:
     refused("P9", words, lambda: parse_entry(fields_of(**also)))
+
+
+CANNOT_BE = [
+    ({"kind": "value", "values": {"value": -1}}, "P9", "a substitute is above 0"),
+    ({"kind": "value", "values": {"value": 0}}, "P9", "a substitute is above 0"),
+    ({"kind": "value", "values": {"value": Decimal("-0.001")}}, "P9", "a substitute is above 0"),
+    ({"kind": "value", "values": {"value": 1}, "unit": "litre"}, "P9", "give one of J, Wh"),
+    ({"kind": "calibration", "values": {"a": 0, "b": 0}}, "P9", "no gauge reads less"),
+    ({"kind": "calibration", "values": {"a": 0, "b": -0.5}}, "P9", "no gauge reads less"),
+    ({"kind": "lab", "values": {}}, "M6", "there is none"),
+    ({"kind": "lab", "values": {"FC": 1}}, "M6", "they are C_ar, C_ad, M_ar, M_ad, NCV, CC, OF"),
+    ({"kind": "lab", "values": {"NCV": 0}}, "M6", "not above 0"),
+    ({"kind": "lab", "values": {"CC": -26.1}}, "M6", "not above 0"),
+    ({"kind": "lab", "values": {"C_ar": 61}}, "M6", "such as 0.61 for 61 %"),
+    ({"kind": "lab", "values": {"C_ad": 0}}, "M6", "above 0 and up to 1"),
+    ({"kind": "lab", "values": {"OF": Decimal("1.01")}}, "M6", "above 0 and up to 1"),
+    ({"kind": "lab", "values": {"M_ar": 100}}, "M6", "from 0 and below 100"),
+    ({"kind": "lab", "values": {"M_ad": -1}}, "M6", "from 0 and below 100"),
+]
+MAY_BE = [
+    {"kind": "settlement", "values": {"value": -1}},
+    {"values": {"final": 0, "initial": 0}},
+    {"kind": "calibration", "values": {"a": -3, "b": Decimal("0.001")}},
+    {"kind": "lab", "values": {"C_ar": 1, "OF": 1, "M_ar": 0, "M_ad": Decimal("99.9"), "NCV": 0.1, "CC": 1}},
+]
+"""What is unlikely, or 0 at its place: it may be signed."""
+
+
+@pytest.mark.parametrize(("also", "rule", "words"), CANNOT_BE)
+def test_a_value_that_cannot_be_is_refused_and_counts_for_nothing(also: dict[str, Any], rule: str, words: str) -> None:
+    with pytest.raises(AccountingError) as caught:
+        parse_entry(fields_of(**also))
+    assert caught.value.rule == rule
+    assert words in f"{caught.value.problem} {caught.value.way_out}"
+    read = read_entry(fields_of(**also), b"r" * 32)
+    assert read.fault == str(caught.value.sentence)
+    found = judged([read])
+    assert (found.counting, found.findings, found.standings[0].word) == ([], 1, REFUSED)
+
+
+@pytest.mark.parametrize("also", MAY_BE)
+def test_a_value_that_is_unlikely_may_be_signed(also: dict[str, Any]) -> None:
+    assert judged([parse_entry(fields_of(**also))]).findings == 0
+
+
+@pytest.mark.parametrize("letters", [{"OF": 0}, {"C_ar": Decimal("1.1")}, {"M_ar": 100}, {"FC": 1}, {"NCV": -1}])
+def test_a_default_that_cannot_be_is_refused(letters: dict[str, Any]) -> None:
+    boiler = node("emission", "scale/fuel", method="fuel", defaults=letters)
+    points = {"scale/fuel": counter("t")}
+    refused("M6", "defaults", lambda: parse_plan(plan_fields(points=points, nodes={"boiler": boiler})))
 
 
 def entry(number: int = 1, **also: Any) -> Entry:
@@ -198,8 +252,11 @@ def test_an_entry_that_contradicts_a_register_that_went_on_is_noted() -> None:
     assert found.notes == (OF + "there is no reset, exchange or fall between the readings around it",)
 
 
-def test_an_entry_of_another_kind_of_unit_is_refused() -> None:
-    refused("P9", "kg is no unit of export/energy", lambda: stated(entry(**at(90), unit="kg")))
+def test_an_entry_of_another_kind_of_unit_counts_for_nothing() -> None:
+    values = {"final": 1089, "initial": 30}
+    found = stated(entry(**at(90), values=values, unit="kg"))
+    assert (found.fields["findings"], statuses(found)) == ({"entry": 1}, ["measured", "unknown", "measured"])
+    assert any("kg is no unit of export/energy, which is in Wh (P9)" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("minutes", [(-60, -30), (200, 210)])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ledger_client.accounting.books import Books, too_dense
-from ledger_client.accounting.formats.entries import Entry, in_force, parse_entry
+from ledger_client.accounting.formats.entries import Entry, parse_entry
 from ledger_client.accounting.formats.plan import HOUR_MS, QUARTER_MS, parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.regimes import parse_regime
@@ -29,18 +29,6 @@ POINT = "export/energy"
 def entry(record: bytes, **also: Any) -> Entry:
     fields = {"kind": "register", "of": POINT, "from": T0, "to": T0, "reason": "r", "user": "u", "unit": "kWh"}
     return parse_entry({**fields, "values": {"final": 9, "initial": 0}, **also}, record)
-
-
-def test_an_entry_alone_counts_whatever_it_replaces() -> None:
-    moved = entry(b"2", **{"from": T0 + 1, "to": T0 + 1}, replaces=b"1" * 32)
-    assert in_force([moved]) == ([moved], 0)
-
-
-def test_the_last_of_a_chain_counts() -> None:
-    first, second = entry(b"1" * 32), entry(b"2" * 32, replaces=b"1" * 32)
-    third = entry(b"3" * 32, replaces=b"2" * 32)
-    assert in_force([first, second, third]) == ([third], 0)
-    assert in_force([first, entry(b"3" * 32, replaces=b"1" * 32), second]) == ([], 1)
 
 
 def configured(**meter: Any) -> Event:

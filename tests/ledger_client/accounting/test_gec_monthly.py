@@ -52,7 +52,7 @@ def lines(*statements: StatedRows) -> list[dict[str, Any]]:
 
 def settlement(month: int, kwh: str) -> Entry:
     begin, end = edges(month)
-    return Entry(b"\x03" * 32, "settlement", "station", begin, end, {"value": Decimal(kwh)}, "kWh", "", "", None, None)
+    return Entry(b"\x03" * 32, "settlement", "station", begin, end, {"value": Decimal(kwh)}, "kWh", "", "", None, ())
 
 
 def test_one_of_them_is_1000_kwh_and_the_rest_goes_on_to_the_next_month() -> None:

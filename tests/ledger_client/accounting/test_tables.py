@@ -177,7 +177,7 @@ def test_a_site_without_a_stack_has_no_hours_of_the_mrr() -> None:
 def settlement(of: str, value: str, hours_: tuple[int, int] = (0, 4), unit: str = "kWh", **also: Any) -> Entry:
     begin, end = hours_
     record = also.pop("record", b"\x03" * 32)
-    replaces = also.pop("replaces", None)
+    replaces = also.pop("replaces", ())
     values = {"value": Decimal(value)}
     span = T0 + begin * HOUR, T0 + end * HOUR
     return Entry(record, "settlement", of, *span, values, unit, "bill", "accountant", None, replaces)
@@ -220,7 +220,7 @@ def test_what_gives_no_difference(entries: tuple[Entry, ...], settled: str | Non
 
 
 def test_a_replaced_settlement_counts_no_more() -> None:
-    line = month(settlement("grid", "1"), settlement("grid", "2", record=b"\x04" * 32, replaces=b"\x03" * 32))
+    line = month(settlement("grid", "1"), settlement("grid", "2", record=b"\x04" * 32, replaces=(b"\x03" * 32,)))
     assert line["结算电量（kWh）"] == "2.000000"
 
 
@@ -228,9 +228,10 @@ def test_an_incomplete_month_says_so() -> None:
     assert month(complete=False)["备注"] == "报表不完整"
 
 
-def test_a_settlement_in_tonnes_is_refused() -> None:
-    with pytest.raises(AccountingError, match="is in t"):
-        month(settlement("grid", "1", unit="t"))
+def test_a_settlement_in_tonnes_counts_for_nothing() -> None:
+    assert month(settlement("grid", "1", unit="t"))["结算电量（kWh）"] is None
+    again = settlement("grid", "1", record=b"\x04" * 32, replaces=(b"\x03" * 32,))
+    assert month(settlement("grid", "1", unit="t"), again)["结算电量（kWh）"] == "1.000000"
 
 
 # ---- measured and by fuel (M7)

@@ -20,6 +20,7 @@ from gateway.config.device_keys import make_missing
 from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.accounting.formats.regimes import parse_regime
+from ledger_client.accounting.formats.standings import judged
 from tests.support.epochs import running
 from tests.support.register_points import register_point
 from tests.support.samples import START_S, site
@@ -119,6 +120,34 @@ def test_a_register_that_is_coarse_beside_the_capacity_is_noted(tmp_path: Path) 
     assert notes == ["export-main/energy_export: its last place is 2 % of an interval of station at capacity"]
 
 
+async def analyses(loaded: Config, register: str) -> None:
+    """Carbon of two halves of a month, and one of the whole month: it names both, or is not signed. What cannot be, or
+    is in another unit than the register, is not signed either."""
+
+    async def lab(days: tuple[int, int], *words: str) -> Result:
+        times = ("--from", f"2026-10-{days[0]:02}T00:00:00Z", "--to", f"2026-10-{days[1]:02}T00:00:00Z")
+        return await asyncio.to_thread(
+            run, "entry", loaded.path, "lab", "station", *times, "--reason", "x", "--json", *words
+        )
+
+    halves = [await lab(days, "C_ar=0.61") for days in ((1, 16), (16, 31))]
+    records = [json.loads(half.stdout)["record"] for half in halves]
+    whole = await lab((1, 31), "C_ar=0.62")
+    assert (whole.exit_code, "2 entries" in whole.stderr) == (1, True)
+    assert f"--replaces {records[0]} --replaces {records[1]}" in whole.stderr
+    one = await lab((1, 31), "C_ar=0.62", "--replaces", records[1])
+    assert (one.exit_code, f"--replaces {records[1]} --replaces {records[0]}" in one.stderr) == (1, True)
+    assert (await lab((5, 6), "M_ar=11")).exit_code == 0, "another letter"
+    both = await lab((1, 31), "C_ar=0.62", "--replaces", records[0], "--replaces", records[1])
+    assert both.exit_code == 0, both.stderr
+    bad = await lab((1, 2), "OF=1.2")
+    assert (bad.exit_code, "entry.values.OF" in bad.stderr, "above 0 and up to 1 (M6)" in bad.stderr) == (2, True, True)
+    of = ("entry", loaded.path, "register", "export-main/energy_export", "final=1", "initial=0", "--reason", "x")
+    at = ("--at", "2026-11-04T10:00:00+08:00", "--unit", "kg", "--replaces", register)
+    unit = await asyncio.to_thread(run, *of, *at)
+    assert (unit.exit_code, "kg is no unit of export-main/energy_export" in unit.stderr) == (2, True)
+
+
 def test_the_running_gateway_signs_plan_and_entries_once(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site")
     make_missing(loaded, START_S)
@@ -150,11 +179,13 @@ def test_the_running_gateway_signs_plan_and_entries_once(tmp_path: Path) -> None
                 run, *(w if w != "initial=0" else "initial=1" for w in entry), *at, "--replaces", record
             )
             assert corrected.exit_code == 0, corrected.stderr
+            await analyses(loaded, corrected.stdout.split()[-1])
 
     asyncio.run(work())
     store = Database(loaded.database, read_only=True)
     history = history_of(store)
     store.close()
     assert [signed.plan.version for signed in history.plans] == [1, 2]
-    assert [dict(e.values)["initial"] for _, e in history.entries] == [0, 1]
-    assert history.entries[1][1].replaces == history.entries[0][1].record
+    assert [dict(e.values).get("initial") for _, e in history.entries] == [0, 1, None, None, None, None]
+    assert judged([e for _, e in history.entries]).findings == 0
+    assert history.entries[1][1].replaces == (history.entries[0][1].record,)
