@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -90,6 +91,24 @@ class Books:
         for point in plan.points.values():
             if point.kind == words.GAUGE:
                 self._least_ms[point.meter] = min(point.sample_ms, self._least_ms.get(point.meter, point.sample_ms))
+
+    def beside(self, entries: Sequence[Entry]) -> Books | None:
+        """Books of the same records with other entries: what is kept in these is kept in those. None: their gauges are
+        calibrated otherwise, and what a gauge keeps depends on that."""
+        other = type(self)(self.plan, entries)
+        if any(gauge.calibrations != self.gauges[key].calibrations for key, gauge in other.gauges.items()):
+            return None
+        other.registers, other.gauges, other._of_meter = self.registers, self.gauges, self._of_meter
+        other._configured, other._captures, other._covered_ms = self._configured, self._captures, self._covered_ms
+        return other
+
+    def keeps_the_same(self, other: Books) -> bool:
+        """Whether what is kept in one is kept in the other."""
+        return self.registers is other.registers
+
+    def apart(self) -> Books:
+        """These books as they are now; what is kept in the others from here on is not kept in them."""
+        return deepcopy(self, {id(self.plan): self.plan})
 
     def _checks(self, point: str) -> list[Calibration]:
         """The calibrations of a gauge, in the order in which they begin, each where it counts."""
