@@ -6,7 +6,8 @@
   (at most 300).
 - ``gauge_values_per_s``: of a stack, from decoded readings to the statement of ``days``.
 - ``recompute_ratio``: the time of an audit over that of a recomputation, which holds the audit, on the same batches
-  (at least 0.8).
+  (at least 0.8); ``recompute_verify_ratio``: that of the signatures alone, by the library itself, over that of the
+  recomputation of two versions (at least 0.5).
 - ``statement_s``: the command's statement of ``hours`` from a gateway's database, beside that gateway, which goes on
   polling a farm; ``recording_kept``: its recorded readings of those that were due in ``recording_s`` (at least 0.98).
   A month of 100 meters (``--hours 744``; at most 60 s) has 27 million readings: only ``statement_marks`` of them, which
