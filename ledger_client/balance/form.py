@@ -18,6 +18,7 @@ from ledger_client.accounting.formats.civil_time import civil, named_month, offs
 from ledger_client.accounting.formats.factor import Factor, in_use, parse_factor
 from ledger_client.accounting.formats.fields import Fields
 from ledger_client.accounting.formats.refusal import refuse
+from ledger_client.accounting.shipped import demand_factor
 from ledger_client.balance.given import Chosen, Excluded, Terms
 from ledger_client.claims.claim import MAX_NUMBER, MOST_TEXT
 from ledger_client.formats.checks import is_name
@@ -171,6 +172,8 @@ def _period(of: Fields, civil_min: int) -> tuple[int, int]:
 def _factors(of: Fields, published: tuple[Mapping[str, Any], ...], year: int) -> tuple[Chosen, Chosen]:
     """The factors of both methods: published ones and the file's own, by series and year, or one by its id (F2)."""
     in_file = [parse_factor(n, value, f"{FILE}.factor") for n, value in enumerate(_tables(of, "factor"))]
+    for n, factor in enumerate(in_file):
+        demand_factor(factor, f"{FILE}.factor[{n}]")
     known = [*(parse_factor(n, value) for n, value in enumerate(published)), *in_file]
     brought = [factor for factor in in_file if factor not in known[: len(published)]]
     names = Fields(of.table("factors"), f"{FILE}.factors", "F3", ("average", "residual", "average_id", "residual_id"))

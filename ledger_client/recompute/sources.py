@@ -12,6 +12,7 @@ from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import Entry, read_entry
 from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError, refuse
+from ledger_client.accounting.shipped import demand_shipped
 from ledger_client.accounting.statement import parse_choice
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.formats.batch_file import BatchFile
@@ -89,7 +90,9 @@ class Sources:
 
     def _take(self, hashed: bytes, record: Record, body: Event, batch: int) -> None:
         if body.name == words.PLAN:
-            self.plans.setdefault(hashed, SignedPlan(parse_plan(body.fields), record.claims.iat * 1000, batch))
+            plan = parse_plan(body.fields)
+            demand_shipped(plan)
+            self.plans.setdefault(hashed, SignedPlan(plan, record.claims.iat * 1000, batch))
         elif body.name == words.ENTRY:
             if all(hashed != entry.record for _, entry in self.entries):
                 self.entries.append((batch, read_entry(body.fields, hashed)))

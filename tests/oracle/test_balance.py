@@ -162,7 +162,12 @@ class Site:
             role = dice.choice(["consumption", "import", "auxiliary", "charge", "discharge"])
             terms = [[1, point] for point in dice.sample(points, dice.randint(1, 2))]
             also = {"zone": dice.choice(["CN-ZJ", "CN-JS"])} if dice.random() < 0.3 else {}
-            self.nodes["load" if n == 0 else f"load-{n}"] = {"role": role, "terms": terms, "profile": "ours", **also}
+            self.nodes["load" if n == 0 else f"load-{n}"] = {
+                "role": role,
+                "terms": terms,
+                "profile": "own-test",
+                **also,
+            }
         for name in ("stack", "again")[: dice.randint(0, 2)]:
             self.nodes[name] = b.STACK
         for n in range(dice.randint(0, 3)):

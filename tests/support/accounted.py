@@ -36,8 +36,8 @@ def plan_fields(
     return {
         "plan": "main", "v": 1, "rules": "accounting-1", "from": from_ms, "interval": 900, "civil": 480,
         "points": {name: point},
-        "nodes": {"station": {"role": "production", "terms": [[1, name]], "profile": "ours"}},
-        "profiles": {"ours": profile}, "factors": [], "site": {}, "disclosure": "full",
+        "nodes": {"station": {"role": "production", "terms": [[1, name]], "profile": "own-test"}},
+        "profiles": {"own-test": profile}, "factors": [], "site": {}, "disclosure": "full",
     } | also  # fmt: skip
 
 

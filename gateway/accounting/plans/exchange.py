@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from math import isfinite
@@ -23,6 +24,7 @@ from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import read_entry
 from ledger_client.accounting.formats.numbers import milli_of
 from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.units import counter_unit
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import array, line
@@ -175,9 +177,10 @@ def planned_counters(store: Database, meter: str) -> frozenset[str]:
     """The points METER/POINT of a meter that are counters of published plans; of each name the newest."""
     plans = dict[str, frozenset[str]]()
     for _, event in _events(store, GATEWAY, words.PLAN):
-        plan = parse_plan(event.fields)
-        points = (p.name for p in plan.points.values() if p.kind == "counter" and p.meter == meter)
-        plans.setdefault(plan.name, frozenset(points))
+        with suppress(AccountingError):  # the rules refuse it by now
+            plan = parse_plan(event.fields)
+            points = (p.name for p in plan.points.values() if p.kind == "counter" and p.meter == meter)
+            plans.setdefault(plan.name, frozenset(points))
     return frozenset[str]().union(*plans.values())
 
 

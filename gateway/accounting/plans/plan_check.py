@@ -18,6 +18,7 @@ from gateway.messages.message import Message
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan, parse_plan
 from ledger_client.accounting.formats.point import Point
+from ledger_client.accounting.shipped import demand_shipped
 from ledger_client.accounting.statement import MOST_PAYLOAD
 from ledger_client.formats import cbor
 
@@ -57,6 +58,7 @@ class Checked:
 def check_plan(config: Config, fields: Mapping[str, Any]) -> Checked:
     """A plan beside the configuration. Raises AccountingError: it is none."""
     plan = parse_plan(fields)
+    demand_shipped(plan)
     problems, notes = list(_sizes(plan, fields)), list[Message]()
     if not plan.nodes:
         problems.append(Message("plan-no-nodes"))

@@ -16,6 +16,7 @@ from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import parse_entry, unit_fault
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.standings import in_the_way
+from ledger_client.accounting.shipped import demand_shipped
 from ledger_client.accounting.statement import MOST_PAYLOAD, parse_choice
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats import cbor
@@ -24,7 +25,7 @@ from ledger_client.formats.record import Event, parse_record, record_hash
 SIGN = "sign"
 """Name of the order."""
 _CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
-    words.PLAN: parse_plan,
+    words.PLAN: lambda fields: demand_shipped(parse_plan(fields)),
     words.ENTRY: parse_entry,
     words.PERIOD: lambda fields: parse_choice(fields, 0),
 }

@@ -11,16 +11,19 @@ from typing import Final
 from ledger_client.accounting.formats.fields import Fields
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.units import ENERGY_FACTORS
+from ledger_client.accounting.formats.words import is_unpublished
 
 _KEYS: Final = (
     "series", "id", "kind", "value", "unit", "region", "vintage", "published", "document", "confirmed",
 )  # fmt: skip
-FACTOR_KINDS: Final = ("average", "residual", "fossil", "fuel", "device")
+DEVICE: Final = "device"
+FACTOR_KINDS: Final = ("average", "residual", "fossil", "fuel", DEVICE)
 
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """An emission factor as it was published (F1); ``value`` is the text, ``amount`` its number."""
+    """An emission factor as it was published (F1); ``value`` is the text, ``amount`` its number. One of somebody's own
+    is never ``confirmed``."""
 
     series: str
     id: str
@@ -43,11 +46,13 @@ def parse_factor(n: int, value: object, where: str = "plan.factors") -> Factor:
         amount = Fraction(text)
     except (ValueError, ZeroDivisionError):
         of.refuse("value", f'{text!r} is not a number as text, such as "0.5306"')
-    confirmed = of.get("confirmed")
+    name, kind, confirmed = of.text("id"), of.choice("kind", FACTOR_KINDS), of.get("confirmed")
+    if amount < 0 or (amount == 0 and kind != DEVICE):
+        of.refuse("value", f"it is {text}, and only one of kind device may be 0", "give what was published")
     return Factor(
-        of.text("series"), of.text("id"), of.choice("kind", FACTOR_KINDS), text, amount, of.text("unit"),
+        of.text("series"), name, kind, text, amount, of.text("unit"),
         of.text("region"), of.uint("vintage", 1900, 2999), of.text("published"), of.text("document"),
-        confirmed is True,
+        confirmed is True and not is_unpublished(name),
     )  # fmt: skip
 
 

@@ -34,3 +34,10 @@ PROVISIONAL: Final = "provisional"
 """Reason of a row that a later statement may state otherwise: its factor or its population is not whole yet."""
 BELOW_THRESHOLD: Final = "below-threshold"
 """Reason of a valid reference of a stack that was not in operation: it is in no population (H4)."""
+UNPUBLISHED: Final = "own-"
+"""What the id of a profile or factor begins with that is not one of those that come with Meterseal (H7, F1)."""
+
+
+def is_unpublished(name: str) -> bool:
+    """Whether a profile or a factor is not one of those that come with Meterseal, by its id."""
+    return name.startswith(UNPUBLISHED)

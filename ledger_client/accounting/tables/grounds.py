@@ -44,7 +44,12 @@ _AMOUNT: Final = {words.BY_ELECTRICITY: "M8", words.BY_FUEL: "M6", "entry": "S5"
 
 
 def ground(plan: Plan, row: Row) -> Ground:
-    """Why a row has its status."""
+    """Why a row has its status. Nothing is confirmed under a profile of somebody's own (H7)."""
+    found = _ground(plan, row)
+    return found._replace(confirmed=False) if words.is_unpublished(plan.nodes[row.node].regime.id) else found
+
+
+def _ground(plan: Plan, row: Row) -> Ground:
     node = plan.nodes[row.node]
     if row.status in FIXED:
         return FIXED[row.status]

@@ -14,6 +14,7 @@ from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import Node, Plan, parse_plan
 from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.accounting.formats.rows import LeafProof, Row, parse_row, salted_leaf
+from ledger_client.accounting.shipped import demand_shipped
 from ledger_client.accounting.statement import Choice, parse_choice
 from ledger_client.certificates.mcert.claims import Traced, all_counted, notes, traced
 from ledger_client.certificates.mcert.edges import StatedEdge, demand_row, stated_edges, stated_jumps
@@ -124,6 +125,7 @@ def verify_certificate(data: bytes, trust: Trust, now: int, *, facts: OnlineFact
         _fail(PLAN, f"it is of the gateway {plan_fact.gateway}, the statement is of {period.gateway}", "P2")
     with at(PLAN, "plan"):
         plan = parse_plan(_event_fields(members.plan, words.PLAN, PLAN, "plan"))
+        demand_shipped(plan)
         node = _demand_certifiable(plan, members.row.node, trace.registry)
     _demand_in_force(plan, plan_fact, members.row)
 

@@ -248,7 +248,7 @@ def factor(vintage: int) -> dict[str, Any]:
 
 def electricity(*vintages: int, rule: str = "year-of-use") -> dict[str, Any]:
     node = {
-        "role": "emission", "method": "electricity", "profile": "ours", "terms": [[1, f"{METER}/energy_export"]],
+        "role": "emission", "method": "electricity", "profile": "own-test", "terms": [[1, f"{METER}/energy_export"]],
         "factor": "CN-average", "factor_rule": rule,
     }  # fmt: skip
     return {"nodes": {"grid": node}, "factors": [factor(vintage) for vintage in vintages]}

@@ -59,7 +59,7 @@ document = "retired.txt"
 def plan(from_ms: int) -> dict[str, Any]:
     """The station of the certificates, and the load of the works, by one register."""
     fields = certified_plan(from_ms)
-    fields["nodes"]["grid"] = {"role": "import", "terms": [[1, POINT]], "profile": "ours", "zone": "CN-YN"}
+    fields["nodes"]["grid"] = {"role": "import", "terms": [[1, POINT]], "profile": "own-test", "zone": "CN-YN"}
     return fields
 
 

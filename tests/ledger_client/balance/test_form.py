@@ -101,7 +101,7 @@ def test_exclusions_of_nodes_and_what_is_attested() -> None:
 OWN_FACTOR = """
 [[factor]]
 series = "AIB-DE-residual"
-id = "AIB-DE-residual-2023"
+id = "own-AIB-DE-residual-2023"
 kind = "residual"
 value = "0.7"
 unit = "kg/kWh"

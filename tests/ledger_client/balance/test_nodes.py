@@ -20,7 +20,7 @@ SECOND = [[1, "other/energy"]]
 
 
 def load(role: str, terms: Sequence[Any] = SECOND, **also: Any) -> dict[str, Any]:
-    return {"role": role, "terms": list(terms), "profile": "ours", **also}
+    return {"role": role, "terms": list(terms), "profile": "own-test", **also}
 
 
 def fuel(terms: Sequence[Any] = ((1, "scale/mass"),), **also: Any) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def test_an_incomplete_statement_is_shown_on_demand_and_never_neutralised() -> N
 
 
 Call = Callable[[], result.Result]
-LOAD = {"role": "consumption", "terms": [[1, "other/energy"]], "profile": "ours"}
+LOAD = {"role": "consumption", "terms": [[1, "other/energy"]], "profile": "own-test"}
 REFUSED: dict[str, tuple[str, str, Call]] = {
     "a slice twice": (
         "B1", "unit 40 of certificate",

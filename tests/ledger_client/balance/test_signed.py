@@ -15,7 +15,7 @@ from tests.support.accounted import POINT
 from tests.support.certificates.market import Market, market
 from tests.support.commands import Answer, ledger_command
 
-GRID = {"role": "import", "terms": [[1, POINT]], "profile": "ours", "zone": "CN-YN"}
+GRID = {"role": "import", "terms": [[1, POINT]], "profile": "own-test", "zone": "CN-YN"}
 OFFSET = """
 [[offset]]
 registry = "their-registry"

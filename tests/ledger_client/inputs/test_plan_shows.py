@@ -10,7 +10,7 @@ from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.inputs.plan_shows import shown_by_plan
 from tests.support.accounted import QUARTER_MS, plan_fields
 
-NODE = {"role": "production", "terms": [[1, "a/energy"]], "profile": "ours"}
+NODE = {"role": "production", "terms": [[1, "a/energy"]], "profile": "own-test"}
 METERED = {name: {"kind": "counter", "unit": "kWh", "sample": 10_000, "max": 1000} for name in ("a/energy", "b/energy")}
 
 

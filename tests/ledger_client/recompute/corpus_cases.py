@@ -45,13 +45,13 @@ def plant_plan(from_ms: int, **also: Any) -> dict[str, Any]:
         for letter, unit in gauges.items()
     }
     defaults = {"NCV": Decimal("20.9"), "CC": Decimal("26.1"), "OF": Decimal("0.99")}
-    burnt = {"role": "emission", "method": "fuel", "terms": [[1, COAL]], "profile": "ours", "defaults": defaults}
-    stack: dict[str, Any] = {"role": "emission", "method": "cems", "terms": [], "profile": "ours"}
+    burnt = {"role": "emission", "method": "fuel", "terms": [[1, COAL]], "profile": "own-test", "defaults": defaults}
+    stack: dict[str, Any] = {"role": "emission", "method": "cems", "terms": [], "profile": "own-test"}
     stack["inputs"] = {letter: f"{METER}/{letter}" for letter in gauges}
     return {
         "plan": "main", "v": 1, "rules": "accounting-1", "from": from_ms, "interval": 900, "civil": 480,
         "points": {COAL: {"kind": "counter", "unit": "kg", "sample": EVERY_MS, "max": 1000}, **points},
-        "nodes": {"boiler": burnt, "stack": stack}, "profiles": {"ours": profile}, "factors": [], "site": {},
+        "nodes": {"boiler": burnt, "stack": stack}, "profiles": {"own-test": profile}, "factors": [], "site": {},
         "disclosure": "full",
     } | also  # fmt: skip
 

@@ -28,7 +28,7 @@ STACK = {
     "role": "emission", "method": "cems", "profile": "EU-MRR", "inputs": {key: f"stack/{key}" for key in GAUGES},
 }  # fmt: skip
 COAL = {
-    "role": "emission", "method": "fuel", "terms": [[1, "scale/mass"]], "profile": "ours",
+    "role": "emission", "method": "fuel", "terms": [[1, "scale/mass"]], "profile": "own-test",
     "defaults": {"NCV": 26, "CC": Decimal(25)},
 }  # fmt: skip
 
@@ -72,7 +72,7 @@ def source(
     fields["profiles"] |= {"EU-MRR": dict(profiles.load("EU-MRR"))}
     fields["nodes"] = (
         {
-            "load": {"role": "import", "terms": [[1, next(iter(fields["points"]))]], "profile": "ours"},
+            "load": {"role": "import", "terms": [[1, next(iter(fields["points"]))]], "profile": "own-test"},
         }
         | ({"coal": COAL} if "coal" in (*loads, *emissions) else {})
         | (nodes or {})

@@ -28,7 +28,7 @@ CERTIFICATE: dict[str, Any] = {
 def station(**also: Any) -> dict[str, Any]:
     """The node of the plan, with its device."""
     usual = {
-        "role": "production", "terms": [[1, POINT]], "profile": "ours", "zone": "CN-YN", "registry": REGISTRY,
+        "role": "production", "terms": [[1, POINT]], "profile": "own-test", "zone": "CN-YN", "registry": REGISTRY,
         "certificate": CERTIFICATE,
     }  # fmt: skip
     return {name: value for name, value in (usual | also).items() if value is not None}

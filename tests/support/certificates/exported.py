@@ -55,7 +55,7 @@ def exported_site(folder: Path) -> ExportedSite:
     folder.mkdir(exist_ok=True)
     site = Accounted(folder)
     from_ms = site.from_ms
-    node = {"role": "production", "terms": [[1, POINT]], "profile": "ours", "certificate": DEVICE, "zone": "CN-GD"}
+    node = {"role": "production", "terms": [[1, POINT]], "profile": "own-test", "certificate": DEVICE, "zone": "CN-GD"}
     site.publish(plan_fields(from_ms, nodes={"station": node}))
     site.polls(400)
     site.seal()

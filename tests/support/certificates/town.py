@@ -21,8 +21,8 @@ from tests.support.commands import Answer, ledger_command
 from tests.support.evidence import GATEWAY, METER
 
 SECOND = f"{METER}/second"
-GRID = {"role": "import", "terms": [[1, POINT]], "profile": "ours", "zone": "CN-YN"}
-NEIGHBOUR = {"role": "import", "terms": [[1, SECOND]], "profile": "ours", "zone": "CN-YN"}
+GRID = {"role": "import", "terms": [[1, POINT]], "profile": "own-test", "zone": "CN-YN"}
+NEIGHBOUR = {"role": "import", "terms": [[1, SECOND]], "profile": "own-test", "zone": "CN-YN"}
 EXCLUDED = f'{{ of = "{GATEWAY}/main/neighbour", reason = "the mill next door" }}'
 OFFSET = """
 [[offset]]

@@ -83,7 +83,7 @@ def test_the_hours_go_on_where_they_were_and_nothing_is_read_twice(tmp_path: Pat
     keeper.look()
     first = hours(keeper.read())
     (part,) = keeper._readers.values()
-    assert len(part._books.registers[POINT, "ours"].edges) <= 2, "what has become an hour is forgotten"
+    assert len(part._books.registers[POINT, "own-test"].edges) <= 2, "what has become an hour is forgotten"
     site.polls(45)
     site.polls(150, answered=False)
     site.polls(100)

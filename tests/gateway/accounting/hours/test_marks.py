@@ -151,7 +151,7 @@ def test_books_on_marked_records_are_those_on_all(tmp_path: Path, seed: int) -> 
     store.close()
     for interval in (900, 3600):
         fields = plan_fields(0, interval=interval)
-        fields["profiles"]["ours"] |= {"accept": chance.choice(([], ["SHARED_LINE"]))}
+        fields["profiles"]["own-test"] |= {"accept": chance.choice(([], ["SHARED_LINE"]))}
         for _ in range(5):
             begin, end = sorted(chance.sample(range(1, last + 1), 2))
             stretch = chance.choice(((1, last), (begin, end)))

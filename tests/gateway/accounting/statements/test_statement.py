@@ -105,7 +105,7 @@ def test_a_laboratory_value_that_arrives_late_makes_a_second_version(tmp_path: P
     loaded.path.write_text(re.sub(r"\n\[\[ledger\]\][^\[]*", "\n", text))  # sealing waits for no ledger
     site = Site(tmp_path / "site", load_config(loaded.path))
     defaults = {"NCV": Decimal("20.908"), "CC": Decimal("26.1"), "OF": Decimal("0.99")}
-    boiler = {"role": "emission", "method": "fuel", "terms": [[1, POINT]], "profile": "ours", "defaults": defaults}
+    boiler = {"role": "emission", "method": "fuel", "terms": [[1, POINT]], "profile": "own-test", "defaults": defaults}
     counter = {"kind": "counter", "unit": "kg", "sample": EVERY_MS, "max": 100_000, "wraps_at": 1_000_000}
     site.publish(points={POINT: counter}, nodes={"boiler": boiler})
     site.polls(90 * 6, unit="kg")

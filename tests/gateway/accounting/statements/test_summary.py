@@ -17,7 +17,7 @@ def test_an_emission_by_electricity_is_not_compared_with_its_registers(tmp_path:
     site = Accounted(tmp_path)
     from_ms = site.from_ms
     factors = [dict(factor) for factor in catalog.factors() if factor["series"] == "CN-average"]
-    of: dict[str, Any] = {"terms": [[1, POINT]], "profile": "ours"}
+    of: dict[str, Any] = {"terms": [[1, POINT]], "profile": "own-test"}
     by_energy = {"method": "electricity", "factor": "CN-average", "factor_rule": "year-of-use"}
     nodes = {"station": {**of, "role": "production"}, "co2": {**of, **by_energy, "role": "emission"}}
     fields = plan_fields(from_ms, nodes=nodes, factors=factors)

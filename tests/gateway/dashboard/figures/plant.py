@@ -51,7 +51,7 @@ def fields(from_ms: int) -> dict[str, Any]:
             "operating": f"{STACK}/load", "threshold": Decimal(_THRESHOLD),
         },
         "grid": {
-            "role": "emission", "method": "electricity", "profile": "ours", "terms": [[1, POINT]],
+            "role": "emission", "method": "electricity", "profile": "own-test", "terms": [[1, POINT]],
             "factor": "grid", "factor_rule": "year-of-use",
         },
     }  # fmt: skip
