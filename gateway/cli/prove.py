@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.export_period import export_period
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError, output_to
@@ -84,21 +85,32 @@ def _write(path: Path, data: bytes) -> None:
     "--batch", "numbers", type=click.IntRange(0), multiple=True, metavar="N", help="Batch to export; repeatable."
 )
 @click.option("--older-than", "age", metavar="DURATION", help='Receipted batches older than this, such as "80d".')
+@click.option("--period", metavar="PERIOD", help="Such as 2026 or 2026-10: all that its statements are made of.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER")
 @FORCE
 @JSON
 def export(
-    config_path: Path, numbers: tuple[int, ...], age: str | None, output: Path, force: bool, as_json: bool
+    config_path: Path,
+    numbers: tuple[int, ...],
+    age: str | None,
+    period: str | None,
+    output: Path,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Write whole batches with their receipts, for later proofs and audits.
 
     One --batch goes to FILE (.mbatch). Several, or without --batch all receipted ones, go to FOLDER, one file each;
-    existing files are kept.
+    existing files are kept. --period writes to FOLDER what the statements of a period are made of, with rows and
+    documents, for `meterseal-ledger recompute`; it waits until all of that is sealed and has receipts.
     """
     from gateway.evidence import export as exporter
 
-    if numbers and age:
-        raise click.UsageError("give --batch or --older-than, not both")
+    if (bool(numbers), age is not None, period is not None).count(True) > 1:
+        raise click.UsageError("give one of --batch, --older-than and --period")
+    if period is not None:
+        export_period(config_path, period, output, as_json=as_json)
+        return
     try:
         before_ms = int(time.time() * 1000) - duration_ms(age) if age else 1 << 62
     except ValueError as error:

@@ -17,8 +17,8 @@ from gateway.config.model import Config
 
 CONFIG_FILE: Final = "gateway.toml"
 DATABASE: Final = "meterseal.db"
-_KEPT: Final = ("commissioning", "statements")
-"""Folders of the data folder: records of commissioning and their proofs, rows of statements."""
+_KEPT: Final = ("commissioning", "statements", "documents")
+"""Folders of the data folder: records of commissioning and their proofs, rows of statements, documents of entries."""
 _CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY/"
 _PUBLIC: Final = ("ca", "cert")
 _SECRET: Final = ("key", "token_file", "password_file", "keystore", "keystore_password_file", "metrics_token_file")

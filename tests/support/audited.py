@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.storage.database import Database
+from gateway.storage.rows import Batch
 from ledger_client.audit.result import Audit
 from ledger_client.audit.run import Wanted, audit
 from ledger_client.formats.batch_file import write_batch
@@ -36,6 +37,23 @@ def audited_by(trust: Trust, database: Path, folder: Path, *, allow_resume: bool
     return audit(paths, trust, FAR_S, wanted=Wanted(allow_resume=allow_resume), processes=1)
 
 
+def receipted(database: Path) -> None:
+    """Every batch of a database gets its receipt, as from a running ledger."""
+    store = Database(database)
+    with store.transaction():
+        for batch in store.batches.all():
+            for anchor in store.anchors.of(batch.batch):
+                receipt = _receipt(batch)
+                store.anchors.mark(batch.batch, anchor.ledger, "settled", batch.sealed_ms + 1000, receipt=receipt)
+    store.close()
+
+
+def _receipt(batch: Batch) -> bytes:
+    tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
+    sub, iat = id_text(statement_id(batch.entry)), batch.sealed_ms // 1000 + 1
+    return sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, LEDGER)
+
+
 def exported(database: Path, folder: Path) -> list[Path]:
     """A database's sealed batches as files, each with a ledger's receipt."""
     folder.mkdir(exist_ok=True)
@@ -43,12 +61,9 @@ def exported(database: Path, folder: Path) -> list[Path]:
         old.unlink()
     store, paths = Database(database, read_only=True), []
     for batch in store.batches.all():
-        tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
-        sub, iat = id_text(statement_id(batch.entry)), batch.sealed_ms // 1000 + 1
-        receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, LEDGER)
         paths.append(folder / f"{batch.batch}.mbatch")
         with paths[-1].open("wb") as file:
             rows = (row.data for row in store.batches.leaves(batch.first_id, batch.last_id))
-            write_batch(file, rows, batch.entry, [receipt])
+            write_batch(file, rows, batch.entry, [_receipt(batch)])
     store.close()
     return paths

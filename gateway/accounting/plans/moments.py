@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
-from ledger_client.accounting.formats.civil_time import named_month
+from ledger_client.accounting.formats.civil_time import named_month, named_period
 
 
 def moment_ms(text: str, zone: tzinfo) -> int:
@@ -30,3 +30,8 @@ def period_ms(text: str, civil_min: int) -> tuple[int, int]:
         raise GatewayError(Message("period-unreadable", text=text))
     zone = timezone(timedelta(minutes=civil_min))
     return moment_ms(begin, zone), moment_ms(end, zone)
+
+
+def span_ms(text: str, civil_min: int) -> tuple[int, int]:
+    """``2026``, ``2026-10``, or two times with a slash between, as from and to in ms. Raises GatewayError."""
+    return named_period(text, civil_min) or period_ms(text, civil_min)

@@ -33,7 +33,7 @@ from ledger_client.accounting.formats import words
 @click.option("--to", "end", metavar="TIME", help="Where its time ends.")
 @click.option("--unit", help="Unit of the values; of registers by default the recorded one.")
 @click.option("--reason", required=True, help="Why, for the signed event.")
-@click.option("--document", type=click.Path(path_type=Path), help="File whose SHA-256 the entry bears.")
+@click.option("--document", type=click.Path(path_type=Path), help="File whose SHA-256 the entry bears; a copy is kept.")
 @click.option(
     "--replaces",
     metavar="HASH",
@@ -61,7 +61,7 @@ def entry(
     C_ad, M_ar, M_ad, NCV, CC, OF of a node), value (value: a substitute for an interval), settlement (value), closure
     (none).
     """
-    from gateway.accounting.plans import exchange, signing
+    from gateway.accounting.plans import documents, exchange, signing
     from gateway.accounting.plans.moments import moment_ms
     from ledger_client.accounting.formats.entries import parse_entry
 
@@ -81,6 +81,8 @@ def entry(
     parse_entry(fields)
     control_socket.give(config.data, "health")  # without a gateway its database need not be read
     _demand_on_plan(config, of)
+    if document is not None:
+        fields["document"] = documents.keep(config.data, document)
     done = control_socket.give(config.data, signing.SIGN, event=words.ENTRY, fields=signing.encoded(fields))
     click.echo(json.dumps(done) if as_json else f"entry {kind} of {of}: record {done['record']}")
 

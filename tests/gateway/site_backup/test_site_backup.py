@@ -49,7 +49,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
         hands.store.replaced_keys.note([("export-main", bytes(32), 1_800_000_000_000)])
     hands.end()
     (config.keys / "web.users").write_text(USERS)
-    for folder, name in (("commissioning", "export-main.json"), ("statements", "one/rows.csv")):
+    for folder, name in (("commissioning", "export-main.json"), ("statements", "one/rows.csv"), ("documents", "a.pdf")):
         file = config.data / folder / name
         file.parent.mkdir(parents=True)
         file.write_text(name)
@@ -117,6 +117,7 @@ def test_a_site_comes_back_whole(loaded: Config, whole: Path, passphrase: Path, 
         assert (restored.keys / name).stat().st_mode & 0o777 == 0o600
     assert (restored.data / "commissioning" / "export-main.json").exists()
     assert (restored.data / "statements" / "one" / "rows.csv").exists()
+    assert (restored.data / "documents" / "a.pdf").exists()
     assert "# Meterseal gateway." in restored.path.read_text(), "comments are kept"
 
 

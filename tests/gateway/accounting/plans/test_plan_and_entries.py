@@ -11,7 +11,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from gateway.accounting.plans import catalog
+from gateway.accounting.plans import catalog, documents
 from gateway.accounting.plans.history import history_of
 from gateway.accounting.plans.plan_check import check_plan, last_place
 from gateway.accounting.plans.plan_file import read_plan
@@ -154,6 +154,8 @@ def test_the_running_gateway_signs_plan_and_entries_once(tmp_path: Path) -> None
     planned(loaded)
     stopped = run("plan", "publish", loaded.path)
     assert (stopped.exit_code, "no gateway is running" in stopped.stderr) == (2, True)
+    protocol = tmp_path / "protocol.pdf"
+    protocol.write_bytes(b"final 123.4, initial 1")
     entry = ("entry", loaded.path, "register", "export-main/energy_export", "final=123.4", "initial=0", "--reason", "x")
 
     async def work() -> None:
@@ -176,8 +178,9 @@ def test_the_running_gateway_signs_plan_and_entries_once(tmp_path: Path) -> None
             record = json.loads(stated.stdout)["record"]
             assert f"--replaces {record}" in twice.stderr
             corrected = await asyncio.to_thread(
-                run, *(w if w != "initial=0" else "initial=1" for w in entry), *at, "--replaces", record
-            )
+                run, *(w if w != "initial=0" else "initial=1" for w in entry), *at, "--replaces", record,
+                "--document", protocol,
+            )  # fmt: skip
             assert corrected.exit_code == 0, corrected.stderr
             await analyses(loaded, corrected.stdout.split()[-1])
 
@@ -189,3 +192,9 @@ def test_the_running_gateway_signs_plan_and_entries_once(tmp_path: Path) -> None
     assert [dict(e.values).get("initial") for _, e in history.entries] == [0, 1, None, None, None, None]
     assert judged([e for _, e in history.entries]).findings == 0
     assert history.entries[1][1].replaces == (history.entries[0][1].record,)
+    protocol.unlink()
+    kept = documents.copy_of(loaded.data, history.entries[1][1].document or b"")
+    assert kept is not None
+    assert kept.read_bytes() == b"final 123.4, initial 1"
+    kept.write_bytes(b"final 123.4, initial 0")
+    assert documents.copy_of(loaded.data, history.entries[1][1].document or b"") is None

@@ -11,15 +11,18 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from gateway.accounting.plans import catalog
+from gateway.accounting.plans import catalog, documents
 from gateway.accounting.plans.history import SignedPeriod, history_of
+from gateway.accounting.plans.moments import span_ms
 from gateway.cli.app import main
 from gateway.process import control_socket
 from gateway.records import GATEWAY, PollResult, Timestamp
 from ledger_client.accounting.formats.civil_time import civil, month_ms
 from ledger_client.accounting.formats.rows import Row, Rows, parse_row
 from ledger_client.formats.senml import Reading, Value
+from ledger_client.recompute.verdict import judge
 from tests.gateway.accounting.statements.test_statement import assert_recomputed, rows_files
+from tests.support.audited import FAR_S, receipted, trust_of
 from tests.support.epochs import running
 from tests.support.stated import EVERY_MS, OTHER, POINT, Site, accounted_site
 
@@ -82,8 +85,11 @@ def three_months(site: Site, begins: list[int]) -> None:
     hours(site, 2)
     at_ms = begins[1] + 12 * DAY_MS
     silent_until(site, at_ms)
+    deed = site.loaded.path.with_name("Deed of sale.PDF")
+    deed.write_bytes(b"sold")
     closure = {"kind": "closure", "of": "roof", "from": at_ms, "to": at_ms, "values": {}, "reason": "sold", "user": "A"}
-    site.event(GATEWAY, "entry", **closure)
+    site.event(GATEWAY, "entry", **closure, document=documents.keep(site.loaded.data, deed))
+    deed.unlink()
     silent_until(site, begins[2] - HOUR_MS)
     hours(site, 2)
     silent_until(site, begins[3] - 2 * HOUR_MS)
@@ -140,3 +146,32 @@ def test_all_that_is_due_is_stated_over_two_plans_and_a_closure_with_what_a_stac
     assert valid == sum(n for n, begin_ms in ((4, begins[0]), (4, begins[1]), (2, begins[2])) if begin_ms >= year_ms)
     assert (substitute.from_ms, substitute.facts["population"][2]) == (begins[3] - HOUR_MS, valid)
     assert_recomputed(site.loaded, tmp_path / "out", 4)
+    export_of_the_last_month(site, tmp_path / "evidence", f"{civil(begins[2], CIVIL):%Y-%m}", len(last.fields["uses"]))
+
+
+def export_of_the_last_month(site: Site, folder: Path, month: str, used: int) -> None:
+    """Nothing is written before all has receipts; then the folder alone is enough, with the plan and the closure of
+    earlier batches, the rows that the stack's population is of, and the closure's document."""
+    command = ["export", str(site.loaded.path), "--period", month, "-o", str(folder)]
+    waits = CliRunner().invoke(main, command)
+    assert (waits.exit_code, "no gateway is running" in waits.stderr, folder.exists()) == (2, True, False)
+    receipted(site.loaded.database)
+    done = CliRunner().invoke(main, [*command, "--json"])
+    assert done.exit_code == 0, done.output + done.stderr
+    facts = json.loads(done.stdout)
+    store = site.store()
+    last = history_of(store).periods[-1]
+    store.close()
+    first = last.fields["batches"][0][0]
+    assert (first > 1, facts["batches"][0].endswith(f"{first:010d}.mbatch")) == (True, True)
+    assert (facts["lacking"], len(facts["rows"])) == ([], 1 + used)
+    (deed,) = map(Path, facts["documents"])
+    assert (deed.read_bytes(), deed.suffix) == (b"sold", ".pdf")
+    trust = trust_of(site.loaded)
+    verdict = judge([folder], trust, FAR_S, period=lambda civil_min: span_ms(month, civil_min), processes=1)
+    assert [why.rule for why in verdict.why] == ["T7"]  # hours of the stack lack, and nothing else does
+    (of_gateway,) = verdict.gateways
+    assert of_gateway.result.equal
+    assert [one.record for one in of_gateway.result.periods] == [last.record]
+    nothing = CliRunner().invoke(main, ["export", str(site.loaded.path), "--period", "1999-01", "-o", str(folder)])
+    assert (nothing.exit_code, "nothing of 1999-01 is stated" in nothing.stderr) == (2, True)
