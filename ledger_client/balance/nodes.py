@@ -93,17 +93,18 @@ def excluded(terms: Terms, sources: Sequence[Source]) -> tuple[str, ...]:
             refuse("B6", "exclusions", f"{one.of} is excluded twice", "name it once")
     amounts = dict[Excluded, tuple[int, str]]()
     for source in sources:
-        plan = source.stated.plan
-        of_plan = [one for one in nodes if (one.gateway, one.plan) == (source.gateway, plan.name)]
-        sums = _sums(source.stated)
-        for one in of_plan:
-            if (node := plan.nodes.get(one.node)) is not None:
+        plan, sums = source.stated.plan, _sums(source.stated)
+        for one in nodes:
+            node = plan.nodes.get(one.node)
+            if (one.gateway, one.plan) == (source.gateway, plan.name) and node is not None:
                 _check_excluded(one, plan, node, source)
                 amounts[one] = amounts.get(one, (0, ""))[0] + sums[one.node], base_unit(plan, one.node)
-        _demand_whole(terms.zone, source, sums, {one.node for one in of_plan})
     for one in nodes:
         if one not in amounts:
             refuse("B6", "exclusions", f"no cited statement has a node {one.of}", _known(sources))
+    for source in sources:
+        of = source.gateway, source.stated.plan.name
+        _demand_whole(terms.zone, source, {one.node for one in nodes if (one.gateway, one.plan) == of})
     return tuple(one.in_words(*amounts[one]) if isinstance(one, Excluded) else one for one in terms.exclusions or ())
 
 
@@ -128,9 +129,9 @@ def _sums(stated: StatedRows) -> Mapping[str, int]:
     return sums
 
 
-def _demand_whole(zone: str, source: Source, sums: Mapping[str, int], left_out: set[str]) -> None:
+def _demand_whole(zone: str, source: Source, left_out: set[str]) -> None:
     """Every load and every source of a statement is named, excluded or counted already (B6)."""
-    plan = source.stated.plan
+    plan, sums = source.stated.plan, _sums(source.stated)
     loads = [node for node in plan.nodes.values() if _is_load(plan, node)]
     direct = [node for node in plan.nodes.values() if _is_source(node)]
     left = [*_open_loads(zone, plan, loads, source.loads, left_out, sums)]

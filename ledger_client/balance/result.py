@@ -20,11 +20,11 @@ INCOMPLETE, GAP, PROVISIONAL_FACTOR, PROVISIONAL = "incomplete", "gap", "provisi
 UNCONFIRMED, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET = "unconfirmed-factor", "no-boundary", "no-exclusions", "not-offset"
 SURPLUS_OFFSETS, NOT_RECOMPUTED = "surplus-offsets", "not-recomputed"
 OWN_FACTOR, FIXED_FACTOR, NO_DEVICE_FACTOR = "own-factor", "fixed-factor", "no-device-factor"
-OLD_OFFSETS, UNUSUAL = "old-offsets", "unusual"
+OLD_OFFSETS, UNUSUAL, UNCITED = "old-offsets", "unusual", "uncited"
 FINDINGS: Final = (
     SURPLUS, UNALLOCATED, NOT_DELIVERABLE, RETROSPECTIVE, INCOMPLETE, GAP, PROVISIONAL_FACTOR, PROVISIONAL,
     UNCONFIRMED, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET, SURPLUS_OFFSETS, NOT_RECOMPUTED, OWN_FACTOR, FIXED_FACTOR,
-    NO_DEVICE_FACTOR, OLD_OFFSETS, UNUSUAL,
+    NO_DEVICE_FACTOR, OLD_OFFSETS, UNUSUAL, UNCITED,
 )  # fmt: skip
 """Codes of what a reader should know."""
 BLOCKING: Final = frozenset({INCOMPLETE, GAP, PROVISIONAL, NO_BOUNDARY, NO_EXCLUSIONS, NOT_OFFSET, NOT_RECOMPUTED})
@@ -269,10 +269,10 @@ class Result:
         attested = self.review is not None and self.review.enough
         return finding.code in BLOCKING or (finding.code in ATTESTABLE and not attested)
 
-    def reviewed(self, review: Review, unusual: Iterable[Finding] = ()) -> Result:
-        """The same with its review, and what is unusual among the inputs of its statements."""
+    def reviewed(self, review: Review, more: Iterable[Finding] = ()) -> Result:
+        """The same with its review, and what that found besides."""
         kept = (finding for finding in self.findings if finding.code != NOT_RECOMPUTED)
-        return replace(self, findings=in_order([*kept, *unusual]), review=review)
+        return replace(self, findings=in_order([*kept, *more]), review=review)
 
     @property
     def waterfall(self) -> tuple[tuple[str, int], ...]:

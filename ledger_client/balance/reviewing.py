@@ -17,7 +17,7 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.balance.citing import differences_of
 from ledger_client.balance.form import FILE, Form
 from ledger_client.balance.gathering import Gathered, Site, paths
-from ledger_client.balance.result import Finding, Result, Review
+from ledger_client.balance.result import UNCITED, Finding, Result, Review
 from ledger_client.certificates.mcert.claims import Counted, counted
 from ledger_client.claims.attestation import Opinion, last_words, unmodified
 from ledger_client.claims.claim import Balance
@@ -49,15 +49,18 @@ def reviewed(form: Form, folder: Path, found: Gathered, made: Result, trust: Tru
     """
     needed = max(1, trust.attested)
     opinions = _opinions(form, folder, found, _signed(form, folder, made, trust, now), trust, now)
-    unusual = list[Finding]()
+    more = list[Finding]()
     for number, site in enumerate(found.sites, 1):
         attested = {record for record, several in opinions.statements.items() if len(unmodified(several)) >= needed}
         if open_ := [stated.record for stated in site.cited if stated.record not in attested]:
-            unusual += _recomputed(site, open_, f"{FILE}.site {number}: {site.gateway}", trust, now)
+            more += _recomputed(site, open_, f"{FILE}.site {number}: {site.gateway}", trust, now)
+    known = {key.gateway for key in trust.keys if key.gateway is not None}
+    if uncited := sorted(known - {site.gateway for site in found.sites}):
+        more.append(Finding("B6", UNCITED, len(uncited), ", ".join(uncited)))
     counting = unmodified(opinions.balance)
     names = {name for name, _ in counting}
     others = {name: one.deed.verdict for name, one in last_words(opinions.balance).items() if name not in names}
-    return made.reviewed(Review(counting, tuple(others.items()), needed), unusual)
+    return made.reviewed(Review(counting, tuple(others.items()), needed), more)
 
 
 def _claim(path: Path, where: str, trust: Trust, now: int) -> Counted:

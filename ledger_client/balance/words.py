@@ -31,6 +31,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     codes.NO_DEVICE_FACTOR: "{n} certificates of the source `{where}`, which may be fossil, have no factor: 0 kg",
     codes.OLD_OFFSETS: "{n} offsets are more than 10 years older than the period, the oldest of {where}",
     codes.UNUSUAL: "{n} inputs are unusual: {where}",
+    codes.UNCITED: "{n} gateways of the trust file are not in this balance: {where}",
 }  # fmt: skip
 _STEPS: Final = {
     codes.SCOPE_1: "scope 1", codes.SCOPE_2: "scope 2 without certificates", codes.CERTIFICATES: "certificates",

@@ -246,7 +246,8 @@ def _compared(path: Path, result: Result, trust: Trust, *, as_json: bool) -> Non
 
 def _refused(error: LedgerClientError, *, as_json: bool, what: str = "REFUSED") -> NoReturn:
     if as_json:
-        click.echo(json.dumps({"refused": str(error.placed), "rule": getattr(error, "rule", None)}, ensure_ascii=False))
+        answer = {"refused": str(error.placed), "rule": getattr(error, "rule", None), "fix": str(error.way_out)}
+        click.echo(json.dumps(answer, ensure_ascii=False))
     else:
         click.echo("\n".join(map(clean, f"{what}: {error.in_lines}".splitlines())), err=True)
     sys.exit(1)

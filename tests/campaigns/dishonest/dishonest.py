@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaigns.dishonest import (
+    dishonest_balance,
     dishonest_changes,
     dishonest_clock,
     dishonest_contents,
@@ -40,7 +41,7 @@ from tests.campaigns.dishonest.dishonest_stage import LEDGERS, Case, Objection, 
 from tests.campaigns.honest.honest_controls import CONTROLS, Control, Place
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
-BY = "ledger", "verify", "audit", "gateway"
+BY = "ledger", "verify", "audit", "gateway", "neutrality"
 PARTS = (
     dishonest_enrolment,
     dishonest_log,
@@ -55,6 +56,7 @@ PARTS = (
     dishonest_files,
     dishonest_keys,
     dishonest_verify,
+    dishonest_balance,
 )
 CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}
 

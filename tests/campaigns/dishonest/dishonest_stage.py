@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import HTTPConnection
@@ -26,6 +26,7 @@ from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
 from tests.campaigns.dishonest.forged_history import History, Sealed
 from tests.campaigns.honest.honest_history import TAKES_S, honest
+from tests.support.certificates.town import Town, town
 from tests.support.commands import Answer, ledger_command
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
@@ -61,10 +62,13 @@ class Stage:
     now_s: float
     name: str = "stage"
     accomplice: PrivateKey = field(default_factory=lambda: PrivateKey.generate(EDDSA))
+    ends: ExitStack = field(default_factory=ExitStack)
+    towns: list[Town] = field(default_factory=list)
 
     def of(self, name: str) -> Stage:
         """The same for one case."""
         made = Stage(self.folder / "cases" / name, self.ledgers, self.seed, self.now_s, name, self.accomplice)
+        made.ends, made.towns = self.ends, self.towns
         made.folder.mkdir(parents=True)
         made.__dict__["recorded"] = self.recorded
         return made
@@ -74,6 +78,14 @@ class Stage:
         """The honest history that most cases begin with; it ended ``AGO_S`` ago."""
         chance = random.Random(self.seed)
         return honest(self.folder / "honest", self.now_s - AGO_S - TAKES_S, chance)
+
+    @property
+    def town(self) -> Town:
+        """A party whose balance leaves nothing, one for all cases; it has a registry of its own."""
+        if not self.towns:
+            (folder := self.folder / "town").mkdir()
+            self.towns.append(self.ends.enter_context(town(folder)))
+        return self.towns[0]
 
     @cached_property
     def chance(self) -> random.Random:
@@ -225,4 +237,6 @@ class Case:
 def stage(folder: Path, seed: int, now_s: float) -> Iterator[Stage]:
     """Running ledgers in an empty folder."""
     with embedded_ledger(folder / "one", LEDGERS[0]) as one, embedded_ledger(folder / "two", LEDGERS[1]) as two:
-        yield Stage(folder, dict(zip(LEDGERS, (one, two), strict=True)), seed, now_s)
+        made = Stage(folder, dict(zip(LEDGERS, (one, two), strict=True)), seed, now_s)
+        with made.ends:
+            yield made

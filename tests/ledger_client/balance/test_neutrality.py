@@ -9,9 +9,10 @@ import pytest
 
 from ledger_client.claims.claim import Balance, parse_claim
 from ledger_client.formats.statement import detach_receipts
+from ledger_client.verification.trust import key_entry
 from tests.support.certificates.town import EXCLUDED, OFFSET, Town, town
 from tests.support.commands import Answer
-from tests.support.evidence import GATEWAY
+from tests.support.evidence import GATEWAY, VALID_FROM, key
 
 OTHER = "ab" * 32
 
@@ -145,14 +146,12 @@ def test_what_is_refused(works: Town, signed: tuple[Path, Path], name: str) -> N
 
 def test_a_statement_that_its_batches_do_not_give(works: Town) -> None:
     """Restated with findings that nothing gives: what is signed and under its root is still recomputed."""
-    site = works.site
-    files, rows, period = list(site.files), site.rows_file, site.period
-    site.lie = {"findings": {"entry": 9}}
-    try:
-        more = {"version": 2, "supersedes": period, "reason": "corrected"}
-        site.stated(site.hour_ms, 4, (0, 1), **more)
-        done = works.judge(works.form())
-    finally:
-        site.lie = {}
-        site.files[:], site.rows_file, site.period = files, rows, period
+    done = works.restated(findings={"entry": 9})
     refused(done, "B6", "is NOT EQUAL to what its batches give: findings: stated {entry: 9}, recomputed {}")
+
+
+def test_gateways_that_nobody_cites_are_named(works: Town) -> None:
+    """A site that the form leaves out is seen by whoever has its gateway in the trust file."""
+    entry = key_entry("statement", key("kiln").public, VALID_FROM, gateway="kiln-gateway")
+    done = works.judge(works.form(), trust=works.trust("[policy]", f"{entry}\n[policy]"))
+    assert "1 gateways of the trust file are not in this balance: kiln-gateway (B6)" in done.out, done

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ledger_client.accounting.formats.civil_time import utc_text
 from ledger_client.claims.claim import HOUR_MS
@@ -115,6 +116,18 @@ class Town:
         for path, data in zip(paths, found.values(), strict=True):
             path.write_bytes(data)
         return paths
+
+    def restated(self, **lie: Any) -> Answer:
+        """``neutrality`` of a second version of the statement, which says otherwise than its batches."""
+        site = self.site
+        files, rows, period = list(site.files), site.rows_file, site.period
+        site.lie = lie
+        try:
+            site.stated(site.hour_ms, 4, (0, 1), version=2, supersedes=period, reason="corrected")
+            return self.judge(self.form())
+        finally:
+            site.lie = {}
+            site.files[:], site.rows_file, site.period = files, rows, period
 
     def trust(self, old: str, new: str) -> Path:
         """The trust file with other words."""
