@@ -30,7 +30,7 @@ from tests.support.audited import audited
 from tests.support.clock_history import History
 from tests.support.samples import site
 
-SMALLEST: tuple[dict[str, Any]] = ({"histories": 30, "processes": 1},)
+SMALLEST: tuple[dict[str, Any]] = ({"histories": 15, "processes": 1},)
 EPOCHS = 4
 PORTION = 25
 """Histories in one piece of work."""

@@ -219,8 +219,8 @@ def test_what_a_slow_disk_delays_is_not_taken_for_the_moment_of_the_correction(l
 def test_polls_whose_slowed_period_is_no_whole_number_do_not_go_astray(loaded: Config) -> None:
     hands = Often(loaded, periods_ms=dict.fromkeys(loaded.meters, Often.EVERY_MS))
     hands.poll(5)
-    hands.machine.wall_ms -= 20_000
-    hands.poll(650)
+    hands.machine.wall_ms -= 10_000
+    hands.poll(325)
     assert len(hands.events(CLOCK)) == 2
     last_ms, apart = 0, set()
     for record in hands.records(METER):

@@ -16,7 +16,7 @@ from tests.campaigns.failures.torn_work import GOES_ON
 from tests.system.disk.torn_disk import CACHE_OF_DISK, CACHE_OF_FILE, SYNCS, Control, build, environment, roll_back
 
 SEED = 20261125
-CASES, LYING_KILLS = 50, 10
+CASES, LYING_KILLS = 25, 10
 FIRST_CALLS = 21
 """Calls from a new database file to the first page in its log."""
 WELL = dict.fromkeys(("not_resumed", "broken", "lost", "duplicated", "forked", "untiled"), 0)
