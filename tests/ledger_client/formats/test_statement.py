@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_client.errors import EncodeError, Malformed
@@ -26,7 +26,7 @@ from ledger_client.formats.statement import (
     statement_id,
 )
 from tests.support.evidence import EPOCH, METER, Site, key, records, statement_of
-from tests.support.evidence_values import NAMES, THOROUGH, TIMES_MS
+from tests.support.evidence_values import NAMES, TIMES_MS
 
 SIGNER = key("statement", ES256)
 OTHER_EPOCH = bytes.fromhex("ff02030405060708")
@@ -61,7 +61,7 @@ def statements(draw: st.DrawFn) -> Statement:
     )
 
 
-@THOROUGH
+@settings(max_examples=120)
 @given(statements())
 def test_what_is_signed_is_read_back(statement: Statement) -> None:
     entry = sign_statement(statement, SIGNER)

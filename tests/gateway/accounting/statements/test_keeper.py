@@ -19,14 +19,14 @@ DAY_MS = 86_400_000
 
 
 def after_three_days_off(folder: Path) -> Site:
-    """An hour, three days without a poll, and another hour."""
+    """Half an hour, three days without a poll, and another half."""
     site = Site(folder / "site")
     site.publish()
-    site.polls(4 * 90 + 40)
+    site.polls(2 * 90 + 40)
     for _ in range(3 * 24):
         site.passes(3_600_000 // EVERY_MS)
         site.hands.journal.keep_time()
-    site.polls(4 * 90)
+    site.polls(2 * 90)
     site.hands.journal.flush()
     return site
 
@@ -47,7 +47,7 @@ def test_it_reads_two_days_by_itself_and_all_that_is_not_stated_when_a_page_asks
     (whole,) = asked.ahead
     assert (whole.from_ms, whole.is_cut, asked.reading) == (site.from_ms, False, False)
     (lost,) = asked.lost
-    assert (lost.from_ms, lost.to_ms) == (site.from_ms + 4 * QUARTER_MS, first_ms)
+    assert (lost.from_ms, lost.to_ms) == (site.from_ms + 2 * QUARTER_MS, first_ms)
     behind = [hour for hour in whole.hours["station"] if hour.from_ms >= first_ms]
     assert behind == list(part.hours["station"])
     site.stop()

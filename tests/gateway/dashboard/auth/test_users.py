@@ -33,6 +33,9 @@ def test_a_hash_is_scrypt_with_a_salt_of_its_own(vera: User) -> None:
     _, salt, digest = vera.hash.split("$")
     given = hashlib.scrypt(RIGHT.encode(), salt=base64.b64decode(salt), n=16384, r=8, p=5, maxmem=2**26, dklen=32)
     assert base64.b64decode(digest) == given
+
+
+def test_one_password_matches_and_no_other(vera: User) -> None:
     assert matches(RIGHT, vera.hash)
     assert not matches(RIGHT + " ", vera.hash)
     assert not matches("", NOBODY)
