@@ -122,6 +122,6 @@ def plants_site(
         },
     )
     trust = loaded.trust.read_text()
-    assert "\nreceipts = 1\n" in trust
-    loaded.trust.write_text(trust.replace("\nreceipts = 1\n", f"\nreceipts = {len(ledgers)}\n"))
+    assert "\nreceipts = 1 " in trust
+    loaded.trust.write_text(trust.replace("\nreceipts = 1 ", f"\nreceipts = {len(ledgers)} "))
     return loaded
