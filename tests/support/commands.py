@@ -8,16 +8,16 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import click
 from click.testing import CliRunner
 
 from gateway.cli.app import main as gateway_cli
 from gateway.config.model import Config
-from gateway.errors import GatewayError
 from ledger_client.cli.app import cli as ledger_cli
 from ledger_client.errors import LedgerClientError
+from ledger_client.log_lines import printable
 
 
 class Answer(NamedTuple):
@@ -33,25 +33,39 @@ class Answer(NamedTuple):
         found: dict[str, Any] = json.loads(self.out)
         return found
 
+    @property
+    def output(self) -> str:
+        """All that it printed."""
+        return self.out + self.err
 
-def command(program: click.Command, *arguments: object) -> Answer:
-    """Run one of our commands; its exit code is that of the process, and a traceback is code 1, as it would be."""
-    done = CliRunner().invoke(program, [*map(str, arguments)])
-    if isinstance(done.exception, LedgerClientError | GatewayError):
-        return Answer(2, done.stdout, f"error: {done.exception}")
+    def ended(self, code: int = 0) -> Self:
+        """Itself, if it ended with this code and without a traceback."""
+        assert (self.code, "Traceback" in self.err) == (code, False), self
+        return self
+
+
+def command(program: click.Command, *arguments: object, typed: str | None = None) -> Answer:
+    """Run one of our commands; its exit code is that of the process, and a traceback is code 1, as it would be.
+
+    ``typed``: what stands on its standard input.
+    """
+    done = CliRunner().invoke(program, [*map(str, arguments)], input=typed)
+    if isinstance(done.exception, LedgerClientError):  # as ledger_client.cli.app.main ends
+        printed = "\n".join(map(printable, done.exception.in_lines.splitlines()))
+        return Answer(2, done.stdout, f"{done.stderr}error: {printed}\n")
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         return Answer(1, done.stdout, "Traceback: " + "".join(traceback.format_exception(done.exception)))
     return Answer(done.exit_code, done.stdout, done.stderr)
 
 
-def ledger_command(*arguments: object) -> Answer:
+def ledger_command(*arguments: object, typed: str | None = None) -> Answer:
     """``meterseal-ledger``."""
-    return command(ledger_cli, *arguments)
+    return command(ledger_cli, *arguments, typed=typed)
 
 
-def gateway_command(*arguments: object) -> Answer:
+def gateway_command(*arguments: object, typed: str | None = None) -> Answer:
     """``meterseal``."""
-    return command(gateway_cli, *arguments)
+    return command(gateway_cli, *arguments, typed=typed)
 
 
 def apart(module: str, *arguments: object) -> Answer:

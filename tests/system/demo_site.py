@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,11 +36,6 @@ def until(what: str, found: Callable[[], Any]) -> Any:
             return answer
         time.sleep(0.02)
     raise AssertionError(f"waited {PATIENCE_S:g} s for {what}")
-
-
-def command(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run one of our commands to its end."""
-    return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True)
 
 
 class Plant(Server):

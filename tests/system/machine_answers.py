@@ -17,8 +17,8 @@ from typing import Any
 
 from gateway.storage.database import Database
 from tests.support.audit_batches import Gateway, audited
-from tests.support.commands import gateway_command, ledger_command
-from tests.system.demo_site import command, until
+from tests.support.commands import apart, gateway_command, ledger_command
+from tests.system.demo_site import until
 from tests.system.former_site import put_back
 from tests.system.machine_contract import PART, Keys, answer_keys, published, write
 
@@ -86,7 +86,7 @@ def running(folder: Path) -> dict[str, list[Any]]:
     toml = folder / "gateway" / "gateway.toml"
 
     def ask(*arguments: object) -> Any:
-        printed = command("gateway.cli", *arguments, "--json").stdout
+        printed = apart("gateway.cli", *arguments, "--json").out
         return json.loads(printed) if printed else None
 
     def settled() -> bool:

@@ -25,9 +25,10 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
 from tests.support.books import check_all_is_sealed, check_books
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger, mosquitto
 from tests.support.samples import rewritten
-from tests.system.demo_site import GatewayProcess, Plant, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, Plant, make_site, plant, until
 from tests.system.former_site import PLACE, write_down
 
 EVERY, SEAL_EVERY, FIRST_S, SECOND_S = "5s", "20s", 70.0, 75.0
@@ -62,7 +63,7 @@ listen = "127.0.0.1:0"
 
 def status(loaded: Config) -> dict[str, Any]:
     """What ``meterseal status --json`` says."""
-    facts: dict[str, Any] = json.loads(command("gateway.cli", "status", loaded.path, "--json").stdout)
+    facts: dict[str, Any] = apart("gateway.cli", "status", loaded.path, "--json").facts
     return facts
 
 
@@ -108,13 +109,13 @@ def standing(loaded: Config) -> set[str]:
 
 def take_out(loaded: Config, folder: Path) -> None:
     """What an operator takes out of it: batch files, a proof of each meter, the readings, the status."""
-    answers = [command("gateway.cli", "export", loaded.path, "-o", f"{folder / 'exports'}/")]
+    answers = [apart("gateway.cli", "export", loaded.path, "-o", f"{folder / 'exports'}/")]
     for meter in loaded.meters:
-        answers.append(command("gateway.cli", "prove", loaded.path, meter, "-o", folder / f"{meter}.mseal"))
+        answers.append(apart("gateway.cli", "prove", loaded.path, meter, "-o", folder / f"{meter}.mseal"))
     for form in ("csv", "jsonl"):
         arguments = ("--from", "2020-01-01T00:00:00Z", "-o", folder / f"readings.{form}")
-        answers.append(command("gateway.cli", "readings", loaded.path, *arguments))
-    assert [x.stderr for x in answers if x.returncode] == []
+        answers.append(apart("gateway.cli", "readings", loaded.path, *arguments))
+    assert [x.err for x in answers if x.code] == []
     facts = {"status": status(loaded), "fingerprint": loaded.fingerprint().hex()}
     (folder / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
 

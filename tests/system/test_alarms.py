@@ -16,9 +16,10 @@ from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
+from tests.support.commands import apart
 from tests.support.gateways.farm import Farm, farm
 from tests.support.gateways.tcp_gateway import tcp_site
-from tests.system.demo_site import GatewayProcess, command, until
+from tests.system.demo_site import GatewayProcess, until
 
 MACHINE = ("clock", "clock-step", "key-unlisted")
 MANY, LONE = 99, "meter-099"
@@ -82,9 +83,9 @@ def test_one_meter_and_all_meters_are_one_alarm_each(place: Place) -> None:
     assert (alarm["meter"], alarm["code"], alarm["line"]) == (LONE, "line-down", "tcp-099")
     assert cut_ms - 1000 <= alarm["since"] <= alarm["raised"]
     assert (LONE in alarm["text"], "tcp-099" in alarm["text"]) == (True, True)
-    status = command("gateway.cli", "status", place.loaded.path)
-    words = " ".join(status.stdout.split())
-    assert (status.returncode, LONE in words, "tcp-099" in words, "(since 20" in words) == (1, True, True, True)
+    status = apart("gateway.cli", "status", place.loaded.path)
+    words = " ".join(status.out.split())
+    assert (status.code, LONE in words, "tcp-099" in words, "(since 20" in words) == (1, True, True, True)
     done = control_socket.give(place.loaded.data, "acknowledge", id=alarm["id"], user="installer")
     assert done["acknowledged_by"] == "installer"
     cut_ms = place.cut(place.many)

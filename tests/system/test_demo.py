@@ -14,7 +14,7 @@ import pytest
 
 from gateway.cli.demo.balance import account, read_answers
 from gateway.storage.database import Database
-from tests.system.demo_site import command
+from tests.support.commands import apart
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not summary_file.exists():
-            done = command("gateway.cli", "demo", "--dir", folder, "--for", "12s", "--json")
-            assert done.returncode == 0, done.stderr + done.stdout
-            summary_file.write_text(done.stdout)
+            done = apart("gateway.cli", "demo", "--dir", folder, "--for", "12s", "--json")
+            assert done.code == 0, done.err + done.out
+            summary_file.write_text(done.out)
     summary: dict[str, Any] = json.loads(summary_file.read_text())
     return folder, summary
 
@@ -53,9 +53,9 @@ def test_the_bundle_verifies_from_the_two_files_alone(
     _, summary = demonstration
     shutil.copy(summary["bundle"], tmp_path / "x.mseal")
     shutil.copy(summary["trust"], tmp_path / "trust.toml")
-    done = command("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", tmp_path / "trust.toml", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["verified"] is True
+    done = apart("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", tmp_path / "trust.toml", "--json")
+    assert done.code == 0, done.err
+    assert done.facts["verified"] is True
 
 
 @pytest.mark.parametrize("meter", ["export-main", "stack-co2", "pv-inverter"])
@@ -104,7 +104,7 @@ def _other(value: Any) -> Any:
 
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
-    done = command("gateway.cli", "demo", "--dir", tmp_path, "--for", "1s")
-    assert done.returncode == 2
-    assert "not empty" in done.stderr
+    done = apart("gateway.cli", "demo", "--dir", tmp_path, "--for", "1s")
+    assert done.code == 2
+    assert "not empty" in done.err
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]

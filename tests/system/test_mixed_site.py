@@ -11,8 +11,9 @@ from typing import Any
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger, free_port
-from tests.system.demo_site import GatewayProcess, command, plant, until
+from tests.system.demo_site import GatewayProcess, plant, until
 
 MN = "010000A8900016F000169DC0"
 SCENARIO = """
@@ -125,10 +126,10 @@ def site(folder: Path, text: str, ledger_folder: Path) -> Config:
         ("gateway.cli", "keys", path, "--make-missing"),
         ("ledger_client.cli", "enroll", ledger_folder, request, "--yes"),
     ):
-        done = command(*line)
-        assert done.returncode == 0, done.stderr
+        done = apart(*line)
+        assert done.code == 0, done.err
     with (folder / "trust.toml").open("a") as trust:
-        trust.write("\n" + command("ledger_client.cli", "show", ledger_folder, "--trust").stdout)
+        trust.write("\n" + apart("ledger_client.cli", "show", ledger_folder, "--trust").out)
     return load_config(path)
 
 
@@ -149,10 +150,10 @@ def test_from_the_wire_to_a_verified_bundle(tmp_path: Path) -> None:
             port=meters.lines()["grid"]["port"], dtu=dtu, cems=cems, mn=MN, ledger=ledger.name, url=ledger.url
         )
         loaded = site(tmp_path / "site", text, ledger.folder)
-        checked = command("gateway.cli", "check", loaded.path)
-        assert checked.returncode == 0, checked.stderr
-        assert "identifier 0001FF00" in checked.stdout
-        assert "CN 2011, sent by itself" in checked.stdout
+        checked = apart("gateway.cli", "check", loaded.path)
+        assert checked.code == 0, checked.err
+        assert "identifier 0001FF00" in checked.out
+        assert "CN 2011, sent by itself" in checked.out
         demand_read(loaded, "grid-main", {"energy_import", "voltage_ln_l1"})
         assert "for its DTU to connect" in demand_read(loaded, "pump-main", {"energy_import", "voltage_ln_l1"})
         assert "for a message" in demand_read(loaded, "stack-1", {"oxygen", "temperature"})
@@ -165,12 +166,9 @@ def test_from_the_wire_to_a_verified_bundle(tmp_path: Path) -> None:
             store.close()
             for meter in METERS:
                 demand_proof(loaded, meter, tmp_path / f"{meter}.mseal")
-            inside = command("gateway.cli", "read", loaded.path, "stack-1")
-            assert (inside.returncode, "it sends by itself" in inside.stderr) == (2, True), inside.stderr
-            found = {
-                f["check"]: f
-                for f in json.loads(command("gateway.cli", "doctor", loaded.path, "--json").stdout)["checks"]
-            }
+            inside = apart("gateway.cli", "read", loaded.path, "stack-1")
+            assert (inside.code, "it sends by itself" in inside.err) == (2, True), inside.err
+            found = {f["check"]: f for f in apart("gateway.cli", "doctor", loaded.path, "--json").facts["checks"]}
             assert found["line cems"]["facts"] == found["line pump"]["facts"] == {"connected": ["127.0.0.1"]}
         finally:
             assert gateway.stop() == 0
@@ -179,23 +177,23 @@ def test_from_the_wire_to_a_verified_bundle(tmp_path: Path) -> None:
 
 def demand_read(loaded: Config, meter: str, names: set[str]) -> str:
     """`read` shows these values of a meter, and no word of Modbus. Gives what it said meanwhile."""
-    once = command("gateway.cli", "read", loaded.path, meter, "--json")
-    assert once.returncode == 0, once.stderr
-    assert names <= {value["name"] for value in json.loads(once.stdout)["values"] if value["raw"]}
-    shown = command("gateway.cli", "read", loaded.path, meter)
-    assert (shown.returncode, "register" in shown.stdout, "function" in shown.stdout) == (0, False, False), shown.stdout
-    return shown.stderr
+    once = apart("gateway.cli", "read", loaded.path, meter, "--json")
+    assert once.code == 0, once.err
+    assert names <= {value["name"] for value in once.facts["values"] if value["raw"]}
+    shown = apart("gateway.cli", "read", loaded.path, meter)
+    assert (shown.code, "register" in shown.out, "function" in shown.out) == (0, False, False), shown.out
+    return shown.err
 
 
 def demand_proof(loaded: Config, meter: str, bundle: Path) -> None:
     """The newest anchored reading of a meter is proven and verified with its values."""
     until(
         f"a bundle of {meter}",
-        lambda: command("gateway.cli", "prove", loaded.path, meter, "-o", bundle).returncode == 0,
+        lambda: apart("gateway.cli", "prove", loaded.path, meter, "-o", bundle).code == 0,
     )
-    done = command("ledger_client.cli", "verify", bundle, "--trust", loaded.trust, "--json")
-    assert done.returncode == 0, done.stdout
-    facts = json.loads(done.stdout)
+    done = apart("ledger_client.cli", "verify", bundle, "--trust", loaded.trust, "--json")
+    assert done.code == 0, done.out
+    facts = done.facts
     assert (facts["verified"], facts["meter"], facts["kind"]) == (True, meter, "reading")
 
 

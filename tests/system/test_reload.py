@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -21,8 +20,9 @@ from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
 from ledger_client.verification.trust import key_entry
+from tests.support.commands import apart
 from tests.support.processes import EmbeddedLedger, Server, embedded_ledger
-from tests.system.demo_site import Plant, close_books, command, make_site, plant, until
+from tests.system.demo_site import Plant, close_books, make_site, plant, until
 
 METER, CO2, INVERTER = "export-main", "stack-co2", "pv-inverter"
 FEED = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1:1"\nuser = "u"\npassword_file = "none"\n'
@@ -46,9 +46,9 @@ class Site:
         return load_config(self.loaded.path)
 
     def reload(self, *options: str) -> dict[str, Any]:
-        done = command("gateway.cli", "reload", self.loaded.path, "--yes", "--json", *options)
-        assert done.returncode in (0, 1), done.stderr
-        return dict(json.loads(done.stdout))
+        done = apart("gateway.cli", "reload", self.loaded.path, "--yes", "--json", *options)
+        assert done.code in (0, 1), done.err
+        return dict(done.facts)
 
     def records(self, meter: str) -> list[Any]:
         store = Database(self.loaded.database, read_only=True)
@@ -68,13 +68,13 @@ class Site:
 
 def beside_it(path: Path) -> None:
     """What other commands say of a line that the running gateway has open: never to end it for the port's sake."""
-    checked = command("gateway.cli", "check", path)
-    assert checked.returncode == 0, checked.stderr
-    assert "the gateway is running" in checked.stdout
-    polled = command("gateway.cli", "read", path, METER)
-    assert (polled.returncode, "meterseal readings" in polled.stderr) == (2, True)
-    second = command("gateway.cli", "run", path)
-    assert (second.returncode, "another gateway process" in second.stderr) == (2, True)
+    checked = apart("gateway.cli", "check", path)
+    assert checked.code == 0, checked.err
+    assert "the gateway is running" in checked.out
+    polled = apart("gateway.cli", "read", path, METER)
+    assert (polled.code, "meterseal readings" in polled.err) == (2, True)
+    second = apart("gateway.cli", "run", path)
+    assert (second.code, "another gateway process" in second.err) == (2, True)
 
 
 @pytest.fixture
@@ -135,9 +135,9 @@ def test_a_meter_that_answers_nothing_any_more_brings_the_old_configuration_back
     assert [e.fields["why"].partition(":")[0] for e in here.changes()] == [
         "reload", "reload", "rolled back to the previous configuration"
     ]  # fmt: skip
-    status = command("gateway.cli", "status", here.loaded.path)
-    assert status.returncode == 1
-    assert "previous configuration is in force again" in " ".join(status.stdout.split())
+    status = apart("gateway.cli", "status", here.loaded.path)
+    assert status.code == 1
+    assert "previous configuration is in force again" in " ".join(status.out.split())
     here.rewrite("address = 99", "address = 240")
     here.rewrite('every = "500ms"', 'every = "250ms"')
     done = here.reload("--wait")
@@ -157,20 +157,20 @@ def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) ->
         ("[seal]", f"{FEED}[seal]", "feed 'scada', password_file"),
     ):
         path.write_text(good.replace(old, new))
-        refused = command("gateway.cli", "reload", path, "--yes")
-        assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr
-        assert "Traceback" not in refused.stderr
+        refused = apart("gateway.cli", "reload", path, "--yes")
+        assert (refused.code, words in refused.err) == (2, True), refused.err
+        assert "Traceback" not in refused.err
     path.write_text(good.replace('every = "250ms"', 'every = "500ms"'))
     with pytest.raises(GatewayError, match="changed since the preview"):
         control_socket.give(here.loaded.data, "reload", fingerprint="00" * 32, user="replayed")
-    asked = command("gateway.cli", "reload", path)
-    assert asked.returncode == 1
-    assert "nothing was changed" in asked.stderr
+    asked = apart("gateway.cli", "reload", path)
+    assert asked.code == 1
+    assert "nothing was changed" in asked.err
     assert not here.changes()
     path.write_text(good)
     assert here.gateway.process is not None
     os.kill(here.gateway.process.pid, signal.SIGTERM)
     assert here.gateway.process.wait(30) == 0
-    nobody = command("gateway.cli", "reload", path, "--yes")
-    assert nobody.returncode == 2
-    assert "no gateway is running here" in nobody.stderr
+    nobody = apart("gateway.cli", "reload", path, "--yes")
+    assert nobody.code == 2
+    assert "no gateway is running here" in nobody.err

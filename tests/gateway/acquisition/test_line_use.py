@@ -19,9 +19,9 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process import instance_lock
 from gateway.startup import line_specs
 from tests.gateway.fieldbus.devices import Pty, addresses, bus, refuse
+from tests.support.commands import apart
 from tests.support.epochs import epoch, until
 from tests.support.samples import EPOCH, recorder, site
-from tests.system.demo_site import command
 
 METER, LIFE_S = "export-main", 0.4
 
@@ -129,6 +129,6 @@ def test_the_doctor_polls_each_meter_once_where_no_gateway_runs(loaded: Config) 
 
 def test_read_leaves_a_bridged_line_to_the_gateway_that_runs(loaded: Config) -> None:
     with instance_lock.take(loaded.data):
-        done = command("gateway.cli", "read", loaded.path, "pv-inverter")
-    assert done.returncode == 2
-    assert "the running gateway" in done.stderr
+        done = apart("gateway.cli", "read", loaded.path, "pv-inverter")
+    assert done.code == 2
+    assert "the running gateway" in done.err

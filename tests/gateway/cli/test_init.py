@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.startup.preflight import prepare
 from gateway.storage.database import Database
+from tests.support.commands import apart, gateway_command
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import GatewayProcess, Plant, command, plant, until
+from tests.system.demo_site import GatewayProcess, Plant, plant, until
 
 URL = "http://127.0.0.1:8700"
 READINGS = "SELECT count(*) FROM records JOIN batches ON id BETWEEN first_id AND last_id WHERE kind = 'reading'"
@@ -24,13 +23,13 @@ SETTLED_FIRST = "SELECT count(*) FROM anchors WHERE state = 'settled' AND batch 
 
 
 def init(folder: Path, *options: object) -> tuple[int, str]:
-    done = CliRunner().invoke(main, ["init", str(folder), *map(str, options)])
-    return done.exit_code, done.output
+    done = gateway_command("init", folder, *options)
+    return done.code, done.output
 
 
 def test_a_ledger_that_is_named_is_trusted_from_the_start(tmp_path: Path) -> None:
     with embedded_ledger(tmp_path / "ledger", "north") as ledger:
-        shown = command("ledger_client.cli", "show", ledger.folder, "--trust").stdout
+        shown = apart("ledger_client.cli", "show", ledger.folder, "--trust").out
         (tmp_path / "north.toml").write_text(shown)
         code, printed = init(tmp_path / "site", "--ledger", ledger.url, "--ledger-key", tmp_path / "north.toml")
     assert (code, "append the ledger's key" in printed) == (0, False), printed
@@ -76,8 +75,8 @@ def quick(path: Path, meters: Plant) -> Path:
 
 
 def check(config: Config) -> tuple[int, str]:
-    done = CliRunner().invoke(main, ["check", str(config.path)])
-    return done.exit_code, done.output
+    done = gateway_command("check", config.path)
+    return done.code, done.output
 
 
 def count(config: Config, sql: str) -> int:
@@ -119,8 +118,8 @@ def test_a_site_without_a_ledger_is_valid_and_records_and_anchors_at_a_later_one
         code, printed = check(unanchored)
         assert (code, "[[key]] of ledger 'demo-ledger'" in printed) == (2, True), printed
         with trust.open("a") as file:
-            file.write("\n" + command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+            file.write("\n" + apart("ledger_client.cli", "show", ledger.folder, "--trust").out)
         assert (checked := check(unanchored))[0] == 0, checked
         request = unanchored.keys / "gateway.enrol"
-        assert command("ledger_client.cli", "enroll", ledger.folder, request, "--yes").returncode == 0
+        assert apart("ledger_client.cli", "enroll", ledger.folder, request, "--yes").code == 0
         recorded(load_config(unanchored.path), "a receipt of the first batch", SETTLED_FIRST)

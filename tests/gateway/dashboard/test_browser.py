@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from playwright.sync_api import Browser, Route
 
-from gateway.cli.app import main
 from gateway.config.model import Config
 from tests.gateway.dashboard.pages_plant import LABEL, PASSWORDS, Site, plant_with_pages
 from tests.gateway.dashboard.test_actions import events
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
-from tests.system.demo_site import command, until
+from tests.support.commands import apart, gateway_command
+from tests.system.demo_site import until
 
 OLD, NEW = "21043387", "21099999"
 LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"
@@ -56,9 +55,9 @@ def test_a_reading_is_proven_and_its_way_is_drawn(site: Site, browser: Browser, 
         waiting.value.save_as(tmp_path / "reading.mseal")
         suggested = waiting.value.suggested_filename
     assert re.fullmatch(r"export-main_[0-9a-f]{16}_\d+\.mseal", suggested)
-    verified = command("ledger_client.cli", "verify", tmp_path / "reading.mseal", "--trust", site.config.trust)
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert "VERIFIED: a reading of meter export-main" in verified.stdout
+    verified = apart("ledger_client.cli", "verify", tmp_path / "reading.mseal", "--trust", site.config.trust)
+    assert verified.code == 0, verified.out + verified.err
+    assert "VERIFIED: a reading of meter export-main" in verified.out
 
 
 @pytest.mark.parametrize(
@@ -275,13 +274,11 @@ def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser
 
 def publish_plan(config: Config) -> None:
     """A plan of the export register, which an exchange asks for."""
-    done = CliRunner().invoke(main, ["plan", "init", str(config.path)])
-    assert done.exit_code == 0, done.stderr
+    gateway_command("plan", "init", config.path).ended()
     path = config.path.with_name("plan.toml")
     node = '[nodes.station]\nrole = "production"\nterms = [[1, "export-main/energy_export"]]\nprofile = "hourly"\n'
     path.write_text(path.read_text().replace("# max = ", "max = 100 #") + node)
-    done = CliRunner().invoke(main, ["plan", "publish", str(config.path)])
-    assert done.exit_code == 0, done.stderr
+    gateway_command("plan", "publish", config.path).ended()
 
 
 def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, browser: Browser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -22,11 +21,11 @@ from gateway.fieldbus.polling import line
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
+from tests.support.commands import apart
 from tests.support.gateways.stacks import stacks
 from tests.support.processes import free_port
 from tests.support.samples import START_S, Hands
 from tests.support.samples import site as make_site
-from tests.system.demo_site import command
 
 NOW_MS = START_S * 1000
 
@@ -86,18 +85,18 @@ def test_it_sees_what_a_killed_gateway_left_in_the_log(loaded: Config) -> None:
 
 
 def test_the_answer_for_programs_and_its_exit_code(loaded: Config) -> None:
-    done = command("gateway.cli", "doctor", loaded.path, "--json")
-    answer = json.loads(done.stdout)
-    assert (done.returncode, answer["healthy"]) == (1, False)  # no port, no ledger
+    done = apart("gateway.cli", "doctor", loaded.path, "--json")
+    answer = done.facts
+    assert (done.code, answer["healthy"]) == (1, False)  # no port, no ledger
     assert {entry["result"] for entry in answer["checks"]} <= {"ok", "warn", "bad"}
     names = [entry["check"] for entry in answer["checks"]]
     for name in ("disk space", "disk speed", "disk wear", "database", "permissions", "keys", "clock", "versions"):
         assert name in names
-    ended = command("gateway.cli", "doctor", loaded.path)
-    assert ended.returncode == 1
-    assert "fix: " in ended.stdout
-    assert ended.stderr == ""
-    assert command("gateway.cli", "doctor", loaded.path.parent / "none.toml").returncode == 2
+    ended = apart("gateway.cli", "doctor", loaded.path)
+    assert ended.code == 1
+    assert "fix: " in ended.out
+    assert ended.err == ""
+    assert apart("gateway.cli", "doctor", loaded.path.parent / "none.toml").code == 2
 
 
 # — the disk —

@@ -15,10 +15,10 @@ from gateway.doctor import ledgers
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry
 from tests.gateway.doctor.test_doctor import NOW_MS, case, load_with, results
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger, free_port
 from tests.support.samples import Hands, Machine
 from tests.support.samples import site as make_site
-from tests.system.demo_site import command
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def enrol(loaded: Config, folder: Path) -> None:
-    done = command("ledger_client.cli", "enroll", folder, loaded.keys / "gateway.enrol", "--yes")
-    assert done.returncode == 0, done.stderr
+    done = apart("ledger_client.cli", "enroll", folder, loaded.keys / "gateway.enrol", "--yes")
+    assert done.code == 0, done.err
 
 
 def test_ledgers_that_answer_and_do_not(loaded: Config, tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_ledgers_that_answer_and_do_not(loaded: Config, tmp_path: Path) -> None:
     with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
         here = load_with(loaded, closed, ledger.url)
         with loaded.trust.open("a") as file:
-            file.write(command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+            file.write(apart("ledger_client.cli", "show", ledger.folder, "--trust").out)
         (finding,) = ledgers.ledgers(case(here))
         assert finding.result == "bad"
         assert "would refuse the next batch: Unknown key" in finding.text
@@ -77,7 +77,7 @@ def test_the_doctor_asks_whether_the_last_batch_was_taken(loaded: Config, tmp_pa
         here = load_with(loaded, "http://127.0.0.1:8700", ledger.url)
         enrol(here, ledger.folder)
         with loaded.trust.open("a") as file:
-            file.write(command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+            file.write(apart("ledger_client.cli", "show", ledger.folder, "--trust").out)
         machine = Machine()
         machine.wall_ms = int(time.time() - 3600) * 1000  # the ledger has a clock of its own
         for epoch in (b"first...", b"second.."):

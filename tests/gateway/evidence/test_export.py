@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,8 @@ from ledger_client.audit.run import audit
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import Trust, key_entry, load_trust
 from tests.support.clock_history import LIMIT
+from tests.support.commands import apart
 from tests.support.samples import START_S, Hands, Machine, settle, site
-from tests.system.demo_site import command
 
 LEDGER = PrivateKey.generate()
 FAR_S = START_S + 10**8
@@ -80,8 +79,8 @@ def test_without_an_age_the_clock_is_not_asked(loaded: Config, tmp_path: Path) -
         store.run("UPDATE batches SET sealed_ms = sealed_ms + 1000000000000")
     settle(store, [0, 1], LEDGER)
     store.close()
-    done = command("gateway.cli", "export", loaded.path, "-o", tmp_path / "out", "--json")
-    assert [written["batch"] for written in json.loads(done.stdout)["written"]] == [0, 1]
+    done = apart("gateway.cli", "export", loaded.path, "-o", tmp_path / "out", "--json")
+    assert [written["batch"] for written in done.facts["written"]] == [0, 1]
 
 
 def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_still_proves(

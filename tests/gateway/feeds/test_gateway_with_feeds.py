@@ -16,11 +16,12 @@ from gateway.storage.database import Database
 from tests.gateway.feeds.rig import Heard, listening
 from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
+from tests.support.commands import apart
 from tests.support.gateways.farm import Farm, farm
 from tests.support.gateways.sites import table
 from tests.support.gateways.tcp_gateway import tcp_site
 from tests.support.processes import mosquitto
-from tests.system.demo_site import GatewayProcess, command, until
+from tests.system.demo_site import GatewayProcess, until
 from tests.system.disk.test_disk_full import status_of
 
 METERS, LONE = ("meter-000", "meter-001"), "meter-002"
@@ -70,8 +71,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def test_a_cut_meter_a_broken_wire_and_a_killed_gateway(place: Place) -> None:
-    check = command("gateway.cli", "check", place.loaded.path)
-    assert f"feed scada (json) to {place.wire.url}" in check.stdout
+    check = apart("gateway.cli", "check", place.loaded.path)
+    assert f"feed scada (json) to {place.wire.url}" in check.out
     until("every meter", lambda: {name.split("/")[0] for name in place.heard.records("/meters/")} == {*METERS, LONE})
     until("every device", lambda: {m["device"] for m in place.host.of("DBIRTH")} == {*METERS, LONE})
     states = {feed["name"]: feed for feed in status_of(place.loaded.path)[1]["feeds"]}  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
 from tests.support.books import check_books
-from tests.support.commands import check_audit
+from tests.support.commands import apart, check_audit
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
+from tests.system.demo_site import ROOT, GatewayProcess, Plant, make_site, plant, until
 from tests.system.machine_contract import answer_keys, published_keys
 
 OLD, NEW = "21043387", "21099999"
@@ -50,15 +49,15 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
         gateway.start()
         until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
         try:
-            done = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
-            assert done.returncode == 1  # the meter was not exchanged
+            done = apart("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
+            assert done.code == 1  # the meter was not exchanged
             meters.exchange(OLD, NEW)
             until("polls missed as exchanged", lambda: exchanged_polls(loaded) > 0)
             before = len(bodies(loaded, "reading"))
-            wrong = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", "12345678")
-            assert wrong.returncode == 1
-            assert NEW in wrong.stderr
-            right = command(
+            wrong = apart("gateway.cli", "accept", loaded.path, "export-main", "--serial", "12345678")
+            assert wrong.code == 1
+            assert NEW in wrong.err
+            right = apart(
                 "gateway.cli",
                 "accept",
                 loaded.path,
@@ -73,10 +72,10 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
                 "energy_export=0",
                 "--json",
             )
-            assert right.returncode == 0, right.stderr
-            assert json.loads(right.stdout)["new"].endswith(NEW)
-            assert answer_keys(json.loads(right.stdout)) == published_keys("meterseal accept")
-            assert entries(loaded) == json.loads(right.stdout)["entries"]
+            assert right.code == 0, right.err
+            assert right.facts["new"].endswith(NEW)
+            assert answer_keys(right.facts) == published_keys("meterseal accept")
+            assert entries(loaded) == right.facts["entries"]
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0
@@ -104,9 +103,9 @@ def test_without_a_gateway_there_is_nobody_to_order(tmp_path: Path) -> None:
     with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
         loaded = make_site(tmp_path / "site", meters, ledger)
     loaded.data.mkdir()
-    done = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
-    assert done.returncode == 2
-    assert "no gateway is running here" in done.stderr
+    done = apart("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
+    assert done.code == 2
+    assert "no gateway is running here" in done.err
 
 
 def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> None:
@@ -122,9 +121,9 @@ def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> 
             until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
         try:
             until("the alarm", lambda: alarms(loaded) == {("site-silent", None)})  # who refuses does not sleep
-            done = command("gateway.cli", "status", loaded.path)
-            assert done.returncode == 1
-            words = " ".join(done.stdout.split())
+            done = apart("gateway.cli", "status", loaded.path)
+            assert done.code == 1
+            words = " ".join(done.out.split())
             assert all(word in words for word in ("rs485-1", "inverters", "(since 20")), words
             successor = Plant(tmp_path / "plant", fewer)
             successor.start()

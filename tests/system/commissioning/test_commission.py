@@ -25,8 +25,9 @@ from gateway.startup.line_specs import line_specs
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, is_commissioning_record, parse_record
 from ledger_client.formats.senml import Reading
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import GatewayProcess, Plant, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, Plant, make_site, plant, until
 
 METER, SERIAL = "export-main", "serial_number=21043387"
 AT_MS = 1_795_000_000_000
@@ -112,13 +113,13 @@ def test_the_running_gateway_signs_it_and_shows_what_is_on_the_wire(site: Config
     assert len([event for _, event in commissioned(site) if is_commissioning_record(event)]) == 1
     finish.finish(site, within_s=30)
     proof, beside = site.path.with_name("p.mseal"), site.path.with_name("p-commissioned.mseal")
-    proven = command("gateway.cli", "prove", site.path, METER, "-o", proof)
-    assert proven.returncode == 0, proven.stderr
-    assert f"wrote {beside}: {first}" in proven.stdout
-    verified = command("ledger_client.cli", "verify", beside, "--trust", site.trust, "--kind", "event")
-    assert verified.returncode == 0, verified.stdout
-    assert f"device        {SERIAL}" in verified.stdout
-    assert f"request     {asked.frame.hex()}" in verified.stdout
+    proven = apart("gateway.cli", "prove", site.path, METER, "-o", proof)
+    assert proven.code == 0, proven.err
+    assert f"wrote {beside}: {first}" in proven.out
+    verified = apart("ledger_client.cli", "verify", beside, "--trust", site.trust, "--kind", "event")
+    assert verified.code == 0, verified.out
+    assert f"device        {SERIAL}" in verified.out
+    assert f"request     {asked.frame.hex()}" in verified.out
 
 
 def test_without_a_gateway_it_waits_and_is_signed_once_before_the_first_reading(site: Config, tmp_path: Path) -> None:
@@ -165,9 +166,9 @@ def test_what_cannot_be_signed_at_a_start_is_kept_and_told(site: Config) -> None
         until("the damaged file to be set aside", hurt.exists)
         assert hurt.read_bytes() == b"\xa1 not a record"
         assert not damaged.exists()
-        done = command("gateway.cli", "status", site.path)
-        words = " ".join(done.stdout.split())
-        assert done.returncode == 1
+        done = apart("gateway.cli", "status", site.path)
+        words = " ".join(done.out.split())
+        assert done.code == 1
         assert f"problem: old-meter: its commissioning record {waiting_path(site.data, 'old-meter')}" in words
         assert "the file holds no commissioning record that can be read; it is kept as" in words
     finally:
@@ -177,7 +178,7 @@ def test_what_cannot_be_signed_at_a_start_is_kept_and_told(site: Config) -> None
     text = site.path.read_text()
     site.path.write_text(text.replace(f'"{METER}"', '"old-meter"'))
     renamed = load_config(site.path)
-    assert command("gateway.cli", "keys", site.path, "--make-missing").returncode == 0
+    assert apart("gateway.cli", "keys", site.path, "--make-missing").code == 0
     gateway = GatewayProcess(renamed)
     gateway.start()
     try:

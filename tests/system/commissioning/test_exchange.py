@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,10 +11,10 @@ from gateway.cli.demo import finish
 from gateway.config.model import Config
 from ledger_client.formats.senml import Quality
 from tests.support.books import check_books
-from tests.support.commands import check_audit
+from tests.support.commands import Answer, apart, check_audit
 from tests.support.processes import embedded_ledger
 from tests.system.commissioning.test_accept import NEW, OLD, bodies, entries, exchanged_polls
-from tests.system.demo_site import PATIENCE_S, GatewayProcess, command, make_site, plant, until
+from tests.system.demo_site import PATIENCE_S, GatewayProcess, make_site, plant, until
 from tests.system.machine_contract import answer_keys, published_keys
 
 ANSWERS = f"""[export-main]
@@ -29,10 +27,10 @@ reason = "damaged by lightning"
 """
 
 
-def by_file(loaded: Config) -> subprocess.CompletedProcess[str]:
+def by_file(loaded: Config) -> Answer:
     path = loaded.path.with_name("answers.toml")
     path.write_text(ANSWERS)
-    return command("gateway.cli", "exchange", loaded.path, "export-main", "--answers", path, "--json")
+    return apart("gateway.cli", "exchange", loaded.path, "export-main", "--answers", path, "--json")
 
 
 def by_hand(loaded: Config) -> None:
@@ -70,16 +68,16 @@ def test_one_event_holds_both_devices_and_what_somebody_read_on_them(tmp_path: P
         until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
         try:
             refused = by_file(loaded)
-            assert (refused.returncode, "the known device still answers" in refused.stderr) == (1, True)
+            assert (refused.code, "the known device still answers" in refused.err) == (1, True)
             meters.exchange(OLD, NEW)
             until("polls missed as exchanged", lambda: exchanged_polls(loaded) > 0)
             before = len(bodies(loaded, "reading"))
             by_hand(loaded)
             assert not [event for event in bodies(loaded, "event") if event.name == "meter-exchange"]
             done = by_file(loaded)
-            assert done.returncode == 0, done.stderr
-            assert answer_keys(json.loads(done.stdout)) == published_keys("meterseal exchange")
-            assert entries(loaded) == json.loads(done.stdout)["entries"]
+            assert done.code == 0, done.err
+            assert answer_keys(done.facts) == published_keys("meterseal exchange")
+            assert entries(loaded) == done.facts["entries"]
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ from gateway.config.model import Config
 from gateway.process import control_socket
 from ledger_client.formats.senml import Quality
 from tests.support.books import check_books
-from tests.support.commands import audit_exports
+from tests.support.commands import Answer, apart, audit_exports
 from tests.support.processes import embedded_ledger
 from tests.system.commissioning.test_accept import bodies
-from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, make_site, plant, until
 
 METER = "export-main"
 ANSWERS = f"""[{METER}]
@@ -29,11 +27,11 @@ reason = "damaged by lightning"
 """
 
 
-def order(name: str, loaded: Config, *words: str) -> subprocess.CompletedProcess[str]:
-    return command("gateway.cli", name, loaded.path, METER, *words)
+def order(name: str, loaded: Config, *words: str) -> Answer:
+    return apart("gateway.cli", name, loaded.path, METER, *words)
 
 
-def by_file(loaded: Config, text: str) -> subprocess.CompletedProcess[str]:
+def by_file(loaded: Config, text: str) -> Answer:
     path = loaded.path.with_name("answers.toml")
     path.write_text(text)
     return order("exchange", loaded, "--answers", str(path), "--json")
@@ -57,7 +55,7 @@ def test_a_meter_without_a_number_is_exchanged_by_hand(tmp_path: Path) -> None:
         until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
         try:
             refused = order("accept", loaded, "--serial", "4712")
-            assert (refused.returncode, f"meterseal exchange CONFIG {METER}" in refused.stderr) == (1, True)
+            assert (refused.code, f"meterseal exchange CONFIG {METER}" in refused.err) == (1, True)
             meters.change(
                 "energy_import_kwh = 1520.0",
                 "energy_import_kwh = 1.5",
@@ -65,7 +63,7 @@ def test_a_meter_without_a_number_is_exchanged_by_hand(tmp_path: Path) -> None:
                 "energy_export_kwh = 7.25",
             )
             until("the fall of its counters", lambda: fallen(loaded))
-            words = " ".join(command("gateway.cli", "status", loaded.path).stdout.split())
+            words = " ".join(apart("gateway.cli", "status", loaded.path).out.split())
             assert f"if the meter was exchanged: `meterseal exchange CONFIG {METER}`" in words
             for change, why in (
                 (("since_fall = true", ""), "since_fall: is missing"),
@@ -74,18 +72,18 @@ def test_a_meter_without_a_number_is_exchanged_by_hand(tmp_path: Path) -> None:
                 (('"7,0"', '"7,5"'), "the initial register 7.5 is above 7.2"),
             ):
                 wrong = by_file(loaded, ANSWERS.replace(*change))
-                assert (wrong.returncode, why in wrong.stderr) == (2, True), wrong.stderr
+                assert (wrong.code, why in wrong.err) == (2, True), wrong.err
             undecided = order("accept", loaded, "--by-hand", "--reason", "age")
-            assert (undecided.returncode, "--since-fall, or --from-now" in undecided.stderr) == (1, True)
+            assert (undecided.code, "--since-fall, or --from-now" in undecided.err) == (1, True)
             assert not exchanges(loaded)
             done = by_file(loaded, ANSWERS)
-            assert done.returncode == 0, done.stderr
-            assert len(json.loads(done.stdout)["entries"]) == 1
+            assert done.code == 0, done.err
+            assert len(done.facts["entries"]) == 1
             before = len(bodies(loaded, "reading"))
             no_reason = order("accept", loaded, "--by-hand", "--json")
-            assert (no_reason.returncode, "needs its reason" in no_reason.stderr) == (1, True)
+            assert (no_reason.code, "needs its reason" in no_reason.err) == (1, True)
             second = order("accept", loaded, "--by-hand", "--reason", "age", "--json")
-            assert second.returncode == 0, second.stderr
+            assert second.code == 0, second.err
             until("readings of the second one", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0

@@ -18,7 +18,8 @@ from gateway.commissioning.scan.found import FoundLine, FoundUnit, ScanResult
 from gateway.commissioning.wizard import findings
 from gateway.config.load import load_config
 from gateway.fieldbus.modbus.frames import parse_request
-from tests.system.demo_site import PATIENCE_S, GatewayProcess, Plant, command, plant
+from tests.support.commands import apart
+from tests.system.demo_site import PATIENCE_S, GatewayProcess, Plant, plant
 
 METER = "export-main"
 
@@ -196,8 +197,8 @@ def test_what_is_declined_at_the_end_is_kept_and_written_when_it_is_not(config: 
     terminal.answer("write this", "n")
     assert terminal.end()[0] == 1
     assert config.read_text() == old
-    done = command("gateway.cli", "commission", config, METER, "--answers", answers)
-    assert done.returncode == 0, done.stderr
+    done = apart("gateway.cli", "commission", config, METER, "--answers", answers)
+    assert done.code == 0, done.err
     record = waiting(config)
     assert (record.by, len(record.comparisons), record.remarks) == ("A. Volta", 2, "")
 
@@ -210,8 +211,8 @@ def test_what_is_declined_at_the_end_is_kept_and_written_when_it_is_not(config: 
     ],
 )
 def test_a_meter_that_there_is_not_is_named(config: Path, meter: str, problem: str) -> None:
-    done = command("gateway.cli", "commission", config, meter)
-    assert (done.returncode, problem in done.stderr) == (2, True), done.stderr
+    done = apart("gateway.cli", "commission", config, meter)
+    assert (done.code, problem in done.err) == (2, True), done.err
 
 
 @pytest.mark.parametrize(
@@ -234,12 +235,12 @@ def test_an_answers_file_does_it_without_a_keyboard_or_says_which_answer_is_wron
         "display = { energy_import = '1520', frequency = '50' }\n"
     )
     (answers := config.with_name("answers.toml")).write_text(text.replace(*change))
-    done = command("gateway.cli", "commission", config, "--answers", answers)
+    done = apart("gateway.cli", "commission", config, "--answers", answers)
     if problem is None:
-        assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+        assert (done.code, done.err.count("Traceback")) == (0, 0), done.err
         assert [c.point for c in waiting(config).comparisons] == ["energy_import", "frequency"]
         return
-    assert (done.returncode, problem in done.stderr) == (2, True), done.stderr
+    assert (done.code, problem in done.err) == (2, True), done.err
     assert config.read_text() == old
     assert not submit.waiting_path(config.parent / "data", METER).exists()
 
@@ -253,12 +254,10 @@ def test_the_running_gateway_shows_its_polls_takes_the_configuration_and_signs(c
     gateway = GatewayProcess(load_config(config))
     gateway.start()
     try:
-        done = command("gateway.cli", "commission", config, "--answers", answers)
-        assert (done.returncode, f"the gateway now uses {config}" in done.stdout) == (0, True), (
-            done.stdout + done.stderr
-        )
-        signed = re.search(r"its record is signed: (export-main/\S+)", done.stdout)
-        shown = json.loads(command("gateway.cli", "commission", config, METER, "--json").stdout)
+        done = apart("gateway.cli", "commission", config, "--answers", answers)
+        assert (done.code, f"the gateway now uses {config}" in done.out) == (0, True), done.out + done.err
+        signed = re.search(r"its record is signed: (export-main/\S+)", done.out)
+        shown = apart("gateway.cli", "commission", config, METER, "--json").facts
         assert signed is not None
         assert shown["record"] == signed[1]
         assert (shown["content"]["role"], shown["content"]["reversed"]) == ("consumption", True)
@@ -312,10 +311,10 @@ def test_a_unit_that_a_scan_found_becomes_a_meter_with_its_key(config: Path, met
 
 def test_an_unknown_profile_is_refused_with_near_names(config: Path) -> None:
     config.write_text(config.read_text().replace("eastron-sdm630", "eastron-sdm360"))
-    done = command("gateway.cli", "commission", config, METER)
-    assert done.returncode == 2
-    assert "profile" in done.stderr
-    assert "eastron-sdm630" in done.stderr
+    done = apart("gateway.cli", "commission", config, METER)
+    assert done.code == 2
+    assert "profile" in done.err
+    assert "eastron-sdm630" in done.err
 
 
 def test_a_port_to_scan_that_is_none_is_asked_for_again(config: Path) -> None:

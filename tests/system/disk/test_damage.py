@@ -8,8 +8,9 @@ from pathlib import Path
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.books import check_books
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, make_site, plant, until
 from tests.system.restored.test_restore import Look, close, run_until_settled, status
 
 PAGE = 4096
@@ -36,10 +37,10 @@ def test_a_damaged_database_is_recovered_and_its_batches_go_on_at_the_ledger(tmp
             ["readings", loaded.path],
             ["prove", loaded.path, old, "-o", tmp_path / "x"],
         ):
-            done = command("gateway.cli", *arguments)
-            assert (done.returncode, done.stdout) == (1, "")
-            assert "fix: restart the gateway with `meterseal run CONFIG`" in done.stderr
-            assert "Traceback" not in done.stderr
+            done = apart("gateway.cli", *arguments)
+            assert (done.code, done.out) == (1, "")
+            assert "fix: restart the gateway with `meterseal run CONFIG`" in done.err
+            assert "Traceback" not in done.err
         assert loaded.database.read_bytes() == content
 
         gateway = GatewayProcess(loaded)
@@ -60,7 +61,7 @@ def test_a_damaged_database_is_recovered_and_its_batches_go_on_at_the_ledger(tmp
         close(loaded, ledger)
         for record in (old, "export-main"):
             proof = tmp_path / "reading.mseal"
-            made = command("gateway.cli", "prove", loaded.path, record, "-o", proof)
-            assert made.returncode == 0, made.stderr
-            verified = command("ledger_client.cli", "verify", proof, "--trust", loaded.trust)
-            assert verified.returncode == 0, verified.stderr
+            made = apart("gateway.cli", "prove", loaded.path, record, "-o", proof)
+            assert made.code == 0, made.err
+            verified = apart("ledger_client.cli", "verify", proof, "--trust", loaded.trust)
+            assert verified.code == 0, verified.err

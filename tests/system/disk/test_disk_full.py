@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,8 +13,9 @@ import pytest
 from gateway.config.load import load_config
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import GatewayProcess, close_books, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
 from tests.system.disk.small import small_disk
 
 FILL = """
@@ -44,8 +44,8 @@ def fill(path: Path) -> None:
 
 
 def status_of(path: Path) -> tuple[int, dict[str, object]]:
-    done = command("gateway.cli", "status", path, "--json")
-    return done.returncode, json.loads(done.stdout) if done.stdout else {}
+    done = apart("gateway.cli", "status", path, "--json")
+    return done.code, done.facts if done.out else {}
 
 
 def test_recording_stops_on_a_full_disk_and_goes_on_when_there_is_room(disk: Path, tmp_path: Path) -> None:

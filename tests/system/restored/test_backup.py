@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from gateway.config.load import load_config
 from ledger_client.formats.statement import parse_statement
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, make_site, plant, until
 from tests.system.restored.test_restore import Look, close, run_until_settled
 
 
@@ -21,19 +21,19 @@ def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path
         gateway = GatewayProcess(loaded)
         gateway.start()
         until("two receipts", lambda: look.settled() >= 2)
-        looked = json.loads(command("gateway.cli", "doctor", loaded.path, "--json").stdout)
+        looked = apart("gateway.cli", "doctor", loaded.path, "--json").facts
         found = {entry["check"]: entry["result"] for entry in looked["checks"]}
         sure = ("database", "permissions", "line rs485-1", "line inverters", "keys", "ledger demo-ledger", "versions")
         assert {name: found[name] for name in sure} == dict.fromkeys(sure, "ok")
         assert looked["healthy"] == ("bad" not in found.values())
-        run = command("gateway.cli", "backup", loaded.path, "-o", file)
-        assert run.returncode == 0, run.stderr
-        assert f"the private keys in {loaded.keys}, " in run.stdout
+        run = apart("gateway.cli", "backup", loaded.path, "-o", file)
+        assert run.code == 0, run.err
+        assert f"the private keys in {loaded.keys}, " in run.out
         then = look.settled()
         until("three receipts more", lambda: look.settled() >= then + 3)
-        done = command("gateway.cli", "export", loaded.path, "-o", exports, "--json")
-        assert done.returncode == 0, done.stderr
-        exported = [entry["batch"] for entry in json.loads(done.stdout)["written"]]
+        done = apart("gateway.cli", "export", loaded.path, "-o", exports, "--json")
+        assert done.code == 0, done.err
+        exported = [entry["batch"] for entry in done.facts["written"]]
         assert exported == list(range(len(exported)))
         assert len(exported) >= 5
         gateway.kill()
@@ -47,29 +47,29 @@ def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path
 
         resumed = [s for s in (parse_statement(entry).statement for entry in entries) if s.resume is not None]
         assert len(resumed) == 1
-        done = command("gateway.cli", "export", loaded.path, "-o", exports, "--json")
+        done = apart("gateway.cli", "export", loaded.path, "-o", exports, "--json")
         assert len(list(exports.iterdir())) >= len(entries) - 3  # what was anchored after the export, and lost
         for batch in (resumed[0].batch, resumed[0].batch + 1):
             one = tmp_path / f"{batch}.mbatch"
-            assert command("gateway.cli", "export", loaded.path, "--batch", batch, "-o", one).returncode == 0
+            assert apart("gateway.cli", "export", loaded.path, "--batch", batch, "-o", one).code == 0
             options = ("--trust", loaded.trust, "--allow-resume", "--json")
             beside = tmp_path.glob("*.mseal")
-            alone = json.loads(command("ledger_client.cli", "audit", one, *beside, *options).stdout)
+            alone = apart("ledger_client.cli", "audit", one, *beside, *options).facts
             assert alone["findings"] == []
 
         files = sorted(exports.iterdir())
-        run = command("ledger_client.cli", "audit", *files, "--trust", loaded.trust, "--json")
-        assert run.returncode == 1
-        assert any("goes on after a loss" in found["detail"] for found in json.loads(run.stdout)["findings"])
-        audit = json.loads(command("ledger_client.cli", "audit", *files, *options).stdout)
+        run = apart("ledger_client.cli", "audit", *files, "--trust", loaded.trust, "--json")
+        assert run.code == 1
+        assert any("goes on after a loss" in found["detail"] for found in run.facts["findings"])
+        audit = apart("ledger_client.cli", "audit", *files, *options).facts
         assert audit["findings"] == []
         assert any("goes on after a loss" in note for note in audit["notes"])
 
         meter = audit["meters"][0]["name"]
         target = ("-o", tmp_path / "x.mseal")  # the first batch may have been cut before a reading came
-        proofs = (command("ledger_client.cli", "prove", file, meter, *target) for file in files)
-        assert any(proof.returncode == 0 for proof in proofs)
-        assert command("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", loaded.trust).returncode == 0
+        proofs = (apart("ledger_client.cli", "prove", file, meter, *target) for file in files)
+        assert any(proof.code == 0 for proof in proofs)
+        assert apart("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", loaded.trust).code == 0
 
 
 def test_an_older_backup_of_a_site_goes_on_in_a_new_folder_and_doubles_nothing(tmp_path: Path) -> None:
@@ -82,14 +82,14 @@ def test_an_older_backup_of_a_site_goes_on_in_a_new_folder_and_doubles_nothing(t
         gateway.start()
         look = Look(loaded)
         until("two receipts", lambda: look.settled() >= 2)
-        made = command("gateway.cli", "backup", loaded.path, "--site", "--with-keys", *secret, "-o", archive)
-        assert made.returncode == 0, made.stderr
+        made = apart("gateway.cli", "backup", loaded.path, "--site", "--with-keys", *secret, "-o", archive)
+        assert made.code == 0, made.err
         then = look.settled()
         until("three receipts more", lambda: look.settled() >= then + 3)
         gateway.kill()  # and that machine stays off
 
-        restored = command("gateway.cli", "restore", archive, tmp_path / "new", *secret)
-        assert restored.returncode == 0, restored.stderr
+        restored = apart("gateway.cli", "restore", archive, tmp_path / "new", *secret)
+        assert restored.code == 0, restored.err
         new = load_config(tmp_path / "new" / "gateway.toml")
         run_until_settled(new, 2)
         entries = close(new, ledger)  # each record is sealed once, over all that the ledger holds

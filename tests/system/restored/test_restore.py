@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -16,9 +15,9 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
-from tests.support.commands import check_audit
+from tests.support.commands import apart, check_audit
 from tests.support.processes import EmbeddedLedger, embedded_ledger
-from tests.system.demo_site import GatewayProcess, Plant, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, Plant, make_site, plant, until
 
 
 class Look:
@@ -51,8 +50,8 @@ class Look:
 
 
 def status(loaded: Config) -> tuple[int, dict[str, Any]]:
-    done = command("gateway.cli", "status", loaded.path, "--json")
-    return done.returncode, json.loads(done.stdout)
+    done = apart("gateway.cli", "status", loaded.path, "--json")
+    return done.code, done.facts
 
 
 def run_until_settled(loaded: Config, more: int) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from ledger_client.ledgers.http import HttpLedger
+from tests.support.commands import apart
 from tests.support.processes import embedded_ledger
-from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
+from tests.system.demo_site import GatewayProcess, make_site, plant, until
 from tests.system.restored.test_restore import Look, close
 
 
@@ -28,10 +29,10 @@ def test_one_folder_one_gateway_whatever_the_lock_says(tmp_path: Path) -> None:
         newer.log = tmp_path / "newer.log"
         older.start()
         until("batches with receipts", lambda: look.settled() >= 1)
-        refused = command("gateway.cli", "run", loaded.path)
-        assert refused.returncode == 2
+        refused = apart("gateway.cli", "run", loaded.path)
+        assert refused.code == 2
         assert older.process is not None
-        assert f"another gateway process (pid {older.process.pid}) uses this folder" in refused.stderr
+        assert f"another gateway process (pid {older.process.pid}) uses this folder" in refused.err
         (loaded.data / "meterseal.lock").unlink()
         newer.start()
         assert older.process.wait(30) == 2
