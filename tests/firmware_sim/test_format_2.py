@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,11 +15,11 @@ from firmware_sim.meters.packing import Value
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec, Mismatch
 from firmware_sim.plant.model import Plant, PlantSpec
-from gateway.cli.app import main
 from gateway.devices.decode import decode_points
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from tests.firmware_sim.sim_bench import running, scenario
+from tests.support.commands import gateway_command
 
 PLANT = Plant(PlantSpec(seed=9))
 ABOUT = 'vendor = "V"\ndevice = "D"\nsource = "S"\nmax_gap = 9\n'
@@ -185,10 +183,10 @@ def test_the_example_of_the_handbook_is_read_from_the_simulator_as_the_plants_qu
         bus = f'[gateway]\nid = "g"\n[[bus]]\nname = "b"\ntype = "modbus-tcp"\nhost = "{bench.tcp[0]}"\n'
         bus_meter = '[[bus.meter]]\nname = "own"\naddress = 3\nprofile = "own.toml"\n'
         (tmp_path / "gateway.toml").write_text(f"{bus}port = {bench.tcp[1]}\n{bus_meter}")
-        done = CliRunner().invoke(main, ["read", str(tmp_path / "gateway.toml"), "own", "--json"])
-        assert done.exit_code == 0, done.output
+        done = gateway_command("read", tmp_path / "gateway.toml", "own", "--json")
+        assert done.code == 0, done.output
         logged = [line for line in bench.log() if line["meter"] == "own"]
-    values = {value["name"]: Decimal(str(value["value"])) for value in json.loads(done.stdout)["values"]}
+    values = {value["name"]: Decimal(str(value["value"])) for value in done.facts["values"]}
     promised = {name: value for line in logged for name, value in line["values"].items()}
     assert values == {name: Decimal(str(value)) for name, value in promised.items() if name != "ratio"}
     at_ms = {name: line["at_ms"] for line in logged for name in line["values"]}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_client.text_file import MAX_DEPTH, NotToml, toml_of
+from tests.support.commands import Answer, ledger_command
 from tests.support.evidence import Site
 from tests.support.evidence_values import THOROUGH
 
@@ -79,18 +78,14 @@ def test_a_trust_file_of_that_kind_is_one_sentence_and_exit_2(what: str, tmp_pat
         ("audit", batch, "--trust", trust),
         ("trust", "add", tmp_path / "mine.toml", trust, "--yes"),
     ):
-        printed = command(2, *arguments).stderr
+        printed = command(2, *arguments).err
         assert printed.startswith(f"error: {trust}: is not TOML: ")
         assert printed.count("\n") == 2
-    assert command(2, "enroll", ledger, trust).stderr.count("\n") == 2
+    assert command(2, "enroll", ledger, trust).err.count("\n") == 2
     (ledger / "policy.toml").write_text(HOSTILE[what][0])
-    printed = command(2, "revoke", ledger, "any").stderr
+    printed = command(2, "revoke", ledger, "any").err
     assert printed.startswith(f"error: {ledger / 'policy.toml'}: is not TOML: ")
 
 
-def command(code: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code, done
-    assert "Traceback" not in done.stderr
-    return done
+def command(code: int, *arguments: object) -> Answer:
+    return ledger_command(*arguments).ended(code)

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -45,7 +44,7 @@ class Answer(NamedTuple):
 
 
 def command(program: click.Command, *arguments: object, typed: str | None = None) -> Answer:
-    """Run one of our commands; its exit code is that of the process, and a traceback is code 1, as it would be.
+    """Run one of our commands; its exit code is that of the process, and what would be a traceback is raised.
 
     ``typed``: what stands on its standard input.
     """
@@ -54,7 +53,7 @@ def command(program: click.Command, *arguments: object, typed: str | None = None
         printed = "\n".join(map(printable, done.exception.in_lines.splitlines()))
         return Answer(2, done.stdout, f"{done.stderr}error: {printed}\n")
     if done.exception is not None and not isinstance(done.exception, SystemExit):
-        return Answer(1, done.stdout, "Traceback: " + "".join(traceback.format_exception(done.exception)))
+        raise done.exception
     return Answer(done.exit_code, done.stdout, done.stderr)
 
 

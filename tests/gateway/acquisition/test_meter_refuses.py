@@ -8,15 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.messages.alarm_kinds import KINDS, AlarmCode
 from gateway.process import instance_lock
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, refuse
+from tests.support.commands import gateway_command
 from tests.support.epochs import running, until
 from tests.support.samples import site
 
@@ -67,7 +66,7 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
     printed: dict[str, str] = {}
 
     def ask(*options: str) -> str:
-        return CliRunner().invoke(main, ["status", str(loaded.path), *options]).stdout
+        return gateway_command("status", loaded.path, *options).out
 
     async def work() -> None:
         pty = Pty(loaded.path.parent / "rs485-1", without_energy)

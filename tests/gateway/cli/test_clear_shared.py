@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
@@ -19,15 +16,16 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving
 from tests.support.announced import check_shape
+from tests.support.commands import Answer, gateway_command
 from tests.support.epochs import running, until
-from tests.support.samples import site
+from tests.support.samples import INVERTER_PORT, site
 from tests.system.demo_site import GatewayProcess
 
 CHANGES = {'every = "10s"': 'every = "100ms"', "stopbits = 1": 'stopbits = 1\nanswer_life = "100ms"'}
 
 
-def ordered(*words: object, command: str = "clear-shared") -> Result:
-    return CliRunner().invoke(main, [command, *map(str, words)])
+def ordered(*words: object, command: str = "clear-shared") -> Answer:
+    return gateway_command(command, *words)
 
 
 def cleared(loaded: Config) -> list[Event]:
@@ -46,13 +44,13 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
             line = epoch.site.lines["rs485-1"]
             await until(lambda: line.last_answered("export-main"))
             no = await asyncio.to_thread(ordered, loaded.path, "rs485-1")
-            assert (no.exit_code, "no other master is known" in no.stderr) == (1, True), no.stderr
+            assert (no.code, "no other master is known" in no.err) == (1, True), no.err
             await asyncio.sleep(0.1)  # so soon after the start it may be for an earlier process
             pty._write(answer(Request(9, 3, 0, 5)))
             await until(lambda: line.shared)
             done = await asyncio.to_thread(ordered, loaded.path, "rs485-1", "--json")
-            assert done.exit_code == 0, done.stderr
-            cleared = json.loads(done.stdout)
+            assert done.code == 0, done.err
+            cleared = done.facts
             assert (cleared["line"], cleared["stranger"][:8]) == ("rs485-1", "09 03 0A")
             assert "(command line)" in cleared["user"]
             assert not line.shared
@@ -80,14 +78,14 @@ def test_a_bus_that_there_is_not_and_a_gateway_that_does_not_run_are_told(
     loaded = site(tmp_path / "site")
     loaded.data.mkdir(exist_ok=True)
     result = ordered(loaded.path, *words)
-    assert result.exit_code == 2
-    assert problem in result.stderr
+    assert result.code == 2
+    assert problem in result.err
 
 
 def test_a_bus_that_is_a_part_of_a_line_means_the_line(tmp_path: Path) -> None:
     second = (
-        '[[bus]]\nname = "more"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = 5020\n[[bus.meter]]\nname = "pv-2"\n'
-        'profile = "sunspec-inverter"\naddress = 2\n\n[seal]\n'
+        f'[[bus]]\nname = "more"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {INVERTER_PORT}\n'
+        '[[bus.meter]]\nname = "pv-2"\nprofile = "sunspec-inverter"\naddress = 2\n\n[seal]\n'
     )
     loaded = site(tmp_path / "site", {"[seal]\n": second})
     from gateway.cli.orders import _line_of
@@ -150,12 +148,12 @@ def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(t
 
     async def facts_of(loaded: Config, command: str) -> dict[str, Any]:
         result = await asyncio.to_thread(ordered, loaded.path, "--json", command=command)
-        found: dict[str, Any] = json.loads(result.stdout)
+        found: dict[str, Any] = result.facts
         return found
 
     async def printed(loaded: Config, command: str) -> str:
         result = await asyncio.to_thread(ordered, loaded.path, command=command)
-        return " ".join(result.stdout.split())
+        return " ".join(result.out.split())
 
     async def alarms(loaded: Config) -> dict[str, str]:
         health = await asyncio.to_thread(control_socket.give, loaded.data, "health")

@@ -20,6 +20,7 @@ from ledger_client.formats.record import Event
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import EnrollError, enroll
 from ledger_client.transparency.policy.policy_file import load_policy
+from tests.support.commands import Answer, gateway_command
 from tests.support.samples import Machine, recorder, site
 
 PATIENCE_S = 60.0
@@ -30,12 +31,8 @@ def loaded(tmp_path: Path) -> Config:
     return site(tmp_path / "site")
 
 
-def meterseal(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway.cli", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == code, done
-    assert "Traceback" not in done.stderr
-    return done
+def meterseal(*words: object, code: int = 0) -> Answer:
+    return gateway_command(*words).ended(code)
 
 
 def test_init_writes_a_signed_request(loaded: Config) -> None:
@@ -57,16 +54,16 @@ def test_a_new_meter_is_in_the_next_request(loaded: Config) -> None:
 
 def test_the_command_writes_what_it_says(loaded: Config, tmp_path: Path) -> None:
     file = tmp_path / "out.enrol"
-    printed = meterseal("keys", "enrol-request", loaded.path, "-o", file).stdout
+    printed = meterseal("keys", "enrol-request", loaded.path, "-o", file).out
     asked = parse_request(file.read_bytes())
     assert f"statement key {base64url(asked.statement.kid)}" in printed
     assert all(f"meter {name} {base64url(meter.key.kid)}" in printed for name, meter in asked.meters.items())
-    listed = meterseal("keys", loaded.path).stdout
+    listed = meterseal("keys", loaded.path).out
     assert base64url(asked.statement.kid) in listed
-    assert meterseal("keys", "list", loaded.path).stdout == listed
+    assert meterseal("keys", "list", loaded.path).out == listed
     meterseal("keys", "enrol-request", loaded.path, "-o", file)  # its own kind is replaced
     other = meterseal("keys", "enrol-request", loaded.path, "-o", loaded.path, code=2)
-    assert "exists and is not of the kind: enrolment request" in other.stderr
+    assert "exists and is not of the kind: enrolment request" in other.err
 
 
 def test_it_tells_the_identities_that_the_database_knows(loaded: Config, tmp_path: Path) -> None:
@@ -75,7 +72,7 @@ def test_it_tells_the_identities_that_the_database_knows(loaded: Config, tmp_pat
     made.happened("export-main", Event("commissioned", {"identity": "serial_number=4711"}))
     made.stop()
     file = tmp_path / "out.enrol"
-    assert "(serial_number=4711)" in meterseal("keys", "enrol-request", loaded.path, "-o", file).stdout
+    assert "(serial_number=4711)" in meterseal("keys", "enrol-request", loaded.path, "-o", file).out
     meters = parse_request(file.read_bytes()).meters
     assert {name: meter.identity for name, meter in meters.items() if meter.identity} == {
         "export-main": "serial_number=4711"
@@ -104,7 +101,7 @@ def test_a_statement_key_that_was_replaced_is_vouched_for_by_the_old_one(loaded:
     other = tmp_path / "other.pem"
     save_private_key(other, PrivateKey.generate())
     other.chmod(0o644)
-    printed = meterseal("keys", "enrol-request", loaded.path, "-o", tmp_path / "x", "--old-key", other, code=2).stderr
+    printed = meterseal("keys", "enrol-request", loaded.path, "-o", tmp_path / "x", "--old-key", other, code=2).err
     assert "chmod 600" in printed
 
 

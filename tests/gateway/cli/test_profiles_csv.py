@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import struct
@@ -17,8 +16,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import SKELETON, catalog, load_profile, parse_profile
 from gateway.devices.profile_text import decoding_hash, format_profile
 from tests.gateway.cli.test_read import made, read
-from tests.gateway.config.refusals import meterseal
 from tests.gateway.fieldbus.devices import answer
+from tests.support.commands import gateway_command
 
 MODBUS = [name for name in catalog() if load_profile(name).protocol == "modbus"]
 HELD = {"name", "points", "format", "kind_unsaid", "word_order_unsaid"}
@@ -55,16 +54,16 @@ def test_a_profile_of_the_catalog_comes_back_as_it_was(name: str, tmp_path: Path
 def test_the_table_of_a_manual_becomes_a_profile(tmp_path: Path) -> None:
     (path := tmp_path / "my meter.csv").write_text(TABLE, encoding="utf-8-sig")
     target = tmp_path / "em3.toml"
-    code, out, err = meterseal("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
+    code, out, err = gateway_command("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
     assert (code, out, "3 points" in err) == (0, "", True), err
     profile = load_profile(str(target))
     volts, energy, state = profile.points
     assert (volts.fc, volts.address, volts.type, str(volts.high)) == (4, 0, "uint16", "400.5")
     assert (energy.fc, energy.address, energy.note, energy.kind) == (4, 2, "energy; both tariffs", "counter")
     assert (state.fc, state.address, state.raises) == (3, 100, ((1, "MAINTENANCE"),))
-    code, text, _ = meterseal("profiles", "--from-csv", path, "--base", "4xxxx")
+    code, text, _ = gateway_command("profiles", "--from-csv", path, "--base", "4xxxx")
     assert (code, text) == (0, target.read_text())
-    assert meterseal("profiles", "--check", target)[0] == 0
+    assert gateway_command("profiles", "--check", target)[0] == 0
 
 
 def test_bases(tmp_path: Path) -> None:
@@ -101,7 +100,7 @@ def test_a_bad_line_is_named_with_the_way_out(tmp_path: Path, old: str, new: str
     assert TABLE.count(old) == 1
     (path := tmp_path / "table.csv").write_text(TABLE.replace(old, new))
     target = tmp_path / "profile.toml"
-    code, out, err = meterseal("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
+    code, out, err = gateway_command("profiles", "--from-csv", path, "--base", "4xxxx", "-o", target)
     assert (code, out, target.exists()) == (2, "", False)
     assert re.search(problem, err, re.DOTALL), err
     assert err.count("fix: ") >= 2
@@ -129,7 +128,7 @@ def test_one_round_names_the_faults_of_head_cells_rules_and_places(tmp_path: Pat
 def test_a_code_for_no_value_is_none_from_the_table_to_the_reading(tmp_path: Path) -> None:
     table = "name,register,type,unit,not_available\nactive_power_total,40001,int32,W,0x80000000\n"
     (tmp_path / "em9.csv").write_text(table + "active_power_l1,40003,int32,W,\nvoltage_ln_l1,40005,uint16,V,\n")
-    code, _, err = meterseal(
+    code, _, err = gateway_command(
         "profiles", "--from-csv", tmp_path / "em9.csv", "--base", "4xxxx", "-o", tmp_path / "em9.toml"
     )
     assert (code, "codes for no value" in err) == (0, True)
@@ -143,7 +142,7 @@ def test_a_code_for_no_value_is_none_from_the_table_to_the_reading(tmp_path: Pat
     loaded = made(tmp_path, {'profile = "vaisala-gmp252"': 'profile = "../em9.toml"'})
     words = struct.pack(">5H", 0x8000, 0, 0x8000, 0, 230)
     done = read(loaded, lambda request: [(0.0, answer(request, words))], "--json")
-    assert [value["value"] for value in json.loads(done.stdout)["values"]] == [None, None, 230], done.stderr
+    assert [value["value"] for value in done.facts["values"]] == [None, None, 230], done.err
     new = set(re.findall(r"(?m)^#? ?(\[?[a-z_]+)", SKELETON.read_text().partition("# Addresses")[0]))
     assert new - {"manual"} <= set(re.findall(r"(?m)^#? ?(\[?[a-z_]+)", text))
 
@@ -158,12 +157,12 @@ def test_the_hash_of_a_decoding_does_not_depend_on_how_the_text_is_written(tmp_p
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     for text in ("", "\n\n", "name,fc,address,type\n", b"name\xff", "name,a\0b", "[points]\n"):
         assert "line " in refusals(tmp_path, text)[0]
-    code, _, err = meterseal("profiles", "--from-csv", tmp_path / "gone.csv", "--base", "0")
+    code, _, err = gateway_command("profiles", "--from-csv", tmp_path / "gone.csv", "--base", "0")
     assert (code, "gone.csv: cannot be read" in err) == (2, True)
-    code, _, err = meterseal("profiles", "dsmr-gas", "--csv")
+    code, _, err = gateway_command("profiles", "dsmr-gas", "--csv")
     assert (code, "only Modbus profiles" in err) == (2, True)
     for words in (["--csv"], ["--from-csv", "a"], ["--base", "0"], ["eastron-sdm630", "-o", "b"]):
-        assert meterseal("profiles", *words)[0] == 2
+        assert gateway_command("profiles", *words)[0] == 2
 
 
 def mutated(random_: random.Random, text: str) -> bytes:

@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from gateway.cli.app import main
 from gateway.cli.terminal.plan_view import print_plan
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -23,6 +21,7 @@ from gateway.process.console import console
 from gateway.startup.line_plan import line_plan
 from gateway.startup.line_specs import line_specs
 from tests.gateway.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
+from tests.support.commands import Answer, gateway_command
 from tests.support.samples import site
 from tests.system.machine_contract import answer_keys, published_keys
 
@@ -87,9 +86,9 @@ def made(folder: Path, changes: Mapping[str, str]) -> Config:
     return site(folder / "site", {**usual, **changes})
 
 
-def read(loaded: Config, device: Device, *options: str) -> Result:
+def read(loaded: Config, device: Device, *options: str) -> Answer:
     with wire(loaded.path.parent / "rs485-1", device):
-        return CliRunner().invoke(main, ["read", str(loaded.path), METER, *options])
+        return gateway_command("read", loaded.path, METER, *options)
 
 
 def only(address: int, otherwise: Callable[..., bytes]) -> Device:
@@ -101,18 +100,18 @@ def test_read_waits_for_a_shape_whatever_the_period_is(tmp_path: Path) -> None:
     """Two registers far apart that can be asked in one shape: the second waits an answer life, and a period is less."""
     fast = {'every = "10s"\n  role = "emission"': 'every = "200ms"\n  role = "emission"'}
     done = read(made(tmp_path, fast), addresses, "--json")
-    assert done.exit_code == 0, done.stderr
-    facts = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    facts = done.facts
     assert answer_keys(facts) == published_keys("meterseal read")
     assert [value["value"] for value in facts["values"]] == [100 << 16 | 101, 300 << 16 | 301]
     assert facts["failures"] == []
-    assert f"{METER}: waiting 0.4 s" in done.stderr
+    assert f"{METER}: waiting 0.4 s" in done.err
 
 
 def test_symbols_of_states_are_shown(loaded: Config) -> None:
     done = read(loaded, addresses)
-    assert "19661101 (RUNNING)" in done.stdout
-    assert json.loads(read(loaded, addresses, "--json").stdout)["values"][1]["symbol"] == "RUNNING"
+    assert "19661101 (RUNNING)" in done.out
+    assert json.loads(read(loaded, addresses, "--json").out)["values"][1]["symbol"] == "RUNNING"
 
 
 ODD = """
@@ -148,8 +147,8 @@ def test_read_marks_what_a_meter_seldom_means(tmp_path: Path) -> None:
     (tmp_path / "apart.toml").write_text(ODD)
     held = load_config(loaded.path)
     done = read(held, odd)
-    assert done.exit_code == 0, done.stderr
-    printed = " ".join(done.stdout.split())
+    assert done.code == 0, done.err
+    printed = " ".join(done.out.split())
     code = "is a common code for no value, but this profile does not list it"
     asked = "check the word order, and for an address off by one"
     for pattern, name in (("FFFFFFFF", "ones"), ("8000", "least"), ("7FFFFFFF", "most")):
@@ -157,15 +156,15 @@ def test_read_marks_what_a_meter_seldom_means(tmp_path: Path) -> None:
     assert f"tiny, huge: a float of this size is hardly a measured value: {asked}" in printed
     assert f"state: 0xFFFF {code}: {asked}" in printed
     assert printed.count(asked) == 5
-    values = json.loads(read(held, odd, "--json").stdout)["values"]
+    values = json.loads(read(held, odd, "--json").out)["values"]
     marked = {value["name"] for value in values if value["remark"]}
     assert marked == {"ones", "least", "most", "tiny", "huge", "state"}
 
 
 def test_facts_true_of_all_points_are_said_once_below_the_table(loaded: Config) -> None:
     done = read(loaded, addresses)
-    assert done.stdout.count("the meter does not tell its serial number") == 1
-    *_, last = done.stdout.splitlines()
+    assert done.out.count("the meter does not tell its serial number") == 1
+    *_, last = done.out.splitlines()
     assert last.startswith("all values are uncertain: ")
 
 
@@ -183,32 +182,32 @@ def test_facts_true_of_all_points_are_said_once_below_the_table(loaded: Config) 
 )
 def test_a_meter_that_refuses_is_not_silent(loaded: Config, code: int, words: str) -> None:
     done = read(loaded, lambda request: [(0.0, refuse(request, code))])
-    assert done.exit_code == 1
-    assert f"{METER}: it rejects the request: function 4, registers 100 to 101: {words}" in done.stderr
-    assert "no answer" not in done.stderr
+    assert done.code == 1
+    assert f"{METER}: it rejects the request: function 4, registers 100 to 101: {words}" in done.err
+    assert "no answer" not in done.err
     part = read(loaded, only(100, lambda request: refuse(request, code)))
-    assert part.exit_code == 0
-    assert f"function 4, registers 300 to 301: {words}" in part.stdout
+    assert part.code == 0
+    assert f"function 4, registers 300 to 301: {words}" in part.out
 
 
 def test_noise_is_told_from_silence(loaded: Config) -> None:
     done = read(loaded, lambda request: [(0.0, b"\xf8\x00\xfe\xf8\x80" * 8)])
-    assert done.exit_code == 1
-    assert "bytes that form no frame (wrong speed, parity or A/B?)" in done.stderr
+    assert done.code == 1
+    assert "bytes that form no frame (wrong speed, parity or A/B?)" in done.err
     few = read(loaded, lambda request: [(0.0, b"\xf8\x00")])
-    assert "bytes that form no frame (wrong speed, parity or A/B?)" in few.stderr
+    assert "bytes that form no frame (wrong speed, parity or A/B?)" in few.err
 
 
 def test_read_says_where_the_bus_differs_from_the_profile(loaded: Config) -> None:
     done = read(loaded, lambda request: [])
-    assert done.exit_code == 1
+    assert done.code == 1
     for words in (
         "bus 'rs485-1' has baudrate 9600; the factory setting of apart is 19200",
         "bus 'rs485-1' has parity N; the factory setting of apart is E",
         f"{METER} has address 240; the factory setting of apart is 7",
     ):
-        assert words in done.stderr
-    assert "stopbits" not in done.stderr
+        assert words in done.err
+    assert "stopbits" not in done.err
 
 
 def test_check_says_where_a_bus_differs_from_the_profiles(loaded: Config) -> None:
@@ -228,7 +227,7 @@ def test_a_driver_that_refuses_parity_is_told_without_a_traceback(tmp_path: Path
     loaded = made(tmp_path, {'parity = "N"': 'parity = "E"'})
     for _ in range(2):
         done = read(loaded, addresses)
-        assert done.exit_code == 2
-        assert "rs485-1: its driver rejects 9600 baud 8E1" in done.stderr
-        assert 'set parity = "N"' in done.stderr
+        assert done.code == 2
+        assert "rs485-1: its driver rejects 9600 baud 8E1" in done.err
+        assert 'set parity = "N"' in done.err
         assert "Traceback" not in done.output

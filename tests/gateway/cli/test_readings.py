@@ -13,9 +13,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from click.testing import CliRunner, Result
 
-from gateway.cli.app import main
 from gateway.cli.readings_view import print_readings
 from gateway.config.model import Config
 from gateway.history.export_files import COLUMNS
@@ -28,6 +26,7 @@ from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Columns, Reading, Value
 from ledger_client.times import rfc3339_ms
 from ledger_client.verification.value_words import quality_phrases
+from tests.support.commands import Answer, gateway_command
 from tests.support.samples import START_S, Hands, site
 
 METER = "export-main"
@@ -58,8 +57,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return made
 
 
-def _run(loaded: Config, *words: object) -> Result:
-    return CliRunner().invoke(main, ["readings", str(loaded.path), *map(str, words)])
+def _run(loaded: Config, *words: object) -> Answer:
+    return gateway_command("readings", loaded.path, *words)
 
 
 def _records(loaded: Config, meter: str | None = None) -> list[dict[str, Any]]:
@@ -80,7 +79,7 @@ def _records(loaded: Config, meter: str | None = None) -> list[dict[str, Any]]:
 
 def test_csv_holds_every_value_with_its_decimals(loaded: Config, tmp_path: Path) -> None:
     result = _run(loaded, "-o", tmp_path / "all.csv")
-    assert result.exit_code == 0, result.output
+    assert result.code == 0, result.output
     assert "400 readings, 1600 values" in result.output
     with (tmp_path / "all.csv").open(newline="", encoding="utf-8") as file:
         found = list(csv.DictReader(file))
@@ -94,15 +93,15 @@ def test_csv_holds_every_value_with_its_decimals(loaded: Config, tmp_path: Path)
 
 def test_json_lines_hold_the_same(loaded: Config) -> None:
     result = _run(loaded, METER, "--format", "jsonl", "--from", "2020-01-01")
-    assert result.exit_code == 0, result.output
-    found = [json.loads(line, parse_float=Decimal) for line in result.stdout.splitlines()]
+    assert result.code == 0, result.output
+    found = [json.loads(line, parse_float=Decimal) for line in result.out.splitlines()]
     expected = _records(loaded, METER)
     assert found == expected
     assert str(found[0]["value"]) == "1234.50"
 
 
 def test_parquet_holds_the_same(loaded: Config, tmp_path: Path) -> None:
-    assert _run(loaded, "-o", tmp_path / "all.parquet").exit_code == 0
+    assert _run(loaded, "-o", tmp_path / "all.parquet").code == 0
     table = pyarrow.parquet.read_table(tmp_path / "all.parquet")
     found = table.to_pylist()
     expected = _records(loaded)
@@ -116,9 +115,9 @@ def test_parquet_holds_the_same(loaded: Config, tmp_path: Path) -> None:
 def test_a_time_begins_with_from_and_ends_before_to(loaded: Config) -> None:
     begin, end = rfc3339_ms((START_S + 100) * 1000), rfc3339_ms((START_S + 120) * 1000)
     result = _run(loaded, "pv-inverter", "--from", begin, "--to", end)
-    times = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
+    times = [line.split(",")[0] for line in result.out.splitlines()[1:]]
     assert sorted(set(times)) == [begin, rfc3339_ms((START_S + 110) * 1000)]
-    assert _run(loaded, "--to", "2020-01-01T00:00:00+08:00").stdout.splitlines()[1:] == []
+    assert _run(loaded, "--to", "2020-01-01T00:00:00+08:00").out.splitlines()[1:] == []
 
 
 @pytest.mark.parametrize(("zone", "hour"), [("Asia/Shanghai", 16), ("America/New_York", 3), (None, 8)])
@@ -129,17 +128,17 @@ def test_a_time_without_a_zone_is_one_of_the_sites_zone_and_of_utc_without_one(
     key = f'[gateway]\ntimezone = "{zone}"' if zone else "[gateway]"
     there.write_text(loaded.path.read_text().replace("[gateway]", key, 1))
     span = "--from", f"2027-01-15 {hour:02}:01:40", "--to", f"2027-01-15T{hour:02}:02"
-    result = CliRunner().invoke(main, ["readings", str(there), "pv-inverter", *span])
-    times = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
+    result = gateway_command("readings", there, "pv-inverter", *span)
+    times = [line.split(",")[0] for line in result.out.splitlines()[1:]]
     assert sorted(set(times)) == [rfc3339_ms((START_S + s) * 1000) for s in (100, 110)]
 
 
 def test_the_last_are_shown_as_ever(loaded: Config) -> None:
-    assert _run(loaded, METER, "-n", 2).stdout.count("record ") == 2
-    readings = json.loads(_run(loaded, METER, "-n", 2, "--json").stdout)["readings"]
+    assert _run(loaded, METER, "-n", 2).out.count("record ") == 2
+    readings = json.loads(_run(loaded, METER, "-n", 2, "--json").out)["readings"]
     assert len(readings) == 2 * len(VALUES)
     assert readings[0]["value"] == "1234.50"
-    lines = _run(loaded, METER, "-n", 1, "--format", "csv").stdout.splitlines()
+    lines = _run(loaded, METER, "-n", 1, "--format", "csv").out.splitlines()
     assert lines[0].startswith("time,meter,point,value,unit,quality,bits,words,record,clock")
 
 
@@ -157,7 +156,7 @@ def test_the_last_are_shown_as_ever(loaded: Config) -> None:
 )
 def test_what_does_not_go_together_is_said(loaded: Config, words: list[str], problem: str) -> None:
     result = _run(loaded, *words)
-    assert result.exit_code == 2
+    assert result.code == 2
     assert problem in result.output
     assert "Traceback" not in result.output
 
@@ -167,7 +166,7 @@ def test_without_the_library_the_way_out_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = _run(loaded, "-o", tmp_path / "x.parquet")
-    assert result.exit_code == 2
+    assert result.code == 2
     assert "meterseal[parquet]" in result.output
     assert list(tmp_path.iterdir()) == []
 
@@ -187,7 +186,7 @@ def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
     target.close()
     source.close()
     result = _run(made, "-o", tmp_path / "all.csv")
-    assert result.exit_code == 1
+    assert result.code == 1
     assert "cannot read record" in result.output
     assert (tmp_path / "all.csv").read_bytes() == old.encode()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "site"]

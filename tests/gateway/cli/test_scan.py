@@ -13,7 +13,7 @@ import pytest
 
 from gateway.commissioning.scan.found import ScanResult
 from tests.gateway.commissioning.scan.lines import line, meter
-from tests.gateway.config.refusals import meterseal
+from tests.support.commands import gateway_command
 
 PTY = 'port = "line"\ngarbles = true'
 QUICK = "--baud", "19200", "--parity", "N"
@@ -36,9 +36,9 @@ def test_the_result_is_a_section_that_check_accepts(tmp_path: Path) -> None:
         path = tmp_path / "gateway.toml"
         path.write_text('[gateway]\nid = "g"\n\n' + out.partition("# for gateway.toml\n")[2])
         assert f'port = "{tmp_path}/line"' in path.read_text()
-        code, _, refusal = meterseal("keys", path, "--make-missing")
+        code, _, refusal = gateway_command("keys", path, "--make-missing")
         assert code == 0, refusal
-        code, plan, refusal = meterseal("check", path)
+        code, plan, refusal = gateway_command("check", path)
         assert code == 0, refusal
         assert "vaisala-gmp252-7" in plan
 
@@ -77,7 +77,7 @@ def test_a_port_that_another_process_has_is_refused_naming_it(tmp_path: Path) ->
         )  # fmt: skip
         assert holder.stdout is not None
         holder.stdout.readline()
-        code, out, err = meterseal("scan", tmp_path / "line")
+        code, out, err = gateway_command("scan", tmp_path / "line")
         holder.communicate(b"\n")
     assert (code, out) == (2, "")
     assert f"process {holder.pid}" in err or f"kill {holder.pid}" in err
@@ -103,7 +103,7 @@ def test_what_cannot_be_scanned_is_refused(
 ) -> None:
     (tmp_path / "plant.toml").write_text("no port")
     monkeypatch.chdir(tmp_path)
-    code, out, err = meterseal("scan", *words)
+    code, out, err = gateway_command("scan", *words)
     assert (code, out) == (2, "")
     assert says in err
     assert "fix: " in err

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from gateway.cli.app import main
 from gateway.commissioning.service_files import CONFIG, MARK, PACKAGED, STATE, TARGETS, UNIT
 from gateway.messages.message import Message
 from gateway.process import instance_lock
+from tests.support.commands import Answer, gateway_command
 
 COMMAND = "/opt/elsewhere/bin/meterseal"
 
@@ -24,11 +23,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(*arguments: object, text: str | None = None) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in arguments], input=text)
+def call(*arguments: object, text: str | None = None) -> Answer:
+    return gateway_command(*arguments, typed=text)
 
 
-def install(root: Path, *more: object, text: str | None = None) -> Result:
+def install(root: Path, *more: object, text: str | None = None) -> Answer:
     return call("install", "--root", root, "--command", COMMAND, *more, text=text)
 
 
@@ -38,17 +37,17 @@ def files(root: Path) -> dict[str, str]:
 
 def configured(root: Path) -> None:
     done = call("init", root / CONFIG.parent, "--state", root / STATE, "--id", "plant-7")
-    assert done.exit_code == 0, done.output
+    assert done.code == 0, done.output
 
 
 def test_nothing_is_written_that_was_not_shown_and_agreed_to(root: Path) -> None:
     done = install(root, text="n\n")
-    assert done.exit_code == 1
+    assert done.code == 1
     assert done.output.endswith("nothing was changed\n")
     assert files(root) == {}
-    assert install(root).exit_code == 1  # nobody there to ask
+    assert install(root).code == 1  # nobody there to ask
     agreed = install(root, text="y\n")
-    assert agreed.exit_code == 0, agreed.output
+    assert agreed.code == 0, agreed.output
     for path, content in files(root).items():
         assert f"{root / path}: will be written" in agreed.output
         for line in content.splitlines():
@@ -56,7 +55,7 @@ def test_nothing_is_written_that_was_not_shown_and_agreed_to(root: Path) -> None
 
 
 def test_what_is_written_is_a_service_of_this_installation(root: Path) -> None:
-    assert install(root, "--yes").exit_code == 0
+    assert install(root, "--yes").code == 0
     written = files(root)
     assert {str(path) for path in TARGETS.values()} <= written.keys()
     unit = written[str(TARGETS[UNIT])]
@@ -87,7 +86,7 @@ def test_uninstall_removes_exactly_that(root: Path) -> None:
     install(root, "--yes")
     assert ": up to date" in install(root, "--yes").output
     done = call("uninstall", "--root", root, "--yes")
-    assert done.exit_code == 0, done.output
+    assert done.code == 0, done.output
     assert files(root) == before
     assert sorted(root.rglob("*")) == folders
     assert not (root / "etc/systemd/system/multi-user.target.wants" / UNIT).is_symlink()
@@ -99,7 +98,7 @@ def test_what_others_have_written_is_neither_replaced_nor_removed(root: Path) ->
     unit.parent.mkdir(parents=True)
     unit.write_text("[Service]\n")
     refused = install(root, "--yes")
-    assert refused.exit_code == 2
+    assert refused.code == 2
     assert Message("service-file-foreign", paths=(str(unit),)).problem in refused.output
     left = call("uninstall", "--root", root, "--yes")
     assert f"{unit}: not written by `meterseal install`, kept" in left.output
@@ -110,18 +109,18 @@ def test_beside_the_package_there_is_nothing_to_install(root: Path) -> None:
     (root / PACKAGED).parent.mkdir(parents=True)
     (root / PACKAGED).touch()
     done = install(root, "--yes")
-    assert (done.exit_code, Message("service-packaged", path=str(root / PACKAGED)).problem in done.output) == (1, True)
+    assert (done.code, Message("service-packaged", path=str(root / PACKAGED)).problem in done.output) == (1, True)
 
 
 def test_a_command_that_a_service_cannot_see_is_refused() -> None:
     done = call("install", "--command", "/home/somebody/.venv/bin/meterseal", "--yes")
-    assert done.exit_code == 2
+    assert done.code == 2
     assert (
         Message("service-command-hidden", command="/home/somebody/.venv/bin/meterseal", folders=("/home",)).problem
         in done.output
     )
     missing = call("install", "--command", "/opt/there-is-no-such/bin/meterseal", "--yes")
-    assert (missing.exit_code, "No such file" in missing.output) == (2, True)
+    assert (missing.code, "No such file" in missing.output) == (2, True)
 
 
 @pytest.mark.parametrize("known_by", ["gateway.toml", "enrolment request"])
@@ -132,11 +131,11 @@ def test_data_goes_only_for_the_typed_id(root: Path, known_by: str) -> None:
     kept = files(root)
     for typed in ("", "plant-8\n", "yes\n", "\n"):
         done = call("uninstall", "--data", "--root", root, "--yes", text=typed)
-        assert done.exit_code == 1, done.output
+        assert done.code == 1, done.output
         assert files(root) == kept
     assert f"{root / STATE} holds 4 private keys and 0 databases" in done.output
     done = call("uninstall", "--data", "--root", root, "--yes", text="plant-7\n")
-    assert done.exit_code == 0, done.output
+    assert done.code == 0, done.output
     assert not (root / STATE).exists()
     assert files(root) == {path: text for path, text in kept.items() if not path.startswith(str(STATE))}
 
@@ -145,7 +144,7 @@ def test_data_that_nobody_can_be_asked_for_stays(root: Path) -> None:
     (root / STATE).mkdir(parents=True)
     (root / STATE / "something").touch()
     done = call("uninstall", "--data", "--root", root, "--yes", text="something\n")
-    assert (done.exit_code, Message("service-gateway-unknown", state=str(root / STATE)).problem in done.output) == (
+    assert (done.code, Message("service-gateway-unknown", state=str(root / STATE)).problem in done.output) == (
         2,
         True,
     )
@@ -171,7 +170,7 @@ def test_what_root_makes_for_the_gateway_is_the_gateways(root: Path) -> None:
         os.chown(state, 12345, 12346)
     pages = ("--web", "127.0.0.1:0", "--password-file", password)
     done = call("init", root / CONFIG.parent, "--state", state, "--id", "plant-7", *pages)
-    assert done.exit_code == 0, done.output
+    assert done.code == 0, done.output
     keys = [state / "keys", *(state / "keys").iterdir()]
     assert {"web.key", "web.crt", "web.users", "statement.pem", "gateway.enrol"} <= {path.name for path in keys}
     owner = state.stat()

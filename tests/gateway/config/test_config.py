@@ -29,7 +29,8 @@ from gateway.startup.preflight import prepare
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry, load_trust
-from tests.gateway.config.refusals import meterseal, refused
+from tests.gateway.config.refusals import refused
+from tests.support.commands import gateway_command
 from tests.support.samples import Hands, rewrite, site
 
 CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -168,14 +169,14 @@ def test_a_file_where_a_folder_is_due_is_named(tmp_path: Path) -> None:
     path = with_ledger_key(tmp_path / "site")
     file = tmp_path / "file"
     file.touch()
-    code, _, err = meterseal("init", file)
+    code, _, err = gateway_command("init", file)
     assert (code, f"{file}: {Message('init-not-a-folder').problem}" in err) == (2, True), err
     assert "choose another name" in err
-    code, _, err = meterseal("check", file / "gateway.toml")
+    code, _, err = gateway_command("check", file / "gateway.toml")
     assert (code, f"{file}: {Message('init-not-a-folder').problem}" in err) == (2, True), err
     (path.parent / "data").touch()
     for command in ("check", "run"):
-        code, _, err = meterseal(command, path)
+        code, _, err = gateway_command(command, path)
         assert code == 2
         refusal = Message("folder-is-file", path=str(path.parent / "data"), key="data")
         assert refusal.problem in err
@@ -184,7 +185,7 @@ def test_a_file_where_a_folder_is_due_is_named(tmp_path: Path) -> None:
     shutil.rmtree(path.parent / "keys")
     (path.parent / "keys").touch()
     for words in (("check", path), ("keys", path, "--make-missing")):
-        code, _, err = meterseal(*words)
+        code, _, err = gateway_command(*words)
         assert code == 2
         assert Message("folder-is-file", path=str(path.parent / "keys"), key="keys").problem in err
 
@@ -194,7 +195,7 @@ def test_a_port_that_is_no_serial_port_names_no_process_to_kill(device: str, tmp
     """Whoever has /dev/null open is innocent."""
     path = with_ledger_key(tmp_path / "site")
     path.write_text(path.read_text().replace('port = "rs485-1"', f'port = "{device}"'))
-    code, _, err = meterseal("check", path)
+    code, _, err = gateway_command("check", path)
     assert code == 2
     assert f"{device}: not a serial port" in err
     assert "kill" not in err
@@ -216,7 +217,7 @@ def test_a_missing_key_file_is_named_with_the_command_that_makes_it(tmp_path: Pa
     path = with_ledger_key(tmp_path / "site")
     (path.parent / "keys" / "stack-co2.pem").unlink()
     refused(path, "key of meter stack-co2", "stack-co2.pem", "--make-missing")
-    assert meterseal("keys", path, "--make-missing")[0] == 0
+    assert gateway_command("keys", path, "--make-missing")[0] == 0
     assert (path.parent / "keys" / "stack-co2.pem").stat().st_mode & 0o777 == 0o600
 
 
@@ -249,7 +250,7 @@ def test_a_ledger_without_a_key_in_the_trust_file_is_refused(tmp_path: Path) -> 
 
 
 def demand_refused_by_run(path: Path, *words: str) -> None:
-    code, _, err = meterseal("run", path)
+    code, _, err = gateway_command("run", path)
     assert code == 2
     for word in (*words, "fix: "):
         assert word in err, err
@@ -310,11 +311,11 @@ def test_the_way_out_asks_first_if_the_meter_itself_has_the_ethernet_plug(tmp_pa
     head = serial.split("# One [[bus]]")[0]
     tcp = tcp.replace('profile = "sunspec-inverter"', 'profile = "../simplest.toml"').replace('  every = "10s"\n', "")
     path.write_text(f'{head}[[bus]]\nname = "inverters"{tcp}')
-    code, _, err = meterseal("check", path)
+    code, _, err = gateway_command("check", path)
     assert code == 2
     assert f"  fix: {Message('budget-way-direct').problem}; set every" in err
     profile.write_text(f"direct = true\n{SIMPLEST}")
-    assert meterseal("check", path)[0] == 0
+    assert gateway_command("check", path)[0] == 0
 
 
 def test_a_site_without_a_ledger_runs(tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_a_site_made_by_keys_make_missing_without_init_runs(tmp_path: Path) -> N
         loaded.path.write_text(text)
         shutil.rmtree(loaded.keys)
         loaded.trust.unlink()
-        code, _, err = meterseal("keys", loaded.path, "--make-missing")
+        code, _, err = gateway_command("keys", loaded.path, "--make-missing")
         assert code == 0, err
         if ledgers:
             refused(loaded.path, "[[key]] of ledger 'demo-ledger'", "meterseal-ledger show")
@@ -365,7 +366,7 @@ def test_a_serial_port_that_another_process_holds_is_named_with_its_holder(
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        code, _, err = meterseal("check", path)
+        code, _, err = gateway_command("check", path)
         assert code == 2
         assert str(holder.pid) in err
         assert "python" in err
@@ -381,7 +382,7 @@ def test_an_address_where_another_process_listens_is_refused_before_anything_sta
     with socket.create_server(("127.0.0.1", 0)) as other:
         wire = f'type = "modbus-rtu-over-tcp"\nlisten = "127.0.0.1:{other.getsockname()[1]}"'
         path.write_text(text.replace('type = "modbus-tcp"\nhost = "127.0.0.1"\nport = 1', wire))
-        code, _, err = meterseal("check", path)
+        code, _, err = gateway_command("check", path)
         refusal = Message("listen-in-use")
         assert (code, refusal.problem in err, refusal.way_out in err) == (2, True, True), err
         demand_refused_by_run(path, refusal.problem)
@@ -389,9 +390,9 @@ def test_an_address_where_another_process_listens_is_refused_before_anything_sta
 
 
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
-    assert meterseal("init", tmp_path / "site")[0] == 0
+    assert gateway_command("init", tmp_path / "site")[0] == 0
     before = {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
-    code, _, err = meterseal("init", tmp_path / "site")
+    code, _, err = gateway_command("init", tmp_path / "site")
     assert code == 2
     assert "already exists" in err
     assert before == {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
@@ -444,7 +445,7 @@ def test_toml_that_no_parser_bears_is_one_sentence(tmp_path: Path, verb: str, li
     profile.write_text(f"{lines}\n")
     for text in (f"{lines}\n{whole}", whole.replace('profile = "vaisala-gmp252"', 'profile = "mine.toml"')):
         path.write_text(text)
-        code, out, err = meterseal(verb, path)
+        code, out, err = gateway_command(verb, path)
         assert (code, out) == (2, "")
         assert "Traceback" not in err
         assert len(err) < 1000

@@ -13,7 +13,8 @@ from gateway.config.limits import Limit
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.messages.message import Message
-from tests.gateway.config.refusals import meterseal, refused
+from tests.gateway.config.refusals import refused
+from tests.support.commands import gateway_command
 
 PROFILE = """format = 2
 vendor = "Example"
@@ -111,7 +112,7 @@ def test_check_says_which_limits_are_in_force_and_which_meters_have_none(tmp_pat
         loaded = load_config(path)
         make_missing(loaded, 0)
         add_to_trust(loaded, (), 0)
-        code, out, err = meterseal("check", loaded.path)
+        code, out, err = gateway_command("check", loaded.path)
         assert code == 0, err
         return out.replace("\n", " ")
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.dashboard.auth import setup
 from ledger_client.formats.senml import Quality
@@ -20,6 +17,7 @@ from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.pages_site import Browser, running
 from tests.gateway.dashboard.test_actions import events
 from tests.gateway.dashboard.window import chromium, window
+from tests.support.commands import gateway_command
 from tests.support.processes import free_port
 from tests.support.stated import METER, QUARTER_MS, Site, accounted_site
 
@@ -57,11 +55,11 @@ def place(tmp_path: Path) -> Iterator[tuple[Site, int]]:
 def stated(site: Site) -> dict[str, str]:
     """Amounts by status of the quarters of an hour around the exchange."""
     words = ["statement", str(site.loaded.path), "--period", period(site.from_ms, 3), "--dry-run", "--json"]
-    done = CliRunner().invoke(main, words)
-    while "in no sealed batch yet" in done.stderr:  # the entry
-        done = CliRunner().invoke(main, words)
-    assert done.exit_code == 0, done.output + done.stderr
-    (one,) = json.loads(done.stdout)["statements"]
+    done = gateway_command(*words)
+    while "in no sealed batch yet" in done.err:  # the entry
+        done = gateway_command(*words)
+    assert done.code == 0, done.output + done.err
+    (one,) = done.facts["statements"]
     return {node["status"]: node["amount"] for node in one["nodes"]}
 
 

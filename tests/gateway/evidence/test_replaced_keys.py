@@ -22,8 +22,9 @@ from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.verification.trust import key_entry
-from tests.gateway.config.refusals import meterseal, refused
+from tests.gateway.config.refusals import refused
 from tests.gateway.storage.recovery.test_repair import PAGE, checkpointed, open_again, overwrite
+from tests.support.commands import gateway_command
 from tests.support.epochs import running
 from tests.support.samples import Hands, Machine, site
 
@@ -94,7 +95,7 @@ def test_check_run_and_doctor_refuse_a_key_that_was_replaced(loaded: Config, nam
     words = (f"keys/{name}.pem", whose, WORDS, f"meterseal keys {loaded.path} --make-missing")
     refused(loaded.path, *words)
     for command in (("run", loaded.path), ("doctor", loaded.path)):
-        code, out, err = meterseal(*command)
+        code, out, err = gateway_command(*command)
         assert code != 0
         assert all(word in " ".join((out + err).split()) for word in words[:3]), (out, err)
 

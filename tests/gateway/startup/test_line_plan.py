@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
@@ -25,6 +22,7 @@ from gateway.startup.line_plan import LinePlan, line_plan, line_plans, refuse
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.messages import Fact, Sentence
 from ledger_client.verification.trust import key_entry
+from tests.support.commands import gateway_command
 from tests.support.samples import site
 
 INVERTER = 'profile = "sunspec-inverter"'
@@ -270,15 +268,15 @@ def test_check_shows_the_plan_refuses_it_and_run_does_the_same(tmp_path: Path, p
     with loaded.trust.open("a") as trust:
         trust.write(key_entry("ledger", PrivateKey.generate().public, 1_700_000_000, ledger="demo-ledger"))
     for command, shows in (("check", True), ("run", False)):
-        done = CliRunner().invoke(main, [command, str(loaded.path)])
-        assert done.exit_code == 2
+        done = gateway_command(command, loaded.path)
+        assert done.code == 2
         problem = f"meterseal: {loaded.path}: bus 'rs485-1', meter 'stack-co2', every: 1 s is too short"
-        assert problem in done.stderr
-        assert 'fix: set every = "3.5s"' in done.stderr
-        assert ("function 4" in done.stdout) is shows
-    done = CliRunner().invoke(main, ["check", "--json", str(loaded.path)])
-    assert done.exit_code == 2
-    facts = json.loads(done.stdout)
+        assert problem in done.err
+        assert 'fix: set every = "3.5s"' in done.err
+        assert ("function 4" in done.out) is shows
+    done = gateway_command("check", "--json", loaded.path)
+    assert done.code == 2
+    facts = done.facts
     assert facts["ok"] is False
     keys = [p["key"].split(", ") for p in facts["lines"][0]["problems"]]
     assert keys == [["bus 'rs485-1'", "meter 'stack-co2'", "every"]]
@@ -286,10 +284,10 @@ def test_check_shows_the_plan_refuses_it_and_run_does_the_same(tmp_path: Path, p
     assert 0 < facts["lines"][0]["share"] < 1
     text = loaded.path.read_text().replace('every = "1s"\n  role', 'every = "3.5s"\n  role')
     loaded.path.write_text(text)
-    good = CliRunner().invoke(main, ["check", str(loaded.path)])
-    assert good.exit_code == 0, good.stderr
-    assert "if export-main stops responding, the others wait up to 1 s" in good.stdout
-    assert json.loads(CliRunner().invoke(main, ["check", "--json", str(loaded.path)]).stdout)["ok"] is True
+    good = gateway_command("check", loaded.path)
+    assert good.code == 0, good.err
+    assert "if export-main stops responding, the others wait up to 1 s" in good.out
+    assert gateway_command("check", "--json", loaded.path).facts["ok"] is True
 
 
 @pytest.mark.parametrize("periods", [("2s", "5s"), ("10s", "10s"), ("5s", "5s")])

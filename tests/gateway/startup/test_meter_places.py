@@ -13,7 +13,7 @@ from gateway.messages.message import Message
 from gateway.startup import meter_places
 from gateway.startup.line_plan import line_plan
 from gateway.startup.line_specs import line_specs
-from tests.gateway.config.refusals import meterseal
+from tests.support.commands import gateway_command
 
 BUS = """
 [[bus]]
@@ -43,15 +43,15 @@ def test_a_renamed_meter_is_warned_of_until_it_is_read_under_its_new_name(tmp_pa
     config = made(tmp_path / "site")
     meter_places.note(config.data, line_specs(config))
     config.path.write_text(config.path.read_text().replace('name = "pv"', 'name = "roof"'))
-    assert meterseal("keys", config.path, "--make-missing")[0] == 0
-    code, printed, err = meterseal("check", config.path)
+    assert gateway_command("keys", config.path, "--make-missing")[0] == 0
+    code, printed, err = gateway_command("check", config.path)
     assert code == 0, err
     (place,) = [at for at, name in json.loads((config.data / "places.json").read_text()).items() if name == "pv"]
     renamed = Message("meter-renamed", meter="roof", before="pv", place=place)
     assert renamed.problem in " ".join(printed.split())
     assert 'keep name = "pv"' in printed
     meter_places.note(config.data, line_specs(load_config(config.path)))
-    assert renamed.problem not in " ".join(meterseal("check", config.path)[1].split())
+    assert renamed.problem not in " ".join(gateway_command("check", config.path)[1].split())
 
 
 def test_a_meter_that_moved_or_is_new_is_not_renamed(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.startup.line_specs import line_specs
 from gateway.startup.tls_files import expired, role_missing
-from tests.gateway.config.refusals import meterseal, refused
+from tests.gateway.config.refusals import refused
 from tests.support.brokers.pki import Authority, Pair
+from tests.support.commands import gateway_command
 
 BUS = """
 [gateway]
@@ -42,7 +43,7 @@ def written(folder: Path, cert: str = "gateway", key: str = "gateway") -> Path:
     """A configuration with its keys in the trust file."""
     path = folder / "gateway.toml"
     path.write_text(BUS.format(cert=cert, key=key))
-    assert meterseal("keys", path, "--make-missing")[0] == 0
+    assert gateway_command("keys", path, "--make-missing")[0] == 0
     return path
 
 
@@ -61,7 +62,7 @@ def test_a_bus_with_tls_is_asked_on_port_802(ca: Authority, tmp_path: Path) -> N
 
 def test_a_certificate_without_a_role_is_warned_of(ca: Authority, tmp_path: Path) -> None:
     ca.issue("gateway")
-    code, out, err = meterseal("check", written(tmp_path))
+    code, out, err = gateway_command("check", written(tmp_path))
     assert code == 0, err
     assert "names no role (extension 1.3.6.1.4.1.50316.802.1)" in " ".join(out.split())
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.verification.trust import key_entry
 from tests.support.audit_batches import OTHER, Gateway, audited, findings, trusted
+from tests.support.commands import ledger_command
 from tests.support.evidence import (
     EPOCH,
     GATEWAY,
@@ -251,29 +250,26 @@ def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
     path, file = gateway.write(), tmp_path / "trust.toml"
     other = key_entry("meter", key(OTHER).public, VALID_FROM, gateway=GATEWAY, meter=OTHER)
     file.write_text(trust_text())
-
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "ledger_client.cli", *map(str, words)]
-        return subprocess.run(line, capture_output=True, text=True)
-
-    done = run("audit", path, "--trust", file, "--json")
-    assert (done.returncode, json.loads(done.stdout)["findings_total"]) == (1, 5)
+    done = ledger_command("audit", path, "--trust", file, "--json")
+    assert (done.code, done.facts["findings_total"]) == (1, 5)
     file.write_text(trust_text(extra=other))
-    assert run("audit", path, "--trust", file).returncode == 0
-    done = run("audit", path, "--trust", file, "--online")
-    assert (done.returncode, "no address was given, as --ledger demo-ledger=URL" in done.stdout) == (1, True)
-    assert run("audit", path, "--trust", file, "--online", "--offline-ok").returncode == 0
-    done = run("audit", path, "--trust", file, "--from", "2026-11-18T09:00:00Z", "--to", "2026-11-19T00:00:00Z")
-    assert (done.returncode, "is not all that there is: the audit is to end at" in done.stdout) == (1, True)
+    assert ledger_command("audit", path, "--trust", file).code == 0
+    done = ledger_command("audit", path, "--trust", file, "--online")
+    assert (done.code, "no address was given, as --ledger demo-ledger=URL" in done.out) == (1, True)
+    assert ledger_command("audit", path, "--trust", file, "--online", "--offline-ok").code == 0
+    done = ledger_command(
+        "audit", path, "--trust", file, "--from", "2026-11-18T09:00:00Z", "--to", "2026-11-19T00:00:00Z"
+    )
+    assert (done.code, "is not all that there is: the audit is to end at" in done.out) == (1, True)
     for option in (("--from", "yesterday"), ("--ledger", f"{LEDGER}=http://127.0.0.1:1")):
-        assert run("audit", path, "--trust", file, *option).returncode == 2
-    proof = run("prove", path, METER, "-o", tmp_path / "x.mseal")
-    assert proof.returncode == 0, proof.stderr
-    assert run("verify", tmp_path / "x.mseal", "--trust", file).returncode == 0
-    done = run("verify", path, "--trust", file, "--json")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"{path}: is a whole batch" in done.stderr
-    assert f"meterseal-ledger audit {path} --trust {file}" in done.stderr
+        assert ledger_command("audit", path, "--trust", file, *option).code == 2
+    proof = ledger_command("prove", path, METER, "-o", tmp_path / "x.mseal")
+    assert proof.code == 0, proof.err
+    assert ledger_command("verify", tmp_path / "x.mseal", "--trust", file).code == 0
+    done = ledger_command("verify", path, "--trust", file, "--json")
+    assert (done.code, done.out) == (2, "")
+    assert f"{path}: is a whole batch" in done.err
+    assert f"meterseal-ledger audit {path} --trust {file}" in done.err
     for wrong in (("audit", tmp_path / "none", "--trust", file), ("prove", path, "nobody", "-o", tmp_path / "y")):
-        done = run(*wrong)
-        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        done = ledger_command(*wrong)
+        assert (done.code, "Traceback" in done.err) == (2, False)

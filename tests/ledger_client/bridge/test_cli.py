@@ -6,10 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from ledger_client.cli.app import cli
-from ledger_client.errors import LedgerClientError
+from tests.support.commands import ledger_command
 
 USUAL = "--name demo-ledger --mqtt mqtt://127.0.0.1:1"
 CHAIN = "--evm http://127.0.0.1:1 --contract 0x" + 40 * "a" + " --chain-id 1"
@@ -39,15 +37,12 @@ MISTAKES = {
 
 @pytest.mark.parametrize("line", MISTAKES)
 def test_mistakes_are_named(line: str, tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["bridge", str(tmp_path / "bridge"), *shlex.split(line)])
-    assert isinstance(done.exception, LedgerClientError), (done.output, done.exception)
-    assert MISTAKES[line] in str(done.exception)
-    assert "do-not-print-me" not in str(done.exception)
+    done = ledger_command("bridge", tmp_path / "bridge", *shlex.split(line))
+    assert MISTAKES[line] in done.ended(2).err
+    assert "do-not-print-me" not in done.output
     assert not (tmp_path / "bridge").exists()  # else it would be the book of another duty
 
 
 def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
     line = f"{USUAL} --evm http://h --contract 0x12"
-    assert (
-        "'--contract': '0x12' is no address" in CliRunner().invoke(cli, ["bridge", str(tmp_path), *line.split()]).output
-    )
+    assert "'--contract': '0x12' is no address" in ledger_command("bridge", tmp_path, *line.split()).output

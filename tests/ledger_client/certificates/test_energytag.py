@@ -13,7 +13,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,11 +23,11 @@ from ledger_client.certificates.replay import Fault, Replay
 from ledger_client.claims.certificate import certificate_of
 from ledger_client.claims.claim import Deed, Export, Issue, Retire, Transfer, Withdraw, parse_claim
 from ledger_client.claims.registry import apply
-from ledger_client.cli.app import cli
 from ledger_client.errors import Refused
 from tests.ledger_client.accounting.plans import node, plan_fields
 from tests.support.certificates.claimed import HASH, UNITS, Party, issue
 from tests.support.certificates.exported import DEVICE, NAME, ExportedSite, exported_site
+from tests.support.commands import ledger_command
 
 SCHEMA = json.loads(Path(__file__).with_name("energytag.schema.json").read_text())
 ATTRIBUTES = {
@@ -203,8 +202,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> ExportedSite:
 
 
 def run(*words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, [*map(str, words)])
-    return result.exit_code, result.output
+    result = ledger_command(*words)
+    return result.code, result.output
 
 
 def test_the_command_exports_what_the_log_and_the_statements_prove(site: ExportedSite, tmp_path: Path) -> None:

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.refusal import AccountingError
 from ledger_client.accounting.formats.rows import Row
 from ledger_client.accounting.tables.stated import StatedRows
 from ledger_client.certificates.irec import MANIFEST, pack
-from ledger_client.cli.app import cli
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.record import record_hash
 from ledger_client.recompute.proven import proven
@@ -28,6 +26,7 @@ from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 from tests.ledger_client.accounting.plans import HOUR, T0, counter, node, plan_fields
 from tests.support.certificates.exported import BILL, DEVICE, ExportedSite, exported_site
+from tests.support.commands import ledger_command
 from tests.support.evidence import NOW
 
 
@@ -39,8 +38,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> ExportedSite:
 def packed(site: ExportedSite, output: Path, *more: object) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest, and the other files of the pack."""
     words = ["irec", *site.files, "--trust", site.trust, "--rows", site.rows, "-o", output, *more]
-    result = CliRunner().invoke(cli, [*map(str, words)])
-    assert result.exit_code == 0, result.output
+    result = ledger_command(*words)
+    assert result.code == 0, result.output
     with zipfile.ZipFile(output) as read:
         files = {name: read.read(name) for name in read.namelist()}
     return json.loads(files.pop(MANIFEST)), files
@@ -150,6 +149,6 @@ def test_a_pack_is_of_one_device(device: str | None, problem: str) -> None:
 
 def test_rows_that_nobody_signed_give_no_pack(site: ExportedSite, tmp_path: Path) -> None:
     words = ["irec", site.files[0], "--trust", site.trust, "--rows", site.rows, "-o", tmp_path / "pack.zip"]
-    result = CliRunner().invoke(cli, [*map(str, words)])
-    assert (result.exit_code, (tmp_path / "pack.zip").exists()) == (1, False)
+    result = ledger_command(*words)
+    assert (result.code, (tmp_path / "pack.zip").exists()) == (1, False)
     assert "NOT PROVEN: " in result.output

@@ -26,9 +26,10 @@ from ledger_client.ledgers.evm.node import Node
 from ledger_client.online.ask import refresh
 from ledger_client.verification.trust import Trust, load_trust
 from ledger_client.verification.verify import verify
-from tests.gateway.config.refusals import meterseal, refused
+from tests.gateway.config.refusals import refused
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.evm_site import fresh_key
+from tests.support.commands import gateway_command
 from tests.support.samples import Ahead, finished, recorder, site
 
 NOW = 4_000_000_000
@@ -121,7 +122,7 @@ def test_an_account_that_is_not_registered_stops_the_queue_and_says_what_to_do(p
 
 def test_doctor_looks_whether_the_account_may_write(plant: Plant) -> None:
     def problems() -> str:
-        return " ".join(meterseal("doctor", plant.loaded.path)[1].split())
+        return " ".join(gateway_command("doctor", plant.loaded.path)[1].split())
 
     assert "would refuse the next batch: Unknown account" in problems()
     plant.register()
@@ -174,7 +175,7 @@ FAR = Registry(Node("http://127.0.0.1:1"), bytes(range(20)), bytes(20))
 
 def test_a_key_file_that_does_not_open_is_named(tmp_path: Path) -> None:
     plant = Plant(tmp_path / "site", "http://127.0.0.1:1", FAR)
-    _, _, err = meterseal("check", plant.loaded.path)
+    _, _, err = gateway_command("check", plant.loaded.path)
     assert "keystore" not in err, err
     secret, keystore = plant.folder / "keys" / "chain.password", plant.folder / "keys" / "chain.json"
     secret.write_text("wrong")

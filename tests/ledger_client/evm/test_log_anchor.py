@@ -43,36 +43,36 @@ def mirror(folder: LedgerDir) -> list[bytes]:
 
 def test_a_log_head_stands_on_the_chain(running: Anvil, folder: LedgerDir) -> None:
     for name in ("owner", "gateway"):
-        fund(running, run(f"evm account {name}.json --password-file {name}.password --light").stdout.strip())
+        fund(running, run(f"evm account {name}.json --password-file {name}.password --light").out.strip())
     owner = f"--rpc {running.url} --key owner.json --password-file owner.password"
     bridge = f"--rpc {running.url} --key gateway.json --password-file gateway.password"
     account = "0x" + json.loads(Path("gateway.json").read_text())["address"].removeprefix("0x")
-    contract = run(f"evm deploy {owner}").stdout.strip()
+    contract = run(f"evm deploy {owner}").out.strip()
 
     add(folder, 4)
     assert "Unknown account" in refused(f"evm anchor-log {contract} ledger {bridge}")
-    assert run(f"evm bridge {contract} {account} {owner}").exit_code == 0
+    assert run(f"evm bridge {contract} {account} {owner}").code == 0
     size, root = log_state(folder.path)
-    printed = run(f"evm anchor-log {contract} ledger {bridge}").stdout
+    printed = run(f"evm anchor-log {contract} ledger {bridge}").out
     assert printed.startswith(f"{size} entries, root {root.hex()} (block ")
-    assert "there since block" in run(f"evm anchor-log {contract} ledger {bridge}").stdout
+    assert "there since block" in run(f"evm anchor-log {contract} ledger {bridge}").out
 
     add(folder, 7)
-    assert run(f"evm anchor-log {contract} ledger {bridge}").exit_code == 0
+    assert run(f"evm anchor-log {contract} ledger {bridge}").code == 0
     hashes = mirror(folder)
     newer = Tree(hashes).root
     asked = f"evm show {contract} --root {Tree(hashes[:size]).root.hex()} --root 0x{newer.hex()} --root {'00' * 32}"
-    held = json.loads(run(f"{asked} --json --rpc {running.url}").stdout)["roots"]
+    held = run(f"{asked} --json --rpc {running.url}").facts["roots"]
     assert held[root.hex()][0] == size
     assert held[newer.hex()][0] == len(hashes)
     assert held["00" * 32] is None
     with folder.log.read() as log:
         path = tree.consistency(size, len(hashes), log.node)
     assert root_from_consistency(size, len(hashes), root, path) == newer
-    lines = run(f"{asked} --rpc {running.url}").stdout.splitlines()
+    lines = run(f"{asked} --rpc {running.url}").out.splitlines()
     assert lines[1].startswith(f"root {root.hex()}: {size} entries, since block ")
     assert lines[-1] == f"root {'00' * 32}: not anchored"
-    assert run(f"evm show {contract} --root 12 --rpc {running.url}").exit_code == 2
+    assert run(f"evm show {contract} --root 12 --rpc {running.url}").code == 2
 
 
 def fill(log: Log, *entries: bytes) -> None:
@@ -100,25 +100,25 @@ def test_a_log_is_held_against_what_stands_on_the_chain(running: Anvil, tmp_path
 
     with embedded_ledger(true, "demo") as ledger:
         once = f"{asked % (root.hex(), ledger.url)} --confirmations 1"
-        assert "CONSISTENT: the log of demo begins with them, 3 entries" in run(once).stdout
-        assert "not final yet" in run(f"{asked % (root.hex(), ledger.url)}").stdout
-        assert "holds no root" in run(f"{asked % ('11' * 32, ledger.url)} --confirmations 1").stdout
+        assert "CONSISTENT: the log of demo begins with them, 3 entries" in run(once).out
+        assert "not final yet" in run(f"{asked % (root.hex(), ledger.url)}").out
+        assert "holds no root" in run(f"{asked % ('11' * 32, ledger.url)} --confirmations 1").out
         with closing(Log.open(true / "log.db")) as grows:
             fill(grows, b"three")
-        answer = json.loads(run(f"{once} --json").stdout)
+        answer = run(f"{once} --json").facts
     assert (answer["consistent"], answer["entries"], answer["log"]["entries"]) == (True, 3, 4)
     assert (answer["root"], answer["account"]) == (root.hex(), "0x" + bridge.hex())
     assert answer_keys(answer) == published_keys("meterseal-ledger evm check-log")
 
     with embedded_ledger(false, "demo") as ledger:
         done = run(f"{asked % (root.hex(), ledger.url)} --confirmations 1 --json")
-        refusal = json.loads(done.stdout)
-        assert (done.exit_code, refusal["error"]) == (1, "Inconsistent")
+        refusal = done.facts
+        assert (done.code, refusal["error"]) == (1, "Inconsistent")
         assert set(refusal) == {"consistent", "error", "detail"}
         registry.send(bridge, "anchorMany", bytes(31) + b"\1", 2)
         done = run(f"{asked % (bytes(31).hex() + '01', ledger.url)} --confirmations 1")
-        assert done.exit_code == 1
-        assert f"written by account 0x{bridge.hex()}" in done.stdout
+        assert done.code == 1
+        assert f"written by account 0x{bridge.hex()}" in done.out
     assert "127.0.0.1" in refused(f"{asked % (root.hex(), ledger.url)} --confirmations 1")
     assert "--ledger demo" in refused(f"{asked % (root.hex(), 'x')}")
     node.close()

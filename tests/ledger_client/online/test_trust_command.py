@@ -35,14 +35,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def pinned(demo: Site, tmp_path: Path) -> Path:
     path = tmp_path / "ledger-key.toml"
-    path.write_text(run("show", demo.folder, "--trust").stdout)
+    path.write_text(run("show", demo.folder, "--trust").out)
     return path
 
 
 def test_a_trust_file_comes_from_the_log(demo: Site, pinned: Path, tmp_path: Path) -> None:
     out = tmp_path / "trust.toml"
     words = ("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
-    assert "2 keys of gateway hydro-07, by 2 of the" in run(*words).stdout
+    assert "2 keys of gateway hydro-07, by 2 of the" in run(*words).out
     trust = load_trust(out)
     assert (trust.receipts, trust.ledgers) == (1, (demo.name,))
     assert trust.find("statement", gateway="hydro-07", kid=GATEWAY.key.public.kid) is not None
@@ -53,30 +53,29 @@ def test_a_trust_file_comes_from_the_log(demo: Site, pinned: Path, tmp_path: Pat
         receipt = persist(driver, GATEWAY.statement(0))
     assert check_receipt(GATEWAY.statement(0), receipt, trust, int(time.time()))[0] == demo.name
     run(*words)  # its own kind is replaced
-    shown = run("trust", "show", out).stdout
+    shown = run("trust", "show", out).out
     assert f"key of ledger {demo.name}" in shown
     assert f"key of meter main of gateway hydro-07 {base64url(METER.public.kid)} (serial=1)" in shown
     assert (
-        "keys in order, as the log of"
-        in run("trust", "check", out, "--ledger", f"{demo.name}={demo.ledger.url}").stdout
+        "keys in order, as the log of" in run("trust", "check", out, "--ledger", f"{demo.name}={demo.ledger.url}").out
     )
 
 
 def test_a_trust_file_says_how_late_records_may_reach_the_ledgers(demo: Site, pinned: Path, tmp_path: Path) -> None:
     out = tmp_path / "trust.toml"
     words = ("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
-    assert "max_delay is 8d, and a record that reaches the ledgers later does not count" in run(*words).stdout
+    assert "max_delay is 8d, and a record that reaches the ledgers later does not count" in run(*words).out
     assert load_trust(out).max_delay_s == 8 * 86_400
     shown = run("trust", "show", out)
-    assert "records count that the ledgers had within 8 d 0 h" in shown.stdout
-    assert "max_delay" not in shown.stderr + run("trust", "check", out).stderr
+    assert "records count that the ledgers had within 8 d 0 h" in shown.out
+    assert "max_delay" not in shown.err + run("trust", "check", out).err
     run(*words, "--max-delay", "90d")
     assert load_trust(out).max_delay_s == 90 * 86_400
     for wrong in ("1w", "0s", "1500ms"):
         assert f"--max-delay is {wrong}: " in complaint(*words, "--max-delay", wrong)
     out.write_text(out.read_text().replace('max_delay = "90d"\n', ""))
     for command in ("show", "check"):
-        warning = run("trust", command, out).stderr
+        warning = run("trust", command, out).err
         assert "policy.max_delay is missing" in warning
         assert 'fix: max_delay = "8d" in [policy], or longer' in warning
 
@@ -87,7 +86,7 @@ def test_an_older_key_of_the_ledger_will_do(demo: Site, pinned: Path, tmp_path: 
     run("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
     kids = [key.kid for key in load_trust(out).keys if key.role == "ledger"]
     assert [key.kid for key in load_trust(out).keys if key.role == "ledger"] == kids
-    pinned.write_text(run("show", demo.folder, "--trust").stdout)
+    pinned.write_text(run("show", demo.folder, "--trust").out)
     assert kids == [key.kid for key in load_trust(out).keys if key.ledger == demo.name]
     assert len(kids) >= 2
 
@@ -96,9 +95,9 @@ def test_another_ledgers_key_proves_nothing(demo: Site, tmp_path: Path) -> None:
     pinned, out = tmp_path / "other.toml", tmp_path / "trust.toml"
     words = ("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
     pinned.write_text(key_entry("ledger", PrivateKey.generate().public, 0, ledger=demo.name))
-    assert "NOT PROVEN" in run(*words, code=1).stdout
+    assert "NOT PROVEN" in run(*words, code=1).out
     pinned.write_text(key_entry("ledger", PrivateKey.generate().public, 0, ledger="another"))
-    assert "NOT PROVEN" in run(*words, code=1).stdout
+    assert "NOT PROVEN" in run(*words, code=1).out
     pinned.write_text(key_entry("statement", PrivateKey.generate().public, 0, gateway="g"))
     assert "has no key of a ledger that counts" in complaint(*words)
     assert not out.exists()
@@ -122,14 +121,14 @@ def test_check_names_what_the_log_says_otherwise(demo: Site, pinned: Path, tmp_p
     run(*check)
     revoke(demo.folder, "hydro-08", None, int(time.time()), "stolen")
     thumbprint = base64url(gateway.key.public.kid)
-    assert f"statement key of gateway hydro-08 {thumbprint} was revoked at" in run(*check, code=1).stdout
+    assert f"statement key of gateway hydro-08 {thumbprint} was revoked at" in run(*check, code=1).out
     stranger = PrivateKey.generate().public
     out.write_text(out.read_text() + "\n" + key_entry("meter", stranger, 0, gateway="hydro-08", meter="m"))
     assert (
         f"key of meter m of gateway hydro-08 {base64url(stranger.kid)} is here and not in the log"
-        in run(*check, code=1).stdout
+        in run(*check, code=1).out
     )
-    assert "in order" in run("trust", "check", out).stdout
+    assert "in order" in run("trust", "check", out).out
 
 
 def test_check_names_ends_and_devices_that_differ(demo: Site, pinned: Path, tmp_path: Path) -> None:
@@ -147,7 +146,7 @@ def test_check_names_ends_and_devices_that_differ(demo: Site, pinned: Path, tmp_
     ):
         assert before in text
         out.write_text(text.replace(before, after))
-        assert says in run(*check, code=1).stdout
+        assert says in run(*check, code=1).out
 
 
 def test_add_takes_requests_and_ledgers_keys(pinned: Path, tmp_path: Path) -> None:
@@ -159,12 +158,12 @@ def test_add_takes_requests_and_ledgers_keys(pinned: Path, tmp_path: Path) -> No
     assert "there is no terminal to ask at" in refused.stderr
     assert (
         f"new: statement key of gateway hydro-07 {base64url(GATEWAY.key.public.kid)}"
-        in run("trust", "add", out, asked, "--yes").stdout
+        in run("trust", "add", out, asked, "--yes").out
     )
-    assert "keys added" in run("trust", "add", out, pinned, "--yes").stdout
+    assert "keys added" in run("trust", "add", out, pinned, "--yes").out
     assert load_trust(out).ledgers == ("demo-ledger",)
     before = out.read_text()
-    assert "has all of them already" in run("trust", "add", out, asked).stdout
+    assert "has all of them already" in run("trust", "add", out, asked).out
     assert out.read_text() == before
     asked.write_bytes(asked.read_bytes()[:-1])
     assert "is no signed enrolment request" in complaint("trust", "add", out, asked, "--yes")

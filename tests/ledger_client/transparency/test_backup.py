@@ -91,7 +91,7 @@ def test_a_backup_of_a_ledger_under_load_is_of_one_moment(demo: Site, tmp_path: 
 
 def test_a_backup_that_is_as_new_as_the_log_loses_nothing(demo: Site, gateway: Gateway, tmp_path: Path) -> None:
     receipts = submit(demo, gateway, range(3))
-    printed = run("backup", demo.ledger.folder, "-o", tmp_path / "copy.db").stdout
+    printed = run("backup", demo.ledger.folder, "-o", tmp_path / "copy.db").out
     assert f"{head(demo).size} entries of ledger demo-ledger, root {head(demo).root.hex()}" in printed
     assert "key.pem" in printed
     put_back(demo, tmp_path / "copy.db")

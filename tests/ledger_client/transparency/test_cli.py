@@ -24,6 +24,7 @@ from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.formats.statement import Range, Statement, sign_statement
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.verification.trust import key_entry, load_trust
+from tests.support.commands import Answer, apart, ledger_command
 from tests.support.enrolled import EPOCH, Gateway
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
@@ -34,20 +35,17 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command; it ends with ``code`` and never with a traceback."""
-    command = [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code, done
-    assert "Traceback" not in done.stderr + done.stdout
-    if code == 2:
-        assert done.stdout == ""
+def run(*arguments: object, code: int = 0) -> Answer:
+    """Run the command, `serve` as a process; it ends with ``code`` and never with a traceback."""
+    serves = arguments[0] == "serve"
+    done = (apart("ledger_client.cli", *arguments) if serves else ledger_command(*arguments)).ended(code)
+    assert code != 2 or done.out == ""
     return done
 
 
 def complaint(*arguments: object) -> str:
     """The one message of a command that cannot run (exit 2)."""
-    stderr = run(*arguments, code=2).stderr
+    stderr = run(*arguments, code=2).err
     assert stderr.count("\n") == 1 + stderr.count("\n  fix: "), stderr
     assert stderr.startswith("error: ")
     return stderr
@@ -90,7 +88,7 @@ class Proofs:
     def trust(self) -> Path:
         path = self.folder / "trust.toml"
         policy = f'[policy]\nreceipts = 1\nledgers = ["{self.ledger.name}"]\n'
-        path.write_text(policy + self.entries + run("show", self.ledger.folder, "--trust").stdout)
+        path.write_text(policy + self.entries + run("show", self.ledger.folder, "--trust").out)
         return path
 
     def records(self) -> list[bytes]:
@@ -150,7 +148,7 @@ def trust(proofs: Proofs, bundles: dict[str, Path]) -> Path:
 
 
 def test_verify_says_the_steps_and_the_facts(bundles: dict[str, Path], trust: Path) -> None:
-    out = run("verify", bundles["reading"], "--trust", trust).stdout
+    out = run("verify", bundles["reading"], "--trust", trust).out
     assert re.findall(r"^(\d) (\w+) +✓ ", out, re.MULTILINE) == [
         ("1", "parse"), ("2", "record"), ("3", "inclusion"), ("4", "statement"),
         ("5", "sequence"), ("6", "receipts"), ("7", "validity"), ("8", "policy"),
@@ -169,10 +167,10 @@ def test_verify_says_the_steps_and_the_facts(bundles: dict[str, Path], trust: Pa
 
 
 def test_verify_of_the_other_kinds(bundles: dict[str, Path], trust: Path) -> None:
-    coverage = run("verify", bundles["coverage"], "--trust", trust).stdout
+    coverage = run("verify", bundles["coverage"], "--trust", trust).out
     assert "VERIFIED: a coverage record of meter export-main" in coverage
     assert "due 60, recorded 58, missed: skipped 1, timeout 1" in coverage
-    event = run("verify", bundles["event"], "--trust", trust, "--kind", "event").stdout
+    event = run("verify", bundles["event"], "--trust", trust, "--kind", "event").out
     assert "  event          configuration\n    every_ms = 1000\n    reason = new period\n" in event
 
 
@@ -188,7 +186,7 @@ def test_a_verdict_reaches_a_terminal_that_lacks_its_letters(
 
 
 def test_verify_as_json(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
-    out = run("verify", bundles["reading"], "--trust", trust, "--json").stdout
+    out = run("verify", bundles["reading"], "--trust", trust, "--json").out
     facts = json.loads(out, parse_float=Decimal)
     assert list(facts) == FIELDS
     assert facts["verified"] is True
@@ -216,17 +214,17 @@ def test_what_does_not_hold_is_named_with_its_step(
     file = tmp_path / "changed.mseal"
     file.write_bytes(change(bundles["reading"].read_bytes()))
     asked = ["verify", file, "--trust", trust, *(["--kind", kind] if kind else [])]
-    facts = json.loads(run(*asked, "--json", code=1).stdout)
+    facts = run(*asked, "--json", code=1).facts
     assert list(facts) == FIELDS
     assert (facts["verified"], facts["step"], facts["error"]) == (False, step, error)
     assert facts["detail"]
-    assert run(*asked, code=1).stdout.startswith(f"NOT VERIFIED, step {step} (")
+    assert run(*asked, code=1).out.startswith(f"NOT VERIFIED, step {step} (")
 
 
 def test_another_ledgers_receipt_is_not_enough(bundles: dict[str, Path], trust: Path, tmp_path: Path) -> None:
     other = tmp_path / "trust.toml"
     other.write_text(trust.read_text().replace('ledger = "demo-ledger"', 'ledger = "unheard-of"'))
-    facts = json.loads(run("verify", bundles["reading"], "--trust", other, "--json", code=1).stdout)
+    facts = run("verify", bundles["reading"], "--trust", other, "--json", code=1).facts
     assert facts["step"] in (6, 8)
 
 
@@ -242,8 +240,8 @@ def test_verify_of_what_is_not_there(bundles: dict[str, Path], trust: Path, tmp_
 
 def test_show(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
     folder = proofs.ledger.folder
-    assert "gateway hydro-07: 1 statements, last batch 0; keys: " in run("show", folder).stdout
-    facts = json.loads(run("show", folder, "--json").stdout)
+    assert "gateway hydro-07: 1 statements, last batch 0; keys: " in run("show", folder).out
+    facts = run("show", folder, "--json").facts
     assert facts["ledger"] == "demo-ledger"
     assert facts["entries"] == 3  # its rules, the gateway that was let in, and the statement
     (gateway,) = facts["gateways"]
@@ -257,9 +255,9 @@ def test_init_makes_a_ledger_once(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
     assert f"no ledger here\n  fix: make one: meterseal-ledger init {folder}" in complaint("show", folder)
     assert "a ledger's name is" in complaint("init", folder, "--name", "a b")
-    assert "ledger mine; serve it" in run("init", folder, "--name", "mine").stdout
+    assert "ledger mine; serve it" in run("init", folder, "--name", "mine").out
     assert "there is a ledger already\n  fix: serve it" in complaint("init", folder)
-    assert "mine" in run("show", folder).stdout
+    assert "mine" in run("show", folder).out
 
 
 def test_serving_a_ledger_that_is_served_already(proofs: Proofs) -> None:

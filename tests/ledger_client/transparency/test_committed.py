@@ -219,10 +219,10 @@ def test_an_existing_logs_policy_is_entered_at_the_first_start(tmp_path: Path) -
         entry = key_entry("statement", gateway.key.public, 0, gateway="gw")
         (running.folder / "policy.toml").write_text(f"# by hand\n{entry}")
         assert changes(running.folder) == []
-        assert "policy.toml changes 1 keys, which the log does not tell yet" in run("show", running.folder).stdout
+        assert "policy.toml changes 1 keys, which the log does not tell yet" in run("show", running.folder).out
         running.ledger.start()
         in_step(running.folder)
-        assert json.loads(run("show", running.folder, "--json").stdout)["unregistered"] == 0
+        assert json.loads(run("show", running.folder, "--json").out)["unregistered"] == 0
         assert [change.about for change in changes(running.folder)] == ["gateway/gw"]
         running.ledger.stop()
         running.ledger.start()

@@ -17,6 +17,7 @@ from ledger_client.transparency.ledger.enroll import EnrollError, enroll, let_in
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.verification.trust import key_entry
 from tests.ledger_client.transparency.test_cli import request, run
+from tests.support.commands import ledger_command
 from tests.support.enrolled import Gateway
 
 PATIENCE_S = 60.0
@@ -31,11 +32,7 @@ def ledger(tmp_path: Path) -> Path:
 
 def complaint(*arguments: object) -> str:
     """What a command says that cannot run (exit 2)."""
-    command = [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_S)
-    assert done.returncode == 2, done
-    assert "Traceback" not in done.stderr
-    return done.stderr
+    return ledger_command(*arguments).ended(2).err
 
 
 def policy(ledger: Path) -> str:
@@ -45,22 +42,22 @@ def policy(ledger: Path) -> str:
 def test_it_shows_names_thumbprints_and_what_is_new(ledger: Path, tmp_path: Path) -> None:
     gateway, meter = Gateway("hydro-07"), PrivateKey.generate()
     asked = request(gateway, tmp_path, {"export-main": (meter, None)}, time_s=1_795_000_000)
-    shown = run("enroll", ledger, asked, "--yes").stdout
+    shown = run("enroll", ledger, asked, "--yes").out
     assert "gateway hydro-07, by its request of 2026-11-18T" in shown
     assert f"statement key of gateway hydro-07 {base64url(gateway.key.public.kid)}: new" in shown
     assert f"key of meter export-main of gateway hydro-07 {base64url(meter.public.kid)}: new" in shown
     enrolled = policy(ledger)
     assert [key.role for key in load_policy(ledger / "policy.toml").keys] == ["statement", "meter"]
-    assert run("enroll", ledger, asked).stdout.count("enrolled already, left as it is") == 2  # and nobody is asked
+    assert run("enroll", ledger, asked).out.count("enrolled already, left as it is") == 2  # and nobody is asked
     assert policy(ledger) == enrolled
-    assert "meter export-main" in run("show", ledger).stdout
+    assert "meter export-main" in run("show", ledger).out
 
 
 def test_an_identity_that_became_known_is_added_to_the_key(ledger: Path, tmp_path: Path) -> None:
     gateway, meter, other = Gateway("a"), PrivateKey.generate(), PrivateKey.generate()
     enroll(ledger, request(gateway, tmp_path, {"m": (meter, None), "n": (other, "serial=1")}))
     known = request(gateway, tmp_path, {"m": (meter, "serial=7"), "n": (other, "serial=2")})
-    shown = run("enroll", ledger, known, "--yes").stdout
+    shown = run("enroll", ledger, known, "--yes").out
     assert "enrolled already, its device is serial=7" in shown
     assert "warning: meter n is enrolled as serial=1, which stays; the request says serial=2" in shown
     keys = {key.meter: key.identity for key in load_policy(ledger / "policy.toml").keys}
@@ -157,7 +154,7 @@ def test_one_device_under_two_gateways_is_named(ledger: Path, tmp_path: Path) ->
     shared, another = PrivateKey.generate(), PrivateKey.generate()
     enroll(ledger, request(Gateway("a"), tmp_path, {"main": (shared, "serial=4711")}))
     twice = request(Gateway("b"), tmp_path, {"copy": (another, "serial=4711"), "same": (shared, None)})
-    shown = run("enroll", ledger, twice, "--yes").stdout
+    shown = run("enroll", ledger, twice, "--yes").out
     assert "warning: meter copy is serial=4711, and so is meter main of gateway a" in shown
     assert "warning: the key of meter same is also that of meter main of gateway a" in shown
 
@@ -165,7 +162,7 @@ def test_one_device_under_two_gateways_is_named(ledger: Path, tmp_path: Path) ->
 def test_another_key_of_a_meter_is_named(ledger: Path, tmp_path: Path) -> None:
     gateway, old, new = Gateway("a"), PrivateKey.generate(), PrivateKey.generate()
     enroll(ledger, request(gateway, tmp_path, {"main": (old, None)}))
-    shown = run("enroll", ledger, request(gateway, tmp_path, {"main": (new, None)}), "--yes").stdout
+    shown = run("enroll", ledger, request(gateway, tmp_path, {"main": (new, None)}), "--yes").out
     assert f"warning: meter main has the key {base64url(old.public.kid)} already" in shown
     assert f"key of meter main of gateway a {base64url(new.public.kid)}: new" in shown
 

@@ -262,7 +262,7 @@ def test_a_revoked_key_is_refused_from_then_on(demo: Site, gateway: Gateway) -> 
     assert b"revoked at" in refused.body
     assert b"gateway stolen" in refused.body
     assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).body == receipt
-    assert "REVOKED" in run("show", demo.ledger.folder).stdout
+    assert "REVOKED" in run("show", demo.ledger.folder).out
 
 
 def test_whether_a_key_counts_can_be_asked_without_a_statement(demo: Site, gateway: Gateway) -> None:

@@ -37,21 +37,21 @@ def asked(folder: Path, name: str, role: str, key: PrivateKey, before: PrivateKe
 
 
 def test_from_a_new_party_to_one_that_is_enrolled(ledger: Path, tmp_path: Path) -> None:
-    made = run("party", "new", "reg", "--role", "issuer", "-o", tmp_path / "reg").stdout
+    made = run("party", "new", "reg", "--role", "issuer", "-o", tmp_path / "reg").out
     kid = base64url(load(tmp_path / "reg").key.public.kid)
     entry = made[made.index("[[key]]") :]
     assert 'role = "issuer"\nparty = "reg"\n' in entry
-    shown = run("party", "show", tmp_path / "reg").stdout
+    shown = run("party", "show", tmp_path / "reg").out
     assert shown == f"# issuer reg, key {kid}\n{entry}"
-    printed = run("enroll", ledger, tmp_path / "reg" / "reg.enrol", "--yes").stdout
+    printed = run("enroll", ledger, tmp_path / "reg" / "reg.enrol", "--yes").out
     assert "party reg, by its request of" in printed
     assert f"issuer key of party reg {kid}: new" in printed
     assert "party reg enrolled: 1 new keys" in printed
     enrolled = policy(ledger)
-    assert "enrolled already, left as it is" in run("enroll", ledger, tmp_path / "reg" / "reg.enrol").stdout
+    assert "enrolled already, left as it is" in run("enroll", ledger, tmp_path / "reg" / "reg.enrol").out
     assert policy(ledger) == enrolled
-    assert f"issuer reg: keys: {kid}" in run("show", ledger).stdout
-    facts = json.loads(run("show", ledger, "--json").stdout)
+    assert f"issuer reg: keys: {kid}" in run("show", ledger).out
+    facts = json.loads(run("show", ledger, "--json").out)
     (party,) = facts["parties"]
     assert (party["party"], party["role"], [key["kid"] for key in party["keys"]]) == ("reg", "issuer", [kid])
     assert (facts["gateways"], facts["unregistered"]) == ([], 0)
@@ -60,15 +60,15 @@ def test_from_a_new_party_to_one_that_is_enrolled(ledger: Path, tmp_path: Path) 
 
 def test_a_trust_file_takes_the_request_and_what_show_prints(tmp_path: Path) -> None:
     run("party", "new", "works", "-o", tmp_path / "works")
-    (tmp_path / "shown.toml").write_text(run("party", "show", tmp_path / "works").stdout)
+    (tmp_path / "shown.toml").write_text(run("party", "show", tmp_path / "works").out)
     kids = []
     for source in (tmp_path / "works" / "works.enrol", tmp_path / "shown.toml"):
         trust = tmp_path / f"{source.stem}-trust.toml"
-        assert "party key of party works" in run("trust", "add", trust, source, "--yes").stdout
+        assert "party key of party works" in run("trust", "add", trust, source, "--yes").out
         (key,) = load_trust(trust, anchored=False).keys
         assert (key.role, key.party) == ("party", "works")
         kids.append(key.kid)
-        assert "has all of them already" in run("trust", "add", trust, source).stdout
+        assert "has all of them already" in run("trust", "add", trust, source).out
     assert kids == [load(tmp_path / "works").key.public.kid] * 2
 
 
@@ -77,7 +77,7 @@ def test_rotation_is_believed_by_the_key_before_and_by_no_other(ledger: Path, tm
     run("party", "new", "works", "-o", folder)
     enroll(ledger, folder / "works.enrol")
     first = load(folder).key
-    printed = run("party", "rotate", folder).stdout
+    printed = run("party", "rotate", folder).out
     assert "have it enrolled before it signs" in printed
     second = load(folder).key
     before = policy(ledger)
@@ -93,7 +93,7 @@ def test_rotation_is_believed_by_the_key_before_and_by_no_other(ledger: Path, tm
     run("enroll", ledger, folder / "works.enrol", "--yes")
     kids = [key.kid for key in load_policy(ledger / "policy.toml").keys]
     assert kids == [first.public.kid, second.public.kid]
-    done = run("revoke", ledger, "party/works", "--kid", base64url(first.public.kid), "--reason", "rotated").stdout
+    done = run("revoke", ledger, "party/works", "--kid", base64url(first.public.kid), "--reason", "rotated").out
     assert f"party works: party key {base64url(first.public.kid)} revoked from" in done
     with pytest.raises(EnrollError, match="known here by another key"):
         enroll(ledger, asked(tmp_path, "works", "party", PrivateKey.generate(), first))
@@ -127,7 +127,7 @@ def test_a_party_and_a_gateway_of_one_name_are_two(ledger: Path, tmp_path: Path)
     gateway, party = Gateway("works"), PrivateKey.generate()
     enroll(ledger, gateway.request(tmp_path))
     enroll(ledger, asked(tmp_path, "works", "party", party))
-    facts = json.loads(run("show", ledger, "--json").stdout)
+    facts = json.loads(run("show", ledger, "--json").out)
     assert [one["gateway"] for one in facts["gateways"]] == [one["party"] for one in facts["parties"]] == ["works"]
     run("revoke", ledger, "works")
     keys = {key.role: key.revoked for key in load_policy(ledger / "policy.toml").keys}
@@ -183,17 +183,17 @@ def test_a_trust_file_from_the_log_has_the_parties_and_is_compared_with_it(demo:
     gateway, key = demo.enroll(Gateway("works")), PrivateKey.generate()
     enroll(demo.folder, asked(tmp_path, "works", "issuer", key))
     pinned, out = tmp_path / "ledger.toml", tmp_path / "trust.toml"
-    pinned.write_text(run("show", demo.folder, "--trust").stdout)
+    pinned.write_text(run("show", demo.folder, "--trust").out)
     wanted = ("trust", "from", demo.ledger.url, "--ledger-key", pinned, "-o", out)
-    printed = run(*wanted, "--gateway", "works", "--party", "works").stdout
+    printed = run(*wanted, "--gateway", "works", "--party", "works").out
     assert "1 keys of gateway works, by" in printed
     assert "1 keys of party works, by" in printed
     trust = load_trust(out)
     assert trust.find("issuer", party="works", kid=key.public.kid) is not None
     assert trust.find("statement", gateway="works", kid=gateway.key.public.kid) is not None
     compared = ("trust", "check", out, "--ledger", f"{demo.name}={demo.ledger.url}")
-    assert "keys in order, as the log of" in run(*compared).stdout
+    assert "keys in order, as the log of" in run(*compared).out
     run("revoke", demo.folder, "party/works")
-    assert f"issuer key of party works {base64url(key.public.kid)} was revoked at" in run(*compared, code=1).stdout
+    assert f"issuer key of party works {base64url(key.public.kid)} was revoked at" in run(*compared, code=1).out
     assert "tells of no party unheard-of" in complaint(*wanted, "--party", "unheard-of", "--force")
     assert "neither --gateway nor --party is given" in complaint(*wanted, "--force")

@@ -154,8 +154,8 @@ def test_an_entry_in_an_odd_place_is_left_to_its_owner(policy: Path, hidden: str
 def test_the_command(tmp_path: Path, policy: Path) -> None:
     assert "not a time" in complaint("revoke", tmp_path, "one", "--at", "yesterday")
     assert "not a time" in complaint("revoke", tmp_path, "one", "--at", "2026-11-24T12:00:00")
-    printed = run("revoke", tmp_path, "one", "--at", "2026-11-24T12:00:00Z", "--reason", "stolen").stdout
+    printed = run("revoke", tmp_path, "one", "--at", "2026-11-24T12:00:00Z", "--reason", "stolen").out
     assert printed == f"gateway one: statement key {id_to_text(A.kid)} revoked from 2026-11-24T12:00:00Z on\n"
-    assert "revoked already" in run("revoke", tmp_path, "one").stdout
+    assert "revoked already" in run("revoke", tmp_path, "one").out
     assert "no key of gateway three" in complaint("revoke", tmp_path, "three")
     assert "no ledger here" in complaint("revoke", tmp_path / "nowhere", "one")

@@ -53,7 +53,7 @@ def test_a_ledger_that_serves_signs_with_the_new_key_at_once(demo: Site, gateway
     with demo.driver("http") as driver:
         old = signer(demo)
         first = persist(driver, gateway.statement(0))
-        assert id_to_text(old.kid) in run("rotate", folder).stdout
+        assert id_to_text(old.kid) in run("rotate", folder).out
         new = signer(demo)
         second = persist(driver, gateway.statement(1))
         assert persist(driver, gateway.statement(0)) == first
@@ -76,15 +76,15 @@ def test_every_key_stays_published_with_its_time(demo: Site) -> None:
         assert ask(demo, "GET", f"/.well-known/scitt-keys/{kid}").body == key
     assert "until" not in times[-1]
     assert all(key["until"] == later["since"] + 1 for key, later in pairwise(times))
-    shown = run("show", demo.ledger.folder).stdout
+    shown = run("show", demo.ledger.folder).out
     assert all(id_to_text(key["kid"]) in shown for key in times)
     assert "signed with" in shown
 
 
 def test_the_next_key_can_be_in_every_trust_file_before_it_signs(demo: Site, gateway: Gateway) -> None:
     folder = demo.ledger.folder
-    entry = run("rotate", folder, "--prepare").stdout
-    assert run("rotate", folder, "--prepare").stdout.splitlines()[:4] == entry.splitlines()[:4]
+    entry = run("rotate", folder, "--prepare").out
+    assert run("rotate", folder, "--prepare").out.splitlines()[:4] == entry.splitlines()[:4]
     trust = parse_trust(
         f'[policy]\nreceipts = 1\nledgers = ["{demo.ledger.name}"]\n' + trust_entry(folder) + "\n" + entry, "trust.toml"
     )
@@ -131,7 +131,7 @@ def test_a_change_that_was_cut_short_is_finished_by_whoever_comes(demo: Site, ga
     assert signer(demo).kid == new.kid
     assert not (folder / "key.next.pem").exists()
     new = interrupted(folder)
-    assert id_to_text(new.kid) in run("show", folder).stdout
+    assert id_to_text(new.kid) in run("show", folder).out
     new = interrupted(folder)
     demo.ledger.stop()
     demo.ledger.start()

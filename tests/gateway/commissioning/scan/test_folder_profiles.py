@@ -16,8 +16,8 @@ from gateway.commissioning.scan.serial_scan import scan_serial
 from gateway.commissioning.scan.settings import ScanOptions
 from gateway.errors import GatewayError
 from tests.gateway.commissioning.scan.test_likeness import device, requests
-from tests.gateway.config.refusals import meterseal
 from tests.gateway.fieldbus.devices import Pty
+from tests.support.commands import gateway_command
 
 PROFILE = """
 vendor = "Example"
@@ -60,5 +60,5 @@ def test_a_folder_without_a_sound_profile_is_refused(tmp_path: Path, text: str, 
     (tmp_path / "em3.toml").write_text(text)
     with pytest.raises(GatewayError, match=says):
         folder_profiles(tmp_path)
-    assert meterseal("scan", "127.0.0.1", "--profiles", tmp_path)[0] == 2
-    assert meterseal("scan", "127.0.0.1", "--profiles", tmp_path / "none")[0] == 2
+    assert gateway_command("scan", "127.0.0.1", "--profiles", tmp_path)[0] == 2
+    assert gateway_command("scan", "127.0.0.1", "--profiles", tmp_path / "none")[0] == 2

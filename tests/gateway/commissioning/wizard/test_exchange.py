@@ -12,7 +12,7 @@ from gateway.commissioning.wizard.answers_file import read_answers
 from gateway.commissioning.wizard.exchange import KEYS, Answering, Exchange, Fall, asked
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.message import Message
-from tests.gateway.config.refusals import meterseal
+from tests.support.commands import gateway_command
 from tests.support.samples import site
 
 FOUND = Answering("export-main", "serial_number=21099999", {"energy_import": "100.5"})
@@ -100,11 +100,11 @@ def test_whether_counters_fell_because_of_the_exchange_is_asked(tmp_path: Path) 
 def test_the_command_needs_a_gateway_a_meter_and_its_answers(tmp_path: Path) -> None:
     made = site(tmp_path / "site", {})
     (answers := tmp_path / "answers.toml").write_text(GOOD)
-    code, _, err = meterseal("exchange", made.path, "export-main", "--answers", answers)
+    code, _, err = gateway_command("exchange", made.path, "export-main", "--answers", answers)
     assert (code, Message("control-no-gateway", data=str(made.data)).problem in err) == (2, True), err
-    code, _, err = meterseal("exchange", made.path, "export-man", "--answers", answers)
+    code, _, err = gateway_command("exchange", made.path, "export-man", "--answers", answers)
     assert (code, "export-man" in err) == (2, True), err
     answers.write_text('[stack-co2]\nserial = "1"\n')
-    code, _, err = meterseal("exchange", made.path, "export-main", "--answers", answers)
+    code, _, err = gateway_command("exchange", made.path, "export-main", "--answers", answers)
     assert (code, "export-main" in err) == (2, True), err
-    assert meterseal("exchange", made.path, "export-main", "--json")[0] == 2
+    assert gateway_command("exchange", made.path, "export-main", "--json")[0] == 2

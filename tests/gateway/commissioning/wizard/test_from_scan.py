@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from gateway.cli.app import main
 from gateway.commissioning.scan.found import Candidate, FoundLine, FoundUnit, ScanResult
 from gateway.commissioning.wizard import findings
 from gateway.config.device_keys import load_keys
@@ -19,6 +17,7 @@ from gateway.config.model import Config
 from gateway.devices.profile import SKELETON
 from gateway.messages.message import Message
 from gateway.startup.line_specs import line_specs
+from tests.support.commands import gateway_command
 
 SDM = FoundUnit(17, "modbus", (Candidate("eastron-sdm630", 0.9),), identity="serial_number=1")
 ACREL = FoundUnit(33, "modbus", (Candidate("acrel-adl3000", 0.8),))
@@ -40,8 +39,8 @@ def scan_file(folder: Path, name: str, *lines: FoundLine) -> Path:
 
 
 def init(folder: Path, *options: object) -> tuple[int, str]:
-    done = CliRunner().invoke(main, ["init", str(folder / "site"), *map(str, options)])
-    return done.exit_code, done.output
+    done = gateway_command("init", folder / "site", *options)
+    return done.code, done.output
 
 
 def site(tmp_path: Path, *lines: FoundLine) -> Config:
@@ -112,14 +111,10 @@ def test_a_profile_of_ones_own_is_given_from_where_its_user_stands(
     (tmp_path / "mine" / "em3.toml").write_text(SKELETON.read_text())
     monkeypatch.chdir(tmp_path / "mine")
     options = [f"--profile={unit}=em3.toml" for unit in (9, 11, 12)]
-    done = CliRunner().invoke(
-        main, ["init", "../site", "--from-scan", "../scan.json", *options, "--name", "12=feeder 3"]
-    )
-    assert (done.exit_code, "'feeder 3'" in done.output, (tmp_path / "site").exists()) == (2, True, False), done.output
-    done = CliRunner().invoke(
-        main, ["init", "../site", "--from-scan", "../scan.json", *options, "--name", "12=feeder-3"]
-    )
-    assert done.exit_code == 0, done.output
+    done = gateway_command("init", "../site", "--from-scan", "../scan.json", *options, "--name", "12=feeder 3")
+    assert (done.code, "'feeder 3'" in done.output, (tmp_path / "site").exists()) == (2, True, False), done.output
+    done = gateway_command("init", "../site", "--from-scan", "../scan.json", *options, "--name", "12=feeder-3")
+    assert done.code == 0, done.output
     config = load_config(tmp_path / "site" / "gateway.toml")
     assert {name: (m.address, m.profile) for name, m in config.meters.items()} == {
         "em3": (9, "../mine/em3.toml"), "em3-2": (11, "../mine/em3.toml"), "feeder-3": (12, "../mine/em3.toml"),

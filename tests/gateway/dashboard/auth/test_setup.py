@@ -11,22 +11,21 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from gateway.cli.app import main
 from gateway.config.access_files import fingerprint
 from gateway.config.load import load_config
 from gateway.dashboard.auth import certificate
 from gateway.dashboard.auth.users import matches, read_users
 from gateway.errors import ConfigError
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
+from tests.support.commands import Answer, gateway_command
 from tests.support.processes import free_port
 
 PASSWORD = "basement without light"
 
 
-def meterseal(*arguments: object, typed: str = "") -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)], input=typed)
+def meterseal(*arguments: object, typed: str = "") -> Answer:
+    return gateway_command(*arguments, typed=typed)
 
 
 def pages_site(folder: Path, web: str) -> Path:
@@ -40,7 +39,7 @@ def test_a_new_site_with_pages(tmp_path: Path) -> None:
         done = meterseal("init", tmp_path / "site", "--web", "192.0.2.7", typed=f"{PASSWORD}\n{PASSWORD}\n")
     finally:
         os.umask(before)
-    assert done.exit_code == 0, done.output
+    assert done.code == 0, done.output
     loaded = load_config(tmp_path / "site" / "gateway.toml")
     web = loaded.document.web
     assert web is not None
@@ -57,7 +56,7 @@ def test_a_new_site_with_pages(tmp_path: Path) -> None:
 def test_the_certificate_is_for_the_address_and_the_machine(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text(PASSWORD + "\nsecond line\n")
     done = meterseal("init", tmp_path / "site", "--web", "[2001:db8::7]:8443", "--password-file", tmp_path / "pw")
-    assert done.exit_code == 0, done.output
+    assert done.code == 0, done.output
     certificate_text = subprocess.run(
         ["openssl", "x509", "-in", tmp_path / "site/keys/web.crt", "-noout", "-text", "-fingerprint", "-sha256"],
         capture_output=True, text=True, check=True,
@@ -74,21 +73,21 @@ def test_a_site_that_is_there_gets_only_what_it_lacks(tmp_path: Path) -> None:
     site = tmp_path / "site"
     (tmp_path / "pw").write_text(PASSWORD)
     with_pages = ("init", site, "--web", "127.0.0.1", "--password-file", tmp_path / "pw")
-    assert meterseal("init", site).exit_code == 0
+    assert meterseal("init", site).code == 0
     text = (site / "gateway.toml").read_text()
     keys = {path: path.read_bytes() for path in (site / "keys").iterdir()}
-    assert meterseal(*with_pages).exit_code == 0
+    assert meterseal(*with_pages).code == 0
     assert (site / "gateway.toml").read_text().startswith(text)
     assert all(path.read_bytes() == data for path, data in keys.items())
     again = meterseal(*with_pages)
-    assert (again.exit_code, "already set up" in again.output) == (2, True)
+    assert (again.code, "already set up" in again.output) == (2, True)
     other = meterseal("init", site, "--web", "127.0.0.1:9", "--password-file", tmp_path / "pw")
-    assert (other.exit_code, "init does not overwrite" in other.output) == (2, True)
+    assert (other.code, "init does not overwrite" in other.output) == (2, True)
     users, old = (site / "keys/web.users").read_bytes(), fingerprint(site / "keys/web.crt")
     (site / "keys/web.crt").unlink()
     (site / "keys/web.key").rename(tmp_path / "old.key")
     renewed = meterseal(*with_pages[:4])
-    assert renewed.exit_code == 0, renewed.output
+    assert renewed.code == 0, renewed.output
     assert fingerprint(site / "keys/web.crt") != old
     assert (site / "keys/web.users").read_bytes() == users
 
@@ -96,13 +95,13 @@ def test_a_site_that_is_there_gets_only_what_it_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["localhost", "192.0.2.7:70000", "http://192.0.2.7", "192.0.2.7:", "", "::g"])
 def test_what_is_no_address_is_named_before_anything_is_made(tmp_path: Path, address: str) -> None:
     done = meterseal("init", tmp_path / "site", "--web", address, typed=f"{PASSWORD}\n{PASSWORD}\n")
-    assert (done.exit_code, "IP address" in done.output) == (2, True)
+    assert (done.code, "IP address" in done.output) == (2, True)
     assert not (tmp_path / "site").exists()
 
 
 def test_a_weak_password_makes_nothing(tmp_path: Path) -> None:
     done = meterseal("init", tmp_path / "site", "--web", "192.0.2.7", typed="short\nshort\n")
-    assert (done.exit_code, "8 to 256 characters" in done.output) == (2, True)
+    assert (done.code, "8 to 256 characters" in done.output) == (2, True)
     assert not (tmp_path / "site").exists()
 
 
@@ -110,15 +109,15 @@ def test_users_come_change_and_go(tmp_path: Path) -> None:
     path = pages_site(tmp_path, 'listen = "127.0.0.1:0"\n')
     users = path.parent / "keys" / "web.users"
     typed = f"{PASSWORD}\n{PASSWORD}\n"
-    assert meterseal("password", path, "otto", typed=typed).exit_code == 0
+    assert meterseal("password", path, "otto", typed=typed).code == 0
     assert read_users(users)["otto"].role == "viewer"
-    assert meterseal("password", path, "otto", "--role", "installer", typed=typed).exit_code == 0
-    assert meterseal("password", path, "otto", typed=typed).exit_code == 0
+    assert meterseal("password", path, "otto", "--role", "installer", typed=typed).code == 0
+    assert meterseal("password", path, "otto", typed=typed).code == 0
     assert read_users(users)["otto"].role == "installer", "a new password leaves the role"
-    assert meterseal("password", path, "otto", "--remove").exit_code == 0
+    assert meterseal("password", path, "otto", "--remove").code == 0
     assert list(read_users(users)) == ["ines", "vera"]
-    assert meterseal("password", path, "otto", "--remove").exit_code == 1
-    assert meterseal("password", path, "../otto", typed=typed).exit_code == 2
+    assert meterseal("password", path, "otto", "--remove").code == 1
+    assert meterseal("password", path, "../otto", typed=typed).code == 2
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,7 @@ def test_pages_that_must_not_be_opened_are_refused_with_file_key_and_way_out(
         pages_of(path.parent, (502,), web, users=())
     for command in ("check", "run"):
         done = meterseal(command, path)
-        assert done.exit_code == 2, done.output
+        assert done.code == 2, done.output
         assert problem in done.output
         assert str(path) in done.output
         assert "fix: " in done.output
@@ -158,7 +157,7 @@ def test_beyond_this_machine_there_must_be_a_password(tmp_path: Path) -> None:
     certificate.make(loaded.keys, "x", ["192.0.2.7"], 1_800_000_000)
     for command in ("check", "run"):
         done = meterseal(command, loaded.path)
-        assert (done.exit_code, "no password is set" in done.output) == (2, True)
+        assert (done.code, "no password is set" in done.output) == (2, True)
 
 
 def test_on_this_machine_without_a_user_nobody_gets_past_the_login(tmp_path: Path) -> None:

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from gateway.cli.app import main
 from gateway.config.bus import Meter
 from gateway.config.limits import Limit
 from gateway.config.load import load_config
@@ -28,6 +26,7 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Number, Reading, Value
 from tests.gateway.dashboard.looks import looker
+from tests.support.commands import gateway_command
 from tests.support.epochs import due_ms, epoch, until
 from tests.support.samples import site
 
@@ -110,7 +109,7 @@ def seen(folder: Path, *, is_reversed: bool) -> Seen:
 
     found = asyncio.run(look())
     status, status_json, readings = (
-        CliRunner().invoke(main, [command, str(loaded.path), *options]).output
+        gateway_command(command, loaded.path, *options).output
         for command, *options in (("status",), ("status", "--json"), ("readings",))
     )
     marked = {each["name"]: each["reversed"] for each in json.loads(status_json)["meters"]}
@@ -209,7 +208,7 @@ def test_the_energy_in_front_is_that_of_the_role_as_it_is_shown() -> None:
 
 def test_the_draft_of_a_plan_says_which_counter_is_which(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site", {'name = "export-main"': 'name = "export-main"\nreversed = true'})
-    drafted = CliRunner().invoke(main, ["plan", "init", str(loaded.path)])
+    drafted = gateway_command("plan", "init", loaded.path)
     text = "".join(path.read_text() for path in loaded.path.parent.rglob("*.toml")) + drafted.output
     assert text.count("(reversed): what it counts as import is export") == 1
     assert load_config(loaded.path).meters["export-main"].reversed

@@ -23,17 +23,17 @@ def test_status_says_one_question_a_connection_and_check_reckons_the_connecting(
     async def work() -> None:
         async with serving(closing("modbus-rtu-over-tcp", [])) as server:
             loaded = lone_block(tmp_path / "site", server.port)
-            before = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="check")).stdout)
+            before = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="check")).out)
             async with running(loaded) as epoch:
                 await until(lambda: epoch.lines.closing())
                 status = await asyncio.to_thread(ordered, loaded.path, command="status")
-                facts = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="status")).stdout)
+                facts = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="status")).out)
                 check = await asyncio.to_thread(ordered, loaded.path, command="check")
-                after = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="check")).stdout)
-        assert f"rs485-1: {WARNING}" in " ".join(status.stdout.split())
+                after = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="check")).out)
+        assert f"rs485-1: {WARNING}" in " ".join(status.out.split())
         ((found),) = facts["closing"]
         assert (found["line"], 0 < found["connect_ms"] < 3000) == ("rs485-1", True)
-        assert f"warning: rs485-1: {WARNING}" in " ".join(check.stdout.split())
+        assert f"warning: rs485-1: {WARNING}" in " ".join(check.out.split())
         times = [[read["time_ms"] for read in answer["lines"][0]["reads"]] for answer in (before, after)]
         assert times[1] == pytest.approx([time + found["connect_ms"] for time in times[0]])
 
