@@ -71,6 +71,11 @@ class Recorder:
     # — called by the wiring and the event loop —
 
     @property
+    def now_ms(self) -> int:
+        """The time by which it records, in ms since 1970."""
+        return self._clock.now_ms()
+
+    @property
     def trouble(self) -> StoreError | None:
         """Why nothing is recorded for the time being."""
         return self._journal.trouble

@@ -12,8 +12,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ledger_client.accounting.assembly import history_from_ms
+from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import AccountingError
+from ledger_client.accounting.reigns import Reign, closed_nodes, reigns, shared
 from ledger_client.accounting.statement import Choice, Statement, parse_choice
 from ledger_client.recompute.compare import Difference
 from ledger_client.recompute.sources import SignedPlan, Sources
@@ -47,13 +49,15 @@ def chain(sources: Sources) -> dict[bytes, list[Difference]]:
     """What does not hold of statements beside each other, by record."""
     links = links_of(sources)
     known = {link.record: link for link in links}
+    named = reigns((record, signed.plan, signed.iat_ms) for record, signed in sources.plans.items())
+    entries = [entry for _, entry in sources.entries]
     found: dict[bytes, list[Difference]] = defaultdict(list)
     for place, link in enumerate(links):
         same_name = [other for other in links if other.plan.name == link.plan.name]
         earlier = [other for other in links[:place] if other.plan.name == link.plan.name]
         found[link.record] += [
             *_in_force(link, sources.plans),
-            *_alone(link, sources.plans),
+            *_alone(link, named, entries),
             *_versions(link, same_name, known),
             *_tiles(link, earlier, known),
             *_populations(link, same_name, known),
@@ -80,15 +84,12 @@ def _in_force(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Differe
             yield Difference("P2", "plan", link.choice.plan.hex(), problem)
 
 
-def _alone(link: Link, plans: Mapping[bytes, SignedPlan]) -> Iterator[Difference]:
-    """No plan of another name that was signed before has one of its points (P6)."""
-    mine = plans[link.choice.plan]
-    for record, signed in plans.items():
-        shared = sorted(signed.plan.points.keys() & mine.plan.points.keys())
-        earlier = signed.iat_ms < mine.iat_ms and signed.plan.from_ms < link.choice.to_ms
-        if shared and earlier and signed.plan.name != mine.plan.name:
-            problem = f"plan {signed.plan.name} ({record.hex()}) has {shared[0]} too, and was signed before"
-            yield Difference("P6", "plan", link.choice.plan.hex(), problem)
+def _alone(link: Link, named: Mapping[str, Sequence[Reign]], entries: Sequence[Entry]) -> Iterator[Difference]:
+    """No plan of another name that rules in its time has had one of its points for longer (P6)."""
+    mine = next(reign for reign in named[link.plan.name] if reign.record == link.choice.plan)
+    for other, point in shared(mine, named, *link.span, closed_nodes(entries, link.choice.from_ms)):
+        problem = f"plan {other.plan.name} ({other.record.hex()}) has {point} too, and has had it for longer"
+        yield Difference("P6", "plan", link.choice.plan.hex(), problem)
 
 
 def _versions(link: Link, same_name: Sequence[Link], known: Mapping[bytes, Link]) -> Iterator[Difference]:

@@ -7,15 +7,16 @@ from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gateway.accounting.plans.history import history_of
+from gateway.accounting.plans.history import History, history_of
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.records import GATEWAY
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.entries import parse_entry, unit_fault
-from ledger_client.accounting.formats.plan import parse_plan
+from ledger_client.accounting.formats.plan import Plan, parse_plan
 from ledger_client.accounting.formats.standings import in_the_way
+from ledger_client.accounting.reigns import closed_nodes, reigns, shared
 from ledger_client.accounting.shipped import demand_shipped
 from ledger_client.accounting.statement import MOST_PAYLOAD, parse_choice
 from ledger_client.errors import LedgerClientError
@@ -55,9 +56,12 @@ def event_of(name: object, fields: object) -> Event:
     return Event(name, read)
 
 
-def demand_alone(store: Database, event: Event) -> None:
+def demand_alone(store: Database, event: Event, now_ms: int) -> None:
     """Raises Declined for an entry that does not name all that stands in its time (P9), GatewayError for one whose unit
-    is of another kind than what it is of (P9); other events are not looked at."""
+    is of another kind than what it is of (P9), Declined for a plan with a point of another name's (P6); other events
+    are not looked at."""
+    if event.name == words.PLAN:
+        _demand_free(history_of(store), parse_plan(event.fields), now_ms)
     if event.name != words.ENTRY:
         return
     history, entry = history_of(store), parse_entry(event.fields)
@@ -71,6 +75,16 @@ def demand_alone(store: Database, event: Event) -> None:
     if missed:
         options = " ".join(f"--replaces {record}" for record in all_)
         raise Declined(Message("entry-replaces-misses", of=entry.of, n=len(missed), options=options))
+
+
+def _demand_free(history: History, plan: Plan, now_ms: int) -> None:
+    """No plan of another name that rules from a plan's beginning on has had one of its points for longer (P6)."""
+    every = [(one.record, one.plan, one.iat_ms) for one in history.plans]
+    named = reigns([*every, (b"", plan, now_ms)])
+    mine = named[plan.name][-1]
+    closed = closed_nodes([entry for _, entry in history.entries], mine.from_ms)
+    for other, point in shared(mine, named, mine.from_ms, mine.to_ms, closed):
+        raise Declined(Message("plan-point-taken", point=point, other=other.plan.name))
 
 
 def signed(store: Database, event: Event) -> bytes | None:

@@ -189,6 +189,58 @@ def test_a_point_of_two_plans_is_found(site: Site) -> None:
     assert site.judged(first) == []
 
 
+def two_names(site: Site, closed_at: int) -> tuple[int, bytes]:
+    """``main`` has the point up to a quarter at which its node is closed (0: not at all), then ``other`` has it."""
+    from_ms = site.begin()
+    moment = from_ms + closed_at * QUARTER_MS
+    if closed_at:
+        closure = {"kind": "closure", "of": "station", "from": moment, "to": moment, "values": {}}
+        site.event("entry", **closure, reason="r", user="u")
+    nodes = {"anew": plan_fields(0)["nodes"]["station"]}
+    first = site.stated(from_ms, 1)
+    site.publish(plan_fields(from_ms + QUARTER_MS, plan="other", nodes=nodes))
+    site.polls(2)
+    site.seal()
+    return from_ms, first
+
+
+@pytest.mark.parametrize(("closed_at", "found"), [(0, True), (1, False), (2, True)])
+def test_a_point_is_free_where_its_node_is_closed(site: Site, closed_at: int, found: bool) -> None:
+    from_ms, first = two_names(site, closed_at)
+    assert (("P6", "plan") in site.judged(site.stated(from_ms + QUARTER_MS, 1, (0, 2)))) == found
+    assert ("P6", "plan") not in site.judged(first)
+
+
+def test_a_point_is_free_where_the_newest_plan_has_it_no_more(site: Site) -> None:
+    """``main`` gives its point to ``other``, and then takes it back: that is no longer its own."""
+    site.begin()
+    spare = {"export-main/spare": plan_fields(0)["points"][POINT]}
+    nodes = {"station": {**plan_fields(0)["nodes"]["station"], "terms": [[1, "export-main/spare"]]}}
+    later_ms = site.from_ms
+    site.publish(plan_fields(later_ms, v=2, points=spare, nodes=nodes))
+    site.publish(plan_fields(later_ms, plan="other"))
+    site.polls(200)
+    site.seal()
+    assert ("P6", "plan") not in site.judged(site.stated(later_ms, 1, (0, 2)))
+    back_ms = site.from_ms
+    site.publish(plan_fields(back_ms, v=3))
+    site.polls(200)
+    site.seal()
+    assert ("P6", "plan") in site.judged(site.stated(back_ms, 1, (0, len(site.files) - 1)))
+
+
+def test_rows_of_another_statement_are_not_those_of_this_one(site: Site) -> None:
+    """Both have one row; those of the first alone are given."""
+    from_ms = site.begin()
+    first = site.stated(from_ms, 1)
+    second = site.stated(from_ms + QUARTER_MS, 1, before=first)
+    site.polls(2)
+    site.seal()
+    result = recompute(site.files, trusted(), NOW, rows=[site.folder / f"{from_ms}.mrows"])
+    assert [named(result, record) for record in (first, second)] == [[], []]
+    assert [period.rows_compared for period in result.periods] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
