@@ -6,7 +6,7 @@ what is kept; what one of them still waits for is put aside before the other's n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,11 +49,12 @@ class Given(NamedTuple):
         """Those under a root; None: nobody gave them."""
         return next((rows for files_root, rows in self.files if files_root == root), None)
 
-    def of(self, size: object, root: object) -> Rows | None:
-        """What is meant for a statement of so many rows: those under its root, else of its size, else the only ones."""
-        sized = (rows for _, rows in self.files if len(rows.rows) == size)
-        alone = self.files[0][1] if len(self.files) == 1 else None
-        return self.under(root) or next(sized, alone)
+    def of(self, size: object, root: object, *, others: Collection[bytes]) -> Rows | None:
+        """What is meant for a statement of so many rows: those under its root, else of its size, else the only ones;
+        never those under the root of another statement. ``others``: these roots."""
+        left = [rows for files_root, rows in self.files if files_root not in others]
+        sized = (rows for rows in left if len(rows.rows) == size)
+        return self.under(root) or next(sized, left[0] if len(left) == 1 else None)
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class Desk:
 
     def _judge(self, one: Opened) -> None:
         history = _history(one.choice, self._sources, self._done, self._given)
-        found = self._done[one.period.record] = _judged(one, self._given, history)
+        found = self._done[one.period.record] = _judged(one, self._given, history, self._sources)
         if found.statement is not None:
             found.rows, found.lacking = len(found.statement.rows), lacking_of(found.statement)
             if one.period.record not in self._used:
@@ -219,7 +220,7 @@ def _no_rows(record: bytes) -> Difference:
     return Difference("T5", "uses", None, problem)
 
 
-def _judged(one: Opened, given: Given, history: dict[str, list[Row]] | bytes) -> Recomputed:
+def _judged(one: Opened, given: Given, history: dict[str, list[Row]] | bytes, sources: Sources) -> Recomputed:
     """A statement beside what its batches give."""
     found = Recomputed(one.period.record, one.period.fields)
     if isinstance(history, bytes):
@@ -231,7 +232,8 @@ def _judged(one: Opened, given: Given, history: dict[str, list[Row]] | bytes) ->
         found.differences.append(refusal_of(error))
         return found
     found.differences += [Difference("T1", "rows", None, f"a .mrows file is none: {why}") for why in given.broken]
-    rows_given = given.of(*found.fields["rows"])
+    others = {period.fields["rows"][1] for period in sources.periods.values() if period.record != one.period.record}
+    rows_given = given.of(*found.fields["rows"], others=others)
     found.rows_compared = rows_given is not None
     found.differences += differences(one.period.fields, found.statement, rows_given)
     return found
