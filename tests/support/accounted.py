@@ -107,19 +107,24 @@ class Accounted:
         self.rows = []
         return path
 
+    def believed(self, given: list[Entry]) -> list[Entry]:
+        """Of the entries those that its owner counts: all, as they are, of one who is honest."""
+        return given
+
     def state(self, from_ms: int, to_ms: int, batches: tuple[int, int], **choice: Any) -> tuple[Statement, Path]:
         """State a period of sealed batches, sign its event, and write its rows file; the batch is not sealed yet."""
         plan_record = next(data for data in self.all if record_hash(data) == self.plan)
         record = parse_record(plan_record)
         assert isinstance(record.body, Event)
         paths = self.files[batches[0] : batches[1] + 1]
-        books = Books(parse_plan(record.body.fields), [entry for path in paths for entry in entries(path)])
+        given = [entry for path in paths for entry in entries(path)]
+        books = Books(parse_plan(record.body.fields), self.believed(given))
         for path in paths:
             feed(books, path)
         first, last = ((number, self.ids[number]) for number in batches)
         chosen = Choice(self.plan, record.claims.iat * 1000, from_ms, to_ms, (first, last), **choice)
         statement = state(books, chosen, SECRET)
-        self.event("period", **statement.fields)
+        self.event("period", **{**statement.fields, "entries": [entry.record for entry in given]})
         path = self.folder / f"{from_ms}.mrows"
         path.write_bytes(Rows(SECRET, statement.rows).encode())
         return statement, path

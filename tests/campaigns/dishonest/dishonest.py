@@ -2,9 +2,10 @@
 
 Each case begins with what the real journal has recorded of three meters in a quarter of an hour and changes one thing,
 as somebody may who has every key of the gateway: the owner, who is paid by the kilowatt-hour. Signatures, hashes, roots
-and ranges fit together again. It is given to a ledger over HTTP, then to ``verify`` or ``audit``. ``by_ledger``,
-``by_verify`` and ``by_audit`` name the cases that each caught in the words that the case expects, ``cases`` says which;
-``missed`` are those that were let through, or caught for another reason.
+and ranges fit together again. It is given to a ledger over HTTP, then to ``verify`` or ``audit``; what people supply,
+and statements that believe it, to ``recompute``. ``by_ledger``, ``by_verify``, ``by_audit`` and ``by_recompute`` name
+the cases that each caught in the words that the case expects, ``cases`` says which; ``missed`` are those that were let
+through, or caught for another reason.
 
 ``controls`` are honest histories, made by the gateway's own parts, with everything that may befall one: their
 exports must be found sound, a restored and a repaired database's with ``--allow-resume``. ``unsound`` names those that
@@ -28,6 +29,7 @@ from tests.campaigns.dishonest import (
     dishonest_contents,
     dishonest_due,
     dishonest_enrolment,
+    dishonest_entries,
     dishonest_files,
     dishonest_keys,
     dishonest_ledger,
@@ -41,7 +43,7 @@ from tests.campaigns.dishonest.dishonest_stage import LEDGERS, Case, Objection, 
 from tests.campaigns.honest.honest_controls import CONTROLS, Control, Place
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
-BY = "ledger", "verify", "audit", "gateway", "neutrality"
+BY = "ledger", "verify", "audit", "gateway", "recompute", "neutrality"
 PARTS = (
     dishonest_enrolment,
     dishonest_log,
@@ -57,6 +59,7 @@ PARTS = (
     dishonest_keys,
     dishonest_verify,
     dishonest_balance,
+    dishonest_entries,
 )
 CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}
 

@@ -26,7 +26,7 @@ from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Event
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import key_entry
-from tests.campaigns.honest import honest_meters
+from tests.campaigns.honest import honest_inputs, honest_meters
 from tests.campaigns.honest.honest_history import machine_at, seal_rest
 from tests.campaigns.honest.honest_scene import Scene, Tale, TimedTale
 from tests.support.clock_history import LIMIT, History
@@ -434,6 +434,7 @@ Control = Callable[[Place], dict[str, Any]]
 CONTROLS: Mapping[str, Control] = {
     **{name: partial(audited_tale, name=name) for name in TALES},
     "by-chance": by_chance,
+    "moisture-beside-carbon": lambda place: honest_inputs.analyses(place.folder / "moisture-beside-carbon"),
     "ten-days-off-without-a-clock": ten_days_off,
     "restored": restored,
     "repaired": repaired,

@@ -20,8 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from ledger_client.accounting.formats.standings import judged
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.recompute.run import Recomputed, recompute
+from ledger_client.recompute.sources import Sources
 from ledger_client.verification.trust import parse_trust
 from tests.support.accounted import QUARTER_MS, Accounted
 from tests.support.audit_batches import EVERY_MS
@@ -114,8 +116,89 @@ def honest(plant: Plant) -> None:
     plant.end()
 
 
+HALVES: Final = {"C_ar": Decimal("0.6")}, {"C_ar": Decimal("0.62")}
+LOW: Final = {"C_ar": Decimal("0.1")}
+"""An analysis of some other fuel."""
+
+
+def negative_value(plant: Plant) -> None:
+    """A substitute of -1000 kg: it is no value, and the reference stays missing."""
+    plant.begin()
+    plant.substitutes(100, -1000)
+    plant.end()
+
+
+def overlap(plant: Plant) -> None:
+    """Two analyses of one time, of which the later one does not name the other: the defaults are left."""
+    plant.begin()
+    plant.substitutes(100, 120)
+    plant.entry("lab", "boiler", 0, 2, HALVES[0])
+    plant.entry("lab", "boiler", 0, 2, LOW)
+    plant.end()
+
+
+def replaced(plant: Plant) -> None:
+    """An analysis of the second quarter takes the place of that of both; the first one's goes on in the first."""
+    plant.begin()
+    plant.substitutes(100, 120)
+    both = plant.entry("lab", "boiler", 0, 2, HALVES[0])
+    plant.entry("lab", "boiler", 1, 2, HALVES[1], replaces=both)
+    plant.end()
+
+
+def replaced_by_one(plant: Plant) -> None:
+    """One analysis of both quarters in place of one of each."""
+    plant.begin()
+    plant.substitutes(100, 120)
+    halves = [plant.entry("lab", "boiler", n, n + 1, values) for n, values in enumerate(HALVES)]
+    plant.entry("lab", "boiler", 0, 2, {"C_ar": Decimal("0.61")}, replaces=halves)
+    plant.end()
+
+
+def replaces_misses_one(plant: Plant) -> None:
+    """It names one of two, and counts in the time of that one alone."""
+    plant.begin()
+    plant.substitutes(100, 120)
+    halves = [plant.entry("lab", "boiler", n, n + 1, values) for n, values in enumerate(HALVES)]
+    plant.entry("lab", "boiler", 0, 2, {"C_ar": Decimal("0.61")}, replaces=halves[0])
+    plant.end()
+
+
+def moisture_beside_carbon(plant: Plant) -> None:
+    """Honest: carbon of both quarters, moisture of each; the second moisture comes late, and the first is corrected."""
+    plant.begin()
+    plant.substitutes(100, 120)
+    plant.entry("lab", "boiler", 0, 2, {"C_ad": Decimal("0.63"), "M_ad": Decimal("2.5")})
+    first = plant.entry("lab", "boiler", 0, 1, {"M_ar": Decimal("11.2")})
+    plant.polls(2)
+    plant.seal()
+    plant.entry("lab", "boiler", 1, 2, {"M_ar": Decimal("12.4")})
+    plant.entry("lab", "boiler", 0, 1, {"M_ar": Decimal("10.2")}, replaces=first)
+    plant.end()
+
+
+def out_of_bounds(plant: Plant) -> None:
+    """Moisture of 100 %, oxidation above 1, a letter that is none, and a substitute in kWh: four findings. An
+    analysis that cannot be takes nothing away from the one that it names."""
+    plant.begin()
+    plant.entry("value", "stack", 0, 1, {"value": 100}, unit="kWh")
+    plant.entry("value", "stack", 1, 2, {"value": 120}, unit="kg")
+    good = plant.entry("lab", "boiler", 0, 2, HALVES[0])
+    plant.entry("lab", "boiler", 0, 2, {"M_ar": 100})
+    plant.entry("lab", "boiler", 0, 2, {"OF": Decimal("1.01"), "C_ar": Decimal("0.1")}, replaces=good)
+    plant.entry("lab", "boiler", 0, 2, {"FC": 1})
+    plant.end()
+
+
 CASES: Final[Mapping[str, Callable[[Plant], None]]] = {
     "honest": honest,
+    "moisture-beside-carbon": moisture_beside_carbon,
+    "negative-value": negative_value,
+    "out-of-bounds": out_of_bounds,
+    "overlap": overlap,
+    "replaced": replaced,
+    "replaced-by-one": replaced_by_one,
+    "replaces-misses-one": replaces_misses_one,
 }
 
 
@@ -137,13 +220,17 @@ def verdict(folder: Path) -> dict[str, Any]:
     return {
         "equal": result.equal,
         "audit": [f"{finding.step}: {finding.detail}" for finding in result.audit.findings],
-        "statements": [_stated(period) for period in result.periods],
+        "statements": [_stated(result.sources, period) for period in result.periods],
     }
 
 
-def _stated(period: Recomputed) -> dict[str, Any]:
+def _stated(sources: Sources, period: Recomputed) -> dict[str, Any]:
     fields = period.statement.fields if period.statement else period.fields
+    by_record = {entry.record: entry for _, entry in sources.entries}
+    entries = judged([by_record[record] for record in fields["entries"]], sources.plans[fields["plan"]].plan)
+    standings = entries.within(fields["from"], fields["to"])
     return {
+        "entries": [[one.entry.kind, one.entry.of, one.word] for one in standings],
         "version": fields["version"],
         "complete": fields["complete"],
         "findings": dict(fields["findings"]),
