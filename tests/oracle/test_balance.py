@@ -47,7 +47,7 @@ class Party:
         )
         self.terms = b.terms(
             from_ms=self.from_ms, to_ms=self.to_ms, deliverable=("CN-JS",),
-            average=Chosen(b.factor("average", self.dice.choice(["0.5306", "0.3333", "0"])), False),
+            average=Chosen(b.factor("average", self.dice.choice(["0.5306", "0.3333", "0.0000001"])), False),
             residual=Chosen(b.factor("residual", self.dice.choice(["0.5943", "0.00041", "1"])), False),
         )  # fmt: skip
         hourly, quarterly = self._rows(HOUR_MS), self._rows(QUARTER_MS)

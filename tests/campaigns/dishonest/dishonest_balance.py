@@ -34,7 +34,8 @@ def _objections(done: Answer) -> list[Objection]:
     if done.code == 0:
         return []
     text = done.err.strip() or done.out.strip()
-    return [Objection(JUDGE, "refused" if text.startswith("REFUSED") else "no", text)]
+    refused = "usage, exit 2" if done.code == 2 else "refused" if text.startswith("REFUSED") else "no"
+    return [Objection(JUDGE, refused, text)]
 
 
 def _form(*changes: tuple[str, str], end: str = "") -> Callable[[Stage], list[Objection]]:
@@ -90,6 +91,10 @@ CASES = {
     "balance-with-an-own-factor": Case(
         JUDGE, "no", "factor own-CN-YN-residual-2026 is the party's own",
         _form(('"CN-residual"', '"own-CN-YN-residual"'), end=CLEAN_MIX),
+    ),
+    "balance-with-a-negative-factor": Case(
+        JUDGE, "usage, exit 2", "balance.factor.0..value: .*F1",
+        _form(('"CN-residual"', '"own-CN-YN-residual"'), end=CLEAN_MIX.replace('"0.0001"', '"-0.1"')),
     ),
     "balance-with-an-older-factor": Case(
         JUDGE, "no", "factor CN-YN-average-2021 is named by its id",

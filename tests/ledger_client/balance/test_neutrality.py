@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from ledger_client.claims.claim import Balance, parse_claim
 from ledger_client.formats.statement import detach_receipts
 from ledger_client.verification.trust import key_entry
 from tests.support.certificates.town import EXCLUDED, OFFSET, Town, town
-from tests.support.commands import Answer
+from tests.support.commands import Answer, ledger_command
 from tests.support.evidence import GATEWAY, VALID_FROM, key
 
 OTHER = "ab" * 32
@@ -103,7 +104,7 @@ REFUSED: dict[str, tuple[str, str, Call]] = {
             works.signed_form(signed[1], claim=signed[0], changes=(('"the works"', '"the yard"'),))
         ),
     ),
-    "a document of another hash": (
+    "an offset that was not signed": (
         "B7", "offsets is nothing in the claim, and serials 1 to 10 of P-1",
         lambda works, signed: works.judge(
             works.signed_form(signed[1], claim=signed[0], end=OFFSET.format(vintage=2025, document="report.pdf"))
@@ -142,6 +143,28 @@ def refused(done: Answer, rule: str, problem: str) -> None:
 def test_what_is_refused(works: Town, signed: tuple[Path, Path], name: str) -> None:
     rule, problem, call = REFUSED[name]
     refused(call(works, signed), rule, problem)
+
+
+def test_a_document_of_another_hash(works: Town) -> None:
+    """The paper of an offset was exchanged since the balance was signed."""
+    document, offset = works.folder / "retired.txt", OFFSET.format(vintage=2025, document="retired.txt")
+    document.write_text("ten serials")
+    hashes = [sha256(document.read_bytes()).hexdigest()]
+    claim = works.sign(works.form(end=offset))
+    verdict = works.attest(claim)
+    form = works.signed_form(verdict, claim=claim, end=offset)
+    done = works.judge(form)
+    assert (done.code, done.out.splitlines()[0]) == (
+        0, "YES: nothing is left (B4); attested by auditor (reasonable); "
+        "offsets of 10.000 kg are not verified: their registries are not asked",
+    ), done  # fmt: skip
+    document.write_text("ten thousand serials")
+    hashes.append(sha256(document.read_bytes()).hexdigest())
+    by = [f"serials 1 to 10 of P-1, 2025, at their-registry, by the document {one}" for one in hashes]
+    problem = f"offsets is {by[0]} in the claim, and {by[1]} by its files"
+    refused(works.judge(form), "B7", problem)
+    done = ledger_command("balance", works.form(end=offset), "--trust", works.market.trust, "--check", claim)
+    refused(done, "B4", problem)
 
 
 def test_a_statement_that_its_batches_do_not_give(works: Town) -> None:

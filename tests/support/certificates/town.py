@@ -65,6 +65,7 @@ class Town:
     site: Station
     period: str
     attested: int = field(default=0)
+    signed: int = field(default=0)
 
     def form(self, *changes: Change, more: str = "", end: str = "", files: list[Path] | None = None) -> Path:
         """Write it."""
@@ -83,7 +84,8 @@ class Town:
 
     def sign(self, form: Path) -> Path:
         """The claim of its balance, at the registry."""
-        out = self.folder / "out"
+        self.signed += 1
+        out = self.folder / f"out-{self.signed}"
         options = ["--sign", "--key", self.market.folder / "works", *self.market.there, "-o", out]
         done = ledger_command("balance", form, "--trust", self.market.trust, *options)
         assert done.code == 0, done
