@@ -18,7 +18,7 @@ def test_forty_returns_leave_nothing_behind_and_each_begins_with_who_it_is(tmp_p
     figures = asyncio.run(run(tmp_path, cycles=STEADY, lines=20, kinds=kinds))
     assert figures.cycles == STEADY
     assert figures.unasked == figures.missing_alarms == 0
-    assert figures.descriptors[0] == figures.descriptors[1]
+    assert figures.descriptors[1] <= figures.descriptors[0], "what a closed connection still held before may be gone"
     assert figures.tasks[0] == figures.tasks[1]
 
 
