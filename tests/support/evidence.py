@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from ledger_client.errors import STEPS, VerificationError
+from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.formats.bundle import Bundle, Locator
 from ledger_client.formats.cose_key import EDDSA, ES256, PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash
@@ -196,10 +196,24 @@ def limited(role: str, *lines: str, valid_from: int = VALID_FROM, valid_to: int 
     return trust(keys={role: entry})
 
 
+def code(error: BaseException) -> str:
+    """The code of the message that an error is made of."""
+    assert isinstance(error, LedgerClientError)
+    assert not isinstance(error.what, str)
+    return error.what.code
+
+
 def refused(error: type[VerificationError], step: int, bundle: bytes, trusted: Trust | None = None, **more: Any) -> str:
     """The detail of the refusal, which must be of this kind and step."""
+    return refusal(error, step, bundle, trusted, **more).detail
+
+
+def refusal(
+    error: type[VerificationError], step: int, bundle: bytes, trusted: Trust | None = None, **more: Any
+) -> VerificationError:
+    """The refusal, which must be of this kind and step."""
     with pytest.raises(VerificationError) as caught:
         verify(bundle, trusted or trust(), more.pop("now", NOW), **more)
     assert (type(caught.value), caught.value.step) == (error, step), caught.value
     assert str(caught.value) == f"step {step} ({STEPS[step]}): {caught.value.detail}"
-    return caught.value.detail
+    return caught.value

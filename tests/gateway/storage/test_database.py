@@ -92,8 +92,10 @@ def test_a_newer_database_is_refused_and_left_alone(loaded: Config) -> None:
     database.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     database.close()
     for read_only in (False, True):
-        with pytest.raises(StoreError, match="written by a newer Meterseal"):
+        with pytest.raises(StoreError) as refused:
             Database(loaded.database, read_only=read_only)
+        path, theirs = str(loaded.database), schema.VERSION + 1
+        assert refused.value.message == Message("database-newer", path=path, theirs=theirs, ours=schema.VERSION)
 
 
 def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:

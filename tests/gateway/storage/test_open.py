@@ -15,6 +15,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StoreError
 from gateway.messages.languages import in_language
+from gateway.messages.message import Message
 from gateway.process import control_socket, instance_lock
 from gateway.status.collect import collect
 from gateway.storage.capacity.backup import backup
@@ -135,8 +136,9 @@ def test_a_second_gateway_in_one_folder_is_refused_and_told_who_works_there(load
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
-        with pytest.raises(GatewayError, match=rf"another gateway process \(pid {first.pid}\) uses this folder"):
+        with pytest.raises(GatewayError) as refused:
             instance_lock.take(loaded.data)
+        assert refused.value.message == Message("instance-running-pid", data=str(loaded.data), pid=first.pid)
         assert instance_lock.running(loaded.data) == first.pid
         first.communicate()
     instance_lock.take(loaded.data).close()

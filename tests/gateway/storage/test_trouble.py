@@ -11,6 +11,7 @@ import pytest
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import Damaged, StartAgain
+from gateway.messages.message import Message
 from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.storage.capacity.disk_space import MIB, RESERVE_BYTES
 from gateway.storage.database import Database
@@ -73,7 +74,8 @@ def test_another_database_in_its_place_is_not_written_to(loaded: Config, tmp_pat
     other.store.close()
     before = loaded.database.read_bytes()
     hands.poll(5)
-    assert "not the database that was open before" in str(hands.journal.trouble)
+    assert hands.journal.trouble is not None
+    assert hands.journal.trouble.message == Message("database-exchanged", path=str(loaded.database))
     assert loaded.database.read_bytes() == before
     hands.store.close()
 

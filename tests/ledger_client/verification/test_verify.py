@@ -24,6 +24,7 @@ from ledger_client.formats.cose_key import ES256, P256_ORDER
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event, sign_record
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import Range, id_text, statement_id
+from ledger_client.messages import Message
 from ledger_client.times import span_in_words
 from ledger_client.verification.as_json import failure_json, verified_json
 from ledger_client.verification.explain import facts_in_words
@@ -40,11 +41,13 @@ from tests.support.evidence import (
     VALUES,
     Site,
     claims,
+    code,
     key,
     limited,
     reading,
     receipt_for,
     records,
+    refusal,
     refused,
     statement_of,
     trust,
@@ -211,8 +214,8 @@ def test_a_meter_that_signs_for_another() -> None:
 
 
 def test_coverage_where_a_reading_is_claimed() -> None:
-    detail = refused(Malformed, 2, Site().build(1), kind="reading")
-    assert detail == "the bundle contains a record of kind coverage, not reading"
+    found = refusal(Malformed, 2, Site().build(1), kind="reading")
+    assert found.what == Message("verify-other-kind", kind="coverage", wanted="reading")
 
 
 def test_a_pack_of_another_meter_inside_this_ones_claims() -> None:
@@ -276,7 +279,8 @@ def test_the_es256_twin_of_a_statement() -> None:
 
 def test_a_record_of_another_batch() -> None:
     other = sign_record(claims(7), reading(T0 * 1000 + 200), METER_KEY)
-    assert "do not lead to the root" in refused(NotIncluded, 3, replace(Site().bundle(), record=other).encode())
+    found = refusal(NotIncluded, 3, replace(Site().bundle(), record=other).encode())
+    assert found.what == Message("verify-other-root")
 
 
 @pytest.mark.parametrize(
@@ -301,8 +305,8 @@ def test_a_record_of_another_gateway_in_this_ones_batch() -> None:
     foreign = sign_record(claims(gateway="other-gateway"), reading(), key("other-meter"))
     known = key_entry("meter", key("other-meter").public, VALID_FROM, gateway="other-gateway", meter=METER)
     bundle = Site([foreign, *records()[1:]]).build()
-    detail = refused(UnknownKey, 4, bundle, trust(extra=known))
-    assert detail == f"the record is from gateway other-gateway, its batch from {GATEWAY}"
+    found = refusal(UnknownKey, 4, bundle, trust(extra=known))
+    assert found.what == Message("verify-other-gateway", gateway="other-gateway", batch_gateway=GATEWAY)
 
 
 def test_a_wrong_key_of_the_statement() -> None:
@@ -387,4 +391,7 @@ def test_an_earlier_step_is_named_before_a_later_one() -> None:
 def test_a_record_that_its_batch_does_not_count(meters: dict[str, tuple[Range, ...]]) -> None:
     site = Site()
     site = replace(site, statement=replace(statement_of(site.batch), meters=meters))
-    assert "is not in any range of batch 0" in refused(OutOfRange, 5, site.build())
+    found = refusal(OutOfRange, 5, site.build())
+    assert code(found) == "verify-not-counted"
+    assert isinstance(found.what, Message)
+    assert found.what.facts["batch"] == 0

@@ -28,6 +28,7 @@ from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import Coverage, sign_record
 from ledger_client.formats.senml import Value
 from ledger_client.formats.statement import sign_statement
+from ledger_client.messages import Message
 from ledger_client.verification.as_json import verified_json
 from ledger_client.verification.trust import Trust, key_entry, parse_trust
 from ledger_client.verification.verify import verify
@@ -40,11 +41,13 @@ from tests.support.evidence import (
     VALUES,
     Site,
     claims,
+    code,
     key,
     limited,
     moment,
     reading,
     receipt_for,
+    refusal,
     refused,
     statement_of,
     trust,
@@ -192,7 +195,7 @@ def test_a_record_that_was_signed_later_than_its_receipt(index: int, iat: int) -
         return Site([sign_record(claims(iat=time), body, METER_KEY)]).build()
 
     assert verify(signed_at(T0 + 5 + 300), trust(), NOW).seq == 0
-    assert "after the ledgers had its batch" in refused(OutOfRange, 7, signed_at(iat))
+    assert code(refusal(OutOfRange, 7, signed_at(iat))) == "verify-after-ledgers"
 
 
 @pytest.mark.parametrize("iat", [T0 + 5 + 301, 253_402_300_799])
@@ -202,7 +205,8 @@ def test_a_statement_that_was_signed_later_than_its_receipts(iat: int) -> None:
         return replace(site, statement=replace(statement_of(site.batch), iat=time)).build()
 
     assert verify(signed_at(T0 + 5 + 300), trust(), NOW).seq == 0
-    assert "more than 300 s after the ledgers had it" in refused(OutOfRange, 7, signed_at(iat))
+    late = refusal(OutOfRange, 7, signed_at(iat)).what
+    assert late == Message("verify-signed-after-ledgers", signed_s=iat, tolerance_s=300, ledgers_s=T0 + 5)
 
 
 @pytest.mark.parametrize("waits_s", [7 * 86_400, 200 * 86_400])
@@ -224,7 +228,7 @@ def test_a_value_that_was_read_later_than_its_receipt(offset_ms: int) -> None:
 
     shown = verified_json(verify(read_after((5 + 300) * 1000 - 123), trust(), NOW))["values"]
     assert [value.get("offset_ms") for value in shown] == [None, 304_877]
-    assert "after the ledgers had its batch" in refused(OutOfRange, 7, read_after(offset_ms))
+    assert code(refusal(OutOfRange, 7, read_after(offset_ms))) == "verify-after-ledgers"
 
 
 def test_a_record_that_claims_to_be_later_than_its_receipt() -> None:
@@ -248,13 +252,16 @@ def receipts_at(*times: tuple[str, int]) -> bytes:
 
 
 def test_no_receipt_at_all() -> None:
-    assert "1 of the ledgers demo-ledger must vouch, 0 do (none)" in refused(PolicyNotMet, 8, Site(receipts=()).build())
+    none = Message("verify-policy", wanted=1, ledgers=("demo-ledger",), n=0, found=Message("verify-no-ledgers"))
+    assert refusal(PolicyNotMet, 8, Site(receipts=()).build()).what == none
 
 
 def test_two_receipts_of_one_ledger_are_one_ledger() -> None:
     bundle = receipts_at(("ledger-a", T0 + 5), ("ledger-a", T0 + 6))
-    detail = refused(PolicyNotMet, 8, bundle, trust(receipts=2, ledgers=AB))
-    assert detail == "2 of the ledgers ledger-a, ledger-b, ledger-c must vouch, 1 do (ledger-a)"
+    found = refusal(PolicyNotMet, 8, bundle, trust(receipts=2, ledgers=AB))
+    assert found.what == Message(
+        "verify-policy", wanted=2, ledgers=tuple(AB), n=1, found=Message("verify-ledgers", ledgers=("ledger-a",))
+    )
 
 
 def test_t_is_the_moment_at_which_the_k_th_ledger_had_it() -> None:
