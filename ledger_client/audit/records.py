@@ -108,11 +108,10 @@ def fact_of(data: bytes, gateway: str, trust: Trust, keeper: Keeper | None = Non
             record.sign1.verify(key.key)
     except VerificationError as error:
         problem = error.step, error.detail
-    fact = _fact(leaf, hashed, problem, record)
-    return fact if keeper is None or problem else fact._replace(kept=keeper(record))
+    return _fact(leaf, hashed, problem, record, None if keeper is None or problem else keeper(record))
 
 
-def _fact(leaf: bytes, hashed: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
+def _fact(leaf: bytes, hashed: bytes, problem: tuple[int, str] | None, record: Record, kept: Any) -> Fact:
     (_, meter, iat, up_ms, seq, epoch, prev, clock, *_), body = record.claims, record.body
     coverage = event = device = shape = None
     late = False
@@ -127,7 +126,7 @@ def _fact(leaf: bytes, hashed: bytes, problem: tuple[int, str] | None, record: R
     place, time_ms, kid = Name(meter, epoch, seq), record.time_ms, record.kid
     return Fact(
         leaf, hashed, problem, place, prev, record.kind, time_ms, kid, coverage, iat, up_ms, clock, late, event, device,
-        shape,
+        shape, kept,
     )  # fmt: skip
 
 

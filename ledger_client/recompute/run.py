@@ -44,7 +44,7 @@ class Keeper:
         names = self._wanted.get(meter)
         if names is None or isinstance(body, Coverage):
             return body if names is not None else None
-        values = tuple(value for value in body.values if value.name in names)
+        values = tuple([value for value in body.values if value.name in names])
         return (record.claims.clock, Reading(body.time_ms, values)) if values else None
 
 
