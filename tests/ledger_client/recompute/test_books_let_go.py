@@ -129,7 +129,7 @@ def test_books_that_were_set_apart_stay_as_they_are() -> None:
         other.reading(METER, "S", Reading(ms, (Value("energy", ms, "kWh"),)), bytes(32))
     apart = books.apart()
     other.reading(METER, "S", Reading(2 * QUARTER_MS, (Value("energy", QUARTER_MS + 1, "kWh"),)), bytes(32))
-    key = POINT, "ours"
+    (key,) = books.registers
     assert (list(apart.registers[key].edges), list(books.registers[key].edges)) == ([0, 1], [0, 1, 2])
     assert apart.plan is books.plan
     assert not apart.keeps_the_same(books)
