@@ -4,14 +4,16 @@ Pure."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 from gateway.accounting.plans.plan_file import plan_bytes
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
+from gateway.devices.knowledge.direction import turned
+from gateway.devices.knowledge.quantities import QUANTITIES
 from gateway.devices.points import Point as DevicePoint
 from gateway.devices.scaling import quantum
 from gateway.messages.message import Message
@@ -21,11 +23,19 @@ from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.shipped import demand_shipped
 from ledger_client.accounting.statement import MOST_PAYLOAD
 from ledger_client.formats import cbor
+from ledger_client.inputs.plan_shows import points_of, shown_by_plan
+from ledger_client.inputs.unusual import Unusual
 
 _REASONS = 6
 """Reasons of missed polls of each meter in the largest period that has to fit in an event."""
 _STATUSES = 5
 """Statuses of each node in it."""
+_TAKEN, _GIVEN = "import", "export"
+_DIRECTIONS: Final[Mapping[str, str]] = {
+    words.PRODUCTION: _GIVEN, words.DISCHARGE: _GIVEN, words.EXPORT: _GIVEN,
+    words.CONSUMPTION: _TAKEN, words.IMPORT: _TAKEN, words.AUXILIARY: _TAKEN, words.CHARGE: _TAKEN,
+}  # fmt: skip
+"""What a node of a role adds, as seen from the grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +56,54 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
+class Direction:
+    """A counter in a node: what it counts as seen from the grid, import or export, and whether its meter hangs the
+    wrong way round, so that it calls that the other way."""
+
+    node: str
+    role: str
+    sign: int
+    point: str
+    counts: str
+    is_reversed: bool
+
+    @property
+    def is_against(self) -> bool:
+        """Whether a node of the role takes it off, or its opposite."""
+        return (self.counts == _DIRECTIONS[self.role]) != (self.sign > 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"node": self.node, "role": self.role, "sign": self.sign, "point": self.point, "counts": self.counts,
+                "reversed": self.is_reversed, "against": self.is_against}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
-    """``problems``: what would make a plan useless; ``notes``: what somebody should know."""
+    """``problems``: what would make a plan useless, and what a regulator would ask for and no reason is given for;
+    ``notes``: what somebody should know; ``unusual``: what a recomputation will list."""
 
     plan: Plan
     problems: list[Message]
     notes: list[Message]
     outlooks: list[Outlook]
+    directions: list[Direction]
+    unusual: list[Unusual]
 
 
-def check_plan(config: Config, fields: Mapping[str, Any]) -> Checked:
-    """A plan beside the configuration. Raises AccountingError: it is none."""
+def check_plan(config: Config, fields: Mapping[str, Any], others: Sequence[Plan] = ()) -> Checked:
+    """A plan beside the configuration. ``others``: plans of other names in force. Raises AccountingError."""
     plan = parse_plan(fields)
     demand_shipped(plan)
+    roles = {name: (meter.role,) for name, meter in config.meters.items()}
+    elsewhere = {other.points[name].meter for other in others for n in other.nodes.values() for name in points_of(n)}
+    unusual = list(shown_by_plan(plan, roles, elsewhere))
+    directions = list(_directions(config, plan))
     problems, notes = list(_sizes(plan, fields)), list[Message]()
+    problems += [_without_reason(one) for one in unusual if one.code in _REASONED and "reason" not in one.facts]
+    for one in directions:
+        if one.is_against:
+            notes.append(Message("plan-against", node=one.node, role=one.role, point=one.point, counts=one.counts))
     if not plan.nodes:
         problems.append(Message("plan-no-nodes"))
     for point in plan.points.values():
@@ -69,9 +113,35 @@ def check_plan(config: Config, fields: Mapping[str, Any]) -> Checked:
             notes += _notes(config, plan, node, plan.points[name])
         if node.regime.unconfirmed:
             notes.append(Message("plan-unconfirmed", profile=node.regime.id, what=tuple(node.regime.unconfirmed)))
-    return Checked(
-        plan, problems, list(dict.fromkeys(notes)), [o for n in plan.nodes.values() for o in _outlook(plan, n)]
-    )
+    outlooks = [one for node in plan.nodes.values() for one in _outlook(plan, node)]
+    return Checked(plan, problems, list(dict.fromkeys(notes)), outlooks, directions, unusual)
+
+
+_REASONED: Final = ("role", "negative-term", "meter-unused")
+"""What is a problem unless the plan says why: at the node, or by meter in [site.unused]."""
+
+
+def _without_reason(one: Unusual) -> Message:
+    facts = one.facts
+    if one.code == "role":
+        return Message(
+            "plan-role", node=facts["node"], meter=facts["meter"], role=facts["role"], needed=facts["needed"]
+        )
+    if one.code == "negative-term":
+        return Message("plan-negative-term", node=facts["node"], role=facts["role"], point=facts["point"])
+    return Message("plan-meter-unused", meter=facts["meter"])
+
+
+def _directions(config: Config, plan: Plan) -> Iterator[Direction]:
+    """Of each counter of a node of electricity whose quantity has a direction."""
+    for node in plan.nodes.values():
+        for sign, name in node.terms if node.role in _DIRECTIONS else ():
+            meter, point = config.meters.get(plan.points[name].meter), plan.points[name].own_name
+            if meter is None:
+                continue
+            quantity = QUANTITIES.get(turned(point).name if meter.reversed else point)
+            if quantity is not None and quantity.direction:
+                yield Direction(node.name, node.role, sign, name, quantity.direction, meter.reversed)
 
 
 def _outlook(plan: Plan, node: Node) -> Iterator[Outlook]:

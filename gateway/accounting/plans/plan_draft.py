@@ -26,6 +26,7 @@ disclosure = "full"  # "root" keeps the totals out of the signed statement
 
 [site]
 # balanced = true  # production + import + discharge = consumption + export + charge
+# [site.unused]  # meters that no node takes a point of, each with the reason
 """
 
 
@@ -44,7 +45,8 @@ def recorded_counters(config: Config, meter: Meter) -> list[Point]:
 def draft(config: Config, name: str, begin_ms: int, civil_min: int, civil: str) -> str:
     """The text of a plan file."""
     begin = civil_text(begin_ms, civil_min)
-    parts = [_HEAD.format(gateway=config.gateway_id, config=config.path.name, name=name, begin=begin, civil=civil)]
+    head = _HEAD.format(gateway=config.gateway_id, config=config.path.name, name=name, begin=begin, civil=civil)
+    parts = [head + "".join(f'# {meter} = ""\n' for meter in config.meters)]
     for meter in config.meters.values():
         counters = recorded_counters(config, meter)
         parts += ["\n".join(_point(meter, point)) + "\n" for point in counters]
@@ -79,3 +81,4 @@ def _node(meter: Meter, counters: list[Point]) -> Iterator[str]:
     yield f"# terms = [{terms}]  # keep those of one direction"
     yield f'# profile = "{profile}"'
     yield "# capacity =   # nominal power in W: what is above 1.1 × of it is implausible"
+    yield '# reason = ""  # why it subtracts a register, or takes a meter of another role'

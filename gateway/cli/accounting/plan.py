@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +21,10 @@ from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.accounting.formats import words
 from ledger_client.click_help import HELP
+
+if TYPE_CHECKING:
+    from gateway.accounting.plans.plan_check import Checked
+    from ledger_client.accounting.formats.plan import Plan
 
 FILE = click.option(
     "--file", "plan_path", type=click.Path(path_type=Path), help="Plan file.  [default: plan.toml beside CONFIG]"
@@ -65,15 +71,18 @@ def init(config_path: Path, plan_path: Path | None, name: str) -> None:
 @FILE
 @JSON
 def check(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
-    """Check the plan file, and show what the hours of each node can become."""
+    """Check the plan file; show what the hours of each node can become, what its counters count as seen from the grid,
+    and what a regulator will find unusual."""
     from gateway.accounting.plans.plan_check import check_plan
     from gateway.accounting.plans.plan_file import read_plan
 
     config = load_config(config_path)
-    checked = check_plan(config, read_plan(_path(config, plan_path)))
+    fields = read_plan(_path(config, plan_path))
+    checked = check_plan(config, fields, _others(config, fields))
     if as_json:
-        found = {"problems": [str(p) for p in checked.problems], "notes": [str(n) for n in checked.notes]}
-        click.echo(json.dumps({"ok": not checked.problems, **found, "nodes": [o.as_json() for o in checked.outlooks]}))
+        found: dict[str, Any] = {"problems": [str(p) for p in checked.problems]}
+        found |= {"notes": [str(n) for n in checked.notes], "nodes": [o.as_json() for o in checked.outlooks]}
+        click.echo(json.dumps({"ok": not checked.problems, **found, **_shown(checked)}))
     else:
         for outlook in checked.outlooks:
             interval = f"{checked.plan.interval_ms // 60_000} min"
@@ -82,12 +91,42 @@ def check(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
                 f"{outlook.node}: intervals of {interval} can be {outlook.best} "
                 f"({outlook.slowest} every {outlook.sample_ms / 1000:g} s{more})"
             )
+        for line in _lines(checked):
+            click.echo(line)
         for note in checked.notes:
             click.echo(f"note: {note}")
         for problem in checked.problems:
             click.echo(f"problem: {problem}")
     if checked.problems:
         raise Declined(Message("plan-not-ready", n=len(checked.problems)))
+
+
+def _others(config: Config, fields: Mapping[str, Any]) -> list[Plan]:
+    """The newest plan of each other name of which a node is open, as far as the database is there."""
+    from gateway.accounting.plans.history import history_of
+    from gateway.process.file_owner import is_there
+
+    if not is_there(config.database):
+        return []
+    with closing(Database(config.database, read_only=True)) as store:
+        history = history_of(store)
+    names = [name for name in history.names if name != fields.get("plan") and history.unstated_ms(name) is not None]
+    return [history.of_plan(name)[-1].plan for name in names]
+
+
+def _lines(checked: Checked) -> Iterator[str]:
+    """What each counter counts, and what of the plan is unusual."""
+    for one in checked.directions:
+        sign, hangs = "+" if one.sign > 0 else "-", ", its meter is reversed" if one.is_reversed else ""
+        yield f"{one.node} ({one.role}): {sign} {one.point} counts {one.counts} as seen from the grid{hangs}"
+    for unusual in checked.unusual:
+        reason = unusual.facts.get("reason")
+        yield f"unusual: {unusual.code}: {unusual.of}{f'; reason given: {reason}' if reason else ''}"
+
+
+def _shown(checked: Checked) -> dict[str, Any]:
+    unusual = [{"code": one.code, "of": one.of, "reason": one.facts.get("reason")} for one in checked.unusual]
+    return {"directions": [one.as_json() for one in checked.directions], "unusual": unusual}
 
 
 @plan.command()
@@ -102,10 +141,10 @@ def publish(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
 
     config = load_config(config_path)
     fields = read_plan(_path(config, plan_path))
-    checked = check_plan(config, fields)
+    control_socket.give(config.data, "health")  # without a gateway its database need not be read
+    checked = check_plan(config, fields, _others(config, fields))
     if checked.problems:
         raise Declined(checked.problems[0])
-    control_socket.give(config.data, "health")  # without a gateway its database need not be read
     with closing(Database(config.database, read_only=True)) as store:
         known = history.history_of(store)
     for note in known.notes:
@@ -115,6 +154,9 @@ def publish(config_path: Path, plan_path: Path | None, as_json: bool) -> None:
         fields["v"] = before[-1].plan.version + (not same)
     done = control_socket.give(config.data, signing.SIGN, event=words.PLAN, fields=signing.encoded(fields))
     facts = {"plan": checked.plan.name, "version": fields["v"], "record": done["record"]}
-    click.echo(
-        json.dumps(facts) if as_json else f"plan {facts['plan']} version {facts['version']}: record {facts['record']}"
-    )
+    if as_json:
+        click.echo(json.dumps(facts | _shown(checked)))
+        return
+    for line in _lines(checked):
+        click.echo(line)
+    click.echo(f"plan {facts['plan']} version {facts['version']}: record {facts['record']}")

@@ -277,7 +277,9 @@ def publish_plan(config: Config) -> None:
     gateway_command("plan", "init", config.path).ended()
     path = config.path.with_name("plan.toml")
     node = '[nodes.station]\nrole = "production"\nterms = [[1, "export-main/energy_export"]]\nprofile = "hourly"\n'
-    path.write_text(path.read_text().replace("# max = ", "max = 100 #") + node)
+    unused = "".join(f'{meter} = "of no node"\n' for meter in config.meters if meter != "export-main")
+    text = path.read_text().replace("# max = ", "max = 100 #")
+    path.write_text(f"{text}{node}[site.unused]\n{unused}")
     gateway_command("plan", "publish", config.path).ended()
 
 

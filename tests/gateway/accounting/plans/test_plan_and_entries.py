@@ -17,6 +17,7 @@ from gateway.accounting.plans.plan_check import check_plan, last_place
 from gateway.accounting.plans.plan_file import read_plan
 from gateway.cli.app import main
 from gateway.config.device_keys import make_missing
+from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
 from ledger_client.accounting.formats.regimes import parse_regime
@@ -35,6 +36,13 @@ capacity = 100000
 """
 
 
+UNUSED = """
+[site.unused]
+stack-co2 = "not stated yet"
+pv-inverter = "behind the meter"
+"""
+
+
 def run(*words: object) -> Result:
     return CliRunner().invoke(main, [*map(str, words)])
 
@@ -44,7 +52,11 @@ def planned(loaded: Config, node: str = NODE, **changes: str) -> Path:
     done = run("plan", "init", loaded.path)
     assert done.exit_code == 0, done.stderr
     path = loaded.path.with_name("plan.toml")
-    text = path.read_text().replace("# max = ", "max = 100 #").replace("# wraps_at = ", "wraps_at = 1000000 #") + node
+    text = (
+        path.read_text().replace("# max = ", "max = 100 #").replace("# wraps_at = ", "wraps_at = 1000000 #")
+        + node
+        + UNUSED
+    )
     for old, new in changes.items():
         text = text.replace(old, new)
     path.write_text(text)
@@ -104,6 +116,49 @@ def test_check_names_what_makes_a_plan_useless(tmp_path: Path) -> None:
     planned(loaded, "")
     none = run("plan", "check", loaded.path)
     assert (none.exit_code, "no node" in none.stdout) == (1, True)
+
+
+LOAD = """
+[nodes.load]
+role = "consumption"
+terms = [[1, "pv-inverter/energy_export"], [-1, "export-main/energy_import"]]
+profile = "hourly"
+"""
+
+
+def test_what_a_regulator_would_ask_for_needs_a_reason_and_stays_unusual(tmp_path: Path) -> None:
+    """A production by another role's meter, a load less a register, a meter of no node."""
+    loaded = site(tmp_path / "site")
+    loaded.path.write_text(loaded.path.read_text().replace('role = "generation" ', 'role = "consumption" ', 1))
+    path = planned(load_config(loaded.path), NODE + LOAD)
+    whole = path.read_text()
+    path.write_text(whole.replace('stack-co2 = "not stated yet"', ""))
+    done = run("plan", "check", loaded.path, "--json")
+    assert done.exit_code == 1, done.stderr
+    facts = json.loads(done.stdout)
+    assert [one["code"] for one in facts["unusual"]] == ["role", "negative-term", "meter-unused"]
+    assert [any(word in problem for problem in facts["problems"]) for word in ("station", "load", "stack-co2")] == [
+        True
+    ] * 3
+    for node, reason in ((NODE, "its only meter"), (LOAD, "fed back")):
+        whole = whole.replace(node, node.replace("terms", f'reason = "{reason}"\nterms'))
+    path.write_text(whole)
+    done = run("plan", "check", loaded.path, "--json")
+    facts = json.loads(done.stdout)
+    assert (done.exit_code, facts["problems"]) == (0, [])
+    assert [one["reason"] for one in facts["unusual"]] == ["its only meter", "fed back", "not stated yet"]
+
+
+def test_check_says_what_counters_count_as_seen_from_the_grid(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    text = loaded.path.read_text()
+    planned(loaded)
+    assert "station (production): + export-main/energy_export counts export" in run("plan", "check", loaded.path).stdout
+    loaded.path.write_text(text.replace("  address = 1\n", "  address = 1\n  reversed = true\n", 1))
+    done = run("plan", "check", loaded.path, "--json")
+    (found,) = json.loads(done.stdout)["directions"]
+    assert (found["counts"], found["reversed"], found["against"], done.exit_code) == ("import", True, True, 0)
+    assert any("counts import" in note for note in json.loads(done.stdout)["notes"])
 
 
 def test_a_register_that_is_coarse_beside_the_capacity_is_noted(tmp_path: Path) -> None:
