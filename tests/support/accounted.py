@@ -55,6 +55,7 @@ class Accounted:
     all: list[bytes] = field(default_factory=list)
     plan: bytes = b""
     register: int = 1000
+    unit: str = "kWh"
     beside: tuple[str, ...] = ()
     """Further registers of the meter, which gain as much."""
 
@@ -89,7 +90,7 @@ class Accounted:
             if answered:
                 chain.since += 1
                 names = ("energy", *self.beside)
-                values = tuple(Value(name, self.register % 100_000, "kWh", quality) for name in names)
+                values = tuple(Value(name, self.register % 100_000, self.unit, quality) for name in names)
                 self.rows.append(chain.add(Reading(gateway.clock.now_ms, values)))
             else:
                 chain.miss()

@@ -222,7 +222,7 @@ def _account(
     """What an accountant does: state the period, enter what the laboratory sends late and what lacks, state it anew.
     The gateway is stopped then, and the ledger has both."""
     first = _state(maker, config, from_ms, to_ms, None)
-    for entry in supplied.entries(first, evidence):
+    for entry in supplied.entries(first, evidence, config.data):
         _sign(maker, words.ENTRY, entry)
     maker.seal()
     second = _state(maker, config, from_ms, to_ms, "laboratory values of the coal")

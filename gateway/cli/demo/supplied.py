@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.accounting.plans import documents
 from gateway.accounting.statements import stating
 from gateway.cli.demo.plants import CARBON_AS_ANALYSED, MOISTURE_AS_ANALYSED, MOISTURE_AS_BURNT
 from ledger_client.accounting.formats import words
@@ -21,19 +21,20 @@ DOCUMENTS: Final = "documents"
 """The folder of them, in that of the evidence."""
 
 
-def entries(made: stating.Made, evidence: Path) -> list[dict[str, Any]]:
-    """The entries for a statement that was made without them; their documents are written beside the evidence."""
+def entries(made: stating.Made, evidence: Path, data: Path) -> list[dict[str, Any]]:
+    """The entries for a statement that was made without them; their documents are written beside the evidence, and the
+    gateway keeps copies in its folder of ``data``."""
     from_ms, to_ms = made.span
     values = {"C_ad": CARBON_AS_ANALYSED, "M_ad": MOISTURE_AS_ANALYSED, "M_ar": MOISTURE_AS_BURNT}
     lab = {
         "kind": "lab", "of": "unit-co2-by-fuel", "from": from_ms, "to": to_ms, "values": values,
         "reason": "report of the laboratory", "user": "demo",
-        "document": _document(evidence, "coal-analysis.txt", f"Coal of the month: {_listed(values)}\n"),
+        "document": _document(evidence, data, "coal-analysis.txt", f"Coal of the month: {_listed(values)}\n"),
     }  # fmt: skip
-    return [lab, *_substitutes([parse_row(row) for row in made.statement.rows], evidence)]
+    return [lab, *_substitutes([parse_row(row) for row in made.statement.rows], evidence, data)]
 
 
-def _substitutes(rows: Sequence[Row], evidence: Path) -> Iterator[dict[str, Any]]:
+def _substitutes(rows: Sequence[Row], evidence: Path, data: Path) -> Iterator[dict[str, Any]]:
     """For each missing reference without a substitute the mean of the valid ones of its node, rounded up."""
     filled = {(row.node, row.from_ms) for row in rows if row.status in (words.SUBSTITUTED, words.MANUAL)}
     for row in rows:
@@ -45,7 +46,7 @@ def _substitutes(rows: Sequence[Row], evidence: Path) -> Iterator[dict[str, Any]
         yield {
             "kind": "value", "of": row.node, "from": row.from_ms, "to": row.to_ms, "values": {"value": mean},
             "unit": "kg", "reason": "mean of the valid hours", "user": "demo",
-            "document": _document(evidence, f"{row.node}-substitutes.txt", text),
+            "document": _document(evidence, data, f"{row.node}-substitutes.txt", text),
         }  # fmt: skip
 
 
@@ -53,10 +54,9 @@ def _listed(values: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{letter} {number}" for letter, number in values.items())
 
 
-def _document(evidence: Path, name: str, text: str) -> bytes:
+def _document(evidence: Path, data: Path, name: str, text: str) -> bytes:
     """Write a document; its SHA-256."""
     folder = evidence / DOCUMENTS
     folder.mkdir(parents=True, exist_ok=True)
-    data = text.encode()
-    (folder / name).write_bytes(data)
-    return sha256(data).digest()
+    (folder / name).write_text(text, encoding="utf-8")
+    return documents.keep(data, folder / name)

@@ -34,6 +34,7 @@ from tests.campaigns.dishonest import (
     dishonest_keys,
     dishonest_ledger,
     dishonest_log,
+    dishonest_plan,
     dishonest_schedule,
     dishonest_slots,
     dishonest_times,
@@ -60,6 +61,7 @@ PARTS = (
     dishonest_verify,
     dishonest_balance,
     dishonest_entries,
+    dishonest_plan,
 )
 CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}
 
