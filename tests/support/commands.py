@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -67,44 +65,20 @@ def gateway_command(*arguments: object, typed: str | None = None) -> Answer:
     return command(gateway_cli, *arguments, typed=typed)
 
 
-def apart(module: str, *arguments: object) -> Answer:
-    """The same as a process of its own: of these several may run at a time."""
-    done = subprocess.run([sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True)
-    return Answer(done.returncode, done.stdout, done.stderr)
-
-
 def audit_exports(loaded: Config, *options: object) -> dict[str, Any]:
     """Export every batch of an ended gateway, as an operator does, and audit all of it with the gateway's trust file:
     what ``audit --json`` says, with its exit code as ``exit``."""
     with tempfile.TemporaryDirectory() as folder:
         exported = gateway_command("export", loaded.path, "-o", f"{folder}/")
         assert exported.code == 0, exported
-        answer = ledger_command("audit", *_evidence(folder), "--trust", loaded.trust, "--json", *options)
+        answer = ledger_command("audit", *evidence_files(folder), "--trust", loaded.trust, "--json", *options)
     assert answer.out, answer.err
     return {**answer.facts, "exit": answer.code}
 
 
-def _evidence(folder: str | Path) -> list[Path]:
+def evidence_files(folder: str | Path) -> list[Path]:
+    """Batches and bundles in a folder, by name."""
     return sorted(path for path in Path(folder).iterdir() if path.suffix in (".mbatch", ".mseal"))
-
-
-def export_to(loaded: Config, folder: Path) -> None:
-    """Export what a gateway's database holds with receipts, beside what the folder has already."""
-    exported = apart("gateway.cli", "export", loaded.path, "-o", folder)
-    assert exported.code == 0, exported
-
-
-def audit_findings(loaded: Config, *options: object, folder: Path | None = None) -> int:
-    """Findings of an audit in an ended gateway's exports; printed to stderr. ``folder``: with earlier exports."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = folder or Path(name) / "exports"
-        export_to(loaded, folder)
-        answer = apart("ledger_client.cli", "audit", *_evidence(folder), "--trust", loaded.trust, "--json", *options)
-    assert answer.out, answer.err
-    for finding in answer.facts["findings"]:
-        print(f"{loaded.gateway_id}: {finding}", file=sys.stderr)
-    assert (answer.code == 0) == (answer.facts["findings_total"] == 0), answer
-    return int(answer.facts["findings_total"])
 
 
 def check_audit(loaded: Config, *options: object) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 from gateway.storage.database import Database
 from tests.support.audit_batches import Gateway, audited
-from tests.support.commands import apart, gateway_command, ledger_command
+from tests.support.commands import gateway_command, ledger_command
+from tests.support.gateways.apart import apart
 from tests.system.demo_site import until
 from tests.system.former_site import put_back
 from tests.system.machine_contract import PART, Keys, answer_keys, published, write

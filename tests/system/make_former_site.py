@@ -25,7 +25,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
 from tests.support.books import check_all_is_sealed, check_books
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger, mosquitto
 from tests.support.samples import rewritten
 from tests.system.demo_site import GatewayProcess, Plant, make_site, plant, until

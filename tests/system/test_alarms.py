@@ -16,7 +16,7 @@ from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.gateways.farm import Farm, farm
 from tests.support.gateways.tcp_gateway import tcp_site
 from tests.system.demo_site import GatewayProcess, until

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.cli.demo.balance import account, read_answers
 from gateway.storage.database import Database
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 
 
 @pytest.fixture(scope="module")

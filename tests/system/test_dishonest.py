@@ -13,7 +13,7 @@ from ledger_client.verification.trust import load_trust
 from tests.campaigns.dishonest import dishonest
 from tests.campaigns.dishonest.dishonest_stage import Case, Objection
 from tests.campaigns.honest.honest_controls import CONTROLS, Place, by_chance, ended
-from tests.support.commands import export_to
+from tests.support.gateways.apart import export_to
 from tests.support.processes import embedded_ledger
 
 SHARES = "[a-c]", "[d-f]", "[g-m]", "[n-p]", "[q-r]", "[s]", "[t-z]"

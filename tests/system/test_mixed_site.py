@@ -11,7 +11,7 @@ from typing import Any
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Database
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger, free_port
 from tests.system.demo_site import GatewayProcess, plant, until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.storage.database import Database
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
 

@@ -19,7 +19,7 @@ from gateway.cli.demo import finish
 from tests.campaigns.endurance.books_site import Course, Plant, accounts, both_protocols
 from tests.campaigns.endurance.soak_gateway import ClockFile
 from tests.support.books import check_books
-from tests.support.commands import audit_findings
+from tests.support.gateways.apart import audit_findings
 from tests.support.processes import Server, embedded_ledger
 
 STEP_S = 3.0

@@ -41,7 +41,7 @@ from ledger_client.ledgers.http import HttpLedger
 from tests.campaigns.endurance.away import PERIOD_S, STEP_S, VALUES
 from tests.campaigns.endurance.site import POINT, unread_site
 from tests.support.books import check_books, check_each_record_is_sealed_once
-from tests.support.commands import audit_findings
+from tests.support.gateways.apart import audit_findings
 from tests.support.gateways.sites import before
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 

@@ -21,7 +21,7 @@ from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading
 from tests.campaigns.failures.crash_books import Books, Flaws
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
-from tests.support.commands import audit_findings
+from tests.support.gateways.apart import audit_findings
 
 NEAR = 10
 """How many answers before and after one may belong to the same poll."""

@@ -30,7 +30,7 @@ from tests.campaigns.endurance.site import unread_site
 from tests.campaigns.failures.crash_books import Books, Flaws, Mark, read_offered
 from tests.campaigns.failures.crash_gateway import KEEP_MS
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
-from tests.support.commands import audit_findings, export_to
+from tests.support.gateways.apart import audit_findings, export_to
 from tests.support.gateways.sites import before
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 from tests.system.demo_site import GatewayProcess, make_site, plant

@@ -19,8 +19,8 @@ from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.process import instance_lock
 from gateway.startup import line_specs
 from tests.gateway.fieldbus.devices import Pty, addresses, bus, refuse
-from tests.support.commands import apart
 from tests.support.epochs import epoch, until
+from tests.support.gateways.apart import apart
 from tests.support.samples import EPOCH, recorder, site
 
 METER, LIFE_S = "export-main", 0.4

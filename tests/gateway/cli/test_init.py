@@ -12,7 +12,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.startup.preflight import prepare
 from gateway.storage.database import Database
-from tests.support.commands import apart, gateway_command
+from tests.support.commands import gateway_command
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, Plant, plant, until
 

@@ -13,7 +13,8 @@ from gateway.config.model import Config
 from tests.gateway.dashboard.pages_plant import LABEL, PASSWORDS, Site, plant_with_pages
 from tests.gateway.dashboard.test_actions import events
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
-from tests.support.commands import apart, gateway_command
+from tests.support.commands import gateway_command
+from tests.support.gateways.apart import apart
 from tests.system.demo_site import until
 
 OLD, NEW = "21043387", "21099999"

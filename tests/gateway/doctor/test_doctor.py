@@ -21,7 +21,7 @@ from gateway.fieldbus.polling import line
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.gateways.stacks import stacks
 from tests.support.processes import free_port
 from tests.support.samples import START_S, Hands

@@ -15,7 +15,7 @@ from gateway.doctor import ledgers
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry
 from tests.gateway.doctor.test_doctor import NOW_MS, case, load_with, results
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger, free_port
 from tests.support.samples import Hands, Machine
 from tests.support.samples import site as make_site

@@ -17,7 +17,7 @@ from ledger_client.audit.run import audit
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import Trust, key_entry, load_trust
 from tests.support.clock_history import LIMIT
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.samples import START_S, Hands, Machine, settle, site
 
 LEDGER = PrivateKey.generate()

@@ -16,7 +16,7 @@ from gateway.storage.database import Database
 from tests.gateway.feeds.rig import Heard, listening
 from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.gateways.farm import Farm, farm
 from tests.support.gateways.sites import table
 from tests.support.gateways.tcp_gateway import tcp_site

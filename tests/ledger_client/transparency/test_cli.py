@@ -24,8 +24,9 @@ from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.formats.statement import Range, Statement, sign_statement
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.verification.trust import key_entry, load_trust
-from tests.support.commands import Answer, apart, ledger_command
+from tests.support.commands import Answer, ledger_command
 from tests.support.enrolled import EPOCH, Gateway
+from tests.support.gateways.apart import apart
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 FIELDS = [

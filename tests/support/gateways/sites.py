@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.commissioning import site_init
 from gateway.config.device_keys import REQUEST_FILE, make_missing
@@ -18,7 +18,15 @@ from gateway.config.model import Config
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from tests.support.processes import EmbeddedLedger
+
+
+class RunningLedger(Protocol):
+    """An embedded ledger that has run before (``processes.EmbeddedLedger``, which this module must not name: sites are
+    made in the quick tier of tests, too)."""
+
+    folder: Path
+    name: str
+    url: str
 
 
 def make_site(
@@ -26,7 +34,7 @@ def make_site(
     *tables: str,
     gateway: str = "bench",
     since_s: int | None = None,
-    ledgers: Mapping[EmbeddedLedger, str] | None = None,
+    ledgers: Mapping[RunningLedger, str] | None = None,
     profiles: Mapping[str, str] | None = None,
 ) -> Config:
     """A new site, or one in a folder that is there, enrolled at its ledgers, which have run before.
@@ -85,7 +93,7 @@ def tcp_buses(ports: Iterable[int], every: str, profile: str = "bench.toml", **s
     )  # fmt: skip
 
 
-def over_http(ledger: EmbeddedLedger, url: str | None = None) -> dict[EmbeddedLedger, str]:
+def over_http(ledger: RunningLedger, url: str | None = None) -> dict[RunningLedger, str]:
     """A ledger that the gateway finds at its address, or at another one."""
     return {ledger: f'type = "http"\nurl = "{url or ledger.url}"\n'}
 

@@ -13,7 +13,8 @@ from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
 from tests.support.books import check_books
-from tests.support.commands import apart, check_audit
+from tests.support.commands import check_audit
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import ROOT, GatewayProcess, Plant, make_site, plant, until
 from tests.system.machine_contract import answer_keys, published_keys

@@ -25,7 +25,7 @@ from gateway.startup.line_specs import line_specs
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, is_commissioning_record, parse_record
 from ledger_client.formats.senml import Reading
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, Plant, make_site, plant, until
 

@@ -11,7 +11,8 @@ from gateway.cli.demo import finish
 from gateway.config.model import Config
 from ledger_client.formats.senml import Quality
 from tests.support.books import check_books
-from tests.support.commands import Answer, apart, check_audit
+from tests.support.commands import Answer, check_audit
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.commissioning.test_accept import NEW, OLD, bodies, entries, exchanged_polls
 from tests.system.demo_site import PATIENCE_S, GatewayProcess, make_site, plant, until

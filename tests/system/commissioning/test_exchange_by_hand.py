@@ -11,7 +11,8 @@ from gateway.config.model import Config
 from gateway.process import control_socket
 from ledger_client.formats.senml import Quality
 from tests.support.books import check_books
-from tests.support.commands import Answer, apart, audit_exports
+from tests.support.commands import Answer, audit_exports
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.commissioning.test_accept import bodies
 from tests.system.demo_site import GatewayProcess, make_site, plant, until

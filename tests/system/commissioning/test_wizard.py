@@ -18,7 +18,7 @@ from gateway.commissioning.scan.found import FoundLine, FoundUnit, ScanResult
 from gateway.commissioning.wizard import findings
 from gateway.config.load import load_config
 from gateway.fieldbus.modbus.frames import parse_request
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.system.demo_site import PATIENCE_S, GatewayProcess, Plant, plant
 
 METER = "export-main"

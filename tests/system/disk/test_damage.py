@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.books import check_books
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, make_site, plant, until
 from tests.system.restored.test_restore import Look, close, run_until_settled, status

@@ -13,7 +13,7 @@ import pytest
 from gateway.config.load import load_config
 from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
 from tests.system.disk.small import small_disk

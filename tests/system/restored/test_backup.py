@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.config.load import load_config
 from ledger_client.formats.statement import parse_statement
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, make_site, plant, until
 from tests.system.restored.test_restore import Look, close, run_until_settled

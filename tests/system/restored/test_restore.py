@@ -15,7 +15,8 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
-from tests.support.commands import apart, check_audit
+from tests.support.commands import check_audit
+from tests.support.gateways.apart import apart
 from tests.support.processes import EmbeddedLedger, embedded_ledger
 from tests.system.demo_site import GatewayProcess, Plant, make_site, plant, until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from ledger_client.ledgers.http import HttpLedger
-from tests.support.commands import apart
+from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, make_site, plant, until
 from tests.system.restored.test_restore import Look, close
