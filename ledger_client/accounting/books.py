@@ -24,8 +24,7 @@ Entries are judged against each other before (``standings``): what each is, and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -106,10 +105,6 @@ class Books:
         """Whether what is kept in one is kept in the other."""
         return self.registers is other.registers
 
-    def apart(self) -> Books:
-        """These books as they are now; what is kept in the others from here on is not kept in them."""
-        return deepcopy(self, {id(self.plan): self.plan})
-
     def _checks(self, point: str) -> list[Calibration]:
         """The calibrations of a gauge, in the order in which they begin, each where it counts."""
         parts = self.judged.parts_of("calibration", point, "a")
@@ -152,6 +147,18 @@ class Books:
             for register in registers:
                 if isinstance(register, Register):
                     register.broken()
+
+    def without(self, records: Collection[bytes]) -> Books:
+        """The same books without some of the entries, kept along with these: they share whatever the entries do not
+        change. To be asked for before the first record, where one of the entries is a calibration."""
+        lacking = type(self)(self.plan, [entry for entry in self.entries if entry.record not in records])
+        for key, gauge in self.gauges.items():
+            if lacking.gauges[key].calibrations == gauge.calibrations:
+                lacking.gauges[key] = gauge
+            else:
+                self._of_meter[gauge.point.meter][gauge.point.own_name].append(lacking.gauges[key])
+        lacking.registers, lacking._captures, lacking._covered_ms = self.registers, self._captures, self._covered_ms
+        return lacking
 
     def closed_ms(self, node: str) -> int | None:
         """When a node was closed by an entry; None: it was not."""

@@ -90,8 +90,8 @@ class Mean(NamedTuple):
 class Gauge:
     """One gauge of a plan under one profile.
 
-    ``cells``: by number of the reference period. ``failed_ms``: when it was out of control, for a profile by which that
-    reaches back to the last good check.
+    ``cells``: by number of the reference period. ``above``: likewise how many values were above its range.
+    ``failed_ms``: when it was out of control, for a profile by which that reaches back to the last good check.
     """
 
     point: Point
@@ -100,6 +100,7 @@ class Gauge:
     calibrations: Sequence[Calibration] = ()
     cells: dict[int, Cell] = field(default_factory=dict)
     failed_ms: list[int] = field(default_factory=list)
+    above: dict[int, int] = field(default_factory=dict)
     _time_ms: int = -1
     _low: int | Fraction | None = field(init=False)
     _high: int | Fraction | None = field(init=False)
@@ -124,6 +125,8 @@ class Gauge:
             return
         self._time_ms = time_ms
         if not sync or quality & _UNSYNC or not self._in_range(number):
+            if self._high is not None and number > self._high:
+                self.above[time_ms // self.reference_ms] = self.above.get(time_ms // self.reference_ms, 0) + 1
             return
         value = self._calibrated(time_ms, number)
         cell = self.cells.setdefault(time_ms // self.reference_ms, Cell())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli.terminal.options import UsageError, moment
+from ledger_client.cli.terminal.options import UsageError, demand_replaceable, moment, write_output
 from ledger_client.verification.trust import load_trust
 
 
@@ -21,25 +21,52 @@ from ledger_client.verification.trust import load_trust
 @click.option(
     "--period", metavar="2026|2026-10|A/B", help="all of it has to be stated; A and B as 2026-09-30T16:00:00Z"
 )
+@click.option("--strict", is_flag=True, help="exit 1 where an input is unusual, too")
+@click.option("--page", metavar="FILE.html", type=click.Path(path_type=Path), help="write all of it as a page to print")
+@click.option("--inputs", metavar="FILE.csv", type=click.Path(path_type=Path), help="write what people supplied")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
 def recompute(
-    paths: tuple[Path, ...], trust_file: Path, gateways: tuple[str, ...], period: str | None, as_json: bool
+    paths: tuple[Path, ...],
+    trust_file: Path,
+    gateways: tuple[str, ...],
+    period: str | None,
+    strict: bool,
+    page: Path | None,
+    inputs: Path | None,
+    as_json: bool,
 ) -> None:
     """Say YES or NO to what folders hold, of any gateways: batches, proofs (.mseal), rows (.mrows), documents.
 
-    Audits the batches, makes each statement again, and looks for time without one. Years and months are by the civil
-    time of each plan. Exit 0: yes; 1: no, with every reason; 2: usage.
+    Audits the batches, makes each statement again, looks for time without one, and lays open what people supplied:
+    plans, profiles, factors, entries, and which of it is unusual. Years and months are by the civil time of each plan.
+    Exit 0: yes; 1: no, with every reason, or with --strict an unusual input; 2: usage.
     """
     from ledger_client.collector import seldom
+    from ledger_client.recompute.page import page as as_page
     from ledger_client.recompute.report import as_json as plain
-    from ledger_client.recompute.report import in_words
+    from ledger_client.recompute.report import as_sheet, in_words
     from ledger_client.recompute.verdict import judge
 
-    trust, asked = load_trust(trust_file), None if period is None else _asked(period)
+    for path, kind, begins in ((page, "page", b"<!doctype html>"), (inputs, "table of inputs", b'"gateway","plan"')):
+        if path is not None:
+            demand_replaceable(path, kind, _begins_with(begins), force=False)
+    trust, asked, now = load_trust(trust_file), None if period is None else _asked(period), int(time.time())
     with seldom():
-        verdict = judge(paths, trust, int(time.time()), gateways=gateways, period=asked)
+        verdict = judge(paths, trust, now, gateways=gateways, period=asked)
+    if page is not None:
+        write_output(page, as_page(verdict, now).encode())
+    if inputs is not None:
+        write_output(inputs, as_sheet(verdict).encode())
     click.echo(json.dumps(plain(verdict), indent=2) if as_json else "\n".join(in_words(verdict)))
-    sys.exit(0 if verdict.yes else 1)
+    sys.exit(0 if verdict.yes and not (strict and verdict.unusual) else 1)
+
+
+def _begins_with(begins: bytes) -> Callable[[Path], bool]:
+    def is_such(path: Path) -> bool:
+        with path.open("rb") as file:
+            return file.read(len(begins)) == begins
+
+    return is_such
 
 
 def _asked(text: str) -> Callable[[int], tuple[int, int]]:

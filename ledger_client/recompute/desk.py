@@ -6,12 +6,13 @@ what is kept; what one of them still waits for is put aside before the other's n
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ledger_client.accounting.books import Books
+from ledger_client.accounting.books import CONFIGURATION, Books
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import Plan
 from ledger_client.accounting.formats.refusal import AccountingError
@@ -21,6 +22,8 @@ from ledger_client.audit.records import Fact
 from ledger_client.errors import VerificationError
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.statement import SignedStatement
+from ledger_client.inputs.effects import Apart, put_aside
+from ledger_client.inputs.review import Review, review
 from ledger_client.recompute.compare import Difference, differences
 from ledger_client.recompute.lacking import Lacking, lacking_of
 from ledger_client.recompute.sources import SignedPeriod, Sources, files_read
@@ -61,7 +64,7 @@ class Given(NamedTuple):
 class Recomputed:
     """One statement: how it was signed, how it comes out, and every difference. ``rows``: how many it has; they are
     kept for other statements that use them, and for whoever asks for them. ``lacking``: by node why it is not complete,
-    and what is missing besides."""
+    and what is missing besides; ``review``: of a last version, where it was asked for."""
 
     record: bytes
     fields: Mapping[str, Any]
@@ -70,6 +73,7 @@ class Recomputed:
     differences: list[Difference] = field(default_factory=list)
     rows_compared: bool = False
     lacking: tuple[Lacking, ...] = ()
+    review: Review | None = None
 
     @property
     def equal(self) -> bool:
@@ -84,6 +88,7 @@ class Opened:
     period: SignedPeriod
     choice: Choice
     books: Books
+    apart: Apart | None = None
 
     @property
     def order(self) -> tuple[int, int]:
@@ -110,6 +115,7 @@ class Desk:
             self._used |= {one.period.record for one in opened}
         self._choices = {one.period.record: one.choice for one in opened}
         self._batch, self._kept_in = -1, list[Books]()
+        self.roles: dict[str, set[str]] = defaultdict(set)
 
     def take(self, signed: SignedStatement, fact: Fact) -> None:
         """What was kept of the next record."""
@@ -120,6 +126,9 @@ class Desk:
             self._kept_in = [
                 *{id(one.books.registers): one.books for one in self.opened if one.cites(self._batch)}.values()
             ]
+        if isinstance(fact.kept, Event) and fact.kept.name == CONFIGURATION:
+            for meter, role in _roles_in(fact.kept):
+                self.roles[meter].add(role)
         for books in self._kept_in:
             _feed(books, fact.name.meter, fact.kept, fact.hash)
 
@@ -133,7 +142,7 @@ class Desk:
                 waiting.add(one.period.record)
                 still.append(one)
                 if one.choice.batches[1][0] < self._batch and self._shares(one):
-                    one.books = one.books.apart()
+                    one.books, one.apart = put_aside(one.books, one.apart)
         self.opened = still
 
     def _shares(self, one: Opened) -> bool:
@@ -143,6 +152,9 @@ class Desk:
     def _judge(self, one: Opened) -> None:
         history = _history(one.choice, self._sources, self._done, self._given)
         found = self._done[one.period.record] = _judged(one, self._given, history, self._sources)
+        if one.apart is not None and found.statement is not None and not isinstance(history, bytes):
+            record, statement = one.period.record, found.statement
+            found.review = review(one.books, one.apart, record, one.choice, statement, history)
         if found.statement is not None:
             found.rows, found.lacking = len(found.statement.rows), lacking_of(found.statement)
             if one.period.record not in self._used:
@@ -169,6 +181,14 @@ def books_of(opened: Sequence[Opened], plan: Plan, choice: Choice, entries: Sequ
 
 def refusal_of(error: AccountingError) -> Difference:
     return Difference(error.rule, error.where, None, error.problem)
+
+
+def _roles_in(event: Event) -> Iterator[tuple[str, str]]:
+    """Meters and their roles in a ``configuration`` event; one of another form is found by the audit."""
+    meters = event.fields.get("meters")
+    for meter, facts in meters.items() if isinstance(meters, Mapping) else ():
+        if isinstance(facts, Mapping) and isinstance(role := facts.get("role"), str):
+            yield meter, role
 
 
 def _feed(books: Books, meter: str, kept: Any, record: bytes) -> None:

@@ -6,7 +6,7 @@ Reads batch files, proofs and ``.mrows`` files; believes the trust file only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ledger_client.audit.result import Audit
 from ledger_client.audit.run import Wanted, audit
 from ledger_client.formats.record import EXCHANGE, GATEWAY_ITSELF, Coverage, Event, Record
 from ledger_client.formats.senml import Reading
+from ledger_client.inputs.effects import Apart
 from ledger_client.recompute.chain import chain, goes_on, links_of
 from ledger_client.recompute.compare import Difference
 from ledger_client.recompute.desk import Desk, Given, Opened, Recomputed, books_of, refusal_of
@@ -50,11 +51,13 @@ class Keeper:
 
 @dataclass(slots=True)
 class Result:
-    """Of all statements that were asked for, after the audit of the batches."""
+    """Of all statements that were asked for, after the audit of the batches. ``roles``: those of each meter in the
+    ``configuration`` events."""
 
     audit: Audit
     periods: list[Recomputed]
     sources: Sources
+    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def equal(self) -> bool:
@@ -99,10 +102,14 @@ def recompute_scanned(
     period: SpanOf | None = None,
     processes: int | None = None,
     keep_rows: bool = False,
+    reviewed: bool = False,
 ) -> Result:
-    """The same, of files that were scanned and of rows that were read."""
+    """The same, of files that were scanned and of rows that were read; ``reviewed``: what people supplied to the last
+    version of each statement, too."""
     asked = _asked(sources, period)
-    desk = Desk(*_opened(sources, _with_used(sources, asked, given), period), sources, given, keep_rows=keep_rows)
+    superseded = {one.fields.get("supersedes") for one in sources.periods.values()}
+    last = asked - superseded if reviewed else frozenset[bytes]()
+    desk = Desk(*_opened(sources, _with_used(sources, asked, given), period, last), sources, given, keep_rows=keep_rows)
     keeper = Keeper(_wanted([one.books.plan for one in desk.opened]))
     whole = Wanted(allow_resume=True)
     result = audit(paths, trust, now, wanted=whole, processes=processes, keeper=keeper, take=desk.take)
@@ -110,7 +117,7 @@ def recompute_scanned(
     _chained(done, sources)
     judged = [one for record, one in done.items() if record in asked or record not in sources.periods]
     order = sorted(judged, key=lambda r: (r.fields.get("from", 0), r.fields.get("version", 0)))
-    return Result(result, order, sources)
+    return Result(result, order, sources, {meter: frozenset(roles) for meter, roles in desk.roles.items()})
 
 
 def _chained(done: Mapping[bytes, Recomputed], sources: Sources) -> None:
@@ -165,7 +172,7 @@ def _with_used(sources: Sources, asked: frozenset[bytes], given: Given) -> froze
 
 
 def _opened(
-    sources: Sources, wanted: frozenset[bytes], span_of: SpanOf | None
+    sources: Sources, wanted: frozenset[bytes], span_of: SpanOf | None, reviewed: frozenset[bytes]
 ) -> tuple[list[Opened], dict[bytes, Recomputed]]:
     opened, failed = list[Opened](), dict[bytes, Recomputed]()
     for record, refused in sources.refused.items():
@@ -182,7 +189,7 @@ def _opened(
                 if refused.name == words.ENTRY and first <= refused.batch <= last:
                     raise refused.error
             books = books_of(opened, signed.plan, choice, _entries(sources, signed.plan, choice))
-            opened.append(Opened(period, choice, books))
+            opened.append(Opened(period, choice, books, Apart.of(books) if period.record in reviewed else None))
         except AccountingError as error:
             failed[period.record] = Recomputed(period.record, period.fields, differences=[refusal_of(error)])
     return opened, failed

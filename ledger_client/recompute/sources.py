@@ -67,6 +67,8 @@ class Sources:
     proven: dict[int, int] = field(default_factory=dict)
     """When enough ledgers had the batches that proofs are of, in Unix s; of batch files the audit tells."""
     refused: dict[bytes, Refused] = field(default_factory=dict)
+    signed: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """Of each of these records, when it was signed (s), and its batch."""
 
     def plan_of(self, period: SignedPeriod) -> SignedPlan:
         """The plan that a statement names. Raises AccountingError: it is none, or no file holds it."""
@@ -83,6 +85,7 @@ class Sources:
         if not isinstance(body, Event) or record.claims.meter != GATEWAY_ITSELF or body.name not in NAMES:
             return
         hashed = record_hash(record.data)
+        self.signed.setdefault(hashed, (record.claims.iat, batch))
         try:
             self._take(hashed, record, body, batch)
         except AccountingError as error:

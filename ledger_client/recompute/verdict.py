@@ -18,10 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ledger_client.inputs.listing import Input
+from ledger_client.inputs.unusual import Unusual
 from ledger_client.recompute.folder import Folder
 from ledger_client.recompute.gaps import Gap, SpanOf, gaps
 from ledger_client.recompute.run import Given, Recomputed, Result, recompute_scanned
 from ledger_client.recompute.sources import Sources, scan
+from ledger_client.recompute.supplied import supplied, unusual_of
 from ledger_client.times import rfc3339_ms
 from ledger_client.verification.trust import Trust
 
@@ -42,6 +45,8 @@ class OfGateway:
     gateway: str
     result: Result
     gaps: list[Gap]
+    inputs: list[Input] = field(default_factory=list)
+    unusual: list[Unusual] = field(default_factory=list)
 
     @property
     def last_versions(self) -> list[Recomputed]:
@@ -63,6 +68,11 @@ class Verdict:
     def yes(self) -> bool:
         """Whether everything holds."""
         return not self.why
+
+    @property
+    def unusual(self) -> int:
+        """How many inputs are unusual."""
+        return sum(len(one.unusual) for one in self.gateways)
 
 
 def judge(
@@ -93,9 +103,11 @@ def judge(
     for gateway, sources in scanned.items():
         mine = [(root, rows) for _, root, rows in folder.rows if root in roots[gateway] or root not in every]
         result = recompute_scanned(
-            sources, Given(mine, []), folder.gateways[gateway], trust, now, period=period, processes=processes
-        )
-        found.append(OfGateway(gateway, result, list(gaps(sources, period))))
+            sources, Given(mine, []), folder.gateways[gateway], trust, now, period=period, processes=processes,
+            reviewed=True,
+        )  # fmt: skip
+        inputs = supplied(gateway, result, {digest: str(path) for digest, path in folder.documents.items()})
+        found.append(OfGateway(gateway, result, list(gaps(sources, period)), inputs, unusual_of(inputs, result)))
     known = {key.gateway for key in trust.keys if key.gateway is not None}
     verdict = Verdict(folder, found, sorted(known - scanned.keys()))
     verdict.why = [*_of_files(folder, every, gateways, scanned), *(why for one in found for why in _of_gateway(one))]

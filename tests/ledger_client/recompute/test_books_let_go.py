@@ -13,6 +13,7 @@ from ledger_client.accounting.formats.entries import parse_entry
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.formats.record import Coverage, Reading, record_hash
 from ledger_client.formats.senml import Value
+from ledger_client.inputs.effects import put_aside
 from ledger_client.recompute import desk
 from ledger_client.recompute.run import recompute
 from tests.ledger_client.accounting.stacks import stack_fields
@@ -127,7 +128,7 @@ def test_books_that_were_set_apart_stay_as_they_are() -> None:
     assert other is not None
     for ms in (0, QUARTER_MS):
         other.reading(METER, "S", Reading(ms, (Value("energy", ms, "kWh"),)), bytes(32))
-    apart = books.apart()
+    apart = put_aside(books, None)[0]
     other.reading(METER, "S", Reading(2 * QUARTER_MS, (Value("energy", QUARTER_MS + 1, "kWh"),)), bytes(32))
     (key,) = books.registers
     assert (list(apart.registers[key].edges), list(books.registers[key].edges)) == ([0, 1], [0, 1, 2])

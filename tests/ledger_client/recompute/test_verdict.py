@@ -51,7 +51,8 @@ def test_a_folder_is_judged_by_content(folder: Path) -> None:
     assert one.gateway == GATEWAY
     assert [(period.equal, period.rows_compared) for period in one.result.periods] == [(True, True)]
     assert len(verdict.folder.documents) == 1
-    assert in_words(verdict)[0] == "YES"
+    assert in_words(verdict)[0] == "YES, with 2 unusual inputs"
+    assert [one.code for one in verdict.gateways[0].unusual] == ["own-profile", "role"]
     assert judged(folder, folder, *folder.rglob("*.bin")).yes  # each file once
 
 
