@@ -42,6 +42,7 @@ from tests.campaigns.dishonest import (
 )
 from tests.campaigns.dishonest.dishonest_stage import LEDGERS, Case, Objection, Stage, stage
 from tests.campaigns.honest.honest_controls import CONTROLS, Control, Place
+from tests.campaigns.supplied import dishonest_supplied
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
 BY = "ledger", "verify", "audit", "gateway", "recompute", "neutrality"
@@ -62,6 +63,7 @@ PARTS = (
     dishonest_balance,
     dishonest_entries,
     dishonest_plan,
+    dishonest_supplied,
 )
 CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}
 
