@@ -72,7 +72,7 @@ class Folder:
             self.rows.append((path, rows.root, rows))
         elif path.suffix in _NAMES:
             self.broken.append((path, f"it is called {path.suffix}, and begins like no such file"))
-        else:
+        elif begin:  # an empty file documents nothing
             with path.open("rb") as file:
                 self.documents.setdefault(file_digest(file, "sha256").digest(), path)
 

@@ -56,6 +56,11 @@ def test_a_folder_is_judged_by_content(folder: Path) -> None:
     assert judged(folder, folder, *folder.rglob("*.bin")).yes  # each file once
 
 
+def test_an_empty_file_is_no_document(tmp_path: Path) -> None:
+    (tmp_path / "bill.pdf").touch()
+    assert judged(tmp_path).folder.documents == {}
+
+
 def test_two_gateways_and_one_that_is_not_given(folder: Path, tmp_path: Path) -> None:
     other = of_another_gateway(folder / "a" / "file-0.bin", tmp_path)
     verdict = judged(folder, other)
