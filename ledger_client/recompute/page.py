@@ -14,7 +14,7 @@ from ledger_client.inputs.listing import Effect, Input
 from ledger_client.inputs.sheet import amount_text, document_text
 from ledger_client.inputs.unusual import Unusual
 from ledger_client.recompute.report import answer, statement_state, totals_of
-from ledger_client.recompute.verdict import OfGateway, Verdict
+from ledger_client.recompute.verdict import OfGateway, Verdict, named
 from ledger_client.times import rfc3339, rfc3339_ms
 from ledger_client.verification.explain import clean
 
@@ -30,8 +30,9 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 1.5rem; } h3 { fo
 .quiet { color: var(--quiet); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
-th, td { text-align: start; vertical-align: top; padding: 0.25rem 0.5rem; border-top: 1px solid var(--edge); }
-thead { display: table-header-group; } .n { text-align: end; white-space: nowrap; }
+th, td { text-align: start; vertical-align: top; padding: 0.25rem 0.5rem; border-top: 1px solid var(--edge);
+  overflow-wrap: break-word; }
+thead th { white-space: nowrap; } thead { display: table-header-group; } .n { text-align: end; white-space: nowrap; }
 code { font-size: 0.85em; word-break: break-all; }
 tr.unusual > :first-child { border-inline-start: 4px solid var(--bad); }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } .wide { overflow: visible; }
@@ -51,7 +52,8 @@ def _parts(verdict: Verdict, now: int) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{headline}</title><style>{_STYLE}</style></head><body><main>"
     kind = "yes" if verdict.yes else "no"
-    yield f'<header class="verdict {kind}"><h1>{headline}</h1>'
+    short = "NO" if verdict.why else answer(verdict)
+    yield f'<header class="verdict {kind}"><h1>{_text(short)}</h1>'
     yield f'<p class="quiet">Recomputed at {rfc3339(now)} from {_files(verdict)}.</p></header>'
     if verdict.why:
         rows = [[w.gateway or "", w.rule or "", w.problem, w.fix] for w in verdict.why]
@@ -96,9 +98,18 @@ def _gateway(one: OfGateway) -> Iterator[str]:
         head = [plan.plan.name if plan else "?", *span, str(period.fields.get("version", "?"))]
         head.append(statement_state(period))
         for node, status, amount in totals_of(period) or [("", "", "")]:
-            rows.append([*head, node, status, amount])
+            unit = (plan.plan.base_of(node) if plan and status not in ("missing", "u") else None) or ""
+            rows.append([*head, node, status, f"{amount} {unit}".rstrip()])
             head = [""] * len(head)
     yield _table(("plan", "from", "to", "version", "result", "node", "status", "total"), rows, numbers=(7,))
+    differences = [
+        [named(period), each.rule, each.where, each.stated or "nothing", each.recomputed]
+        for period in one.result.periods
+        for each in period.differences
+    ]
+    if differences:
+        yield "<h3>Differences</h3>"
+        yield _table(("statement", "rule", "where", "stated", "recomputed"), differences)
     yield "<h3>What people supplied</h3>"
     marked = {unusual.record: unusual for unusual in one.unusual}
     columns = (
