@@ -37,12 +37,14 @@ _HEX: Final = re.compile(r"([0-9a-f]{2})+")
 
 @dataclass(frozen=True, slots=True)
 class SiteFiles:
-    """What one gateway states: batches or proofs, rows, and the nodes that are the party's loads and emissions."""
+    """What one gateway states: batches or proofs, rows, and the nodes that are the party's loads and emissions;
+    ``documents``: those that its entries cite."""
 
     files: tuple[str, ...]
     rows: tuple[str, ...]
     loads: tuple[str, ...]
     emissions: tuple[str, ...]
+    documents: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +193,14 @@ def _chosen(names: Fields, use: str, known: list[Factor], brought: list[Factor],
 
 
 def _site(number: int, value: object) -> SiteFiles:
-    of = Fields(value, f"{FILE}.site {number}", "B1", ("files", "rows", "loads", "emissions"))
+    of = Fields(value, f"{FILE}.site {number}", "B1", ("files", "rows", "loads", "emissions", "documents"))
     loads, emissions = _texts(of, "loads"), _texts(of, "emissions")
     if not loads and not emissions:
         of.refuse("loads", "it has neither loads nor emissions", "name nodes of its plan")
     for key, names in (("loads", loads), ("emissions", emissions)):
         if len(set(names)) < len(names):
             of.refuse(key, "a node stands in them twice")
-    return SiteFiles(_texts(of, "files", 1), _texts(of, "rows", 1), loads, emissions)
+    return SiteFiles(_texts(of, "files", 1), _texts(of, "rows", 1), loads, emissions, _texts(of, "documents"))
 
 
 def _certificates(number: int, value: object) -> CertificateFiles:

@@ -29,12 +29,13 @@ _WILD = frozenset("*?[")
 
 
 class Site(NamedTuple):
-    """The files of one gateway, and the statements that are cited of them, by record hash."""
+    """The files of one gateway, the statements that are cited of them, and the documents of their entries."""
 
     gateway: str
     files: list[Path]
     rows: list[Path]
     cited: list[StatedRows]
+    documents: list[Path]
 
 
 class Gathered(NamedTuple):
@@ -67,7 +68,8 @@ def gathered(form: Form, folder: Path, trust: Trust, now: int) -> Gathered:
                 problem = "a later version in the files supersedes a statement of it"
                 refuse("T4", f"{where}: {found.gateway}", problem, "give the rows of the last version")
             sources.append(Source(found.gateway, stated, site.loads, site.emissions))
-        sites.append(Site(found.gateway, files, rows, found.statements))
+        documents = list(paths(folder, site.documents, where))
+        sites.append(Site(found.gateway, files, rows, found.statements, documents))
     slices = [
         _retired(path, group.salt, trust, now)
         for number, group in enumerate(form.certificates, 1)

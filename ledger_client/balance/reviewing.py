@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from ledger_client.accounting.formats.civil_time import utc_text
@@ -17,16 +18,18 @@ from ledger_client.accounting.formats.refusal import refuse
 from ledger_client.balance.citing import differences_of
 from ledger_client.balance.form import FILE, Form
 from ledger_client.balance.gathering import Gathered, Site, paths
-from ledger_client.balance.result import UNCITED, Finding, Result, Review
+from ledger_client.balance.result import UNCITED, UNUSUAL, Finding, Result, Review
 from ledger_client.certificates.mcert.claims import Counted, counted
 from ledger_client.claims.attestation import Opinion, last_words, unmodified
 from ledger_client.claims.claim import Balance
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.collector import seldom
 from ledger_client.errors import VerificationError
+from ledger_client.inputs.unusual import Unusual
+from ledger_client.recompute.run import Given, recompute_scanned
 from ledger_client.recompute.run import Result as Recomputation
-from ledger_client.recompute.run import recompute
-from ledger_client.recompute.sources import files_read, is_proof
+from ledger_client.recompute.sources import files_read, is_proof, scan
+from ledger_client.recompute.supplied import supplied, unusual_of
 from ledger_client.verification.online_facts import NOTHING_ASKED
 from ledger_client.verification.trust import Trust
 
@@ -119,8 +122,9 @@ def _recomputed(site: Site, records: Sequence[bytes], where: str, trust: Trust, 
     if all(map(is_proof, site.files)):
         problem = f"the statement of {spans[records[0]]} has no batches, and no verifier attests it"
         refuse("B6", where, problem, "give its batches (.mbatch), or name an attestation of it in `attestations`")
+    sources, rows = scan(site.files, trust, now), Given.read(site.rows)
     with seldom():
-        result = recompute(site.files, trust, now, rows=site.rows)
+        result = recompute_scanned(sources, rows, site.files, trust, now, reviewed=True)
     if not result.audit.sound:
         first = result.audit.findings[0].detail
         refuse("B6", where, f"NOT EQUAL: the audit of its batches is not sound: {first}", _MORE)
@@ -132,12 +136,19 @@ def _recomputed(site: Site, records: Sequence[bytes], where: str, trust: Trust, 
             problem = f"the statement of {spans[record]} is NOT EQUAL to what its batches give: "
             problem += f"{place}: stated {stated or 'nothing'}, recomputed {value} ({rule})"
             refuse("B6", where, problem, _MORE)
-    yield from _unusual(result)
+    yield from _unusual(site, result, frozenset(records))
 
 
 _MORE = "meterseal-ledger recompute says more: cite a statement that its batches give"
 
 
-def _unusual(result: Recomputation) -> Iterator[Finding]:
-    """Inputs of the statements that a verifier has to look at (B7)."""
-    yield from ()
+def _unusual(site: Site, result: Recomputation, records: frozenset[bytes]) -> Iterator[Finding]:
+    """Unusual inputs, which a verifier has to look at (B7): a finding for each code, with the sentence of its first."""
+    documents = {sha256(data).digest(): path.name for path in site.documents for data in files_read([path])}
+    others = result.sources.periods.keys() - records
+    by_code = defaultdict[str, list[Unusual]](list)
+    for one in unusual_of(supplied(site.gateway, result, documents), result):
+        if one.record not in others:
+            by_code[one.code].append(one)
+    for code, several in by_code.items():
+        yield Finding("B7", UNUSUAL, len(several), f"{site.gateway}: {code}: {several[0].sentence}")

@@ -30,7 +30,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     codes.FIXED_FACTOR: "factor {where} is named by its id, in place of the year's",
     codes.NO_DEVICE_FACTOR: "{n} certificates of the source `{where}`, which may be fossil, have no factor: 0 kg",
     codes.OLD_OFFSETS: "{n} offsets are more than 10 years older than the period, the oldest of {where}",
-    codes.UNUSUAL: "{n} inputs are unusual: {where}",
+    codes.UNUSUAL: "unusual inputs ({n}), {where}",
     codes.UNCITED: "{n} gateways of the trust file are not in this balance: {where}",
 }  # fmt: skip
 _STEPS: Final = {

@@ -37,7 +37,9 @@ def test_yes_only_with_a_verifier_of_what_the_party_chose(works: Town, signed: t
     first = done.out.splitlines()[0]
     assert done.code == 1
     assert first.startswith("NO: factor CN-YN-average-2023 is of an earlier year")
-    assert first.endswith("and 1 more; attested by nobody; no offsets")
+    assert first.endswith(", and 3 more; attested by nobody; no offsets")
+    assert f"against it: unusual inputs (1), {GATEWAY}: own-profile: profile " in done.out
+    assert f"against it: unusual inputs (1), {GATEWAY}: role: station takes export-main" in done.out
 
     claim, verdict = signed
     done = works.judge(works.signed_form(verdict, claim=claim))
@@ -68,7 +70,7 @@ def test_an_attested_statement_needs_no_batches(works: Town, signed: tuple[Path,
     names = f'"{verdict.name}", "{of_statement.name}"'
     more = f'signed = "{claim.relative_to(works.folder)}"\nattestations = [{names}]'
     done = works.judge(works.form(files=proofs, more=more))
-    assert (done.code, done.out.splitlines()[0][:3]) == (0, "YES"), done
+    assert (done.code, done.out.splitlines()[0][:3], "unusual" in done.out) == (0, "YES", False), done
 
 
 Call = Callable[[Town, tuple[Path, Path]], Answer]
