@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ledger_client.claims.certificate import HELD, Certificate, Slice
 from ledger_client.claims.claim import Offset, Part, overlap
-from ledger_client.claims.registry import Books
+from ledger_client.claims.registry import Books, standing
 
 
 @dataclass(slots=True)
@@ -19,6 +19,7 @@ class MemoryState:
     parts: dict[bytes, list[Slice]] = field(default_factory=dict)
     origins: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
     offsets: list[tuple[Books, Offset]] = field(default_factory=list)
+    balanced: list[Books] = field(default_factory=list)
 
     def next_number(self, party: str) -> int:
         """See State."""
@@ -39,9 +40,13 @@ class MemoryState:
 
     def serial(self, offset: Offset, books: Books) -> tuple[str, int] | None:
         """See State."""
-        others = ((user.party, one) for user, one in self.offsets if user != books and overlap(offset, one))
+        others = ((user.party, one) for user, one in self.offsets if not books.covers(user) and overlap(offset, one))
         used = ((party, max(offset.first, one.first)) for party, one in others)
         return min(used, key=lambda found: found[1], default=None)
+
+    def balances(self, party: str) -> Sequence[Books]:
+        """See State."""
+        return [books for books in self.balanced if books.party == party]
 
     def count(self, party: str) -> None:
         """See State."""
@@ -65,5 +70,6 @@ class MemoryState:
 
     def use(self, books: Books, offsets: Iterable[Offset]) -> None:
         """See State."""
-        kept = [(user, offset) for user, offset in self.offsets if user != books]
+        kept = [(user, offset) for user, offset in self.offsets if not books.covers(user)]
         self.offsets = kept + [(books, offset) for offset in offsets]
+        self.balanced = standing([*self.balanced, books])

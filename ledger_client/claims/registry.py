@@ -50,6 +50,7 @@ from ledger_client.claims.claim import (
     Withdraw,
 )
 from ledger_client.errors import Refused
+from ledger_client.times import rfc3339_ms
 
 MALFORMED: Final = "Malformed claim"
 UNKNOWN_PARTY: Final = "Unknown party"
@@ -71,11 +72,27 @@ Roles = Callable[[str], str | None]
 
 
 class Books(NamedTuple):
-    """Whose balance, of [from, to) in ms; a later one of the same books takes the place of an earlier one."""
+    """Whose balance, of [from, to) in ms."""
 
     party: str
     from_ms: int
     to_ms: int
+
+    def covers(self, other: Books) -> bool:
+        """Whether another balance lies wholly in this one, which takes its place then (R2)."""
+        return self.party == other.party and self.from_ms <= other.from_ms and other.to_ms <= self.to_ms
+
+    def overlaps(self, other: Books) -> bool:
+        """Whether another balance of the party has some of its time."""
+        return self.party == other.party and self.from_ms < other.to_ms and other.from_ms < self.to_ms
+
+
+def standing(balances: Iterable[Books]) -> list[Books]:
+    """The balances in whose place no later one has come, of balances in the order of the log."""
+    left: list[Books] = []
+    for books in balances:
+        left = [other for other in left if not books.covers(other)] + [books]
+    return left
 
 
 class State(Protocol):
@@ -98,7 +115,11 @@ class State(Protocol):
         ...
 
     def serial(self, offset: Offset, books: Books) -> tuple[str, int] | None:
-        """(party, serial) of the first of these serials that stands in the balance of other books."""
+        """(party, serial) of the first of these serials that stands in a balance that ``books`` does not cover."""
+        ...
+
+    def balances(self, party: str) -> Sequence[Books]:
+        """The balances of a party that stand."""
         ...
 
     def count(self, party: str) -> None:
@@ -118,7 +139,7 @@ class State(Protocol):
         ...
 
     def use(self, books: Books, offsets: Iterable[Offset]) -> None:
-        """These serials stand in a balance (R2)."""
+        """A balance stands with these serials, in place of those that it covers (R2)."""
         ...
 
 
@@ -216,8 +237,12 @@ def _move(state: State, cert: bytes, part: Part, old: Sequence[Slice], status: s
 
 
 def _balance(state: State, party: str, deed: Balance) -> None:
-    """No serial of it stands in another balance."""
+    """It covers every balance of the party that it overlaps, and no serial of it stands in another balance."""
     books = Books(party, deed.from_ms, deed.to_ms)
+    for standing_one in state.balances(party):
+        if books.overlaps(standing_one) and not books.covers(standing_one):
+            times = f"{rfc3339_ms(standing_one.from_ms)} to {rfc3339_ms(standing_one.to_ms)}"
+            _refuse(FINAL, f"{party} has a balance of {times}, and this one does not cover all of it (R2)")
     for offset in deed.offsets:
         if (other := state.serial(offset, books)) is not None:
             _refuse(NOT_THE_HOLDER, f"serial {other[1]} of {offset.project} stands in a balance of {other[0]} (R2)")

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ledger_client.claims.certificate import HELD, Certificate, Slice
-from ledger_client.claims.claim import Offset, Part
-from ledger_client.claims.registry import Books
+from ledger_client.claims.claim import Balance, Offset, Part, parse_claim
+from ledger_client.claims.registry import Books, standing
+from ledger_client.formats import cbor
 
 OWNER: Final = "party/"
 """What whose entries are claims begins with; no gateway's name has a slash."""
@@ -34,6 +35,8 @@ TABLES: Final = (
     "STRICT, WITHOUT ROWID",
 )
 """What makes the tables, where they are not there yet: no older log has claims."""
+_BALANCE: Final = cbor.encode({"op": "balance"})[1:]
+"""What stands in every claim of a balance."""
 _CERTIFICATE: Final = "id, issuer, holder, device, from_ms, to_ms, units, period, row"
 
 
@@ -73,11 +76,18 @@ class ClaimTables:
         """See State."""
         query = (
             "SELECT party, max(first, ?) AS serial FROM serials WHERE registry = ? AND project = ? AND vintage = ? "
-            "AND first <= ? AND last >= ? AND NOT (party = ? AND from_ms = ? AND to_ms = ?) ORDER BY serial LIMIT 1"
+            "AND first <= ? AND last >= ? AND NOT (party = ? AND from_ms >= ? AND to_ms <= ?) ORDER BY serial LIMIT 1"
         )
         of = (offset.registry, offset.project, offset.vintage)
         row = self._db.execute(query, (offset.first, *of, offset.last, offset.first, *books)).fetchone()
         return None if row is None else (str(row[0]), int(row[1]))
+
+    def balances(self, party: str) -> Sequence[Books]:
+        """See State. Of the log itself: no table has balances without serials."""
+        query = "SELECT entry FROM entries WHERE gateway = ? AND instr(entry, ?) ORDER BY batch"
+        claims = (parse_claim(bytes(row[0])).claim for row in self._db.execute(query, (owner(party), _BALANCE)))
+        deeds = (claim.deed for claim in claims)
+        return standing(Books(party, deed.from_ms, deed.to_ms) for deed in deeds if isinstance(deed, Balance))
 
     def count(self, party: str) -> None:
         """The entry that is appended counts."""
@@ -110,7 +120,7 @@ class ClaimTables:
 
     def use(self, books: Books, offsets: Iterable[Offset]) -> None:
         """See State."""
-        self._db.execute("DELETE FROM serials WHERE party = ? AND from_ms = ? AND to_ms = ?", books)
+        self._db.execute("DELETE FROM serials WHERE party = ? AND from_ms >= ? AND to_ms <= ?", books)
         self._db.executemany(
             "INSERT INTO serials (registry, project, vintage, first, last, party, from_ms, to_ms) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

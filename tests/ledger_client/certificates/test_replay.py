@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from ledger_client.certificates.replay import UNSOUND, Replay, replay
-from ledger_client.claims.claim import Retire, Transfer, Withdraw
-from ledger_client.errors import Malformed
+from ledger_client.claims.claim import Balance, Retire, Transfer, Withdraw
+from ledger_client.errors import Malformed, Refused
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log import tree
-from tests.support.certificates.claimed import UNITS, Party, enrol, issue
+from tests.support.certificates.claimed import HASH, UNITS, Party, enrol, issue
 
 NAME = "reg"
 
@@ -75,6 +76,32 @@ def test_a_ledger_that_admits_a_double_is_named(folder: LedgerDir) -> None:
     assert [(fault.number - len(begin), fault.title) for fault in faults] == [
         (0, "Origin taken"), (1, "Final"), (2, "Out of order"),
     ]  # fmt: skip
+
+
+def test_balances_that_overlap_are_named_and_refused_by_the_log_itself(folder: LedgerDir) -> None:
+    """A year takes the place of its months, by the claims of the log; half a month does not (R2)."""
+
+    def balance(begin: int, end: int) -> bytes:
+        return a.sign(Balance(begin, end, "b", (), (HASH,), (), (0, HASH), (), {"residual": Decimal("1.500")}))
+
+    a = Party("a", "party", NAME)
+    service = begun(folder, a)
+    service.submit(balance(0, 10))
+    service.submit(balance(10, 20))
+    overlapping = balance(5, 15)
+    with pytest.raises(Refused, match=r"1970-01-01T00:00:00\.000Z to 1970-01-01T00:00:00\.010Z"):
+        service.submit(overlapping)
+    append(folder, overlapping)
+    (fault,) = replayed(folder).faults
+    assert (fault.title, "does not cover all of it (R2)" in str(fault.detail)) == ("Final", True)
+
+
+def test_a_year_takes_the_place_of_its_months(folder: LedgerDir) -> None:
+    a = Party("a", "party", NAME)
+    service = begun(folder, a)
+    for begin, end in ((0, 10), (10, 20), (0, 20), (20, 30), (0, 30)):
+        service.submit(a.sign(Balance(begin, end, "b", (), (HASH,), (), (0, HASH), (), {"residual": Decimal("1.5")})))
+    assert replayed(folder).faults == []
 
 
 def test_a_claim_by_a_key_that_is_revoked_or_none_of_its_party_is_named(folder: LedgerDir) -> None:

@@ -154,5 +154,30 @@ def test_a_serial_serves_one_balance() -> None:
     desk.do("a", replace(balance, exclusions=()))  # of the same period: it takes the place of the first
     overlapping = replace(balance, offsets=(replace(OFFSET, first=500, last=900),))
     assert desk.refused("b", overlapping) == "Not the holder"
-    assert desk.refused("a", replace(overlapping, to_ms=balance.to_ms + 1)) == "Not the holder"
+    behind = replace(overlapping, from_ms=balance.to_ms, to_ms=balance.to_ms + 1)
+    assert desk.refused("a", behind) == "Not the holder"
     desk.do("b", replace(balance, offsets=(replace(OFFSET, first=501, last=900),)))
+
+
+def of_time(from_ms: int, to_ms: int, *serials: int) -> Balance:
+    balance = DEEDS[-1]
+    assert isinstance(balance, Balance)
+    offsets = tuple(replace(OFFSET, first=serial, last=serial) for serial in serials)
+    return replace(balance, from_ms=from_ms, to_ms=to_ms, offsets=offsets)
+
+
+def test_a_balance_takes_the_place_of_those_in_its_period_and_overlaps_no_other() -> None:
+    """A year of its months; serials of what it replaces are free, those of other parties and times are not."""
+    desk = Desk()
+    desk.do("a", of_time(0, 10, 1))
+    desk.do("a", of_time(10, 20))
+    desk.do("a", of_time(30, 40, 3))
+    desk.do("b", of_time(5, 15))
+    for overlap in (of_time(5, 15), of_time(0, 9), of_time(1, 10), of_time(0, 11), of_time(2, 3), of_time(15, 35)):
+        assert desk.refused("a", overlap) == "Final"
+    assert desk.refused("a", of_time(0, 20, 3)) == "Not the holder"
+    desk.do("a", of_time(0, 20, 1))
+    assert desk.refused("a", of_time(0, 10)) == "Final"
+    assert desk.refused("b", of_time(0, 20, 1)) == "Not the holder"
+    desk.do("a", of_time(0, 30))
+    desk.do("b", of_time(0, 20, 1))
