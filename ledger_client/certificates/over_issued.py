@@ -1,8 +1,8 @@
-"""Over-issued certificates (C3): more was issued for a device and a month than its statement gives by now. Pure.
+"""Over-issued certificates (C3): of more units than their statement gives for their intervals by now. Pure.
 
 A later version of a statement may give an hour less, or not as `measured` any more. The certificates stay: they are
 others' property. Their issuer withdraws them, or somebody retires as much of the same device and month for that
-purpose.
+purpose. The excess is counted by certificate: what other hours give beyond theirs makes up for nothing.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from gateway.accounting.certified.asking import Question, Registries
 from gateway.accounting.plans.history import History, SignedPeriod, SignedPlan
 from gateway.accounting.statements.stated import StatedRows
 from gateway.errors import GatewayError
-from ledger_client.accounting.formats.civil_time import month_of_ms
+from ledger_client.accounting.formats.civil_time import month_around, month_of_ms
 from ledger_client.certificates.issuing import units_of, why_not
 from ledger_client.certificates.over_issued import Issued, OverIssue, made_up, over_issued
 from ledger_client.claims.answers import Shown
@@ -77,10 +77,11 @@ def _compared(history: History, name: str) -> list[_Period]:
 
 
 def _of_device(registries: Registries, rows: StatedRows, of: _Of, periods: Sequence[_Period]) -> list[OverIssue] | None:
-    """The months with an excess; None: not known yet."""
+    """The months with an excess; None: not known yet. Whatever was retired in such a month makes up for it, of hours
+    that are not compared, too."""
     shown: list[Shown] = []
-    for _, period in periods:
-        answered = _shown_by(registries, of, Question(of.device, period.from_ms, period.to_ms))
+    for span in sorted({month_around(period.from_ms, of.civil_min) for _, period in periods}):
+        answered = _shown_by(registries, of, Question(of.device, *span))
         if answered is None:
             return None
         shown += answered

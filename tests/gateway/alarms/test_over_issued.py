@@ -60,6 +60,16 @@ def test_a_restatement_with_less_is_over_issued_until_it_is_withdrawn(certified:
     assert found(certified) == []
 
 
+def test_an_hour_that_gives_more_makes_up_for_no_other(certified: CertifiedSite) -> None:
+    """As an audit counts it: by certificate."""
+    units = certified.state()
+    for n in range(4):
+        certified.issue(n, units[n])
+    assert sum(certified.state("a mistake", {1: LESS, 2: -LESS})) == sum(units)
+    (over,) = found(certified) or []
+    assert over.units == LESS
+
+
 def test_or_until_as_much_of_that_month_is_retired_for_it(certified: CertifiedSite) -> None:
     """Of any certificate of the device and month; a retirement for anything else does not count."""
     cert, other = restated(certified)

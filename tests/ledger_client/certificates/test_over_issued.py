@@ -31,6 +31,15 @@ def test_an_hour_that_gives_less_is_over_issued_by_the_difference() -> None:
     assert month.units == 6
 
 
+def test_an_hour_that_gives_more_makes_up_for_no_other() -> None:
+    """The month gives as much as was issued for it, and one certificate is in excess all the same."""
+    less, more = certificate(), certificate(1)
+    given = {less.id: UNITS - 3, more.id: UNITS + 3}
+    (month,) = over_issued([issued(less), issued(more)], lambda made: given[made.id], lambda _: 0)
+    assert [(one.certificate, one.units) for one in month.excess] == [(less, 3)]
+    assert month.units == 3
+
+
 def test_an_hour_that_gives_enough_or_of_which_nobody_knows_is_not() -> None:
     assert found(issued(certificate()), gives=UNITS) == []
     assert found(issued(certificate()), gives=None) == []
