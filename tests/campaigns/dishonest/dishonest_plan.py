@@ -6,23 +6,25 @@ hours of a boiler whose coal was analysed, and given to ``recompute``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ledger_client.accounting import factors, profiles
 from ledger_client.accounting.books import Books
 from ledger_client.accounting.formats.entries import Entry
 from ledger_client.accounting.formats.plan import parse_plan
 from ledger_client.accounting.formats.rows import Rows
 from ledger_client.accounting.statement import Choice, state
+from ledger_client.formats.senml import Reading, Value
 from ledger_client.recompute.verdict import judge
 from tests.campaigns.dishonest.dishonest_stage import Case, Objection, Stage, no
 from tests.support.accounted import POINT, QUARTER_MS, SECRET, Accounted, entries, feed, plan_fields
 from tests.support.audit_batches import EVERY_MS, trusted
-from tests.support.commands import gateway_command
-from tests.support.evidence import NOW
+from tests.support.commands import gateway_command, ledger_command
+from tests.support.evidence import METER, NOW, trust_text
 from tests.support.samples import site
 
 GATEWAY, JUDGE = "gateway", "recompute"
@@ -123,3 +125,156 @@ CASES = {
         JUDGE, "I3", "differs at row 1, boiler .*amount", _stated(lambda lab: replace(lab, values={"C_ar": LOW}))
     ),
 }  # fmt: skip
+
+# — published names, factors, points, operating signals: half an hour of a meter, stated by quarters —
+
+JUDGE = "recompute"
+PUBLISHED = dict(factors.series("CN-average")[-1])
+BROUGHT = {**PUBLISHED, "id": "own-average-2023", "document": "our letter"}
+COAL, RUN = f"{METER}/coal", f"{METER}/run"
+
+
+class Owner(Accounted):
+    """``begins_ms``: of what is stated; ``other``: the plan that a statement names in place of the one that it was made
+    by."""
+
+    begins_ms = 0
+    other: bytes | None = None
+
+    def event(self, name: str, **fields: Any) -> bytes:
+        named = {"plan": self.other} if name == "period" and self.other is not None else {}
+        return super().event(name, **(fields | named))
+
+    def judged(self) -> list[Objection]:
+        """State two quarters; what `recompute` says of all files."""
+        self.state(self.begins_ms, self.begins_ms + 2 * QUARTER_MS, (0, len(self.files) - 1))
+        self.polls(2)
+        self.seal()
+        trust = self.folder / "trust.toml"
+        trust.write_text(trust_text())
+        answer = ledger_command("recompute", *self.files, "--trust", trust, "--json")
+        assert answer.out, answer.err
+        periods = [period for gateway in answer.facts["gateways"] for period in gateway.get("periods", ())]
+        rules = [
+            Objection(JUDGE, d["rule"], f"{d['where']}: {d['recomputed']}") for p in periods for d in p["differences"]
+        ]
+        return [
+            *rules,
+            *(Objection(JUDGE, "finding", f"{name}: {n}") for p in periods for name, n in p["findings"].items()),
+        ]
+
+    def records(self) -> None:
+        """Half an hour and some minutes, in a batch."""
+        self.polls(300)
+        self.seal()
+
+
+def _plan(**changes: Mapping[str, Any]) -> Callable[[Stage], list[Objection]]:
+    """A plan of the usual one with these tables besides, by which two quarters are stated."""
+
+    def story(stage: Stage) -> list[Objection]:
+        owner = Owner(stage.folder)
+        owner.begins_ms = owner.from_ms
+        fields = plan_fields(owner.from_ms)
+        honest = owner.publish(fields)
+        owner.other = owner.event("plan", **_changed(fields, changes))
+        owner.plan = honest
+        owner.records()
+        return owner.judged()
+
+    return story
+
+
+def _changed(fields: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    found = {**fields, **{key: value for key, value in changes.items() if key == "factors"}}
+    return found | {key: {**fields[key], **value} for key, value in changes.items() if key != "factors"}
+
+
+def _profile(name: str, **figures: Any) -> Callable[[Stage], list[Objection]]:
+    profile = {**profiles.load("EU-MRR"), **figures}
+    node = {"role": "production", "terms": [[1, POINT]], "profile": name}
+    return _plan(profiles={name: profile}, nodes={"station": node})
+
+
+def _factor(**figures: Any) -> Callable[[Stage], list[Objection]]:
+    return _plan(factors=[{**BROUGHT, **figures}])  # type: ignore[arg-type]
+
+
+def _point_of_another(stage: Stage) -> list[Objection]:
+    """The same meter is counted a second time, under another name."""
+    owner = Owner(stage.folder)
+    owner.begins_ms = owner.from_ms
+    owner.publish(plan_fields(owner.from_ms))
+    owner.publish(plan_fields(owner.from_ms, plan="second"))
+    owner.records()
+    return owner.judged()
+
+
+class Unit(Owner):
+    """A coal unit whose analyser is off and whose operating signal says that it stands; the coal goes on, or not."""
+
+    burns = True
+
+    def polls(self, count: int, *, answered: bool = True, quality: int = 0) -> None:
+        gateway, chain = self.gateway, self.gateway.chains[METER]
+        for _ in range(count):
+            due_ms = gateway.clock.now_ms
+            gateway.clock.passes(20)
+            self.register += self.burns
+            chain.since += 1
+            values = (Value("coal", self.register, "kg", quality), Value("run", 0, "/"))
+            self.rows.append(chain.add(Reading(gateway.clock.now_ms, values)))
+            chain.due_ms = due_ms + 1
+            gateway.clock.passes(EVERY_MS - 20)
+
+
+def unit_plan(from_ms: int) -> dict[str, Any]:
+    """By its stack and by its coal, under the profile of the MRR."""
+    gauge = {"kind": "gauge", "sample": EVERY_MS}
+    units = {"c": "mg/l", "Q": "m3/s", "t": "Cel", "p": "Pa", "run": "/"}
+    points = {f"{METER}/{name}": {**gauge, "unit": unit} for name, unit in units.items()}
+    for letter in "cQ":
+        points[f"{METER}/{letter}"]["basis"] = "dry"
+    points[COAL] = {"kind": "counter", "unit": "kg", "sample": EVERY_MS, "max": 1000}
+    emission = {"role": "emission", "profile": "EU-MRR"}
+    inputs = {letter: f"{METER}/{letter}" for letter in "cQtp"}
+    stack = {**emission, "method": "cems", "inputs": inputs, "operating": RUN, "threshold": 1}
+    defaults = {"NCV": Decimal("20.9"), "CC": Decimal("26.1")}
+    coal = {**emission, "method": "fuel", "terms": [[1, COAL]], "compare": "stack", "defaults": defaults}
+    nodes = {"boiler": coal, "stack": stack}
+    return plan_fields(from_ms, points=points, nodes=nodes, profiles={"EU-MRR": dict(profiles.load("EU-MRR"))})
+
+
+def still(folder: Path, *, burns: bool) -> list[Objection]:
+    """What is found of a unit that stands still by its signal."""
+    folder.mkdir()
+    owner = Unit(folder)
+    owner.burns = burns
+    owner.begins_ms = owner.from_ms
+    owner.publish(unit_plan(owner.from_ms))
+    owner.records()
+    return owner.judged()
+
+
+def _stopped(stage: Stage) -> list[Objection]:
+    assert still(stage.folder / "honest", burns=False) == []
+    return still(stage.folder / "burning", burns=True)
+
+
+CASES |= {
+    "plan-changes-shipped-profile": Case(
+        JUDGE, "H7", "other figures than EU-MRR", _profile("EU-MRR", share=Decimal("0.1"))
+    ),
+    "plan-profile-of-no-version": Case(JUDGE, "H7", "this one is of version 2", _profile("EU-MRR", version="2")),
+    "plan-own-profile-unmarked": Case(JUDGE, "H7", "no such profile comes", _profile("EU-MRR-2026", accept=["STALE"])),
+    "plan-point-of-another": Case(JUDGE, "P6", "plan main .* for longer", _point_of_another),
+    "plan-stopped-but-emitting": Case(JUDGE, "finding", "stopped-but-emitting: 2", _stopped),
+    "factor-negative": Case(JUDGE, "F1", "only one of kind device may be 0", _factor(value="-0.1")),
+    "factor-zero": Case(JUDGE, "F1", "only one of kind device may be 0", _factor(value="0")),
+    "factor-shipped-id-changed": Case(
+        JUDGE, "F1", "differs from the factor CN-average-2023", _factor(id="CN-average-2023", value="0.1")
+    ),
+    "factor-average-own": Case(
+        JUDGE, "F1", "no factor CN-average-2026 comes", _factor(id="CN-average-2026", vintage=2026)
+    ),
+}
