@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from ledger_client.accounting import profiles
 from ledger_client.accounting.formats.standings import judged
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.recompute.run import Recomputed, recompute
@@ -190,8 +191,26 @@ def out_of_bounds(plant: Plant) -> None:
     plant.end()
 
 
+def shipped_profile_changed(plant: Plant) -> None:
+    """The plan bears a profile that is called EU-MRR, and asks for a tenth of the values."""
+    plan = plant_plan(plant.from_ms)
+    plant.begin(profiles={**plan["profiles"], "EU-MRR": {**profiles.load("EU-MRR"), "share": Decimal("0.1")}})
+    plant.substitutes(100, 120)
+    plant.end()
+
+
+def point_of_another(plant: Plant) -> None:
+    """The same coal under a second name, which states it."""
+    plant.begin()
+    plant.publish(plant_plan(plant.begin_ms, plan="second"))
+    plant.substitutes(100, 120)
+    plant.end()
+
+
 CASES: Final[Mapping[str, Callable[[Plant], None]]] = {
     "honest": honest,
+    "point-of-another": point_of_another,
+    "shipped-profile-changed": shipped_profile_changed,
     "moisture-beside-carbon": moisture_beside_carbon,
     "negative-value": negative_value,
     "out-of-bounds": out_of_bounds,
@@ -227,7 +246,8 @@ def verdict(folder: Path) -> dict[str, Any]:
 def _stated(sources: Sources, period: Recomputed) -> dict[str, Any]:
     fields = period.statement.fields if period.statement else period.fields
     by_record = {entry.record: entry for _, entry in sources.entries}
-    entries = judged([by_record[record] for record in fields["entries"]], sources.plans[fields["plan"]].plan)
+    signed = sources.plans.get(fields["plan"])  # None: it is refused
+    entries = judged([by_record[record] for record in fields["entries"]], signed.plan if signed else None)
     standings = entries.within(fields["from"], fields["to"])
     return {
         "entries": [[one.entry.kind, one.entry.of, one.word] for one in standings],
