@@ -27,6 +27,7 @@ from ledger_client.formats.record import Event
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import key_entry
 from tests.campaigns.honest import honest_inputs, honest_meters
+from tests.campaigns.honest.honest_balances import year_after_its_months
 from tests.campaigns.honest.honest_history import machine_at, seal_rest
 from tests.campaigns.honest.honest_scene import Scene, Tale, TimedTale
 from tests.support.clock_history import LIMIT, History
@@ -438,5 +439,6 @@ CONTROLS: Mapping[str, Control] = {
     "ten-days-off-without-a-clock": ten_days_off,
     "restored": restored,
     "repaired": repaired,
+    "year-after-its-months": year_after_its_months,
     "ledger-key-rotated": rotated,  # the last: the others' trust files know one key
 }
