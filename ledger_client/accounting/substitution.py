@@ -107,6 +107,8 @@ def _cn75(
     every = [*history, *rows]
     within = [row for row in every if quarter <= row.from_ms < min(quarter_end, to_ms)]
     valid, missing = sum(map(representative, within)), sum(row.status == MISSING for row in within)
+    if not valid + missing:
+        return {}
     capture = Fraction(valid, valid + missing)
     found: dict[int, Row] = {}
     for gap in _gaps(every):

@@ -274,7 +274,7 @@ def cn75(plan: Plan, node: Mapping[str, Any], found: Any, before: Sequence[Row],
         else:
             runs.append([row])
     for run in runs:
-        capture = Fraction(valid, valid + missing)
+        capture = Fraction(valid, valid + missing) if valid + missing else Fraction(0)
         short = run[-1].to_ms - run[0].from_ms <= 24 * HOUR_MS
         needed = (180 if short else 720) if capture >= Fraction(9, 10) else 2160
         last = [r for r in rows if counts(r) and r.to_ms <= run[0].from_ms][-needed:]

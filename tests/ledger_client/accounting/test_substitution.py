@@ -129,6 +129,14 @@ def test_a_standstill_is_no_operating_hour() -> None:
     assert found.facts["population"][2] == 180
 
 
+def test_a_quarter_in_which_nothing_ran_and_nothing_lacks_has_no_capture() -> None:
+    """The period begins in it, and its gap lies behind it."""
+    plan, node = stack("CN-HJ75")
+    history = falling(node, range(QUARTER_BEGINS - 2160, QUARTER_BEGINS))
+    end = QUARTER_BEGINS + LENGTH
+    assert beside(plan, node, [hour(node, end - 1, "stopped", 0), hour(node, end, "missing")], history) == []
+
+
 def test_an_hour_below_the_threshold_is_of_no_population() -> None:
     """Neither its mass (the highest here) nor its concentration makes a substitute, and no capture counts it."""
     plan, node = stack("CN-HJ75")
