@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,12 +15,13 @@ from ledger_client.accounting.tables.stated import base_unit, written
 
 
 class Tally(NamedTuple):
-    """Rows of a node with one status: how many, and their sum in thousandths of the base unit."""
+    """Rows of a node with one status: how many, and their sum in thousandths of the base unit; None: none has an amount
+    (`missing`), which is not 0."""
 
     node: str
     status: str
     rows: int
-    milli: int
+    milli: int | None
 
 
 class Balance(NamedTuple):
@@ -41,10 +42,15 @@ class Balance(NamedTuple):
 
 def tallies(rows: Sequence[Row]) -> list[Tally]:
     """Tallies by node and status, in the order of a statement."""
-    found: dict[tuple[str, int], list[int]] = defaultdict(list)
+    counts, sums = Counter[tuple[str, int]](), dict[tuple[str, int], int]()
     for row in rows:
-        found[row.node, words.RANK[row.status]].append(row.amount or 0)
-    return [Tally(node, words.STATUSES[rank], len(all_), sum(all_)) for (node, rank), all_ in sorted(found.items())]
+        counts[key := (row.node, words.RANK[row.status])] += 1
+        if row.amount is not None:
+            sums[key] = sums.get(key, 0) + row.amount
+    return [
+        Tally(node, words.STATUSES[rank], count, sums.get((node, rank)))
+        for (node, rank), count in sorted(counts.items())
+    ]
 
 
 def balances(plan: Plan, rows: Sequence[Row]) -> Iterator[Balance]:
@@ -71,8 +77,8 @@ def lines(plan: Plan, span: tuple[int, int], stated: Sequence[bytes]) -> Iterato
     rows = [parse_row(row) for row in stated]
     yield f"{'node':20} {'status':12} {'intervals':>9} {'amount':>20}"
     for tally in tallies(rows):
-        unit = base_unit(plan, tally.node)
-        yield f"{tally.node:20} {tally.status:12} {tally.rows:9} {amount(tally.milli):>20} {unit}"
+        shown = "no amount" if tally.milli is None else f"{amount(tally.milli):>20} {base_unit(plan, tally.node)}"
+        yield f"{tally.node:20} {tally.status:12} {tally.rows:9} {shown:>20}"
     by_node: dict[str, list[Balance]] = defaultdict(list)
     for balance in balances(plan, rows):
         by_node[balance.node].append(balance)
@@ -107,9 +113,9 @@ def by_fuel_json(plan: Plan, span: tuple[int, int], rows: Sequence[Row]) -> list
 
 
 def as_json(plan: Plan, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The table as plain data; amounts are text with all their places."""
+    """The table as plain data; amounts are text with all their places, null where no row has one."""
     return [
-        {"node": one.node, "status": one.status, "intervals": one.rows, "amount": f"{scaled(one.milli, MILLI):f}",
+        {"node": one.node, "status": one.status, "intervals": one.rows, "amount": written(one.milli),
          "unit": base_unit(plan, one.node)}
         for one in tallies(rows)
     ]  # fmt: skip
