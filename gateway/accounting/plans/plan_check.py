@@ -23,7 +23,7 @@ from ledger_client.accounting.formats.point import Point
 from ledger_client.accounting.shipped import demand_shipped
 from ledger_client.accounting.statement import MOST_PAYLOAD
 from ledger_client.formats import cbor
-from ledger_client.inputs.plan_shows import points_of, shown_by_plan
+from ledger_client.inputs.judgement import meters_elsewhere, of_plan, year_of
 from ledger_client.inputs.unusual import Unusual
 
 _REASONS = 6
@@ -96,8 +96,7 @@ def check_plan(config: Config, fields: Mapping[str, Any], others: Sequence[Plan]
     plan = parse_plan(fields)
     demand_shipped(plan)
     roles = {name: (meter.role,) for name, meter in config.meters.items()}
-    elsewhere = {other.points[name].meter for other in others for n in other.nodes.values() for name in points_of(n)}
-    unusual = list(shown_by_plan(plan, roles, elsewhere))
+    unusual = list(of_plan(plan, b"", roles, meters_elsewhere(others, plan), year_of(plan, plan.from_ms)))
     directions = list(_directions(config, plan))
     problems, notes = list(_sizes(plan, fields)), list[Message]()
     problems += [_without_reason(one) for one in unusual if one.code in _REASONED and "reason" not in one.facts]

@@ -120,12 +120,14 @@ def _lines(checked: Checked) -> Iterator[str]:
         sign, hangs = "+" if one.sign > 0 else "-", ", its meter is reversed" if one.is_reversed else ""
         yield f"{one.node} ({one.role}): {sign} {one.point} counts {one.counts} as seen from the grid{hangs}"
     for unusual in checked.unusual:
-        reason = unusual.facts.get("reason")
-        yield f"unusual: {unusual.code}: {unusual.of}{f'; reason given: {reason}' if reason else ''}"
+        yield f"unusual: {unusual.code}: {unusual.sentence}"
 
 
 def _shown(checked: Checked) -> dict[str, Any]:
-    unusual = [{"code": one.code, "of": one.of, "reason": one.facts.get("reason")} for one in checked.unusual]
+    unusual = [
+        {"code": one.code, "of": one.of, "text": one.sentence, "reason": one.facts.get("reason")}
+        for one in checked.unusual
+    ]
     return {"directions": [one.as_json() for one in checked.directions], "unusual": unusual}
 
 

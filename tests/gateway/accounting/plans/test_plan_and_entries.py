@@ -149,6 +149,27 @@ def test_what_a_regulator_would_ask_for_needs_a_reason_and_stays_unusual(tmp_pat
     assert [one["reason"] for one in facts["unusual"]] == ["its only meter", "fed back", "not stated yet"]
 
 
+OWN_PROFILE = """
+[profiles.own-easy]
+version = "1"
+edge = 0.5
+accept = []
+
+[profiles.own-easy.clauses]
+edge = "ours"
+accept = "ours"
+"""
+
+
+def test_check_shows_what_a_recomputation_will_list_of_a_plan(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    path = planned(loaded, NODE.replace('"hourly"', '"own-easy"'))
+    path.write_text(path.read_text() + OWN_PROFILE)
+    done = run("plan", "check", loaded.path, "--json")
+    found = {one["code"]: one["of"] for one in json.loads(done.stdout)["unusual"]}
+    assert found["own-profile"] == "own-easy", done.stdout
+
+
 def test_check_says_what_counters_count_as_seen_from_the_grid(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site")
     text = loaded.path.read_text()

@@ -19,6 +19,7 @@ from tests.support.stated import QUARTER_MS, Site, accounted_site
 
 ROOT = Path(__file__).parents[4]
 NODE = '\n[nodes.station]\nrole = "production"\nterms = [[1, "export-main/energy_export"]]\nprofile = "hourly"\n'
+UNUSED = '\n[site.unused]\npv-inverter = "behind the meter"\nstack-co2 = "stated by a plan of its own"\n'
 
 
 def commands() -> list[str]:
@@ -50,7 +51,7 @@ def test_every_command_of_the_walk_does_what_it_is_there_for(tmp_path: Path) -> 
 
     def fill_in() -> None:
         text = plan.read_text().replace("# max = ", "max = 100000 #").replace("# wraps_at = ", "wraps_at = 1000000 #")
-        plan.write_text(re.sub(r'from = ".*?"', f'from = "{civil_text(begin_ms, 0)}"', text) + NODE)
+        plan.write_text(re.sub(r'from = ".*?"', f'from = "{civil_text(begin_ms, 0)}"', text) + NODE + UNUSED)
 
     async def work() -> None:
         async with asyncio.timeout(30), running(site.loaded):
