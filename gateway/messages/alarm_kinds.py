@@ -295,7 +295,8 @@ _ALL = (
          "a plan takes a factor by the year of use, and this version brings one of a later year",
          _OPERATOR),
     Kind(AlarmCode.OVER_ISSUED, "error",
-         "a ledger shows more certificates of a device and month than the newest statement here gives (C3)",
+         "a ledger shows certificates of more units than the newest statement here gives for their hours (C3); "
+         "one hour never makes up for another",
          _OPERATOR),
 )  # fmt: skip
 

@@ -76,12 +76,12 @@ COMMANDS: Final[Table] = {
     "Account": {
         "recompute": Entry(
             "ledger_client.cli.recompute:recompute",
-            "Say YES or NO to the statements in folders, each made again from its batches: exit 0 yes, 1 no.",
+            "Say YES or NO to what folders hold, of any gateways: batches, proofs (.mseal), rows (.mrows), documents.",
         ),
         "table": Entry(
             "ledger_client.cli.table:table",
-            "Write a table of statements: their hours, their periods, the MRR's hours, or China's months of "
-            "electricity and of devices.",
+            "Write a table of statements: their hours, their periods, the MRR's hours, China's months of "
+            "electricity and of devices, or what fuel was burnt.",
         ),
         "factors": Entry(
             "ledger_client.cli.factors:factors",
