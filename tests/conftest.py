@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,10 @@ from tests.tiers.quick import (  # noqa: F401  hooks of pytest
 # a run says the same as the last one of the same code, however busy the machine is
 settings.register_profile("seeded", derandomize=True, deadline=None, database=None)
 settings.load_profile("seeded")
+
+# whoever runs tests in the background may ignore SIGINT; what a test starts, and stops by Ctrl-C, would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a message that cannot be said is a mistake; in the field its code and its facts are shown
 Catalogue.strict = True

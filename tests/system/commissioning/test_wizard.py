@@ -22,6 +22,8 @@ from tests.support.gateways.apart import apart
 from tests.system.demo_site import PATIENCE_S, GatewayProcess, Plant, plant
 
 METER = "export-main"
+PRESSES = 20
+"""How often a key is pressed, three seconds apart, before a test gives up."""
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +67,12 @@ class Terminal:
         self.child.sendline(self.shown("voltage_ln_l1", "V").partition(".")[0])
 
     def stop(self, press: Callable[[], object]) -> tuple[int, str]:
-        """Ctrl-C or Ctrl-D, once more where the line editor was not ready for it; then as ``end``."""
-        press()
-        while self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=3) == 1:
+        """Ctrl-C or Ctrl-D, again where the line editor was not ready for it; then as ``end``."""
+        for _ in range(PRESSES):
             press()
-        return self.end()
+            if self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=3) == 0:
+                return self.end()
+        raise AssertionError(f"it goes on: {self.child.before}")
 
     def end(self) -> tuple[int, str]:
         """The exit code, and what was printed since the last prompt."""
