@@ -58,7 +58,8 @@ def lines(made: stating.Made, books: Mapping[str, Any]) -> Iterator[str]:
     yield from summary.lines(made.plan, made.span, made.statement.rows)
     for one in books["nodes"]:
         if one["unit"] == "kg":
-            yield f"{one['node']}: {Decimal(one['amount']) / 1000:,.3f} t CO2 {one['status']}"
+            mass = "no amount" if one["amount"] is None else f"{Decimal(one['amount']) / 1000:,.3f} t CO2"
+            yield f"{one['node']}: {mass} {one['status']}"
     for one in books["one_regime"]:
         hour = civil_text(one["from"], made.plan.civil_min)
         yield f"{hour}: {one['valid']} of {one['possible']} values: valid under CN-HJ75, missing under EU-MRR"
