@@ -31,8 +31,6 @@ LEAST_OXIDATION: Final = Fraction(95, 100)
 MOST_CAPACITY: Final = Fraction(120, 100)
 ABOVE_RANGE: Final = Fraction(1, 100)
 CORROBORATED_PERCENT: Final = 10
-UNPUBLISHED: Final = "own-"
-"""With which ids begin that are no published ones."""
 
 
 def of_entry(one: Input, plan: Plan | None) -> Iterator[Unusual]:
@@ -165,7 +163,7 @@ def _bounded(
 
 def _own_profile(plan: Plan, name: str) -> str | None:
     """Why a profile is none that comes with the program; None: it is one."""
-    if name.startswith(UNPUBLISHED) or name not in profiles.names():
+    if words.is_unpublished(name) or name not in profiles.names():
         return "no published profile has its id"
     if others := list(changed(profiles.load(name), plan.fields["profiles"][name])):
         return f"it says otherwise than the published one: {'; '.join(others)}"
@@ -182,7 +180,7 @@ def _factors(plan: Plan, node: Node, year: int) -> Iterator[tuple[str, str]]:
     published = {str(one["id"]): one for one in factors.load()}
     for factor in series:
         known = published.get(factor.id)
-        if factor.id.startswith(UNPUBLISHED) or known is None:
+        if words.is_unpublished(factor.id) or known is None:
             yield factor.id, f"no published factor has its id; it is {factor.value} {factor.unit} of {factor.document}"
         elif (Fraction(known["value"]), known["unit"], known["vintage"]) != (
             factor.amount,
