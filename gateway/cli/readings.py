@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.cli.readings_view import print_readings
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, no_meter, open_store, out
-from gateway.config.field_types import duration_ms
+from gateway.cli.terminal.times import TIME, time_ms
 from gateway.errors import output_to
 from gateway.history.export_files import FORMATS, WRITERS, Line, ValueLine, are_readings, lines, of_row
-from gateway.history.local_calendar import moment_ms
 from gateway.process.console import console
 from gateway.status.readings import recorded_values
 from ledger_client.durable_files import whole_file
@@ -31,32 +27,12 @@ LAST = 3
 FOR_EVER_MS = 1 << 53
 
 
-class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """A time in Unix milliseconds: RFC 3339 or so long ago; or what the site's clocks show, a date or date and time."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | datetime:
-        if isinstance(value, int | datetime):
-            return value
-        if value == "now":
-            return int(time.time() * 1000)
-        try:
-            if match := re.fullmatch(r"-(.+)", value):
-                return int(time.time() * 1000) - duration_ms(match[1])
-            moment = datetime.fromisoformat(value)
-            moment_ms(moment, moment.tzinfo or UTC)  # one that no clock can show
-            return moment if moment.tzinfo is None else moment_ms(moment, moment.tzinfo)
-        except (ValueError, OverflowError, OSError):
-            self.fail(f'{value!r} is not a time such as 2026-11-26T08:00:00Z, "2026-11-26 08:00" or -24h', param, ctx)
-
-
 @click.command()
 @CONFIG
 @click.argument("meter", required=False)
 @click.option("-n", "--last", "count", type=click.IntRange(1), help=f"Number of readings.  [default: {LAST}]")
-@click.option("--from", "begin", type=Moment(), help="Start time: RFC 3339, time of the site, or -24h.")
-@click.option("--to", "end", type=Moment(), help="End time, exclusive.")
+@click.option("--from", "begin", type=TIME, help="Start time: RFC 3339, time of the site, or -24h.")
+@click.option("--to", "end", type=TIME, help="End time, exclusive.")
 @click.option("--format", "form", type=click.Choice(["table", "json", *FORMATS]), help="[default: by FILE, else table]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write readings to FILE.")
 @FORCE
@@ -65,8 +41,8 @@ def readings(
     config_path: Path,
     meter: str | None,
     count: int | None,
-    begin: int | datetime | None,
-    end: int | datetime | None,
+    begin: str | None,
+    end: str | None,
     form: str | None,
     output: Path | None,
     force: bool,
@@ -82,10 +58,8 @@ def readings(
     if output is not None:
         demand_replaceable(output, f"{form} of readings", partial(are_readings, form), force=force)
     config, store = open_store(config_path)
-    from_ms, to_ms = (
-        moment_ms(bound, config.zone) if isinstance(bound, datetime) else bound
-        for bound in (begin or 0, FOR_EVER_MS if end is None else end)
-    )
+    from_ms = 0 if begin is None else time_ms(begin, config.zone)
+    to_ms = FOR_EVER_MS if end is None else time_ms(end, config.zone)
     if from_ms >= to_ms:
         raise click.UsageError("--from must be before --to")
     if meter is not None and meter not in config.meters and store.records.newest(meter, "reading") is None:

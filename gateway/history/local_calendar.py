@@ -1,9 +1,21 @@
-"""Local calendar: days and months of a time zone as ranges of Unix time, and round times of its clocks. Pure."""
+"""Local calendar: days and months of a time zone as ranges of Unix time, round times of its clocks, and times as people
+write them. Pure.
+
+Where clocks are put back, they show an hour twice: a time in it is the first of the two, and ``Moment`` has the second,
+so that whoever wrote it learns of it. Where they are put forward, they skip an hour: a time in it is none.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Final
+
+from gateway.config.field_types import duration_ms
+from gateway.errors import GatewayError
+from gateway.messages.message import Message
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 Stretch = tuple[int, int]
@@ -11,6 +23,84 @@ Stretch = tuple[int, int]
 
 
 _FIRST = date(1970, 1, 1)
+_WRITTEN: Final = datetime(1900, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+"""Times of other centuries are typing errors, and beyond the years that calendars reckon with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time that somebody wrote, in Unix ms. ``other_ms``: where clocks show it twice, the second time."""
+
+    text: str
+    ms: int
+    other_ms: int | None = None
+
+    @property
+    def note(self) -> Message | None:
+        """What whoever wrote it must know: which of two times it was taken for."""
+        if self.other_ms is None:
+            return None
+        return Message("moment-twice", text=self.text, first_ms=self.ms, second_ms=self.other_ms)
+
+
+def moment_of(text: str, zone: tzinfo, now_ms: int) -> Moment:
+    """A time as people write it.
+
+    Args:
+        text: RFC 3339 (``2026-11-26T08:00:00Z``), what the clocks of a zone show (``2026-11-26 08:00``), a date (the
+            beginning of that day), an age (``-24h``), or ``now``.
+        zone: whose clocks and days those without an offset are.
+        now_ms: the time that ages count from.
+
+    Raises:
+        GatewayError: it is no time, or one that clocks skip where they are put forward.
+    """
+    found = written(text, now_ms)
+    if found is None:
+        raise GatewayError(Message("moment-unreadable", text=text))
+    if isinstance(found, int):
+        return Moment(text, found)
+    if not isinstance(found, datetime):
+        return Moment(text, day_ms(found, zone))
+    first_ms, second_ms = (moment_ms(found.replace(fold=fold), zone) for fold in (0, 1))
+    if first_ms > second_ms:  # by the offset of before it is later than by the one of behind: PEP 495, "gap"
+        raise GatewayError(Message("moment-skipped", text=text, zone=str(zone)))
+    return Moment(text, first_ms, second_ms if second_ms > first_ms else None)
+
+
+def instant_of(text: str, now_ms: int) -> int:
+    """The same of a time that says of itself when it is: one with an offset (``Z``, ``+08:00``), an age, or ``now``.
+    For programs, which know no clock on a wall. Raises GatewayError."""
+    found = written(text, now_ms)
+    if isinstance(found, int):
+        return found
+    raise GatewayError(Message("instant-unreadable", text=text))
+
+
+def written(text: str, now_ms: int) -> int | date | None:
+    """A time in Unix ms; what clocks show (a datetime without a zone) or a date, where the text says no offset; None
+    where it is no time."""
+    try:
+        if text == "now":
+            found = local(now_ms, UTC)
+        elif match := re.fullmatch(r"-(.+)", text):
+            found = local(now_ms - duration_ms(match[1]), UTC)
+        elif (day := _day(text)) is not None:
+            return day if _WRITTEN[0].date() <= day < _WRITTEN[1].date() else None
+        else:
+            found = datetime.fromisoformat(text)
+        if not _WRITTEN[0] <= (found if found.tzinfo else found.replace(tzinfo=UTC)) < _WRITTEN[1]:
+            return None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if found.tzinfo is None else round(found.timestamp() * 1000)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def local(ms: int, zone: tzinfo) -> datetime:

@@ -133,6 +133,15 @@ def test_a_time_without_a_zone_is_one_of_the_sites_zone_and_of_utc_without_one(
     assert sorted(set(times)) == [rfc3339_ms((START_S + s) * 1000) for s in (100, 110)]
 
 
+def test_a_time_that_clocks_show_twice_names_the_second_and_one_that_they_skip_is_refused(loaded: Config) -> None:
+    there = loaded.path.with_name("berlin.toml")
+    there.write_text(loaded.path.read_text().replace("[gateway]", '[gateway]\ntimezone = "Europe/Berlin"', 1))
+    twice = gateway_command("readings", there, "--to", "2026-10-25 02:30")
+    assert (twice.code, twice.out.splitlines()[1:]) == (0, [])
+    assert [time for time in ("2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z") if time not in twice.err] == []
+    gateway_command("readings", there, "--to", "2026-03-29 02:30").ended(2)
+
+
 def test_the_last_are_shown_as_ever(loaded: Config) -> None:
     assert _run(loaded, METER, "-n", 2).out.count("record ") == 2
     readings = json.loads(_run(loaded, METER, "-n", 2, "--json").out)["readings"]
