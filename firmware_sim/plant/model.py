@@ -20,7 +20,7 @@ Phases = tuple[float, float, float]
 PLACES = ("grid", "load", "pv", "hydro", "battery")
 """Where an energy meter can sit; at the grid connection the other four add up."""
 JOULES_PER_WH = 3600
-_MARK_EVERY = 3600  # seconds between the states that are kept, so that a look back costs at most an hour of steps
+MARK_EVERY = 3600  # seconds between the states that are kept, so that a look back costs at most an hour of steps
 _L1, _L2, _L3 = 0, 1, 2
 SLEEPING, MPPT, THROTTLED = 2, 4, 5  # SunSpec model 103, point St
 
@@ -175,12 +175,12 @@ class Plant:
     def _find(self, second: int) -> _Step:
         step = self._step
         if second < step.second:
-            step = self._marks[min(second // _MARK_EVERY, len(self._marks) - 1)]
+            step = self._marks[min(second // MARK_EVERY, len(self._marks) - 1)]
         while step.second < second:
             totals = _count(step, 1000)
             ahead = self._drive(step.second + 2, _held_wh(self.spec, totals))
             step = _Step(step.second + 1, step.ahead, ahead, self._lags(step, 1.0), totals)
-            if step.second == len(self._marks) * _MARK_EVERY:
+            if step.second == len(self._marks) * MARK_EVERY:
                 self._marks.append(step)
         self._step = step
         return step

@@ -105,7 +105,7 @@ def test_a_block_holds_what_its_values_hold_alone() -> None:
 
 def test_tariffs_never_fall_and_always_add_up() -> None:
     device, before = made(), [0] * 5
-    for t_ms in range(0, 600_000, 17_000):
+    for t_ms in range(0, 300_000, 17_000):
         total, *tariffs = now = [int(text) for text in digits(value(device, "0001FF00", t_ms), 4)]
         assert sum(tariffs) == total
         assert all(new >= old for new, old in zip(now, before, strict=True))
@@ -191,6 +191,6 @@ def test_faults_speak_the_protocol() -> None:
 def test_a_stuck_clock_stands_still_and_values_move_on() -> None:
     device = made(faults=[KINDS["stuck-clock"]()])
     first = [value(device, di, 0) for di in ("04000101", "04000102")]
-    assert [value(device, di, 3_600_000) for di in ("04000101", "04000102")] == first
-    assert value(device, "0201FF00", 0) != value(device, "0201FF00", 3_600_000)
-    assert value(made(), "04000102", 3_600_000) != first[1]
+    assert [value(device, di, 600_000) for di in ("04000101", "04000102")] == first
+    assert value(device, "0201FF00", 0) != value(device, "0201FF00", 600_000)
+    assert value(made(), "04000102", 600_000) != first[1]

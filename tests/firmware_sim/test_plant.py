@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware_sim.plant import model
 from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.model import MPPT, PLACES, SLEEPING, Plant, PlantSpec, State
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
@@ -94,11 +95,12 @@ def test_the_state_is_a_function_of_seed_and_time(spec: PlantSpec, moments: list
     assert [plant.at(t) for t in reversed(moments)] == states[::-1]
 
 
-def test_a_look_back_over_hours_finds_the_same_state() -> None:
+def test_a_look_back_over_several_marks_finds_the_same_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "MARK_EVERY", 300)
     plant, fresh = Plant(PlantSpec()), Plant(PlantSpec())
-    early = fresh.at(3_700_500)
-    plant.at(7_300_000)
-    assert plant.at(3_700_500) == early
+    early = fresh.at(310_500)
+    plant.at(610_000)
+    assert plant.at(310_500) == early
     assert plant.at(500) == fresh.at(500) == Plant(PlantSpec()).at(500)
 
 

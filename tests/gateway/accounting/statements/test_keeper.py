@@ -15,15 +15,13 @@ from gateway.storage.database import Database
 from ledger_client.accounting.books import Books
 from tests.support.stated import EVERY_MS, QUARTER_MS, Site
 
-DAY_MS = 86_400_000
 
-
-def after_three_days_off(folder: Path) -> Site:
-    """Half an hour, three days without a poll, and another half."""
+def after_a_pause(folder: Path, hours: int) -> Site:
+    """Half an hour, then so many hours without a poll, and another half."""
     site = Site(folder / "site")
     site.publish()
     site.polls(2 * 90 + 40)
-    for _ in range(3 * 24):
+    for _ in range(hours):
         site.passes(3_600_000 // EVERY_MS)
         site.hands.journal.keep_time()
     site.polls(2 * 90)
@@ -32,7 +30,7 @@ def after_three_days_off(folder: Path) -> Site:
 
 
 def test_it_reads_two_days_by_itself_and_all_that_is_not_stated_when_a_page_asks(tmp_path: Path) -> None:
-    site = after_three_days_off(tmp_path)
+    site = after_a_pause(tmp_path, 72)
     now_ms = site.machine.wall_ms
     keeper = Keeper(site.loaded.database, lambda: now_ms)
     by_itself = keeper.read()
@@ -54,7 +52,7 @@ def test_it_reads_two_days_by_itself_and_all_that_is_not_stated_when_a_page_asks
 
 
 def test_its_thread_answers_a_page_that_waits_and_ends_when_it_is_closed(tmp_path: Path) -> None:
-    site = after_three_days_off(tmp_path)
+    site = after_a_pause(tmp_path, 3)
     keeper = Keeper(site.loaded.database, lambda: site.machine.wall_ms)
     thread = threading.Thread(target=keeper.go_on)
     thread.start()
