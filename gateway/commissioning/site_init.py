@@ -56,7 +56,7 @@ stopbits = 1
   address = 1
   every = "{every}"
   # limits = {{ voltage_ln = [207, 253] }}   # outside of them a value is an alarm; -inf or inf: an open end
-  role = "generation"              # generation | consumption | emission | auxiliary
+  role = "generation"              # generation | consumption | grid | storage | emission | auxiliary
 
   [[bus.meter]]
   name = "stack-co2"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations, product
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,11 @@ _READS = (1, 2, 3, 4, 17, 43)
 """Functions of Modbus that are asked."""
 
 
+Role = Literal["generation", "consumption", "grid", "storage", "emission", "auxiliary"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""What a meter is there for."""
+
+
 class Meter(Model):
     name: Name
     profile: str
@@ -47,7 +52,8 @@ class Meter(Model):
     timeout: DurationMs | None = None
     password: StationPassword | None = None
     clock_limit: DurationMs | None = None
-    role: Literal["generation", "consumption", "emission", "auxiliary"] = "auxiliary"
+    role: Role = "auxiliary"
+    in_totals: bool = True
     label: str = ""
     points: tuple[str, ...] = Field(default=(), strict=False)
     ct: TransformerRatio | None = None

@@ -23,6 +23,7 @@ _LATER_OF_PROFILE = ("cn", "interval_ms", "ratios")
 _KNOWLEDGE: dict[str, Any] = {
     "ask": (),
     "same_layout": (),
+    "positive": None,
     "word_order_unsaid": (),
     "provenance": None,
     "fingerprint": None,
@@ -58,8 +59,13 @@ def _map(encoded: Mapping[str, bytes]) -> bytes:
 
 def _bus(path: Path, stated: Mapping[str, Any], bus: Bus, profiles: Mapping[str, Profile]) -> dict[str, Any]:
     effective = dataclasses.asdict(serial_settings(path, bus, profiles))
-    meters = [_without_unused(meter, _LATER_OF_METER) for meter in stated["meter"]]
+    meters = [_without_unused(_counted(meter), _LATER_OF_METER) for meter in stated["meter"]]
     return {**_without_unused(stated, _LATER_OF_BUS), **effective, "meter": meters}
+
+
+def _counted(meter: Mapping[str, Any]) -> dict[str, Any]:
+    """A meter is in the totals unless it says otherwise."""
+    return {key: fact for key, fact in meter.items() if (key, fact) != ("in_totals", True)}
 
 
 def _profile(profile: Profile) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from gateway.devices.knowledge.fingerprint import Fingerprint
 from gateway.devices.knowledge.provenance import Provenance
+from gateway.devices.knowledge.quantities import Direction
 from gateway.devices.places import Place, Registers
 from gateway.errors import GatewayError, placed
 from gateway.messages.message import Message
@@ -256,6 +257,9 @@ class Profile:
     """By ``ct`` and ``pt``, the scale points that contain the ratios set in the device."""
     ask: tuple[str, ...] = ()
     """Keys that each meter's configuration must decide, for only the device can tell."""
+    positive: Direction | None = field(default=None, compare=False, repr=False)
+    """Which way active power is where it is above 0, of points that have a sign: taken from the grid, as meters show
+    it, or given to it, as inverters do. None: not known."""
     word_order_unsaid: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """With ``ask``: the points whose word order the configuration decides."""
     provenance: Provenance | None = field(default=None, compare=False, repr=False)

@@ -280,7 +280,7 @@ PROFILE: dict[str, Check] = {
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
     "interval_ms": integer(1, 86_400_000), "same_layout": models,
     "stale_after_ms": integer(1, 604_800_000), "frozen_after_ms": integer(1, 86_400_000),
-    "ratios": of_factors, "ask": list_of(one_of("word_order")),
+    "ratios": of_factors, "ask": list_of(one_of("word_order")), "positive": one_of("import", "export"),
 }  # fmt: skip
 _grade = one_of(*GRADES)
 _SOURCES = Message("profile-sources-table")

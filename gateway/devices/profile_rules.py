@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from gateway.devices.knowledge.fingerprint import Constant, Fingerprint
 from gateway.devices.knowledge.provenance import GRADES, Grade, Provenance
+from gateway.devices.knowledge.quantities import has_sign
 from gateway.devices.places import REGISTERS, SUM, Identifier, Registers
 from gateway.devices.points import (
     FIRST,
@@ -63,6 +64,7 @@ def check(profile: Profile, refuse: Refuse) -> None:
     _layouts(profile, refuse)
     _ratios(profile, refuse)
     _ask(profile, refuse)
+    _positive(profile, refuse)
     if profile.provenance is not None:
         _provenance(profile, profile.provenance, refuse)
     if profile.fingerprint is not None:
@@ -258,6 +260,11 @@ def _ratios(profile: Profile, refuse: Refuse) -> None:
 def _ask(profile: Profile, refuse: Refuse) -> None:
     if profile.ask and not profile.word_order_unsaid:
         raise refuse("ask", Message("profile-ask-nothing"))
+
+
+def _positive(profile: Profile, refuse: Refuse) -> None:
+    if profile.positive is not None and not any(has_sign(point.name) for point in profile.points):
+        raise refuse("positive", Message("profile-positive-nothing"))
 
 
 def _provenance(profile: Profile, provenance: Provenance, refuse: Refuse) -> None:

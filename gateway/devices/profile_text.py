@@ -55,11 +55,11 @@ def _text(profile: Profile, points: list[str]) -> str:
 
 def decoding_hash(profile: Profile) -> bytes:
     """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
-    people (vendor, device, source, notes), and without what it says beyond decoding (provenance, fingerprint, ask, and
-    models of one layout). A point of registers has ``not_available`` in it even where it is empty."""
+    people (vendor, device, source, notes), and without what it says beyond decoding (provenance, fingerprint, ask,
+    positive, models of one layout). A point of registers has ``not_available`` in it even where it is empty."""
     points = tuple(replace(point, note=None) for point in profile.points)
     bare = replace(profile, vendor="", device="", source="", points=points, ask=(), provenance=None, fingerprint=None)
-    bare = replace(bare, same_layout=())
+    bare = replace(bare, same_layout=(), positive=None)
     lines = [f"{_key(point.name)} = {_inline(_every_fact(bare, point))}" for point in bare.points]
     return hashlib.sha256(_text(bare, lines).encode()).digest()
 

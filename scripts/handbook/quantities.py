@@ -18,7 +18,8 @@ def page() -> str:
         "Made from `gateway/devices/quantities.toml` by `python -m scripts.handbook.quantities`. In the catalog of",
         "profiles a name has the meaning, dimension and kind that it has here; a value without a name here gets one",
         "that begins with `x_` (docs/profiles.md). Units are those of SenML; OBIS codes are those of IEC 62056-61.",
-        "Directions are seen from the grid: import is taken from it.",
+        "Directions are seen from the grid: import is taken from it. Two names of one quantity say so: values keep the",
+        "name that they are recorded under, and totals take either.",
     ]
     order = {dimension: place for place, dimension in enumerate((*UNITS, ""))}
     rows = sorted(QUANTITIES.values(), key=lambda quantity: order[quantity.dimension or ""])
@@ -34,7 +35,8 @@ def page() -> str:
 
 def _row(q: Quantity) -> str:
     unit, obis = (f"`{text}`" if text else "" for text in (q.unit, q.obis))
-    cells = (f"`{q.name}`", q.meaning, unit, q.kind, q.direction or "", f"L{q.phase}" if q.phase else "", obis)
+    meaning = q.meaning if q.same_as is None else f"{q.meaning}; the same as `{q.same_as}`"
+    cells = (f"`{q.name}`", meaning, unit, q.kind, q.direction or "", f"L{q.phase}" if q.phase else "", obis)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

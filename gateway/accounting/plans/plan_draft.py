@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from gateway.config.bus import Meter
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
+from gateway.devices.knowledge.direction import turned
+from gateway.devices.knowledge.quantities import QUANTITIES
 from gateway.devices.points import Point
+from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil_text
 from ledger_client.accounting.formats.units import COUNTER_UNITS
 
-_ROLES = {"generation": "production", "consumption": "consumption", "emission": "emission", "auxiliary": "auxiliary"}
+_ROLES: Final[Mapping[str, Mapping[str, str | None]]] = {
+    "generation": {words.PRODUCTION: None},
+    "consumption": {words.CONSUMPTION: None},
+    "grid": {words.IMPORT: "import", words.EXPORT: "export"},
+    "storage": {words.CHARGE: "import", words.DISCHARGE: "export"},
+    "emission": {words.EMISSION: None},
+    "auxiliary": {words.AUXILIARY: None},
+}
+"""By the role of a meter, the roles of its nodes. A meter with two has a node for each direction of its counters, as
+seen from the grid."""
 STRICT_MS = 18_000
 """Up to this period an hour can become ``measured`` under the profile ``hourly``."""
 _HEAD = """\
@@ -50,8 +63,8 @@ def draft(config: Config, name: str, begin_ms: int, civil_min: int, civil: str) 
     for meter in config.meters.values():
         counters = recorded_counters(config, meter)
         parts += ["\n".join(_point(meter, point)) + "\n" for point in counters]
-        if counters:
-            parts.append("\n".join(_node(meter, counters)) + "\n")
+        for role, direction in _ROLES[meter.role].items() if counters else ():
+            parts.append("\n".join(_node(meter, role, _of(meter, counters, direction))) + "\n")
     return "\n".join(parts)
 
 
@@ -71,10 +84,18 @@ def _point(meter: Meter, point: Point) -> Iterator[str]:
     yield "# u = 0.01  # relative uncertainty, k = 2, with u_source"
 
 
-def _node(meter: Meter, counters: list[Point]) -> Iterator[str]:
+def _of(meter: Meter, counters: list[Point], direction: str | None) -> list[Point]:
+    """The counters of one direction as seen from the grid; None: all of them."""
+    if direction is None:
+        return counters
+    names = {point.name: turned(point.name).name if meter.reversed else point.name for point in counters}
+    return [p for p in counters if (found := QUANTITIES.get(names[p.name])) and found.direction == direction]
+
+
+def _node(meter: Meter, role: str, counters: list[Point]) -> Iterator[str]:
     profile = "hourly" if meter.every <= STRICT_MS else "hourly-60s"
-    yield f"# [nodes.{meter.name}]"
-    yield f'# role = "{_ROLES[meter.role]}"  # a guess from the role "{meter.role}" of the meter'
+    yield f"# [nodes.{meter.name if len(_ROLES[meter.role]) == 1 else f'{meter.name}-{role}'}]"
+    yield f'# role = "{role}"  # a guess from the role "{meter.role}" of the meter'
     if meter.reversed:
         yield "# The meter hangs the wrong way round (reversed): what it counts as import is export."
     terms = ", ".join(f'[1, "{meter.name}/{point.name}"]' for point in counters)

@@ -19,7 +19,6 @@ from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.messages import sentence_of
 
-ROLES: Final = ("generation", "consumption", "emission", "auxiliary")
 MOST_PATH: Final = 4096
 """Bytes of a path (Linux, PATH_MAX)."""
 WORD_ORDERS: Final = ("big", "little")

@@ -16,7 +16,8 @@ from gateway.commissioning.wizard.direction import Place, hints, phase_hints
 from gateway.commissioning.wizard.draft import Draft, open_settings
 from gateway.commissioning.wizard.live import Live, Reader
 from gateway.commissioning.wizard.progress import Progress, ProgressFile
-from gateway.commissioning.wizard.questions import ROLES, WORD_ORDERS, Dialogue, Question
+from gateway.commissioning.wizard.questions import WORD_ORDERS, Dialogue, Question
+from gateway.config.bus import ROLES
 from gateway.config.limits import limits_in_force
 from gateway.config.model import Config
 from gateway.devices.knowledge.device_numbers import device_numbers

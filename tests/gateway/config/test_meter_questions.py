@@ -88,6 +88,17 @@ def test_a_reversed_meter_is_another_configuration_and_decodes_the_same(tmp_path
     assert asis.configured["m1"].profile_hash == turned.configured["m1"].profile_hash
 
 
+def test_a_meter_is_in_the_totals_unless_it_says_otherwise(tmp_path: Path) -> None:
+    profile, keys = PROFILE.replace('ask = ["word_order"]\n', ""), ""
+    asis, stated, out = (
+        loaded(tmp_path, keys + more, profile=profile) for more in ("", "in_totals = true", "in_totals = false")
+    )
+    assert [config.meters["m1"].in_totals for config in (asis, stated, out)] == [True, True, False]
+    assert asis.fingerprint() == stated.fingerprint() != out.fingerprint()
+    assert asis.configured == out.configured, "what is signed says nothing of it"
+    assert loaded(tmp_path, 'role = "storage"', profile=profile).configured["m1"].role == "storage"
+
+
 def test_a_meter_of_which_nothing_can_be_turned_is_not_reversed(tmp_path: Path) -> None:
     path = written(tmp_path, 'word_order = "big"\nreversed = true')
     refused(path, "bus 'b', meter 'm1', reversed: is true", "no point of analyser has a direction", "remove reversed")

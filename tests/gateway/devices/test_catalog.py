@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gateway.devices.decode_bcd import DataBlock
-from gateway.devices.knowledge.quantities import PROFILE_PREFIX, QUANTITIES, UNITS
+from gateway.devices.knowledge.quantities import PROFILE_PREFIX, QUANTITIES, UNITS, has_sign, one_name
 from gateway.devices.places import Factor, Identifier
 from gateway.devices.points import UNRECORDED, Point, Profile, Serial
 from gateway.devices.profile import CATALOG, catalog, load_profile
@@ -44,6 +44,29 @@ def test_a_device_that_may_sleep_names_the_power_that_has_gone_by_then(name: str
     assert profile.format == 2
     assert profile.sleeps_below is not None
     assert profile.point(profile.sleeps_below).record
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_every_profile_with_a_power_says_which_way_it_is(name: str) -> None:
+    """A device that makes power shows what it gives as positive; a meter what is taken. Powers of one direction say so
+    by their names."""
+    profile = load_profile(name)
+    signed = [point.name for point in profile.points if has_sign(point.name)]
+    makes = any(point.name == "energy_yield_total" or point.name.startswith("dc_") for point in profile.points)
+    assert profile.positive == (None if not signed else "export" if makes else "import")
+
+
+def test_names_of_one_quantity_lead_to_the_one_that_stands_for_all() -> None:
+    other = {"active_power", "reactive_power", "apparent_power", "power_factor", "energy_import", "energy_export"}
+    expected = {f"{name}_total": name for name in other} | {"current_neutral": "current_n"}
+    assert {name: quantity.same_as for name, quantity in QUANTITIES.items() if quantity.same_as} == expected
+    for name, same in expected.items():
+        one, two = QUANTITIES[name], QUANTITIES[same]
+        for fact in ("dimension", "kind", "direction", "phase"):
+            assert getattr(one, fact) == getattr(two, fact)
+        assert two.same_as is None
+        assert (one_name(name), one_name(same)) == (same, same)
+    assert one_name("x_anything") == "x_anything"
 
 
 @pytest.mark.parametrize("name", catalog())

@@ -86,6 +86,22 @@ def test_what_is_known_of_a_device_is_no_part_of_its_decoding() -> None:
     assert known == bare
 
 
+POWERS = POINTS.replace("p = {", "active_power = {")
+POSITIVE = 'positive = "export"\n'
+
+
+def test_which_way_power_is_changes_no_hash_and_reads_back() -> None:
+    bare, known = parse(HEAD + POWERS), parse(HEAD + POSITIVE + POWERS)
+    assert (bare.positive, known.positive) == (None, "export")
+    assert decoding_hash(known) == decoding_hash(bare)
+    assert known == bare, "a change opens no line again"
+    assert parse(format_profile(known)).positive == "export"
+    for text in ('positive = "out"\n' + POWERS, POSITIVE + POINTS):
+        with pytest.raises(ProfileError) as refused:
+            parse(HEAD + text)
+        assert refused.value.key == "positive"
+
+
 def test_ratios_set_in_the_device_are_always_read() -> None:
     profile = parse(HEAD + 'ratios = { pt = "ratio" }\n' + POINTS + RATIO)
     assert profile.ratios == (("pt", "ratio"),)
