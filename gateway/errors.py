@@ -10,6 +10,7 @@ GatewayError                 root; its text says what, where and the fix
 │   └── StartAgain           … it does not stand where this process left it: only a new start can go on
 ├── Declined                 the answer is no
 │   ├── NotYet               … for now: a record that is not sealed or not anchored yet
+│   ├── Pruned               … any more: records that are no longer in the database
 │   └── WrongField           … because of one field of a page's form (gateway/dashboard/actions.py)
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
 ├── BadTarget                an address that cannot be scanned, or too many (gateway/commissioning/scan/tcp_targets.py)
@@ -129,6 +130,10 @@ class Declined(GatewayError):
 
 class NotYet(Declined):
     """What was asked for does not exist yet, but will without anyone's help."""
+
+
+class Pruned(Declined):
+    """What was asked for was in the database once."""
 
 
 @contextmanager

@@ -75,7 +75,7 @@ COMMANDS: Final[Table] = {
         "status": Entry("gateway.cli.show:status", "Show meters, buffer, batches, ledgers and problems."),
         "readings": Entry(
             "gateway.cli.readings:readings",
-            "Show the last readings of METER, or of all meters, with the id of the record that proves each.",
+            "Show the last readings of each METER, or of all meters, with the id of the record that proves each.",
         ),
         "doctor": Entry("gateway.cli.show:doctor", "Check everything that the gateway depends on."),
     },

@@ -18,6 +18,22 @@ _WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are met
 )
 
 
+MOST_MERGED = 100
+"""Meters whose readings SQLite merges by their places; those of more are found among all."""
+
+
+def _readings_of(columns: str, meters: Sequence[str] | None, place: int, last_id: int) -> tuple[str, list[object]]:
+    """A query of the readings of some meters (None: all) behind a place and up to another, and its values; ordered by
+    ``id`` it looks at no more rows than are taken."""
+    sql = f"SELECT {columns} FROM records WHERE kind = 'reading' AND id > ? AND id <= ?"
+    if meters is None:
+        return sql, [place, last_id]
+    if len(meters) > MOST_MERGED:  # + : the index would give them meter by meter, to be sorted whole
+        return f"{sql} AND +meter IN ({', '.join('?' * len(meters))})", [place, last_id, *meters]
+    each = [f"{sql} AND meter = ?"] * len(meters)
+    return " UNION ALL ".join(each), [value for meter in meters for value in (place, last_id, meter)]
+
+
 class Records:
     """Records in commit order. What changes something is to be called within ``transaction()``."""
 
@@ -129,11 +145,12 @@ class Records:
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
         return [StoredRecord(*row) for row in reversed(self._sql.all(sql, *([meter] if meter else []), count))]
 
-    def readings_after(self, meter: str | None, place: int, last_id: int, most: int) -> list[tuple[int, StoredRecord]]:
-        """Up to ``most`` readings of one meter or of all behind a place, up to ``last_id``, with their places."""
-        where = "kind = 'reading' AND id > ? AND id <= ?" + (" AND meter = ?" if meter else "")
-        sql = f"SELECT id, {RECORD_COLUMNS} FROM records WHERE {where} ORDER BY id LIMIT ?"
-        found = self._sql.all(sql, place, last_id, *([meter] if meter else []), most)
+    def readings_after(
+        self, meters: Sequence[str] | None, place: int, last_id: int, most: int
+    ) -> list[tuple[int, StoredRecord]]:
+        """Up to ``most`` readings of some meters (None: all) behind a place, up to ``last_id``, with their places."""
+        each, values = _readings_of(f"id, {RECORD_COLUMNS}", meters, place, last_id)
+        found = self._sql.all(f"{each} ORDER BY id LIMIT ?", *values, most)
         return [(row[0], StoredRecord(*row[1:])) for row in found]
 
     def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, StoredRecord]]:

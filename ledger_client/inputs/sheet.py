@@ -1,19 +1,18 @@
 """Inputs as CSV for a spreadsheet, which must not execute what people wrote (RFC 4180, UTF-8). Pure.
 
-A cell that begins with one of ``= + - @`` (full-width, too), a tab or a line's end is a formula to a spreadsheet,
-whatever its quotes: such cells get an apostrophe in front. Numbers keep their minus. Every cell is in quotes, so that
-one that is cut at semicolons begins no other cell.
+No cell is a formula (csv_cells.py). Every cell is in quotes, so that one that is cut at semicolons begins no other
+cell.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ledger_client.accounting.formats.numbers import MILLI, scaled
+from ledger_client.csv_cells import cell
 from ledger_client.inputs.listing import Effect, Input
 from ledger_client.times import rfc3339, rfc3339_ms
 
@@ -22,8 +21,6 @@ COLUMNS: Final = (
     "document", "document_file", "standing", "node", "total", "without", "unusual", "record",
 )  # fmt: skip
 NOT_HERE: Final = "not here"
-_FORMULA: Final = re.compile(r"\s*[=+\-@\t\r\n＝＋－＠]")
-_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 
 
 def sheet(inputs: Sequence[Input], unusual: Mapping[bytes, Sequence[str]]) -> str:
@@ -36,11 +33,6 @@ def sheet(inputs: Sequence[Input], unusual: Mapping[bytes, Sequence[str]]) -> st
         for effect in one.effects or (None,):
             writer.writerow([cell(value) for value in [*_of(one), *_effect(effect), codes, one.signed.record.hex()]])
     return text.getvalue()
-
-
-def cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def _of(one: Input) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile_text import inline, point_facts
 from gateway.messages.message import Message
+from ledger_client.csv_cells import text_cell
 
 Form = Literal["text", "word", "whole", "number", "flag", "names", "wholes", "toml", "address"]
 COLUMNS: Final[Mapping[str, Form]] = {
@@ -70,4 +71,6 @@ def _cell(column: str, value: Any) -> str:
         return " ".join(map(str, value))
     if form == "toml":
         return inline(column, value)
+    if form == "text":
+        return text_cell(str(value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -19,6 +19,7 @@ from gateway.devices.profile_rules import unit_fault
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
+from ledger_client.csv_cells import plain_text
 from ledger_client.messages import Sentence
 
 BASES: Final = ("0", "1", "4xxxx")
@@ -169,7 +170,7 @@ class _Table:
         if len(cells) != len(columns):
             self._add(line, Message("csv-cells", n=len(cells), columns=len(columns)))
             return None
-        filled = {column: cell for column, cell in zip(columns, cells, strict=True) if column and cell}
+        filled = {column: _plain(column, cell) for column, cell in zip(columns, cells, strict=True) if column and cell}
         if "name" not in filled:
             self._add(line, Message("csv-no-name"), "name")
             return None
@@ -298,6 +299,11 @@ def _named(key: str, rows: dict[str, _Row]) -> _Row:
 
 def _names(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
+
+
+def _plain(column: str, cell: str) -> str:
+    """A cell without the apostrophe that keeps a spreadsheet from taking text for a formula."""
+    return plain_text(cell) if COLUMNS[column] == "text" else cell
 
 
 def _value(row: _Row, column: str, cell: str) -> Any:

@@ -9,10 +9,12 @@ from codecs import BOM_UTF8
 from collections.abc import Sequence
 
 from ledger_client.accounting.tables.stated import Cell, StatedRows, Table
+from ledger_client.csv_cells import cell as csv_cell
 
 
 def as_csv(table: Table, *, bom: bool = False) -> bytes:
-    """A header line, then the lines, each ended by CR LF. ``bom``: spreadsheets then take it for UTF-8."""
+    """A header line, then the lines, each ended by CR LF; text is no formula. ``bom``: spreadsheets then take it for
+    UTF-8."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(table.header)
@@ -40,4 +42,6 @@ def begins_with(data: bytes, first: bytes) -> bool:
 def _text(cell: Cell) -> str:
     if cell is None:
         return ""
-    return ("true" if cell else "false") if isinstance(cell, bool) else str(cell)
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return csv_cell(cell) if isinstance(cell, str) else str(cell)

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.cli.readings_view import print_readings
 from gateway.config.model import Config
-from gateway.history.export_files import COLUMNS
+from gateway.history.value_lines import COLUMNS
 from gateway.process.console import console
 from gateway.records import PollResult, Timestamp
 from gateway.status.readings import reading_values

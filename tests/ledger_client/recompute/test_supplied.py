@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.inputs.sheet import COLUMNS, cell
+from ledger_client.csv_cells import cell
+from ledger_client.inputs.sheet import COLUMNS
 from ledger_client.recompute.page import page
 from ledger_client.recompute.report import answer, as_json, as_sheet, in_words
 from ledger_client.recompute.verdict import Verdict, judge
