@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from gateway.config.feed import FeedEntry
+from gateway.config.feed_points import recorded_points
 from gateway.devices.points import Point
 from gateway.feeds.backlog import History
 from gateway.feeds.feed import Feed
-from gateway.feeds.json_publisher import PlainPublisher
+from gateway.feeds.json_messages import FullMessages
+from gateway.feeds.json_publisher import MessageForm, PlainPublisher
 from gateway.feeds.publisher import Publisher
 from gateway.process.background import BackgroundTask
 from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
+
+if TYPE_CHECKING:  # the vocabulary, which most feeds need not load
+    from gateway.devices.knowledge.direction import Turned
 
 
 class SiteFeed(BackgroundTask):
@@ -60,7 +66,9 @@ def make_feed(site: GatewayContext, entry: FeedEntry) -> SiteFeed:
 def _publisher(site: GatewayContext, entry: FeedEntry) -> Publisher:
     gateway, now_ms = site.config.gateway_id, site.clock.now_ms
     if entry.type == "json":
-        return PlainPublisher(gateway, lambda: site.config.meters, lambda: _active_alarms(site), now_ms)
+        return PlainPublisher(
+            gateway, lambda: site.config.meters, lambda: _active_alarms(site), now_ms, _form(site, entry)
+        )
     from gateway.feeds.sparkplug.node import Node
     from gateway.feeds.sparkplug.primary_host import PrimaryHost  # protobuf, which other gateways need not load
     from gateway.feeds.sparkplug.publisher import Meters, SparkplugPublisher
@@ -77,13 +85,27 @@ def _publisher(site: GatewayContext, entry: FeedEntry) -> Publisher:
     return SparkplugPublisher(node, meters, host)
 
 
+def _form(site: GatewayContext, entry: FeedEntry) -> MessageForm:
+    points = frozenset(entry.points)
+    if entry.form == "full":
+        return FullMessages(points)
+    from gateway.devices.turned_values import turns_of
+    from gateway.feeds.flat_messages import FlatMessages
+
+    def turns() -> dict[str, Mapping[str, Turned]]:
+        config = site.config
+        return {
+            name: turns_of(config.profiles[name].points) if meter.reversed else {}
+            for name, meter in config.meters.items()
+        }
+
+    return FlatMessages(turns, points)
+
+
 def _points(site: GatewayContext) -> dict[str, list[Point]]:
     """By meter: the points that have values."""
     config = site.config
-    return {
-        name: [p for p in config.profiles[name].select(meter.points or None) if p.kind != "scale"]
-        for name, meter in config.meters.items()
-    }
+    return {name: recorded_points(meter, config.profiles[name]) for name, meter in config.meters.items()}
 
 
 def _active_alarms(site: GatewayContext) -> Sequence[AlarmRow]:

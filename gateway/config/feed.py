@@ -16,6 +16,7 @@ from ledger_client.transport.access import Access, AccessError, Protocol
 
 _FILES = ("ca", "cert", "key", "password_file")
 _SPARKPLUG = ("group", "primary_host")
+_JSON = ("form", "points")
 
 
 def _level(text: str) -> str:
@@ -34,6 +35,8 @@ class FeedEntry(Model):
     url: str
     group: Level | None = None
     primary_host: Level | None = None
+    form: Literal["full", "flat"] = "full"
+    points: Annotated[tuple[str, ...], Field(strict=False)] = ()
     backfill_rate: Annotated[int, Field(ge=1, le=10_000)] = 200
     ca: str | None = None
     cert: str | None = None
@@ -64,6 +67,10 @@ class FeedEntry(Model):
             raise Unfit(Message("feed-group-missing"), key="group")
         if self.type != "sparkplug" and (strays := self.model_fields_set.intersection(_SPARKPLUG)):
             raise Unfit(Message("feed-sparkplug-only"), key=min(strays))
+        if self.type != "json" and (strays := self.model_fields_set.intersection(_JSON)):
+            raise Unfit(Message("feed-json-only"), key=min(strays))
+        if not self.points and "points" in self.model_fields_set:
+            raise Unfit(Message("feed-points-empty"), key="points")
         return self
 
 

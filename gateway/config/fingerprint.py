@@ -19,6 +19,7 @@ from ledger_client.formats import cbor
 
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed", "limits")
+_LATER_OF_FEED: Mapping[str, Any] = {"form": "full", "points": []}
 _LATER_OF_PROFILE = ("cn", "interval_ms", "ratios")
 _KNOWLEDGE: dict[str, Any] = {
     "ask": (),
@@ -42,7 +43,12 @@ def fingerprint(
         buses: those of it.
         profiles: by meter.
     """
-    found = {**document, "bus": [_bus(path, *pair, profiles) for pair in zip(document["bus"], buses, strict=True)]}
+    feeds = [_feed(stated) for stated in document["feed"]]
+    found = {
+        **document,
+        "feed": feeds,
+        "bus": [_bus(path, *pair, profiles) for pair in zip(document["bus"], buses, strict=True)],
+    }
     each = {id(profile): profile for profile in profiles.values()}  # most meters share one
     encoded = {key: cbor.encode(_plain(_profile(profile))) for key, profile in each.items()}
     by_meter = _map({name: encoded[id(profile)] for name, profile in profiles.items()})
@@ -66,6 +72,10 @@ def _bus(path: Path, stated: Mapping[str, Any], bus: Bus, profiles: Mapping[str,
 def _counted(meter: Mapping[str, Any]) -> dict[str, Any]:
     """A meter is in the totals unless it says otherwise."""
     return {key: fact for key, fact in meter.items() if (key, fact) != ("in_totals", True)}
+
+
+def _feed(stated: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: fact for key, fact in stated.items() if key not in _LATER_OF_FEED or fact != _LATER_OF_FEED[key]}
 
 
 def _profile(profile: Profile) -> dict[str, Any]:

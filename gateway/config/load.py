@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from gateway.config.bus import Bus, Meter
 from gateway.config.bus_types import TYPES
+from gateway.config.feed_points import check_feed_points
 from gateway.config.key_errors import closest, explain, not_toml
 from gateway.config.limits import misfits
 from gateway.config.model import TABLES, Config, Document
@@ -67,7 +68,9 @@ def config_of(path: Path, raw: Mapping[str, Any]) -> Config:
         document = Document.model_validate(raw)
     except ValidationError as error:
         raise explain(path, raw, error, Document, TABLES) from None
-    return Config(path, document, _profiles(path, document), raw)
+    config = Config(path, document, _profiles(path, document), raw)
+    check_feed_points(config)
+    return config
 
 
 def _profiles(path: Path, document: Document) -> dict[str, Profile]:

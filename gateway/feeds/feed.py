@@ -33,8 +33,6 @@ PAUSES_S = (1.0, 2.0, 5.0)
 MARK_EVERY_S = 10.0
 """Seconds between two writes of the cursor while all goes well; after a kill the readings of this time may be published
 once more, as history."""
-TOGETHER = 20
-"""Readings of one meter in one message, at most."""
 PORTION = 500
 """Readings of history that are read at once, at most."""
 CONNECTING, CONNECTED = Message("feed-connecting"), Message("feed-connected")
@@ -102,9 +100,9 @@ class Feed:
 
     def facts(self) -> dict[str, Any]:
         """State for the status: in words, live readings that wait, readings published since it was made."""
-        state, whom = self.state, self._publisher.waits_for
-        if state == CONNECTED and whom is not None:
-            state = Message("feed-connected-waits", whom=whom)
+        state = self.state
+        if state == CONNECTED:
+            state = self._publisher.remark or state
         return {
             "connected": self.connected,
             **sentence_fields(state, "state"),
@@ -179,7 +177,7 @@ class Feed:
             if self._outbox.overflowed:
                 await self._catch_up(link)
                 continue
-            readings = self._outbox.take(TOGETHER)
+            readings = self._outbox.take(self._publisher.together)
             self._sent[readings[-1].meter] = readings[-1]
             future = await self._publisher.live(link, readings)
             future.add_done_callback(partial(self._acknowledged, readings))
@@ -266,7 +264,7 @@ class Feed:
 
     async def _publish_history(self, link: Link, portion: Portion) -> None:
         futures = []
-        for readings in _messages(portion.readings):
+        for readings in _messages(portion.readings, self._publisher.together):
             await self._outbox.empty.wait()
             futures.append(await self._publisher.history(link, readings))
         for future in futures:
@@ -282,13 +280,13 @@ class Feed:
             await self._publisher.alarms(link)
 
 
-def _messages(readings: Sequence[FeedReading]) -> list[list[FeedReading]]:
-    """Readings of several meters as messages of one meter each, the order of each meter kept."""
+def _messages(readings: Sequence[FeedReading], most: int) -> list[list[FeedReading]]:
+    """Readings of several meters as messages of one meter each, the order of each meter kept, with at most so many."""
     messages: list[list[FeedReading]] = []
     open_for: dict[str, list[FeedReading]] = {}
     for one in readings:
         mine = open_for.get(one.meter)
-        if mine is None or len(mine) >= TOGETHER:
+        if mine is None or len(mine) >= most:
             mine = open_for[one.meter] = []
             messages.append(mine)
         mine.append(one)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
+from gateway.feeds.publisher import TOGETHER
 from gateway.feeds.reading_message import FeedReading
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.verdicts import verdict
@@ -32,6 +33,10 @@ class Topics:
         """Readings of a meter that could not be published live."""
         return f"{self.base}/history/{name}"
 
+    def up(self, name: str) -> str:
+        """Whether a meter answers; retained."""
+        return f"{self.base}/up/{name}"
+
     def alarm(self, source: str, code: str) -> str:
         """An alarm of a meter or of ``gateway``, retained while it stands."""
         if not (is_name(source) and is_name(code)):
@@ -39,9 +44,26 @@ class Topics:
         return f"{self.base}/alarms/{source}/{code}"
 
 
-def readings(items: Sequence[FeedReading]) -> bytes:
-    """Some readings of one meter, oldest first, as one message."""
-    return f'{{"v":1,"readings":[{",".join(map(_reading, items))}]}}'.encode()
+class FullMessages:
+    """Messages with all that is known of each value, of several readings of one meter."""
+
+    together = TOGETHER
+
+    def __init__(self, points: Collection[str] = frozenset()) -> None:
+        """``points``: those that are published, by their recorded names; none: all."""
+        self._points = points
+
+    def reloaded(self) -> None:
+        """Take note that the site has other meters."""
+
+    def message(self, items: Sequence[FeedReading]) -> bytes:
+        """Some readings of one meter, oldest first, as one message."""
+        return readings(items, self._points)
+
+
+def readings(items: Sequence[FeedReading], points: Collection[str] = ()) -> bytes:
+    """Some readings of one meter, oldest first, as one message. ``points``: of which there are values; none: of all."""
+    return f'{{"v":1,"readings":[{",".join(_reading(item, points) for item in items)}]}}'.encode()
 
 
 def status(*, online: bool, since_ms: int | None = None) -> bytes:
@@ -61,27 +83,33 @@ def alarm(active: Sequence[AlarmRow]) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _reading(item: FeedReading) -> str:
-    why = "" if item.not_recorded is None else f',"not_recorded":{_text(item.not_recorded)}'
-    record = "null" if item.record is None else _text(item.record)
-    values = ",".join(map(_value, item.reading.values))
-    head = f'"time":{item.reading.time_ms},"clock":"{item.clock}","record":{record}{why}'
-    return f'{{{head},"values":[{values}]}}'
+def _reading(item: FeedReading, points: Collection[str]) -> str:
+    found = item.reading.values if not points else [value for value in item.reading.values if value.name in points]
+    head = f'"time":{item.reading.time_ms},"clock":"{item.clock}",{record_fields(item)}'
+    return f'{{{head},"values":[{",".join(map(_value, found))}]}}'
+
+
+def record_fields(item: FeedReading) -> str:
+    """The record of a reading as fields of JSON, or why it has none."""
+    why = "" if item.not_recorded is None else f',"not_recorded":{as_text(item.not_recorded)}'
+    return f'"record":{as_text(item.record)}{why}'
 
 
 def _value(value: Value) -> str:
-    content = "" if value.value is None else f',"value":{_content(value.value)}'
-    return f'{{"name":{_text(value.name)}{content},"unit":{_text(value.unit)},"quality":{_quality(value.quality)}}}'
+    content = "" if value.value is None else f',"value":{content_of(value.value)}'
+    return f'{{"name":{as_text(value.name)}{content},"unit":{as_text(value.unit)},"quality":{_quality(value.quality)}}}'
 
 
-def _content(value: Number | str | bool) -> str:
+def content_of(value: Number | str | bool) -> str:
+    """A value as JSON, with all of its decimals."""
     if isinstance(value, Decimal):
         return format(value, "f")
     return json.dumps(value, ensure_ascii=False)
 
 
 @lru_cache(maxsize=4096)
-def _text(text: str | None) -> str:
+def as_text(text: str | None) -> str:
+    """A text as JSON."""
     return json.dumps(text, ensure_ascii=False)
 
 

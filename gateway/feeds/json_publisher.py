@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from gateway.feeds import json_messages as messages
 from gateway.feeds.mqtt_link import LONGEST, Link
@@ -17,13 +18,27 @@ MOST_RETAINED = 10_000
 """Topics with retained messages of an earlier run that are looked at, at most."""
 
 
+class MessageForm(Protocol):
+    """How readings are written."""
+
+    together: int
+    """Readings of one meter in one message, at most."""
+
+    def reloaded(self) -> None:
+        """Take note that the site has other meters."""
+        ...
+
+    def message(self, items: Sequence[FeedReading]) -> bytes:
+        """Some readings of one meter, oldest first."""
+        ...
+
+
 class PlainPublisher:
     """One gateway's plain feed."""
 
     leaves_by_will = False
     longest = LONGEST  # its own messages come back, where they are retained
     rate = 0.0
-    waits_for = None
 
     def __init__(
         self,
@@ -31,8 +46,11 @@ class PlainPublisher:
         meters: Callable[[], Iterable[str]],
         active_alarms: Callable[[], Sequence[AlarmRow]],
         now_ms: Callable[[], int],
+        form: MessageForm | None = None,
     ) -> None:
         self._topics = messages.Topics(gateway)
+        self._form = form or messages.FullMessages()
+        self.together = self._form.together
         self._meters, self._active_alarms, self._now_ms = meters, active_alarms, now_ms
         self.mark = f"{self._topics.base}/mark"
         self._alarms: dict[str, bytes] = {}
@@ -44,12 +62,17 @@ class PlainPublisher:
     def will(self) -> Will:
         return Will(self._topics.status, messages.status(online=False))
 
+    @property
+    def remark(self) -> None:
+        """Nothing."""
+
     def hear(self, message: Message) -> None:
         """What is retained there from before."""
         if message.retained and len(self._retained) < MOST_RETAINED:
             self._retained.add(message.topic)
 
     def reloaded(self) -> None:
+        self._form.reloaded()
         self._changed.set()
 
     async def begin(self, link: Link) -> Sent:
@@ -74,10 +97,10 @@ class PlainPublisher:
             await link.send(topic, b"", retain=True)
 
     async def live(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
-        return await link.send(self._topics.meter(readings[0].meter), messages.readings(readings), retain=True)
+        return await link.send(self._topics.meter(readings[0].meter), self._form.message(readings), retain=True)
 
     async def history(self, link: Link, readings: Sequence[FeedReading]) -> asyncio.Future[None]:
-        return await link.send(self._topics.history(readings[0].meter), messages.readings(readings))
+        return await link.send(self._topics.history(readings[0].meter), self._form.message(readings))
 
     async def alarms(self, link: Link) -> None:
         async with self._turn:

@@ -11,6 +11,8 @@ from gateway.feeds.reading_message import FeedReading
 from gateway.messages import message as messages
 from ledger_client.transport.mqtt_options import Message, Will
 
+TOGETHER = 20
+"""Readings of one meter in one message, at most, unless the kind of feed wants fewer."""
 Sent = list[tuple[FeedReading, asyncio.Future[None]]]
 """Readings, each with the future of the message that holds it."""
 
@@ -26,10 +28,12 @@ class Publisher(Protocol):
     """Bytes of the largest message that it hears."""
     rate: float
     """Messages a second of one topic that it hears, ten times as many at once; 0: all."""
+    together: int
+    """Readings of one meter in one message, at most."""
 
     @property
-    def waits_for(self) -> messages.Message | None:
-        """The host that it waits for, once connected, before it publishes anything; None: it waits for none."""
+    def remark(self) -> messages.Message | None:
+        """How the feed stands once it is connected, where that is not all; None: it is."""
         ...
 
     def will(self) -> Will:

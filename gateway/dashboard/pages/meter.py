@@ -25,9 +25,10 @@ from gateway.dashboard.pages.overview import LineRow, MeterRow
 from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.registers import RawBlock, raw
-from gateway.dashboard.pages.values import beyond, shown, turns
+from gateway.dashboard.pages.values import beyond, turns
 from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point
+from gateway.devices.turned_values import shown
 from gateway.fieldbus.specs import has_number
 from gateway.messages.message import Message
 from gateway.records import StoredRecord

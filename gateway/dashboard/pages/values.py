@@ -9,8 +9,9 @@ from statistics import median_low
 
 from gateway.config.bus import Meter
 from gateway.config.limits import Limit
-from gateway.devices.knowledge.direction import Turned, turned
+from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point, Profile
+from gateway.devices.turned_values import shown, turned_point, turns_of
 from gateway.history.series import APART
 from ledger_client.formats.senml import Number, Reading, Value
 
@@ -65,28 +66,12 @@ def shown_as(meter: Meter, point: Point) -> Turned:
     """What pages show a point as: itself, or turned where the meter is reversed."""
     if not meter.reversed:
         return Turned(point.name)
-    return turned(point.name, signed=point.signed, unit=point.unit)
+    return turned_point(point)
 
 
 def turns(meter: Meter, profile: Profile) -> Mapping[str, Turned]:
     """What pages show each point of a reversed meter as; of any other meter nothing."""
-    return {point.name: shown_as(meter, point) for point in profile.points} if meter.reversed else {}
-
-
-def shown(recorded: Iterable[Value], turned_as: Mapping[str, Turned]) -> tuple[Value, ...]:
-    """Recorded values as pages show them. ``turned_as``: from ``turns``."""
-    if not turned_as:
-        return tuple(recorded)
-    return tuple(_shown(value, turned_as.get(value.name)) for value in recorded)
-
-
-def _shown(value: Value, turn: Turned | None) -> Value:
-    if turn is None:
-        return value
-    content = value.value
-    if isinstance(content, Number) and not isinstance(content, bool):
-        content = turn.of(content)
-    return value._replace(name=turn.name, value=content)
+    return turns_of(profile.points) if meter.reversed else {}
 
 
 def by_name(reading: Reading, names: Sequence[str], turned_as: Mapping[str, Turned]) -> tuple[Value, ...]:

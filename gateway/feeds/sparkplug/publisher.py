@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gateway.devices.points import Point
 from gateway.feeds.mqtt_link import Down, Link
-from gateway.feeds.publisher import Sent
+from gateway.feeds.publisher import TOGETHER, Sent
 from gateway.feeds.reading_message import FeedReading, reading_of_news
 from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.sparkplug.payload import LONGEST
@@ -72,6 +72,7 @@ class SparkplugPublisher:
 
     leaves_by_will = True
     longest, rate = LONGEST, 20.0
+    together = TOGETHER
 
     def __init__(self, node: Node, meters: Meters, host: PrimaryHost | None) -> None:
         self._node, self._meters, self._host = node, meters, host
@@ -87,11 +88,13 @@ class SparkplugPublisher:
         """By meter: the record in its birth, and the future of that message."""
 
     @property
-    def waits_for(self) -> messages.Message | None:
+    def remark(self) -> messages.Message | None:
         """The host that it waits for before it publishes anything."""
         if self._host is None or self._host.online.is_set():
             return None
-        return messages.Message("feed-primary-host", name=self._host.name)
+        return messages.Message(
+            "feed-connected-waits", whom=messages.Message("feed-primary-host", name=self._host.name)
+        )
 
     def will(self) -> Will:
         if self._will_is_out:
