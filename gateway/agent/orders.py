@@ -11,7 +11,8 @@ from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.agent.commissions import Commissions
 from gateway.agent.lines import LineSet
 from gateway.agent.reload import Reload
-from gateway.alarms.board import AlarmBoard, orders
+from gateway.alarms.board import AlarmBoard
+from gateway.alarms.orders import orders
 from gateway.commissioning.record.live_values import LOOK
 from gateway.commissioning.record.submit import COMMISSION
 from gateway.errors import Declined

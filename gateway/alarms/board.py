@@ -11,8 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
+from gateway.alarms.counter_falls import LineFall, line_falls
 from gateway.alarms.events import AlarmEvents
 from gateway.alarms.grouping import GroupChange, GroupContinues, GroupEnds, Grouping, GroupRaised, Lines
 from gateway.alarms.operator_actions import OperatorActions
@@ -24,7 +24,6 @@ from gateway.messages.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, ki
 from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
 from gateway.process.background import BackgroundTask
-from gateway.process.control_server import Order
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
@@ -79,7 +78,16 @@ class AlarmBoard(BackgroundTask):
                 state.off_delay_until_ms = now
             else:
                 state.unconfirm(now)
+            state.changed_ms = self._store.moment()
             self._store.states[key] = state
+
+    def moment(self) -> int:
+        """The moment of the list as it is now: what an operator acknowledges is what it showed then."""
+        return self._store.moment()
+
+    def unchanged(self, since_ms: int) -> frozenset[int]:
+        """Which listed alarms that nobody has acknowledged stood at that moment as they stand now, by number."""
+        return self._store.unchanged(since_ms)
 
     def listed(self) -> list[AlarmRow]:
         """Active or unacknowledged alarms that are not shelved, in the order of ``AlarmRow.rank``."""
@@ -309,6 +317,25 @@ class AlarmBoard(BackgroundTask):
         for candidate in candidates:
             if (change := self._grouping.change(candidate, now)) is not None:
                 self._apply(change, now)
+        for fall in list(line_falls(self._store.states, self._grouping.lines, now)):
+            self._join(fall, now)
+
+    def _join(self, fall: LineFall, now: int) -> None:
+        """An alarm of a line takes single ones into it; acknowledged, it is raised again: nobody has seen these."""
+        state = self._store.states.setdefault(fall.key, AlarmState(fall.key, kind_of(fall.key.code), fall.sentence))
+        state.condition_true(now, fall.since_ms, 0)
+        if state.active and state.row is not None and not state.row.acknowledged:
+            self._store.update(state, state.row.saying(fall.sentence))
+        else:
+            state.sentence = fall.sentence
+            self._raise(state)
+        for single in fall.joining:
+            if not single.active:
+                self._raise(single)
+            single.condition_false(now)
+            self._clear(single, Message("alarm-merged", kind=fall.key.code), acknowledged=True)
+        over = Message("alarm-cleared", kind=fall.key.code)
+        self.condition(*fall.key, over, on=False)
 
     def _apply(self, change: GroupChange, now: int) -> None:
         match change:
@@ -336,7 +363,7 @@ class AlarmBoard(BackgroundTask):
             row = AlarmRow(self._store.next_id(), *key, "", state.since_ms, now_ms)
         else:
             row = replace(state.row, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
-            row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
+            row = replace(row, acked_ms=None, acked_by=None, acked_note=None, times=row.times + 1)
         row = row.saying(state.sentence)
         log.warning("alarm %s: %s", key.code, state.sentence, extra=_log_fields(key))
         self._events.raised(state)
@@ -361,23 +388,3 @@ def _is_chattering(sentence: Sentence) -> bool:
 def _log_fields(key: AlarmKey) -> dict[str, str | None]:
     """Structured fields of a log line about an alarm."""
     return {"code": key.code, "line": key.line, "meter": None if key.source == GATEWAY else key.source}
-
-
-def orders(board: AlarmBoard) -> dict[str, Order]:
-    """Orders of the control socket to the board; each action with the name of the user for its event."""
-
-    async def alarms(_: Mapping[str, Any]) -> dict[str, Any]:
-        listed, shelved = board.listed(), board.shelved()
-        return {"alarms": [row.as_json() for row in listed], "shelved": [row.as_json() for row in shelved]}
-
-    async def acknowledge(order: Mapping[str, Any]) -> dict[str, Any]:
-        return (await board.operator.acknowledge(order["id"], order["user"])).as_json()
-
-    async def shelve(order: Mapping[str, Any]) -> dict[str, Any]:
-        row = await board.operator.shelve(order["id"], order["user"], order["for_ms"], order.get("reason", ""))
-        return row.as_json()
-
-    async def unshelve(order: Mapping[str, Any]) -> dict[str, Any]:
-        return (await board.operator.unshelve(order["id"], order["user"])).as_json()
-
-    return {"alarms": alarms, "acknowledge": acknowledge, "shelve": shelve, "unshelve": unshelve}

@@ -38,7 +38,8 @@ class AlarmState:
     ``row``: the alarm as it was raised, until it is back to normal (cleared, acknowledged and not shelved); None:
     normal. ``suppressed``: a group alarm is raised in its place. ``on_delay_until_ms``: raised then, if the condition
     is still true. ``off_delay_until_ms``: cleared then, if it is still false; None: not known to be false.
-    ``onsets``: when the condition last came true.
+    ``onsets``: when the condition last came true. ``changed_ms``: the moment (``AlarmStore.moment``) at which it was
+    last raised, or its row got another text: who saw the list at an earlier moment has not seen this.
     """
 
     key: AlarmKey
@@ -51,6 +52,7 @@ class AlarmState:
     row: AlarmRow | None = None
     suppressed: bool = False
     onsets: deque[int] = field(default_factory=lambda: deque(maxlen=CHATTERING_COUNT))
+    changed_ms: int = 0
 
     @property
     def active(self) -> bool:

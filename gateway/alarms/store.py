@@ -58,6 +58,12 @@ class AlarmStore:
         self._saving: tuple[Future[None], dict[int, AlarmRow]] | None = None
         """Rows on their way. The writer thread has its own list of them, and completes the future."""
         self._save_at_ms = 0
+        self._moment_ms = 0
+
+    def moment(self) -> int:
+        """A moment of this list, by record time, ms: behind every change so far, and before each that follows."""
+        self._moment_ms = max(self._moment_ms + 1, self._clock.now_ms())
+        return self._moment_ms
 
     def listed(self) -> list[AlarmRow]:
         """Active or unacknowledged alarms that are not shelved, in the order of ``AlarmRow.rank``."""
@@ -70,6 +76,12 @@ class AlarmStore:
     def _rows(self, wanted: Callable[[AlarmRow], bool]) -> list[AlarmRow]:
         rows = (state.row for state in self.states.values())
         return sorted((row for row in rows if row is not None and wanted(row)), key=lambda row: row.rank)
+
+    def unchanged(self, since_ms: int) -> frozenset[int]:
+        """The numbers of the listed alarms that nobody has acknowledged, and that stood at a moment as they stand."""
+        states = [(state, state.row) for state in self.states.values() if state.changed_ms <= since_ms]
+        rows = (row for _, row in states if row is not None)
+        return frozenset(row.id for row in rows if not (row.acknowledged or row.shelved))
 
     def find(self, number: int) -> tuple[AlarmState, AlarmRow]:
         """The listed or shelved alarm of this number. Raises Declined where there is none."""
@@ -85,6 +97,9 @@ class AlarmStore:
 
     def update(self, state: AlarmState, row: AlarmRow) -> AlarmRow:
         """Give an alarm this row, or none if with it the alarm is back to normal. Returns the row."""
+        before = state.row
+        if before is None or (before.times, before.text) != (row.times, row.text):
+            state.changed_ms = self.moment()
         state.row = row if row.open else None
         self._unsaved[row.id] = row
         for listener in self.listeners:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,8 @@ WITHIN_S = 20.0
 """Seconds that a page waits for an act, which continues afterwards: an accepted meter may be in back-off."""
 SHELVES_MS = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 86_400_000, "7d": 7 * 86_400_000}
 """Times for which an alarm can be shelved."""
-
+_TICK = re.compile(r"t(\d{1,15})", re.ASCII)
+"""The field of an alarm that is ticked."""
 
 _AT = {"accept-final-below": "final", "accept-initial-above": "initial"}
 """The field that a refusal of registers is about."""
@@ -39,9 +41,24 @@ Act = Callable[[GatewayContext, str, Mapping[str, str]], Awaitable[Done]]
 
 
 async def acknowledge(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
-    """Acknowledge an alarm."""
-    alarm = await _order(site, "acknowledge", id=_number(form, "id"), user=user)
-    return Done(Message("act-acknowledged", alarm=_sentence(alarm)))
+    """Acknowledge one alarm, all of a code, or those that are ticked, as the page showed them."""
+    which: dict[str, Any] = {"ids": [int(number[1]) for name in form if (number := _TICK.fullmatch(name))]}
+    if "id" in form:
+        which = {"ids": [_number(form, "id")]}
+    elif "code" in form:
+        which = {"code": _text(form, "code")}
+    elif not which["ids"]:
+        raise Declined(Message("act-acknowledge-unticked"))
+    shown_ms, note = _number(form, "shown"), form.get("note", "").strip()[:LONGEST]
+    done = await _order(site, "acknowledge-shown", shown=shown_ms, user=user, note=note, **which)
+    alarms, changed = done["alarms"], done["changed"]
+    if not alarms:
+        raise Declined(Message("act-acknowledge-changed", n=changed) if changed else Message("act-acknowledge-none"))
+    if changed:
+        return Done(Message("act-acknowledged-some", n=len(alarms), changed=changed), well=False)
+    if len(alarms) > 1:
+        return Done(Message("act-acknowledged-many", n=len(alarms)))
+    return Done(Message("act-acknowledged", alarm=_sentence(alarms[0])))
 
 
 async def shelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:

@@ -23,6 +23,7 @@ from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Se
 from gateway.dashboard.auth.users import User, Users
 from gateway.dashboard.db_readers import Busy, Readers
 from gateway.dashboard.event_stream import Stream
+from gateway.dashboard.pages.alarms import MOST_TICKS
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, View
 from gateway.dashboard.render.html import THEMES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
@@ -35,7 +36,7 @@ from ledger_client.messages import Sentence
 log = logging.getLogger("meterseal.pages")
 
 FORM = "application/x-www-form-urlencoded"
-MOST_BODY, BODY_S = 16 * 1024, 10.0
+MOST_BODY, BODY_S, FIELDS = 16 * 1024, 10.0, 32
 ADDRESS_RATE = 50.0
 """Requests a second that one address may make, and ten times as many at once."""
 CHOICES: Mapping[str, tuple[str, ...]] = {"language": LANGUAGES, "theme": THEMES}
@@ -257,7 +258,7 @@ class App:
         session = self._session(request)
         if session is None:
             raise Problem(403, Message("login-none"))
-        form = await _form(request)
+        form = await _form(request, FIELDS + MOST_TICKS)
         if not self._sessions.redeem(session, form.get("form", "")):
             raise Problem(403, Message("form-used"))
         return session, form
@@ -316,7 +317,7 @@ def _local(target: str | None) -> str:
     return target if target and len(target) < 1000 and _LOCAL.fullmatch(target) else "/"
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _form(request: Request, most: int = FIELDS) -> dict[str, str]:
     """The fields of a form, each once. Raises Problem: of another kind, too large, or too slow."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise Problem(415, Message("form-type", type=FORM))
@@ -327,7 +328,7 @@ async def _form(request: Request) -> dict[str, str]:
                 body += chunk
                 if len(body) > MOST_BODY:
                     raise Problem(413, Message("form-too-large", limit_bytes=MOST_BODY))
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=32))
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=most))
     except TimeoutError:
         raise Problem(408, Message("form-too-slow", limit_s=round(BODY_S))) from None
     except (ClientDisconnect, ValueError):

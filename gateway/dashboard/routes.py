@@ -83,6 +83,7 @@ class _Views:
             "here": here or template,
             "alarm_count": alarms.unacknowledged(self._site.board),
             "meters": tuple(self._site.config.meters),
+            "labels": {name: meter.label for name, meter in self._site.config.meters.items() if meter.label},
             "reversed": frozenset(name for name, meter in self._site.config.meters.items() if meter.reversed),
         }
 
@@ -173,7 +174,7 @@ class _Views:
 
     def alarms(self, asked: Asked) -> Rest:
         """What stands, and what can be done about it."""
-        facts = alarms.look(self._site.board)
+        facts = alarms.look(self._site.board, batches.number_of(asked.query.get("tick")))
         return self._rest(asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
 
     def diagnosis(self, asked: Asked) -> Rest:

@@ -16,9 +16,9 @@ KEPT = 10_000
 """Alarms that are over and kept at most; older ones are forgotten."""
 _COLUMNS = (
     "id, source, code, line, text, since_ms, raised_ms, cleared_ms, acked_ms, acked_by, shelved_until_ms, shelved_by, "
-    "shelved_why, times, message"
+    "shelved_why, times, acked_note, message"
 )
-_FIELDS = 15
+_FIELDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class AlarmRow:
     """An alarm that was raised. Times are record times in ms, None where that has not happened.
 
     ``source``: the meter, or "gateway". ``since_ms``: since when its condition is true. ``cleared_ms`` None: active.
-    ``acked_by`` None beside ``acked_ms``: acknowledged by the gateway itself, as a group alarm has taken its place.
+    ``acked_by`` None beside ``acked_ms``: acknowledged by the gateway itself, as a group alarm has taken its place;
+    ``acked_note``: what the user wrote to it.
     ``times``: how often it was raised since it was last acknowledged. ``text`` is English; ``message``: the same where
     it is one.
     """
@@ -45,6 +46,7 @@ class AlarmRow:
     shelved_by: str | None = None
     shelved_why: str | None = None
     times: int = 1
+    acked_note: str | None = None
     message: Message | None = None
 
     @property
@@ -122,6 +124,7 @@ class AlarmRow:
             "cleared": self.cleared_ms,
             "acknowledged": self.acked_ms,
             "acknowledged_by": self.acked_by,
+            "acknowledged_note": self.acked_note,
             "shelved_until": self.shelved_until_ms,
             "shelved_by": self.shelved_by,
             "shelved_why": self.shelved_why,
@@ -143,6 +146,7 @@ class AlarmRow:
             cleared_ms=facts["cleared"],
             acked_ms=facts["acknowledged"],
             acked_by=facts["acknowledged_by"],
+            acked_note=facts["acknowledged_note"],
             shelved_until_ms=facts["shelved_until"],
             shelved_by=facts["shelved_by"],
             shelved_why=facts["shelved_why"],

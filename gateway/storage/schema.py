@@ -123,17 +123,28 @@ def _repairs(db: Database) -> None:
 
 
 def _views(db: Database) -> None:
-    """What is shown and is no evidence: summaries of readings, the states of alarms, how far each feed has come."""
+    """What is shown and is no evidence: summaries of readings, polls by the hour, the states of alarms, how far each
+    feed has come. ``polls_counted``: up to which record of a meter, and to which moment, polls are counted."""
     db.execute(
         "CREATE TABLE summaries (meter TEXT NOT NULL, span INTEGER NOT NULL, start_ms INTEGER NOT NULL, "
         "data BLOB NOT NULL, PRIMARY KEY (meter, span, start_ms)) WITHOUT ROWID"
+    )
+    db.execute(
+        "CREATE TABLE poll_hours (meter TEXT NOT NULL, start_ms INTEGER NOT NULL, due INTEGER NOT NULL, "
+        "recorded INTEGER NOT NULL, asleep INTEGER NOT NULL, gap_from_ms INTEGER, gap_to_ms INTEGER, "
+        "PRIMARY KEY (meter, start_ms)) WITHOUT ROWID"
+    )
+    db["polls_counted"].create(  # type: ignore[union-attr]
+        {"meter": str, "last_id": int, "from_ms": int, "to_ms": int, "answered_ms": int},
+        pk="meter",
+        not_null={"last_id", "from_ms", "to_ms", "answered_ms"},
     )
     db["summary_forms"].create({"id": int, "points": str}, pk="id", not_null={"points"})  # type: ignore[union-attr]
     db["alarms"].create(  # type: ignore[union-attr]
         {
             "id": int, "source": str, "code": str, "line": str, "text": str, "since_ms": int, "raised_ms": int,
             "cleared_ms": int, "acked_ms": int, "acked_by": str, "shelved_until_ms": int, "shelved_by": str,
-            "shelved_why": str, "times": int, "open": int, "message": str,
+            "shelved_why": str, "times": int, "open": int, "acked_note": str, "message": str,
         },
         pk="id",
         not_null={"source", "code", "line", "text", "since_ms", "raised_ms", "times", "open"},
@@ -195,6 +206,6 @@ NAMES = frozenset(GUARDS) | {
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
     "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "marks", "marked",
-    "heard", "heard_by_token", "replaced_keys",
+    "heard", "heard_by_token", "replaced_keys", "poll_hours", "polls_counted",
 }  # fmt: skip
 """What a database of today's version holds."""

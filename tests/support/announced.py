@@ -28,6 +28,7 @@ RULES = {
         for name in (
             *_OF_ACCOUNTING,
             "alarm",
+            "alarm-acknowledged",
             "clock",
             "commissioned",
             "configuration",
@@ -47,7 +48,7 @@ RULES = {
     },
     START: "epoch-start",
     "stop": "epoch-stop",
-    **dict.fromkeys(("alarm-acknowledged", "alarm-shelved", "alarm-unshelved"), "alarm-acted"),
+    **dict.fromkeys(("alarm-shelved", "alarm-unshelved"), "alarm-acted"),
 }
 """Every kind of event that a gateway writes, with its rule."""
 _BEGINS = r"(repaired )*(configuration )+(keys )*(schedule )*(coverage )*start"

@@ -52,7 +52,7 @@
     const marked = getSelection();
     return part.querySelector("details[open], input:focus, select:focus, input[data-typed]") ||
       (!marked.isCollapsed && marked.containsNode(part, true)) ||
-      [...part.querySelectorAll("input")].some((field) => field.value !== field.defaultValue) ||
+      [...part.querySelectorAll("input")].some((field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked) ||
       [...part.querySelectorAll("option")].some((one) => one.selected && one.index && !one.defaultSelected);
   }
 

@@ -13,8 +13,8 @@ from tests.support.epochs import epoch
 from tests.support.gateways.desk import wide_site
 
 FIXED = {
-    "accept", "acknowledge", "alarms", "clear-shared", "commission", "health", "lines", "look", "preview", "refused",
-    "registers", "reload", "shelve", "sign", "unshelve",
+    "accept", "acknowledge", "acknowledge-shown", "alarms", "clear-shared", "commission", "health", "lines", "look",
+    "preview", "refused", "registers", "reload", "shelve", "sign", "unshelve",
 }  # fmt: skip
 
 

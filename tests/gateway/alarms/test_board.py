@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.alarms.board import orders
+from gateway.alarms.orders import orders
 from gateway.alarms.state import CHATTERING_QUIET_MS
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.cli.status_view import print_status

@@ -64,6 +64,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
             "alarm_count": 7,
             "meters": tuple(loaded.meters),
             "reversed": (),
+            "labels": {"export-main": LONG},
         }
 
         def made(template: str, **facts: Any) -> Page:
@@ -198,7 +199,7 @@ def _alarm_facts(now_ms: int) -> alarms.AlarmFacts:
     standing = _alarms(now_ms)
     shelved = replace(standing[1], id=91, shelved_until_ms=now_ms + 480 * MIN, shelved_by="ines", shelved_why=LONG)
     past = replace(standing[2], id=92, cleared_ms=now_ms - 3000 * MIN, acked_ms=now_ms, acked_by="ines")
-    return alarms.AlarmFacts(standing, (shelved,), (past, replace(past, id=93, code="clock-step")))
+    return alarms.AlarmFacts(standing, (shelved,), now_ms, frozenset(), (past, replace(past, id=93, code="clock-step")))
 
 
 def _diagnosis(now_ms: int) -> Diagnosis:

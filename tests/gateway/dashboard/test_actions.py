@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socketserver
 import struct
 import threading
@@ -83,6 +84,13 @@ def act(browser: Browser, name: str, **fields: str) -> str:
     return unescape(browser.get("/").text)
 
 
+def moment(browser: Browser) -> str:
+    """The moment of the list of alarms as it is now."""
+    found = re.search(r'href="/alarms\?tick=(\d+)"|$', browser.get("/alarms").text)
+    assert found is not None
+    return found[1] or str(1 << 45)  # of a list in which nothing is to be acknowledged
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Meter, Browser, Config]]:
     port = free_port()
@@ -102,7 +110,12 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
     until(lambda: events(loaded, "meter-000", "commissioned"))
     device.exchange(71_234)
     number = until(lambda: [a.id for a in alarms(loaded) if a.code == "meter-exchanged" and a.active])[0]
-    assert "acknowledged: " in act(browser, "acknowledge", id=str(number))
+    assert "no alarm is ticked" in act(browser, "acknowledge", shown="1", ticked="1")
+    assert "since the page was shown it was raised again" in act(browser, "acknowledge", shown="1", id=str(number))
+    assert "acknowledged: " in act(browser, "acknowledge", shown=moment(browser), id=str(number), note="seen <b>it")
+    assert "nothing to acknowledge" in act(browser, "acknowledge", shown=moment(browser), code="meter-exchanged")
+    assert "acknowledged by ines" in (page := browser.get("/alarms").text)
+    assert "seen &lt;b&gt;it" in page
     assert "shelved for 8 h: " in act(browser, "shelve", id=str(number), **{"for": "8h", "reason": "works"})
     assert "unshelved: " in act(browser, "unshelve", id=str(number))
     assert "reports a serial number other than 70000" in act(browser, "accept", meter="meter-000", serial="70000")
@@ -133,7 +146,9 @@ def alarms(loaded: Config) -> list[AlarmRow]:
         ("clear-shared", {}, "line is missing"),
         ("shelve", {"id": "1"}, "shelving time missing"),
         ("acknowledge", {"id": "-1"}, "id is not a number"),
-        ("acknowledge", {"id": "999999"}, "999999"),
+        ("acknowledge", {"id": "999999", "shown": "1"}, "nothing to acknowledge"),
+        ("acknowledge", {"id": "1"}, "shown is not a number"),
+        ("acknowledge", {f"t{1_000_000 + n}": "1" for n in range(1000)} | {"shown": "1"}, "nothing to acknowledge"),
         ("accept", {"meter": "nobody", "serial": "1"}, "no meter nobody"),
         ("accept", {"meter": "meter-000", "serial": "x" * 300}, "serial is missing"),
         ("reload", {"fingerprint": "00"}, "has changed since the preview"),

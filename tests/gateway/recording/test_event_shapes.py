@@ -30,7 +30,7 @@ from tests.support.samples import Hands, Machine, site
 ROOT = Path(__file__).parents[3]
 HASH, EPOCH = bytes(32), bytes(8)
 LATELY: dict[str, list[dict[str, Any]]] = {
-    "alarm-acknowledged": [{"code": "line-down", "line": "bus", "user": "somebody", "meter": "pv-1"}],
+    "alarm-acknowledged": [{"code": "line-down", "line": "bus", "user": "somebody", "meter": "pv-1", "note": "works"}],
     "alarm-shelved": [{"code": "line-down", "line": "bus", "user": "somebody", "until": 5}],
     "alarm-unshelved": [
         {"code": "line-down", "line": "bus", "user": "somebody"},
