@@ -17,6 +17,7 @@ GatewayError                 root; its text says what, where and the fix
 ├── BadScanFile              JSON that is no result of a scan (gateway/commissioning/scan/found.py)
 ├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
 ├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/app.py)
+├── BadQuery                 a page's address asks for what there cannot be (gateway/dashboard/time/asked_range.py)
 ├── NotFound                 a page that there is not (gateway/dashboard/pages/page.py)
 ├── Busy                     no database reader is free for a page (gateway/dashboard/db_readers.py)
 ├── TooOften                 too many wrong passwords (gateway/dashboard/auth/login_limits.py)

@@ -26,6 +26,7 @@ from gateway.dashboard.event_stream import Stream
 from gateway.dashboard.pages.alarms import MOST_TICKS
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, View
 from gateway.dashboard.render.html import THEMES
+from gateway.dashboard.time.asked_range import BadQuery
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
 from gateway.messages.languages import LANGUAGES
 from gateway.messages.message import Message
@@ -94,8 +95,7 @@ class App:
             except Problem as problem:
                 response = self._problem(request, problem.status, problem.sentence, problem.way_out)
             except GatewayError as error:
-                status = 503 if isinstance(error, StoreError | Busy) else 404 if isinstance(error, NotFound) else 409
-                response = self._problem(request, status, error.sentence, error.way_out)
+                response = self._problem(request, _status(error), error.sentence, error.way_out)
             except Exception:
                 log.exception("%s %s failed", request.method, request.url.path)
                 response = self._problem(request, 500, Message("page-fault"))
@@ -155,6 +155,7 @@ class App:
             path=request.url.path,
             params=request.path_params,
             query=dict(request.query_params),
+            several=request.query_params.multi_items(),
             cookies={name: request.cookies.get(self._cookie(request, name), "") for name in CHOICES},
             languages=request.headers.get("accept-language", "")[:200],
         )
@@ -299,6 +300,12 @@ class _Asgi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+
+def _status(error: GatewayError) -> int:
+    if isinstance(error, StoreError | Busy):
+        return 503
+    return 404 if isinstance(error, NotFound) else 400 if isinstance(error, BadQuery) else 409
 
 
 def _response(answer: Answer, status: int | None = None) -> Response:

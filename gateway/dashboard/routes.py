@@ -15,13 +15,15 @@ from gateway.dashboard.figures.certified import BALANCE, balance, of_day
 from gateway.dashboard.figures.choice import HOUR, Choice
 from gateway.dashboard.figures.figures_page import EMISSIONS, ENERGY, figures, of_meter
 from gateway.dashboard.live_events import source
-from gateway.dashboard.pages import alarms, batches, events, meter, record
+from gateway.dashboard.pages import alarms, batches, meter, record
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest, View
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
+from gateway.dashboard.time.paging import number_of
+from gateway.dashboard.time_views import TimeViews
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.messages.message import Message
@@ -38,18 +40,20 @@ WAIT_S = 1.0
 def contents(site: GatewayContext) -> Pages:
     """The pages of one epoch of a gateway."""
     made = _Views(site)
+    timed = TimeViews(site, made.rest)
     views: dict[str, View] = {
         "/": made.site,
         "/meters/{meter}": made.meter,
         "/meters/{meter}/prove/newest": made.prove_newest,
         "/meters/{meter}/prove/{epoch}/{seq}": made.prove,
+        "/meters/{meter}/records": timed.records,
         "/meters/{meter}/records/{epoch}/{seq}": made.record,
         "/energy": partial(made.figures, ENERGY),
         "/emissions": partial(made.figures, EMISSIONS),
         "/balance": made.balance,
-        "/batches": made.batches,
+        "/batches": timed.batches,
         "/batches/{batch}": made.batch,
-        "/events": made.events,
+        "/events": timed.events,
         "/alarms": made.alarms,
         "/diagnosis": made.diagnosis,
         "/configuration": made.configuration,
@@ -75,7 +79,7 @@ class _Views:
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
 
-    def _rest(self, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
+    def rest(self, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
         """What is left to do of a page in a thread."""
         now_ms, zone = self._now_ms(), self._site.config.zone
         common = {
@@ -96,7 +100,7 @@ class _Views:
         """The whole gateway at a glance."""
         facts, config = site_view.look(self._site, self._loads, self._sparks), self._site.config
         facts = replace(facts, accounts=site_view.statements(self._site.keeper.look()))
-        return self._rest(
+        return self.rest(
             asked,
             "site",
             lambda store: {"site": site_view.complete(facts, config, store), "many_left": site_view.MANY_LEFT},
@@ -112,7 +116,7 @@ class _Views:
             found = of_meter(known, self._rows, store, facts.name, now_ms)
             return {"meter": replace(meter.complete(facts, store, now_ms, zone), figures=found)}
 
-        return self._rest(asked, "meter", whole, "site")
+        return self.rest(asked, "meter", whole, "site")
 
     def figures(self, page_: str, asked: Asked) -> Rest:
         """Energy or emissions of the plans' nodes."""
@@ -130,7 +134,7 @@ class _Views:
                     certified = of_day(known, found, self._registries, now_ms)
             return {"figures": found, "civil_of": found.civil_of, "certified": certified}
 
-        return self._rest(asked, "figures", facts, page_)
+        return self.rest(asked, "figures", facts, page_)
 
     def balance(self, asked: Asked) -> Rest:
         """Statements and certificates of the nodes that can be certified."""
@@ -145,49 +149,37 @@ class _Views:
                 found = balance(known, self._rows, store, self._registries, choice, now_ms)
             return {"balance": found}
 
-        return self._rest(asked, "certificates", facts, BALANCE)
+        return self.rest(asked, "certificates", facts, BALANCE)
 
     def record(self, asked: Asked) -> Rest:
         """One record, and its way to the ledgers."""
         parts, whole = asked.params, "way" in asked.query
         name = (parts["meter"], parts["epoch"], parts["seq"])
-        return self._rest(
-            asked, "record", lambda store: {"record": record.record(store, *name, whole=whole)}, "batches"
-        )
-
-    def batches(self, asked: Asked) -> Rest:
-        """The list of batches."""
-        before, waits = batches.number_of(asked.query.get("before")), self._site.recorder.held
-        return self._rest(asked, "batches", lambda store: {"list": batches.batches(store, before, waits)})
+        return self.rest(asked, "record", lambda store: {"record": record.record(store, *name, whole=whole)}, "batches")
 
     def batch(self, asked: Asked) -> Rest:
         """One batch."""
-        number = batches.number_of(asked.params["batch"])
+        number = number_of(asked.params["batch"])
         if number is None:
             raise NotFound(Message("page-no-batch-number", batch=asked.params["batch"]))
-        return self._rest(asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
-
-    def events(self, asked: Asked) -> Rest:
-        """What has happened."""
-        before, of = batches.number_of(asked.query.get("before")), asked.query.get("of", "")
-        return self._rest(asked, "events", lambda store: {"list": events.events(store, before, of)})
+        return self.rest(asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
 
     def alarms(self, asked: Asked) -> Rest:
         """What stands, and what can be done about it."""
-        facts = alarms.look(self._site.board, batches.number_of(asked.query.get("tick")))
-        return self._rest(asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
+        facts = alarms.look(self._site.board, number_of(asked.query.get("tick")))
+        return self.rest(asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
 
     def diagnosis(self, asked: Asked) -> Rest:
         """The page of the doctor's findings."""
         found = self._rounds.look(again="again" in asked.query)
-        return self._rest(asked, "diagnosis", lambda store: {"diagnosis": found})
+        return self.rest(asked, "diagnosis", lambda store: {"diagnosis": found})
 
     def configuration(self, asked: Asked) -> Rest:
         """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
         state = self._site.reload_state()
         now = {key: state.get(key) for key in ("trial", "stuck", "reverted")}
         facts = {"path": str(self._site.config.path), "preview": asked.facts.get("preview"), **now}
-        return self._rest(asked, "configuration", lambda store: facts, "diagnosis")
+        return self.rest(asked, "configuration", lambda store: facts, "diagnosis")
 
     def prove(self, asked: Asked) -> Rest:
         """The bundle of a record."""

@@ -104,6 +104,25 @@ class Batches:
         sql = f"SELECT {BATCH_COLUMNS} FROM batches WHERE batch < ? ORDER BY batch DESC LIMIT ?"
         return [Batch(*row) for row in self._sql.all(sql, 1 << 62 if before is None else before, count)]
 
+    def within(self, numbers: tuple[int, int], count: int, *, oldest: bool = False) -> list[Batch]:
+        """The newest ``count`` batches from one number to another, newest first; or the oldest, these first."""
+        order = "ASC" if oldest else "DESC"
+        sql = f"SELECT {BATCH_COLUMNS} FROM batches WHERE batch BETWEEN ? AND ? ORDER BY batch {order} LIMIT ?"
+        return [Batch(*row) for row in self._sql.all(sql, *numbers, count)]
+
+    def number_at(self, time_ms: int) -> int:
+        """The first number whose batch was sealed at a moment or later, or one behind the last."""
+        low = self._sql.count("SELECT coalesce(min(batch), 0) FROM batches")
+        high = self._sql.count("SELECT coalesce(max(batch), -1) FROM batches") + 1
+        while low < high:
+            middle = (low + high) // 2
+            row = self._sql.one("SELECT batch, sealed_ms FROM batches WHERE batch >= ? ORDER BY batch LIMIT 1", middle)
+            if row is None or row[1] >= time_ms:
+                high = middle
+            else:
+                low = row[0] + 1
+        return low
+
     def is_whole(self, number: int) -> bool:
         """Whether a sealed batch is there, and none of its records has been pruned or lost."""
         return bool(self._sql.count(f"SELECT count(*) FROM batches WHERE batch = ? AND {_WHOLE}", number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from gateway.records import StoredRecord
 from gateway.storage.rows import RECORD_COLUMNS, Connection, Tail
@@ -16,6 +17,21 @@ _WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are met
     "UNION ALL SELECT (SELECT min(meter) FROM records WHERE kind = 'event' AND meter > who.meter) FROM who "
     "WHERE who.meter IS NOT NULL) SELECT meter FROM who WHERE meter IS NOT NULL"
 )
+
+_WITHIN = "id BETWEEN ? AND ? AND time_ms >= ? AND time_ms < ?"
+_EVER = 1 << 62
+
+
+class Within(NamedTuple):
+    """Places of the commit order from ``first_id`` to ``last_id``, and times in [from_ms, to_ms)."""
+
+    first_id: int = 0
+    last_id: int = _EVER
+    from_ms: int = -_EVER
+    to_ms: int = _EVER
+
+
+EVERYTHING = Within()
 
 
 MOST_MERGED = 100
@@ -99,18 +115,31 @@ class Records:
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
         return map(StoredRecord._make, self._sql.walk(sql, meter, place))
 
-    def newest_events(
-        self, count: int, before: int | None = None, meter: str | None = None
+    def events_within(
+        self, within: Within, count: int, meter: str | None = None, *, oldest: bool = False
     ) -> list[tuple[int, StoredRecord]]:
-        """The newest ``count`` events (of those in front of a place), of one meter or of all, with their places, newest
-        first. Looks at ``count`` of each meter at most, however many there are."""
+        """The newest ``count`` events of these places and times, of one meter or of all, with their places, newest
+        first; or the oldest, these first. Looks at ``count`` of each meter at most, however many there are."""
         meters = [meter] if meter else [str(name) for (name,) in self._sql.all(_WHO_HAS_EVENTS)]
-        sql = "SELECT id FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC LIMIT ?"
-        limit = 1 << 62 if before is None else before
-        places = [int(place) for name in meters for (place,) in self._sql.all(sql, name, limit, count)]
-        newest = sorted(places, reverse=True)[:count]
-        found = (self._sql.one(f"SELECT {RECORD_COLUMNS} FROM records WHERE id = ?", place) for place in newest)
-        return [(place, StoredRecord(*row)) for place, row in zip(newest, found, strict=True) if row]
+        order = "ASC" if oldest else "DESC"
+        sql = f"SELECT id FROM records WHERE meter = ? AND kind = 'event' AND {_WITHIN} ORDER BY id {order} LIMIT ?"
+        places = [int(place) for name in meters for (place,) in self._sql.all(sql, name, *within, count)]
+        chosen = sorted(places, reverse=not oldest)[:count]
+        found = (self._sql.one(f"SELECT {RECORD_COLUMNS} FROM records WHERE id = ?", place) for place in chosen)
+        return [(place, StoredRecord(*row)) for place, row in zip(chosen, found, strict=True) if row]
+
+    def within(
+        self, meter: str, within: Within, count: int, *, kind: str | None = None, oldest: bool = False
+    ) -> list[tuple[int, StoredRecord]]:
+        """The newest ``count`` records of a meter, of one kind or of all, of these places and times, with their places,
+        newest first; or the oldest, these first. Times are looked at one by one: bound the places, too."""
+        of_kind = "" if kind is None else "AND kind = ? "
+        sql = (
+            f"SELECT id, {RECORD_COLUMNS} FROM records WHERE meter = ? AND {_WITHIN} {of_kind}"
+            f"ORDER BY id {'ASC' if oldest else 'DESC'} LIMIT ?"
+        )
+        values = (meter, *within, *(() if kind is None else (kind,)), count)
+        return [(row[0], StoredRecord(*row[1:])) for row in self._sql.all(sql, *values)]
 
     def epoch_events(self) -> list[StoredRecord]:
         """Every event of the newest epoch, oldest first."""

@@ -92,6 +92,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "site_backup",
         "doctor",
         "dashboard.figures",
+        "dashboard.time",
         "dashboard.pages",
         "dashboard.render",
         "dashboard",

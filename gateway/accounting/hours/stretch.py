@@ -16,6 +16,7 @@ from gateway.storage.accounted import (
     lost_between,
 )
 from gateway.storage.database import Database
+from gateway.storage.record_tables import Within
 from gateway.storage.rows import Batch
 from ledger_client.accounting.books import CONFIGURATION, Books
 from ledger_client.accounting.formats.entries import Entry, cited
@@ -140,7 +141,7 @@ def ended_by(store: Database, time_ms: int, oldest: Batch) -> Batch:
 def _configured(store: Database, place: int, oldest: Batch) -> Batch:
     """The batch with the first part of the event ``configuration`` that is in force at a place; where there is none,
     the batch of the place."""
-    for at, row in store.records.newest_events(_EVENTS, place, GATEWAY):
+    for at, row in store.records.events_within(Within(last_id=place - 1), _EVENTS, GATEWAY):
         if CONFIGURATION.encode() in row.data:
             body = parse_record(row.data).body
             if isinstance(body, Event) and body.name == CONFIGURATION and body.fields.get("part", [1])[0] == 1:

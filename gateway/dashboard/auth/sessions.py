@@ -12,7 +12,7 @@ import secrets
 import struct
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,3 +194,10 @@ class Asked:
     """More of that: under ``preview`` or ``reload`` what these orders answered; of a form that was refused ``typed``,
     its fields, and ``wrong``, the name of the one that is to be corrected."""
     well: bool = True
+    several: Sequence[tuple[str, str]] = ()
+    """The whole query, where a key may come more than once (``query`` has the last)."""
+
+    @property
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """The query, key by key as it came."""
+        return self.several or list(self.query.items())

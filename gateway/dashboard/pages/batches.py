@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dashboard.pages.page import NotFound
+from gateway.dashboard.time.asked_range import Bounds
+from gateway.dashboard.time.paging import Page, Turn, page_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.storage.database import Database
@@ -16,6 +18,7 @@ from ledger_client.formats.statement import Statement, parse_statement
 from ledger_client.messages import Sentence
 
 PAGE = 40
+_EVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +45,46 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchList:
-    """A stretch of the list, the newest first. ``older``: the number in front of which it goes on; None: at its end.
-    ``sealing_waits``: why nothing is sealed for the time being."""
+    """A page of the list. ``sealing_waits``: why nothing is sealed for the time being; ``marked``: of a moment that was
+    jumped to, the first batch that was sealed then or later."""
 
-    rows: tuple[BatchRow, ...]
-    older: int | None
-    newest: bool
+    page: Page[BatchRow]
+    bounds: Bounds
     sealing_waits: Sentence | None
+    marked: int | None
 
 
-def batches(store: Database, before: int | None, health: Sentence | None) -> BatchList:
-    """Up to ``PAGE`` batches in front of a number. Raises StoreError."""
-    found = store.batches.newest(PAGE + 1, before)
-    rows = tuple(_row(store, batch) for batch in found[:PAGE])
-    return BatchList(rows, rows[-1].batch.batch if len(found) > PAGE else None, before is None, health)
+class _Sealed:
+    """The batches that were sealed within bounds, as a list."""
+
+    def __init__(self, store: Database, bounds: Bounds) -> None:
+        self._batches = store.batches
+        self._first = 0 if bounds.from_ms is None else self.number_at(bounds.from_ms)
+        self._last = _EVER if bounds.to_ms is None else self.number_at(bounds.to_ms) - 1
+
+    def older(self, before: int, count: int) -> list[tuple[int, Batch]]:
+        return _numbered(self._batches.within((self._first, min(self._last, before - 1)), count))
+
+    def newer(self, after: int, count: int) -> list[tuple[int, Batch]]:
+        return _numbered(self._batches.within((max(self._first, after + 1), self._last), count, oldest=True))
+
+    def number_at(self, time_ms: int) -> int:
+        return self._batches.number_at(time_ms)
+
+
+def _numbered(batches: list[Batch]) -> list[tuple[int, Batch]]:
+    return [(batch.batch, batch) for batch in batches]
+
+
+def batches(store: Database, bounds: Bounds, turn: Turn, health: Sentence | None) -> BatchList:
+    """Up to ``PAGE`` batches of those that were sealed within bounds. Raises StoreError."""
+    page = page_of(_Sealed(store, bounds), turn, PAGE).map(lambda _, batch: _row(store, batch))
+    marked = (
+        None
+        if turn.at_ms is None
+        else min((n for n, _ in page.rows if n >= store.batches.number_at(turn.at_ms)), default=None)
+    )
+    return BatchList(page, bounds, health, marked)
 
 
 def batch(store: Database, number: int) -> BatchRow:
@@ -85,8 +114,3 @@ def vouched(anchor: Anchor) -> Vouched:
             place = "?"
     detail = anchor.stored if anchor.detail else None
     return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, receipt_s, place, detail)
-
-
-def number_of(text: str | None) -> int | None:
-    """A number that came with an address; None where it is none."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.dashboard.time.asked_range import Bounds
+from gateway.dashboard.time.paging import Page, Turn, page_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
-from gateway.records import ALARM, GATEWAY
+from gateway.records import ALARM, GATEWAY, StoredRecord
 from gateway.storage.database import Database
+from gateway.storage.record_tables import EVERYTHING, Within
+from gateway.storage.summary_tables import SLACK_MS
 from ledger_client.formats.record import Event, is_commissioning_record, parse_record
 from ledger_client.verification.value_words import number_text
 
@@ -45,19 +49,54 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class EventList:
-    """A stretch of the list. ``older``: the place in front of which it goes on; ``of``: the meter that was chosen."""
+    """A page of the list. ``of``: the meter that was chosen; ``marked``: of a moment that was jumped to, the place of
+    the first event then or later."""
 
-    rows: tuple[Happened, ...]
-    older: int | None
-    newest: bool
+    page: Page[Happened]
+    bounds: Bounds
     of: str
+    marked: int | None
 
 
-def events(store: Database, before: int | None, of: str) -> EventList:
-    """Up to ``PAGE`` events in front of a place, of one meter or (``""``) of all. Raises StoreError."""
-    found = store.records.newest_events(PAGE + 1, before, of or None)
-    rows = tuple(_happened(row) for _, row in found[:PAGE])
-    return EventList(rows, found[PAGE - 1][0] if len(found) > PAGE else None, before is None, of)
+class _Events:
+    """The events of one meter or of all within bounds, as a list."""
+
+    def __init__(self, store: Database, bounds: Bounds, of: str) -> None:
+        self._store, self._within, self._of = store, places_within(store, bounds), of or None
+
+    def older(self, before: int, count: int) -> list[tuple[int, StoredRecord]]:
+        within = self._within._replace(last_id=min(self._within.last_id, before - 1))
+        return self._store.records.events_within(within, count, self._of)
+
+    def newer(self, after: int, count: int) -> list[tuple[int, StoredRecord]]:
+        within = self._within._replace(first_id=max(self._within.first_id, after + 1))
+        return self._store.records.events_within(within, count, self._of, oldest=True)
+
+    def number_at(self, time_ms: int) -> int:
+        return self._store.summaries.place_of(time_ms)
+
+
+def places_within(store: Database, bounds: Bounds) -> Within:
+    """Bounds as places of the commit order and times. Raises StoreError."""
+    within = EVERYTHING
+    if bounds.from_ms is not None:
+        first_id = store.summaries.place_of(bounds.from_ms - SLACK_MS)
+        within = within._replace(first_id=first_id, from_ms=bounds.from_ms)
+    if bounds.to_ms is not None:
+        last_id = store.summaries.place_of(bounds.to_ms + SLACK_MS)
+        within = within._replace(last_id=last_id, to_ms=bounds.to_ms)
+    return within
+
+
+def events(store: Database, bounds: Bounds, turn: Turn, of: str) -> EventList:
+    """Up to ``PAGE`` events within bounds, of one meter or (``""``) of all. Raises StoreError."""
+    page = page_of(_Events(store, bounds, of), turn, PAGE).map(lambda _, row: _happened(row))
+    marked = None
+    if turn.at_ms is not None:
+        marked = next(
+            (place for place, event in reversed(page.rows) if event.time_ms >= turn.at_ms // 1000 * 1000), None
+        )
+    return EventList(page, bounds, of, marked)
 
 
 def _happened(row: Any) -> Happened:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from gateway.dashboard.render.catalog import Words
+from gateway.dashboard.time.asked_range import shown
 from gateway.devices.blocks import Content
 from gateway.devices.points import Point
 from gateway.history.local_calendar import ahead_ms, local
@@ -112,6 +113,14 @@ class Times:
         """The time of a moment of today, else its date and time."""
         shown = local(ms, self.tz)
         return f"{shown:%H:%M:%S}" if shown.date() == self._today else f"{shown:%Y-%m-%d %H:%M:%S}"
+
+    def exactly(self, ms: int) -> str:
+        """The same to the millisecond."""
+        return f"{self.text(ms)}.{ms % 1000:03}"
+
+    def field(self, ms: int) -> str:
+        """A moment as a field of a form has it."""
+        return shown(ms, self.tz)
 
     def step(self, ms: int, made_of: str) -> str:
         """The beginning of a step of a chart: a day or a month by its name."""

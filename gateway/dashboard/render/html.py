@@ -28,6 +28,7 @@ from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.commissioned import commissioned
 from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
+from gateway.dashboard.time.asked_range import stamp
 from gateway.messages.alarm_kinds import LINE_CODES
 from gateway.messages.languages import (
     LANGUAGES,
@@ -91,7 +92,7 @@ class Visitor:
             role=asked.role or "",
             form=asked.form,
             path=asked.path,
-            query=urlencode({key: value for key, value in asked.query.items() if key not in ("language", "theme")}),
+            query=urlencode([(key, value) for key, value in asked.pairs if key not in ("language", "theme")]),
             sentence=asked.sentence,
             well=asked.well,
             typed=asked.facts.get("typed", {}),
@@ -108,9 +109,15 @@ class Visitor:
         """The address of the page that is shown."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
-    def but(self, **choice: str) -> str:
-        """The same address with something chosen otherwise."""
-        return f"?{urlencode({**dict(parse_qsl(self.query)), **choice})}"
+    def asked(self, key: str) -> str:
+        """What the address says under a key."""
+        return dict(parse_qsl(self.query)).get(key, "")
+
+    def but(self, **choice: object) -> str:
+        """The same address with something chosen otherwise, or (None) not at all."""
+        kept = [(key, value) for key, value in parse_qsl(self.query) if key not in choice]
+        chosen = [(key, value) for key, value in choice.items() if value is not None]
+        return f"?{urlencode([*kept, *chosen], safe=':')}"
 
 
 @cache
@@ -167,6 +174,7 @@ def environment(language: str) -> Environment:
         asset=_asset,
         reasons=partial(reasons, words),
         why=why,
+        stamp=stamp,
         live_words=_live_words(words),
         shared_flags=shared_flags,
         moments=MOMENTS,

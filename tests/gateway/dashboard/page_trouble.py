@@ -20,6 +20,8 @@ from gateway.dashboard.pages.overview import FeedRow, MeterRow, SiteFacts
 from gateway.dashboard.pages.record_state import State
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
+from gateway.dashboard.time.asked_range import Bounds
+from gateway.dashboard.time.paging import Turn
 from gateway.doctor.check import Finding
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import Stored
@@ -80,7 +82,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         assert place is not None
         name = row.meter, row.epoch.hex(), str(row.seq)
         bad = replace(whole, row=_lost(whole.row, now_ms), values=VALUES, symbols=SYMBOLS, coverage=_coverage(now_ms))
-        listed = batches.batches(store, None, "demo-ledger was not asked yet what it holds")
+        listed = batches.batches(store, Bounds(), Turn(), "demo-ledger was not asked yet what it holds")
         yield {
             "site": made("site", many_left=10_000, site=_site(well, loaded, store, now_ms)),
             "site, clock unknown": made("site", many_left=10_000, site=_clock(well, now_ms)),
@@ -97,9 +99,9 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
             ),
             "alarms": made("alarms", here="alarms", alarms=_alarm_facts(now_ms)),
             "diagnosis": made("diagnosis", here="diagnosis", diagnosis=_diagnosis(now_ms)),
-            "batches": made("batches", here="batches", list=replace(listed, rows=tuple(map(_refused, listed.rows)))),
+            "batches": made("batches", here="batches", list=replace(listed, page=listed.page.map(_refused_row))),
             "batch": made("batch", here="batches", row=_refused(batches.batch(store, 0))),
-            "events": made("events", here="events", list=_happened(events.events(store, None, ""))),
+            "events": made("events", here="events", list=_happened(events.events(store, Bounds(), Turn(), ""))),
             "record": made("record", here="batches", record=record.record(store, *name, whole=False)),
             "configuration": made(
                 "configuration", here="diagnosis", path=str(loaded.path), preview=_preview(),
@@ -220,11 +222,15 @@ def _refused(row: batches.BatchRow) -> batches.BatchRow:
     )
 
 
+def _refused_row(_: int, row: batches.BatchRow) -> batches.BatchRow:
+    return _refused(row)
+
+
 def _happened(found: events.EventList) -> events.EventList:
     facts = (("identity", "serial_number=4711"), ("old", "serial_number=21043387"), ("reason", LONG))
     both = tuple(
         replace(
-            found.rows[0],
+            found.page.rows[0][1],
             name="alarm",
             code="line-down",
             raised=raised,
@@ -233,7 +239,8 @@ def _happened(found: events.EventList) -> events.EventList:
         )
         for raised in (True, False)
     )
-    return replace(found, rows=(*both, *found.rows))
+    rows = (*((1 << 40, one) for one in both), *found.page.rows)
+    return replace(found, page=replace(found.page, rows=rows))
 
 
 def _preview() -> dict[str, Any]:

@@ -17,6 +17,7 @@ SECRETS = (b"scrypt$", b"PRIVATE KEY", b"[gateway]", b"root:")
 PATHS = (
     "/",
     "/meters/meter-000",
+    "/meters/meter-000/records",
     "/alarms",
     "/events",
     "/batches",

@@ -25,11 +25,14 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.routes import contents
+from gateway.dashboard.time.asked_range import Bounds
+from gateway.dashboard.time.paging import Turn
 from gateway.devices.knowledge.direction import Turned
 from gateway.messages.message import Message
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp, sentence_fields
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
+from gateway.storage.record_tables import EVERYTHING, Within
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.dashboard.looks import looker
@@ -122,6 +125,7 @@ def recorded(folder: Path, polls: int) -> Config:
 PAGES = {
     "/": {},
     "/meters/{meter}": {"meter": "export-main"},
+    "/meters/{meter}/records": {"meter": "export-main"},
     "/batches": {},
     "/batches/{batch}": {"batch": "7"},
     "/events": {},
@@ -202,11 +206,11 @@ def test_events_come_newest_first_and_page_by_page(tmp_path: Path) -> None:
     loaded = recorded(tmp_path / "site", 10)
     store = Database(loaded.database, read_only=True)
     everything = [(place, row) for place, row in enumerate(store.records.rows(1, 1 << 60), 1) if row.kind == "event"]
-    assert store.records.newest_events(1000) == everything[::-1]
-    (second,) = store.records.newest_events(1, before=everything[-1][0])
+    assert store.records.events_within(EVERYTHING, 1000) == everything[::-1]
+    (second,) = store.records.events_within(Within(last_id=everything[-1][0] - 1), 1)
     assert second == everything[-2]
-    assert {row.meter for _, row in store.records.newest_events(1000, meter="gateway")} == {"gateway"}
-    assert [event.name for event in events.events(store, None, "").rows] == [
+    assert {row.meter for _, row in store.records.events_within(EVERYTHING, 1000, "gateway")} == {"gateway"}
+    assert [event.name for _, event in events.events(store, Bounds(), Turn(), "").page.rows] == [
         parse_record(row.data).body.name  # type: ignore[union-attr]
         for _, row in everything[::-1]
     ]
@@ -250,7 +254,7 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
             store, see = Database(loaded.database, read_only=True), looker(running)
 
             def row() -> StoredRecord | None:
-                found = (row for _, row in store.records.newest_events(100, None, GATEWAY))
+                found = (row for _, row in store.records.events_within(EVERYTHING, 100, GATEWAY))
                 return next((row for row in found if parse_record(row.data).body == Event("clock", facts)), None)
 
             await until(lambda: row() is not None)
