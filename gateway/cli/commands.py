@@ -77,6 +77,10 @@ COMMANDS: Final[Table] = {
             "gateway.cli.readings:readings",
             "Show the last readings of each METER, or of all meters, with the id of the record that proves each.",
         ),
+        "totals": Entry(
+            "gateway.cli.totals:totals",
+            "Show the site's generation, consumption, grid and storage: power now, energy of days and months.",
+        ),
         "doctor": Entry("gateway.cli.show:doctor", "Check everything that the gateway depends on."),
     },
     "Account": {

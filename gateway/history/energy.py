@@ -62,18 +62,18 @@ def energy_of(store: Database, meter: str, counter: str, stretches: Sequence[Str
     ends where these are no full hours. Raises StoreError."""
     if not stretches:
         return []
-    parts = [list(_cut(*stretch)) for stretch in stretches]
+    parts = [list(cut(*stretch)) for stretch in stretches]
     begin_ms = stretches[0][0]
     before = ((begin_ms - 1) // HOUR_MS * HOUR_MS, begin_ms)
     with store.snapshot():
-        found = _spans(Spans(store, meter, [counter]), [before, *(part for some in parts for part in some)])
+        found = spans_of(Spans(store, meter, [counter]), [before, *(part for some in parts for part in some)])
     energy = {
         part: _energy(part, found.get(before), found.get(part), counter) for before, part in _pairs(before, parts)
     }
     return [[energy[part] for part in some] for some in parts]
 
 
-def _cut(from_ms: int, to_ms: int) -> Iterator[Stretch]:
+def cut(from_ms: int, to_ms: int) -> Iterator[Stretch]:
     """A stretch cut at the full hours of Unix time."""
     return pairwise([from_ms, *range((from_ms // HOUR_MS + 1) * HOUR_MS, to_ms, HOUR_MS), to_ms])
 
@@ -82,7 +82,7 @@ def _pairs(before: Stretch, parts: Sequence[Sequence[Stretch]]) -> Iterator[tupl
     return pairwise([before, *(part for some in parts for part in some)])
 
 
-def _spans(spans: Spans, parts: Sequence[Stretch]) -> Mapping[Stretch, Aggregate]:
+def spans_of(spans: Spans, parts: Sequence[Stretch]) -> Mapping[Stretch, Aggregate]:
     """What is known of each part: of a whole hour its summary, of less the minutes in it."""
     found = {(hour.start_ms, hour.start_ms + HOUR_MS): hour for hour in spans.hours(parts[0][0], parts[-1][1])}
     for from_ms, to_ms in parts:
@@ -97,14 +97,14 @@ def _spans(spans: Spans, parts: Sequence[Stretch]) -> Mapping[Stretch, Aggregate
 def _energy(part: Stretch, before: Aggregate | None, hour: Aggregate | None, counter: str) -> Energy:
     start_ms, until_ms = part
     figures = hour.points.get(counter) if hour else None
-    if hour is None or figures is None or not _is_number(figures):
+    if hour is None or figures is None or not is_number(figures):
         return Energy(*part, None, None, None, None, ("no-reading",), False, figures.bits if figures else 0)
     begin_ms, begin = figures.first_ms, figures.first
     earlier = before.points.get(counter) if before else None
-    if earlier is not None and _is_number(earlier) and start_ms - earlier.last_ms <= NEAR_MS and not _is_bad(earlier):
+    if earlier is not None and is_number(earlier) and start_ms - earlier.last_ms <= NEAR_MS and not _is_bad(earlier):
         begin_ms, begin = earlier.last_ms, earlier.last
     whole = begin_ms - start_ms <= NEAR_MS and until_ms - figures.last_ms <= NEAR_MS
-    breaks = _breaks(figures)
+    breaks = breaks_of(figures)
     energy = _difference(begin, figures.last)
     if energy < 0 and not breaks:
         breaks = ("fell",)
@@ -119,11 +119,12 @@ def _difference(begin: Any, end: Any) -> Number:
     return Decimal(end) - Decimal(begin)
 
 
-def _is_number(figures: PointStats) -> bool:
+def is_number(figures: PointStats) -> bool:
+    """Whether all of its values are numbers, and there is one."""
     return figures.low is not None
 
 
-def _breaks(figures: PointStats) -> tuple[str, ...]:
+def breaks_of(figures: PointStats) -> tuple[str, ...]:
     """What breaks the line of a counter within an hour. A flag of an entry without a value breaks nothing: the register
     went on."""
     found = [word for flag, word in BREAKS.items() if figures.value_bits & flag]

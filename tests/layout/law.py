@@ -79,6 +79,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "anchoring",
         "alarms",
         "runtime",
+        "totals",
         "feeds",
         "feeds.sparkplug",
         "dashboard.auth",

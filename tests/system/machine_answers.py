@@ -41,6 +41,7 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
     return {
         "meterseal status": [gateway_command("status", toml, "--json").facts, {"alarms": alarms, "shelved": alarms}],
         "meterseal readings": [gateway_command("readings", toml, "--json").facts],
+        "meterseal totals": [gateway_command("totals", toml, "--json").facts],
         "meterseal keys list": [gateway_command("keys", "list", toml, "--json").facts],
         "meterseal doctor": [gateway_command("doctor", toml, "--json").facts],
         "meterseal export": [gateway_command("export", toml, "-o", written, "--json").facts],
