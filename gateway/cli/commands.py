@@ -29,7 +29,8 @@ COMMANDS: Final[Table] = {
             "gateway.cli.keys:keys",
             "Device keys: list them, make missing ones, write the enrolment request for a ledger.",
         ),
-        "password": Entry("gateway.cli.setup:password", "Set the password of NAME for the pages."),
+        "password": Entry("gateway.cli.access.password:password", "Set the password of NAME for the pages."),
+        "token": Entry("gateway.cli.access.token:token", "Add, list and remove tokens of the HTTP API (docs/api.md)."),
         "check": Entry(
             "gateway.cli.setup:check",
             "Validate CONFIG and the files it names, and show what would be polled.",

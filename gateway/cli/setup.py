@@ -1,4 +1,4 @@
-"""Setup commands: init, check, and password for the users of the dashboard."""
+"""Setup commands: init and check."""
 
 from __future__ import annotations
 
@@ -12,25 +12,18 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from gateway.cli.terminal.common import CONFIG, JSON, first_line, out
+from gateway.cli.access.password import PASSWORD_FILE, new_password
+from gateway.cli.terminal.common import CONFIG, JSON, out
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.field_types import duration_text
 from gateway.config.limits import limits_in_force, recorded_numbers, unwatched
 from gateway.config.load import load_config
-from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
     from gateway.commissioning.scan.found import ScanResult
-
-PASSWORD_FILE = click.option(
-    "--password-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Take the password from the first line of FILE instead of asking.",
-)
 
 
 @click.command()
@@ -101,7 +94,7 @@ def init(
     if web is not None:
         web = setup.listen(web)
     if web is None or not is_there(config_path):
-        password = _new_password(setup.FIRST_USER, password_file) if web else ""
+        password = new_password(setup.FIRST_USER, password_file) if web else ""
         site = site_init.NewSite(gateway=gateway, now_s=now_s, state=state, ledger=None)
         result = _found(scans, profiles, named)
         if result is not None:
@@ -118,7 +111,7 @@ def init(
             return
     else:
         load_config(config_path)
-        password = "" if setup.has_users(config_path) else _new_password(setup.FIRST_USER, password_file)
+        password = "" if setup.has_users(config_path) else new_password(setup.FIRST_USER, password_file)
     done = setup.add_pages(config_path, web, password, now_s)
     for path in done.wrote:
         click.echo(f"wrote {path}")
@@ -217,39 +210,3 @@ def check(config_path: Path, as_json: bool) -> None:
     out.print(f"{config_path}: valid")
     if running is not None:
         out.print(f"the gateway is running (pid {running}): apply changes with meterseal reload {config_path}")
-
-
-@click.command()
-@CONFIG
-@click.argument("name")
-@click.option(
-    "--role", type=click.Choice(["viewer", "installer"]), help="Permissions of NAME.  [default: as before; viewer]"
-)
-@click.option("--remove", is_flag=True, help="Remove NAME instead.")
-@PASSWORD_FILE
-def password(config_path: Path, name: str, role: str | None, remove: bool, password_file: Path | None) -> None:
-    """Set the password of NAME for the pages. A running gateway applies it at once and ends NAME's sessions."""
-    from gateway.dashboard.auth import setup
-
-    config = load_config(config_path)
-    if remove:
-        click.echo(f"{setup.remove_user(config, name)}: {name} removed")
-        return
-    setup.check_name(name)
-    path, user = setup.set_user(config, name, role, _new_password(name, password_file))
-    click.echo(f"{path}: {user.name} may log in to the pages as {user.role}")
-
-
-def _new_password(name: str, file: Path | None) -> str:
-    from gateway.dashboard.auth.users import check_new
-
-    if file is None:
-        try:
-            given = click.prompt(f"password for {name}", hide_input=True, confirmation_prompt="the same again")
-        except click.Abort:
-            raise GatewayError(Message("password-not-given")) from None
-    else:
-        given = first_line(file)
-    if problem := check_new(name, given):
-        raise GatewayError(problem)
-    return str(given)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from urllib.parse import parse_qsl, quote, urlencode
@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.shapes.problems import MEDIA_TYPE, below_api, problem
 from gateway.dashboard.actions import ACTS, WrongField
 from gateway.dashboard.auth.login_limits import Logins, TooOften
 from gateway.dashboard.auth.request_guard import Guard
@@ -69,7 +70,7 @@ class App:
         self.asgi: ASGIApp = Guard(self._limited, names)
         self._router = Router(self._routes())
 
-    def mount(self, routes: list[Route]) -> None:
+    def mount(self, routes: Sequence[Route]) -> None:
         """More routes, which look after themselves and ask for no login."""
         self._router.routes[:0] = routes
 
@@ -108,7 +109,7 @@ class App:
         client = scope.get("client")
         wait = self._rate.take(client_of(client[0])) if client else 0.0
         if wait:
-            await Response("too many requests\n", 429, {"Retry-After": "1"})(scope, receive, send)
+            await _too_many(scope)(scope, receive, send)
         else:
             await self._router(scope, receive, send)
 
@@ -306,6 +307,14 @@ def _status(error: GatewayError) -> int:
     if isinstance(error, StoreError | Busy):
         return 503
     return 404 if isinstance(error, NotFound) else 400 if isinstance(error, BadQuery) else 409
+
+
+def _too_many(scope: Scope) -> Response:
+    later = {"Retry-After": "1"}
+    if below_api(scope["path"]):
+        refused = problem(429, Message("requests-too-many", limit=round(ADDRESS_RATE)))
+        return Response(refused, 429, later, media_type=MEDIA_TYPE)
+    return Response("too many requests\n", 429, later)
 
 
 def _response(answer: Answer, status: int | None = None) -> Response:

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard import metrics_endpoint
+from gateway.dashboard import api_endpoint, metrics_endpoint
 from gateway.dashboard.app import App
 from gateway.dashboard.auth import exposure
 from gateway.dashboard.auth.request_guard import MAX_HEAD
@@ -65,6 +65,7 @@ class Serving:
             pages = contents(site)
             app = App(site, pages, readers, users, exposure.names(self._web))
             app.mount(metrics_endpoint.routes(site, loops, self._token, loopback=self._web.loopback))
+            app.mount(api_endpoint.routes(site, readers))
             try:
                 await self.serve(app, listener)
             finally:

@@ -171,6 +171,14 @@ class Alarms:
         found = self._sql.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)
         return [_row(values) for values in found]
 
+    def before(self, number: int | None, most: int, source: str | None = None) -> list[AlarmRow]:
+        """The newest alarms (of those in front of a number, of one source), those that are over included, newest
+        first."""
+        where, values = ("AND source = ?", (source,)) if source else ("", ())
+        sql = f"SELECT {_COLUMNS} FROM alarms WHERE id < ? {where} ORDER BY id DESC LIMIT ?"
+        found = self._sql.all(sql, 1 << 62 if number is None else number, *values, most)
+        return [_row(row) for row in found]
+
     def last_id(self) -> int:
         """The highest number that was given to an alarm; 0 if there was none."""
         return self._sql.count("SELECT max(id) FROM alarms")

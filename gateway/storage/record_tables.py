@@ -310,6 +310,19 @@ class Epochs:
         """Whether this epoch began in this database."""
         return self._sql.one("SELECT 1 FROM schedules WHERE epoch = ? LIMIT 1", epoch) is not None
 
+    def is_pruned(self, meter: str, epoch: bytes, seq: int) -> bool:
+        """Whether a record that is not there was pruned: a later one of its epoch is there, or of an epoch that is over
+        none is any more."""
+        if not self._sql.count("SELECT records FROM pruned"):
+            return False
+        later = "SELECT 1 FROM records WHERE epoch = ? AND meter = ? AND seq > ? LIMIT 1"
+        if self._sql.one(later, epoch, meter, seq):
+            return True
+        newest = "(SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
+        begun = f"SELECT 1 FROM schedules WHERE meter = ? AND epoch = ? AND epoch <> {newest} LIMIT 1"
+        none = "SELECT 1 FROM records WHERE epoch = ? AND meter = ? LIMIT 1"
+        return self._sql.one(begun, meter, epoch) is not None and self._sql.one(none, epoch, meter) is None
+
     def began_ms(self) -> int:
         """When the newest epoch began; 0 if there was none."""
         return self._sql.count(

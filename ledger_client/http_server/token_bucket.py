@@ -13,11 +13,11 @@ MOST = 4096  # buckets remembered; the one that was not asked for the longest is
 
 
 class Buckets:
-    """Each client has ``rate`` tokens a second on average, and ``BURST_S`` times as many at once; rate 0: no limit."""
+    """Each client has ``rate`` tokens a second on average, and ``burst_s`` times as many at once; rate 0: no limit."""
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic, *, burst_s: float = BURST_S) -> None:
         self._rate = rate
-        self._most = max(1.0, rate * BURST_S)
+        self._most = max(1.0, rate * burst_s)
         self._clock = clock
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()

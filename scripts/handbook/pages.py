@@ -21,6 +21,7 @@ MENU = {
         "claims",
         "threats",
         "readings",
+        "api",
         "pages",
         "profiles",
         "simulator",

@@ -54,6 +54,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "messages",
         ".",
         "process",
+        "api.shapes",
         "devices.knowledge",
         "devices",
         "config",
@@ -96,6 +97,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "dashboard.time",
         "dashboard.pages",
         "dashboard.render",
+        "api",
         "dashboard",
         "agent",
         "cli.demo",
@@ -103,6 +105,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "cli.profiles",
         "cli.accounting",
         "cli.commissioning",
+        "cli.access",
         "cli",
     ),
     "firmware_sim": (
@@ -119,6 +122,7 @@ ORDER: dict[str, tuple[str, ...]] = {
 
 FEW: dict[tuple[str, str], str] = {
     ("ledger_client", "cli.terminal"): "both `cli` and `cli.certificates` stand on it, and `cli` above has its number",
+    ("gateway", "cli.access"): "who may come in, people and programs; `cli` above has its number",
     ("gateway", "accounting.certified"): "it stands behind a wall: it alone connects",
     ("firmware_sim", "."): "the ground",
 }
@@ -231,7 +235,7 @@ WALLS = (
     ),
     Wall(
         "pages and feeds have no signing key",
-        around=("gateway.dashboard", "gateway.feeds"),
+        around=("gateway.dashboard", "gateway.api", "gateway.feeds"),
         bans=(
             "ledger_client.formats.cose_key.PrivateKey",
             "ledger_client.formats.cose_key.Signer",

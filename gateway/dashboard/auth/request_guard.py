@@ -12,10 +12,11 @@ from collections.abc import Collection
 from email.utils import formatdate
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Event
 
+from gateway.api.shapes.problems import MEDIA_TYPE, below_api, problem
 from gateway.messages.languages import choose, in_language
 from gateway.messages.message import Message
 
@@ -59,13 +60,11 @@ class Guard:
 
         if scope["type"] != "http":
             return
-        problem = self._problem(scope)
-        if problem is None:
+        refused = self._problem(scope)
+        if refused is None:
             await self._app(scope, receive, guarded)
         else:
-            status, message = problem
-            text = in_language(message, choose(Headers(scope=scope).get("accept-language", "")[:200]))
-            await PlainTextResponse(text + "\n", status)(scope, receive, guarded)
+            await _answer(scope, *refused)(scope, receive, guarded)
 
     def _problem(self, scope: Scope) -> tuple[int, Message] | None:
         headers = Headers(scope=scope)
@@ -78,6 +77,8 @@ class Guard:
             return 421, Message("request-host-unknown")
         if scope["method"] in READING:
             return None
+        if below_api(scope["path"]):
+            return 405, Message("api-method")
         if scope["method"] != "POST":
             return 405, Message("request-method")
         if headers.getlist("origin") != [f"{scope['scheme']}://{hosts[0]}"]:
@@ -91,6 +92,14 @@ class Guard:
         name = found[1].strip("[]").lower().removesuffix(".")
         server = scope.get("server")  # the address that the connection came to: no name of a foreign site is one
         return name in self._names or (server is not None and _plain(name) == _plain(str(server[0])))
+
+
+def _answer(scope: Scope, status: int, message: Message) -> Response:
+    accepted = Headers(scope=scope).get("accept-language", "")[:200]
+    if not below_api(scope["path"]):
+        return PlainTextResponse(in_language(message, choose(accepted)) + "\n", status)
+    allow = {"Allow": ", ".join(READING)} if status == 405 else None
+    return Response(problem(status, message, accepted), status, allow, media_type=MEDIA_TYPE)
 
 
 def _plain(address: str) -> str:

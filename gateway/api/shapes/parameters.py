@@ -1,0 +1,120 @@
+"""Parameters of the HTTP API's shared routes, and how a request's are read: each once, and none that is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self, TypeVar, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from gateway.api.shapes.cursors import LONGEST
+from gateway.api.shapes.models import Name
+from gateway.api.shapes.problems import Refusal
+from gateway.messages.message import Message
+
+P = TypeVar("P", bound="Parameters")
+
+MOST_SEQ = 10**18 - 1
+
+
+def _digits(text: object) -> object:
+    """Only what is written as a number: Python takes "1_0", " 1" and other scripts' digits, too."""
+    if isinstance(text, str) and not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20):
+        raise ValueError("not a whole number")
+    return text
+
+
+Digits = BeforeValidator(_digits)
+"""Of a parameter that is an int, behind its bounds."""
+Limit = Annotated[int, Field(ge=1, le=1000, description="Items of a page, at most."), Digits]
+Cursor = Annotated[
+    str | None, Field(min_length=1, max_length=LONGEST, description="`next` of the page before, of the same query.")
+]
+
+
+class Parameters(BaseModel):
+    """Of the path and the query, by name. One that is a tuple may be given several times, any other once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def bound_to(self, meter: str) -> Self:
+        """The same for a token of this meter. Raises Refusal: it asks for another one, or for what is the site's."""
+        if "meter" not in type(self).model_fields:
+            raise Refusal(Message("token-of-a-meter", meter=meter))
+        asked = getattr(self, "meter")  # noqa: B009 — a field of those that have it
+        if asked not in (None, meter):
+            raise Refusal(Message("token-other-meter", meter=meter))
+        return self.model_copy(update={"meter": meter})
+
+
+OneGateway = Annotated[Name | None, Field(description="Only of this gateway.")]
+OneMeter = Annotated[Name | None, Field(description="Only of this meter.")]
+
+
+class OfGateway(Parameters):
+    """A list that is one page."""
+
+    gateway: OneGateway = None
+
+
+class Page(Parameters):
+    """A list by pages."""
+
+    gateway: OneGateway = None
+    limit: Limit = 100
+    cursor: Cursor = None
+
+
+class MeterPage(Parameters):
+    """… of one meter, if it is named. A token of a meter asks for that one alone."""
+
+    gateway: OneGateway = None
+    meter: OneMeter = None
+    limit: Limit = 100
+    cursor: Cursor = None
+
+
+class AlarmPage(Parameters):
+    """Alarms. ``open``: active, unacknowledged or shelved; ``all``: those that are over, too."""
+
+    gateway: OneGateway = None
+    meter: OneMeter = None
+    state: Annotated[Literal["open", "all"], Field(description="`all`: those that are over, too.")] = "open"
+    limit: Limit = 100
+    cursor: Cursor = None
+
+
+class OfRecord(Parameters):
+    """A record by its name."""
+
+    gateway: Name
+    meter: Annotated[Name, Field(description="The meter, or `gateway` for its own events.")]
+    epoch: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    seq: Annotated[int, Field(ge=0, le=MOST_SEQ), Digits]
+
+
+def read(model: type[P], path: Mapping[str, str], query: Sequence[tuple[str, str]]) -> P:
+    """The parameters of a request. Raises Refusal: which is wrong, and how it should be."""
+    found: dict[str, object] = dict(path)
+    several: dict[str, list[str]] = {}
+    for name, text in query:
+        field = model.model_fields.get(name)
+        if field is None or name in path:
+            known = tuple(one for one in model.model_fields if one not in path)
+            if not known:
+                raise Refusal(Message("parameter-unknown-none", name=name[:40]))
+            raise Refusal(Message("parameter-unknown", name=name[:40], known=known))
+        if get_origin(field.annotation) is tuple:
+            several.setdefault(name, []).append(text)
+        elif name in found:
+            raise Refusal(Message("parameter-twice", name=name))
+        else:
+            found[name] = text
+    try:
+        return model.model_validate(found | several)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "query"
+        if first["type"] == "missing":
+            raise Refusal(Message("parameter-missing", name=name)) from None
+        raise Refusal(Message("parameter-invalid", name=name, why=first["msg"])) from None

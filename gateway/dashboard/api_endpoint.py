@@ -1,0 +1,48 @@
+"""HTTP API below `/api`, loaded at its first request: a gateway that nobody asks does without its models."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.shapes.problems import PREFIX
+from gateway.dashboard.db_readers import Busy, Readers
+from gateway.process.threads import in_thread
+from gateway.runtime.context import GatewayContext
+
+if TYPE_CHECKING:
+    from gateway.api.serving import Api
+
+
+class _Endpoint:
+    """The API of one epoch."""
+
+    def __init__(self, site: GatewayContext, readers: Readers) -> None:
+        self._site, self._readers = site, readers
+        self._api: Api | None = None
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        api = self._api or await self._loaded()
+        await api({**scope, "path_params": {}}, receive, send)
+
+    async def _loaded(self) -> Api:
+        async with self._turn:
+            if self._api is None:
+                self._api = await in_thread(self._load, "api")
+            return self._api
+
+    def _load(self) -> Api:
+        from gateway.api.serving import Api
+        from gateway.api.token_file import Tokens, tokens_file
+
+        return Api(self._site, self._readers, Tokens(tokens_file(self._site.config)), Busy)
+
+
+def routes(site: GatewayContext, readers: Readers) -> list[Route]:
+    """Every path at and below `/api`, of any method."""
+    endpoint = _Endpoint(site, readers)
+    return [Route(path, endpoint) for path in (PREFIX, f"{PREFIX}/{{rest:path}}")]
