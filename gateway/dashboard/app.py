@@ -18,9 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.shapes.problems import MEDIA_TYPE, below_api, problem
 from gateway.dashboard.actions import ACTS, WrongField
+from gateway.dashboard.auth.kept_sessions import SessionFile
 from gateway.dashboard.auth.login_limits import Logins, TooOften
 from gateway.dashboard.auth.request_guard import Guard
-from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Sessions, Visitors
+from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Visitors
 from gateway.dashboard.auth.users import User, Users
 from gateway.dashboard.db_readers import Busy, Readers
 from gateway.dashboard.event_stream import Stream
@@ -61,10 +62,17 @@ class App:
     """``asgi`` is the application of one epoch's pages."""
 
     def __init__(
-        self, site: GatewayContext, pages: Pages, readers: Readers, users: Users, names: tuple[str, ...]
+        self,
+        site: GatewayContext,
+        pages: Pages,
+        readers: Readers,
+        users: Users,
+        names: tuple[str, ...],
+        kept: SessionFile,
     ) -> None:
         self._site, self._pages, self._readers, self._users = site, pages, readers, users
-        self._sessions, self._visitors, self._logins = Sessions(), Visitors(), Logins(users)
+        self._sessions, self._visitors, self._logins = kept.sessions, Visitors(), Logins(users)
+        self.kept = kept
         self.stream = Stream(pages.source, readers, self._watches)
         self._rate, self._turn = Buckets(ADDRESS_RATE), asyncio.Lock()
         self.asgi: ASGIApp = Guard(self._limited, names)
@@ -127,6 +135,7 @@ class App:
     def _is_good(self, session: Session) -> bool:
         if self._known().get(session.user.name) != session.user:
             self._sessions.end(session)  # taken off the file, another role, another password
+            self.kept.changed()
         return not session.ended
 
     def _known(self) -> Mapping[str, User]:
@@ -246,11 +255,13 @@ class App:
             self._sessions.end(before)
         response = RedirectResponse(_local(form.get("next")), 303)
         self._set_cookie(request, response, "session", self._sessions.begin(user), ABSOLUTE_S[user.role])
+        self.kept.changed()
         return response
 
     async def _logout(self, request: Request) -> Response:
         session, _ = await self._sent(request)
         self._sessions.end(session)
+        await self.kept.save()
         response = RedirectResponse("/login", 303)
         response.delete_cookie(self._cookie(request, "session"), secure=request.url.scheme == "https")
         return response

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import ClassVar
 
 import uvicorn
@@ -17,11 +17,14 @@ from gateway.config.web import Web
 from gateway.dashboard import api_endpoint, metrics_endpoint
 from gateway.dashboard.app import App
 from gateway.dashboard.auth import exposure
+from gateway.dashboard.auth.kept_sessions import FILE, SessionFile
 from gateway.dashboard.auth.request_guard import MAX_HEAD
+from gateway.dashboard.auth.sessions import Sessions
 from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.render import html
 from gateway.dashboard.routes import contents
+from gateway.errors import ConfigError
 from gateway.runtime.context import GatewayContext
 from gateway.runtime.loop_lag import LoopHealth
 from ledger_client.http_server.connection import Connection, Turnstile
@@ -61,9 +64,12 @@ class Serving:
     async def run(self, site: GatewayContext, loops: LoopHealth, listener: socket.socket) -> None:
         """Serve until cancelled."""
         users = Users(users_file(self._config))
+        kept = SessionFile(self._config.data / FILE, Sessions(), site.clock.now_ms)
+        with suppress(ConfigError):  # of a file of users that cannot be used; each request says so
+            await kept.load(users.current())
         with closing(Readers(self._config.database)) as readers:
             pages = contents(site)
-            app = App(site, pages, readers, users, exposure.names(self._web))
+            app = App(site, pages, readers, users, exposure.names(self._web), kept)
             app.mount(metrics_endpoint.routes(site, loops, self._token, loopback=self._web.loopback))
             app.mount(api_endpoint.routes(site, readers))
             try:
@@ -75,6 +81,7 @@ class Serving:
         """Serve this application until cancelled."""
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
         async with asyncio.TaskGroup() as group:
+            group.create_task(app.kept.run(), name="pages' sessions")
             group.create_task(app.stream.run(), name="pages' stream")
             group.create_task(self._serve(app, listener), name="pages' server")
 

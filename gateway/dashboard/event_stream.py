@@ -31,6 +31,8 @@ MOST_WAITING = 32
 SEND_S = 10.0
 """Seconds in which a client has to take what it was sent."""
 ALIVE_S = 15.0
+AGAIN = b"retry: 1000\n\n"
+"""When a browser opens a stream again that broke, in ms: a display goes on soon after a restart."""
 KEEP_ALIVE = b": \n\n"
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -138,6 +140,7 @@ class Stream:
             await full(scope, receive, send)
             return
         client = Client(session, connection)
+        client.tell(AGAIN)
         self._clients.add(client)
         self._wanted.set()
         connection.open_ended()

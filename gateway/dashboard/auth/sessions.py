@@ -1,7 +1,9 @@
-"""Login sessions and single-use form tokens, in memory only: a restart ends them.
+"""Login sessions and single-use form tokens.
 
-A session is known by 256 random bits in a cookie, of which only the hash is kept. Every form bears a token of its
-session that is good once, so that neither another site nor whoever sends a form again can act with it.
+A session is known by 256 random bits in a cookie, of which only the hash is kept: a viewer's also on disk
+(``kept_sessions``), an installer's in memory only. Every form bears a token of its session that is good once, so that
+neither another site nor whoever sends a form again can act with it. A token is other on each page: nothing in a page
+that is compressed stays the same long enough to be guessed by the page's length (BREACH).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import secrets
 import struct
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +37,13 @@ _HEAD = struct.Struct(">Q8s")
 
 @dataclass(slots=True)
 class Session:
-    """One login. ``done``: the result of the last act, for the next page."""
+    """One login. ``secret``: of its forms' tokens, which follows from the cookie and is nowhere else; ``done``: the
+    result of the last act, for the next page."""
 
     user: User
     begun: float
     used: float
-    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    secret: bytes = b""
     sent: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
     done: Done | None = None
     ended: bool = False
@@ -49,6 +52,17 @@ class Session:
         """Whether it has ended, was not used for too long, or is too old."""
         role = self.user.role
         return self.ended or now - self.used > IDLE_S[role] or now - self.begun > ABSOLUTE_S[role]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A viewer's session as it outlives the process: hashes of its cookie and of its user's entry, and the Unix times
+    in seconds at which it began and was last used."""
+
+    cookie: bytes
+    entry: bytes
+    begun_s: int
+    used_s: int
 
 
 class Sessions:
@@ -66,7 +80,7 @@ class Sessions:
         self._make_room(user)
         now = self._now()
         cookie = secrets.token_urlsafe(32)
-        self._sessions[_kept(cookie)] = Session(user, now, now)
+        self._sessions[_hashed(cookie)] = Session(user, now, now)
         return cookie
 
     def find(self, cookie: str | None, *, watching: bool = False) -> Session | None:
@@ -74,12 +88,13 @@ class Sessions:
         for any other cookie."""
         if not cookie or len(cookie) > 64:
             return None
-        key = _kept(cookie)
+        key = _hashed(cookie)
         session = self._sessions.get(key)
         now = self._now()
         if session is None or session.over(now):
             self._sessions.pop(key, None)
             return None
+        session.secret = session.secret or hmac.digest(cookie.encode(), b"forms", "sha256")
         if not watching:
             session.used = now
             self._sessions.move_to_end(key)
@@ -98,6 +113,32 @@ class Sessions:
         if session.user.role == "viewer":
             session.used = now
         return True
+
+    def kept(self, unix_s: int) -> list[Kept]:
+        """The viewers' sessions, the one used last at the end. ``unix_s``: now, in seconds."""
+        self._sweep()
+        ahead = unix_s - self._now()
+        return [
+            Kept(key, _entry(session.user), int(session.begun + ahead), int(session.used + ahead))
+            for key, session in self._sessions.items()
+            if session.user.role == "viewer"
+        ]
+
+    def restore(self, kept: Iterable[Kept], users: Mapping[str, User], unix_s: int) -> None:
+        """Take up the sessions of an earlier process whose users are what they were.
+
+        Args:
+            kept: as ``kept`` gave them.
+            users: those of now, by name.
+            unix_s: now, in seconds. Where that is before a session's last use, no time has gone by since.
+        """
+        entries = {_entry(user): user for user in users.values() if user.role == "viewer"}
+        now = self._now()
+        for one in kept:
+            if user := entries.get(one.entry):
+                used = now - max(0, unix_s - one.used_s)
+                self._sessions[one.cookie] = Session(user, used - max(0, one.used_s - one.begun_s), used)
+        self._sweep()
 
     def _sweep(self) -> None:
         now = self._now()
@@ -131,7 +172,7 @@ class Sessions:
         while session.sent and now - next(iter(session.sent.values())) > FORM_S:
             session.sent.popitem(last=False)
         made, _ = _HEAD.unpack(head)
-        if now - made > FORM_S or head in session.sent or len(session.sent) >= MOST_FORMS:
+        if not 0 <= now - made <= FORM_S or head in session.sent or len(session.sent) >= MOST_FORMS:
             return False
         session.sent[head] = now
         return True
@@ -156,8 +197,14 @@ class Visitors:
         return bool(cookie) and hmac.compare_digest(self.form(cookie or "").encode(), token.encode())
 
 
-def _kept(cookie: str) -> bytes:
+def _hashed(cookie: str) -> bytes:
     return hashlib.sha256(cookie.encode()).digest()
+
+
+def _entry(user: User) -> bytes:
+    """What changes with name, role and password of a user; without the file of users it tells nothing: a password's
+    hash has a random salt."""
+    return hashlib.sha256("\0".join((user.name, user.role, user.hash)).encode()).digest()
 
 
 def _mac(secret: bytes, data: bytes) -> bytes:

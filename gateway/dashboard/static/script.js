@@ -32,7 +32,8 @@
     if (!answer.ok) return more();
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const parts = document.querySelectorAll("[data-part]"), others = fresh.querySelectorAll("[data-part]");
-    if (parts.length !== others.length) return location.reload();
+    const script = (page) => page.querySelector("script[src]")?.getAttribute("src"); // another one after an update
+    if (parts.length !== others.length || script(document) !== script(fresh)) return location.reload();
     document.title = fresh.title;
     parts.forEach((part, n) => busy(part) || take(part, document.adoptNode(others[n])));
     more();
@@ -260,7 +261,10 @@
   function listen() {
     if (document.hidden) return;
     stream = new EventSource("/stream");
-    stream.addEventListener("open", () => said("on", "●"));
+    stream.addEventListener("open", () => {
+      if (document.body.classList.contains("off")) renew(2000 * Math.random()); // what was missed meanwhile
+      said("on", "●");
+    });
     stream.addEventListener("error", async ({ target }) => {
       said("off", "✗");
       if (target.readyState !== EventSource.CLOSED) return;

@@ -13,7 +13,8 @@ from gateway.config.load import load_config
 from gateway.dashboard.app import App
 from gateway.dashboard.asgi_server import Serving
 from gateway.dashboard.auth import setup
-from gateway.dashboard.auth.sessions import Asked
+from gateway.dashboard.auth.kept_sessions import FILE, SessionFile
+from gateway.dashboard.auth.sessions import Asked, Sessions
 from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.event_stream import MOST, Stream
@@ -60,7 +61,8 @@ async def serving(
     listener = listen_at(web.listen)
     readers = Readers(loaded.database)
     pages = Pages(views or {}, busy, login, problem, lambda name: None)
-    app = App(cast(GatewayContext, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",))
+    kept = SessionFile(folder / FILE, Sessions(), lambda: 0)
+    app = App(cast(GatewayContext, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",), kept)
     app.stream.every_s, app.stream.send_s = every_s, send_s
     task = asyncio.create_task(Serving(loaded, web).serve(app, listener))
     try:

@@ -20,7 +20,7 @@ from tests.support.commands import Answer, gateway_command
 from tests.support.samples import Hands, rewrite, site
 
 PASSPHRASE = "four words behind a door"
-TOKEN, USERS = "token-of-the-ledger", "hash-of-the-installer"
+TOKEN, USERS, SESSIONS = "token-of-the-ledger", "hash-of-the-installer", "hash-of-a-cookie"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
         hands.store.replaced_keys.note([("export-main", bytes(32), 1_800_000_000_000)])
     hands.end()
     (config.keys / "web.users").write_text(USERS)
+    (config.data / "web.sessions").write_text(SESSIONS)
     for folder, name in (("commissioning", "export-main.json"), ("statements", "one/rows.csv"), ("documents", "a.pdf")):
         file = config.data / folder / name
         file.parent.mkdir(parents=True)
@@ -136,7 +137,12 @@ def test_without_keys_a_site_says_what_it_lacks_and_can_be_given_new_ones(
 
 
 def test_no_secret_stands_in_a_backup_in_the_clear(loaded: Config, whole: Path, bare: Path) -> None:
-    secrets = [TOKEN.encode(), USERS.encode(), *(path.read_bytes()[30:90] for path in loaded.keys.glob("*.pem"))]
+    secrets = [
+        TOKEN.encode(),
+        USERS.encode(),
+        SESSIONS.encode(),
+        *(path.read_bytes()[30:90] for path in loaded.keys.glob("*.pem")),
+    ]
     for archive in (whole, bare):
         content = archive.read_bytes()
         assert [secret for secret in secrets if secret in content] == []
